@@ -1,0 +1,39 @@
+"""Work with OpenAI's Codex inside a notebook: `%load_ext codex_magic`, then `%%codex` cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_EXPORTS: dict[str, str] = {}
+"""Public name -> module that defines it; imported at first use, so `%load_ext` stays cheap."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS])
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """`%load_ext codex_magic`: add `%codex`, `%%codex` and what they need."""
+    from .notebook.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """`%unload_ext codex_magic`: take them away again."""
+    from .notebook.magics import unload
+
+    unload(shell)

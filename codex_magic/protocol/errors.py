@@ -1,0 +1,197 @@
+"""Every error this package raises on purpose.
+
+CodexError                     one sentence (`message`) and what to do next (`hint`)
+├── OptionError                a wrong option, command or setting
+├── ConfigurationError         nothing to work with: no model, no provider, no such file
+├── AuthError                  the service refused the credentials
+│   └── NotSignedInError       there are none
+├── InvalidRequestError        refused by us before sending, or by the service (400)
+│   ├── ContextWindowError     the input is longer than the model takes
+│   └── ModelNotFoundError     no such model; `near` names the closest ones
+├── RateLimitError             too fast (429); `retry_after`
+│   └── UsageLimitError        the plan's quota is used up; `resets_at`, `plan`, `window`
+├── ServiceError               the service failed or is overloaded (5xx, failed responses)
+│   └── BlockedError           a web page came instead of an answer (Cloudflare, a proxy)
+├── UnreachableError           no connection; DNS, TLS, refused
+│   └── TimedOutError          connected, but nothing came in time
+├── StreamError                the stream ended too early or made no sense; `response` is what came
+├── StoreError                 the thread store can't be read or written
+└── ThreadNotFoundError        no such thread
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+
+class CodexError(Exception):
+    """Base of all errors here. `str(error)` is the sentence and, after it, the hint."""
+
+    hint: str = ""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if hint is not None:
+            self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class OptionError(CodexError):
+    """A wrong option, command or setting."""
+
+
+class ConfigurationError(CodexError):
+    """Nothing to work with: no model chosen, an unknown provider, a missing program."""
+
+
+class AuthError(CodexError):
+    """The service refused the credentials."""
+
+    hint = "Sign in again: run `codex login` in a terminal."
+
+
+class NotSignedInError(AuthError):
+    """No credentials were found."""
+
+    def __init__(self, message: str = "You are not signed in.", *, hint: str | None = None) -> None:
+        super().__init__(
+            message,
+            hint=hint
+            or "Run `codex login` in a terminal, set OPENAI_API_KEY, or try it without an account: %codex provider local",
+        )
+
+
+class InvalidRequestError(CodexError):
+    """The request was refused, by us before sending or by the service."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.param = param
+        self.code = code
+
+
+class ContextWindowError(InvalidRequestError):
+    """The input is longer than the model's context window."""
+
+    hint = "Start a new thread with %codex new, or ask with less context."
+
+
+class ModelNotFoundError(InvalidRequestError):
+    """No such model for this account. `near`: the closest names of the catalog, best first."""
+
+    def __init__(self, model: str, *, near: Sequence[str] = (), message: str | None = None) -> None:
+        self.model = model
+        self.near = tuple(near)
+        hint = (
+            f"Did you mean {' or '.join(self.near)}?" if self.near else "%codex models lists what there is."
+        )
+        super().__init__(message or f"There is no model {model!r} for this account.", hint=hint)
+
+
+class RateLimitError(CodexError):
+    """Too many requests. `retry_after`: seconds to wait, `None` when the service did not say."""
+
+    hint = "Wait a moment and run the cell again."
+
+    def __init__(self, message: str, *, retry_after: float | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class UsageLimitError(RateLimitError):
+    """The plan's quota is used up.
+
+    `resets_at`: Unix seconds; `plan`: as the service spells it; `window`: its length in minutes
+    (300 is the 5-hour window, 10080 the weekly one). Each `None` when unknown.
+    """
+
+    def __init__(
+        self,
+        message: str = "Your usage limit is reached.",
+        *,
+        resets_at: int | None = None,
+        plan: str | None = None,
+        window: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.resets_at = resets_at
+        self.plan = plan
+        self.window = window
+        super().__init__(message, retry_after=retry_after, hint=self._next_step())
+
+    def _next_step(self) -> str:
+        which = f"The {window_name(self.window)} limit" if self.window else "It"
+        if self.resets_at is None:
+            return "Try again later, or use another provider: %codex provider openai"
+        when = datetime.fromtimestamp(self.resets_at).astimezone().strftime("%a %d %b, %H:%M")
+        return f"{which} resets on {when}."
+
+
+class ServiceError(CodexError):
+    """The service failed. `status`: the HTTP status, `None` for a failure inside a stream."""
+
+    hint = "Run the cell again in a moment."
+
+    def __init__(
+        self, message: str, *, status: int | None = None, code: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.code = code
+
+
+class BlockedError(ServiceError):
+    """A web page came instead of an answer: Cloudflare, a proxy, a sign-in page of the network."""
+
+    hint = "Check the network (VPN, proxy, data-centre address), open chatgpt.com once in a browser, and try again."
+
+
+class UnreachableError(CodexError):
+    """No connection to the service."""
+
+    hint = "Check the network and the provider's address (%codex provider)."
+
+
+class TimedOutError(UnreachableError):
+    """The service was reached but sent nothing in time."""
+
+    hint = "Run the cell again; %codex status shows what is set."
+
+
+class StreamError(CodexError):
+    """The stream broke. `response`: what had arrived (a `responses.Response`), or `None`."""
+
+    hint = "What arrived is kept; %codex continue goes on from it."
+
+    def __init__(self, message: str, *, response: Any = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.response = response
+
+
+class StoreError(CodexError):
+    """The thread store can't be read or written. The answer is still shown."""
+
+
+class ThreadNotFoundError(CodexError):
+    """No thread with that id."""
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"There is no thread {thread_id!r}.", hint="%codex threads lists them.")
+        self.thread_id = thread_id
+
+
+def window_name(minutes: int) -> str:
+    """`300` -> "5-hour", `10080` -> "weekly", anything else in its largest whole unit."""
+    if minutes == 10080:
+        return "weekly"
+    for size, unit in ((1440, "day"), (60, "hour")):
+        if minutes % size == 0:
+            return f"{minutes // size}-{unit}"
+    return f"{minutes}-minute"

@@ -1,0 +1,73 @@
+"""Where things are and how we introduce ourselves; read from the environment once, at the edge."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CLIENT_VERSION = "0.163.0"
+"""The Codex client version whose requests ours are compared with; the backend hides newer models
+from older versions (`minimal_client_version` in its catalog)."""
+
+ORIGINATOR = "codex_magic"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every path, address and identity the package uses. Build one with `Settings.from_env()`."""
+
+    codex_home: Path
+    """The CLI's home: auth.json."""
+    home: Path
+    """Ours: threads.db and the remembered catalogs."""
+    base_url: str = "https://chatgpt.com/backend-api/codex"
+    """Responses base of the `chatgpt` provider."""
+    chatgpt_url: str = "https://chatgpt.com/backend-api"
+    issuer: str = "https://auth.openai.com"
+    codex_bin: str | None = None
+    openai_api_key: str | None = None
+    openai_base_url: str = "https://api.openai.com/v1"
+    originator: str = ORIGINATOR
+    user_agent: str | None = None
+    """`None`: built from the originator, our version and the platform."""
+    client_version: str = CLIENT_VERSION
+    ca_bundle: str | None = None
+    """A PEM file trusted besides the system's (`CODEX_CA_CERTIFICATE`)."""
+
+    def __repr__(self) -> str:
+        key = "set" if self.openai_api_key else "unset"
+        return f"Settings(codex_home={str(self.codex_home)!r}, home={str(self.home)!r}, base_url={self.base_url!r}, openai_api_key=<{key}>)"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
+        """Read the variables listed in the README; unset and empty both mean the default."""
+        env = os.environ if env is None else env
+
+        def read(name: str) -> str | None:
+            return env.get(name) or None
+
+        def url(name: str, default: str) -> str:
+            return (read(name) or default).rstrip("/")
+
+        codex_home = read("CODEX_HOME")
+        home = read("CODEX_MAGIC_HOME")
+        return cls(
+            codex_home=Path(codex_home).expanduser() if codex_home else Path.home() / ".codex",
+            home=Path(home).expanduser() if home else _user_data_dir(),
+            base_url=url("CODEX_MAGIC_BASE_URL", cls.base_url),
+            chatgpt_url=url("CODEX_MAGIC_CHATGPT_URL", cls.chatgpt_url),
+            issuer=url("CODEX_MAGIC_ISSUER", cls.issuer),
+            codex_bin=read("CODEX_MAGIC_CODEX_BIN"),
+            openai_api_key=read("OPENAI_API_KEY"),
+            openai_base_url=url("OPENAI_BASE_URL", cls.openai_base_url),
+            originator=read("CODEX_MAGIC_ORIGINATOR") or cls.originator,
+            user_agent=read("CODEX_MAGIC_USER_AGENT"),
+            client_version=read("CODEX_MAGIC_CLIENT_VERSION") or cls.client_version,
+            ca_bundle=read("CODEX_CA_CERTIFICATE"),
+        )
+
+
+def _user_data_dir() -> Path:
+    import platformdirs
+
+    return platformdirs.user_data_path("codex-magic", appauthor=False)

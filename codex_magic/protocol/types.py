@@ -1,0 +1,405 @@
+"""Items, inputs, turns and notifications: the app-server protocol's own words, as frozen structs.
+
+Field names are snake_case here and camelCase on the wire, so an app-server message decodes as it
+stands. Source: the JSON schema that `codex app-server generate-json-schema` writes (0.163).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, ClassVar
+
+import msgspec
+
+
+class Struct(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Base of every value here: immutable, camelCase on the wire, defaults left out."""
+
+
+# Inputs ------------------------------------------------------------------------------------------
+
+
+class TextInput(Struct, frozen=True, tag="text"):
+    text: str
+
+
+class ImageInput(Struct, frozen=True, tag="image"):
+    """An image by `https:` or `data:` URL."""
+
+    url: str
+
+
+class LocalImageInput(Struct, frozen=True, tag="localImage"):
+    path: str
+
+
+class SkillInput(Struct, frozen=True, tag="skill"):
+    name: str
+    path: str
+
+
+class MentionInput(Struct, frozen=True, tag="mention"):
+    name: str
+    path: str
+
+
+InputItem = TextInput | ImageInput | LocalImageInput | SkillInput | MentionInput
+Input = list[InputItem] | InputItem
+RunInput = Input | str
+
+
+def as_inputs(value: RunInput) -> tuple[InputItem, ...]:
+    """A plain string is shorthand for one `TextInput`; a single item for a list of one."""
+    if isinstance(value, str):
+        return (TextInput(value),)
+    if isinstance(value, list):
+        return tuple(value)
+    return (value,)
+
+
+def input_text(inputs: tuple[InputItem, ...]) -> str:
+    """The text parts, joined by blank lines."""
+    return "\n\n".join(part.text for part in inputs if isinstance(part, TextInput))
+
+
+# Items -------------------------------------------------------------------------------------------
+
+
+class UserMessage(Struct, frozen=True, tag="userMessage"):
+    id: str
+    content: tuple[InputItem, ...]
+    client_id: str | None = None
+    """The notebook cell that sent it."""
+
+
+class AgentMessage(Struct, frozen=True, tag="agentMessage"):
+    id: str
+    text: str
+    phase: str | None = None
+    """`commentary`, `final_answer`, or `None` when the model does not say."""
+
+
+class Reasoning(Struct, frozen=True, tag="reasoning"):
+    id: str
+    summary: tuple[str, ...] = ()
+    content: tuple[str, ...] = ()
+
+
+class Plan(Struct, frozen=True, tag="plan"):
+    id: str
+    text: str
+
+
+class CommandExecution(Struct, frozen=True, tag="commandExecution"):
+    id: str
+    command: str
+    cwd: str = ""
+    status: str = "inProgress"
+    aggregated_output: str | None = None
+    exit_code: int | None = None
+    duration_ms: int | None = None
+
+
+class FileChange(Struct, frozen=True, tag="fileChange"):
+    id: str
+    changes: tuple[dict[str, Any], ...] = ()
+    status: str = "inProgress"
+
+
+class ToolCall(Struct, frozen=True, tag="dynamicToolCall"):
+    """A call of a client tool: a Python function the model may use."""
+
+    id: str
+    tool: str
+    arguments: Any = None
+    namespace: str | None = None
+    status: str = "inProgress"
+    content_items: tuple[dict[str, Any], ...] | None = None
+    success: bool | None = None
+    duration_ms: int | None = None
+
+
+class WebSearch(Struct, frozen=True, tag="webSearch"):
+    id: str
+    query: str = ""
+
+
+class ImageGeneration(Struct, frozen=True, tag="imageGeneration"):
+    id: str
+    status: str = "inProgress"
+    result: str = ""
+    """PNG, base64."""
+    revised_prompt: str | None = None
+
+
+class ContextCompaction(Struct, frozen=True, tag="contextCompaction"):
+    id: str
+
+
+class UnknownItem(msgspec.Struct, frozen=True):
+    """An item of a kind this version does not know, kept as it came."""
+
+    id: str
+    raw: dict[str, Any]
+
+
+KnownItem = (
+    UserMessage
+    | AgentMessage
+    | Reasoning
+    | Plan
+    | CommandExecution
+    | FileChange
+    | ToolCall
+    | WebSearch
+    | ImageGeneration
+    | ContextCompaction
+)
+ThreadItem = KnownItem | UnknownItem
+
+ITEM_TYPES: dict[str, type[KnownItem]] = {
+    kind.__struct_config__.tag: kind
+    for kind in KnownItem.__args__
+}
+
+
+def item_type(item: ThreadItem) -> str:
+    """The wire name of an item's kind, e.g. `agentMessage`."""
+    if isinstance(item, UnknownItem):
+        return str(item.raw["type"])
+    return str(item.__struct_config__.tag)
+
+
+def decode_item(raw: Mapping[str, Any]) -> ThreadItem:
+    """Read one item. An unknown kind, or a known one in a shape we can't read, is kept as it came."""
+    known = ITEM_TYPES.get(raw["type"])
+    if known is not None:
+        try:
+            return msgspec.convert(raw, known)
+        except msgspec.ValidationError:
+            pass
+    return UnknownItem(id=str(raw["id"]), raw=dict(raw))
+
+
+def encode_item(item: ThreadItem) -> bytes:
+    """The item as one line of JSON, readable by `decode_item`."""
+    return msgspec.json.encode(item.raw if isinstance(item, UnknownItem) else item)
+
+
+# Turns -------------------------------------------------------------------------------------------
+
+
+class TurnStatus(str, Enum):
+    in_progress = "inProgress"
+    completed = "completed"
+    interrupted = "interrupted"
+    failed = "failed"
+
+
+class TurnError(Struct, frozen=True):
+    message: str
+    """One sentence, then what to do next."""
+    codex_error_info: Any = None
+    additional_details: str | None = None
+
+
+class Turn(Struct, frozen=True):
+    """Times are Unix seconds; `duration_ms` is wall time."""
+
+    id: str
+    status: TurnStatus
+    items: tuple[Any, ...] = ()
+    error: TurnError | None = None
+    started_at: int | None = None
+    completed_at: int | None = None
+    duration_ms: int | None = None
+
+
+class TokenUsage(Struct, frozen=True):
+    """Tokens. `cached_input_tokens` are part of `input_tokens`, reasoning part of the output."""
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_output_tokens: int = 0
+    total_tokens: int = 0
+
+    def __add__(self, other: TokenUsage) -> TokenUsage:
+        return TokenUsage(*(getattr(self, f) + getattr(other, f) for f in self.__struct_fields__))
+
+
+class ThreadTokenUsage(Struct, frozen=True):
+    total: TokenUsage
+    """Of the whole turn (all its requests)."""
+    last: TokenUsage
+    """Of its last request: what the context window holds now."""
+    model_context_window: int | None = None
+
+
+class RateLimitWindow(Struct, frozen=True):
+    used_percent: float
+    window_duration_mins: int | None = None
+    resets_at: int | None = None
+    """Unix seconds."""
+
+
+class RateLimits(Struct, frozen=True):
+    primary: RateLimitWindow | None = None
+    secondary: RateLimitWindow | None = None
+    plan_type: str | None = None
+    limit_id: str | None = None
+
+    @property
+    def effective(self) -> RateLimitWindow | None:
+        """The window that will stop you first: the one with the least left."""
+        windows = [window for window in (self.primary, self.secondary) if window is not None]
+        return max(windows, key=lambda window: window.used_percent, default=None)
+
+
+class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a finished turn gives; `final_response` is `None` when there was no answer."""
+
+    id: str
+    status: TurnStatus
+    error: TurnError | None
+    started_at: int | None
+    completed_at: int | None
+    duration_ms: int | None
+    final_response: str | None
+    items: list[ThreadItem]
+    usage: ThreadTokenUsage | None
+
+    def __str__(self) -> str:
+        return self.final_response or ""
+
+
+# Notifications -----------------------------------------------------------------------------------
+
+
+class TurnStarted(Struct, frozen=True):
+    method: ClassVar[str] = "turn/started"
+    thread_id: str
+    turn: Turn
+    model: str | None = None
+
+
+class ItemStarted(Struct, frozen=True):
+    method: ClassVar[str] = "item/started"
+    thread_id: str
+    turn_id: str
+    item: ThreadItem
+
+
+class AgentMessageDelta(Struct, frozen=True):
+    method: ClassVar[str] = "item/agentMessage/delta"
+    thread_id: str
+    turn_id: str
+    item_id: str
+    delta: str
+
+
+class ReasoningSummaryDelta(Struct, frozen=True):
+    method: ClassVar[str] = "item/reasoning/summaryTextDelta"
+    thread_id: str
+    turn_id: str
+    item_id: str
+    delta: str
+    summary_index: int = 0
+
+
+class ReasoningTextDelta(Struct, frozen=True):
+    method: ClassVar[str] = "item/reasoning/textDelta"
+    thread_id: str
+    turn_id: str
+    item_id: str
+    delta: str
+    content_index: int = 0
+
+
+class CommandOutputDelta(Struct, frozen=True):
+    method: ClassVar[str] = "item/commandExecution/outputDelta"
+    thread_id: str
+    turn_id: str
+    item_id: str
+    delta: str
+
+
+class ItemCompleted(Struct, frozen=True):
+    method: ClassVar[str] = "item/completed"
+    thread_id: str
+    turn_id: str
+    item: ThreadItem
+    response_item: dict[str, Any] | None = None
+    """The Responses item to send again with the next turn (backend engine only)."""
+
+
+class TokenUsageUpdated(Struct, frozen=True):
+    method: ClassVar[str] = "thread/tokenUsage/updated"
+    thread_id: str
+    turn_id: str
+    token_usage: ThreadTokenUsage
+
+
+class RateLimitsUpdated(Struct, frozen=True):
+    method: ClassVar[str] = "account/rateLimits/updated"
+    rate_limits: RateLimits
+
+
+class ModelRerouted(Struct, frozen=True):
+    """The service answered with another model than the one asked for."""
+
+    method: ClassVar[str] = "model/rerouted"
+    thread_id: str
+    turn_id: str
+    from_model: str
+    to_model: str
+
+
+class Warned(Struct, frozen=True):
+    """Something the user should know that does not end the turn."""
+
+    method: ClassVar[str] = "warning"
+    thread_id: str | None
+    message: str
+
+
+class ErrorReported(Struct, frozen=True):
+    """A failure; with `will_retry` the engine tries again by itself."""
+
+    method: ClassVar[str] = "error"
+    thread_id: str
+    turn_id: str
+    error: TurnError
+    will_retry: bool = False
+
+
+class TurnCompleted(Struct, frozen=True):
+    """The last notification of every turn, whatever happened."""
+
+    method: ClassVar[str] = "turn/completed"
+    thread_id: str
+    turn: Turn
+
+
+class UnknownNotification(msgspec.Struct, frozen=True):
+    method: str
+    params: dict[str, Any]
+
+
+Notification = (
+    TurnStarted
+    | ItemStarted
+    | AgentMessageDelta
+    | ReasoningSummaryDelta
+    | ReasoningTextDelta
+    | CommandOutputDelta
+    | ItemCompleted
+    | TokenUsageUpdated
+    | RateLimitsUpdated
+    | ModelRerouted
+    | Warned
+    | ErrorReported
+    | TurnCompleted
+    | UnknownNotification
+)
