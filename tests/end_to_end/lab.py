@@ -1,0 +1,99 @@
+"""A real Jupyter server with JupyterLab or Notebook 7, on loopback, without a token."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+
+START_SECONDS = 60
+
+_DISABLED = ["@jupyterlab/apputils-extension:announcements"]
+"""It asks for news from the internet at every start."""
+
+
+class JupyterServer:
+    """`app`: `lab` or `notebook`. Serves `folder`; ends with the kernels it started."""
+
+    def __init__(self, folder: Path, *, app: str = "lab", env: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        self.app = app
+        self.log: list[str] = []
+        self._ready = threading.Event()
+        environment = dict(os.environ if env is None else env)
+        _write_page_config(Path(environment["JUPYTER_CONFIG_DIR"]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab" if app == "lab" else "notebook", *_flags(folder)],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+        if not self._ready.wait(START_SECONDS):
+            self.close()
+            raise TimeoutError("the Jupyter server did not start:\n" + "".join(self.log[-20:]))
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.log.append(line)
+            if match := re.search(r"http://127\.0\.0\.1:(\d+)/", line):
+                self.url = f"http://127.0.0.1:{match[1]}"
+                self._ready.set()
+
+    def page(self, notebook: str, **query: str) -> str:
+        """The address that opens `notebook` alone (a clean workspace, no dialogs of an earlier visit)."""
+        if self.app == "lab":
+            return f"{self.url}/doc/workspaces/auto-t/tree/{notebook}?reset"
+        return f"{self.url}/notebooks/{notebook}"
+
+    def __enter__(self) -> JupyterServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+
+def _flags(folder: Path) -> list[str]:
+    return [
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        "--ServerApp.port=0",
+        f"--ServerApp.root_dir={folder}",
+        "--IdentityProvider.token=",
+        "--ServerApp.disable_check_xsrf=True",
+        "--LabApp.extension_manager=readonly",
+        "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
+    ]
+
+
+def _write_page_config(config: Path) -> None:
+    folder = config / "labconfig"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "page_config.json").write_text(
+        json.dumps({"disabledExtensions": dict.fromkeys(_DISABLED, True)})
+    )
