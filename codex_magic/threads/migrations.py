@@ -1,0 +1,120 @@
+"""The schema of threads.db as numbered steps; `PRAGMA user_version` holds the number of the last one.
+
+A step is never edited once released: the next change is the next function.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+Migration = Callable[[sqlite3.Connection], None]
+
+
+def schema_version(db: sqlite3.Connection) -> int:
+    """The number of the last migration this file has seen; 0 for a new file."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(db: sqlite3.Connection, migrations: tuple[Migration, ...]) -> None:
+    """Run what is missing, each step in one transaction: a kill between two leaves a valid older schema."""
+    for number, step in enumerate(migrations, start=1):
+        if schema_version(db) < number:
+            _run(db, number, step)
+
+
+def _run(db: sqlite3.Connection, number: int, step: Migration) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        # Another kernel may have been quicker while we waited for the lock.
+        if schema_version(db) < number:
+            step(db)
+            db.execute(f"PRAGMA user_version = {number}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def threads_turns_items(db: sqlite3.Connection) -> None:
+    """Threads with their turns and items, the notebooks' current threads, and the clock."""
+    for statement in (
+        # One tick for each change of any history. A version of a turn is current at the ticks
+        # seq <= tick < removed_at, so a fork can read its parent as it was at the fork's tick.
+        "CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 0), tick INTEGER NOT NULL)",
+        "INSERT INTO clock VALUES (0, 0)",
+        """
+        CREATE TABLE threads (
+            id TEXT NOT NULL PRIMARY KEY,
+            name TEXT,
+            preview TEXT NOT NULL DEFAULT '',
+            cwd TEXT NOT NULL DEFAULT '',
+            notebook TEXT,
+            provider TEXT,
+            model TEXT,
+            engine TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL,
+            archived_at INTEGER,
+            forked_from TEXT REFERENCES threads (id),
+            forked_at_seq INTEGER,
+            forked_at_position INTEGER
+        )
+        """,
+        "CREATE INDEX threads_by_update ON threads (updated_at, id)",
+        "CREATE INDEX threads_by_creation ON threads (created_at, id)",
+        """
+        CREATE TABLE turns (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            thread_id TEXT NOT NULL REFERENCES threads (id),
+            position INTEGER NOT NULL,
+            cell_id TEXT,
+            status TEXT NOT NULL,
+            error TEXT,
+            usage TEXT,
+            provider TEXT,
+            model TEXT,
+            started_at INTEGER NOT NULL,
+            completed_at INTEGER,
+            duration_ms INTEGER,
+            removed_at INTEGER,
+            replaces TEXT,
+            owner TEXT
+        )
+        """,
+        "CREATE INDEX turns_by_thread ON turns (thread_id, position)",
+        "CREATE UNIQUE INDEX current_turns ON turns (thread_id, position) WHERE removed_at IS NULL",
+        "CREATE INDEX turns_in_progress ON turns (seq) WHERE status = 'inProgress'",
+        # Turns of a fork's past that the fork itself replaced or reverted; the parent keeps them.
+        """
+        CREATE TABLE hidden (
+            thread_id TEXT NOT NULL REFERENCES threads (id),
+            turn INTEGER NOT NULL REFERENCES turns (seq),
+            seq INTEGER NOT NULL,
+            PRIMARY KEY (thread_id, turn)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE items (
+            turn INTEGER NOT NULL REFERENCES turns (seq),
+            n INTEGER NOT NULL,
+            id TEXT NOT NULL,
+            type TEXT NOT NULL,
+            json TEXT NOT NULL,
+            response_item TEXT
+        )
+        """,
+        "CREATE UNIQUE INDEX items_in_order ON items (turn, n)",
+        """
+        CREATE TABLE notebooks (
+            key TEXT NOT NULL PRIMARY KEY,
+            thread_id TEXT NOT NULL REFERENCES threads (id)
+        ) WITHOUT ROWID
+        """,
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (threads_turns_items,)

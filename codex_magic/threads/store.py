@@ -1,0 +1,774 @@
+"""The thread store: threads, turns and items in one SQLite file that several kernels share.
+
+Nothing is ever overwritten or copied. A turn that is run again or reverted keeps its row and gets
+`removed_at`, a tick of the store's clock; so a fork is its parent's history as of one tick, and
+what its parent does later does not change it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import wraps
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
+
+import msgspec
+
+from ..protocol.errors import CodexError, OptionError, StoreError, ThreadNotFoundError
+from ..protocol.ids import new_id
+from ..protocol.types import (
+    ThreadItem,
+    ThreadTokenUsage,
+    TurnError,
+    TurnStatus,
+    decode_item,
+    encode_item,
+    item_type,
+)
+from .journal import journal_mode
+from .migrations import MIGRATIONS, migrate, schema_version
+from .owner import Owner, is_alive, this_process
+
+PREVIEW_LENGTH = 120
+"""Characters of the first prompt kept beside a thread, for lists."""
+
+_LOCK_WAIT = 0.05
+"""Seconds SQLite itself waits for a lock. The rest of the timeout is waited in Python, where Ctrl-C works."""
+
+_END = 2**63 - 1
+"""Later than every tick, after every position."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ThreadRecord(msgspec.Struct, frozen=True):
+    """Times are Unix seconds."""
+
+    id: str
+    name: str | None
+    preview: str
+    """The beginning of its first prompt."""
+    cwd: str
+    notebook: str | None
+    provider: str | None
+    model: str | None
+    engine: str
+    created_at: int
+    updated_at: int
+    archived_at: int | None
+    forked_from: str | None
+    forked_at_seq: int | None
+    forked_at_position: int | None
+
+
+class ThreadPage(msgspec.Struct, frozen=True):
+    threads: tuple[ThreadRecord, ...]
+    next_cursor: str | None
+    """Give it to the next call; `None` on the last page."""
+
+
+class ItemRecord(msgspec.Struct, frozen=True):
+    item: ThreadItem
+    response_item: dict[str, Any] | None = None
+    """What is sent again with the next turn."""
+
+
+class TurnRecord(msgspec.Struct, frozen=True):
+    """One version of a turn. `thread_id` is another thread's in the shared past of a fork."""
+
+    seq: int
+    id: str
+    thread_id: str
+    position: int
+    """Its place in the thread; a re-run has the same."""
+    cell_id: str | None
+    status: TurnStatus
+    error: TurnError | None
+    usage: ThreadTokenUsage | None
+    provider: str | None
+    model: str | None
+    started_at: int
+    completed_at: int | None
+    duration_ms: int | None
+    removed_at: int | None
+    replaces: str | None
+    items: tuple[ItemRecord, ...] = ()
+
+
+class _Level(NamedTuple):
+    """What one thread gives to a history: its turns as of a tick, up to a position."""
+
+    thread: str
+    as_of: int
+    upto: int
+
+
+_THREAD = ", ".join(ThreadRecord.__struct_fields__)
+_TURN = ", ".join(f"turns.{field}" for field in TurnRecord.__struct_fields__ if field != "items")
+_VISIBLE = """
+    turns.thread_id = :thread AND turns.position <= :upto AND turns.seq <= :as_of
+    AND (turns.removed_at IS NULL OR turns.removed_at > :as_of)
+"""
+
+Method = Callable[Concatenate["Store", P], R]
+
+
+def _transaction(begin: str) -> Callable[[Method[P, R]], Method[P, R]]:
+    def decorate(method: Method[P, R]) -> Method[P, R]:
+        @wraps(method)
+        def run(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            return self._run(begin, lambda: method(self, *args, **kwargs))
+
+        return run
+
+    return decorate
+
+
+_reads = _transaction("BEGIN")
+_writes = _transaction("BEGIN IMMEDIATE")
+
+
+class Store:
+    """The file `path`, made with its folder when missing, or ":memory:". Each method is one transaction.
+
+    Any thread may use it, one at a time. Every failure of the file is a `StoreError` that says what
+    to do; what was written before stays. `timeout`: seconds to wait for other processes' locks.
+    """
+
+    def __init__(
+        self, path: Path | str, *, timeout: float = 5.0, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.path = Path(path)
+        self._timeout = timeout
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._owner = msgspec.json.encode(this_process()).decode()
+        with _store_errors(self.path):
+            if path != ":memory:":
+                _make_private_file(self.path)
+            self._db = self._connect()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._lock, _store_errors(self.path):
+            self._db.close()
+
+    # Threads -------------------------------------------------------------------------------------
+
+    @_writes
+    def create_thread(
+        self,
+        *,
+        engine: str = "backend",
+        provider: str | None = None,
+        model: str | None = None,
+        name: str | None = None,
+        cwd: str = "",
+        notebook: str | None = None,
+        thread_id: str | None = None,
+    ) -> ThreadRecord:
+        """Begin a thread; `thread_id` when the engine has named it already."""
+        now = self._now()
+        record = ThreadRecord(
+            id=thread_id or new_id(),
+            name=name,
+            preview="",
+            cwd=cwd,
+            notebook=notebook,
+            provider=provider,
+            model=model,
+            engine=engine,
+            created_at=now,
+            updated_at=now,
+            archived_at=None,
+            forked_from=None,
+            forked_at_seq=None,
+            forked_at_position=None,
+        )
+        return self._insert_thread(record)
+
+    @_reads
+    def thread(self, thread_id: str) -> ThreadRecord:
+        return self._thread(thread_id)
+
+    @_reads
+    def threads(
+        self,
+        *,
+        cursor: str | None = None,
+        limit: int = 25,
+        search: str | None = None,
+        sort_key: Literal["created_at", "updated_at"] = "updated_at",
+        sort_direction: Literal["asc", "desc"] = "desc",
+        cwd: str | None = None,
+        archived: bool = False,
+    ) -> ThreadPage:
+        """One page of threads. `search` looks in names and first prompts, whatever the case."""
+        order, later = {"asc": ("ASC", ">"), "desc": ("DESC", "<")}[sort_direction]
+        key = {"created_at": "created_at", "updated_at": "updated_at"}[sort_key]
+        where: list[tuple[str, tuple[Any, ...]]] = [(f"archived_at IS {'NOT ' if archived else ''}NULL", ())]
+        if cwd is not None:
+            where.append(("cwd = ?", (cwd,)))
+        if search:
+            text = "casefold(coalesce(name, '') || char(10) || preview)"
+            where.append((f"instr({text}, ?)", (search.casefold(),)))
+        if cursor is not None:
+            where.append((f"({key}, id) {later} (?, ?)", _parse_cursor(cursor)))
+        rows = self._db.execute(
+            f"SELECT {_THREAD} FROM threads WHERE {' AND '.join(test for test, _ in where)}"
+            f" ORDER BY {key} {order}, id {order} LIMIT ?",
+            (*(value for _, values in where for value in values), limit + 1),
+        ).fetchall()
+        found = tuple(ThreadRecord(*row) for row in rows[:limit])
+        more = len(rows) > limit
+        return ThreadPage(found, f"{getattr(found[-1], key)}:{found[-1].id}" if more else None)
+
+    @_reads
+    def resolve(self, text: str) -> str:
+        """The id of the thread a person means: its id, its name, or a unique beginning or end of its id.
+
+        Ids begin with their time: threads of the same minute differ in their end only.
+        Raises ThreadNotFoundError, or OptionError when there are several.
+        """
+        for test in (
+            "id = :text",
+            "casefold(name) = casefold(:text)",
+            ":text IN (substr(id, 1, length(:text)), substr(id, -length(:text)))",
+        ):
+            sql = f"SELECT id FROM threads WHERE {test} ORDER BY updated_at DESC LIMIT 4"
+            found = [row["id"] for row in self._db.execute(sql, {"text": text})] if text else []
+            if len(found) > 1:
+                several = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+                raise OptionError(f"{text!r} may be any of {several}.", hint="Give more of the id.")
+            if found:
+                return str(found[0])
+        raise ThreadNotFoundError(text)
+
+    @_writes
+    def set_name(self, thread_id: str, name: str | None) -> None:
+        self._update_thread(thread_id, name=name)
+
+    @_writes
+    def archive(self, thread_id: str) -> None:
+        self._update_thread(thread_id, archived_at=self._now())
+
+    @_writes
+    def unarchive(self, thread_id: str) -> None:
+        self._update_thread(thread_id, archived_at=None)
+
+    @_writes
+    def touch(self, thread_id: str) -> None:
+        """Say that the thread was used now."""
+        self._update_thread(thread_id, updated_at=self._now())
+
+    @_reads
+    def notebook_thread(self, key: str) -> str | None:
+        """The id of the notebook's current thread."""
+        row = self._db.execute("SELECT thread_id FROM notebooks WHERE key = ?", (key,)).fetchone()
+        return row["thread_id"] if row else None
+
+    @_writes
+    def set_notebook_thread(self, key: str, thread_id: str) -> None:
+        self._thread(thread_id)
+        self._db.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (key, thread_id))
+
+    # Turns ---------------------------------------------------------------------------------------
+
+    @_writes
+    def begin_turn(
+        self,
+        thread_id: str,
+        *,
+        cell_id: str | None = None,
+        preview: str = "",
+        provider: str | None = None,
+        model: str | None = None,
+        turn_id: str | None = None,
+    ) -> TurnRecord:
+        """Begin a turn: in the place of the cell's earlier turn when there is one, else at the end.
+
+        `preview`: the prompt, of which the thread keeps the beginning when it is its first.
+        `provider` and `model` become the thread's own; `turn_id`: when the turn has a name already.
+        """
+        thread = self._thread(thread_id)
+        history = self._current(self._lineage(thread_id))
+        old = next((row for row in history if cell_id is not None and row["cell_id"] == cell_id), None)
+        seq = self._tick()
+        if old is not None:
+            self._remove(thread_id, old, seq)
+        turn = TurnRecord(
+            seq=seq,
+            id=turn_id or new_id(),
+            thread_id=thread_id,
+            position=old["position"] if old else _next_position(history),
+            cell_id=cell_id,
+            status=TurnStatus.in_progress,
+            error=None,
+            usage=None,
+            provider=provider,
+            model=model,
+            started_at=self._now(),
+            completed_at=None,
+            duration_ms=None,
+            removed_at=None,
+            replaces=old["id"] if old else None,
+        )
+        self._insert_turn(turn)
+        self._update_thread(
+            thread_id,
+            updated_at=turn.started_at,
+            provider=provider or thread.provider,
+            model=model or thread.model,
+            preview=thread.preview or _shorten(preview),
+        )
+        return turn
+
+    @_writes
+    def add_item(self, turn_id: str, item: ThreadItem, response_item: dict[str, Any] | None = None) -> None:
+        """Keep an item that is complete, or will never be."""
+        turn = self._turn_row(turn_id)["seq"]
+        last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
+        row = (
+            turn,
+            0 if last is None else last + 1,
+            item.id,
+            item_type(item),
+            encode_item(item).decode(),
+            _to_json(response_item),
+        )
+        self._db.execute(f"INSERT INTO items VALUES ({_marks(row)})", row)
+
+    @_writes
+    def finish_turn(
+        self,
+        turn_id: str,
+        status: TurnStatus,
+        *,
+        error: TurnError | None = None,
+        usage: ThreadTokenUsage | None = None,
+        model: str | None = None,
+        duration_ms: int | None = None,
+    ) -> None:
+        """Close a turn. It wins over `recover`, should another process have taken this one for dead."""
+        turn = self._turn_row(turn_id)
+        now = self._now()
+        self._db.execute(
+            "UPDATE turns SET status = ?, error = ?, usage = ?, model = coalesce(?, model),"
+            " completed_at = ?, duration_ms = ?, owner = NULL WHERE seq = ?",
+            (status.value, _to_json(error), _to_json(usage), model, now, duration_ms, turn["seq"]),
+        )
+        self._update_thread(turn["thread_id"], updated_at=now)
+
+    @_reads
+    def turn(self, turn_id: str) -> TurnRecord:
+        """One turn with its items, current or not."""
+        row = self._turn_row(turn_id)
+        items = self._db.execute("SELECT * FROM items WHERE turn = ? ORDER BY n", (row["seq"],))
+        return _turn_record(row, [_item_record(item) for item in items])
+
+    @_reads
+    def history(
+        self, thread_id: str, *, before_position: int | None = None, include_items: bool = True
+    ) -> list[TurnRecord]:
+        """The thread's current turns in order, with what it shares with the thread it was forked from.
+
+        With `before_position=turn.position`: the context of that turn.
+        """
+        levels = self._lineage(thread_id, _END if before_position is None else before_position - 1)
+        turns = self._current(levels)
+        items: dict[int, list[ItemRecord]] = {row["seq"]: [] for row in turns}
+        if include_items:
+            self._read_items(levels, items)
+        return [_turn_record(row, items[row["seq"]]) for row in turns]
+
+    @_reads
+    def last_turn(self, thread_id: str) -> TurnRecord | None:
+        """The turn at the end of the thread, with its items."""
+        turns = self._current(self._lineage(thread_id))
+        if not turns:
+            return None
+        items = self._db.execute("SELECT * FROM items WHERE turn = ? ORDER BY n", (turns[-1]["seq"],))
+        return _turn_record(turns[-1], [_item_record(item) for item in items])
+
+    @_writes
+    def fork(
+        self,
+        thread_id: str,
+        *,
+        through: str | None = None,
+        before: str | None = None,
+        fork_id: str | None = None,
+    ) -> ThreadRecord:
+        """A thread with the same past: all of it, or as far as one turn (`through`: with it, `before`: without).
+
+        Nothing is copied. A turn of the past still in progress is shared too, with the items to come.
+        """
+        parent = self._thread(thread_id)
+        history = self._current(self._lineage(thread_id))
+        upto = _next_position(history) - 1
+        if through is not None:
+            upto = _find(history, through)["position"]
+        elif before is not None:
+            upto = _find(history, before)["position"] - 1
+        now = self._now()
+        record = msgspec.structs.replace(
+            parent,
+            id=fork_id or new_id(),
+            name=None,
+            preview=parent.preview if upto >= 0 else "",
+            created_at=now,
+            updated_at=now,
+            archived_at=None,
+            forked_from=thread_id,
+            forked_at_seq=self._ticks(),
+            forked_at_position=upto,
+        )
+        return self._insert_thread(record)
+
+    @_writes
+    def revert(self, thread_id: str, before_turn_id: str) -> list[str]:
+        """Take that turn and the later ones out of the thread; their ids, in order."""
+        history = self._current(self._lineage(thread_id))
+        first = _find(history, before_turn_id)
+        seq = self._tick()
+        removed = [row for row in history if row["position"] >= first["position"]]
+        for row in removed:
+            self._remove(thread_id, row, seq)
+        self._update_thread(thread_id, updated_at=self._now())
+        return [row["id"] for row in removed]
+
+    def recover(self) -> list[TurnRecord]:
+        """Mark the turns of dead processes interrupted, in all threads; those turns, without items."""
+        return self._interrupt(dead) if (dead := self._orphans()) else []
+
+    # Inside --------------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
+        try:
+            db.row_factory = sqlite3.Row
+            db.create_function("casefold", 1, _casefold, deterministic=True)
+            self._while_locked(lambda: self._prepare(db))
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        version = schema_version(db)
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"{self.path} was written by a newer codex_magic (schema {version}, this one knows {len(MIGRATIONS)}).",
+                hint="Run %pip install -U codex-magic and restart the kernel, or set CODEX_MAGIC_HOME to another folder.",
+            )
+        db.execute("PRAGMA foreign_keys = ON")
+        _set_journal(db, journal_mode(self.path.parent))
+        migrate(db, MIGRATIONS)
+
+    def _run(self, begin: str, work: Callable[[], R]) -> R:
+        with self._lock, _store_errors(self.path):
+            return self._while_locked(lambda: self._attempt(begin, work))
+
+    def _while_locked(self, work: Callable[[], R]) -> R:
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if not _is_locked(error) or time.monotonic() >= deadline:
+                    raise
+            # Some conflicts are refused at once, without SQLite's own wait.
+            time.sleep(0.005)
+
+    def _attempt(self, begin: str, work: Callable[[], R]) -> R:
+        try:
+            self._db.execute(begin)
+            result = work()
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        return result
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+    def _ticks(self) -> int:
+        return int(self._db.execute("SELECT tick FROM clock").fetchone()["tick"])
+
+    def _tick(self) -> int:
+        self._db.execute("UPDATE clock SET tick = tick + 1")
+        return self._ticks()
+
+    def _thread(self, thread_id: str) -> ThreadRecord:
+        row = self._db.execute(f"SELECT {_THREAD} FROM threads WHERE id = ?", (thread_id,)).fetchone()
+        if row is None:
+            raise ThreadNotFoundError(thread_id)
+        return ThreadRecord(*row)
+
+    def _insert_thread(self, record: ThreadRecord) -> ThreadRecord:
+        values = msgspec.structs.astuple(record)
+        self._db.execute(f"INSERT INTO threads ({_THREAD}) VALUES ({_marks(values)})", values)
+        return record
+
+    def _update_thread(self, thread_id: str, **values: Any) -> None:
+        columns = ", ".join(f"{column} = ?" for column in values)
+        done = self._db.execute(f"UPDATE threads SET {columns} WHERE id = ?", (*values.values(), thread_id))
+        if done.rowcount == 0:
+            raise ThreadNotFoundError(thread_id)
+
+    def _insert_turn(self, turn: TurnRecord) -> None:
+        *values, _ = msgspec.structs.astuple(turn)
+        row = (*values, self._owner)
+        columns = _TURN.replace("turns.", "") + ", owner"
+        self._db.execute(f"INSERT INTO turns ({columns}) VALUES ({_marks(row)})", row)
+
+    def _turn_row(self, turn_id: str) -> sqlite3.Row:
+        row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
+        if row is None:
+            raise _no_turn(turn_id)
+        return row
+
+    def _lineage(self, thread_id: str, upto: int = _END) -> list[_Level]:
+        """The thread, the one it was forked from, and so on, each with what of it is visible."""
+        levels = []
+        as_of = _END
+        while True:
+            thread = self._thread(thread_id)
+            levels.append(_Level(thread_id, as_of, upto))
+            if (
+                thread.forked_from is None
+                or thread.forked_at_seq is None
+                or thread.forked_at_position is None
+            ):
+                return levels
+            thread_id, as_of = thread.forked_from, thread.forked_at_seq
+            upto = min(upto, thread.forked_at_position)
+
+    def _current(self, levels: Sequence[_Level]) -> list[sqlite3.Row]:
+        """The rows of a history by position, without what the nearer threads have hidden of the farther ones."""
+        found: list[sqlite3.Row] = []
+        hidden: set[int] = set()
+        for level in levels:
+            turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level._asdict())
+            found += [row for row in turns if row["seq"] not in hidden]
+            removals = self._db.execute(
+                "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of", level._asdict()
+            )
+            hidden.update(row["turn"] for row in removals)
+        return sorted(found, key=lambda row: row["position"])
+
+    def _read_items(self, levels: Sequence[_Level], into: dict[int, list[ItemRecord]]) -> None:
+        for level in levels:
+            items = self._db.execute(
+                "SELECT items.* FROM turns JOIN items ON items.turn = turns.seq"
+                f" WHERE {_VISIBLE} ORDER BY items.turn, items.n",
+                level._asdict(),
+            )
+            for row in items:
+                if row["turn"] in into:
+                    into[row["turn"]].append(_item_record(row))
+
+    def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
+        """Take a turn out of a thread's history as of `seq`; from a shared past, for this thread only."""
+        if turn["thread_id"] == thread_id:
+            self._db.execute("UPDATE turns SET removed_at = ? WHERE seq = ?", (seq, turn["seq"]))
+        else:
+            self._db.execute("INSERT INTO hidden VALUES (?, ?, ?)", (thread_id, turn["seq"], seq))
+
+    @_reads
+    def _orphans(self) -> list[int]:
+        rows = self._db.execute("SELECT seq, owner, started_at FROM turns WHERE status = 'inProgress'")
+        now = self._clock()
+        return [
+            row["seq"]
+            for row in rows
+            if not is_alive(msgspec.json.decode(row["owner"], type=Owner), age=now - row["started_at"])
+        ]
+
+    @_writes
+    def _interrupt(self, seqs: Sequence[int]) -> list[TurnRecord]:
+        interrupted = []
+        for seq in seqs:
+            done = self._db.execute(
+                "UPDATE turns SET status = 'interrupted', owner = NULL WHERE seq = ? AND status = 'inProgress'",
+                (seq,),
+            )
+            # Not when another kernel that opened the store at the same moment has told its user already.
+            if done.rowcount:
+                row = self._db.execute(f"SELECT {_TURN} FROM turns WHERE seq = ?", (seq,)).fetchone()
+                interrupted.append(_turn_record(row, []))
+        return interrupted
+
+
+def _make_private_file(path: Path) -> None:
+    """An empty file only its owner can read. Never opens one that exists: closing it would drop
+    the locks another connection of this process holds (https://sqlite.org/howtocorrupt.html, 2.2)."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _set_journal(db: sqlite3.Connection, wanted: str) -> None:
+    """Switch if we can: the mode is the file's, and others may be using it in the present one."""
+    try:
+        db.execute(f"PRAGMA journal_mode = {wanted}")
+    except sqlite3.OperationalError as error:
+        if not _is_locked(error):
+            db.execute("PRAGMA journal_mode = DELETE")
+    mode = db.execute("PRAGMA journal_mode").fetchone()[0]
+    db.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+
+
+def _turn_record(row: sqlite3.Row, items: Sequence[ItemRecord]) -> TurnRecord:
+    return TurnRecord(
+        seq=row["seq"],
+        id=row["id"],
+        thread_id=row["thread_id"],
+        position=row["position"],
+        cell_id=row["cell_id"],
+        status=TurnStatus(row["status"]),
+        error=msgspec.json.decode(row["error"], type=TurnError) if row["error"] else None,
+        usage=msgspec.json.decode(row["usage"], type=ThreadTokenUsage) if row["usage"] else None,
+        provider=row["provider"],
+        model=row["model"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        duration_ms=row["duration_ms"],
+        removed_at=row["removed_at"],
+        replaces=row["replaces"],
+        items=tuple(items),
+    )
+
+
+def _item_record(row: sqlite3.Row) -> ItemRecord:
+    sent = msgspec.json.decode(row["response_item"]) if row["response_item"] else None
+    return ItemRecord(decode_item(msgspec.json.decode(row["json"])), sent)
+
+
+def _to_json(value: Any) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _next_position(history: Sequence[sqlite3.Row]) -> int:
+    return history[-1]["position"] + 1 if history else 0
+
+
+def _find(history: Sequence[sqlite3.Row], turn_id: str) -> sqlite3.Row:
+    for row in history:
+        if row["id"] == turn_id:
+            return row
+    raise _no_turn(turn_id)
+
+
+def _no_turn(turn_id: str) -> OptionError:
+    return OptionError(f"There is no turn {turn_id!r} in this history.", hint="%codex history lists them.")
+
+
+def _parse_cursor(cursor: str) -> tuple[int, str]:
+    value, _, thread_id = cursor.partition(":")
+    if not value.isdecimal():
+        raise OptionError(
+            f"{cursor!r} is no page of threads.", hint="Give the next_cursor of the page before."
+        )
+    return int(value), thread_id
+
+
+def _casefold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
+
+
+def _shorten(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
+
+
+# Errors ------------------------------------------------------------------------------------------
+
+_ELSEWHERE = "or set CODEX_MAGIC_HOME to another folder."
+_DAMAGED = (
+    "{path} is damaged or no thread store.",
+    "Rename it (and the -wal and -shm files beside it): a new one is made, and nothing is deleted.",
+)
+_FAILURES = (
+    (
+        ("is locked", "locking protocol"),
+        "{path} is locked by another program.",
+        "Close what holds it (another kernel, a backup, a database browser) and run the cell again.",
+    ),
+    (
+        ("readonly database",),
+        "{path} can't be written.",
+        f"Give yourself write permission for the file and its folder, {_ELSEWHERE}",
+    ),
+    (
+        ("is full",),
+        "There is no space left for {path}.",
+        f"Free some space on that disk, {_ELSEWHERE}",
+    ),
+    (("malformed", "not a database"), *_DAMAGED),
+    (
+        ("unable to open",),
+        "{path} can't be opened.",
+        f"Check that it is a file you may read and write, in a folder you may write, {_ELSEWHERE}",
+    ),
+    (
+        ("disk I/O error",),
+        "The disk failed while {path} was in use.",
+        f"Check the disk and its free space, {_ELSEWHERE}",
+    ),
+)
+"""By SQLite's messages: its codes reach Python from 3.11 on only."""
+
+
+@contextmanager
+def _store_errors(path: Path) -> Iterator[None]:
+    """Nothing but a CodexError leaves."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _store_error(str(error), path) from error
+    except msgspec.MsgspecError as error:
+        raise _sentence(_DAMAGED, path) from error
+    except UnicodeError as error:
+        raise StoreError("Half a character (a lone surrogate) can't be kept.") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StoreError(
+            f"{path} can't be made: {reason}.", hint=f"Make its folder writable, {_ELSEWHERE}"
+        ) from error
+
+
+def _store_error(message: str, path: Path) -> CodexError:
+    for parts, *sentences in _FAILURES:
+        if any(part in message for part in parts):
+            return _sentence(sentences, path)
+    return StoreError(f"{path} can't be used: {message}.")
+
+
+def _sentence(sentences: Sequence[str], path: Path) -> StoreError:
+    message, hint = sentences
+    return StoreError(message.format(path=path), hint=hint)
+
+
+def _is_locked(error: sqlite3.OperationalError) -> bool:
+    return "is locked" in str(error) or "locking protocol" in str(error)
