@@ -1,0 +1,409 @@
+"""How each kind of item reads: as Markdown in a notebook, as plain text everywhere else.
+
+A message is Markdown of the model's and goes through `SafeMarkdown`. Every other word that we did not
+write ourselves (names, paths, commands, results) is escaped or set as code.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from functools import singledispatch
+from typing import Any, NamedTuple
+
+import msgspec
+
+from codex_magic.protocol.types import (
+    AgentMessage,
+    CommandExecution,
+    ContextCompaction,
+    FileChange,
+    ImageGeneration,
+    Plan,
+    Reasoning,
+    ThreadItem,
+    ToolCall,
+    WebSearch,
+    item_type,
+)
+
+HEAD_CHARS = 300
+"""Of a command or a tool's arguments, on their one line."""
+BODY_CHARS = 4_000
+BODY_LINES = 40
+"""Of a command's output, a tool's result or a diff; the item itself keeps the rest."""
+
+FOLD_START = {
+    "Reasoning": "<details><summary>Reasoning</summary>",
+    "Result": "<details><summary>Result</summary>",
+}
+FOLD_END = "</details>"
+"""The only HTML ever displayed: constants, so nothing from outside can be in it."""
+
+_NOT_DRAWN = dict.fromkeys(code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t")
+_ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_DRAWN_OVER = re.compile(r"[^\n]*\r")
+_HEADING = re.compile(r"^\*\*(.+?)\*\*", re.M)
+
+
+def without_controls(text: str) -> str:
+    """`text` without the characters that drive a terminal; line feeds and tabs stay.
+
+    Character by character, so the pieces of a stream give together what the whole gives.
+    """
+    return text.translate(_NOT_DRAWN)
+
+
+def fold(title: str, markdown: str) -> str:
+    """`markdown`, its fences closed, behind a line that opens it.
+
+    The blank lines end the HTML block on both sides, and no list or quotation inside can take in a last
+    line that stands in the first column.
+    """
+    return f"{FOLD_START[title]}\n\n{markdown}\n\n{FOLD_END}"
+
+
+def prose(text: str) -> str:
+    """A sentence of ours or the service's on one line: escaped, but `code` stays code."""
+    from .safe_markdown import code_span, escape_markdown
+
+    parts = one_line(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape_markdown("`".join(parts))
+    return "".join(
+        code_span(part) if index % 2 and part else escape_markdown(part) for index, part in enumerate(parts)
+    )
+
+
+class Row(NamedTuple):
+    """One line about something done, and what came out of it."""
+
+    label: str
+    code: str = ""
+    notes: tuple[str, ...] = ()
+    body: str = ""
+    language: str = ""
+    folded: bool = False
+
+    def markdown(self) -> str:
+        from .safe_markdown import code_block, code_span, escape_markdown
+
+        head = f"**{self.label}** {code_span(self.code)}" if self.code else f"**{self.label}**"
+        line = " · ".join([head, *map(escape_markdown, self.notes)])
+        if not self.body:
+            return line
+        body = code_block(self.body, self.language)
+        return f"{line}\n\n{fold('Result', body) if self.folded else body}"
+
+    def plain(self) -> str:
+        return " · ".join([f"{self.label} {self.code}".rstrip(), *self.notes])
+
+
+class MarkdownBlock:
+    """Markdown of the model's that grows at its end until the whole of it comes."""
+
+    heading = ""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._begin("")
+
+    def _begin(self, text: str) -> None:
+        self.size = len(text)
+        self._pieces = [text]
+        self._unsafe = [text]
+        self._safe: Any = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether `plain()` is final; until then it only grows."""
+        return self.closed
+
+    @property
+    def text(self) -> str:
+        self._pieces = ["".join(self._pieces)]
+        return self._pieces[0]
+
+    def add(self, delta: str) -> None:
+        self.size += len(delta)
+        self._pieces.append(delta)
+        self._unsafe.append(delta)
+
+    def replace_text(self, text: str) -> None:
+        if text != self.text:
+            self._begin(text)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def markdown(self) -> str:
+        from .safe_markdown import SafeMarkdown
+
+        if self._safe is None:
+            self._safe = SafeMarkdown()
+        self._safe.feed("".join(self._unsafe))
+        self._unsafe.clear()
+        return self.heading + str(self._safe.text)
+
+    def plain(self) -> str:
+        return without_controls(self.text)
+
+
+class MessageBlock(MarkdownBlock):
+    """What the model says."""
+
+    phase: str | None = None
+
+    def replace(self, item: AgentMessage) -> None:
+        self.phase = item.phase
+        self.replace_text(item.text)
+
+
+class PlanBlock(MarkdownBlock):
+    """What it means to do."""
+
+    heading = "**Plan**\n\n"
+
+    def replace(self, item: Plan) -> None:
+        self.replace_text(item.text)
+
+
+class ReasoningBlock:
+    """One line about it while it lasts, folded away afterwards; no plain text."""
+
+    settled = True
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.size = 0
+        self._summary: dict[int, list[str]] = {}
+        self._content: dict[int, list[str]] = {}
+        self._folded: str | None = None
+
+    def add_summary(self, index: int, delta: str) -> None:
+        self._summary.setdefault(index, []).append(delta)
+        self.size = 1
+
+    def add_content(self, index: int, delta: str) -> None:
+        self._content.setdefault(index, []).append(delta)
+        self.size = 1
+
+    def replace(self, item: Reasoning) -> None:
+        if item.summary or item.content:
+            self._summary = {index: [part] for index, part in enumerate(item.summary)}
+            self._content = {index: [part] for index, part in enumerate(item.content)}
+
+    def close(self) -> None:
+        self.closed = True
+        self.size = sum(map(len, self._parts()))
+        self._folded = None
+
+    @property
+    def heading(self) -> str:
+        """The last heading of the summary; empty before the first."""
+        for part in reversed(self._parts()):
+            if headings := _HEADING.findall(part):
+                return one_line(headings[-1], 80)
+        return ""
+
+    def _parts(self) -> list[str]:
+        """The summary; the full text only where there is none."""
+        parts = ("".join(pieces) for pieces in (self._summary or self._content).values())
+        return [part for part in parts if part.strip()]
+
+    def markdown(self) -> str:
+        if not self.closed:
+            return self._status()
+        if self._folded is None:
+            self._folded = self._fold()
+        return self._folded
+
+    def _status(self) -> str:
+        from .safe_markdown import escape_markdown
+
+        return f"*Thinking: {escape_markdown(self.heading)}*" if self.heading else "*Thinking …*"
+
+    def _fold(self) -> str:
+        from .safe_markdown import safe_markdown
+
+        text = "\n\n".join(self._parts())
+        return fold("Reasoning", safe_markdown(text)) if text else ""
+
+    def plain(self) -> str:
+        return ""
+
+
+class NoticeBlock:
+    """A sentence of the service's, outside any item."""
+
+    closed = settled = True
+
+    def __init__(self, label: str, message: str) -> None:
+        self._label = label
+        self._message = message
+        self.size = len(message)
+
+    def markdown(self) -> str:
+        return f"**{self._label}:** {prose(self._message)}"
+
+    def plain(self) -> str:
+        return f"{self._label}: {one_line(self._message)}"
+
+
+class ActivityBlock:
+    """Any other item: something is done, may report, and ends."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._item: ThreadItem = CommandExecution(id="", command="")
+        self._output = ""
+        self._rows: list[Row] = []
+
+    @property
+    def settled(self) -> bool:
+        return self.closed
+
+    @property
+    def size(self) -> int:
+        return sum(len(row.code) + len(row.body) for row in self.rows)
+
+    def add_output(self, delta: str) -> None:
+        """Of a command; only the end is kept, as only the end is shown."""
+        self._output = (self._output + delta)[-2 * BODY_CHARS :]
+        self._rows = []
+
+    def replace(self, item: ThreadItem) -> None:
+        self._item = item
+        self._rows = []
+
+    def close(self) -> None:
+        """No more will come of it, whether or not it ended."""
+        self.closed = True
+        if getattr(self._item, "status", "") == "inProgress":
+            self.replace(msgspec.structs.replace(self._item, status="unfinished"))
+
+    @property
+    def rows(self) -> list[Row]:
+        if not self._rows:
+            self._rows = self._read()
+        return self._rows
+
+    def _read(self) -> list[Row]:
+        if isinstance(self._item, CommandExecution) and self._item.aggregated_output is None:
+            return item_rows(msgspec.structs.replace(self._item, aggregated_output=self._output))
+        return item_rows(self._item)
+
+    def markdown(self) -> str:
+        return "\n\n".join(row.markdown() for row in self.rows)
+
+    def plain(self) -> str:
+        return "\n".join(row.plain() for row in self.rows) if self.closed else ""
+
+
+Block = MarkdownBlock | ReasoningBlock | NoticeBlock | ActivityBlock
+
+
+@singledispatch
+def item_rows(item: ThreadItem) -> list[Row]:
+    """The rows that tell of an item which is neither message, plan nor reasoning."""
+    return [Row("An item of a kind this version does not show:", one_line(item_type(item), HEAD_CHARS))]
+
+
+@item_rows.register
+def _(item: CommandExecution) -> list[Row]:
+    ended = () if item.exit_code is None else (f"exit code {item.exit_code}",)
+    notes = (*ended, *_seconds(item.duration_ms)) or _status(item.status)
+    return [Row("Ran", one_line(item.command, HEAD_CHARS), notes, tail(item.aggregated_output or ""))]
+
+
+@item_rows.register
+def _(item: FileChange) -> list[Row]:
+    verbs = {"add": "Added", "delete": "Deleted", "update": "Changed"}
+    rows = []
+    for change in item.changes:
+        kind = change.get("kind")
+        name = kind.get("type") if isinstance(kind, dict) else kind
+        path = one_line(str(change.get("path")), HEAD_CHARS)
+        diff = head(str(change.get("diff") or ""))
+        rows.append(Row(verbs.get(str(name), "Changed"), path, _status(item.status), diff, "diff"))
+    return rows
+
+
+@item_rows.register
+def _(item: ToolCall) -> list[Row]:
+    name = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
+    failed = item.success is False or item.status == "failed"
+    notes = (("failed",) if failed else _status(item.status)) + _seconds(item.duration_ms)
+    call = one_line(f"{name}({_arguments(item.arguments)})", HEAD_CHARS)
+    return [Row("Called", call, notes, head(_content_text(item.content_items or ())), folded=True)]
+
+
+@item_rows.register
+def _(item: WebSearch) -> list[Row]:
+    return [Row("Searched the web", one_line(item.query, HEAD_CHARS))]
+
+
+@item_rows.register
+def _(item: ImageGeneration) -> list[Row]:
+    return [Row("Made an image", one_line(item.revised_prompt or "", HEAD_CHARS), _status(item.status))]
+
+
+@item_rows.register
+def _(item: ContextCompaction) -> list[Row]:
+    return [Row("The earlier conversation was summarised to make room.")]
+
+
+def _status(status: str) -> tuple[str, ...]:
+    words = {"completed": (), "inProgress": ("running",), "unfinished": ("did not finish",)}
+    return words.get(status, (one_line(status, 40),))
+
+
+def _seconds(duration_ms: int | None) -> tuple[str, ...]:
+    return () if duration_ms is None else (seconds(duration_ms),)
+
+
+def seconds(duration_ms: int) -> str:
+    """`3200` -> "3.2 s"; from a minute on "2 min 5 s"."""
+    if duration_ms < 60_000:
+        return f"{duration_ms / 1000:.1f} s"
+    minutes, rest = divmod(round(duration_ms / 1000), 60)
+    return f"{minutes} min {rest} s"
+
+
+def _arguments(arguments: Any) -> str:
+    if isinstance(arguments, dict):
+        return ", ".join(f"{name}={_json(value)}" for name, value in arguments.items())
+    return "" if arguments is None else _json(arguments)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _content_text(items: Iterable[dict[str, Any]]) -> str:
+    return "\n".join(str(item.get("text", f"[{item.get('type')}]")) for item in items)
+
+
+def one_line(text: str, limit: int = 1_000) -> str:
+    line = without_controls(" ".join(text.split()))
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def head(text: str) -> str:
+    """The first lines of `text`, and how many are left out."""
+    lines = _drawn(text).split("\n")
+    shown = "\n".join(lines[:BODY_LINES])[:BODY_CHARS].split("\n")
+    left = len(lines) - len(shown)
+    return "\n".join([*shown, f"… {left} more lines"] if left else shown)
+
+
+def tail(text: str) -> str:
+    """The last lines of `text`."""
+    return "\n".join(_drawn(text[-2 * BODY_CHARS :]).split("\n")[-BODY_LINES:])[-BODY_CHARS:]
+
+
+def _drawn(text: str) -> str:
+    """`text` as a terminal leaves it: no colours, and of a line drawn again and again the last state."""
+    plain = _ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n").rstrip()
+    return without_controls(_DRAWN_OVER.sub("", plain))

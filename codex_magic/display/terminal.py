@@ -1,0 +1,262 @@
+"""A turn in a terminal: finished Markdown goes to the scrollback, the rest is redrawn below it.
+
+Shows the original text (nothing there renders HTML) without the characters that drive a terminal. Where
+no terminal listens, the plain text is written as it grows, once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from .items import (
+    ActivityBlock,
+    Block,
+    MarkdownBlock,
+    NoticeBlock,
+    ReasoningBlock,
+    Row,
+    without_controls,
+)
+from .pace import TERMINAL
+from .view import TurnView
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+LIVE_CHARS = 4_000
+"""Of a passage still open, the end that is redrawn: a screenful, so that a redraw costs the same at any length."""
+
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})(.*)")
+_LIST_ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
+
+
+class TerminalSurface:
+    """Redraws where `file` (standard output) is a terminal that can; writes the plain text elsewhere."""
+
+    pace = TERMINAL
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        file = file or sys.stdout
+        can_redraw = file.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+        self._surface = RichSurface(file) if can_redraw else PlainSurface(file)
+
+    def open(self, view: TurnView) -> None:
+        self._surface.open(view)
+
+    def update(self, view: TurnView) -> None:
+        self._surface.update(view)
+
+    def close(self, view: TurnView) -> None:
+        self._surface.close(view)
+
+
+class PlainSurface:
+    """For pipes, files and dumb terminals: every character of `view.plain()` once, as soon as it is known."""
+
+    pace = TERMINAL
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._written = ""
+
+    def open(self, view: TurnView) -> None:
+        self.update(view)
+
+    def update(self, view: TurnView) -> None:
+        text = view.plain()
+        if not text.startswith(self._written):
+            self._file.write("\n\n")
+            self._written = ""
+        self._file.write(text[len(self._written) :])
+        self._file.flush()
+        self._written = text
+
+    def close(self, view: TurnView) -> None:
+        self.update(view)
+        if self._written and not self._written.endswith("\n"):
+            self._file.write("\n")
+            self._file.flush()
+
+
+class RichSurface:
+    """Rich on a terminal. Between `open` and `close` the cursor is hidden and `print` goes above the live part."""
+
+    pace = TERMINAL
+
+    def __init__(self, file: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(file=file, force_jupyter=False, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+        self._done = 0
+        self._passages = Passages()
+        self._taken = ""
+        self._any = False
+
+    def open(self, view: TurnView) -> None:
+        self._live.start()
+        self.update(view)
+
+    def update(self, view: TurnView) -> None:
+        closed, live = self._read(view)
+        # One write for both: a redraw between them would show a passage twice.
+        with self._console:
+            self._print(closed)
+            self._live.update(_Tail(live), refresh=True)
+
+    def close(self, view: TurnView) -> None:
+        try:
+            closed, _ = self._read(view)
+        finally:
+            self._live.stop()
+        self._print([*closed, *_closing(view)])
+
+    def _print(self, parts: list[RenderableType]) -> None:
+        for part in parts:
+            if self._any:
+                self._console.print()
+            self._console.print(part)
+            self._any = True
+
+    def _read(self, view: TurnView) -> tuple[list[RenderableType], list[RenderableType]]:
+        """What will not change any more, and what may."""
+        closed: list[RenderableType] = []
+        for block in view.blocks[self._done :]:
+            closed.extend(self._finished_parts(block))
+            if not block.closed:
+                break
+            self._done += 1
+            self._passages, self._taken = Passages(), ""
+        return closed, self._open_parts(view)
+
+    def _finished_parts(self, block: Block) -> list[RenderableType]:
+        if not isinstance(block, MarkdownBlock):
+            return _lines(block) if block.closed else []
+        text = block.plain()
+        if not text.startswith(self._taken):
+            self._passages, self._taken = Passages(), ""
+        finished = self._passages.feed(text[len(self._taken) :])
+        self._taken = text
+        if block.closed:
+            finished += self._passages.close()
+        return [_markdown(passage) for passage in finished]
+
+    def _open_parts(self, view: TurnView) -> list[RenderableType]:
+        parts: list[RenderableType] = []
+        for block in view.blocks[self._done :]:
+            if not isinstance(block, MarkdownBlock):
+                parts.extend(_lines(block))
+            elif text := self._passages.open:
+                parts.append(_markdown(text) if len(text) <= LIVE_CHARS else _text(text[-LIVE_CHARS:]))
+        return parts
+
+
+class Passages:
+    """Cuts growing Markdown where nothing that follows can change what came before.
+
+    That is: at an empty line outside a fence, before a line in the first column. A list stays whole, for
+    its numbers and its spacing.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._rest = ""
+        self._fence = ""
+        self._after_blank = False
+
+    @property
+    def open(self) -> str:
+        return "".join(self._lines) + self._rest
+
+    def feed(self, text: str) -> list[str]:
+        """The passages that `text` finished."""
+        *lines, self._rest = (self._rest + text).splitlines(keepends=True) or [""]
+        if self._rest.endswith("\n"):
+            lines.append(self._rest)
+            self._rest = ""
+        return [passage for line in lines if (passage := self._take(line))]
+
+    def close(self) -> list[str]:
+        """What is left, at the end of the text."""
+        left, self._lines, self._rest = self.open, [], ""
+        return [left] if left.strip() else []
+
+    def _take(self, line: str) -> str:
+        finished = ""
+        if self._after_blank and self._starts_passage(line):
+            finished = "".join(self._lines)
+            self._lines = []
+        self._lines.append(line)
+        self._track_fence(line)
+        self._after_blank = not self._fence and not line.strip()
+        return finished if finished.strip() else ""
+
+    def _starts_passage(self, line: str) -> bool:
+        if not line.strip() or line[0] in " \t":
+            return False
+        return not (_LIST_ITEM.match(line) and _LIST_ITEM.match(self._lines[0]))
+
+    def _track_fence(self, line: str) -> None:
+        found = _FENCE.match(line)
+        if not found:
+            return
+        marks, info = found.groups()
+        if not self._fence:
+            self._fence = marks
+        elif marks.startswith(self._fence) and not info.strip():
+            self._fence = ""
+
+
+class _Tail:
+    """The last lines of what is drawn, as many as the screen holds."""
+
+    def __init__(self, parts: list[RenderableType]) -> None:
+        self._parts = parts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.console import Group
+        from rich.segment import Segment
+
+        lines = console.render_lines(Group(*self._parts), options, pad=False)
+        for line in lines[-max(1, console.size.height - 2) :]:
+            yield from line
+            yield Segment.line()
+
+
+def _markdown(text: str) -> RenderableType:
+    from rich.markdown import Markdown
+
+    return Markdown(text, hyperlinks=False)
+
+
+def _text(text: str, style: str = "") -> RenderableType:
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def _lines(block: Block) -> list[RenderableType]:
+    if isinstance(block, ReasoningBlock):
+        heading = without_controls(block.heading)
+        line = f"Thinking: {heading}" if heading else "Thinking …"
+        return [] if block.closed else [_text(line, "italic dim")]
+    if isinstance(block, NoticeBlock):
+        return [_text(block.plain(), "yellow")]
+    assert isinstance(block, ActivityBlock)
+    return [part for row in block.rows for part in _row(row)]
+
+
+def _row(row: Row) -> list[RenderableType]:
+    line = _text(without_controls(row.plain()), "bold")
+    return [line, _text(row.body, "dim")] if row.body else [line]
+
+
+def _closing(view: TurnView) -> list[RenderableType]:
+    style = "red" if view.state == "error" else "italic"
+    lines = [_text(without_controls(line), style) for line in view.closing_lines()]
+    footer = view.footer()
+    return [*lines, _text(without_controls(footer), "dim")] if footer else lines

@@ -1,0 +1,329 @@
+"""What a turn looks like so far: notifications are folded in, Markdown and plain text come out.
+
+Pure: no clock, no output. A surface decides where it is shown, a `Painter` when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from codex_magic.protocol.errors import window_name
+from codex_magic.protocol.ids import new_id
+from codex_magic.protocol.types import (
+    AgentMessage,
+    AgentMessageDelta,
+    CommandOutputDelta,
+    ErrorReported,
+    ItemCompleted,
+    ItemStarted,
+    ModelRerouted,
+    Notification,
+    Plan,
+    RateLimits,
+    RateLimitsUpdated,
+    Reasoning,
+    ReasoningSummaryDelta,
+    ReasoningTextDelta,
+    ThreadItem,
+    ThreadTokenUsage,
+    TokenUsageUpdated,
+    Turn,
+    TurnCompleted,
+    TurnError,
+    TurnStarted,
+    TurnStatus,
+    UserMessage,
+    Warned,
+)
+
+from .items import (
+    ActivityBlock,
+    Block,
+    MarkdownBlock,
+    MessageBlock,
+    NoticeBlock,
+    PlanBlock,
+    ReasoningBlock,
+    one_line,
+    prose,
+    seconds,
+)
+
+MIME = "application/vnd.codex-magic.v1+json"
+
+State = Literal["streaming", "done", "interrupted", "error"]
+
+STATES: dict[TurnStatus, State] = {
+    TurnStatus.in_progress: "streaming",
+    TurnStatus.completed: "done",
+    TurnStatus.interrupted: "interrupted",
+    TurnStatus.failed: "error",
+}
+
+PLAIN_WHILE_STREAMING = "Codex is answering …"
+"""A front end that reads only `text/plain` cannot redraw it either, and the text twice in every update
+would double the bytes: it comes with the last one."""
+
+B = TypeVar("B", bound=Block)
+
+
+class TurnView:
+    """One turn on screen. `feed` every notification of it; read `bundle()` whenever something is to be shown.
+
+    Items stand in the order in which they started; a completed item replaces what its deltas had built.
+    """
+
+    def __init__(self, *, id: str | None = None, model: str | None = None) -> None:
+        self.id = id or new_id()
+        """Of the output: the `display_id`, unchanged for the life of the view."""
+        self.state: State = "streaming"
+        self.thread_id: str | None = None
+        self.turn_id: str | None = None
+        self.model = model
+        self.rerouted_from: str | None = None
+        self.usage: ThreadTokenUsage | None = None
+        self.limits: RateLimits | None = None
+        self.duration_ms: int | None = None
+        self.error: TurnError | None = None
+        self._retrying: TurnError | None = None
+        self._blocks: dict[str, Block] = {}
+
+    @classmethod
+    def of(
+        cls,
+        items: Iterable[ThreadItem],
+        *,
+        turn_id: str,
+        thread_id: str,
+        status: TurnStatus,
+        error: TurnError | None = None,
+        usage: ThreadTokenUsage | None = None,
+        model: str | None = None,
+        duration_ms: int | None = None,
+    ) -> TurnView:
+        """The view of a turn that is kept somewhere, as if it had just been watched."""
+        turn = Turn(turn_id, status, error=error, duration_ms=duration_ms)
+        view = cls()
+        view.feed(TurnStarted(thread_id, turn, model))
+        for item in items:
+            view.feed(ItemCompleted(thread_id, turn_id, item))
+        if usage is not None:
+            view.feed(TokenUsageUpdated(thread_id, turn_id, usage))
+        view.feed(TurnCompleted(thread_id, turn))
+        return view
+
+    def feed(self, notification: Notification) -> None:
+        """Fold one notification in. Those that say nothing about a turn's looks are passed over."""
+        fold = _FOLDS.get(type(notification))
+        if fold is not None:
+            fold(self, notification)
+
+    def interrupt(self) -> None:
+        """The turn is over and nobody said how."""
+        self._end("interrupted")
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return tuple(self._blocks.values())
+
+    @property
+    def size(self) -> int:
+        """About how many characters there are to show."""
+        return sum(block.size for block in self._blocks.values())
+
+    @property
+    def final_text(self) -> str | None:
+        """The final answer; where no message is called so, the last one that is not called anything."""
+        messages = [block for block in self._blocks.values() if isinstance(block, MessageBlock)]
+        for phase in ("final_answer", None):
+            for block in reversed(messages):
+                if block.phase == phase:
+                    return block.text
+        return None
+
+    def markdown(self) -> str:
+        """All of it as Markdown that is safe to show."""
+        parts: list[str] = []
+        above: Block | None = None
+        for block in self._blocks.values():
+            text = block.markdown()
+            if not text:
+                continue
+            if isinstance(block, MessageBlock) and isinstance(above, MarkdownBlock):
+                # A list above would take in an indented first line, and what was code there would be text.
+                parts.append("***")
+            parts.append(text)
+            above = block
+        parts.extend(self._closing_markdown())
+        return "\n\n".join(parts) or "*Working …*"
+
+    def _closing_markdown(self) -> list[str]:
+        from .safe_markdown import escape_markdown
+
+        if self.state == "streaming":
+            return [f"*Trying again: {prose(self._retrying.message)}*"] if self._retrying else []
+        lines = []
+        if self.error is not None:
+            lines.append(f"**Error:** {prose(self.error.message)}")
+        if self.state == "interrupted":
+            lines.append("*Interrupted.* `%codex continue` goes on from here.")
+        if footer := self.footer():
+            lines.append(f"*{escape_markdown(footer)}*")
+        return lines
+
+    def plain(self) -> str:
+        """The text as it came, without control characters, and a line for each other thing that happened.
+
+        Only grows while items complete as their deltas said; so the difference to the last call can be printed.
+        """
+        parts = []
+        for block in self._blocks.values():
+            parts.append(block.plain())
+            if not block.settled:
+                break
+        return "\n\n".join(filter(None, [*parts, *self.closing_lines()]))
+
+    def closing_lines(self) -> list[str]:
+        """How it ended, where there is more to say than that it did."""
+        lines = []
+        if self.state != "streaming" and self.error is not None:
+            lines.append(f"Error: {one_line(self.error.message)}")
+        if self.state == "interrupted":
+            lines.append("Interrupted. %codex continue goes on from here.")
+        return lines
+
+    def footer(self) -> str:
+        """Model, tokens, time and quota; what is unknown is left out."""
+        parts = [self._model_name(), *self._token_counts()]
+        if self.duration_ms is not None:
+            parts.append(seconds(self.duration_ms))
+        if self.limits is not None and self.limits.effective is not None:
+            window = self.limits.effective
+            minutes = window.window_duration_mins
+            name = f"{window_name(minutes)} limit" if minutes else "limit"
+            parts.append(f"{name} {window.used_percent:.0f} % used")
+        return " · ".join(filter(None, parts))
+
+    def _model_name(self) -> str:
+        name = one_line(self.model or "")
+        return f"{name} (rerouted from {one_line(self.rerouted_from)})" if self.rerouted_from else name
+
+    def _token_counts(self) -> list[str]:
+        if self.usage is None:
+            return []
+        total = self.usage.total
+        read = f"{total.input_tokens:,} in"
+        if total.cached_input_tokens:
+            read += f" ({100 * total.cached_input_tokens / total.input_tokens:.0f} % cached)"
+        return [read, f"{total.output_tokens:,} out"]
+
+    def bundle(self, state: State | None = None) -> dict[str, Any]:
+        """The MIME bundle; `state` overrides the one known here. No message text outside the two texts."""
+        state = state or self.state
+        return {
+            MIME: self._facts(state),
+            "text/markdown": self.markdown(),
+            "text/plain": PLAIN_WHILE_STREAMING if state == "streaming" else self.plain(),
+        }
+
+    def _facts(self, state: State) -> dict[str, Any]:
+        facts = {
+            "v": 1,
+            "id": self.id,
+            "state": state,
+            "thread": self.thread_id,
+            "turn": self.turn_id,
+            "model": self.model,
+            "usage": msgspec.to_builtins(self.usage.total) if self.usage else None,
+        }
+        return {name: value for name, value in facts.items() if value is not None}
+
+    def _block(self, item_id: str, kind: type[B]) -> B:
+        """The item's block, begun here if a delta comes before its start."""
+        block = self._blocks.get(item_id)
+        if not isinstance(block, kind):
+            block = self._blocks[item_id] = kind()
+        self._retrying = None
+        return block
+
+    def _on_turn_started(self, notification: TurnStarted) -> None:
+        self.thread_id = notification.thread_id
+        self.turn_id = notification.turn.id
+        self.model = notification.model or self.model
+
+    def _on_item(self, notification: ItemStarted | ItemCompleted) -> None:
+        item = notification.item
+        if isinstance(item, UserMessage):
+            return
+        kind = _BLOCKS.get(type(item), ActivityBlock)
+        block: Any = self._block(item.id, kind)
+        block.replace(item)
+        if isinstance(notification, ItemCompleted):
+            block.close()
+
+    def _on_message_delta(self, notification: AgentMessageDelta) -> None:
+        self._block(notification.item_id, MessageBlock).add(notification.delta)
+
+    def _on_summary_delta(self, notification: ReasoningSummaryDelta) -> None:
+        block = self._block(notification.item_id, ReasoningBlock)
+        block.add_summary(notification.summary_index, notification.delta)
+
+    def _on_reasoning_delta(self, notification: ReasoningTextDelta) -> None:
+        block = self._block(notification.item_id, ReasoningBlock)
+        block.add_content(notification.content_index, notification.delta)
+
+    def _on_command_output(self, notification: CommandOutputDelta) -> None:
+        self._block(notification.item_id, ActivityBlock).add_output(notification.delta)
+
+    def _on_usage(self, notification: TokenUsageUpdated) -> None:
+        self.usage = notification.token_usage
+
+    def _on_limits(self, notification: RateLimitsUpdated) -> None:
+        self.limits = notification.rate_limits
+
+    def _on_rerouted(self, notification: ModelRerouted) -> None:
+        self.rerouted_from = notification.from_model
+        self.model = notification.to_model
+
+    def _on_warning(self, notification: Warned) -> None:
+        self._blocks[f"warning {len(self._blocks)}"] = NoticeBlock("Warning", notification.message)
+
+    def _on_error(self, notification: ErrorReported) -> None:
+        if notification.will_retry:
+            self._retrying = notification.error
+        else:
+            self.error = notification.error
+
+    def _on_turn_completed(self, notification: TurnCompleted) -> None:
+        turn = notification.turn
+        self.error = turn.error or self.error
+        self.duration_ms = turn.duration_ms
+        self._end(STATES[turn.status])
+
+    def _end(self, state: State) -> None:
+        self.state = state
+        for block in self._blocks.values():
+            if not block.closed:
+                block.close()
+
+
+_BLOCKS: dict[type[Any], type[Any]] = {AgentMessage: MessageBlock, Plan: PlanBlock, Reasoning: ReasoningBlock}
+
+_FOLDS: dict[type[Any], Callable[[TurnView, Any], None]] = {
+    TurnStarted: TurnView._on_turn_started,
+    ItemStarted: TurnView._on_item,
+    ItemCompleted: TurnView._on_item,
+    AgentMessageDelta: TurnView._on_message_delta,
+    ReasoningSummaryDelta: TurnView._on_summary_delta,
+    ReasoningTextDelta: TurnView._on_reasoning_delta,
+    CommandOutputDelta: TurnView._on_command_output,
+    TokenUsageUpdated: TurnView._on_usage,
+    RateLimitsUpdated: TurnView._on_limits,
+    ModelRerouted: TurnView._on_rerouted,
+    Warned: TurnView._on_warning,
+    ErrorReported: TurnView._on_error,
+    TurnCompleted: TurnView._on_turn_completed,
+}
