@@ -1,0 +1,11 @@
+"""The built-in imitation of the ChatGPT sign-in and Codex backend, for the demo, tests and offline work.
+
+`start()` runs it in a thread of its own; `python -m codex_magic.local_service` in a process of its own.
+Its answers are scripted and say so; everything around them behaves like the real service.
+"""
+
+from .pace import Pace
+from .recorder import RecordedRequest
+from .service import LocalService, start
+
+__all__ = ["LocalService", "Pace", "RecordedRequest", "start"]

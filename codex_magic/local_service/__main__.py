@@ -1,0 +1,68 @@
+"""`python -m codex_magic.local_service`: run the local service until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import tempfile
+import threading
+from pathlib import Path
+
+from . import LocalService, Pace, start
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with tempfile.TemporaryDirectory() as folder:
+        tls = Path(folder) if options.tls else None
+        with start(port=options.port, pace=options.pace, tls=tls, open_access=True) as service:
+            if options.sign_in is not None:
+                service.sign_in(options.sign_in)
+            print(_instructions(service, options.sign_in), flush=True)
+            # a wait without a timeout can't be interrupted on Windows
+            while not stop.wait(1):
+                pass
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m codex_magic.local_service", description=__doc__)
+    parser.add_argument(
+        "--port", type=int, default=0, help="port on 127.0.0.1; 0 (the default): any free one"
+    )
+    parser.add_argument(
+        "--pace", type=Pace.parse, default=Pace(40), help="deltas a second (default 40), or max, or chunks"
+    )
+    parser.add_argument("--tls", action="store_true", help="https with a certificate authority of its own")
+    parser.add_argument(
+        "--sign-in",
+        type=Path,
+        metavar="CODEX_HOME",
+        help="write an auth.json there that this service accepts; one that is there is overwritten",
+    )
+    return parser
+
+
+def _instructions(service: LocalService, codex_home: Path | None) -> str:
+    lines = [
+        f"The local service listens on {service.url}; its answers are scripted. Ctrl-C ends it.",
+        "",
+        "Any client of the Responses API:",
+        f"  export OPENAI_BASE_URL={service.api_url} OPENAI_API_KEY=local",
+        "",
+        "The Codex backend, as with a ChatGPT plan:",
+        f"  export CODEX_MAGIC_BASE_URL={service.base_url}",
+        f"  export CODEX_MAGIC_CHATGPT_URL={service.chatgpt_url}",
+        f"  export CODEX_MAGIC_ISSUER={service.issuer}",
+    ]
+    if codex_home is not None:
+        lines.append(f"  export CODEX_HOME={codex_home.resolve()}")
+    if service.ca_file is not None:
+        lines.append(f"  export CODEX_CA_CERTIFICATE={service.ca_file}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""The sign-in side: accounts, the tokens they hold, and the codes on the way to a token.
+
+Tokens are signed with a key that everybody can read: they guard scripted answers, and one that a
+service gave out is still good after its restart.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from ..protocol.ids import new_id
+from . import replies
+from .replies import Reply
+
+CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
+
+ACCESS_SECONDS = 10 * 24 * 3600
+DEVICE_SECONDS = 15 * 60
+DEVICE_INTERVAL = "1"
+"""Seconds between polls; text, as the real service sends it."""
+
+_KEY = b"codex_magic local service"
+_CLAIMS = "https://api.openai.com/auth"
+
+
+@dataclass(frozen=True)
+class Account:
+    email: str = "someone@example.com"
+    plan: str = "plus"
+
+    @property
+    def id(self) -> str:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"mailto:{self.email}"))
+
+    @property
+    def user_id(self) -> str:
+        return f"user-local-{self.id[:8]}"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    id_token: str
+    access_token: str
+    refresh_token: str
+    account_id: str
+    expires_in: int
+    """Seconds; negative when the access token was expired from the start."""
+
+    def response(self) -> dict[str, Any]:
+        return {
+            "id_token": self.id_token,
+            "access_token": self.access_token,
+            "refresh_token": self.refresh_token,
+            "expires_in": self.expires_in,
+            "token_type": "Bearer",
+            "scope": "openid profile email offline_access",
+        }
+
+
+@dataclass(frozen=True)
+class Grant:
+    """An authorization code, waiting to be exchanged."""
+
+    account: Account
+    challenge: str
+    redirect_uri: str
+
+
+@dataclass
+class Device:
+    """A device sign-in that a person approves in a browser."""
+
+    user_code: str
+    verifier: str
+    expires_at: float
+    account: Account | None = None
+
+
+class SignIn:
+    """Codes and tokens of one running service. Not thread safe: used on the service's loop only."""
+
+    def __init__(self, issuer: str) -> None:
+        self._issuer = issuer
+        self._grants: dict[str, Grant] = {}
+        self._devices: dict[str, Device] = {}
+        self._refresh: dict[str, Account] = {}
+        self._spent: set[str] = set()
+        self._revoked: set[str] = set()
+
+    def issue(self, account: Account, *, expires_in: int = ACCESS_SECONDS) -> Tokens:
+        """A fresh set of tokens; the refresh token is good for one use."""
+        refresh_token = f"rt_local_{secrets.token_urlsafe(24)}"
+        self._refresh[refresh_token] = account
+        claims = self._claims(account, expires_in)
+        profile = {"email": account.email, "email_verified": True}
+        return Tokens(
+            id_token=encode_jwt(claims | profile | {"aud": [CLIENT_ID]}),
+            access_token=encode_jwt(claims | {"https://api.openai.com/profile": profile}),
+            refresh_token=refresh_token,
+            account_id=account.id,
+            expires_in=expires_in,
+        )
+
+    def check(self, bearer: str) -> Account | Reply:
+        """Who holds this access token, or why nobody does."""
+        claims = decode_jwt(bearer)
+        if claims is None:
+            return replies.UNAUTHORIZED
+        if bearer in self._revoked:
+            return replies.TOKEN_INVALIDATED
+        if claims["exp"] <= time.time():
+            return replies.TOKEN_EXPIRED
+        profile = claims["https://api.openai.com/profile"]
+        return Account(profile["email"], claims[_CLAIMS]["chatgpt_plan_type"])
+
+    def grant(self, account: Account, *, challenge: str, redirect_uri: str) -> str:
+        """An authorization code; good once, with the matching verifier and the same redirect."""
+        code = f"ac_{secrets.token_urlsafe(24)}"
+        self._grants[code] = Grant(account, challenge, redirect_uri)
+        return code
+
+    def exchange(self, *, code: str, redirect_uri: str, verifier: str) -> Tokens | Reply:
+        grant = self._grants.pop(code, None)
+        if grant is None or grant.redirect_uri != redirect_uri or grant.challenge != challenge_of(verifier):
+            return replies.TOKEN_EXCHANGE_FAILED
+        return self.issue(grant.account)
+
+    def refresh(self, token: str) -> Tokens | Reply:
+        if token in self._spent:
+            return replies.REFRESH_ERRORS["refresh_token_reused"]
+        account = self._refresh.pop(token, None)
+        if account is None:
+            return replies.REFRESH_ERRORS["refresh_token_invalidated"]
+        self._spent.add(token)
+        return self.issue(account)
+
+    def api_key(self, id_token: str) -> str | Reply:
+        """The key for the public API that a browser sign-in may ask for besides."""
+        if decode_jwt(id_token) is None:
+            return replies.TOKEN_EXCHANGE_FAILED
+        return f"sk-local-{secrets.token_urlsafe(16)}"
+
+    def revoke(self, token: str) -> None:
+        """Unknown tokens are fine: the caller only wants it to be over."""
+        self._refresh.pop(token, None)
+        self._revoked.add(token)
+
+    def start_device(self) -> dict[str, str]:
+        device_auth_id = f"deviceauth_{secrets.token_hex(12)}"
+        letters = "".join(secrets.choice("BCDFGHJKLMNPQRSTVWXZ") for _ in range(9))
+        user_code = f"{letters[:4]}-{letters[4:]}"
+        verifier = secrets.token_urlsafe(64)
+        self._devices[device_auth_id] = Device(user_code, verifier, time.time() + DEVICE_SECONDS)
+        return {"device_auth_id": device_auth_id, "user_code": user_code, "interval": DEVICE_INTERVAL}
+
+    def approve_device(self, user_code: str, account: Account) -> bool:
+        """Whether there was such a code to approve."""
+        for device in self._devices.values():
+            if device.user_code == user_code.strip().upper() and device.expires_at > time.time():
+                device.account = account
+                return True
+        return False
+
+    def poll_device(self, device_auth_id: str, user_code: str) -> dict[str, str] | Reply:
+        device = self._devices.get(device_auth_id)
+        if device is None or device.user_code != user_code or device.account is None:
+            return replies.api_error(
+                403, "Device authorization is pending.", code="deviceauth_authorization_pending"
+            )
+        del self._devices[device_auth_id]
+        challenge = challenge_of(device.verifier)
+        redirect_uri = f"{self._issuer}/deviceauth/callback"
+        return {
+            "authorization_code": self.grant(device.account, challenge=challenge, redirect_uri=redirect_uri),
+            "code_challenge": challenge,
+            "code_verifier": device.verifier,
+        }
+
+    def _claims(self, account: Account, expires_in: int) -> dict[str, Any]:
+        now = int(time.time())
+        return {
+            "iss": self._issuer,
+            "sub": f"local|{account.user_id}",
+            "iat": now,
+            "exp": now + expires_in,
+            "jti": new_id(),
+            _CLAIMS: {
+                "chatgpt_account_id": account.id,
+                "chatgpt_plan_type": account.plan,
+                "chatgpt_user_id": account.user_id,
+                "user_id": account.user_id,
+                "chatgpt_account_is_fedramp": False,
+                "organizations": [],
+            },
+        }
+
+
+def challenge_of(verifier: str) -> str:
+    """PKCE, method S256."""
+    return _base64url(hashlib.sha256(verifier.encode()).digest())
+
+
+def encode_jwt(claims: dict[str, Any]) -> str:
+    head = _base64url(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
+    signed = f"{head}.{_base64url(json.dumps(claims).encode())}"
+    return f"{signed}.{_signature(signed)}"
+
+
+def decode_jwt(token: str) -> dict[str, Any] | None:
+    """The claims of a token signed here, expired or not; else `None`."""
+    signed, _, signature = token.rpartition(".")
+    if not hmac.compare_digest(signature.encode(), _signature(signed).encode()):
+        return None
+    payload = signed.split(".")[1]
+    return dict(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
+
+
+def _signature(signed: str) -> str:
+    return _base64url(hmac.new(_KEY, signed.encode(), hashlib.sha256).digest())
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,181 @@
+"""What a Responses request says: the question, what was asked before, tool results, tools on offer."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Body = Mapping[str, Any]
+
+SEAL = "local-service:"
+"""Every `encrypted_content` of ours starts with this, base64 encoded; it hides nothing."""
+
+_CONTEXT = re.compile(r"\s*<([A-Za-z_][\w-]*)[^>]*>.*</\1>\s*", re.DOTALL)
+"""A block the client adds by itself, such as `<environment_context>`; it is no question."""
+
+_MARKER = re.compile(r"^(fault|pace):[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_ECHO = re.compile(r"^echo:[ \n]?", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool on offer; `kind` is `function` or `custom`, or a hosted tool's own type."""
+
+    kind: str
+    name: str
+    namespace: str | None
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The last question, without its marker lines; `echo` is what to send back unchanged."""
+
+    text: str
+    echo: str | None = None
+    fault: str | None = None
+    pace: str | None = None
+
+
+@dataclass(frozen=True)
+class Conversation:
+    prompt: Prompt
+    earlier: tuple[str, ...]
+    """Earlier questions, oldest first."""
+    last_answer: str
+    """The assistant's text between the previous question and this one."""
+    outputs: tuple[str, ...]
+    """Tool results since the question, oldest first."""
+    rounds: int
+    """How often tools were called since the question."""
+    images: int
+    compacted: int
+    """Questions that a compaction item stands for."""
+    tools: tuple[Tool, ...]
+
+    @property
+    def turn(self) -> int:
+        """The number of this turn, starting at 1."""
+        return self.compacted + len(self.earlier) + 1
+
+
+def read_conversation(body: Body) -> Conversation:
+    items = input_items(body)
+    asked = [n for n, item in enumerate(items) if _is_question(item)]
+    last = asked[-1] if asked else -1
+    since = items[last + 1 :]
+    before = items[asked[-2] : last] if len(asked) > 1 else []
+    return Conversation(
+        prompt=read_prompt(_question(items[last]) if asked else ""),
+        earlier=tuple(read_prompt(_question(items[n])).text for n in asked[:-1]),
+        last_answer="".join(text_of(item) for item in before if item.get("role") == "assistant"),
+        outputs=tuple(_output_text(item) for item in since if item.get("type") in _OUTPUTS),
+        rounds=_rounds(since),
+        images=sum(part.get("type") == "input_image" for part in _parts(items[last])) if asked else 0,
+        compacted=sum(_remembered(item) for item in items if item.get("type") == "compaction"),
+        tools=tuple(_flatten(_offered(body, items))),
+    )
+
+
+def input_items(body: Body) -> list[dict[str, Any]]:
+    given = body.get("input", [])
+    if isinstance(given, str):
+        return [{"type": "message", "role": "user", "content": given}]
+    return list(given)
+
+
+def text_of(item: Mapping[str, Any]) -> str:
+    return "\n\n".join(part["text"] for part in _parts(item) if "text" in part)
+
+
+def read_prompt(text: str) -> Prompt:
+    """Marker lines count only above `echo:`, so that any text at all can be echoed."""
+    echo = _ECHO.search(text)
+    head = text[: echo.start()] if echo else text
+    markers = dict(_MARKER.findall(head))
+    return Prompt(
+        text=_MARKER.sub("", head).strip() if not echo else text[echo.start() :],
+        echo=text[echo.end() :] if echo else None,
+        fault=markers.get("fault"),
+        pace=markers.get("pace"),
+    )
+
+
+def seal(owner: str, content: Mapping[str, Any]) -> str:
+    """An `encrypted_content` bound to one account, as the real one is."""
+    return base64.b64encode(f"{SEAL}{owner}:{json.dumps(content)}".encode()).decode()
+
+
+def unseal(sealed: str, owner: str | None = None) -> dict[str, Any] | None:
+    """The content, or `None` when we did not make it (for `owner`, if given)."""
+    try:
+        text = base64.b64decode(sealed, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    if not text.startswith(SEAL):
+        return None
+    made_for, _, content = text.removeprefix(SEAL).partition(":")
+    if owner is not None and owner != made_for:
+        return None
+    return dict(json.loads(content))
+
+
+def count_tokens(value: object) -> int:
+    """Four characters of JSON a token, as a rule of thumb."""
+    return -(-len(json.dumps(value, ensure_ascii=False)) // 4)
+
+
+_OUTPUTS = {"function_call_output", "custom_tool_call_output"}
+_CALLS = {"function_call", "custom_tool_call"}
+
+
+def _parts(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    content = item.get("content") or []
+    return [{"type": "input_text", "text": content}] if isinstance(content, str) else list(content)
+
+
+def _is_question(item: Mapping[str, Any]) -> bool:
+    return item.get("role") == "user" and not _CONTEXT.fullmatch(text_of(item))
+
+
+def _question(item: Mapping[str, Any]) -> str:
+    """The parts a person wrote; those a client added around them are left out."""
+    texts = [part["text"] for part in _parts(item) if "text" in part]
+    return "\n\n".join([text for text in texts if not _CONTEXT.fullmatch(text)] or texts)
+
+
+def _output_text(item: Mapping[str, Any]) -> str:
+    output = item["output"]
+    return output if isinstance(output, str) else text_of({"content": output})
+
+
+def _rounds(since: list[dict[str, Any]]) -> int:
+    """Calls that follow each other without a result between them were made at once."""
+    kinds = [item.get("type") for item in since if item.get("type") in _CALLS | _OUTPUTS]
+    return sum(kind in _CALLS and (n == 0 or kinds[n - 1] in _OUTPUTS) for n, kind in enumerate(kinds))
+
+
+def _remembered(item: Mapping[str, Any]) -> int:
+    content = unseal(item.get("encrypted_content") or "")
+    return int(content["turns"]) if content and "turns" in content else 0
+
+
+def _offered(body: Body, items: list[dict[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    yield from body.get("tools") or []
+    for item in items:
+        if item.get("type") == "additional_tools":
+            yield from item["tools"]
+
+
+def _flatten(tools: Iterable[Mapping[str, Any]], namespace: str | None = None) -> Iterable[Tool]:
+    for tool in tools:
+        kind = tool["type"]
+        if kind == "namespace":
+            yield from _flatten(tool["tools"], tool["name"])
+        else:
+            yield Tool(kind, tool.get("name", kind), namespace, tool.get("parameters") or {})

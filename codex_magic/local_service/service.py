@@ -1,0 +1,254 @@
+"""Start and stop the local service: a thread of its own with an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TypeVar
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+
+from .accounts import ACCESS_SECONDS, Account, Tokens
+from .certificates import make_certificates
+from .endpoints import ROUTES, Endpoint, NotFound
+from .faults import Faults
+from .pace import Pace
+from .recorder import RecordedRequest
+from .sign_in import SIGN_IN_ROUTES
+from .state import State
+
+HOST = "127.0.0.1"
+MOST_BODY_BYTES = 256 * 1024 * 1024
+TIMEOUT = 10.0
+"""Seconds that the `wait_for_...` methods wait unless told otherwise."""
+
+T = TypeVar("T")
+
+
+def start(
+    *,
+    port: int = 0,
+    pace: Pace | None = None,
+    strict: bool = True,
+    tls: Path | None = None,
+    open_access: bool = False,
+    auto_approve: bool = False,
+) -> LocalService:
+    """Start a local service on 127.0.0.1; it listens when this returns. OSError if the port is taken.
+
+    `strict` refuses what the real service refuses. `tls` is a folder for a certificate authority
+    made on the spot. `open_access` answers requests without credentials too. `auto_approve` lets
+    the sign-in page approve by itself, without a click.
+    """
+    return LocalService(
+        port=port,
+        pace=pace or Pace(),
+        strict=strict,
+        tls=tls,
+        open_access=open_access,
+        auto_approve=auto_approve,
+    )
+
+
+class LocalService:
+    """A running service; use `start`. Its methods may be called from any thread but its own."""
+
+    ca_file: Path | None
+    """With `tls`: the certificate authority to trust."""
+
+    def __init__(
+        self, *, port: int, pace: Pace, strict: bool, tls: Path | None, open_access: bool, auto_approve: bool
+    ) -> None:
+        context = None
+        self.ca_file = None
+        if tls is not None:
+            files = make_certificates(tls)
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(files.certificate, files.key)
+            self.ca_file = files.ca
+        sockets = bind_sockets(port, HOST)
+        scheme = "https" if tls is not None else "http"
+        self.url = f"{scheme}://{HOST}:{sockets[0].getsockname()[1]}"
+        self._state = State(
+            self.url, pace=pace, strict=strict, open_access=open_access, auto_approve=auto_approve
+        )
+        routes = [(pattern, handler, {"state": self._state}) for pattern, handler in ROUTES + SIGN_IN_ROUTES]
+        application = Application(
+            routes,
+            default_handler_class=NotFound,
+            default_handler_args={"state": self._state},
+            log_function=_no_log,
+        )
+        server = HTTPServer(application, ssl_options=context, max_body_size=MOST_BODY_BYTES)
+        # tornado needs a selector loop, which is not the default on Windows
+        self._loop = asyncio.SelectorEventLoop()
+        self._stop = asyncio.Event()
+        listening = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run,
+            args=(server, sockets, listening),
+            name="codex-magic-local-service",
+            daemon=True,
+        )
+        self._thread.start()
+        listening.wait()
+
+    @property
+    def base_url(self) -> str:
+        """Responses base of the Codex backend."""
+        return self.url + "/backend-api/codex"
+
+    @property
+    def api_url(self) -> str:
+        """Responses base in the manner of the public API."""
+        return self.url + "/v1"
+
+    @property
+    def chatgpt_url(self) -> str:
+        return self.url + "/backend-api"
+
+    @property
+    def issuer(self) -> str:
+        return self.url
+
+    @property
+    def faults(self) -> Faults:
+        return self._state.faults
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """Every request so far, oldest first."""
+        return list(self._state.recorder.requests)
+
+    def wait_for_request(
+        self, path: str = "/responses", timeout: float = TIMEOUT, *, count: int = 1
+    ) -> RecordedRequest:
+        """The `count`-th request whose path ends with `path`; TimeoutError when it does not come."""
+        recorder = self._state.recorder
+        return recorder.wait(recorder.requests, path, timeout=timeout, count=count)
+
+    def wait_for_disconnect(
+        self, timeout: float = TIMEOUT, *, path: str = "", count: int = 1
+    ) -> RecordedRequest:
+        """The `count`-th request whose client went away before the end of the answer."""
+        recorder = self._state.recorder
+        return recorder.wait(recorder.disconnects, path, timeout=timeout, count=count)
+
+    def wait_for_hold(self, timeout: float = TIMEOUT, *, path: str = "", count: int = 1) -> RecordedRequest:
+        """The `count`-th request whose answer stopped at a `hold` or `hold_headers` fault."""
+        recorder = self._state.recorder
+        return recorder.wait(recorder.held, path, timeout=timeout, count=count)
+
+    def release(self) -> None:
+        """Let all held answers go on."""
+        self._loop.call_soon_threadsafe(self._state.release)
+
+    def issue_tokens(
+        self, *, email: str = Account.email, plan: str = Account.plan, expires_in: int = ACCESS_SECONDS
+    ) -> Tokens:
+        """Tokens as after a sign-in; `expires_in` seconds, negative for one that has expired."""
+        account = Account(email, plan)
+        return self._call(lambda: self._state.sign_in.issue(account, expires_in=expires_in))
+
+    def sign_in(
+        self,
+        codex_home: Path,
+        *,
+        email: str = Account.email,
+        plan: str = Account.plan,
+        expires_in: int = ACCESS_SECONDS,
+    ) -> Tokens:
+        """Write an auth.json as the official client does after a sign-in, and give its tokens."""
+        tokens = self.issue_tokens(email=email, plan=plan, expires_in=expires_in)
+        codex_home.mkdir(parents=True, exist_ok=True)
+        path = codex_home / "auth.json"
+        with open(path, "w", encoding="utf-8", opener=_private) as file:
+            file.write(_auth_json(tokens))
+        return tokens
+
+    def revoke(self, token: str) -> None:
+        """Make an access or refresh token invalid from now on."""
+        self._call(lambda: self._state.sign_in.revoke(token))
+
+    def approve_device(self, user_code: str, *, email: str = Account.email, plan: str = Account.plan) -> None:
+        """Approve a device sign-in as a person would on its page; ValueError for an unknown code."""
+        if not self._call(lambda: self._state.sign_in.approve_device(user_code, Account(email, plan))):
+            raise ValueError(f"no device sign-in waits with the code {user_code!r}")
+
+    def close(self) -> None:
+        """Stop at once, also in the middle of answers. Closing twice is fine."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+
+    def __enter__(self) -> LocalService:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _call(self, function: Callable[[], T]) -> T:
+        """Run a function on the service's loop, where all its state lives."""
+
+        async def call() -> T:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
+
+    def _run(self, server: HTTPServer, sockets: list[socket.socket], listening: threading.Event) -> None:
+        try:
+            self._loop.run_until_complete(self._serve(server, sockets, listening))
+            self._loop.run_until_complete(_cancel_others())
+        finally:
+            self._loop.close()
+
+    async def _serve(
+        self, server: HTTPServer, sockets: list[socket.socket], listening: threading.Event
+    ) -> None:
+        server.add_sockets(sockets)
+        listening.set()
+        await self._stop.wait()
+        server.stop()
+        await server.close_all_connections()
+
+
+async def _cancel_others() -> None:
+    """End the answers that wait for a release, a silence or their next delta."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+def _no_log(handler: Endpoint) -> None:
+    """Without this tornado writes every refusal into the user's notebook."""
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _auth_json(tokens: Tokens) -> str:
+    now = datetime.now(timezone.utc)
+    held = {
+        "id_token": tokens.id_token,
+        "access_token": tokens.access_token,
+        "refresh_token": tokens.refresh_token,
+        "account_id": tokens.account_id,
+    }
+    content = {
+        "auth_mode": "chatgpt",
+        "OPENAI_API_KEY": None,
+        "tokens": held,
+        "last_refresh": f"{now:%Y-%m-%dT%H:%M:%S.%f}000Z",
+    }
+    return json.dumps(content, indent=2)
