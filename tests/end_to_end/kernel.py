@@ -13,6 +13,8 @@ from jupyter_client.manager import KernelManager
 
 Message = dict[str, Any]
 
+OURS = "application/vnd.codex-magic.v1+json"
+
 START_SECONDS = 60
 """A kernel's first start on a busy two-core machine, with room."""
 
@@ -27,9 +29,9 @@ class KernelTimeout(Exception):
 class Kernel:
     """`execute(code)` blocks until the kernel is idle again and gives the outputs a notebook would save."""
 
-    def __init__(self, folder: Path, *, env: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel(cwd=str(folder), **({"env": env} if env else {}))
+        self.manager.start_kernel(cwd=str(folder or Path.home()))
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=START_SECONDS)
@@ -122,3 +124,9 @@ def markdown(cell_outputs: list[dict[str, Any]]) -> str:
         for output in cell_outputs
         if "text/markdown" in output.get("data", {})
     )
+
+
+def state(cell_outputs: list[dict[str, Any]]) -> str:
+    """How the one answer among the outputs ended: `done`, `interrupted` or `error`."""
+    [answer] = [output["data"][OURS] for output in cell_outputs if OURS in output.get("data", {})]
+    return str(answer["state"])

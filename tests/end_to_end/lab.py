@@ -20,17 +20,15 @@ _DISABLED = ["@jupyterlab/apputils-extension:announcements"]
 class JupyterServer:
     """`app`: `lab` or `notebook`. Serves `folder`; ends with the kernels it started."""
 
-    def __init__(self, folder: Path, *, app: str = "lab", env: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *, app: str = "lab") -> None:
         self.folder = folder
         self.app = app
         self.log: list[str] = []
         self._ready = threading.Event()
-        environment = dict(os.environ if env is None else env)
-        _write_page_config(Path(environment["JUPYTER_CONFIG_DIR"]))
+        _write_page_config(Path(os.environ["JUPYTER_CONFIG_DIR"]))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab" if app == "lab" else "notebook", *_flags(folder)],
             cwd=folder,
-            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

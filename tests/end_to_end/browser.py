@@ -1,0 +1,105 @@
+"""A real Chromium on a real notebook: what a person would do and see, and what the page asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from .lab import JupyterServer
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+_HERE = {"127.0.0.1", "localhost", None}
+
+SHOTS = "CODEX_MAGIC_SCREENSHOTS"
+"""Names a folder that keeps the screenshots; without it they go with the test's own folder."""
+
+
+@contextmanager
+def browser(executable: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """One notebook open in one page. `left` lists every address the page asked for beyond this machine."""
+
+    def __init__(self, browser: Browser, server: JupyterServer, notebook: str) -> None:
+        self.server = server
+        self.notebook = notebook
+        self.left: list[str] = []
+        self.console: list[str] = []
+        self.context = browser.new_context(viewport={"width": 1100, "height": 1400})
+        self.context.on("request", lambda request: self._note(request.url))
+        self.page: Page = self.context.new_page()
+        self.page.on("console", lambda message: self.console.append(message.text))
+        self.page.on("websocket", lambda socket: self._note(socket.url))
+        self.open()
+
+    def _note(self, url: str) -> None:
+        if urlsplit(url).hostname not in _HERE and urlsplit(url).scheme not in ("data", "blob"):
+            self.left.append(url)
+
+    def open(self) -> None:
+        """Open, or reload, and wait until the notebook's cells are there."""
+        self.page.goto(self.server.page(self.notebook))
+        self.page.wait_for_function(_WIDGET + " !== undefined")
+        self.page.evaluate(f"({_WIDGET}).revealed")
+
+    def kernel_idle(self) -> None:
+        self.page.wait_for_function(f"({_WIDGET}).sessionContext.session?.kernel?.status === 'idle'")
+
+    def run(self, command: str) -> None:
+        """Start a command of the application by its id; does not wait for its end."""
+        self.page.evaluate("command => { window.jupyterapp.commands.execute(command) }", command)
+
+    def run_all(self) -> None:
+        """Run every cell and wait for the last one."""
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def save(self) -> None:
+        self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+
+    @property
+    def outputs(self) -> Locator:
+        """The output areas of the code cells that have outputs, from top to bottom."""
+        return self.page.locator(".jp-Cell-outputArea:has(.jp-OutputArea-child)")
+
+    def shut_down_kernels(self) -> None:
+        for kernel in self.page.request.get(f"{self.server.url}/api/sessions").json():
+            self.page.request.delete(f"{self.server.url}/api/sessions/{kernel['id']}")
+
+    def theme(self, name: str) -> None:
+        self.page.evaluate(
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name
+        )
+        self.page.wait_for_selector(f"body[data-jp-theme-name='{name}']", state="attached")
+
+    def screenshot(self, name: str) -> Path:
+        folder = Path(os.environ.get(SHOTS, self.server.folder))
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.png"
+        self.page.screenshot(path=path)
+        return path
+
+    def close(self) -> None:
+        self.context.close()
+
+
+_WIDGET = "window.jupyterapp?.shell?.currentWidget?.context?.model && window.jupyterapp.shell.currentWidget"

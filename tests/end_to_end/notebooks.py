@@ -1,0 +1,32 @@
+"""Notebook files, made and run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
+
+FOLDER = Path(__file__).parent.parent.parent / "notebooks"
+
+QUICKSTART = nbformat.read(FOLDER / "01_quickstart.ipynb", as_version=4)
+
+
+def notebook_of(*sources: str) -> NotebookNode:
+    kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return new_notebook(
+        cells=[new_code_cell(source) for source in sources], metadata={"kernelspec": kernelspec}
+    )
+
+
+def save_notebook(path: Path, *sources: str) -> Path:
+    nbformat.write(notebook_of(*sources), path)
+    return path
+
+
+def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
+    """Run every cell with nbclient, which raises if one fails."""
+    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook
