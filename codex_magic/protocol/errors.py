@@ -30,6 +30,8 @@ class CodexError(Exception):
     """Base of all errors here. `str(error)` is the sentence and, after it, the hint."""
 
     hint: str = ""
+    response: Any = None
+    """What had arrived of the answer when it failed (a `responses.Response`)."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

@@ -1,0 +1,387 @@
+"""The events of a Responses stream as frozen structs, one for each `type`.
+
+Everything is optional, because servers leave fields out, and fields not named here are skipped.
+Items, parts and whole responses stay plain dicts: they are sent again with the next request, so
+what a newer service puts into them has to survive. An event of an unknown type, or of a known
+type in a shape we can't read, becomes an `UnknownEvent` that holds all of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import msgspec
+
+
+class StreamEvent(msgspec.Struct, frozen=True, tag_field="type", gc=False):
+    """Base of the known events. `gc=False`: decoded JSON has no cycles, and a stream has many events."""
+
+    sequence_number: int = -1
+
+    @property
+    def type(self) -> str:
+        """The name on the wire, e.g. `response.output_text.delta`."""
+        return str(self.__struct_config__.tag)
+
+
+class UnknownEvent(msgspec.Struct, frozen=True):
+    """An event kept as it came: a dict, or bytes when it is not even JSON (then `type` is empty)."""
+
+    type: str
+    raw: dict[str, Any] | bytes
+
+
+Event = StreamEvent | UnknownEvent
+
+
+class _ResponseEvent(StreamEvent, frozen=True):
+    response: dict[str, Any] | None = None
+
+
+class _ItemEvent(StreamEvent, frozen=True):
+    output_index: int = 0
+    item: dict[str, Any] = {}
+
+
+class _OfItem(StreamEvent, frozen=True):
+    """Says something about the item `item_id`, the `output_index`-th of the response."""
+
+    item_id: str = ""
+    output_index: int = 0
+
+
+class _OfContent(_OfItem, frozen=True):
+    content_index: int = 0
+
+
+class _OfSummary(_OfItem, frozen=True):
+    summary_index: int = 0
+
+
+class _OfCommand(_OfItem, frozen=True):
+    command_index: int = 0
+
+
+# The response ------------------------------------------------------------------------------------
+
+
+class ResponseQueued(_ResponseEvent, frozen=True, tag="response.queued"):
+    pass
+
+
+class ResponseCreated(_ResponseEvent, frozen=True, tag="response.created"):
+    pass
+
+
+class ResponseInProgress(_ResponseEvent, frozen=True, tag="response.in_progress"):
+    pass
+
+
+class ResponseCompleted(_ResponseEvent, frozen=True, tag="response.completed"):
+    """The end. The Codex backend leaves `response["output"]` empty; items came in `OutputItemDone`."""
+
+
+class ResponseIncomplete(_ResponseEvent, frozen=True, tag="response.incomplete"):
+    """The end, cut short; `response["incomplete_details"]["reason"]` says why."""
+
+
+class ResponseFailed(_ResponseEvent, frozen=True, tag="response.failed"):
+    """The end, by the failure in `response["error"]`."""
+
+
+class ErrorEvent(StreamEvent, frozen=True, tag="error"):
+    """A failure, nested (`error`, with `status` or `status_code` and `headers`) or flat (`code`, `message`)."""
+
+    error: Any = None
+    code: str | int | None = None
+    message: str | None = None
+    param: str | None = None
+    status: int | None = None
+    status_code: int | None = None
+    headers: dict[str, Any] | None = None
+
+
+class ResponseMetadata(StreamEvent, frozen=True, tag="response.metadata"):
+    headers: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class CodexRateLimits(StreamEvent, frozen=True, tag="codex.rate_limits"):
+    plan_type: str | None = None
+    rate_limits: dict[str, Any] | None = None
+    credits: dict[str, Any] | None = None
+    metered_limit_name: str | None = None
+
+
+class Keepalive(StreamEvent, frozen=True, tag="keepalive"):
+    pass
+
+
+# Items and their parts ---------------------------------------------------------------------------
+
+
+class OutputItemAdded(_ItemEvent, frozen=True, tag="response.output_item.added"):
+    pass
+
+
+class OutputItemDone(_ItemEvent, frozen=True, tag="response.output_item.done"):
+    """The finished item, whole: the one to keep."""
+
+
+class ContentPartAdded(_OfContent, frozen=True, tag="response.content_part.added"):
+    part: dict[str, Any] = {}
+
+
+class ContentPartDone(_OfContent, frozen=True, tag="response.content_part.done"):
+    part: dict[str, Any] = {}
+
+
+class OutputTextDelta(_OfContent, frozen=True, tag="response.output_text.delta"):
+    delta: str = ""
+
+
+class OutputTextDone(_OfContent, frozen=True, tag="response.output_text.done"):
+    text: str = ""
+
+
+class OutputTextAnnotationAdded(_OfContent, frozen=True, tag="response.output_text.annotation.added"):
+    annotation_index: int = 0
+    annotation: dict[str, Any] = {}
+
+
+class RefusalDelta(_OfContent, frozen=True, tag="response.refusal.delta"):
+    delta: str = ""
+
+
+class RefusalDone(_OfContent, frozen=True, tag="response.refusal.done"):
+    refusal: str = ""
+
+
+# Reasoning ---------------------------------------------------------------------------------------
+
+
+class ReasoningSummaryPartAdded(_OfSummary, frozen=True, tag="response.reasoning_summary_part.added"):
+    part: dict[str, Any] = {}
+
+
+class ReasoningSummaryPartDone(_OfSummary, frozen=True, tag="response.reasoning_summary_part.done"):
+    part: dict[str, Any] = {}
+
+
+class ReasoningSummaryTextDelta(_OfSummary, frozen=True, tag="response.reasoning_summary_text.delta"):
+    delta: str = ""
+
+
+class ReasoningSummaryTextDone(_OfSummary, frozen=True, tag="response.reasoning_summary_text.done"):
+    text: str = ""
+
+
+class ReasoningTextDelta(_OfContent, frozen=True, tag="response.reasoning_text.delta"):
+    delta: str = ""
+
+
+class ReasoningTextDone(_OfContent, frozen=True, tag="response.reasoning_text.done"):
+    text: str = ""
+
+
+# Calls -------------------------------------------------------------------------------------------
+
+
+class FunctionCallArgumentsDelta(_OfItem, frozen=True, tag="response.function_call_arguments.delta"):
+    delta: str = ""
+
+
+class FunctionCallArgumentsDone(_OfItem, frozen=True, tag="response.function_call_arguments.done"):
+    arguments: str = ""
+    name: str | None = None
+
+
+class CustomToolCallInputDelta(_OfItem, frozen=True, tag="response.custom_tool_call_input.delta"):
+    delta: str = ""
+    call_id: str | None = None
+
+
+class CustomToolCallInputDone(_OfItem, frozen=True, tag="response.custom_tool_call_input.done"):
+    input: str = ""
+    call_id: str | None = None
+
+
+class WebSearchCallInProgress(_OfItem, frozen=True, tag="response.web_search_call.in_progress"):
+    pass
+
+
+class WebSearchCallSearching(_OfItem, frozen=True, tag="response.web_search_call.searching"):
+    pass
+
+
+class WebSearchCallCompleted(_OfItem, frozen=True, tag="response.web_search_call.completed"):
+    pass
+
+
+class ImageGenerationCallInProgress(_OfItem, frozen=True, tag="response.image_generation_call.in_progress"):
+    pass
+
+
+class ImageGenerationCallGenerating(_OfItem, frozen=True, tag="response.image_generation_call.generating"):
+    pass
+
+
+class ImageGenerationCallPartialImage(
+    _OfItem, frozen=True, tag="response.image_generation_call.partial_image"
+):
+    partial_image_index: int = 0
+    partial_image_b64: str = ""
+
+
+class ImageGenerationCallCompleted(_OfItem, frozen=True, tag="response.image_generation_call.completed"):
+    pass
+
+
+class CodeInterpreterCallInProgress(_OfItem, frozen=True, tag="response.code_interpreter_call.in_progress"):
+    pass
+
+
+class CodeInterpreterCallInterpreting(
+    _OfItem, frozen=True, tag="response.code_interpreter_call.interpreting"
+):
+    pass
+
+
+class CodeInterpreterCallCompleted(_OfItem, frozen=True, tag="response.code_interpreter_call.completed"):
+    pass
+
+
+class CodeInterpreterCallCodeDelta(_OfItem, frozen=True, tag="response.code_interpreter_call_code.delta"):
+    delta: str = ""
+
+
+class CodeInterpreterCallCodeDone(_OfItem, frozen=True, tag="response.code_interpreter_call_code.done"):
+    code: str = ""
+
+
+class FileSearchCallInProgress(_OfItem, frozen=True, tag="response.file_search_call.in_progress"):
+    pass
+
+
+class FileSearchCallSearching(_OfItem, frozen=True, tag="response.file_search_call.searching"):
+    pass
+
+
+class FileSearchCallCompleted(_OfItem, frozen=True, tag="response.file_search_call.completed"):
+    pass
+
+
+class McpCallInProgress(_OfItem, frozen=True, tag="response.mcp_call.in_progress"):
+    pass
+
+
+class McpCallCompleted(_OfItem, frozen=True, tag="response.mcp_call.completed"):
+    pass
+
+
+class McpCallFailed(_OfItem, frozen=True, tag="response.mcp_call.failed"):
+    pass
+
+
+class McpCallArgumentsDelta(_OfItem, frozen=True, tag="response.mcp_call_arguments.delta"):
+    delta: str = ""
+
+
+class McpCallArgumentsDone(_OfItem, frozen=True, tag="response.mcp_call_arguments.done"):
+    arguments: str = ""
+
+
+class McpListToolsInProgress(_OfItem, frozen=True, tag="response.mcp_list_tools.in_progress"):
+    pass
+
+
+class McpListToolsCompleted(_OfItem, frozen=True, tag="response.mcp_list_tools.completed"):
+    pass
+
+
+class McpListToolsFailed(_OfItem, frozen=True, tag="response.mcp_list_tools.failed"):
+    pass
+
+
+class ShellCallCommandAdded(_OfCommand, frozen=True, tag="response.shell_call_command.added"):
+    command: str = ""
+
+
+class ShellCallCommandDelta(_OfCommand, frozen=True, tag="response.shell_call_command.delta"):
+    delta: str = ""
+
+
+class ShellCallCommandDone(_OfCommand, frozen=True, tag="response.shell_call_command.done"):
+    command: str = ""
+
+
+class ShellCallOutputContentDelta(_OfCommand, frozen=True, tag="response.shell_call_output_content.delta"):
+    delta: dict[str, Any] = {}
+
+
+class ShellCallOutputContentDone(_OfCommand, frozen=True, tag="response.shell_call_output_content.done"):
+    output: list[dict[str, Any]] = []
+
+
+class CompactionCompacting(_OfItem, frozen=True, tag="response.compaction.compacting"):
+    pass
+
+
+# Decoding ----------------------------------------------------------------------------------------
+
+
+def _leaves(kind: type[StreamEvent]) -> Iterator[type[StreamEvent]]:
+    """The classes below `kind` that stand for an event; the ones between only share fields."""
+    below = kind.__subclasses__()
+    if not below:
+        yield kind
+    for each in below:
+        yield from _leaves(each)
+
+
+EVENT_TYPES: dict[str, type[StreamEvent]] = {
+    str(kind.__struct_config__.tag): kind for kind in _leaves(StreamEvent)
+}
+"""Name on the wire -> struct."""
+
+_decode_known: msgspec.json.Decoder[StreamEvent] = msgspec.json.Decoder(reduce(or_, EVENT_TYPES.values()))
+
+
+def decode_events(payloads: list[bytes]) -> list[Event]:
+    """Every payload as an event, in order."""
+    decode = _decode_known.decode
+    try:
+        return [decode(payload) for payload in payloads]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return [decode_event(payload) for payload in payloads]
+
+
+def decode_event(payload: bytes) -> Event:
+    """One payload as an event; never fails."""
+    try:
+        return _decode_known.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_odd(payload)
+
+
+def _decode_odd(payload: bytes) -> Event:
+    try:
+        mended = _mend_text(payload)
+        raw = msgspec.json.decode(mended)
+        name = str(raw["type"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return UnknownEvent("", payload)
+    try:
+        return _decode_known.decode(mended)
+    except msgspec.ValidationError:
+        return UnknownEvent(name, raw)
+
+
+def _mend_text(payload: bytes) -> bytes:
+    """The payload with U+FFFD for half surrogate pairs and bad UTF-8, which msgspec refuses to read."""
+    text = json.dumps(json.loads(payload.decode(errors="replace")), ensure_ascii=False)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()

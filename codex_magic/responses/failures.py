@@ -1,0 +1,263 @@
+"""What went wrong, as an error of ours: from HTTP answers, from events inside a stream, from httpx.
+
+Texts of the service are quoted, cut to one line and stripped of anything that looks like a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import email.utils
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+
+from ..protocol.errors import (
+    AuthError,
+    BlockedError,
+    CodexError,
+    ConfigurationError,
+    ContextWindowError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    RateLimitError,
+    ServiceError,
+    StreamError,
+    TimedOutError,
+    UnreachableError,
+    UsageLimitError,
+)
+from . import limits
+
+_SECRET = re.compile(
+    r"Bearer\s+[^\s\"',;]+"
+    r"|\bey[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"  # JWT
+    r"|\b(?:sk|sess|rt|at)[-_][\w*.-]{6,}",  # API keys, as OpenAI masks them too; refresh tokens
+    re.IGNORECASE,
+)
+_LONGEST_TEXT = 300
+"""Characters of a service's text that still read as one sentence."""
+
+_MODEL_MISSING = re.compile(
+    r"model not found|model is not supported|model\b.*\bdoes not exist", re.IGNORECASE
+)
+_TRY_AGAIN = re.compile(r"try again in\s*(\d+(?:\.\d+)?)\s*(ms|s)", re.IGNORECASE)
+
+_ENDED_SIGN_INS = {
+    "token_expired": "Your sign-in has expired.",
+    "token_invalidated": "Your sign-in was ended by the service (signed out, or a changed password).",
+    "token_revoked": "Your sign-in was revoked.",
+}
+_NO_CODEX = "Use an account whose plan includes Codex, or an API key: %codex provider openai"
+
+
+def scrub(text: str) -> str:
+    """The text without anything shaped like a token or key."""
+    return _SECRET.sub("<hidden>", text)
+
+
+# Answers with an error status --------------------------------------------------------------------
+
+
+def from_answer(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    model: str | None = None,
+    names: Iterable[str] = (),
+) -> CodexError:
+    """The error for a status other than 200. `names`: the catalog's models, to suggest near ones."""
+    headers = {name.lower(): value for name, value in headers.items()}
+    if _is_web_page(headers, body) and (status < 500 or "cf-mitigated" in headers):
+        return BlockedError(f"A web page came instead of an answer (HTTP {status}).", status=status)
+    if 300 <= status < 400:
+        return BlockedError(f"The address redirects elsewhere (HTTP {status}).", status=status)
+    fault = _Fault.from_body(body, headers)
+    if model and status in (400, 404) and fault.is_about_the_model:
+        return model_not_found(model, names)
+    if status == 401:
+        return AuthError(
+            _ENDED_SIGN_INS.get(fault.code) or f"The service refused the credentials{fault.quoted}"
+        )
+    if status == 403:
+        return AuthError(
+            f"The service does not allow this{fault.quoted}", hint="Check the account and its plan."
+        )
+    if status == 429 or fault.is_about_limits:
+        return fault.limit_error()
+    if status >= 500:
+        return fault.service_error(status)
+    return fault.request_error(status)
+
+
+def model_not_found(model: str, names: Iterable[str]) -> ModelNotFoundError:
+    return ModelNotFoundError(model, near=difflib.get_close_matches(model, list(names), n=3, cutoff=0.4))
+
+
+def _is_web_page(headers: Mapping[str, str], body: bytes) -> bool:
+    return headers.get("content-type", "").startswith("text/html") or body.lstrip()[:9].lower().startswith(
+        (b"<!doctype", b"<html")
+    )
+
+
+# Failures inside a stream ------------------------------------------------------------------------
+
+
+def from_event(
+    error: Any, *, status: int | None = None, headers: Mapping[str, Any] | None = None
+) -> CodexError:
+    """The error for the `error` of a `response.failed` or `error` event; `status` if that carries one."""
+    fault = _Fault.from_json(error, {name.lower(): str(value) for name, value in (headers or {}).items()})
+    if fault.code in ("context_length_exceeded", "cyber_policy", "invalid_prompt"):
+        return fault.request_error(400)
+    if fault.is_about_limits or fault.code == "rate_limit_exceeded" or status == 429:
+        return fault.limit_error()
+    if status == 401:
+        return AuthError(
+            _ENDED_SIGN_INS.get(fault.code) or f"The service refused the credentials{fault.quoted}"
+        )
+    if status is not None and 400 <= status < 500:
+        return fault.request_error(status)
+    return fault.service_error(status=None)
+
+
+class _Fault:
+    """What a service says about a failure, whichever of its shapes it used."""
+
+    def __init__(self, details: Mapping[str, Any], message: str, headers: Mapping[str, str]) -> None:
+        self.details = details
+        self.headers = headers
+        self.code = str(details.get("code") or details.get("type") or "")
+        self.kind = str(details.get("type") or "")
+        self.message = _one_line(message)
+
+    @classmethod
+    def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
+        try:
+            return cls.from_json(msgspec.json.decode(body), headers)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            text = "" if _is_web_page(headers, body) else body.decode(errors="replace")
+            return cls({}, text, headers)
+
+    @classmethod
+    def from_json(cls, body: Any, headers: Mapping[str, str]) -> _Fault:
+        """`{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, or a text."""
+        found = body.get("error", body) if isinstance(body, dict) else body
+        if not isinstance(found, dict):
+            return cls({}, "" if found is None else str(found), headers)
+        text = found.get("message") or found.get("detail") or ""
+        return cls(found, text if isinstance(text, str) else msgspec.json.encode(text).decode(), headers)
+
+    @property
+    def quoted(self) -> str:
+        """`: what it said`, to end a sentence with."""
+        return f": {self.message}" if self.message else "."
+
+    @property
+    def is_about_the_model(self) -> bool:
+        return self.code == "model_not_found" or _MODEL_MISSING.search(self.message) is not None
+
+    @property
+    def is_about_limits(self) -> bool:
+        return not {self.code, self.kind}.isdisjoint(
+            ("usage_limit_reached", "usage_not_included", "insufficient_quota")
+        )
+
+    def limit_error(self) -> CodexError:
+        names = {self.code, self.kind}
+        if "usage_not_included" in names:
+            return AuthError("Your plan does not include Codex.", hint=_NO_CODEX)
+        if not names.isdisjoint(("usage_limit_reached", "insufficient_quota")):
+            return self._usage_limit()
+        return RateLimitError(f"Too many requests{self.quoted}", retry_after=self._pause())
+
+    def request_error(self, status: int) -> InvalidRequestError:
+        param = self.details.get("param")
+        if self.code == "context_length_exceeded":
+            return ContextWindowError("The conversation is longer than the model can read.", code=self.code)
+        hint = (
+            "Check the provider's address (%codex provider)." if status == 404 and not self.details else None
+        )
+        said = self.message or f"HTTP {status}"
+        return InvalidRequestError(
+            f"The service refused the request: {said}", hint=hint, param=param, code=self.code or None
+        )
+
+    def service_error(self, status: int | None) -> ServiceError:
+        if self.code in ("server_is_overloaded", "slow_down"):
+            return ServiceError(
+                "The service has no capacity for this model now.", status=status, code=self.code
+            )
+        where = f" (HTTP {status})" if status else ""
+        return ServiceError(f"The service failed{where}{self.quoted}", status=status, code=self.code or None)
+
+    def _usage_limit(self) -> UsageLimitError:
+        known = limits.from_headers(self.headers, now=time.time()).get(limits.MAIN)
+        spent = known.effective if known else None
+        resets_at = self.details.get("resets_at")
+        if resets_at is None and "resets_in_seconds" in self.details:
+            resets_at = time.time() + float(self.details["resets_in_seconds"])
+        if resets_at is None and spent:
+            resets_at = spent.resets_at
+        plan = self.details.get("plan_type") or (known.plan_type if known else None)
+        return UsageLimitError(
+            "Your API account has no quota left."
+            if "insufficient_quota" in (self.code, self.kind)
+            else "Your usage limit is reached.",
+            resets_at=None if resets_at is None else int(resets_at),
+            plan=plan,
+            window=spent.window_duration_mins if spent else None,
+        )
+
+    def _pause(self) -> float | None:
+        """Seconds, from `Retry-After` (a number or a date) or from the words of the message."""
+        header = self.headers.get("retry-after", "").strip()
+        if header.replace(".", "", 1).isdigit():
+            return float(header)
+        if header and (when := email.utils.parsedate_tz(header)):
+            return max(0.0, email.utils.mktime_tz(when) - time.time())
+        if found := _TRY_AGAIN.search(self.message):
+            return float(found[1]) / (1000 if found[2].lower() == "ms" else 1)
+        return None
+
+
+def _one_line(text: str) -> str:
+    line = scrub(" ".join(text.split()))
+    return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1] + "…"
+
+
+# Failures of the connection ----------------------------------------------------------------------
+
+
+def before_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
+    """The error for a request that got no answer."""
+    host = httpx.URL(base_url).netloc.decode()
+    text = _one_line(str(error))
+    match error:
+        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return TimedOutError(f"{host} could not be reached in time.")
+        case httpx.TimeoutException():
+            return TimedOutError(f"{host} did not answer in time.")
+        case httpx.UnsupportedProtocol():
+            return ConfigurationError(f"{base_url!r} is not an http or https address.")
+        case httpx.ProxyError():
+            return UnreachableError(
+                f"The proxy did not connect to {host}: {text}", hint="Check HTTPS_PROXY and NO_PROXY."
+            )
+        case httpx.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in text:
+            return ConfigurationError(
+                f"The certificate of {host} is not trusted here.",
+                hint="Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file.",
+            )
+    return UnreachableError(f"{host} can't be reached: {text or type(error).__name__}")
+
+
+def mid_stream(error: Exception) -> StreamError:
+    """The error for an answer that broke off."""
+    if isinstance(error, httpx.TimeoutException):
+        return StreamError("The service went silent in the middle of its answer.")
+    return StreamError("The connection broke in the middle of the answer.")

@@ -1,0 +1,224 @@
+"""From events to a response. Pure.
+
+The items are those of `response.output_item.done`, because `response.completed` may list none.
+Text of a message that never got that far is kept from its deltas, as a message marked `incomplete`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from ..protocol.errors import CodexError, StreamError
+from ..protocol.types import RateLimits, TokenUsage
+from . import failures, limits
+from .events import (
+    CodexRateLimits,
+    ErrorEvent,
+    Event,
+    OutputItemAdded,
+    OutputItemDone,
+    OutputTextDelta,
+    RefusalDelta,
+    ResponseCompleted,
+    ResponseCreated,
+    ResponseFailed,
+    ResponseIncomplete,
+    ResponseInProgress,
+    ResponseMetadata,
+    ResponseQueued,
+)
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """A response, finished or as far as it came."""
+
+    id: str = ""
+    model: str | None = None
+    """The model that answered; the service may choose another than the one asked for."""
+    status: str = "in_progress"
+    """`in_progress`, `completed`, `incomplete` or `failed`."""
+    output: list[dict[str, Any]] = []
+    """Items as they came, to be sent again with the next request; a message cut short is `incomplete`."""
+    usage: TokenUsage | None = None
+    error: dict[str, Any] | None = None
+    incomplete_reason: str | None = None
+    """`max_output_tokens` or `content_filter`, with status `incomplete`."""
+    service_tier: str | None = None
+    turn_state: str | None = None
+    """To be given back as `turn_state` with the further requests of the same turn."""
+    rate_limits: RateLimits | None = None
+    request_id: str | None = None
+    """What the service's support asks for."""
+
+    @property
+    def output_text(self) -> str:
+        """All text of all messages."""
+        return "".join(
+            part["text"]
+            for item in self.output
+            if item.get("type") == "message"
+            for part in item.get("content") or ()
+            if part.get("type") == "output_text"
+        )
+
+
+class ResponseAccumulator:
+    """Takes the events of one answer; `response` is what came so far, `finish()` the whole."""
+
+    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
+        """`headers`: those of the HTTP answer; they name the model, the limits and the request."""
+        self.done = False
+        """A terminal event came; nothing after it counts."""
+        self._failure: CodexError | None = None
+        self._header: dict[str, Any] = {}
+        self._items: list[tuple[int, dict[str, Any]]] = []
+        self._open: dict[int, dict[str, Any]] = {}
+        self._deltas: list[OutputTextDelta | RefusalDelta] = []
+        self._headers: dict[str, str] = {}
+        self._rate_limits: RateLimits | None = None
+        self._note_headers(headers or {})
+
+    def feed(self, *events: Event) -> None:
+        for event in events:
+            kind = type(event)
+            if kind is OutputTextDelta:
+                self._deltas.append(event)  # type: ignore[arg-type]  # `kind` has settled it
+            elif (step := _STEPS.get(kind)) is not None and not self.done:
+                step(self, event)
+
+    @property
+    def response(self) -> Response:
+        header = self._header
+        return Response(
+            id=header.get("id") or "",
+            model=self._headers.get("openai-model") or header.get("model"),
+            status=header.get("status") or "in_progress",
+            output=self._output(),
+            usage=_usage(header.get("usage")),
+            error=header.get("error"),
+            incomplete_reason=(header.get("incomplete_details") or {}).get("reason"),
+            service_tier=header.get("service_tier"),
+            turn_state=self._headers.get("x-codex-turn-state"),
+            rate_limits=self._rate_limits,
+            request_id=self._headers.get("x-request-id") or self._headers.get("x-oai-request-id"),
+        )
+
+    def finish(self) -> Response:
+        """The whole response. Raises what a terminal event reported, or StreamError if none came."""
+        response = self.response
+        if self._failure is None and not self.done:
+            self._failure = StreamError("The stream ended before the answer was complete.")
+        if self._failure is not None:
+            self._failure.response = response
+            raise self._failure
+        return response
+
+    # The steps, one for each kind of event that matters.
+
+    def _begin(self, event: ResponseCreated | ResponseInProgress | ResponseQueued) -> None:
+        self._header.update(event.response or {})
+
+    def _add_item(self, event: OutputItemAdded) -> None:
+        self._open[event.output_index] = event.item
+
+    def _finish_item(self, event: OutputItemDone) -> None:
+        self._items.append((event.output_index, event.item))
+        self._open.pop(event.output_index, None)
+        self._deltas = [delta for delta in self._deltas if delta.output_index != event.output_index]
+
+    def _refuse(self, event: RefusalDelta) -> None:
+        self._deltas.append(event)
+
+    def _complete(self, event: ResponseCompleted) -> None:
+        self._end(event.response, "completed")
+
+    def _incomplete(self, event: ResponseIncomplete) -> None:
+        self._end(event.response, "incomplete")
+
+    def _fail(self, event: ResponseFailed) -> None:
+        self._end(event.response, "failed")
+        self._failure = failures.from_event(self._header.get("error"))
+
+    def _report_error(self, event: ErrorEvent) -> None:
+        error = event.error or {"code": event.code, "message": event.message, "param": event.param}
+        headers = event.headers or {}
+        self._note_headers({name: str(value) for name, value in headers.items()})
+        self._end({"error": error if isinstance(error, dict) else {"message": error}}, "failed")
+        self._failure = failures.from_event(error, status=event.status or event.status_code, headers=headers)
+
+    def _note_metadata(self, event: ResponseMetadata) -> None:
+        self._note_headers({name: str(value) for name, value in (event.headers or {}).items()})
+
+    def _note_limits(self, event: CodexRateLimits) -> None:
+        self._rate_limits = limits.from_event(
+            event.rate_limits or {}, plan_type=event.plan_type, now=time.time()
+        )
+
+    def _end(self, body: dict[str, Any] | None, status: str) -> None:
+        self._header.update(body or {})
+        self._header["status"] = status
+        self.done = True
+
+    def _note_headers(self, headers: Mapping[str, str]) -> None:
+        self._headers.update({name.lower(): value for name, value in headers.items()})
+        found = limits.from_headers(headers, now=time.time()).get(limits.MAIN)
+        self._rate_limits = found or self._rate_limits
+
+    def _output(self) -> list[dict[str, Any]]:
+        """Finished items and cut-off messages in the order of the response."""
+        if not self._items and self._header.get("output"):
+            return list(self._header["output"])
+        both = [*self._items, *self._cut_off_messages().items()]
+        return [item for _, item in sorted(both, key=lambda pair: pair[0])]
+
+    def _cut_off_messages(self) -> dict[int, dict[str, Any]]:
+        parts: dict[tuple[int, int], list[OutputTextDelta | RefusalDelta]] = {}
+        for delta in self._deltas:
+            parts.setdefault((delta.output_index, delta.content_index), []).append(delta)
+        messages: dict[int, dict[str, Any]] = {}
+        for (index, _), deltas in sorted(parts.items(), key=lambda pair: pair[0]):
+            begun = {"id": deltas[0].item_id, "type": "message", "role": "assistant"} | self._open.get(
+                index, {}
+            )
+            message = messages.setdefault(index, begun | {"status": "incomplete", "content": []})
+            message["content"].append(_part(deltas))
+        return messages
+
+
+def _part(deltas: list[OutputTextDelta | RefusalDelta]) -> dict[str, Any]:
+    text = "".join(delta.delta for delta in deltas)
+    if isinstance(deltas[0], RefusalDelta):
+        return {"type": "refusal", "refusal": text}
+    return {"type": "output_text", "text": text, "annotations": []}
+
+
+def _usage(raw: dict[str, Any] | None) -> TokenUsage | None:
+    if raw is None:
+        return None
+    return TokenUsage(
+        input_tokens=raw.get("input_tokens") or 0,
+        cached_input_tokens=(raw.get("input_tokens_details") or {}).get("cached_tokens") or 0,
+        output_tokens=raw.get("output_tokens") or 0,
+        reasoning_output_tokens=(raw.get("output_tokens_details") or {}).get("reasoning_tokens") or 0,
+        total_tokens=raw.get("total_tokens") or 0,
+    )
+
+
+_STEPS: dict[type[Event], Callable[[ResponseAccumulator, Any], None]] = {
+    ResponseQueued: ResponseAccumulator._begin,
+    ResponseCreated: ResponseAccumulator._begin,
+    ResponseInProgress: ResponseAccumulator._begin,
+    OutputItemAdded: ResponseAccumulator._add_item,
+    OutputItemDone: ResponseAccumulator._finish_item,
+    RefusalDelta: ResponseAccumulator._refuse,
+    ResponseCompleted: ResponseAccumulator._complete,
+    ResponseIncomplete: ResponseAccumulator._incomplete,
+    ResponseFailed: ResponseAccumulator._fail,
+    ErrorEvent: ResponseAccumulator._report_error,
+    ResponseMetadata: ResponseAccumulator._note_metadata,
+    CodexRateLimits: ResponseAccumulator._note_limits,
+}
