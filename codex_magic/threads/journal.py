@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,9 +33,53 @@ class Mount(NamedTuple):
     type: str
 
 
-def journal_mode(folder: Path) -> str:
-    """`wal` where it is safe, else `delete`."""
-    return "delete" if _is_shared(os.path.realpath(folder)) else "wal"
+def wal_is_safe(folder: Path) -> bool:
+    """Whether only this machine can have the files of a folder open."""
+    return not _is_shared(os.path.realpath(folder))
+
+
+def enter_wal(db: sqlite3.Connection) -> None:
+    """Give a new file WAL; one that has the rollback journal already keeps it.
+
+    Raises sqlite3.OperationalError where WAL can't work; SQLite says yes first, and fails at the first write.
+    """
+    if db.execute("PRAGMA page_count").fetchone()[0] == 0:
+        with _in_use_is_fine():
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("ROLLBACK")
+    # A commit then needs no fsync; a power cut may take the last ones, but harms nothing else.
+    db.execute(f"PRAGMA synchronous = {'NORMAL' if _mode(db) == 'wal' else 'FULL'}")
+
+
+def leave_wal(db: sqlite3.Connection) -> None:
+    """Switch the file to the rollback journal, unless others are at work in WAL.
+
+    For a connection that has read nothing yet: with the lock kept, SQLite needs no shared memory.
+    """
+    with _in_use_is_fine():
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = DELETE")
+    db.execute("PRAGMA locking_mode = NORMAL")
+    db.execute("PRAGMA synchronous = FULL")
+
+
+def is_locked(error: sqlite3.OperationalError) -> bool:
+    """Whether another connection is in the way; by its message, since codes reach Python from 3.11 on only."""
+    return "is locked" in str(error) or "locking protocol" in str(error)
+
+
+@contextmanager
+def _in_use_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if not is_locked(error):
+            raise
+
+
+def _mode(db: sqlite3.Connection) -> str:
+    return str(db.execute("PRAGMA journal_mode").fetchone()[0])
 
 
 def is_shared_type(name: str) -> bool:

@@ -11,8 +11,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
-from ..protocol.errors import CodexError, OptionError, StoreError, ThreadNotFoundError
+from ..protocol.errors import OptionError, StoreError, ThreadNotFoundError
 from ..protocol.ids import new_id
 from ..protocol.types import (
     ThreadItem,
@@ -31,7 +31,8 @@ from ..protocol.types import (
     encode_item,
     item_type,
 )
-from .journal import journal_mode
+from .failures import store_errors
+from .journal import enter_wal, is_locked, leave_wal, wal_is_safe
 from .migrations import MIGRATIONS, migrate, schema_version
 from .owner import Owner, is_alive, this_process
 
@@ -150,7 +151,7 @@ class Store:
         self._clock = clock
         self._lock = threading.Lock()
         self._owner = msgspec.json.encode(this_process()).decode()
-        with _store_errors(self.path):
+        with store_errors(self.path):
             if path != ":memory:":
                 _make_private_file(self.path)
             self._db = self._connect()
@@ -164,7 +165,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        with self._lock, _store_errors(self.path):
+        with self._lock, store_errors(self.path):
             self._db.close()
 
     # Threads -------------------------------------------------------------------------------------
@@ -458,29 +459,37 @@ class Store:
     # Inside --------------------------------------------------------------------------------------
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
-        try:
-            db.row_factory = sqlite3.Row
-            db.create_function("casefold", 1, _casefold, deterministic=True)
-            self._while_locked(lambda: self._prepare(db))
-        except BaseException:
-            db.close()
-            raise
+        """Open with WAL where it is safe; without it where it is not, or turns out not to work."""
+        choices = (enter_wal, leave_wal) if wal_is_safe(self.path.parent) else (leave_wal,)
+        for choose_journal in choices:
+            db = sqlite3.connect(self.path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
+            try:
+                self._while_locked(lambda: self._prepare(db, choose_journal))  # noqa: B023  # called here
+                break
+            except sqlite3.OperationalError as error:
+                db.close()
+                if is_locked(error) or choose_journal is leave_wal:
+                    raise
+            except BaseException:
+                db.close()
+                raise
         return db
 
-    def _prepare(self, db: sqlite3.Connection) -> None:
+    def _prepare(self, db: sqlite3.Connection, choose_journal: Callable[[sqlite3.Connection], None]) -> None:
+        choose_journal(db)
         version = schema_version(db)
         if version > len(MIGRATIONS):
             raise StoreError(
                 f"{self.path} was written by a newer codex_magic (schema {version}, this one knows {len(MIGRATIONS)}).",
                 hint="Run %pip install -U codex-magic and restart the kernel, or set CODEX_MAGIC_HOME to another folder.",
             )
-        db.execute("PRAGMA foreign_keys = ON")
-        _set_journal(db, journal_mode(self.path.parent))
         migrate(db, MIGRATIONS)
+        db.execute("PRAGMA foreign_keys = ON")
+        db.row_factory = sqlite3.Row
+        db.create_function("casefold", 1, _casefold, deterministic=True)
 
     def _run(self, begin: str, work: Callable[[], R]) -> R:
-        with self._lock, _store_errors(self.path):
+        with self._lock, store_errors(self.path):
             return self._while_locked(lambda: self._attempt(begin, work))
 
     def _while_locked(self, work: Callable[[], R]) -> R:
@@ -489,7 +498,7 @@ class Store:
             try:
                 return work()
             except sqlite3.OperationalError as error:
-                if not _is_locked(error) or time.monotonic() >= deadline:
+                if not is_locked(error) or time.monotonic() >= deadline:
                     raise
             # Some conflicts are refused at once, without SQLite's own wait.
             time.sleep(0.005)
@@ -624,17 +633,6 @@ def _make_private_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
-def _set_journal(db: sqlite3.Connection, wanted: str) -> None:
-    """Switch if we can: the mode is the file's, and others may be using it in the present one."""
-    try:
-        db.execute(f"PRAGMA journal_mode = {wanted}")
-    except sqlite3.OperationalError as error:
-        if not _is_locked(error):
-            db.execute("PRAGMA journal_mode = DELETE")
-    mode = db.execute("PRAGMA journal_mode").fetchone()[0]
-    db.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
-
-
 def _turn_record(row: sqlite3.Row, items: Sequence[ItemRecord]) -> TurnRecord:
     return TurnRecord(
         seq=row["seq"],
@@ -700,75 +698,3 @@ def _casefold(text: str | None) -> str | None:
 def _shorten(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
-
-
-# Errors ------------------------------------------------------------------------------------------
-
-_ELSEWHERE = "or set CODEX_MAGIC_HOME to another folder."
-_DAMAGED = (
-    "{path} is damaged or no thread store.",
-    "Rename it (and the -wal and -shm files beside it): a new one is made, and nothing is deleted.",
-)
-_FAILURES = (
-    (
-        ("is locked", "locking protocol"),
-        "{path} is locked by another program.",
-        "Close what holds it (another kernel, a backup, a database browser) and run the cell again.",
-    ),
-    (
-        ("readonly database",),
-        "{path} can't be written.",
-        f"Give yourself write permission for the file and its folder, {_ELSEWHERE}",
-    ),
-    (
-        ("is full",),
-        "There is no space left for {path}.",
-        f"Free some space on that disk, {_ELSEWHERE}",
-    ),
-    (("malformed", "not a database"), *_DAMAGED),
-    (
-        ("unable to open",),
-        "{path} can't be opened.",
-        f"Check that it is a file you may read and write, in a folder you may write, {_ELSEWHERE}",
-    ),
-    (
-        ("disk I/O error",),
-        "The disk failed while {path} was in use.",
-        f"Check the disk and its free space, {_ELSEWHERE}",
-    ),
-)
-"""By SQLite's messages: its codes reach Python from 3.11 on only."""
-
-
-@contextmanager
-def _store_errors(path: Path) -> Iterator[None]:
-    """Nothing but a CodexError leaves."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _store_error(str(error), path) from error
-    except msgspec.MsgspecError as error:
-        raise _sentence(_DAMAGED, path) from error
-    except UnicodeError as error:
-        raise StoreError("Half a character (a lone surrogate) can't be kept.") from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StoreError(
-            f"{path} can't be made: {reason}.", hint=f"Make its folder writable, {_ELSEWHERE}"
-        ) from error
-
-
-def _store_error(message: str, path: Path) -> CodexError:
-    for parts, *sentences in _FAILURES:
-        if any(part in message for part in parts):
-            return _sentence(sentences, path)
-    return StoreError(f"{path} can't be used: {message}.")
-
-
-def _sentence(sentences: Sequence[str], path: Path) -> StoreError:
-    message, hint = sentences
-    return StoreError(message.format(path=path), hint=hint)
-
-
-def _is_locked(error: sqlite3.OperationalError) -> bool:
-    return "is locked" in str(error) or "locking protocol" in str(error)

@@ -1,0 +1,226 @@
+"""A turn from start to end, on an engine that is one function."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from codex_magic.engines.seam import TurnRequest
+from codex_magic.protocol.errors import UsageLimitError
+from codex_magic.protocol.types import (
+    AgentMessage,
+    AgentMessageDelta,
+    ItemCompleted,
+    ItemStarted,
+    Reasoning,
+    ReasoningSummaryDelta,
+    TextInput,
+    TurnCompleted,
+    TurnStarted,
+    TurnStatus,
+    Warned,
+)
+from codex_magic.threads.async_store import AsyncStore
+from codex_magic.threads.history import history_items
+from codex_magic.threads.turns import AsyncTurnHandle
+
+ANSWER = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hello"}]}
+
+
+class Told:
+    """An engine that tells a list of notifications, then returns, raises or waits for ever."""
+
+    def __init__(self, *script, end=None):
+        self.script, self.end, self.closed = script, end, asyncio.Event()
+
+    async def run(self, request):
+        try:
+            for make in self.script:
+                yield make(request)
+            if isinstance(self.end, BaseException):
+                raise self.end
+            if self.end == "hang":
+                await asyncio.Event().wait()
+        finally:
+            self.closed.set()
+
+    async def close(self):
+        pass
+
+
+def delta(text):
+    return lambda request: AgentMessageDelta(request.thread_id, request.turn_id, "m1", text)
+
+
+def completed(request):
+    return ItemCompleted(request.thread_id, request.turn_id, AgentMessage("m1", "hello"), ANSWER)
+
+
+@asynccontextmanager
+async def turn(engine, path):
+    store = AsyncStore(path)
+    thread = await store.run(lambda s: s.create_thread())
+    record = await store.run(lambda s: s.begin_turn(thread.id, provider="p"))
+    request = TurnRequest(thread_id=thread.id, turn_id=record.id, inputs=(TextInput("hi"),), instructions="x")
+    yield AsyncTurnHandle(engine, request, store), store
+    await store.close()
+
+
+def run(test):
+    return asyncio.run(asyncio.wait_for(test, 10))
+
+
+def test_a_turn_ends_in_one_completion_and_its_items_are_kept(tmp_path):
+    async def scene():
+        async with turn(Told(delta("hel"), delta("lo"), completed), tmp_path / "t.db") as (handle, store):
+            told = [notification async for notification in handle.stream()]
+            kept = await store.run(lambda s: s.turn(handle.id))
+        assert [type(n) for n in told] == [AgentMessageDelta, AgentMessageDelta, ItemCompleted, TurnCompleted]
+        assert handle.result.final_response == "hello"
+        assert (kept.status, kept.items[0].response_item) == (TurnStatus.completed, ANSWER)
+
+    run(scene())
+
+
+def test_two_listeners_get_the_same_also_when_one_comes_late(tmp_path):
+    async def scene():
+        async with turn(Told(delta("a"), completed), tmp_path / "t.db") as (handle, _):
+            first, late = [], []
+            handle.subscribe(first.append)
+            await handle.run()
+            handle.subscribe(late.append)
+        assert first == late != []
+
+    run(scene())
+
+
+def test_an_interrupted_turn_keeps_its_partial_text_and_sends_it_again(tmp_path):
+    async def scene():
+        engine = Told(delta("half an "), delta("ans"), end="hang")
+        async with turn(engine, tmp_path / "t.db") as (handle, store):
+            stream = handle.stream()
+            assert [(await anext(stream)).delta for _ in range(2)] == ["half an ", "ans"]
+            await handle.interrupt()
+            kept = await store.run(lambda s: s.history(handle.thread_id))
+            await stream.aclose()
+        assert engine.closed.is_set()
+        assert handle.result.status is TurnStatus.interrupted
+        assert handle.result.final_response == "half an ans"
+        sent = history_items(kept, provider="p")
+        assert [item["role"] for item in sent] == ["assistant", "developer"]
+
+    run(scene())
+
+
+def test_interrupting_twice_or_after_the_end_is_harmless(tmp_path):
+    async def scene():
+        async with turn(Told(completed), tmp_path / "t.db") as (handle, _):
+            await handle.run()
+            await handle.interrupt()
+            await handle.interrupt()
+        assert handle.result.status is TurnStatus.completed
+
+    run(scene())
+
+
+def test_a_turn_interrupted_before_it_began_is_interrupted(tmp_path):
+    async def scene():
+        async with turn(Told(end="hang"), tmp_path / "t.db") as (handle, _):
+            await handle.interrupt()
+        assert handle.result.status is TurnStatus.interrupted
+
+    run(scene())
+
+
+def test_leaving_the_stream_early_stops_the_turn(tmp_path):
+    async def scene():
+        engine = Told(delta("a"), end="hang")
+        async with turn(engine, tmp_path / "t.db") as (handle, _):
+            stream = handle.stream()
+            await anext(stream)
+            await stream.aclose()
+            await engine.closed.wait()
+
+    run(scene())
+
+
+def test_a_failed_turn_raises_its_error_with_what_arrived(tmp_path):
+    async def scene():
+        engine = Told(delta("part"), end=UsageLimitError(resets_at=1, window=300))
+        async with turn(engine, tmp_path / "t.db") as (handle, _):
+            with pytest.raises(UsageLimitError) as failed:
+                await handle.run()
+        assert failed.value.result.final_response == "part"
+        assert failed.value.result.error.codex_error_info == "usageLimitExceeded"
+
+    run(scene())
+
+
+def test_a_bug_in_the_engine_ends_the_turn_too(tmp_path):
+    async def scene():
+        async with turn(Told(end=KeyError("x")), tmp_path / "t.db") as (handle, _):
+            with pytest.raises(KeyError):
+                await handle.run()
+        assert handle.result.status is TurnStatus.failed
+
+    run(scene())
+
+
+def test_open_reasoning_is_kept_but_not_sent_again(tmp_path):
+    async def scene():
+        def started(request):
+            return ItemStarted(request.thread_id, request.turn_id, Reasoning("r1"))
+
+        def thought(request):
+            return ReasoningSummaryDelta(request.thread_id, request.turn_id, "r1", "Hm", 0)
+
+        async with turn(Told(started, thought, end="hang"), tmp_path / "t.db") as (handle, store):
+            stream = handle.stream()
+            await anext(stream), await anext(stream)
+            await handle.interrupt()
+            kept = await store.run(lambda s: s.turn(handle.id))
+            await stream.aclose()
+        assert kept.items[0].item.summary == ("Hm",)
+        assert kept.items[0].response_item is None
+
+    run(scene())
+
+
+def test_a_store_that_cannot_be_opened_costs_the_memory_not_the_answer(tmp_path):
+    async def scene():
+        (tmp_path / "t.db").mkdir()
+        async with turn(Told(completed), tmp_path / "t.db") as (handle, _):
+            told = [notification async for notification in handle.stream()]
+        assert isinstance(told[0], Warned)
+        assert handle.result.final_response == "hello"
+
+    run(scene())
+
+
+def test_another_providers_encrypted_reasoning_is_not_sent(tmp_path):
+    async def scene():
+        sealed = {"type": "reasoning", "summary": [], "encrypted_content": "x"}
+
+        def reasoned(request):
+            return ItemCompleted(request.thread_id, request.turn_id, Reasoning("r1"), sealed)
+
+        async with turn(Told(reasoned, completed), tmp_path / "t.db") as (handle, store):
+            await handle.run()
+            kept = await store.run(lambda s: s.history(handle.thread_id))
+        assert history_items(kept, provider="p") == (sealed, ANSWER)
+        assert history_items(kept, provider="q") == (ANSWER,)
+
+    run(scene())
+
+
+def test_the_turn_that_started_names_its_model(tmp_path):
+    async def scene():
+        def started(request):
+            return TurnStarted(request.thread_id, None, "local-large")
+
+        async with turn(Told(started, completed), tmp_path / "t.db") as (handle, store):
+            await handle.run()
+            kept = await store.run(lambda s: s.turn(handle.id))
+        assert kept.model == "local-large"
+
+    run(scene())
