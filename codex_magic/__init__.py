@@ -9,8 +9,50 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_EXPORTS: dict[str, str] = {}
-"""Public name -> module that defines it; imported at first use, so `%load_ext` stays cheap."""
+_MODULES: dict[str, tuple[str, ...]] = {
+    "threads.codex": ("AsyncCodex", "AsyncThread", "Codex", "CodexConfig", "Thread", "TurnHandle"),
+    "threads.turns": ("AsyncTurnHandle",),
+    "responses.client": ("AsyncClient", "Client"),
+    "responses.provider": ("Provider",),
+    "protocol.settings": ("Settings",),
+    "protocol.types": (
+        "ImageInput",
+        "Input",
+        "InputItem",
+        "LocalImageInput",
+        "MentionInput",
+        "RunInput",
+        "SkillInput",
+        "TextInput",
+        "TurnResult",
+        "TurnStatus",
+    ),
+    "protocol.errors": (
+        "AuthError",
+        "BlockedError",
+        "CodexError",
+        "ConfigurationError",
+        "ContextWindowError",
+        "InvalidRequestError",
+        "ModelNotFoundError",
+        "NotSignedInError",
+        "OptionError",
+        "RateLimitError",
+        "ServiceError",
+        "StoreError",
+        "StreamError",
+        "ThreadNotFoundError",
+        "TimedOutError",
+        "UnreachableError",
+        "UsageLimitError",
+    ),
+    "notebook.magics": ("run_cell", "run_cell_blocking"),
+}
+"""Public names by the module that defines them; imported at first use, so `%load_ext` stays cheap."""
+
+_EXPORTS = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_EXPORTS)  # one list, in _MODULES
 
 
 def __getattr__(name: str) -> Any:

@@ -33,10 +33,10 @@ class Told:
     def __init__(self, *script, end=None):
         self.script, self.end, self.closed = script, end, asyncio.Event()
 
-    async def run(self, request):
+    async def run(self, request, tell):
         try:
             for make in self.script:
-                yield make(request)
+                tell(make(request))
             if isinstance(self.end, BaseException):
                 raise self.end
             if self.end == "hang":

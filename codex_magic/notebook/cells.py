@@ -1,0 +1,143 @@
+"""What a cell does: a question becomes a turn, painted while it arrives; a command is answered."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from ..protocol.errors import CodexError, OptionError
+from ..protocol.ids import new_id
+from ..protocol.types import (
+    Notification,
+    RateLimitsUpdated,
+    Turn,
+    TurnCompleted,
+    TurnError,
+    TurnStatus,
+)
+from ..threads.relay import Relay
+from ..threads.turns import AsyncTurnHandle
+from .drive import Steps
+from .options import CELL_OPTIONS, ParsedLine, parse_line, usage_line
+from .say import say_error, surface_for
+
+if TYPE_CHECKING:
+    from ..display.pace import Painter
+    from .session import Session
+
+GRACE_SECONDS = 0.15
+"""How long an interrupted cell waits for the engine to say what it kept."""
+
+
+def run(session: Session, line: str, cell: str | None) -> Steps[None]:
+    """Answer one `%codex` line (`cell` is None) or one `%%codex` cell. Raises nothing of ours."""
+    from .commands import find_command
+
+    try:
+        if cell is None and (command := find_command(line)) is not None:
+            steps = command(session)
+            if steps is not None:
+                yield from steps
+            return
+        usage = "%codex" if cell is None else "%%codex"
+        parsed = parse_line(line, CELL_OPTIONS, usage=usage)
+        yield from ask(session, _prompt(parsed, cell, usage), parsed)
+    except CodexError as error:
+        session.last_error = error
+        say_error(session, error)
+    except KeyboardInterrupt:
+        return
+
+
+def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
+    """One turn from start to end, on screen and bound to the name `-o` gives."""
+    painter = _painter(session)
+    relay: Relay[Notification] = Relay()
+    starting: Future[AsyncTurnHandle] | None = None
+    try:
+        starting = session.start_turn(prompt, options, relay.put)
+        while not starting.done():
+            yield starting, None
+        starting.result()
+        yield from _paint(session, relay, painter)
+    except CodexError as error:
+        session.last_error = error
+        painter.feed([_failed(error)])
+    except KeyboardInterrupt:
+        yield from _stop(session, starting, relay, painter)
+    finally:
+        painter.finish()
+    if starting is not None:
+        _remember(session, starting, options)
+
+
+def _paint(
+    session: Session, relay: Relay[Notification], painter: Painter, *, seconds: float | None = None
+) -> Steps[bool]:
+    """Paint what comes until the turn has ended (True) or time is up (False)."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            return False
+        due = painter.due()
+        yield relay.ready(), min((s for s in (due, left) if s is not None), default=None)
+        batch = relay.take()
+        painter.feed(batch)
+        painter.tick()
+        for notification in batch:
+            if isinstance(notification, RateLimitsUpdated):
+                session.rate_limits = notification.rate_limits
+            if isinstance(notification, TurnCompleted):
+                return True
+
+
+def _stop(
+    session: Session, starting: Future[AsyncTurnHandle] | None, relay: Relay[Notification], painter: Painter
+) -> Steps[None]:
+    """The user stopped the cell: tell the engine, and take what it still has to say."""
+    if starting is not None:
+        starting.add_done_callback(lambda started: _interrupt(session, started))
+        try:
+            if (yield from _paint(session, relay, painter, seconds=GRACE_SECONDS)):
+                return
+        except KeyboardInterrupt:
+            pass  # stopped twice: the same wish
+    painter.feed([TurnCompleted("", Turn(id=new_id(), status=TurnStatus.interrupted))])
+
+
+def _interrupt(session: Session, started: Future[AsyncTurnHandle]) -> None:
+    if not started.cancelled() and started.exception() is None:
+        session.codex.submit(started.result().interrupt())
+
+
+def _remember(session: Session, starting: Future[AsyncTurnHandle], options: ParsedLine) -> None:
+    if not starting.done() or starting.cancelled() or starting.exception() is not None:
+        return
+    handle = starting.result()
+    if handle.exception is not None:
+        session.last_error = handle.exception
+    name = options.text("output")
+    if name is not None:
+        session.shell.user_ns[name] = handle.result
+
+
+def _painter(session: Session) -> Painter:
+    from ..display.pace import Painter
+    from ..display.view import TurnView
+
+    return Painter(surface_for(session), TurnView())
+
+
+def _failed(error: CodexError) -> TurnCompleted:
+    return TurnCompleted("", Turn(id=new_id(), status=TurnStatus.failed, error=TurnError(str(error))))
+
+
+def _prompt(options: ParsedLine, cell: str | None, usage: str) -> str:
+    """The words after the options and the cell below them, as they were typed."""
+    body = (cell or "").strip("\n")
+    prompt = f"{options.rest}\n{body}" if options.rest and body else options.rest or body
+    if not prompt.strip():
+        raise OptionError("There is nothing to ask.", hint=f"{usage_line(usage=usage)} PROMPT")
+    return prompt

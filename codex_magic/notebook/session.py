@@ -1,0 +1,202 @@
+"""The state of one notebook: its provider and model, its current thread, what failed last."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tempfile
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..auth.credentials import auth_path, read_credentials
+from ..protocol.errors import ConfigurationError, NotSignedInError
+from ..protocol.settings import Settings
+from ..protocol.types import RateLimits, Warned
+from ..responses.catalog import Catalog, default_model
+from ..responses.provider import Provider, chatgpt
+from ..threads.codex import AsyncThread, Codex, CodexConfig
+from ..threads.instructions import DEFAULT_INSTRUCTIONS
+from ..threads.turns import AsyncTurnHandle, Listener
+from .identity import cell_id, is_kernel, notebook_key
+from .options import ParsedLine
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ..local_service import LocalService
+    from .magics import CodexMagics
+
+LOCAL = "local"
+
+CUT_OFF = "An earlier turn was cut off when its kernel ended; what had arrived is kept, marked interrupted."
+
+
+class Session:
+    """Made at the first use of a magic; `settings` is read from the environment then."""
+
+    def __init__(self, shell: InteractiveShell, magics: CodexMagics) -> None:
+        self.shell = shell
+        self.magics = magics
+        self.settings = Settings.from_env()
+        self.codex = Codex(CodexConfig(settings=self.settings))
+        self.last_error: BaseException | None = None
+        self.rate_limits: RateLimits | None = None
+        self._key = notebook_key(shell)
+        self._thread: AsyncThread | None = None
+        self._recovered = False
+        self._local: tuple[LocalService, Provider, tempfile.TemporaryDirectory[str]] | None = None
+
+    @property
+    def rich(self) -> bool:
+        """Whether a front end shows Markdown, as opposed to a terminal."""
+        return is_kernel(self.shell)
+
+    def close(self) -> None:
+        self.codex.close()
+        if self._local is not None:
+            service, _, home = self._local
+            service.close()
+            home.cleanup()
+            self._local = None
+
+    def provider(self, choice: str | None = None) -> Provider:
+        """The provider `choice`, else this notebook's, stands for. Raises ConfigurationError."""
+        choice = choice or self.magics.provider or None
+        if choice == LOCAL:
+            return self._local_provider()
+        return self.codex.asynchronous.provider(choice)
+
+    def account(self, provider: Provider) -> str:
+        """Who the provider takes this user for, in words without secrets."""
+        if provider.name == LOCAL:
+            return "a made-up account of the local service"
+        if provider.name != "chatgpt":
+            return "with an API key" if provider.auth else "no sign-in needed"
+        path = auth_path(self.settings.codex_home)
+        credentials = read_credentials(path)
+        if credentials is None or credentials.access_token is None:
+            return f"no: {NotSignedInError().hint}"
+        who = credentials.email or credentials.account_id or "a ChatGPT account"
+        plan = f", plan {credentials.plan}" if credentials.plan else ""
+        return f"{who}{plan} ({path})"
+
+    def start_turn(self, prompt: str, options: ParsedLine, listener: Listener) -> Future[AsyncTurnHandle]:
+        """Begin a turn of the running cell. The future fails with a CodexError."""
+        provider = self.provider(options.text("provider"))
+        return self.codex.submit(self._start_turn(prompt, options, provider, cell_id(self.shell), listener))
+
+    async def _start_turn(
+        self, prompt: str, options: ParsedLine, provider: Provider, cell: str | None, listener: Listener
+    ) -> AsyncTurnHandle:
+        for warning in await self._recover():
+            listener(warning)
+        thread = await self._thread_for(options)
+        name = options.text("name")
+        if name:
+            await thread.set_name(name)
+        magics = self.magics
+        handle = await thread.turn(
+            prompt,
+            model=options.text("model") or magics.model or None,
+            model_provider=provider,
+            instructions=options.text("instructions") or magics.instructions or DEFAULT_INSTRUCTIONS,
+            effort=options.text("effort") or magics.effort or None,
+            verbosity=options.text("verbosity") or magics.verbosity or None,
+            service_tier=options.text("tier") or magics.tier or None,
+            cell_id=cell,
+        )
+        handle.subscribe(listener)
+        return handle
+
+    async def _recover(self) -> list[Warned]:
+        """What a kernel that died left unfinished, told once."""
+        if self._recovered:
+            return []
+        self._recovered = True
+        cut = await self.codex.asynchronous.store.run(lambda store: store.recover())
+        return [Warned(turn.thread_id, CUT_OFF) for turn in cut[:1]]
+
+    async def _thread_for(self, options: ParsedLine) -> AsyncThread:
+        chosen = options.text("thread")
+        if chosen:
+            return await self.resume(chosen)
+        if options.values.get("new"):
+            return await self.new_thread()
+        return await self.thread()
+
+    async def thread(self) -> AsyncThread:
+        """This notebook's thread: the one it had before a restart, else a new one."""
+        if self._thread is None:
+            codex = self.codex.asynchronous
+            kept = None
+            if self._key is not None:
+                key = self._key
+                kept = await codex.store.run(lambda store: store.notebook_thread(key))
+            self._thread = await codex.thread_resume(kept) if kept else await self.new_thread()
+        return self._thread
+
+    async def new_thread(self) -> AsyncThread:
+        return await self.use(await self.codex.asynchronous.thread_start())
+
+    async def resume(self, wanted: str) -> AsyncThread:
+        """Go on with the thread of that id, id beginning or name. Raises ThreadNotFoundError."""
+        return await self.use(await self.codex.asynchronous.thread_resume(await self.resolve(wanted)))
+
+    async def fork(self, wanted: str | None) -> AsyncThread:
+        """Go on in a fork of that thread, or of this notebook's."""
+        source = await self.resolve(wanted) if wanted else (await self.thread()).id
+        return await self.use(await self.codex.asynchronous.thread_fork(source))
+
+    async def resolve(self, wanted: str) -> str:
+        """The full id of the thread of that id, id beginning or name. Raises ThreadNotFoundError."""
+        return await self.codex.asynchronous.store.run(lambda store: store.resolve(wanted))
+
+    async def current_id(self) -> str | None:
+        """The id of this notebook's thread, if it has one; none is made."""
+        if self._thread is not None:
+            return self._thread.id
+        key = self._key
+        if key is None:
+            return None
+        return await self.codex.asynchronous.store.run(lambda store: store.notebook_thread(key))
+
+    def remembered_model(self) -> str | None:
+        """The provider's default model, as far as it is known without asking."""
+        known = self._catalog().remembered(max_age=math.inf)
+        try:
+            return default_model(known).slug if known else None
+        except ConfigurationError:
+            return None
+
+    def remembered_models(self) -> list[str]:
+        """The names of the provider's models, as far as they are known without asking."""
+        return self._catalog().names()
+
+    def _catalog(self) -> Catalog:
+        return Catalog(self.provider(), self.settings)
+
+    async def use(self, thread: AsyncThread) -> AsyncThread:
+        """Make `thread` this notebook's own, also after a restart."""
+        self._thread = thread
+        if self._key is not None:
+            key = self._key
+            await self.codex.asynchronous.store.run(lambda store: store.set_notebook_thread(key, thread.id))
+        return thread
+
+    def _local_provider(self) -> Provider:
+        if self._local is None:
+            from ..local_service import start
+
+            service = start()
+            home = tempfile.TemporaryDirectory(prefix="codex_magic-local-", ignore_cleanup_errors=True)
+            service.sign_in(Path(home.name))
+            settings = dataclasses.replace(
+                self.settings,
+                codex_home=Path(home.name),
+                base_url=service.base_url,
+                chatgpt_url=service.chatgpt_url,
+                issuer=service.issuer,
+            )
+            self._local = service, dataclasses.replace(chatgpt(settings), name=LOCAL), home
+        return self._local[1]

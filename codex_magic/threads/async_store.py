@@ -1,0 +1,47 @@
+"""The store in a worker thread of its own, so that a slow disk never holds up a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from ..protocol.errors import StoreError
+from .store import Store
+
+T = TypeVar("T")
+
+
+class AsyncStore:
+    """Runs steps on one `Store`, in the order they are asked for.
+
+    A file that can't be opened is no reason to lose an answer: threads are then kept in memory and
+    `problem` says why.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="codex_magic-store")
+        self._store: Store | None = None
+        self.problem: StoreError | None = None
+
+    async def run(self, step: Callable[[Store], T]) -> T:
+        """Run `step` on the store. Raises StoreError, ThreadNotFoundError, OptionError."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._worker, lambda: step(self._opened()))
+
+    async def close(self) -> None:
+        if self._store is not None:
+            await self.run(Store.close)
+        self._worker.shutdown(wait=False)
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            try:
+                self._store = Store(self._path)
+            except StoreError as error:
+                self.problem = error
+                self._store = Store(":memory:")
+        return self._store

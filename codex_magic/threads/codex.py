@@ -1,0 +1,379 @@
+"""`AsyncCodex` and `Codex`: threads and turns on an engine, kept in the store.
+
+`AsyncCodex` belongs to the event loop it is first used in. `Codex` is the same object driven through
+one background loop, so it works in scripts, in cells and beside a running event loop alike.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..auth.credentials import auth_path, read_credentials
+from ..engines.backend import BackendEngine
+from ..engines.seam import TurnRequest
+from ..protocol.errors import ConfigurationError
+from ..protocol.ids import new_id
+from ..protocol.settings import Settings
+from ..protocol.types import Notification, RunInput, TurnCompleted, TurnResult, as_inputs, input_text
+from ..responses.catalog import Model
+from ..responses.provider import Provider, chatgpt, custom, openai
+from .async_store import AsyncStore
+from .history import history_items
+from .instructions import DEFAULT_INSTRUCTIONS
+from .loop import BackgroundLoop, wait
+from .relay import Relay
+from .store import Store, ThreadPage, ThreadRecord, TurnRecord
+from .turns import AsyncTurnHandle, Listener
+
+T = TypeVar("T")
+
+
+class CodexConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a `Codex` starts from; every field has a working default.
+
+    `provider`: `chatgpt`, `openai`, the base URL of a server that speaks the Responses API, or a
+    `Provider`; `None` takes `chatgpt` when signed in, else `openai` when a key is set.
+    `instructions`: what the model is told about where it is.
+    """
+
+    settings: Settings | None = None
+    provider: str | Provider | None = None
+    model: str | None = None
+    instructions: str = DEFAULT_INSTRUCTIONS
+
+
+class TurnOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What one turn may set; `None` leaves it to the thread, the configuration or the service."""
+
+    model: str | None = None
+    model_provider: str | Provider | None = None
+    instructions: str | None = None
+    effort: str | None = None
+    summary: str | None = "auto"
+    verbosity: str | None = None
+    service_tier: str | None = None
+    output_schema: dict[str, Any] | None = None
+    cell_id: str | None = None
+
+
+class AsyncCodex:
+    """Threads on an engine. Nothing is opened before the first use.
+
+    Use it as `async with AsyncCodex() as codex:` or call `close()`.
+    """
+
+    def __init__(self, config: CodexConfig | None = None) -> None:
+        self.config = config or CodexConfig()
+        self.settings = self.config.settings or Settings.from_env()
+        self.store = AsyncStore(self.settings.home / "threads.db")
+        self._providers: dict[str, Provider] = {}
+        self._engines: dict[tuple[str, str], BackendEngine] = {}
+        self._running: set[AsyncTurnHandle] = set()
+
+    async def __aenter__(self) -> AsyncCodex:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Interrupt what runs, then close connections and the store."""
+        for handle in list(self._running):
+            await handle.interrupt()
+        for engine in self._engines.values():
+            await engine.close()
+        self._engines.clear()
+        await self.store.close()
+
+    async def thread_start(
+        self, *, model: str | None = None, cwd: str | None = None, name: str | None = None
+    ) -> AsyncThread:
+        """A new, empty thread."""
+        record = await self.store.run(
+            lambda store: store.create_thread(cwd=cwd or os.getcwd(), model=model, name=name)
+        )
+        return AsyncThread(self, record)
+
+    async def thread_resume(self, thread_id: str, *, model: str | None = None) -> AsyncThread:
+        """Go on with a kept thread. Raises ThreadNotFoundError."""
+        record = await self.store.run(lambda store: store.thread(thread_id))
+        return AsyncThread(self, msgspec.structs.replace(record, model=model) if model else record)
+
+    async def thread_fork(self, thread_id: str) -> AsyncThread:
+        """A new thread that shares the past of another one. Raises ThreadNotFoundError."""
+        record = await self.store.run(lambda store: store.fork(thread_id))
+        return AsyncThread(self, record)
+
+    async def thread_list(
+        self,
+        *,
+        archived: bool = False,
+        cursor: str | None = None,
+        cwd: str | None = None,
+        limit: int = 20,
+        search: str | None = None,
+    ) -> ThreadPage:
+        """A page of threads, the newest first."""
+        return await self.store.run(
+            lambda store: store.threads(archived=archived, cursor=cursor, cwd=cwd, limit=limit, search=search)
+        )
+
+    async def thread_archive(self, thread_id: str) -> None:
+        await self.store.run(lambda store: store.archive(thread_id))
+
+    async def thread_unarchive(self, thread_id: str) -> AsyncThread:
+        await self.store.run(lambda store: store.unarchive(thread_id))
+        return await self.thread_resume(thread_id)
+
+    async def models(
+        self, *, provider: str | Provider | None = None, include_hidden: bool = False
+    ) -> list[Model]:
+        """The provider's catalog, best first."""
+        engine = self._engine(self.provider(provider))
+        found = await engine.models()
+        return [model for model in found if include_hidden or not model.hidden]
+
+    def provider(self, choice: str | Provider | None = None) -> Provider:
+        """The provider that `choice`, else the configuration, else what is signed in, stands for."""
+        choice = choice or self.config.provider or signed_in_provider(self.settings)
+        if isinstance(choice, Provider):
+            return choice
+        if choice not in self._providers:
+            self._providers[choice] = named_provider(choice, self.settings)
+        return self._providers[choice]
+
+    async def start_turn(
+        self, thread: ThreadRecord, prompt: RunInput, options: TurnOptions
+    ) -> AsyncTurnHandle:
+        provider = self.provider(options.model_provider)
+        inputs = as_inputs(prompt)
+        turn_id = new_id()
+
+        def begin(store: Store) -> tuple[dict[str, Any], ...]:
+            turn = store.begin_turn(
+                thread.id,
+                turn_id=turn_id,
+                cell_id=options.cell_id,
+                preview=input_text(inputs),
+                provider=provider.name,
+            )
+            turns = store.history(thread.id, before_position=turn.position)
+            return history_items(turns, provider=provider.name)
+
+        history = await self.store.run(begin)
+        request = TurnRequest(
+            thread_id=thread.id,
+            turn_id=turn_id,
+            inputs=inputs,
+            history=history,
+            instructions=options.instructions or self.config.instructions,
+            model=options.model or thread.model or self.config.model,
+            effort=options.effort,
+            summary=options.summary,
+            verbosity=options.verbosity,
+            service_tier=options.service_tier,
+            output_schema=options.output_schema,
+            cell_id=options.cell_id,
+        )
+        handle = AsyncTurnHandle(self._engine(provider), request, self.store)
+        self._running.add(handle)
+        handle.subscribe(lambda told: self._forget(handle) if isinstance(told, TurnCompleted) else None)
+        return handle
+
+    def _forget(self, handle: AsyncTurnHandle) -> None:
+        self._running.discard(handle)
+
+    def _engine(self, provider: Provider) -> BackendEngine:
+        key = provider.name, provider.base_url
+        if key not in self._engines:
+            self._engines[key] = BackendEngine(provider, self.settings)
+        return self._engines[key]
+
+
+class AsyncThread:
+    """One kept conversation."""
+
+    def __init__(self, codex: AsyncCodex, record: ThreadRecord) -> None:
+        self._codex = codex
+        self._record = record
+
+    @property
+    def id(self) -> str:
+        return self._record.id
+
+    async def turn(self, input: RunInput, **options: Any) -> AsyncTurnHandle:
+        """Start a turn; `options` as in `TurnOptions`. Raises NotSignedInError, ConfigurationError."""
+        return await self._codex.start_turn(self._record, input, TurnOptions(**options))
+
+    async def run(self, input: RunInput, **options: Any) -> TurnResult:
+        """Start a turn and wait for its end. Raises what the turn failed with."""
+        handle = await self.turn(input, **options)
+        return await handle.run()
+
+    async def read(self) -> list[TurnRecord]:
+        """Its turns with their items, oldest first, each in its latest version."""
+        return await self._codex.store.run(lambda store: store.history(self.id))
+
+    async def set_name(self, name: str) -> None:
+        await self._codex.store.run(lambda store: store.set_name(self.id, name))
+
+
+class Codex:
+    """`AsyncCodex` for code that does not await."""
+
+    def __init__(self, config: CodexConfig | None = None) -> None:
+        self._loop = BackgroundLoop()
+        self.asynchronous = AsyncCodex(config)
+
+    def __enter__(self) -> Codex:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Interrupt what runs, then close connections, the store and the loop."""
+        self._loop.run(self.asynchronous.close())
+        self._loop.close()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine of `asynchronous` in its loop, for callers that wait in their own way."""
+        return self._loop.submit(work)
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """The same, waiting for it."""
+        return self._loop.run(work)
+
+    def thread_start(
+        self, *, model: str | None = None, cwd: str | None = None, name: str | None = None
+    ) -> Thread:
+        """A new, empty thread."""
+        return Thread(self, self.call(self.asynchronous.thread_start(model=model, cwd=cwd, name=name)))
+
+    def thread_resume(self, thread_id: str, *, model: str | None = None) -> Thread:
+        """Go on with a kept thread. Raises ThreadNotFoundError."""
+        return Thread(self, self.call(self.asynchronous.thread_resume(thread_id, model=model)))
+
+    def thread_fork(self, thread_id: str) -> Thread:
+        """A new thread that shares the past of another one. Raises ThreadNotFoundError."""
+        return Thread(self, self.call(self.asynchronous.thread_fork(thread_id)))
+
+    def thread_list(
+        self,
+        *,
+        archived: bool = False,
+        cursor: str | None = None,
+        cwd: str | None = None,
+        limit: int = 20,
+        search: str | None = None,
+    ) -> ThreadPage:
+        """A page of threads, the newest first."""
+        return self.call(
+            self.asynchronous.thread_list(
+                archived=archived, cursor=cursor, cwd=cwd, limit=limit, search=search
+            )
+        )
+
+    def thread_archive(self, thread_id: str) -> None:
+        self.call(self.asynchronous.thread_archive(thread_id))
+
+    def thread_unarchive(self, thread_id: str) -> Thread:
+        return Thread(self, self.call(self.asynchronous.thread_unarchive(thread_id)))
+
+    def models(self, *, provider: str | Provider | None = None, include_hidden: bool = False) -> list[Model]:
+        """The provider's catalog, best first."""
+        return self.call(self.asynchronous.models(provider=provider, include_hidden=include_hidden))
+
+
+class Thread:
+    """One kept conversation."""
+
+    def __init__(self, codex: Codex, asynchronous: AsyncThread) -> None:
+        self._codex = codex
+        self.asynchronous = asynchronous
+
+    @property
+    def id(self) -> str:
+        return self.asynchronous.id
+
+    def turn(self, input: RunInput, **options: Any) -> TurnHandle:
+        """Start a turn; `options` as in `TurnOptions`. Raises NotSignedInError, ConfigurationError."""
+        return TurnHandle(self._codex, self._codex.call(self.asynchronous.turn(input, **options)))
+
+    def run(self, input: RunInput, **options: Any) -> TurnResult:
+        """Start a turn and wait for its end. Raises what the turn failed with."""
+        return self.turn(input, **options).run()
+
+    def read(self) -> list[TurnRecord]:
+        """Its turns with their items, oldest first, each in its latest version."""
+        return self._codex.call(self.asynchronous.read())
+
+    def set_name(self, name: str) -> None:
+        self._codex.call(self.asynchronous.set_name(name))
+
+
+class TurnHandle:
+    """One turn in progress."""
+
+    def __init__(self, codex: Codex, asynchronous: AsyncTurnHandle) -> None:
+        self._codex = codex
+        self.asynchronous = asynchronous
+
+    @property
+    def id(self) -> str:
+        return self.asynchronous.id
+
+    def stream(self) -> Iterator[Notification]:
+        """Every notification from the first on. Leaving early interrupts the turn."""
+        relay: Relay[Notification] = Relay()
+        self._codex.call(_subscribed(self.asynchronous, relay.put))
+        try:
+            while True:
+                wait(relay.ready())
+                for notification in relay.take():
+                    yield notification
+                    if isinstance(notification, TurnCompleted):
+                        return
+        finally:
+            if self.asynchronous.result is None:
+                self.interrupt()
+
+    def interrupt(self) -> None:
+        """Stop the turn and wait until it has ended. What arrived is kept. Harmless when over."""
+        self._codex.call(self.asynchronous.interrupt())
+
+    def run(self) -> TurnResult:
+        """Wait for the end. Raises the turn's error, with the partial `TurnResult` as `.result`."""
+        return self._codex.call(self.asynchronous.run())
+
+
+async def _subscribed(handle: AsyncTurnHandle, listener: Listener) -> None:
+    handle.subscribe(listener)
+
+
+def named_provider(name: str, settings: Settings) -> Provider:
+    """The provider a word or a base URL stands for. Raises ConfigurationError for another word."""
+    if name in _NAMED:
+        return _NAMED[name](settings)
+    if name.startswith(("http://", "https://")):
+        return custom(name, name=name.rstrip("/"), settings=settings)
+    raise ConfigurationError(
+        f"There is no provider {name!r}.",
+        hint="Use chatgpt, openai, local or the base URL of a Responses server.",
+    )
+
+
+_NAMED: dict[str, Callable[[Settings], Provider]] = {"chatgpt": chatgpt, "openai": openai}
+
+
+def signed_in_provider(settings: Settings) -> str:
+    """`chatgpt` when signed in with it, else `openai` when there is a key, else `chatgpt`."""
+    credentials = read_credentials(auth_path(settings.codex_home))
+    if credentials is not None:
+        return "chatgpt" if credentials.mode == "chatgpt" else "openai"
+    return "openai" if settings.openai_api_key else "chatgpt"

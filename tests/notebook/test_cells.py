@@ -1,0 +1,42 @@
+"""How a cell is rewritten before it runs."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from codex_magic.notebook.magics import CodexCells
+
+
+def rewritten(source, *, kernel=True, autoawait=True, nested=False):
+    cells = CodexCells(SimpleNamespace(kernel=object() if kernel else None, autoawait=autoawait))
+    if nested:
+        cells.pre_execute()
+    return "".join(cells(source.splitlines(keepends=True)))
+
+
+@pytest.mark.parametrize("source", ["%%codex\nhi", "\n\n%%codex -m x\nhi", "%codex what is this?", "%%codex"])
+def test_a_codex_cell_awaits_in_a_kernel(source):
+    assert rewritten(source).startswith("await __import__('codex_magic').run_cell(")
+
+
+@pytest.mark.parametrize("how", [{"kernel": False}, {"autoawait": False}, {"nested": True}])
+def test_it_is_a_plain_call_where_nothing_can_be_awaited(how):
+    assert rewritten("%%codex\nhi", **how) == "__import__('codex_magic').run_cell_blocking('', 'hi')\n"
+
+
+@pytest.mark.parametrize(
+    "source", ["1 + 1\n", "%%codexx\nhi\n", "%%time\n%%codex\nhi\n", "%codex hi\nx = 1\n", "", "\n"]
+)
+def test_every_other_cell_stays_as_it_is(source):
+    assert rewritten(source) == source
+
+
+@pytest.mark.parametrize(
+    "body", [">>> 1 + {x}\n", "    In [1]: a\n", "what?", "'''\\n\"\"\" \\ {{}} $x$ %d\n", "  indented\n\n"]
+)
+def test_the_prompt_arrives_as_it_was_typed(body):
+    call = rewritten("%%codex -m x\n" + body, kernel=False)
+    seen = []
+    stand_in = SimpleNamespace(run_cell_blocking=lambda *told: seen.append(told))
+    exec(call, {"__builtins__": {"__import__": lambda name: stand_in}})
+    assert seen == [("-m x", body)]

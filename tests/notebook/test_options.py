@@ -1,0 +1,76 @@
+"""The first line of a cell."""
+
+import pytest
+
+from codex_magic.notebook.commands import find_command
+from codex_magic.notebook.options import CELL_OPTIONS, parse_line, usage_line
+from codex_magic.protocol.errors import OptionError
+
+
+@pytest.mark.parametrize(
+    ("line", "values", "rest"),
+    [
+        ("", {}, ""),
+        ("-m small", {"model": "small"}, ""),
+        ("--model=small -e high", {"model": "small", "effort": "high"}, ""),
+        ("--new what's {this}?", {"new": True}, "what's {this}?"),
+        ("--name 'my thread' go", {"name": "my thread"}, "go"),
+        (r'--instructions "say \"hi\""', {"instructions": 'say "hi"'}, ""),
+        ("explain -m small", {}, "explain -m small"),
+        ("-- -m is an option", {}, "-m is an option"),
+        ("-1 is negative", {}, "-1 is negative"),
+        (r"f'{x!r}' \alpha $y$ 100 %", {}, r"f'{x!r}' \alpha $y$ 100 %"),
+        ("-o answer", {"output": "answer"}, ""),
+    ],
+)
+def test_leading_options_are_read_and_the_rest_stays_as_typed(line, values, rest):
+    parsed = parse_line(line)
+    assert (parsed.values, parsed.rest) == (values, rest)
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("--modle x", "--model"),
+        ("-x 1", "-x"),
+        ("--effort hihg", "high"),
+        ("-m", "value"),
+        ("-o not-a-name", "Python name"),
+    ],
+)
+def test_a_wrong_option_names_the_nearest_and_the_usage(line, word):
+    with pytest.raises(OptionError, match=word) as refused:
+        parse_line(line)
+    assert refused.value.hint
+
+
+def test_the_usage_line_names_every_option():
+    assert all(f"--{option.name}" in usage_line() for option in CELL_OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "line", ["show", "show 3", "threads", "threads pandas", "model", "model x", "name my thread", ""]
+)
+def test_a_command_with_its_arguments_is_a_command(line):
+    assert find_command(line) is not None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "show me the data",
+        "new ideas for a plot",
+        "what is a monad?",
+        "-- show",
+        "help me with pandas",
+        "-m x hi",
+    ],
+)
+def test_a_sentence_that_begins_like_a_command_is_a_question(line):
+    assert find_command(line) is None
+
+
+@pytest.mark.parametrize(("line", "word"), [("stauts", "status"), ("threads --archive", "Usage")])
+def test_a_mistyped_command_names_the_nearest(line, word):
+    with pytest.raises(OptionError, match=word):
+        find_command(line)
