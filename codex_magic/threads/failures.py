@@ -14,7 +14,7 @@ from ..protocol.errors import StoreError
 _ELSEWHERE = "or set CODEX_MAGIC_HOME to another folder."
 _DAMAGED = (
     "{path} is damaged, or no thread store.",
-    "Rename it, and the -wal and -shm files beside it: a new one is made then, and nothing is deleted.",
+    "Rename it, and the -wal and -shm files beside it, and restart the kernel: a new one is made then.",
 )
 _FAILURES = (
     (

@@ -454,25 +454,27 @@ class Store:
 
     def recover(self) -> list[TurnRecord]:
         """Mark the turns of dead processes interrupted, in all threads; those turns, without items."""
-        return self._interrupt(dead) if (dead := self._orphans()) else []
+        return self._interrupt_orphans() if self._has_orphans() else []
 
     # Inside --------------------------------------------------------------------------------------
 
     def _connect(self) -> sqlite3.Connection:
         """Open with WAL where it is safe; without it where it is not, or turns out not to work."""
-        choices = (enter_wal, leave_wal) if wal_is_safe(self.path.parent) else (leave_wal,)
-        for choose_journal in choices:
-            db = sqlite3.connect(self.path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
+        if wal_is_safe(self.path.parent):
             try:
-                self._while_locked(lambda: self._prepare(db, choose_journal))  # noqa: B023  # called here
-                break
+                return self._open(enter_wal)
             except sqlite3.OperationalError as error:
-                db.close()
-                if is_locked(error) or choose_journal is leave_wal:
+                if is_locked(error):
                     raise
-            except BaseException:
-                db.close()
-                raise
+        return self._open(leave_wal)
+
+    def _open(self, choose_journal: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
+        try:
+            self._while_locked(lambda: self._prepare(db, choose_journal))
+        except BaseException:
+            db.close()
+            raise
         return db
 
     def _prepare(self, db: sqlite3.Connection, choose_journal: Callable[[sqlite3.Connection], None]) -> None:
@@ -601,28 +603,28 @@ class Store:
             self._db.execute("INSERT INTO hidden VALUES (?, ?, ?)", (thread_id, turn["seq"], seq))
 
     @_reads
-    def _orphans(self) -> list[int]:
-        rows = self._db.execute("SELECT seq, owner, started_at FROM turns WHERE status = 'inProgress'")
-        now = self._clock()
-        return [
-            row["seq"]
-            for row in rows
-            if not is_alive(msgspec.json.decode(row["owner"], type=Owner), age=now - row["started_at"])
-        ]
+    def _has_orphans(self) -> bool:
+        return bool(self._orphans())
 
     @_writes
-    def _interrupt(self, seqs: Sequence[int]) -> list[TurnRecord]:
-        interrupted = []
-        for seq in seqs:
-            done = self._db.execute(
-                "UPDATE turns SET status = 'interrupted', owner = NULL WHERE seq = ? AND status = 'inProgress'",
-                (seq,),
-            )
-            # Not when another kernel that opened the store at the same moment has told its user already.
-            if done.rowcount:
-                row = self._db.execute(f"SELECT {_TURN} FROM turns WHERE seq = ?", (seq,)).fetchone()
-                interrupted.append(_turn_record(row, []))
-        return interrupted
+    def _interrupt_orphans(self) -> list[TurnRecord]:
+        orphans = self._orphans()
+        self._db.executemany(
+            "UPDATE turns SET status = 'interrupted', owner = NULL WHERE seq = ?",
+            [(row["seq"],) for row in orphans],
+        )
+        return [
+            msgspec.structs.replace(_turn_record(row, []), status=TurnStatus.interrupted) for row in orphans
+        ]
+
+    def _orphans(self) -> list[sqlite3.Row]:
+        now = self._clock()
+        turns = self._db.execute(f"SELECT {_TURN}, owner FROM turns WHERE status = 'inProgress'")
+        return [
+            row
+            for row in turns
+            if not is_alive(msgspec.json.decode(row["owner"], type=Owner), age=now - row["started_at"])
+        ]
 
 
 def _make_private_file(path: Path) -> None:

@@ -94,6 +94,14 @@ def test_a_read_only_file_can_be_read(path: Path) -> None:
     assert "can't be written" in failure(path, lambda store: store.begin_turn("t1")).message
 
 
+def test_a_read_only_file_where_wal_cannot_work_cannot_be_opened(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[18] = 3
+    path.write_bytes(data)
+    path.with_name("threads.db-wal").mkdir()
+    assert "can't be opened" in failure(path, read).message
+
+
 def test_a_folder_in_the_place_of_the_file_cannot_be_opened(tmp_path: Path) -> None:
     path = tmp_path / "threads.db"
     path.mkdir()
@@ -174,3 +182,18 @@ def test_a_migration_that_fails_leaves_the_version_before(tmp_path: Path) -> Non
     assert schema_version(db) == len(MIGRATIONS)
     assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)
     db.close()
+
+
+def test_a_migration_another_process_has_just_made_is_not_made_again(tmp_path: Path) -> None:
+    class Late(sqlite3.Connection):
+        def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+            if sql == "BEGIN IMMEDIATE":
+                migrate(other, MIGRATIONS)
+            return super().execute(sql, *values)
+
+    other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    db = sqlite3.connect(tmp_path / "x.db", isolation_level=None, factory=Late)
+    migrate(db, MIGRATIONS)
+    assert schema_version(db) == len(MIGRATIONS)
+    db.close()
+    other.close()

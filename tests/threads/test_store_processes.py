@@ -183,14 +183,24 @@ def test_the_end_of_a_turn_wins_over_its_recovery(path: Path) -> None:
         assert two.turn(turn.id).status is TurnStatus.completed
 
 
-def test_a_killed_process_that_nobody_has_waited_for_is_dead() -> None:
+def test_a_process_that_has_ended_is_dead() -> None:
     with child("print(1, flush=True); sys.stdin.readline()") as process:
         wait_for_line(process)
         owner = Owner(socket.gethostname(), process.pid, None)
         assert is_alive(owner, age=0)
         process.kill()
-        process.stdout.read()
         process.wait()
+        assert not is_alive(owner, age=0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how a process ended")
+def test_a_killed_process_is_dead_before_its_parent_has_asked() -> None:
+    code = "from codex_magic.threads.owner import this_process; print(this_process().start, flush=True)"
+    with child(code + "; sys.stdin.readline()") as process:
+        owner = Owner(socket.gethostname(), process.pid, wait_for_line(process))
+        assert is_alive(owner, age=0)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert not is_alive(owner, age=0)
 
 
@@ -241,6 +251,7 @@ def test_a_lock_that_goes_is_waited_for(path: Path) -> None:
         assert writing.result().id
 
 
+@pytest.mark.timeout(20)
 def test_ctrl_c_ends_the_wait_for_a_lock(path: Path) -> None:
     with Store(path, timeout=60) as store:
         with child(HOLD_LOCK, path) as process:
