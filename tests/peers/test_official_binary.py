@@ -1,0 +1,138 @@
+"""The official binary against the local service: as one more provider, and as the ChatGPT backend."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from codex_magic.local_service import start
+
+codex_cli_bin = pytest.importorskip("codex_cli_bin")
+
+pytestmark = pytest.mark.peer
+
+PROVIDER = """
+model = "gpt-5.5"
+model_provider = "local"
+[model_providers.local]
+name = "local"
+base_url = "{base_url}"
+wire_api = "responses"
+request_max_retries = 0
+stream_max_retries = {retries}
+[analytics]
+enabled = false
+"""
+
+CHATGPT = """
+model = "{model}"
+chatgpt_base_url = "{chatgpt_url}/"
+openai_base_url = "{base_url}"
+cli_auth_credentials_store = "file"
+[analytics]
+enabled = false
+[features]
+apps = false
+plugins = false
+remote_plugin = false
+"""
+
+
+OFFLINE = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+"""A proxy that nobody runs: what is not for this machine goes nowhere."""
+
+
+def run_codex(home, *arguments, **env):
+    command = [str(codex_cli_bin.bundled_codex_path()), *arguments]
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), **OFFLINE, **env}
+    return subprocess.run(
+        command, cwd=home, env=env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+    )
+
+
+def ask(home, prompt, **env):
+    """The events that `codex exec` prints."""
+    done = run_codex(home, "exec", "--json", "--skip-git-repo-check", "-s", "read-only", prompt, **env)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def items(events, kind):
+    done = [event["item"] for event in events if event["type"] == "item.completed"]
+    return [item for item in done if item["type"] == kind]
+
+
+@pytest.fixture
+def custom():
+    with start(open_access=True) as service:
+        yield service
+
+
+def configure(home, text):
+    (home / "config.toml").write_text(text)
+
+
+def test_a_turn_with_a_custom_provider(custom, tmp_path):
+    configure(tmp_path, PROVIDER.format(base_url=custom.api_url, retries=0))
+    events = ask(tmp_path, "echo: naïve 漢字 {braces}")
+    assert [item["text"] for item in items(events, "agent_message")] == ["naïve 漢字 {braces}"]
+    assert events[-1]["type"] == "turn.completed"
+    assert events[-1]["usage"]["output_tokens"] > 0
+
+
+def test_its_request_passes_the_rules_of_the_codex_backend(custom, tmp_path):
+    configure(tmp_path, PROVIDER.format(base_url=custom.base_url, retries=0))
+    events = ask(tmp_path, "echo: strict")
+    assert [item["text"] for item in items(events, "agent_message")] == ["strict"]
+
+
+def test_it_runs_the_command_that_the_script_asks_for(custom, tmp_path):
+    configure(tmp_path, PROVIDER.format(base_url=custom.api_url, retries=0))
+    events = ask(tmp_path, 'use the tool exec_command with {"cmd": "echo from the shell"}')
+    [command] = items(events, "command_execution")
+    [answer] = items(events, "agent_message")
+    assert (command["exit_code"], command["aggregated_output"].strip()) == (0, "from the shell")
+    assert "from the shell" in answer["text"]
+
+
+def test_it_tries_again_after_a_broken_stream(custom, tmp_path):
+    configure(tmp_path, PROVIDER.format(base_url=custom.api_url, retries=1))
+    custom.faults.next("drop")
+    events = ask(tmp_path, "echo: second try")
+    assert items(events, "agent_message")[-1]["text"] == "second try"
+    assert events[-1]["type"] == "turn.completed"
+
+
+def test_it_stops_at_a_usage_limit(custom, tmp_path):
+    configure(tmp_path, PROVIDER.format(base_url=custom.api_url, retries=1))
+    custom.faults.next("usage_limit")
+    events = ask(tmp_path, "hello")
+    assert events[-1]["type"] == "turn.failed"
+    assert "usage limit" in events[-1]["error"]["message"]
+
+
+def test_it_finds_the_sign_in_that_the_service_wrote(custom, tmp_path):
+    custom.sign_in(tmp_path)
+    status = run_codex(tmp_path, "login", "status")
+    assert "Logged in using ChatGPT" in status.stdout + status.stderr
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 14) and importlib.util.find_spec("zstandard") is None,
+    reason="the binary compresses its requests with zstd, which needs Python 3.14 or the zstandard package",
+)
+@pytest.mark.parametrize("model", ["gpt-5.5", "local-lite"])
+def test_a_turn_with_a_chatgpt_plan(tmp_path, model):
+    home = tmp_path / "home"
+    with start(tls=tmp_path / "tls") as service:
+        service.sign_in(home)
+        urls = {"chatgpt_url": service.chatgpt_url, "base_url": service.base_url}
+        configure(home, CHATGPT.format(model=model, **urls))
+        events = ask(home, "echo: over https", CODEX_CA_CERTIFICATE=str(service.ca_file))
+        asked = service.wait_for_request("/codex/responses")
+    assert [item["text"] for item in items(events, "agent_message")] == ["over https"]
+    assert asked.headers["chatgpt-account-id"]
