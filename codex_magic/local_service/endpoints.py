@@ -93,6 +93,12 @@ class Endpoint(RequestHandler):
         self.reply(reply)
         raise Finish
 
+    def given(self, name: str) -> str:
+        """A field that the JSON body must have."""
+        if not isinstance(self.recorded.json, dict) or name not in self.recorded.json:
+            self.refuse(replies.api_error(400, f"Missing required parameter: '{name}'.", param=name))
+        return str(self.recorded.json[name])
+
     def reply_json(self, body: Any) -> None:
         self.reply(Reply(200, body))
 
@@ -157,8 +163,8 @@ class Responses(Endpoint):
     async def post(self) -> None:
         owner = self.owner()
         body = self.recorded.json
-        if not isinstance(body, dict):
-            self.refuse(replies.detail(400, "The body must be a JSON object"))
+        if refusal := rules.shape_refusal(body):
+            self.refuse(refusal)
         request = rules.Request(body, self.recorded.headers, owner)
         if self.state.strict and (refusal := self.refusal(request)):
             self.refuse(refusal)
@@ -328,6 +334,8 @@ class ApiCompact(Endpoint):
     def post(self) -> None:
         key = self.key()
         body = self.recorded.json
+        if refusal := rules.shape_refusal(body):
+            self.refuse(refusal)
         talk = conversation.read_conversation(body)
         sealed = conversation.seal(key, {"turns": talk.turn, "last": talk.prompt.text[:200]})
         item = {"id": f"cmp_{new_id()}", "type": "compaction", "encrypted_content": sealed}

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from . import catalog, replies
 from .conversation import Body, input_items, unseal
 from .replies import Reply, api_error, detail
@@ -33,6 +35,36 @@ ACCEPTED = frozenset(
 """The fields that the Codex backend takes; it refuses all others by name."""
 
 
+class _Typed(msgspec.Struct):
+    type: str
+
+
+class _Item(msgspec.Struct):
+    type: str = "message"
+    role: str | None = None
+    content: str | list[_Typed] | None = None
+
+
+class _Reasoning(msgspec.Struct):
+    effort: str | None = None
+    summary: str | None = None
+
+
+class _Text(msgspec.Struct):
+    format: _Typed | None = None
+
+
+class _Shape(msgspec.Struct):
+    """The parts of a body that the rules and the answers rely on."""
+
+    input: str | list[_Item] = ""
+    tools: list[_Typed] | None = None
+    reasoning: _Reasoning | None = None
+    text: _Text | None = None
+    include: list[str] | None = None
+    max_output_tokens: int | None = None
+
+
 @dataclass(frozen=True)
 class Request:
     body: Body
@@ -46,6 +78,17 @@ class Request:
 
 
 Rule = Callable[[Request], Reply | None]
+
+
+def shape_refusal(body: object) -> Reply | None:
+    """Why a body can't even be read, strict or not."""
+    if not isinstance(body, dict):
+        return api_error(400, "We could not parse the JSON body of your request.")
+    try:
+        msgspec.convert(body, _Shape)
+    except msgspec.ValidationError as error:
+        return api_error(400, f"Invalid request: {error}", code="invalid_type")
+    return None
 
 
 def codex_refusal(request: Request) -> Reply | None:
@@ -88,8 +131,8 @@ def _no_system_messages(request: Request) -> Reply | None:
 
 
 def _instructions_are_given(request: Request) -> Reply | None:
-    """The official client puts them into a developer message; all others need the field."""
-    if request.body.get("instructions"):
+    """The official client puts them into a developer message; all others need the field, be it empty."""
+    if request.body.get("instructions") is not None:
         return None
     by_message = any(item.get("role") == "developer" for item in request.body["input"])
     return None if by_message else detail(400, "Instructions are required")

@@ -87,14 +87,18 @@ class _Sampler:
 
     def _integer(self, schema: Schema, name: str, depth: int) -> int:
         step = schema.get("multipleOf", 1)
-        return int(step * math.ceil(_lowest(schema, 1) / step))
+        low = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf) + 1)
+        high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - 1)
+        wanted = min(max(1, low), high)
+        multiple = step * math.ceil(wanted / step)
+        return int(multiple if multiple <= high else step * math.floor(high / step))
 
     def _number(self, schema: Schema, name: str, depth: int) -> float:
-        if "multipleOf" in schema:
-            step = schema["multipleOf"]
-            return float(step * math.ceil(_lowest(schema, step) / step))
-        low, high = _lowest(schema, 0.5), schema.get("maximum", schema.get("exclusiveMaximum"))
-        return float(low) if high is None else (low + high) / 2
+        low = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf))
+        high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf))
+        inside = _between(low, high)
+        step = schema.get("multipleOf")
+        return inside if step is None else float(step * math.ceil(inside / step))
 
     def _boolean(self, schema: Schema, name: str, depth: int) -> bool:
         return True
@@ -131,12 +135,10 @@ def _merged(schemas: list[Schema]) -> Schema:
     return merged
 
 
-def _lowest(schema: Schema, default: float) -> float:
-    """The smallest allowed number, or `default` when it is allowed."""
-    low = schema.get("minimum", -math.inf)
-    if "exclusiveMinimum" in schema:
-        low = max(low, schema["exclusiveMinimum"] + 1)
-    high = schema.get("maximum", schema.get("exclusiveMaximum", math.inf))
-    if default < low:
-        return float(low)
-    return default if default <= high else float(max(low, high - 1))
+def _between(low: float, high: float) -> float:
+    """A number that is at neither bound, unless both are the same."""
+    if math.isinf(low) and math.isinf(high):
+        return 0.5
+    if math.isinf(low):
+        return high - 0.5
+    return low + 0.5 if math.isinf(high) else (low + high) / 2

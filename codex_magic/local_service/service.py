@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from .accounts import ACCESS_SECONDS, Account, Tokens
@@ -75,9 +74,10 @@ class LocalService:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(files.certificate, files.key)
             self.ca_file = files.ca
-        sockets = bind_sockets(port, HOST)
+        listener = socket.create_server((HOST, port))
+        listener.setblocking(False)
         scheme = "https" if tls is not None else "http"
-        self.url = f"{scheme}://{HOST}:{sockets[0].getsockname()[1]}"
+        self.url = f"{scheme}://{HOST}:{listener.getsockname()[1]}"
         self._state = State(
             self.url, pace=pace, strict=strict, open_access=open_access, auto_approve=auto_approve
         )
@@ -95,7 +95,7 @@ class LocalService:
         listening = threading.Event()
         self._thread = threading.Thread(
             target=self._run,
-            args=(server, sockets, listening),
+            args=(server, listener, listening),
             name="codex-magic-local-service",
             daemon=True,
         )
@@ -204,17 +204,15 @@ class LocalService:
 
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
 
-    def _run(self, server: HTTPServer, sockets: list[socket.socket], listening: threading.Event) -> None:
+    def _run(self, server: HTTPServer, listener: socket.socket, listening: threading.Event) -> None:
         try:
-            self._loop.run_until_complete(self._serve(server, sockets, listening))
+            self._loop.run_until_complete(self._serve(server, listener, listening))
             self._loop.run_until_complete(_cancel_others())
         finally:
             self._loop.close()
 
-    async def _serve(
-        self, server: HTTPServer, sockets: list[socket.socket], listening: threading.Event
-    ) -> None:
-        server.add_sockets(sockets)
+    async def _serve(self, server: HTTPServer, listener: socket.socket, listening: threading.Event) -> None:
+        server.add_socket(listener)
         listening.set()
         await self._stop.wait()
         server.stop()

@@ -120,7 +120,7 @@ def _response(tokens: Tokens | Reply) -> dict[str, Any] | Reply:
 
 class Revoke(Endpoint):
     def post(self) -> None:
-        self.state.sign_in.revoke(self.recorded.json["token"])
+        self.state.sign_in.revoke(self.given("token"))
         self.reply_json({})
 
 
@@ -131,8 +131,7 @@ class DeviceCode(Endpoint):
 
 class DeviceToken(Endpoint):
     def post(self) -> None:
-        asked = self.recorded.json
-        polled = self.state.sign_in.poll_device(asked["device_auth_id"], asked["user_code"])
+        polled = self.state.sign_in.poll_device(self.given("device_auth_id"), self.given("user_code"))
         self.reply(polled if isinstance(polled, Reply) else Reply(200, polled))
 
 

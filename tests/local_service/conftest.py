@@ -7,13 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from codex_magic.local_service import LocalService, start
-
-
-@pytest.fixture
-def service() -> Iterator[LocalService]:
-    with start() as running:
-        yield running
+from codex_magic.local_service import LocalService
 
 
 class Browserless:
