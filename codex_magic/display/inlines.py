@@ -1,0 +1,600 @@
+"""The text of one paragraph, heading or table cell, rewritten so that every Markdown reader agrees on it.
+
+Readers differ in where code, links and formulas begin and end, and each difference can turn code into
+live HTML. So what this scanner recognises is written again in the one form all of them read alike, and
+every other character that could begin something is escaped.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from html.entities import html5
+from typing import ClassVar
+
+from .mathematics import ENVIRONMENTS, safe_tex
+
+# An element that shows nothing: MathJax joins neither words nor dollars across it.
+_WORD_JOINER = "\u2060"
+_APART = f"*{_WORD_JOINER}*"
+
+_SPECIAL = re.compile(r"[\\`<&\[\]!$\n]")
+_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+_ENTITY = re.compile(r"&(?:#[xX]([0-9a-fA-F]{1,6})|#([0-9]{1,7})|([A-Za-z][A-Za-z0-9]{1,31}));")
+_AUTOLINK = re.compile(r"<([A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>\x00-\x20]*)>")
+_MAIL = re.compile(r"<([A-Za-z0-9._+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)>")
+_PLAIN_URL = re.compile(r"(?i:https?://|mailto:)[A-Za-z0-9._~:/?#@!'()*+,;=%-]+\Z")
+_LABEL = re.compile(r"(?=[^\]]*\S)[^\[\]\\`<>$&!|\n]{1,200}\Z")
+_TASK = re.compile(r"\[[ xX]\](?=[ \t])")
+_BARE_URL = re.compile(r"(?i)(https?|ftp)://|www\.")
+_BARE_URL_TAIL = re.compile(r"[^\s<]*")
+_HARMLESS_URL = re.compile(r"[^\\`$|\"<>{}^@\[\]]*\Z")
+_LINE_START = re.compile(
+    r"(?P<number>\d{1,9})[.)](?=\s|$)"
+    r"|[-+*](?=[ \t]|$)|#|>|=+[ \t]*$|~~~|:(?=[ \t]|$)|([-*_])(?:[ \t]*\2){2,}[ \t]*$|[|:=-][|:\-=\s]*$"
+)
+_AFTER_BACKSLASH = re.compile(r"\\?[()\[\]]|begin|end|(?:eq)?ref|\\?\$")
+# Code that a reader would take for mathematics although it stands between backticks.
+_CODE_AS_MATH = re.compile(r"\$\$|\\\\[()\[\]]|\\(?:begin|end)\{")
+_CODE_AS_MARKUP = re.compile(r"[*_~\[\]\\]")
+
+_MARKS = frozenset("*_~[]!|")
+
+_OPAQUE, _TEXT, _DOLLAR, _MATH, _OPEN, _CLOSE, _BACKSLASH = range(7)
+
+
+def rewrite(text: str, *, cell: bool = False, line_start: bool = True, whole: bool = True) -> str:
+    """Safe Markdown for inline text; its lines stay lines.
+
+    `cell`: inside a table row, where every bar is escaped. `line_start=False`: the text continues a line.
+    `whole=False`: it is a part of a longer text, so what stands at its edges is not known to be the edge.
+    """
+    scan = _Scan(text, cell=cell, whole=whole)
+    scan.run()
+    result = scan.result()
+    lines = result.split("\n")
+    for index, line in enumerate(lines):
+        if (index or line_start) and (match := _LINE_START.match(line)):
+            at = match.end("number") if match.group("number") else 0
+            lines[index] = f"{line[:at]}\\{line[at:]}"
+    return "\n".join(lines)
+
+
+def cut(text: str, limit: int) -> int:
+    """Where a long text may be divided, near `limit`: not inside a link, code or a formula, after white space."""
+    scan = _Scan(text, cell=False, whole=False)
+    scan.run()
+    at = limit
+    for start, end in sorted(scan.spans):
+        if start < at < end:
+            at = start or end
+            break
+    space = max(
+        text.rfind(" ", at - 1000 if at > 1000 else 0, at),
+        text.rfind("\n", at - 1000 if at > 1000 else 0, at),
+    )
+    if space > 0 and not any(start <= space < end for start, end in scan.spans):
+        at = space + 1
+        while at < len(text) and text[at] in " \t\n":
+            at += 1
+    return at
+
+
+def code_span(text: str, *, cell: bool = False) -> str:
+    """Code inside a line; what no fence of backticks can hold for every reader is shown as text."""
+    text = re.sub(r"\s*[\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", text)
+    if not text:
+        return ""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    if _CODE_AS_MATH.search(text) or (longest and _CODE_AS_MARKUP.search(text)):
+        return literal(text, cell=cell)
+    fence = "`" * (longest + 1)
+    if text[0] == "`" or text[-1] == "`" or (text[0] == text[-1] == " " and text.strip(" ")):
+        text = f" {text} "
+    if cell:
+        text = text.replace("|", "\\|")
+    return fence + text + fence
+
+
+def literal(text: str, *, cell: bool = False) -> str:
+    """Exactly these characters as text, on one line, whatever they are."""
+    scan = _Scan("", cell=cell, whole=False)
+    for char in " ".join(text.split("\n")):
+        scan.literal(char)
+    return scan.result()
+
+
+def safe_target(target: str) -> str | None:
+    """A link's target as every reader may follow it, or `None`: only http, https, mailto and in-page."""
+    target = re.sub(
+        r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffc-\uffff]", "", target
+    )
+    if not re.match(r"(?i)https?://[^/?#]|mailto:[^/]|#", target):
+        return None
+    kept = "".join(
+        char if char.isalnum() or char in "-._~:/?#@!+,;=%&" else _percent(char) for char in target
+    )
+    kept = kept.replace("@@", "%40%40").replace("~~", "%7E%7E")
+    return _ENTITY.sub(lambda entity: "&amp;" + entity.group()[1:], kept)
+
+
+def safe_title(title: str) -> str:
+    """A link's title with its quotes, or nothing."""
+    kept = "".join(
+        char if char.isalnum() or char in " ,.-?!:;/" else f"&#{ord(char)};"
+        for char in " ".join(title.split())
+    )
+    return f' "{kept}"' if kept else ""
+
+
+def safe_label(label: str) -> str | None:
+    """A reference's label, if no reader can take it for something else."""
+    return label if _LABEL.match(label) and not _BARE_URL.search(label) and "@" not in label else None
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
+
+
+def unescape(text: str) -> str:
+    """Backslash escapes and entities resolved, as in a link's target, a title and an info string."""
+    parts = re.split(r"\\([!-/:-@\[-`{-~])", text)
+    return "".join(part if index % 2 else _ENTITY.sub(_decode, part) for index, part in enumerate(parts))
+
+
+def _decode(entity: re.Match[str]) -> str:
+    hexadecimal, decimal, name = entity.groups()
+    if name:
+        return html5.get(name + ";", entity.group())
+    return html.unescape(f"&#{int(hexadecimal, 16) if hexadecimal else int(decimal)};")
+
+
+@dataclass
+class _Bracket:
+    piece: int
+    start: int
+    image: bool
+    active: bool = True
+
+
+@dataclass
+class _Scan:
+    text: str
+    cell: bool
+    whole: bool
+    pieces: list[str] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
+    brackets: list[_Bracket] = field(default_factory=list)
+    links: list[int] = field(default_factory=list)
+    soft: list[tuple[int, str, int, str]] = field(default_factory=list)
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    at: int = 0
+    _fences: dict[int, list[int]] | None = None
+
+    def run(self) -> None:
+        text, size = self.text, len(self.text)
+        if match := _TASK.match(text):
+            self.add(match.group(), _OPAQUE)
+            self.at = match.end()
+        while self.at < size:
+            match = _SPECIAL.search(text, self.at)
+            end = match.start() if match else size
+            if end > self.at:
+                self.plain(text[self.at : end])
+                self.at = end
+            if match:
+                self._STEPS[match.group()](self)
+
+    def add(self, piece: str, kind: int) -> None:
+        self.pieces.append(piece)
+        self.kinds.append(kind)
+
+    def plain(self, run: str) -> None:
+        if self.cell:
+            run = run.replace("|", "\\|")
+        self.add(run, _TEXT)
+
+    def literal(self, char: str, *, escaped: bool = False) -> None:
+        """One character as itself; `escaped`: the text wrote it with a backslash, and keeps that."""
+        if char == "$":
+            self.add("\\$", _DOLLAR)
+        elif char == "\\":
+            self.add("&#92;", _BACKSLASH)
+        elif char == "`":
+            self.add("&#96;", _OPAQUE)
+        elif char in "<&":
+            self.add(html.escape(char), _TEXT)
+        elif char in _MARKS or (escaped and char in _PUNCTUATION):
+            self.add("\\" + char, _TEXT)
+        elif char in "\t\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029\x00":
+            self.add(" ", _TEXT)
+        else:
+            self.add(char, _TEXT)
+
+    # Steps: each looks at the character at `self.at` and moves it on.
+
+    def _backslash(self) -> None:
+        text, at = self.text, self.at
+        following = text[at + 1 : at + 2]
+        if following in "([" and following and self._math(at, 2, "\\)" if following == "(" else "\\]"):
+            return
+        if text.startswith(("\\\\(", "\\\\["), at) and self._math(
+            at, 3, "\\\\)" if text[at + 2] == "(" else "\\\\]"
+        ):
+            return
+        if following == "b" and self._environment():
+            return
+        if following == "\n":
+            self.spans.append((at, at + 2))
+            self._line_break("\\")
+            self.at += 2
+        elif following in _PUNCTUATION and following:
+            self.spans.append((at, at + 2))
+            self.at += 2
+            self.literal(following, escaped=True)
+        else:
+            if not following or text.startswith(("\\begin", "\\end"), at):
+                self.add("&#92;", _BACKSLASH)
+            else:
+                self.add("\\", _OPAQUE)
+            self.at += 1
+
+    def _backtick(self) -> None:
+        text, at = self.text, self.at
+        match = re.compile("`+").match(text, at)
+        assert match
+        run = match.end() - at
+        end = next((start for start in self._closing(run) if start >= match.end()), None)
+        if end is None:
+            self.add("&#96;" * run, _OPAQUE)
+            self.at = match.end()
+            return
+        code = text[match.end() : end].replace("\n", " ")
+        if code[0] == code[-1] == " " and code.strip(" "):
+            code = code[1:-1]
+        shown = code_span(code, cell=self.cell)
+        if shown.startswith("```") and (not self.pieces or self.pieces[-1].endswith("\n")):
+            self.add(_WORD_JOINER, _TEXT)
+        self.add(shown, _OPAQUE)
+        self.at = end + run
+        self.spans.append((at, self.at))
+
+    def _closing(self, run: int) -> list[int]:
+        if self._fences is None:
+            self._fences = {}
+            for match in re.finditer("`+", self.text):
+                self._fences.setdefault(len(match.group()), []).append(match.start())
+        starts = self._fences.get(run, [])
+        while starts and starts[0] <= self.at:
+            starts.pop(0)
+        return starts
+
+    def _angle(self) -> None:
+        match = _AUTOLINK.match(self.text, self.at) or _MAIL.match(self.text, self.at)
+        if not match:
+            self.add("&lt;", _OPAQUE)
+            self.at += 1
+            return
+        if match.re is _AUTOLINK and not _PLAIN_URL.match(match.group(1)):
+            for char in match.group():
+                self.literal(char)
+            self.spans.append(match.span())
+            self.at = match.end()
+            return
+        index = len(self.pieces)
+        self.add(match.group(), _OPAQUE)
+        dead = match.group(1).replace(":", "&#58;").replace("@", "&#64;")
+        self.soft.append((index, dead, index, dead))
+        self.spans.append(match.span())
+        self.at = match.end()
+
+    def _ampersand(self) -> None:
+        match = _ENTITY.match(self.text, self.at)
+        decoded = _decode(match) if match else ""
+        if not match or decoded == match.group():
+            self.add("&amp;" if match else "&", _TEXT)
+            self.at += 1
+            return
+        self.spans.append(match.span())
+        self.at = match.end()
+        if decoded in ("$", "\\", "`", "|"):
+            self.literal(decoded)
+        elif decoded in ("\n", "\r", "\t", "\x00"):
+            self.add(" ", _TEXT)
+        else:
+            self.add(match.group(), _OPAQUE)
+
+    def _open(self) -> None:
+        self.brackets.append(_Bracket(len(self.pieces), self.at + 1, image=False))
+        self.add("\\[", _OPEN)
+        self.at += 1
+
+    def _bang(self) -> None:
+        if self.text.startswith("![", self.at):
+            self.brackets.append(_Bracket(len(self.pieces), self.at + 2, image=True))
+            self.add("\\!\\[", _OPEN)
+            self.at += 2
+        else:
+            self.add("!", _TEXT)
+            self.at += 1
+
+    def _close(self) -> None:
+        at = self.at
+        self.at += 1
+        bracket = self.brackets.pop() if self.brackets else None
+        if bracket is None or not bracket.active:
+            self.add("\\]", _TEXT)
+        elif found := _destination(self.text, at + 1):
+            self._link(bracket, *found)
+        else:
+            self._reference(bracket, at)
+
+    def _link(self, bracket: _Bracket, target: str, title: str, end: int) -> None:
+        self.spans.append((bracket.start - 1 - bracket.image, end))
+        self.at = end
+        safe = safe_target(target)
+        if bracket.image and any(link > bracket.piece for link in self.links):
+            safe = None
+        if safe is None:
+            self.pieces[bracket.piece] = ""
+            if not bracket.image:
+                self._deactivate(bracket)
+            return
+        opened, closed = bracket.piece, len(self.pieces)
+        self.pieces[opened] = "["
+        self.add(f"]({safe}{safe_title(title)})", _CLOSE)
+        self._kill_inside(bracket)
+        if bracket.image:
+            self.soft.append((opened, "", closed, ""))
+        else:
+            self.links.append(opened)
+            self._deactivate(bracket)
+
+    def _reference(self, bracket: _Bracket, at: int) -> None:
+        """`[text][label]`, `[label][]` or `[label]`: its definition may come later, so it stays what it is."""
+        inner = self.text[bracket.start : at]
+        full = re.compile(r"\[([^\[\]]*)\]").match(self.text, at + 1)
+        opened = bracket.piece
+        simple = safe_label(inner)
+        before = len(self.pieces)
+        if full and full.group(1) and (label := safe_label(full.group(1))) and not self._covers_link(bracket):
+            self._kill_inside(bracket)
+            self.pieces[opened] = "["
+            self.add(f"][{label}]", _CLOSE)
+            self.soft.append((opened, "\\[", before, f"\\]\\[{label}\\]"))
+            self.at = full.end()
+        elif simple is not None and not self._covers_link(bracket):
+            tail = "[]" if full and not full.group(1) else ""
+            self.pieces[opened] = "[" if tail or not bracket.image else "\\!["
+            self.add("]" + tail, _CLOSE)
+            self.soft.append(
+                (opened, "\\!\\[" if bracket.image else "\\[", before, "\\]" + ("\\[\\]" if tail else ""))
+            )
+            self.at += len(tail)
+        else:
+            self.add("\\]", _TEXT)
+            return
+        if self.text[self.at : self.at + 1] in ("(", ":"):
+            self.add("\\" + self.text[self.at], _TEXT)
+            self.at += 1
+        self.spans.append((bracket.start - 1 - bracket.image, self.at))
+
+    def _covers_link(self, bracket: _Bracket) -> bool:
+        return any(link > bracket.piece for link in self.links)
+
+    def _kill_inside(self, bracket: _Bracket) -> None:
+        for first, opening, last, closing in self.soft:
+            if first > bracket.piece:
+                self.pieces[first] = opening
+                self.pieces[last] = closing
+        self.soft = [entry for entry in self.soft if entry[0] <= bracket.piece]
+
+    def _deactivate(self, bracket: _Bracket) -> None:
+        for other in self.brackets:
+            if not other.image:
+                other.active = False
+
+    def _dollar(self) -> None:
+        text, at = self.text, self.at
+        if text.startswith("$$", at):
+            if not self._math(at, 2, "$$"):
+                self.literal("$")
+                self.literal("$")
+                self.at += 2
+        elif not self._math(at, 1, "$"):
+            self.literal("$")
+            self.at += 1
+
+    def _math(self, at: int, width: int, closer: str) -> bool:
+        text, start = self.text, at + width
+        end = _dollar_end(text, start) if closer == "$" else _find(text, closer, start)
+        if end < 0:
+            return False
+        body = safe_tex(text[start:end])
+        if body is None:
+            return False
+        mark = "$" if closer in ("$", "\\)", "\\\\)") else "$$"
+        if mark == "$" or self.cell:
+            body = body.replace("\n", " ")
+        if self.cell:
+            body = re.sub(r"\\\|", r"\\Vert ", body)
+            body = body.replace("|", "\\vert ")
+        if "\n" in text[start:end] and mark == "$$" and not self.cell:
+            body = f"\n{body}\n"
+        self._add_math(mark + body + mark, at, end + len(closer))
+        return True
+
+    def _environment(self) -> bool:
+        match = re.compile(r"\\begin\{([A-Za-z]+\*?)\}").match(self.text, self.at)
+        if not match or match.group(1) not in ENVIRONMENTS:
+            return False
+        closer = f"\\end{{{match.group(1)}}}"
+        end = self.text.find(closer, match.end())
+        body = safe_tex(self.text[self.at : end + len(closer)]) if end >= 0 else None
+        if body is None:
+            return False
+        if self.cell:
+            body = body.replace("\n", " ").replace("|", "\\vert ")
+        self._add_math(f"$${body}$$", self.at, end + len(closer))
+        return True
+
+    def _add_math(self, shown: str, start: int, end: int) -> None:
+        self.add(shown, _MATH)
+        self.spans.append((start, end))
+        self.at = end
+
+    def _newline(self) -> None:
+        last = self.pieces[-1] if self.pieces else ""
+        hard = last.endswith("  ") and self.kinds[-1] == _TEXT
+        self._line_break("\\" if hard else "")
+        self.at += 1
+
+    def _line_break(self, mark: str) -> None:
+        if self.pieces and self.kinds[-1] == _TEXT:
+            self.pieces[-1] = self.pieces[-1].rstrip(" \t")
+        self.add(mark + "\n", _OPAQUE)
+
+    _STEPS: ClassVar[dict[str, Callable[[_Scan], None]]] = {
+        "\\": _backslash,
+        "`": _backtick,
+        "<": _angle,
+        "&": _ampersand,
+        "[": _open,
+        "]": _close,
+        "!": _bang,
+        "$": _dollar,
+        "\n": _newline,
+    }
+
+    def result(self) -> str:
+        self._settle_dollars()
+        self._settle_urls()
+        shown: list[str] = []
+        for piece, kind in zip(self.pieces, self.kinds, strict=True):
+            if piece:
+                self._join(shown, piece, kind)
+        text = "".join(shown)
+        return text.rstrip(" \t") if self.whole else text
+
+    def _join(self, shown: list[str], piece: str, kind: int) -> None:
+        """Neighbours that would read as something else together are kept apart."""
+        last = shown[-1] if shown else ""
+        if last[-1:] == piece[0] and piece[0] in "`$":
+            shown.append(_WORD_JOINER)
+        elif last.endswith("!") and piece[0] == "[":
+            shown[-1] = last[:-1] + "&#33;"
+        elif last == "&#92;" and _AFTER_BACKSLASH.match(piece):
+            shown.append(_APART)
+        shown.append(piece)
+
+    def _settle_dollars(self) -> None:
+        """Dollars that are not mathematics: MathJax reads the page's text, so each must stand in its own element."""
+        dollars = [index for index, kind in enumerate(self.kinds) if kind == _DOLLAR]
+        if len(dollars) + (_MATH in self.kinds) + (not self.whole) < 2:
+            return
+        for index in dollars:
+            following = next((piece for piece in self.pieces[index + 1 :] if piece), "")
+            self.pieces[index] = "`$`" if following.startswith("*") else "\\$" + _APART
+
+    def _settle_urls(self) -> None:
+        """A bare URL is a link up to the next space in some readers: it must not take code or a formula with it."""
+        for index, piece in enumerate(self.pieces):
+            if self.kinds[index] == _TEXT and ("://" in piece or "ww." in piece.lower()):
+                self.pieces[index] = _BARE_URL.sub(partial(self._settle_url, index), piece)
+
+    def _settle_url(self, index: int, match: re.Match[str]) -> str:
+        dead = match.group().replace("://", "&#58;//").replace(".", "&#46;")
+        if match.group().lower().startswith("ftp"):
+            return dead
+        tail = _BARE_URL_TAIL.match(match.string, match.end())
+        assert tail
+        run, ends = tail.group(), tail.end() < len(match.string)
+        for piece, kind in zip(self.pieces[index + 1 :], self.kinds[index + 1 :], strict=True):
+            if ends or kind == _CLOSE:
+                ends = True
+                break
+            part = _BARE_URL_TAIL.match(piece)
+            assert part
+            if kind != _TEXT and part.group():
+                return dead
+            run += part.group()
+            ends = part.end() < len(piece)
+        return match.group() if _HARMLESS_URL.match(run) and (ends or self.whole) else dead
+
+
+def _find(text: str, closer: str, start: int) -> int:
+    """The closer's place, not inside another escape."""
+    at = text.find(closer, start)
+    while at > 0 and text[at - 1] == "\\" and (len(text[:at]) - len(text[:at].rstrip("\\"))) % 2:
+        at = text.find(closer, at + 1)
+    return at
+
+
+def _dollar_end(text: str, start: int) -> int:
+    """Where `$...$` ends, or -1 when the dollar is money: see pandoc's rule for a dollar beside space or digit."""
+    end = start
+    while True:
+        end = text.find("$", end)
+        if end < 0 or "\n\n" in text[start:end]:
+            return -1
+        if text[end - 1] != "\\":
+            break
+        end += 1
+    body = text[start:end]
+    if not body or text.startswith("$$", end) or re.match(r"\d", text[end + 1 : end + 2]):
+        return -1
+    if body[0].isspace() or body[-1].isspace():
+        spaced = body[0].isspace() and body[-1].isspace() and re.search(r"[\\^_={}]", body)
+        return end if spaced and "\n" not in body else -1
+    return end
+
+
+def _destination(text: str, at: int) -> tuple[str, str, int] | None:
+    """`(target "title")` at a place: its target, its title and where it ends."""
+    match = _DESTINATION.match(text, at)
+    if not match:
+        return None
+    end = match.end()
+    angle = match.group("angle")
+    if angle is None:
+        stop = _bare_target_end(text, end)
+        if stop < 0:
+            return None
+        target, end = text[end:stop], stop
+    else:
+        target = angle
+    rest = _TITLE.match(text, end)
+    if not rest:
+        return None
+    title = next((group[1:-1] for group in rest.groups() if group), "")
+    return unescape(target), unescape(title), rest.end()
+
+
+_DESTINATION = re.compile(r"\([ \t]*\n?[ \t]*(?:<(?P<angle>(?:\\.|[^<>\\\n])*)>)?")
+_TITLE = re.compile(
+    r"(?:[ \t]*(?:[ \t]|\n)[ \t]*\n?[ \t]*"
+    r"(?:(\"(?:\\.|[^\"\\])*\")|('(?:\\.|[^'\\])*')|(\((?:\\.|[^()\\])*\))))?[ \t]*\n?[ \t]*\)",
+    re.DOTALL,
+)
+
+
+def _bare_target_end(text: str, at: int) -> int:
+    depth = 0
+    size = len(text)
+    while at < size:
+        char = text[at]
+        if char == "\\" and text[at + 1 : at + 2] in _PUNCTUATION and at + 1 < size:
+            at += 1
+        elif char == "(":
+            depth += 1
+        elif char == ")":
+            if not depth:
+                return at
+            depth -= 1
+        elif char <= " " or char == "\x7f":
+            return at if not depth else -1
+        at += 1
+    return -1

@@ -1,0 +1,86 @@
+"""TeX from a model, made harmless for MathJax, LaTeX and every Markdown parser that does not know mathematics.
+
+A formula that cannot be made so is refused (`None`) and its caller shows the source as text.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Commands that reach outside the formula: links, CSS, HTML, files, or definitions that outlive it.
+_FORBIDDEN = re.compile(
+    r"\\(?:href|url|hyper\w*|require|html\w*|style|class|cssId|data|mmlToken|unicode|bbox|includegraphics"
+    r"|def|[egx]def|let|futurelet|global|long|outer|(?:re|provide)?newcommand|renewcommand|providecommand"
+    r"|(?:re)?newenvironment|Newextarrow|Declare\w*|catcode|csname|char|expandafter|afterassignment|aftergroup"
+    r"|input|include|write|read|openin|openout|immediate|special|usepackage|begingroup|setOptions|autoload"
+    r"|texttip|mathtip|toggle|tooltip|definecolor|lua\w*|pdf\w*|verb|shipout|every\w+|loop|jobname|meaning)(?![A-Za-z])"
+    r"|\^\^|@@|://|www\.",
+    re.IGNORECASE,
+)
+ENVIRONMENTS = frozenset(
+    name + star
+    for name in (
+        "align aligned alignat alignedat array bmatrix Bmatrix cases dcases rcases eqnarray equation "
+        "flalign gather gathered matrix multline pmatrix smallmatrix split subarray vmatrix Vmatrix CD"
+    ).split()
+    for star in ("", "*")
+)
+_ENVIRONMENT = re.compile(r"\\(begin|end)\s*\{([^{}]*)\}")
+_TAG_LIKE = re.compile(r"<(?=[A-Za-z/!?])")
+_BRACKET_PAIR = re.compile(r"\](?=[(\[:])")
+_ROW_SPACE = re.compile(r"\\\\\[\s*-?[\d.]+\s*[a-z]{2}\s*\]")
+_COMMENT = re.compile(r"(?<!\\)%[^\n]*")
+# A line of a formula that some parser would take for the start of a block.
+_BLOCK_START = re.compile(r"\n[ \t]*(?=[-+*#>=~|:_\d`])")
+_DOLLAR = re.compile(r"(?<!\\)\$|\\\\\$")
+
+
+def safe_tex(body: str) -> str | None:
+    """The formula between its delimiters, ready to stand between dollars; `None` if it is refused.
+
+    What is refused has forbidden commands, unknown or unbalanced environments, unbalanced braces,
+    a blank line, a backtick or a dollar: places where readers disagree on where the formula ends.
+    """
+    body = _COMMENT.sub("", body).strip()
+    if not body.strip("\\ ") or "`" in body or re.search(r"\n[ \t]*\n", body):
+        return None
+    if _FORBIDDEN.search(body) or _DOLLAR.search(body):
+        return None
+    if not (_balanced(body) and _environments_match(body)):
+        return None
+    body = _ROW_SPACE.sub(r"\\\\ ", body)
+    body = re.sub(r"\\\\(?=[()\[\]])", r"\\\\ ", body)
+    body = _TAG_LIKE.sub("< ", body)
+    body = _BRACKET_PAIR.sub("] ", body.replace("![", "! ["))
+    body = _BLOCK_START.sub(" ", body)
+    return body + " " if body.endswith("\\") else body
+
+
+def _balanced(body: str) -> bool:
+    """Whether braces balance, both as TeX reads them and as JupyterLab's scanner does."""
+    tex = re.sub(r"\\.", "", body, flags=re.DOTALL)
+    lab = re.sub(r"\\[{}$]", "", body)
+    return all(_nested(text) for text in (tex, lab))
+
+
+def _nested(text: str) -> bool:
+    depth = 0
+    for brace in re.findall(r"[{}]", text):
+        depth += 1 if brace == "{" else -1
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _environments_match(body: str) -> bool:
+    opened: list[str] = []
+    for kind, name in _ENVIRONMENT.findall(body):
+        if name not in ENVIRONMENTS:
+            return False
+        if kind == "begin":
+            opened.append(name)
+        elif not opened or opened.pop() != name:
+            return False
+    return not opened and len(re.findall(r"\\(?:begin|end)(?![A-Za-z])", body)) == len(
+        _ENVIRONMENT.findall(body)
+    )

@@ -1,0 +1,71 @@
+"""What a reader of the safe text sees, for the cases a person would try first."""
+
+from __future__ import annotations
+
+import pytest
+
+from codex_magic.display.safe_markdown import (
+    SafeMarkdown,
+    code_block,
+    code_span,
+    escape_markdown,
+    safe_markdown,
+)
+
+CASES = {
+    "<script>alert(1)</script>": "&lt;script>alert(1)&lt;/script>",
+    "![alt](https://e.test/a.png)": "[alt](https://e.test/a.png)",
+    "![alt](data:image/png;base64,AAAA)": "alt",
+    "[![alt](https://e.test/a.png)](https://e.test)": "[alt](https://e.test)",
+    "[text](javascript:alert)": "text",
+    "[text](java&#115;cript&colon;alert)": "text",
+    "[text](<JAVASCRIPT:alert>)": "text",
+    "[text](#part)": "[text](#part)",
+    "<https://e.test/a>": "<https://e.test/a>",
+    "<foo:bar>": "&lt;foo:bar>",
+    "`a <b>`": "`a <b>`",
+    "``a ` b``": "``a ` b``",
+    "a `b": "a &#96;b",
+    r"\(x^2\)": "$x^2$",
+    r"\[x < y\]": "$$x < y$$",
+    "$a<b$": "$a< b$",
+    "Title\n===": "# Title",
+    "    code <b>": "```\ncode <b>\n```",
+    "~~~py\na\n~~~": "```py\na\n```",
+    "```py\na": "```py\na\n```",
+    "````\n```\n````": "````\n```\n````",
+    "[a]: javascript:x": r"[a]\: javascript:x",
+    "[a]: https://e.test": "[a]: https://e.test",
+    "![a][b]": "[a][b]",
+    "ftp://e.test": "ftp&#58;//e.test",
+    "costs $5": r"costs \$5",
+    "a\r\nb\rc": "a\nb\nc",
+    "a\x00b\ud800": "a\ufffdb\ufffd",
+    "\ufeffa": "a",
+    "": "",
+}
+
+
+@pytest.mark.parametrize(("text", "safe"), CASES.items())
+def test_safe(text: str, safe: str) -> None:
+    assert safe_markdown(text) == safe
+
+
+def test_money_is_not_mathematics() -> None:
+    """Two dollars of one paragraph stand in different elements, which MathJax does not join."""
+    assert safe_markdown("costs $5 and $6") == "costs \\$*\u2060*5 and \\$*\u2060*6"
+
+
+def test_closed_blocks_stay() -> None:
+    stream = SafeMarkdown()
+    stream.feed("one\n\ntwo")
+    closed = list(stream.closed)
+    stream.feed(" more\n\nthree")
+    assert stream.closed[: len(closed)] == closed == ["one"]
+    assert stream.text == "one\n\ntwo more\n\nthree"
+
+
+def test_helpers_show_any_text() -> None:
+    assert escape_markdown("# <b> *a*\n[x](y) `c`") == r"\# &lt;b> \*a\* \[x\](y) &#96;c&#96;"
+    assert code_span("a`b") == "``a`b``"
+    assert code_block("```\n<b>\n```", "md") == "````md\n```\n<b>\n```\n````"
