@@ -20,6 +20,7 @@ from ..threads.relay import Relay
 from ..threads.turns import AsyncTurnHandle
 from .drive import Steps
 from .options import CELL_OPTIONS, ParsedLine, parse_line, usage_line
+from .outcome import CellFailed, CellStopped
 from .say import say_error, surface_for
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ GRACE_SECONDS = 0.15
 
 
 def run(session: Session, line: str, cell: str | None) -> Steps[None]:
-    """Answer one `%codex` line (`cell` is None) or one `%%codex` cell. Raises nothing of ours."""
+    """Answer one `%codex` line (`cell` is None) or one `%%codex` cell.
+
+    Raises CellFailed or CellStopped, once all there is to see is on screen.
+    """
     from .commands import find_command
 
     try:
@@ -46,8 +50,9 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
     except CodexError as error:
         session.last_error = error
         say_error(session, error)
+        raise CellFailed(str(error)) from error
     except KeyboardInterrupt:
-        return
+        raise CellStopped from None
 
 
 def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
@@ -59,17 +64,22 @@ def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         starting = session.start_turn(prompt, options, relay.put)
         while not starting.done():
             yield starting, None
-        starting.result()
+        handle = starting.result()
         yield from _paint(session, relay, painter)
     except CodexError as error:
         session.last_error = error
         painter.feed([_failed(error)])
+        raise CellFailed(str(error)) from error
     except KeyboardInterrupt:
         yield from _stop(session, starting, relay, painter)
+        raise CellStopped from None
     finally:
         painter.finish()
-    if starting is not None:
-        _remember(session, starting, options)
+        if starting is not None:
+            _bind(session, starting, options)
+    if handle.exception is not None:
+        session.last_error = handle.exception
+        raise CellFailed(str(handle.exception)) from handle.exception
 
 
 def _paint(
@@ -112,15 +122,11 @@ def _interrupt(session: Session, started: Future[AsyncTurnHandle]) -> None:
         session.codex.submit(started.result().interrupt())
 
 
-def _remember(session: Session, starting: Future[AsyncTurnHandle], options: ParsedLine) -> None:
-    if not starting.done() or starting.cancelled() or starting.exception() is not None:
-        return
-    handle = starting.result()
-    if handle.exception is not None:
-        session.last_error = handle.exception
+def _bind(session: Session, starting: Future[AsyncTurnHandle], options: ParsedLine) -> None:
+    """Give the result the name `-o` asked for, however the turn ended."""
     name = options.text("output")
-    if name is not None:
-        session.shell.user_ns[name] = handle.result
+    if name is not None and starting.done() and not starting.cancelled() and starting.exception() is None:
+        session.shell.user_ns[name] = starting.result().result
 
 
 def _painter(session: Session) -> Painter:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Unicode
 
+from .outcome import silence, unsilence
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
@@ -125,6 +127,7 @@ def load(shell: InteractiveShell) -> None:
         return
     shell.register_magics(CodexMagics)
     _complete_with(shell)
+    silence(shell)
     cells = CodexCells(shell)
     shell.input_transformers_cleanup.insert(0, cells)
     shell.events.register("pre_execute", cells.pre_execute)
@@ -143,6 +146,8 @@ def unload(shell: InteractiveShell) -> None:
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("codex", None)
     shell.magics_manager.registry.pop("CodexMagics", None)
+    shell.configurables.remove(magics)
+    unsilence(shell)
 
 
 def run_cell(line: str, cell: str | None) -> Coroutine[Any, Any, None]:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 
+A_READERS_PACE = 100
+"""Deltas a second of `%codex provider local`: about as fast as a real model writes."""
+
 CUT_OFF = "An earlier turn was cut off when its kernel ended; what had arrived is kept, marked interrupted."
 
 
@@ -186,9 +189,9 @@ class Session:
 
     def _local_provider(self) -> Provider:
         if self._local is None:
-            from ..local_service import start
+            from ..local_service import Pace, start
 
-            service = start()
+            service = start(pace=Pace(per_second=A_READERS_PACE))
             home = tempfile.TemporaryDirectory(prefix="codex_magic-local-", ignore_cleanup_errors=True)
             service.sign_in(Path(home.name))
             settings = dataclasses.replace(
