@@ -19,14 +19,15 @@ from tornado.web import Finish, RequestHandler
 from ..protocol.ids import new_id
 from . import catalog, conversation, replies, rules
 from .accounts import Account
-from .answers import Call, Compaction, Message, Refusal, Script, Search, Thought, answer
+from .answers import answer
 from .conversation import Body, count_tokens
 from .faults import Cut, Fault, Hold, Send, Silence, Step, steps
 from .pace import Pace
 from .recorder import RecordedRequest
 from .replies import Reply
+from .shape import shape_refusal
 from .state import State
-from .stream import Plan, Usage, completed_response, events
+from .stream import Plan, Usage, completed_response, count_usage, events
 
 
 class Endpoint(RequestHandler):
@@ -42,7 +43,7 @@ class Endpoint(RequestHandler):
         self.recorded = RecordedRequest(
             method=str(self.request.method),
             path=self.request.path,
-            query={name: self.get_query_argument(name) for name in self.request.query_arguments},
+            query={name: self.get_query_argument(name, strip=False) for name in self.request.query_arguments},
             headers={name.lower(): value for name, value in self.request.headers.get_all()},
             body=body,
             json=decoded(body),
@@ -163,7 +164,7 @@ class Responses(Endpoint):
     async def post(self) -> None:
         owner = self.owner()
         body = self.recorded.json
-        if refusal := rules.shape_refusal(body):
+        if refusal := shape_refusal(body):
             self.refuse(refusal)
         request = rules.Request(body, self.recorded.headers, owner)
         if self.state.strict and (refusal := self.refusal(request)):
@@ -206,7 +207,7 @@ class Responses(Endpoint):
             model=str(body.get("model")),
             created_at=int(time.time()),
             script=script,
-            usage=usage(script, sent=count_tokens(sent), cached=cached),
+            usage=count_usage(script, sent=count_tokens(sent), cached=cached),
             delta_chars=pace.delta_chars,
             owner=owner,
             sealed="reasoning.encrypted_content" in include,
@@ -334,7 +335,7 @@ class ApiCompact(Endpoint):
     def post(self) -> None:
         key = self.key()
         body = self.recorded.json
-        if refusal := rules.shape_refusal(body):
+        if refusal := shape_refusal(body):
             self.refuse(refusal)
         talk = conversation.read_conversation(body)
         sealed = conversation.seal(key, {"turns": talk.turn, "last": talk.prompt.text[:200]})
@@ -405,24 +406,6 @@ ROUTES: list[tuple[str, type[Endpoint]]] = [
     (r"/v1/responses/compact", ApiCompact),
     (r"/v1/models", ApiModels),
 ]
-
-
-def usage(script: Script, *, sent: int, cached: int) -> Usage:
-    thought = sum(count_tokens("".join(item.parts)) + 8 for item in script if isinstance(item, Thought))
-    said = sum(count_tokens(_words(item)) for item in script if not isinstance(item, Thought))
-    return Usage(input=sent, cached=min(cached, sent), output=thought + said, reasoning=thought)
-
-
-def _words(item: Message | Refusal | Call | Search | Compaction) -> object:
-    match item:
-        case Message(text=text) | Refusal(text=text):
-            return text
-        case Call(arguments=arguments):
-            return arguments
-        case Search(query=query):
-            return query
-        case Compaction(content=content):
-            return content
 
 
 def decoded(body: bytes) -> Any:

@@ -34,9 +34,8 @@ class Fault:
     @classmethod
     def parse(cls, text: str) -> Fault:
         """Read `drop after=5`; ValueError when there is no such fault."""
-        kind, *options = text.replace("-", "_").split()
-        pairs = dict(option.split("=", 1) for option in options)
-        return cls(_known(kind), {key: _number(value) for key, value in pairs.items()})
+        kind, *options = text.split()
+        return cls(_known(kind.replace("-", "_")), dict(map(_option, options)))
 
     @property
     def reply(self) -> Reply | None:
@@ -351,8 +350,11 @@ def _known(kind: str) -> str:
     return kind
 
 
-def _number(text: str) -> Any:
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"an option of a fault is name=value, not {text!r}")
     try:
-        return float(text) if "." in text else int(text)
+        return name, float(value) if "." in value else int(value)
     except ValueError:
-        return text
+        return name, value

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from . import catalog, replies
 from .conversation import Body, input_items, unseal
 from .replies import Reply, api_error, detail
@@ -35,36 +33,6 @@ ACCEPTED = frozenset(
 """The fields that the Codex backend takes; it refuses all others by name."""
 
 
-class _Typed(msgspec.Struct):
-    type: str
-
-
-class _Item(msgspec.Struct):
-    type: str = "message"
-    role: str | None = None
-    content: str | list[_Typed] | None = None
-
-
-class _Reasoning(msgspec.Struct):
-    effort: str | None = None
-    summary: str | None = None
-
-
-class _Text(msgspec.Struct):
-    format: _Typed | None = None
-
-
-class _Shape(msgspec.Struct):
-    """The parts of a body that the rules and the answers rely on."""
-
-    input: str | list[_Item] = ""
-    tools: list[_Typed] | None = None
-    reasoning: _Reasoning | None = None
-    text: _Text | None = None
-    include: list[str] | None = None
-    max_output_tokens: int | None = None
-
-
 @dataclass(frozen=True)
 class Request:
     body: Body
@@ -78,17 +46,6 @@ class Request:
 
 
 Rule = Callable[[Request], Reply | None]
-
-
-def shape_refusal(body: object) -> Reply | None:
-    """Why a body can't even be read, strict or not."""
-    if not isinstance(body, dict):
-        return api_error(400, "We could not parse the JSON body of your request.")
-    try:
-        msgspec.convert(body, _Shape)
-    except msgspec.ValidationError as error:
-        return api_error(400, f"Invalid request: {error}", code="invalid_type")
-    return None
 
 
 def codex_refusal(request: Request) -> Reply | None:
@@ -183,6 +140,14 @@ def _model_exists(request: Request) -> Reply | None:
         return None
     message = f"The model '{slug}' does not exist or you do not have access to it."
     return api_error(404, message, param="model", code="model_not_found")
+
+
+def _nothing_was_stored(request: Request) -> Reply | None:
+    response_id = request.body.get("previous_response_id")
+    if response_id is None:
+        return None
+    message = f"Previous response with id '{response_id}' not found."
+    return api_error(400, message, param="previous_response_id", code="previous_response_not_found")
 
 
 def _input_is_given(request: Request) -> Reply | None:
@@ -337,4 +302,4 @@ _CODEX_RULES: tuple[Rule, ...] = (
     *_SHARED_RULES,
 )
 
-_API_RULES: tuple[Rule, ...] = (_model_exists, _input_is_given, *_SHARED_RULES)
+_API_RULES: tuple[Rule, ...] = (_model_exists, _nothing_was_stored, _input_is_given, *_SHARED_RULES)

@@ -90,7 +90,7 @@ class Token(Endpoint):
     def _fields(self) -> dict[str, str]:
         if isinstance(self.recorded.json, dict):
             return self.recorded.json
-        return {name: self.get_body_argument(name) for name in self.request.body_arguments}
+        return {name: self.get_body_argument(name, strip=False) for name in self.request.body_arguments}
 
     def _by_code(self, fields: dict[str, str]) -> dict[str, Any] | Reply:
         return _response(

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from .answers import Call, Compaction, Item, Message, Refusal, Script, Search, Thought
-from .conversation import seal
+from .conversation import count_tokens, seal
 
 Event = dict[str, Any]
 
@@ -27,6 +27,9 @@ DELTAS = frozenset(
     }
 )
 """The events that a pace counts."""
+
+UNSAID_TOKENS = 8
+"""Reasoning costs more than its summary shows."""
 
 _NOISE = "mNq7VbX2Lw9TzRk4"
 
@@ -85,6 +88,27 @@ class Plan:
             **self.echoed,
             **changes,
         }
+
+
+def count_usage(script: Script, *, sent: int, cached: int) -> Usage:
+    """What a script costs, after `sent` tokens of which `cached` were known."""
+    reasoning = sum(_tokens(item) for item in script if isinstance(item, Thought))
+    output = sum(_tokens(item) for item in script)
+    return Usage(input=sent, cached=min(cached, sent), output=output, reasoning=reasoning)
+
+
+def _tokens(item: Item) -> int:
+    match item:
+        case Thought(parts=parts):
+            return count_tokens("".join(parts)) + UNSAID_TOKENS
+        case Message(text=text) | Refusal(text=text):
+            return count_tokens(text)
+        case Call(arguments=arguments):
+            return count_tokens(arguments)
+        case Search(query=query):
+            return count_tokens(query)
+        case Compaction(content=content):
+            return count_tokens(content)
 
 
 def frame(event: Event) -> bytes:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.local_service.conftest import assistant, text_of, user
+from tests.local_service.raw_client import assistant, text_of, user
 
 LOOK = {
     "type": "function",

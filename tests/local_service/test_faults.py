@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from codex_magic.local_service.faults import KINDS, Fault
-from tests.local_service.conftest import parse, text_of
+from tests.local_service.raw_client import parse, text_of
 
 
 def broken(client):
@@ -85,6 +85,7 @@ def test_an_unknown_fault_is_named(client):
     with pytest.raises(ValueError, match="flood"):
         client.service.faults.next("flood")
     assert "flood" in client.post("fault: flood").json()["detail"]
+    assert "name=value" in client.post("fault: drop quickly").json()["detail"]
 
 
 def test_a_prompt_can_ask_for_a_fault(client):

@@ -6,7 +6,7 @@ import pytest
 
 from codex_magic.local_service import start
 from codex_magic.local_service.conversation import seal
-from tests.local_service.conftest import Browserless, assistant, user
+from tests.local_service.raw_client import RawClient, assistant, user
 
 LITE = {"x-openai-internal-codex-responses-lite": "true"}
 CALL = {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"}
@@ -25,6 +25,7 @@ OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "seen"}
         ({"temperature": 0.5}, "Unsupported parameter: temperature"),
         ({"max_output_tokens": 9}, "Unsupported parameter: max_output_tokens"),
         ({"previous_response_id": "resp_1"}, "Unsupported parameter: previous_response_id"),
+        ({"background": True}, "Unsupported parameter: background"),
         ({"service_tier": "auto"}, "Unsupported service_tier: auto"),
         (
             {"model": "gpt-none"},
@@ -127,7 +128,19 @@ def test_a_new_model_needs_a_new_client(client, version, status):
     assert client.post(model="local-next", headers=headers).status_code == status
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"input": [1]}', b'{"input": [{"content": [{}]}]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"input": [1]}',
+        b'{"input": [{"content": [{}]}]}',
+        b'{"input": [{"type": "function_call"}]}',
+        b'{"tools": [{"type": "namespace", "name": "a", "tools": [{"type": "function"}]}]}',
+        b'{"text": {"format": {"type": "json_schema"}}}',
+    ],
+)
 def test_a_body_that_makes_no_sense_is_refused(client, body):
     url = client.service.base_url + "/responses"
     assert client.http.post(url, content=body, headers=client.headers).status_code == 400
@@ -135,7 +148,7 @@ def test_a_body_that_makes_no_sense_is_refused(client, body):
 
 def test_a_lenient_service_refuses_nothing():
     with start(strict=False) as service:
-        client = Browserless(service)
+        client = RawClient(service)
         assert "hello" in client.text("echo: hello", instructions=None, temperature=1, model="any")
         client.http.close()
 
@@ -154,7 +167,7 @@ def test_the_public_api_wants_a_key(client):
 
 def test_open_access_wants_no_key():
     with start(open_access=True) as service:
-        client = Browserless(service)
+        client = RawClient(service)
         for base in (service.api_url, service.base_url):
             assert client.http.post(base + "/responses", json=client.body()).status_code == 200
         client.http.close()
@@ -162,7 +175,12 @@ def test_open_access_wants_no_key():
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [({"model": "gpt-none", "input": "x"}, 404), ({"input": "x"}, 400), ({"model": "local-large"}, 400)],
+    [
+        ({"model": "gpt-none", "input": "x"}, 404),
+        ({"input": "x"}, 400),
+        ({"model": "local-large"}, 400),
+        ({"model": "local-large", "input": "x", "previous_response_id": "resp_1"}, 400),
+    ],
 )
 def test_the_public_api_refuses(client, body, status):
     url = client.service.api_url + "/responses"

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -136,6 +137,16 @@ def test_refresh_tokens_rotate_and_are_good_once(service, http):
     assert refresh(http, new["refresh_token"]).status_code == 200
 
 
+def test_of_two_refreshes_at_once_one_fails(service, http):
+    token = service.issue_tokens().refresh_token
+    service.faults.next("hold_headers", times=2, path="/oauth/token")
+    with ThreadPoolExecutor() as threads:
+        racing = [threads.submit(refresh, http, token) for _ in range(2)]
+        service.wait_for_hold(count=2)
+        service.release()
+    assert sorted(one.result().status_code for one in racing) == [200, 401]
+
+
 def test_a_refresh_by_form_is_taken_too(service, http):
     form = {"grant_type": "refresh_token", "refresh_token": service.issue_tokens().refresh_token}
     assert http.post("/oauth/token", data=form).status_code == 200
@@ -154,6 +165,16 @@ def test_a_revoked_refresh_token_is_invalidated(service, http):
     tokens = service.issue_tokens()
     http.post("/oauth/revoke", json={"token": tokens.refresh_token, "token_type_hint": "refresh_token"})
     assert refresh(http, tokens.refresh_token).json()["error"]["code"] == "refresh_token_invalidated"
+
+
+@pytest.mark.parametrize("form", [{}, {"grant_type": "password"}, {"grant_type": "refresh_token"}])
+def test_a_token_request_that_makes_no_sense_is_refused(http, form):
+    assert http.post("/oauth/token", data=form).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/oauth/revoke", "/api/accounts/deviceauth/token"])
+def test_a_missing_field_is_named(http, path):
+    assert "Missing" in http.post(path, json={}).json()["error"]["message"]
 
 
 def test_an_id_token_is_exchanged_for_an_api_key(service, http):
