@@ -50,21 +50,25 @@ class Asker:
         return run(input, parameters)
 
     def _sync(self, input: Any, parameters: dict[str, Any]) -> Response:
-        with Client(self.provider, sleep=self.waits.append, **self._options()) as client:
-            with client.responses.create(input, stream=True, **parameters) as stream:
-                for event in stream:
-                    self.events.append(event)
-                return stream.get_final_response()
+        with (
+            Client(self.provider, sleep=self.waits.append, **self._options()) as client,
+            client.responses.create(input, stream=True, **parameters) as stream,
+        ):
+            for event in stream:
+                self.events.append(event)
+            return stream.get_final_response()
 
     async def _async(self, input: Any, parameters: dict[str, Any]) -> Response:
         async def sleep(seconds: float) -> None:
             self.waits.append(seconds)
 
-        async with AsyncClient(self.provider, sleep=sleep, **self._options()) as client:
-            async with await client.responses.create(input, stream=True, **parameters) as stream:
-                async for event in stream:
-                    self.events.append(event)
-                return await stream.get_final_response()
+        async with (
+            AsyncClient(self.provider, sleep=sleep, **self._options()) as client,
+            await client.responses.create(input, stream=True, **parameters) as stream,
+        ):
+            async for event in stream:
+                self.events.append(event)
+            return await stream.get_final_response()
 
     def _options(self) -> dict[str, Any]:
         return {

@@ -11,6 +11,7 @@ from codex_magic.protocol.errors import InvalidRequestError
 from codex_magic.responses.request import (
     CODEX_RULES,
     OPEN_RULES,
+    Parameters,
     Rules,
     build_body,
     header_value,
@@ -25,7 +26,7 @@ REFUSED = (
 
 
 def body(input: Any = "hi", rules: Rules = CODEX_RULES, **parameters: Any) -> dict[str, Any]:
-    sent = json.loads(build_body(input, {"model": "m", **parameters}, rules))
+    sent = json.loads(build_body(input, Parameters(model="m", **parameters), rules))
     assert isinstance(sent, dict)
     return sent
 
@@ -123,13 +124,23 @@ def part(kind: str, text: str) -> dict[str, str]:
 
 
 REPLAYED = [
-    ({"role": "user", "content": "a"}, {"type": "message", "role": "user", "content": [part("input_text", "a")]}),
+    (
+        {"role": "user", "content": "a"},
+        {"type": "message", "role": "user", "content": [part("input_text", "a")]},
+    ),
     (
         {"role": "assistant", "content": "a"},
         {"type": "message", "role": "assistant", "content": [part("output_text", "a")]},
     ),
     (
-        {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "phase": "p", "content": []},
+        {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "phase": "p",
+            "content": [],
+        },
         {"type": "message", "role": "assistant", "phase": "p", "content": []},
     ),
     ({"id": "rs_1", "type": "reasoning", "summary": []}, None),
@@ -139,7 +150,14 @@ REPLAYED = [
         {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "e"},
     ),
     (
-        {"id": "fc_1", "type": "function_call", "status": "completed", "call_id": "c", "name": "f", "arguments": ""},
+        {
+            "id": "fc_1",
+            "type": "function_call",
+            "status": "completed",
+            "call_id": "c",
+            "name": "f",
+            "arguments": "",
+        },
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": ""},
     ),
     (

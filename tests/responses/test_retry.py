@@ -25,7 +25,7 @@ POLICY = RetryPolicy(random=lambda: 0.5)
 
 
 def waits(failure: CodexError, policy: RetryPolicy = POLICY) -> list[float]:
-    found = []
+    found: list[float] = []
     while (wait := policy.decide(len(found), failure)) is not None:
         found.append(round(wait, 6))
     return found

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -61,10 +62,8 @@ class Wire:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for connection in self._open:
-            try:
+            with suppress(OSError):  # the client was faster
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
-            except OSError:
-                pass  # the client was faster
             connection.close()
         self._thread.join()
 
@@ -132,7 +131,10 @@ def stream(*pieces: Part, **headers: str) -> Answer:
 
 
 def _head(status: int, headers: dict[str, str]) -> bytes:
-    lines = [f"HTTP/1.1 {status} X", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    lines = [
+        f"HTTP/1.1 {status} X",
+        *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
+    ]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -155,7 +157,9 @@ def message(text: str) -> bytes:
 
 
 def completed(**fields: Any) -> bytes:
-    return event("response.completed", response={"id": "resp_1", "status": "completed", "output": []} | fields)
+    return event(
+        "response.completed", response={"id": "resp_1", "status": "completed", "output": []} | fields
+    )
 
 
 def failed(code: str, text: str) -> bytes:

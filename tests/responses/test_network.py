@@ -1,0 +1,118 @@
+"""Proxies and certificates, as the environment and the settings name them."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from codex_magic.protocol.errors import ConfigurationError, UnreachableError
+from codex_magic.protocol.settings import Settings
+from codex_magic.responses.provider import Provider, custom
+from tests.responses.conftest import Asker
+from tests.responses.wire import Wire, good, plain, stream
+
+
+def test_http_proxy(ask: Asker, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", wire.url)
+    ask.provider = custom("http://service.invalid/v1")
+    wire.answer(stream(*good("Hello")))
+    assert ask().output_text == "Hello"
+    assert wire.requests[0].path == "http://service.invalid/v1/responses"
+
+
+def test_no_proxy(ask: Asker, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    wire.answer(stream(*good("Hello")))
+    assert ask().output_text == "Hello"
+
+
+def test_a_proxy_that_refuses(ask: Asker, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", wire.url)
+    ask.provider = custom("https://service.invalid/v1")
+    wire.answer(plain(407))
+    with pytest.raises(UnreachableError, match="proxy"):
+        ask()
+    assert wire.requests[0].method == "CONNECT"
+
+
+@pytest.mark.parametrize("proxy", ["gopher://127.0.0.1:1", "socks5://127.0.0.1:1", "http://127.0.0.1:x"])
+def test_a_proxy_that_can_not_be_used(ask: Asker, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(ConfigurationError, match="HTTP_PROXY"):
+        ask()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that vouches for itself, with its key in the same file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl program")
+    pem = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    subprocess.run(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test "
+        f"-addext subjectAltName=IP:127.0.0.1 -keyout {pem.name} -out cert.pem".split(),
+        cwd=pem.parent,
+        check=True,
+        capture_output=True,
+    )
+    pem.write_bytes(pem.read_bytes() + (pem.parent / "cert.pem").read_bytes())
+    return pem
+
+
+@pytest.fixture
+def tls_wire(certificate: Path) -> Iterator[Wire]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = Wire(context)
+    server.answer(stream(*good("Hello")))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def secure(ask: Asker, tls_wire: Wire) -> Asker:
+    ask.provider = custom(tls_wire.url)
+    return ask
+
+
+def test_a_certificate_nobody_vouches_for(secure: Asker) -> None:
+    with pytest.raises(ConfigurationError, match="CODEX_CA_CERTIFICATE"):
+        secure()
+    assert secure.waits == []
+
+
+def test_a_ca_file_from_the_settings(secure: Asker, certificate: Path) -> None:
+    secure.settings = dataclasses.replace(secure.settings, ca_bundle=str(certificate))
+    assert secure().output_text == "Hello"
+
+
+def test_a_ca_file_from_the_environment(
+    secure: Asker, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert secure().output_text == "Hello"
+
+
+def test_a_ca_file_that_is_not_there(secure: Asker, tmp_path: Path) -> None:
+    secure.settings = dataclasses.replace(secure.settings, ca_bundle=str(tmp_path / "none.pem"))
+    with pytest.raises(ConfigurationError, match="CODEX_CA_CERTIFICATE"):
+        secure()
+
+
+@pytest.mark.parametrize("address", ["localhost:8000", "ftp://x", "", "http://x:port"])
+def test_an_address_that_is_none(address: str, settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="address"):
+        custom(address, settings=settings)
+
+
+def test_a_provider_shows_no_key() -> None:
+    assert "secret" not in repr(custom("http://x", "secret"))
+    assert isinstance(custom("http://x/"), Provider)
+    assert custom("http://x/v1/").base_url == "http://x/v1"
