@@ -41,6 +41,7 @@ from ..protocol.types import (
     TurnStatus,
     UnknownItem,
     UserMessage,
+    Warned,
     WebSearch,
 )
 from ..responses import events
@@ -125,6 +126,8 @@ class _Narrator:
         if response.usage is not None:
             usage = ThreadTokenUsage(total=response.usage, last=response.usage)
             self._tell(TokenUsageUpdated(self._thread, self._turn, usage))
+        if response.status == "incomplete":
+            self._tell(Warned(self._thread, _cut_short(response.incomplete_reason)))
 
     def tell(self, event: events.Event) -> None:
         """Pass on one event; those that say nothing about an item are passed over."""
@@ -153,6 +156,12 @@ class _Narrator:
     def _id(self, output_index: int) -> str:
         """Our own: servers reuse theirs, leave them out, or give an item two."""
         return self._ids.setdefault(output_index, new_id())
+
+
+def _cut_short(reason: str | None) -> str:
+    if reason == "content_filter":
+        return "The service's content filter stopped this answer."
+    return "This answer stopped at the model's output limit. %codex continue goes on from it."
 
 
 def _differs(answered: str, asked: str) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..protocol.errors import ConfigurationError, ModelNotFoundError, OptionError, window_name
-from ..protocol.types import AgentMessage, RateLimits, Turn, UserMessage, input_text
+from ..protocol.types import AgentMessage, RateLimits, UserMessage, input_text
 from ..threads.instructions import CONTINUE
 from .drive import Steps
 from .options import CELL_OPTIONS, EFFORTS, ParsedLine, nearest, usage_line
@@ -188,10 +188,13 @@ def _show(session: Session, rest: str) -> Steps[None]:
     turn = turns[number - 1]
     view = TurnView.of(
         [entry.item for entry in turn.items],
-        turn=Turn(turn.id, turn.status, error=turn.error, duration_ms=turn.duration_ms),
+        turn_id=turn.id,
         thread_id=turn.thread_id,
+        status=turn.status,
+        error=turn.error,
         usage=turn.usage,
         model=turn.model,
+        duration_ms=turn.duration_ms,
     )
     Painter(surface_for(session), view).finish()
 

@@ -158,10 +158,7 @@ KnownItem = (
 )
 ThreadItem = KnownItem | UnknownItem
 
-ITEM_TYPES: dict[str, type[KnownItem]] = {
-    kind.__struct_config__.tag: kind
-    for kind in KnownItem.__args__
-}
+ITEM_TYPES: dict[str, type[KnownItem]] = {kind.__struct_config__.tag: kind for kind in KnownItem.__args__}
 
 
 def item_type(item: ThreadItem) -> str:

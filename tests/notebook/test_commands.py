@@ -1,0 +1,136 @@
+"""The `%codex` commands, in a real shell against the local service."""
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+
+from codex_magic.notebook.commands import COMMANDS
+from codex_magic.notebook.completion import complete
+from codex_magic.notebook.magics import loaded
+
+
+@pytest.fixture
+def asked(service, run):
+    """A shell whose thread has two turns."""
+    run("%%codex\necho: the first answer")
+    run("%codex echo: the second answer")
+    return run
+
+
+def test_history_lists_the_turns_and_show_shows_one_again(asked):
+    assert "the first answer" in asked("%codex history")
+    assert "the second answer" in asked("%codex show")
+    assert "the first answer" in asked("%codex show 1")
+    assert "2 turns" in asked("%codex show 9")
+
+
+def test_a_new_thread_knows_nothing_and_the_old_one_can_be_resumed_by_name(asked):
+    asked("%codex name my first")
+    asked("%codex new")
+    assert "empty" in asked("%codex history")
+    assert "2 turns so far" in asked('%codex resume "my first"')
+
+
+def test_threads_marks_the_current_one_and_searches(asked):
+    asked("%codex name pandas")
+    asked("%codex new")
+    listed = asked("%codex threads")
+    assert listed.index("→") < listed.index("pandas")
+    assert "pandas" in asked("%codex threads PANDAS")
+    assert "→" not in asked("%codex threads pandas")
+
+
+def test_a_fork_shares_the_past_and_the_original_stays(asked):
+    asked("%codex name original")
+    assert "2 turns" in asked("%codex fork")
+    asked("%codex echo: only in the fork")
+    asked("%codex resume original")
+    assert "only in the fork" not in asked("%codex history")
+
+
+def test_archived_threads_leave_the_list_and_come_back(asked):
+    asked("%codex name old")
+    asked("%codex archive old")
+    assert "old" not in asked("%codex threads")
+    assert "old" in asked("%codex threads --archived")
+    asked("%codex unarchive old")
+    assert "old" in asked("%codex threads")
+
+
+def test_one_cell_can_ask_elsewhere_and_name_it(asked):
+    asked("%%codex --new --name side\necho: aside")
+    asked("%codex new")
+    asked("%%codex --thread side\necho: back again")
+    assert "aside" in asked("%codex history")
+
+
+def test_status_names_provider_model_account_thread_and_limits(asked):
+    status = asked("%codex status")
+    assert all(word in status for word in ("chatgpt", "local-large", "@", "plus", "weekly", "threads.db"))
+
+
+def test_models_lists_the_catalog_without_the_hidden_ones(service, run):
+    listed = run("%codex models")
+    assert "local-large" in listed
+    assert "local-hidden" not in listed
+
+
+def test_model_and_effort_hold_for_the_notebook_and_options_for_the_cell(asked, service):
+    asked("%codex model local-small")
+    asked("%codex effort low")
+    asked("%codex echo: a")
+    asked("%codex -m local-large --verbosity low echo: b")
+    first, second = [r.json for r in service.requests if r.path.endswith("/responses")][-2:]
+    assert (first["model"], first["reasoning"]["effort"]) == ("local-small", "low")
+    assert (second["model"], second["text"]["verbosity"]) == ("local-large", "low")
+
+
+def test_instructions_are_the_users_to_change(run, service):
+    run("%config CodexMagics.instructions = 'Answer in verse.'")
+    run("%codex echo: a")
+    run("%%codex -i 'Answer in prose.'\necho: b")
+    sent = [r.json["instructions"] for r in service.requests if r.path.endswith("/responses")]
+    assert sent == ["Answer in verse.", "Answer in prose."]
+
+
+def test_the_local_service_needs_no_account(run):
+    assert "127.0.0.1" in run("%codex provider local")
+    assert "words" in run("%codex echo: words")
+    assert "made-up account" in run("%codex status")
+
+
+def test_help_names_every_command(run):
+    listed = run("%codex help")
+    assert all(command.usage in listed for command in COMMANDS.values())
+    assert "resume" in run("%codex help resume")
+
+
+def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):
+    run("21 * 2")
+    run("%%codex -o answer\necho: bound")
+    assert shell.user_ns["answer"].final_response == "bound"
+    assert shell.user_ns["_"] == 42
+
+
+def test_every_command_is_completed_with_what_it_takes(asked, shell):
+    asked("%codex name mine")
+    session = loaded(shell).session
+    assert complete(session, "%codex stat", "stat") == ["status"]
+    assert "--model" in complete(session, "%%codex --m", "--m")
+    assert "local-large" in complete(session, "%%codex -m local", "local")
+    assert "high" in complete(session, "%%codex -e h", "h")
+    assert complete(session, "%codex resume m", "m") == ["mine"]
+    assert complete(session, "%%codex explain th", "th") == []
+
+
+def test_the_shell_completes_on_tab(shell):
+    with provisionalcompleter():
+        found = [completion.text for completion in shell.Completer.completions("%codex stat", 11)]
+    assert "status" in found
+
+
+def test_unloading_takes_everything_away(shell):
+    shell.extension_manager.unload_extension("codex_magic")
+    assert shell.find_line_magic("codex") is None
+    assert loaded(shell) is None
+    assert shell.custom_exceptions == ()
+    shell.extension_manager.load_extension("codex_magic")
