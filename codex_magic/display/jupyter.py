@@ -34,4 +34,6 @@ class JupyterSurface:
         if bundle == self._shown:
             return
         self._shown = bundle
-        publish_display_data(bundle, metadata={}, transient={"display_id": view.id}, update=update)
+        publish_display_data(  # type: ignore[no-untyped-call]  # IPython.display is untyped
+            bundle, metadata={}, transient={"display_id": view.id}, update=update
+        )

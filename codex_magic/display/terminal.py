@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LIVE_CHARS = 4_000
 """Of a passage still open, the end that is redrawn: a screenful, so that a redraw costs the same at any length."""
 
-_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})(.*)")
+_FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})(.*)")
 _LIST_ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
 
 
@@ -90,8 +90,16 @@ class RichSurface:
         from rich.console import Console
         from rich.live import Live
 
+        self._file = file
         self._console = Console(file=file, force_jupyter=False, highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            vertical_overflow="crop",
+            redirect_stdout=sys.stdout.isatty(),
+            redirect_stderr=sys.stderr.isatty(),
+        )
         self._done = 0
         self._passages = Passages()
         self._taken = ""
@@ -102,6 +110,7 @@ class RichSurface:
         self.update(view)
 
     def update(self, view: TurnView) -> None:
+        self._fit()
         closed, live = self._read(view)
         # One write for both: a redraw between them would show a passage twice.
         with self._console:
@@ -109,11 +118,16 @@ class RichSurface:
             self._live.update(_Tail(live), refresh=True)
 
     def close(self, view: TurnView) -> None:
-        try:
-            closed, _ = self._read(view)
-        finally:
-            self._live.stop()
+        self._live.stop()
+        self._fit()
+        closed, _ = self._read(view)
         self._print([*closed, *_closing(view)])
+
+    def _fit(self) -> None:
+        """Take the width of the terminal written to; rich asks the standard streams, and only those."""
+        size = os.get_terminal_size(self._file.fileno())
+        if size.columns and size.lines:
+            self._console.size = size
 
     def _print(self, parts: list[RenderableType]) -> None:
         for part in parts:
@@ -174,16 +188,14 @@ class Passages:
 
     def feed(self, text: str) -> list[str]:
         """The passages that `text` finished."""
-        *lines, self._rest = (self._rest + text).splitlines(keepends=True) or [""]
-        if self._rest.endswith("\n"):
-            lines.append(self._rest)
-            self._rest = ""
-        return [passage for line in lines if (passage := self._take(line))]
+        *lines, self._rest = (self._rest + text).split("\n")
+        return [passage for line in lines if (passage := self._take(line + "\n"))]
 
     def close(self) -> list[str]:
         """What is left, at the end of the text."""
-        left, self._lines, self._rest = self.open, [], ""
-        return [left] if left.strip() else []
+        finished = self._take(self._rest)
+        left, self._lines, self._rest = "".join(self._lines), [], ""
+        return [passage for passage in (finished, left) if passage.strip()]
 
     def _take(self, line: str) -> str:
         finished = ""
@@ -202,9 +214,9 @@ class Passages:
 
     def _track_fence(self, line: str) -> None:
         found = _FENCE.match(line)
-        if not found:
+        if not found or (len(found[1]) > 3 and not _LIST_ITEM.match(self._lines[0])):
             return
-        marks, info = found.groups()
+        marks, info = found.groups()[1:]
         if not self._fence:
             self._fence = marks
         elif marks.startswith(self._fence) and not info.strip():

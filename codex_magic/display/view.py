@@ -67,7 +67,7 @@ PLAIN_WHILE_STREAMING = "Codex is answering …"
 """A front end that reads only `text/plain` cannot redraw it either, and the text twice in every update
 would double the bytes: it comes with the last one."""
 
-B = TypeVar("B", bound=Block)
+ItemBlock = TypeVar("ItemBlock", MessageBlock, ReasoningBlock, ActivityBlock)
 
 
 class TurnView:
@@ -241,7 +241,7 @@ class TurnView:
         }
         return {name: value for name, value in facts.items() if value is not None}
 
-    def _block(self, item_id: str, kind: type[B]) -> B:
+    def _block(self, item_id: str, kind: type[ItemBlock]) -> ItemBlock:
         """The item's block, begun here if a delta comes before its start."""
         block = self._blocks.get(item_id)
         if not isinstance(block, kind):
@@ -306,7 +306,7 @@ class TurnView:
     def _end(self, state: State) -> None:
         self.state = state
         for block in self._blocks.values():
-            if not block.closed:
+            if not isinstance(block, NoticeBlock) and not block.closed:
                 block.close()
 
 

@@ -1,0 +1,307 @@
+"""The turn view folds notifications into Markdown, plain text and a bundle."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from codex_magic.display.items import FOLD_END, FOLD_START
+from codex_magic.display.view import MIME, TurnView
+from codex_magic.protocol.types import (
+    AgentMessage,
+    CommandExecution,
+    CommandOutputDelta,
+    ContextCompaction,
+    FileChange,
+    ImageGeneration,
+    ItemCompleted,
+    ModelRerouted,
+    Notification,
+    Plan,
+    RateLimits,
+    RateLimitsUpdated,
+    RateLimitWindow,
+    Reasoning,
+    ThreadItem,
+    ThreadTokenUsage,
+    TokenUsage,
+    TokenUsageUpdated,
+    ToolCall,
+    TurnError,
+    TurnStatus,
+    UnknownItem,
+    UnknownNotification,
+    Warned,
+    WebSearch,
+)
+
+from .scripted import answer, begun, ended, failing, said, seen, start, thought, whole
+
+TEXT = "# Means\n\nThe mean is $\\mu$:\n\n```python\nprint(sum(x) / len(x))\n```\n\n- one\n- two"
+
+
+@pytest.mark.parametrize("chars", [1, 2, 3, 7, 1000])
+def test_any_split_of_an_answer_ends_in_the_same_bundle(chars: int) -> None:
+    assert seen(answer(TEXT, chars=chars)).bundle() == seen(answer(TEXT)).bundle()
+
+
+@given(st.lists(st.integers(0, len(TEXT))))
+def test_every_snapshot_of_the_plain_text_begins_the_next(cuts: list[int]) -> None:
+    view, before = TurnView(), ""
+    for at, to in zip([0, *sorted(cuts)], [*sorted(cuts), len(TEXT)], strict=True):
+        view.feed(said(TEXT[at:to]))
+        assert view.plain().startswith(before)
+        before = view.plain()
+    assert before == TEXT
+
+
+def test_a_completed_item_is_the_truth() -> None:
+    view = seen([said("Hel"), whole(AgentMessage("m", "Goodbye")), ended()])
+    assert view.markdown() == "Goodbye"
+    assert view.plain() == "Goodbye"
+
+
+def test_items_stand_in_the_order_in_which_they_started() -> None:
+    search, message = WebSearch("s", "weather"), AgentMessage("m", "Sunny.")
+    view = seen([start(search), start(message), whole(message), whole(search), ended()])
+    assert view.markdown().index("weather") < view.markdown().index("Sunny.")
+
+
+def test_a_delta_of_an_unknown_item_starts_it() -> None:
+    assert seen([said("a", "one"), said("b", "two"), said("c", "one")]).markdown() == "ac\n\n***\n\nb"
+
+
+def test_reasoning_is_one_line_while_it_lasts_and_folded_afterwards() -> None:
+    view = seen([thought("**Reading the frame**\n\nIt has "), thought("**Fitting**", 1)])
+    assert view.markdown() == "*Thinking: Fitting*"
+    view.feed(whole(Reasoning("r", ("**Reading the frame**\n\nIt has rows.",))))
+    first, *_, last = view.markdown().splitlines()
+    assert (first, last) == (FOLD_START["Reasoning"], FOLD_END)
+    assert "It has rows." in view.markdown()
+    assert view.plain() == ""
+
+
+def test_reasoning_without_a_word_leaves_nothing() -> None:
+    assert seen([start(Reasoning("r")), whole(Reasoning("r")), said("Yes.")]).markdown() == "Yes."
+
+
+def test_the_summary_of_reasoning_outlives_a_completed_item_without_it() -> None:
+    assert "kept" in seen([thought("kept"), whole(Reasoning("r")), ended()]).markdown()
+
+
+def test_the_final_answer_is_told_from_commentary() -> None:
+    final = AgentMessage("f", "42", phase="final_answer")
+    view = seen([whole(final), whole(AgentMessage("c", "Let me see.", phase="commentary"))])
+    assert view.final_text == "42"
+    assert seen([whole(AgentMessage("a", "1")), whole(AgentMessage("b", "2"))]).final_text == "2"
+    assert seen([begun(), ended()]).final_text is None
+
+
+def test_a_tool_call_shows_its_name_its_arguments_and_its_result() -> None:
+    call = ToolCall("t", "run_python", {"code": "1 + 1"}, status="completed", duration_ms=1200)
+    result = ToolCall(
+        "t", "run_python", {"code": "1 + 1"}, None, "completed", ({"type": "inputText", "text": "2"},)
+    )
+    running = seen([start(ToolCall("t", "run_python", {"code": "1 + 1"}))])
+    assert '`run_python(code="1 + 1")` · running' in running.markdown()
+    assert "1.2 s" in seen([whole(call)]).plain()
+    assert seen([whole(result)]).markdown().splitlines()[2] == FOLD_START["Result"]
+
+
+def test_a_command_shows_its_exit_code_and_the_end_of_its_output() -> None:
+    lines = "".join(f"\x1b[32mline {n}\x1b[0m\r\n" for n in range(100))
+    view = seen([start(CommandExecution("c", "make"))])
+    for at in range(0, len(lines), 50):
+        view.feed(CommandOutputDelta("thread", "turn", "c", lines[at : at + 50]))
+    assert "running" in view.markdown()
+    assert "line 99\n```" in view.markdown()
+    assert "line 5\n" not in view.markdown()
+    view.feed(whole(CommandExecution("c", "make", status="failed", exit_code=2, duration_ms=100)))
+    assert "`make` · exit code 2 · 0.1 s" in view.markdown().replace("\\", "")
+    assert "line 99\n```" in view.markdown()
+
+
+def test_output_drawn_over_itself_shows_its_last_state() -> None:
+    item = CommandExecution("c", "get", aggregated_output="10 %\r50 %\r100 %\nok")
+    assert "```\n100 %\nok\n```" in seen([whole(item)]).markdown()
+
+
+def test_a_file_change_shows_its_path_and_its_diff() -> None:
+    changes = (
+        {"path": "a.py", "kind": {"type": "add"}, "diff": "+x = 1"},
+        {"path": "b.py", "kind": "delete"},
+    )
+    text = seen([whole(FileChange("f", changes, "completed"))]).markdown()
+    assert text == "**Added** `a.py`\n\n```diff\n+x = 1\n```\n\n**Deleted** `b.py`"
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        (Plan("i", "1. read\n2. write"), "1. read"),
+        (WebSearch("i", "pandas merge"), "pandas merge"),
+        (ImageGeneration("i", "completed", "iVBORw0K", "a cat"), "a cat"),
+        (ContextCompaction("i"), "summarised"),
+        (UnknownItem("i", {"id": "i", "type": "telepathy"}), "telepathy"),
+    ],
+)
+def test_every_other_item_has_its_lines(item: ThreadItem, words: str) -> None:
+    view = seen([start(item), whole(item), ended()])
+    assert words in view.markdown()
+    assert words in view.plain()
+
+
+def test_an_item_that_never_ended_says_so() -> None:
+    view = seen([start(ToolCall("t", "sleep")), ended(TurnStatus.interrupted)])
+    assert "did not finish" in view.markdown()
+
+
+def test_the_footer_tells_model_tokens_time_and_quota() -> None:
+    usage = TokenUsage(1234, 987, 567, 0, 1801)
+    view = seen(
+        [
+            begun("gpt-a"),
+            ModelRerouted("thread", "turn", "gpt-a", "gpt-b"),
+            TokenUsageUpdated("thread", "turn", ThreadTokenUsage(usage, usage)),
+            RateLimitsUpdated(RateLimits(RateLimitWindow(42.4, 300), RateLimitWindow(10, 10080))),
+            ended(duration_ms=3210),
+        ]
+    )
+    assert view.footer() == (
+        "gpt-b (rerouted from gpt-a) · 1,234 in (80 % cached) · 567 out · 3.2 s · 5-hour limit 42 % used"
+    )
+    assert seen([begun(None), ended()]).footer() == ""
+
+
+def test_the_states_of_a_turn() -> None:
+    assert seen([begun()]).bundle()[MIME]["state"] == "streaming"
+    assert seen([begun(), ended()]).state == "done"
+    assert seen([begun(), ended(TurnStatus.interrupted)]).state == "interrupted"
+    assert seen([begun(), ended(TurnStatus.failed)]).state == "error"
+
+
+def test_an_interrupted_turn_keeps_its_text_and_says_how_to_go_on() -> None:
+    view = seen([said("So f")])
+    view.interrupt()
+    assert view.markdown() == "So f\n\n*Interrupted.* `%codex continue` goes on from here."
+
+
+def test_an_error_is_a_sentence_whose_code_stays_code() -> None:
+    error = TurnError("You are not signed in. Run `codex login` in a terminal.")
+    view = seen([begun(), ended(TurnStatus.failed, error=error)])
+    assert "**Error:**" in view.markdown()
+    assert "`codex login`" in view.markdown()
+    assert view.plain() == f"Error: {error.message}"
+
+
+def test_a_retry_is_mentioned_until_it_works() -> None:
+    view = seen([begun(), failing("Overloaded", will_retry=True)])
+    assert "Overloaded" in view.markdown()
+    view.feed(said("Here"))
+    assert "Overloaded" not in view.markdown()
+
+
+def test_notifications_that_say_nothing_about_looks_are_passed_over() -> None:
+    assert seen([UnknownNotification("fs/changed", {})]).markdown() == "*Working …*"
+
+
+def test_the_bundle_has_no_html_and_no_message_text_in_its_facts() -> None:
+    usage = TokenUsage(10, 0, 5, 0, 15)
+    view = seen([*answer("secret words"), TokenUsageUpdated("t", "t", ThreadTokenUsage(usage, usage))])
+    bundle = view.bundle()
+    assert list(bundle) == [MIME, "text/markdown", "text/plain"]
+    assert bundle[MIME] == {
+        "v": 1,
+        "id": "output",
+        "state": "done",
+        "thread": "thread",
+        "turn": "turn",
+        "model": "gpt-test",
+        "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15},
+    }
+
+
+def test_a_kept_turn_looks_as_it_did_when_it_ran() -> None:
+    kept = TurnView.of(
+        [AgentMessage("m", TEXT)],
+        turn_id="turn",
+        thread_id="thread",
+        status=TurnStatus.completed,
+        model="gpt-test",
+    )
+    assert kept.markdown() == seen(answer(TEXT)).markdown()
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</summary></details><img src=x onerror=alert(1)>",
+    "```\n</details>\n\n<b>",
+    "~~~~\n</details>\n\n<script>",
+    "`` ` ``` </details> <i>",
+    "- list\n\n      <script>",
+    "> quoted\n<script>",
+    "    <script>",
+    "\n\n</details>\n\n<script>x</script>\n\n",
+    "*** | <b> | ***\n|---|\n<b>",
+    "1. one\n\n   ```\n   <b>",
+    "[x](javascript:alert(1)) ![y](https://evil.test/p.png)",
+    "$$ </details> $$ \\[ <b> \\]",
+    "<!--",
+    "`",
+    "\\",
+    "[a]: <b>\n\n[a]",
+    "\t<b>",
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_nothing_from_outside_is_html_in_any_slot(hostile: str) -> None:
+    for view in (seen(_hostile(hostile)), seen(_hostile(hostile)[:-1])):
+        _assert_safe(view.markdown())
+
+
+@pytest.mark.parametrize("first", HOSTILE)
+@pytest.mark.parametrize("second", HOSTILE)
+def test_two_messages_together_are_as_safe_as_each(first: str, second: str) -> None:
+    _assert_safe(
+        seen([said(first, "a"), thought(first), said(second, "b"), said(first, "c"), ended()]).markdown()
+    )
+
+
+def _assert_safe(markdown: str) -> None:
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    for part in (part for token in tokens for part in (token, *(token.children or ()))):
+        assert part.type not in ("html_inline", "image")
+        assert "javascript" not in str(part.attrGet("href"))
+    html = [token.content.strip() for token in tokens if token.type == "html_block"]
+    assert set(html[::2]) <= set(FOLD_START.values())
+    assert set(html[1::2]) <= {FOLD_END}
+    assert len(html) % 2 == 0
+
+
+def _hostile(text: str) -> list[Notification]:
+    """A turn with `text` in every place that comes from outside."""
+    items: list[ThreadItem] = [
+        Reasoning("r", (text, f"**{text}**")),
+        AgentMessage("m", text, phase="commentary"),
+        AgentMessage("n", text),
+        Plan("p", text),
+        CommandExecution("c", text, aggregated_output=text, status=text),
+        FileChange("f", ({"path": text, "kind": {"type": text}, "diff": text},), text),
+        ToolCall("t", text, {text: text}, text, text, ({"type": text}, {"text": text})),
+        WebSearch("w", text),
+        ImageGeneration("g", text, "", text),
+        UnknownItem("u", {"id": "u", "type": text}),
+        AgentMessage("l", text),
+    ]
+    return [
+        begun(text),
+        ModelRerouted("thread", "turn", text, text),
+        Warned(None, text),
+        *(ItemCompleted("thread", "turn", item) for item in items),
+        thought(f"**{text}**"),
+        failing(text, will_retry=True),
+        ended(TurnStatus.failed, error=TurnError(text)),
+    ]
