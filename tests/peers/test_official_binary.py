@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -47,17 +48,21 @@ OFFLINE = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:
 """A proxy that nobody runs: what is not for this machine goes nowhere."""
 
 
-def run_codex(home, *arguments, **env):
+def environment(home, **variables):
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), **OFFLINE, **variables}
+
+
+def run_codex(home, *arguments, **variables):
     command = [str(codex_cli_bin.bundled_codex_path()), *arguments]
-    env = {"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), **OFFLINE, **env}
+    env = environment(home, **variables)
     return subprocess.run(
         command, cwd=home, env=env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
     )
 
 
-def ask(home, prompt, **env):
+def ask(home, prompt, **variables):
     """The events that `codex exec` prints."""
-    done = run_codex(home, "exec", "--json", "--skip-git-repo-check", "-s", "read-only", prompt, **env)
+    done = run_codex(home, "exec", "--json", "--skip-git-repo-check", "-s", "read-only", prompt, **variables)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
@@ -121,18 +126,65 @@ def test_it_finds_the_sign_in_that_the_service_wrote(custom, tmp_path):
     assert "Logged in using ChatGPT" in status.stdout + status.stderr
 
 
-@pytest.mark.skipif(
+def test_it_signs_in_with_a_device_code(custom, tmp_path):
+    configure(tmp_path, 'cli_auth_credentials_store = "file"\n')
+    command = [codex_cli_bin.bundled_codex_path(), "login", "--device-auth"]
+    command += ["--experimental_issuer", custom.issuer]
+    with subprocess.Popen(
+        command, env=environment(tmp_path), cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as login:
+        shown = next(found for line in login.stdout if (found := re.search(r"[A-Z]{4}-[A-Z]{5}", line)))
+        custom.approve_device(shown[0])
+        assert login.wait(timeout=30) == 0
+    assert json.loads((tmp_path / "auth.json").read_text())["tokens"]["refresh_token"]
+
+
+def test_it_revokes_its_token_when_it_signs_out(custom, tmp_path):
+    tokens = custom.sign_in(tmp_path)
+    run_codex(tmp_path, "logout", CODEX_REFRESH_TOKEN_URL_OVERRIDE=custom.issuer + "/oauth/token")
+    assert custom.wait_for_request("/oauth/revoke").json["token"] == tokens.refresh_token
+    assert not (tmp_path / "auth.json").exists()
+
+
+needs_zstd = pytest.mark.skipif(
     sys.version_info < (3, 14) and importlib.util.find_spec("zstandard") is None,
     reason="the binary compresses its requests with zstd, which needs Python 3.14 or the zstandard package",
 )
-@pytest.mark.parametrize("model", ["gpt-5.5", "local-lite"])
-def test_a_turn_with_a_chatgpt_plan(tmp_path, model):
-    home = tmp_path / "home"
+
+
+@pytest.fixture
+def backend(tmp_path):
     with start(tls=tmp_path / "tls") as service:
-        service.sign_in(home)
-        urls = {"chatgpt_url": service.chatgpt_url, "base_url": service.base_url}
-        configure(home, CHATGPT.format(model=model, **urls))
-        events = ask(home, "echo: over https", CODEX_CA_CERTIFICATE=str(service.ca_file))
-        asked = service.wait_for_request("/codex/responses")
-    assert [item["text"] for item in items(events, "agent_message")] == ["over https"]
-    assert asked.headers["chatgpt-account-id"]
+        yield service
+
+
+def ask_backend(backend, home, prompt, *, model):
+    configure(home, CHATGPT.format(model=model, chatgpt_url=backend.chatgpt_url, base_url=backend.base_url))
+    trusted = {"CODEX_CA_CERTIFICATE": str(backend.ca_file)}
+    refreshing = {"CODEX_REFRESH_TOKEN_URL_OVERRIDE": backend.issuer + "/oauth/token"}
+    return items(ask(home, prompt, **trusted, **refreshing), "agent_message")
+
+
+@needs_zstd
+@pytest.mark.parametrize("model", ["gpt-5.5", "local-lite"])
+def test_a_turn_with_a_chatgpt_plan(backend, tmp_path, model):
+    tokens = backend.sign_in(tmp_path)
+    [answer] = ask_backend(backend, tmp_path, "echo: over https", model=model)
+    assert answer["text"] == "over https"
+    assert backend.wait_for_request("/codex/responses").headers["chatgpt-account-id"] == tokens.account_id
+
+
+@needs_zstd
+def test_it_refreshes_an_expired_token(backend, tmp_path):
+    backend.sign_in(tmp_path, expires_in=-60)
+    [answer] = ask_backend(backend, tmp_path, "echo: refreshed", model="gpt-5.5")
+    assert answer["text"] == "refreshed"
+    assert backend.wait_for_request("/oauth/token").json["grant_type"] == "refresh_token"
+
+
+@needs_zstd
+def test_it_recovers_from_a_refused_token(backend, tmp_path):
+    old = backend.sign_in(tmp_path)
+    backend.revoke(old.access_token)
+    [answer] = ask_backend(backend, tmp_path, "echo: recovered", model="gpt-5.5")
+    assert answer["text"] == "recovered"
