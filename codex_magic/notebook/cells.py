@@ -57,11 +57,10 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
 
 def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
     """One turn from start to end, on screen and bound to the name `-o` gives."""
-    painter = _painter(session)
     relay: Relay[Notification] = Relay()
-    starting: Future[AsyncTurnHandle] | None = None
+    starting = session.start_turn(prompt, options, relay.put)
+    painter = _painter(session)  # its imports take their time while the request is on its way
     try:
-        starting = session.start_turn(prompt, options, relay.put)
         while not starting.done():
             yield starting, None
         handle = starting.result()
@@ -75,8 +74,7 @@ def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         raise CellStopped from None
     finally:
         painter.finish()
-        if starting is not None:
-            _bind(session, starting, options)
+        _bind(session, starting, options)
     if handle.exception is not None:
         session.last_error = handle.exception
         raise CellFailed(str(handle.exception)) from handle.exception
@@ -104,16 +102,15 @@ def _paint(
 
 
 def _stop(
-    session: Session, starting: Future[AsyncTurnHandle] | None, relay: Relay[Notification], painter: Painter
+    session: Session, starting: Future[AsyncTurnHandle], relay: Relay[Notification], painter: Painter
 ) -> Steps[None]:
     """The user stopped the cell: tell the engine, and take what it still has to say."""
-    if starting is not None:
-        starting.add_done_callback(lambda started: _interrupt(session, started))
-        try:
-            if (yield from _paint(session, relay, painter, seconds=GRACE_SECONDS)):
-                return
-        except KeyboardInterrupt:
-            pass  # stopped twice: the same wish
+    starting.add_done_callback(lambda started: _interrupt(session, started))
+    try:
+        if (yield from _paint(session, relay, painter, seconds=GRACE_SECONDS)):
+            return
+    except KeyboardInterrupt:
+        pass  # stopped twice: the same wish
     painter.feed([TurnCompleted("", Turn(id=new_id(), status=TurnStatus.interrupted))])
 
 

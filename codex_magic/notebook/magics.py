@@ -146,7 +146,7 @@ def unload(shell: InteractiveShell) -> None:
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("codex", None)
     shell.magics_manager.registry.pop("CodexMagics", None)
-    shell.configurables.remove(magics)
+    shell.configurables.remove(magics)  # type: ignore[arg-type]  # a list of Configurables, typed by its first
     unsilence(shell)
 
 
