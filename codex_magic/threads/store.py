@@ -377,9 +377,7 @@ class Store:
     @_reads
     def turn(self, turn_id: str) -> TurnRecord:
         """One turn with its items, current or not."""
-        row = self._turn_row(turn_id)
-        items = self._db.execute("SELECT * FROM items WHERE turn = ? ORDER BY n", (row["seq"],))
-        return _turn_record(row, [_item_record(item) for item in items])
+        return self._with_items(self._turn_row(turn_id))
 
     @_reads
     def history(
@@ -400,10 +398,7 @@ class Store:
     def last_turn(self, thread_id: str) -> TurnRecord | None:
         """The turn at the end of the thread, with its items."""
         turns = self._current(self._lineage(thread_id))
-        if not turns:
-            return None
-        items = self._db.execute("SELECT * FROM items WHERE turn = ? ORDER BY n", (turns[-1]["seq"],))
-        return _turn_record(turns[-1], [_item_record(item) for item in items])
+        return self._with_items(turns[-1]) if turns else None
 
     @_writes
     def fork(
@@ -554,6 +549,10 @@ class Store:
         if row is None:
             raise _no_turn(turn_id)
         return row
+
+    def _with_items(self, row: sqlite3.Row) -> TurnRecord:
+        items = self._db.execute("SELECT * FROM items WHERE turn = ? ORDER BY n", (row["seq"],))
+        return _turn_record(row, [_item_record(item) for item in items])
 
     def _lineage(self, thread_id: str, upto: int = _END) -> list[_Level]:
         """The thread, the one it was forked from, and so on, each with what of it is visible."""
