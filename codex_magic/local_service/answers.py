@@ -82,6 +82,8 @@ def _reply(body: Body, talk: Conversation) -> Script:
         return (Message(said, phase="commentary"), *calls) if aloud else calls
     if structured := _structured(body, talk):
         return (structured,)
+    if talk.prompt.echo is not None:
+        return (Message(talk.prompt.echo),)
     if _SEARCH.search(talk.prompt.text) and any(tool.kind.startswith("web_search") for tool in talk.tools):
         return (Search(_title(talk.prompt.text)), _cited(talk))
     if _REFUSE.search(talk.prompt.text):

@@ -171,9 +171,9 @@ find . -type f -printf '%s\t%p\n' | sort -rn | head -n 10 |
 """
 
 HAIKU = r"""
-Tokens drift like snow,
-no model wrote these three lines:
-the script knew them all.
+> Tokens drift like snow,\
+> no model wrote these three lines:\
+> the script knew them all.
 """
 
 LONG_CHARS = 6000

@@ -17,7 +17,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from .accounts import ACCESS_SECONDS, Account, Tokens
-from .certificates import make_certificates
+from .certificates import Certificates, make_certificates
 from .endpoints import ROUTES, Endpoint, NotFound
 from .faults import Faults
 from .pace import Pace
@@ -48,47 +48,36 @@ def start(
     made on the spot. `open_access` answers requests without credentials too. `auto_approve` lets
     the sign-in page approve by itself, without a click.
     """
-    return LocalService(
-        port=port,
+    certificates = make_certificates(tls) if tls is not None else None
+    listener = socket.create_server((HOST, port))
+    listener.setblocking(False)
+    scheme = "http" if certificates is None else "https"
+    state = State(
+        f"{scheme}://{HOST}:{listener.getsockname()[1]}",
         pace=pace or Pace(),
         strict=strict,
-        tls=tls,
         open_access=open_access,
         auto_approve=auto_approve,
     )
+    return LocalService(state, listener, certificates)
 
 
 class LocalService:
-    """A running service; use `start`. Its methods may be called from any thread but its own."""
+    """A running service; made by `start`. Its methods may be called from any thread but its own."""
 
+    url: str
     ca_file: Path | None
     """With `tls`: the certificate authority to trust."""
 
-    def __init__(
-        self, *, port: int, pace: Pace, strict: bool, tls: Path | None, open_access: bool, auto_approve: bool
-    ) -> None:
-        context = None
-        self.ca_file = None
-        if tls is not None:
-            files = make_certificates(tls)
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(files.certificate, files.key)
-            self.ca_file = files.ca
-        listener = socket.create_server((HOST, port))
-        listener.setblocking(False)
-        scheme = "https" if tls is not None else "http"
-        self.url = f"{scheme}://{HOST}:{listener.getsockname()[1]}"
-        self._state = State(
-            self.url, pace=pace, strict=strict, open_access=open_access, auto_approve=auto_approve
+    def __init__(self, state: State, listener: socket.socket, certificates: Certificates | None) -> None:
+        self.url = state.url
+        self.ca_file = certificates.ca if certificates else None
+        self._state = state
+        server = HTTPServer(
+            _application(state),
+            ssl_options=_tls_context(certificates) if certificates else None,
+            max_body_size=MOST_BODY_BYTES,
         )
-        routes = [(pattern, handler, {"state": self._state}) for pattern, handler in ROUTES + SIGN_IN_ROUTES]
-        application = Application(
-            routes,
-            default_handler_class=NotFound,
-            default_handler_args={"state": self._state},
-            log_function=_no_log,
-        )
-        server = HTTPServer(application, ssl_options=context, max_body_size=MOST_BODY_BYTES)
         # tornado needs a selector loop, which is not the default on Windows
         self._loop = asyncio.SelectorEventLoop()
         self._stop = asyncio.Event()
@@ -225,6 +214,22 @@ async def _cancel_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+
+
+def _application(state: State) -> Application:
+    routes = [(pattern, endpoint, {"state": state}) for pattern, endpoint in ROUTES + SIGN_IN_ROUTES]
+    return Application(
+        routes,
+        default_handler_class=NotFound,
+        default_handler_args={"state": state},
+        log_function=_no_log,
+    )
+
+
+def _tls_context(certificates: Certificates) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    return context
 
 
 def _no_log(handler: Endpoint) -> None:

@@ -214,6 +214,12 @@ def test_a_search_comes_before_the_message_and_is_cited(client):
     assert "response.output_text.annotation.added" in [event["type"] for event in events]
 
 
+def test_an_echo_is_never_taken_for_an_order(client):
+    tools = [LOOK, {"type": "web_search"}]
+    for text in ("search the web", "use the tool look"):
+        assert client.text("echo: " + text, tools=tools) == text
+
+
 def test_a_refusal_is_content(client):
     [message] = done(client.events("refuse this"))
     assert message["content"][0]["type"] == "refusal"
