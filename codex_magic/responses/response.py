@@ -83,11 +83,12 @@ class ResponseAccumulator:
         self._note_headers(headers or {})
 
     def feed(self, *events: Event) -> None:
+        if {OutputTextDelta}.issuperset(map(type, events)):
+            self._deltas.extend(events)  # type: ignore[arg-type]  # nearly every chunk is text alone
+            return
         for event in events:
-            kind = type(event)
-            if kind is OutputTextDelta:
-                self._deltas.append(event)  # type: ignore[arg-type]  # `kind` has settled it
-            elif (step := _STEPS.get(kind)) is not None and not self.done:
+            step = _STEPS.get(type(event))
+            if step is not None and not self.done:
                 step(self, event)
 
     @property
@@ -130,7 +131,7 @@ class ResponseAccumulator:
         self._open.pop(event.output_index, None)
         self._deltas = [delta for delta in self._deltas if delta.output_index != event.output_index]
 
-    def _refuse(self, event: RefusalDelta) -> None:
+    def _add_text(self, event: OutputTextDelta | RefusalDelta) -> None:
         self._deltas.append(event)
 
     def _complete(self, event: ResponseCompleted) -> None:
@@ -214,7 +215,8 @@ _STEPS: dict[type[Event], Callable[[ResponseAccumulator, Any], None]] = {
     ResponseInProgress: ResponseAccumulator._begin,
     OutputItemAdded: ResponseAccumulator._add_item,
     OutputItemDone: ResponseAccumulator._finish_item,
-    RefusalDelta: ResponseAccumulator._refuse,
+    OutputTextDelta: ResponseAccumulator._add_text,
+    RefusalDelta: ResponseAccumulator._add_text,
     ResponseCompleted: ResponseAccumulator._complete,
     ResponseIncomplete: ResponseAccumulator._incomplete,
     ResponseFailed: ResponseAccumulator._fail,

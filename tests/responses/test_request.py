@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -26,7 +26,7 @@ REFUSED = (
 
 
 def body(input: Any = "hi", rules: Rules = CODEX_RULES, **parameters: Any) -> dict[str, Any]:
-    sent = json.loads(build_body(input, Parameters(model="m", **parameters), rules))
+    sent = json.loads(build_body(input, cast("Parameters", {"model": "m", **parameters}), rules))
     assert isinstance(sent, dict)
     return sent
 
@@ -53,14 +53,15 @@ def test_instructions_are_never_empty_for_the_codex_backend() -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_parameter_the_codex_backend_refuses_is_refused_here(name: str) -> None:
     with pytest.raises(InvalidRequestError, match=name) as caught:
-        body(**{name: 1})
+        body("hi", CODEX_RULES, **{name: 1})
     assert caught.value.param == name
     assert caught.value.hint
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_other_servers_get_it(name: str) -> None:
-    assert body(rules=OPEN_RULES, **{name: 1})[name] == 1
+    parameters: Any = {name: 1}
+    assert body(rules=OPEN_RULES, **parameters)[name] == 1
 
 
 def test_refusals_look_into_the_extra_body_too() -> None:
