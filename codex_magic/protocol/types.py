@@ -50,12 +50,19 @@ RunInput = Input | str
 
 
 def as_inputs(value: RunInput) -> tuple[InputItem, ...]:
-    """A plain string is shorthand for one `TextInput`; a single item for a list of one."""
+    """A plain string is shorthand for one `TextInput`; a single item for a list of one.
+
+    Lone surrogates, which no encoding can carry, become U+FFFD.
+    """
     if isinstance(value, str):
-        return (TextInput(value),)
-    if isinstance(value, list):
-        return tuple(value)
-    return (value,)
+        value = TextInput(value)
+    parts = value if isinstance(value, list) else [value]
+    return tuple(TextInput(encodable(part.text)) if isinstance(part, TextInput) else part for part in parts)
+
+
+def encodable(text: str) -> str:
+    """`text` with U+FFFD for what UTF-8 can't say."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def input_text(inputs: tuple[InputItem, ...]) -> str:

@@ -188,6 +188,10 @@ def test_images_are_sent_as_data_urls(codex, service, tmp_path):
     assert image["image_url"].startswith("data:image/png;base64,iVBOR")
 
 
+def test_half_a_character_in_a_prompt_is_replaced_not_fatal(codex):
+    assert codex.thread_start().run("echo: a\ud83d b \U0001f40d").final_response == "a\ufffd b \U0001f40d"
+
+
 def test_what_does_not_exist_is_said(codex):
     with pytest.raises(ThreadNotFoundError):
         codex.thread_resume("nothing")
