@@ -29,6 +29,8 @@ DEVICE_INTERVAL = "1"
 
 _KEY = b"codex_magic local service"
 _CLAIMS = "https://api.openai.com/auth"
+_PROFILE = "https://api.openai.com/profile"
+"""Only access tokens have it; id tokens name the email at the top."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class SignIn:
         profile = {"email": account.email, "email_verified": True}
         return Tokens(
             id_token=encode_jwt(claims | profile | {"aud": [CLIENT_ID]}),
-            access_token=encode_jwt(claims | {"https://api.openai.com/profile": profile}),
+            access_token=encode_jwt(claims | {_PROFILE: profile}),
             refresh_token=refresh_token,
             account_id=account.id,
             expires_in=expires_in,
@@ -112,13 +114,13 @@ class SignIn:
     def check(self, bearer: str) -> Account | Reply:
         """Who holds this access token, or why nobody does."""
         claims = decode_jwt(bearer)
-        if claims is None:
+        if claims is None or _PROFILE not in claims:
             return replies.UNAUTHORIZED
         if bearer in self._revoked:
             return replies.TOKEN_INVALIDATED
         if claims["exp"] <= time.time():
             return replies.TOKEN_EXPIRED
-        profile = claims["https://api.openai.com/profile"]
+        profile = claims[_PROFILE]
         return Account(profile["email"], claims[_CLAIMS]["chatgpt_plan_type"])
 
     def grant(self, account: Account, *, challenge: str, redirect_uri: str) -> str:

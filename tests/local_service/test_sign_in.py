@@ -243,6 +243,10 @@ def test_a_token_from_elsewhere_is_unauthorized(service, forged):
     assert response.status_code == 401
 
 
+def test_an_id_token_opens_nothing(service):
+    assert ask(service, service.issue_tokens().id_token).status_code == 401
+
+
 def test_the_account_header_must_name_the_account_of_the_token(service):
     tokens = service.issue_tokens()
     assert ask(service, tokens.access_token, **{"ChatGPT-Account-ID": tokens.account_id}).status_code == 200
