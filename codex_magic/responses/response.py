@@ -7,7 +7,9 @@ Text of a message that never got that far is kept from its deltas, as a message 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -77,19 +79,19 @@ class ResponseAccumulator:
         self._header: dict[str, Any] = {}
         self._items: list[tuple[int, dict[str, Any]]] = []
         self._open: dict[int, dict[str, Any]] = {}
-        self._deltas: list[OutputTextDelta | RefusalDelta] = []
+        self._text: dict[tuple[int, int, str], list[str]] = {}
         self._headers: dict[str, str] = {}
         self._rate_limits: RateLimits | None = None
         self._note_headers(headers or {})
 
     def feed(self, *events: Event) -> None:
-        if {OutputTextDelta}.issuperset(map(type, events)):
-            self._deltas.extend(events)  # type: ignore[arg-type]  # nearly every chunk is text alone
-            return
-        for event in events:
-            step = _STEPS.get(type(event))
-            if step is not None and not self.done:
-                step(self, event)
+        for kind, run in groupby(events, type):
+            if kind in _TEXT:
+                self._add_text(_TEXT[kind], run)
+            elif (step := _STEPS.get(kind)) is not None:
+                for event in run:
+                    if not self.done:
+                        step(self, event)
 
     @property
     def response(self) -> Response:
@@ -129,10 +131,13 @@ class ResponseAccumulator:
     def _finish_item(self, event: OutputItemDone) -> None:
         self._items.append((event.output_index, event.item))
         self._open.pop(event.output_index, None)
-        self._deltas = [delta for delta in self._deltas if delta.output_index != event.output_index]
+        self._text = {place: text for place, text in self._text.items() if place[0] != event.output_index}
 
-    def _add_text(self, event: OutputTextDelta | RefusalDelta) -> None:
-        self._deltas.append(event)
+    def _add_text(self, part: str, deltas: Iterator[Any]) -> None:
+        """Joined for each chunk: the events of a long answer hold many times its text."""
+        for place, run in groupby(deltas, _PLACE):
+            text = "".join([delta.delta for delta in run])
+            self._text.setdefault((*place, part), []).append(text)
 
     def _complete(self, event: ResponseCompleted) -> None:
         self._end(event.response, "completed")
@@ -177,24 +182,18 @@ class ResponseAccumulator:
         return [item for _, item in sorted(both, key=lambda pair: pair[0])]
 
     def _cut_off_messages(self) -> dict[int, dict[str, Any]]:
-        parts: dict[tuple[int, int], list[OutputTextDelta | RefusalDelta]] = {}
-        for delta in self._deltas:
-            parts.setdefault((delta.output_index, delta.content_index), []).append(delta)
         messages: dict[int, dict[str, Any]] = {}
-        for (index, _), deltas in sorted(parts.items(), key=lambda pair: pair[0]):
-            begun = {"id": deltas[0].item_id, "type": "message", "role": "assistant"} | self._open.get(
-                index, {}
-            )
+        for (index, _, part), texts in sorted(self._text.items()):
+            begun = {"type": "message", "role": "assistant"} | self._open.get(index, {})
             message = messages.setdefault(index, begun | {"status": "incomplete", "content": []})
-            message["content"].append(_part(deltas))
+            message["content"].append(_part(part, "".join(texts)))
         return messages
 
 
-def _part(deltas: list[OutputTextDelta | RefusalDelta]) -> dict[str, Any]:
-    text = "".join(delta.delta for delta in deltas)
-    if isinstance(deltas[0], RefusalDelta):
-        return {"type": "refusal", "refusal": text}
-    return {"type": "output_text", "text": text, "annotations": []}
+def _part(kind: str, text: str) -> dict[str, Any]:
+    if kind == "refusal":
+        return {"type": kind, "refusal": text}
+    return {"type": kind, "text": text, "annotations": []}
 
 
 def _usage(raw: dict[str, Any] | None) -> TokenUsage | None:
@@ -209,14 +208,15 @@ def _usage(raw: dict[str, Any] | None) -> TokenUsage | None:
     )
 
 
+_TEXT: dict[type[Event], str] = {OutputTextDelta: "output_text", RefusalDelta: "refusal"}
+_PLACE = attrgetter("output_index", "content_index")
+
 _STEPS: dict[type[Event], Callable[[ResponseAccumulator, Any], None]] = {
     ResponseQueued: ResponseAccumulator._begin,
     ResponseCreated: ResponseAccumulator._begin,
     ResponseInProgress: ResponseAccumulator._begin,
     OutputItemAdded: ResponseAccumulator._add_item,
     OutputItemDone: ResponseAccumulator._finish_item,
-    OutputTextDelta: ResponseAccumulator._add_text,
-    RefusalDelta: ResponseAccumulator._add_text,
     ResponseCompleted: ResponseAccumulator._complete,
     ResponseIncomplete: ResponseAccumulator._incomplete,
     ResponseFailed: ResponseAccumulator._fail,

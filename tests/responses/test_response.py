@@ -118,6 +118,18 @@ def test_a_failure_keeps_what_arrived(end: Any, error: type[Exception]) -> None:
     assert (response.output_text, response.status) == ("Hel", "failed")
 
 
+def test_the_first_end_counts() -> None:
+    limit = ErrorEvent(error={"type": "usage_limit_reached"}, status_code=429)
+    with pytest.raises(UsageLimitError):
+        fed(limit, ResponseFailed(response={"error": {"code": "server_error"}}), ResponseCompleted()).finish()
+
+
+def test_a_server_that_gives_an_item_two_ids() -> None:
+    events = OutputTextDelta(item_id="b", delta="Hel"), OutputTextDelta(item_id="a", delta="lo")
+    assert fed(*events).response.output_text == "Hello"
+    assert len(fed(*events).response.output[0]["content"]) == 1
+
+
 def test_headers_name_model_turn_state_limits_and_request() -> None:
     headers = {
         "OpenAI-Model": "m-2",
