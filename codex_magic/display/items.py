@@ -64,18 +64,6 @@ def fold(title: str, markdown: str) -> str:
     return f"{FOLD_START[title]}\n\n{markdown}\n\n{FOLD_END}"
 
 
-def prose(text: str) -> str:
-    """A sentence of ours or the service's on one line: escaped, but `code` stays code."""
-    from .safe_markdown import code_span, escape_markdown
-
-    parts = one_line(text).split("`")
-    if len(parts) % 2 == 0:
-        return escape_markdown("`".join(parts))
-    return "".join(
-        code_span(part) if index % 2 and part else escape_markdown(part) for index, part in enumerate(parts)
-    )
-
-
 class Row(NamedTuple):
     """One line about something done, and what came out of it."""
 
@@ -245,7 +233,9 @@ class NoticeBlock:
         self.size = len(message)
 
     def markdown(self) -> str:
-        return f"**{self._label}:** {prose(self._message)}"
+        from .safe_markdown import escape_markdown
+
+        return f"**{self._label}:** {escape_markdown(self._message)}"
 
     def plain(self) -> str:
         return f"{self._label}: {one_line(self._message)}"

@@ -48,7 +48,6 @@ from .items import (
     PlanBlock,
     ReasoningBlock,
     one_line,
-    prose,
     seconds,
 )
 
@@ -153,7 +152,7 @@ class TurnView:
             if not text:
                 continue
             if isinstance(block, MessageBlock) and isinstance(above, MarkdownBlock):
-                # A list above would take in an indented first line, and what was code there would be text.
+                # Else a list that ends one would go on in the other.
                 parts.append("***")
             parts.append(text)
             above = block
@@ -164,10 +163,10 @@ class TurnView:
         from .safe_markdown import escape_markdown
 
         if self.state == "streaming":
-            return [f"*Trying again: {prose(self._retrying.message)}*"] if self._retrying else []
+            return [f"*Trying again: {escape_markdown(self._retrying.message)}*"] if self._retrying else []
         lines = []
         if self.error is not None:
-            lines.append(f"**Error:** {prose(self.error.message)}")
+            lines.append(f"**Error:** {escape_markdown(self.error.message)}")
         if self.state == "interrupted":
             lines.append("*Interrupted.* `%codex continue` goes on from here.")
         if footer := self.footer():

@@ -188,11 +188,10 @@ def test_an_interrupted_turn_keeps_its_text_and_says_how_to_go_on() -> None:
     assert view.markdown() == "So f\n\n*Interrupted.* `%codex continue` goes on from here."
 
 
-def test_an_error_is_a_sentence_whose_code_stays_code() -> None:
-    error = TurnError("You are not signed in. Run `codex login` in a terminal.")
+def test_an_error_is_its_sentence() -> None:
+    error = TurnError("You are not signed in. Run *codex login* in a terminal.")
     view = seen([begun(), ended(TurnStatus.failed, error=error)])
-    assert "**Error:**" in view.markdown()
-    assert "`codex login`" in view.markdown()
+    assert r"**Error:** You are not signed in. Run \*codex login\*" in view.markdown()
     assert view.plain() == f"Error: {error.message}"
 
 
@@ -262,12 +261,13 @@ def test_nothing_from_outside_is_html_in_any_slot(hostile: str) -> None:
         _assert_safe(view.markdown())
 
 
-@pytest.mark.parametrize("first", HOSTILE)
-@pytest.mark.parametrize("second", HOSTILE)
-def test_two_messages_together_are_as_safe_as_each(first: str, second: str) -> None:
-    _assert_safe(
-        seen([said(first, "a"), thought(first), said(second, "b"), said(first, "c"), ended()]).markdown()
-    )
+@given(st.lists(st.lists(st.sampled_from(HOSTILE)).map("\n".join), min_size=2, max_size=5))
+def test_messages_together_are_as_safe_as_each(texts: list[str]) -> None:
+    said_and_done: list[Notification] = []
+    for number, text in enumerate(texts):
+        said_and_done += [said(text, f"m{number}"), Warned(None, text), whole(Plan(f"p{number}", text))]
+        said_and_done += [said(text, f"n{number}"), whole(Reasoning(f"r{number}", (text,)))]
+    _assert_safe(seen([*said_and_done, ended()]).markdown())
 
 
 def _assert_safe(markdown: str) -> None:
