@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import math
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,8 +19,9 @@ T = TypeVar("T")
 Wait = tuple["concurrent.futures.Future[Any]", float | None]
 Steps = Generator[Wait, bool, T]
 
-POLL_SECONDS = 0.1
-"""Windows delivers Ctrl-C to a waiting main thread only between waits."""
+POLL_SECONDS = 0.05
+"""A stop is noticed only between waits: Windows delivers Ctrl-C then, and ipykernel's signal handler
+leaves its cancellation to an event loop that it does not wake."""
 
 
 def drive(steps: Steps[T]) -> T:
@@ -47,12 +49,12 @@ async def drive_async(steps: Steps[T]) -> T:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]  # typeshed: StopIteration.value is Any
         try:
-            done, _ = await asyncio.wait({_waited(future)}, timeout=seconds)
+            done = await _wait_async(_waited(future), seconds)
         except (asyncio.CancelledError, KeyboardInterrupt):
             _forget_cancellation()
             resume = _stopped(steps)
         else:
-            resume = _resumed(steps, bool(done))
+            resume = _resumed(steps, done)
 
 
 def _resumed(steps: Steps[Any], done: bool) -> Callable[[], Wait]:
@@ -71,13 +73,28 @@ def _waited(future: concurrent.futures.Future[Any]) -> asyncio.Future[Any]:
 
 
 def _wait(future: concurrent.futures.Future[Any], seconds: float | None) -> bool:
-    left = seconds
-    while True:
-        span = POLL_SECONDS if left is None else min(left, POLL_SECONDS)
+    for span in _spans(seconds):
         done, _ = concurrent.futures.wait({future}, timeout=span)
-        if done or (left is not None and left <= span):
-            return bool(done)
-        left = None if left is None else left - span
+        if done:
+            return True
+    return False
+
+
+async def _wait_async(future: asyncio.Future[Any], seconds: float | None) -> bool:
+    for span in _spans(seconds):
+        done, _ = await asyncio.wait({future}, timeout=span)
+        if done:
+            return True
+    return False
+
+
+def _spans(seconds: float | None) -> Iterator[float]:
+    """`seconds` in pieces of at most POLL_SECONDS; `None` never ends."""
+    left = math.inf if seconds is None else seconds
+    while left > POLL_SECONDS:
+        yield POLL_SECONDS
+        left -= POLL_SECONDS
+    yield left
 
 
 def _forget_cancellation() -> None:

@@ -25,7 +25,7 @@ FLAGS = [
 
 _HERE = {"127.0.0.1", "localhost", None}
 
-SHOTS = "CODEX_MAGIC_SCREENSHOTS"
+SHOTS = "SCREENSHOTS"
 """Names a folder that keeps the screenshots; without it they go with the test's own folder."""
 
 
@@ -81,9 +81,13 @@ class Visit:
         """The output areas of the code cells that have outputs, from top to bottom."""
         return self.page.locator(".jp-Cell-outputArea:has(.jp-OutputArea-child)")
 
+    def kernels(self) -> list[str]:
+        """The ids of the kernels that run for notebooks."""
+        return [session["id"] for session in self.page.request.get(f"{self.server.url}/api/sessions").json()]
+
     def shut_down_kernels(self) -> None:
-        for kernel in self.page.request.get(f"{self.server.url}/api/sessions").json():
-            self.page.request.delete(f"{self.server.url}/api/sessions/{kernel['id']}")
+        for kernel in self.kernels():
+            self.page.request.delete(f"{self.server.url}/api/sessions/{kernel}")
 
     def theme(self, name: str) -> None:
         self.page.evaluate(

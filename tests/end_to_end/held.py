@@ -1,0 +1,13 @@
+"""An answer that stops in the middle until the service is told to let it go on."""
+
+from __future__ import annotations
+
+from codex_magic.local_service import LocalService
+from codex_magic.local_service.pace import TOKEN_CHARS
+from codex_magic.local_service.prose import THOUGHTS
+
+
+def hold(service: LocalService, *, after: int, delta_chars: int = TOKEN_CHARS) -> None:
+    """Hold the next answer after its reasoning summary and `after` deltas of its text."""
+    thoughts = sum(-(-len(thought) // delta_chars) for thought in THOUGHTS)
+    service.faults.next("hold", after=thoughts + after)

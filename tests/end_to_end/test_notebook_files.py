@@ -1,0 +1,58 @@
+"""Notebooks run without a person, and read without a kernel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nbformat
+import papermill
+import pypandoc
+import pytest
+from nbconvert import HTMLExporter, LatexExporter, MarkdownExporter
+from nbconvert.exporters import Exporter
+from nbformat import NotebookNode
+
+from codex_magic.local_service import LocalService
+from tests.end_to_end.kernel import OURS
+from tests.end_to_end.notebooks import execute, notebook_of, save_notebook
+
+LOAD = "%load_ext codex_magic"
+
+
+@pytest.fixture
+def executed(service: LocalService, tmp_path: Path) -> NotebookNode:
+    return execute(notebook_of(LOAD, "%%codex\nShow me some math"), tmp_path)
+
+
+def test_nbclient_saves_the_answer(executed: NotebookNode) -> None:
+    [output] = executed.cells[1].outputs
+    assert output.data[OURS]["state"] == "done"
+    assert "Gaussian integral" in output.data["text/markdown"]
+    nbformat.validate(executed)
+
+
+@pytest.mark.parametrize(
+    ("exporter", "expected"),
+    [
+        (HTMLExporter, [">The Gaussian integral", "\\int_0^{2\\pi}", "<span"]),
+        (MarkdownExporter, ["## The Gaussian integral", "```python", "\\int_0^{2\\pi}"]),
+        (LatexExporter, ["{The Gaussian", "\\int_0^{2\\pi}", "range"]),
+    ],
+)
+def test_nbconvert_shows_the_answer(
+    executed: NotebookNode, exporter: type[Exporter], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pandoc = Path(pypandoc.get_pandoc_path()).parent  # nbconvert makes LaTeX with it
+    monkeypatch.setenv("PATH", str(pandoc), prepend=os.pathsep)
+    text, _ = exporter().from_notebook_node(executed)
+    assert [part for part in expected if part not in text] == []
+
+
+def test_papermill_runs_a_notebook(service: LocalService, tmp_path: Path) -> None:
+    source = save_notebook(
+        tmp_path / "in.ipynb", LOAD, "%%codex -o answer\necho: by papermill", "print(answer)"
+    )
+    papermill.execute_notebook(source, tmp_path / "out.ipynb", cwd=tmp_path, progress_bar=False)
+    written = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert written.cells[-1].outputs[0].text == "by papermill\n"
