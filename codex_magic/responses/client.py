@@ -116,14 +116,20 @@ class _Core:
             outgoing.method, outgoing.url, headers=outgoing.headers, content=outgoing.body or None
         )
 
-    def answered(self, answer: httpx.Response) -> None:
-        """From the first byte on the idle limit counts; httpx has one limit for both, held in the request."""
+    def accepts(self, answer: httpx.Response) -> bool:
+        """Whether it is an answer to read: the real stream has no Content-Type, a network's sign-in page has."""
+        if answer.status_code != 200 or answer.headers.get("content-type", "").startswith("text/html"):
+            return False
+        # From here on the idle limit counts; httpx has one read limit for all, held in the request.
         answer.request.extensions["timeout"]["read"] = self.timeouts.idle
+        return True
 
     def unreachable(self, error: httpx.HTTPError) -> CodexError:
         return failures.before_answer(error, base_url=self.provider.base_url)
 
     def refusal(self, outgoing: _Outgoing, answer: httpx.Response) -> CodexError:
+        if outgoing.url == self.catalog.url and answer.status_code in (404, 405):
+            return ConfigurationError("The service lists no models.", hint="Choose one with --model NAME.")
         return failures.from_answer(
             answer.status_code,
             answer.headers,
@@ -202,14 +208,13 @@ class Client:
             try:
                 return self._try(outgoing)
             except CodexError as failure:
-                self._sleep(exchange.retry_after(failure))
+                self._sleep(exchange.wait_after(failure))
 
     def _try(self, outgoing: _Outgoing) -> httpx.Response:
         http = self._connected()
         try:
             answer = http.send(self._core.build(http, outgoing), stream=True)
-            self._core.answered(answer)
-            if answer.status_code == 200:
+            if self._core.accepts(answer):
                 return answer
             answer.read()
         except httpx.HTTPError as error:
@@ -355,7 +360,7 @@ class ResponseStream:
             except CodexError as failure:
                 self._answer.close()
                 if not self._closed:
-                    self._client._sleep(self._exchange.retry_after(failure))
+                    self._client._sleep(self._exchange.wait_after(failure))
                     self._open()
         return None
 
@@ -446,14 +451,13 @@ class AsyncClient:
             try:
                 return await self._try(outgoing)
             except CodexError as failure:
-                await self._sleep(exchange.retry_after(failure))
+                await self._sleep(exchange.wait_after(failure))
 
     async def _try(self, outgoing: _Outgoing) -> httpx.Response:
         http = self._connected()
         try:
             answer = await http.send(self._core.build(http, outgoing), stream=True)
-            self._core.answered(answer)
-            if answer.status_code == 200:
+            if self._core.accepts(answer):
                 return answer
             await answer.aread()
         except httpx.HTTPError as error:
@@ -588,7 +592,7 @@ class AsyncResponseStream:
                 return await self._read()
             except CodexError as failure:
                 await self._answer.aclose()
-                await self._client._sleep(self._exchange.retry_after(failure))
+                await self._client._sleep(self._exchange.wait_after(failure))
                 await self._open()
         return None
 

@@ -1,7 +1,7 @@
 """One streamed answer from first request to last event, without the IO.
 
 Both clients drive it: `begin` when an answer arrives, `feed` for each chunk, `end` at the end of the
-bytes, `retry_after` when something failed. It alone knows what was delivered, so it alone decides
+bytes, `wait_after` when something failed. It alone knows what was delivered, so it alone decides
 that asking again would show text twice.
 """
 
@@ -64,10 +64,15 @@ class Exchange:
         self._on_retry = on_retry
         self._retries = 0
         self._visible = False
-        self.begin({})
+        self._begun = False
+        self._start({})
 
     def begin(self, headers: Mapping[str, str]) -> None:
         """A new answer: whatever an earlier one brought is forgotten."""
+        self._begun = True
+        self._start(headers)
+
+    def _start(self, headers: Mapping[str, str]) -> None:
         self._decoder = SSEDecoder()
         self._bytes_ended = False
         self._accumulator = ResponseAccumulator(headers)
@@ -95,9 +100,10 @@ class Exchange:
         """The whole response, or the failure it ended with."""
         return self._accumulator.finish()
 
-    def retry_after(self, failure: CodexError) -> float:
+    def wait_after(self, failure: CodexError) -> float:
         """Seconds to wait before asking again. Raises `failure` when that is not to be done."""
-        failure.response = failure.response or self.response
+        if failure.response is None and self._begun:
+            failure.response = self.response
         wait = None if self._visible else self._policy.decide(self._retries, failure)
         if wait is None:
             raise failure

@@ -155,7 +155,7 @@ class _Fault:
     @property
     def quoted(self) -> str:
         """`: what it said`, to end a sentence with."""
-        return f": {self.message}" if self.message else "."
+        return f": {_sentence(self.message)}" if self.message else "."
 
     @property
     def is_about_the_model(self) -> bool:
@@ -182,7 +182,7 @@ class _Fault:
         hint = (
             "Check the provider's address (%codex provider)." if status == 404 and not self.details else None
         )
-        said = self.message or f"HTTP {status}"
+        said = _sentence(self.message or f"HTTP {status}")
         return InvalidRequestError(
             f"The service refused the request: {said}", hint=hint, param=param, code=self.code or None
         )
@@ -225,6 +225,10 @@ class _Fault:
         return None
 
 
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
 def _one_line(text: str) -> str:
     line = scrub(" ".join(text.split()))
     return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1] + "…"
@@ -242,18 +246,17 @@ def before_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
             return TimedOutError(f"{host} could not be reached in time.")
         case httpx.TimeoutException():
             return TimedOutError(f"{host} did not answer in time.")
-        case httpx.UnsupportedProtocol():
-            return ConfigurationError(f"{base_url!r} is not an http or https address.")
         case httpx.ProxyError():
             return UnreachableError(
-                f"The proxy did not connect to {host}: {text}", hint="Check HTTPS_PROXY and NO_PROXY."
+                f"The proxy did not connect to {host} ({text.rstrip('.')}).",
+                hint="Check HTTPS_PROXY and NO_PROXY.",
             )
         case httpx.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in text:
             return ConfigurationError(
                 f"The certificate of {host} is not trusted here.",
                 hint="Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file.",
             )
-    return UnreachableError(f"{host} can't be reached: {text or type(error).__name__}")
+    return UnreachableError(f"{host} can't be reached ({text.rstrip('.') or type(error).__name__}).")
 
 
 def mid_stream(error: Exception) -> StreamError:

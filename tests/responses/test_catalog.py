@@ -77,6 +77,13 @@ def test_the_default_model_answers_when_none_is_named(wire: Wire, client: Client
     assert wire.requests[1].json["model"] == "a"
 
 
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_server_without_a_list(wire: Wire, client: Client, status: int) -> None:
+    wire.answer(plain(status))
+    with pytest.raises(ConfigurationError, match="--model"):
+        client.responses.create("hi")
+
+
 def test_a_second_process_does_not_ask_again(wire: Wire, settings: Settings) -> None:
     wire.answer(plain(200, CODEX))
     for _ in range(2):

@@ -149,6 +149,7 @@ OVERLOADED = {"error": {"code": "server_is_overloaded"}}
         (plain(429, LIMIT), UsageLimitError, []),
         (plain(401), AuthError, []),
         (plain(403, b"<!DOCTYPE html>Just a moment"), BlockedError, []),
+        (plain(200, b"Sign in to this network", content_type="text/html"), BlockedError, []),
         (plain(400, {"error": {"code": "context_length_exceeded"}}), ContextWindowError, []),
         (stream(CREATED, failed("rate_limit_exceeded", "try again in 1.5s")), RateLimitError, [1.5] * 5),
         (stream(CREATED, failed("context_length_exceeded", "")), ContextWindowError, []),
@@ -217,8 +218,9 @@ def test_the_end_is_the_last_event_not_the_last_byte(
 
 def test_no_server(ask: Asker) -> None:
     ask.provider = custom("http://127.0.0.1:1")
-    with pytest.raises(UnreachableError, match="can't be reached"):
+    with pytest.raises(UnreachableError, match="can't be reached") as caught:
         ask()
+    assert caught.value.response is None
     assert len(ask.waits) == 4
 
 
