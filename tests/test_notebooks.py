@@ -1,0 +1,52 @@
+"""`make demo`, and the notebooks as they are shipped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from tests.end_to_end.notebooks import FOLDER, QUICKSTART
+
+
+@pytest.mark.timeout(180)
+def test_the_demo_paints_the_answers_and_saves_them(tmp_path: Path) -> None:
+    """The answers saved in git are those of the demo: after a change copy out/01_quickstart.ipynb there."""
+    painted = run_demo(tmp_path / "out")
+    executed = nbformat.read(tmp_path / "out" / "01_quickstart.ipynb", as_version=4)
+    page = (tmp_path / "out" / "01_quickstart.html").read_text()
+    assert failures(executed) == []
+    assert answers(executed) == answers(QUICKSTART)
+    assert "def running_mean(values):" in painted
+    assert "Group first, then aggregate" in painted
+    assert "Group first, then aggregate" in page
+    assert f"{tmp_path / 'out' / '01_quickstart.html'}\n" in painted
+
+
+def run_demo(folder: Path) -> str:
+    run = subprocess.run(
+        [sys.executable, FOLDER / "demo.py", folder],
+        cwd=folder.parent,
+        env=os.environ | {"COLUMNS": "100"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return run.stdout
+
+
+def answers(notebook: NotebookNode) -> list[str]:
+    """The Markdown of each `%%codex` cell without its last line, which says how long it took."""
+    asked = [cell for cell in notebook.cells if cell.source.startswith("%%codex")]
+    return [cell.outputs[0].data["text/markdown"].rpartition("\n\n")[0] for cell in asked]
+
+
+def failures(notebook: NotebookNode) -> list[NotebookNode]:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [output for output in outputs if output.output_type == "error"]
