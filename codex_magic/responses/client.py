@@ -230,6 +230,8 @@ class Client:
 
 
 class Models:
+    """`client.models`."""
+
     def __init__(self, client: Client) -> None:
         self._client = client
 
@@ -252,6 +254,8 @@ class Models:
 
 
 class Responses:
+    """`client.responses`."""
+
     def __init__(self, client: Client) -> None:
         self._client = client
 
@@ -362,6 +366,7 @@ class ResponseStream:
                 if not self._closed:
                     self._client._sleep(self._exchange.wait_after(failure))
                     self._open()
+        self._answer.close()
         return None
 
     def _read(self) -> list[Event] | None:
@@ -472,6 +477,8 @@ class AsyncClient:
 
 
 class AsyncModels:
+    """`client.models`."""
+
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
@@ -494,6 +501,8 @@ class AsyncModels:
 
 
 class AsyncResponses:
+    """`client.responses`."""
+
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
@@ -565,7 +574,7 @@ class AsyncResponseStream:
         return self._exchange.finish()
 
     async def aclose(self) -> None:
-        """End it now."""
+        """End it now; a task that waits for the next event sees the iteration end."""
         self._closed = True
         await self._answer.aclose()
 
@@ -592,8 +601,10 @@ class AsyncResponseStream:
                 return await self._read()
             except CodexError as failure:
                 await self._answer.aclose()
-                await self._client._sleep(self._exchange.wait_after(failure))
-                await self._open()
+                if not self._closed:
+                    await self._client._sleep(self._exchange.wait_after(failure))
+                    await self._open()
+        await self._answer.aclose()
         return None
 
     async def _read(self) -> list[Event] | None:

@@ -33,10 +33,9 @@ from ..protocol.errors import (
 from . import limits
 
 _SECRET = re.compile(
-    r"Bearer\s+[^\s\"',;]+"
-    r"|\bey[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"  # JWT
-    r"|\b(?:sk|sess|rt|at)[-_][\w*.-]{6,}",  # API keys, as OpenAI masks them too; refresh tokens
-    re.IGNORECASE,
+    r"(?i:Bearer)\s+[^\s\"',;]+"
+    r"|\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"  # JWT
+    r"|\b(?:sk-|sess-|rt_)[\w*.-]{6,}"  # API keys, as OpenAI masks them too; refresh tokens
 )
 _LONGEST_TEXT = 300
 """Characters of a service's text that still read as one sentence."""
@@ -72,7 +71,7 @@ def from_answer(
 ) -> CodexError:
     """The error for a status other than 200. `names`: the catalog's models, to suggest near ones."""
     headers = {name.lower(): value for name, value in headers.items()}
-    if _is_web_page(headers, body) and (status < 500 or "cf-mitigated" in headers):
+    if "cf-mitigated" in headers or (_is_web_page(headers, body) and status < 500 and status != 404):
         return BlockedError(f"A web page came instead of an answer (HTTP {status}).", status=status)
     if 300 <= status < 400:
         return BlockedError(f"The address redirects elsewhere (HTTP {status}).", status=status)
@@ -80,9 +79,7 @@ def from_answer(
     if model and status in (400, 404) and fault.is_about_the_model:
         return model_not_found(model, names)
     if status == 401:
-        return AuthError(
-            _ENDED_SIGN_INS.get(fault.code) or f"The service refused the credentials{fault.quoted}"
-        )
+        return fault.auth_error()
     if status == 403:
         return AuthError(
             f"The service does not allow this{fault.quoted}", hint="Check the account and its plan."
@@ -117,9 +114,7 @@ def from_event(
     if fault.is_about_limits or fault.code == "rate_limit_exceeded" or status == 429:
         return fault.limit_error()
     if status == 401:
-        return AuthError(
-            _ENDED_SIGN_INS.get(fault.code) or f"The service refused the credentials{fault.quoted}"
-        )
+        return fault.auth_error()
     if status is not None and 400 <= status < 500:
         return fault.request_error(status)
     return fault.service_error(status=None)
@@ -167,6 +162,11 @@ class _Fault:
             ("usage_limit_reached", "usage_not_included", "insufficient_quota")
         )
 
+    def auth_error(self) -> AuthError:
+        return AuthError(
+            _ENDED_SIGN_INS.get(self.code) or f"The service refused the credentials{self.quoted}"
+        )
+
     def limit_error(self) -> CodexError:
         names = {self.code, self.kind}
         if "usage_not_included" in names:
@@ -198,9 +198,10 @@ class _Fault:
     def _usage_limit(self) -> UsageLimitError:
         known = limits.from_headers(self.headers, now=time.time()).get(limits.MAIN)
         spent = known.effective if known else None
-        resets_at = self.details.get("resets_at")
-        if resets_at is None and "resets_in_seconds" in self.details:
-            resets_at = time.time() + float(self.details["resets_in_seconds"])
+        resets_at = limits.number(self.details.get("resets_at"))
+        left = limits.number(self.details.get("resets_in_seconds"))
+        if resets_at is None and left is not None:
+            resets_at = time.time() + left
         if resets_at is None and spent:
             resets_at = spent.resets_at
         plan = self.details.get("plan_type") or (known.plan_type if known else None)

@@ -54,10 +54,10 @@ def _family(values: Mapping[str, str], family: str, now: float) -> RateLimits:
 
 
 def _window(*, used: Any, minutes: Any, at: Any, after: Any, now: float) -> RateLimitWindow | None:
-    percent = _number(used)
+    percent = number(used)
     if percent is None:
         return None
-    length, resets_at, wait = _number(minutes), _number(at), _number(after)
+    length, resets_at, wait = number(minutes), number(at), number(after)
     if resets_at is None and wait is not None:
         resets_at = now + wait
     return RateLimitWindow(
@@ -79,7 +79,7 @@ def _by_length(windows: list[RateLimitWindow | None], *, plan_type: str | None, 
     return RateLimits(primary, secondary, plan_type=plan_type, limit_id=limit_id)
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
     """Headers hold text, sometimes empty; events hold numbers."""
     try:
         number = float(value)

@@ -23,8 +23,14 @@ from codex_magic.protocol.errors import (
     UsageLimitError,
 )
 from codex_magic.protocol.settings import Settings
-from codex_magic.responses.client import AsyncClient, Client, Timeouts
-from codex_magic.responses.events import OutputTextDelta, ResponseCompleted, ResponseCreated, UnknownEvent
+from codex_magic.responses.client import AsyncClient, AsyncResponseStream, Client, Timeouts
+from codex_magic.responses.events import (
+    Event,
+    OutputTextDelta,
+    ResponseCompleted,
+    ResponseCreated,
+    UnknownEvent,
+)
 from codex_magic.responses.provider import chatgpt, custom
 from tests.responses.conftest import Asker
 from tests.responses.wire import (
@@ -304,6 +310,27 @@ def test_aclose_lets_go_of_the_socket(wire: Wire, settings: Settings) -> None:
 
     asyncio.run(main())
     assert wire.left.wait(10)
+
+
+def test_another_task_can_end_a_stream_that_waits(wire: Wire, settings: Settings) -> None:
+    wire.answer(stream(CREATED, delta("Hel"), HANG))
+
+    async def main() -> list[Event]:
+        async with AsyncClient(custom(wire.url), settings=settings) as client:
+            events = await client.responses.create("hi", model="m", stream=True)
+            await anext(events)
+            await anext(events)
+            reading = asyncio.create_task(_all(events))
+            await asyncio.sleep(0)
+            await events.aclose()
+            return await reading
+
+    assert asyncio.run(main()) == []
+    assert len(wire.requests) == 1
+
+
+async def _all(events: AsyncResponseStream) -> list[Event]:
+    return [event async for event in events]
 
 
 def test_nothing_of_httpx_leaks(ask: Asker, wire: Wire) -> None:

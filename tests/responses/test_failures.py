@@ -46,6 +46,7 @@ def answered(status: int, body: Any = b"", headers: dict[str, str] | None = None
         (401, {"error": {"code": "token_revoked"}}, AuthError, "revoked"),
         (403, {"detail": "No"}, AuthError, "No"),
         (403, PAGE, BlockedError, "web page"),
+        (404, PAGE, InvalidRequestError, "address"),
         (302, b"", BlockedError, "redirects"),
         (429, {"error": {"type": "usage_limit_reached"}}, UsageLimitError, "limit"),
         (429, {"error": {"type": "usage_not_included"}}, AuthError, "plan"),
@@ -90,6 +91,13 @@ def test_a_usage_limit_says_when_and_which() -> None:
     failure = answered(429, {"error": error}, headers)
     assert isinstance(failure, UsageLimitError)
     assert (failure.resets_at, failure.plan, failure.window) == (1795217439, "plus", 300)
+
+
+def test_a_usage_limit_that_says_nothing() -> None:
+    error = {"type": "usage_limit_reached", "resets_at": None, "resets_in_seconds": None}
+    failure = answered(429, {"error": error})
+    assert isinstance(failure, UsageLimitError)
+    assert failure.resets_at is None
 
 
 def test_a_usage_limit_with_only_the_seconds_left() -> None:
@@ -158,7 +166,7 @@ def test_secrets_of_a_text_are_hidden(secret: str) -> None:
 
 
 def test_ordinary_words_are_not_secrets() -> None:
-    text = "Ask risk-averse people, at_least once; sk-learn, eye.witness, the attribute is rt."
+    text = "Ask risk-averse people, at_least_once; sk-learn, eyewitness.testimony, the attribute is rt."
     assert scrub(text) == text
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import pytest
 
 from codex_magic.protocol.errors import ConfigurationError, UnreachableError
 from codex_magic.protocol.settings import Settings
+from codex_magic.responses.client import Client
 from codex_magic.responses.provider import Provider, custom
 from tests.responses.conftest import Asker
-from tests.responses.wire import Wire, good, plain, stream
+from tests.responses.wire import CREATED, HANG, Wire, good, plain, stream
 
 
 def test_http_proxy(ask: Asker, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +106,21 @@ def test_a_ca_file_that_is_not_there(secure: Asker, tmp_path: Path) -> None:
     secure.settings = dataclasses.replace(secure.settings, ca_bundle=str(tmp_path / "none.pem"))
     with pytest.raises(ConfigurationError, match="CODEX_CA_CERTIFICATE"):
         secure()
+
+
+def test_another_thread_can_end_a_secure_stream(
+    tls_wire: Wire, certificate: Path, settings: Settings
+) -> None:
+    trusting = dataclasses.replace(settings, ca_bundle=str(certificate))
+    tls_wire.answer(stream(CREATED, HANG))
+    with Client(custom(tls_wire.url), settings=trusting) as client:
+        events = client.responses.create("hi", model="m", stream=True)
+        next(events)
+        reader = threading.Thread(target=lambda: list(events))
+        reader.start()
+        events.close()
+        reader.join(10)
+    assert not reader.is_alive()
 
 
 @pytest.mark.parametrize("address", ["localhost:8000", "ftp://x", "", "http://x:port"])
