@@ -350,7 +350,8 @@ def _status(status: str) -> tuple[str, ...]:
 
 
 def _seconds(duration_ms: int | None) -> tuple[str, ...]:
-    return () if duration_ms is None else (seconds(duration_ms),)
+    """What took no noticeable time needs no word about it."""
+    return () if duration_ms is None or duration_ms < 100 else (seconds(duration_ms),)
 
 
 def seconds(duration_ms: int) -> str:

@@ -10,7 +10,7 @@ class JupyterSurface:
     """The whole bundle each time, under one display id.
 
     The metadata never changes: VS Code replaces all outputs of a cell when it does. Measured for an answer
-    of 40,000 characters in 20 s: 0.8 MB in 70 messages; for 160,000 in the same time 1.1 MB.
+    of 40,000 characters in 20 s: 0.94 MB in 74 messages; for 160,000 in the same time 1.27 MB in 28.
     """
 
     pace = NOTEBOOK

@@ -230,11 +230,28 @@ class _Tail:
         self._parts = parts
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.console import Group
         from rich.segment import Segment
 
-        lines = console.render_lines(Group(*self._parts), options, pad=False)
+        lines: list[list[Segment]] = []
+        for part in self._parts:
+            lines += [[], *console.render_lines(part, options, pad=False)]
         for line in lines[-max(1, console.size.height - 2) :]:
+            yield from line
+            yield Segment.line()
+
+
+class _Trimmed:
+    """Without the empty lines around it: how far parts stand from each other is not theirs to say."""
+
+    def __init__(self, part: RenderableType) -> None:
+        self._part = part
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.segment import Segment
+
+        lines = console.render_lines(self._part, options, pad=False)
+        drawn = [index for index, line in enumerate(lines) if any(text.strip() for text, *_ in line)]
+        for line in lines[drawn[0] : drawn[-1] + 1] if drawn else []:
             yield from line
             yield Segment.line()
 
@@ -242,7 +259,7 @@ class _Tail:
 def _markdown(text: str) -> RenderableType:
     from rich.markdown import Markdown
 
-    return Markdown(text, hyperlinks=False)
+    return _Trimmed(Markdown(text, hyperlinks=False))
 
 
 def _text(text: str, style: str = "") -> RenderableType:
@@ -259,12 +276,14 @@ def _lines(block: Block) -> list[RenderableType]:
     if isinstance(block, NoticeBlock):
         return [_text(block.plain(), "yellow")]
     assert isinstance(block, ActivityBlock)
-    return [part for row in block.rows for part in _row(row)]
+    return [_row(row) for row in block.rows]
 
 
-def _row(row: Row) -> list[RenderableType]:
-    line = _text(without_controls(row.plain()), "bold")
-    return [line, _text(row.body, "dim")] if row.body else [line]
+def _row(row: Row) -> RenderableType:
+    from rich.text import Text
+
+    body = f"\n{row.body}" if row.body else ""
+    return Text.assemble((without_controls(row.plain()), "bold"), (body, "dim"))
 
 
 def _closing(view: TurnView) -> list[RenderableType]:

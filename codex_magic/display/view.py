@@ -63,8 +63,8 @@ STATES: dict[TurnStatus, State] = {
 }
 
 PLAIN_WHILE_STREAMING = "Codex is answering …"
-"""A front end that reads only `text/plain` cannot redraw it either, and the text twice in every update
-would double the bytes: it comes with the last one."""
+"""A front end that reads only `text/plain` cannot redraw it either, and the text twice in every update nearly
+doubles the bytes (1.70 MB instead of 0.94 for 40,000 characters in 20 s): it comes with the last one."""
 
 ItemBlock = TypeVar("ItemBlock", MessageBlock, ReasoningBlock, ActivityBlock)
 
