@@ -60,20 +60,15 @@ def auth_path(codex_home: Path) -> Path:
 
 def read_credentials(path: Path, *, sleep: Callable[[float], None] = time.sleep) -> Credentials | None:
     """The stored credentials, `None` without a file. Raises ConfigurationError for an unreadable one."""
-    for remaining in reversed(range(_READS)):
+    for _ in range(_READS - 1):
         try:
-            return _credentials(_AuthFile.from_json(path.read_bytes()))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise ConfigurationError(f"{path} can't be read: {error.strerror}.") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            if not remaining:
-                raise ConfigurationError(
-                    f"{path} holds no credentials that can be read.", hint=_SIGN_IN
-                ) from error
+            return _read(path)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             sleep(_PAUSE)
-    raise AssertionError("unreachable")
+    try:
+        return _read(path)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} holds no credentials that can be read.", hint=_SIGN_IN) from error
 
 
 _SIGN_IN = "Sign in again: run `codex login` in a terminal."
@@ -90,12 +85,15 @@ class _AuthFile(msgspec.Struct):
     api_key: str | None = msgspec.field(default=None, name="OPENAI_API_KEY")
     tokens: _Tokens | None = None
 
-    @classmethod
-    def from_json(cls, data: bytes) -> _AuthFile:
-        return msgspec.json.decode(data, type=cls)
 
-
-def _credentials(stored: _AuthFile) -> Credentials:
+def _read(path: Path) -> Credentials | None:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"{path} can't be read: {error.strerror}.") from error
+    stored = msgspec.json.decode(data, type=_AuthFile)
     tokens = stored.tokens or _Tokens()
     claims = _inner(decode_jwt(tokens.access_token), _CLAIMS) or _inner(decode_jwt(tokens.id_token), _CLAIMS)
     return Credentials(

@@ -30,15 +30,8 @@ from ..protocol.errors import (
     UnreachableError,
     UsageLimitError,
 )
+from ..auth.network import one_line, scrub
 from . import limits
-
-_SECRET = re.compile(
-    r"(?i:Bearer)\s+[^\s\"',;]+"
-    r"|\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"  # JWT
-    r"|\b(?:sk-|sess-|rt_)[\w*.-]{6,}"  # API keys, as OpenAI masks them too; refresh tokens
-)
-_LONGEST_TEXT = 300
-"""Characters of a service's text that still read as one sentence."""
 
 _MODEL_MISSING = re.compile(
     r"model not found|model is not supported|model\b.*\bdoes not exist", re.IGNORECASE
@@ -51,11 +44,6 @@ _ENDED_SIGN_INS = {
     "token_revoked": "Your sign-in was revoked.",
 }
 _NO_CODEX = "Use an account whose plan includes Codex, or an API key: %codex provider openai"
-
-
-def scrub(text: str) -> str:
-    """The text without anything shaped like a token or key."""
-    return _SECRET.sub("<hidden>", text)
 
 
 # Answers with an error status --------------------------------------------------------------------
@@ -128,7 +116,7 @@ class _Fault:
         self.headers = headers
         self.code = str(details.get("code") or details.get("type") or "")
         self.kind = str(details.get("type") or "")
-        self.message = _one_line(message)
+        self.message = one_line(message)
 
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
@@ -230,34 +218,7 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
-def _one_line(text: str) -> str:
-    line = scrub(" ".join(text.split()))
-    return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1] + "…"
-
-
-# Failures of the connection ----------------------------------------------------------------------
-
-
-def before_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
-    """The error for a request that got no answer."""
-    host = httpx.URL(base_url).netloc.decode()
-    text = _one_line(str(error))
-    match error:
-        case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return TimedOutError(f"{host} could not be reached in time.")
-        case httpx.TimeoutException():
-            return TimedOutError(f"{host} did not answer in time.")
-        case httpx.ProxyError():
-            return UnreachableError(
-                f"The proxy did not connect to {host} ({text.rstrip('.')}).",
-                hint="Check HTTPS_PROXY and NO_PROXY.",
-            )
-        case httpx.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in text:
-            return ConfigurationError(
-                f"The certificate of {host} is not trusted here.",
-                hint="Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file.",
-            )
-    return UnreachableError(f"{host} can't be reached ({text.rstrip('.') or type(error).__name__}).")
+# A broken connection -----------------------------------------------------------------------------
 
 
 def mid_stream(error: Exception) -> StreamError:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 
 import httpx
 
-from .. import __version__
 from ..auth.credentials import auth_path, read_credentials
 from ..auth.http import ApiKeyAuth, ChatGPTAuth
+from ..auth.network import header_value, introduction
 from ..protocol.errors import ConfigurationError, NotSignedInError
 from ..protocol.settings import Settings
-from .request import CODEX_RULES, OPEN_RULES, Rules, header_value
+from .request import CODEX_RULES, OPEN_RULES, Rules
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def chatgpt(settings: Settings) -> Provider:
         auth=ChatGPTAuth(auth_path(settings.codex_home)),
         rules=CODEX_RULES,
         headers={
-            **_introduction(settings),
+            **introduction(settings),
             "originator": header_value(settings.originator),
             "version": header_value(settings.client_version),
         },
@@ -70,7 +68,7 @@ def openai(settings: Settings) -> Provider:
         name="openai",
         base_url=settings.openai_base_url,
         auth=ApiKeyAuth(key),
-        headers=_introduction(settings),
+        headers=introduction(settings),
     )
 
 
@@ -82,7 +80,7 @@ def custom(
         name=name,
         base_url=base_url.rstrip("/"),
         auth=ApiKeyAuth(api_key) if api_key else None,
-        headers=_introduction(settings or Settings.from_env()),
+        headers=introduction(settings or Settings.from_env()),
     )
 
 
@@ -91,15 +89,3 @@ def _stored_key(settings: Settings) -> str | None:
     stored = read_credentials(auth_path(settings.codex_home))
     return stored.api_key if stored is not None and stored.mode == "apikey" else None
 
-
-def _introduction(settings: Settings) -> dict[str, str]:
-    return {
-        "User-Agent": header_value(
-            settings.user_agent or f"{settings.originator}/{__version__} {_platform()}"
-        )
-    }
-
-
-@cache
-def _platform() -> str:
-    return f"({platform.system()} {platform.release()}; {platform.machine()})"

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from codex_magic.protocol.errors import ConfigurationError, ModelNotFoundError, ServiceError
+from codex_magic.protocol.errors import ConfigurationError, ModelNotFoundError, ServiceError, UnreachableError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.catalog import Model, default_model, read_models
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.provider import custom
-from tests.responses.wire import Wire, good, plain, stream
+from tests.responses.wire import DROP, Wire, good, plain, stream
 
 CODEX = {
     "models": [
@@ -75,6 +75,18 @@ def test_the_default_model_answers_when_none_is_named(wire: Wire, client: Client
     client.responses.create("hi")
     assert [seen.path for seen in wire.requests] == ["/models", "/responses"]
     assert wire.requests[1].json["model"] == "a"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_list_that_breaks_off(wire: Wire, settings: Settings, kind: str) -> None:
+    wire.answer(stream(b'{"models": [', DROP))
+
+    async def main() -> list[Model]:
+        async with AsyncClient(custom(wire.url), settings=settings) as client:
+            return await client.models.list()
+
+    with pytest.raises(UnreachableError), Client(custom(wire.url), settings=settings) as client:
+        client.models.list() if kind == "sync" else asyncio.run(main())
 
 
 @pytest.mark.parametrize("status", [404, 405])

@@ -1,0 +1,108 @@
+"""How a server is reached: whom we trust, how we introduce ourselves, how a failed connection is told.
+
+Texts of others are quoted, cut to one line and stripped of anything that looks like a secret.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from urllib.parse import quote
+
+import httpx
+
+from .. import __version__
+from ..protocol.errors import CodexError, ConfigurationError, TimedOutError, UnreachableError
+from ..protocol.settings import Settings
+
+_SECRET = re.compile(
+    r"Bearer\s+[^\s\"',;]+"
+    r"|\bey[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"  # JWT
+    r"|\b(?:sk|sess|rt|at)[-_][\w*.-]{6,}",  # API keys, as OpenAI masks them too; refresh tokens
+    re.IGNORECASE,
+)
+_LONGEST_TEXT = 300
+"""Characters of a service's text that still read as one sentence."""
+
+
+def scrub(text: str) -> str:
+    """The text without anything shaped like a token or key."""
+    return _SECRET.sub("<hidden>", text)
+
+
+def one_line(text: str) -> str:
+    """A service's text, fit to stand in a sentence of ours."""
+    line = scrub(" ".join(text.split()))
+    return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1] + "…"
+
+
+def introduction(settings: Settings) -> dict[str, str]:
+    return {
+        "User-Agent": header_value(
+            settings.user_agent or f"{settings.originator}/{__version__} {_platform()}"
+        )
+    }
+
+
+@cache
+def _platform() -> str:
+    return f"({platform.system()} {platform.release()}; {platform.machine()})"
+
+
+def header_value(text: str) -> str:
+    """The text with everything percent-encoded that a header can't hold."""
+    return quote(text.strip(), errors="replace", safe=" !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+
+
+def trust(url: str, ca_bundle: str | None) -> ssl.SSLContext:
+    """certifi or SSL_CERT_FILE / SSL_CERT_DIR, the system's store, and `ca_bundle`."""
+    if url.startswith("http:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; loading a store takes 20 ms
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    if ca_bundle:
+        try:
+            context.load_verify_locations(ca_bundle)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The CA file {ca_bundle!r} can't be read.", hint="Check CODEX_CA_CERTIFICATE."
+            ) from error
+    return context
+
+
+@contextmanager
+def readable_proxies() -> Iterator[None]:
+    """httpx reads the proxy variables when a client is built, and knows not every kind of proxy."""
+    try:
+        yield
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            f"The proxy settings can't be used: {scrub(str(error))}.",
+            hint="Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
+        ) from error
+
+
+def no_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
+    """The error for a request that got no answer."""
+    host = httpx.URL(base_url).netloc.decode()
+    text = one_line(str(error))
+    match error:
+        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return TimedOutError(f"{host} could not be reached in time.")
+        case httpx.TimeoutException():
+            return TimedOutError(f"{host} did not answer in time.")
+        case httpx.ProxyError():
+            return UnreachableError(
+                f"The proxy did not connect to {host} ({text.rstrip('.')}).",
+                hint="Check HTTPS_PROXY and NO_PROXY.",
+            )
+        case httpx.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in text:
+            return ConfigurationError(
+                f"The certificate of {host} is not trusted here.",
+                hint="Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file.",
+            )
+    return UnreachableError(f"{host} can't be reached ({text.rstrip('.') or type(error).__name__}).")
