@@ -20,10 +20,9 @@ from ..protocol.errors import CodexError, ConfigurationError, TimedOutError, Unr
 from ..protocol.settings import Settings
 
 _SECRET = re.compile(
-    r"Bearer\s+[^\s\"',;]+"
-    r"|\bey[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"  # JWT
-    r"|\b(?:sk|sess|rt|at)[-_][\w*.-]{6,}",  # API keys, as OpenAI masks them too; refresh tokens
-    re.IGNORECASE,
+    r"(?i:Bearer)\s+[^\s\"',;]+"
+    r"|\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"  # JWT
+    r"|\b(?:sk-|sess-|rt_)[\w*.-]{6,}"  # API keys, as OpenAI masks them too; refresh tokens
 )
 _LONGEST_TEXT = 300
 """Characters of a service's text that still read as one sentence."""

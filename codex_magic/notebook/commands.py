@@ -280,7 +280,7 @@ def _debug(session: Session, _: str) -> None:
     error = session.last_error
     if error is None:
         raise ConfigurationError("Nothing has failed yet.")
-    from ..responses.failures import scrub
+    from ..auth.network import scrub
 
     say_code(session, scrub("".join(traceback.format_exception(type(error), error, error.__traceback__))))
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import httpx
 
+from ..auth.network import no_answer, readable_proxies, trust
 from ..protocol.errors import CodexError, ConfigurationError
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
@@ -85,7 +85,7 @@ class _Core:
             "timeout": httpx.Timeout(
                 connect=seconds.connect, read=seconds.first_byte, write=seconds.write, pool=seconds.connect
             ),
-            "verify": self._trust(),
+            "verify": trust(self.provider.base_url, self.settings.ca_bundle),
             "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
         }
 
@@ -125,7 +125,7 @@ class _Core:
         return True
 
     def unreachable(self, error: httpx.HTTPError) -> CodexError:
-        return failures.before_answer(error, base_url=self.provider.base_url)
+        return no_answer(error, base_url=self.provider.base_url)
 
     def refusal(self, outgoing: _Outgoing, answer: httpx.Response) -> CodexError:
         if outgoing.url == self.catalog.url and answer.status_code in (404, 405):
@@ -137,34 +137,6 @@ class _Core:
             model=outgoing.model,
             names=self.catalog.names(),
         )
-
-    def _trust(self) -> ssl.SSLContext:
-        """certifi or SSL_CERT_FILE / SSL_CERT_DIR, the system's store, and the settings' bundle."""
-        if self.provider.base_url.startswith("http:"):
-            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; loading a store takes 20 ms
-        context = httpx.create_ssl_context()
-        context.load_default_certs()
-        if self.settings.ca_bundle:
-            try:
-                context.load_verify_locations(self.settings.ca_bundle)
-            except OSError as error:
-                raise ConfigurationError(
-                    f"The CA file {self.settings.ca_bundle!r} can't be read.",
-                    hint="Check CODEX_CA_CERTIFICATE.",
-                ) from error
-        return context
-
-
-@contextmanager
-def _readable_proxies() -> Iterator[None]:
-    """httpx reads the proxy variables when a client is built, and knows not every kind of proxy."""
-    try:
-        yield
-    except (ValueError, ImportError, httpx.InvalidURL) as error:
-        raise ConfigurationError(
-            f"The proxy settings can't be used: {failures.scrub(str(error))}.",
-            hint="Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
-        ) from error
 
 
 # Sync --------------------------------------------------------------------------------------------
@@ -224,7 +196,7 @@ class Client:
     def _connected(self) -> httpx.Client:
         with self._building:
             if self._http is None:
-                with _readable_proxies():
+                with readable_proxies():
                     self._http = httpx.Client(**self._core.http_options())
             return self._http
 
@@ -471,7 +443,7 @@ class AsyncClient:
 
     def _connected(self) -> httpx.AsyncClient:
         if self._http is None:
-            with _readable_proxies():
+            with readable_proxies():
                 self._http = httpx.AsyncClient(**self._core.http_options())
         return self._http
 

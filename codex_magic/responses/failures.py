@@ -15,22 +15,19 @@ from typing import Any
 import httpx
 import msgspec
 
+from ..auth.network import one_line
 from ..protocol.errors import (
     AuthError,
     BlockedError,
     CodexError,
-    ConfigurationError,
     ContextWindowError,
     InvalidRequestError,
     ModelNotFoundError,
     RateLimitError,
     ServiceError,
     StreamError,
-    TimedOutError,
-    UnreachableError,
     UsageLimitError,
 )
-from ..auth.network import one_line, scrub
 from . import limits
 
 _MODEL_MISSING = re.compile(
@@ -80,7 +77,8 @@ def from_answer(
 
 
 def model_not_found(model: str, names: Iterable[str]) -> ModelNotFoundError:
-    return ModelNotFoundError(model, near=difflib.get_close_matches(model, list(names), n=3, cutoff=0.4))
+    others = [name for name in names if name != model]
+    return ModelNotFoundError(model, near=difflib.get_close_matches(model, others, n=3, cutoff=0.4))
 
 
 def _is_web_page(headers: Mapping[str, str], body: bytes) -> bool:

@@ -88,4 +88,3 @@ def _stored_key(settings: Settings) -> str | None:
     """The key of a CLI signed in with one; a key beside a ChatGPT sign-in is not ours to spend."""
     stored = read_credentials(auth_path(settings.codex_home))
     return stored.api_key if stored is not None and stored.mode == "apikey" else None
-

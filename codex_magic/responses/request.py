@@ -10,10 +10,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
-from urllib.parse import quote
 
 import msgspec
 
+from ..auth.network import header_value
 from ..protocol.errors import InvalidRequestError
 
 Item = dict[str, Any]
@@ -268,8 +268,3 @@ def session_headers(key: str, turn_state: str | None) -> dict[str, str]:
     if turn_state:
         headers["x-codex-turn-state"] = turn_state
     return {name: header_value(value) for name, value in headers.items()}
-
-
-def header_value(text: str) -> str:
-    """The text with everything percent-encoded that a header can't hold."""
-    return quote(text.strip(), errors="replace", safe=" !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from codex_magic.auth.network import scrub
 from codex_magic.protocol.errors import (
     AuthError,
     BlockedError,
@@ -20,7 +21,7 @@ from codex_magic.protocol.errors import (
     ServiceError,
     UsageLimitError,
 )
-from codex_magic.responses.failures import from_answer, from_event, scrub
+from codex_magic.responses.failures import from_answer, from_event
 
 PAGE = b"<!DOCTYPE html><html><title>Just a moment...</title></html>"
 
@@ -79,10 +80,9 @@ def test_a_challenge_page_blocks_whatever_its_status() -> None:
     ],
 )
 def test_a_missing_model_is_told_with_near_names(body: Any) -> None:
-    failure = answered(400, body, model="gpt-5x", names=["gpt-5.5", "gpt-5.6-sol", "other"])
+    failure = answered(400, body, model="gpt-5x", names=["gpt-5x", "gpt-5.5", "gpt-5.6-sol", "other"])
     assert isinstance(failure, ModelNotFoundError)
-    assert failure.near[0] == "gpt-5.5"
-    assert "other" not in failure.near
+    assert failure.near == ("gpt-5.5", "gpt-5.6-sol")
 
 
 def test_a_usage_limit_says_when_and_which() -> None:
