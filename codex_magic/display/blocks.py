@@ -12,14 +12,16 @@ import re
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 
-from .inlines import cut, rewrite, safe_label, safe_target, safe_title, unescape
+from .inlines import divide, rewrite, safe_label, safe_target, safe_title, unescape
 from .mathematics import ENVIRONMENTS
 
 # Characters of a paragraph that are read again at each look before they become final.
-_WINDOW = 8192
-_SEGMENT = 4096
+_WINDOW = 4096
+_SEGMENT = 2048
 # Containers beyond this depth are shown as text: some readers count to six.
 _DEPTH = 5
+# Marks beyond this depth are text, so that no line costs more than a fixed number of steps.
+_NESTING = 32
 
 _BLANK = re.compile(r"[ \t]*$")
 _FENCE = re.compile(r"(`{3,})([^`]*)$|(~{3,})(.*)$")
@@ -150,7 +152,7 @@ class Blocks:
         self._root: _Container | None = None
         self._last: tuple[_Container, ...] = ()
         self._gap = False
-        self._math = True
+        self._formulas = True
 
     def line(self, text: str) -> None:
         line = _Line(text)
@@ -201,7 +203,7 @@ class Blocks:
         twin._last = tuple(twins.get(id(each), each) for each in self._last)
         twin._root = twins.get(id(self._root), self._root)
         twin._lines = list(self._lines)
-        twin._gap, twin._math = self._gap, self._math
+        twin._gap = self._gap
         leaf = self._leaf
         if isinstance(leaf, _Paragraph):
             twin._leaf = changed(leaf, done=list(leaf.done), held=list(leaf.held))
@@ -257,8 +259,10 @@ class Blocks:
         leaf.text = leaf.before or first
         if leaf.before is not None:
             leaf.text = f"{leaf.before}\n{first}"
+        self._formulas = False
         for text in held[1:]:
             self.line(text)
+        self._formulas = True
 
     def _start(self, line: _Line, matched: int) -> None:
         """New containers, then the leaf of this line."""
@@ -275,7 +279,8 @@ class Blocks:
                 self._indented(line, matched)
                 return
             content = line.content
-            if content[0] == ">":
+            nest = matched < _NESTING
+            if nest and content[0] == ">":
                 matched = self._close_to(matched)
                 line.skip(1)
                 line.advance(min(line.indent, 1))
@@ -283,7 +288,7 @@ class Blocks:
                 matched = len(self._stack)
             elif self._leaf_start(content, line, matched, in_paragraph):
                 return
-            elif marker := self._item(line, in_paragraph):
+            elif nest and (marker := self._item(line, in_paragraph)):
                 matched = self._close_to(matched)
                 self._enter_item(line, marker)
                 matched = len(self._stack)
@@ -376,7 +381,7 @@ class Blocks:
         leaf = self._leaf
         if isinstance(leaf, _Paragraph):
             # A line without its containers' marks still belongs to their open paragraph.
-            leaf.lazy = matched < len(self._stack)
+            leaf.lazy = matched < len(self._stack) or line.indent >= 4
             self._add_text(leaf, line)
             return
         if isinstance(leaf, _Table) and matched == len(self._stack):
@@ -391,7 +396,7 @@ class Blocks:
         before = None if first else leaf.text
         content = line.content
         leaf.text = content if first else f"{leaf.text}\n{content}"
-        opener = _MATH_LINE.match(content) if self._math and content[:1] in "$\\" else None
+        opener = _MATH_LINE.match(content) if self._formulas and content[:1] in "$\\" else None
         if opener and not leaf.done and not leaf.lazy:
             closer = _closer(opener)
             if closer and content.find(closer, opener.end()) < 0 and "`" not in content:
@@ -401,11 +406,9 @@ class Blocks:
     def _divide(self, leaf: _Paragraph) -> None:
         """Of a long paragraph all but the last part becomes final."""
         while len(leaf.text) >= _WINDOW and not leaf.until:
-            window = leaf.text[:_WINDOW]
-            at = cut(window, _SEGMENT)
-            start = not leaf.done or leaf.done[-1].endswith("\n")
-            leaf.done.append(rewrite(window[:at], line_start=start, whole=False))
-            leaf.text = leaf.text[at:]
+            shown, rest = divide(leaf.text[:_WINDOW], _SEGMENT)
+            leaf.done.append(shown)
+            leaf.text = rest + leaf.text[_WINDOW:]
 
     def _close_to(self, matched: int) -> int:
         """Closes the leaf and the containers beyond those that go on; a list ends with anything but its item."""
@@ -439,8 +442,8 @@ class Blocks:
 
     def _paragraph(self, leaf: _Paragraph) -> None:
         if leaf.done:
-            start = leaf.done[-1].endswith("\n")
-            self._emit(("".join(leaf.done) + rewrite(leaf.text, line_start=start)).split("\n"))
+            shown = "".join(leaf.done) + rewrite(leaf.text, whole=False)
+            self._emit(shown.rstrip(" \t\n").split("\n"))
             return
         text = self._definitions(leaf.text)
         if text.strip():
@@ -464,7 +467,7 @@ class Blocks:
 
     def _setext(self, level: int) -> bool:
         leaf = self._leaf
-        if not isinstance(leaf, _Paragraph) or leaf.done or leaf.lazy:
+        if not isinstance(leaf, _Paragraph) or leaf.done:
             return False
         self._leaf = None
         text = self._definitions(leaf.text)

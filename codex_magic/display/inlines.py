@@ -17,9 +17,9 @@ from typing import ClassVar
 
 from .mathematics import ENVIRONMENTS, safe_tex
 
-# An element that shows nothing: MathJax joins neither words nor dollars across it.
 _WORD_JOINER = "\u2060"
-_APART = f"*{_WORD_JOINER}*"
+# An element that shows nothing: MathJax takes no formula from one side of it to the other.
+_APART = "[](#)"
 
 _SPECIAL = re.compile(r"[\\`<&\[\]!$\n]")
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
@@ -36,7 +36,10 @@ _LINE_START = re.compile(
     r"(?P<number>\d{1,9})[.)](?=\s|$)"
     r"|[-+*](?=[ \t]|$)|#|>|=+[ \t]*$|~~~|:(?=[ \t]|$)|([-*_])(?:[ \t]*\2){2,}[ \t]*$|[|:=-][|:\-=\s]*$"
 )
-_AFTER_BACKSLASH = re.compile(r"\\?[()\[\]]|begin|end|(?:eq)?ref|\\?\$")
+_AFTER_BACKSLASH = re.compile(r"\\?[(\[]|begin|(?:eq)?ref")
+# Brackets inside a link's target, as in the reference implementations.
+_TARGET_DEPTH = 32
+_LINE_BREAKS = re.compile(r"\s*[\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 # Code that a reader would take for mathematics although it stands between backticks.
 _CODE_AS_MATH = re.compile(r"\$\$|\\\\[()\[\]]|\\(?:begin|end)\{")
 _CODE_AS_MARKUP = re.compile(r"[*_~\[\]\\]")
@@ -63,8 +66,8 @@ def rewrite(text: str, *, cell: bool = False, line_start: bool = True, whole: bo
     return "\n".join(lines)
 
 
-def cut(text: str, limit: int) -> int:
-    """Where a long text may be divided, near `limit`: not inside a link, code or a formula, after white space."""
+def divide(text: str, limit: int) -> tuple[str, str]:
+    """Safe Markdown for about so much of a long text, and the rest: not inside a link, code or a formula."""
     scan = _Scan(text, cell=False, whole=False)
     scan.run()
     at = limit
@@ -72,25 +75,25 @@ def cut(text: str, limit: int) -> int:
         if start < at < end:
             at = start or end
             break
-    space = max(
-        text.rfind(" ", at - 1000 if at > 1000 else 0, at),
-        text.rfind("\n", at - 1000 if at > 1000 else 0, at),
-    )
+    space = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at))
     if space > 0 and not any(start <= space < end for start, end in scan.spans):
         at = space + 1
         while at < len(text) and text[at] in " \t\n":
             at += 1
-    return at
+    apart = "" if text[at - 1] in " \t\n" else _WORD_JOINER
+    return rewrite(text[:at], whole=False) + apart, text[at:]
 
 
 def code_span(text: str, *, cell: bool = False) -> str:
-    """Code inside a line; what no fence of backticks can hold for every reader is shown as text."""
-    text = re.sub(r"\s*[\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", text)
-    if not text:
-        return ""
+    """Code inside a line; what no backticks can hold for every reader is shown as text."""
+    text = _LINE_BREAKS.sub(" ", text)
+    return _code(text, cell=cell) or literal(text)
+
+
+def _code(text: str, *, cell: bool) -> str | None:
     longest = max(map(len, re.findall("`+", text)), default=0)
-    if _CODE_AS_MATH.search(text) or (longest and _CODE_AS_MARKUP.search(text)):
-        return literal(text, cell=cell)
+    if not text or _CODE_AS_MATH.search(text) or (longest and _CODE_AS_MARKUP.search(text)):
+        return None
     fence = "`" * (longest + 1)
     if text[0] == "`" or text[-1] == "`" or (text[0] == text[-1] == " " and text.strip(" ")):
         text = f" {text} "
@@ -99,11 +102,11 @@ def code_span(text: str, *, cell: bool = False) -> str:
     return fence + text + fence
 
 
-def literal(text: str, *, cell: bool = False) -> str:
+def literal(text: str, *, cell: bool = False, in_link: bool = False) -> str:
     """Exactly these characters as text, on one line, whatever they are."""
     scan = _Scan("", cell=cell, whole=False)
-    for char in " ".join(text.split("\n")):
-        scan.literal(char)
+    scan.ranges = [(-1, len(text))] if in_link else []
+    scan.show(_LINE_BREAKS.sub(" ", text))
     return scan.result()
 
 
@@ -169,6 +172,7 @@ class _Scan:
     kinds: list[int] = field(default_factory=list)
     brackets: list[_Bracket] = field(default_factory=list)
     links: list[int] = field(default_factory=list)
+    ranges: list[tuple[int, int]] = field(default_factory=list)
     soft: list[tuple[int, str, int, str]] = field(default_factory=list)
     spans: list[tuple[int, int]] = field(default_factory=list)
     at: int = 0
@@ -189,13 +193,20 @@ class _Scan:
                 self._STEPS[match.group()](self)
 
     def add(self, piece: str, kind: int) -> None:
-        self.pieces.append(piece)
-        self.kinds.append(kind)
+        if kind == _TEXT and self.kinds and self.kinds[-1] == _TEXT:
+            self.pieces[-1] += piece
+        else:
+            self.pieces.append(piece)
+            self.kinds.append(kind)
 
     def plain(self, run: str) -> None:
         if self.cell:
             run = run.replace("|", "\\|")
         self.add(run, _TEXT)
+
+    def show(self, text: str) -> None:
+        for char in text:
+            self.literal(char)
 
     def literal(self, char: str, *, escaped: bool = False) -> None:
         """One character as itself; `escaped`: the text wrote it with a backslash, and keeps that."""
@@ -207,7 +218,8 @@ class _Scan:
             self.add("&#96;", _OPAQUE)
         elif char in "<&":
             self.add(html.escape(char), _TEXT)
-        elif char in _MARKS or (escaped and char in _PUNCTUATION):
+        elif char in _MARKS or (escaped and char in _PUNCTUATION and char != "@"):
+            # An escaped @ would let marked make the place holder that JupyterLab puts a formula in.
             self.add("\\" + char, _TEXT)
         elif char in "\t\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029\x00":
             self.add(" ", _TEXT)
@@ -255,10 +267,15 @@ class _Scan:
         code = text[match.end() : end].replace("\n", " ")
         if code[0] == code[-1] == " " and code.strip(" "):
             code = code[1:-1]
-        shown = code_span(code, cell=self.cell)
-        if shown.startswith("```") and (not self.pieces or self.pieces[-1].endswith("\n")):
-            self.add(_WORD_JOINER, _TEXT)
-        self.add(shown, _OPAQUE)
+        shown = _code(code, cell=self.cell)
+        if shown is None:
+            self.show(code)
+        else:
+            if shown.startswith("``"):
+                # marked sees no link around code that has backticks in it.
+                dead = literal(code, in_link=True)
+                self.soft.append((len(self.pieces), dead, len(self.pieces), dead))
+            self.add(shown, _OPAQUE)
         self.at = end + run
         self.spans.append((at, self.at))
 
@@ -279,8 +296,7 @@ class _Scan:
             self.at += 1
             return
         if match.re is _AUTOLINK and not _PLAIN_URL.match(match.group(1)):
-            for char in match.group():
-                self.literal(char)
+            self.show(match.group())
             self.spans.append(match.span())
             self.at = match.end()
             return
@@ -346,6 +362,7 @@ class _Scan:
         opened, closed = bracket.piece, len(self.pieces)
         self.pieces[opened] = "["
         self.add(f"]({safe}{safe_title(title)})", _CLOSE)
+        self.ranges.append((opened, closed))
         self._kill_inside(bracket)
         if bracket.image:
             self.soft.append((opened, "", closed, ""))
@@ -364,6 +381,7 @@ class _Scan:
             self._kill_inside(bracket)
             self.pieces[opened] = "["
             self.add(f"][{label}]", _CLOSE)
+            self.ranges.append((opened, before))
             self.soft.append((opened, "\\[", before, f"\\]\\[{label}\\]"))
             self.at = full.end()
         elif simple is not None and not self._covers_link(bracket):
@@ -472,23 +490,38 @@ class _Scan:
     def result(self) -> str:
         self._settle_dollars()
         self._settle_urls()
+        self._settle_strikes()
         shown: list[str] = []
-        for piece, kind in zip(self.pieces, self.kinds, strict=True):
+        for index, piece in enumerate(self.pieces):
             if piece:
-                self._join(shown, piece, kind)
+                self._join(shown, piece, index)
         text = "".join(shown)
         return text.rstrip(" \t") if self.whole else text
 
-    def _join(self, shown: list[str], piece: str, kind: int) -> None:
+    def _join(self, shown: list[str], piece: str, index: int) -> None:
         """Neighbours that would read as something else together are kept apart."""
-        last = shown[-1] if shown else ""
-        if last[-1:] == piece[0] and piece[0] in "`$":
+        last, kind = shown[-1] if shown else "", self.kinds[index]
+        begins_line = not last or last.endswith("\n")
+        if (last[-1:] == piece[0] and piece[0] in "`$") or (
+            kind == _OPAQUE and piece[0] == "`" and last.endswith("~")
+        ):
+            shown.append(_WORD_JOINER)
+        elif begins_line and piece.startswith("```"):
             shown.append(_WORD_JOINER)
         elif last.endswith("!") and piece[0] == "[":
             shown[-1] = last[:-1] + "&#33;"
         elif last == "&#92;" and _AFTER_BACKSLASH.match(piece):
-            shown.append(_APART)
+            shown[-1:] = [last, _WORD_JOINER if self._in_link(index) else _APART]
         shown.append(piece)
+
+    def _settle_strikes(self) -> None:
+        """nbconvert ends a strike-through inside of code: where code could end one, none begins."""
+        if not self.whole or any(
+            "~~" in piece for piece, kind in zip(self.pieces, self.kinds, strict=True) if kind != _TEXT
+        ):
+            for index, kind in enumerate(self.kinds):
+                if kind == _TEXT:
+                    self.pieces[index] = re.sub(r"(?<!\\)~", r"\\~", self.pieces[index])
 
     def _settle_dollars(self) -> None:
         """Dollars that are not mathematics: MathJax reads the page's text, so each must stand in its own element."""
@@ -496,8 +529,10 @@ class _Scan:
         if len(dollars) + (_MATH in self.kinds) + (not self.whole) < 2:
             return
         for index in dollars:
-            following = next((piece for piece in self.pieces[index + 1 :] if piece), "")
-            self.pieces[index] = "`$`" if following.startswith("*") else "\\$" + _APART
+            self.pieces[index] = "`$`" if self._in_link(index) else "\\$" + _APART
+
+    def _in_link(self, index: int) -> bool:
+        return any(start < index < end for start, end in self.ranges)
 
     def _settle_urls(self) -> None:
         """A bare URL is a link up to the next space in some readers: it must not take code or a formula with it."""
@@ -590,6 +625,8 @@ def _bare_target_end(text: str, at: int) -> int:
             at += 1
         elif char == "(":
             depth += 1
+            if depth > _TARGET_DEPTH:
+                return -1
         elif char == ")":
             if not depth:
                 return at

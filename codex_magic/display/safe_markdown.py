@@ -16,7 +16,7 @@ from .inlines import code_span, literal
 __all__ = ["SafeMarkdown", "code_block", "code_span", "escape_markdown", "safe_markdown"]
 
 # A longer line is text or code, never a heading, a table row or a fence.
-_LONG_LINE = 8192
+_LONG_LINE = 4096
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
 
 

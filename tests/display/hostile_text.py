@@ -1,0 +1,158 @@
+"""Texts that try to be read differently by different readers, made from a seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+PIECES = [
+    *"` `` ``` ```` ~~~ ~~~~ * ** *** _ __ ~~ ~ [ ] ( ) ![ ]( ][ ]: < > & ! \\ \\\\ | || # ## > - + 1. 2) = == === --- *** ___ : $ $$ \\( \\) \\[ \\] \\\\( \\\\) \\\\[ \\\\] { }".split(" "),
+    "<img src=x onerror=alert(1)>",
+    "<img src=x>",
+    "<script>alert(1)</script>",
+    "</code><b>",
+    "<!-- ",
+    " -->",
+    "<![CDATA[ ",
+    "]]>",
+    "<?php ",
+    "?>",
+    "<!DOCTYPE html>",
+    "<details>",
+    "<div>",
+    "</div>",
+    "<a href=\"",
+    "\">",
+    "<b",
+    "[x](javascript:alert(1))",
+    "](javascript:alert(1))",
+    "](https://ok.test)",
+    "](<javascript:x>)",
+    "](https://ok.test \"t`<b>`\")",
+    "![i](https://evil.test/i.png)",
+    "![i][r]",
+    "![r]",
+    "[r]",
+    "[r][]",
+    "[t][r]",
+    "[r]: javascript:alert(1)",
+    "[r]: https://ok.test",
+    "[r]: <javascript:x> 'y'",
+    "[^1]",
+    "[^1]: note <b>",
+    "<javascript:alert(1)>",
+    "<https://ok.test>",
+    "<a@b.test>",
+    "https://ok.test/a",
+    "https://ok.test/$a$",
+    "www.ok.test",
+    "ftp://no.test",
+    "me@ok.test",
+    "`<b>`",
+    "``<b>`x``",
+    "`$`",
+    "`$$`",
+    "`\\\\(`",
+    "`\\begin{align}`",
+    "`](javascript:x)`",
+    "`*`",
+    "`~~`<i>`",
+    "~~`<i>`~~",
+    "`~~<i>`",
+    "*`*<i>`*",
+    "``` ``<i>`` ```",
+    "`` ` <i>``",
+    "`a\n<i>`",
+    "[`]`<i>",
+    "[`<i>](https://ok.test)`",
+    "https://ok.test`<i>`",
+    "www.ok.test`<i>`",
+    "me@`<i>`",
+    "a`<i>`@ok.test",
+    "https://ok.test/*`<i>`*",
+    "$`<i>`$",
+    "\\(`<i>`\\)",
+    "\\begin{align}`<i>`\\end{align}",
+    "<https://ok.test`<i>`>",
+    "{`<i>`}",
+    "```\n<i>\n```",
+    "```\n$$\n<i>\n```",
+    "```\n\\begin{align}\n```",
+    "```\n\\end{align}\n```",
+    "```\n$\n```\n<i>\n```",
+    "$x$",
+    "$a<b$",
+    "$$y$$",
+    "$5",
+    "\\$",
+    "&#36;",
+    "&dollar;",
+    "&#96;",
+    "&lt;b>",
+    "&bsol;(",
+    "&#92;",
+    "&lsqb;",
+    "&colon;",
+    "&#x6a;",
+    "&amp;lt;",
+    "\\(x\\)",
+    "\\[z\\]",
+    "\\begin{align}",
+    "\\end{align}",
+    "\\begin{x}",
+    "\\href{javascript:alert(1)}{x}",
+    "\\require{html}",
+    "\\\\[4pt]",
+    "@@0@@",
+    "@\\@0@@",
+    "\"onmouseover=\"alert(1)",
+    "word",
+    "two words",
+    "é",
+    "\u2028",
+    "\u200b",
+    "\u2060",
+    "\t",
+    "\\\t",
+    "\x0b",
+    "\x0c",
+    "\u00a0",
+    "- [ ] ",
+    "| a | b |\n| --- | --- |\n| 1 | `x|` |",
+    "--- | ---",
+    "| - |",
+    "|-|-|",
+    "a | b",
+    ": def",
+    "```python\n",
+    "```mermaid\n",
+    "``` a`b\n",
+    "```\"><img src=x>\n",
+    "~~~ `x`\n",
+    "\n```\n",
+    "\n~~~\n",
+    "\n    ",
+    "\n\t",
+    "<b>code</b>",
+]
+JOINTS = ["", "", "", " ", " ", "\n", "\n", "\n\n", "\n\n", "  \n", "\\\n", "\n  ", "\n   ", "\n    ", "\n      ", "\n> ", "\n- ", "\n1. ", "\n\n    ", "\t"]
+MARKS = ["", "", "", "> ", "> ", ">", "- ", "- ", "* ", "1. ", "10) ", "  ", "   ", "    ", "\t", "-\t", "-    ", "> - ", "- > "]
+
+
+def hostile(count: int, seed: int) -> Iterator[str]:
+    """So many texts: half of them runs of pieces, half lines under marks of lists and quotes."""
+    dice = random.Random(seed)
+    for index in range(count):
+        yield _lines(dice) if index % 2 else _run(dice, dice.randint(1, 14))
+
+
+def _run(dice: random.Random, size: int) -> str:
+    return "".join(dice.choice(PIECES) + dice.choice(JOINTS) for _ in range(size))
+
+
+def _lines(dice: random.Random) -> str:
+    lines = []
+    for _ in range(dice.randint(2, 9)):
+        marks = "".join(dice.choice(MARKS) for _ in range(dice.randint(0, 3)))
+        lines.append(marks + "".join(dice.choice(PIECES) + dice.choice(["", " "]) for _ in range(dice.randint(0, 4))))
+    return "\n".join(lines)
