@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,7 +18,7 @@ from .options import CELL_OPTIONS, EFFORTS, ParsedLine, nearest, usage_line
 from .say import say, say_code, say_table, surface_for
 
 if TYPE_CHECKING:
-    from ..threads.store import TurnRecord
+    from ..threads.store import ThreadRecord, TurnRecord
     from .session import Session
 
 T = TypeVar("T")
@@ -342,12 +343,18 @@ def _near(word: str, known: Sequence[str]) -> list[str]:
     return difflib.get_close_matches(word, known, n=2, cutoff=0.4)
 
 
+def _about(thread: ThreadRecord) -> str:
+    about = thread.name or thread.preview or "(empty)"
+    return f"{about} (a fork)" if thread.forked_from and not thread.name else about
+
+
 def _question(turn: TurnRecord) -> str:
     return next((input_text(e.item.content) for e in turn.items if isinstance(e.item, UserMessage)), "")
 
 
 def _answer(turn: TurnRecord) -> str:
-    return next((e.item.text for e in reversed(turn.items) if isinstance(e.item, AgentMessage)), "")
+    text = next((e.item.text for e in reversed(turn.items) if isinstance(e.item, AgentMessage)), "")
+    return re.sub("[*#>`|]", "", text)
 
 
 def _shortened(text: str, limit: int = 60) -> str:
