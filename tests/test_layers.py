@@ -22,7 +22,7 @@ LAYERS = {
 
 PACKAGES = {
     "protocol": {"msgspec", "platformdirs"},
-    "auth": {"msgspec", "httpx", "filelock"},
+    "auth": {"msgspec", "httpx", "filelock", "tomllib"},  # tomllib: since Python 3.11
     "responses": {"msgspec", "httpx"},
     "engines": {"msgspec", "anyio"},
     "threads": {"msgspec"},

@@ -1,28 +1,25 @@
-"""Who we are: the CLI's auth.json, read as it is. Nothing here is verified, only decoded.
-
-The CLI writes the file in place, so a reader may meet half of it; then it is read again.
-"""
+"""Who we are: the CLI's auth.json, read as it is. Nothing here is verified, only decoded."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import time
-from collections.abc import Callable
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
 
-from ..protocol.errors import ConfigurationError
-
-_READS = 5
-_PAUSE = 0.02
-"""Seconds between two reads; the CLI writes its few kilobytes in far less."""
+CHATGPT = "chatgpt"
+API_KEY = "apikey"
 
 _CLAIMS = "https://api.openai.com/auth"
 _PROFILE = "https://api.openai.com/profile"
+
+Document = dict[str, Any]
+"""auth.json as it stands, with whatever keys other programs put there."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,9 @@ class Credentials:
     account_id: str | None = None
     id_token: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    last_refresh: float | None = None
+    """Unix seconds."""
 
     @property
     def email(self) -> str | None:
@@ -54,55 +54,53 @@ class Credentials:
         return int(exp) if isinstance(exp, (int, float)) else None
 
 
-def auth_path(codex_home: Path) -> Path:
-    return codex_home / "auth.json"
+class Tokens(msgspec.Struct, frozen=True):
+    """A token endpoint's answer; each field may be missing."""
+
+    access_token: str | None = None
+    id_token: str | None = None
+    refresh_token: str | None = None
+
+    def __repr__(self) -> str:
+        return "Tokens(<hidden>)"
 
 
-def read_credentials(path: Path, *, sleep: Callable[[float], None] = time.sleep) -> Credentials | None:
-    """The stored credentials, `None` without a file. Raises ConfigurationError for an unreadable one."""
-    for _ in range(_READS - 1):
-        try:
-            return _read(path)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            sleep(_PAUSE)
-    try:
-        return _read(path)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} holds no credentials that can be read.", hint=_SIGN_IN) from error
-
-
-_SIGN_IN = "Sign in again: run `codex login` in a terminal."
+# Reading -----------------------------------------------------------------------------------------
 
 
 class _Tokens(msgspec.Struct):
     access_token: str | None = None
     id_token: str | None = None
     account_id: str | None = None
+    refresh_token: str | None = None
 
 
 class _AuthFile(msgspec.Struct):
     auth_mode: str | None = None
     api_key: str | None = msgspec.field(default=None, name="OPENAI_API_KEY")
     tokens: _Tokens | None = None
+    last_refresh: str | None = None
 
 
-def _read(path: Path) -> Credentials | None:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigurationError(f"{path} can't be read: {error.strerror}.") from error
+def credentials_of(data: bytes) -> Credentials:
+    """What the text of an auth.json says. Raises msgspec.DecodeError or UnicodeDecodeError."""
     stored = msgspec.json.decode(data, type=_AuthFile)
     tokens = stored.tokens or _Tokens()
-    claims = _inner(decode_jwt(tokens.access_token), _CLAIMS) or _inner(decode_jwt(tokens.id_token), _CLAIMS)
     return Credentials(
-        mode=stored.auth_mode or ("apikey" if stored.api_key else "chatgpt"),
+        mode=stored.auth_mode or (API_KEY if stored.api_key else CHATGPT),
         access_token=tokens.access_token,
-        account_id=tokens.account_id or claims.get("chatgpt_account_id"),
+        account_id=tokens.account_id or account_of(tokens.access_token) or account_of(tokens.id_token),
         id_token=tokens.id_token,
         api_key=stored.api_key,
+        refresh_token=tokens.refresh_token,
+        last_refresh=_unix_seconds(stored.last_refresh),
     )
+
+
+def account_of(token: str | None) -> str | None:
+    """The ChatGPT account a token belongs to."""
+    account = _inner(decode_jwt(token), _CLAIMS).get("chatgpt_account_id")
+    return account if isinstance(account, str) else None
 
 
 def decode_jwt(token: str | None) -> dict[str, Any]:
@@ -118,3 +116,45 @@ def decode_jwt(token: str | None) -> dict[str, Any]:
 def _inner(claims: dict[str, Any], name: str) -> dict[str, Any]:
     inner = claims.get(name)
     return inner if isinstance(inner, dict) else {}
+
+
+def _unix_seconds(stamp: str | None) -> float | None:
+    """RFC 3339. The CLI writes nine digits of a second, which Python 3.10 does not read."""
+    try:
+        when = datetime.fromisoformat(re.sub(r"\.\d+", "", stamp or "").replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return when.replace(tzinfo=when.tzinfo or timezone.utc).timestamp()
+
+
+# Writing -----------------------------------------------------------------------------------------
+
+
+def with_tokens(document: Mapping[str, Any], tokens: Tokens) -> Document:
+    """`document` signed in with ChatGPT by `tokens`; what they lack and what is unknown stays."""
+    held = document.get("tokens")
+    given = {name: token for name, token in msgspec.structs.asdict(tokens).items() if token is not None}
+    held = {"id_token": None, "access_token": None, "refresh_token": None, **(held or {}), **given}
+    account = account_of(tokens.id_token) or account_of(tokens.access_token) or held.get("account_id")
+    return {
+        "auth_mode": CHATGPT,
+        "OPENAI_API_KEY": None,
+        **document,
+        "tokens": {**held, "account_id": account},
+        "last_refresh": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z",
+    }
+
+
+def with_sign_in(document: Mapping[str, Any], tokens: Tokens) -> Document:
+    """`document` after a sign-in with ChatGPT, whatever it was signed in with before."""
+    held = {name: value for name, value in (document.get("tokens") or {}).items() if name not in _OURS}
+    return with_tokens({**document, "auth_mode": CHATGPT, "OPENAI_API_KEY": None, "tokens": held}, tokens)
+
+
+_OURS = frozenset({"id_token", "access_token", "refresh_token", "account_id"})
+
+
+def with_api_key(document: Mapping[str, Any], key: str) -> Document:
+    """`document` after a sign-in with an API key."""
+    kept = {name: value for name, value in document.items() if name not in ("tokens", "last_refresh")}
+    return {**kept, "auth_mode": API_KEY, "OPENAI_API_KEY": key}

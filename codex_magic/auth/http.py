@@ -1,18 +1,22 @@
 """How requests are signed: one generator each, shared by the sync and the async client.
 
 A 401 is the authority on a token, not its `exp`. The answer then is to look at the disk first,
-because another program may have signed in or refreshed meanwhile.
+because another program may have signed in or refreshed meanwhile; then to refresh, once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from pathlib import Path
+from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import Future
+from typing import Any
 
 import httpx
 
 from ..protocol.errors import AuthError, NotSignedInError
-from .credentials import Credentials, read_credentials
+from .credentials import API_KEY, Credentials
+from .storage import Storage
+from .tokens import TokenSource
+from .waiting import awaited, wait
 
 
 class ApiKeyAuth(httpx.Auth):
@@ -29,60 +33,104 @@ class ApiKeyAuth(httpx.Auth):
         yield request
 
 
-class ChatGPTAuth(httpx.Auth):
-    """The ChatGPT sign-in in auth.json, read again whenever the file changes."""
+class StoredKeyAuth(httpx.Auth):
+    """The API key of a CLI signed in with one, as it is at each request."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: tuple[int, int] | None = None
-        self._credentials: Credentials | None = None
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
 
     def __repr__(self) -> str:
-        return f"ChatGPTAuth({str(self._path)!r})"
+        return f"StoredKeyAuth({self._storage.name!r})"
+
+    def key(self) -> str:
+        """Raises NotSignedInError. A key beside a ChatGPT sign-in is not ours to spend."""
+        stored = self._storage.read()
+        if stored is None or stored.api_key is None or stored.mode != API_KEY:
+            raise NotSignedInError(
+                "There is no OpenAI API key.",
+                hint="Set OPENAI_API_KEY, or use your ChatGPT plan: %codex provider chatgpt",
+            )
+        return stored.api_key
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        used = self._current()
-        _sign(request, used)
-        response = yield request
-        if response.status_code != 401:
+        request.headers["Authorization"] = _bearer(self.key())
+        yield request
+
+
+Step = httpx.Request | Future[Credentials]
+Steps = Generator[Step, Any, None]
+
+
+class ChatGPTAuth(httpx.Auth):
+    """The ChatGPT sign-in, followed as it changes and renewed as it ends."""
+
+    def __init__(self, source: TokenSource) -> None:
+        self.source = source
+
+    def __repr__(self) -> str:
+        return f"ChatGPTAuth({self.source.storage.name!r})"
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.read()  # so that it can be sent again
+        steps = self._steps(request)
+        step = next(steps, None)
+        while step is not None:
+            outcome: httpx.Response | Credentials
+            if isinstance(step, Future):
+                outcome = wait(step)
+            else:
+                outcome = yield step
+            step = _next(steps, outcome)
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        await request.aread()
+        steps = self._steps(request)
+        step = next(steps, None)
+        while step is not None:
+            outcome: httpx.Response | Credentials
+            if isinstance(step, Future):
+                outcome = await awaited(step)
+            else:
+                outcome = yield step
+            step = _next(steps, outcome)
+
+    def _steps(self, request: httpx.Request) -> Steps:
+        """What to send, and the renewals to wait for on the way."""
+        used = self.source.current()
+        if self.source.is_due():
+            used = yield from _renewal(self.source.early(used))
+        if not (yield from _refuses(request, used)):
             return
-        self._seen = None
-        newer = self._current()
-        if newer.access_token != used.access_token and newer.account_id == used.account_id:
-            _sign(request, newer)
-            yield request
-
-    def _current(self) -> Credentials:
-        stamp = _stamp(self._path)
-        if stamp is None or stamp != self._seen:
-            self._credentials = read_credentials(self._path)
-            self._seen = stamp
-        if self._credentials is None:
-            raise NotSignedInError
-        if self._credentials.access_token is None or self._credentials.mode == "apikey":
-            raise NotSignedInError(
-                "The sign-in in auth.json is not one with ChatGPT.",
-                hint="Run `codex login` in a terminal, or use the key: %codex provider openai",
-            )
-        return self._credentials
+        stored = self.source.reload()
+        if stored.access_token != used.access_token:
+            used = stored
+            if not (yield from _refuses(request, used)):
+                return
+        if used.refresh_token is not None:
+            yield from _refuses(request, (yield from _renewal(self.source.renewed(used))))
 
 
-def _sign(request: httpx.Request, credentials: Credentials) -> None:
+def _refuses(request: httpx.Request, credentials: Credentials) -> Generator[Step, Any, bool]:
     request.headers["Authorization"] = _bearer(credentials.access_token or "")
     if credentials.account_id:
         request.headers["ChatGPT-Account-ID"] = credentials.account_id
+    response: httpx.Response = yield request
+    return response.status_code == 401
+
+
+def _renewal(renewing: Future[Credentials]) -> Generator[Step, Any, Credentials]:
+    renewed: Credentials = yield renewing
+    return renewed
+
+
+def _next(steps: Steps, outcome: httpx.Response | Credentials) -> Step | None:
+    try:
+        return steps.send(outcome)
+    except StopIteration:
+        return None
 
 
 def _bearer(token: str) -> str:
     if not token.isascii() or not token.isprintable():
         raise AuthError("The key or token holds characters that no key has.", hint="Copy it again.")
     return f"Bearer {token}"
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when the file does."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size

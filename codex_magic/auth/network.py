@@ -8,8 +8,9 @@ from __future__ import annotations
 import platform
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from urllib.parse import quote
 
@@ -105,3 +106,40 @@ def no_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
                 hint="Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file.",
             )
     return UnreachableError(f"{host} can't be reached ({text.rstrip('.') or type(error).__name__}).")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to the sign-in service. It holds secrets and shows none."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    seconds: float
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What an error must not repeat."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    """Names in lower case."""
+    body: bytes = field(repr=False)
+
+
+def send(call: Call, *, ca_bundle: str | None) -> Answer:
+    """Ask the sign-in service, on a connection of its own. Raises UnreachableError, TimedOutError.
+
+    The error has no cause: the frames of the HTTP library hold what was sent.
+    """
+    with readable_proxies():
+        http = httpx.Client(verify=trust(call.url, ca_bundle), timeout=call.seconds)
+    failure: httpx.HTTPError
+    with http:
+        try:
+            answer = http.post(call.url, headers=call.headers, content=call.body)
+            return Answer(answer.status_code, dict(answer.headers), answer.content)
+        except httpx.HTTPError as error:
+            failure = error
+    raise no_answer(failure, base_url=call.url)

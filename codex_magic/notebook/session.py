@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..auth.credentials import auth_path, read_credentials
+from ..auth.storage import Storage
 from ..protocol.errors import ConfigurationError, NotSignedInError
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits, Warned
@@ -76,13 +76,13 @@ class Session:
             return "a made-up account of the local service"
         if provider.name != "chatgpt":
             return "with an API key" if provider.auth else "no sign-in needed"
-        path = auth_path(self.settings.codex_home)
-        credentials = read_credentials(path)
+        storage = Storage.of(self.settings)
+        credentials = storage.read()
         if credentials is None or credentials.access_token is None:
             return f"no: {NotSignedInError().hint}"
         who = credentials.email or credentials.account_id or "a ChatGPT account"
         plan = f", plan {credentials.plan}" if credentials.plan else ""
-        return f"{who}{plan} ({path})"
+        return f"{who}{plan} ({storage.name})"
 
     def start_turn(self, prompt: str, options: ParsedLine, listener: Listener) -> Future[AsyncTurnHandle]:
         """Begin a turn of the running cell. The future fails with a CodexError."""

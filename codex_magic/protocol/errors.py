@@ -4,7 +4,9 @@ CodexError                     one sentence (`message`) and what to do next (`hi
 ├── OptionError                a wrong option, command or setting
 ├── ConfigurationError         nothing to work with: no model, no provider, no such file
 ├── AuthError                  the service refused the credentials
-│   └── NotSignedInError       there are none
+│   ├── NotSignedInError       there are none
+│   ├── AccountChangedError    another account has been signed in meanwhile
+│   └── LoginError             a sign-in that did not come about
 ├── InvalidRequestError        refused by us before sending, or by the service (400)
 │   ├── ContextWindowError     the input is longer than the model takes
 │   └── ModelNotFoundError     no such model; `near` names the closest ones
@@ -66,6 +68,21 @@ class NotSignedInError(AuthError):
             hint=hint
             or "Run `codex login` in a terminal, set OPENAI_API_KEY, or try it without an account: %codex provider local",
         )
+
+
+class AccountChangedError(AuthError):
+    """Another account was signed in to under us; nothing goes on under its name unasked."""
+
+    hint = "Restart the kernel to go on with that account, or sign in again with the other."
+
+    def __init__(self, now: str | None, *, hint: str | None = None) -> None:
+        super().__init__(f"The sign-in now belongs to another account ({now or 'unknown'}).", hint=hint)
+
+
+class LoginError(AuthError):
+    """A sign-in that did not come about."""
+
+    hint = "Start the sign-in again."
 
 
 class InvalidRequestError(CodexError):

@@ -33,6 +33,10 @@ class Settings:
     client_version: str = CLIENT_VERSION
     ca_bundle: str | None = None
     """A PEM file trusted besides the system's (`CODEX_CA_CERTIFICATE`)."""
+    redirect_host: str = "127.0.0.1"
+    """How the browser sign-in spells its own address; older clients said `localhost`."""
+    callback_ports: tuple[int, ...] = (1455, 1457)
+    """Where it waits for the browser; the issuer knows no others."""
 
     def __repr__(self) -> str:
         key = "set" if self.openai_api_key else "unset"
@@ -64,7 +68,14 @@ class Settings:
             user_agent=read("CODEX_MAGIC_USER_AGENT"),
             client_version=read("CODEX_MAGIC_CLIENT_VERSION") or cls.client_version,
             ca_bundle=read("CODEX_CA_CERTIFICATE"),
+            redirect_host=read("CODEX_MAGIC_REDIRECT_HOST") or cls.redirect_host,
+            callback_ports=_ports(read("CODEX_MAGIC_CALLBACK_PORTS")) or cls.callback_ports,
         )
+
+
+def _ports(text: str | None) -> tuple[int, ...]:
+    """`"1455,1457"`; what is no number is left out."""
+    return tuple(int(part) for part in (text or "").split(",") if part.strip().isdigit())
 
 
 def _user_data_dir() -> Path:

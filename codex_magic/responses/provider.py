@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from ..auth.credentials import auth_path, read_credentials
-from ..auth.http import ApiKeyAuth, ChatGPTAuth
+from ..auth.http import ApiKeyAuth, ChatGPTAuth, StoredKeyAuth
 from ..auth.network import header_value, introduction
-from ..protocol.errors import ConfigurationError, NotSignedInError
+from ..auth.storage import Storage
+from ..auth.tokens import TokenSource
+from ..protocol.errors import ConfigurationError
 from ..protocol.settings import Settings
 from .request import CODEX_RULES, OPEN_RULES, Rules
 
@@ -45,7 +46,7 @@ def chatgpt(settings: Settings) -> Provider:
     return Provider(
         name="chatgpt",
         base_url=settings.base_url,
-        auth=ChatGPTAuth(auth_path(settings.codex_home)),
+        auth=ChatGPTAuth(TokenSource.of(settings)),
         rules=CODEX_RULES,
         headers={
             **introduction(settings),
@@ -58,16 +59,10 @@ def chatgpt(settings: Settings) -> Provider:
 
 def openai(settings: Settings) -> Provider:
     """OpenAI's API, with OPENAI_API_KEY or the key that `codex login` stored."""
-    key = settings.openai_api_key or _stored_key(settings)
-    if key is None:
-        raise NotSignedInError(
-            "There is no OpenAI API key.",
-            hint="Set OPENAI_API_KEY, or use your ChatGPT plan: %codex provider chatgpt",
-        )
     return Provider(
         name="openai",
         base_url=settings.openai_base_url,
-        auth=ApiKeyAuth(key),
+        auth=_key_auth(settings),
         headers=introduction(settings),
     )
 
@@ -84,7 +79,9 @@ def custom(
     )
 
 
-def _stored_key(settings: Settings) -> str | None:
-    """The key of a CLI signed in with one; a key beside a ChatGPT sign-in is not ours to spend."""
-    stored = read_credentials(auth_path(settings.codex_home))
-    return stored.api_key if stored is not None and stored.mode == "apikey" else None
+def _key_auth(settings: Settings) -> httpx.Auth:
+    if settings.openai_api_key is not None:
+        return ApiKeyAuth(settings.openai_api_key)
+    stored = StoredKeyAuth(Storage.of(settings))
+    stored.key()
+    return stored

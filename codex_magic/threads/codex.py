@@ -13,19 +13,30 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..auth.credentials import auth_path, read_credentials
+from ..auth.handles import (
+    AsyncChatgptLoginHandle,
+    AsyncDeviceCodeLoginHandle,
+    ChatgptLoginHandle,
+    DeviceCodeLoginHandle,
+)
+from ..auth.http import ChatGPTAuth
+from ..auth.storage import Storage
+from ..auth.tokens import TokenSource
+from ..auth.waiting import wait
 from ..engines.backend import BackendEngine
 from ..engines.seam import TurnRequest
+from ..protocol.account import GetAccountResponse
 from ..protocol.errors import ConfigurationError
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from ..protocol.types import Notification, RunInput, TurnCompleted, TurnResult, as_inputs, input_text
 from ..responses.catalog import Model
 from ..responses.provider import Provider, chatgpt, custom, openai
+from .accounts import AsyncAccounts
 from .async_store import AsyncStore
 from .history import history_items
 from .instructions import DEFAULT_INSTRUCTIONS
-from .loop import BackgroundLoop, wait
+from .loop import BackgroundLoop
 from .relay import Relay
 from .store import Store, ThreadPage, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle, Listener
@@ -74,6 +85,8 @@ class AsyncCodex:
         self._providers: dict[str, Provider] = {}
         self._engines: dict[tuple[str, str], BackendEngine] = {}
         self._running: set[AsyncTurnHandle] = set()
+        self._sources: list[TokenSource] = []
+        self._accounts = AsyncAccounts(self.settings, self._sources, needed=self._needs_sign_in())
 
     async def __aenter__(self) -> AsyncCodex:
         return self
@@ -85,6 +98,7 @@ class AsyncCodex:
         """Interrupt what runs, then close connections and the store."""
         for handle in list(self._running):
             await handle.interrupt()
+        await self._accounts.close()
         for engine in self._engines.values():
             await engine.close()
         self._engines.clear()
@@ -138,6 +152,30 @@ class AsyncCodex:
         found = await engine.models()
         return [model for model in found if include_hidden or not model.hidden]
 
+    async def login_chatgpt(self, *, open_browser: bool = False) -> AsyncChatgptLoginHandle:
+        """Sign in with the browser of this machine. Raises LoginError when no port is free for it."""
+        return await self._accounts.by_browser(open_browser=open_browser)
+
+    async def login_chatgpt_pasted(self) -> AsyncChatgptLoginHandle:
+        """Sign in with a browser elsewhere, whose last address is given to `paste`."""
+        return await self._accounts.by_pasting()
+
+    async def login_chatgpt_device_code(self) -> AsyncDeviceCodeLoginHandle:
+        """Sign in with a code typed into any browser. Raises LoginError when that is switched off."""
+        return await self._accounts.by_device_code()
+
+    async def login_api_key(self, api_key: str) -> None:
+        """Store a key, which is not tried. Raises LoginError for what can be none."""
+        await self._accounts.by_api_key(api_key)
+
+    async def logout(self) -> None:
+        """Sign out here and, if it can be reached, at the service."""
+        await self._accounts.logout()
+
+    async def account(self, *, refresh_token: bool = False) -> GetAccountResponse:
+        """Who is signed in; with `refresh_token` the service is asked whether that still holds."""
+        return await self._accounts.account(refresh=refresh_token)
+
     def provider(self, choice: str | Provider | None = None) -> Provider:
         """The provider that `choice`, else the configuration, else what is signed in, stands for."""
         choice = choice or self.config.provider or signed_in_provider(self.settings)
@@ -185,6 +223,11 @@ class AsyncCodex:
         handle.subscribe(lambda told: self._forget(handle) if isinstance(told, TurnCompleted) else None)
         return handle
 
+    def _needs_sign_in(self) -> bool:
+        choice = self.config.provider
+        name = choice.name if isinstance(choice, Provider) else choice
+        return name is None or name in _NAMED
+
     def _forget(self, handle: AsyncTurnHandle) -> None:
         self._running.discard(handle)
 
@@ -192,6 +235,8 @@ class AsyncCodex:
         key = provider.name, provider.base_url
         if key not in self._engines:
             self._engines[key] = BackendEngine(provider, self.settings)
+            if isinstance(provider.auth, ChatGPTAuth):
+                self._sources.append(provider.auth.source)
         return self._engines[key]
 
 
@@ -285,6 +330,30 @@ class Codex:
     def thread_unarchive(self, thread_id: str) -> Thread:
         return Thread(self, self.call(self.asynchronous.thread_unarchive(thread_id)))
 
+    def login_chatgpt(self, *, open_browser: bool = False) -> ChatgptLoginHandle:
+        """Sign in with the browser of this machine. Raises LoginError when no port is free for it."""
+        return ChatgptLoginHandle(self.call(self.asynchronous.login_chatgpt(open_browser=open_browser)))
+
+    def login_chatgpt_pasted(self) -> ChatgptLoginHandle:
+        """Sign in with a browser elsewhere, whose last address is given to `paste`."""
+        return ChatgptLoginHandle(self.call(self.asynchronous.login_chatgpt_pasted()))
+
+    def login_chatgpt_device_code(self) -> DeviceCodeLoginHandle:
+        """Sign in with a code typed into any browser. Raises LoginError when that is switched off."""
+        return DeviceCodeLoginHandle(self.call(self.asynchronous.login_chatgpt_device_code()))
+
+    def login_api_key(self, api_key: str) -> None:
+        """Store a key, which is not tried. Raises LoginError for what can be none."""
+        self.call(self.asynchronous.login_api_key(api_key))
+
+    def logout(self) -> None:
+        """Sign out here and, if it can be reached, at the service."""
+        self.call(self.asynchronous.logout())
+
+    def account(self, *, refresh_token: bool = False) -> GetAccountResponse:
+        """Who is signed in; with `refresh_token` the service is asked whether that still holds."""
+        return self.call(self.asynchronous.account(refresh_token=refresh_token))
+
     def models(self, *, provider: str | Provider | None = None, include_hidden: bool = False) -> list[Model]:
         """The provider's catalog, best first."""
         return self.call(self.asynchronous.models(provider=provider, include_hidden=include_hidden))
@@ -373,7 +442,7 @@ _NAMED: dict[str, Callable[[Settings], Provider]] = {"chatgpt": chatgpt, "openai
 
 def signed_in_provider(settings: Settings) -> str:
     """`chatgpt` when signed in with it, else `openai` when there is a key, else `chatgpt`."""
-    credentials = read_credentials(auth_path(settings.codex_home))
+    credentials = Storage.of(settings).read()
     if credentials is not None:
         return "chatgpt" if credentials.mode == "chatgpt" else "openai"
     return "openai" if settings.openai_api_key else "chatgpt"

@@ -9,13 +9,11 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+from ..auth.waiting import wait
 
-POLL_SECONDS = 0.1
-"""Windows delivers Ctrl-C to a waiting main thread only between waits."""
+T = TypeVar("T")
 
 
 class BackgroundLoop:
@@ -59,16 +57,6 @@ class BackgroundLoop:
                 )
                 self._thread.start()
             return self._loop
-
-
-def wait(future: Future[T]) -> T:
-    """`future.result()`, but Ctrl-C gets through on every platform."""
-    while True:
-        try:
-            return future.result(POLL_SECONDS)
-        except FutureTimeout:
-            if future.done():
-                raise
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

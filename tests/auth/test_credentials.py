@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from codex_magic.auth.credentials import Credentials, auth_path, decode_jwt, read_credentials
+from codex_magic.auth.credentials import Credentials, decode_jwt
+from codex_magic.auth.storage import Storage, auth_path
 from codex_magic.protocol.errors import ConfigurationError
 
 
@@ -27,7 +28,7 @@ IDENTITY = {
 def read(folder: Path, content: Any) -> Credentials:
     path = auth_path(folder)
     path.write_text(json.dumps(content))
-    found = read_credentials(path)
+    found = Storage.at(path).read()
     assert found is not None
     return found
 
@@ -51,6 +52,7 @@ def test_a_sign_in_with_chatgpt(tmp_path: Path) -> None:
     )
     assert (found.mode, found.account_id, found.access_token) == ("chatgpt", "acc", tokens["access_token"])
     assert (found.email, found.plan, found.expires_at) == ("a@example.org", "plus", 5)
+    assert (found.refresh_token, found.last_refresh) == ("rt", 1795167523)
 
 
 @pytest.mark.parametrize("token", ["access_token", "id_token"])
@@ -72,7 +74,7 @@ def test_a_missing_mode(tmp_path: Path, content: Any, mode: str) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    assert read_credentials(auth_path(tmp_path)) is None
+    assert Storage.at(auth_path(tmp_path)).read() is None
 
 
 def test_half_a_file_is_read_again(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_half_a_file_is_read_again(tmp_path: Path) -> None:
         if len(pauses) == 2:
             path.write_text('{"auth_mode": "chatgpt", "tokens": {"access_token": "t"}}')
 
-    found = read_credentials(path, sleep=finish_writing)
+    found = Storage.at(path).read(sleep=finish_writing)
     assert found is not None
     assert (found.access_token, len(pauses)) == ("t", 2)
 
@@ -94,17 +96,25 @@ def test_half_a_file_is_read_again(tmp_path: Path) -> None:
 def test_a_file_that_stays_unreadable(tmp_path: Path, content: bytes) -> None:
     auth_path(tmp_path).write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"auth\.json"):
-        read_credentials(auth_path(tmp_path), sleep=lambda _: None)
+        Storage.at(auth_path(tmp_path)).read(sleep=lambda _: None)
 
 
 def test_a_folder_in_its_place(tmp_path: Path) -> None:
     auth_path(tmp_path).mkdir()
     with pytest.raises(ConfigurationError, match="can't be read"):
-        read_credentials(auth_path(tmp_path))
+        Storage.at(auth_path(tmp_path)).read()
 
 
 def test_nothing_secret_is_shown() -> None:
-    shown = repr(Credentials("chatgpt", access_token="secret-a", id_token="secret-b", api_key="secret-c"))
+    shown = repr(
+        Credentials(
+            "chatgpt",
+            access_token="secret-a",
+            id_token="secret-b",
+            api_key="secret-c",
+            refresh_token="secret-d",
+        )
+    )
     assert "secret" not in shown
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from codex_magic.auth.credentials import auth_path
 from codex_magic.auth.http import ApiKeyAuth, ChatGPTAuth
-from codex_magic.protocol.errors import AuthError, NotSignedInError
+from codex_magic.auth.oauth import Issuer
+from codex_magic.auth.storage import Storage, auth_path
+from codex_magic.auth.tokens import TokenSource
+from codex_magic.protocol.errors import AccountChangedError, AuthError, NotSignedInError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.provider import openai
 
@@ -21,6 +23,11 @@ def sign_in(folder: Path, token: str, account: str = "acc", *, stamp: int = 0) -
     tokens = {"access_token": token, "account_id": account}
     auth_path(folder).write_text(json.dumps({"auth_mode": "chatgpt", "tokens": tokens}))
     os.utime(auth_path(folder), (stamp, stamp))
+
+
+def chatgpt_auth(folder: Path) -> ChatGPTAuth:
+    """Without a refresh token stored, no issuer is ever asked."""
+    return ChatGPTAuth(TokenSource(Storage.at(auth_path(folder)), Issuer("http://nowhere", "us", "us/1")))
 
 
 def service(
@@ -45,7 +52,7 @@ def get(auth: httpx.Auth, transport: httpx.MockTransport, times: int = 1) -> lis
 def test_token_and_account_are_sent(tmp_path: Path) -> None:
     sign_in(tmp_path, "t")
     _, transport = service("t")
-    (response,) = get(ChatGPTAuth(auth_path(tmp_path)), transport)
+    (response,) = get(chatgpt_auth(tmp_path), transport)
     assert response.request.headers["authorization"] == "Bearer t"
     assert response.request.headers["chatgpt-account-id"] == "acc"
 
@@ -53,7 +60,7 @@ def test_token_and_account_are_sent(tmp_path: Path) -> None:
 def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     sign_in(tmp_path, "old", stamp=1)
     seen, transport = service("old", "new", before=lambda: sign_in(tmp_path, "new", stamp=2))
-    get(ChatGPTAuth(auth_path(tmp_path)), transport, times=2)
+    get(chatgpt_auth(tmp_path), transport, times=2)
     assert seen == ["old", "new"]
 
 
@@ -61,21 +68,22 @@ def test_a_401_looks_at_the_disk_and_asks_again(tmp_path: Path) -> None:
     """Even when the file's time is the same: some file systems count in seconds."""
     sign_in(tmp_path, "old")
     seen, transport = service("new", before=lambda: sign_in(tmp_path, "new"))
-    (response,) = get(ChatGPTAuth(auth_path(tmp_path)), transport)
+    (response,) = get(chatgpt_auth(tmp_path), transport)
     assert (response.status_code, seen) == (200, ["old", "new"])
 
 
 def test_a_401_with_the_same_token_on_disk_is_final(tmp_path: Path) -> None:
     sign_in(tmp_path, "old")
     seen, transport = service("new")
-    (response,) = get(ChatGPTAuth(auth_path(tmp_path)), transport)
+    (response,) = get(chatgpt_auth(tmp_path), transport)
     assert (response.status_code, seen) == (401, ["old"])
 
 
 def test_another_account_does_not_answer_for_this_one(tmp_path: Path) -> None:
     sign_in(tmp_path, "old")
     seen, transport = service("new", before=lambda: sign_in(tmp_path, "new", "other"))
-    get(ChatGPTAuth(auth_path(tmp_path)), transport)
+    with pytest.raises(AccountChangedError, match="other"):
+        get(chatgpt_auth(tmp_path), transport)
     assert seen == ["old"]
 
 
@@ -84,7 +92,7 @@ def test_no_sign_in(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         auth_path(tmp_path).write_text(content)
     with pytest.raises(NotSignedInError, match="codex login"):
-        get(ChatGPTAuth(auth_path(tmp_path)), service()[1])
+        get(chatgpt_auth(tmp_path), service()[1])
 
 
 def test_a_key_is_sent_without_the_space_around_it() -> None:
@@ -102,7 +110,7 @@ def test_a_key_that_can_be_none(key: str) -> None:
 
 def test_nothing_secret_is_shown(tmp_path: Path) -> None:
     sign_in(tmp_path, "token-1")
-    auth = ChatGPTAuth(auth_path(tmp_path))
+    auth = chatgpt_auth(tmp_path)
     get(auth, service("token-1")[1])
     assert "token-1" not in repr(auth) + repr(ApiKeyAuth("token-1"))
 

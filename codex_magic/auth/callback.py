@@ -1,0 +1,183 @@
+"""The address on this machine to which the browser comes back after a sign-in.
+
+Other pages can reach it too, so only what carries this sign-in's `state` counts; the rest is
+answered and forgotten. Every connection is closed after one answer: a browser's spare connection
+must not keep the port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from html import escape
+
+from ..protocol.errors import LoginError
+from .oauth import Callback
+
+HOST = "127.0.0.1"
+PATH = "/auth/callback"
+
+CONNECTION_SECONDS = 5.0
+"""A client that sends no whole request in this time is let go."""
+CLOSING_SECONDS = 1.0
+MOST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Page:
+    status: int
+    title: str
+    text: str = ""
+
+    def encode(self) -> bytes:
+        body = _HTML.format(title=escape(self.title), text=escape(self.text)).encode()
+        head = _HEAD.format(status=self.status, reason=_REASONS[self.status], length=len(body))
+        return head.encode() + body
+
+
+SIGNED_IN = Page(200, "Signed in", "You can close this page and go back to your notebook.")
+CANCELLED = Page(200, "Sign-in cancelled", "You can close this page.")
+WRONG_STATE = Page(
+    400, "Not this sign-in", "This address belongs to another sign-in. Use the link shown last."
+)
+NOT_FOUND = Page(404, "Nothing here", "This address only waits for a sign-in to come back.")
+ONLY_GET = Page(405, "Nothing here", "This address only waits for a sign-in to come back.")
+UNREADABLE = Page(400, "Not understood", "This is not a request of a browser.")
+
+
+def failed(error: str) -> Page:
+    return Page(400, "Not signed in", error)
+
+
+_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
+
+_HEAD = (
+    "HTTP/1.1 {status} {reason}\r\n"
+    "Content-Type: text/html; charset=utf-8\r\n"
+    "Content-Length: {length}\r\n"
+    "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\r\n"
+    "Cache-Control: no-store\r\n"
+    "Referrer-Policy: no-referrer\r\n"
+    "Connection: close\r\n\r\n"
+)
+
+_HTML = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>:root {{ color-scheme: light dark }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 32em; margin: 4em auto; padding: 0 1em }}</style></head>
+<body><h1>{title}</h1><p>{text}</p><script>history.replaceState(null, "", "/")</script></body>
+</html>
+"""
+"""The script takes the spent code out of the address bar and the history."""
+
+
+class Loopback:
+    """Waits for the one callback that carries `state`. `close()` it in any case."""
+
+    def __init__(self, state: str) -> None:
+        self.port = 0
+        self._state = state
+        self._arrived: asyncio.Future[Callback] = asyncio.get_running_loop().create_future()
+        self._outcome: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        self._talking: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self, ports: Sequence[int]) -> None:
+        """Listen on the first free one. Raises LoginError when none is.
+
+        A busy port may be another program's sign-in, which is not ours to end.
+        """
+        for port in ports:
+            with suppress(OSError):
+                self._server = await asyncio.start_server(self._serve, HOST, port, limit=MOST_BYTES)
+                self.port = self._server.sockets[0].getsockname()[1]
+                return
+        raise LoginError(
+            f"The sign-in can't wait for the browser: port {' and port '.join(map(str, ports))} "
+            "of this machine are in use.",
+            hint="Sign in with a device code, or end the program that uses them.",
+        )
+
+    async def callback(self) -> Callback:
+        """What the browser brought; it then waits for `show`. Raises LoginError when asked to make way."""
+        return await asyncio.shield(self._arrived)
+
+    def show(self, page: Page) -> None:
+        """What the browser sees of the end."""
+        if not self._outcome.done():
+            self._outcome.set_result(page)
+
+    async def close(self) -> None:
+        self.show(CANCELLED)
+        if self._server is not None:
+            self._server.close()
+        if self._talking:
+            await asyncio.wait(self._talking, timeout=CLOSING_SECONDS)
+        for task in self._talking:
+            task.cancel()
+        if self._arrived.done() and not self._arrived.cancelled():
+            self._arrived.exception()  # nobody may have waited for it
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._talking.add(task)
+        try:
+            page = await self._page(reader)
+            writer.write(page.encode())
+            await asyncio.wait_for(writer.drain(), CONNECTION_SECONDS)
+        except (OSError, EOFError, asyncio.TimeoutError):
+            pass  # it left, or was too slow
+        finally:
+            writer.close()
+            self._talking.discard(task)
+
+    async def _page(self, reader: asyncio.StreamReader) -> Page:
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECTION_SECONDS)
+        except asyncio.LimitOverrunError:
+            return UNREADABLE
+        request = _Request.parse(head)
+        if request is None:
+            return UNREADABLE
+        if request.method != "GET":
+            return ONLY_GET
+        if request.path == "/cancel" and not request.is_from_a_page:
+            return self._make_way()
+        if request.path != PATH:
+            return NOT_FOUND
+        callback = Callback.parse(request.target)
+        if not callback.answers(self._state):
+            return WRONG_STATE
+        if not self._arrived.done():
+            self._arrived.set_result(callback)
+        return await asyncio.shield(self._outcome)
+
+    def _make_way(self) -> Page:
+        """The CLI asks so, before it waits for a browser itself."""
+        if not self._arrived.done():
+            self._arrived.set_exception(LoginError("Another program's sign-in has taken over the browser."))
+        return CANCELLED
+
+
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    target: str
+    is_from_a_page: bool
+
+    @classmethod
+    def parse(cls, head: bytes) -> _Request | None:
+        start, *lines = head.decode("latin-1").split("\r\n")
+        words = start.split(" ")
+        if len(words) != 3 or not words[2].startswith("HTTP/1"):
+            return None
+        names = {line.partition(":")[0].lower() for line in lines}
+        return cls(words[0], words[1], not names.isdisjoint({"origin", "referer", "sec-fetch-site"}))
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]

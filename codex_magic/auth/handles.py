@@ -1,0 +1,349 @@
+"""Sign-ins that wait for a person: in the browser on this machine, or with a code in any browser.
+
+A handle belongs to the event loop it was started in and lives there until it ends; it may be asked,
+waited for, listened to and cancelled from any thread and any loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import webbrowser
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+from ..protocol.account import (
+    AccountLoginCompleted,
+    CancelLoginAccountResponse,
+    CancelLoginAccountStatus,
+    LoginState,
+    LoginUpdated,
+)
+from ..protocol.errors import BlockedError, CodexError, ServiceError, UnreachableError
+from ..protocol.ids import new_id
+from ..protocol.settings import Settings
+from . import oauth
+from .callback import PATH, SIGNED_IN, Loopback, failed
+from .credentials import Tokens
+from .oauth import Device, Granted, Pkce, new_state, pasted_code
+from .sign_in import SignIn
+from .waiting import awaited, in_thread, wait
+
+log = logging.getLogger(__name__)
+
+LOGIN_SECONDS = 15 * 60.0
+"""As long as a device code is good; nobody comes back to a browser page later either."""
+
+MOST_FAILED_POLLS = 3
+"""Polls in a row that may find no service; the network of a laptop comes and goes."""
+
+_CANCELED = CancelLoginAccountResponse(CancelLoginAccountStatus.canceled)
+_NOT_FOUND = CancelLoginAccountResponse(CancelLoginAccountStatus.not_found)
+
+Listener = Callable[[LoginUpdated], None]
+
+
+class AsyncLogin(ABC):
+    """One attempt to sign in. `expires_at`: Unix seconds at which it gives up."""
+
+    def __init__(self, sign_in: SignIn, *, seconds: float) -> None:
+        self.login_id = new_id()
+        self.expires_at = time.time() + seconds
+        self._sign_in = sign_in
+        self._loop = asyncio.get_running_loop()
+        self._seconds = seconds
+        self._update = LoginUpdated(self.login_id, LoginState.pending)
+        self._listeners: list[Listener] = []
+        self._telling = threading.Lock()
+        self.completed: Future[AccountLoginCompleted] = Future()
+        self._task: asyncio.Task[None] | None = None
+        self._stoppable = True
+
+    @property
+    def state(self) -> LoginState:
+        return self._update.state
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` with the state now and with each change, in the thread where it happens."""
+        with self._telling:
+            self._listeners.append(listener)
+            listener(self._update)
+
+    async def wait(self) -> AccountLoginCompleted:
+        """How it ended. Cancelling the wait does not cancel the sign-in."""
+        return await awaited(self.completed)
+
+    async def cancel(self) -> CancelLoginAccountResponse:
+        """Give up, unless it is over or its tokens are just being stored."""
+        if not self.stop():
+            return _NOT_FOUND
+        await self.wait()
+        return self.stopped()
+
+    def stop(self) -> bool:
+        """Ask it to give up, without waiting until it has. False: it is over already."""
+        if self.completed.done():
+            return False
+        with suppress(RuntimeError):  # its loop is closed
+            self._loop.call_soon_threadsafe(self._stop)
+        return True
+
+    def stopped(self) -> CancelLoginAccountResponse:
+        """What `stop` came to."""
+        return _CANCELED if self.state is LoginState.cancelled else _NOT_FOUND
+
+    def _begin(self) -> None:
+        self._task = self._loop.create_task(self._live())
+
+    def _stop(self) -> None:
+        if self._stoppable and self._task is not None:
+            self._task.cancel()
+
+    async def _live(self) -> None:
+        try:
+            tokens = await asyncio.wait_for(self._tokens(), self._seconds)
+            await self._keep(tokens)
+            update = LoginUpdated(self.login_id, LoginState.success)
+        except asyncio.CancelledError:
+            update = LoginUpdated(self.login_id, LoginState.cancelled, "The sign-in was cancelled.")
+        except asyncio.TimeoutError:
+            update = LoginUpdated(self.login_id, LoginState.failed, str(oauth.expired()))
+        except CodexError as error:
+            update = LoginUpdated(self.login_id, LoginState.failed, str(error))
+        except Exception:  # the top of a task: whoever waits must not wait for ever
+            log.exception("a sign-in broke")
+            update = LoginUpdated(self.login_id, LoginState.failed, "The sign-in broke; the log says how.")
+        self._stoppable = False
+        await self._closed(update)
+        self._end(update)
+
+    @abstractmethod
+    async def _tokens(self) -> Tokens:
+        """Wait for the person. Raises CodexError."""
+
+    async def _closed(self, update: LoginUpdated) -> None:  # noqa: B027  # only one kind holds something
+        """Let go of what was held open."""
+
+    async def _keep(self, tokens: Tokens) -> None:
+        """Once begun it is done, so that a cancelled sign-in has stored nothing and a stored one counts."""
+        self._stoppable = False
+        await awaited(in_thread(lambda: self._sign_in.keep(tokens)))
+
+    def _end(self, update: LoginUpdated) -> None:
+        with self._telling:
+            self._update = update
+            listeners = list(self._listeners)
+        success = update.state is LoginState.success
+        try:
+            for listener in listeners:
+                listener(update)
+        finally:
+            self.completed.set_result(AccountLoginCompleted(self.login_id, success, update.error))
+
+
+class AsyncChatgptLoginHandle(AsyncLogin):
+    """A sign-in with the browser: open `auth_url` in it."""
+
+    def __init__(self, sign_in: SignIn, settings: Settings, *, seconds: float) -> None:
+        super().__init__(sign_in, seconds=seconds)
+        self.auth_url = ""
+        self._settings = settings
+        self._pkce = Pkce.new()
+        self._state = new_state()
+        self._redirect_uri = ""
+        self._loopback = Loopback(self._state)
+        self._pasted: asyncio.Future[str] = self._loop.create_future()
+
+    @classmethod
+    async def start(
+        cls,
+        sign_in: SignIn,
+        settings: Settings,
+        *,
+        open_browser: bool = False,
+        seconds: float = LOGIN_SECONDS,
+    ) -> AsyncChatgptLoginHandle:
+        """Wait for the browser on this machine. Raises LoginError when no port is free."""
+        handle = cls(sign_in, settings, seconds=seconds)
+        await handle._loopback.open(settings.callback_ports)
+        handle._address(handle._loopback.port)
+        handle._begin()
+        if open_browser:
+            threading.Thread(target=webbrowser.open, args=[handle.auth_url], daemon=True).start()
+        return handle
+
+    @classmethod
+    async def start_pasted(
+        cls, sign_in: SignIn, settings: Settings, *, seconds: float = LOGIN_SECONDS
+    ) -> AsyncChatgptLoginHandle:
+        """Wait for `paste` alone: the browser is on another machine, and no port is needed here."""
+        handle = cls(sign_in, settings, seconds=seconds)
+        handle._address(settings.callback_ports[0])
+        handle._begin()
+        return handle
+
+    def paste(self, address: str) -> None:
+        """Go on with the address at which a browser ended, here or elsewhere.
+
+        Raises LoginError for another sign-in's; this one then goes on waiting.
+        """
+        code = pasted_code(address, self._state)
+        with suppress(RuntimeError):  # its loop is closed: it is over
+            self._loop.call_soon_threadsafe(self._arrived, code)
+
+    def _arrived(self, code: str) -> None:
+        if not self._pasted.done():
+            self._pasted.set_result(code)
+
+    def _address(self, port: int) -> None:
+        self._redirect_uri = redirect_uri(self._settings, port)
+        self.auth_url = self._sign_in.issuer.authorize_url(
+            redirect_uri=self._redirect_uri, pkce=self._pkce, state=self._state
+        )
+
+    async def _tokens(self) -> Tokens:
+        code = await self._code()
+        return await awaited(
+            in_thread(
+                lambda: self._sign_in.redeem(
+                    code, redirect_uri=self._redirect_uri, verifier=self._pkce.verifier
+                )
+            )
+        )
+
+    async def _code(self) -> str:
+        """From the browser or from `paste`, whichever is first."""
+        callback = asyncio.ensure_future(self._loopback.callback())
+        try:
+            either: set[asyncio.Future[Any]] = {callback, self._pasted}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return self._pasted.result() if self._pasted.done() else callback.result().granted()
+        finally:
+            callback.cancel()
+
+    async def _closed(self, update: LoginUpdated) -> None:
+        if update.state is LoginState.success:
+            self._loopback.show(SIGNED_IN)
+        elif update.state is LoginState.failed:
+            self._loopback.show(failed(update.error or ""))
+        await self._loopback.close()
+
+
+def redirect_uri(settings: Settings, port: int) -> str:
+    return f"http://{settings.redirect_host}:{port}{PATH}"
+
+
+class AsyncDeviceCodeLoginHandle(AsyncLogin):
+    """A sign-in with a code: open `verification_url` in any browser and type `user_code`."""
+
+    def __init__(self, sign_in: SignIn, device: Device, *, seconds: float) -> None:
+        super().__init__(sign_in, seconds=seconds)
+        self.verification_url = sign_in.issuer.device_page
+        self.user_code = device.user_code
+        self._device = device
+
+    @classmethod
+    async def start(cls, sign_in: SignIn, *, seconds: float = LOGIN_SECONDS) -> AsyncDeviceCodeLoginHandle:
+        """Get a code. Raises LoginError when device sign-ins are switched off, UnreachableError ..."""
+        call = sign_in.issuer.ask_for_user_code()
+        answer = await awaited(in_thread(lambda: sign_in.send(call)))
+        handle = cls(sign_in, oauth.device(call, answer), seconds=seconds)
+        handle._begin()
+        return handle
+
+    async def _tokens(self) -> Tokens:
+        granted = await self._granted()
+        redirect = self._sign_in.issuer.device_redirect
+        return await awaited(
+            in_thread(
+                lambda: self._sign_in.redeem(granted.code, redirect_uri=redirect, verifier=granted.verifier)
+            )
+        )
+
+    async def _granted(self) -> Granted:
+        interval = self._device.interval
+        failed = 0
+        while True:
+            try:
+                outcome = await self._poll()
+                failed = 0
+            except (UnreachableError, ServiceError) as failure:
+                failed += 1
+                if failed > MOST_FAILED_POLLS or isinstance(failure, BlockedError):
+                    raise
+                outcome = 0.0
+            if isinstance(outcome, Granted):
+                return outcome
+            interval += outcome
+            await asyncio.sleep(interval)
+
+    async def _poll(self) -> Granted | float:
+        call = self._sign_in.issuer.poll(self._device)
+        return oauth.polled(call, await awaited(in_thread(lambda: self._sign_in.send(call))))
+
+
+# For code that does not await --------------------------------------------------------------------
+
+L = TypeVar("L", bound=AsyncLogin)
+
+
+class _LoginHandle(Generic[L]):
+    def __init__(self, asynchronous: L) -> None:
+        self.asynchronous = asynchronous
+
+    @property
+    def login_id(self) -> str:
+        return self.asynchronous.login_id
+
+    @property
+    def expires_at(self) -> float:
+        """Unix seconds."""
+        return self.asynchronous.expires_at
+
+    @property
+    def state(self) -> LoginState:
+        return self.asynchronous.state
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` with the state now and with each change, in the thread where it happens."""
+        self.asynchronous.subscribe(listener)
+
+    def wait(self) -> AccountLoginCompleted:
+        """How it ended. Ctrl-C ends the wait, not the sign-in."""
+        return wait(self.asynchronous.completed)
+
+    def cancel(self) -> CancelLoginAccountResponse:
+        """Give up, unless it is over or its tokens are just being stored."""
+        if not self.asynchronous.stop():
+            return _NOT_FOUND
+        self.wait()
+        return self.asynchronous.stopped()
+
+
+class ChatgptLoginHandle(_LoginHandle[AsyncChatgptLoginHandle]):
+    """A sign-in with the browser: open `auth_url` in it."""
+
+    @property
+    def auth_url(self) -> str:
+        return self.asynchronous.auth_url
+
+    def paste(self, address: str) -> None:
+        """Go on with the address at which a browser ended. Raises LoginError for another sign-in's."""
+        self.asynchronous.paste(address)
+
+
+class DeviceCodeLoginHandle(_LoginHandle[AsyncDeviceCodeLoginHandle]):
+    """A sign-in with a code: open `verification_url` in any browser and type `user_code`."""
+
+    @property
+    def verification_url(self) -> str:
+        return self.asynchronous.verification_url
+
+    @property
+    def user_code(self) -> str:
+        return self.asynchronous.user_code

@@ -1,0 +1,399 @@
+"""The sign-in service's protocol, without IO: what is asked, and what its answers mean.
+
+A `Call` and an `Answer` hold secrets and show none. Errors quote the service, but never a text
+that repeats what was sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import msgspec
+
+from ..protocol.errors import AuthError, BlockedError, CodexError, LoginError, RateLimitError, ServiceError
+from ..protocol.settings import Settings
+from .credentials import Credentials, Tokens
+from .network import Answer, Call, header_value, introduction, one_line
+
+CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
+"""The Codex CLI's; a public client without a secret."""
+
+SCOPE = "openid profile email offline_access api.connectors.read api.connectors.invoke"
+"""Without `offline_access` there is no refresh token, and the sign-in ends with its first access token."""
+
+ANSWER_SECONDS = 30.0
+REVOKE_SECONDS = 10.0
+DEVICE_SECONDS = 15 * 60
+POLL_SECONDS = 5.0
+"""When the service names no interval."""
+
+_FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True)
+class Pkce:
+    """Proof that who redeems a code is who asked for it (RFC 7636)."""
+
+    verifier: str = field(repr=False)
+
+    @classmethod
+    def new(cls) -> Pkce:
+        return cls(_base64url(secrets.token_bytes(64)))
+
+    @property
+    def challenge(self) -> str:
+        return _base64url(hashlib.sha256(self.verifier.encode()).digest())
+
+
+def new_state() -> str:
+    return _base64url(secrets.token_bytes(32))
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+# What is asked -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """The sign-in service, and how we introduce ourselves to it."""
+
+    url: str
+    originator: str
+    user_agent: str
+    client_id: str = CLIENT_ID
+    seconds: float = ANSWER_SECONDS
+    """How long an answer may take."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Issuer:
+        return cls(settings.issuer, header_value(settings.originator), introduction(settings)["User-Agent"])
+
+    @property
+    def device_page(self) -> str:
+        return f"{self.url}/codex/device"
+
+    @property
+    def device_redirect(self) -> str:
+        return f"{self.url}/deviceauth/callback"
+
+    def authorize_url(self, *, redirect_uri: str, pkce: Pkce, state: str) -> str:
+        """The page on which a person approves the sign-in."""
+        query = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": redirect_uri,
+            "scope": SCOPE,
+            "code_challenge": pkce.challenge,
+            "code_challenge_method": "S256",
+            "id_token_add_organizations": "true",
+            "codex_cli_simplified_flow": "true",
+            "state": state,
+            "originator": self.originator,
+        }
+        return f"{self.url}/oauth/authorize?{urlencode(query)}"
+
+    def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> Call:
+        """A code for tokens; `redirect_uri` is spelled as it was in the authorize link."""
+        form = {
+            "grant_type": "authorization_code",
+            "client_id": self.client_id,
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier,
+        }
+        headers = {"Content-Type": _FORM, "Accept": "application/json"}
+        body = urlencode(form).encode()
+        return Call(f"{self.url}/oauth/token", headers, body, self.seconds, secrets=(code, verifier))
+
+    def refresh(self, refresh_token: str) -> Call:
+        """No scope: a reduced one would narrow the grant."""
+        form = {
+            "client_id": self.client_id,
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token,
+        }
+        return self._json("/oauth/token", form, secrets=(refresh_token,))
+
+    def revoke(self, credentials: Credentials) -> Call | None:
+        """`None`: there is nothing to revoke."""
+        if credentials.refresh_token:
+            form = {"token": credentials.refresh_token, "token_type_hint": "refresh_token"}
+            form["client_id"] = self.client_id
+        elif credentials.access_token:
+            form = {"token": credentials.access_token, "token_type_hint": "access_token"}
+        else:
+            return None
+        seconds = min(self.seconds, REVOKE_SECONDS)
+        return self._json("/oauth/revoke", form, secrets=(form["token"],), seconds=seconds)
+
+    def ask_for_user_code(self) -> Call:
+        return self._json("/api/accounts/deviceauth/usercode", {"client_id": self.client_id})
+
+    def poll(self, device: Device) -> Call:
+        form = {"device_auth_id": device.device_auth_id, "user_code": device.user_code}
+        return self._json("/api/accounts/deviceauth/token", form, secrets=(device.device_auth_id,))
+
+    def _json(
+        self,
+        path: str,
+        form: Mapping[str, str],
+        *,
+        secrets: tuple[str, ...] = (),
+        seconds: float | None = None,
+    ) -> Call:
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "originator": self.originator,
+            "User-Agent": self.user_agent,
+        }
+        return Call(self.url + path, headers, msgspec.json.encode(form), seconds or self.seconds, secrets)
+
+
+# Coming back from the browser --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Callback:
+    """What the browser brought back. Whether it is ours to heed, `state` tells."""
+
+    code: str | None = field(default=None, repr=False)
+    state: str | None = field(default=None, repr=False)
+    error: str | None = None
+    error_description: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Callback:
+        """A whole address, its path or query alone, or `code=...&state=...`."""
+        text = text.strip().strip("'\"<>")
+        query = urlsplit(text).query or text.partition("?")[2] or text
+        given = dict(parse_qsl(query))
+        return cls(*(given.get(name) for name in ("code", "state", "error", "error_description")))
+
+    def answers(self, state: str) -> bool:
+        """Compared in constant time: another page may guess."""
+        return hmac.compare_digest((self.state or "").encode(), state.encode())
+
+    def granted(self) -> str:
+        """The code. Raises LoginError when there is none."""
+        if self.error is not None:
+            raise _denied(self.error, self.error_description or "")
+        if not self.code:
+            raise LoginError("The browser came back without a code.")
+        return self.code
+
+
+def pasted_code(text: str, state: str) -> str:
+    """The code of an address that a person copied from the browser. Raises LoginError."""
+    callback = Callback.parse(text)
+    if callback.state is None and callback.error is None:
+        raise LoginError(
+            "That is not the address the browser ended at.",
+            hint="Copy all of its address bar: it holds code= and state=.",
+        )
+    if not callback.answers(state):
+        raise LoginError("That address belongs to another sign-in.", hint="Use the link shown last.")
+    return callback.granted()
+
+
+def _denied(code: str, description: str) -> LoginError:
+    if "missing_codex_entitlement" in description:
+        return LoginError(
+            "This workspace has no access to Codex.", hint="Ask its administrator, or use another account."
+        )
+    if code == "access_denied":
+        return LoginError("The sign-in was denied in the browser.")
+    return LoginError(f"The sign-in page reported: {_sentence(description or code)}")
+
+
+# What the answers mean ---------------------------------------------------------------------------
+
+
+class Refused(AuthError):
+    """A refresh token that is good for nothing any more. `code`: what the service called it."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(_PERMANENT.get(code) or "Your sign-in has ended.")
+        self.code = code
+
+
+_PERMANENT = {
+    "refresh_token_expired": "Your sign-in has expired.",
+    "refresh_token_reused": "Your sign-in was renewed by another program that did not keep it here.",
+    "refresh_token_invalidated": "Your sign-in was ended by the service (signed out, or a changed password).",
+    "invalid_grant": "Your sign-in has ended.",
+}
+
+
+def granted_tokens(call: Call, answer: Answer) -> Tokens:
+    """All three tokens of a new sign-in. Raises LoginError, ServiceError, BlockedError."""
+    tokens = _tokens(call, answer)
+    if tokens.access_token is None or tokens.id_token is None or tokens.refresh_token is None:
+        raise LoginError("The sign-in service sent no complete set of tokens.")
+    return tokens
+
+
+def refreshed_tokens(call: Call, answer: Answer) -> Tokens:
+    """What a refresh gave. Raises Refused when there is no use in asking again, else as above."""
+    fault = _Fault.of(call, answer)
+    if answer.status != 200 and (answer.status == 401 or fault.code in _PERMANENT):
+        raise Refused(fault.code)
+    tokens = _tokens(call, answer)
+    if tokens.access_token is None:
+        raise ServiceError("The sign-in service sent no token.")
+    return tokens
+
+
+def _tokens(call: Call, answer: Answer) -> Tokens:
+    if answer.status != 200:
+        raise refusal(call, answer)
+    return _decoded(answer, Tokens)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device sign-in that waits for its approval."""
+
+    device_auth_id: str = field(repr=False)
+    user_code: str
+    interval: float
+    """Seconds between two polls."""
+
+
+class _UserCode(msgspec.Struct):
+    device_auth_id: str
+    user_code: str | None = None
+    usercode: str | None = None
+    interval: str | float | None = None
+
+
+class _Grant(msgspec.Struct):
+    authorization_code: str
+    code_verifier: str
+
+
+def device(call: Call, answer: Answer) -> Device:
+    """Raises LoginError when the service offers no device sign-in, and as above."""
+    if answer.status == 404:
+        raise LoginError(
+            "Signing in with a device code is switched off.",
+            hint="Allow it in ChatGPT under Settings > Security, or sign in with the browser.",
+        )
+    if answer.status != 200:
+        raise refusal(call, answer)
+    found = _decoded(answer, _UserCode)
+    user_code = found.user_code or found.usercode
+    if user_code is None:
+        raise LoginError("The sign-in service sent no code.")
+    return Device(found.device_auth_id, user_code, _interval(found.interval))
+
+
+def _interval(value: str | float | None) -> float:
+    try:
+        return max(float(value or POLL_SECONDS), 0.0)
+    except ValueError:
+        return POLL_SECONDS
+
+
+SLOW_DOWN = 5.0
+"""Seconds more between two polls when the service asks for it (RFC 8628)."""
+
+_DENIALS = frozenset({"access_denied", "authorization_denied", "deviceauth_denied"})
+_EXPIRIES = frozenset({"expired_token", "device_code_expired", "deviceauth_expired"})
+
+
+@dataclass(frozen=True)
+class Granted:
+    """An approved device sign-in, to be redeemed."""
+
+    code: str = field(repr=False)
+    verifier: str = field(repr=False)
+
+
+def polled(call: Call, answer: Answer) -> Granted | float:
+    """The grant, or by how many seconds to slow down until it comes. Raises LoginError and as above."""
+    if answer.status == 200:
+        grant = _decoded(answer, _Grant)
+        return Granted(grant.authorization_code, grant.code_verifier)
+    code = _Fault.of(call, answer).code
+    if code in _DENIALS:
+        raise LoginError("The sign-in was denied.")
+    if code in _EXPIRIES:
+        raise expired()
+    if code == "slow_down":
+        return SLOW_DOWN
+    if answer.status in (403, 404) and "cf-mitigated" not in answer.headers:
+        return 0.0
+    raise refusal(call, answer)
+
+
+def expired() -> LoginError:
+    return LoginError("Nobody approved the sign-in within 15 minutes.")
+
+
+def refusal(call: Call, answer: Answer) -> CodexError:
+    """The error for a status other than 200."""
+    status = answer.status
+    fault = _Fault.of(call, answer)
+    if "cf-mitigated" in answer.headers or (fault.is_web_page and status < 500):
+        return BlockedError(f"A web page came instead of the sign-in (HTTP {status}).", status=status)
+    if status >= 500:
+        return ServiceError(f"The sign-in service failed (HTTP {status}).", status=status)
+    if status == 429:
+        return RateLimitError("Too many attempts to sign in.", hint="Wait a moment and try again.")
+    said = fault.message or f"HTTP {status}"
+    return LoginError(f"The sign-in service refused: {_sentence(said)}")
+
+
+class _Fault:
+    """`{"error": "code", "error_description": ...}`, `{"error": {"code", "message"}}`, or any text."""
+
+    def __init__(self, body: Any, call: Call, *, is_web_page: bool) -> None:
+        top = body if isinstance(body, dict) else {}
+        error = top.get("error")
+        inner = error if isinstance(error, dict) else {}
+        code = inner.get("code") or (error if isinstance(error, str) else None) or top.get("code") or ""
+        text = inner.get("message") or top.get("error_description") or top.get("detail") or code
+        self.code = str(code).lower()
+        self.message = _without(str(text), call.secrets)
+        self.is_web_page = is_web_page
+
+    @classmethod
+    def of(cls, call: Call, answer: Answer) -> _Fault:
+        is_page = answer.headers.get("content-type", "").startswith("text/html")
+        try:
+            return cls(msgspec.json.decode(answer.body), call, is_web_page=is_page)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return cls(None, call, is_web_page=is_page or answer.body.lstrip()[:1] == b"<")
+
+
+def _without(text: str, hidden: tuple[str, ...]) -> str:
+    for secret in hidden:
+        text = text.replace(secret, "<hidden>")
+    return text
+
+
+def _sentence(text: str) -> str:
+    return one_line(text).rstrip(".") + "."
+
+
+T = TypeVar("T")
+
+
+def _decoded(answer: Answer, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    # outside the handler, because a decoder's frames would show the answer
+    raise BlockedError("Something else than the sign-in service answered.", status=answer.status)

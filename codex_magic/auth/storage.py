@@ -1,0 +1,411 @@
+"""Where the sign-in is kept: the CLI's own places, so that either program takes over from the other.
+
+The CLI writes auth.json in place, so a reader may meet half of it; then it is read again. We write
+beside it and rename. A file lock keeps our processes from refreshing one token twice; the CLI takes
+no lock, so what is on the disk is looked at again before it is written.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from ..protocol.errors import ConfigurationError
+from ..protocol.settings import Settings
+from .credentials import Credentials, Document, credentials_of
+
+_READS = 5
+_PAUSE = 0.02
+"""Seconds between two reads; the CLI writes its few kilobytes in far less."""
+
+LOCK_SECONDS = 60.0
+"""Longer than any refresh takes; a process that dies gives its lock back by itself."""
+_LOCK_POLL = 0.02
+
+KEYRING_SERVICE = "Codex Auth"
+KEYRING_SECONDS = 30
+"""A keyring can't be watched: a running notebook notices a change there within this time."""
+
+_SIGN_IN = "Sign in again: run `codex login` in a terminal."
+_UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY})
+
+
+def auth_path(codex_home: Path) -> Path:
+    return codex_home / "auth.json"
+
+
+class Place(Protocol):
+    """One place for one sign-in. `stamp` changes when the content does; `None`: nothing is there."""
+
+    @property
+    def name(self) -> str: ...
+    def stamp(self) -> object: ...
+    def read(self) -> bytes | None: ...
+    def write(self, document: Document) -> None: ...
+    def delete(self) -> None: ...
+    def is_writable(self) -> bool: ...
+
+
+class Storage:
+    """The sign-in of one CODEX_HOME. Every call looks anew; nothing is remembered here."""
+
+    def __init__(self, place: Place, *, lock_paths: tuple[Path, ...]) -> None:
+        self._place = place
+        self._lock_paths = lock_paths
+
+    @classmethod
+    def of(cls, settings: Settings) -> Storage:
+        """Where `cli_auth_credentials_store` says. Raises ConfigurationError when that can't be used."""
+        home = settings.codex_home
+        return cls(_PLACES[_setting(home)](home), lock_paths=_lock_paths(auth_path(home), settings.home))
+
+    @classmethod
+    def at(cls, path: Path) -> Storage:
+        """A file of the official form anywhere."""
+        return cls(FilePlace(path), lock_paths=_lock_paths(path, Settings.from_env().home))
+
+    @property
+    def name(self) -> str:
+        """The path of the file, or which keyring."""
+        return self._place.name
+
+    def stamp(self) -> object:
+        """What changes when the sign-in does; `None` when there is none."""
+        return self._place.stamp()
+
+    def read(self, *, sleep: Callable[[float], None] = time.sleep) -> Credentials | None:
+        """Raises ConfigurationError for what can't be read."""
+        for _ in range(_READS - 1):
+            try:
+                return self._read()
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                sleep(_PAUSE)
+        try:
+            return self._read()
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+        # outside the handler, because a decoder's frames would show the content
+        raise ConfigurationError(f"{self.name} holds no credentials that can be read.", hint=_SIGN_IN)
+
+    def update(self, change: Callable[[Document], Document]) -> Credentials:
+        """Write what `change` makes of the document there, an empty one if it is missing or broken.
+
+        To be called under `locked()`. Raises ConfigurationError when it can't be written.
+        """
+        document = change(self._document())
+        try:
+            self._place.write(document)
+        except OSError as error:
+            raise ConfigurationError(f"{self.name} can't be written: {error.strerror}.") from error
+        return credentials_of(msgspec.json.encode(document))
+
+    def forget(self) -> None:
+        """Under `locked()`. Raises ConfigurationError when it can't be removed."""
+        try:
+            self._place.delete()
+        except OSError as error:
+            raise ConfigurationError(f"{self.name} can't be removed: {error.strerror}.") from error
+
+    def is_writable(self) -> bool:
+        """Whether new tokens could be kept; if not, asking for them would end the old ones for all."""
+        return self._place.is_writable()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone among our processes. Raises ConfigurationError when another one never ends."""
+        from filelock import FileLock, Timeout
+
+        path = next(filter(_can_open, self._lock_paths), None)
+        if path is None:
+            raise ConfigurationError(f"No lock file can be made beside {self.name}.")
+        lock = FileLock(path, thread_local=False)
+        try:
+            lock.acquire(timeout=LOCK_SECONDS, poll_interval=_LOCK_POLL)
+        except Timeout:
+            raise ConfigurationError(
+                "Another program is busy with the sign-in.", hint=f"If there is none, delete {path}."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _read(self) -> Credentials | None:
+        try:
+            data = self._place.read()
+        except OSError as error:
+            raise ConfigurationError(f"{self.name} can't be read: {error.strerror}.") from error
+        return None if data is None else credentials_of(data)
+
+    def _document(self) -> Document:
+        try:
+            document = msgspec.json.decode(self._place.read() or b"{}")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return {}
+        return document if isinstance(document, dict) else {}
+
+
+def _lock_paths(path: Path, home: Path) -> tuple[Path, ...]:
+    """Beside the file; where that folder can't be written, in our own home."""
+    return path.with_name(path.name + ".lock"), home / "locks" / f"{_digest(path)}.lock"
+
+
+def _can_open(path: Path) -> bool:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError:
+        return False
+    return True
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(os.path.realpath(path).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+# A file ------------------------------------------------------------------------------------------
+
+
+class FilePlace:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = str(path)
+
+    def stamp(self) -> object:
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def read(self) -> bytes | None:
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, document: Document) -> None:
+        """Beside the file and renamed; in place where only the file itself may be written."""
+        data = msgspec.json.format(msgspec.json.encode(document), indent=2)
+        target = Path(os.path.realpath(self._path))  # a link stays one
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            _replace(target, data)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE or not os.access(target, os.W_OK):
+                raise
+            _write(target, data)
+
+    def delete(self) -> None:
+        for path in (self._path, _beside(self._path)):
+            path.unlink(missing_ok=True)
+
+    def is_writable(self) -> bool:
+        return os.access(self._path.parent, os.W_OK) or os.access(self._path, os.W_OK)
+
+
+def _replace(target: Path, data: bytes) -> None:
+    new = _beside(target)
+    try:
+        _write(new, data)
+        if os.name == "posix" and os.geteuid() == 0 and target.exists():
+            owner = target.stat()
+            os.chown(new, owner.st_uid, owner.st_gid)  # under sudo it stays the user's
+        os.replace(new, target)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def _beside(path: Path) -> Path:
+    """One name is enough under the lock, and what a killed process left there is overwritten."""
+    return path.with_name(path.name + ".new")
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+# A keyring ---------------------------------------------------------------------------------------
+
+
+class KeyringPlace:
+    def __init__(self, codex_home: Path) -> None:
+        self._keyring = _keyring_library()
+        self._file = FilePlace(auth_path(codex_home))
+        self._key = f"cli|{_digest(codex_home)}"
+        self.name = f"the keyring ({KEYRING_SERVICE})"
+
+    def stamp(self) -> object:
+        return time.monotonic() // KEYRING_SECONDS
+
+    def read(self) -> bytes | None:
+        with _keyring_errors(self._keyring):
+            text = self._keyring.get_password(KEYRING_SERVICE, self._key)
+        return text.encode() if text is not None else None
+
+    def write(self, document: Document) -> None:
+        with _keyring_errors(self._keyring):
+            self._keyring.set_password(KEYRING_SERVICE, self._key, msgspec.json.encode(document).decode())
+        self._file.delete()
+
+    def delete(self) -> None:
+        if self.read() is not None:
+            with _keyring_errors(self._keyring):
+                self._keyring.delete_password(KEYRING_SERVICE, self._key)
+        self._file.delete()
+
+    def is_writable(self) -> bool:
+        return True
+
+
+def _keyring_library() -> Any:
+    try:
+        return importlib.import_module("keyring")
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "config.toml keeps the sign-in in the keyring, which needs the keyring package.",
+            hint="Install it: pip install 'codex-magic[keyring]'",
+        ) from None
+
+
+@contextmanager
+def _keyring_errors(keyring: Any) -> Iterator[None]:
+    try:
+        yield
+    except keyring.errors.KeyringError as error:
+        raise ConfigurationError(
+            f"The keyring can't be used ({type(error).__name__}).",
+            hint='Unlock it, or set cli_auth_credentials_store = "file" in config.toml.',
+        ) from None
+
+
+class AutoPlace:
+    """The keyring where one works, else the file."""
+
+    def __init__(self, codex_home: Path) -> None:
+        self._file = FilePlace(auth_path(codex_home))
+        self._keyring: KeyringPlace | None = None
+        with suppress(ConfigurationError):
+            self._keyring = KeyringPlace(codex_home)
+
+    @property
+    def name(self) -> str:
+        return self._keyring.name if self._keyring and self._in_keyring() is not None else self._file.name
+
+    def stamp(self) -> object:
+        return self._file.stamp(), self._keyring and self._keyring.stamp()
+
+    def read(self) -> bytes | None:
+        return self._in_keyring() or self._file.read()
+
+    def write(self, document: Document) -> None:
+        if self._keyring is not None:
+            with suppress(ConfigurationError):
+                return self._keyring.write(document)
+        return self._file.write(document)
+
+    def delete(self) -> None:
+        if self._keyring is not None:
+            with suppress(ConfigurationError):
+                self._keyring.delete()
+        self._file.delete()
+
+    def is_writable(self) -> bool:
+        return self._in_keyring() is not None or self._file.is_writable()
+
+    def _in_keyring(self) -> bytes | None:
+        if self._keyring is None:
+            return None
+        try:
+            return self._keyring.read()
+        except ConfigurationError:
+            return None
+
+
+# Nowhere -----------------------------------------------------------------------------------------
+
+
+class MemoryPlace:
+    """As long as the process lives, and for all of it: each object asks for the same home."""
+
+    name = "memory"
+    _kept: ClassVar[dict[str, bytes]] = {}
+
+    def __init__(self, codex_home: Path) -> None:
+        self._key = os.path.realpath(codex_home)
+
+    def stamp(self) -> object:
+        return self.read()
+
+    def read(self) -> bytes | None:
+        return self._kept.get(self._key)
+
+    def write(self, document: Document) -> None:
+        self._kept[self._key] = msgspec.json.encode(document)
+
+    def delete(self) -> None:
+        self._kept.pop(self._key, None)
+
+    def is_writable(self) -> bool:
+        return True
+
+
+# The setting -------------------------------------------------------------------------------------
+
+_SETTING = "cli_auth_credentials_store"
+
+_PLACES: dict[str, Callable[[Path], Place]] = {
+    "file": lambda codex_home: FilePlace(auth_path(codex_home)),
+    "keyring": KeyringPlace,
+    "auto": AutoPlace,
+    "ephemeral": MemoryPlace,
+}
+
+
+def _setting(codex_home: Path) -> str:
+    path = codex_home / "config.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return "file"
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} can't be read.") from error
+    if _SETTING not in text:
+        return "file"
+    value = _top_level_value(text)
+    if value not in _PLACES:
+        raise ConfigurationError(
+            f"{_SETTING} in {path} is {value!r}.", hint=f"It may be {', '.join(_PLACES)}."
+        )
+    return value
+
+
+def _top_level_value(text: str) -> str:
+    if sys.version_info >= (3, 11):
+        import tomllib
+
+        with suppress(tomllib.TOMLDecodeError):  # a mistake elsewhere in the file is not ours to report
+            return str(tomllib.loads(text).get(_SETTING, "file"))
+    return _scanned_value(text)
+
+
+def _scanned_value(text: str) -> str:
+    """One quoted value on a line of its own before the first table; all that Python 3.10 needs here."""
+    top = re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
+    found = re.search(rf"^\s*{_SETTING}\s*=\s*([\"'])(.*?)\1", top, re.MULTILINE)
+    return found[2] if found else "file"
