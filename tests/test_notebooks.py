@@ -42,9 +42,9 @@ def run_demo(folder: Path) -> str:
 
 
 def answers(notebook: NotebookNode) -> list[str]:
-    """The Markdown of each `%%codex` cell without its last line, which says how long it took."""
+    """What the service said in each `%%codex` cell, as it came."""
     asked = [cell for cell in notebook.cells if cell.source.startswith("%%codex")]
-    return [cell.outputs[0].data["text/markdown"].rpartition("\n\n")[0] for cell in asked]
+    return [cell.outputs[0].data["text/plain"] for cell in asked]
 
 
 def failures(notebook: NotebookNode) -> list[NotebookNode]:

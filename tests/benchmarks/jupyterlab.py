@@ -54,24 +54,27 @@ def main() -> None:
     executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if executable is None:
         sys.exit("no Chromium here: install it or set CHROMIUM to its path")
-    with signed_in_service() as service, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        save_notebook(Path(folder) / "ours.ipynb", *OURS)
-        save_notebook(Path(folder) / "usual.ipynb", USUAL)
-        with JupyterServer(Path(folder)) as server, browser(executable) as chromium:
-            print(json.dumps(ours(chromium, server, service)), flush=True)
-            print(json.dumps(usual(chromium, server)), flush=True)
+    with (
+        signed_in_service() as service,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        JupyterServer(Path(folder)) as server,
+        browser(executable) as chromium,
+    ):
+        print(json.dumps(ours(chromium, server, service)), flush=True)
+        print(json.dumps(usual(chromium, server)), flush=True)
 
 
 def ours(chromium: Browser, server: JupyterServer, service: LocalService) -> Row:
-    visit = opened(chromium, server, "ours.ipynb")
+    path = save_notebook(server.folder / "ours.ipynb", *OURS)
+    visit = Visit(chromium, server, path)
     hold(service, after=DELTAS - 1, delta_chars=SIZE // DELTAS)
-    visit.run("notebook:run-all-cells")
+    visit.start_all()
     service.wait_for_hold(timeout=3 * DELTAS / PER_SECOND)
     service.release()
     lag = shown_after(visit, last_paragraph(document(SIZE)))
     visit.page.wait_for_function(f"({IDLE}) && ({SHOWN}) === {SECTIONS}")
     visit.save()
-    kept = nbformat.read(server.folder / "ours.ipynb", as_version=4).cells[-1].outputs
+    kept = nbformat.read(path, as_version=4).cells[-1].outputs
     complete = len(kept) == 1 and last_paragraph(document(SIZE)) in kept[0].data["text/markdown"]
     visit.close()
     return row(
@@ -83,8 +86,8 @@ def ours(chromium: Browser, server: JupyterServer, service: LocalService) -> Row
 
 
 def usual(chromium: Browser, server: JupyterServer) -> Row:
-    visit = opened(chromium, server, "usual.ipynb")
-    visit.run("notebook:run-all-cells")
+    visit = Visit(chromium, server, save_notebook(server.folder / "usual.ipynb", USUAL))
+    visit.start_all()
     time.sleep(DELTAS / PER_SECOND)
     begun = time.monotonic()
     try:
@@ -96,12 +99,6 @@ def usual(chromium: Browser, server: JupyterServer) -> Row:
         )
     visit.close()
     return row("the same, redrawn whole for every delta", "(beside)", measured, None)
-
-
-def opened(chromium: Browser, server: JupyterServer, notebook: str) -> Visit:
-    visit = Visit(chromium, server, notebook)
-    visit.kernel_idle()
-    return visit
 
 
 SHOWN = "document.querySelectorAll('.jp-OutputArea-output h2').length"

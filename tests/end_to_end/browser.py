@@ -25,7 +25,7 @@ FLAGS = [
 
 _HERE = {"127.0.0.1", "localhost", None}
 
-SHOTS = "SCREENSHOTS"
+SCREENSHOTS = "SCREENSHOTS"
 """Names a folder that keeps the screenshots; without it they go with the test's own folder."""
 
 
@@ -38,19 +38,21 @@ def browser(executable: str) -> Iterator[Browser]:
 
 
 class Visit:
-    """One notebook open in one page. `left` lists every address the page asked for beyond this machine."""
+    """One notebook open in one page, its kernel ready.
 
-    def __init__(self, browser: Browser, server: JupyterServer, notebook: str) -> None:
+    `left` lists every address the page asked for beyond this machine.
+    """
+
+    def __init__(self, browser: Browser, server: JupyterServer, path: Path) -> None:
         self.server = server
-        self.notebook = notebook
+        self.path = path
         self.left: list[str] = []
-        self.console: list[str] = []
         self.context = browser.new_context(viewport={"width": 1100, "height": 1400})
         self.context.on("request", lambda request: self._note(request.url))
         self.page: Page = self.context.new_page()
-        self.page.on("console", lambda message: self.console.append(message.text))
         self.page.on("websocket", lambda socket: self._note(socket.url))
         self.open()
+        self.page.wait_for_function(f"({_WIDGET}).sessionContext.session?.kernel?.status === 'idle'")
 
     def _note(self, url: str) -> None:
         if urlsplit(url).hostname not in _HERE and urlsplit(url).scheme not in ("data", "blob"):
@@ -58,20 +60,20 @@ class Visit:
 
     def open(self) -> None:
         """Open, or reload, and wait until the notebook's cells are there."""
-        self.page.goto(self.server.page(self.notebook))
+        self.page.goto(self.server.page(self.path.name))
         self.page.wait_for_function(_WIDGET + " !== undefined")
         self.page.evaluate(f"({_WIDGET}).revealed")
 
-    def kernel_idle(self) -> None:
-        self.page.wait_for_function(f"({_WIDGET}).sessionContext.session?.kernel?.status === 'idle'")
-
-    def run(self, command: str) -> None:
-        """Start a command of the application by its id; does not wait for its end."""
-        self.page.evaluate("command => { window.jupyterapp.commands.execute(command) }", command)
+    def start_all(self) -> None:
+        """Begin to run every cell."""
+        self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
 
     def run_all(self) -> None:
-        """Run every cell and wait for the last one."""
+        """Run every cell, to the end of the last one."""
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def stop(self) -> None:
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
 
     def save(self) -> None:
         self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
@@ -81,13 +83,14 @@ class Visit:
         """The output areas of the code cells that have outputs, from top to bottom."""
         return self.page.locator(".jp-Cell-outputArea:has(.jp-OutputArea-child)")
 
-    def kernels(self) -> list[str]:
-        """The ids of the kernels that run for notebooks."""
-        return [session["id"] for session in self.page.request.get(f"{self.server.url}/api/sessions").json()]
+    def sessions(self) -> list[str]:
+        """The server's sessions, each with a kernel, for this notebook."""
+        sessions = self.page.request.get(f"{self.server.url}/api/sessions").json()
+        return [session["id"] for session in sessions if session["path"] == self.path.name]
 
-    def shut_down_kernels(self) -> None:
-        for kernel in self.kernels():
-            self.page.request.delete(f"{self.server.url}/api/sessions/{kernel}")
+    def shut_down_kernel(self) -> None:
+        for session in self.sessions():
+            self.page.request.delete(f"{self.server.url}/api/sessions/{session}")
 
     def theme(self, name: str) -> None:
         self.page.evaluate(
@@ -96,13 +99,14 @@ class Visit:
         self.page.wait_for_selector(f"body[data-jp-theme-name='{name}']", state="attached")
 
     def screenshot(self, name: str) -> Path:
-        folder = Path(os.environ.get(SHOTS, self.server.folder))
+        folder = Path(os.environ.get(SCREENSHOTS, self.server.folder))
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.png"
         self.page.screenshot(path=path)
         return path
 
     def close(self) -> None:
+        self.shut_down_kernel()
         self.context.close()
 
 

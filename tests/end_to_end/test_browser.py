@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import nbformat
 import pytest
+from nbformat import NotebookNode
 from playwright.sync_api import Browser, expect
 
-from codex_magic.local_service import LocalService
+from codex_magic.local_service import LocalService, start
 from tests.end_to_end.browser import Visit, browser
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import JupyterServer
-from tests.end_to_end.notebooks import QUICKSTART, save_notebook
+from tests.end_to_end.notebooks import QUICKSTART, notebook_of
+from tests.home import home_variables, service_variables
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 LOAD = "%load_ext codex_magic"
+
+WORDS = "%%codex\necho: The first words, and the last ones."
 
 HOSTILE = """%%codex
 echo: Before <script>window.ran = 'script'</script> it.
@@ -43,86 +46,95 @@ def chromium_browser(chromium: str) -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(params=["lab", "notebook"])
-def server(request: pytest.FixtureRequest, service: LocalService, tmp_path: Path) -> Iterator[JupyterServer]:
+@pytest.fixture(scope="module")
+def service() -> Iterator[LocalService]:
+    with start() as service:
+        yield service
+
+
+@pytest.fixture(scope="module", params=["lab", "notebook"])
+def server(
+    request: pytest.FixtureRequest, service: LocalService, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[JupyterServer]:
     """JupyterLab, then Notebook 7; their kernels are signed in to the local service."""
-    with JupyterServer(tmp_path, app=request.param) as server:
-        yield server
+    home = tmp_path_factory.mktemp("home")
+    service.sign_in(home / ".codex")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (home_variables(home) | service_variables(service)).items():
+            patch.setenv(name, value)
+        running = JupyterServer(tmp_path_factory.mktemp("notebooks"), app=request.param)
+    with running:
+        yield running
 
 
-def test_the_quickstart_runs_in_a_browser(chromium_browser: Browser, server: JupyterServer) -> None:
-    nbformat.write(QUICKSTART, server.folder / "quickstart.ipynb")
-    visit = Visit(chromium_browser, server, "quickstart.ipynb")
-    visit.kernel_idle()
+Opener = Callable[[NotebookNode], Visit]
+
+
+@pytest.fixture
+def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Opener]:
+    """Opens a notebook in a new page; it is closed, and its kernel ended, after the test."""
+    visits = []
+
+    def open_notebook(notebook: NotebookNode) -> Visit:
+        path = server.folder / f"{len(list(server.folder.glob('*.ipynb')))}.ipynb"
+        nbformat.write(notebook, path)
+        visits.append(Visit(chromium_browser, server, path))
+        return visits[-1]
+
+    yield open_notebook
+    for visit in visits:
+        visit.close()
+
+
+def test_the_quickstart_runs_in_a_browser(opened: Opener, server: JupyterServer) -> None:
+    visit = opened(QUICKSTART)
     visit.run_all()
     visit.save()
-    saved = nbformat.read(server.folder / "quickstart.ipynb", as_version=4)
-    codes = [cell for cell in saved.cells if cell.cell_type == "code"]
-    assert all(cell.execution_count for cell in codes)
+    codes = [cell for cell in nbformat.read(visit.path, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in codes] == list(range(1, len(codes) + 1))
     assert "error" not in {output.output_type for cell in codes for output in cell.outputs}
-    for theme in ("Light", "Dark"):
+    for theme in ("Dark", "Light"):
         visit.theme(f"JupyterLab {theme}")
         visit.screenshot(f"quickstart-{server.app}-{theme.lower()}")
     assert visit.left == []
-    visit.close()
 
 
-def test_an_answer_is_visible_before_it_ends(
-    chromium_browser: Browser, server: JupyterServer, service: LocalService
-) -> None:
-    save_notebook(server.folder / "a.ipynb", LOAD, "%%codex\necho: The first words, and the last ones.")
+def test_an_answer_is_visible_before_it_ends(opened: Opener, service: LocalService) -> None:
     hold(service, after=5)
-    visit = Visit(chromium_browser, server, "a.ipynb")
-    visit.kernel_idle()
-    visit.run("notebook:run-all-cells")
-    answer = visit.outputs.last
-    expect(answer).to_contain_text("The first words")
-    expect(answer).not_to_contain_text("the last ones")
-    service.release()
-    expect(answer).to_contain_text("the last ones")
-    visit.close()
-
-
-def test_the_stop_button_ends_an_answer_on_screen(
-    chromium_browser: Browser, server: JupyterServer, service: LocalService
-) -> None:
-    save_notebook(server.folder / "a.ipynb", LOAD, "%%codex\necho: The first words, and the last ones.")
-    hold(service, after=5)
-    visit = Visit(chromium_browser, server, "a.ipynb")
-    visit.kernel_idle()
-    visit.run("notebook:run-all-cells")
+    visit = opened(notebook_of(LOAD, WORDS))
+    visit.start_all()
     expect(visit.outputs.last).to_contain_text("The first words")
-    visit.run("notebook:interrupt-kernel")
+    expect(visit.outputs.last).not_to_contain_text("the last ones")
+    service.release()
+    expect(visit.outputs.last).to_contain_text("the last ones")
+
+
+def test_the_stop_button_ends_an_answer_on_screen(opened: Opener, service: LocalService) -> None:
+    hold(service, after=5)
+    visit = opened(notebook_of(LOAD, WORDS))
+    visit.start_all()
+    expect(visit.outputs.last).to_contain_text("The first words")
+    visit.stop()
     expect(visit.outputs.last).to_contain_text("nterrupted")
     expect(visit.page.locator("[data-mime-type*='jupyter.error']")).to_have_count(0)
-    visit.close()
 
 
-def test_a_reload_and_a_visit_without_kernel_show_what_the_file_holds(
-    chromium_browser: Browser, server: JupyterServer
-) -> None:
-    path = save_notebook(server.folder / "a.ipynb", LOAD, "%%codex\nShow me some math")
-    visit = Visit(chromium_browser, server, "a.ipynb")
-    visit.kernel_idle()
+def test_a_reload_and_a_visit_without_kernel_show_what_the_file_holds(opened: Opener) -> None:
+    visit = opened(notebook_of(LOAD, "%%codex\nShow me some math"))
     visit.run_all()
     visit.save()
     visit.open()
     expect(visit.outputs.last).to_contain_text("The Gaussian integral")
-    path.write_text(path.read_text().replace('"python3"', '"no such kernel"'))
-    visit.shut_down_kernels()
+    visit.path.write_text(visit.path.read_text().replace('"python3"', '"no such kernel"'))
+    visit.shut_down_kernel()
     visit.open()
     expect(visit.outputs.last).to_contain_text("The Gaussian integral")
     expect(visit.outputs.last.locator("mjx-container").first).to_be_visible()
-    assert visit.kernels() == []
-    visit.close()
+    assert visit.sessions() == []
 
 
-def test_hostile_markdown_runs_nothing_and_asks_nobody(
-    chromium_browser: Browser, server: JupyterServer
-) -> None:
-    save_notebook(server.folder / "a.ipynb", LOAD, HOSTILE)
-    visit = Visit(chromium_browser, server, "a.ipynb")
-    visit.kernel_idle()
+def test_hostile_markdown_runs_nothing_and_asks_nobody(opened: Opener) -> None:
+    visit = opened(notebook_of(LOAD, HOSTILE))
     visit.run_all()
     expect(visit.outputs.last).to_contain_text("The last line.")
     for link in visit.outputs.locator("a[href^='javascript']").all():
@@ -133,4 +145,3 @@ def test_hostile_markdown_runs_nothing_and_asks_nobody(
     assert visit.page.evaluate("window.ran") is None
     assert visit.outputs.locator("script, iframe, svg, img").count() == 0
     assert visit.left == []
-    visit.close()
