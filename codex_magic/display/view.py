@@ -195,7 +195,9 @@ class TurnView:
         return lines
 
     def footer(self) -> str:
-        """Model, tokens, time and quota; what is unknown is left out."""
+        """Model, tokens, time and quota; what is unknown is left out, and all of it where nothing came."""
+        if self.state == "error" and self.usage is None:
+            return ""
         parts = [self._model_name(), *self._token_counts()]
         if self.duration_ms is not None:
             parts.append(seconds(self.duration_ms))

@@ -89,8 +89,17 @@ class Faults:
 
 
 def _usage_limit(params: Params) -> Reply:
-    reached = {"x-codex-primary-used-percent": "100.0", "x-codex-rate-limit-reached-type": "primary"}
-    return Reply(429, {"error": _limit_error(params)}, reached)
+    error = _limit_error(params)
+    reached = {
+        "x-codex-plan-type": error["plan_type"],
+        "x-codex-rate-limit-reached-type": "primary",
+        "x-codex-primary-used-percent": "100.0",
+        "x-codex-primary-window-minutes": "300",
+        "x-codex-primary-reset-at": str(error["resets_at"]),
+        "x-codex-secondary-used-percent": "64.0",
+        "x-codex-secondary-window-minutes": "10080",
+    }
+    return Reply(429, {"error": error}, reached)
 
 
 def _limit_error(params: Params) -> dict[str, Any]:

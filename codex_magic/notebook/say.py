@@ -44,7 +44,7 @@ def say_table(
 def say_error(session: Session, error: CodexError) -> None:
     """Show an error: what happened, and what to do next."""
     text = str(error)
-    _show(session, f"**Codex:** {words(text)}", text)
+    _show(session, f"**Error:** {words(text)}", text)
 
 
 def say_code(session: Session, text: str) -> None:

@@ -8,7 +8,7 @@ SECRET = "sk-live-0123456789abcdefghijklmnop"
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("usage_limit", ["usage limit", "resets on", "limit"]),
+        ("usage_limit", ["usage limit", "The 5-hour limit resets on"]),
         ("usage_not_included", ["plan"]),
         ("too_many_requests", ["again"]),
         ("context_length_exceeded", ["context", "%codex new"]),
