@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from html import escape
 
 from ..protocol.errors import LoginError
-from .oauth import Callback
+from .oauth import CALLBACK_PATH, Callback
 
 HOST = "127.0.0.1"
-PATH = "/auth/callback"
 
 CONNECTION_SECONDS = 5.0
 """A client that sends no whole request in this time is let go."""
@@ -147,7 +146,7 @@ class Loopback:
             return ONLY_GET
         if request.path == "/cancel" and not request.is_from_a_page:
             return self._make_way()
-        if request.path != PATH:
+        if request.path != CALLBACK_PATH:
             return NOT_FOUND
         callback = Callback.parse(request.target)
         if not callback.answers(self._state):

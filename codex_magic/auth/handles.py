@@ -28,10 +28,10 @@ from ..protocol.errors import BlockedError, CodexError, ServiceError, Unreachabl
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from . import oauth
-from .callback import PATH, SIGNED_IN, Loopback, failed
+from .callback import SIGNED_IN, Loopback, failed
 from .credentials import Tokens
 from .oauth import Device, Granted, Pkce, new_state, pasted_code
-from .sign_in import SignIn
+from .sign_in import SignIn, redirect_uri
 from .waiting import awaited, in_thread, wait
 
 log = logging.getLogger(__name__)
@@ -232,10 +232,6 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         elif update.state is LoginState.failed:
             self._loopback.show(failed(update.error or ""))
         await self._loopback.close()
-
-
-def redirect_uri(settings: Settings, port: int) -> str:
-    return f"http://{settings.redirect_host}:{port}{PATH}"
 
 
 class AsyncDeviceCodeLoginHandle(AsyncLogin):

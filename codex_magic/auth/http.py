@@ -6,17 +6,20 @@ because another program may have signed in or refreshed meanwhile; then to refre
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future
 from typing import Any
 
 import httpx
 
 from ..protocol.errors import AuthError, NotSignedInError
+from ..protocol.settings import Settings
 from .credentials import API_KEY, Credentials
+from .oauth import Issuer
+from .sign_in import LoginHandler, SignIn, begin, redirect_uri
 from .storage import Storage
 from .tokens import TokenSource
-from .waiting import awaited, wait
+from .waiting import awaited, in_thread, wait
 
 
 class ApiKeyAuth(httpx.Auth):
@@ -57,15 +60,26 @@ class StoredKeyAuth(httpx.Auth):
         yield request
 
 
-Step = httpx.Request | Future[Credentials]
+Step = httpx.Request | Future[Credentials] | Callable[[], Credentials]
 Steps = Generator[Step, Any, None]
 
 
 class ChatGPTAuth(httpx.Auth):
     """The ChatGPT sign-in, followed as it changes and renewed as it ends."""
 
-    def __init__(self, source: TokenSource) -> None:
+    def __init__(self, source: TokenSource, *, sign_in: Callable[[], Credentials] | None = None) -> None:
         self.source = source
+        self._sign_in = sign_in
+
+    def asking(self, handler: LoginHandler, settings: Settings) -> ChatGPTAuth:
+        """The same, which signs in by `handler` when a request finds no sign-in."""
+
+        def sign_in() -> Credentials:
+            asked = SignIn(self.source.storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
+            pending = begin(asked.issuer, redirect_uri(settings))
+            return asked.finish(pending, handler(pending.url), redirect_uri(settings))
+
+        return ChatGPTAuth(self.source, sign_in=sign_in)
 
     def __repr__(self) -> str:
         return f"ChatGPTAuth({self.source.storage.name!r})"
@@ -76,10 +90,10 @@ class ChatGPTAuth(httpx.Auth):
         step = next(steps, None)
         while step is not None:
             outcome: httpx.Response | Credentials
-            if isinstance(step, Future):
-                outcome = wait(step)
-            else:
+            if isinstance(step, httpx.Request):
                 outcome = yield step
+            else:
+                outcome = wait(step) if isinstance(step, Future) else step()
             step = _next(steps, outcome)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
@@ -88,15 +102,15 @@ class ChatGPTAuth(httpx.Auth):
         step = next(steps, None)
         while step is not None:
             outcome: httpx.Response | Credentials
-            if isinstance(step, Future):
-                outcome = await awaited(step)
-            else:
+            if isinstance(step, httpx.Request):
                 outcome = yield step
+            else:
+                outcome = await awaited(step if isinstance(step, Future) else in_thread(step))
             step = _next(steps, outcome)
 
     def _steps(self, request: httpx.Request) -> Steps:
-        """What to send, and the renewals to wait for on the way."""
-        used = self.source.current()
+        """What to send, and what to wait for on the way: renewals, a person who signs in."""
+        used = yield from self._current()
         if self.source.is_due():
             used = yield from _renewal(self.source.early(used))
         if not (yield from _refuses(request, used)):
@@ -108,6 +122,15 @@ class ChatGPTAuth(httpx.Auth):
                 return
         if used.refresh_token is not None:
             yield from _refuses(request, (yield from _renewal(self.source.renewed(used))))
+
+    def _current(self) -> Generator[Step, Any, Credentials]:
+        try:
+            return self.source.current()
+        except NotSignedInError:
+            if self._sign_in is None:
+                raise
+        asked: Credentials = yield self._sign_in
+        return asked
 
 
 def _refuses(request: httpx.Request, credentials: Credentials) -> Generator[Step, Any, bool]:

@@ -28,9 +28,10 @@ CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 SCOPE = "openid profile email offline_access api.connectors.read api.connectors.invoke"
 """Without `offline_access` there is no refresh token, and the sign-in ends with its first access token."""
 
+CALLBACK_PATH = "/auth/callback"
+
 ANSWER_SECONDS = 30.0
 REVOKE_SECONDS = 10.0
-DEVICE_SECONDS = 15 * 60
 POLL_SECONDS = 5.0
 """When the service names no interval."""
 

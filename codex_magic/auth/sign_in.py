@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 from ..protocol.account import Account, ApiKeyAccount, ChatgptAccount
 from ..protocol.errors import CodexError, LoginError
 from ..protocol.settings import Settings
-from .credentials import API_KEY, Credentials, Document, Tokens, with_api_key, with_sign_in
+from .credentials import API_KEY, Credentials, Tokens, with_api_key, with_sign_in
 from .network import Answer, Call, send
-from .oauth import Issuer, granted_tokens
+from .oauth import CALLBACK_PATH, Issuer, Pkce, granted_tokens, new_state, pasted_code
 from .storage import Storage
 from .waiting import in_thread
 
 log = logging.getLogger(__name__)
+
+
+LoginHandler = Callable[[str], str]
+"""Shows a link to the user and gives back the address at which their browser ended."""
+
+
+@dataclass
+class PendingLogin:
+    """A sign-in begun: let the user open `url`."""
+
+    url: str
+    _verifier: str = field(repr=False)
+    _state: str = field(repr=False)
+
+
+def begin(issuer: Issuer, redirect_uri: str) -> PendingLogin:
+    pkce, state = Pkce.new(), new_state()
+    url = issuer.authorize_url(redirect_uri=redirect_uri, pkce=pkce, state=state)
+    return PendingLogin(url, pkce.verifier, state)
+
+
+def redirect_uri(settings: Settings, port: int | None = None) -> str:
+    """Where the browser comes back to, on the port it is waited for at, or one that nobody listens on."""
+    return f"http://{settings.redirect_host}:{port or settings.callback_ports[0]}{CALLBACK_PATH}"
 
 
 class SignIn:
@@ -37,15 +63,16 @@ class SignIn:
         call = self.issuer.redeem(code, redirect_uri=redirect_uri, verifier=verifier)
         return granted_tokens(call, self.send(call))
 
+    def finish(self, pending: PendingLogin, address: str, redirect_uri: str) -> Credentials:
+        """Be signed in by the address at which the browser ended. Raises LoginError and as above."""
+        code = pasted_code(address, pending._state)
+        return self.keep(self.redeem(code, redirect_uri=redirect_uri, verifier=pending._verifier))
+
     def keep(self, tokens: Tokens) -> Credentials:
         """Be signed in with them. What was stored before is revoked meanwhile."""
-
-        def change(document: Document) -> Document:
-            return with_sign_in(document, tokens)
-
         with self.storage.locked():
             before = self._stored()
-            kept = self.storage.update(change)
+            kept = self.storage.update(lambda document: with_sign_in(document, tokens))
         if before is not None and before.refresh_token != kept.refresh_token:
             self.revoke(before)
         return kept
@@ -55,13 +82,9 @@ class SignIn:
         key = key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise LoginError("That is not an API key.", hint="Copy it again from platform.openai.com.")
-
-        def change(document: Document) -> Document:
-            return with_api_key(document, key)
-
         with self.storage.locked():
             before = self._stored()
-            self.storage.update(change)
+            self.storage.update(lambda document: with_api_key(document, key))
         if before is not None:
             self.revoke(before)
 

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
+import msgspec
+
 from ..protocol.errors import AccountChangedError, AuthError, CodexError, ConfigurationError, NotSignedInError
 from ..protocol.settings import Settings
-from .credentials import CHATGPT, Credentials, Document, Tokens, with_tokens
+from .credentials import CHATGPT, Credentials, Tokens, with_sign_in, with_tokens
 from .network import send
 from .oauth import Issuer, Refused, refreshed_tokens
 from .storage import Storage
@@ -92,6 +94,10 @@ class TokenSource:
         """Another token than `used`, which was refused. Fails with AuthError when there is none to be had."""
         return self._shared(lambda: self._renew(used))
 
+    def exchanged(self, refresh_token: str) -> Future[Credentials]:
+        """New tokens for `refresh_token`, stored whatever was stored before."""
+        return in_thread(lambda: self._exchanged(refresh_token))
+
     def _shared(self, work: Callable[[], Credentials]) -> Future[Credentials]:
         """One renewal at a time serves all who wait."""
         with self._turn:
@@ -121,6 +127,17 @@ class TokenSource:
         self._held = None
         return stored
 
+    def _exchanged(self, refresh_token: str) -> Credentials:
+        call = self._issuer.refresh(refresh_token)
+        with self.storage.locked():
+            self._check_writable()
+            tokens = refreshed_tokens(call, send(call, ca_bundle=self._ca_bundle))
+            tokens = msgspec.structs.replace(tokens, refresh_token=tokens.refresh_token or refresh_token)
+            stored = self.storage.read()
+            is_ours = stored is not None and stored.refresh_token == refresh_token
+            change = with_tokens if is_ours else with_sign_in
+            return self.storage.update(lambda document: change(document, tokens))
+
     def _check_dead(self, credentials: Credentials) -> None:
         if self._dead is not None and credentials.refresh_token == self._dead_token:
             raise AuthError(self._dead.message)
@@ -128,11 +145,7 @@ class TokenSource:
     def _ask(self, stored: Credentials) -> Credentials:
         if stored.refresh_token is None:
             raise AuthError("Your sign-in has ended.")
-        if not self.storage.is_writable():
-            raise ConfigurationError(
-                f"The sign-in must be renewed, but {self.storage.name} can't be written.",
-                hint="Make it writable, or renew it where it is: run `codex` there.",
-            )
+        self._check_writable()
         call = self._issuer.refresh(stored.refresh_token)
         try:
             tokens = refreshed_tokens(call, send(call, ca_bundle=self._ca_bundle))
@@ -143,6 +156,14 @@ class TokenSource:
             self._dead, self._dead_token = refused, stored.refresh_token
             raise AuthError(refused.message) from None
         return self._keep(stored, tokens)
+
+    def _check_writable(self) -> None:
+        """Before new tokens are asked for: the old ones are good for nothing from then on."""
+        if not self.storage.is_writable():
+            raise ConfigurationError(
+                f"The sign-in must be renewed, but {self.storage.name} can't be written.",
+                hint="Make it writable, or renew it where it is: run `codex` there.",
+            )
 
     def _renewed_elsewhere(self, stored: Credentials) -> Credentials | None:
         """The tokens that another program got with the same refresh token, once it has stored them."""
@@ -158,11 +179,7 @@ class TokenSource:
         now = self.storage.read()
         if now is None or now.refresh_token != stored.refresh_token:
             return self._owned(now)
-
-        def change(document: Document) -> Document:
-            return with_tokens(document, tokens)
-
-        kept = self.storage.update(change)
+        kept = self.storage.update(lambda document: with_tokens(document, tokens))
         self._fresh_token = kept.access_token
         return kept
 

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import httpx
 
+from ..auth.http import ChatGPTAuth
 from ..auth.network import no_answer, readable_proxies, trust
+from ..auth.sign_in import LoginHandler
 from ..protocol.errors import CodexError, ConfigurationError
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
@@ -67,7 +69,12 @@ class _Core:
     """What the two clients have in common: everything but IO."""
 
     def __init__(
-        self, provider: Provider, settings: Settings | None, timeouts: Timeouts, retry: RetryPolicy
+        self,
+        provider: Provider,
+        settings: Settings | None,
+        timeouts: Timeouts,
+        retry: RetryPolicy,
+        login_handler: LoginHandler | None,
     ) -> None:
         self.provider = provider
         self.settings = settings or Settings.from_env()
@@ -75,12 +82,15 @@ class _Core:
         self.retry = retry
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
+        self.auth = provider.auth
+        if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
+            self.auth = provider.auth.asking(login_handler, self.settings)
 
     def http_options(self) -> dict[str, Any]:
         """The arguments for `httpx.Client` and its async twin."""
         seconds = self.timeouts
         return {
-            "auth": self.provider.auth,
+            "auth": self.auth,
             "headers": self.provider.headers,
             "timeout": httpx.Timeout(
                 connect=seconds.connect, read=seconds.first_byte, write=seconds.write, pool=seconds.connect
@@ -143,7 +153,11 @@ class _Core:
 
 
 class Client:
-    """Responses and models of one provider. Connections are kept; `close()` ends them."""
+    """Responses and models of one provider. Connections are kept; `close()` ends them.
+
+    `login_handler` is called when a request finds no ChatGPT sign-in: with a link for the user to
+    open, to give back the address at which their browser ended.
+    """
 
     def __init__(
         self,
@@ -153,11 +167,12 @@ class Client:
         timeouts: Timeouts = Timeouts(),
         retry: RetryPolicy = PATIENT,
         sleep: Callable[[float], None] = time.sleep,
+        login_handler: LoginHandler | None = None,
     ) -> None:
         self.provider = provider
         self.responses = Responses(self)
         self.models = Models(self)
-        self._core = _Core(provider, settings, timeouts, retry)
+        self._core = _Core(provider, settings, timeouts, retry, login_handler)
         self._sleep = sleep
         self._http: httpx.Client | None = None
         self._building = threading.Lock()
@@ -393,7 +408,10 @@ class ResponseStream:
 
 
 class AsyncClient:
-    """Responses and models of one provider, for asyncio. Connections are kept; `aclose()` ends them."""
+    """Responses and models of one provider, for asyncio. Connections are kept; `aclose()` ends them.
+
+    `login_handler` as in `Client`; it is called in a thread of its own.
+    """
 
     def __init__(
         self,
@@ -403,11 +421,12 @@ class AsyncClient:
         timeouts: Timeouts = Timeouts(),
         retry: RetryPolicy = PATIENT,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        login_handler: LoginHandler | None = None,
     ) -> None:
         self.provider = provider
         self.responses = AsyncResponses(self)
         self.models = AsyncModels(self)
-        self._core = _Core(provider, settings, timeouts, retry)
+        self._core = _Core(provider, settings, timeouts, retry, login_handler)
         self._sleep = sleep
         self._http: httpx.AsyncClient | None = None
 

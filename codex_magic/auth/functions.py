@@ -1,0 +1,182 @@
+"""Sign-in as plain functions, for scripts: the names and signatures of codex-open-client.
+
+They read and write the official auth.json, check `state`, and renew under the lock like everything here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..protocol.account import AccountLoginCompleted
+from ..protocol.errors import AccountChangedError, AuthError, LoginError
+from ..protocol.settings import Settings
+from .credentials import Credentials, account_of
+from .handles import AsyncChatgptLoginHandle
+from .network import introduction
+from .oauth import Issuer
+from .sign_in import LoginHandler, PendingLogin, SignIn, begin, redirect_uri
+from .storage import Storage
+from .tokens import TokenSource
+from .waiting import in_thread, wait
+
+DEFAULT_TOKEN_PATH = Path("~/.codex/auth.json")
+"""Stands for the CLI's own sign-in: below CODEX_HOME as it is when a function is called, or in the
+keyring if config.toml says so."""
+
+
+@dataclass
+class TokenData:
+    """The tokens of a sign-in. `expires_at`: Unix seconds, `None` when the token does not say."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    expires_at: float | None = None
+    token_type: str = "Bearer"
+    id_token: str | None = field(default=None, repr=False)
+    scope: str | None = None
+
+    def is_expired(self, margin_seconds: int = 60) -> bool:
+        return self.expires_at is not None and time.time() >= self.expires_at - margin_seconds
+
+
+def login(
+    *, headless: bool = False, no_browser: bool = False, token_path: Path = DEFAULT_TOKEN_PATH
+) -> TokenData:
+    """Sign in with ChatGPT, and be signed in when this returns.
+
+    It opens the browser and waits for it; with `no_browser` it prints the link instead; with
+    `headless` it prints the link and asks for the address at which a browser elsewhere ended.
+    Raises LoginError and what the network raises.
+    """
+    if headless:
+        return _login_by(_ask_for_address, token_path)
+    settings = Settings.from_env()
+    sign_in = _sign_in(token_path, settings)
+    completed = _wait_for_browser(sign_in, settings, _print_link if no_browser else None)
+    if not completed.success:
+        raise LoginError(completed.error or "The sign-in failed.", hint="")
+    return _data(_stored(sign_in.storage))
+
+
+def get_token(
+    *, headless: bool = False, no_browser: bool = False, token_path: Path = DEFAULT_TOKEN_PATH
+) -> str:
+    """A valid access token: the stored one, renewed if it has to be, else that of a new sign-in."""
+    source = _source(token_path)
+    try:
+        found = source.current()
+        if source.is_due():
+            found = wait(source.early(found))
+    except AccountChangedError:
+        raise
+    except AuthError:
+        return login(headless=headless, no_browser=no_browser, token_path=token_path).access_token
+    return found.access_token or ""
+
+
+def refresh(refresh_token: str, token_path: Path = DEFAULT_TOKEN_PATH) -> TokenData:
+    """New tokens for a refresh token, stored. Raises AuthError when it is good for nothing any more."""
+    source = _source(token_path)
+    return _data(wait(source.exchanged(refresh_token)))
+
+
+def start_login() -> PendingLogin:
+    """The first of two steps: a link for the user to open."""
+    settings = Settings.from_env()
+    return begin(Issuer.of(settings), redirect_uri(settings))
+
+
+def finish_login(
+    pending: PendingLogin, *, callback_url: str, token_path: Path = DEFAULT_TOKEN_PATH
+) -> TokenData:
+    """The second: `callback_url` is the address at which the browser ended.
+
+    Raises LoginError, for the address of another sign-in too.
+    """
+    settings = Settings.from_env()
+    return _data(_sign_in(token_path, settings).finish(pending, callback_url, redirect_uri(settings)))
+
+
+def build_headers(token: str) -> dict[str, str]:
+    """The headers with which the Codex backend accepts a request."""
+    settings = Settings.from_env()
+    account = get_account_id(token)
+    return {
+        "Authorization": f"Bearer {token}",
+        "originator": settings.originator,
+        **introduction(settings),
+        **({"ChatGPT-Account-ID": account} if account else {}),
+    }
+
+
+def get_account_id(token: str) -> str | None:
+    """The ChatGPT account of an access token; it is only decoded, not verified."""
+    return account_of(token)
+
+
+def _login_by(handler: LoginHandler, token_path: Path) -> TokenData:
+    pending = start_login()
+    return finish_login(pending, callback_url=handler(pending.url), token_path=token_path)
+
+
+def _ask_for_address(url: str) -> str:
+    _print_link(url)
+    return input("Then copy the address at which the browser ended, and paste it here: ")
+
+
+def _print_link(url: str) -> None:
+    print(f"Open this link to sign in:\n{url}")  # noqa: T201  # what was asked for
+
+
+def _wait_for_browser(
+    sign_in: SignIn, settings: Settings, show: Callable[[str], None] | None
+) -> AccountLoginCompleted:
+    """On a loop of its own, because a notebook's is busy with the cell that waits. Ctrl-C gives up."""
+    handles: list[AsyncChatgptLoginHandle] = []
+
+    async def live() -> AccountLoginCompleted:
+        handle = await AsyncChatgptLoginHandle.start(sign_in, settings, open_browser=show is None)
+        handles.append(handle)
+        if show is not None:
+            show(handle.auth_url)
+        return await handle.wait()
+
+    running = in_thread(lambda: asyncio.run(live()))
+    try:
+        return wait(running)
+    except BaseException:
+        for handle in handles:
+            handle.stop()
+        raise
+
+
+def _storage(token_path: Path, settings: Settings) -> Storage:
+    return Storage.of(settings) if token_path == DEFAULT_TOKEN_PATH else Storage.at(token_path.expanduser())
+
+
+def _sign_in(token_path: Path, settings: Settings) -> SignIn:
+    storage = _storage(token_path, settings)
+    return SignIn(storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
+
+
+def _source(token_path: Path) -> TokenSource:
+    settings = Settings.from_env()
+    storage = _storage(token_path, settings)
+    return TokenSource(storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
+
+
+def _stored(storage: Storage) -> Credentials:
+    found = storage.read()
+    if found is None:
+        raise LoginError("Somebody signed out at the same moment.")
+    return found
+
+
+def _data(found: Credentials) -> TokenData:
+    return TokenData(
+        found.access_token or "", found.refresh_token, expires_at=found.expires_at, id_token=found.id_token
+    )
