@@ -1,0 +1,64 @@
+"""The local service as issuer, a storage, and everything that signs in to one with the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from codex_magic.auth.oauth import Issuer
+from codex_magic.auth.sign_in import SignIn
+from codex_magic.auth.storage import Storage
+from codex_magic.auth.tokens import TokenSource
+from codex_magic.local_service import LocalService, start
+from codex_magic.protocol.settings import Settings
+
+
+@pytest.fixture
+def issuer_service() -> Iterator[LocalService]:
+    """A service that approves every sign-in by itself; nobody is signed in to it."""
+    with start(auto_approve=True) as service:
+        yield service
+
+
+@pytest.fixture
+def settings(issuer_service: LocalService, tmp_path: Path) -> Settings:
+    return Settings(
+        codex_home=tmp_path / "codex",
+        home=tmp_path / "ours",
+        base_url=issuer_service.base_url,
+        chatgpt_url=issuer_service.chatgpt_url,
+        issuer=issuer_service.issuer,
+        callback_ports=(0,),
+    )
+
+
+@pytest.fixture
+def storage(settings: Settings) -> Storage:
+    return Storage.of(settings)
+
+
+@pytest.fixture
+def sign_in(settings: Settings) -> SignIn:
+    return SignIn.of(settings)
+
+
+@pytest.fixture
+def source(settings: Settings) -> TokenSource:
+    return TokenSource.of(settings)
+
+
+@pytest.fixture
+def hurried(settings: Settings) -> TokenSource:
+    """A source whose patience with the issuer is short."""
+    return TokenSource(Storage.of(settings), hasty(settings))
+
+
+@pytest.fixture
+def hurried_sign_in(settings: Settings) -> SignIn:
+    return SignIn(Storage.of(settings), hasty(settings))
+
+
+def hasty(settings: Settings) -> Issuer:
+    return Issuer(settings.issuer, "codex_magic", "codex_magic/0", seconds=0.3)
