@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 from ..protocol.errors import LoginError
@@ -82,6 +82,7 @@ class Loopback:
         self._arrived: asyncio.Future[Callback] = asyncio.get_running_loop().create_future()
         self._outcome: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
         self._talking: set[asyncio.Task[None]] = set()
+        self._silent: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
     async def open(self, ports: Sequence[int]) -> None:
@@ -113,10 +114,10 @@ class Loopback:
         self.show(CANCELLED)
         if self._server is not None:
             self._server.close()
+        for writer in list(self._silent):
+            writer.close()
         if self._talking:
             await asyncio.wait(self._talking, timeout=CLOSING_SECONDS)
-        for task in self._talking:
-            task.cancel()
         if self._arrived.done() and not self._arrived.cancelled():
             self._arrived.exception()  # nobody may have waited for it
 
@@ -124,22 +125,20 @@ class Loopback:
         task = asyncio.current_task()
         assert task is not None
         self._talking.add(task)
+        self._silent.add(writer)
         try:
-            page = await self._page(reader)
-            writer.write(page.encode())
+            request = await _read_request(reader)
+            self._silent.discard(writer)
+            writer.write((await self._page(request)).encode())
             await asyncio.wait_for(writer.drain(), CONNECTION_SECONDS)
         except (OSError, EOFError, asyncio.TimeoutError):
             pass  # it left, or was too slow
         finally:
             writer.close()
+            self._silent.discard(writer)
             self._talking.discard(task)
 
-    async def _page(self, reader: asyncio.StreamReader) -> Page:
-        try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECTION_SECONDS)
-        except asyncio.LimitOverrunError:
-            return UNREADABLE
-        request = _Request.parse(head)
+    async def _page(self, request: _Request | None) -> Page:
         if request is None:
             return UNREADABLE
         if request.method != "GET":
@@ -162,10 +161,19 @@ class Loopback:
         return CANCELLED
 
 
+async def _read_request(reader: asyncio.StreamReader) -> _Request | None:
+    """`None`: it is none."""
+    try:
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECTION_SECONDS)
+    except asyncio.LimitOverrunError:
+        return None
+    return _Request.parse(head)
+
+
 @dataclass(frozen=True)
 class _Request:
     method: str
-    target: str
+    target: str = field(repr=False)
     is_from_a_page: bool
 
     @classmethod

@@ -1,0 +1,184 @@
+"""The sign-in protocol without IO: links, requests, and what comes back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from codex_magic.auth import oauth
+from codex_magic.auth.credentials import Credentials
+from codex_magic.auth.network import Answer, Call
+from codex_magic.auth.oauth import Callback, Granted, Issuer, Pkce, new_state, pasted_code
+from codex_magic.protocol.errors import LoginError
+from codex_magic.protocol.settings import Settings
+
+ISSUER = Issuer("https://issuer.example", "codex_magic", "codex_magic/0")
+CALL = Call("https://issuer.example/x", {}, b"", 1.0, secrets=("s3cret",))
+
+
+def answer(status: int, body: Any = b"", **headers: str) -> Answer:
+    return Answer(status, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def test_the_link_is_the_one_of_the_cli() -> None:
+    pkce = Pkce.new()
+    url = ISSUER.authorize_url(redirect_uri="http://127.0.0.1:1455/auth/callback", pkce=pkce, state="s")
+    parts = urlsplit(url)
+    assert (parts.netloc, parts.path) == ("issuer.example", "/oauth/authorize")
+    assert {name: value for name, (value,) in parse_qs(parts.query).items()} == {
+        "response_type": "code",
+        "client_id": "app_EMoamEEZ73f0CkXaXp7hrann",
+        "redirect_uri": "http://127.0.0.1:1455/auth/callback",
+        "scope": "openid profile email offline_access api.connectors.read api.connectors.invoke",
+        "code_challenge": pkce.challenge,
+        "code_challenge_method": "S256",
+        "id_token_add_organizations": "true",
+        "codex_cli_simplified_flow": "true",
+        "state": "s",
+        "originator": "codex_magic",
+    }
+    assert "openid+profile" in url
+
+
+def test_the_proof_is_that_of_rfc_7636() -> None:
+    pkce = Pkce.new()
+    assert (len(pkce.verifier), len(new_state())) == (86, 43)
+    digest = hashlib.sha256(pkce.verifier.encode()).digest()
+    assert base64.urlsafe_b64decode(pkce.challenge + "=") == digest
+    assert Pkce.new().verifier != pkce.verifier
+
+
+def test_the_ports_and_the_spelling_are_those_that_the_issuer_knows() -> None:
+    assert (Settings.callback_ports, Settings.redirect_host) == ((1455, 1457), "127.0.0.1")
+    env = {"CODEX_MAGIC_REDIRECT_HOST": "localhost", "CODEX_MAGIC_CALLBACK_PORTS": "1457, 1455"}
+    settings = Settings.from_env(env)
+    assert (settings.redirect_host, settings.callback_ports) == ("localhost", (1457, 1455))
+    assert Settings.from_env({}).callback_ports == (1455, 1457)
+
+
+def test_a_code_is_redeemed_by_a_form_without_introduction() -> None:
+    call = ISSUER.redeem("c", redirect_uri="http://here", verifier="v")
+    assert dict(call.headers) == {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Accept": "application/json",
+    }
+    assert call.body == (
+        b"grant_type=authorization_code&client_id=app_EMoamEEZ73f0CkXaXp7hrann&code=c"
+        b"&redirect_uri=http%3A%2F%2Fhere&code_verifier=v"
+    )
+
+
+@pytest.mark.parametrize(
+    ("held", "sent"),
+    [
+        (
+            Credentials("chatgpt", access_token="at", refresh_token="rt"),
+            {"token": "rt", "token_type_hint": "refresh_token", "client_id": oauth.CLIENT_ID},
+        ),
+        (Credentials("chatgpt", access_token="at"), {"token": "at", "token_type_hint": "access_token"}),
+        (Credentials("apikey", api_key="sk-1"), None),
+    ],
+)
+def test_what_is_revoked(held: Credentials, sent: Any) -> None:
+    call = ISSUER.revoke(held)
+    assert (json.loads(call.body) if call else None) == sent
+
+
+# Coming back -------------------------------------------------------------------------------------
+
+ADDRESSES = [
+    "http://127.0.0.1:1455/auth/callback?code=c%2F1&scope=openid&state=s",
+    "  'http://localhost:1455/auth/callback?state=s&code=c%2F1#'\n",
+    "/auth/callback?code=c%2F1&state=s",
+    "?code=c%2F1&state=s",
+    "code=c%2F1&state=s",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_in_any_form(address: str) -> None:
+    assert pasted_code(address, "s") == "c/1"
+
+
+@pytest.mark.parametrize(
+    ("address", "word"),
+    [
+        ("http://127.0.0.1:1455/auth/callback?code=c&state=forged", "another sign-in"),
+        ("http://127.0.0.1:1455/auth/callback?code=c&state=", "address"),
+        ("http://127.0.0.1:1455/auth/callback?code=c", "address"),
+        ("ac_just-the-code", "address"),
+        ("", "address"),
+        ("?state=s", "without a code"),
+        ("?state=s&error=access_denied", "denied"),
+        ("?state=s&error=access_denied&error_description=missing_codex_entitlement", "workspace"),
+        ("?state=s&error=server_error&error_description=Out+of+order", "Out of order"),
+        ("?state=forged&error=server_error", "another sign-in"),
+    ],
+)
+def test_an_address_that_is_no_use(address: str, word: str) -> None:
+    with pytest.raises(LoginError, match=word):
+        pasted_code(address, "s")
+
+
+@pytest.mark.parametrize("state", ["", "S", "s ", "ß", None])
+def test_only_the_same_state_answers(state: str | None) -> None:
+    assert not Callback(state=state).answers("s")
+    assert Callback(state="s").answers("s")
+
+
+# Device codes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [("5", 5), (5, 5), ("0.5", 0.5), (None, 5), ("soon", 5), (-1, 0)]
+)
+def test_an_interval_is_a_text_or_a_number(interval: Any, seconds: float) -> None:
+    body = {"device_auth_id": "d", "usercode": "ABCD-12345", "interval": interval}
+    device = oauth.device(CALL, answer(200, body))
+    assert (device.user_code, device.interval) == ("ABCD-12345", seconds)
+
+
+@pytest.mark.parametrize(
+    ("given", "outcome"),
+    [
+        (answer(403, {"error": {"code": "deviceauth_authorization_pending"}}), 0.0),
+        (answer(403), 0.0),
+        (answer(404, b"<html>not found"), 0.0),
+        (answer(400, {"error": "slow_down"}), 5.0),
+        (
+            answer(200, {"authorization_code": "c", "code_challenge": "x", "code_verifier": "v"}),
+            Granted("c", "v"),
+        ),
+    ],
+)
+def test_a_poll(given: Answer, outcome: Any) -> None:
+    assert oauth.polled(CALL, given) == outcome
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        (answer(403, {"error": "access_denied"}), "denied"),
+        (answer(400, {"error": {"code": "expired_token"}}), "15 minutes"),
+        (
+            answer(400, {"error": "odd", "error_description": "No idea what s3cret is"}),
+            "No idea what <hidden> is",
+        ),
+    ],
+)
+def test_a_poll_that_ends_it(given: Answer, word: str) -> None:
+    with pytest.raises(LoginError, match=word):
+        oauth.polled(CALL, given)
+
+
+@pytest.mark.parametrize(
+    "kept", [Pkce.new(), CALL, Granted("s3cret", "s3cret"), Callback("s3cret", "s3cret")]
+)
+def test_nothing_secret_is_shown(kept: object) -> None:
+    assert "s3cret" not in repr(kept)
+    assert getattr(kept, "verifier", "none") not in repr(kept)
