@@ -1,0 +1,76 @@
+"""What is left of the plan, as the service tells it when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from codex_magic.local_service import LocalService
+from codex_magic.protocol.errors import CodexError, NotSignedInError, ServiceError
+from codex_magic.protocol.settings import Settings
+from codex_magic.protocol.types import RateLimitWindow
+from codex_magic.responses.client import AsyncClient
+from codex_magic.responses.provider import chatgpt
+from codex_magic.responses.retry import RetryPolicy
+from codex_magic.responses.usage import Usage, ask_usage, read_usage
+
+
+def asked(settings: Settings) -> Usage:
+    async def ask() -> Usage:
+        async with AsyncClient(
+            chatgpt(settings), settings=settings, retry=RetryPolicy(request_retries=0)
+        ) as client:
+            return await ask_usage(client, settings.chatgpt_url)
+
+    return asyncio.run(ask())
+
+
+def test_the_service_names_account_plan_and_both_windows(service: LocalService) -> None:
+    usage = asked(Settings.from_env())
+    assert (usage.email, usage.plan) == ("someone@example.com", "plus")
+    assert usage.limits.primary is not None
+    assert usage.limits.secondary is not None
+    assert [usage.limits.primary.window_duration_mins, usage.limits.secondary.window_duration_mins] == [
+        300,
+        10080,
+    ]
+
+
+def test_without_a_sign_in_it_is_not_asked(service: LocalService, home) -> None:
+    (home / ".codex" / "auth.json").unlink()
+    with pytest.raises(NotSignedInError):
+        asked(Settings.from_env())
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("fault", ["cloudflare", "server_error", "refuse"])
+def test_a_service_that_fails_is_a_sentence(service: LocalService, fault: str) -> None:
+    service.faults.next(fault, path="/wham/usage", times=9)
+    with pytest.raises(CodexError):
+        asked(Settings.from_env())
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ({}, None),
+        ({"rate_limit": None}, None),
+        ({"rate_limit": {"primary_window": {"used_percent": 7}}}, RateLimitWindow(7.0)),
+        (
+            {"rate_limit": {"primary_window": {"used_percent": 7, "reset_after_seconds": 5}}},
+            RateLimitWindow(7.0, None, 1005),
+        ),
+    ],
+)
+def test_what_the_service_leaves_out_is_unknown(
+    told: dict[str, object], left: RateLimitWindow | None
+) -> None:
+    assert read_usage(json.dumps(told).encode(), now=1000).limits.effective == left
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"rate_limit": {"primary_window": {}}}', b"\xff"])
+def test_what_cannot_be_read_is_said(body: bytes) -> None:
+    with pytest.raises(ServiceError, match="limits"):
+        read_usage(body, now=0)
