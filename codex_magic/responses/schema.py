@@ -1,0 +1,332 @@
+"""JSON schemas of Python types, and the strict form of a schema that the service can hold a model to. Pure.
+
+`schema_of` reads what msgspec knows (dataclasses, TypedDict, NamedTuple, msgspec structs, Literal, Enum,
+unions, containers) and, where pydantic is loaded, its models too.
+
+A strict schema is the part of the language that constrained decoding understands
+(https://platform.openai.com/docs/guides/structured-outputs#supported-schemas): every object names all
+its properties, requires each and allows no others. What may be absent becomes nullable instead; limits
+that the service can't enforce are told to the model in the description.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ..protocol.errors import InvalidRequestError
+
+Schema = dict[str, Any]
+
+_KEPT = (
+    "type enum const title pattern multipleOf maximum exclusiveMaximum minimum exclusiveMinimum "
+    "minItems maxItems"
+).split()
+
+_FORMATS = frozenset("date-time time date duration email hostname ipv4 ipv6 uuid".split())
+
+_TOLD = (
+    "format minLength maxLength uniqueItems contains minContains maxContains contentEncoding default".split()
+)
+"""Said in the description, because the service refuses the keyword."""
+
+_REFUSED = {
+    "not": "Say what is allowed instead.",
+    "if": "Use a union of two types.",
+    "patternProperties": "Use a list of objects that hold a name and a value.",
+    "propertyNames": "Use a list of objects that hold a name and a value.",
+    "dependentRequired": "Use a union of two types.",
+    "dependentSchemas": "Use a union of two types.",
+}
+
+_DEFINITIONS = ("$defs", "definitions")
+_NULL = {"type": "null"}
+
+
+def schema_of(annotation: Any) -> Schema:
+    """The JSON schema of a type; `$defs` hold the types it uses more than once or inside itself.
+
+    Raises InvalidRequestError for a type that JSON can't hold.
+    """
+    return _plain_root(_one_level_of_definitions(_generated(annotation)))
+
+
+def strict_schema(schema: Mapping[str, Any]) -> Schema:
+    """The strict form of `schema`, which stays as it is; a strict schema comes back unchanged.
+
+    Raises InvalidRequestError for what has no strict form: dictionaries with free keys, values of any
+    type, `not`, `if`, `allOf` of several.
+    """
+    root = _plain_root(schema)
+    return _Strict(root).whole()
+
+
+# Schemas of types --------------------------------------------------------------------------------
+
+
+def pydantic_adapter(annotation: Any) -> Any:
+    """pydantic's `TypeAdapter` for one of its own classes, else `None`.
+
+    Nothing of pydantic is imported: who has such a class has done that.
+    """
+    adapter = getattr(sys.modules.get("pydantic"), "TypeAdapter", None)
+    if adapter is not None and isinstance(annotation, type) and hasattr(annotation, "__pydantic_validator__"):
+        return adapter(annotation)
+    return None
+
+
+def _generated(annotation: Any) -> Schema:
+    try:
+        return _custom_schema(annotation)
+    except NotImplementedError:
+        pass
+    try:
+        return dict(msgspec.json.schema(annotation, schema_hook=_custom_schema))
+    except (TypeError, NotImplementedError) as error:
+        cause = str(error).rpartition("\n")[2].rstrip(".")
+        raise InvalidRequestError(
+            f"There is no JSON schema for {_name(annotation)}: {cause}.",
+            hint="Use dataclasses, TypedDict, Literal, lists, dictionaries, strings and numbers.",
+        ) from error
+
+
+def _custom_schema(kind: Any) -> Schema:
+    """What msgspec does not know by itself."""
+    if kind is object:
+        return {}
+    if (adapter := pydantic_adapter(kind)) is not None:
+        return dict(adapter.json_schema())
+    raise NotImplementedError(f"Type {kind!r} is not supported")
+
+
+def _name(annotation: Any) -> str:
+    return getattr(annotation, "__qualname__", None) or str(annotation)
+
+
+def _one_level_of_definitions(schema: Schema) -> Schema:
+    """pydantic's definitions, nested where its model stands, belong at the root, where `$ref` looks."""
+    found: Schema = {}
+    root = _lifted(schema, {}, found)
+    return {**root, "$defs": found} if found else root
+
+
+def _lifted(part: Any, names: Mapping[str, str], found: Schema) -> Any:
+    if isinstance(part, list):
+        return [_lifted(each, names, found) for each in part]
+    if not isinstance(part, dict):
+        return part
+    own = part.get("$defs")
+    if isinstance(own, dict):
+        names = {**names, **{name: _free_name(name, own[name], found) for name in own}}
+        for name, definition in own.items():
+            found[names[name]] = definition
+        for name, definition in own.items():
+            found[names[name]] = _lifted(definition, names, found)
+        part = {key: value for key, value in part.items() if key != "$defs"}
+    reference = part.get("$ref")
+    if isinstance(reference, str):
+        name = reference.removeprefix("#/$defs/")
+        part = {**part, "$ref": f"#/$defs/{names.get(name, name)}"}
+    return {key: _lifted(value, names, found) for key, value in part.items()}
+
+
+def _free_name(name: str, definition: Any, found: Schema) -> str:
+    number, free = 1, name
+    while free in found and found[free] != definition:
+        number += 1
+        free = f"{name}_{number}"
+    return free
+
+
+def _plain_root(schema: Mapping[str, Any]) -> Schema:
+    """The root itself in place of a `$ref` to a definition, which goes unless something else needs it."""
+    root = dict(schema)
+    seen: set[str] = set()
+    while isinstance(reference := root.get("$ref"), str) and reference not in seen:
+        seen.add(reference)
+        del root["$ref"]
+        root = {**_target(schema, reference), **root}
+    for key in _DEFINITIONS:
+        if isinstance(root.get(key), Mapping):
+            used = _reachable(root, key)
+            root[key] = {name: part for name, part in root[key].items() if name in used}
+            if not root[key]:
+                del root[key]
+    return root
+
+
+def _target(root: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
+    target: Any = root
+    for step in reference.removeprefix("#").split("/")[1:]:
+        step = step.replace("~1", "/").replace("~0", "~")
+        target = target.get(step) if isinstance(target, Mapping) else None
+    if not isinstance(target, Mapping):
+        raise InvalidRequestError(f"The schema has nothing at {reference!r}.", hint="Check its $ref.")
+    return target
+
+
+def _reachable(root: Mapping[str, Any], key: str) -> set[str]:
+    used: set[str] = set()
+    waiting: list[Any] = [{name: part for name, part in root.items() if name != key}]
+    while waiting:
+        for name in _referenced(waiting.pop(), f"#/{key}/"):
+            if name not in used:
+                used.add(name)
+                waiting.append(root[key].get(name))
+    return used
+
+
+def _referenced(part: Any, prefix: str) -> Iterator[str]:
+    if isinstance(part, Mapping):
+        reference = part.get("$ref")
+        if isinstance(reference, str) and reference.startswith(prefix):
+            yield reference.removeprefix(prefix).replace("~1", "/").replace("~0", "~")
+        for each in part.values():
+            yield from _referenced(each, prefix)
+    elif isinstance(part, Sequence) and not isinstance(part, str):
+        for each in part:
+            yield from _referenced(each, prefix)
+
+
+# Strict schemas ----------------------------------------------------------------------------------
+
+
+class _Strict:
+    """Rewrites the parts of one schema, whose root is what references are looked up in."""
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+
+    def whole(self) -> Schema:
+        strict = self._part(self._root, "the schema")
+        for key in _DEFINITIONS:
+            if isinstance(self._root.get(key), Mapping):
+                strict[key] = {name: self._part(part, name) for name, part in self._root[key].items()}
+        return strict
+
+    def _part(self, part: Any, where: str) -> Schema:
+        if not isinstance(part, Mapping) or not part:
+            raise _unspeakable(where, "may hold anything", "Name its type.")
+        for keyword, instead in _REFUSED.items():
+            if keyword in part:
+                raise _unspeakable(where, f"uses {keyword!r}", instead)
+        if "allOf" in part:
+            part = self._without_all_of(part, where)
+        described = _described(part)
+        if "$ref" in part:
+            _target(self._root, part["$ref"])
+            return _reference(part["$ref"], described)
+        strict = {key: part[key] for key in _KEPT if key in part} | described
+        if part.get("format") in _FORMATS:
+            strict["format"] = part["format"]
+        choices = part.get("anyOf") or part.get("oneOf")
+        if choices:
+            return strict | {"anyOf": [self._part(each, where) for each in choices]}
+        if "type" not in strict:
+            strict["type"] = _kind(part, where)
+        kinds = [strict["type"]] if isinstance(strict["type"], str) else strict["type"]
+        if "object" in kinds:
+            strict |= self._object(part, where)
+        if "array" in kinds:
+            strict["items"] = self._items(part, where)
+        return strict
+
+    def _without_all_of(self, part: Mapping[str, Any], where: str) -> Schema:
+        rest = {key: value for key, value in part.items() if key != "allOf"}
+        if len(part["allOf"]) != 1:
+            raise _unspeakable(where, "uses 'allOf' of several", "Write one object with all the properties.")
+        return {**part["allOf"][0], **rest}
+
+    def _object(self, part: Mapping[str, Any], where: str) -> Schema:
+        others = part.get("additionalProperties", True)
+        if ("properties" not in part and others is not False) or isinstance(others, Mapping):
+            raise _unspeakable(
+                where,
+                "is a dictionary with free keys",
+                "Use a list of objects that hold a name and a value.",
+            )
+        properties = part.get("properties") or {}
+        needed = part.get("required") or ()
+        return {
+            "properties": {
+                name: self._property(each, name, needed=name in needed) for name, each in properties.items()
+            },
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+
+    def _property(self, part: Any, name: str, *, needed: bool) -> Schema:
+        strict = self._part(part, repr(name))
+        if needed or accepts_null(part, self._root):
+            return strict
+        if "anyOf" in strict:
+            return strict | {"anyOf": [*strict["anyOf"], _NULL]}
+        return {"anyOf": [strict, _NULL]}
+
+    def _items(self, part: Mapping[str, Any], where: str) -> Schema:
+        """A tuple's items lose their places: whoever reads the answer checks those."""
+        firsts = [self._part(each, where) for each in part.get("prefixItems") or ()]
+        if not firsts:
+            return self._part(part.get("items"), f"an item of {where}")
+        kinds = [each for at, each in enumerate(firsts) if each not in firsts[:at]]
+        return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+
+
+def accepts_null(part: Any, root: Mapping[str, Any]) -> bool:
+    """Whether `part` of the schema `root` allows `null`."""
+    if not isinstance(part, Mapping):
+        return part is True
+    if "$ref" in part:
+        return accepts_null(_target(root, part["$ref"]), root)
+    if choices := part.get("anyOf") or part.get("oneOf"):
+        return any(accepts_null(each, root) for each in choices)
+    kind = part.get("type")
+    if kind is None:
+        return None in part.get("enum", (part.get("const", 0),))
+    return kind == "null" or (not isinstance(kind, str) and "null" in kind)
+
+
+def _described(part: Mapping[str, Any]) -> Schema:
+    told = [
+        f"{key} {_spelt(part[key])}"
+        for key in _TOLD
+        if part.get(key) is not None and not (key == "format" and part[key] in _FORMATS)
+    ]
+    words = [part["description"]] if part.get("description") else []
+    if told:
+        words.append(f"({', '.join(told)})")
+    return {"description": " ".join(words)} if words else {}
+
+
+def _spelt(value: Any) -> str:
+    return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
+
+
+def _reference(reference: str, described: Schema) -> Schema:
+    """A `$ref` may have no neighbours."""
+    return {"anyOf": [{"$ref": reference}], **described} if described else {"$ref": reference}
+
+
+_KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+
+
+def _kind(part: Mapping[str, Any], where: str) -> str | list[str]:
+    """The type of a part that does not name it."""
+    if "enum" in part or "const" in part:
+        values = part.get("enum") or [part.get("const")]
+        kinds = [*dict.fromkeys(_KINDS[type(value)] for value in values)]
+        return kinds[0] if len(kinds) == 1 else kinds
+    if "properties" in part:
+        return "object"
+    if "items" in part or "prefixItems" in part:
+        return "array"
+    raise _unspeakable(where, "may hold anything", "Name its type.")
+
+
+def _unspeakable(where: str, what: str, instead: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"A strict schema can't say what is asked: {where} {what}.", hint=instead, param="schema"
+    )
