@@ -23,7 +23,7 @@ from ..protocol.settings import Settings
 _SECRET = re.compile(
     r"(?i:Bearer)\s+[^\s\"',;]+"
     r"|\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"  # JWT
-    r"|\b(?:sk-|sess-|rt_)[\w*.-]{6,}"  # API keys, as OpenAI masks them too; refresh tokens
+    r"|\b(?:sk-|sess-|rt_|ac_)[\w*.-]{6,}"  # API keys, as OpenAI masks them too; refresh tokens; codes
 )
 _LONGEST_TEXT = 300
 """Characters of a service's text that still read as one sentence."""

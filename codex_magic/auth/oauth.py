@@ -251,7 +251,7 @@ def refreshed_tokens(call: Call, answer: Answer) -> Tokens:
         raise Refused(fault.code)
     tokens = _tokens(call, answer)
     if tokens.access_token is None:
-        raise ServiceError("The sign-in service sent no token.")
+        raise ServiceError("The sign-in service sent no token.", status=answer.status)
     return tokens
 
 

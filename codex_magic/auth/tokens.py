@@ -150,7 +150,7 @@ class TokenSource:
         try:
             tokens = refreshed_tokens(call, send(call, ca_bundle=self._ca_bundle))
         except Refused as refused:
-            newer = self._renewed_elsewhere(stored)
+            newer = self._renewed_elsewhere(stored, refused)
             if newer is not None:
                 return newer
             self._dead, self._dead_token = refused, stored.refresh_token
@@ -165,13 +165,15 @@ class TokenSource:
                 hint="Make it writable, or renew it where it is: run `codex` there.",
             )
 
-    def _renewed_elsewhere(self, stored: Credentials) -> Credentials | None:
+    def _renewed_elsewhere(self, stored: Credentials, refused: Refused) -> Credentials | None:
         """The tokens that another program got with the same refresh token, once it has stored them."""
-        for _ in range(_LOOKS):
+        looks = _LOOKS if refused.code == "refresh_token_reused" else 1
+        for look in range(looks):
+            if look:
+                time.sleep(_LOOK_SECONDS)
             found = self._owned(self.storage.read())
             if found.refresh_token != stored.refresh_token:
                 return found
-            time.sleep(_LOOK_SECONDS)
         return None
 
     def _keep(self, stored: Credentials, tokens: Tokens) -> Credentials:

@@ -19,7 +19,7 @@ POLL_SECONDS = 0.1
 def in_thread(work: Callable[[], T]) -> Future[T]:
     """Run `work` to its end, whatever becomes of the caller.
 
-    No daemon: an answer with new tokens is lost if the process ends before they are kept.
+    The process does not end before it: an answer with new tokens that nobody keeps is a lost sign-in.
     """
     future: Future[T] = Future()
 
@@ -29,7 +29,7 @@ def in_thread(work: Callable[[], T]) -> Future[T]:
         except BaseException as error:  # noqa: BLE001  # handed to whoever waits
             future.set_exception(error)
 
-    threading.Thread(target=run, name="codex_magic sign-in").start()
+    threading.Thread(target=run, name="codex_magic sign-in", daemon=False).start()
     return future
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,3 +65,36 @@ def hurried_sign_in(settings: Settings) -> SignIn:
 
 def hasty(settings: Settings) -> Issuer:
     return Issuer(settings.issuer, "codex_magic", "codex_magic/0", seconds=0.3)
+
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What makes another process use the same home and issuer."""
+    return os.environ | {
+        "CODEX_HOME": str(settings.codex_home),
+        "CODEX_MAGIC_HOME": str(settings.home),
+        "CODEX_MAGIC_BASE_URL": settings.base_url,
+        "CODEX_MAGIC_CHATGPT_URL": settings.chatgpt_url,
+        "CODEX_MAGIC_ISSUER": settings.issuer,
+        "CODEX_MAGIC_CALLBACK_PORTS": "0",
+    }
+
+
+@pytest.fixture
+def spawn(settings: Settings) -> Callable[[str], subprocess.Popen[str]]:
+    """Start one flow of `signing.py`."""
+
+    def start(flow: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.auth.signing", flow],
+            cwd=ROOT,
+            env=environment(settings),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start

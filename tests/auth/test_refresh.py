@@ -158,7 +158,6 @@ def test_the_shapes_of_a_final_refusal(
     body: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tokens_module, "_LOOKS", 1)
     monkeypatch.setattr(tokens_module, "_LOOK_SECONDS", 0.001)
     issuer_service.sign_in(settings.codex_home)
     issuer_service.faults.next("status", path="/oauth/token", status=status, body=body)
