@@ -10,9 +10,10 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import httpx
@@ -27,6 +28,7 @@ from . import failures
 from .catalog import FRESH, Catalog, Model, default_model
 from .events import Event
 from .exchange import Exchange, OnRetry
+from .limits import MAIN, from_headers
 from .provider import Provider
 from .request import Item, Parameters, build_body, session_headers
 from .response import Response
@@ -34,6 +36,12 @@ from .retry import PATIENT, RetryPolicy
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+
+    from ..protocol.types import RateLimits
+    from .audio import AsyncAudio, Audio
+    from .images import AsyncImages, Images
+    from .realtime import AsyncRealtime, Realtime
+    from .usage import Usage
 
 _LINGER = 0.25
 """Seconds to wait for the end of the bytes after the last event, so that the connection can be kept."""
@@ -63,6 +71,8 @@ class _Outgoing:
     headers: dict[str, str]
     body: bytes = b""
     model: str | None = None
+    patience: float | None = None
+    """Seconds until the answer begins; `None`: the client's `first_byte`."""
 
 
 class _Core:
@@ -82,6 +92,7 @@ class _Core:
         self.retry = retry
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
+        self.rate_limits: RateLimits | None = None
         self.auth = provider.auth
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
             self.auth = provider.auth.asking(login_handler, self.settings)
@@ -122,17 +133,26 @@ class _Core:
         return _Outgoing("GET", self.catalog.url, {"Accept": "application/json"})
 
     def build(self, http: httpx.Client | httpx.AsyncClient, outgoing: _Outgoing) -> httpx.Request:
-        return http.build_request(
+        request = http.build_request(
             outgoing.method, outgoing.url, headers=outgoing.headers, content=outgoing.body or None
         )
+        if outgoing.patience is not None:
+            request.extensions["timeout"]["read"] = outgoing.patience
+        return request
 
     def accepts(self, answer: httpx.Response) -> bool:
         """Whether it is an answer to read: the real stream has no Content-Type, a network's sign-in page has."""
-        if answer.status_code != 200 or answer.headers.get("content-type", "").startswith("text/html"):
+        self.hear(answer.headers)
+        is_page = answer.headers.get("content-type", "").startswith("text/html")
+        if answer.status_code not in (200, 201) or is_page:
             return False
         # From here on the idle limit counts; httpx has one read limit for all, held in the request.
         answer.request.extensions["timeout"]["read"] = self.timeouts.idle
         return True
+
+    def hear(self, headers: Mapping[str, str]) -> None:
+        """What every answer tells beside itself, refusals too. Safe from any thread."""
+        self.rate_limits = from_headers(headers, now=time.time()).get(MAIN, self.rate_limits)
 
     def unreachable(self, error: httpx.HTTPError) -> CodexError:
         return no_answer(error, base_url=self.provider.base_url)
@@ -183,11 +203,49 @@ class Client:
                 self._http.close()
                 self._http = None
 
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """What the latest answer's headers said is left of the plan; `None` when none said."""
+        return self._core.rate_limits
+
+    @cached_property
+    def images(self) -> Images:
+        from .images import Images
+
+        return Images(self)
+
+    @cached_property
+    def audio(self) -> Audio:
+        from .audio import Audio
+
+        return Audio(self)
+
+    @cached_property
+    def realtime(self) -> Realtime:
+        from .realtime import Realtime
+
+        return Realtime(self)
+
+    def usage(self) -> Usage:
+        """What is left of the ChatGPT plan, asked of the service. Raises CodexError."""
+        from .usage import ask_for_usage, usage_of
+
+        return usage_of(self._fetch(ask_for_usage(self._core)))
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _fetch(self, outgoing: _Outgoing) -> httpx.Response:
+        """A whole answer."""
+        answer = self._send(outgoing, Exchange(self._core.retry))
+        try:
+            answer.read()
+        except httpx.HTTPError as error:
+            raise self._core.unreachable(error) from error
+        return answer
 
     def _send(self, outgoing: _Outgoing, exchange: Exchange) -> httpx.Response:
         """An answer with status 200, its body unread."""
@@ -228,12 +286,8 @@ class Models:
         known = core.catalog.remembered(max_age=max_age)
         if known is not None:
             return known
-        answer = self._client._send(core.ask_for_models(), Exchange(core.retry))
-        try:
-            body = answer.read()
-        except httpx.HTTPError as error:
-            raise core.unreachable(error) from error
-        return core.catalog.receive(answer.headers, body)
+        answer = self._client._fetch(core.ask_for_models())
+        return core.catalog.receive(answer.headers, answer.content)
 
     def default(self, *, max_age: float = _A_DAY) -> Model:
         """The catalog's default. Raises ConfigurationError when it has none."""
@@ -435,11 +489,49 @@ class AsyncClient:
             http, self._http = self._http, None
             await http.aclose()
 
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """What the latest answer's headers said is left of the plan; `None` when none said."""
+        return self._core.rate_limits
+
+    @cached_property
+    def images(self) -> AsyncImages:
+        from .images import AsyncImages
+
+        return AsyncImages(self)
+
+    @cached_property
+    def audio(self) -> AsyncAudio:
+        from .audio import AsyncAudio
+
+        return AsyncAudio(self)
+
+    @cached_property
+    def realtime(self) -> AsyncRealtime:
+        from .realtime import AsyncRealtime
+
+        return AsyncRealtime(self)
+
+    async def usage(self) -> Usage:
+        """What is left of the ChatGPT plan, asked of the service. Raises CodexError."""
+        from .usage import ask_for_usage, usage_of
+
+        return usage_of(await self._fetch(ask_for_usage(self._core)))
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    async def _fetch(self, outgoing: _Outgoing) -> httpx.Response:
+        """A whole answer."""
+        answer = await self._send(outgoing, Exchange(self._core.retry))
+        try:
+            await answer.aread()
+        except httpx.HTTPError as error:
+            raise self._core.unreachable(error) from error
+        return answer
 
     async def _send(self, outgoing: _Outgoing, exchange: Exchange) -> httpx.Response:
         """An answer with status 200, its body unread."""
@@ -479,12 +571,8 @@ class AsyncModels:
         known = core.catalog.remembered(max_age=max_age)
         if known is not None:
             return known
-        answer = await self._client._send(core.ask_for_models(), Exchange(core.retry))
-        try:
-            body = await answer.aread()
-        except httpx.HTTPError as error:
-            raise core.unreachable(error) from error
-        return core.catalog.receive(answer.headers, body)
+        answer = await self._client._fetch(core.ask_for_models())
+        return core.catalog.receive(answer.headers, answer.content)
 
     async def default(self, *, max_age: float = _A_DAY) -> Model:
         """The catalog's default. Raises ConfigurationError when it has none."""

@@ -29,6 +29,11 @@ class Provider:
     """Sent with every request: how we introduce ourselves."""
     models_query: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_codex(self) -> bool:
+        """Whether it is the Codex backend of ChatGPT, which does some things at other places or otherwise."""
+        return self.rules is CODEX_RULES
+
     def __post_init__(self) -> None:
         try:
             usable = httpx.URL(self.base_url).scheme in ("http", "https")

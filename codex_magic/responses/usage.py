@@ -8,10 +8,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from ..protocol.errors import ServiceError
+from ..protocol.errors import ConfigurationError, ServiceError
 from ..protocol.types import RateLimits
-from .client import AsyncClient, _Outgoing
-from .exchange import Exchange
+from .client import AsyncClient, _Core, _Outgoing
 from .limits import from_event
 
 
@@ -41,12 +40,27 @@ class _Answer(msgspec.Struct):
 
 async def ask_usage(client: AsyncClient, chatgpt_url: str) -> Usage:
     """What `/wham/usage` says about the account that `client` is signed in with. Raises CodexError."""
-    outgoing = _Outgoing("GET", f"{chatgpt_url}/wham/usage", {"Accept": "application/json"})
-    answer = await client._send(outgoing, Exchange(client._core.retry))
-    try:
-        return read_usage(await answer.aread(), now=time.time())
-    except httpx.HTTPError as error:
-        raise client._core.unreachable(error) from error
+    return usage_of(await client._fetch(_ask(chatgpt_url)))
+
+
+def ask_for_usage(core: _Core) -> _Outgoing:
+    """The request. Raises ConfigurationError for a provider that is paid otherwise."""
+    if not core.provider.is_codex:
+        raise ConfigurationError(
+            f"The provider {core.provider.name!r} does not tell what is left.",
+            hint="Only a ChatGPT plan has limits of this kind.",
+        )
+    return _ask(core.settings.chatgpt_url)
+
+
+def usage_of(answer: httpx.Response) -> Usage:
+    return read_usage(answer.content, now=time.time())
+
+
+def _ask(chatgpt_url: str) -> _Outgoing:
+    """Behind another address than ChatGPT's own, the CLI asks at another path."""
+    path = "/wham/usage" if chatgpt_url.endswith("/backend-api") else "/api/codex/usage"
+    return _Outgoing("GET", chatgpt_url + path, {"Accept": "application/json"})
 
 
 def read_usage(body: bytes, *, now: float) -> Usage:

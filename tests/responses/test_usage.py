@@ -8,11 +8,17 @@ import json
 import pytest
 
 from codex_magic.local_service import LocalService
-from codex_magic.protocol.errors import CodexError, NotSignedInError, ServiceError
+from codex_magic.protocol.errors import (
+    CodexError,
+    ConfigurationError,
+    NotSignedInError,
+    ServiceError,
+    UsageLimitError,
+)
 from codex_magic.protocol.settings import Settings
 from codex_magic.protocol.types import RateLimitWindow
-from codex_magic.responses.client import AsyncClient
-from codex_magic.responses.provider import chatgpt
+from codex_magic.responses.client import AsyncClient, Client
+from codex_magic.responses.provider import chatgpt, custom
 from codex_magic.responses.retry import RetryPolicy
 from codex_magic.responses.usage import Usage, ask_usage, read_usage
 
@@ -74,3 +80,35 @@ def test_what_the_service_leaves_out_is_unknown(
 def test_what_cannot_be_read_is_said(body: bytes) -> None:
     with pytest.raises(ServiceError, match="limits"):
         read_usage(body, now=0)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_client_asks_for_itself(service: LocalService, kind: str) -> None:
+    settings = Settings.from_env()
+
+    async def main() -> Usage:
+        async with AsyncClient(chatgpt(settings)) as client:
+            return await client.usage()
+
+    with Client(chatgpt(settings)) as client:
+        usage = client.usage() if kind == "sync" else asyncio.run(main())
+    assert usage.plan == "plus"
+
+
+def test_another_provider_has_no_plan(service: LocalService) -> None:
+    with Client(custom(service.api_url, "key")) as client, pytest.raises(ConfigurationError, match="plan"):
+        client.usage()
+    assert service.requests == []
+
+
+def test_every_answer_says_what_is_left(service: LocalService) -> None:
+    """The refused one too."""
+    with Client(chatgpt(Settings.from_env())) as client:
+        assert client.rate_limits is None
+        client.responses.create("hi", model="local-large")
+        assert client.rate_limits is not None
+        assert client.rate_limits.primary == RateLimitWindow(12.5, 300, client.rate_limits.primary.resets_at)
+        service.faults.next("usage_limit")
+        with pytest.raises(UsageLimitError):
+            client.responses.create("hi", model="local-large")
+        assert client.rate_limits.effective.used_percent == 100
