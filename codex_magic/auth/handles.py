@@ -212,7 +212,8 @@ class AsyncChatgptLoginHandle(AsyncLogin):
             in_thread(
                 lambda: self._sign_in.redeem(
                     code, redirect_uri=self._redirect_uri, verifier=self._pkce.verifier
-                )
+                ),
+                daemon=True,
             )
         )
 
@@ -247,7 +248,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
     async def start(cls, sign_in: SignIn, *, seconds: float = LOGIN_SECONDS) -> AsyncDeviceCodeLoginHandle:
         """Get a code. Raises LoginError when device sign-ins are switched off, UnreachableError ..."""
         call = sign_in.issuer.ask_for_user_code()
-        answer = await awaited(in_thread(lambda: sign_in.send(call)))
+        answer = await awaited(in_thread(lambda: sign_in.send(call), daemon=True))
         handle = cls(sign_in, oauth.device(call, answer), seconds=seconds)
         handle._begin()
         return handle
@@ -257,7 +258,8 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
         redirect = self._sign_in.issuer.device_redirect
         return await awaited(
             in_thread(
-                lambda: self._sign_in.redeem(granted.code, redirect_uri=redirect, verifier=granted.verifier)
+                lambda: self._sign_in.redeem(granted.code, redirect_uri=redirect, verifier=granted.verifier),
+                daemon=True,
             )
         )
 
@@ -280,7 +282,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
 
     async def _poll(self) -> Granted | float:
         call = self._sign_in.issuer.poll(self._device)
-        return oauth.polled(call, await awaited(in_thread(lambda: self._sign_in.send(call))))
+        return oauth.polled(call, await awaited(in_thread(lambda: self._sign_in.send(call), daemon=True)))
 
 
 # For code that does not await --------------------------------------------------------------------

@@ -16,10 +16,11 @@ POLL_SECONDS = 0.1
 """Windows delivers Ctrl-C to a waiting main thread only between waits."""
 
 
-def in_thread(work: Callable[[], T]) -> Future[T]:
+def in_thread(work: Callable[[], T], *, daemon: bool = False) -> Future[T]:
     """Run `work` to its end, whatever becomes of the caller.
 
-    The process does not end before it: an answer with new tokens that nobody keeps is a lost sign-in.
+    Unless it is a daemon the process does not end before it: an answer with new tokens that nobody
+    keeps is a lost sign-in.
     """
     future: Future[T] = Future()
 
@@ -29,7 +30,7 @@ def in_thread(work: Callable[[], T]) -> Future[T]:
         except BaseException as error:  # noqa: BLE001  # handed to whoever waits
             future.set_exception(error)
 
-    threading.Thread(target=run, name="codex_magic sign-in", daemon=False).start()
+    threading.Thread(target=run, name="codex_magic sign-in", daemon=daemon).start()
     return future
 
 

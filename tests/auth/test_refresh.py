@@ -264,16 +264,18 @@ def test_requests_at_the_same_time_share_one_refresh(
     assert len(refreshes(issuer_service)) == 1
 
 
-def test_a_refresh_does_not_stop_an_event_loop(
+def test_waiting_for_the_lock_does_not_stop_an_event_loop(
     issuer_service: LocalService, settings: Settings, source: TokenSource
 ) -> None:
+    """If it did, nobody would give the lock back here."""
     issuer_service.sign_in(settings.codex_home, expires_in=-60)
 
     async def main() -> int:
         async with httpx.AsyncClient(auth=ChatGPTAuth(source)) as client:
             with source.storage.locked():
                 asking = asyncio.ensure_future(client.get(issuer_service.chatgpt_url + "/wham/usage"))
-                await asyncio.sleep(0.05)
+                while source._renewing is None:
+                    await asyncio.sleep(0)
             return (await asking).status_code
 
     assert asyncio.run(main()) == 200
