@@ -6,7 +6,7 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from ..protocol.errors import CodexError, OptionError
+from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
 from ..protocol.types import (
     Notification,
@@ -56,28 +56,45 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
 
 
 def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
-    """One turn from start to end, on screen and bound to the name `-o` gives."""
+    """One turn from start to end, on screen and bound to the name `-o` gives.
+
+    Where it fails for want of a sign-in that somebody here can give, it is begun again after that.
+    """
+    while True:
+        output = new_id()
+        error = yield from _turn(session, prompt, options, output)
+        if error is None:
+            return
+        session.last_error = error
+        if not isinstance(error, AuthError):
+            raise CellFailed(str(error)) from error
+        from .account import helps, sign_in_first
+
+        if not helps(error, session, options):
+            raise CellFailed(str(error)) from error
+        yield from sign_in_first(session, error, options, output)
+
+
+def _turn(session: Session, prompt: str, options: ParsedLine, output: str) -> Steps[BaseException | None]:
+    """One turn, shown as the output of that id. What it failed with is on screen already."""
     relay: Relay[Notification] = Relay()
     starting = session.start_turn(prompt, options, relay.put)
-    painter = _painter(session)  # its imports take their time while the request is on its way
+    painter = _painter(session, output)  # its imports take their time while the request is on its way
     try:
         while not starting.done():
             yield starting, None
         handle = starting.result()
         yield from _paint(session, relay, painter)
     except CodexError as error:
-        session.last_error = error
         painter.feed([_failed(error)])
-        raise CellFailed(str(error)) from error
+        return error
     except KeyboardInterrupt:
         yield from _stop(session, starting, relay, painter)
         raise CellStopped from None
     finally:
         painter.finish()
         _bind(session, starting, options)
-    if handle.exception is not None:
-        session.last_error = handle.exception
-        raise CellFailed(str(handle.exception)) from handle.exception
+    return handle.exception
 
 
 def _paint(
@@ -126,11 +143,11 @@ def _bind(session: Session, starting: Future[AsyncTurnHandle], options: ParsedLi
         session.shell.user_ns[name] = starting.result().result
 
 
-def _painter(session: Session) -> Painter:
+def _painter(session: Session, output: str) -> Painter:
     from ..display.pace import Painter
     from ..display.view import TurnView
 
-    return Painter(surface_for(session), TurnView())
+    return Painter(surface_for(session), TurnView(id=output))
 
 
 def _failed(error: CodexError) -> TurnCompleted:

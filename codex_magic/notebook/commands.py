@@ -6,14 +6,14 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Future
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..protocol.errors import ConfigurationError, ModelNotFoundError, OptionError, window_name
-from ..protocol.types import AgentMessage, RateLimits, UserMessage, input_text
+from ..protocol.errors import ConfigurationError, ModelNotFoundError, OptionError
+from ..protocol.types import AgentMessage, UserMessage, input_text
 from ..threads.instructions import CONTINUE
-from .drive import Steps
+from . import quota
+from .account import LOGIN_USAGE, account_rows, log_in, log_out, show_account, show_usage, takes_login
+from .drive import Steps, finished
 from .options import CELL_OPTIONS, EFFORTS, ParsedLine, nearest, usage_line
 from .say import say, say_code, say_table, surface_for
 
@@ -92,10 +92,7 @@ def _perhaps_search(rest: str) -> bool:
 
 def _waited(session: Session, work: Coroutine[Any, Any, T]) -> Steps[T]:
     """Wait for work without holding up the kernel. Raises what it raises."""
-    future: Future[T] = session.codex.submit(work)
-    while not future.done():
-        yield future, None
-    return future.result()
+    return (yield from finished(session.codex.submit(work)))
 
 
 # Threads -----------------------------------------------------------------------------------------
@@ -211,20 +208,20 @@ def _continue(session: Session, _: str) -> Steps[None]:
 
 def _status(session: Session, _: str) -> Steps[None]:
     provider = session.provider()
-    account = session.account(provider)
     model = _model_in_use(session)
     current = yield from _waited(session, session.current_id())
     problem = session.codex.asynchronous.store.problem
     rows: list[tuple[str, object]] = [
         ("provider", f"{provider.name} ({provider.base_url})"),
-        ("signed in", account),
+        *account_rows(session, provider),
         ("model", model),
         ("effort", session.magics.effort or "the model's default"),
         ("thread", current[:ID_SHOWN] if current else "none yet"),
         ("threads kept in", problem or session.settings.home / "threads.db"),
     ]
     if session.rate_limits is not None:
-        rows.append(("limits", _limits(session.rate_limits)))
+        told = map(quota.sentence, quota.windows(session.rate_limits))
+        rows.append(("limits", "; ".join(told)))
     say_table(session, ("", ""), rows)
 
 
@@ -318,6 +315,10 @@ COMMANDS: dict[str, Command] = {
     "history": Command(_history, "%codex history", "list the turns of this thread", _nothing),
     "show": Command(_show, "%codex show [N]", "show a turn again, the last one by default", _perhaps_number),
     "continue": Command(_continue, "%codex continue", "go on with an interrupted answer", _nothing),
+    "login": Command(log_in, LOGIN_USAGE, "sign in, or change the account", takes_login),
+    "logout": Command(log_out, "%codex logout", "sign out, here and at the service", _nothing),
+    "account": Command(show_account, "%codex account", "who is signed in, and where that is kept", _nothing),
+    "usage": Command(show_usage, "%codex usage", "what is left of the plan, asked of the service", _nothing),
     "status": Command(
         _status, "%codex status", "who is signed in, which model, which thread, what is left", _nothing
     ),
@@ -376,16 +377,3 @@ def _ago(stamp: int) -> str:
         if seconds >= size:
             return f"{_count(seconds // size, unit)} ago"
     return "just now"
-
-
-def _limits(limits: RateLimits) -> str:
-    windows = [window for window in (limits.primary, limits.secondary) if window is not None]
-    return "; ".join(
-        f"{window_name(window.window_duration_mins or 0)} {window.used_percent:.0f} % used"
-        + (
-            f", resets {datetime.fromtimestamp(window.resets_at).astimezone():%a %d %b %H:%M}"
-            if window.resets_at
-            else ""
-        )
-        for window in sorted(windows, key=lambda window: -window.used_percent)
-    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..protocol.errors import CodexError
 from .commands import COMMANDS, ID_SHOWN
+from .login_view import Way
 from .options import CELL_OPTIONS, EFFORTS, Option
 
 if TYPE_CHECKING:
@@ -72,5 +73,6 @@ _SOURCES: dict[str, Callable[[Session], list[str]]] = {
     "unarchive": _archived,
     "provider": lambda session: list(PROVIDERS),
     "effort": lambda session: list(EFFORTS),
+    "login": lambda session: [way.value for way in Way],
     "help": lambda session: list(COMMANDS),
 }

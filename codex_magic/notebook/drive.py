@@ -57,6 +57,13 @@ async def drive_async(steps: Steps[T]) -> T:
             resume = _resumed(steps, done)
 
 
+def finished(future: concurrent.futures.Future[T]) -> Steps[T]:
+    """Wait for `future`, and give its result. Raises what it failed with."""
+    while not future.done():
+        yield future, None
+    return future.result()
+
+
 def _resumed(steps: Steps[Any], done: bool) -> Callable[[], Wait]:
     return lambda: steps.send(done)
 

@@ -56,6 +56,7 @@ class CodexMagics(Magics):
         from .cells import run
         from .drive import drive
 
+        self.session.blocking = True
         drive(run(self.session, line, cell))
 
     async def run_async(self, line: str, cell: str | None) -> None:
@@ -63,6 +64,7 @@ class CodexMagics(Magics):
         from .cells import run
         from .drive import drive_async
 
+        self.session.blocking = False
         await drive_async(run(self.session, line, cell))
 
     def close(self) -> None:

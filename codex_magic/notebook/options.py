@@ -38,6 +38,8 @@ CELL_OPTIONS: tuple[Option, ...] = (
     Option("tier", "TIER", "the service tier, e.g. priority or flex"),
     Option("name", "NAME", "name the thread"),
     Option("output", "NAME", "bind the TurnResult to this Python name", short="o"),
+    Option("wait-login", None, "if a sign-in is needed, wait for it and go on; so in notebooks anyway"),
+    Option("no-wait-login", None, "fail at once if a sign-in is needed"),
 )
 
 _WORD = re.compile(r"\s*(--?[A-Za-z][\w-]*)(?:=|(?=\s|$))")

@@ -25,7 +25,7 @@ def surface_for(session: Session) -> Surface:
 
 def say(session: Session, *lines: str) -> None:
     """Show lines of text, as they stand."""
-    _show(session, "  \n".join(map(words, lines)), "\n".join(lines))
+    _show(session, lines_of(map(words, lines)), "\n".join(lines))
 
 
 def say_table(
@@ -54,6 +54,11 @@ def say_code(session: Session, text: str) -> None:
     _show(session, code_block(text), text)
 
 
+def lines_of(markdown: Iterable[str]) -> str:
+    """Markdown in which each of these stays a line of its own."""
+    return "  \n".join(markdown)
+
+
 def words(text: object) -> str:
     """Any text, to be read as it stands inside Markdown."""
     from ..display.safe_markdown import escape_markdown
@@ -65,10 +70,17 @@ def _show(session: Session, markdown: str, plain: str) -> None:
     if not session.rich:
         print(plain)  # noqa: T201  # a terminal reads standard output
         return
-    from IPython.display import display
+    publish({"text/markdown": markdown, "text/plain": plain})
 
-    bundle: dict[str, Any] = {"text/markdown": markdown, "text/plain": plain}
-    display(bundle, raw=True)  # type: ignore[no-untyped-call]  # IPython.display is untyped
+
+def publish(bundle: dict[str, Any], *, display_id: str | None = None, update: bool = False) -> None:
+    """Show a bundle in a notebook: as a new output, or from any thread in place of an earlier one."""
+    from IPython.display import publish_display_data
+
+    transient = {"display_id": display_id} if display_id else {}
+    publish_display_data(  # type: ignore[no-untyped-call]  # IPython.display is untyped
+        bundle, metadata={}, transient=transient, update=update
+    )
 
 
 def _row(cells: Sequence[str]) -> str:

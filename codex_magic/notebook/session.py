@@ -9,12 +9,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..auth.storage import Storage
-from ..protocol.errors import ConfigurationError, NotSignedInError
+from ..protocol.errors import ConfigurationError
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits, Warned
 from ..responses.catalog import Catalog, default_model
+from ..responses.client import AsyncClient
 from ..responses.provider import Provider, chatgpt
+from ..responses.usage import Usage, ask_usage
 from ..threads.codex import AsyncThread, Codex, CodexConfig
 from ..threads.instructions import DEFAULT_INSTRUCTIONS
 from ..threads.turns import AsyncTurnHandle, Listener
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..local_service import LocalService
+    from .login_flow import LoginFlow
     from .magics import CodexMagics
 
 LOCAL = "local"
@@ -48,6 +50,9 @@ class Session:
         self._key = notebook_key(shell)
         self._thread: AsyncThread | None = None
         self._recovered = False
+        self.blocking = False
+        """Whether the running cell keeps the kernel busy while it waits, so that buttons may be dead."""
+        self._login: LoginFlow | None = None
         self._local: tuple[LocalService, Provider, tempfile.TemporaryDirectory[str]] | None = None
 
     @property
@@ -56,6 +61,8 @@ class Session:
         return is_kernel(self.shell)
 
     def close(self) -> None:
+        if self._login is not None:
+            self.codex.call(self._login.close())
         self.codex.close()
         if self._local is not None:
             service, _, home = self._local
@@ -70,19 +77,33 @@ class Session:
             return self._local_provider()
         return self.codex.asynchronous.provider(choice)
 
-    def account(self, provider: Provider) -> str:
-        """Who the provider takes this user for, in words without secrets."""
-        if provider.name == LOCAL:
-            return "a made-up account of the local service"
-        if provider.name != "chatgpt":
-            return "with an API key" if provider.auth else "no sign-in needed"
-        storage = Storage.of(self.settings)
-        credentials = storage.read()
-        if credentials is None or credentials.access_token is None:
-            return f"no: {NotSignedInError().hint}"
-        who = credentials.email or credentials.account_id or "a ChatGPT account"
-        plan = f", plan {credentials.plan}" if credentials.plan else ""
-        return f"{who}{plan} ({storage.name})"
+    @property
+    def login(self) -> LoginFlow:
+        """The sign-in of this notebook; made at first use."""
+        if self._login is None:
+            from .login_flow import LoginFlow
+
+            async def ask_limits() -> RateLimits:
+                return (await self.usage(self.provider("chatgpt"))).limits
+
+            self._login = LoginFlow(self.codex, ask_limits)
+        return self._login
+
+    async def usage(self, provider: Provider) -> Usage:
+        """What is left of the plan, asked of the service. Raises ConfigurationError where there is none."""
+        if provider.name == LOCAL and self._local is not None:
+            address = self._local[0].chatgpt_url
+        elif provider.name == "chatgpt":
+            address = self.settings.chatgpt_url
+        else:
+            raise ConfigurationError(
+                f"The provider {provider.name} has no plan whose limits could be asked for.",
+                hint="%codex provider chatgpt",
+            )
+        async with AsyncClient(provider, settings=self.settings) as client:
+            usage = await ask_usage(client, address)
+        self.rate_limits = usage.limits
+        return usage
 
     def start_turn(self, prompt: str, options: ParsedLine, listener: Listener) -> Future[AsyncTurnHandle]:
         """Begin a turn of the running cell. The future fails with a CodexError."""

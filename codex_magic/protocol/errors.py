@@ -56,7 +56,7 @@ class ConfigurationError(CodexError):
 class AuthError(CodexError):
     """The service refused the credentials."""
 
-    hint = "Sign in again: run `codex login` in a terminal."
+    hint = "Sign in again: %codex login (or `codex login` in a terminal)."
 
 
 class NotSignedInError(AuthError):
@@ -66,7 +66,7 @@ class NotSignedInError(AuthError):
         super().__init__(
             message,
             hint=hint
-            or "Run `codex login` in a terminal, set OPENAI_API_KEY, or try it without an account: %codex provider local",
+            or "Sign in with %codex login (or `codex login` in a terminal), set OPENAI_API_KEY, or try it without an account: %codex provider local",
         )
 
 

@@ -1,0 +1,45 @@
+"""Where this kernel runs, and what its front end can do, as far as that can be told from here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from .identity import is_kernel
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_REMOTE = ("CODESPACES", "SSH_CONNECTION", "KUBERNETES_SERVICE_HOST", "COLAB_RELEASE_TAG", "WSL_DISTRO_NAME")
+"""Each is set where a browser on the user's desk can't reach a port of this machine, or only by luck."""
+
+
+def is_remote(env: Mapping[str, str] | None = None, *, platform: str = sys.platform) -> bool:
+    """Whether the user's browser probably runs on another machine than this kernel."""
+    env = os.environ if env is None else env
+    if any(env.get(name) for name in _REMOTE) or any(name.startswith("JUPYTERHUB_") for name in env):
+        return True
+    has_screen = platform in ("win32", "darwin") or env.get("DISPLAY") or env.get("WAYLAND_DISPLAY")
+    return not has_screen
+
+
+def shows_widgets(shell: InteractiveShell) -> bool:
+    """Whether a person with a front end that draws widgets is there.
+
+    A kernel can't ask for that. A front end that answers questions is one with a person before it;
+    nbclient and papermill don't. Consoles do and draw no widgets: the text beside a widget tells
+    them what to do.
+    """
+    return is_kernel(shell) and may_ask(shell) and find_spec("ipywidgets") is not None
+
+
+def may_ask(shell: InteractiveShell) -> bool:
+    """Whether the running cell may read a line from a person."""
+    kernel: Any = getattr(shell, "kernel", None)
+    if kernel is None:
+        return sys.stdin is not None and sys.stdin.isatty()
+    content = (kernel.get_parent("shell") or {}).get("content") or {}
+    return bool(content.get("allow_stdin"))

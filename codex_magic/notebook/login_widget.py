@@ -1,0 +1,210 @@
+"""The sign-in as a widget: buttons, fields, and a countdown that goes on while other cells run.
+
+When it is over, plain Markdown takes its place, so that the saved notebook holds no dead button, no
+link and no code.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import ipywidgets
+from traitlets import Unicode
+
+from ..protocol.ids import new_id
+from .login_flow import LoginFlow
+from .login_html import STYLE, countdown_html, offer_html, quota_html, status_html
+from .login_view import LABELS, LoginView, Stage, Way
+from .say import lines_of, publish, words
+
+NO_BUTTONS = (
+    "Sign in to Codex: this front end shows no buttons. Run %codex login in IPython in a terminal instead."
+)
+"""For consoles, which answer questions like a notebook and draw nothing."""
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+W = TypeVar("W", bound=ipywidgets.Widget)
+
+
+class _Address(ipywidgets.Text):  # type: ignore[misc]  # ipywidgets is untyped
+    """ipywidgets would send what is typed back to every front end; not this."""
+
+    value = Unicode("").tag(sync=True, echo_update=False)
+
+
+class _Key(ipywidgets.Password):  # type: ignore[misc]  # ipywidgets is untyped
+    value = Unicode("").tag(sync=True, echo_update=False)
+
+
+class _Unlogged(logging.Filter):
+    """Drops what the `comm` package logs about these fields: at level DEBUG, all that is typed."""
+
+    logger = logging.getLogger("Comm")
+
+    def __init__(self, *fields: ipywidgets.Widget) -> None:
+        super().__init__()
+        self._comm_ids = {field.comm.comm_id for field in fields}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (isinstance(record.args, tuple) and record.args and record.args[0] in self._comm_ids)
+
+
+class LoginWidget:
+    """Made and shown in a cell; painted by the flow from then on, in its thread.
+
+    `in_blocking_cell`: the cell keeps the kernel busy, so that clicks need a detour to get through.
+    """
+
+    def __init__(self, flow: LoginFlow, *, in_blocking_cell: bool = False) -> None:
+        self._flow = flow
+        self._display_id = new_id()
+        self._clicked = False
+        self._made: list[ipywidgets.Widget] = []
+        self._style, self._status, self._offer, self._countdown, self._quota = (
+            self._make(ipywidgets.HTML()) for _ in range(5)
+        )
+        self._style.value = STYLE
+        self._address = self._field(_Address, "Address")
+        self._key = self._field(_Key, "API key")
+        self._unlogged = _Unlogged(self._address.children[0], self._key.children[0])
+        self._unlogged.logger.addFilter(self._unlogged)
+        self._try_again = self._button("Try again", self._begin_again)
+        another_way = self._button("Another way", flow.choose)
+        another_account = self._button("Use another account", flow.choose)
+        sign_out = self._button("Sign out", flow.sign_out)
+        cancel, close = self._button("Cancel", flow.cancel), self._button("Close", flow.cancel)
+        self._choices = self._row(*self._way_buttons(), cancel)
+        self._choices_again = self._row(self._try_again, *self._choices.children)
+        self._rows = {
+            Stage.account: self._row(another_account, sign_out, close),
+            Stage.starting: self._row(cancel),
+            Stage.waiting: self._row(another_way, cancel),
+            Stage.finishing: self._row(cancel),
+        }
+        self._box = self._make(ipywidgets.VBox())
+        self._box.add_class("codex-login")
+        if in_blocking_cell:
+            self._let_clicks_through()
+
+    def show(self, display_id: str | None = None) -> None:
+        """As an output of the running cell, or in place of the output `display_id`."""
+        update = display_id is not None
+        self._display_id = display_id or self._display_id
+        model = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
+        text = {"text/markdown": NO_BUTTONS, "text/plain": NO_BUTTONS}
+        publish({VIEW: model, **text}, display_id=self._display_id, update=update)
+        self._flow.subscribe(self.paint)
+
+    def leave(self) -> None:
+        """Stop looking on, and leave a sentence in its place."""
+        goes_on = self._flow.leave(self.paint)
+        self._finish(["The sign-in goes on above." if goes_on else "The sign-in was cancelled."])
+
+    def paint(self, view: LoginView) -> None:
+        if view.over:
+            self._finish(view.closing_lines())
+            return
+        self._status.value = status_html(view)
+        self._offer.value = offer_html(view)
+        self._countdown.value = countdown_html(view)
+        self._quota.value = quota_html(view)
+        children = self._children(view)
+        if children != self._box.children:
+            self._box.children = children
+            self._focus(children)
+
+    def _children(self, view: LoginView) -> tuple[ipywidgets.Widget, ...]:
+        """What there is to see, in the order in which Tab goes through it."""
+        fields = []
+        if view.takes_address:
+            fields.append(self._address)
+        if view.takes_key:
+            fields.append(self._key)
+        read = (self._style, self._status, self._quota, self._offer)
+        return (*read, *fields, self._countdown, self._buttons(view))
+
+    def _buttons(self, view: LoginView) -> ipywidgets.Widget:
+        if view.stage is Stage.choosing:
+            return self._choices_again if view.problem and view.way else self._choices
+        return self._rows[view.stage]
+
+    def _focus(self, children: tuple[ipywidgets.Widget, ...]) -> None:
+        """A click here has removed what had the focus; it goes on with what has come in its place."""
+        if self._clicked:
+            self._clicked = False
+            first = next(child for child in children if isinstance(child, ipywidgets.Box))
+            first.children[0].focus()
+
+    def _finish(self, lines: list[str]) -> None:
+        text = {"text/markdown": lines_of(map(words, lines)), "text/plain": "\n".join(lines)}
+        publish(text, display_id=self._display_id, update=True)
+        for widget in self._made:
+            widget.close()
+        self._made.clear()
+        self._unlogged.logger.removeFilter(self._unlogged)
+
+    def _begin_again(self) -> None:
+        way = self._flow.view.way
+        if way is not None:
+            self._flow.begin(way)
+
+    # Making ----------------------------------------------------------------------------------
+
+    def _make(self, widget: W) -> W:
+        parts = (widget.layout, getattr(widget, "style", None))
+        self._made += [widget, *(part for part in parts if isinstance(part, ipywidgets.Widget))]
+        return widget
+
+    def _row(self, *children: ipywidgets.Widget) -> ipywidgets.HBox:
+        return self._make(ipywidgets.HBox(children, layout=ipywidgets.Layout(flex_flow="row wrap")))
+
+    def _button(
+        self, label: str, action: Callable[[], object], *, primary: bool = False
+    ) -> ipywidgets.Button:
+        button = self._make(ipywidgets.Button(description=label, button_style="primary" if primary else ""))
+
+        def clicked(_: object) -> None:
+            self._clicked = True
+            action()
+
+        button.on_click(clicked)
+        return button
+
+    def _way_buttons(self) -> list[ipywidgets.Button]:
+        def begin(way: Way) -> Callable[[], object]:
+            return lambda: self._flow.begin(way)
+
+        fitting, *others = self._flow.ways
+        first = self._button(f"{LABELS[fitting]} (fits best here)", begin(fitting), primary=True)
+        return [first, *(self._button(LABELS[way], begin(way)) for way in others)]
+
+    def _field(self, kind: type[ipywidgets.Text], label: str) -> ipywidgets.HBox:
+        """A field and its button. What is in it goes to the flow at once, and nothing of it stays."""
+        layout = ipywidgets.Layout(flex="1 1 20em", width="auto")
+        field = self._make(kind(description=label, continuous_update=False, layout=layout))
+        field.style.description_width = "initial"
+        entered = False
+
+        def give() -> None:
+            nonlocal entered
+            entered = not field.value  # Enter is told before the text it ends
+            if field.value:
+                text, field.value = field.value, ""
+                self._flow.give(text)
+
+        def on_message(_: object, content: dict[str, Any], buffers: object) -> None:
+            if content.get("event") == "submit":
+                give()
+
+        field.on_msg(on_message)
+        field.observe(lambda change: give() if entered and change["new"] else None, "value")
+        return self._row(field, self._button("Go on", give, primary=True))
+
+    def _let_clicks_through(self) -> None:
+        """ipykernel 7.4 answers on the channel that the last message came by, which the cell blocks."""
+        for widget in self._made:
+            if hasattr(widget.comm, "_reply_subshell_for"):
+                widget.comm._reply_subshell_for = None

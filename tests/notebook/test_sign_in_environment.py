@@ -1,0 +1,50 @@
+"""Which way to sign in fits, and what the front end can do."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from codex_magic.notebook.environment import is_remote, may_ask, shows_widgets
+from codex_magic.notebook.login_flow import ways
+from codex_magic.notebook.login_view import Way
+
+
+@pytest.mark.parametrize(
+    ("env", "platform", "remote"),
+    [
+        ({}, "darwin", False),
+        ({}, "win32", False),
+        ({"DISPLAY": ":0"}, "linux", False),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", False),
+        ({}, "linux", True),
+        ({"DISPLAY": ":10", "SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}, "linux", True),
+        ({"JUPYTERHUB_API_URL": "http://hub"}, "darwin", True),
+        ({"CODESPACES": "true", "DISPLAY": ":0"}, "linux", True),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "linux", True),
+        ({"COLAB_RELEASE_TAG": "release"}, "linux", True),
+    ],
+)
+def test_a_kernel_is_remote_where_the_users_browser_can_not_reach_it(env, platform, remote):
+    assert is_remote(env, platform=platform) is remote
+
+
+def test_the_fitting_way_is_first_and_none_is_missing():
+    assert ways(remote=True)[0] is Way.device
+    assert ways(remote=False)[0] is Way.browser
+    assert set(ways(remote=True)) == set(ways(remote=False)) == set(Way)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_front_end_that_answers_questions_shows_widgets(allowed):
+    kernel = SimpleNamespace(get_parent=lambda _: {"content": {"allow_stdin": allowed}})
+    assert shows_widgets(SimpleNamespace(kernel=kernel)) is allowed
+
+
+def test_without_ipywidgets_or_in_a_terminal_there_are_no_widgets(monkeypatch):
+    kernel = SimpleNamespace(get_parent=lambda _: {"content": {"allow_stdin": True}})
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    monkeypatch.setattr("codex_magic.notebook.environment.find_spec", lambda name: None)
+    assert not shows_widgets(SimpleNamespace(kernel=kernel))
+    assert not shows_widgets(SimpleNamespace())
+    assert not may_ask(SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda _: None)))
