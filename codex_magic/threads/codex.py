@@ -26,7 +26,7 @@ from ..auth.waiting import wait
 from ..engines.backend import BackendEngine
 from ..engines.seam import TurnRequest
 from ..protocol.account import GetAccountResponse
-from ..protocol.errors import ConfigurationError
+from ..protocol.errors import CodexError, ConfigurationError
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from ..protocol.types import Notification, RunInput, TurnCompleted, TurnResult, as_inputs, input_text
@@ -189,6 +189,7 @@ class AsyncCodex:
         self, thread: ThreadRecord, prompt: RunInput, options: TurnOptions
     ) -> AsyncTurnHandle:
         provider = self.provider(options.model_provider)
+        answerer = _answerer(provider)
         inputs = as_inputs(prompt)
         turn_id = new_id()
 
@@ -198,10 +199,10 @@ class AsyncCodex:
                 turn_id=turn_id,
                 cell_id=options.cell_id,
                 preview=input_text(inputs),
-                provider=provider.name,
+                provider=answerer,
             )
             turns = store.history(thread.id, before_position=turn.position)
-            return history_items(turns, provider=provider.name)
+            return history_items(turns, provider=answerer)
 
         history = await self.store.run(begin)
         request = TurnRequest(
@@ -423,6 +424,16 @@ class TurnHandle:
 
 async def _subscribed(handle: AsyncTurnHandle, listener: Listener) -> None:
     handle.subscribe(listener)
+
+
+def _answerer(provider: Provider) -> str:
+    """Whose encrypted reasoning this is: that of a provider and, where there are several, an account."""
+    if not isinstance(provider.auth, ChatGPTAuth):
+        return provider.name
+    try:
+        return f"{provider.name} {provider.auth.source.current().account_id}"
+    except CodexError:
+        return provider.name  # nothing will be answered; the request will say why
 
 
 def named_provider(name: str, settings: Settings) -> Provider:

@@ -14,8 +14,8 @@ def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[s
     """The Responses items of these turns, oldest first, as `provider` understands them.
 
     An interrupted turn is followed by a word that it was; a failed one that got no answer is left
-    out, since its question is usually asked again. Encrypted reasoning stays with the provider that
-    made it: another one refuses it (`invalid_encrypted_content`).
+    out, since its question is usually asked again. Encrypted reasoning stays with the provider and
+    account that made it: others refuse it (`invalid_encrypted_content`).
     """
     return tuple(
         item

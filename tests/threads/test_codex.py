@@ -111,6 +111,16 @@ def test_a_thread_is_resumed_by_another_codex(service):
         assert "echo: remember me" in str(thread.run("what did I ask before?").final_response)
 
 
+def test_another_account_goes_on_with_the_thread_without_the_sealed_reasoning(codex, service, home):
+    thread = codex.thread_start()
+    thread.run("echo: mine")
+    codex.logout()
+    service.sign_in(home / ".codex", email="another@example.org")
+    assert thread.run("echo: yours").final_response == "yours"
+    sealed = ["reasoning" in [item["type"] for item in body["input"]] for body in bodies(service)]
+    assert sealed == [False, False]
+
+
 def test_a_fork_goes_its_own_way(codex):
     thread = codex.thread_start()
     thread.run("echo: shared")
