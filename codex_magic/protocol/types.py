@@ -281,11 +281,24 @@ class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
 # Notifications -----------------------------------------------------------------------------------
 
 
+class TurnPlace(Struct, frozen=True):
+    """Where the app-server keeps a turn."""
+
+    thread_id: str
+    """Its own ids, not ours."""
+    turn_id: str
+    past: str = ""
+    """A digest of the turns before it: the same past means that its thread can be gone on with."""
+    tools: str = ""
+    """The version of the tools its thread was started with."""
+
+
 class TurnStarted(Struct, frozen=True):
     method: ClassVar[str] = "turn/started"
     thread_id: str
     turn: Turn
     model: str | None = None
+    place: TurnPlace | None = None
 
 
 class ItemStarted(Struct, frozen=True):
@@ -329,13 +342,50 @@ class CommandOutputDelta(Struct, frozen=True):
     delta: str
 
 
+class PlanDelta(Struct, frozen=True):
+    method: ClassVar[str] = "item/plan/delta"
+    thread_id: str
+    turn_id: str
+    item_id: str
+    delta: str
+
+
+class FileChangeUpdated(Struct, frozen=True):
+    """The changes of a file change, as far as the model has written them."""
+
+    method: ClassVar[str] = "item/fileChange/patchUpdated"
+    thread_id: str
+    turn_id: str
+    item_id: str
+    changes: tuple[dict[str, Any], ...]
+
+
+class TurnDiffUpdated(Struct, frozen=True):
+    """All changes of the turn so far, as one unified diff; each replaces the one before."""
+
+    method: ClassVar[str] = "turn/diff/updated"
+    thread_id: str
+    turn_id: str
+    diff: str
+
+
+class TurnPlanUpdated(Struct, frozen=True):
+    """The plan's steps (`step`, `status`); each replaces the one before."""
+
+    method: ClassVar[str] = "turn/plan/updated"
+    thread_id: str
+    turn_id: str
+    plan: tuple[dict[str, Any], ...]
+    explanation: str | None = None
+
+
 class ItemCompleted(Struct, frozen=True):
     method: ClassVar[str] = "item/completed"
     thread_id: str
     turn_id: str
     item: ThreadItem
     response_item: dict[str, Any] | None = None
-    """The Responses item to send again with the next turn (backend engine only)."""
+    """What stands for it when another engine or provider goes on: a Responses item."""
 
 
 class TokenUsageUpdated(Struct, frozen=True):
@@ -398,6 +448,10 @@ Notification = (
     | ReasoningSummaryDelta
     | ReasoningTextDelta
     | CommandOutputDelta
+    | PlanDelta
+    | FileChangeUpdated
+    | TurnDiffUpdated
+    | TurnPlanUpdated
     | ItemCompleted
     | TokenUsageUpdated
     | RateLimitsUpdated
@@ -407,3 +461,112 @@ Notification = (
     | TurnCompleted
     | UnknownNotification
 )
+
+
+# Approvals ---------------------------------------------------------------------------------------
+
+
+class CommandApproval(Struct, frozen=True):
+    """May this command run? It asks to leave the sandbox, or the policy is to ask always."""
+
+    method: ClassVar[str] = "item/commandExecution/requestApproval"
+    thread_id: str
+    turn_id: str
+    item_id: str
+    command: str | None = None
+    cwd: str | None = None
+    reason: str | None = None
+    """The model's own words."""
+    command_actions: tuple[dict[str, Any], ...] | None = None
+    proposed_execpolicy_amendment: tuple[str, ...] | None = None
+    """The beginning of a command that could be allowed for good; see `AcceptWithExecpolicyAmendment`."""
+    network_approval_context: dict[str, Any] | None = None
+    proposed_network_policy_amendments: tuple[dict[str, Any], ...] | None = None
+    available_decisions: tuple[Any, ...] | None = None
+
+
+class FileChangeApproval(Struct, frozen=True):
+    """May these files be changed?"""
+
+    method: ClassVar[str] = "item/fileChange/requestApproval"
+    thread_id: str
+    turn_id: str
+    item_id: str
+    reason: str | None = None
+    grant_root: str | None = None
+    changes: tuple[dict[str, Any], ...] = ()
+    """`path`, `kind` and unified `diff` of each file."""
+
+
+class PermissionsApproval(Struct, frozen=True):
+    """May the agent have these permissions (`fileSystem`, `network`)?"""
+
+    method: ClassVar[str] = "item/permissions/requestApproval"
+    thread_id: str
+    turn_id: str
+    item_id: str
+    permissions: dict[str, Any]
+    cwd: str | None = None
+    reason: str | None = None
+
+
+class ToolCallApproval(Struct, frozen=True):
+    """May this tool of ours be called? Asked for tools made with `needs_approval`."""
+
+    method: ClassVar[str] = "item/tool/call"
+    thread_id: str
+    turn_id: str
+    item_id: str
+    tool: str
+    arguments: Any = None
+    namespace: str | None = None
+
+
+ApprovalRequest = CommandApproval | FileChangeApproval | PermissionsApproval | ToolCallApproval
+
+
+class Decision(str, Enum):
+    accept = "accept"
+    accept_for_session = "acceptForSession"
+    """And whatever is like it, until the agent's process ends."""
+    decline = "decline"
+    """No; the model goes on without."""
+    cancel = "cancel"
+    """No, and the turn ends here."""
+
+
+class AcceptWithExecpolicyAmendment(Struct, frozen=True):
+    """Yes, and commands that begin with `execpolicy_amendment` from now on too."""
+
+    execpolicy_amendment: tuple[str, ...]
+
+
+class ApplyNetworkPolicyAmendment(Struct, frozen=True):
+    """Remember this `action` (`allow`, `deny`) for the host."""
+
+    host: str
+    action: str
+
+
+ApprovalDecision = Decision | AcceptWithExecpolicyAmendment | ApplyNetworkPolicyAmendment
+
+
+class ApprovalMode(str, Enum):
+    """Who decides what leaves the sandbox."""
+
+    deny_all = "deny_all"
+    """Nothing does; nobody is asked."""
+    auto_review = "auto_review"
+    """A reviewing model of the service."""
+    ask = "ask"
+    """The `approvals=` callable, about what leaves the sandbox."""
+    untrusted = "untrusted"
+    """The same callable, about every command that is not known to be harmless."""
+
+
+class Sandbox(str, Enum):
+    """What commands and edits of the agent can reach."""
+
+    read_only = "read-only"
+    workspace_write = "workspace-write"
+    full_access = "danger-full-access"
