@@ -155,6 +155,8 @@ REPLIES: dict[str, Callable[[Params], Reply]] = {
     "refresh_token_expired": lambda _: replies.REFRESH_ERRORS["refresh_token_expired"],
     "refresh_token_invalidated": lambda _: replies.REFRESH_ERRORS["refresh_token_invalidated"],
     "device_login_off": lambda _: replies.NOT_FOUND,
+    "voice_denied": lambda _: replies.detail(403, "Voice session access denied"),
+    "transcription_denied": lambda _: replies.detail(403, "Transcription is not available for this account"),
     "status": _status,
 }
 
@@ -163,6 +165,8 @@ PATHS = {
     "refresh_token_expired": "/oauth/token",
     "refresh_token_invalidated": "/oauth/token",
     "device_login_off": "/deviceauth/usercode",
+    "voice_denied": "/realtime/calls",
+    "transcription_denied": "/transcribe",
 }
 
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."

@@ -20,6 +20,7 @@ from .accounts import ACCESS_SECONDS, Account, Tokens
 from .certificates import Certificates, make_certificates
 from .endpoints import ROUTES, Endpoint, NotFound
 from .faults import Faults
+from .media import MEDIA_ROUTES
 from .pace import Pace
 from .recorder import RecordedRequest
 from .sign_in import SIGN_IN_ROUTES
@@ -217,7 +218,7 @@ async def _cancel_others() -> None:
 
 
 def _application(state: State) -> Application:
-    routes = [(pattern, endpoint, {"state": state}) for pattern, endpoint in ROUTES + SIGN_IN_ROUTES]
+    routes = [(pattern, endpoint, {"state": state}) for pattern, endpoint in ROUTES + MEDIA_ROUTES + SIGN_IN_ROUTES]
     return Application(
         routes,
         default_handler_class=NotFound,

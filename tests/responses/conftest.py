@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import CodexError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import AsyncClient, Client, Timeouts
@@ -16,6 +17,7 @@ from codex_magic.responses.events import Event
 from codex_magic.responses.provider import Provider, custom
 from codex_magic.responses.response import Response
 from codex_magic.responses.retry import RetryPolicy
+from tests.responses.conversing import Caller
 from tests.responses.wire import Wire
 
 
@@ -87,3 +89,18 @@ def ask(request: pytest.FixtureRequest, wire: Wire, settings: Settings) -> Asker
 def client(wire: Wire, settings: Settings) -> Iterator[Client]:
     with Client(custom(wire.url, settings=settings), settings=settings, sleep=lambda _: None) as client:
         yield client
+
+
+@pytest.fixture(params=["codex", "api"])
+def manner(request: pytest.FixtureRequest) -> str:
+    """The Codex backend, or the public API."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest, manner: str, service: LocalService) -> Caller:
+    return Caller(request.param, manner, service)
+
+
+only_codex = pytest.mark.parametrize("manner", ["codex"], indirect=True)
+only_api = pytest.mark.parametrize("manner", ["api"], indirect=True)
