@@ -1,7 +1,9 @@
 """Which models there are, and which one to use when nobody chose. Remembered on disk.
 
 The default is the catalog's, never a name written here. A remembered catalog answers without a
-request; whether it is fresh enough is the caller's choice (`max_age`).
+request; whether it is fresh enough is the caller's choice (`max_age`). The copy on disk is shared by all
+processes and is one account's. Answers of the Codex backend name the state of its catalog
+(`x-models-etag`): the same state makes our copy as good as new, another one useless.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from ..protocol.errors import ConfigurationError, ServiceError
+from ..auth.http import ChatGPTAuth
+from ..protocol.errors import CodexError, ConfigurationError, ServiceError
 from ..protocol.settings import Settings
+from .failures import model_not_found
 from .provider import Provider
 
 FRESH = 300.0
@@ -75,11 +79,25 @@ class Model(msgspec.Struct, frozen=True, omit_defaults=True):
         """The reasoning efforts it takes, least first."""
         return tuple(level.effort for level in self.supported_reasoning_levels or ())
 
+    @property
+    def usable_window(self) -> int | None:
+        """Tokens of the context window that a conversation may fill; `None` when the catalog does not say."""
+        if self.context_window is None:
+            return None
+        percent = self.effective_context_window_percent
+        return int(self.context_window * (100.0 if percent is None else percent) / 100)
 
-class _Remembered(msgspec.Struct):
+
+class _Remembered(msgspec.Struct, frozen=True):
     fetched_at: float
+    """When it was last known to hold, Unix seconds."""
     etag: str | None
     models: list[Model]
+    announced: str | None = None
+    """What answers called this state then; on the way through a proxy an ETag may have changed."""
+
+    def holds(self, announced: str) -> bool:
+        return announced in (_weak(self.etag), _weak(self.announced))
 
 
 class Catalog:
@@ -87,9 +105,9 @@ class Catalog:
 
     def __init__(self, provider: Provider, settings: Settings) -> None:
         self._provider = provider
-        key = hashlib.sha256(repr((provider.base_url, dict(provider.models_query))).encode()).hexdigest()
-        self._path = settings.home / "catalogs" / f"{key[:16]}.json"
-        self._known: _Remembered | None = None
+        self._folder = settings.home / "catalogs"
+        self._known: dict[Path, _Remembered] = {}
+        self._announced: tuple[str, float] | None = None
 
     @property
     def url(self) -> str:
@@ -99,20 +117,73 @@ class Catalog:
     def receive(self, headers: Mapping[str, str], body: bytes) -> list[Model]:
         """The models of an answer to a GET of `url`, remembered from now on."""
         models = read_models(body)
-        self._known = _Remembered(time.time(), headers.get("etag"), models)
-        _write(self._path, msgspec.json.encode(self._known))
+        announced = self._announced[0] if self._announced else None
+        self._keep(_Remembered(time.time(), headers.get("etag"), models, announced))
         return models
 
+    def announce(self, etag: str | None) -> None:
+        """What an answer's `x-models-etag` said. Safe from any thread."""
+        if etag is not None:
+            self._announced = _weak(etag), time.time()
+
     def remembered(self, *, max_age: float) -> list[Model] | None:
-        """The models of the last answer, unless it is older than `max_age` seconds."""
-        self._known = self._known or _read(self._path)
-        if self._known is None or not 0 <= time.time() - self._known.fetched_at <= max_age:
+        """The models of the last answer, unless it is out of date or older than `max_age` seconds."""
+        path = self._path
+        known = self._known.get(path)
+        if known is None or not self._is_good(known, max_age):
+            known = _read(path)  # another process may have asked meanwhile
+        if known is None or not self._is_good(known, max_age):
             return None
-        return self._known.models
+        self._known[path] = known
+        self._extend(known)
+        return known.models
 
     def names(self) -> list[str]:
         """What is known now, however old: for suggestions."""
-        return [model.slug for model in self.remembered(max_age=float("inf")) or ()]
+        known = self._known.get(self._path) or _read(self._path)
+        return [model.slug for model in known.models] if known else []
+
+    @property
+    def _path(self) -> Path:
+        """Each server's and account's own."""
+        which = self._provider.base_url, dict(self._provider.models_query), _account(self._provider)
+        return self._folder / f"{hashlib.sha256(repr(which).encode()).hexdigest()[:16]}.json"
+
+    def _is_good(self, known: _Remembered, max_age: float) -> bool:
+        seen = known.fetched_at
+        if self._announced is not None:
+            etag, at = self._announced
+            if known.holds(etag):
+                seen = max(seen, at)
+            elif at > seen:
+                return False
+        return 0 <= time.time() - seen <= max_age
+
+    def _extend(self, known: _Remembered) -> None:
+        """Tell the other processes that it still holds, once it would no longer count as fresh."""
+        if self._announced is not None and known.holds(self._announced[0]):
+            at = self._announced[1]
+            if at - known.fetched_at > FRESH:
+                self._keep(msgspec.structs.replace(known, fetched_at=at))
+
+    def _keep(self, known: _Remembered) -> None:
+        path = self._path
+        self._known[path] = known
+        _write(path, msgspec.json.encode(known))
+
+
+def _account(provider: Provider) -> str | None:
+    """Whose models they are: plans differ in what they may use."""
+    if not isinstance(provider.auth, ChatGPTAuth):
+        return None
+    try:
+        return provider.auth.source.current().account_id
+    except CodexError:
+        return None  # whoever asks the service is told
+
+
+def _weak(etag: str | None) -> str:
+    return (etag or "").removeprefix("W/")
 
 
 def read_models(body: bytes) -> list[Model]:
@@ -133,11 +204,28 @@ def _model(entry: dict[str, Any]) -> Model:
     try:
         return msgspec.convert(entry, Model)
     except msgspec.ValidationError:
-        return Model(entry["slug"], visibility=entry.get("visibility"), priority=entry.get("priority"))
+        readable = {name: entry.get(name) for name in Model.__struct_fields__ if _fits(name, entry)}
+        return msgspec.convert(readable, Model)
+
+
+def _fits(name: str, entry: dict[str, Any]) -> bool:
+    try:
+        msgspec.convert({"slug": entry["slug"], name: entry.get(name)}, Model)
+    except msgspec.ValidationError:
+        return name == "slug"  # without a name it is no model, and fails as such
+    return True
 
 
 def _rank(model: Model) -> float:
     return float("inf") if model.priority is None else model.priority
+
+
+def find_model(models: list[Model], slug: str) -> Model:
+    """The one of that name, hidden or not. Raises ModelNotFoundError with the closest names."""
+    found = next((model for model in models if model.slug == slug), None)
+    if found is None:
+        raise model_not_found(slug, [model.slug for model in models if not model.hidden])
+    return found
 
 
 def default_model(models: list[Model]) -> Model:

@@ -25,7 +25,7 @@ from ..protocol.errors import CodexError, ConfigurationError
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from . import failures
-from .catalog import FRESH, Catalog, Model, default_model
+from .catalog import FRESH, Catalog, Model, default_model, find_model
 from .events import Event
 from .exchange import Exchange, OnRetry
 from .limits import MAIN, from_headers
@@ -153,6 +153,7 @@ class _Core:
     def hear(self, headers: Mapping[str, str]) -> None:
         """What every answer tells beside itself, refusals too. Safe from any thread."""
         self.rate_limits = from_headers(headers, now=time.time()).get(MAIN, self.rate_limits)
+        self.catalog.announce(headers.get("x-models-etag"))
 
     def unreachable(self, error: httpx.HTTPError) -> CodexError:
         return no_answer(error, base_url=self.provider.base_url)
@@ -280,14 +281,25 @@ class Models:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def list(self, *, max_age: float = FRESH) -> list[Model]:
-        """The provider's models; asked for unless the remembered ones are at most `max_age` seconds old."""
+    def list(self, *, force_refresh: bool = False, max_age: float = FRESH) -> list[Model]:
+        """The provider's models, best first, the hidden ones too (`model.hidden`).
+
+        Asked for unless the remembered ones are at most `max_age` seconds old and the service has not
+        said that there are others now. Raises CodexError.
+        """
         core = self._client._core
-        known = core.catalog.remembered(max_age=max_age)
+        known = None if force_refresh else core.catalog.remembered(max_age=max_age)
         if known is not None:
             return known
         answer = self._client._fetch(core.ask_for_models())
         return core.catalog.receive(answer.headers, answer.content)
+
+    def retrieve(self, model: str) -> Model:
+        """What the catalog says of one model. Raises ModelNotFoundError, whose `near` are the closest names."""
+        known = self._client._core.catalog.remembered(max_age=FRESH) or []
+        if not any(each.slug == model for each in known):
+            known = self.list(force_refresh=True)
+        return find_model(known, model)
 
     def default(self, *, max_age: float = _A_DAY) -> Model:
         """The catalog's default. Raises ConfigurationError when it has none."""
@@ -565,14 +577,25 @@ class AsyncModels:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def list(self, *, max_age: float = FRESH) -> list[Model]:
-        """The provider's models; asked for unless the remembered ones are at most `max_age` seconds old."""
+    async def list(self, *, force_refresh: bool = False, max_age: float = FRESH) -> list[Model]:
+        """The provider's models, best first, the hidden ones too (`model.hidden`).
+
+        Asked for unless the remembered ones are at most `max_age` seconds old and the service has not
+        said that there are others now. Raises CodexError.
+        """
         core = self._client._core
-        known = core.catalog.remembered(max_age=max_age)
+        known = None if force_refresh else core.catalog.remembered(max_age=max_age)
         if known is not None:
             return known
         answer = await self._client._fetch(core.ask_for_models())
         return core.catalog.receive(answer.headers, answer.content)
+
+    async def retrieve(self, model: str) -> Model:
+        """What the catalog says of one model. Raises ModelNotFoundError, whose `near` are the closest names."""
+        known = self._client._core.catalog.remembered(max_age=FRESH) or []
+        if not any(each.slug == model for each in known):
+            known = await self.list(force_refresh=True)
+        return find_model(known, model)
 
     async def default(self, *, max_age: float = _A_DAY) -> Model:
         """The catalog's default. Raises ConfigurationError when it has none."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import ConfigurationError, ModelNotFoundError, ServiceError, UnreachableError
 from codex_magic.protocol.settings import Settings
+from codex_magic.responses import catalog
 from codex_magic.responses.catalog import Model, default_model, read_models
 from codex_magic.responses.client import AsyncClient, Client
-from codex_magic.responses.provider import custom
-from tests.responses.wire import DROP, Wire, good, plain, stream
+from codex_magic.responses.provider import chatgpt, custom
+from tests.responses.wire import DROP, Answer, Wire, good, plain, stream
 
 CODEX = {
     "models": [
@@ -29,7 +32,13 @@ CODEX = {
             "minimal_client_version": [0, 144, 0],
             "upgrade": {"unknown": True},
         },
-        {"slug": "odd", "visibility": "list", "priority": 9, "context_window": "large"},
+        {
+            "slug": "odd",
+            "visibility": "list",
+            "priority": 9,
+            "context_window": "large",
+            "supported_reasoning_levels": [{"effort": "low"}],
+        },
     ]
 }
 
@@ -43,6 +52,23 @@ def test_the_catalog_of_the_codex_backend() -> None:
     assert [model.slug for model in models] == ["hidden", "a", "b", "odd"]
     assert models[1].efforts == ("low", "high")
     assert [model.hidden for model in models] == [True, False, False, False]
+
+
+def test_a_field_that_can_not_be_read_is_left_out_alone() -> None:
+    odd = read(CODEX)[-1]
+    assert (odd.slug, odd.context_window, odd.priority, odd.efforts) == ("odd", None, 9, ("low",))
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        ({}, None),
+        ({"context_window": 1000}, 1000),
+        ({"context_window": 272_000, "effective_context_window_percent": 95}, 258_400),
+    ],
+)
+def test_the_window_that_a_conversation_may_fill(fields: dict[str, int], tokens: int | None) -> None:
+    assert Model("m", **fields).usable_window == tokens
 
 
 def test_the_list_of_an_open_server() -> None:
@@ -108,6 +134,125 @@ def test_who_wants_news_asks_again(wire: Wire, client: Client) -> None:
     wire.answer(plain(200, CODEX))
     for age in (300.0, 300.0, 0.0):
         assert client.models.list(max_age=age)
+    assert len(wire.requests) == 2
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_refresh_can_be_forced(wire: Wire, settings: Settings, kind: str) -> None:
+    wire.answer(plain(200, CODEX))
+
+    async def main() -> list[Model]:
+        async with AsyncClient(custom(wire.url), settings=settings) as client:
+            await client.models.list()
+            return await client.models.list(force_refresh=True)
+
+    with Client(custom(wire.url), settings=settings) as client:
+        if kind == "async":
+            assert asyncio.run(main())
+        else:
+            assert client.models.list() == client.models.list(force_refresh=True)
+    assert len(wire.requests) == 2
+
+
+def announcing(etag: str) -> Answer:
+    return stream(*good(), x_models_etag=etag)
+
+
+def test_an_answer_that_names_another_state_makes_the_copy_useless(wire: Wire, client: Client) -> None:
+    listed = plain(200, CODEX, etag='W/"1"')
+    wire.answer(listed, announcing('W/"2"'), plain(200, {"models": []}, etag='W/"2"'), announcing('W/"2"'))
+    assert client.models.list()
+    client.responses.create("hi", model="a")
+    assert client.models.list() == []
+    client.responses.create("hi", model="a")
+    assert client.models.list() == []
+    assert [seen.path for seen in wire.requests].count("/models") == 2
+
+
+def test_a_state_that_is_spelt_otherwise_on_the_way_is_asked_for_once(wire: Wire, client: Client) -> None:
+    """As by a proxy that compresses."""
+    listed = plain(200, CODEX, etag='W/"1-gzip"')
+    wire.answer(listed, announcing('"1"'), listed, announcing('"1"'), announcing('"1"'))
+    client.models.list()
+    for _ in range(3):
+        client.responses.create("hi", model="a")
+        assert client.models.list()
+    assert [seen.path for seen in wire.requests].count("/models") == 2
+
+
+def age(settings: Settings, seconds: float) -> None:
+    """Let the copies on disk be that much older."""
+    for path in (settings.home / "catalogs").iterdir():
+        copy = json.loads(path.read_bytes())
+        path.write_text(json.dumps(copy | {"fetched_at": copy["fetched_at"] - seconds}))
+
+
+def test_an_answer_that_names_the_same_state_extends_the_life_for_all(wire: Wire, settings: Settings) -> None:
+    wire.answer(plain(200, CODEX, etag='W/"1"'), announcing('"1"'))
+    with Client(custom(wire.url), settings=settings) as client:
+        client.models.list()
+    age(settings, 1000)
+    with Client(custom(wire.url), settings=settings) as client:
+        client.responses.create("hi", model="a")
+        assert client.models.list()
+    with Client(custom(wire.url), settings=settings) as other:
+        assert other.models.list()
+    assert [seen.path for seen in wire.requests].count("/models") == 1
+
+
+def test_what_another_process_asked_is_good_for_this_one(
+    wire: Wire, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(catalog, "time", SimpleNamespace(time=lambda: now[0]))
+    wire.answer(plain(200, CODEX), plain(200, {"data": [{"id": "new"}]}))
+    with (
+        Client(custom(wire.url), settings=settings) as long_lived,
+        Client(custom(wire.url), settings=settings) as other,
+    ):
+        assert len(long_lived.models.list()) == 4
+        now[0] += 301
+        assert other.models.list() == long_lived.models.list() == [Model("new")]
+    assert len(wire.requests) == 2
+
+
+def test_each_account_has_its_own_copy(service: LocalService, home: Path) -> None:
+    settings = Settings.from_env()
+    for email in ("one@example.com", "two@example.com", "one@example.com"):
+        service.sign_in(home / ".codex", email=email)
+        with Client(chatgpt(settings)) as client:
+            assert client.models.list()
+    assert len(service.requests) == 2
+    assert len(list((settings.home / "catalogs").iterdir())) == 2
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("slug", "near"), [("local-large", None), ("local-hidden", None), ("local-lage", "large")]
+)
+def test_one_model(service: LocalService, kind: str, slug: str, near: str | None) -> None:
+    settings = Settings.from_env()
+
+    async def main() -> Model:
+        async with AsyncClient(chatgpt(settings)) as client:
+            return await client.models.retrieve(slug)
+
+    with Client(chatgpt(settings)) as client:
+        ask = (lambda: asyncio.run(main())) if kind == "async" else (lambda: client.models.retrieve(slug))
+        if near is None:
+            assert ask().slug == slug
+            assert ask().input_modalities == ("text", "image")
+        else:
+            with pytest.raises(ModelNotFoundError) as caught:
+                ask()
+            assert caught.value.near[0] == f"local-{near}"
+    assert len(service.requests) == 1
+
+
+def test_a_model_that_is_new_is_found(wire: Wire, client: Client) -> None:
+    wire.answer(plain(200, {"data": [{"id": "m1"}]}), plain(200, {"data": [{"id": "m1"}, {"id": "m2"}]}))
+    assert client.models.retrieve("m1").slug == "m1"
+    assert client.models.retrieve("m2").slug == "m2"
     assert len(wire.requests) == 2
 
 
