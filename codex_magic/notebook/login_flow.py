@@ -55,25 +55,18 @@ AskLimits = Callable[[], Awaitable[RateLimits]]
 class LoginFlow:
     """The methods return at once, from any thread; what comes of them is told to the listeners."""
 
-    def __init__(
-        self,
-        codex: Codex,
-        ask_limits: AskLimits,
-        *,
-        clock: Callable[[], float] = time.time,
-        remote: bool | None = None,
-    ) -> None:
+    def __init__(self, codex: Codex, ask_limits: AskLimits) -> None:
         self._codex = codex
         self._ask_limits = ask_limits
-        self._clock = clock
-        self.ways = ways(remote=is_remote() if remote is None else remote)
-        self.view = LoginView(self.ways, clock(), stage=Stage.cancelled)
+        self.ways = ways(remote=is_remote())
+        self.view = LoginView(self.ways, time.time(), stage=Stage.cancelled)
         self._listeners: list[Listener] = []
         self._lock = threading.RLock()
         self._order: asyncio.Lock | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._handle: AsyncLogin | None = None
         self._given: asyncio.Future[str] | None = None
+        self._open_browser = False
         self._ticking: asyncio.Task[None] | None = None
         self._telling_limits: asyncio.Task[None] | None = None
         self._before: Account | None = None
@@ -107,8 +100,9 @@ class LoginFlow:
 
     # What a person does ----------------------------------------------------------------------
 
-    def begin(self, way: Way) -> Future[None]:
-        return self._codex.submit(self._in_order(self._begin(way)))
+    def begin(self, way: Way, *, open_browser: bool = False) -> Future[None]:
+        """`open_browser`: where the browser is this kernel's own, and not the page it is used from."""
+        return self._codex.submit(self._in_order(self._begin(way, open_browser)))
 
     def give(self, text: str) -> Future[None]:
         """The key, or the address at which the browser ended."""
@@ -147,9 +141,10 @@ class LoginFlow:
         storage = Storage.of(self._asynchronous.settings)
         account = (await self._asynchronous.account()).account
         self._before = None if problem else account
-        self._tell(Opened(account, self._clock(), problem))
-        if self._ticking is None or self._ticking.done():
-            self._ticking = asyncio.create_task(self._tick(storage))
+        self._tell(Opened(account, time.time(), problem))
+        if self._ticking is not None:
+            self._ticking.cancel()
+        self._ticking = asyncio.create_task(self._tick(storage))
         if self.view.stage is Stage.account:
             self._telling_limits = asyncio.create_task(self._tell_limits())
 
@@ -158,8 +153,9 @@ class LoginFlow:
         if limits is not None:
             self._tell(LimitsRead(limits))
 
-    async def _begin(self, way: Way) -> None:
+    async def _begin(self, way: Way, open_browser: bool) -> None:
         await self._stop()
+        self._open_browser = open_browser
         self._tell(Began(way))
         if not self.view.over:
             self._attempt = asyncio.create_task(self._try(way))
@@ -211,7 +207,7 @@ class LoginFlow:
         return await self._completed(handle)
 
     async def _by_browser(self) -> bool:
-        handle = self._handle = await self._asynchronous.login_chatgpt()
+        handle = self._handle = await self._asynchronous.login_chatgpt(open_browser=self._open_browser)
         self._tell(Offered(handle.auth_url, expires_at=handle.expires_at))
         return await self._completed(handle)
 
@@ -269,7 +265,7 @@ class LoginFlow:
         seen = storage.stamp()
         while not self.view.over:
             await asyncio.sleep(TICK_SECONDS)
-            self._tell(Ticked(self._clock()))
+            self._tell(Ticked(time.time()))
             stamp = storage.stamp()
             if stamp != seen and self.view.stage in (Stage.choosing, Stage.waiting):
                 seen = stamp

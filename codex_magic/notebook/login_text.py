@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import threading
-import webbrowser
 from typing import TYPE_CHECKING
 
 from ..protocol.errors import ConfigurationError, LoginError
@@ -33,7 +31,7 @@ def log_in_by_text(session: Session, way: Way) -> Steps[LoginView]:
         raise ConfigurationError(sentence, hint=hint)
     relay: Relay[LoginView] = Relay()
     flow, page = session.login, _Page(session)
-    flow.begin(way)
+    flow.begin(way, open_browser=not session.rich and not is_remote())
     flow.subscribe(relay.put)
     try:
         while True:
@@ -59,15 +57,12 @@ class _Page:
         self._display_id = new_id()
         self._said: list[str] = []
         self._asked = -1
-        self._opened = False
+        self._over = False
 
     def show(self, view: LoginView) -> None:
+        self._over = view.over
         lines = view.closing_lines() if view.over else [view.problem, view.headline()]
-        lines = [line for line in lines if line]
-        if self._rich:
-            self._update(lines, view)
-        else:
-            self._print(lines, view)
+        self._tell([line for line in lines if line], view.link, view.code)
 
     def asks(self, view: LoginView) -> bool:
         """Whether it is time to ask, once for each answer that is needed."""
@@ -77,33 +72,24 @@ class _Page:
         return due
 
     def close(self) -> None:
-        """Nothing of what was only needed meanwhile stays in a notebook."""
-        if self._rich and self._said and self._opened:
-            self._publish(["The sign-in was cancelled."], ["The sign-in was cancelled."])
+        """Nothing that was only needed meanwhile stays in a notebook."""
+        if self._said and not self._over:
+            self._tell(["The sign-in was not finished."])
 
-    def _update(self, lines: list[str], view: LoginView) -> None:
-        plain, markdown = list(lines), [words(line) for line in lines]
-        if view.link is not None:
-            plain.append(view.link)
-            markdown.append(f"<{view.link}>")
-        if view.code is not None:
-            plain.append(view.code)
-            markdown.append(f"**{words(view.code)}**")
-        if plain != self._said:
-            self._publish(plain, markdown)
-        self._opened = not view.over
-
-    def _publish(self, plain: list[str], markdown: list[str]) -> None:
-        text = {"text/markdown": lines_of(markdown), "text/plain": "\n".join(plain)}
-        publish(text, display_id=self._display_id, update=bool(self._said))
-        self._said = plain
-
-    def _print(self, lines: list[str], view: LoginView) -> None:
-        lines += [f"  {part}" for part in (view.link, view.code) if part is not None]
-        news = [line for line in lines if line not in self._said]
-        if not news:
+    def _tell(self, lines: list[str], link: str | None = None, code: str | None = None) -> None:
+        plain = [*lines, *(f"  {part}" for part in (link, code) if part is not None)]
+        if plain == self._said:
             return
-        print(*news, sep="\n")  # noqa: T201  # a terminal reads standard output
-        self._said = lines
-        if view.link is not None and view.way is Way.browser and not is_remote():
-            threading.Thread(target=webbrowser.open, args=[view.link], daemon=True).start()
+        if self._rich:
+            markdown = [
+                *map(words, lines),
+                *([f"<{link}>"] if link else []),
+                *([f"**{words(code)}**"] if code else []),
+            ]
+            text = {"text/markdown": lines_of(markdown), "text/plain": "\n".join(plain)}
+            publish(text, display_id=self._display_id, update=bool(self._said))
+        else:
+            for line in plain:
+                if line not in self._said:
+                    print(line)  # noqa: T201  # a terminal reads standard output
+        self._said = plain

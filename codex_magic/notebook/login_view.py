@@ -59,7 +59,8 @@ _STARTING = {
 
 _WAITING = {
     Way.device: "Open the link in any browser, sign in there and type this code. Type it nowhere else.",
-    Way.browser: "Open the link, sign in there, and come back.",
+    Way.browser: "Open the link, sign in there, and come back. Should the browser end at a page it can't show, "
+    "give its address back here.",
     Way.paste: "Open the link and sign in. The browser ends at a page it can't show, with 127.0.0.1 in its "
     "address: copy that whole address and give it back here.",
     Way.key: "Give an API key of platform.openai.com. It is stored for this computer, and not in the notebook.",

@@ -114,6 +114,8 @@ class LoginWidget:
         children = self._children(view)
         if children != self._box.children:
             self._box.children = children
+        if self._clicked and view.stage not in (Stage.starting, Stage.finishing):
+            self._clicked = False
             self._focus(children)
 
     def _children(self, view: LoginView) -> tuple[ipywidgets.Widget, ...]:
@@ -133,10 +135,8 @@ class LoginWidget:
 
     def _focus(self, children: tuple[ipywidgets.Widget, ...]) -> None:
         """A click here has removed what had the focus; it goes on with what has come in its place."""
-        if self._clicked:
-            self._clicked = False
-            first = next(child for child in children if isinstance(child, ipywidgets.Box))
-            first.children[0].focus()
+        first = next(child for child in children if isinstance(child, ipywidgets.Box))
+        first.children[0].focus()
 
     def _finish(self, lines: list[str]) -> None:
         text = {"text/markdown": lines_of(map(words, lines)), "text/plain": "\n".join(lines)}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import html
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import httpx
+import pexpect
 import pytest
 from nbclient.exceptions import CellExecutionError
 
@@ -195,6 +197,20 @@ def test_in_a_notebook_that_runs_by_itself_a_cell_fails_at_once(
         execute(notebook, tmp_path)
     [output] = notebook.cells[1].outputs
     assert "%codex login" in output.data["text/plain"]
+
+
+def test_in_a_terminal_ctrl_c_ends_the_wait_without_a_traceback(service: LocalService, home: Path) -> None:
+    (home / ".codex" / "auth.json").unlink()
+    command = "-m IPython --simple-prompt --no-banner --no-confirm-exit --colors=NoColor --ext=codex_magic"
+    terminal = pexpect.spawn(sys.executable, command.split(), encoding="utf-8", timeout=30)
+    terminal.expect(r"In \[1\]: ")
+    terminal.sendline("%codex login device")
+    terminal.expect("[A-Z]{4}-[A-Z]{5}")
+    terminal.sendintr()
+    terminal.expect("not finished")
+    terminal.expect(r"In \[2\]: ")
+    assert "Traceback" not in terminal.before
+    terminal.close(force=True)
 
 
 # Secrets -----------------------------------------------------------------------------------------
