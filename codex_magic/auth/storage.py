@@ -37,7 +37,7 @@ KEYRING_SERVICE = "Codex Auth"
 KEYRING_SECONDS = 30
 """A keyring can't be watched: a running notebook notices a change there within this time."""
 
-_SIGN_IN = "Sign in again: run `codex login` in a terminal."
+_SIGN_IN = "Sign in again: %codex login"
 _UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY})
 
 

@@ -192,7 +192,7 @@ class TokenSource:
         if found.access_token is None or found.mode == "apikey":
             raise NotSignedInError(
                 f"The sign-in in {self.storage.name} is not one with ChatGPT.",
-                hint="Run `codex login` in a terminal, or use the key: %codex provider openai",
+                hint="Sign in with %codex login, or use the key: %codex provider openai",
             )
         if self._account is not None and found.account_id != self._account:
             raise AccountChangedError(found.email or found.account_id)
