@@ -17,6 +17,15 @@ CodexError                     one sentence (`message`) and what to do next (`hi
 ├── UnreachableError           no connection; DNS, TLS, refused
 │   └── TimedOutError          connected, but nothing came in time
 ├── StreamError                the stream ended too early or made no sense; `response` is what came
+├── ResponseAborted            `abort()` ended it; `response` is what came
+├── OutputError                the answer is not what was asked for; its `text` and `response`
+│   ├── RefusedError           the model declined
+│   ├── TruncatedError         it stopped before the end; `reason`
+│   └── InvalidOutputError     no JSON, or not what the schema says
+├── JsonRpcError               the app-server refused a request; `code`, `data`
+│   ├── MethodNotFoundError    it knows no such request
+│   ├── InvalidParamsError     it can't read the request
+│   └── ServerBusyError        it is overloaded (-32001); worth another try
 ├── StoreError                 the thread store can't be read or written
 └── ThreadNotFoundError        no such thread
 """
@@ -34,6 +43,10 @@ class CodexError(Exception):
     hint: str = ""
     response: Any = None
     """What had arrived of the answer when it failed (a `responses.Response`)."""
+    status: int | None = None
+    """The HTTP status that it came with; `None` without one, or inside a stream."""
+    request_id: str | None = None
+    """What the service's support asks for."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -192,6 +205,68 @@ class StreamError(CodexError):
     def __init__(self, message: str, *, response: Any = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.response = response
+
+
+class ResponseAborted(CodexError):
+    """The caller's own `abort()` ended the answer. `response`: what had arrived."""
+
+    def __init__(self, message: str = "The answer was aborted.", *, response: Any = None) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+class OutputError(CodexError):
+    """The answer came, and is not what was asked for. `text`: what the model said; `response`: all of it."""
+
+    def __init__(self, message: str, *, text: str, response: Any, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.text = text
+        self.response = response
+
+
+class RefusedError(OutputError):
+    """The model declined; `text` is what it said."""
+
+    hint = "Ask in another way."
+
+
+class TruncatedError(OutputError):
+    """The answer stopped before its end. `reason`: `max_output_tokens` or `content_filter`."""
+
+    hint = "Ask for less at once."
+
+    def __init__(self, message: str, *, text: str, response: Any, reason: str | None) -> None:
+        super().__init__(message, text=text, response=response)
+        self.reason = reason
+
+
+class InvalidOutputError(OutputError):
+    """No JSON, or not what the schema says."""
+
+    hint = "Ask again, or let the model mend it: parse(..., repair=1)."
+
+
+class JsonRpcError(CodexError):
+    """The app-server refused a request. `code` and `data` as it sent them."""
+
+    def __init__(self, message: str, *, code: int, data: Any = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.data = data
+
+
+class MethodNotFoundError(JsonRpcError):
+    """The app-server knows no such request: it is too old, or too new."""
+
+
+class InvalidParamsError(JsonRpcError):
+    """The app-server can't read the request."""
+
+
+class ServerBusyError(JsonRpcError):
+    """The app-server has too much to do; the same request may succeed in a moment."""
+
+    hint = "Try again in a moment."
 
 
 class StoreError(CodexError):

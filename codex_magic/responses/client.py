@@ -7,32 +7,35 @@ decided in the modules beside this one; both clients only carry it out.
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from weakref import WeakSet
 
 import httpx
 
 from ..auth.http import ChatGPTAuth
-from ..auth.network import no_answer, readable_proxies, trust
+from ..auth.network import header_value, no_answer, readable_proxies, trust
 from ..auth.sign_in import LoginHandler
-from ..protocol.errors import CodexError, ConfigurationError
+from ..protocol.errors import CodexError, ConfigurationError, InvalidOutputError
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from . import failures
 from .catalog import FRESH, Catalog, Model, default_model, find_model
-from .events import Event
 from .exchange import Exchange, OnRetry
+from .inputs import Item
 from .limits import MAIN, from_headers
-from .provider import Provider
-from .request import Item, Parameters, build_body, session_headers
+from .memory import Memory
+from .parameters import DEFAULT_TIMEOUTS, Parameters, Timeouts, takes_parameters
+from .provider import Provider, chatgpt
+from .request import body_of, encode, input_items, session_headers
 from .response import Response
 from .retry import PATIENT, RetryPolicy
+from .streaming import AsyncResponseStream, ResponseStream
+from .structured import Format, ParsedResponse
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -42,24 +45,12 @@ if TYPE_CHECKING:
     from .images import AsyncImages, Images
     from .realtime import AsyncRealtime, Realtime
     from .usage import Usage
+    from .websocket import AsyncConnection, Connection
 
-_LINGER = 0.25
-"""Seconds to wait for the end of the bytes after the last event, so that the connection can be kept."""
+T = TypeVar("T")
 
 _A_DAY = 86400.0
 """Seconds after which a remembered default model is asked for anew before it is used."""
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """Seconds. There is no limit on the whole: an answer may take as long as it goes on."""
-
-    connect: float = 15.0
-    first_byte: float = 60.0
-    """Until the answer begins. Shorter limits hit users whose model was thinking."""
-    idle: float = 300.0
-    """Between two reads of a stream."""
-    write: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +64,10 @@ class _Outgoing:
     model: str | None = None
     patience: float | None = None
     """Seconds until the answer begins; `None`: the client's `first_byte`."""
+    timeouts: Timeouts | None = None
+    """In place of the client's."""
+    items: Sequence[Item] = ()
+    """The input, as sent."""
 
 
 class _Core:
@@ -80,42 +75,45 @@ class _Core:
 
     def __init__(
         self,
-        provider: Provider,
+        provider: Provider | None,
         settings: Settings | None,
-        timeouts: Timeouts,
+        timeout: float | Timeouts,
         retry: RetryPolicy,
+        max_retries: int | None,
         login_handler: LoginHandler | None,
     ) -> None:
-        self.provider = provider
         self.settings = settings or Settings.from_env()
-        self.timeouts = timeouts
+        self.provider = provider = provider or chatgpt(self.settings)
+        self.timeouts = Timeouts.of(timeout)
         self.retry = retry
+        if max_retries is not None:
+            self.retry = replace(retry, request_retries=max_retries, stream_retries=max_retries)
+        self.memory = Memory()
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
         self.rate_limits: RateLimits | None = None
+        self.no_websocket: CodexError | None = None
+        """Why `responses.connect()` goes by HTTP."""
         self.auth = provider.auth
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
             self.auth = provider.auth.asking(login_handler, self.settings)
 
     def http_options(self) -> dict[str, Any]:
         """The arguments for `httpx.Client` and its async twin."""
-        seconds = self.timeouts
         return {
             "auth": self.auth,
             "headers": self.provider.headers,
-            "timeout": httpx.Timeout(
-                connect=seconds.connect, read=seconds.first_byte, write=seconds.write, pool=seconds.connect
-            ),
+            "timeout": _limits(self.timeouts),
             "verify": trust(self.provider.base_url, self.settings.ca_bundle),
             "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
         }
 
-    def ask_for_response(
-        self, input: str | Sequence[Item], parameters: Parameters, default: str | None
-    ) -> _Outgoing:
+    def ask_for_response(self, input: Any, parameters: Parameters, default: str | None) -> _Outgoing:
         model = parameters.get("model") or default
         session = parameters.get("prompt_cache_key") or self.session
         parameters = {**parameters, "model": model, "prompt_cache_key": session}
+        timeout = parameters.get("timeout")
+        body = body_of(*self._with_memory(input, parameters), self.provider.rules)
         return _Outgoing(
             "POST",
             f"{self.provider.base_url}/responses",
@@ -124,10 +122,32 @@ class _Core:
                 "Accept-Encoding": "identity",
                 "Content-Type": "application/json",
                 **session_headers(session, parameters.get("turn_state")),
+                **{
+                    name: header_value(value)
+                    for name, value in (parameters.get("extra_headers") or {}).items()
+                },
             },
-            build_body(input, parameters, self.provider.rules),
+            encode(body),
             model,
+            timeouts=None if timeout is None else Timeouts.of(timeout),
+            items=body["input"],
         )
+
+    def _with_memory(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
+        """Where the service stores nothing, the items before the previous response's end stand in for its id."""
+        previous = parameters.get("previous_response_id")
+        if previous is None or self.provider.rules.stores:
+            return input, parameters
+        earlier = self.memory.items(previous)
+        return [*earlier, *input_items(input)], {**parameters, "previous_response_id": None}
+
+    def remember(self, outgoing: _Outgoing, exchange: Exchange) -> None:
+        """For `previous_response_id`, once the answer to a request of `ask_for_response` is whole."""
+        if self.provider.rules.stores or not exchange.over:
+            return
+        response = exchange.response
+        if response.status in ("completed", "incomplete"):
+            self.memory.keep(response, outgoing.items, len(outgoing.body))
 
     def ask_for_models(self) -> _Outgoing:
         return _Outgoing("GET", self.catalog.url, {"Accept": "application/json"})
@@ -136,18 +156,20 @@ class _Core:
         request = http.build_request(
             outgoing.method, outgoing.url, headers=outgoing.headers, content=outgoing.body or None
         )
+        if outgoing.timeouts is not None:
+            request.extensions["timeout"] = _limits(outgoing.timeouts).as_dict()
         if outgoing.patience is not None:
             request.extensions["timeout"]["read"] = outgoing.patience
         return request
 
-    def accepts(self, answer: httpx.Response) -> bool:
+    def accepts(self, outgoing: _Outgoing, answer: httpx.Response) -> bool:
         """Whether it is an answer to read: the real stream has no Content-Type, a network's sign-in page has."""
         self.hear(answer.headers)
         is_page = answer.headers.get("content-type", "").startswith("text/html")
         if answer.status_code not in (200, 201) or is_page:
             return False
         # From here on the idle limit counts; httpx has one read limit for all, held in the request.
-        answer.request.extensions["timeout"]["read"] = self.timeouts.idle
+        answer.request.extensions["timeout"]["read"] = (outgoing.timeouts or self.timeouts).idle
         return True
 
     def hear(self, headers: Mapping[str, str]) -> None:
@@ -170,31 +192,40 @@ class _Core:
         )
 
 
+def _limits(seconds: Timeouts) -> httpx.Timeout:
+    return httpx.Timeout(
+        connect=seconds.connect, read=seconds.first_byte, write=seconds.write, pool=seconds.connect
+    )
+
+
 # Sync --------------------------------------------------------------------------------------------
 
 
 class Client:
-    """Responses and models of one provider. Connections are kept; `close()` ends them.
+    """Responses and models of one provider, ChatGPT's unless told. Connections are kept; `close()` ends them.
 
-    `login_handler` is called when a request finds no ChatGPT sign-in: with a link for the user to
+    `timeout` is the longest silence that is borne, in seconds, or `Timeouts`; `max_retries` how often a
+    failed request is made again before anything was shown. `login_handler` is called when a request finds no ChatGPT sign-in: with a link for the user to
     open, to give back the address at which their browser ended.
     """
 
     def __init__(
         self,
-        provider: Provider,
+        provider: Provider | None = None,
         *,
         settings: Settings | None = None,
-        timeouts: Timeouts = Timeouts(),
+        timeout: float | Timeouts = DEFAULT_TIMEOUTS,
+        max_retries: int | None = None,
         retry: RetryPolicy = PATIENT,
         sleep: Callable[[float], None] = time.sleep,
         login_handler: LoginHandler | None = None,
     ) -> None:
-        self.provider = provider
+        self._core = _Core(provider, settings, timeout, retry, max_retries, login_handler)
+        self.provider = self._core.provider
         self.responses = Responses(self)
         self.models = Models(self)
-        self._core = _Core(provider, settings, timeouts, retry, login_handler)
         self._sleep = sleep
+        self._streams: WeakSet[ResponseStream] = WeakSet()
         self._http: httpx.Client | None = None
         self._building = threading.Lock()
 
@@ -203,6 +234,13 @@ class Client:
             if self._http is not None:
                 self._http.close()
                 self._http = None
+
+    def abort(self) -> None:
+        """End every answer that is being read or waited for, from any thread; see `ResponseStream.abort`."""
+        with self._building:
+            streams = list(self._streams)
+        for stream in streams:
+            stream.abort()
 
     @property
     def rate_limits(self) -> RateLimits | None:
@@ -248,19 +286,33 @@ class Client:
             raise self._core.unreachable(error) from error
         return answer
 
+    def _watch(self, stream: ResponseStream) -> None:
+        with self._building:
+            self._streams.add(stream)
+
     def _send(self, outgoing: _Outgoing, exchange: Exchange) -> httpx.Response:
         """An answer with status 200, its body unread."""
         while True:
             try:
                 return self._try(outgoing)
             except CodexError as failure:
-                self._sleep(exchange.wait_after(failure))
+                self._pause(failure, exchange)
+
+    def _pause(self, failure: CodexError, exchange: Exchange) -> None:
+        """Wait before asking again. Raises `failure` when that is not to be done."""
+        seconds = exchange.wait_after(failure)
+        if self._sleep is time.sleep:
+            exchange.ended.wait(seconds)
+        else:
+            self._sleep(seconds)
+        if exchange.ended.is_set():
+            raise failure
 
     def _try(self, outgoing: _Outgoing) -> httpx.Response:
         http = self._connected()
         try:
             answer = http.send(self._core.build(http, outgoing), stream=True)
-            if self._core.accepts(answer):
+            if self._core.accepts(outgoing, answer):
                 return answer
             answer.read()
         except httpx.HTTPError as error:
@@ -315,7 +367,7 @@ class Responses:
     @overload
     def create(
         self,
-        input: str | Sequence[Item],
+        input: Any,
         *,
         stream: Literal[False] = ...,
         on_retry: OnRetry | None = ...,
@@ -325,149 +377,150 @@ class Responses:
     @overload
     def create(
         self,
-        input: str | Sequence[Item],
+        input: Any,
         *,
         stream: Literal[True],
         on_retry: OnRetry | None = ...,
         **parameters: Unpack[Parameters],
     ) -> ResponseStream: ...
 
+    @overload
     def create(
         self,
-        input: str | Sequence[Item],
+        input: Any,
+        *,
+        stream: bool,
+        on_retry: OnRetry | None = ...,
+        **parameters: Unpack[Parameters],
+    ) -> Response | ResponseStream: ...
+
+    @takes_parameters
+    def create(
+        self,
+        input: Any,
         *,
         stream: bool = False,
         on_retry: OnRetry | None = None,
         **parameters: Unpack[Parameters],
     ) -> Response | ResponseStream:
-        """Ask for a response: `input` is a text or a list of items, `parameters` those of `Parameters`.
+        """Ask for a response.
 
-        Without `model` the catalog's default is used, without `prompt_cache_key` this client's own
-        session; `extra_body` is merged into the request as it is. Failures are retried until
-        something visible was delivered; `on_retry` is told before each wait. Raises CodexError,
-        whose `response` is what had arrived.
+        input: a text; or a list of items (dicts), texts and images, in which those that follow each other
+            are one message of the user. `[*response.output, "And then?"]` goes on from a response.
+        stream: `True` gives the events as they arrive, `False` waits for the whole.
+        on_retry: called with the failure and the seconds to wait before each further attempt.
+
+        Everything else may be left out; `None` is the same.
+
+        model: a slug of the catalog; its default unless given.
+        instructions: what comes before the conversation, from the program.
+        tools: dicts or `FunctionTool`s; where `strict`, the schema is made valid for it.
+        tool_choice: `auto`, `none`, `required` or `{"type": "function", "name": ...}`.
+        parallel_tool_calls: whether one answer may hold several calls.
+        reasoning: `{"effort": ..., "summary": "auto" | "concise" | "detailed"}`, `Reasoning`, or the effort
+            alone; the model's `efforts` are in the catalog.
+        text: `{"format": ..., "verbosity": ...}` or `TextConfig`.
+        verbosity: `low`, `medium` or `high`.
+        output_schema: a JSON schema that the text shall fit; made strict. `parse` also reads the text.
+        web_search: `cached` (the service's copy of the web), `live`, or `disabled`.
+        service_tier: `priority` (also called `fast`) or `flex`, by model.
+        include: further things to be sent, such as `reasoning.encrypted_content`, which is asked for anyway
+            where it is needed.
+        previous_response_id: goes on from that response. ChatGPT stores none, so there the client sends
+            the items of its own last responses again.
+        prompt_cache_key: one per conversation; decides what the service's cache finds. The client's own
+            session unless given.
+        store: whether the service keeps the response; ChatGPT does not.
+        turn_state: `response.turn_state` of an earlier request of the same turn.
+        timeout: the longest silence that is borne, in seconds, or `Timeouts`. No limit on the whole.
+        extra_body, extra_headers: merged into the request as they are.
+        All others (`temperature`, `max_output_tokens`, ...) belong to OpenAI's API and are refused where
+        the provider refuses them.
+
+        Failures are retried until something visible was delivered. Raises InvalidRequestError before
+        anything is sent, with a way out; else a CodexError whose `response` is what had arrived.
+        Rules of the Codex backend: https://github.com/openai/codex (codex-rs/core/src/client.rs).
         """
-        core = self._client._core
-        default = None if parameters.get("model") else self._client.models.default().slug
-        outgoing = core.ask_for_response(input, parameters, default)
-        opened = ResponseStream(self._client, outgoing, Exchange(core.retry, on_retry))
+        opened = self.stream(input, on_retry=on_retry, **parameters).__enter__()
         if stream:
             return opened
         with opened:
             return opened.get_final_response()
 
+    @takes_parameters
+    def stream(
+        self, input: Any, *, on_retry: OnRetry | None = None, **parameters: Unpack[Parameters]
+    ) -> ResponseStream:
+        """The events of a response as they arrive: `with client.responses.stream("Hi") as stream: ...`
 
-class ResponseStream:
-    """The events of one response as they arrive. `close()` may be called from any thread.
-
-    A second `response.created` means that an attempt failed before anything visible came and
-    another has begun.
-    """
-
-    def __init__(self, client: Client, outgoing: _Outgoing, exchange: Exchange) -> None:
-        self._client = client
-        self._outgoing = outgoing
-        self._exchange = exchange
-        self._closed = False
-        self._reading = threading.RLock()
-        self._answer: httpx.Response
-        self._chunks: Iterator[bytes]
-        self._network: Any
-        self._events = self._deliver()
-        self._open()
-
-    @property
-    def response(self) -> Response:
-        """What arrived so far."""
-        return self._exchange.response
-
-    def get_final_response(self) -> Response:
-        """Read to the end. Raises what the response failed with, StreamError if it was closed before."""
-        for _ in self._events:
-            pass
-        return self._exchange.finish()
-
-    def close(self) -> None:
-        """End it now; a thread that waits for the next event sees the iteration end."""
-        self._closed = True
-        self._shut()
-        with self._reading:
-            self._answer.close()
-
-    def __iter__(self) -> Iterator[Event]:
-        return self._events
-
-    def __next__(self) -> Event:
-        return next(self._events)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _deliver(self) -> Iterator[Event]:
-        while (events := self._next_events()) is not None:
-            yield from events
-
-    def _next_events(self) -> list[Event] | None:
-        while not self._closed:
-            try:
-                return self._read()
-            except CodexError as failure:
-                self._answer.close()
-                if not self._closed:
-                    self._client._sleep(self._exchange.wait_after(failure))
-                    self._open()
-        self._answer.close()
-        return None
-
-    def _read(self) -> list[Event] | None:
-        if self._exchange.over:
-            self._exchange.finish()
-            self._linger()
-            return None
-        chunk = self._next_chunk()
-        return self._exchange.end() if chunk is None else self._exchange.feed(chunk)
-
-    def _next_chunk(self) -> bytes | None:
-        with self._reading:
-            try:
-                chunk = next(self._chunks, None)
-            except (httpx.HTTPError, httpx.StreamError) as error:
-                raise failures.mid_stream(error) from error
-            if chunk is None:
-                self._network = None
-            return chunk
-
-    def _open(self) -> None:
-        self._answer = self._client._send(self._outgoing, self._exchange)
-        self._network = self._answer.extensions.get("network_stream")
-        self._exchange.begin(self._answer.headers)
-        encoded = "content-encoding" in self._answer.headers
-        self._chunks = self._answer.iter_bytes() if encoded else self._answer.iter_raw()
-
-    def _linger(self) -> None:
-        hurry = threading.Timer(_LINGER, self._shut)
-        hurry.daemon = True
-        hurry.start()
-        try:
-            while self._next_chunk() is not None:
-                pass
-        except CodexError:
-            self._answer.close()
-        finally:
-            hurry.cancel()
-
-    def _shut(self) -> None:
-        """Wake a thread that waits in `recv`; closing the socket would leave it waiting.
-
-        After the last byte the connection may serve another request, so it is let go by then.
+        The request leaves with the first event that is asked for. Parameters and errors as in `create`.
         """
-        wire = self._network.get_extra_info("socket") if self._network is not None else None
-        if wire is not None:
-            with suppress(OSError):
-                socket.socket.shutdown(wire, socket.SHUT_RDWR)
+        core = self._client._core
+        default = None if parameters.get("model") else self._client.models.default().slug
+        outgoing = core.ask_for_response(input, parameters, default)
+        return ResponseStream(self._client, outgoing, Exchange(core.retry, on_retry))
+
+    @overload
+    def parse(
+        self,
+        input: Any,
+        *,
+        text_format: type[T],
+        repair: int = ...,
+        on_retry: OnRetry | None = ...,
+        **parameters: Unpack[Parameters],
+    ) -> ParsedResponse[T]: ...
+
+    @overload
+    def parse(
+        self,
+        input: Any,
+        *,
+        text_format: Any,
+        repair: int = ...,
+        on_retry: OnRetry | None = ...,
+        **parameters: Unpack[Parameters],
+    ) -> ParsedResponse[Any]: ...
+
+    @takes_parameters
+    def parse(
+        self,
+        input: Any,
+        *,
+        text_format: Any,
+        repair: int = 0,
+        on_retry: OnRetry | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> ParsedResponse[Any]:
+        """Ask for a value: the response, with `output_parsed` of the type `text_format`.
+
+        text_format: a dataclass, TypedDict, msgspec struct, pydantic model, any other type JSON can hold,
+            or a JSON schema as a dict (then the value stays plain). Its strict form is sent.
+        repair: how often the model is told what is wrong with its answer and asked again.
+
+        Raises RefusedError, TruncatedError or InvalidOutputError, which hold the `text` and the `response`;
+        InvalidRequestError for a type without a strict schema; else as `create`.
+        """
+        wanted: Format[Any] = Format(text_format)
+        asked = wanted.parameters(parameters)
+        while True:
+            response = self.create(input, on_retry=on_retry, **asked)
+            try:
+                return wanted.read(response)
+            except InvalidOutputError as failure:
+                if repair <= 0:
+                    raise
+                repair -= 1
+                input = wanted.repaired(input, failure)
+
+    def connect(self) -> Connection:
+        """These same methods over one WebSocket, where the service offers it; else over HTTP.
+
+        Needs the `websocket` extra.
+        """
+        from .websocket import Connection
+
+        return Connection(self._client)
 
 
 # Async -------------------------------------------------------------------------------------------
@@ -476,30 +529,40 @@ class ResponseStream:
 class AsyncClient:
     """Responses and models of one provider, for asyncio. Connections are kept; `aclose()` ends them.
 
-    `login_handler` as in `Client`; it is called in a thread of its own.
+    As `Client`; `login_handler` is called in a thread of its own.
     """
 
     def __init__(
         self,
-        provider: Provider,
+        provider: Provider | None = None,
         *,
         settings: Settings | None = None,
-        timeouts: Timeouts = Timeouts(),
+        timeout: float | Timeouts = DEFAULT_TIMEOUTS,
+        max_retries: int | None = None,
         retry: RetryPolicy = PATIENT,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         login_handler: LoginHandler | None = None,
     ) -> None:
-        self.provider = provider
+        self._core = _Core(provider, settings, timeout, retry, max_retries, login_handler)
+        self.provider = self._core.provider
         self.responses = AsyncResponses(self)
         self.models = AsyncModels(self)
-        self._core = _Core(provider, settings, timeouts, retry, login_handler)
         self._sleep = sleep
         self._http: httpx.AsyncClient | None = None
+        self._streams: WeakSet[AsyncResponseStream] = WeakSet()
+        self._watching = threading.Lock()
 
     async def aclose(self) -> None:
         if self._http is not None:
             http, self._http = self._http, None
             await http.aclose()
+
+    def abort(self) -> None:
+        """End every answer that is being read or waited for, from any thread."""
+        with self._watching:
+            streams = list(self._streams)
+        for stream in streams:
+            stream.abort()
 
     @property
     def rate_limits(self) -> RateLimits | None:
@@ -545,6 +608,10 @@ class AsyncClient:
             raise self._core.unreachable(error) from error
         return answer
 
+    def _watch(self, stream: AsyncResponseStream) -> None:
+        with self._watching:
+            self._streams.add(stream)
+
     async def _send(self, outgoing: _Outgoing, exchange: Exchange) -> httpx.Response:
         """An answer with status 200, its body unread."""
         while True:
@@ -557,7 +624,7 @@ class AsyncClient:
         http = self._connected()
         try:
             answer = await http.send(self._core.build(http, outgoing), stream=True)
-            if self._core.accepts(answer):
+            if self._core.accepts(outgoing, answer):
                 return answer
             await answer.aread()
         except httpx.HTTPError as error:
@@ -611,7 +678,7 @@ class AsyncResponses:
     @overload
     async def create(
         self,
-        input: str | Sequence[Item],
+        input: Any,
         *,
         stream: Literal[False] = ...,
         on_retry: OnRetry | None = ...,
@@ -621,120 +688,99 @@ class AsyncResponses:
     @overload
     async def create(
         self,
-        input: str | Sequence[Item],
+        input: Any,
         *,
         stream: Literal[True],
         on_retry: OnRetry | None = ...,
         **parameters: Unpack[Parameters],
     ) -> AsyncResponseStream: ...
 
+    @overload
     async def create(
         self,
-        input: str | Sequence[Item],
+        input: Any,
+        *,
+        stream: bool,
+        on_retry: OnRetry | None = ...,
+        **parameters: Unpack[Parameters],
+    ) -> Response | AsyncResponseStream: ...
+
+    @takes_parameters
+    async def create(
+        self,
+        input: Any,
         *,
         stream: bool = False,
         on_retry: OnRetry | None = None,
         **parameters: Unpack[Parameters],
     ) -> Response | AsyncResponseStream:
         """As `Responses.create`."""
-        core = self._client._core
-        default = None if parameters.get("model") else (await self._client.models.default()).slug
-        outgoing = core.ask_for_response(input, parameters, default)
-        opened = AsyncResponseStream(self._client, outgoing, Exchange(core.retry, on_retry))
-        await opened._open()
+        opened = await self.stream(input, on_retry=on_retry, **parameters).__aenter__()
         if stream:
             return opened
         async with opened:
             return await opened.get_final_response()
 
+    @takes_parameters
+    def stream(
+        self, input: Any, *, on_retry: OnRetry | None = None, **parameters: Unpack[Parameters]
+    ) -> AsyncResponseStream:
+        """As `Responses.stream`: `async with client.responses.stream("Hi") as stream: ...`"""
+        core = self._client._core
 
-class AsyncResponseStream:
-    """The events of one response as they arrive. Cancelling the reader closes the connection.
+        async def prepare() -> _Outgoing:
+            default = None if parameters.get("model") else (await self._client.models.default()).slug
+            return core.ask_for_response(input, parameters, default)
 
-    A second `response.created` means that an attempt failed before anything visible came and
-    another has begun.
-    """
+        return AsyncResponseStream(self._client, None, Exchange(core.retry, on_retry), prepare)
 
-    def __init__(self, client: AsyncClient, outgoing: _Outgoing, exchange: Exchange) -> None:
-        self._client = client
-        self._outgoing = outgoing
-        self._exchange = exchange
-        self._closed = False
-        self._answer: httpx.Response
-        self._chunks: AsyncIterator[bytes]
-        self._events = self._deliver()
+    @overload
+    async def parse(
+        self,
+        input: Any,
+        *,
+        text_format: type[T],
+        repair: int = ...,
+        on_retry: OnRetry | None = ...,
+        **parameters: Unpack[Parameters],
+    ) -> ParsedResponse[T]: ...
 
-    @property
-    def response(self) -> Response:
-        """What arrived so far."""
-        return self._exchange.response
+    @overload
+    async def parse(
+        self,
+        input: Any,
+        *,
+        text_format: Any,
+        repair: int = ...,
+        on_retry: OnRetry | None = ...,
+        **parameters: Unpack[Parameters],
+    ) -> ParsedResponse[Any]: ...
 
-    async def get_final_response(self) -> Response:
-        """Read to the end. Raises what the response failed with, StreamError if it was closed before."""
-        async for _ in self._events:
-            pass
-        return self._exchange.finish()
-
-    async def aclose(self) -> None:
-        """End it now; a task that waits for the next event sees the iteration end."""
-        self._closed = True
-        await self._answer.aclose()
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self._events
-
-    async def __anext__(self) -> Event:
-        return await self._events.__anext__()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def _deliver(self) -> AsyncIterator[Event]:
-        while (events := await self._next_events()) is not None:
-            for event in events:
-                yield event
-
-    async def _next_events(self) -> list[Event] | None:
-        while not self._closed:
+    @takes_parameters
+    async def parse(
+        self,
+        input: Any,
+        *,
+        text_format: Any,
+        repair: int = 0,
+        on_retry: OnRetry | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> ParsedResponse[Any]:
+        """As `Responses.parse`."""
+        wanted: Format[Any] = Format(text_format)
+        asked = wanted.parameters(parameters)
+        while True:
+            response = await self.create(input, on_retry=on_retry, **asked)
             try:
-                return await self._read()
-            except CodexError as failure:
-                await self._answer.aclose()
-                if not self._closed:
-                    await self._client._sleep(self._exchange.wait_after(failure))
-                    await self._open()
-        await self._answer.aclose()
-        return None
+                return wanted.read(response)
+            except InvalidOutputError as failure:
+                if repair <= 0:
+                    raise
+                repair -= 1
+                input = wanted.repaired(input, failure)
 
-    async def _read(self) -> list[Event] | None:
-        if self._exchange.over:
-            self._exchange.finish()
-            await self._linger()
-            return None
-        chunk = await self._next_chunk()
-        return self._exchange.end() if chunk is None else self._exchange.feed(chunk)
+    def connect(self) -> AsyncConnection:
+        """As `Responses.connect`."""
+        from .websocket import AsyncConnection
 
-    async def _next_chunk(self) -> bytes | None:
-        try:
-            return await anext(self._chunks, None)
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise failures.mid_stream(error) from error
-
-    async def _open(self) -> None:
-        self._answer = await self._client._send(self._outgoing, self._exchange)
-        self._exchange.begin(self._answer.headers)
-        encoded = "content-encoding" in self._answer.headers
-        self._chunks = self._answer.aiter_bytes() if encoded else self._answer.aiter_raw()
-
-    async def _linger(self) -> None:
-        try:
-            await asyncio.wait_for(self._drain(), _LINGER)
-        except (CodexError, asyncio.TimeoutError):
-            await self._answer.aclose()
-
-    async def _drain(self) -> None:
-        while await self._next_chunk() is not None:
-            pass
+        return AsyncConnection(self._client)

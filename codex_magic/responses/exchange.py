@@ -8,6 +8,7 @@ that asking again would show text twice.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 
 from ..protocol.errors import CodexError
@@ -62,6 +63,8 @@ class Exchange:
     def __init__(self, policy: RetryPolicy, on_retry: OnRetry | None = None) -> None:
         self._policy = policy
         self._on_retry = on_retry
+        self.ended = threading.Event()
+        """Set when nobody wants the answer any more; then nothing is asked again."""
         self._retries = 0
         self._visible = False
         self._begun = False
@@ -104,7 +107,7 @@ class Exchange:
         """Seconds to wait before asking again. Raises `failure` when that is not to be done."""
         if failure.response is None and self._begun:
             failure.response = self.response
-        wait = None if self._visible else self._policy.decide(self._retries, failure)
+        wait = None if self._visible or self.ended.is_set() else self._policy.decide(self._retries, failure)
         if wait is None:
             raise failure
         self._retries += 1

@@ -7,58 +7,21 @@ about their parameter instead of the service's `Unsupported parameter`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any
 
 import msgspec
 
 from ..auth.network import header_value
 from ..protocol.errors import InvalidRequestError
+from .inputs import Item, is_image, parts
+from .parameters import Parameters
+from .schema import strict_schema
 
-Item = dict[str, Any]
-
-
-class Parameters(TypedDict, total=False):
-    """What `responses.create` takes; `None` is the same as absent: left out, or our default."""
-
-    model: str | None
-    instructions: str | None
-    tools: Sequence[Mapping[str, Any]] | None
-    tool_choice: str | Mapping[str, Any] | None
-    parallel_tool_calls: bool | None
-    reasoning: Mapping[str, Any] | None
-    text: Mapping[str, Any] | None
-    verbosity: str | None
-    """`low`, `medium` or `high`."""
-    output_schema: Mapping[str, Any] | None
-    service_tier: str | None
-    include: Sequence[str] | None
-    prompt_cache_key: str | None
-    turn_state: str | None
-    extra_body: Mapping[str, Any] | None
-
-    background: bool | None
-    conversation: Any
-    frequency_penalty: float | None
-    max_output_tokens: int | None
-    max_tool_calls: int | None
-    metadata: Mapping[str, str] | None
-    presence_penalty: float | None
-    previous_response_id: str | None
-    prompt_cache_retention: str | None
-    safety_identifier: str | None
-    seed: int | None
-    store: bool | None
-    stream_options: Mapping[str, Any] | None
-    temperature: float | None
-    top_logprobs: int | None
-    top_p: float | None
-    truncation: str | None
-    user: str | None
-
-
-_NOT_SENT_AS_SUCH = frozenset({"verbosity", "output_schema", "turn_state", "extra_body"})
+_NOT_SENT_AS_SUCH = frozenset(
+    {"verbosity", "output_schema", "web_search", "turn_state", "timeout", "extra_body", "extra_headers"}
+)
 
 _CONTENT_OF_AN_ID = frozenset({"encrypted_content", "result"})
 """An item that carries one of these is whole, and keeps its id."""
@@ -77,6 +40,9 @@ _WITHOUT_STATUS = frozenset(
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant."
 """For bare calls. Servers of the Codex kind refuse a request without instructions."""
 
+_SCHEMA_NAME = "codex_output_schema"
+"""The Codex CLI's word for it."""
+
 _ENCRYPTED = "reasoning.encrypted_content"
 """Without it a reasoning item can't be sent again to a server that stores nothing."""
 
@@ -93,12 +59,24 @@ class Rules:
     always_encrypted_reasoning: bool = False
     """Ask for encrypted reasoning in every request, not only where reasoning is asked for."""
     system_role: bool = True
+    automatic_tier: bool = True
+    """Whether `service_tier: "auto"` may be said; where not, it is what absence means."""
+    stores: bool = True
+    """Whether `previous_response_id` is looked up there; where not, in the client's own memory."""
 
 
 _NO_SAMPLING = "Leave it out: this service chooses the sampling itself."
 _NO_LIMIT = "Leave it out, and ask for a short answer in the prompt or with verbosity='low'."
-_NOT_STORED = "Send the earlier items in `input` instead: this service stores nothing."
+_NOT_STORED = (
+    "Send the earlier items in `input` instead, [*response.output, ...]: this service stores nothing."
+)
 _LEAVE_OUT = "Leave it out, or use an API key: %codex provider openai"
+
+_INSTEAD = {
+    "store": "Leave it out: previous_response_id works all the same, from this client's memory.",
+    "stream": "Leave it out: create(stream=False) waits for the whole answer.",
+}
+"""What to do about a field that has one possible value."""
 
 CODEX_RULES = Rules(
     refused={
@@ -125,6 +103,8 @@ CODEX_RULES = Rules(
     needs_instructions=True,
     always_encrypted_reasoning=True,
     system_role=False,
+    automatic_tier=False,
+    stores=False,
 )
 """The Codex backend of ChatGPT."""
 
@@ -135,22 +115,41 @@ OPEN_RULES = Rules(fixed={"stream": True})
 # The body ----------------------------------------------------------------------------------------
 
 
-def build_body(input: str | Sequence[Item], parameters: Parameters, rules: Rules) -> bytes:
-    """The JSON to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one."""
+def build_body(input: Any, parameters: Parameters, rules: Rules) -> bytes:
+    """`body_of` as JSON."""
+    return encode(body_of(input, parameters, rules))
+
+
+def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
+    """What to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one."""
     _check_names(parameters)
     own = {
-        name: value
+        name: plain(value)
         for name, value in parameters.items()
         if value is not None and name not in _NOT_SENT_AS_SUCH
     }
     body: dict[str, Any] = {"model": None, "stream": True, "store": False, **own}
     body["input"] = _items(input, rules, stored=bool(body["store"]))
-    body |= _instructions(parameters, rules) | _text(parameters) | _include(parameters, rules)
-    if parameters.get("tools"):
-        body.setdefault("tool_choice", "auto")
+    for step in (_instructions, _reasoning, _text, _tools, _include, _service_tier):
+        step(body, parameters, rules)
     body |= parameters.get("extra_body") or {}
     _check_rules(body, rules)
-    return encode(body)
+    return body
+
+
+def plain(value: Any) -> Any:
+    """A struct, a dataclass or another SDK's model as the dict it stands for; absent fields are left out."""
+    if isinstance(value, (str, Mapping, list, tuple)):
+        return value
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if isinstance(value, msgspec.Struct) or hasattr(value, "__dataclass_fields__"):
+        return _without_nulls(msgspec.to_builtins(value))
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    return {name: each for name, each in value.items() if each is not None}
 
 
 def encode(body: Any) -> bytes:
@@ -176,37 +175,84 @@ def _check_rules(body: Mapping[str, Any], rules: Rules) -> None:
     for name, value in rules.fixed.items():
         if body[name] != value:
             raise InvalidRequestError(
-                f"{name} must be {str(value).lower()} here.", hint="Leave it out.", param=name
+                f"{name} must be {str(value).lower()} here.", hint=_INSTEAD[name], param=name
             )
 
 
-def _instructions(parameters: Parameters, rules: Rules) -> dict[str, Any]:
-    given = parameters.get("instructions")
-    if rules.needs_instructions and not given:
-        return {"instructions": DEFAULT_INSTRUCTIONS}
-    return {}
+Body = dict[str, Any]
 
 
-def _text(parameters: Parameters) -> dict[str, Any]:
-    text = dict(parameters.get("text") or {})
+def _instructions(body: Body, parameters: Parameters, rules: Rules) -> None:
+    if rules.needs_instructions and not body.get("instructions"):
+        body["instructions"] = DEFAULT_INSTRUCTIONS
+
+
+def _reasoning(body: Body, parameters: Parameters, rules: Rules) -> None:
+    if isinstance(body.get("reasoning"), str):
+        body["reasoning"] = {"effort": body["reasoning"]}
+
+
+def _text(body: Body, parameters: Parameters, rules: Rules) -> None:
+    text = dict(body.get("text") or {})
     if verbosity := parameters.get("verbosity"):
-        text["verbosity"] = verbosity
+        text["verbosity"] = _one_of("verbosity", verbosity, ("low", "medium", "high"))
     if schema := parameters.get("output_schema"):
-        text["format"] = {
-            "type": "json_schema",
-            "name": "codex_output_schema",
-            "schema": schema,
-            "strict": True,
-        }
-    return {"text": text} if text else {}
+        text["format"] = {"type": "json_schema", "name": _SCHEMA_NAME, "schema": schema, "strict": True}
+    if text.get("format"):
+        text["format"] = _strict(plain(text["format"]), "schema")
+    if text:
+        body["text"] = text
 
 
-def _include(parameters: Parameters, rules: Rules) -> dict[str, Any]:
+def _strict(part: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A format or a function whose schema is made valid where it says `strict`."""
+    if part.get("strict") and isinstance(part.get(key), Mapping):
+        return {**part, key: strict_schema(part[key])}
+    return part
+
+
+def _tools(body: Body, parameters: Parameters, rules: Rules) -> None:
+    tools = [_strict(plain(tool), "parameters") for tool in parameters.get("tools") or ()]
+    search = _one_of("web_search", parameters.get("web_search") or "disabled", tuple(_SEARCHES))
+    if _SEARCHES[search] is not None:
+        if (body.get("reasoning") or {}).get("effort") == "minimal":
+            raise InvalidRequestError(
+                "Web search does not go with the effort 'minimal'.",
+                hint="Use reasoning={'effort': 'low'}, or leave out web_search.",
+                param="web_search",
+            )
+        tools.append({"type": "web_search", "external_web_access": _SEARCHES[search]})
+    if tools:
+        body["tools"] = tools
+        body.setdefault("tool_choice", "auto")
+
+
+_SEARCHES = {"cached": False, "live": True, "disabled": None}
+"""Whether the search leaves the service's own copy of the web."""
+
+
+def _include(body: Body, parameters: Parameters, rules: Rules) -> None:
     wanted = list(parameters.get("include") or ())
-    encrypted = rules.always_encrypted_reasoning or parameters.get("reasoning")
-    if encrypted and not parameters.get("store") and _ENCRYPTED not in wanted:
+    encrypted = rules.always_encrypted_reasoning or body.get("reasoning")
+    if encrypted and not body["store"] and _ENCRYPTED not in wanted:
         wanted.append(_ENCRYPTED)
-    return {"include": wanted} if wanted else {}
+    if wanted:
+        body["include"] = wanted
+
+
+def _service_tier(body: Body, parameters: Parameters, rules: Rules) -> None:
+    tier = body.get("service_tier")
+    if tier == "fast":  # the name that the Codex CLI shows
+        body["service_tier"] = "priority"
+    if tier == "auto" and not rules.automatic_tier:
+        del body["service_tier"]
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value in allowed:
+        return value
+    listed = ", ".join(map(repr, allowed))
+    raise InvalidRequestError(f"{name} is {value!r}.", hint=f"It is one of {listed}.", param=name)
 
 
 def _without_surrogates(value: Any) -> Any:
@@ -222,10 +268,10 @@ def _without_surrogates(value: Any) -> Any:
 # Input items -------------------------------------------------------------------------------------
 
 
-def _items(input: str | Sequence[Item], rules: Rules, *, stored: bool) -> list[Item]:
-    if isinstance(input, str):
-        return [_message({"role": "user", "content": input})]
-    items = [_message(item) if item.get("type", "message") == "message" else item for item in input]
+def _items(input: Any, rules: Rules, *, stored: bool) -> list[Item]:
+    items = [
+        _message(item) if item.get("type", "message") == "message" else item for item in input_items(input)
+    ]
     if not rules.system_role and any(item.get("role") == "system" for item in items):
         raise InvalidRequestError(
             "Messages with the role 'system' are not accepted by this service.",
@@ -235,13 +281,52 @@ def _items(input: str | Sequence[Item], rules: Rules, *, stored: bool) -> list[I
     return items if stored else [_unstored(item) for item in items if _stands_alone(item)]
 
 
+def input_items(input: Any) -> list[Item]:
+    """The items; texts, images and parts that follow each other are one message of the user."""
+    items: list[Item] = []
+    loose: list[Any] = []
+    for each in [input] if isinstance(input, (str, Mapping)) or is_image(input) else input:
+        value = plain(each)
+        if _is_content(value):
+            loose.append(value)
+            continue
+        if not isinstance(value, Mapping):
+            raise InvalidRequestError(
+                f"A {type(each).__qualname__} is no input item.",
+                hint="Give texts, images and the dicts of items: input=[*response.output, 'And then?']",
+                param="input",
+            )
+        _close_message(loose, items)
+        items.append(dict(value))
+    _close_message(loose, items)
+    return items
+
+
+_PARTS = frozenset({"input_text", "input_image", "input_file"})
+
+
+def _is_content(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return value.get("type") in _PARTS
+    return isinstance(value, str) or is_image(value)
+
+
+def _close_message(loose: list[Any], items: list[Item]) -> None:
+    if loose:
+        items.append({"role": "user", "content": [*loose]})
+        loose.clear()
+
+
 def _message(item: Item) -> Item:
     """The long form of a message, `type` and a list of parts, which every server reads."""
+    for key in ("role", "content"):
+        if key not in item:
+            raise InvalidRequestError(
+                f"An input item has no {key!r}.", hint="A message has a role and its content.", param="input"
+            )
     content = item["content"]
-    if isinstance(content, str):
-        kind = "output_text" if item["role"] == "assistant" else "input_text"
-        content = [{"type": kind, "text": content}]
-    return {"type": "message", **item, "content": content}
+    given = [content] if isinstance(content, (str, Mapping)) or is_image(content) else content or ()
+    return {"type": "message", **item, "content": parts(map(plain, given), role=item["role"])}
 
 
 def _stands_alone(item: Item) -> bool:

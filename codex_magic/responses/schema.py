@@ -148,7 +148,7 @@ def _plain_root(schema: Mapping[str, Any]) -> Schema:
     while isinstance(reference := root.get("$ref"), str) and reference not in seen:
         seen.add(reference)
         del root["$ref"]
-        root = {**_target(schema, reference), **root}
+        root = {**target(schema, reference), **root}
     for key in _DEFINITIONS:
         if isinstance(root.get(key), Mapping):
             used = _reachable(root, key)
@@ -158,7 +158,8 @@ def _plain_root(schema: Mapping[str, Any]) -> Schema:
     return root
 
 
-def _target(root: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
+def target(root: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
+    """What a `$ref` of the schema `root` stands for."""
     target: Any = root
     for step in reference.removeprefix("#").split("/")[1:]:
         step = step.replace("~1", "/").replace("~0", "~")
@@ -217,7 +218,7 @@ class _Strict:
             part = self._without_all_of(part, where)
         described = _described(part)
         if "$ref" in part:
-            _target(self._root, part["$ref"])
+            target(self._root, part["$ref"])
             return _reference(part["$ref"], described)
         strict = {key: part[key] for key in _KEPT if key in part} | described
         if part.get("format") in _FORMATS:
@@ -280,7 +281,7 @@ def accepts_null(part: Any, root: Mapping[str, Any]) -> bool:
     if not isinstance(part, Mapping):
         return part is True
     if "$ref" in part:
-        return accepts_null(_target(root, part["$ref"]), root)
+        return accepts_null(target(root, part["$ref"]), root)
     if choices := part.get("anyOf") or part.get("oneOf"):
         return any(accepts_null(each, root) for each in choices)
     kind = part.get("type")

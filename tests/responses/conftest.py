@@ -12,8 +12,9 @@ import pytest
 from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import CodexError
 from codex_magic.protocol.settings import Settings
-from codex_magic.responses.client import AsyncClient, Client, Timeouts
+from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import Event
+from codex_magic.responses.parameters import Timeouts
 from codex_magic.responses.provider import Provider, custom
 from codex_magic.responses.response import Response
 from codex_magic.responses.retry import RetryPolicy
@@ -43,7 +44,7 @@ class Asker:
         self.waits: list[float] = []
         self.events: list[Event] = []
         self.retried: list[CodexError] = []
-        self.timeouts = Timeouts()
+        self.timeout = Timeouts()
 
     def __call__(self, input: Any = "hi", **parameters: Any) -> Response:
         """The response; its events are in `events`, those before a failure too."""
@@ -75,7 +76,7 @@ class Asker:
     def _options(self) -> dict[str, Any]:
         return {
             "settings": self.settings,
-            "timeouts": self.timeouts,
+            "timeout": self.timeout,
             "retry": RetryPolicy(random=lambda: 0.5),
         }
 

@@ -23,7 +23,7 @@ from codex_magic.protocol.errors import (
     UsageLimitError,
 )
 from codex_magic.protocol.settings import Settings
-from codex_magic.responses.client import AsyncClient, AsyncResponseStream, Client, Timeouts
+from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import (
     Event,
     OutputTextDelta,
@@ -31,7 +31,9 @@ from codex_magic.responses.events import (
     ResponseCreated,
     UnknownEvent,
 )
+from codex_magic.responses.parameters import Timeouts
 from codex_magic.responses.provider import chatgpt, custom
+from codex_magic.responses.streaming import AsyncResponseStream
 from tests.responses.conftest import Asker
 from tests.responses.wire import (
     CREATED,
@@ -232,7 +234,7 @@ def test_no_server(ask: Asker) -> None:
 
 def test_a_read_limit_before_the_first_byte(ask: Asker, wire: Wire) -> None:
     wire.answer([HANG])
-    ask.timeouts = Timeouts(first_byte=0.05)
+    ask.timeout = Timeouts(first_byte=0.05)
     with pytest.raises(TimedOutError, match="did not answer"):
         ask()
     assert len(wire.requests) == 5
@@ -240,7 +242,7 @@ def test_a_read_limit_before_the_first_byte(ask: Asker, wire: Wire) -> None:
 
 def test_a_read_limit_inside_the_answer(ask: Asker, wire: Wire) -> None:
     wire.answer(stream(CREATED, delta("Hel"), HANG))
-    ask.timeouts = Timeouts(first_byte=30, idle=0.05)
+    ask.timeout = Timeouts(first_byte=30, idle=0.05)
     with pytest.raises(StreamError, match="silent") as caught:
         ask()
     assert caught.value.response.output_text == "Hel"

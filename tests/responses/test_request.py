@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from codex_magic.protocol.errors import InvalidRequestError
+from codex_magic.responses.parameters import Parameters
 from codex_magic.responses.request import (
     CODEX_RULES,
     OPEN_RULES,
-    Parameters,
     Rules,
     build_body,
     header_value,
@@ -86,16 +86,12 @@ def test_a_misspelt_parameter_is_named_with_its_neighbour() -> None:
 
 
 def test_text_options() -> None:
-    text = body(text={"a": 1}, verbosity="low", output_schema={"type": "object"})["text"]
+    text = body(text={"a": 1}, verbosity="low", output_schema={"properties": {}})["text"]
+    schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
     assert text == {
         "a": 1,
         "verbosity": "low",
-        "format": {
-            "type": "json_schema",
-            "name": "codex_output_schema",
-            "schema": {"type": "object"},
-            "strict": True,
-        },
+        "format": {"type": "json_schema", "name": "codex_output_schema", "schema": schema, "strict": True},
     }
 
 

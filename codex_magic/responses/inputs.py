@@ -1,0 +1,203 @@
+"""Input items and their parts, from what a person has at hand. Pure but for reading the files it is told of.
+
+An item is what `responses.create` takes in its `input` and what a `Response` holds in its `output`: a
+dict of the Responses API. Images may be a web address, a `data:` URL, a file, the bytes of one, a PIL
+image, a matplotlib figure, or anything that shows itself as PNG in a notebook; neither PIL nor matplotlib
+is imported for that.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import mimetypes
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..protocol.errors import InvalidRequestError
+
+Item = dict[str, Any]
+Part = dict[str, Any]
+
+_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+}
+_READABLE = ("image/png", "image/jpeg", "image/gif", "image/webp")
+"""What the model can look at (https://platform.openai.com/docs/guides/images-vision)."""
+
+_PNG_MODES = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
+"""PIL's modes that PNG can hold."""
+
+
+# Messages ----------------------------------------------------------------------------------------
+
+
+def message(role: str, *content: Any) -> Item:
+    """A message of `user`, `assistant` or `developer`; `content` is texts, images and parts, in order."""
+    return {"type": "message", "role": role, "content": parts(content, role=role)}
+
+
+def user(*content: Any) -> Item:
+    """What the person says: `user("What is this?", Path("photo.jpg"))`."""
+    return message("user", *content)
+
+
+def developer(*content: Any) -> Item:
+    """What the program says, above the person."""
+    return message("developer", *content)
+
+
+def assistant(*content: Any) -> Item:
+    """What the model is to have said."""
+    return message("assistant", *content)
+
+
+def input_text(text: str) -> Part:
+    return {"type": "input_text", "text": text}
+
+
+def input_image(source: Any, *, detail: str | None = None) -> Part:
+    """A part that shows an image. `detail`: `low`, `high`, `auto` or `original`; how closely it is looked at.
+
+    Raises InvalidRequestError for what is no image, or a file that can't be read.
+    """
+    part = {"type": "input_image", "image_url": image_url(source)}
+    return part if detail is None else {**part, "detail": detail}
+
+
+def parts(content: Iterable[Any], *, role: str = "user") -> list[Part]:
+    """The parts of a message: strings become text, dicts stay, the rest is shown as images."""
+    kind = "output_text" if role == "assistant" else "input_text"
+    return [_part(each, kind) for each in content]
+
+
+def _part(value: Any, kind: str) -> Part:
+    if isinstance(value, str):
+        return {"type": kind, "text": value}
+    return dict(value) if isinstance(value, Mapping) else input_image(value)
+
+
+# Tool results ------------------------------------------------------------------------------------
+
+
+def function_call_output(call: Mapping[str, Any] | str, output: Any) -> Item:
+    """The result of a function call, for the next request.
+
+    `call`: the `function_call` item (or its `call_id`). `output`: a text, a list of texts, images and
+    parts, or any value that JSON can hold, which is sent as JSON.
+    """
+    return _output("function_call_output", call, output)
+
+
+def custom_tool_call_output(call: Mapping[str, Any] | str, output: Any) -> Item:
+    """The result of a custom (freeform) tool call; as `function_call_output`."""
+    return _output("custom_tool_call_output", call, output)
+
+
+def _output(kind: str, call: Mapping[str, Any] | str, output: Any) -> Item:
+    call_id = call if isinstance(call, str) else call["call_id"]
+    return {"type": kind, "call_id": call_id, "output": _result(output)}
+
+
+def _result(output: Any) -> Any:
+    if isinstance(output, str):
+        return output
+    if is_image(output):
+        return [input_image(output)]
+    if isinstance(output, (list, tuple)) and output and all(map(_is_shown, output)):
+        return parts(output)
+    try:
+        return msgspec.json.encode(output).decode()
+    except (TypeError, UnicodeEncodeError) as error:
+        raise InvalidRequestError(
+            f"The result of a call can't be sent: {error}.", hint="Give a text, images or plain values."
+        ) from error
+
+
+def _is_shown(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return value.get("type") in ("input_text", "input_image", "input_file")
+    return is_image(value)
+
+
+# Images ------------------------------------------------------------------------------------------
+
+
+def is_image(value: Any) -> bool:
+    """Whether it can only be meant as an image; a string never is."""
+    return isinstance(value, (bytes, bytearray, memoryview, PathLike)) or _painter(value) is not None
+
+
+def image_url(source: Any) -> str:
+    """The address of an image that has one, else a `data:` URL of it."""
+    if isinstance(source, str) and source.startswith(("http://", "https://", "data:")):
+        return source
+    if isinstance(source, (str, PathLike)):
+        return _file_url(Path(source))
+    content = bytes(source) if isinstance(source, (bytes, bytearray, memoryview)) else _painted(source)
+    if content is None:
+        raise InvalidRequestError(
+            f"A {type(source).__qualname__} is no image.",
+            hint="Give an address, a path, bytes, a PIL image or a matplotlib figure.",
+            param="input",
+        )
+    return _data_url(content, _media_type(content))
+
+
+def _file_url(path: Path) -> str:
+    try:
+        content = path.expanduser().read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidRequestError(
+            f"The image {str(path)!r} can't be read: {reason}.", hint="Check the path.", param="input"
+        ) from error
+    return _data_url(content, _media_type(content) or mimetypes.guess_type(path.name)[0])
+
+
+def _data_url(content: bytes, kind: str | None) -> str:
+    if kind not in _READABLE:
+        raise InvalidRequestError(
+            f"These bytes are no image that the model can look at ({kind or 'of an unknown type'}).",
+            hint="Save it as PNG, JPEG, GIF or WebP.",
+            param="input",
+        )
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _media_type(content: bytes) -> str | None:
+    for signature, kind in _SIGNATURES.items():
+        if content.startswith(signature):
+            return kind
+    return "image/webp" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None
+
+
+def _painter(value: Any) -> Callable[[], Any] | None:
+    """What gives the PNG of an object that can draw itself: a PIL image, a matplotlib figure or axes, a display."""
+    if isinstance(value, type):
+        return None
+    if hasattr(value, "save") and hasattr(value, "convert") and hasattr(value, "mode"):
+        return lambda: _written((value if value.mode in _PNG_MODES else value.convert("RGB")).save)
+    for figure in (value, getattr(value, "figure", None)):
+        if (save := getattr(figure, "savefig", None)) is not None:
+            return lambda: _written(save)
+    return getattr(value, "_repr_png_", None)
+
+
+def _written(save: Callable[..., Any]) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _painted(value: Any) -> bytes | None:
+    paint = _painter(value)
+    shown = paint() if paint else None
+    return base64.b64decode(shown) if isinstance(shown, str) else shown
