@@ -50,8 +50,13 @@ class Endpoint(RequestHandler):
             at=time.monotonic(),
         )
         self.state.recorder.add(self.state.recorder.requests, self.recorded)
-        self.fault = self.state.faults.take(self.request.path)
+        self.fault = self.state.faults.take(self.fault_path)
         await self.suffer(self.fault)
+
+    @property
+    def fault_path(self) -> str:
+        """Where the faults of this request are queued."""
+        return self.request.path
 
     async def suffer(self, fault: Fault | None) -> None:
         """Let a fault happen that strikes before the first byte; others are for the stream."""
@@ -157,13 +162,14 @@ class Responses(Endpoint):
     def refusal(self, request: rules.Request) -> Reply | None:
         raise NotImplementedError
 
-    def get(self) -> None:
+    async def get(self) -> None:
         is_upgrade = self.request.headers.get("Upgrade", "").lower() == "websocket"
         self.reply(replies.UPGRADE_REQUIRED if is_upgrade else replies.detail(405, "Method Not Allowed"))
 
     async def post(self) -> None:
-        owner = self.owner()
-        body = self.recorded.json
+        await self.respond(self.recorded.json, self.owner())
+
+    async def respond(self, body: Any, owner: str) -> None:
         if refusal := shape_refusal(body):
             self.refuse(refusal)
         request = rules.Request(body, self.recorded.headers, owner)
@@ -190,12 +196,15 @@ class Responses(Endpoint):
         if fault is not None and fault.kind == "reroute":
             plan = replace(plan, model=str(fault.params.get("to", "local-small")))
         self.state.quota.requests += 1
-        for name, value in self._service_headers(plan, body).items():
-            self.set_header(name, value)
+        self.announce(self._service_headers(plan, body))
         if body.get("stream"):
             await self._play(steps(events(plan), fault or self._limit(plan, body)), pace)
         else:
             self.reply_json(completed_response(plan))
+
+    def announce(self, headers: dict[str, str]) -> None:
+        for name, value in headers.items():
+            self.set_header(name, value)
 
     def _plan(self, body: Body, owner: str, pace: Pace) -> Plan:
         script = answer(self._seen(body))
@@ -217,7 +226,7 @@ class Responses(Endpoint):
 
     def _seen(self, body: Body) -> Body:
         """In the Lite dialect the model does not see top-level tools."""
-        if self.request.headers.get(rules.LITE_HEADER) != "true":
+        if self.recorded.headers.get(rules.LITE_HEADER) != "true":
             return body
         return {key: value for key, value in body.items() if key != "tools"}
 

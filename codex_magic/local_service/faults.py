@@ -157,6 +157,8 @@ REPLIES: dict[str, Callable[[Params], Reply]] = {
     "device_login_off": lambda _: replies.NOT_FOUND,
     "voice_denied": lambda _: replies.detail(403, "Voice session access denied"),
     "transcription_denied": lambda _: replies.detail(403, "Transcription is not available for this account"),
+    "previous_response_not_found": lambda _: replies.previous_response_not_found("resp_forgotten"),
+    "websocket_connection_limit_reached": lambda _: replies.CONNECTION_LIMIT,
     "status": _status,
 }
 
@@ -177,6 +179,9 @@ CONNECTION_FAULTS = frozenset({"no_headers", "slow_headers", "hold_headers", "re
 HEADER_FAULTS = frozenset({"reroute"})
 """Answered by another model, `to`, than the one asked for."""
 
+
+SOCKET_FAULTS = frozenset({"binary_frame"})
+"""On a WebSocket only: a message that is no text."""
 
 # Bent streams ------------------------------------------------------------------------------------
 
@@ -354,7 +359,7 @@ STREAM_FAULTS: dict[str, Callable[[Iterator[Event], Params], Iterator[Step]]] = 
 
 STREAM_FAULTS |= {code: partial(_failed_with, code) for code in FAILURES if code not in REPLIES}
 
-KINDS = frozenset({*REPLIES, *CONNECTION_FAULTS, *HEADER_FAULTS, *STREAM_FAULTS})
+KINDS = frozenset({*REPLIES, *CONNECTION_FAULTS, *HEADER_FAULTS, *SOCKET_FAULTS, *STREAM_FAULTS})
 
 
 def _known(kind: str) -> str:

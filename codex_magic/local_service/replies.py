@@ -47,6 +47,11 @@ UPGRADE_REQUIRED = Reply(
     {"detail": "WebSocket transport is not offered here; send a POST."},
     {"Upgrade": "HTTP/1.1", "Connection": "close"},
 )
+CONNECTION_LIMIT = api_error(
+    400,
+    "Responses websocket connection limit reached (60 minutes). Create a new websocket connection to continue.",
+    code="websocket_connection_limit_reached",
+)
 TOKEN_EXPIRED = unauthorized(
     "token_expired", "Provided authentication token is expired. Please try signing in again."
 )
@@ -92,6 +97,11 @@ def item_not_found(item_id: str) -> Reply:
         "Try again with `store` set to true, or remove this item from your input.",
         param="input",
     )
+
+
+def previous_response_not_found(response_id: str) -> Reply:
+    message = f"Previous response with id '{response_id}' not found."
+    return api_error(400, message, param="previous_response_id", code="previous_response_not_found")
 
 
 def web_page(status: int, title: str) -> Reply:

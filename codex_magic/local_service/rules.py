@@ -144,10 +144,7 @@ def _model_exists(request: Request) -> Reply | None:
 
 def _nothing_was_stored(request: Request) -> Reply | None:
     response_id = request.body.get("previous_response_id")
-    if response_id is None:
-        return None
-    message = f"Previous response with id '{response_id}' not found."
-    return api_error(400, message, param="previous_response_id", code="previous_response_not_found")
+    return None if response_id is None else replies.previous_response_not_found(response_id)
 
 
 def _input_is_given(request: Request) -> Reply | None:

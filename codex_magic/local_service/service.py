@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tornado.httpserver import HTTPServer
+from tornado.routing import PathMatches, Rule
 from tornado.web import Application
 
 from .accounts import ACCESS_SECONDS, Account, Tokens
@@ -25,6 +26,7 @@ from .pace import Pace
 from .recorder import RecordedRequest
 from .sign_in import SIGN_IN_ROUTES
 from .state import State
+from .websocket import UPGRADES
 
 HOST = "127.0.0.1"
 MOST_BODY_BYTES = 256 * 1024 * 1024
@@ -42,12 +44,14 @@ def start(
     tls: Path | None = None,
     open_access: bool = False,
     auto_approve: bool = False,
+    websocket: bool = False,
 ) -> LocalService:
     """Start a local service on 127.0.0.1; it listens when this returns. OSError if the port is taken.
 
     `strict` refuses what the real service refuses. `tls` is a folder for a certificate authority
     made on the spot. `open_access` answers requests without credentials too. `auto_approve` lets
-    the sign-in page approve by itself, without a click.
+    the sign-in page approve by itself, without a click. `websocket` offers responses over a
+    WebSocket too, at the same paths; without it an upgrade is answered with 426.
     """
     certificates = make_certificates(tls) if tls is not None else None
     listener = socket.create_server((HOST, port))
@@ -59,6 +63,7 @@ def start(
         strict=strict,
         open_access=open_access,
         auto_approve=auto_approve,
+        websocket=websocket,
     )
     return LocalService(state, listener, certificates)
 
@@ -206,6 +211,8 @@ class LocalService:
         listening.set()
         await self._stop.wait()
         server.stop()
+        for cut in [*self._state.sockets]:
+            cut()
         await server.close_all_connections()
 
 
@@ -218,9 +225,13 @@ async def _cancel_others() -> None:
 
 
 def _application(state: State) -> Application:
-    routes = [(pattern, endpoint, {"state": state}) for pattern, endpoint in ROUTES + MEDIA_ROUTES + SIGN_IN_ROUTES]
+    routes = [
+        Rule(PathMatches(pattern), endpoint, {"state": state})
+        for pattern, endpoint in ROUTES + MEDIA_ROUTES + SIGN_IN_ROUTES
+    ]
+    upgrades = [Rule(matcher, endpoint, {"state": state}) for matcher, endpoint in UPGRADES]
     return Application(
-        routes,
+        upgrades + routes if state.websocket else routes,
         default_handler_class=NotFound,
         default_handler_args={"state": state},
         log_function=_no_log,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,20 @@ class Quota:
             "x-codex-credits-balance": "",
         }
 
+    def event(self, plan: str) -> dict[str, Any]:
+        """The first message of each response on a WebSocket."""
+        windows = {
+            "primary": self._told(self.primary, PRIMARY_SECONDS),
+            "secondary": self._told(self.secondary, SECONDARY_SECONDS),
+        }
+        return {
+            "type": "codex.rate_limits",
+            "plan_type": plan,
+            "rate_limits": {"allowed": True, "limit_reached": False, **windows},
+            "credits": {"has_credits": False, "unlimited": False, "balance": None},
+            "metered_limit_name": None,
+        }
+
     def usage(self, account: Account) -> dict[str, Any]:
         """The body of `/wham/usage`."""
         windows = {
@@ -75,6 +90,11 @@ class Quota:
             f"x-codex-{name}-reset-after-seconds": str(window["reset_after_seconds"]),
         }
 
+    def _told(self, used: float, seconds: int) -> dict[str, Any]:
+        window = self._described(used, seconds)
+        del window["limit_window_seconds"]
+        return {**window, "window_minutes": seconds // 60}
+
     def _described(self, used: float, seconds: int) -> dict[str, Any]:
         reset_at = int(self.started) + seconds
         return {
@@ -86,12 +106,24 @@ class Quota:
 
 
 class State:
-    def __init__(self, url: str, *, pace: Pace, strict: bool, open_access: bool, auto_approve: bool) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pace: Pace,
+        strict: bool,
+        open_access: bool,
+        auto_approve: bool,
+        websocket: bool,
+    ) -> None:
         self.url = url
         self.pace = pace
         self.strict = strict
         self.open_access = open_access
         self.auto_approve = auto_approve
+        self.websocket = websocket
+        self.sockets: set[Callable[[], None]] = set()
+        """What breaks each open WebSocket: the HTTP server forgets a connection when it is upgraded."""
         self.recorder = Recorder()
         self.faults = Faults()
         self.sign_in = SignIn(url)
