@@ -61,6 +61,12 @@ class BackendEngine:
     async def close(self) -> None:
         await self._client.aclose()
 
+    async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
+        raise InvalidRequestError(
+            "A turn over HTTP takes no more input while it answers.",
+            hint="Interrupt it and ask again, or use the agent (engine app-server).",
+        )
+
     async def models(self) -> list[Model]:
         """The provider's catalog, best first."""
         return await self._client.models.list()

@@ -7,11 +7,23 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..protocol.types import InputItem, Notification
+from ..protocol.types import ApprovalMode, InputItem, Notification, Sandbox, TurnPlace
+from .approvals import Approvals
+from .tools import ToolSet
+
+
+class Continuation(msgspec.Struct, frozen=True):
+    """The latest turn of this history that the app-server has too, in a thread with the same past."""
+
+    place: TurnPlace
+    is_last: bool
+    """Nothing follows it there, and the thread is this one's own: else it is forked."""
+    unseen: tuple[dict[str, Any], ...] = ()
+    """The Responses items of what came after it."""
 
 
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One turn, complete: an engine needs nothing else and keeps nothing afterwards.
+    """One turn, complete: an engine needs nothing else.
 
     `history` holds the Responses items of the turns before, oldest first.
     """
@@ -28,6 +40,19 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     service_tier: str | None = None
     output_schema: dict[str, Any] | None = None
     cell_id: str | None = None
+    cwd: str | None = None
+    sandbox: Sandbox | None = None
+    approval_mode: ApprovalMode | None = None
+    """`None`: `ask` when there is somebody to ask, else `deny_all`."""
+    approvals: Approvals | None = None
+    tools: ToolSet | None = None
+    personality: str | None = None
+    base_instructions: str | None = None
+    config: dict[str, Any] | None = None
+    ephemeral: bool | None = None
+    past: str = ""
+    """A digest of the turns before."""
+    continuation: Continuation | None = None
 
 
 Tell = Callable[[Notification], None]
@@ -40,5 +65,8 @@ class Engine(Protocol):
         Never a `TurnCompleted`: whoever called decides how the turn ended. To return is to complete it, a
         `CodexError` fails it, and a cancelled one is interrupted.
         """
+
+    async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
+        """Say more to a turn that `run` is running. Raises InvalidRequestError when that can't be."""
 
     async def close(self) -> None: ...

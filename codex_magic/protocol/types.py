@@ -232,6 +232,9 @@ class TokenUsage(Struct, frozen=True):
     def __add__(self, other: TokenUsage) -> TokenUsage:
         return TokenUsage(*(getattr(self, f) + getattr(other, f) for f in self.__struct_fields__))
 
+    def __sub__(self, other: TokenUsage) -> TokenUsage:
+        return TokenUsage(*(getattr(self, f) - getattr(other, f) for f in self.__struct_fields__))
+
 
 class ThreadTokenUsage(Struct, frozen=True):
     total: TokenUsage

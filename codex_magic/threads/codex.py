@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -23,13 +23,25 @@ from ..auth.http import ChatGPTAuth
 from ..auth.storage import Storage
 from ..auth.tokens import TokenSource
 from ..auth.waiting import wait
+from ..engines.app_server.engine import AppServerEngine
+from ..engines.approvals import Approvals
 from ..engines.backend import BackendEngine
-from ..engines.seam import TurnRequest
+from ..engines.seam import Continuation, Engine, TurnRequest
+from ..engines.tools import Tool, ToolSet
 from ..protocol.account import GetAccountResponse
 from ..protocol.errors import CodexError, ConfigurationError
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
-from ..protocol.types import Notification, RunInput, TurnCompleted, TurnResult, as_inputs, input_text
+from ..protocol.types import (
+    ApprovalMode,
+    Notification,
+    RunInput,
+    Sandbox,
+    TurnCompleted,
+    TurnResult,
+    as_inputs,
+    input_text,
+)
 from ..responses.catalog import Model
 from ..responses.provider import Provider, chatgpt, custom, openai
 from .accounts import AsyncAccounts
@@ -37,18 +49,23 @@ from .async_store import AsyncStore
 from .history import history_items
 from .instructions import DEFAULT_INSTRUCTIONS
 from .loop import BackgroundLoop
+from .places import continuation, past_of
 from .relay import Relay
 from .store import Store, ThreadPage, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle, Listener
 
 T = TypeVar("T")
 
+EngineName = Literal["backend", "app-server"]
+"""`backend`: HTTP, in process. `app-server`: the codex program, which edits files and runs commands."""
+
 
 class CodexConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What a `Codex` starts from; every field has a working default.
 
     `provider`: `chatgpt`, `openai`, the base URL of a server that speaks the Responses API, or a
-    `Provider`; `None` takes `chatgpt` when signed in, else `openai` when a key is set.
+    `Provider`; `None` takes `chatgpt` when signed in, else `openai` when a key is set. The app-server
+    goes by its own configuration, unless it is given another server's address.
     `instructions`: what the model is told about where it is.
     """
 
@@ -56,6 +73,28 @@ class CodexConfig(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | Provider | None = None
     model: str | None = None
     instructions: str = DEFAULT_INSTRUCTIONS
+    engine: EngineName = "backend"
+    approvals: Approvals | None = None
+    """Asked before an action that needs a yes; see `engines.approvals`."""
+
+
+class ThreadOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a thread may set for its turns. Not kept: give them again to `thread_resume`.
+
+    All but `model_provider` and `developer_instructions` are the app-server engine's.
+    `tools`: Python functions, or `Tool`s, that the model may call.
+    """
+
+    approval_mode: ApprovalMode | None = None
+    approvals: Approvals | None = None
+    base_instructions: str | None = None
+    config: dict[str, Any] | None = None
+    developer_instructions: str | None = None
+    ephemeral: bool | None = None
+    model_provider: str | Provider | None = None
+    personality: str | None = None
+    sandbox: Sandbox | None = None
+    tools: tuple[Tool | Callable[..., Any], ...] = ()
 
 
 class TurnOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +109,13 @@ class TurnOptions(msgspec.Struct, frozen=True, kw_only=True):
     service_tier: str | None = None
     output_schema: dict[str, Any] | None = None
     cell_id: str | None = None
+    engine: EngineName | None = None
+    approval_mode: ApprovalMode | None = None
+    approvals: Approvals | None = None
+    cwd: str | None = None
+    personality: str | None = None
+    sandbox: Sandbox | None = None
+    """It holds for the turns after this one too."""
 
 
 class AsyncCodex:
@@ -84,6 +130,7 @@ class AsyncCodex:
         self.store = AsyncStore(self.settings.home / "threads.db")
         self._providers: dict[str, Provider] = {}
         self._engines: dict[tuple[str, str], BackendEngine] = {}
+        self._agents: dict[str, AppServerEngine] = {}
         self._running: set[AsyncTurnHandle] = set()
         self._sources: list[TokenSource] = []
         self._accounts = AsyncAccounts(self.settings, self._sources, needed=self._needs_sign_in())
@@ -99,29 +146,39 @@ class AsyncCodex:
         for handle in list(self._running):
             await handle.interrupt()
         await self._accounts.close()
-        for engine in self._engines.values():
+        engines: list[Engine] = [*self._engines.values(), *self._agents.values()]
+        for engine in engines:
             await engine.close()
         self._engines.clear()
+        self._agents.clear()
         await self.store.close()
 
     async def thread_start(
-        self, *, model: str | None = None, cwd: str | None = None, name: str | None = None
+        self, *, model: str | None = None, cwd: str | None = None, name: str | None = None, **options: Any
     ) -> AsyncThread:
-        """A new, empty thread."""
+        """A new, empty thread; `options` as in `ThreadOptions`."""
+        settings = ThreadOptions(**options)
+        engine = self.config.engine
         record = await self.store.run(
-            lambda store: store.create_thread(cwd=cwd or os.getcwd(), model=model, name=name)
+            lambda store: store.create_thread(cwd=cwd or os.getcwd(), model=model, name=name, engine=engine)
         )
-        return AsyncThread(self, record)
+        return AsyncThread(self, record, settings)
 
-    async def thread_resume(self, thread_id: str, *, model: str | None = None) -> AsyncThread:
-        """Go on with a kept thread. Raises ThreadNotFoundError."""
+    async def thread_resume(
+        self, thread_id: str, *, model: str | None = None, cwd: str | None = None, **options: Any
+    ) -> AsyncThread:
+        """Go on with a kept thread; `options` as in `ThreadOptions`. Raises ThreadNotFoundError."""
+        settings = ThreadOptions(**options)
         record = await self.store.run(lambda store: store.thread(thread_id))
-        return AsyncThread(self, msgspec.structs.replace(record, model=model) if model else record)
+        return AsyncThread(self, _changed(record, model=model, cwd=cwd), settings)
 
-    async def thread_fork(self, thread_id: str) -> AsyncThread:
+    async def thread_fork(
+        self, thread_id: str, *, model: str | None = None, cwd: str | None = None, **options: Any
+    ) -> AsyncThread:
         """A new thread that shares the past of another one. Raises ThreadNotFoundError."""
+        settings = ThreadOptions(**options)
         record = await self.store.run(lambda store: store.fork(thread_id))
-        return AsyncThread(self, record)
+        return AsyncThread(self, _changed(record, model=model, cwd=cwd), settings)
 
     async def thread_list(
         self,
@@ -186,14 +243,17 @@ class AsyncCodex:
         return self._providers[choice]
 
     async def start_turn(
-        self, thread: ThreadRecord, prompt: RunInput, options: TurnOptions
+        self,
+        thread: ThreadRecord,
+        prompt: RunInput,
+        options: TurnOptions,
+        settings: ThreadOptions,
     ) -> AsyncTurnHandle:
-        provider = self.provider(options.model_provider)
-        answerer = _answerer(provider)
+        engine, answerer = self._choose(options, settings)
         inputs = as_inputs(prompt)
         turn_id = new_id()
 
-        def begin(store: Store) -> tuple[dict[str, Any], ...]:
+        def begin(store: Store) -> tuple[tuple[dict[str, Any], ...], str, Continuation | None]:
             turn = store.begin_turn(
                 thread.id,
                 turn_id=turn_id,
@@ -202,15 +262,17 @@ class AsyncCodex:
                 provider=answerer,
             )
             turns = store.history(thread.id, before_position=turn.position)
-            return history_items(turns, provider=answerer)
+            known = store.places([turn.id for turn in turns])
+            history = history_items(turns, provider=answerer)
+            return history, past_of(turns), continuation(thread.id, turns, *known)
 
-        history = await self.store.run(begin)
+        history, past, goes_on = await self.store.run(begin)
         request = TurnRequest(
             thread_id=thread.id,
             turn_id=turn_id,
             inputs=inputs,
             history=history,
-            instructions=options.instructions or self.config.instructions,
+            instructions=options.instructions or settings.developer_instructions or self.config.instructions,
             model=options.model or thread.model or self.config.model,
             effort=options.effort,
             summary=options.summary,
@@ -218,11 +280,34 @@ class AsyncCodex:
             service_tier=options.service_tier,
             output_schema=options.output_schema,
             cell_id=options.cell_id,
+            cwd=options.cwd or thread.cwd,
+            sandbox=options.sandbox or settings.sandbox,
+            approval_mode=options.approval_mode or settings.approval_mode,
+            approvals=options.approvals or settings.approvals or self.config.approvals,
+            tools=ToolSet(settings.tools) if settings.tools else None,
+            personality=options.personality or settings.personality,
+            base_instructions=settings.base_instructions,
+            config=settings.config,
+            ephemeral=settings.ephemeral,
+            past=past,
+            continuation=goes_on,
         )
-        handle = AsyncTurnHandle(self._engine(provider), request, self.store)
+        handle = AsyncTurnHandle(engine, request, self.store)
         self._running.add(handle)
         handle.subscribe(lambda told: self._forget(handle) if isinstance(told, TurnCompleted) else None)
         return handle
+
+    def _choose(self, options: TurnOptions, settings: ThreadOptions) -> tuple[Engine, str]:
+        """The engine of a turn, and whose encrypted reasoning it can be sent."""
+        choice = options.model_provider or settings.model_provider
+        if (options.engine or self.config.engine) == "backend":
+            provider = self.provider(choice)
+            return self._engine(provider), _answerer(provider)
+        choice = choice or self.config.provider
+        if choice is None or choice in _NAMED:
+            return self._agent(None), "app-server"
+        provider = self.provider(choice)
+        return self._agent(provider), f"app-server {provider.name}"
 
     def _needs_sign_in(self) -> bool:
         choice = self.config.provider
@@ -240,13 +325,21 @@ class AsyncCodex:
                 self._sources.append(provider.auth.source)
         return self._engines[key]
 
+    def _agent(self, provider: Provider | None) -> AppServerEngine:
+        """One process for each server that it is pointed to."""
+        key = provider.base_url if provider else ""
+        if key not in self._agents:
+            self._agents[key] = AppServerEngine(self.settings, provider)
+        return self._agents[key]
+
 
 class AsyncThread:
     """One kept conversation."""
 
-    def __init__(self, codex: AsyncCodex, record: ThreadRecord) -> None:
+    def __init__(self, codex: AsyncCodex, record: ThreadRecord, settings: ThreadOptions) -> None:
         self._codex = codex
         self._record = record
+        self._settings = settings
 
     @property
     def id(self) -> str:
@@ -254,7 +347,7 @@ class AsyncThread:
 
     async def turn(self, input: RunInput, **options: Any) -> AsyncTurnHandle:
         """Start a turn; `options` as in `TurnOptions`. Raises NotSignedInError, ConfigurationError."""
-        return await self._codex.start_turn(self._record, input, TurnOptions(**options))
+        return await self._codex.start_turn(self._record, input, TurnOptions(**options), self._settings)
 
     async def run(self, input: RunInput, **options: Any) -> TurnResult:
         """Start a turn and wait for its end. Raises what the turn failed with."""
@@ -296,18 +389,25 @@ class Codex:
         return self._loop.run(work)
 
     def thread_start(
-        self, *, model: str | None = None, cwd: str | None = None, name: str | None = None
+        self, *, model: str | None = None, cwd: str | None = None, name: str | None = None, **options: Any
     ) -> Thread:
-        """A new, empty thread."""
-        return Thread(self, self.call(self.asynchronous.thread_start(model=model, cwd=cwd, name=name)))
+        """A new, empty thread; `options` as in `ThreadOptions`."""
+        work = self.asynchronous.thread_start(model=model, cwd=cwd, name=name, **options)
+        return Thread(self, self.call(work))
 
-    def thread_resume(self, thread_id: str, *, model: str | None = None) -> Thread:
-        """Go on with a kept thread. Raises ThreadNotFoundError."""
-        return Thread(self, self.call(self.asynchronous.thread_resume(thread_id, model=model)))
+    def thread_resume(
+        self, thread_id: str, *, model: str | None = None, cwd: str | None = None, **options: Any
+    ) -> Thread:
+        """Go on with a kept thread; `options` as in `ThreadOptions`. Raises ThreadNotFoundError."""
+        work = self.asynchronous.thread_resume(thread_id, model=model, cwd=cwd, **options)
+        return Thread(self, self.call(work))
 
-    def thread_fork(self, thread_id: str) -> Thread:
+    def thread_fork(
+        self, thread_id: str, *, model: str | None = None, cwd: str | None = None, **options: Any
+    ) -> Thread:
         """A new thread that shares the past of another one. Raises ThreadNotFoundError."""
-        return Thread(self, self.call(self.asynchronous.thread_fork(thread_id)))
+        work = self.asynchronous.thread_fork(thread_id, model=model, cwd=cwd, **options)
+        return Thread(self, self.call(work))
 
     def thread_list(
         self,
@@ -417,6 +517,10 @@ class TurnHandle:
         """Stop the turn and wait until it has ended. What arrived is kept. Harmless when over."""
         self._codex.call(self.asynchronous.interrupt())
 
+    def steer(self, input: RunInput) -> None:
+        """Say more while it answers. Raises InvalidRequestError when it takes no more."""
+        self._codex.call(self.asynchronous.steer(input))
+
     def run(self) -> TurnResult:
         """Wait for the end. Raises the turn's error, with the partial `TurnResult` as `.result`."""
         return self._codex.call(self.asynchronous.run())
@@ -424,6 +528,10 @@ class TurnHandle:
 
 async def _subscribed(handle: AsyncTurnHandle, listener: Listener) -> None:
     handle.subscribe(listener)
+
+
+def _changed(record: ThreadRecord, *, model: str | None, cwd: str | None) -> ThreadRecord:
+    return msgspec.structs.replace(record, model=model or record.model, cwd=cwd or record.cwd)
 
 
 def _answerer(provider: Provider) -> str:

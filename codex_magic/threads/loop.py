@@ -6,6 +6,7 @@ An asyncio task on the kernel's own loop stalls under a synchronous cell; here n
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -51,12 +52,19 @@ class BackgroundLoop:
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = _new_loop()
                 self._thread = threading.Thread(
                     target=_serve, args=(self._loop,), name=self._name, daemon=True
                 )
                 self._thread.start()
             return self._loop
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Jupyter makes Windows' selector loop the default, which can't start other programs."""
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop()
+    return asyncio.new_event_loop()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -117,4 +117,21 @@ def threads_turns_items(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (threads_turns_items,)
+def places(db: sqlite3.Connection) -> None:
+    """Where the app-server keeps a turn."""
+    db.execute(
+        """
+        CREATE TABLE places (
+            n INTEGER PRIMARY KEY,
+            turn TEXT NOT NULL UNIQUE REFERENCES turns (id),
+            engine_thread TEXT NOT NULL,
+            engine_turn TEXT NOT NULL,
+            past TEXT NOT NULL,
+            tools TEXT NOT NULL
+        )
+        """
+    )
+    db.execute("CREATE INDEX places_by_thread ON places (engine_thread, n)")
+
+
+MIGRATIONS: tuple[Migration, ...] = (threads_turns_items, places)

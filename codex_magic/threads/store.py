@@ -26,6 +26,7 @@ from ..protocol.types import (
     ThreadItem,
     ThreadTokenUsage,
     TurnError,
+    TurnPlace,
     TurnStatus,
     decode_item,
     encode_item,
@@ -352,6 +353,29 @@ class Store:
             _to_json(response_item),
         )
         self._db.execute(f"INSERT INTO items VALUES ({_marks(row)})", row)
+
+    @_writes
+    def place_turn(self, turn_id: str, place: TurnPlace) -> None:
+        """Keep where the app-server has the turn."""
+        row = (turn_id, place.thread_id, place.turn_id, place.past, place.tools)
+        self._db.execute(
+            "INSERT OR REPLACE INTO places (turn, engine_thread, engine_turn, past, tools) VALUES (?, ?, ?, ?, ?)",
+            row,
+        )
+
+    @_reads
+    def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, TurnPlace], set[str]]:
+        """Where the app-server has these turns; and those that no later one follows there."""
+        rows = self._db.execute(
+            "SELECT *, NOT EXISTS (SELECT 1 FROM places AS later WHERE later.engine_thread = places.engine_thread"
+            " AND later.n > places.n) AS is_last FROM places WHERE turn IN (SELECT value FROM json_each(?))",
+            (_to_json(list(turn_ids)),),
+        ).fetchall()
+        found = {
+            row["turn"]: TurnPlace(row["engine_thread"], row["engine_turn"], row["past"], row["tools"])
+            for row in rows
+        }
+        return found, {row["turn"] for row in rows if row["is_last"]}
 
     @_writes
     def finish_turn(

@@ -10,6 +10,8 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 
+import msgspec
+
 from ..engines.seam import Engine, TurnRequest
 from ..protocol.errors import (
     AuthError,
@@ -24,12 +26,16 @@ from ..protocol.errors import (
 from ..protocol.types import (
     AgentMessage,
     AgentMessageDelta,
+    CommandExecution,
+    CommandOutputDelta,
+    FileChange,
     ItemCompleted,
     ItemStarted,
     ModelRerouted,
     Notification,
     Reasoning,
     ReasoningSummaryDelta,
+    RunInput,
     ThreadItem,
     ThreadTokenUsage,
     TokenUsageUpdated,
@@ -37,10 +43,13 @@ from ..protocol.types import (
     Turn,
     TurnCompleted,
     TurnError,
+    TurnPlace,
     TurnResult,
     TurnStarted,
     TurnStatus,
+    UserMessage,
     Warned,
+    as_inputs,
 )
 from .async_store import AsyncStore
 from .history import message
@@ -101,6 +110,10 @@ class AsyncTurnHandle:
         self._cancel()
         await asyncio.shield(self._task)
 
+    async def steer(self, input: RunInput) -> None:
+        """Say more while it answers. Raises InvalidRequestError when it takes no more."""
+        await self._engine.steer(self.id, as_inputs(input))
+
     async def run(self) -> TurnResult:
         """Wait for the end. Raises the turn's error, with the partial `TurnResult` as `.result`."""
         try:
@@ -157,7 +170,11 @@ class AsyncTurnHandle:
     def _receive(self, notification: Notification) -> None:
         if isinstance(notification, AgentMessageDelta | ReasoningSummaryDelta):
             self._opened(notification).append(notification)
+        elif isinstance(notification, CommandOutputDelta) and notification.item_id in self._open:
+            self._open[notification.item_id].append(notification)
         elif isinstance(notification, ItemStarted):
+            if isinstance(notification.item, UserMessage):
+                self._settle_open_items()  # whatever was being said was broken off for it
             self._open[notification.item.id] = _OpenItem(notification.item)
         elif isinstance(notification, ItemCompleted):
             self._open.pop(notification.item.id, None)
@@ -165,6 +182,8 @@ class AsyncTurnHandle:
             self._keep_item(notification)
         elif isinstance(notification, TurnStarted):
             self._model = notification.model or self._model
+            if notification.place is not None:
+                self._keep_place(notification.place)
         elif isinstance(notification, ModelRerouted):
             self._model = notification.to_model
         elif isinstance(notification, TokenUsageUpdated):
@@ -200,6 +219,9 @@ class AsyncTurnHandle:
         self._news.set()
         for listener in self._listeners:
             listener(notification)
+
+    def _keep_place(self, place: TurnPlace) -> None:
+        self._keep(lambda store: store.place_turn(self.id, place))
 
     def _keep_item(self, completed: ItemCompleted) -> None:
         self._keep(lambda store: store.add_item(self.id, completed.item, completed.response_item))
@@ -245,11 +267,11 @@ class _OpenItem:
         self._pieces: list[str] = []
         self._summary: dict[int, list[str]] = {}
 
-    def append(self, delta: AgentMessageDelta | ReasoningSummaryDelta) -> None:
-        if isinstance(delta, AgentMessageDelta):
-            self._pieces.append(delta.delta)
-        else:
+    def append(self, delta: AgentMessageDelta | CommandOutputDelta | ReasoningSummaryDelta) -> None:
+        if isinstance(delta, ReasoningSummaryDelta):
             self._summary.setdefault(delta.summary_index, []).append(delta.delta)
+        else:
+            self._pieces.append(delta.delta)
 
     def partial(self) -> ThreadItem | None:
         """The item as far as it came; `None` when nothing of it did."""
@@ -263,6 +285,11 @@ class _OpenItem:
             return ToolCall(
                 self._item.id, self._item.tool, self._item.arguments, status="failed", success=False
             )
+        if isinstance(self._item, CommandExecution):
+            output = "".join(self._pieces) or self._item.aggregated_output
+            return msgspec.structs.replace(self._item, status="failed", aggregated_output=output)
+        if isinstance(self._item, FileChange):
+            return msgspec.structs.replace(self._item, status="failed")
         return None
 
 

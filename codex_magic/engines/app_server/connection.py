@@ -1,0 +1,315 @@
+"""One app-server process, from its start to its end.
+
+One task reads its messages, one what it writes to stderr, and each of its requests to us has a task
+of its own: nothing waits while a human thinks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ...auth.network import one_line
+from ...protocol.errors import (
+    CodexError,
+    ConfigurationError,
+    MethodNotFoundError,
+    ServerBusyError,
+    ServiceError,
+    TimedOutError,
+)
+from ...protocol.types import FileChange, FileChangeUpdated, ItemStarted, Notification, UnknownNotification
+from .calls import Calls
+from .failures import refused
+from .framing import Framer, Message, Refusal, Reply, Request, RequestId, Told, encode
+from .inbox import Inbox
+from .notifications import read, thread_of
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
+"""A request of the server -> our result. It raises MethodNotFoundError for one it does not know."""
+
+CALL_SECONDS = 60.0
+"""Starting a thread waits 3 s for an unreachable host, and longer for a slow disk."""
+
+BUSY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Between attempts while the server has no room for a request."""
+
+CLOSING_SECONDS = 2.0
+"""For the process to end by itself once its input is closed; it takes 20 to 120 ms."""
+
+_CHUNK = 1 << 20
+_STDERR_LINES = 20
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+# The kernel's Ctrl-C goes to its whole process group; a turn is interrupted by asking.
+_APART: dict[str, Any] = (
+    {
+        "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+        | getattr(subprocess, "CREATE_NO_WINDOW", 0)
+    }
+    if sys.platform == "win32"
+    else {"start_new_session": True}
+)
+
+
+class _Waiting(NamedTuple):
+    method: str
+    reply: asyncio.Future[msgspec.Raw]
+
+
+class Subscription:
+    """What happens in one thread of the server. Made by `Connection.subscribed`."""
+
+    def __init__(self) -> None:
+        self.changes: dict[str, tuple[dict[str, Any], ...]] = {}
+        """Of each file change by its item's id; the server's question about one carries no diff."""
+        self._inbox = Inbox()
+        self._news = asyncio.Event()
+        self._end: CodexError | None = None
+
+    def put(self, notification: Notification) -> None:
+        if isinstance(notification, ItemStarted) and isinstance(notification.item, FileChange):
+            self.changes[notification.item.id] = notification.item.changes
+        elif isinstance(notification, FileChangeUpdated):
+            self.changes[notification.item_id] = notification.changes
+        self._inbox.put(notification)
+        self._news.set()
+
+    def end(self, reason: CodexError) -> None:
+        self._end = reason
+        self._news.set()
+
+    async def next(self) -> Notification:
+        """The next notification. Raises the reason when the process has ended and nothing is left."""
+        while not self._inbox:
+            if self._end is not None:
+                raise self._end
+            self._news.clear()
+            await self._news.wait()
+        return self._inbox.take()
+
+
+class Connection:
+    """A running process. Once it has ended it stays so; `AppServer` makes the next one."""
+
+    def __init__(self, process: asyncio.subprocess.Process, answer: Answer) -> None:
+        self.process = process
+        self.metadata: dict[str, Any] = {}
+        """The server's answer to `initialize`."""
+        self.threads: dict[str, dict[str, Any]] = {}
+        """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
+        self.ended: CodexError | None = None
+        self._answer = answer
+        self._calls: Calls[_Waiting] = Calls()
+        self._subscriptions: dict[str, Subscription] = {}
+        self._answering: dict[RequestId, tuple[str | None, asyncio.Task[None]]] = {}
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._draining = asyncio.create_task(self._drain_stderr())
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def open(
+        cls, command: Sequence[str], env: Mapping[str, str], *, client: Mapping[str, str], answer: Answer
+    ) -> Connection:
+        """Start a process and shake hands. Raises ConfigurationError, ServiceError, TimedOutError."""
+        connection = cls(await _start(command, env), answer)
+        try:
+            connection.metadata = await connection.call(
+                "initialize", {"clientInfo": dict(client), "capabilities": {"experimentalApi": True}}
+            )
+            await connection._send({"method": "initialized"})
+        except BaseException:
+            connection.kill()
+            await connection.close()
+            raise
+        return connection
+
+    async def call(
+        self, method: str, params: Mapping[str, Any], *, timeout: float = CALL_SECONDS
+    ) -> dict[str, Any]:
+        """Ask, and wait for the answer; asked again while the server is too busy.
+
+        Raises JsonRpcError, TimedOutError, and ServiceError when the process ends first.
+        """
+        for seconds in BUSY_SECONDS:
+            try:
+                return await self._call(method, params, timeout)
+            except ServerBusyError:
+                await asyncio.sleep(seconds * random.uniform(0.5, 1.5))
+        return await self._call(method, params, timeout)
+
+    @contextmanager
+    def subscribed(self, thread_id: str) -> Iterator[Subscription]:
+        """What happens in that thread from now on. At the end its open questions are dropped."""
+        subscription = self._subscriptions[thread_id] = Subscription()
+        if self.ended is not None:
+            subscription.end(self.ended)
+        try:
+            yield subscription
+        finally:
+            del self._subscriptions[thread_id]
+            for about, task in list(self._answering.values()):
+                if about == thread_id:
+                    task.cancel()
+
+    def kill(self) -> None:
+        """End the process at once; what waits fails."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+
+    async def close(self) -> None:
+        """Ask the process to end, and see to it that it does."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            await asyncio.wait_for(self.process.wait(), CLOSING_SECONDS)
+        except asyncio.TimeoutError:
+            self.kill()
+        await asyncio.wait({self._reading, self._draining})
+
+    async def _call(self, method: str, params: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        if self.ended is not None:
+            raise self.ended
+        reply: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+        id = self._calls.open(_Waiting(method, reply))
+        try:
+            await self._send({"id": id, "method": method, "params": params})
+            raw = await asyncio.wait_for(reply, timeout)
+        except asyncio.TimeoutError:
+            raise TimedOutError(f"The app-server did not answer {method} within {timeout:g} s.") from None
+        finally:
+            self._calls.settle(id)
+        result = msgspec.json.decode(raw)
+        return result if isinstance(result, dict) else {}
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(encode(message))
+        # A broken pipe is the end of the process, which the reading task tells everyone.
+        with suppress(ConnectionError):
+            await self.process.stdin.drain()
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        framer = Framer()
+        try:
+            while chunk := await self.process.stdout.read(_CHUNK):
+                for message in framer.feed(chunk):
+                    self._receive(message)
+        except Exception:  # the top of a task: without a reader everything would wait for ever
+            log.exception("the app-server can't be understood")
+            self.kill()
+        await self._finish()
+
+    def _receive(self, message: Message) -> None:
+        match message:
+            case Told():
+                self._tell(read(message))
+            case Request():
+                self._begin_answer(message)
+            case Reply() | Refusal():
+                self._settle(message)
+            case _:
+                log.warning("the app-server wrote a line that is no message (%s bytes)", len(message.line))
+
+    def _settle(self, answer: Reply | Refusal) -> None:
+        waiting = self._calls.settle(answer.id)
+        if waiting is None or waiting.reply.done():
+            return
+        if isinstance(answer, Reply):
+            waiting.reply.set_result(answer.result)
+        else:
+            waiting.reply.set_exception(refused(waiting.method, answer.error))
+
+    def _tell(self, notification: Notification) -> None:
+        if isinstance(notification, UnknownNotification) and notification.method == "serverRequest/resolved":
+            self._drop_question(notification.params.get("requestId"))
+        thread_id = thread_of(notification)
+        if thread_id is None:
+            for subscription in self._subscriptions.values():
+                subscription.put(notification)
+        elif thread_id in self._subscriptions:
+            self._subscriptions[thread_id].put(notification)
+
+    def _begin_answer(self, request: Request) -> None:
+        params = msgspec.json.decode(request.params)
+        params = params if isinstance(params, dict) else {}
+        task = asyncio.create_task(self._give_answer(request.id, request.method, params))
+        self._answering[request.id] = params.get("threadId"), task
+        task.add_done_callback(lambda _: self._answering.pop(request.id, None))
+
+    async def _give_answer(self, id: RequestId, method: str, params: dict[str, Any]) -> None:
+        try:
+            reply: dict[str, Any] = {"id": id, "result": await self._answer(method, params)}
+        except MethodNotFoundError as error:
+            reply = {"id": id, "error": {"code": -32601, "message": error.message}}
+        except Exception:  # the top of a task: an answer that is never given would hold up the turn for ever
+            log.exception("%s could not be answered", method)
+            reply = {"id": id, "error": {"code": -32603, "message": "The client failed to answer."}}
+        await self._send(reply)
+
+    def _drop_question(self, id: Any) -> None:
+        """The server has its answer, ours or another's, or needs none any more."""
+        _, task = self._answering.get(id, (None, None))
+        if task is not None:
+            task.cancel()
+
+    async def _drain_stderr(self) -> None:
+        assert self.process.stderr is not None
+        rest = b""
+        while chunk := await self.process.stderr.read(_CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[-4096:]
+            self._stderr.extend(one_line(_ANSI.sub("", line.decode(errors="replace"))) for line in lines)
+
+    async def _finish(self) -> None:
+        code = await self.process.wait()
+        await asyncio.wait({self._draining})
+        self.ended = _ended(code, list(self._stderr))
+        for waiting in self._calls.drain():
+            if not waiting.reply.done():
+                waiting.reply.set_exception(self.ended)
+        for subscription in self._subscriptions.values():
+            subscription.end(self.ended)
+        for _, task in list(self._answering.values()):
+            task.cancel()
+
+
+async def _start(command: Sequence[str], env: Mapping[str, str]) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=pipe, limit=_CHUNK, env=dict(env), **_APART
+        )
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigurationError(
+            f"{command[0]} can't be started: {reason}.", hint="Check CODEX_MAGIC_CODEX_BIN."
+        ) from error
+    except NotImplementedError as error:
+        raise ConfigurationError(
+            "The event loop of this program can't start other programs (Windows' selector loop).",
+            hint="Use Codex instead of AsyncCodex: it has a loop of its own.",
+        ) from error
+
+
+def _ended(code: int, stderr: list[str]) -> ServiceError:
+    """Warnings are the rule; the last line says most."""
+    said = [line for line in stderr if line]
+    why = f" Its last words: {said[-1]}" if said and code != 0 else ""
+    return ServiceError(
+        f"The app-server has ended (exit code {code}).{why}",
+        hint="Run the cell again: it is started anew, and goes on with the thread.",
+    )

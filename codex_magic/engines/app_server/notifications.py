@@ -1,0 +1,141 @@
+"""The app-server's notifications in the vocabulary of threads. Pure.
+
+Unknown ones, and known ones in a shape we can't read, are passed on as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ...protocol.types import (
+    AgentMessageDelta,
+    CommandOutputDelta,
+    ErrorReported,
+    FileChangeUpdated,
+    ItemCompleted,
+    ItemStarted,
+    ModelRerouted,
+    Notification,
+    PlanDelta,
+    RateLimitsUpdated,
+    ReasoningSummaryDelta,
+    ReasoningTextDelta,
+    TokenUsageUpdated,
+    TurnCompleted,
+    TurnDiffUpdated,
+    TurnPlanUpdated,
+    UnknownNotification,
+    Warned,
+    decode_item,
+)
+from .framing import Told
+
+Read = Callable[[msgspec.Raw], Notification]
+
+
+class _OfItem(msgspec.Struct, rename="camel"):
+    thread_id: str
+    turn_id: str
+    item: dict[str, Any]
+
+
+class _Warning(msgspec.Struct, rename="camel"):
+    message: str
+    thread_id: str | None = None
+
+
+class _ConfigWarning(msgspec.Struct):
+    summary: str
+    details: str | None = None
+
+
+def read(told: Told) -> Notification:
+    """One notification, with the server's own ids."""
+    known = _KNOWN.get(told.method)
+    if known is not None:
+        try:
+            return known(told.params)
+        except (msgspec.DecodeError, LookupError):
+            pass
+    params = msgspec.json.decode(told.params)
+    return UnknownNotification(told.method, params if isinstance(params, dict) else {})
+
+
+def thread_of(notification: Notification) -> str | None:
+    """The server's thread it is about, `None` when it is about all or none."""
+    if isinstance(notification, UnknownNotification):
+        return notification.params.get("threadId")
+    return getattr(notification, "thread_id", None)
+
+
+def turn_of(notification: Notification) -> str | None:
+    """The server's turn it is about."""
+    if isinstance(notification, TurnCompleted):
+        return notification.turn.id
+    if isinstance(notification, UnknownNotification):
+        return notification.params.get("turnId")
+    return getattr(notification, "turn_id", None)
+
+
+def readdressed(notification: Notification, *, thread_id: str, turn_id: str) -> Notification:
+    """The same under our ids."""
+    if isinstance(notification, UnknownNotification):
+        ours = {"threadId": thread_id, "turnId": turn_id}
+        params = notification.params
+        params = {**params, **{name: ours[name] for name in ours if name in params}}
+        return UnknownNotification(notification.method, params)
+    names = set(notification.__struct_fields__) & {"thread_id", "turn_id"}
+    ids = {"thread_id": thread_id, "turn_id": turn_id}
+    return msgspec.structs.replace(notification, **{name: ids[name] for name in names})
+
+
+def _typed(kind: Any) -> Read:
+    return msgspec.json.Decoder(kind).decode
+
+
+def _item(kind: type[ItemStarted] | type[ItemCompleted]) -> Read:
+    decoder = msgspec.json.Decoder(_OfItem)
+
+    def read_item(params: msgspec.Raw) -> Notification:
+        event = decoder.decode(params)
+        return kind(event.thread_id, event.turn_id, decode_item(event.item))
+
+    return read_item
+
+
+def _warning(params: msgspec.Raw) -> Notification:
+    warning = msgspec.json.decode(params, type=_Warning)
+    return Warned(warning.thread_id, warning.message)
+
+
+def _config_warning(params: msgspec.Raw) -> Notification:
+    warning = msgspec.json.decode(params, type=_ConfigWarning)
+    return Warned(None, f"{warning.summary} {warning.details or ''}".strip())
+
+
+_TYPED: tuple[Any, ...] = (
+    AgentMessageDelta,
+    CommandOutputDelta,
+    ErrorReported,
+    FileChangeUpdated,
+    ModelRerouted,
+    PlanDelta,
+    RateLimitsUpdated,
+    ReasoningSummaryDelta,
+    ReasoningTextDelta,
+    TokenUsageUpdated,
+    TurnCompleted,
+    TurnDiffUpdated,
+    TurnPlanUpdated,
+)
+
+_KNOWN: dict[str, Read] = {
+    **{kind.method: _typed(kind) for kind in _TYPED},
+    ItemStarted.method: _item(ItemStarted),
+    ItemCompleted.method: _item(ItemCompleted),
+    Warned.method: _warning,
+    "configWarning": _config_warning,
+}

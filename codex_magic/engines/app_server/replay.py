@@ -1,0 +1,79 @@
+"""What stands for an item of the agent when a provider goes on with the thread: Responses items. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...protocol.types import (
+    AgentMessage,
+    CommandExecution,
+    FileChange,
+    ImageInput,
+    InputItem,
+    TextInput,
+    ThreadItem,
+    ToolCall,
+    UserMessage,
+)
+
+LONGEST_OUTPUT = 4_000
+"""Characters of a command's or tool's output that are told again."""
+
+
+def replayed(item: ThreadItem) -> dict[str, Any] | None:
+    """The item as a message. What the agent did is told by the developer: its own tools are not on offer."""
+    tell = _REPLAYED.get(type(item))
+    return tell(item) if tell else None
+
+
+def partial_answer(text: str) -> dict[str, Any]:
+    return _message("assistant", [{"type": "output_text", "text": text}])
+
+
+def _message(role: str, content: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "message", "role": role, "content": content}
+
+
+def _user(item: UserMessage) -> dict[str, Any]:
+    return _message("user", [_part(part) for part in item.content])
+
+
+def _part(part: InputItem) -> dict[str, Any]:
+    if isinstance(part, TextInput):
+        return {"type": "input_text", "text": part.text}
+    if isinstance(part, ImageInput):
+        return {"type": "input_image", "image_url": part.url}
+    return {"type": "input_text", "text": f"[{part.path}]"}
+
+
+def _did(text: str) -> dict[str, Any]:
+    return _message("developer", [{"type": "input_text", "text": text}])
+
+
+def _command(item: CommandExecution) -> dict[str, Any]:
+    ended = f"exit code {item.exit_code}" if item.exit_code is not None else item.status
+    return _did(f"A command was run ({ended}):\n$ {item.command}\n{_cut(item.aggregated_output or '')}")
+
+
+def _change(item: FileChange) -> dict[str, Any]:
+    diffs = "\n".join(f"{change.get('path')}\n{change.get('diff')}" for change in item.changes)
+    return _did(f"Files were changed ({item.status}):\n{_cut(diffs)}")
+
+
+def _tool(item: ToolCall) -> dict[str, Any]:
+    texts = [part["text"] for part in item.content_items or () if part.get("type") == "inputText"]
+    return _did(f"The tool {item.tool} was called ({item.status}):\n{_cut(chr(10).join(texts))}")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_OUTPUT else f"{text[:LONGEST_OUTPUT]}\n[…]"
+
+
+_REPLAYED: dict[type[Any], Callable[[Any], dict[str, Any]]] = {
+    UserMessage: _user,
+    AgentMessage: lambda item: partial_answer(item.text),
+    CommandExecution: _command,
+    FileChange: _change,
+    ToolCall: _tool,
+}

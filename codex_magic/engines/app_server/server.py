@@ -1,0 +1,71 @@
+"""The app-server that a session uses: started at first use, and again when it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ... import __version__
+from ...protocol.settings import Settings
+from .binary import check_version, find_binary
+from .connection import Answer, Connection
+
+
+class AppServer:
+    """Belongs to the event loop it is first used in.
+
+    `config`: keys of config.toml and their TOML values, for the whole process.
+    """
+
+    def __init__(
+        self, settings: Settings, answer: Answer, *, config: Mapping[str, str] | None = None
+    ) -> None:
+        self._settings = settings
+        self._answer = answer
+        self._config = dict(config or {})
+        self._connection: Connection | None = None
+        self._starting = asyncio.Lock()
+
+    async def connection(self) -> Connection:
+        """The running process. Raises ConfigurationError when there is no program, or one too old."""
+        async with self._starting:
+            if self._connection is None or self._connection.ended is not None:
+                self._connection = await self._start()
+            return self._connection
+
+    async def call(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Any request of the protocol. Raises what `Connection.call` does."""
+        connection = await self.connection()
+        return await connection.call(method, params)
+
+    async def close(self) -> None:
+        async with self._starting:
+            if self._connection is not None:
+                await self._connection.close()
+                self._connection = None
+
+    async def _start(self) -> Connection:
+        binary = find_binary(self._settings)
+        options = [part for key, value in self._config.items() for part in ("-c", f"{key}={value}")]
+        connection = await Connection.open(
+            [binary.path, *options, "app-server"],
+            self._environment(binary.search_path),
+            client={"name": self._settings.originator, "title": "codex_magic", "version": __version__},
+            answer=self._answer,
+        )
+        try:
+            check_version(str(connection.metadata.get("userAgent", "")))
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    def _environment(self, search_path: str | None) -> dict[str, str]:
+        path = os.environ.get("PATH", os.defpath)
+        return {
+            **os.environ,
+            "CODEX_HOME": str(self._settings.codex_home),
+            "PATH": os.pathsep.join([path, search_path]) if search_path else path,
+        }

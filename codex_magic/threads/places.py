@@ -1,0 +1,46 @@
+"""Where the app-server goes on with a history that others may have continued meanwhile. Pure.
+
+It keeps threads of its own. One of them can be gone on with as far as it has the same turns as our
+history: a cell that ran again, or a turn over HTTP, is not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..engines.seam import Continuation
+from ..protocol.types import AgentMessage, TurnPlace, TurnStatus
+from .history import history_items, message
+from .store import TurnRecord
+
+
+def past_of(turns: Iterable[TurnRecord]) -> str:
+    """The same for the same turns in the same order."""
+    return hashlib.sha256("\n".join(turn.id for turn in turns).encode()).hexdigest()[:32]
+
+
+def continuation(
+    thread_id: str, turns: Sequence[TurnRecord], places: Mapping[str, TurnPlace], last: Iterable[str]
+) -> Continuation | None:
+    """The latest of `turns` that the app-server has with the same past, and what it does not know.
+
+    `last`: the ids of turns that nothing follows in the app-server's thread.
+    """
+    for index in range(len(turns) - 1, -1, -1):
+        turn = turns[index]
+        place = places.get(turn.id)
+        if place is not None and place.past == past_of(turns[:index]):
+            own = turn.thread_id == thread_id
+            return Continuation(place, own and turn.id in last, _unseen(turn, turns[index + 1 :]))
+    return None
+
+
+def _unseen(turn: TurnRecord, later: Sequence[TurnRecord]) -> tuple[dict[str, Any], ...]:
+    """The app-server drops the beginning of an answer that was broken off; it is said again."""
+    begun: tuple[dict[str, Any], ...] = ()
+    if turn.status is not TurnStatus.completed and turn.items:
+        end = turn.items[-1].item
+        begun = (message("assistant", end.text),) if isinstance(end, AgentMessage) else ()
+    return begun + history_items(later, provider="app-server")
