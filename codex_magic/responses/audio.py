@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "gpt-4o-transcribe"
 """For services that ask for one; ChatGPT has its own."""
 
-_PATIENCE = 300.0
-"""Seconds until the answer begins: it comes whole, after all was heard."""
-
 
 class TranscriptionOptions(TypedDict, total=False):
     """`None` is the same as absent."""
@@ -98,7 +95,7 @@ def _ask(core: _Core, source: FileSource, options: TranscriptionOptions) -> _Out
         fields = {"model": DEFAULT_MODEL, **fields}
     content, kind = multipart(fields, [("file", file)])
     headers = {"Accept": "application/json", "Content-Type": kind}
-    return _Outgoing("POST", url, headers, content, patience=_PATIENCE)
+    return _Outgoing("POST", url, headers, content, timeouts=core.patient())
 
 
 def _read(answer: httpx.Response) -> Transcription:

@@ -62,8 +62,6 @@ class _Outgoing:
     headers: dict[str, str]
     body: bytes = b""
     model: str | None = None
-    patience: float | None = None
-    """Seconds until the answer begins; `None`: the client's `first_byte`."""
     timeouts: Timeouts | None = None
     """In place of the client's."""
     items: Sequence[Item] = ()
@@ -158,8 +156,6 @@ class _Core:
         )
         if outgoing.timeouts is not None:
             request.extensions["timeout"] = _limits(outgoing.timeouts).as_dict()
-        if outgoing.patience is not None:
-            request.extensions["timeout"]["read"] = outgoing.patience
         return request
 
     def accepts(self, outgoing: _Outgoing, answer: httpx.Response) -> bool:
@@ -176,6 +172,10 @@ class _Core:
         """What every answer tells beside itself, refusals too. Safe from any thread."""
         self.rate_limits = from_headers(headers, now=time.time()).get(MAIN, self.rate_limits)
         self.catalog.announce(headers.get("x-models-etag"))
+
+    def patient(self) -> Timeouts:
+        """For an answer that begins when all is done: a picture, a transcription, a compaction."""
+        return replace(self.timeouts, first_byte=max(self.timeouts.first_byte, self.timeouts.idle))
 
     def unreachable(self, error: httpx.HTTPError) -> CodexError:
         return no_answer(error, base_url=self.provider.base_url)

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "gpt-image-2"
 
-_PATIENCE = 300.0
-"""Seconds until the answer begins: a large picture of high quality takes minutes."""
-
 
 class ImageOptions(TypedDict, total=False):
     """What both kinds of request take; `None` is the same as absent: the service chooses."""
@@ -78,7 +75,9 @@ class Image(msgspec.Struct, frozen=True):
         return self.content if self.b64_json and self.media_type == kind else None
 
     def __repr__(self) -> str:
-        return f"Image({self.url!r})" if self.url else f"Image(<{len(self.content)} bytes of {self.media_type}>)"
+        return (
+            f"Image({self.url!r})" if self.url else f"Image(<{len(self.content)} bytes of {self.media_type}>)"
+        )
 
 
 class ImagesResponse(msgspec.Struct, frozen=True):
@@ -184,7 +183,9 @@ def _json(core: _Core, what: str, body: Mapping[str, Any]) -> _Outgoing:
 
 def _outgoing(core: _Core, what: str, content: bytes, kind: str) -> _Outgoing:
     headers = {"Accept": "application/json", "Content-Type": kind}
-    return _Outgoing("POST", f"{core.provider.base_url}/images/{what}", headers, content, patience=_PATIENCE)
+    return _Outgoing(
+        "POST", f"{core.provider.base_url}/images/{what}", headers, content, timeouts=core.patient()
+    )
 
 
 def _address(image: Any) -> str:
