@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
 PYTEST_ARGS ?=
+# Most tests wait for sockets and processes; the browser ones fill a core each and go one by one.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lab bench clean lint types pytest programs
@@ -35,7 +37,8 @@ types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
 pytest: $(VENV)/test.stamp programs
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not browser" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
 
 bench: $(VENV)/test.stamp programs
 	$(BIN)/python tests/benchmarks/run.py
