@@ -7,7 +7,7 @@ about their parameter instead of the service's `Unsupported parameter`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -285,7 +285,8 @@ def input_items(input: Any) -> list[Item]:
     """The items; texts, images and parts that follow each other are one message of the user."""
     items: list[Item] = []
     loose: list[Any] = []
-    for each in [input] if isinstance(input, (str, Mapping)) or is_image(input) else input:
+    is_one = isinstance(input, (str, Mapping)) or is_image(input) or not isinstance(input, Iterable)
+    for each in [input] if is_one else input:
         value = plain(each)
         if _is_content(value):
             loose.append(value)
