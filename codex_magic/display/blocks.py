@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 
-from .inlines import divide, rewrite, safe_label, safe_target, safe_title, unescape
+from .inlines import divide, rewrite, rewrite_part, safe_label, safe_target, safe_title, unescape
 from .mathematics import ENVIRONMENTS
 
 # Characters of a paragraph that are read again at each look before they become final.
@@ -406,7 +406,7 @@ class Blocks:
     def _divide(self, leaf: _Paragraph) -> None:
         """Of a long paragraph all but the last part becomes final."""
         while len(leaf.text) >= _WINDOW and not leaf.until:
-            shown, rest = divide(leaf.text[:_WINDOW], _SEGMENT)
+            shown, rest = divide(leaf.text[:_WINDOW], _SEGMENT, leaf.done[-1] if leaf.done else "")
             leaf.done.append(shown)
             leaf.text = rest + leaf.text[_WINDOW:]
 
@@ -442,12 +442,12 @@ class Blocks:
 
     def _paragraph(self, leaf: _Paragraph) -> None:
         if leaf.done:
-            shown = "".join(leaf.done) + rewrite(leaf.text, whole=False)
-            self._emit(shown.rstrip(" \t\n").split("\n"))
+            shown = "".join(leaf.done) + rewrite_part(leaf.text, leaf.done[-1])
+            self._emit(shown.rstrip(" \t\n").split("\n"), text=True)
             return
         text = self._definitions(leaf.text)
         if text.strip():
-            self._emit(rewrite(text.rstrip(" \t")).split("\n"))
+            self._emit(rewrite(text.rstrip(" \t")).split("\n"), text=True)
 
     def _definitions(self, text: str) -> str:
         """Writes the definitions that a paragraph begins with, and gives what is left of it."""
@@ -515,8 +515,10 @@ class Blocks:
         if nested and _SCANNED_NESTED.search(text):
             self._gap = True
 
-    def _emit(self, lines: list[str], *, apart: bool = False, joined: bool = False) -> None:
-        """Writes a leaf's lines under their containers' marks."""
+    def _emit(
+        self, lines: list[str], *, apart: bool = False, joined: bool = False, text: bool = False
+    ) -> None:
+        """Writes a leaf's lines under their containers' marks; marks too deep are text, and only `text` follows them."""
         stack = self._stack
         root = stack[0] if stack else None
         if joined:
@@ -527,6 +529,12 @@ class Blocks:
         elif self._lines and (self._gap or apart or self._must_part()):
             self._lines.append(self._prefix(self._common()).rstrip(" "))
         first, rest = self._first_prefix(), self._prefix(len(stack))
+        if marks := self._marks_as_text():
+            if text:
+                lines = [marks + lines[0], *lines[1:]]
+            else:
+                self._lines += [(first + marks).rstrip(" "), rest.rstrip(" ")]
+                first = rest
         for index, line in enumerate(lines):
             self._lines.append(
                 ((rest if index else first) + line) if line else (rest if index else first).rstrip(" ")
@@ -554,26 +562,30 @@ class Blocks:
             return True
         if left and not (entered and entered[0].kind == "item"):
             return True
-        return len(self._stack) > _DEPTH * 2
+        return len(self._shown()) > _DEPTH
 
     def _first_prefix(self) -> str:
         parts = []
-        for index, container in enumerate(self._shown()):
-            if container.kind == "quote":
-                parts.append("> " if index < _DEPTH else "\\> " if container.fresh else "")
-            elif container.fresh:
-                parts.append(container.marker if index < _DEPTH else _as_text(container.marker))
-            else:
-                parts.append(" " * len(container.marker) if index < _DEPTH else "")
+        for container in self._shown()[:_DEPTH]:
+            mark = "> " if container.kind == "quote" else container.marker
+            parts.append(mark if container.fresh or container.kind == "quote" else " " * len(mark))
             container.fresh = False
         return "".join(parts)
 
+    def _marks_as_text(self) -> str:
+        parts = []
+        for container in self._shown()[_DEPTH:]:
+            if container.fresh:
+                parts.append(re.sub(r"([-+*.)>]) $", r"\\\1 ", container.marker or "> "))
+                container.fresh = False
+        return "".join(parts)
+
     def _prefix(self, depth: int) -> str:
-        shown = [each for each in self._stack[:depth] if each.kind != "list"][:_DEPTH]
+        shown = self._shown(depth)[:_DEPTH]
         return "".join("> " if each.kind == "quote" else " " * len(each.marker) for each in shown)
 
-    def _shown(self) -> list[_Container]:
-        return [each for each in self._stack if each.kind != "list"]
+    def _shown(self, depth: int = _NESTING * 2) -> list[_Container]:
+        return [each for each in self._stack[:depth] if each.kind != "list"]
 
     def _flush(self) -> None:
         if self._lines:
@@ -588,10 +600,6 @@ def _closer(opener: re.Match[str]) -> str | None:
     if name := opener.group(1):
         return f"\\end{{{name}}}" if name in ENVIRONMENTS else None
     return {"$$": "$$", "\\[": "\\]", "\\\\[": "\\\\]"}[opener.group()]
-
-
-def _as_text(marker: str) -> str:
-    return re.sub(r"([-+*.)]) $", r"\\\1 ", marker)
 
 
 def _cells(row: str) -> list[str]:

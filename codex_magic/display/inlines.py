@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from html.entities import html5
@@ -27,7 +27,7 @@ _ENTITY = re.compile(r"&(?:#[xX]([0-9a-fA-F]{1,6})|#([0-9]{1,7})|([A-Za-z][A-Za-
 _AUTOLINK = re.compile(r"<([A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>\x00-\x20]*)>")
 _MAIL = re.compile(r"<([A-Za-z0-9._+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)>")
 _PLAIN_URL = re.compile(r"(?i:https?://|mailto:)[A-Za-z0-9._~:/?#@!'()*+,;=%-]+\Z")
-_LABEL = re.compile(r"(?=[^\]]*\S)[^\[\]\\`<>$&!|\n]{1,200}\Z")
+_LABEL = re.compile(r"(?=[^\]]*\S)(?!.*~~)[^\[\]\\`<>$&!|\n]{1,200}\Z")
 _TASK = re.compile(r"\[[ xX]\](?=[ \t])")
 _BARE_URL = re.compile(r"(?i)(https?|ftp)://|www\.")
 _BARE_URL_TAIL = re.compile(r"[^\s<]*")
@@ -36,38 +36,60 @@ _LINE_START = re.compile(
     r"(?P<number>\d{1,9})[.)](?=\s|$)"
     r"|[-+*](?=[ \t]|$)|#|>|=+[ \t]*$|~~~|:(?=[ \t]|$)|([-*_])(?:[ \t]*\2){2,}[ \t]*$|[|:=-][|:\-=\s]*$"
 )
-_AFTER_BACKSLASH = re.compile(r"\\?[(\[]|begin|(?:eq)?ref")
+_AFTER_BACKSLASH = re.compile(r"\\?\(|\[|&#9[12];|&#40;|begin|(?:eq)?ref")
+_BREAKS = ("\n", "\\\n")
 # Brackets inside a link's target, as in the reference implementations.
 _TARGET_DEPTH = 32
 _LINE_BREAKS = re.compile(r"\s*[\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 # Code that a reader would take for mathematics although it stands between backticks.
-_CODE_AS_MATH = re.compile(r"\$\$|\\\\[()\[\]]|\\(?:begin|end)\{")
+_CODE_AS_MATH = re.compile(r"\$\$|\\\\[(\[]|\\begin\{")
+# Code that would be markup if its backticks were lost, and the marks of emphasis that may lose them.
+_LIVELY = re.compile(r"<[A-Za-z/!?]|\]\(|!\[|ftp:", re.IGNORECASE)
+_EMPHASIS = {"*": re.compile(r"\*"), "_": re.compile(r"(?<![^\W_])_|_(?![^\W_])")}
+_TILDES = re.compile(r"(?<!\\)~+")
 _CODE_AS_MARKUP = re.compile(r"[*_~\[\]\\]")
 
-_MARKS = frozenset("*_~[]!|")
+_MARKS = frozenset("*_~!|")
+_AS_ENTITY = {"<": "&lt;", "&": "&amp;", "[": "&#91;", "]": "&#93;"}
 
-_OPAQUE, _TEXT, _DOLLAR, _MATH, _OPEN, _CLOSE, _BACKSLASH = range(7)
+_OPAQUE, _TEXT, _DOLLAR, _MATH, _OPEN, _CLOSE, _BACKSLASH, _SHOWN = range(8)
 
 
-def rewrite(text: str, *, cell: bool = False, line_start: bool = True, whole: bool = True) -> str:
+def rewrite(text: str, *, cell: bool = False, line_start: bool = True) -> str:
     """Safe Markdown for inline text; its lines stay lines.
 
     `cell`: inside a table row, where every bar is escaped. `line_start=False`: the text continues a line.
-    `whole=False`: it is a part of a longer text, so what stands at its edges is not known to be the edge.
     """
+    first, *others = _rewritten(text, cell=cell, whole=True, before="").split("\n")
+    return "\n".join([_as_text(first) if line_start else first, *map(_as_text, others)])
+
+
+def rewrite_part(text: str, before: str) -> str:
+    """As `rewrite`, for a part of a long text: what stands at its edges is not known to be the edge.
+
+    `before` is the part before it, rewritten.
+    """
+    return "\n".join(map(_as_text, _rewritten(text, cell=False, whole=False, before=before).split("\n")))
+
+
+def _rewritten(text: str, *, cell: bool, whole: bool, before: str) -> str:
     scan = _Scan(text, cell=cell, whole=whole)
+    scan.joined = before.endswith(_WORD_JOINER)
     scan.run()
-    result = scan.result()
-    lines = result.split("\n")
-    for index, line in enumerate(lines):
-        if (index or line_start) and (match := _LINE_START.match(line)):
-            at = match.end("number") if match.group("number") else 0
-            lines[index] = f"{line[:at]}\\{line[at:]}"
-    return "\n".join(lines)
+    return scan.result()
 
 
-def divide(text: str, limit: int) -> tuple[str, str]:
-    """Safe Markdown for about so much of a long text, and the rest: not inside a link, code or a formula."""
+def _as_text(line: str) -> str:
+    """A line that begins no block, whatever it begins with."""
+    line = line.lstrip(" \t")
+    if match := _LINE_START.match(line):
+        at = match.end("number") if match.group("number") else 0
+        return f"{line[:at]}\\{line[at:]}"
+    return line
+
+
+def divide(text: str, limit: int, before: str) -> tuple[str, str]:
+    """`rewrite_part` for about so much of a long text, and the rest: no link, code or formula is cut."""
     scan = _Scan(text, cell=False, whole=False)
     scan.run()
     at = limit
@@ -81,7 +103,7 @@ def divide(text: str, limit: int) -> tuple[str, str]:
         while at < len(text) and text[at] in " \t\n":
             at += 1
     apart = "" if text[at - 1] in " \t\n" else _WORD_JOINER
-    return rewrite(text[:at], whole=False) + apart, text[at:]
+    return rewrite_part(text[:at], before) + apart, text[at:]
 
 
 def code_span(text: str, *, cell: bool = False) -> str:
@@ -173,9 +195,12 @@ class _Scan:
     brackets: list[_Bracket] = field(default_factory=list)
     links: list[int] = field(default_factory=list)
     ranges: list[tuple[int, int]] = field(default_factory=list)
+    codes: list[tuple[int, str]] = field(default_factory=list)
     soft: list[tuple[int, str, int, str]] = field(default_factory=list)
     spans: list[tuple[int, int]] = field(default_factory=list)
     at: int = 0
+    joined: bool = False
+    """Whether no white space parts the text from what stands before it."""
     _fences: dict[int, list[int]] | None = None
 
     def run(self) -> None:
@@ -216,9 +241,9 @@ class _Scan:
             self.add("&#92;", _BACKSLASH)
         elif char == "`":
             self.add("&#96;", _OPAQUE)
-        elif char in "<&":
-            self.add(html.escape(char), _TEXT)
-        elif char in _MARKS or (escaped and char in _PUNCTUATION and char != "@"):
+        elif char in _AS_ENTITY:
+            self.add(_AS_ENTITY[char], _TEXT)
+        elif char in _MARKS or (escaped and char in _PUNCTUATION and char not in "@()"):
             # An escaped @ would let marked make the place holder that JupyterLab puts a formula in.
             self.add("\\" + char, _TEXT)
         elif char in "\t\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029\x00":
@@ -271,10 +296,11 @@ class _Scan:
         if shown is None:
             self.show(code)
         else:
-            if shown.startswith("``"):
-                # marked sees no link around code that has backticks in it.
+            if shown.startswith("``") or not _bracketed(code):
+                # Some readers see no link, or a shorter one, around code with backticks or half a bracket in it.
                 dead = literal(code, in_link=True)
                 self.soft.append((len(self.pieces), dead, len(self.pieces), dead))
+            self.codes.append((len(self.pieces), code))
             self.add(shown, _OPAQUE)
         self.at = end + run
         self.spans.append((at, self.at))
@@ -295,7 +321,7 @@ class _Scan:
             self.add("&lt;", _OPAQUE)
             self.at += 1
             return
-        if match.re is _AUTOLINK and not _PLAIN_URL.match(match.group(1)):
+        if match.re is _AUTOLINK and ("~~" in match.group() or not _PLAIN_URL.match(match.group(1))):
             self.show(match.group())
             self.spans.append(match.span())
             self.at = match.end()
@@ -325,13 +351,13 @@ class _Scan:
 
     def _open(self) -> None:
         self.brackets.append(_Bracket(len(self.pieces), self.at + 1, image=False))
-        self.add("\\[", _OPEN)
+        self.add("&#91;", _OPEN)
         self.at += 1
 
     def _bang(self) -> None:
         if self.text.startswith("![", self.at):
             self.brackets.append(_Bracket(len(self.pieces), self.at + 2, image=True))
-            self.add("\\!\\[", _OPEN)
+            self.add("!&#91;", _OPEN)
             self.at += 2
         else:
             self.add("!", _TEXT)
@@ -342,7 +368,7 @@ class _Scan:
         self.at += 1
         bracket = self.brackets.pop() if self.brackets else None
         if bracket is None or not bracket.active:
-            self.add("\\]", _TEXT)
+            self.add("&#93;", _TEXT)
         elif found := _destination(self.text, at + 1):
             self._link(bracket, *found)
         else:
@@ -363,6 +389,9 @@ class _Scan:
         self.pieces[opened] = "["
         self.add(f"]({safe}{safe_title(title)})", _CLOSE)
         self.ranges.append((opened, closed))
+        self.pieces[opened:closed] = [
+            each if each not in _BREAKS else " " for each in self.pieces[opened:closed]
+        ]
         self._kill_inside(bracket)
         if bracket.image:
             self.soft.append((opened, "", closed, ""))
@@ -382,22 +411,24 @@ class _Scan:
             self.pieces[opened] = "["
             self.add(f"][{label}]", _CLOSE)
             self.ranges.append((opened, before))
-            self.soft.append((opened, "\\[", before, f"\\]\\[{label}\\]"))
+            self.soft.append((opened, "&#91;", before, f"&#93;&#91;{label}&#93;"))
             self.at = full.end()
         elif simple is not None and not self._covers_link(bracket):
             tail = "[]" if full and not full.group(1) else ""
             self.pieces[opened] = "[" if tail or not bracket.image else "\\!["
             self.add("]" + tail, _CLOSE)
             self.soft.append(
-                (opened, "\\!\\[" if bracket.image else "\\[", before, "\\]" + ("\\[\\]" if tail else ""))
+                (
+                    opened,
+                    "!&#91;" if bracket.image else "&#91;",
+                    before,
+                    "&#93;" + ("&#91;&#93;" if tail else ""),
+                )
             )
             self.at += len(tail)
         else:
-            self.add("\\]", _TEXT)
+            self.add("&#93;", _TEXT)
             return
-        if self.text[self.at : self.at + 1] in ("(", ":"):
-            self.add("\\" + self.text[self.at], _TEXT)
-            self.at += 1
         self.spans.append((bracket.start - 1 - bracket.image, self.at))
 
     def _covers_link(self, bracket: _Bracket) -> bool:
@@ -488,9 +519,10 @@ class _Scan:
     }
 
     def result(self) -> str:
+        self._settle_codes()
+        self._settle_strikes()
         self._settle_dollars()
         self._settle_urls()
-        self._settle_strikes()
         shown: list[str] = []
         for index, piece in enumerate(self.pieces):
             if piece:
@@ -500,28 +532,78 @@ class _Scan:
 
     def _join(self, shown: list[str], piece: str, index: int) -> None:
         """Neighbours that would read as something else together are kept apart."""
-        last, kind = shown[-1] if shown else "", self.kinds[index]
-        begins_line = not last or last.endswith("\n")
-        if (last[-1:] == piece[0] and piece[0] in "`$") or (
-            kind == _OPAQUE and piece[0] == "`" and last.endswith("~")
-        ):
+        last = shown[-1] if shown else ""
+        before = last[-1:] or "\n"
+        same = before == piece[0] and before in "`$"
+        # marked takes a tilde's neighbour with it, JupyterLab's scanner a dollar.
+        code = piece[0] == "`" and before in "~$"
+        if same or code or (before == "\n" and piece.startswith("```")):
             shown.append(_WORD_JOINER)
-        elif begins_line and piece.startswith("```"):
-            shown.append(_WORD_JOINER)
-        elif last.endswith("!") and piece[0] == "[":
+        elif before == "]" and piece[0] in "(:":
+            piece = ("&#40;" if piece[0] == "(" else "\\:") + piece[1:]
+        elif before == "!" and piece[0] == "[" and not last.endswith("\\!"):
             shown[-1] = last[:-1] + "&#33;"
         elif last == "&#92;" and _AFTER_BACKSLASH.match(piece):
             shown[-1:] = [last, _WORD_JOINER if self._in_link(index) else _APART]
         shown.append(piece)
 
+    def _settle_codes(self) -> None:
+        """Where older readers end emphasis inside of code, that code is text if any could come to life by it."""
+        if self.whole and not any(_LIVELY.search(code) for _, code in self.codes):
+            return
+        text = "".join(piece for piece, kind in zip(self.pieces, self.kinds, strict=True) if kind == _TEXT)
+        for mark, within in _EMPHASIS.items():
+            if self.whole and mark not in text:
+                continue
+            for index, code in self.codes:
+                if within.search(code):
+                    self._show_code(index, code)
+
+    def _show_code(self, index: int, code: str) -> None:
+        if self.kinds[index] == _OPAQUE:
+            self.pieces[index] = literal(code, cell=self.cell, in_link=self._in_link(index))
+            self.kinds[index] = _SHOWN
+
     def _settle_strikes(self) -> None:
-        """nbconvert ends a strike-through inside of code: where code could end one, none begins."""
-        if not self.whole or any(
-            "~~" in piece for piece, kind in zip(self.pieces, self.kinds, strict=True) if kind != _TEXT
-        ):
-            for index, kind in enumerate(self.kinds):
-                if kind == _TEXT:
-                    self.pieces[index] = re.sub(r"(?<!\\)~", r"\\~", self.pieces[index])
+        """nbconvert ends a strike-through wherever it finds tildes: only one around whole things is kept."""
+        kept: set[tuple[int, int]] = set()
+        opener: tuple[int, int] | None = None
+        runs = [
+            (index, run.start(), len(run.group()))
+            for index, piece in enumerate(self.pieces)
+            if self.kinds[index] == _TEXT and "~" in piece
+            for run in _TILDES.finditer(piece)
+        ]
+        if not runs:
+            return
+        for index, start, length in runs:
+            if length != 2:
+                continue
+            if opener is None:
+                opener = (index, start) if not self._char(index, start + 2).isspace() else None
+            elif not self._char(index, start - 1).isspace():
+                if self._whole_between(opener[0], index):
+                    kept |= {opener, (index, start)}
+                opener = None
+        coded = any("~" in code for _, code in self.codes)
+        for index, start, length in reversed(runs):
+            if coded or (length > 1 and (index, start) not in kept):
+                piece = self.pieces[index]
+                self.pieces[index] = piece[:start] + "\\~" * length + piece[start + length :]
+
+    def _char(self, index: int, at: int) -> str:
+        """The character at a place of a piece, or of its neighbour; a space beyond the ends."""
+        step = -1 if at < 0 else 1
+        if 0 <= at < len(self.pieces[index]):
+            return self.pieces[index][at]
+        beyond = range(index + step, -1 if step < 0 else len(self.pieces), step)
+        return next((self.pieces[other][min(step, 0)] for other in beyond if self.pieces[other]), " ")
+
+    def _whole_between(self, first: int, last: int) -> bool:
+        """Whether no link is cut by the two pieces, and nothing between them has tildes of its own."""
+        cut = any((start < first < end) != (start < last < end) for start, end in self.ranges)
+        others = range(first + 1, last)
+        return not cut and not any("~~" in self.pieces[each] for each in others if self.kinds[each] != _TEXT)
 
     def _settle_dollars(self) -> None:
         """Dollars that are not mathematics: MathJax reads the page's text, so each must stand in its own element."""
@@ -536,9 +618,29 @@ class _Scan:
 
     def _settle_urls(self) -> None:
         """A bare URL is a link up to the next space in some readers: it must not take code or a formula with it."""
+        if self.joined:
+            self._show_codes(self._run_after(-1))
         for index, piece in enumerate(self.pieces):
+            if self.kinds[index] == _CLOSE and "://" in piece:
+                self._show_codes(self._run_after(index))
             if self.kinds[index] == _TEXT and ("://" in piece or "ww." in piece.lower()):
                 self.pieces[index] = _BARE_URL.sub(partial(self._settle_url, index), piece)
+
+    def _show_codes(self, run: Iterable[int]) -> None:
+        """Where a reader misses a link, its target is a bare URL, which ends with the run it stands in."""
+        codes = dict(self.codes)
+        for index in run:
+            if index in codes:
+                self._show_code(index, codes[index])
+
+    def _run_after(self, index: int) -> Iterator[int]:
+        """The pieces that follow one without a space between."""
+        for other in range(index + 1, len(self.pieces)):
+            if re.search(r"[\s<]", self.pieces[other][:1]):
+                return
+            yield other
+            if re.search(r"\s", self.pieces[other]):
+                return
 
     def _settle_url(self, index: int, match: re.Match[str]) -> str:
         dead = match.group().replace("://", "&#58;//").replace(".", "&#46;")
@@ -585,6 +687,14 @@ def _dollar_end(text: str, start: int) -> int:
         spaced = body[0].isspace() and body[-1].isspace() and re.search(r"[\\^_={}]", body)
         return end if spaced and "\n" not in body else -1
     return end
+
+
+def _bracketed(code: str) -> bool:
+    """Whether square brackets balance."""
+    rest = re.sub(r"[^\[\]]", "", code)
+    while "[]" in rest:
+        rest = rest.replace("[]", "")
+    return not rest
 
 
 def _destination(text: str, at: int) -> tuple[str, str, int] | None:

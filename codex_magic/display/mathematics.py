@@ -52,8 +52,8 @@ def safe_tex(body: str) -> str | None:
     body = re.sub(r"\\\\(?=[()\[\]])", r"\\\\ ", body)
     body = _TAG_LIKE.sub("< ", body)
     body = _BRACKET_PAIR.sub("] ", body.replace("![", "! ["))
-    body = _BLOCK_START.sub(" ", body)
-    return body + " " if body.endswith("\\") else body
+    body = _BLOCK_START.sub(" ", body).replace("~~", "~ ~").replace("~~", "~ ~")
+    return body + " " if body.endswith(("\\", "$")) else body
 
 
 def _balanced(body: str) -> bool:

@@ -6,7 +6,9 @@ import random
 from collections.abc import Iterator
 
 PIECES = [
-    *"` `` ``` ```` ~~~ ~~~~ * ** *** _ __ ~~ ~ [ ] ( ) ![ ]( ][ ]: < > & ! \\ \\\\ | || # ## > - + 1. 2) = == === --- *** ___ : $ $$ \\( \\) \\[ \\] \\\\( \\\\) \\\\[ \\\\] { }".split(" "),
+    *"` `` ``` ```` ~~~ ~~~~ * ** *** _ __ ~~ ~ [ ] ( ) ![ ]( ][ ]: < > & ! \\ \\\\ | || # ## > - + 1. 2) = == === --- *** ___ : $ $$ \\( \\) \\[ \\] \\\\( \\\\) \\\\[ \\\\] { }".split(
+        " "
+    ),
     "<img src=x onerror=alert(1)>",
     "<img src=x>",
     "<script>alert(1)</script>",
@@ -21,14 +23,14 @@ PIECES = [
     "<details>",
     "<div>",
     "</div>",
-    "<a href=\"",
-    "\">",
+    '<a href="',
+    '">',
     "<b",
     "[x](javascript:alert(1))",
     "](javascript:alert(1))",
     "](https://ok.test)",
     "](<javascript:x>)",
-    "](https://ok.test \"t`<b>`\")",
+    '](https://ok.test "t`<b>`")',
     "![i](https://evil.test/i.png)",
     "![i][r]",
     "![r]",
@@ -105,7 +107,7 @@ PIECES = [
     "\\\\[4pt]",
     "@@0@@",
     "@\\@0@@",
-    "\"onmouseover=\"alert(1)",
+    '"onmouseover="alert(1)',
     "word",
     "two words",
     "é",
@@ -127,7 +129,7 @@ PIECES = [
     "```python\n",
     "```mermaid\n",
     "``` a`b\n",
-    "```\"><img src=x>\n",
+    '```"><img src=x>\n',
     "~~~ `x`\n",
     "\n```\n",
     "\n~~~\n",
@@ -135,8 +137,49 @@ PIECES = [
     "\n\t",
     "<b>code</b>",
 ]
-JOINTS = ["", "", "", " ", " ", "\n", "\n", "\n\n", "\n\n", "  \n", "\\\n", "\n  ", "\n   ", "\n    ", "\n      ", "\n> ", "\n- ", "\n1. ", "\n\n    ", "\t"]
-MARKS = ["", "", "", "> ", "> ", ">", "- ", "- ", "* ", "1. ", "10) ", "  ", "   ", "    ", "\t", "-\t", "-    ", "> - ", "- > "]
+JOINTS = [
+    "",
+    "",
+    "",
+    " ",
+    " ",
+    "\n",
+    "\n",
+    "\n\n",
+    "\n\n",
+    "  \n",
+    "\\\n",
+    "\n  ",
+    "\n   ",
+    "\n    ",
+    "\n      ",
+    "\n> ",
+    "\n- ",
+    "\n1. ",
+    "\n\n    ",
+    "\t",
+]
+MARKS = [
+    "",
+    "",
+    "",
+    "> ",
+    "> ",
+    ">",
+    "- ",
+    "- ",
+    "* ",
+    "1. ",
+    "10) ",
+    "  ",
+    "   ",
+    "    ",
+    "\t",
+    "-\t",
+    "-    ",
+    "> - ",
+    "- > ",
+]
 
 
 def hostile(count: int, seed: int) -> Iterator[str]:
@@ -154,5 +197,7 @@ def _lines(dice: random.Random) -> str:
     lines = []
     for _ in range(dice.randint(2, 9)):
         marks = "".join(dice.choice(MARKS) for _ in range(dice.randint(0, 3)))
-        lines.append(marks + "".join(dice.choice(PIECES) + dice.choice(["", " "]) for _ in range(dice.randint(0, 4))))
+        lines.append(
+            marks + "".join(dice.choice(PIECES) + dice.choice(["", " "]) for _ in range(dice.randint(0, 4)))
+        )
     return "\n".join(lines)

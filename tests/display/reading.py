@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pytest
+from filelock import FileLock
 from markdown_it import MarkdownIt
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 READERS = Path(__file__).parent / "readers"
+HOSTILE = Path(__file__).parent / "data" / "hostile.jsonl"
 
 _TAGS = set(
     "p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong del s a table thead tbody tr th td "
@@ -134,13 +140,54 @@ def page_faults(html: str) -> list[str]:
     return page.faults + [f"a formula {each}" for each in math]
 
 
+def strings(html: str) -> list[str]:
+    return Page(html).strings
+
+
+def ready_readers() -> None:
+    """The JavaScript readers installed, as their lock file says; a clear failure where they cannot be."""
+    if os.environ.get("CODEX_MAGIC_NO_NODE") == "1":
+        pytest.skip("CODEX_MAGIC_NO_NODE=1: the JavaScript readers are not asked")
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.fail(
+            "Node.js and npm are needed to ask JupyterLab's Markdown parser; CODEX_MAGIC_NO_NODE=1 goes without"
+        )
+    with FileLock(Path(tempfile.gettempdir()) / "codex_magic-readers.lock"):
+        lock = (READERS / "package-lock.json").read_bytes()
+        installed = READERS / "node_modules" / ".of-lock-file"
+        if installed.exists() and installed.read_bytes() == lock:
+            return
+        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        done = subprocess.run(command, cwd=READERS, capture_output=True, text=True)
+        if done.returncode:
+            pytest.fail(f"npm could not install the Markdown readers: {done.stderr}")
+        installed.write_bytes(lock)
+
+
+def run_reader(script: str) -> str:
+    return subprocess.run(
+        ["node", script], cwd=READERS, capture_output=True, text=True, encoding="utf-8", check=True
+    ).stdout
+
+
 class Marked:
     """marked, alone and as JupyterLab uses it, in one Node process."""
 
     def __init__(self) -> None:
         self._node = subprocess.Popen(
-            ["node", "read.mjs"], cwd=READERS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            ["node", "read.mjs"],
+            cwd=READERS,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
         )
+
+    def __enter__(self) -> Marked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def read(self, texts: Iterable[str]) -> list[dict[str, Any]]:
         """For each text what marked makes of it (`marked`) and what JupyterLab does (`lab`)."""

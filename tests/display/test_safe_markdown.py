@@ -66,6 +66,6 @@ def test_closed_blocks_stay() -> None:
 
 
 def test_helpers_show_any_text() -> None:
-    assert escape_markdown("# <b> *a*\n[x](y) `c`") == r"\# &lt;b> \*a\* \[x\](y) &#96;c&#96;"
+    assert escape_markdown("# <b> *a*\n[x](y) `c`") == r"\# &lt;b> \*a\* &#91;x&#93;(y) &#96;c&#96;"
     assert code_span("a`b") == "``a`b``"
     assert code_block("```\n<b>\n```", "md") == "````md\n```\n<b>\n```\n````"
