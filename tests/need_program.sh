@@ -1,5 +1,5 @@
 # need_program.sh NAME PACKAGES COMMAND... : find one of the commands, or install Debian's packages.
-# Without the program its tests are skipped; where CI is set that is a failure instead.
+# Without the program its tests can't run; where CI is set that is a failure here.
 set -eu
 name=$1 packages=$2
 shift 2
@@ -9,7 +9,7 @@ for command; do
 done
 
 cannot() {
-    echo "$name is not here and $1; install it yourself ($packages), or its tests are skipped."
+    echo "$name is not here and $1; install it yourself ($packages): its tests can't run without."
     [ -z "${CI:-}" ]
     exit
 }
