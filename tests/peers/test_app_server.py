@@ -116,3 +116,336 @@ def test_a_stream_tells_our_ids_and_every_delta(codex):
     assert "".join(n.delta for n in told if isinstance(n, AgentMessageDelta)) == "one two three"
     ids = {(n.thread_id, n.turn_id) for n in told if isinstance(n, ItemStarted | ItemCompleted)}
     assert ids == {(thread.id, handle.id)}
+
+
+def use(tool, **arguments):
+    return f"use the tool {tool} with {json.dumps(arguments)}"
+
+
+def escalated(command):
+    return use("exec_command", cmd=command, sandbox_permissions="require_escalated", justification="I must")
+
+
+def done(result, kind):
+    return [item for item in result.items if isinstance(item, kind)]
+
+
+def asked_with(answer):
+    """An approvals callable that keeps what it was asked and always answers the same."""
+
+    def approvals(request):
+        approvals.requests.append(request)
+        return answer
+
+    approvals.requests = []
+    return approvals
+
+
+def test_an_accepted_command_runs(codex, folder):
+    approvals = asked_with(Decision.accept)
+    thread = codex.thread_start(cwd=str(folder), sandbox=Sandbox.read_only, approvals=approvals)
+    result = thread.run(escalated("echo written > out.txt"))
+    [asked] = approvals.requests
+    assert "echo written" in asked.command
+    assert (asked.cwd, asked.reason, asked.thread_id) == (str(folder), "I must", thread.id)
+    [command] = done(result, CommandExecution)
+    assert (command.status, command.exit_code) == ("completed", 0)
+    assert (folder / "out.txt").read_text() == "written\n"
+
+
+@pytest.mark.parametrize(
+    "answer", [Decision.decline, "decline", None, "yes", True, OSError("closed"), TimeoutError()]
+)
+def test_anything_but_a_yes_is_a_no(codex, folder, answer):
+    def approvals(request):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    thread = codex.thread_start(cwd=str(folder), approvals=approvals)
+    result = thread.run(escalated("touch out.txt"))
+    assert [command.status for command in done(result, CommandExecution)] == ["declined"]
+    assert result.status is TurnStatus.completed
+    assert not (folder / "out.txt").exists()
+
+
+def test_a_cancelled_command_ends_the_turn(codex, folder):
+    thread = codex.thread_start(cwd=str(folder), approvals=asked_with(Decision.cancel))
+    result = thread.run(escalated("touch out.txt"))
+    assert result.status is TurnStatus.interrupted
+    assert not (folder / "out.txt").exists()
+    assert thread.run("echo: on").final_response == "on"
+
+
+def test_nobody_to_ask_is_a_no(codex, folder):
+    thread = codex.thread_start(cwd=str(folder), approval_mode=ApprovalMode.ask)
+    result = thread.run(escalated("touch out.txt"))
+    assert [command.status for command in done(result, CommandExecution)] == ["declined"]
+
+
+def test_allowed_for_the_session_is_not_asked_again(codex, folder):
+    approvals = asked_with(Decision.accept_for_session)
+    thread = codex.thread_start(cwd=str(folder), approvals=approvals)
+    for _ in range(2):
+        thread.run(escalated("touch out.txt"))
+    assert len(approvals.requests) == 1
+
+
+def test_a_command_in_the_sandbox_needs_no_approval_and_cannot_write(codex, folder):
+    thread = codex.thread_start(cwd=str(folder), sandbox=Sandbox.read_only)
+    [command] = done(thread.run(use("exec_command", cmd="touch out.txt; pwd")), CommandExecution)
+    assert command.aggregated_output.splitlines()[-1] == str(folder)
+    assert not (folder / "out.txt").exists()
+
+
+def test_while_someone_thinks_everything_else_goes_on(codex, folder):
+    thinking, answer = threading.Event(), threading.Event()
+
+    def approvals(request):
+        thinking.set()
+        answer.wait(10)
+        return Decision.accept
+
+    handle = codex.thread_start(cwd=str(folder), approvals=approvals).turn(escalated("touch out.txt"))
+    assert thinking.wait(10)
+    assert codex.thread_start().run("echo: meanwhile").final_response == "meanwhile"
+    answer.set()
+    assert handle.run().status is TurnStatus.completed
+    assert (folder / "out.txt").exists()
+
+
+def test_an_interrupt_does_not_wait_for_someone_who_thinks(codex, folder):
+    thinking = threading.Event()
+
+    async def approvals(request):
+        thinking.set()
+        await asyncio.Event().wait()
+
+    handle = codex.thread_start(cwd=str(folder), approvals=approvals).turn(escalated("touch out.txt"))
+    assert thinking.wait(10)
+    handle.interrupt()
+    [command] = done(handle.run(), CommandExecution)
+    assert command.status == "failed"
+    assert not (folder / "out.txt").exists()
+
+
+def use_patch(patch):
+    return use("exec_command", cmd=f"apply_patch <<'EOF'\n{patch}EOF")
+
+
+PATCH = "*** Begin Patch\n*** Add File: new.txt\n+one line\n*** End Patch\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [(Decision.accept, "completed"), (Decision.decline, "declined")]
+)
+def test_a_file_change_is_asked_about_with_its_diff(codex, folder, answer, status):
+    approvals = asked_with(answer)
+    thread = codex.thread_start(cwd=str(folder), sandbox=Sandbox.read_only, approvals=approvals)
+    [change] = done(thread.run(use_patch(PATCH)), FileChange)
+    [asked] = approvals.requests
+    assert asked.changes[0]["path"] == str(folder / "new.txt")
+    assert "one line" in asked.changes[0]["diff"]
+    assert change.status == status
+    assert (folder / "new.txt").exists() == (status == "completed")
+
+
+def test_the_model_sees_what_a_tool_returns_pictures_included(codex, service):
+    def measure(where: str, times: int = 2) -> list:
+        """Measure something."""
+        return [f"{where} x {times}", PNG]
+
+    thread = codex.thread_start(tools=(measure,))
+    [call] = done(thread.run(use("measure", where="here")), ToolCall)
+    assert (call.status, call.success, call.arguments) == ("completed", True, {"where": "here"})
+    [output] = [item for item in sent(service)["input"] if item["type"] == "function_call_output"]
+    text, image = output["output"]
+    assert text["text"] == "here x 2"
+    assert image["image_url"].startswith("data:image/png;base64,")
+
+
+def test_a_tool_that_fails_tells_the_model_why(codex, service):
+    async def broken(number: int) -> str:
+        raise LookupError("no such thing")
+
+    thread = codex.thread_start(tools=(broken,))
+    wrong, right = thread.run(use("broken", number="x")), thread.run(use("broken", number=1))
+    assert "number" in done(wrong, ToolCall)[0].content_items[0]["text"]
+    assert done(right, ToolCall)[0].content_items[0]["text"] == "LookupError: no such thing"
+    assert right.status is TurnStatus.completed
+
+
+def test_a_tool_may_need_a_yes(codex):
+    calls = []
+    tool = Tool("act", "Acts.", {"type": "object"}, lambda: calls.append(1), needs_approval=True)
+    for answer, expected in ((Decision.decline, 0), (Decision.accept, 1)):
+        approvals = asked_with(answer)
+        codex.thread_start(tools=(tool,), approvals=approvals).run(use("act"))
+        assert (approvals.requests[0].tool, len(calls)) == ("act", expected)
+
+
+def test_other_tools_go_on_in_a_thread_that_remembers(codex, service):
+    thread = codex.thread_start()
+    thread.run("echo: before the tools")
+    again = codex.thread_resume(thread.id, tools=(Tool("late", "", {"type": "object"}, lambda: "came"),))
+    assert done(again.run(use("late")), ToolCall)[0].content_items[0]["text"] == "came"
+    assert said(sent(service))[:2] == [("user", "echo: before the tools"), ("assistant", "before the tools")]
+
+
+def held(codex, service, *, after=2, count=1, **options):
+    """A turn whose answer stopped after a few words."""
+    service.faults.next("hold", after=after)
+    thread = codex.thread_start(**options)
+    handle = thread.turn("repeat 2000", summary=None)
+    service.wait_for_hold(count=count)
+    return thread, handle
+
+
+def first_words(handle):
+    """Reads on until something was said; to let go of it would be to stop the turn."""
+    for notification in handle.stream():
+        if isinstance(notification, AgentMessageDelta):
+            yield notification.delta
+
+
+def test_a_steered_turn_answers_to_both(codex, service):
+    _, handle = held(codex, service)
+    words = first_words(handle)
+    next(words)
+    handle.steer("echo: steered")
+    result = handle.run()
+    assert result.final_response == "steered"
+    assert [role for role, _ in said(sent(service))] == ["user", "user"]
+    partial, answer = done(result, AgentMessage)
+    assert partial.text
+    assert answer.text == "steered"
+
+
+def test_a_turn_that_is_over_can_not_be_steered(codex):
+    handle = codex.thread_start().turn("echo: over")
+    handle.run()
+    with pytest.raises(InvalidRequestError):
+        handle.steer("more")
+
+
+def test_interrupting_twice_keeps_the_partial_answer_and_says_it_to_the_model(codex, service):
+    thread, handle = held(codex, service, after=5)
+    words = first_words(handle)
+    next(words)
+    interrupting = [threading.Thread(target=handle.interrupt) for _ in range(2)]
+    for each in interrupting:
+        each.start()
+    for each in interrupting:
+        each.join(10)
+    handle.interrupt()
+    result = handle.run()
+    [partial] = done(result, AgentMessage)
+    assert result.status is TurnStatus.interrupted
+    assert thread.run("echo: next").final_response == "next"
+    assert ("assistant", partial.text) in said(sent(service))
+
+
+def test_leaving_a_stream_early_stops_the_turn(codex, service):
+    thread, handle = held(codex, service)
+    for _ in handle.stream():
+        break
+    service.wait_for_disconnect()
+    assert thread.read()[0].status is TurnStatus.interrupted
+
+
+def test_a_thread_is_resumed_in_a_new_process(config, service):
+    with Codex(config) as first:
+        thread_id = first.thread_start().id
+        first.thread_resume(thread_id).run("echo: remember me")
+    with Codex(config) as second:
+        thread = second.thread_resume(thread_id)
+        thread.run("echo: and now")
+    assert said(sent(service)) == [
+        ("user", "echo: remember me"),
+        ("assistant", "remember me"),
+        ("user", "echo: and now"),
+    ]
+
+
+def process_of(codex):
+    [agent] = codex.asynchronous._agents.values()
+    return agent.server.pid
+
+
+def test_a_killed_process_fails_its_turn_and_the_next_turn_goes_on(codex, service):
+    thread, handle = held(codex, service)
+    words = first_words(handle)
+    next(words)
+    os.kill(process_of(codex), signal.SIGKILL)
+    with pytest.raises(ServiceError, match="ended"):
+        handle.run()
+    assert thread.run("echo: on").final_response == "on"
+    texts = said(sent(service))
+    assert texts[0] == ("user", "repeat 2000")
+    assert texts[1] == ("assistant", thread.read()[0].items[-1].item.text)
+
+
+def test_two_threads_stream_at_once(codex, service):
+    service.faults.next("hold", after=1, times=2)
+    handles = [codex.thread_start().turn(f"echo: {name} says a few words") for name in ("one", "two")]
+    service.wait_for_hold(count=2)
+    service.release()
+    assert [handle.run().final_response for handle in handles] == [
+        "one says a few words",
+        "two says a few words",
+    ]
+
+
+def test_two_turns_of_a_thread_run_one_after_the_other(codex):
+    thread = codex.thread_start()
+    thread.run("echo: zero")
+    handles = [thread.turn(f"echo: {name}") for name in ("one", "two")]
+    assert [handle.run().final_response for handle in handles] == ["one", "two"]
+
+
+def test_a_megabyte_goes_there_and_back(codex):
+    text = "0123456789abcde " * 65_000
+    assert codex.thread_start().run(f"echo: {text}").final_response == text
+    with pytest.raises(InvalidRequestError, match="1,048,576"):
+        codex.thread_start().run("x" * 1_048_577)
+
+
+def test_an_output_schema_comes_back_as_json(codex):
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    answer = codex.thread_start().run("give me a number", output_schema=schema).final_response
+    assert isinstance(json.loads(answer)["n"], int)
+
+
+def test_a_fork_and_a_cell_that_runs_again_go_on_from_where_they_stand(codex, service):
+    thread = codex.thread_start()
+    for cell, text in (("a", "one"), ("b", "two"), ("c", "three")):
+        thread.run(f"echo: {text}", cell_id=cell)
+    thread.run("echo: TWO", cell_id="b")
+    assert [text for role, text in said(sent(service)) if role == "assistant"] == ["one"]
+    thread.run("echo: four", cell_id="d")
+    assert [text for role, text in said(sent(service)) if role == "assistant"] == ["one", "TWO", "three"]
+    codex.thread_fork(thread.id).run("echo: forked")
+    thread.run("echo: five", cell_id="e")
+    assert [text for role, text in said(sent(service)) if role == "assistant"][-2:] == ["three", "four"]
+
+
+def test_the_engines_go_on_from_each_other(config, service):
+    with Codex(config) as codex:
+        thread = codex.thread_start()
+        thread.run("echo: by the agent")
+        thread.run("echo: over http", engine="backend")
+        assert [text for role, text in said_plain(sent(service)) if role == "assistant"] == ["by the agent"]
+        thread.run("echo: agent again")
+    assert [text for role, text in said(sent(service)) if role == "assistant"] == [
+        "by the agent",
+        "over http",
+    ]
+
+
+def said_plain(body):
+    return [(item["role"], item["content"][0]["text"]) for item in body["input"] if item["type"] == "message"]

@@ -40,6 +40,12 @@ class AppServer:
         connection = await self.connection()
         return await connection.call(method, params)
 
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        running = self._connection is not None and self._connection.ended is None
+        return self._connection.process.pid if self._connection and running else None
+
     async def close(self) -> None:
         async with self._starting:
             if self._connection is not None:
