@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from urllib.parse import urlencode
 from weakref import WeakSet
 
 import httpx
@@ -42,8 +43,11 @@ if TYPE_CHECKING:
 
     from ..protocol.types import RateLimits
     from .audio import AsyncAudio, Audio
+    from .compaction import Compacted
     from .images import AsyncImages, Images
+    from .inputs import Item
     from .realtime import AsyncRealtime, Realtime
+    from .tool_turn import OnCall, OnEvent, OnResult, ToolRun
     from .usage import Usage
     from .websocket import AsyncConnection, Connection
 
@@ -111,10 +115,12 @@ class _Core:
         session = parameters.get("prompt_cache_key") or self.session
         parameters = {**parameters, "model": model, "prompt_cache_key": session}
         timeout = parameters.get("timeout")
-        body = body_of(*self._with_memory(input, parameters), self.provider.rules)
+        body = body_of(*self.with_memory(input, parameters), self.provider.rules)
+        session = body["prompt_cache_key"]  # extra_body may say otherwise
+        query = urlencode(parameters.get("extra_query") or {})
         return _Outgoing(
             "POST",
-            f"{self.provider.base_url}/responses",
+            f"{self.provider.base_url}/responses" + (f"?{query}" if query else ""),
             {
                 "Accept": "text/event-stream",
                 "Accept-Encoding": "identity",
@@ -131,7 +137,7 @@ class _Core:
             items=body["input"],
         )
 
-    def _with_memory(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
+    def with_memory(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
         """Where the service stores nothing, the items before the previous response's end stand in for its id."""
         previous = parameters.get("previous_response_id")
         if previous is None or self.provider.rules.stores:
@@ -433,7 +439,7 @@ class Responses:
         store: whether the service keeps the response; ChatGPT does not.
         turn_state: `response.turn_state` of an earlier request of the same turn.
         timeout: the longest silence that is borne, in seconds, or `Timeouts`. No limit on the whole.
-        extra_body, extra_headers: merged into the request as they are.
+        extra_body, extra_headers, extra_query: merged into the request as they are.
         All others (`temperature`, `max_output_tokens`, ...) belong to OpenAI's API and are refused where
         the provider refuses them.
 
@@ -512,6 +518,85 @@ class Responses:
                     raise
                 repair -= 1
                 input = wanted.repaired(input, failure)
+
+    @takes_parameters
+    def run_tools(
+        self,
+        input: Any,
+        *,
+        max_rounds: int = 20,
+        compact_at: int | Literal["auto"] | None = None,
+        on_call: OnCall | None = None,
+        on_result: OnResult | None = None,
+        on_event: OnEvent | None = None,
+        on_retry: OnRetry | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> ToolRun:
+        """Ask, run the functions that the model calls, tell it the results, until it answers.
+
+        tools: functions, `Tool`s, `Namespace`s, and the service's own (`web_search()`). The calls of one
+            response run at the same time, unless `parallel_tool_calls=False`; their results are told in
+            the order of the calls. A wrong name, wrong arguments and exceptions are told to the model.
+        max_rounds: rounds of calls after which the model must answer with what it has.
+        compact_at: tokens of context from which on the history is compacted; "auto": near the end of the
+            model's window, as the catalog tells it.
+        on_call, on_result: hear of each call before it is run (an exception ends the turn), and of what
+            came of it; on_event: of each event.
+
+        Raises CodexError when a request fails; its `history` is what was done until then.
+        """
+        from .tool_turn import Hooks, run, turn
+
+        limit = self._token_limit(compact_at, parameters.get("model"))
+        hooks = Hooks(on_call, on_result, on_event, on_retry)
+        history = input_items(input)
+        steps = turn(history, parameters, max_rounds=max_rounds, compact_at=limit)
+        return run(self, history, steps, hooks)
+
+    @takes_parameters
+    def compact(self, input: Any, **parameters: Unpack[Parameters]) -> Compacted:
+        """A conversation made short: `output` of what this gives replaces the history.
+
+        `input` and `parameters` as in `create`, those of the conversation. Raises CodexError.
+        """
+        from . import compaction
+
+        core = self._client._core
+        if core.provider.is_codex:
+            input, parameters = core.with_memory(input, parameters)
+            asked, with_headers = compaction.with_trigger(input, parameters)
+            return compaction.read_response(input, self.create(asked, **with_headers))
+        default = None if parameters.get("model") else (self._client.models.default()).slug
+        answer = self._client._fetch(compaction.ask_endpoint(core, input, parameters, default))
+        return compaction.read_answer(answer.content)
+
+    @takes_parameters
+    def compact_if_due(
+        self,
+        input: Any,
+        *,
+        after: Response,
+        compact_at: int | Literal["auto"] = "auto",
+        **parameters: Unpack[Parameters],
+    ) -> list[Item]:
+        """The history to go on with: `input`, compacted if the response `after` it came near the limit.
+
+        compact_at: tokens; "auto": as the catalog tells for the model. Raises CodexError.
+        """
+        from .compaction import is_due
+
+        limit = self._token_limit(compact_at, parameters.get("model"))
+        if not is_due(after.usage, limit):
+            return input_items(input)
+        return (self.compact(input, **parameters)).output
+
+    def _token_limit(self, compact_at: int | Literal["auto"] | None, model: str | None) -> int | None:
+        if compact_at != "auto":
+            return compact_at
+        from .compaction import known_limit
+
+        models = self._client.models
+        return known_limit(models.retrieve(model) if model else models.default())
 
     def connect(self) -> Connection:
         """These same methods over one WebSocket, where the service offers it; else over HTTP.
@@ -778,6 +863,67 @@ class AsyncResponses:
                     raise
                 repair -= 1
                 input = wanted.repaired(input, failure)
+
+    @takes_parameters
+    async def run_tools(
+        self,
+        input: Any,
+        *,
+        max_rounds: int = 20,
+        compact_at: int | Literal["auto"] | None = None,
+        on_call: OnCall | None = None,
+        on_result: OnResult | None = None,
+        on_event: OnEvent | None = None,
+        on_retry: OnRetry | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> ToolRun:
+        """As `Responses.run_tools`; functions and hooks may be async."""
+        from .tool_turn import Hooks, arun, turn
+
+        limit = await self._token_limit(compact_at, parameters.get("model"))
+        hooks = Hooks(on_call, on_result, on_event, on_retry)
+        history = input_items(input)
+        steps = turn(history, parameters, max_rounds=max_rounds, compact_at=limit)
+        return await arun(self, history, steps, hooks)
+
+    @takes_parameters
+    async def compact(self, input: Any, **parameters: Unpack[Parameters]) -> Compacted:
+        """As `Responses.compact`."""
+        from . import compaction
+
+        core = self._client._core
+        if core.provider.is_codex:
+            input, parameters = core.with_memory(input, parameters)
+            asked, with_headers = compaction.with_trigger(input, parameters)
+            return compaction.read_response(input, await self.create(asked, **with_headers))
+        default = None if parameters.get("model") else (await self._client.models.default()).slug
+        answer = await self._client._fetch(compaction.ask_endpoint(core, input, parameters, default))
+        return compaction.read_answer(answer.content)
+
+    @takes_parameters
+    async def compact_if_due(
+        self,
+        input: Any,
+        *,
+        after: Response,
+        compact_at: int | Literal["auto"] = "auto",
+        **parameters: Unpack[Parameters],
+    ) -> list[Item]:
+        """As `Responses.compact_if_due`."""
+        from .compaction import is_due
+
+        limit = await self._token_limit(compact_at, parameters.get("model"))
+        if not is_due(after.usage, limit):
+            return input_items(input)
+        return (await self.compact(input, **parameters)).output
+
+    async def _token_limit(self, compact_at: int | Literal["auto"] | None, model: str | None) -> int | None:
+        if compact_at != "auto":
+            return compact_at
+        from .compaction import known_limit
+
+        models = self._client.models
+        return known_limit(await models.retrieve(model) if model else await models.default())
 
     def connect(self) -> AsyncConnection:
         """As `Responses.connect`."""

@@ -5,6 +5,7 @@ Texts of the service are quoted, cut to one line and stripped of anything that l
 
 from __future__ import annotations
 
+import base64
 import difflib
 import email.utils
 import re
@@ -40,6 +41,17 @@ _ENDED_SIGN_INS = {
     "token_invalidated": "Your sign-in was ended by the service (signed out, or a changed password).",
     "token_revoked": "Your sign-in was revoked.",
 }
+_HINTS = {
+    "invalid_encrypted_content": (
+        "Reasoning is sealed for one account and provider: leave the reasoning items of others out, "
+        "or start a new thread with %codex new."
+    ),
+    "previous_response_not_found": "Send the earlier items in `input` instead: [*response.output, ...].",
+    "cyber_policy": "Say what it is for, or ask in another way.",
+    "invalid_prompt": "Ask in another way.",
+}
+"""What to do next, by the code of a refusal."""
+
 _NO_CODEX = "Use an account whose plan includes Codex, or an API key: %codex provider openai"
 
 
@@ -56,6 +68,15 @@ def from_answer(
 ) -> CodexError:
     """The error for a status other than 200. `names`: the catalog's models, to suggest near ones."""
     headers = {name.lower(): value for name, value in headers.items()}
+    error = _told(status, headers, body, model, names)
+    error.status = status
+    error.request_id = headers.get("x-request-id") or headers.get("x-oai-request-id")
+    return error
+
+
+def _told(
+    status: int, headers: Mapping[str, str], body: bytes, model: str | None, names: Iterable[str]
+) -> CodexError:
     if "cf-mitigated" in headers or (_is_web_page(headers, body) and status < 500 and status != 404):
         return BlockedError(f"A web page came instead of an answer (HTTP {status}).", status=status)
     if 300 <= status < 400:
@@ -119,10 +140,20 @@ class _Fault:
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
         try:
-            return cls.from_json(msgspec.json.decode(body), headers)
+            said = cls.from_json(msgspec.json.decode(body), headers)
         except (msgspec.DecodeError, UnicodeDecodeError):
             text = "" if _is_web_page(headers, body) else body.decode(errors="replace")
-            return cls({}, text, headers)
+            said = cls({}, text, headers)
+        return said if said.code or said.message else cls.from_headers(headers)
+
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, str]) -> _Fault:
+        """What a gateway notes beside an answer without words."""
+        try:
+            noted = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
+        except ValueError:
+            noted = headers.get("x-openai-authorization-error")
+        return cls.from_json(noted, headers)
 
     @classmethod
     def from_json(cls, body: Any, headers: Mapping[str, str]) -> _Fault:
@@ -165,9 +196,11 @@ class _Fault:
         param = self.details.get("param")
         if self.code == "context_length_exceeded":
             return ContextWindowError("The conversation is longer than the model can read.", code=self.code)
-        hint = (
-            "Check the provider's address (%codex provider)." if status == 404 and not self.details else None
-        )
+        hint = _HINTS.get(self.code)
+        if str(param).endswith("image_url"):
+            hint = "Send the image as PNG, JPEG, GIF or WebP, and not too large."
+        elif status == 404 and not self.details:
+            hint = "Check the provider's address (%codex provider)."
         said = _sentence(self.message or f"HTTP {status}")
         return InvalidRequestError(
             f"The service refused the request: {said}", hint=hint, param=param, code=self.code or None

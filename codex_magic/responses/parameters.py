@@ -85,7 +85,8 @@ class Parameters(TypedDict, total=False):
 
     model: str | None
     instructions: str | None
-    tools: Sequence[Mapping[str, Any] | FunctionTool] | None
+    tools: Sequence[Any] | None
+    """Functions, `tools.Tool`s and `Namespace`s, structs, dicts."""
     tool_choice: str | Mapping[str, Any] | None
     parallel_tool_calls: bool | None
     reasoning: Reasoning | Mapping[str, Any] | str | None
@@ -102,14 +103,17 @@ class Parameters(TypedDict, total=False):
     timeout: float | Timeouts | None
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str] | None
+    extra_query: Mapping[str, str] | None
 
     background: bool | None
+    context_management: Any
     conversation: Any
     frequency_penalty: float | None
     max_output_tokens: int | None
     max_tool_calls: int | None
     metadata: Mapping[str, str] | None
     presence_penalty: float | None
+    prompt: Mapping[str, Any] | None
     prompt_cache_retention: str | None
     safety_identifier: str | None
     seed: int | None

@@ -20,7 +20,16 @@ from .parameters import Parameters
 from .schema import strict_schema
 
 _NOT_SENT_AS_SUCH = frozenset(
-    {"verbosity", "output_schema", "web_search", "turn_state", "timeout", "extra_body", "extra_headers"}
+    {
+        "verbosity",
+        "output_schema",
+        "web_search",
+        "turn_state",
+        "timeout",
+        "extra_body",
+        "extra_headers",
+        "extra_query",
+    }
 )
 
 _CONTENT_OF_AN_ID = frozenset({"encrypted_content", "result"})
@@ -88,6 +97,8 @@ CODEX_RULES = Rules(
         "seed": _NO_SAMPLING,
         "previous_response_id": _NOT_STORED,
         "conversation": _NOT_STORED,
+        "context_management": _LEAVE_OUT,
+        "prompt": "Put its text into `instructions`.",
         "truncation": "Leave it out; a shorter `input` is the way to a smaller context.",
         "metadata": _LEAVE_OUT,
         "user": _LEAVE_OUT,
@@ -212,7 +223,7 @@ def _strict(part: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _tools(body: Body, parameters: Parameters, rules: Rules) -> None:
-    tools = [_strict(plain(tool), "parameters") for tool in parameters.get("tools") or ()]
+    tools = [_strict(_definition(tool), "parameters") for tool in parameters.get("tools") or ()]
     search = _one_of("web_search", parameters.get("web_search") or "disabled", tuple(_SEARCHES))
     if _SEARCHES[search] is not None:
         if (body.get("reasoning") or {}).get("effort") == "minimal":
@@ -225,6 +236,14 @@ def _tools(body: Body, parameters: Parameters, rules: Rules) -> None:
     if tools:
         body["tools"] = tools
         body.setdefault("tool_choice", "auto")
+
+
+def _definition(tool: Any) -> Any:
+    if not callable(tool) and not hasattr(tool, "definition"):
+        return plain(tool)
+    from .tools import definition_of  # for those who have functions
+
+    return definition_of(tool)
 
 
 _SEARCHES = {"cached": False, "live": True, "disabled": None}

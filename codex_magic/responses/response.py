@@ -67,6 +67,22 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
             if part.get("type") == "output_text"
         )
 
+    @property
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """The calls that wait for an output of yours: functions and custom tools."""
+        return [item for item in self.output if item.get("type") in ("function_call", "custom_tool_call")]
+
+    @property
+    def reasoning_summary(self) -> str | None:
+        """What was told of the thoughts, when it was asked for with `reasoning={"summary": ...}`."""
+        parts = [
+            part["text"]
+            for item in self.output
+            if item.get("type") == "reasoning"
+            for part in item.get("summary") or ()
+        ]
+        return "\n\n".join(parts) or None
+
 
 class ResponseAccumulator:
     """Takes the events of one answer; `response` is what came so far, `finish()` the whole."""
@@ -101,7 +117,7 @@ class ResponseAccumulator:
             model=self._headers.get("openai-model") or header.get("model"),
             status=header.get("status") or "in_progress",
             output=self._output(),
-            usage=_usage(header.get("usage")),
+            usage=token_usage(header.get("usage")),
             error=header.get("error"),
             incomplete_reason=(header.get("incomplete_details") or {}).get("reason"),
             service_tier=header.get("service_tier"),
@@ -196,7 +212,8 @@ def _part(kind: str, text: str) -> dict[str, Any]:
     return {"type": kind, "text": text, "annotations": []}
 
 
-def _usage(raw: dict[str, Any] | None) -> TokenUsage | None:
+def token_usage(raw: dict[str, Any] | None) -> TokenUsage | None:
+    """The `usage` of a response."""
     if raw is None:
         return None
     return TokenUsage(

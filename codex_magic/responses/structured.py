@@ -44,12 +44,13 @@ class Format(Generic[T]):
 
     def parameters(self, given: Parameters) -> Parameters:
         """The caller's, with this format in them."""
-        if given.get("output_schema"):
+        text = plain(given.get("text")) or {}
+        if given.get("output_schema") or text.get("format"):
             raise InvalidRequestError(
-                "There are two schemas.", hint="Leave out output_schema, or pass it as text_format."
+                "There are two schemas.", hint="Leave out output_schema and text.format: text_format says it."
             )
         wanted = {"type": "json_schema", "name": self.name, "schema": self.strict, "strict": True}
-        return {**given, "text": {**(plain(given.get("text")) or {}), "format": wanted}}
+        return {**given, "text": {**text, "format": wanted}}
 
     def read(self, response: Response) -> ParsedResponse[T]:
         """Raises RefusedError, TruncatedError, InvalidOutputError; each holds the text and the response."""

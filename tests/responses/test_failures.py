@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import json
 import time
@@ -174,3 +175,46 @@ def test_a_long_text_is_cut_to_one_line() -> None:
     failure = answered(500, b"line\n" * 500)
     assert "\n" not in str(failure)
     assert len(str(failure)) < 450
+
+
+def test_every_refusal_names_its_status_and_request() -> None:
+    for status in (400, 401, 403, 404, 429, 500):
+        failure = answered(status, {"detail": "No"}, {"X-Request-Id": "req"})
+        assert (failure.status, failure.request_id) == (status, "req")
+    assert answered(500, b"", {"x-oai-request-id": "oai"}).request_id == "oai"
+
+
+@pytest.mark.parametrize(
+    ("headers", "word"),
+    [
+        ({"x-error-json": base64.b64encode(b'{"error":{"code":"token_revoked"}}').decode()}, "revoked"),
+        ({"x-error-json": "not base64", "x-openai-authorization-error": "no seat"}, "no seat"),
+        ({"x-error-json": base64.b64encode(b"no JSON").decode()}, "refused"),
+    ],
+)
+def test_an_answer_without_words_is_read_from_its_headers(headers: dict[str, str], word: str) -> None:
+    failure = answered(401, b"", headers)
+    assert isinstance(failure, AuthError)
+    assert word in failure.message
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        ({"code": "invalid_encrypted_content"}, "sealed"),
+        ({"code": "previous_response_not_found"}, "response.output"),
+        ({"code": "cyber_policy"}, "another way"),
+        ({"code": "invalid_value", "param": "input[0].content[1].image_url"}, "PNG"),
+    ],
+)
+def test_a_refusal_says_what_to_do(error: dict[str, str], word: str) -> None:
+    assert word in answered(400, {"error": {"message": "No", **error}}).hint
+
+
+@pytest.mark.parametrize(
+    "body", [b"12345", b"null", b"[]", b'"text"', b"\xff", b'{"error": 5}', b'{"detail": {}}']
+)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 418, 422, 429, 500, 599])
+def test_any_body_at_all_is_an_error_of_ours(status: int, body: bytes) -> None:
+    failure = answered(status, body)
+    assert failure.message.endswith((".", "…"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import codex_open_client
 import jedi
+import openai.resources.responses
 import pytest
 
 from codex_magic.protocol.errors import InvalidRequestError, ServiceError, StreamError, TimedOutError
@@ -143,6 +144,27 @@ def test_extra_headers(wire: Wire, client: Client) -> None:
     wire.answer(stream(*good()))
     client.responses.create("x", model="m", extra_headers={"X-Own": "né", "Accept": "*/*"})
     assert (wire.requests[0].headers["x-own"], wire.requests[0].headers["accept"]) == ("n%C3%A9", "*/*")
+
+
+def test_an_extra_query(wire: Wire, client: Client) -> None:
+    wire.answer(stream(*good()))
+    client.responses.create("x", model="m", extra_query={"a": "b c"})
+    assert wire.requests[0].path == "/responses?a=b+c"
+
+
+def test_a_session_named_in_the_extra_body_is_the_session(wire: Wire, client: Client) -> None:
+    wire.answer(stream(*good()))
+    client.responses.create("x", model="m", extra_body={"prompt_cache_key": "k"})
+    assert wire.requests[0].headers["session-id"] == wire.requests[0].json["prompt_cache_key"] == "k"
+
+
+UNTOLD = {"self", "input", "stream", "image", "moderation", "access_programs", "prompt_cache_options"}
+"""The last four are for extra_body."""
+
+
+def test_every_other_parameter_of_openai_python_has_its_name_here() -> None:
+    theirs = inspect.signature(openai.resources.responses.Responses.create).parameters.keys()
+    assert theirs - Parameters.__annotations__.keys() <= UNTOLD
 
 
 def test_a_number_of_seconds_is_the_longest_silence() -> None:

@@ -151,3 +151,13 @@ def test_headers_that_come_later_as_events() -> None:
     assert (response.turn_state, response.model) == ("late", "m-3")
     assert response.rate_limits is not None
     assert response.rate_limits.plan_type == "plus"
+
+
+def test_calls_and_thoughts_are_at_hand() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    custom = {"type": "custom_tool_call", "call_id": "d", "name": "g", "input": ""}
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": text} for text in "ab"]}
+    response = Response(output=[thought, call, message("x"), custom])
+    assert response.tool_calls == [call, custom]
+    assert response.reasoning_summary == "a\n\nb"
+    assert Response(output=[message("x")]).reasoning_summary is None
