@@ -173,14 +173,25 @@ def _as_text(value: Any) -> str:
 
 
 def _arguments(function: Callable[..., Any]) -> type[msgspec.Struct]:
-    hints = typing.get_type_hints(function)
     fields: list[Any] = []
-    for name, parameter in inspect.signature(function).parameters.items():
+    for name, parameter, hint in _parameters(function):
         if parameter.kind not in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            raise InvalidRequestError(
-                f"{function.__name__} takes {parameter}, which a model can't fill in by name.",
-                hint="Give the tool an input_schema, or name its parameters.",
-            )
-        typed = name, hints.get(name, Any)
-        fields.append(typed if parameter.default is parameter.empty else (*typed, parameter.default))
-    return msgspec.defstruct(function.__name__, fields, kw_only=True)
+            raise _unfillable(function, f"{parameter} can't be given by name")
+        default = () if parameter.default is parameter.empty else (parameter.default,)
+        fields.append((name, hint, *default))
+    return msgspec.defstruct("Arguments", fields, kw_only=True)
+
+
+def _parameters(function: Callable[..., Any]) -> list[tuple[str, inspect.Parameter, Any]]:
+    try:
+        hints = typing.get_type_hints(function)
+        parameters = inspect.signature(function).parameters
+    except (NameError, TypeError, ValueError) as error:
+        raise _unfillable(function, str(error)) from error
+    return [(name, parameter, hints.get(name, Any)) for name, parameter in parameters.items()]
+
+
+def _unfillable(function: Callable[..., Any], reason: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{function.__name__} can't be a tool as it is: {reason}.", hint="Give the tool an input_schema."
+    )

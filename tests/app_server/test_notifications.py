@@ -1,0 +1,80 @@
+"""The wire's words in ours, whatever else is on the wire."""
+
+import msgspec
+import pytest
+
+from codex_magic.engines.app_server.framing import Told
+from codex_magic.engines.app_server.notifications import read, readdressed, thread_of, turn_of
+from codex_magic.protocol.types import (
+    AgentMessageDelta,
+    CommandExecution,
+    ErrorReported,
+    ItemCompleted,
+    RateLimitsUpdated,
+    TokenUsageUpdated,
+    TurnCompleted,
+    UnknownItem,
+    UnknownNotification,
+    Warned,
+)
+
+HERE = {"threadId": "T", "turnId": "U"}
+
+
+def told(method, **params):
+    return read(Told(method, msgspec.Raw(msgspec.json.encode(params))))
+
+
+def item(**fields):
+    return told("item/completed", item={"id": "i", **fields}, completedAtMs=5, **HERE)
+
+
+def test_unknown_fields_are_tolerated():
+    delta = told("item/agentMessage/delta", itemId="i", delta="x", new={"a": 1}, **HERE)
+    assert delta == AgentMessageDelta("T", "U", "i", "x")
+
+
+def test_items_are_decoded_and_unknown_ones_kept():
+    command = item(type="commandExecution", command="ls", cwd="/", status="completed", exitCode=0)
+    assert command == ItemCompleted("T", "U", CommandExecution("i", "ls", "/", "completed", exit_code=0))
+    assert isinstance(item(type="fromTheFuture", x=1).item, UnknownItem)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "kind"),
+    [
+        (
+            "turn/completed",
+            {"threadId": "T", "turn": {"id": "U", "status": "failed", "items": []}},
+            TurnCompleted,
+        ),
+        ("error", {"error": {"message": "m"}, "willRetry": True, **HERE}, ErrorReported),
+        ("account/rateLimits/updated", {"rateLimits": {"primary": {"usedPercent": 3}}}, RateLimitsUpdated),
+        ("warning", {"message": "m"}, Warned),
+        ("configWarning", {"summary": "s"}, Warned),
+        ("thread/tokenUsage/updated", {"tokenUsage": {"total": {}, "last": {}}, **HERE}, TokenUsageUpdated),
+    ],
+)
+def test_what_is_known(method, params, kind):
+    assert isinstance(told(method, **params), kind)
+
+
+def test_what_is_not_known_or_has_changed_is_passed_on():
+    assert told("new/thing", threadId="T") == UnknownNotification("new/thing", {"threadId": "T"})
+    assert told("item/agentMessage/delta", text=1) == UnknownNotification(
+        "item/agentMessage/delta", {"text": 1}
+    )
+    assert read(Told("bare", msgspec.Raw(b"null"))) == UnknownNotification("bare", {})
+
+
+def test_the_servers_ids_become_ours():
+    for notification in (
+        told("item/agentMessage/delta", itemId="i", delta="x", **HERE),
+        told("new/thing", **HERE),
+        item(type="plan", text="p"),
+    ):
+        assert (thread_of(notification), turn_of(notification)) == ("T", "U")
+        ours = readdressed(notification, thread_id="t", turn_id="u")
+        assert (thread_of(ours), turn_of(ours)) == ("t", "u")
+    limits = told("account/rateLimits/updated", rateLimits={})
+    assert readdressed(limits, thread_id="t", turn_id="u") == limits

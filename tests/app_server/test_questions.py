@@ -1,0 +1,139 @@
+"""What the app-server asks, what a human is shown of it, and what goes back."""
+
+import asyncio
+
+import pytest
+
+from codex_magic.engines.app_server.questions import Questions, unasked
+from codex_magic.engines.tools import Tool, ToolSet
+from codex_magic.protocol.errors import MethodNotFoundError
+from codex_magic.protocol.types import (
+    AcceptWithExecpolicyAmendment,
+    ApplyNetworkPolicyAmendment,
+    Decision,
+)
+
+COMMAND = "item/commandExecution/requestApproval"
+FILES = "item/fileChange/requestApproval"
+PERMISSIONS = "item/permissions/requestApproval"
+CALL = "item/tool/call"
+CHANGES = ({"path": "a", "kind": {"type": "add"}, "diff": "+x"},)
+WANTED = {"network": {"enabled": True}}
+
+
+class Scene:
+    """Questions with one answer; keeps what was asked and whether the turn was ended."""
+
+    def __init__(self, answer, tools=None):
+        self.answer, self.asked, self.interrupted = answer, [], False
+        self.questions = Questions(
+            thread_id="ours",
+            turn_id="our turn",
+            approvals=self._approve,
+            tools=tools,
+            changes=lambda item_id: CHANGES if item_id == "i" else (),
+            allowed=set(),
+            interrupt=self._interrupt,
+        )
+
+    async def _approve(self, request):
+        self.asked.append(request)
+        return self.answer
+
+    async def _interrupt(self):
+        self.interrupted = True
+
+    def __call__(self, method, **params):
+        params = {"threadId": "T", "turnId": "U", "itemId": "i", "startedAtMs": 1, **params}
+        return asyncio.run(self.questions.answer(method, params))
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent"),
+    [
+        (Decision.accept, "accept"),
+        ("acceptForSession", "acceptForSession"),
+        (None, "decline"),
+        (Decision.cancel, "cancel"),
+        (
+            AcceptWithExecpolicyAmendment(("git", "pull")),
+            {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["git", "pull"]}},
+        ),
+        (
+            ApplyNetworkPolicyAmendment("example.com", "allow"),
+            {
+                "applyNetworkPolicyAmendment": {
+                    "network_policy_amendment": {"host": "example.com", "action": "allow"}
+                }
+            },
+        ),
+    ],
+)
+def test_a_decision_about_a_command_in_the_servers_spelling(answer, sent):
+    scene = Scene(answer)
+    assert scene(COMMAND, command="ls", cwd="/w", reason="why", new_field=1) == {"decision": sent}
+    [asked] = scene.asked
+    assert (asked.thread_id, asked.turn_id, asked.command, asked.cwd) == ("ours", "our turn", "ls", "/w")
+
+
+def test_a_proposed_amendment_is_shown_and_can_be_given_back():
+    scene = Scene(None)
+    scene(COMMAND, command="git pull", proposedExecpolicyAmendment=["git", "pull"])
+    proposed = scene.asked[0].proposed_execpolicy_amendment
+    again = Scene(AcceptWithExecpolicyAmendment(proposed))
+    assert "acceptWithExecpolicyAmendment" in again(COMMAND)["decision"]
+
+
+def test_a_file_change_comes_with_its_diff_and_knows_no_amendments():
+    scene = Scene(AcceptWithExecpolicyAmendment(("x",)))
+    assert scene(FILES) == {"decision": "decline"}
+    assert scene.asked[0].changes == CHANGES
+
+
+@pytest.mark.parametrize(
+    ("answer", "granted", "scope", "interrupted"),
+    [
+        (Decision.accept, WANTED, "turn", False),
+        (Decision.accept_for_session, WANTED, "session", False),
+        (Decision.decline, {}, "turn", False),
+        (Decision.cancel, {}, "turn", True),
+    ],
+)
+def test_permissions_are_granted_whole_or_not_at_all(answer, granted, scope, interrupted):
+    scene = Scene(answer)
+    assert scene(PERMISSIONS, permissions=WANTED, cwd="/") == {"permissions": granted, "scope": scope}
+    assert scene.interrupted == interrupted
+
+
+def acting():
+    return ToolSet([Tool("act", "", {"type": "object"}, lambda: "done", needs_approval=True)])
+
+
+@pytest.mark.parametrize(
+    ("answer", "success", "asked"),
+    [(Decision.accept, True, 2), (Decision.accept_for_session, True, 1), (Decision.decline, False, 2)],
+)
+def test_a_tool_that_acts_is_asked_about(answer, success, asked):
+    scene = Scene(answer, acting())
+    for _ in range(2):
+        result = scene(CALL, tool="act", arguments={}, callId="c", namespace=None)
+        assert result["success"] == success
+    assert len(scene.asked) == asked
+
+
+def test_a_tool_that_went_away_is_a_failure_the_model_reads():
+    result = Scene(Decision.accept)(CALL, tool="gone", arguments={}, callId="c")
+    assert result["success"] is False
+    assert "gone" in result["contentItems"][0]["text"]
+
+
+@pytest.mark.parametrize("method", [COMMAND, FILES, PERMISSIONS, CALL])
+def test_without_a_turn_of_ours_the_answer_is_no(method):
+    assert "accept" not in str(unasked(method))
+
+
+def test_what_we_know_nothing_of_is_refused():
+    with pytest.raises(MethodNotFoundError):
+        Scene(Decision.accept)("attestation/generate")
+    with pytest.raises(MethodNotFoundError):
+        unasked("account/chatgptAuthTokens/refresh")
