@@ -23,7 +23,7 @@ LAYERS = {
 PACKAGES = {
     "protocol": {"msgspec", "platformdirs"},
     "auth": {"msgspec", "httpx", "filelock", "tomllib"},  # tomllib: since Python 3.11
-    "responses": {"msgspec", "httpx"},
+    "responses": {"msgspec", "httpx", "httpcore", "wsproto"},
     "engines": {"msgspec", "anyio"},
     "threads": {"msgspec"},
     "display": {"msgspec", "markdown_it", "mdit_py_plugins", "IPython", "rich"},
