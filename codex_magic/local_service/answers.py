@@ -47,11 +47,16 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    prompt: str
+
+
+@dataclass(frozen=True)
 class Compaction:
     content: dict[str, Any]
 
 
-Item = Thought | Message | Refusal | Call | Search | Compaction
+Item = Thought | Message | Refusal | Call | Search | Drawing | Compaction
 Script = tuple[Item, ...]
 
 
@@ -60,7 +65,7 @@ def answer(body: Body) -> Script:
     talk = read_conversation(body)
     items = input_items(body)
     if items and items[-1].get("type") == "compaction_trigger":
-        return (Compaction({"turns": talk.turn, "last": talk.prompt.text[:200]}),)
+        return (Compaction(talk.compaction()),)
     return (*_thoughts(body), *_reply(body, talk))
 
 
@@ -86,12 +91,15 @@ def _reply(body: Body, talk: Conversation) -> Script:
         return (Message(talk.prompt.echo),)
     if _SEARCH.search(talk.prompt.text) and any(tool.kind.startswith("web_search") for tool in talk.tools):
         return (Search(_title(talk.prompt.text)), _cited(talk))
+    if _DRAW.search(talk.prompt.text) and any(tool.kind == "image_generation" for tool in talk.tools):
+        return (Drawing(_title(talk.prompt.text)), Message(_prepared("A prepared picture.")(talk, None)))
     if _REFUSE.search(talk.prompt.text):
         return (Refusal("The local service was asked to refuse, and so it does."),)
     return (Message(_text(talk)),)
 
 
 _SEARCH = re.compile(r"\bsearch the web\b", re.I)
+_DRAW = re.compile(r"\bdraw\b", re.I)
 _REFUSE = re.compile(r"^refuse\b", re.I)
 
 

@@ -55,7 +55,7 @@ class Conversation:
     """How often tools were called since the question."""
     images: int
     compacted: int
-    """Questions that a compaction item stands for."""
+    """Questions before this one that a compaction item stands for."""
     tools: tuple[Tool, ...]
 
     @property
@@ -63,21 +63,34 @@ class Conversation:
         """The number of this turn, starting at 1."""
         return self.compacted + len(self.earlier) + 1
 
+    def compaction(self) -> dict[str, Any]:
+        """What a compaction item seals; of a turn in progress also what was done in it."""
+        done = {"rounds": self.rounds, "outputs": self.outputs} if self.rounds else {}
+        return {"turns": self.turn, "last": self.prompt.text[:200], **done}
+
 
 def read_conversation(body: Body) -> Conversation:
     items = input_items(body)
-    asked = [n for n, item in enumerate(items) if _is_question(item)]
+    sealed = max((n for n, item in enumerate(items) if item.get("type") == "compaction"), default=-1)
+    memory = _remembered(items[sealed]) if sealed >= 0 else {}
+    questions = [n for n, item in enumerate(items) if _is_question(item)]
+    # those in front of a compaction item are part of what it stands for, all but the one in progress
+    asked = [n for n in questions if n > sealed] or questions[-1:]
     last = asked[-1] if asked else -1
-    since = items[last + 1 :]
+    is_in_progress = last < sealed
+    since = items[max(last, sealed) + 1 :]
     before = items[asked[-2] : last] if len(asked) > 1 else []
     return Conversation(
         prompt=read_prompt(_question(items[last]) if asked else ""),
         earlier=tuple(read_prompt(_question(items[n])).text for n in asked[:-1]),
         last_answer="".join(text_of(item) for item in before if item.get("role") == "assistant"),
-        outputs=tuple(_output_text(item) for item in since if item.get("type") in _OUTPUTS),
-        rounds=_rounds(since),
+        outputs=(
+            *(memory.get("outputs", ()) if is_in_progress else ()),
+            *(_output_text(item) for item in since if item.get("type") in _OUTPUTS),
+        ),
+        rounds=_rounds(since) + (memory.get("rounds", 0) if is_in_progress else 0),
         images=sum(part.get("type") == "input_image" for part in _parts(items[last])) if asked else 0,
-        compacted=sum(_remembered(item) for item in items if item.get("type") == "compaction"),
+        compacted=max(0, memory.get("turns", 0) - is_in_progress),
         tools=tuple(_flatten(_offered(body, items))),
     )
 
@@ -160,9 +173,8 @@ def _rounds(since: list[dict[str, Any]]) -> int:
     return sum(kind in _CALLS and (n == 0 or kinds[n - 1] in _OUTPUTS) for n, kind in enumerate(kinds))
 
 
-def _remembered(item: Mapping[str, Any]) -> int:
-    content = unseal(item.get("encrypted_content") or "")
-    return int(content["turns"]) if content and "turns" in content else 0
+def _remembered(item: Mapping[str, Any]) -> dict[str, Any]:
+    return unseal(item.get("encrypted_content") or "") or {}
 
 
 def _offered(body: Body, items: list[dict[str, Any]]) -> Iterable[Mapping[str, Any]]:

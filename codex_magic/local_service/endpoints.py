@@ -347,7 +347,7 @@ class ApiCompact(Endpoint):
         if refusal := shape_refusal(body):
             self.refuse(refusal)
         talk = conversation.read_conversation(body)
-        sealed = conversation.seal(key, {"turns": talk.turn, "last": talk.prompt.text[:200]})
+        sealed = conversation.seal(key, talk.compaction())
         item = {"id": f"cmp_{new_id()}", "type": "compaction", "encrypted_content": sealed}
         tokens = Usage(count_tokens(body), 0, count_tokens(item), 0).encode()
         self.reply_json(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from typing import Any
 
 from ..protocol.ids import new_id
 from . import replies
 from .endpoints import Endpoint
-from .pictures import picture
+from .pictures import encoded_picture
 from .replies import Reply
 from .sdp import NotAnOffer, answered
 
@@ -68,7 +67,7 @@ class _Generations(_Media):
                 f"Invalid 'n': expected a value between 1 and {MOST_PICTURES}, but got {number} instead."
             )
             self.refuse(replies.api_error(400, message, param="n", code="integer_out_of_range"))
-        made = [{"b64_json": _encoded(f"{prompt} {at}")} for at in range(number)]
+        made = [{"b64_json": encoded_picture(f"{prompt} {at}")} for at in range(number)]
         described = {name: fields.get(name) or "auto" for name in ("background", "quality", "size")}
         self.reply_json(
             {"created": int(time.time()), "data": made, "output_format": "png", "usage": None, **described}
@@ -91,10 +90,6 @@ class _ApiEdits(_Generations):
     def check(self, fields: dict[str, Any]) -> None:
         if not any(name in fields for name in ("image", "image[]", "images")):
             self.need(fields, "image")
-
-
-def _encoded(prompt: str) -> str:
-    return base64.b64encode(picture(prompt)).decode()
 
 
 class CodexGenerations(_Generations, _Codex):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import struct
 import zlib
@@ -22,6 +23,10 @@ def picture(prompt: str, *, side: int = SIDE) -> bytes:
     title = b"Title\x00A scripted picture"
     chunks = ((b"IHDR", header), (b"tEXt", title), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
     return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def encoded_picture(prompt: str) -> str:
+    return base64.b64encode(picture(prompt)).decode()
 
 
 def _colours(prompt: str) -> tuple[bytes, bytes]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from .answers import Call, Compaction, Item, Message, Refusal, Script, Search, Thought
+from .answers import Call, Compaction, Drawing, Item, Message, Refusal, Script, Search, Thought
 from .conversation import count_tokens, seal
+from .pictures import encoded_picture
 
 Event = dict[str, Any]
 
@@ -105,7 +106,7 @@ def _tokens(item: Item) -> int:
             return count_tokens(text)
         case Call(arguments=arguments):
             return count_tokens(arguments)
-        case Search(query=query):
+        case Search(query=query) | Drawing(prompt=query):
             return count_tokens(query)
         case Compaction(content=content):
             return count_tokens(content)
@@ -238,6 +239,21 @@ def _search(plan: Plan, index: int, item: Search) -> Iterator[Event]:
     yield _done(call | {"status": "completed", "action": action})
 
 
+def _drawing(plan: Plan, index: int, item: Drawing) -> Iterator[Event]:
+    item_id = _item_id("ig", plan, index)
+    call = {"id": item_id, "type": "image_generation_call", "status": "in_progress"}
+    picture = encoded_picture(item.prompt)
+    described = {"size": "auto", "quality": "auto", "background": "auto", "output_format": "png"}
+    partial = {"partial_image_index": 0, "partial_image_b64": picture, **described}
+    yield _added(call)
+    for state in ("in_progress", "generating"):
+        yield {"type": f"response.image_generation_call.{state}", "item_id": item_id}
+    yield {"type": "response.image_generation_call.partial_image", "item_id": item_id, **partial}
+    yield {"type": "response.image_generation_call.completed", "item_id": item_id}
+    done = {"status": "completed", "result": picture, "revised_prompt": item.prompt, **described}
+    yield _done(call | done)
+
+
 def _compaction(plan: Plan, index: int, item: Compaction) -> Iterator[Event]:
     item_id = _item_id("cmp", plan, index)
     sealed = {"id": item_id, "type": "compaction", "encrypted_content": seal(plan.owner, item.content)}
@@ -252,6 +268,7 @@ _WRITERS: dict[type[Item], Callable[[Plan, int, Any], Iterator[Event]]] = {
     Refusal: _refusal,
     Call: _call,
     Search: _search,
+    Drawing: _drawing,
     Compaction: _compaction,
 }
 

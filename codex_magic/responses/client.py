@@ -563,9 +563,8 @@ class Responses:
 
         core = self._client._core
         if core.provider.is_codex:
-            input, parameters = core.with_memory(input, parameters)
-            asked, with_headers = compaction.with_trigger(input, parameters)
-            return compaction.read_response(input, self.create(asked, **with_headers))
+            asked, with_headers = compaction.with_trigger(core, input, parameters)
+            return compaction.read_response(asked, self.create(asked, **with_headers))
         default = None if parameters.get("model") else (self._client.models.default()).slug
         answer = self._client._fetch(compaction.ask_endpoint(core, input, parameters, default))
         return compaction.read_answer(answer.content)
@@ -893,9 +892,8 @@ class AsyncResponses:
 
         core = self._client._core
         if core.provider.is_codex:
-            input, parameters = core.with_memory(input, parameters)
-            asked, with_headers = compaction.with_trigger(input, parameters)
-            return compaction.read_response(input, await self.create(asked, **with_headers))
+            asked, with_headers = compaction.with_trigger(core, input, parameters)
+            return compaction.read_response(asked, await self.create(asked, **with_headers))
         default = None if parameters.get("model") else (await self._client.models.default()).slug
         answer = await self._client._fetch(compaction.ask_endpoint(core, input, parameters, default))
         return compaction.read_answer(answer.content)

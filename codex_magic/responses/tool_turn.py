@@ -1,0 +1,336 @@
+"""A turn in which the model uses tools, to its end.
+
+What the model gets wrong (a name, an argument) and what goes wrong in a function is told to the model,
+which can do something about it. The turn is one generator that asks for steps, `turn`; `run` and `arun`
+carry them out for the two clients. Functions run in threads only where they have to: several calls of
+one response at a time, and, for asyncio, functions that are not async.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..auth.waiting import awaited, in_thread, wait
+from ..protocol.errors import CodexError, InvalidRequestError
+from ..protocol.types import TokenUsage
+from . import inputs
+from .compaction import Compacted, is_due
+from .events import Event
+from .exchange import OnRetry
+from .inputs import Item
+from .parameters import Parameters
+from .request import plain
+from .response import Response
+from .tools import Call, Toolbox, ToolCallError, calls
+
+if TYPE_CHECKING:
+    from .client import AsyncResponses, Responses
+
+MOST_ROUNDS = 20
+"""Rounds of calls in one turn, unless the caller says otherwise; then the model has to answer."""
+
+OnCall = Callable[[Call], Any]
+OnResult = Callable[[Call, Any], Any]
+OnEvent = Callable[[Event], Any]
+
+
+class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn with tools, to its end."""
+
+    response: Response
+    """The last one, with the answer."""
+    items: list[Item]
+    """All that came after the input: calls, their results, messages, compactions, in order."""
+    history: list[Item]
+    """What to send before the next question: input and items, or what a compaction left of them."""
+    rounds: int
+    """How often tools were called."""
+    usage: TokenUsage
+    """Of all requests together."""
+
+    @property
+    def output_text(self) -> str:
+        return self.response.output_text
+
+
+# The steps ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Send a request; gives a Response."""
+
+    input: list[Item]
+    parameters: Parameters
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call and what to run for it, which may raise."""
+
+    call: Call
+    run: Callable[[], Any]
+
+    @property
+    def is_async(self) -> bool:
+        function = self.run.func if isinstance(self.run, partial) else self.run
+        return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004  # an object's own
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """Do the jobs, all at a time if `parallel`; gives their results or exceptions, in order."""
+
+    jobs: list[Job]
+    parallel: bool
+
+
+@dataclass(frozen=True)
+class Compact:
+    """Shorten the history; gives a Compacted."""
+
+    input: list[Item]
+    parameters: Parameters
+
+
+Step = Ask | Run | Compact
+Turn = Generator[Step, Any, ToolRun]
+
+
+def turn(history: list[Item], parameters: Parameters, *, max_rounds: int, compact_at: int | None) -> Turn:
+    """The turn as steps to carry out; `history`, at first the input, is kept up to date in place.
+
+    After `max_rounds` rounds of calls the model is asked to answer with what it has. From `compact_at`
+    tokens of context on, the history is compacted.
+    """
+    toolbox = Toolbox(parameters.get("tools") or ())
+    asked: Parameters = {**parameters, "tools": toolbox.definitions}
+    parallel = parameters.get("parallel_tool_calls") is not False
+    items: list[Item] = []
+    usage, rounds = TokenUsage(), 0
+    while True:
+        is_last = rounds >= max_rounds and bool(toolbox.definitions)
+        response: Response = yield Ask(history, {**asked, "tool_choice": "none"} if is_last else asked)
+        usage += response.usage or TokenUsage()
+        found = calls(response)
+        jobs = [Job(call, _refusal if is_last else _prepared(toolbox, call)) for call in found]
+        results = (yield Run(jobs, parallel)) if jobs else []
+        for item in (*response.output, *map(answered, found, results)):
+            items.append(item)
+            history.append(item)
+        if not found or is_last:
+            return ToolRun(response=response, items=items, history=[*history], rounds=rounds, usage=usage)
+        rounds += 1
+        asked = _continued(asked, response)
+        if is_due(response.usage, compact_at):
+            compacted: Compacted = yield Compact(history, asked)
+            usage += compacted.usage or TokenUsage()
+            items += compacted.added
+            history[:] = compacted.output
+            asked = {**asked, "previous_response_id": None}
+
+
+def answered(call: Call, result: Any) -> Item:
+    """The item that tells the model what came of a call."""
+    if isinstance(result, ToolCallError):
+        return call.output(f"Error: {result}")
+    if isinstance(result, Exception):
+        return call.output(f"Error: {type(result).__name__}: {result}")
+    try:
+        is_shown = isinstance(result, (str, list, tuple)) or inputs.is_image(result)
+        return call.output(result if is_shown else msgspec.to_builtins(result, enc_hook=_plain))
+    except (InvalidRequestError, TypeError, ValueError):
+        return call.output(str(result))  # a value that JSON can't hold still says something
+
+
+def _plain(value: Any) -> Any:
+    """For values that msgspec does not know; pydantic's models are none of them."""
+    shown = plain(value)
+    if shown is value:
+        raise TypeError(f"a {type(value).__qualname__} is no JSON")
+    return shown
+
+
+def _prepared(toolbox: Toolbox, call: Call) -> Callable[[], Any]:
+    try:
+        return toolbox.prepare(call)
+    except ToolCallError as error:
+        return partial(_raise, error)
+
+
+def _raise(error: ToolCallError) -> None:
+    raise error
+
+
+def _refusal() -> str:
+    return "Not run: no more calls are allowed in this turn."
+
+
+def _continued(parameters: Parameters, response: Response) -> Parameters:
+    """For the next request of the turn, which has a state now; a call that was demanded has been made."""
+    further: Parameters = {**parameters, "turn_state": response.turn_state or parameters.get("turn_state")}
+    if parameters.get("tool_choice") not in (None, "none"):
+        further["tool_choice"] = "auto"
+    return further
+
+
+# For threads -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the caller wants to hear of, in the thread (or task) that runs the turn."""
+
+    call: OnCall | None = None
+    """Before a call is run; what it raises ends the turn."""
+    result: OnResult | None = None
+    """After it: what the function gave, or the exception it raised."""
+    event: OnEvent | None = None
+    """Each event of each response."""
+    retry: OnRetry | None = None
+    """As `on_retry` of `create`."""
+
+
+def run(responses: Responses, history: list[Item], steps: Turn, hooks: Hooks) -> ToolRun:
+    """Carry out a turn. Raises CodexError when a request fails; its `history` is what to go on with."""
+    given: Any = None
+    while True:
+        try:
+            step = steps.send(given)
+            given = _done(responses, step, hooks)
+        except StopIteration as end:
+            whole: ToolRun = end.value
+            return whole
+        except CodexError as failure:
+            failure.history = history
+            raise
+
+
+def _done(responses: Responses, step: Step, hooks: Hooks) -> Any:
+    match step:
+        case Run():
+            return _results(step, hooks)
+        case Compact():
+            return responses.compact(step.input, **step.parameters)
+        case Ask():
+            return _asked(responses, step, hooks)
+
+
+def _asked(responses: Responses, step: Ask, hooks: Hooks) -> Response:
+    with responses.stream(step.input, on_retry=hooks.retry, **step.parameters) as stream:
+        if hooks.event is not None:
+            for event in stream:
+                hooks.event(event)
+        return stream.get_final_response()
+
+
+def _results(step: Run, hooks: Hooks) -> list[Any]:
+    for job in step.jobs:
+        if hooks.call is not None:
+            hooks.call(job.call)
+    at_once = step.parallel and len(step.jobs) > 1
+    begun = [_begun(partial(_result, job)) for job in step.jobs] if at_once else []
+    results = []
+    for at, job in enumerate(step.jobs):
+        results.append(wait(begun[at]) if at_once else _result(job))
+        if hooks.result is not None:
+            hooks.result(job.call, results[-1])
+    return results
+
+
+def _begun(work: Callable[[], Any]) -> Future[Any]:
+    context = contextvars.copy_context()
+    return in_thread(lambda: context.run(work), daemon=True)
+
+
+def _result(job: Job) -> Any:
+    try:
+        result = job.run()
+        if inspect.isawaitable(result):
+            return wait(_begun(lambda: asyncio.run(_of(result))))  # this thread may have a loop that runs
+        return result
+    except Exception as error:  # noqa: BLE001  # whatever a tool raises is told to the model
+        return error
+
+
+async def _of(result: Any) -> Any:
+    return await result
+
+
+# For asyncio -------------------------------------------------------------------------------------
+
+
+async def arun(responses: AsyncResponses, history: list[Item], steps: Turn, hooks: Hooks) -> ToolRun:
+    """As `run`. A cancelled turn cancels its async functions; hooks may be async too."""
+    given: Any = None
+    while True:
+        try:
+            step = steps.send(given)
+            given = await _adone(responses, step, hooks)
+        except StopIteration as end:
+            whole: ToolRun = end.value
+            return whole
+        except CodexError as failure:
+            failure.history = history
+            raise
+
+
+async def _adone(responses: AsyncResponses, step: Step, hooks: Hooks) -> Any:
+    match step:
+        case Run():
+            return await _aresults(step, hooks)
+        case Compact():
+            return await responses.compact(step.input, **step.parameters)
+        case Ask():
+            return await _aasked(responses, step, hooks)
+
+
+async def _aasked(responses: AsyncResponses, step: Ask, hooks: Hooks) -> Response:
+    async with responses.stream(step.input, on_retry=hooks.retry, **step.parameters) as stream:
+        if hooks.event is not None:
+            async for event in stream:
+                await _heard(hooks.event(event))
+        return await stream.get_final_response()
+
+
+async def _aresults(step: Run, hooks: Hooks) -> list[Any]:
+    for job in step.jobs:
+        if hooks.call is not None:
+            await _heard(hooks.call(job.call))
+    tasks = [asyncio.ensure_future(_aresult(job)) for job in step.jobs] if step.parallel else []
+    results = []
+    try:
+        for at, job in enumerate(step.jobs):
+            results.append(await (tasks[at] if tasks else _aresult(job)))
+            if hooks.result is not None:
+                await _heard(hooks.result(job.call, results[-1]))
+    finally:
+        for task in tasks:
+            task.cancel()
+    return results
+
+
+async def _aresult(job: Job) -> Any:
+    try:
+        if job.is_async:
+            return await job.run()
+        result = await awaited(_begun(job.run))
+        return await result if inspect.isawaitable(result) else result
+    except Exception as error:  # noqa: BLE001  # whatever a tool raises is told to the model
+        return error
+
+
+async def _heard(given: Any) -> None:
+    if inspect.isawaitable(given):
+        await given

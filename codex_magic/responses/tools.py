@@ -1,0 +1,411 @@
+"""Python functions as tools: what a model is told of them, and what its calls mean to them. Pure.
+
+A function's schema comes from its type hints, its words from its docstring. Nothing is run here.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, overload
+
+import msgspec
+
+from ..protocol.errors import InvalidRequestError, ServiceError
+from . import inputs
+from .docstrings import read_docstring
+from .images import Image
+from .inputs import Item
+from .parameters import FunctionTool
+from .request import plain
+from .response import Response
+from .schema import Schema, pydantic_adapter, schema_of, strict_schema
+from .structured import without_absent
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LITE_NAMESPACE = "functions"
+"""Where Responses Lite puts the tools that have no namespace."""
+
+
+class ToolCallError(ValueError):
+    """A call by the model that can't be run, in words for the model."""
+
+
+# Tools -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function the model may call, and what the model is told of it. Calling it calls the function."""
+
+    function: Callable[..., Any]
+    definition: Mapping[str, Any]
+    """As it stands in a request."""
+    read: Callable[[str], dict[str, Any]] = field(repr=False)
+    """The text of a call as arguments. Raises ToolCallError."""
+
+    @property
+    def name(self) -> str:
+        return str(self.definition["name"])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """Tools under one name, so that theirs can be short. `tools` as in a request."""
+
+    name: str
+    description: str
+    tools: Sequence[Any]
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        tools = [definition_of(tool) for tool in self.tools]
+        return {"type": "namespace", "name": self.name, "description": self.description, "tools": tools}
+
+
+@overload
+def tool(function: Callable[..., Any]) -> Tool: ...
+
+
+@overload
+def tool(
+    *, name: str | None = ..., description: str | None = ..., strict: bool | None = ...
+) -> Callable[[Callable[..., Any]], Tool]: ...
+
+
+def tool(
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    strict: bool | None = None,
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """A function as a tool: `tool(f)`, or a decorator, `@tool` or `@tool(name="f")`.
+
+    Its description is the docstring's first paragraph; what Google's, NumPy's or Sphinx's manner says of
+    the parameters is told too, and so is a text in `Annotated[int, "..."]`. Types may be what `schema_of`
+    reads: dataclasses, TypedDict, Literal, Enum, Optional, pydantic's models. With `strict` the service
+    holds the model to the schema; `None`: where the types allow. Raises InvalidRequestError for a function
+    that can't be one (`*args`, types that JSON can't hold).
+    """
+    if function is None:
+        return functools.partial(_function_tool, name=name, description=description, strict=strict)
+    return _function_tool(function, name=name, description=description, strict=strict)
+
+
+def custom_tool(
+    function: Callable[[str], Any],
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    grammar: Mapping[str, Any] | None = None,
+) -> Tool:
+    """A function of one text as a freeform tool: the model writes no JSON, but what `grammar` allows.
+
+    `grammar`: from `lark` or `regex`; without it, any text.
+    """
+    named = _checked_name(name or _plain_name(function))
+    told = description or read_docstring(function.__doc__).summary
+    definition: dict[str, Any] = {"type": "custom", "name": named, "description": told}
+    if grammar is not None:
+        definition["format"] = dict(grammar)
+    (parameter, *_) = inspect.signature(function).parameters
+    return Tool(function, definition, lambda text: {parameter: text})
+
+
+def lark(definition: str) -> dict[str, str]:
+    """The grammar of a custom tool's input, in Lark's language (https://lark-parser.readthedocs.io)."""
+    return {"type": "grammar", "syntax": "lark", "definition": definition}
+
+
+def regex(definition: str) -> dict[str, str]:
+    """The grammar of a custom tool's input, as a regular expression (in Rust's dialect)."""
+    return {"type": "grammar", "syntax": "regex", "definition": definition}
+
+
+def web_search(*, live: bool = False, **options: Any) -> dict[str, Any]:
+    """Search by the service: in its own copy of the web, or `live`. Not with the effort `minimal`."""
+    return {"type": "web_search", "external_web_access": live, **options}
+
+
+def image_generation(**options: Any) -> dict[str, Any]:
+    """Pictures by the service, in the answer; `generated_images` reads them."""
+    return {"type": "image_generation", **options}
+
+
+def definition_of(given: Any) -> dict[str, Any]:
+    """What stands in a request for a function, a `Tool`, a `Namespace`, a struct or a dict."""
+    if isinstance(given, (Tool, Namespace)):
+        return dict(given.definition)
+    if callable(given) and not isinstance(given, type):
+        return dict(_function_tool(given).definition)
+    return dict(plain(given))
+
+
+def _function_tool(
+    function: Callable[..., Any],
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    strict: bool | None = None,
+) -> Tool:
+    named = _checked_name(name or _plain_name(function))
+    arguments = _Arguments(function, named)
+    said = description or arguments.described.summary
+    parameters, is_strict = _as_strict(arguments.schema, strict)
+    definition = FunctionTool(named, said, parameters, is_strict)
+    return Tool(function, plain(definition) | {"type": "function"}, arguments.read)
+
+
+def _as_strict(schema: Schema, wanted: bool | None) -> tuple[Schema, bool]:
+    if wanted is False:
+        return schema, False
+    try:
+        return strict_schema(schema), True
+    except InvalidRequestError:
+        if wanted:
+            raise
+        return schema, False
+
+
+def _plain_name(function: Callable[..., Any]) -> str:
+    inner = function.func if isinstance(function, functools.partial) else function
+    return getattr(inner, "__name__", type(inner).__name__)
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise InvalidRequestError(
+            f"{name!r} is no name for a tool: it takes up to 64 letters, digits, _ and -.",
+            hint='Give it one: tool(function, name="...")',
+            param="tools",
+        )
+    return name
+
+
+# Arguments ---------------------------------------------------------------------------------------
+
+
+class _Arguments:
+    """The parameters of a function: their schema, and how to read what the model sent for them."""
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        inner = function.func if isinstance(function, functools.partial) else function
+        self.described = read_docstring(inspect.getdoc(inner))
+        self._name = name
+        self._parameters = _parameters(function, name)
+        hints = _hints(inner, name)
+        kinds = {each: hints.get(each, Any) for each in self._parameters}
+        self._type = msgspec.defstruct(
+            f"{name}_arguments",
+            [self._field(each, kind) for each, kind in kinds.items()],
+            kw_only=True,
+            forbid_unknown_fields=True,
+        )
+        self.schema = schema_of(self._type)
+        self.schema.pop("title", None)
+        for each, kind in kinds.items():
+            self.schema["properties"][each] = self._told(each, kind)
+
+    def read(self, text: str) -> dict[str, Any]:
+        try:
+            raw = msgspec.json.decode(text or "{}")
+            fitting = without_absent(raw, self.schema, self.schema)
+            values = msgspec.convert(fitting, self._type, dec_hook=_read_custom)
+        except (ValueError, RecursionError) as error:
+            raise ToolCallError(f"The arguments do not fit: {' '.join(str(error).split())}") from error
+        given = {name: getattr(values, name) for name in self._parameters}
+        return {name: value for name, value in given.items() if value is not msgspec.UNSET}
+
+    def _field(self, name: str, kind: Any) -> tuple[Any, ...]:
+        if self._parameters[name].default is inspect.Parameter.empty:
+            return name, kind
+        return name, kind, msgspec.field(default_factory=lambda: msgspec.UNSET)
+
+    def _told(self, name: str, kind: Any) -> Schema:
+        """The schema of one parameter with what is known of it besides its type."""
+        part = dict(self.schema["properties"][name])
+        notes = [each for each in getattr(kind, "__metadata__", ()) if isinstance(each, str)]
+        said = [*notes, self.described.parameters.get(name, "")]
+        if words := next(filter(None, said), ""):
+            part["description"] = words
+        default = self._parameters[name].default
+        if default is not inspect.Parameter.empty and default is not None:
+            with_default = _plain_default(default)
+            part |= {} if with_default is None else {"default": with_default}
+        return part
+
+
+def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Parameter]:
+    found = dict(inspect.signature(function).parameters)
+    for each in found.values():
+        if each.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            raise InvalidRequestError(
+                f"The function {name!r} takes {each}, which a model can't be told.",
+                hint="Name each parameter.",
+                param="tools",
+            )
+        if each.kind is inspect.Parameter.POSITIONAL_ONLY:
+            raise InvalidRequestError(
+                f"The parameter {each.name!r} of {name!r} can't be given by name.",
+                hint="Leave out the / in its signature.",
+                param="tools",
+            )
+    return found
+
+
+def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    target = function if inspect.isroutine(function) else type(function).__call__
+    try:
+        return typing.get_type_hints(inspect.unwrap(target), include_extras=True)
+    except (NameError, TypeError) as error:
+        raise InvalidRequestError(
+            f"The type hints of {name!r} can't be read: {error}.",
+            hint="Use types that are defined where the function is.",
+            param="tools",
+        ) from error
+
+
+def _plain_default(default: Any) -> Any:
+    try:
+        return msgspec.to_builtins(default)
+    except (TypeError, msgspec.ValidationError):
+        return None  # a default that JSON can't hold is kept from the model, and used all the same
+
+
+def _read_custom(kind: type, value: Any) -> Any:
+    adapter = pydantic_adapter(kind)
+    return value if adapter is None else adapter.validate_python(value)
+
+
+# Calls -------------------------------------------------------------------------------------------
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call by the model, of a function or a custom tool."""
+
+    call_id: str
+    name: str
+    text: str
+    """JSON for a function, anything for a custom tool."""
+    namespace: str | None = None
+    is_custom: bool = False
+
+    def parsed_arguments(self) -> Any:
+        """The JSON as plain values. Raises ValueError when it is none."""
+        return msgspec.json.decode(self.text or "{}")
+
+    def output(self, result: Any) -> Item:
+        """`result` as the item that answers this call."""
+        make = inputs.custom_tool_call_output if self.is_custom else inputs.function_call_output
+        return make(self.call_id, result)
+
+
+class _Named(msgspec.Struct):
+    type: Literal["function_call", "custom_tool_call"]
+    call_id: str
+    name: str
+    arguments: str = ""
+    input: str = ""
+    namespace: str | None = None
+
+
+def calls(response: Response | Iterable[Item]) -> list[Call]:
+    """What the model calls, in its order. Raises ServiceError for a call without name or id."""
+    items = response.output if isinstance(response, Response) else response
+    return [_call(item) for item in items if item.get("type") in ("function_call", "custom_tool_call")]
+
+
+def function_calls(response: Response | Iterable[Item]) -> list[Call]:
+    """As `calls`, those of functions."""
+    return [call for call in calls(response) if not call.is_custom]
+
+
+def custom_tool_calls(response: Response | Iterable[Item]) -> list[Call]:
+    """As `calls`, those of custom tools."""
+    return [call for call in calls(response) if call.is_custom]
+
+
+def web_searches(response: Response) -> list[str]:
+    """What the service searched the web for."""
+    found = (item for item in response.output if item.get("type") == "web_search_call")
+    return [str(query) for item in found if (query := (item.get("action") or {}).get("query"))]
+
+
+def generated_images(response: Response) -> list[Image]:
+    """The pictures in the answer."""
+    found = (item for item in response.output if item.get("type") == "image_generation_call")
+    return [
+        Image(item["result"], revised_prompt=item.get("revised_prompt"))
+        for item in found
+        if item.get("result")
+    ]
+
+
+def _call(item: Item) -> Call:
+    try:
+        named = msgspec.convert(item, _Named)
+    except msgspec.ValidationError as error:
+        raise ServiceError("The service sent a tool call that can't be read.") from error
+    is_custom = named.type == "custom_tool_call"
+    text = named.input if is_custom else named.arguments
+    return Call(named.call_id, named.name, text, named.namespace, is_custom)
+
+
+class Toolbox:
+    """The tools of a turn: what to tell the model, and what to run for a call."""
+
+    def __init__(self, tools: Sequence[Any]) -> None:
+        self.definitions: list[dict[str, Any]] = []
+        self._tools: dict[tuple[str | None, str], Tool] = {}
+        for given in tools:
+            made = self._with_functions(given)
+            self.definitions.append(definition_of(made))
+            for namespace, each in _runnable(made):
+                self._add(namespace, each)
+
+    def prepare(self, call: Call) -> Callable[[], Any]:
+        """What to run. Raises ToolCallError for a name or arguments that don't fit."""
+        namespace = None if call.namespace == _LITE_NAMESPACE else call.namespace
+        found = self._tools.get((namespace, call.name)) or self._tools.get((call.namespace, call.name))
+        if found is None:
+            names = ", ".join(name for _, name in self._tools)
+            raise ToolCallError(f"There is no tool {call.name!r}. There are: {names}.")
+        return functools.partial(found.function, **found.read(call.text))
+
+    def _with_functions(self, given: Any) -> Any:
+        """Plain functions as tools, made once."""
+        if isinstance(given, Namespace):
+            inner = [self._with_functions(each) for each in given.tools]
+            return Namespace(given.name, given.description, inner)
+        if isinstance(given, Tool) or not callable(given) or isinstance(given, type):
+            return given
+        return _function_tool(given)
+
+    def _add(self, namespace: str | None, tool: Tool) -> None:
+        if (namespace, tool.name) in self._tools:
+            raise InvalidRequestError(
+                f"There are two tools {tool.name!r}.", hint='Name one: tool(f, name="...")', param="tools"
+            )
+        self._tools[namespace, tool.name] = tool
+
+
+def _runnable(made: Any, namespace: str | None = None) -> Iterable[tuple[str | None, Tool]]:
+    if isinstance(made, Namespace):
+        for each in made.tools:
+            yield from _runnable(each, made.name)
+    elif isinstance(made, Tool):
+        yield namespace, made
+    elif (definition := definition_of(made)).get("type") in ("function", "custom"):
+        raise InvalidRequestError(
+            f"The tool {definition.get('name')!r} has no function to run.",
+            hint="Pass the function itself, or use create() and answer its calls.",
+            param="tools",
+        )
