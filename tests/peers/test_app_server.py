@@ -12,14 +12,18 @@ import pytest
 
 from codex_magic import (
     ApprovalMode,
+    AsyncCodex,
     Codex,
     CodexConfig,
     Decision,
     InvalidRequestError,
+    LocalImageInput,
     Sandbox,
     ServiceError,
+    TextInput,
     Tool,
     TurnStatus,
+    UsageLimitError,
 )
 from codex_magic.local_service import start
 from codex_magic.protocol.types import (
@@ -32,7 +36,11 @@ from codex_magic.protocol.types import (
     ToolCall,
     TurnCompleted,
     TurnStarted,
+    UserMessage,
+    Warned,
 )
+from tests.home import service_variables
+from tests.peers.test_official_binary import needs_zstd
 
 pytest.importorskip("codex_cli_bin")
 
@@ -449,3 +457,79 @@ def test_the_engines_go_on_from_each_other(config, service):
 
 def said_plain(body):
     return [(item["role"], item["content"][0]["text"]) for item in body["input"] if item["type"] == "message"]
+
+
+def test_a_thread_open_in_another_process_goes_on_as_a_copy(config, service):
+    with Codex(config) as first, Codex(config) as second:
+        thread = first.thread_start()
+        thread.run("echo: in the first")
+        told = list(second.thread_resume(thread.id).turn("echo: in the second").stream())
+        thread.run("echo: back in the first")
+    assert any(isinstance(n, Warned) and "another process" in n.message for n in told)
+    assert [text for role, text in said(sent(service)) if role == "assistant"] == [
+        "in the first",
+        "in the second",
+    ]
+
+
+def test_a_failed_turn_has_its_error_and_its_words(codex, service):
+    service.faults.next("usage_limit")
+    with pytest.raises(UsageLimitError) as failed:
+        codex.thread_start().run("hi")
+    assert failed.value.result.error.codex_error_info == "usageLimitExceeded"
+
+
+def test_eight_that_wait_hold_up_nobody(codex, service):
+    service.faults.next("hold", after=1, times=8)
+    handles = [codex.thread_start().turn("repeat 500", summary=None) for _ in range(8)]
+    service.wait_for_hold(count=8)
+    assert codex.thread_start().run("echo: ninth").final_response == "ninth"
+    for handle in handles:
+        handle.interrupt()
+
+
+def test_pictures_and_the_cell_reach_the_agent(codex, service, folder):
+    picture = folder / "dot.png"
+    picture.write_bytes(PNG)
+    result = codex.thread_start().run(
+        [TextInput("echo: seen"), LocalImageInput(str(picture))], cell_id="cell-1"
+    )
+    assert done(result, UserMessage)[0].client_id == "cell-1"
+    parts = [part for item in sent(service)["input"] for part in item.get("content") or ()]
+    assert any(part["type"] == "input_image" for part in parts)
+
+
+def test_turn_settings_reach_the_model(codex, service):
+    codex.thread_start(developer_instructions="Be a pirate.").run("hi", effort="high", summary="detailed")
+    body = sent(service)
+    assert body["reasoning"] == {"effort": "high", "summary": "detailed"}
+    assert any("Be a pirate." in part["text"] for part in body["input"][1]["content"])
+
+
+def test_awaited_it_is_the_same(config):
+    async def scene():
+        async with AsyncCodex(config) as codex:
+            thread = await codex.thread_start()
+            handle = await thread.turn("echo: awaited")
+            told = [n async for n in handle.stream()]
+            return told[-1].turn.status, (await thread.run("echo: again")).final_response
+
+    assert asyncio.run(scene()) == (TurnStatus.completed, "again")
+
+
+@needs_zstd
+@pytest.mark.parametrize("model", ["gpt-5.5", "local-lite"])
+def test_with_a_chatgpt_plan_in_both_dialects(home, tmp_path, monkeypatch, model):
+    (home / ".codex").mkdir()
+    (home / ".codex" / "config.toml").write_text('cli_auth_credentials_store = "file"\n' + CONFIG)
+    with start(tls=tmp_path / "tls") as service:
+        service.sign_in(home / ".codex")
+        variables = {
+            **service_variables(service),
+            "CODEX_CA_CERTIFICATE": str(service.ca_file),
+            "CODEX_REFRESH_TOKEN_URL_OVERRIDE": service.issuer + "/oauth/token",
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        with Codex(CodexConfig(engine="app-server", model=model)) as codex:
+            assert codex.thread_start().run("echo: by plan").final_response == "by plan"
