@@ -58,6 +58,7 @@ class _Stream:
         if self._over or self._aborted:
             return False
         self._aborted = True
+        self._exchange.ended.set()
         self._batch.clear()  # the reader is iterating over it, and ends there
         self._shut()
         return True
@@ -135,6 +136,7 @@ class ResponseStream(_Stream):
     def close(self) -> None:
         """End it now; a thread that waits for the next event sees the iteration end."""
         self._closed = True
+        self._exchange.ended.set()  # before the reader wakes, so that it asks for nothing more
         self._shut()
         self._let_go()
 
@@ -152,7 +154,6 @@ class ResponseStream(_Stream):
         self.close()
 
     def _let_go(self) -> None:
-        self._exchange.ended.set()
         with self._reading:
             self._drop()
 
