@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "threads.codex": ("AsyncCodex", "AsyncThread", "Codex", "CodexConfig", "Thread", "TurnHandle"),
+    "threads.overload": ("is_retryable_error", "retry_on_overload"),
     "threads.turns": ("AsyncTurnHandle",),
     "auth.handles": (
         "AsyncChatgptLoginHandle",
