@@ -103,13 +103,14 @@ def judge(messages: Sequence[str]) -> Verdict:
     return Verdict.WAIT
 
 
-def _code(event: ErrorEvent) -> str | int | None:
+def _code(event: ErrorEvent) -> str | int:
+    if 401 in (event.status, event.status_code):
+        return 401
     nested = event.error.get("code") if isinstance(event.error, dict) else None
-    status = event.status or event.status_code
-    return status if status == 401 else nested or event.code
+    return str(nested or event.code)
 
 
-_VERDICTS: dict[str | int | None, Verdict] = {
+_VERDICTS: dict[str | int, Verdict] = {
     "websocket_connection_limit_reached": Verdict.RECONNECT,
     "previous_response_not_found": Verdict.WHOLE,
     401: Verdict.RECONNECT,  # the handshake is where a sign-in is renewed
@@ -123,6 +124,8 @@ class Line:
         """`told`: the headers of the handshake's answer; `outgoing`: the request it was made for."""
         self.frames = frames
         self.used = False
+        self.shortened = False
+        """The last request named the response before it."""
         self._told = told
         self._named = _named(outgoing)
         self._model = outgoing.model
@@ -154,7 +157,8 @@ class Line:
             frame["input"] = body["input"][len(known) :]
         if isinstance(outgoing, _WarmUp):
             frame["generate"] = False
-        self._body, self._exchange, self.used = body, exchange, True
+        self._body, self._exchange = body, exchange
+        self.used, self.shortened = True, known is not None
         return encode(frame).decode()
 
     def _known(self, body: dict[str, Any]) -> list[Item] | None:
@@ -164,7 +168,10 @@ class Line:
         last = self._exchange.response
         if last.status != "completed" or not last.id or _without_input(body) != _without_input(self._body):
             return None
-        known = _as_sent([*self._body["input"], *last.output], store=self._body["store"])
+        try:
+            known = _as_sent([*self._body["input"], *last.output], store=self._body["store"])
+        except InvalidRequestError:  # an item of a kind that can't be sent back
+            return None
         begins = len(body["input"]) > len(known) and body["input"][: len(known)] == known
         return known if begins else None
 
@@ -271,8 +278,8 @@ class _Attempt:
         self.whole = False
         self._left = {Verdict.RECONNECT, Verdict.WHOLE}
 
-    def helps(self, verdict: Verdict) -> bool:
-        if verdict not in self._left:
+    def helps(self, verdict: Verdict, line: Line) -> bool:
+        if verdict not in self._left or (verdict is Verdict.WHOLE and not line.shortened):
             return False
         self._left.discard(verdict)
         self.whole = self.whole or verdict is Verdict.WHOLE
@@ -558,10 +565,10 @@ class _SyncWay(_Way):
                 verdict = judge(first)
             except (httpx.HTTPError, StreamError) as error:
                 socket.drop()
-                if not was_used or not _is_stale(error) or not attempt.helps(Verdict.RECONNECT):
+                if not was_used or not _is_stale(error) or not attempt.helps(Verdict.RECONNECT, socket.line):
                     raise
                 continue
-            if not attempt.helps(verdict):
+            if not attempt.helps(verdict, socket.line):
                 messages = _Messages(socket, first, exchange, self, idle=self.timeouts(outgoing).idle)
                 return httpx.Response(
                     200, headers=headers, stream=messages, extensions={"interrupt": messages.leave}
@@ -834,10 +841,10 @@ class _AsyncWay(_Way):
                 verdict = judge(first)
             except (httpx.HTTPError, StreamError) as error:
                 await socket.drop()
-                if not was_used or not _is_stale(error) or not attempt.helps(Verdict.RECONNECT):
+                if not was_used or not _is_stale(error) or not attempt.helps(Verdict.RECONNECT, socket.line):
                     raise
                 continue
-            if not attempt.helps(verdict):
+            if not attempt.helps(verdict, socket.line):
                 messages = _AsyncMessages(socket, first, exchange, self, idle=self.timeouts(outgoing).idle)
                 return httpx.Response(200, headers=headers, stream=messages)
             if verdict is Verdict.RECONNECT:

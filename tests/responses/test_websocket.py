@@ -271,6 +271,18 @@ def test_a_service_that_forgot_is_told_all(service: LocalService, talk: Talker) 
     assert (len(handshakes(service)), talk.waits) == (1, [])
 
 
+def test_a_previous_response_that_only_the_service_may_know_is_asked_for_once(
+    connect: Callable[..., Talker],
+) -> None:
+    with start(websocket=True, open_access=True) as service:
+        talk = connect(service.api_url)
+        with pytest.raises(InvalidRequestError, match="not found"):
+            talk.ask("so far?", previous_response_id="resp_elsewhere")
+        first = talk.ask("what is a list?")
+        assert "list" in talk.ask("so far?", previous_response_id=first.id).output_text
+        assert len(messages(service)) == 3
+
+
 def test_a_warm_up_is_gone_on_from(service: LocalService, talk: Talker) -> None:
     warm = talk.run(talk.connection.warm_up([user("what is a list?")], model=MODEL))
     assert warm.output == []
@@ -705,6 +717,7 @@ def test_a_proxy_and_a_ca_file(
         ([{"type": "error", "status_code": 401, "error": {"code": "token_expired"}}], Verdict.RECONNECT),
         ([{"type": "error", "status": 429, "error": {"type": "usage_limit_reached"}}], Verdict.GO),
         ([{"type": "error", "error": "words"}], Verdict.GO),
+        ([{"type": "error", "error": {"code": ["odd"]}}], Verdict.GO),
     ],
 )
 def test_what_the_first_messages_mean(first: list[dict[str, Any]], verdict: Verdict) -> None:
