@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import io
 import mimetypes
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ def _result(output: Any) -> Any:
         return output
     if is_image(output):
         return [input_image(output)]
-    if isinstance(output, (list, tuple)) and output and all(map(_is_shown, output)):
+    if isinstance(output, (list, tuple)) and _are_parts(output):
         return parts(output)
     try:
         return msgspec.json.encode(output).decode()
@@ -119,6 +119,11 @@ def _result(output: Any) -> Any:
         raise InvalidRequestError(
             f"The result of a call can't be sent: {error}.", hint="Give a text, images or plain values."
         ) from error
+
+
+def _are_parts(values: Sequence[Any]) -> bool:
+    """Texts alone are a list of strings, which is sent as JSON."""
+    return any(map(_is_shown, values)) and all(isinstance(each, str) or _is_shown(each) for each in values)
 
 
 def _is_shown(value: Any) -> bool:

@@ -45,8 +45,8 @@ class Tool:
     function: Callable[..., Any]
     definition: Mapping[str, Any]
     """As it stands in a request."""
-    read: Callable[[str], dict[str, Any]] = field(repr=False)
-    """The text of a call as arguments. Raises ToolCallError."""
+    bind: Callable[[str], functools.partial[Any]] = field(repr=False)
+    """The function with the arguments that the text of a call holds. Raises ToolCallError."""
 
     @property
     def name(self) -> str:
@@ -116,8 +116,7 @@ def custom_tool(
     definition: dict[str, Any] = {"type": "custom", "name": named, "description": told}
     if grammar is not None:
         definition["format"] = dict(grammar)
-    (parameter, *_) = inspect.signature(function).parameters
-    return Tool(function, definition, lambda text: {parameter: text})
+    return Tool(function, definition, functools.partial(functools.partial, function))
 
 
 def lark(definition: str) -> dict[str, str]:
@@ -161,7 +160,11 @@ def _function_tool(
     said = description or arguments.described.summary
     parameters, is_strict = _as_strict(arguments.schema, strict)
     definition = FunctionTool(named, said, parameters, is_strict)
-    return Tool(function, plain(definition) | {"type": "function"}, arguments.read)
+    return Tool(
+        function,
+        plain(definition) | {"type": "function"},
+        lambda text: functools.partial(function, **arguments.read(text)),
+    )
 
 
 def _as_strict(schema: Schema, wanted: bool | None) -> tuple[Schema, bool]:
@@ -378,7 +381,7 @@ class Toolbox:
         if found is None:
             names = ", ".join(name for _, name in self._tools)
             raise ToolCallError(f"There is no tool {call.name!r}. There are: {names}.")
-        return functools.partial(found.function, **found.read(call.text))
+        return found.bind(call.text)
 
     def _with_functions(self, given: Any) -> Any:
         """Plain functions as tools, made once."""
