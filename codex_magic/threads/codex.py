@@ -6,7 +6,9 @@ one background loop, so it works in scripts, in cells and beside a running event
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any, Literal, TypeVar
@@ -29,7 +31,7 @@ from ..engines.backend import BackendEngine
 from ..engines.seam import Continuation, Engine, TurnRequest
 from ..engines.tools import Tool, ToolSet
 from ..protocol.account import GetAccountResponse
-from ..protocol.errors import CodexError, ConfigurationError
+from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from ..protocol.types import (
@@ -132,6 +134,7 @@ class AsyncCodex:
         self._engines: dict[tuple[str, str], BackendEngine] = {}
         self._agents: dict[str, AppServerEngine] = {}
         self._running: set[AsyncTurnHandle] = set()
+        self._beginning: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._sources: list[TokenSource] = []
         self._accounts = AsyncAccounts(self.settings, self._sources, needed=self._needs_sign_in())
 
@@ -249,7 +252,24 @@ class AsyncCodex:
         options: TurnOptions,
         settings: ThreadOptions,
     ) -> AsyncTurnHandle:
+        """Begin a turn. In the app-server one turn of a thread begins when the one before has ended."""
         engine, answerer = self._choose(options, settings)
+        if isinstance(engine, BackendEngine):
+            return await self._begin_turn(thread, prompt, options, settings, engine, answerer)
+        async with self._beginning[thread.id]:
+            for handle in [each for each in self._running if each.thread_id == thread.id]:
+                await handle.ended()
+            return await self._begin_turn(thread, prompt, options, settings, engine, answerer)
+
+    async def _begin_turn(
+        self,
+        thread: ThreadRecord,
+        prompt: RunInput,
+        options: TurnOptions,
+        settings: ThreadOptions,
+        engine: Engine,
+        answerer: str,
+    ) -> AsyncTurnHandle:
         inputs = as_inputs(prompt)
         turn_id = new_id()
 
@@ -301,6 +321,10 @@ class AsyncCodex:
         """The engine of a turn, and whose encrypted reasoning it can be sent."""
         choice = options.model_provider or settings.model_provider
         if (options.engine or self.config.engine) == "backend":
+            if settings.tools:
+                raise InvalidRequestError(
+                    "A thread with tools needs the agent.", hint='Use CodexConfig(engine="app-server").'
+                )
             provider = self.provider(choice)
             return self._engine(provider), _answerer(provider)
         choice = choice or self.config.provider

@@ -40,7 +40,7 @@ def continuation(
 def _unseen(turn: TurnRecord, later: Sequence[TurnRecord]) -> tuple[dict[str, Any], ...]:
     """The app-server drops the beginning of an answer that was broken off; it is said again."""
     begun: tuple[dict[str, Any], ...] = ()
-    if turn.status is not TurnStatus.completed and turn.items:
+    if turn.status in (TurnStatus.interrupted, TurnStatus.failed) and turn.items:
         end = turn.items[-1].item
         begun = (message("assistant", end.text),) if isinstance(end, AgentMessage) else ()
     return begun + history_items(later, provider="app-server")

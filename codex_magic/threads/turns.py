@@ -110,6 +110,10 @@ class AsyncTurnHandle:
         self._cancel()
         await asyncio.shield(self._task)
 
+    async def ended(self) -> None:
+        """Wait for the end, whatever it is; to stop waiting does not stop the turn."""
+        await asyncio.wait({self._task})
+
     async def steer(self, input: RunInput) -> None:
         """Say more while it answers. Raises InvalidRequestError when it takes no more."""
         await self._engine.steer(self.id, as_inputs(input))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -18,6 +21,7 @@ from codex_magic import (
     Decision,
     InvalidRequestError,
     LocalImageInput,
+    NotSignedInError,
     Sandbox,
     ServiceError,
     TextInput,
@@ -33,6 +37,7 @@ from codex_magic.protocol.types import (
     FileChange,
     ItemCompleted,
     ItemStarted,
+    RateLimitsUpdated,
     ToolCall,
     TurnCompleted,
     TurnStarted,
@@ -404,11 +409,12 @@ def test_two_threads_stream_at_once(codex, service):
     ]
 
 
-def test_two_turns_of_a_thread_run_one_after_the_other(codex):
+def test_two_turns_of_a_thread_run_one_after_the_other(codex, service):
     thread = codex.thread_start()
     thread.run("echo: zero")
     handles = [thread.turn(f"echo: {name}") for name in ("one", "two")]
     assert [handle.run().final_response for handle in handles] == ["one", "two"]
+    assert [text for role, text in said(sent(service)) if role == "assistant"] == ["zero", "one"]
 
 
 def test_a_megabyte_goes_there_and_back(codex):
@@ -517,13 +523,12 @@ def test_awaited_it_is_the_same(config):
     assert asyncio.run(scene()) == (TurnStatus.completed, "again")
 
 
-@needs_zstd
-@pytest.mark.parametrize("model", ["gpt-5.5", "local-lite"])
-def test_with_a_chatgpt_plan_in_both_dialects(home, tmp_path, monkeypatch, model):
+@pytest.fixture
+def plan(home, tmp_path, monkeypatch):
+    """The local service as the ChatGPT backend; nobody is signed in."""
     (home / ".codex").mkdir()
     (home / ".codex" / "config.toml").write_text('cli_auth_credentials_store = "file"\n' + CONFIG)
     with start(tls=tmp_path / "tls") as service:
-        service.sign_in(home / ".codex")
         variables = {
             **service_variables(service),
             "CODEX_CA_CERTIFICATE": str(service.ca_file),
@@ -531,5 +536,51 @@ def test_with_a_chatgpt_plan_in_both_dialects(home, tmp_path, monkeypatch, model
         }
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        with Codex(CodexConfig(engine="app-server", model=model)) as codex:
-            assert codex.thread_start().run("echo: by plan").final_response == "by plan"
+        yield service
+
+
+@needs_zstd
+@pytest.mark.parametrize("model", ["gpt-5.5", "local-lite"])
+def test_with_a_chatgpt_plan_in_both_dialects(plan, home, model):
+    plan.sign_in(home / ".codex")
+    with Codex(CodexConfig(engine="app-server", model=model)) as codex:
+        told = list(codex.thread_start().turn("echo: by plan").stream())
+    assert any(isinstance(n, RateLimitsUpdated) and n.rate_limits.primary for n in told)
+    assert [
+        n.item.text for n in told if isinstance(n, ItemCompleted) and isinstance(n.item, AgentMessage)
+    ] == ["by plan"]
+
+
+@needs_zstd
+def test_who_signs_in_later_needs_no_new_session(plan, home):
+    with Codex(CodexConfig(engine="app-server", model="gpt-5.5")) as codex:
+        thread = codex.thread_start()
+        with pytest.raises(NotSignedInError):
+            thread.run("echo: too early")
+        plan.sign_in(home / ".codex")
+        assert thread.run("echo: now").final_response == "now"
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux to wait for somebody else's child")
+def test_the_process_ends_with_ours_and_has_a_group_of_its_own(config, service):
+    script = f"""
+import os
+from codex_magic import Codex, CodexConfig
+codex = Codex(CodexConfig(engine="app-server", provider={service.api_url!r}, model="gpt-5.5"))
+codex.thread_start().run("echo: x")
+[agent] = codex.asynchronous._agents.values()
+pid = agent.server.pid
+print(pid, os.getpgid(pid) != os.getpgid(0), flush=True)
+input()
+os._exit(0)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as ours:
+        pid, apart = ours.stdout.readline().split()
+        watched = os.pidfd_open(int(pid))
+        ours.stdin.write("\n")
+        ours.stdin.flush()
+        assert select.select([watched], [], [], 10)[0]
+        os.close(watched)
+    assert apart == "True"

@@ -69,6 +69,12 @@ def test_a_fork_never_writes_into_its_parents_thread(store):
     assert goes_on(store, thread).is_last is True
 
 
+def test_a_turn_still_in_progress_is_told_by_nobody_else(store):
+    thread = store.create_thread()
+    turn(store, thread, at="T", status=TurnStatus.in_progress)
+    assert goes_on(store, thread).unseen == ()
+
+
 @pytest.mark.parametrize("status", [TurnStatus.interrupted, TurnStatus.failed])
 def test_the_beginning_of_a_broken_off_answer_is_told(store, status):
     thread = store.create_thread()

@@ -177,7 +177,10 @@ class Connection:
             await asyncio.wait_for(self.process.wait(), CLOSING_SECONDS)
         except asyncio.TimeoutError:
             self.kill()
-        await asyncio.wait({self._reading, self._draining})
+        # A program that it left behind may hold its output open.
+        _, open_still = await asyncio.wait({self._reading, self._draining}, timeout=CLOSING_SECONDS)
+        for task in open_still:
+            task.cancel()
 
     async def _call(self, method: str, params: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         if self.ended is not None:
@@ -237,6 +240,8 @@ class Connection:
         if isinstance(notification, UnknownNotification) and notification.method == "serverRequest/resolved":
             self._drop_question(notification.params.get("requestId"))
         thread_id = thread_of(notification)
+        if isinstance(notification, UnknownNotification) and notification.method == "thread/closed":
+            self.threads.pop(str(thread_id), None)
         if thread_id is None:
             for subscription in self._subscriptions.values():
                 subscription.put(notification)

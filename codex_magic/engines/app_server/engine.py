@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ...protocol.errors import CodexError, InvalidRequestError, JsonRpcError, TimedOutError
+from ...protocol.errors import CodexError, InvalidRequestError, JsonRpcError, NotSignedInError, TimedOutError
 from ...protocol.settings import Settings
 from ...protocol.types import (
     InputItem,
@@ -53,6 +53,7 @@ class AppServerEngine:
     def __init__(self, settings: Settings, provider: Provider | None = None) -> None:
         self.server = AppServer(settings, self._answer, config=_moved(settings))
         self._provider = provider
+        self._signed_in: Connection | None = None
         self._running: dict[str, _RunningTurn] = {}
         self._queues: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
@@ -63,7 +64,7 @@ class AppServerEngine:
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """One turn; see `seam.Engine`. A turn begun while another runs in the thread waits for its end."""
         parameters = turn_parameters(request)
-        connection = await self.server.connection()
+        connection = await self._connection()
         thread_id = await self._opened(connection, request, tell)
         # A second turn/start would only add to the turn that runs.
         async with self._queues[thread_id]:
@@ -83,6 +84,17 @@ class AppServerEngine:
                 await turn.steer(inputs)
                 return
         raise InvalidRequestError("This turn is not running.", hint="Start a new one.")
+
+    async def _connection(self) -> Connection:
+        """A process that is signed in. One that is not is ended: it would not notice that someone signs in."""
+        connection = await self.server.connection()
+        if self._provider is None and connection is not self._signed_in:
+            account = await connection.call("account/read", {})
+            if account.get("requiresOpenaiAuth") and account.get("account") is None:
+                await self.server.close()
+                raise NotSignedInError
+            self._signed_in = connection
+        return connection
 
     # Threads -------------------------------------------------------------------------------------
 

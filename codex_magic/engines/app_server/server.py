@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ... import __version__
+from ...auth.network import header_value
 from ...protocol.settings import Settings
 from .binary import check_version, find_binary
 from .connection import Answer, Connection
@@ -58,7 +59,11 @@ class AppServer:
         connection = await Connection.open(
             [binary.path, *options, "app-server"],
             self._environment(binary.search_path),
-            client={"name": self._settings.originator, "title": "codex_magic", "version": __version__},
+            client={
+                "name": header_value(self._settings.originator),
+                "title": "codex_magic",
+                "version": __version__,
+            },
             answer=self._answer,
         )
         try:
