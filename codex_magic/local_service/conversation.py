@@ -102,6 +102,14 @@ def input_items(body: Body) -> list[dict[str, Any]]:
     return list(given)
 
 
+def user_messages(body: Body) -> list[dict[str, Any]]:
+    """What the user said, as a compaction of the public API keeps it."""
+    said = [item for item in input_items(body) if item.get("role") == "user"]
+    return [
+        {"type": "message", "role": "user", "status": "completed", "content": _parts(item)} for item in said
+    ]
+
+
 def text_of(item: Mapping[str, Any]) -> str:
     return "\n\n".join(part["text"] for part in _parts(item) if "text" in part)
 

@@ -351,7 +351,12 @@ class ApiCompact(Endpoint):
         item = {"id": f"cmp_{new_id()}", "type": "compaction", "encrypted_content": sealed}
         tokens = Usage(count_tokens(body), 0, count_tokens(item), 0).encode()
         self.reply_json(
-            {"id": f"resp_{new_id()}", "object": "response.compaction", "output": [item], "usage": tokens}
+            {
+                "id": f"resp_{new_id()}",
+                "object": "response.compaction",
+                "output": [*conversation.user_messages(body), item],
+                "usage": tokens,
+            }
         )
 
 

@@ -240,7 +240,7 @@ def test_the_public_api_compacts_too(client):
     url = client.service.api_url + "/responses/compact"
     body = {"model": "local-large", "input": "hello"}
     answer = client.http.post(url, json=body, headers=client.headers).json()
-    assert [item["type"] for item in answer["output"]] == ["compaction"]
+    assert [item["type"] for item in answer["output"]] == ["message", "compaction"]
 
 
 def test_the_public_api_answers_whole(client):
@@ -255,3 +255,33 @@ def test_the_stream_of_the_public_api_has_its_type_and_its_output(client):
     with client.http.stream("POST", url, json=body, headers=client.headers) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         assert b'"output":[{' in response.read().split(b"event: response.completed")[1]
+
+
+def test_a_picture_comes_as_an_item(client):
+    events = client.events("draw a cat", tools=[{"type": "image_generation"}])
+    (drawn,) = [event["item"] for event in events if event.get("item", {}).get("result")]
+    assert (drawn["type"], drawn["revised_prompt"]) == ("image_generation_call", "draw a cat")
+    (partial,) = [event for event in events if event["type"].endswith(".partial_image")]
+    assert partial["partial_image_b64"] == drawn["result"]
+
+
+def test_a_compaction_stands_for_what_is_in_front_of_it(client):
+    def compacted(items):
+        events = client.events(input=[*items, {"type": "compaction_trigger"}])
+        return next(event["item"] for event in events if event["type"].endswith("item.done"))
+
+    asked = [user("one"), user("two")]
+    sealed = compacted(asked)
+    assert "This is turn 3; the 2 before it" in client.text("", input=[*asked, sealed, user("three")])
+    again = compacted([*asked, sealed, user("three")])
+    assert "This is turn 4; the 3 before it" in client.text("", input=[*asked, again, user("four")])
+
+
+def test_a_turn_goes_on_behind_its_compaction(client):
+    call = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "a view"}
+    asked = user("use the tool look 2 times")
+    events = client.events(input=[asked, call, output, {"type": "compaction_trigger"}], tools=[LOOK])
+    sealed = next(event["item"] for event in events if event["type"].endswith("item.done"))
+    text = client.text("", input=[asked, sealed, call, output], tools=[LOOK])
+    assert text.count("a view") == 2
