@@ -25,7 +25,9 @@ from .events import (
     ReasoningSummaryTextDelta,
     ReasoningTextDelta,
     RefusalDelta,
+    ResponseCompleted,
     ResponseFailed,
+    ResponseIncomplete,
     ShellCallCommandDelta,
     decode_events,
 )
@@ -54,6 +56,9 @@ _VISIBLE: frozenset[type[Event]] = frozenset(
 
 _FAILURES: frozenset[type[Event]] = frozenset({ResponseFailed, ErrorEvent})
 """Raised, not delivered."""
+
+_ENDS: frozenset[type[Event]] = _FAILURES | {ResponseCompleted, ResponseIncomplete}
+"""Nothing after one of these counts."""
 
 OnRetry = Callable[[CodexError, float], None]
 """Called with the failure and the seconds until the next try."""
@@ -119,6 +124,10 @@ class Exchange:
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)
         kinds = set(map(type, events))
+        if not _ENDS.isdisjoint(kinds):
+            first = next(at for at, event in enumerate(events) if type(event) in _ENDS)
+            events = events[: first + 1]
+            kinds = set(map(type, events))
         self._visible = self._visible or not _VISIBLE.isdisjoint(kinds)
         self._accumulator.feed(*events)
         if _FAILURES.isdisjoint(kinds):

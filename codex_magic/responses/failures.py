@@ -11,6 +11,7 @@ import email.utils
 import re
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -35,6 +36,9 @@ _MODEL_MISSING = re.compile(
     r"model not found|model is not supported|model\b.*\bdoes not exist", re.IGNORECASE
 )
 _TRY_AGAIN = re.compile(r"try again in\s*(\d+(?:\.\d+)?)\s*(ms|s)", re.IGNORECASE)
+
+_FAR_FUTURE = 1e11
+"""Unix seconds beyond which there is no date to show."""
 
 _ENDED_SIGN_INS = {
     "token_expired": "Your sign-in has expired.",
@@ -228,7 +232,7 @@ class _Fault:
             "Your API account has no quota left."
             if "insufficient_quota" in (self.code, self.kind)
             else "Your usage limit is reached.",
-            resets_at=None if resets_at is None else int(resets_at),
+            resets_at=None if resets_at is None or not 0 <= resets_at < _FAR_FUTURE else int(resets_at),
             plan=plan,
             window=spent.window_duration_mins if spent else None,
         )
@@ -238,8 +242,8 @@ class _Fault:
         header = self.headers.get("retry-after", "").strip()
         if header.replace(".", "", 1).isdigit():
             return float(header)
-        if header and (when := email.utils.parsedate_tz(header)):
-            return max(0.0, email.utils.mktime_tz(when) - time.time())
+        with suppress(ValueError, TypeError, OverflowError):
+            return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
         if found := _TRY_AGAIN.search(self.message):
             return float(found[1]) / (1000 if found[2].lower() == "ms" else 1)
         return None

@@ -59,13 +59,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def output_text(self) -> str:
         """All text of all messages."""
-        return "".join(
-            part["text"]
-            for item in self.output
-            if item.get("type") == "message"
-            for part in item.get("content") or ()
-            if part.get("type") == "output_text"
-        )
+        messages = (item for item in self.output if item.get("type") == "message")
+        return "".join(text for item in messages for text in texts(item, "output_text"))
 
     @property
     def tool_calls(self) -> list[dict[str, Any]]:
@@ -75,13 +70,17 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reasoning_summary(self) -> str | None:
         """What was told of the thoughts, when it was asked for with `reasoning={"summary": ...}`."""
-        parts = [
-            part["text"]
-            for item in self.output
-            if item.get("type") == "reasoning"
-            for part in item.get("summary") or ()
-        ]
+        thoughts = (item for item in self.output if item.get("type") == "reasoning")
+        parts = [text for item in thoughts for text in texts(item, "summary_text", key="summary")]
         return "\n\n".join(parts) or None
+
+
+def texts(item: Mapping[str, Any], kind: str, *, key: str = "content", field: str = "text") -> Iterator[str]:
+    """The texts of an item's parts of one kind. Items stay as they came, so this is where they are checked."""
+    parts = item.get(key)
+    for part in parts if isinstance(parts, list) else ():
+        if isinstance(part, dict) and part.get("type") == kind and isinstance(part.get(field), str):
+            yield part[field]
 
 
 class ResponseAccumulator:
@@ -113,13 +112,13 @@ class ResponseAccumulator:
     def response(self) -> Response:
         header = self._header
         return Response(
-            id=header.get("id") or "",
+            id=header.get("id", ""),
             model=self._headers.get("openai-model") or header.get("model"),
-            status=header.get("status") or "in_progress",
+            status=header.get("status", "in_progress"),
             output=self._output(),
             usage=token_usage(header.get("usage")),
             error=header.get("error"),
-            incomplete_reason=(header.get("incomplete_details") or {}).get("reason"),
+            incomplete_reason=header.get("incomplete_details", {}).get("reason"),
             service_tier=header.get("service_tier"),
             turn_state=self._headers.get("x-codex-turn-state"),
             rate_limits=self._rate_limits,
@@ -139,7 +138,7 @@ class ResponseAccumulator:
     # The steps, one for each kind of event that matters.
 
     def _begin(self, event: ResponseCreated | ResponseInProgress | ResponseQueued) -> None:
-        self._header.update(event.response or {})
+        self._header.update(_readable(event.response or {}))
 
     def _add_item(self, event: OutputItemAdded) -> None:
         self._open[event.output_index] = event.item
@@ -163,7 +162,7 @@ class ResponseAccumulator:
 
     def _fail(self, event: ResponseFailed) -> None:
         self._end(event.response, "failed")
-        self._failure = failures.from_event(self._header.get("error"))
+        self._failure = failures.from_event((event.response or {}).get("error"))
 
     def _report_error(self, event: ErrorEvent) -> None:
         error = event.error or {"code": event.code, "message": event.message, "param": event.param}
@@ -181,7 +180,7 @@ class ResponseAccumulator:
         )
 
     def _end(self, body: dict[str, Any] | None, status: str) -> None:
-        self._header.update(body or {})
+        self._header.update(_readable(body or {}))
         self._header["status"] = status
         self.done = True
 
@@ -193,7 +192,7 @@ class ResponseAccumulator:
     def _output(self) -> list[dict[str, Any]]:
         """Finished items and cut-off messages in the order of the response."""
         if not self._items and self._header.get("output"):
-            return list(self._header["output"])
+            return [item for item in self._header["output"] if isinstance(item, dict)]
         both = [*self._items, *self._cut_off_messages().items()]
         return [item for _, item in sorted(both, key=lambda pair: pair[0])]
 
@@ -212,17 +211,39 @@ def _part(kind: str, text: str) -> dict[str, Any]:
     return {"type": kind, "text": text, "annotations": []}
 
 
-def token_usage(raw: dict[str, Any] | None) -> TokenUsage | None:
+def _readable(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a response that are there and of their kind."""
+    return {name: body[name] for name, kind in _FIELDS.items() if isinstance(body.get(name), kind)}
+
+
+_FIELDS: dict[str, type] = {
+    "id": str,
+    "model": str,
+    "status": str,
+    "output": list,
+    "usage": dict,
+    "error": dict,
+    "incomplete_details": dict,
+    "service_tier": str,
+}
+
+
+def token_usage(raw: Mapping[str, Any] | None) -> TokenUsage | None:
     """The `usage` of a response."""
     if raw is None:
         return None
     return TokenUsage(
-        input_tokens=raw.get("input_tokens") or 0,
-        cached_input_tokens=(raw.get("input_tokens_details") or {}).get("cached_tokens") or 0,
-        output_tokens=raw.get("output_tokens") or 0,
-        reasoning_output_tokens=(raw.get("output_tokens_details") or {}).get("reasoning_tokens") or 0,
-        total_tokens=raw.get("total_tokens") or 0,
+        input_tokens=_count(raw, "input_tokens"),
+        cached_input_tokens=_count(raw.get("input_tokens_details"), "cached_tokens"),
+        output_tokens=_count(raw, "output_tokens"),
+        reasoning_output_tokens=_count(raw.get("output_tokens_details"), "reasoning_tokens"),
+        total_tokens=_count(raw, "total_tokens"),
     )
+
+
+def _count(raw: Any, name: str) -> int:
+    found = raw.get(name) if isinstance(raw, Mapping) else None
+    return found if isinstance(found, int) else 0
 
 
 _TEXT: dict[type[Event], str] = {OutputTextDelta: "output_text", RefusalDelta: "refusal"}

@@ -13,7 +13,7 @@ from ..protocol.errors import InvalidOutputError, InvalidRequestError, RefusedEr
 from .inputs import Item, user
 from .parameters import Parameters
 from .request import input_items, plain
-from .response import Response
+from .response import Response, texts
 from .schema import accepts_null, pydantic_adapter, schema_of, strict_schema, target
 
 T = TypeVar("T")
@@ -110,13 +110,12 @@ def answer_text(response: Response) -> str:
     """The text of the last message, which is the answer; earlier ones say what the model is up to."""
     messages = [item for item in response.output if item.get("type") == "message"]
     answers = [item for item in messages if item.get("phase") != "commentary"] or messages
-    parts = (answers[-1].get("content") or ()) if answers else ()
-    return "".join(part["text"] for part in parts if part.get("type") == "output_text")
+    return "".join(texts(answers[-1], "output_text")) if answers else ""
 
 
 def _refusal(response: Response) -> str | None:
-    parts = (part for item in response.output for part in item.get("content") or ())
-    return next((str(part.get("refusal")) for part in parts if part.get("type") == "refusal"), None)
+    said = (text for item in response.output for text in texts(item, "refusal", field="refusal"))
+    return next(said, None)
 
 
 def _read_custom(kind: type, value: Any) -> Any:

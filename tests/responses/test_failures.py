@@ -108,12 +108,20 @@ def test_a_usage_limit_with_only_the_seconds_left() -> None:
     assert abs(failure.resets_at - time.time() - 3600) < 60
 
 
+@pytest.mark.parametrize("when", [9e11, -5, "soon", []])
+def test_a_reset_that_is_no_date(when: Any) -> None:
+    failure = answered(429, {"error": {"type": "usage_limit_reached", "resets_at": when}})
+    assert isinstance(failure, UsageLimitError)
+    assert failure.resets_at is None
+
+
 @pytest.mark.parametrize(
     ("headers", "message", "seconds"),
     [
         ({"Retry-After": "1.5"}, "", 1.5),
         ({"retry-after": email.utils.formatdate(0, usegmt=True)}, "", 0.0),
         ({"retry-after": "soon"}, "", None),
+        ({"retry-after": "Mon, 45 Jan 99999999999 00:00:00 GMT"}, "", None),
         ({}, "Rate limit. Please try again in 1.5s.", 1.5),
         ({}, "Try again in 120ms", 0.12),
         ({}, "try again in 20 seconds", 20.0),

@@ -1,0 +1,240 @@
+"""A stream that is cut, split or spoilt anywhere: an error of ours or the right text, never anything else.
+
+The oracle reads events line by line and adds up their text in the most obvious way.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codex_magic.protocol.errors import CodexError, StreamError
+from codex_magic.responses.events import (
+    ErrorEvent,
+    Event,
+    OutputItemDone,
+    OutputTextDelta,
+    ResponseCompleted,
+    ResponseFailed,
+    ResponseIncomplete,
+    decode_event,
+)
+from codex_magic.responses.exchange import Exchange
+from codex_magic.responses.response import Response
+from codex_magic.responses.retry import RetryPolicy
+from tests.responses.conftest import Asker
+from tests.responses.wire import CREATED, DROP, Wire, completed, delta, event, message, stream
+
+RECORDED = (Path(__file__).parent / "fixtures" / "recorded.sse").read_bytes()
+"""What the local service once said: reasoning, a message of many alphabets, unannounced events."""
+
+SHORT = (
+    b": hello\r\n\r\n" + delta("é\u2028😀") + message("é\u2028😀") + b'data: {"type":\rdata: "keepalive"}\r\r'
+)
+END = event("response.completed", response={"status": "completed"})
+
+STREAMS = 20_000
+SEED = 20261120
+
+
+# The oracle --------------------------------------------------------------------------------------
+
+
+def payloads(raw: bytes) -> Iterator[bytes]:
+    data: list[bytes] = []
+    lines = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    for line in [*lines, b""]:
+        if line.startswith(b"data:"):
+            value = line[5:]
+            data.append(value[1:] if value.startswith(b" ") else value)
+        elif line == b"" and data:
+            payload, data = b"\n".join(data), []
+            if payload not in (b"", b"[DONE]"):
+                yield payload
+
+
+ENDS = (ResponseCompleted, ResponseIncomplete, ResponseFailed, ErrorEvent)
+
+
+def told(raw: bytes) -> list[Event]:
+    """The events up to the first end."""
+    events: list[Event] = []
+    for payload in payloads(raw):
+        events.append(decode_event(payload))
+        if isinstance(events[-1], ENDS):
+            break
+    return events
+
+
+def added_up(events: list[Event]) -> str:
+    """The text of finished messages, and of those that were begun."""
+    finished: list[tuple[int, str]] = []
+    begun: dict[tuple[int, int], str] = {}
+    for each in events:
+        if isinstance(each, OutputTextDelta):
+            place = each.output_index, each.content_index
+            begun[place] = begun.get(place, "") + each.delta
+        elif isinstance(each, OutputItemDone):
+            finished.append((each.output_index, Response(output=[each.item]).output_text))
+            begun = {place: text for place, text in begun.items() if place[0] != each.output_index}
+    if not finished and isinstance(events[-1] if events else None, ENDS[:3]):
+        listed = (getattr(events[-1], "response", None) or {}).get("output")
+        if listed and isinstance(listed, list):
+            return Response(output=[item for item in listed if isinstance(item, dict)]).output_text
+    rest = [(place[0], text) for place, text in sorted(begun.items())]
+    return "".join(text for _, text in sorted([*finished, *rest], key=lambda pair: pair[0]))
+
+
+def deltas(events: list[Event]) -> list[str]:
+    return [each.delta for each in events if isinstance(each, OutputTextDelta)]
+
+
+# Reading -----------------------------------------------------------------------------------------
+
+
+def read(chunks: Iterable[bytes]) -> tuple[list[Event], Response, CodexError | None]:
+    """What a client would deliver, the response as far as it came, and what it ended with."""
+    exchange = Exchange(RetryPolicy())
+    exchange.begin({})
+    events: list[Event] = []
+    for chunk in chunks:
+        events += exchange.feed(chunk)
+        if exchange.over:
+            break
+    else:
+        events += exchange.end()
+    try:
+        return events, exchange.finish(), None
+    except CodexError as error:
+        return events, exchange.response, error
+
+
+WHOLE = added_up(told(RECORDED))
+
+
+def test_the_recording_is_what_it_claims() -> None:
+    events, response, error = read([RECORDED])
+    assert 7000 < len(RECORDED) < 9000
+    assert (error, response.output_text) == (None, WHOLE)
+    assert "漢字" in WHOLE
+    assert "\u2028" in WHOLE
+    assert events == told(RECORDED)
+
+
+def test_cut_at_every_byte() -> None:
+    last = RECORDED.rindex(b"event: response.completed")
+    for at in range(len(RECORDED)):
+        _, response, error = read([RECORDED[:at]])
+        assert WHOLE.startswith(response.output_text)
+        if at <= last:
+            assert isinstance(error, StreamError), at
+        else:
+            assert response.output_text == WHOLE
+            assert error is None or isinstance(error, StreamError)
+
+
+def test_split_at_every_byte() -> None:
+    expected = read([RECORDED])
+    for at in range(len(RECORDED)):
+        assert read([RECORDED[:at], RECORDED[at:]]) == expected, at
+
+
+def test_split_at_every_pair_of_bytes() -> None:
+    raw = SHORT + END
+    expected = read([raw])
+    assert expected[1].output_text == "é\u2028😀"
+    for first in range(len(raw)):
+        head, rest = raw[:first], raw[first:]
+        for size in range(len(rest)):
+            assert read([head, rest[:size], rest[size:]]) == expected, (first, size)
+
+
+# Spoilt streams ----------------------------------------------------------------------------------
+
+BASE = CREATED + SHORT + delta("Hel") + delta("lo") + completed()
+TOKENS = [
+    b"\n", b"\r", b"\r\n", b"\n\n", b"data:", b"data: ", b"event: x\n", b":", b"[DONE]", b"null", b"5", b'"',
+    b"{", b"}", b"[", b"]", b",", b"\\", b"\\ud83d", b"\xff", b"\xe2\x80\xa8", b"\xef\xbb\xbf", b"\x00", b"1e999",
+    b'"output_index":1', b'"content_index":-1', b'"type":"error"', b'"response":null', b'"item":{}', b'"item":null',
+    delta("x"), message("y"), END, event("response.failed"), event("error", code=5), event("response.incomplete"),
+    event("response.output_item.done", item={"type": "message", "content": None}),
+    event("response.output_item.done", item={"type": "message", "content": [{"type": "output_text"}]}),
+    event("response.output_item.done", item={"type": "message", "content": [5]}),
+    event("response.completed", response={"output": 5, "usage": 5, "incomplete_details": 5, "id": 5}),
+    event("response.completed", response={"output": [5], "status": 5, "model": []}),
+    event("codex.rate_limits", rate_limits={"primary": 5}),
+    event("response.metadata", headers={"x-codex-primary-used-percent": "x", "openai-model": None}),
+    event("response.created", response={"id": [], "usage": {"input_tokens": "x"}}),
+    event("error", error={"type": "usage_limit_reached", "resets_at": "soon", "plan_type": 5}, status=429),
+    event("response.failed", response={"error": [], "usage": []}),
+]  # fmt: skip
+
+
+def spoil(chance: random.Random) -> bytes:
+    raw = BASE
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(raw) + 1)
+        to = min(len(raw), at + chance.choice((0, 1, 1, 2, 10, 100, 400)))
+        raw = chance.choice(
+            (
+                raw[:at] + raw[to:],
+                raw[:at] + chance.choice(TOKENS) + raw[at:],
+                raw[:at] + chance.choice(TOKENS) + raw[to:],
+                raw[:at] + bytes([chance.randrange(256)]) + raw[at + 1 :],
+                raw[:to] + raw[at:],
+                raw[at:] + raw[:at],
+                raw[:at],
+            )
+        )
+    return raw
+
+
+def pieces(chance: random.Random, raw: bytes) -> list[bytes]:
+    cuts = sorted(chance.randrange(len(raw) + 1) for _ in range(chance.randrange(5)))
+    return [raw[start:end] for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
+
+
+def survive(chance: random.Random) -> None:
+    raw = spoil(chance)
+    events, response, error = read(pieces(chance, raw))
+    expected = told(raw)
+    assert deltas(events) == deltas(expected), raw
+    assert response.output_text == added_up(expected), raw
+    assert error is None or str(error)
+
+
+def test_spoilt_streams() -> None:
+    chance = random.Random(SEED)
+    for _ in range(STREAMS):
+        survive(chance)
+
+
+def test_spoilt_streams_leave_nothing_behind() -> None:
+    chance = random.Random(SEED)
+    tracemalloc.start()
+    try:
+        held = []
+        for _ in range(3):
+            for _ in range(500):
+                survive(chance)
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert held[2] - held[1] < 50_000
+
+
+@pytest.mark.parametrize("ending", [[], [DROP]], ids=["ended", "dropped"])
+def test_spoilt_streams_over_sockets(ask: Asker, wire: Wire, ending: list[Any]) -> None:
+    chance = random.Random(SEED)
+    for _ in range(50):
+        wire.answer(stream(*pieces(chance, spoil(chance)), *ending))
+        with suppress(CodexError):
+            assert isinstance(ask(), Response)
