@@ -324,7 +324,8 @@ def _huge_event(stream: Iterator[Event], params: Params) -> Iterator[Step]:
         "partial_image_b64": image,
     }
     huge = {"type": "response.image_generation_call.partial_image", **partial}
-    return map(_send, [*sent, huge, *rest])
+    numbered = enumerate([*sent, huge, *rest])
+    return (_send(event | {"sequence_number": number}) for number, event in numbered)
 
 
 FAILURES = {

@@ -84,7 +84,10 @@ class Plan:
             "incomplete_details": None,
             "model": self.model,
             "output": [],
+            "parallel_tool_calls": True,
             "store": False,
+            "tool_choice": "auto",
+            "tools": [],
             "usage": None,
             **self.echoed,
             **changes,
@@ -232,7 +235,7 @@ _CALL_KINDS = {
 def _search(plan: Plan, index: int, item: Search) -> Iterator[Event]:
     item_id = _item_id("ws", plan, index)
     call = {"id": item_id, "type": "web_search_call", "status": "in_progress"}
-    yield _added(call)
+    yield _added(call | {"action": {"type": "search", "query": ""}})
     for state in ("in_progress", "searching", "completed"):
         yield {"type": f"response.web_search_call.{state}", "item_id": item_id}
     action = {"type": "search", "query": item.query}
@@ -245,7 +248,7 @@ def _drawing(plan: Plan, index: int, item: Drawing) -> Iterator[Event]:
     picture = encoded_picture(item.prompt)
     described = {"size": "auto", "quality": "auto", "background": "auto", "output_format": "png"}
     partial = {"partial_image_index": 0, "partial_image_b64": picture, **described}
-    yield _added(call)
+    yield _added(call | {"action": {"type": "search", "query": ""}})
     for state in ("in_progress", "generating"):
         yield {"type": f"response.image_generation_call.{state}", "item_id": item_id}
     yield {"type": "response.image_generation_call.partial_image", "item_id": item_id, **partial}
