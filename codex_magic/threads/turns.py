@@ -136,7 +136,8 @@ class AsyncTurnHandle:
     async def _live(self) -> TurnResult:
         started, clock = int(time.time()), time.monotonic()
         status = await self._followed()
-        self._settle_open_items()
+        # A command may run on after its turn.
+        self._settle_open_items("inProgress" if status is TurnStatus.completed else "failed")
         error = _turn_error(self.exception) if self.exception else None
         turn = Turn(
             id=self.id,
@@ -178,7 +179,7 @@ class AsyncTurnHandle:
             self._open[notification.item_id].append(notification)
         elif isinstance(notification, ItemStarted):
             if isinstance(notification.item, UserMessage):
-                self._settle_open_items()  # whatever was being said was broken off for it
+                self._break_off_answers()
             self._open[notification.item.id] = _OpenItem(notification.item)
         elif isinstance(notification, ItemCompleted):
             self._open.pop(notification.item.id, None)
@@ -205,18 +206,26 @@ class AsyncTurnHandle:
             item = self._open[delta.item_id] = _OpenItem(kind)
         return item
 
-    def _settle_open_items(self) -> None:
-        """What was still being produced is kept as far as it came."""
-        for opened in self._open.values():
-            item = opened.partial()
-            if item is None:
-                continue
-            replay = message("assistant", item.text) if isinstance(item, AgentMessage) else None
-            completed = ItemCompleted(self.thread_id, self.id, item, replay)
-            self._items.append(item)
-            self._tell(completed)
-            self._keep_item(completed)
-        self._open.clear()
+    def _settle_open_items(self, status: str) -> None:
+        """What was still being produced is kept as far as it came; what was being done, with that status."""
+        for item_id in list(self._open):
+            self._settle(self._open.pop(item_id).partial(status))
+
+    def _break_off_answers(self) -> None:
+        """What was being said is never completed when the user has said more."""
+        for item_id, opened in list(self._open.items()):
+            if opened.is_answer:
+                del self._open[item_id]
+                self._settle(opened.partial("failed"))
+
+    def _settle(self, item: ThreadItem | None) -> None:
+        if item is None:
+            return
+        replay = message("assistant", item.text) if isinstance(item, AgentMessage) else None
+        completed = ItemCompleted(self.thread_id, self.id, item, replay)
+        self._items.append(item)
+        self._tell(completed)
+        self._keep_item(completed)
 
     def _tell(self, notification: Notification) -> None:
         self._log.append(notification)
@@ -277,7 +286,11 @@ class _OpenItem:
         else:
             self._pieces.append(delta.delta)
 
-    def partial(self) -> ThreadItem | None:
+    @property
+    def is_answer(self) -> bool:
+        return isinstance(self._item, AgentMessage | Reasoning)
+
+    def partial(self, status: str) -> ThreadItem | None:
         """The item as far as it came; `None` when nothing of it did."""
         if isinstance(self._item, AgentMessage):
             text = "".join(self._pieces)
@@ -291,9 +304,9 @@ class _OpenItem:
             )
         if isinstance(self._item, CommandExecution):
             output = "".join(self._pieces) or self._item.aggregated_output
-            return msgspec.structs.replace(self._item, status="failed", aggregated_output=output)
+            return msgspec.structs.replace(self._item, status=status, aggregated_output=output)
         if isinstance(self._item, FileChange):
-            return msgspec.structs.replace(self._item, status="failed")
+            return msgspec.structs.replace(self._item, status=status)
         return None
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -417,9 +418,10 @@ def test_two_turns_of_a_thread_run_one_after_the_other(codex, service):
     assert [text for role, text in said(sent(service)) if role == "assistant"] == ["zero", "one"]
 
 
-def test_a_megabyte_goes_there_and_back(codex):
-    text = "0123456789abcde " * 65_000
-    assert codex.thread_start().run(f"echo: {text}").final_response == text
+def test_a_megabyte_arrives_and_one_more_character_is_refused(codex, service):
+    text = "haiku " + "x" * (1_048_576 - 6)
+    assert codex.thread_start().run(text).status is TurnStatus.completed
+    assert said(sent(service)) == [("user", text)]
     with pytest.raises(InvalidRequestError, match="1,048,576"):
         codex.thread_start().run("x" * 1_048_577)
 
@@ -584,3 +586,48 @@ os._exit(0)
         assert select.select([watched], [], [], 10)[0]
         os.close(watched)
     assert apart == "True"
+
+
+def test_a_thread_that_the_program_has_lost_goes_on_from_ours(config, service, home):
+    with Codex(config) as codex:
+        thread_id = codex.thread_start().id
+        codex.thread_resume(thread_id).run("echo: kept here")
+    for name in os.listdir(home / ".codex"):
+        if name != "config.toml":
+            path = home / ".codex" / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with Codex(config) as codex:
+        assert codex.thread_resume(thread_id).run("echo: on").final_response == "on"
+    assert said(sent(service))[:2] == [("user", "echo: kept here"), ("assistant", "kept here")]
+
+
+def test_an_interrupt_ends_a_tool_that_waits(codex):
+    waiting, ended = threading.Event(), threading.Event()
+
+    async def wait() -> None:
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    handle = codex.thread_start(tools=(wait,)).turn(use("wait"))
+    assert waiting.wait(10)
+    handle.interrupt()
+    assert ended.wait(10)
+    assert [call.status for call in done(handle.run(), ToolCall)] == ["failed"]
+
+
+def test_a_command_may_run_on_after_its_turn(codex, folder):
+    os.mkfifo(folder / "never")
+    command = use("exec_command", cmd="cat never", yield_time_ms=250)
+    result = codex.thread_start(cwd=str(folder)).run(command)
+    assert [command.status for command in done(result, CommandExecution)] == ["inProgress"]
+
+
+def test_commands_and_changes_are_told_to_the_next_engine(codex, service, folder):
+    thread = codex.thread_start(cwd=str(folder), sandbox=Sandbox.workspace_write)
+    thread.run(use("exec_command", cmd="echo from the shell"))
+    thread.run("echo: over http", engine="backend")
+    told = [text for role, text in said_plain(sent(service)) if role == "developer"]
+    assert "from the shell" in told[0]

@@ -10,6 +10,8 @@ from codex_magic.protocol.errors import UsageLimitError
 from codex_magic.protocol.types import (
     AgentMessage,
     AgentMessageDelta,
+    CommandExecution,
+    CommandOutputDelta,
     ItemCompleted,
     ItemStarted,
     Reasoning,
@@ -18,6 +20,7 @@ from codex_magic.protocol.types import (
     TurnCompleted,
     TurnStarted,
     TurnStatus,
+    UserMessage,
     Warned,
 )
 from codex_magic.threads.async_store import AsyncStore
@@ -222,5 +225,38 @@ def test_the_turn_that_started_names_its_model(tmp_path):
             await handle.run()
             kept = await store.run(lambda s: s.turn(handle.id))
         assert kept.model == "local-large"
+
+    run(scene())
+
+
+def started(item):
+    return lambda request: ItemStarted(request.thread_id, request.turn_id, item)
+
+
+def printed(text):
+    return lambda request: CommandOutputDelta(request.thread_id, request.turn_id, "c1", text)
+
+
+def test_an_answer_broken_off_by_more_input_is_kept_in_its_place(tmp_path):
+    async def scene():
+        more = started(UserMessage("u2", (TextInput("more"),)))
+        answer = ItemCompleted("t", "u", AgentMessage("m2", "both"))
+        async with turn(Told(delta("beginn"), more, lambda _: answer), tmp_path / "t.db") as (handle, _):
+            result = await handle.run()
+        assert [item.text for item in result.items] == ["beginn", "both"]
+        assert result.final_response == "both"
+
+    run(scene())
+
+
+@pytest.mark.parametrize(("end", "status"), [(None, "inProgress"), (UsageLimitError(), "failed")])
+def test_a_command_that_nobody_completed_has_the_output_so_far(tmp_path, end, status):
+    async def scene():
+        script = started(CommandExecution("c1", "make")), printed("a"), printed("b")
+        async with turn(Told(*script, end=end), tmp_path / "t.db") as (handle, store):
+            async for _ in handle.stream():
+                pass
+            kept = await store.run(lambda s: s.turn(handle.id))
+        assert kept.items[0].item == CommandExecution("c1", "make", status=status, aggregated_output="ab")
 
     run(scene())

@@ -55,27 +55,24 @@ class AppServerEngine:
         self._provider = provider
         self._signed_in: Connection | None = None
         self._running: dict[str, _RunningTurn] = {}
-        self._queues: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
 
     async def close(self) -> None:
         await self.server.close()
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
-        """One turn; see `seam.Engine`. A turn begun while another runs in the thread waits for its end."""
+        """One turn; see `seam.Engine`. One at a time in a thread: a second would only add to the first."""
         parameters = turn_parameters(request)
         connection = await self._connection()
         thread_id = await self._opened(connection, request, tell)
-        # A second turn/start would only add to the turn that runs.
-        async with self._queues[thread_id]:
-            with connection.subscribed(thread_id) as subscription:
-                turn = _RunningTurn(connection, thread_id, subscription, request, tell)
-                turn.questions = self._questions(turn, request)
-                self._running[thread_id] = turn
-                try:
-                    await turn.run(parameters)
-                finally:
-                    del self._running[thread_id]
+        with connection.subscribed(thread_id) as subscription:
+            turn = _RunningTurn(connection, thread_id, subscription, request, tell)
+            turn.questions = self._questions(turn, request)
+            self._running[thread_id] = turn
+            try:
+                await turn.run(parameters)
+            finally:
+                del self._running[thread_id]
 
     async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
         """Say more to a running turn: what it is answering is broken off, and it answers to both."""
@@ -132,7 +129,7 @@ class AppServerEngine:
                     Warned(request.thread_id, "This thread is open in another process; here a copy goes on.")
                 )
                 return await _load(connection, "thread/fork", forked)
-            if "no rollout found" in error.message or "not found" in error.message:
+            if "no rollout found" in error.message or "thread not found" in error.message:
                 return None
             raise
 
