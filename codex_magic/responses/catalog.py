@@ -140,8 +140,15 @@ class Catalog:
 
     def names(self) -> list[str]:
         """What is known now, however old: for suggestions."""
+        return [model.slug for model in self._latest()]
+
+    def known(self, slug: str | None) -> Model | None:
+        """What is known of one model now, however old that is."""
+        return next((model for model in self._latest() if model.slug == slug), None)
+
+    def _latest(self) -> list[Model]:
         known = self._known.get(self._path) or _read(self._path)
-        return [model.slug for model in known.models] if known else []
+        return known.models if known else []
 
     @property
     def _path(self) -> Path:

@@ -21,7 +21,7 @@ import httpx
 from ..auth.http import ChatGPTAuth
 from ..auth.network import header_value, no_answer, readable_proxies, trust
 from ..auth.sign_in import LoginHandler
-from ..protocol.errors import CodexError, ConfigurationError, InvalidOutputError
+from ..protocol.errors import CodexError, ConfigurationError, InvalidOutputError, InvalidRequestError
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from . import failures
@@ -117,6 +117,11 @@ class _Core:
         timeout = parameters.get("timeout")
         body = body_of(*self.with_memory(input, parameters), self.provider.rules)
         session = body["prompt_cache_key"]  # extra_body may say otherwise
+        items, dialect = body["input"], {}
+        if self._is_lite(parameters.get("lite"), model):
+            from .lite import HEADER, as_lite  # for those who ask for it
+
+            body, dialect = as_lite(body), {HEADER: "true"}
         query = urlencode(parameters.get("extra_query") or {})
         return _Outgoing(
             "POST",
@@ -126,6 +131,7 @@ class _Core:
                 "Accept-Encoding": "identity",
                 "Content-Type": "application/json",
                 **session_headers(session, parameters.get("turn_state")),
+                **dialect,
                 **{
                     name: header_value(value)
                     for name, value in (parameters.get("extra_headers") or {}).items()
@@ -134,8 +140,18 @@ class _Core:
             encode(body),
             model,
             timeouts=None if timeout is None else Timeouts.of(timeout),
-            items=body["input"],
+            items=items,
         )
+
+    def _is_lite(self, asked: bool | Literal["auto"] | None, model: str | None) -> bool:
+        if asked == "auto":
+            known = self.catalog.known(model)
+            return self.provider.is_codex and known is not None and bool(known.use_responses_lite)
+        if asked and not self.provider.is_codex:
+            raise InvalidRequestError(
+                "Responses Lite is spoken by the Codex backend alone.", hint="Leave it out.", param="lite"
+            )
+        return bool(asked)
 
     def with_memory(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
         """Where the service stores nothing, the items before the previous response's end stand in for its id."""
@@ -438,6 +454,8 @@ class Responses:
             session unless given.
         store: whether the service keeps the response; ChatGPT does not.
         turn_state: `response.turn_state` of an earlier request of the same turn.
+        lite: the dialect that the Codex CLI speaks to most models; "auto": where the catalog says so. Not
+            the default: calls then come one at a time, and the models answer to classic requests too.
         timeout: the longest silence that is borne, in seconds, or `Timeouts`. No limit on the whole.
         extra_body, extra_headers, extra_query: merged into the request as they are.
         All others (`temperature`, `max_output_tokens`, ...) belong to OpenAI's API and are refused where
@@ -462,7 +480,7 @@ class Responses:
         The request leaves with the first event that is asked for. Parameters and errors as in `create`.
         """
         core = self._client._core
-        default = None if parameters.get("model") else self._client.models.default().slug
+        default = self._default(parameters)
         outgoing = core.ask_for_response(input, parameters, default)
         return ResponseStream(self._client, outgoing, Exchange(core.retry, on_retry))
 
@@ -565,7 +583,7 @@ class Responses:
         if core.provider.is_codex:
             asked, with_headers = compaction.with_trigger(core, input, parameters)
             return compaction.read_response(asked, self.create(asked, **with_headers))
-        default = None if parameters.get("model") else (self._client.models.default()).slug
+        default = self._default(parameters)
         answer = self._client._fetch(compaction.ask_endpoint(core, input, parameters, default))
         return compaction.read_answer(answer.content)
 
@@ -596,6 +614,12 @@ class Responses:
 
         models = self._client.models
         return known_limit(models.retrieve(model) if model else models.default())
+
+    def _default(self, parameters: Parameters) -> str | None:
+        """The model where none is named; also asks for the catalog where the dialect depends on it."""
+        if parameters.get("lite") == "auto":
+            self._client.models.list(max_age=_A_DAY)
+        return None if parameters.get("model") else self._client.models.default().slug
 
     def connect(self) -> Connection:
         """These same methods over one WebSocket, where the service offers it; else over HTTP.
@@ -813,7 +837,7 @@ class AsyncResponses:
         core = self._client._core
 
         async def prepare() -> _Outgoing:
-            default = None if parameters.get("model") else (await self._client.models.default()).slug
+            default = await self._default(parameters)
             return core.ask_for_response(input, parameters, default)
 
         return AsyncResponseStream(self._client, None, Exchange(core.retry, on_retry), prepare)
@@ -894,7 +918,7 @@ class AsyncResponses:
         if core.provider.is_codex:
             asked, with_headers = compaction.with_trigger(core, input, parameters)
             return compaction.read_response(asked, await self.create(asked, **with_headers))
-        default = None if parameters.get("model") else (await self._client.models.default()).slug
+        default = await self._default(parameters)
         answer = await self._client._fetch(compaction.ask_endpoint(core, input, parameters, default))
         return compaction.read_answer(answer.content)
 
@@ -922,6 +946,12 @@ class AsyncResponses:
 
         models = self._client.models
         return known_limit(await models.retrieve(model) if model else await models.default())
+
+    async def _default(self, parameters: Parameters) -> str | None:
+        """The model where none is named; also asks for the catalog where the dialect depends on it."""
+        if parameters.get("lite") == "auto":
+            await self._client.models.list(max_age=_A_DAY)
+        return None if parameters.get("model") else (await self._client.models.default()).slug
 
     def connect(self) -> AsyncConnection:
         """As `Responses.connect`."""

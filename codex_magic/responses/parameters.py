@@ -100,6 +100,7 @@ class Parameters(TypedDict, total=False):
     prompt_cache_key: str | None
     store: bool | None
     turn_state: str | None
+    lite: bool | Literal["auto"] | None
     timeout: float | Timeouts | None
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str] | None

@@ -25,6 +25,7 @@ _NOT_SENT_AS_SUCH = frozenset(
         "output_schema",
         "web_search",
         "turn_state",
+        "lite",
         "timeout",
         "extra_body",
         "extra_headers",

@@ -1,0 +1,101 @@
+"""Responses Lite: tools and instructions in the input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from codex_magic.protocol.errors import InvalidRequestError
+from codex_magic.responses.inputs import input_image, user
+from codex_magic.responses.tools import web_search
+from tests.responses.conftest import only_api, only_codex
+from tests.responses.conversing import Caller
+
+HEADER = "x-openai-internal-codex-responses-lite"
+
+
+def add(a: int) -> int:
+    return a + 1
+
+
+def create(**options: Any) -> Any:
+    options = {"model": "local-lite", "lite": True, "tools": [add, web_search()], **options}
+    shown = input_image("https://example.com/a.png", detail="high")
+    return lambda client: client.responses.create([user("hi", shown)], instructions="Be brief.", **options)
+
+
+@only_codex
+def test_a_lite_request(call: Caller) -> None:
+    call(create(reasoning={"effort": "low"}, parallel_tool_calls=True))
+    sent = call.service.requests[-1]
+    assert sent.headers[HEADER] == "true"
+    assert not {"tools", "instructions"} & set(sent.json)
+    assert sent.json["parallel_tool_calls"] is False
+    assert sent.json["reasoning"] == {"effort": "low", "context": "all_turns"}
+    tools, instructions, question = sent.json["input"]
+    assert (tools["type"], tools["role"], tools["id"][:3]) == ("additional_tools", "developer", "at_")
+    assert [(tool["type"], tool.get("name")) for tool in tools["tools"]] == [
+        ("namespace", "functions"),
+        ("web_search", None),
+    ]
+    assert instructions["role"] == "developer"
+    assert instructions["content"] == [{"type": "input_text", "text": "Be brief."}]
+    assert question["content"][1] == {"type": "input_image", "image_url": "https://example.com/a.png"}
+
+
+@only_codex
+def test_the_same_tools_have_the_same_id(call: Caller) -> None:
+    """Otherwise nothing of the prompt would be cached."""
+    for tools in ([add], [add], []):
+        call(create(tools=tools))
+    first, second, third = (each.json["input"][0] for each in call.service.requests)
+    assert first == second
+    assert third["type"] == "message"
+
+
+@only_codex
+def test_a_turn_with_tools(call: Caller) -> None:
+    asked = 'use the tool add 2 times with {"a": 1}'
+    done = call(lambda client: client.responses.run_tools(asked, model="local-lite", lite=True, tools=[add]))
+    assert done.rounds == 2
+    assert "The 2 calls gave:" in done.output_text
+
+
+@pytest.mark.parametrize(("model", "is_lite"), [("local-lite", True), ("local-large", False)])
+@only_codex
+def test_the_catalog_chooses_the_dialect(call: Caller, model: str, is_lite: bool) -> None:
+    for _ in range(2):
+        call(create(model=model, lite="auto"))
+    sent = [each for each in call.service.requests if each.path.endswith("/responses")]
+    assert [HEADER in each.headers for each in sent] == [is_lite, is_lite]
+    assert len(call.service.requests) == 3
+
+
+@only_codex
+def test_it_is_not_spoken_unasked(call: Caller) -> None:
+    call(create(lite=None))
+    assert HEADER not in call.service.requests[-1].headers
+
+
+@only_codex
+def test_the_memory_of_a_client_is_classic(call: Caller) -> None:
+    def use(client: Any) -> Any:
+        first = create()(client)
+        return create(previous_response_id=first.id)(client)
+
+    async def use_async(client: Any) -> Any:
+        first = await create()(client)
+        return await create(previous_response_id=first.id)(client)
+
+    call(use_async if call.is_async else use)
+    kinds = [item.get("role") or item["type"] for item in call.service.requests[-1].json["input"]]
+    assert kinds == ["developer", "developer", "user", "reasoning", "assistant", "user"]
+
+
+@only_api
+def test_other_services_do_not_speak_it(call: Caller) -> None:
+    with pytest.raises(InvalidRequestError, match="Lite"):
+        call(create(model="local-large"))
+    call(create(model="local-large", lite="auto"))
+    assert HEADER not in call.service.requests[-1].headers
