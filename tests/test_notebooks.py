@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from tests.end_to_end.notebooks import FOLDER, QUICKSTART
+from tests.end_to_end.notebooks import FOLDER, QUICKSTART, execute
 
 
 @pytest.mark.timeout(180)
@@ -50,3 +51,23 @@ def answers(notebook: NotebookNode) -> list[str]:
 def failures(notebook: NotebookNode) -> list[NotebookNode]:
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return [output for output in outputs if output.output_type == "error"]
+
+
+@pytest.mark.timeout(180)
+def test_the_notebook_on_the_client_says_what_is_saved_in_it(tmp_path: Path) -> None:
+    """After a change run it and save it: its outputs are those of the local service."""
+    saved = nbformat.read(FOLDER / "02_client.ipynb", as_version=4)
+    executed = execute(copy.deepcopy(saved), tmp_path)
+    assert failures(executed) == []
+    assert told(executed) == told(saved)
+    assert sum("| `client." in cell for cell in told(saved).values()) == 3
+
+
+def told(notebook: NotebookNode) -> dict[str, str]:
+    """What each cell printed and displayed."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return {cell.id: "".join(map(_text, cell.outputs)) for cell in code}
+
+
+def _text(output: NotebookNode) -> str:
+    return output.text if output.output_type == "stream" else output.data["text/markdown"]
