@@ -399,6 +399,17 @@ def test_a_killed_process_fails_its_turn_and_the_next_turn_goes_on(codex, servic
     assert texts[1] == ("assistant", thread.read()[0].items[-1].item.text)
 
 
+def test_a_killed_process_fails_each_of_its_turns_with_its_own_words(codex, service):
+    service.faults.next("hold", after=2, times=2)
+    handles = [codex.thread_start().turn("repeat 2000", summary=None) for _ in range(2)]
+    service.wait_for_hold(count=2)
+    os.kill(process_of(codex), signal.SIGKILL)
+    for handle in handles:
+        with pytest.raises(ServiceError) as failed:
+            handle.run()
+        assert failed.value.result.id == handle.id
+
+
 def test_two_threads_stream_at_once(codex, service):
     service.faults.next("hold", after=1, times=2)
     handles = [codex.thread_start().turn(f"echo: {name} says a few words") for name in ("one", "two")]

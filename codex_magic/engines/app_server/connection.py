@@ -110,7 +110,7 @@ class Connection:
         """The server's answer to `initialize`."""
         self.threads: dict[str, dict[str, Any]] = {}
         """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
-        self.ended: CodexError | None = None
+        self._exit_code: int | None = None
         self._answer = answer
         self._calls: Calls[_Waiting] = Calls()
         self._subscriptions: dict[str, Subscription] = {}
@@ -154,8 +154,8 @@ class Connection:
     def subscribed(self, thread_id: str) -> Iterator[Subscription]:
         """What happens in that thread from now on. At the end its open questions are dropped."""
         subscription = self._subscriptions[thread_id] = Subscription()
-        if self.ended is not None:
-            subscription.end(self.ended)
+        if self.ended:
+            subscription.end(self._failure())
         try:
             yield subscription
         finally:
@@ -163,6 +163,10 @@ class Connection:
             for about, task in list(self._answering.values()):
                 if about == thread_id:
                     task.cancel()
+
+    @property
+    def ended(self) -> bool:
+        return self._exit_code is not None
 
     def kill(self) -> None:
         """End the process at once; what waits fails."""
@@ -183,8 +187,8 @@ class Connection:
             task.cancel()
 
     async def _call(self, method: str, params: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-        if self.ended is not None:
-            raise self.ended
+        if self.ended:
+            raise self._failure()
         reply: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
         id = self._calls.open(_Waiting(method, reply))
         try:
@@ -281,15 +285,25 @@ class Connection:
 
     async def _finish(self) -> None:
         code = await self.process.wait()
-        await asyncio.wait({self._draining})
-        self.ended = _ended(code, list(self._stderr))
+        await asyncio.wait({self._draining}, timeout=CLOSING_SECONDS)
+        self._exit_code = code
         for waiting in self._calls.drain():
             if not waiting.reply.done():
-                waiting.reply.set_exception(self.ended)
+                waiting.reply.set_exception(self._failure())
         for subscription in self._subscriptions.values():
-            subscription.end(self.ended)
+            subscription.end(self._failure())
         for _, task in list(self._answering.values()):
             task.cancel()
+
+    def _failure(self) -> ServiceError:
+        """A new one for everyone who waits: each turn adds its own result to it."""
+        said = [line for line in self._stderr if line]
+        # One that was killed had no words about it.
+        why = f" Its last words: {said[-1]}" if said and self._exit_code and self._exit_code > 0 else ""
+        return ServiceError(
+            f"The app-server has ended (exit code {self._exit_code}).{why}",
+            hint="Run the cell again: it is started anew, and goes on with the thread.",
+        )
 
 
 async def _start(command: Sequence[str], env: Mapping[str, str]) -> asyncio.subprocess.Process:
@@ -308,13 +322,3 @@ async def _start(command: Sequence[str], env: Mapping[str, str]) -> asyncio.subp
             "The event loop of this program can't start other programs (Windows' selector loop).",
             hint="Use Codex instead of AsyncCodex: it has a loop of its own.",
         ) from error
-
-
-def _ended(code: int, stderr: list[str]) -> ServiceError:
-    """Warnings are the rule; the last line says most."""
-    said = [line for line in stderr if line]
-    why = f" Its last words: {said[-1]}" if said and code != 0 else ""
-    return ServiceError(
-        f"The app-server has ended (exit code {code}).{why}",
-        hint="Run the cell again: it is started anew, and goes on with the thread.",
-    )

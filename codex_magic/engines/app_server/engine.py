@@ -276,6 +276,8 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait({task})
+    if not task.cancelled() and (error := task.exception()):
+        log.error("a turn could not be stopped", exc_info=error)
 
 
 async def _load(connection: Connection, method: str, parameters: dict[str, Any]) -> str:

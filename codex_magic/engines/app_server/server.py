@@ -32,7 +32,7 @@ class AppServer:
     async def connection(self) -> Connection:
         """The running process. Raises ConfigurationError when there is no program, or one too old."""
         async with self._starting:
-            if self._connection is None or self._connection.ended is not None:
+            if self._connection is None or self._connection.ended:
                 self._connection = await self._start()
             return self._connection
 
@@ -44,8 +44,9 @@ class AppServer:
     @property
     def pid(self) -> int | None:
         """Of the running process."""
-        running = self._connection is not None and self._connection.ended is None
-        return self._connection.process.pid if self._connection and running else None
+        if self._connection is None or self._connection.ended:
+            return None
+        return self._connection.process.pid
 
     async def close(self) -> None:
         async with self._starting:
