@@ -36,14 +36,14 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
 
     Raises CellFailed or CellStopped, once all there is to see is on screen.
     """
-    from .commands import find_command
-
     try:
-        if cell is None and (command := find_command(line)) is not None:
-            steps = command(session)
-            if steps is not None:
-                yield from steps
-            return
+        if cell is None:
+            from .commands import find_command
+
+            command = find_command(line)
+            if command is not None:
+                yield from command(session) or ()
+                return
         usage = "%codex" if cell is None else "%%codex"
         parsed = parse_line(line, CELL_OPTIONS, usage=usage)
         yield from ask(session, _prompt(parsed, cell, usage), parsed)

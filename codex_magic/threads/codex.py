@@ -11,21 +11,15 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from typing import Any, Literal, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
-from ..auth.handles import (
-    AsyncChatgptLoginHandle,
-    AsyncDeviceCodeLoginHandle,
-    ChatgptLoginHandle,
-    DeviceCodeLoginHandle,
-)
 from ..auth.http import ChatGPTAuth
 from ..auth.storage import Storage
 from ..auth.tokens import TokenSource
 from ..auth.waiting import wait
-from ..engines.app_server.engine import AppServerEngine
 from ..engines.approvals import Approvals
 from ..engines.backend import BackendEngine
 from ..engines.seam import Continuation, Engine, TurnRequest
@@ -46,7 +40,6 @@ from ..protocol.types import (
 )
 from ..responses.catalog import Model
 from ..responses.provider import Provider, chatgpt, custom, openai
-from .accounts import AsyncAccounts
 from .async_store import AsyncStore
 from .history import history_items
 from .instructions import DEFAULT_INSTRUCTIONS
@@ -55,6 +48,16 @@ from .places import continuation, past_of
 from .relay import Relay
 from .store import Store, ThreadPage, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle, Listener
+
+if TYPE_CHECKING:
+    from ..auth.handles import (
+        AsyncChatgptLoginHandle,
+        AsyncDeviceCodeLoginHandle,
+        ChatgptLoginHandle,
+        DeviceCodeLoginHandle,
+    )
+    from ..engines.app_server.engine import AppServerEngine
+    from .accounts import AsyncAccounts
 
 T = TypeVar("T")
 
@@ -136,7 +139,6 @@ class AsyncCodex:
         self._running: set[AsyncTurnHandle] = set()
         self._beginning: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._sources: list[TokenSource] = []
-        self._accounts = AsyncAccounts(self.settings, self._sources, needed=self._needs_sign_in())
 
     async def __aenter__(self) -> AsyncCodex:
         return self
@@ -144,11 +146,18 @@ class AsyncCodex:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
+    @cached_property
+    def _accounts(self) -> AsyncAccounts:
+        from .accounts import AsyncAccounts  # signing in is rare, and its imports are not small
+
+        return AsyncAccounts(self.settings, self._sources, needed=self._needs_sign_in())
+
     async def close(self) -> None:
         """Interrupt what runs, then close connections and the store."""
         for handle in list(self._running):
             await handle.interrupt()
-        await self._accounts.close()
+        if "_accounts" in vars(self):
+            await self._accounts.close()
         engines: list[Engine] = [*self._engines.values(), *self._agents.values()]
         for engine in engines:
             await engine.close()
@@ -351,6 +360,8 @@ class AsyncCodex:
 
     def _agent(self, provider: Provider | None) -> AppServerEngine:
         """One process for each server that it is pointed to."""
+        from ..engines.app_server.engine import AppServerEngine  # a question to the backend needs none of it
+
         key = provider.base_url if provider else ""
         if key not in self._agents:
             self._agents[key] = AppServerEngine(self.settings, provider)
@@ -457,14 +468,20 @@ class Codex:
 
     def login_chatgpt(self, *, open_browser: bool = False) -> ChatgptLoginHandle:
         """Sign in with the browser of this machine. Raises LoginError when no port is free for it."""
+        from ..auth.handles import ChatgptLoginHandle
+
         return ChatgptLoginHandle(self.call(self.asynchronous.login_chatgpt(open_browser=open_browser)))
 
     def login_chatgpt_pasted(self) -> ChatgptLoginHandle:
         """Sign in with a browser elsewhere, whose last address is given to `paste`."""
+        from ..auth.handles import ChatgptLoginHandle
+
         return ChatgptLoginHandle(self.call(self.asynchronous.login_chatgpt_pasted()))
 
     def login_chatgpt_device_code(self) -> DeviceCodeLoginHandle:
         """Sign in with a code typed into any browser. Raises LoginError when that is switched off."""
+        from ..auth.handles import DeviceCodeLoginHandle
+
         return DeviceCodeLoginHandle(self.call(self.asynchronous.login_chatgpt_device_code()))
 
     def login_api_key(self, api_key: str) -> None:
