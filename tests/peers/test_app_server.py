@@ -642,3 +642,24 @@ def test_commands_and_changes_are_told_to_the_next_engine(codex, service, folder
     thread.run("echo: over http", engine="backend")
     told = [text for role, text in said_plain(sent(service)) if role == "developer"]
     assert "from the shell" in told[0]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals to press Ctrl-C")
+def test_ctrl_c_stops_the_turn_and_not_the_process(codex, service):
+    service.faults.next("hold", after=1)
+    main = threading.main_thread().ident
+
+    def press():
+        service.wait_for_hold()
+        signal.pthread_kill(main, signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    thread = codex.thread_start()
+    with pytest.raises(KeyboardInterrupt):
+        thread.run("repeat 2000", summary=None)
+    presser.join()
+    service.wait_for_disconnect()
+    before = process_of(codex)
+    assert thread.run("echo: on").final_response == "on"
+    assert process_of(codex) == before
