@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import mimetypes
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,6 +45,7 @@ from ..protocol.types import (
 from ..responses import events
 from ..responses.catalog import Model
 from ..responses.client import AsyncClient
+from ..responses.inputs import input_image, input_text
 from ..responses.provider import Provider
 from ..responses.response import Response
 from .seam import Tell, TurnRequest
@@ -182,24 +181,15 @@ def user_item(inputs: Iterable[InputItem]) -> dict[str, Any]:
 
 def _part(part: InputItem) -> dict[str, Any]:
     if isinstance(part, TextInput):
-        return {"type": "input_text", "text": part.text}
+        return input_text(part.text)
     if isinstance(part, ImageInput):
         return {"type": "input_image", "image_url": part.url}
     if isinstance(part, LocalImageInput):
-        return {"type": "input_image", "image_url": _data_url(Path(part.path))}
+        return input_image(Path(part.path))
     raise InvalidRequestError(
         f"{type(part).__name__} needs the agent; the HTTP backend has no files to look it up in.",
         hint="Put its text into the prompt.",
     )
-
-
-def _data_url(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InvalidRequestError(f"The image {str(path)!r} can't be read: {error.strerror}.") from error
-    kind = mimetypes.guess_type(path.name)[0] or "image/png"
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def thread_item(item_id: str, raw: dict[str, Any]) -> ThreadItem:
