@@ -22,7 +22,6 @@ import msgspec
 from ..auth.waiting import awaited, in_thread, wait
 from ..protocol.errors import CodexError, InvalidRequestError
 from ..protocol.types import TokenUsage
-from . import inputs
 from .compaction import Compacted, is_due
 from .events import Event
 from .exchange import OnRetry
@@ -148,18 +147,15 @@ def answered(call: Call, result: Any) -> Item:
     if isinstance(result, Exception):
         return call.output(f"Error: {type(result).__name__}: {result}")
     try:
-        is_shown = isinstance(result, (str, list, tuple)) or inputs.is_image(result)
-        return call.output(result if is_shown else msgspec.to_builtins(result, enc_hook=_plain))
-    except (InvalidRequestError, TypeError, ValueError):
-        return call.output(str(result))  # a value that JSON can't hold still says something
+        return call.output(result)
+    except InvalidRequestError:
+        return call.output(msgspec.to_builtins(result, enc_hook=_plain))
 
 
 def _plain(value: Any) -> Any:
-    """For values that msgspec does not know; pydantic's models are none of them."""
+    """pydantic's models as what they hold; what JSON has no words for, in its own."""
     shown = plain(value)
-    if shown is value:
-        raise TypeError(f"a {type(value).__qualname__} is no JSON")
-    return shown
+    return str(value) if shown is value else shown
 
 
 def _prepared(toolbox: Toolbox, call: Call) -> Callable[[], Any]:

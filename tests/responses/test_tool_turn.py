@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any
 
+import pydantic
 import pytest
 from PIL import Image as Pillow
 
@@ -131,6 +132,10 @@ def test_what_goes_wrong_is_told_to_the_model(call: Caller, asked: str, told: st
     assert told in done.output_text
 
 
+class Order(pydantic.BaseModel):
+    name: str
+
+
 class Thing:
     def __str__(self) -> str:
         return "a thing"
@@ -144,7 +149,10 @@ class Thing:
         ({"a": [1, None]}, '{"a":[1,null]}'),
         ([1, "x"], '[1,"x"]'),
         (Thing(), "a thing"),
-        ([Thing()], "["),
+        ([Thing()], '["a thing"]'),
+        ([Order(name="tea")], '[{"name":"tea"}]'),
+        (Order(name="tea"), '{"name":"tea"}'),
+        ({"a": Thing(), "b": {1: complex(1, 2)}}, '{"a":"a thing","b":{"1":"(1+2j)"}}'),
         ("\ud800", "�"),
     ],
 )
@@ -197,6 +205,28 @@ def test_the_service_searches_and_draws(call: Caller) -> None:
     assert web_searches(done.response) == ["search the web for tea"]
     drawn = call(run("draw a cat", {"type": "image_generation"}))
     assert [image.content for image in generated_images(drawn.response)] == [picture("draw a cat")]
+
+
+def test_a_turn_over_one_websocket(call: Caller) -> None:
+    asked = 'use the tool add 2 times with {"a": 1}'
+
+    def use(client: Any) -> Any:
+        with client.responses.connect() as connection:
+            return run(asked, add)(Responses(connection))
+
+    async def use_async(client: Any) -> Any:
+        async with client.responses.connect() as connection:
+            return await run(asked, add)(Responses(connection))
+
+    done = call(use_async if call.is_async else use)
+    assert (done.rounds, outputs(done.items)) == (2, ["2", "2"])
+
+
+class Responses:
+    """A connection in the place of `client`."""
+
+    def __init__(self, connection: Any) -> None:
+        self.responses = connection
 
 
 def test_a_turn_has_an_end(call: Caller) -> None:
