@@ -208,7 +208,7 @@ def test_allowed_for_the_session_is_not_asked_again(codex, folder):
 def test_a_command_in_the_sandbox_needs_no_approval_and_cannot_write(codex, folder):
     thread = codex.thread_start(cwd=str(folder), sandbox=Sandbox.read_only)
     [command] = done(thread.run(use("exec_command", cmd="touch out.txt; pwd")), CommandExecution)
-    assert command.aggregated_output.splitlines()[-1] == str(folder)
+    assert str(folder) in command.aggregated_output.splitlines()
     assert not (folder / "out.txt").exists()
 
 
