@@ -130,14 +130,14 @@ def test_a_thread_takes_its_preview_provider_and_model_from_its_turns(store: Sto
 
 
 def test_a_notebook_finds_its_thread_in_another_session(store: Store) -> None:
-    thread = store.create_thread(notebook="/work/a.ipynb")
-    assert store.notebook_thread("/work/a.ipynb") is None
-    store.set_notebook_thread("/work/a.ipynb", thread.id)
+    thread = store.create_thread(notebook="/notebooks/a.ipynb")
+    assert store.notebook_thread("/notebooks/a.ipynb") is None
+    store.set_notebook_thread("/notebooks/a.ipynb", thread.id)
     with Store(store.path) as other:
-        assert other.notebook_thread("/work/a.ipynb") == thread.id
+        assert other.notebook_thread("/notebooks/a.ipynb") == thread.id
         newer = other.create_thread()
-        other.set_notebook_thread("/work/a.ipynb", newer.id)
-    assert store.notebook_thread("/work/a.ipynb") == newer.id
+        other.set_notebook_thread("/notebooks/a.ipynb", newer.id)
+    assert store.notebook_thread("/notebooks/a.ipynb") == newer.id
 
 
 def test_pages_hold_every_thread_once(store: Store) -> None:
