@@ -52,7 +52,7 @@ class Visit:
         self.page: Page = self.context.new_page()
         self.page.on("websocket", lambda socket: self._note(socket.url))
         self.open()
-        self.page.wait_for_function(f"({_WIDGET}).sessionContext.session?.kernel?.status === 'idle'")
+        self.kernel_idle()
 
     def _note(self, url: str) -> None:
         if urlsplit(url).hostname not in _HERE and urlsplit(url).scheme not in ("data", "blob"):
@@ -63,6 +63,10 @@ class Visit:
         self.page.goto(self.server.page(self.path.name))
         self.page.wait_for_function(_WIDGET + " !== undefined")
         self.page.evaluate(f"({_WIDGET}).revealed")
+
+    def kernel_idle(self) -> None:
+        """Wait until the page has found its kernel."""
+        self.page.wait_for_function(f"({_WIDGET}).sessionContext.session?.kernel?.status === 'idle'")
 
     def start_all(self) -> None:
         """Begin to run every cell."""
