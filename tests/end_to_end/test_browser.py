@@ -126,7 +126,9 @@ def test_a_reload_and_a_visit_without_kernel_show_what_the_file_holds(opened: Op
     visit.open()
     visit.kernel_idle()  # a page still looking for its kernel would start another one
     expect(visit.outputs.last).to_contain_text("The Gaussian integral")
-    visit.path.write_text(visit.path.read_text().replace('"python3"', '"no such kernel"'))
+    saved = visit.path.read_text().replace('"python3"', '"no such kernel"')
+    # JupyterLab starts the one kernel of the same language otherwise.
+    visit.path.write_text(saved.replace('"python"', '"no such language"'))
     visit.shut_down_kernel()
     visit.open()
     expect(visit.outputs.last).to_contain_text("The Gaussian integral")
