@@ -62,7 +62,7 @@ def as_inputs(value: RunInput) -> tuple[InputItem, ...]:
 
 def encodable(text: str) -> str:
     """`text` with U+FFFD for what UTF-8 can't say."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def input_text(inputs: tuple[InputItem, ...]) -> str:

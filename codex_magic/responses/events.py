@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from ..protocol.types import encodable
+
 
 class StreamEvent(msgspec.Struct, frozen=True, tag_field="type", gc=False):
     """Base of the known events. `gc=False`: decoded JSON has no cycles, and a stream has many events."""
@@ -384,4 +386,4 @@ def _decode_odd(payload: bytes) -> Event:
 def _mend_text(payload: bytes) -> bytes:
     """The payload with U+FFFD for half surrogate pairs and bad UTF-8, which msgspec refuses to read."""
     text = json.dumps(json.loads(payload.decode(errors="replace")), ensure_ascii=False)
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    return encodable(text).encode()

@@ -15,6 +15,7 @@ import msgspec
 
 from ..auth.network import header_value
 from ..protocol.errors import InvalidRequestError
+from ..protocol.types import encodable
 from .inputs import Item, is_image, parts
 from .parameters import Parameters
 from .schema import strict_schema
@@ -277,7 +278,7 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 def _without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return encodable(value)
     if isinstance(value, Mapping):
         return {_without_surrogates(name): _without_surrogates(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -78,6 +78,12 @@ def pydantic_adapter(annotation: Any) -> Any:
     return None
 
 
+def read_custom(kind: type, value: Any) -> Any:
+    """What msgspec does not know itself: a pydantic model validates its value (a `dec_hook`)."""
+    adapter = pydantic_adapter(kind)
+    return value if adapter is None else adapter.validate_python(value)
+
+
 def _generated(annotation: Any) -> Schema:
     try:
         return _custom_schema(annotation)

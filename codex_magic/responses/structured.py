@@ -14,7 +14,7 @@ from .inputs import Item, user
 from .parameters import Parameters
 from .request import input_items, plain
 from .response import Response, texts
-from .schema import accepts_null, pydantic_adapter, schema_of, strict_schema, target
+from .schema import accepts_null, pydantic_adapter, read_custom, schema_of, strict_schema, target
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ class Format(Generic[T]):
         elif self._adapter is not None:
             read = self._adapter.validate_json(msgspec.json.encode(value))
         else:
-            read = msgspec.json.decode(msgspec.json.encode(value), type=self._type, dec_hook=_read_custom)
+            read = msgspec.json.decode(msgspec.json.encode(value), type=self._type, dec_hook=read_custom)
         return read
 
 
@@ -116,11 +116,6 @@ def answer_text(response: Response) -> str:
 def _refusal(response: Response) -> str | None:
     said = (text for item in response.output for text in texts(item, "refusal", field="refusal"))
     return next(said, None)
-
-
-def _read_custom(kind: type, value: Any) -> Any:
-    adapter = pydantic_adapter(kind)
-    return value if adapter is None else adapter.validate_python(value)
 
 
 def _wrapped(schema: Mapping[str, Any]) -> dict[str, Any]:

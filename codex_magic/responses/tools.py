@@ -23,7 +23,7 @@ from .inputs import Item
 from .parameters import FunctionTool
 from .request import plain
 from .response import Response
-from .schema import Schema, pydantic_adapter, schema_of, strict_schema
+from .schema import Schema, read_custom, schema_of, strict_schema
 from .structured import without_absent
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -221,7 +221,7 @@ class _Arguments:
         try:
             raw = msgspec.json.decode(text or "{}")
             fitting = without_absent(raw, self.schema, self.schema)
-            values = msgspec.convert(fitting, self._type, dec_hook=_read_custom)
+            values = msgspec.convert(fitting, self._type, dec_hook=read_custom)
         except (ValueError, RecursionError) as error:
             raise ToolCallError(f"The arguments do not fit: {' '.join(str(error).split())}") from error
         given = {name: getattr(values, name) for name in self._parameters}
@@ -281,11 +281,6 @@ def _plain_default(default: Any) -> Any:
         return msgspec.to_builtins(default)
     except (TypeError, msgspec.ValidationError):
         return None  # a default that JSON can't hold is kept from the model, and used all the same
-
-
-def _read_custom(kind: type, value: Any) -> Any:
-    adapter = pydantic_adapter(kind)
-    return value if adapter is None else adapter.validate_python(value)
 
 
 # Calls -------------------------------------------------------------------------------------------
