@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import prose
+from . import code_mode, prose
 from .conversation import Body, Conversation, Prompt, Tool, input_items, read_conversation
 from .samples import sample
 
@@ -115,11 +115,23 @@ def _calls(body: Body, talk: Conversation) -> tuple[Call, ...]:
     """The calls of this round; none when all that was asked for is done."""
     if body.get("tool_choice") == "none":
         return ()
+    if waiting := _waiting(talk):
+        return waiting
     rounds = _asked_rounds(talk)
-    if talk.rounds < len(rounds):
-        calls = rounds[talk.rounds]
+    done = talk.rounds - sum(code_mode.running_cell(output) is not None for output in talk.outputs)
+    if done < len(rounds):
+        calls = rounds[done]
         return calls if body.get("parallel_tool_calls", True) else calls[:1]
-    return _forced(body.get("tool_choice"), talk) if not talk.rounds else ()
+    return _forced(body.get("tool_choice"), talk) if not done else ()
+
+
+def _waiting(talk: Conversation) -> tuple[Call, ...]:
+    """A script that takes long is waited for, which is a call of its own."""
+    cell = code_mode.running_cell(talk.outputs[-1]) if talk.outputs else None
+    wait = next((tool for tool in talk.tools if (tool.kind, tool.name) == ("function", "wait")), None)
+    if cell is None or wait is None or code_mode.find_exec(talk.tools) is None:
+        return ()
+    return (Call(wait, json.dumps({"cell_id": cell})),)
 
 
 def _asked_rounds(talk: Conversation) -> list[tuple[Call, ...]]:
@@ -129,9 +141,19 @@ def _asked_rounds(talk: Conversation) -> list[tuple[Call, ...]]:
         given = _json_at(talk.prompt.text, asked.end())
         names = re.split(r", | and ", asked["names"].rstrip("."))
         calls = tuple(_call(tool, given) for name in names for tool in talk.tools if _is_named(tool, name))
+        calls = calls or _scripted(talk, names, given)
         if calls:
             rounds += [calls] * int(asked["times"] or 1)
     return rounds
+
+
+def _scripted(talk: Conversation, names: list[str], given: str | None) -> tuple[Call, ...]:
+    """In code mode all tools of a round are called by one script."""
+    tool = code_mode.find_exec(talk.tools)
+    declared = code_mode.declared(tool) if tool else {}
+    nested = [name for each in names if (name := code_mode.find_nested(each, declared))]
+    arguments = {name: json.dumps(_plain(given)) if declared[name] else given or "{}" for name in nested}
+    return (Call(tool, code_mode.script(arguments)),) if tool and arguments else ()
 
 
 def _is_named(tool: Tool, name: str) -> bool:
@@ -150,11 +172,19 @@ def _json_at(text: str, start: int) -> str | None:
 
 
 def _call(tool: Tool, given: str | None) -> Call:
+    if tool.kind == "custom":
+        return Call(tool, _plain(given))
     if given is not None:
         return Call(tool, given)
-    if tool.kind == "custom":
-        return Call(tool, "local service")
     return Call(tool, json.dumps(sample(tool.parameters), ensure_ascii=False))
+
+
+def _plain(given: str | None) -> str:
+    """For a tool that takes plain text, which `{"input": TEXT}` gives as it is."""
+    if given is None:
+        return "local service"
+    value = json.loads(given)
+    return value["input"] if list(value) == ["input"] and isinstance(value["input"], str) else given
 
 
 def _forced(choice: object, talk: Conversation) -> tuple[Call, ...]:
@@ -196,11 +226,17 @@ def _text(talk: Conversation) -> str:
 def _quoting(talk: Conversation) -> str:
     """The answer after tool calls shows what came back, each result in a fence longer than any in it."""
     shown = []
-    for output in talk.outputs:
+    for output in _outputs(talk):
         fence = "`" * max([2, *(len(run) for run in re.findall("`+", output))]) + "`"
         shown.append(f"{fence}\n{output}\n{fence}")
     came = "The tool gave:" if len(shown) == 1 else f"The {len(shown)} calls gave:"
     return "\n\n".join([prose.NOTICE, came, *shown]) + "\n"
+
+
+def _outputs(talk: Conversation) -> list[str]:
+    """What the calls gave; a script that was waited for may have given nothing until then."""
+    printed = [(code_mode.printed(output), code_mode.running_cell(output)) for output in talk.outputs]
+    return [text for text, cell in printed if text or cell is None]
 
 
 def _prepared(text: str) -> Callable[[Conversation, object], str]:

@@ -1,4 +1,4 @@
-"""The models on offer: made-up ones whose names say so, and the one official name the binary needs."""
+"""The models on offer: made-up ones whose names say so, and two official names the binary needs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ _LEVELS = {
     "high": "More thought for hard questions",
     "xhigh": "Much more thought",
 }
+_HIGHEST = {"max": "The most thought", "ultra": "The most thought, and helpers"}
 
 
 def _model(slug: str, name: str, description: str, *, priority: int, **changes: Any) -> dict[str, Any]:
@@ -97,6 +98,21 @@ MODELS = (
         "The name that the official binary knows how to talk to; the answers are scripted.",
         priority=6,
         visibility="hide",
+    ),
+    _model(
+        "gpt-5.6-sol",
+        "Scripted stand-in in code mode",
+        "A name that the official binary speaks Responses Lite to, with JavaScript for tools.",
+        priority=7,
+        visibility="hide",
+        tool_mode="code_mode_only",
+        use_responses_lite=True,
+        multi_agent_version="v2",
+        default_reasoning_level="low",
+        supports_parallel_tool_calls=False,
+        supported_reasoning_levels=[
+            {"effort": effort, "description": text} for effort, text in {**_LEVELS, **_HIGHEST}.items()
+        ],
     ),
 )
 

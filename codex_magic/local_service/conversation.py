@@ -30,6 +30,7 @@ class Tool:
     name: str
     namespace: str | None
     parameters: Mapping[str, Any]
+    description: str
 
 
 @dataclass(frozen=True)
@@ -198,4 +199,5 @@ def _flatten(tools: Iterable[Mapping[str, Any]], namespace: str | None = None) -
         if kind == "namespace":
             yield from _flatten(tool["tools"], tool["name"])
         else:
-            yield Tool(kind, tool.get("name", kind), namespace, tool.get("parameters") or {})
+            parameters, description = tool.get("parameters") or {}, str(tool.get("description") or "")
+            yield Tool(kind, tool.get("name", kind), namespace, parameters, description)
