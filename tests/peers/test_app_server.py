@@ -30,7 +30,6 @@ from codex_magic import (
     TurnStatus,
     UsageLimitError,
 )
-from codex_magic.local_service import start
 from codex_magic.protocol.types import (
     AgentMessage,
     AgentMessageDelta,
@@ -45,43 +44,37 @@ from codex_magic.protocol.types import (
     UserMessage,
     Warned,
 )
-from tests.home import service_variables
+from tests.peers.agent import (
+    PATCH,
+    PNG,
+    as_plan,
+    as_provider,
+    asked_with,
+    done,
+    escalated,
+    first_words,
+    held,
+    process_of,
+    said,
+    sent,
+    use,
+)
 from tests.peers.test_official_binary import needs_zstd
 
 pytest.importorskip("codex_cli_bin")
 
 pytestmark = pytest.mark.peer
 
-CONFIG = """
-model = "gpt-5.5"
-[analytics]
-enabled = false
-[features]
-apps = false
-plugins = false
-remote_plugin = false
-"""
-
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc00000030101"
-    "0018dd8db00000000049454e44ae426082"
-)
-
 
 @pytest.fixture
-def service():
-    with start(open_access=True) as service:
+def service(home, monkeypatch):
+    with as_provider(home, monkeypatch) as service:
         yield service
 
 
 @pytest.fixture
-def config(service, home, monkeypatch):
+def config(service):
     """A session whose agent asks the local service, and nobody else."""
-    (home / ".codex").mkdir()
-    (home / ".codex" / "config.toml").write_text(CONFIG)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return CodexConfig(engine="app-server", provider=service.api_url, model="gpt-5.5")
 
 
@@ -95,16 +88,6 @@ def codex(config):
 def folder(tmp_path):
     """Where the agent works."""
     return tmp_path
-
-
-def sent(service, number=-1):
-    return [request.json for request in service.requests if request.path.endswith("/responses")][number]
-
-
-def said(body):
-    """Role and text of the messages after those that the program puts before every thread."""
-    messages = [item for item in body["input"] if item["type"] == "message"]
-    return [(item["role"], item["content"][0].get("text", "")) for item in messages[3:]]
 
 
 def test_a_turn_answers_and_the_next_one_knows_of_it(codex, service):
@@ -130,29 +113,6 @@ def test_a_stream_tells_our_ids_and_every_delta(codex):
     assert "".join(n.delta for n in told if isinstance(n, AgentMessageDelta)) == "one two three"
     ids = {(n.thread_id, n.turn_id) for n in told if isinstance(n, ItemStarted | ItemCompleted)}
     assert ids == {(thread.id, handle.id)}
-
-
-def use(tool, **arguments):
-    return f"use the tool {tool} with {json.dumps(arguments)}"
-
-
-def escalated(command):
-    return use("exec_command", cmd=command, sandbox_permissions="require_escalated", justification="I must")
-
-
-def done(result, kind):
-    return [item for item in result.items if isinstance(item, kind)]
-
-
-def asked_with(answer):
-    """An approvals callable that keeps what it was asked and always answers the same."""
-
-    def approvals(request):
-        approvals.requests.append(request)
-        return answer
-
-    approvals.requests = []
-    return approvals
 
 
 def test_an_accepted_command_runs(codex, folder):
@@ -247,9 +207,6 @@ def use_patch(patch):
     return use("exec_command", cmd=f"apply_patch <<'EOF'\n{patch}EOF")
 
 
-PATCH = "*** Begin Patch\n*** Add File: new.txt\n+one line\n*** End Patch\n"
-
-
 @pytest.mark.parametrize(
     ("answer", "status"), [(Decision.accept, "completed"), (Decision.decline, "declined")]
 )
@@ -304,22 +261,6 @@ def test_other_tools_go_on_in_a_thread_that_remembers(codex, service):
     again = codex.thread_resume(thread.id, tools=(Tool("late", "", {"type": "object"}, lambda: "came"),))
     assert done(again.run(use("late")), ToolCall)[0].content_items[0]["text"] == "came"
     assert said(sent(service))[:2] == [("user", "echo: before the tools"), ("assistant", "before the tools")]
-
-
-def held(codex, service, *, after=2, count=1, **options):
-    """A turn whose answer stopped after a few words."""
-    service.faults.next("hold", after=after)
-    thread = codex.thread_start(**options)
-    handle = thread.turn("repeat 2000", summary=None)
-    service.wait_for_hold(count=count)
-    return thread, handle
-
-
-def first_words(handle):
-    """Reads on until something was said; to let go of it would be to stop the turn."""
-    for notification in handle.stream():
-        if isinstance(notification, AgentMessageDelta):
-            yield notification.delta
 
 
 def test_a_steered_turn_answers_to_both(codex, service):
@@ -379,11 +320,6 @@ def test_a_thread_is_resumed_in_a_new_process(config, service):
         ("assistant", "remember me"),
         ("user", "echo: and now"),
     ]
-
-
-def process_of(codex):
-    [agent] = codex.asynchronous._agents.values()
-    return agent.server.pid
 
 
 def test_a_killed_process_fails_its_turn_and_the_next_turn_goes_on(codex, service):
@@ -539,16 +475,7 @@ def test_awaited_it_is_the_same(config):
 @pytest.fixture
 def plan(home, tmp_path, monkeypatch):
     """The local service as the ChatGPT backend; nobody is signed in."""
-    (home / ".codex").mkdir()
-    (home / ".codex" / "config.toml").write_text('cli_auth_credentials_store = "file"\n' + CONFIG)
-    with start(tls=tmp_path / "tls") as service:
-        variables = {
-            **service_variables(service),
-            "CODEX_CA_CERTIFICATE": str(service.ca_file),
-            "CODEX_REFRESH_TOKEN_URL_OVERRIDE": service.issuer + "/oauth/token",
-        }
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
+    with as_plan(home, tmp_path / "tls", monkeypatch) as service:
         yield service
 
 

@@ -1,0 +1,111 @@
+"""What the tests of the official app-server share: homes, prompts and what to look at afterwards."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+
+from codex_magic.local_service import start
+from codex_magic.protocol.types import AgentMessageDelta
+from tests.home import service_variables
+
+CONFIG = """
+model = "gpt-5.5"
+[analytics]
+enabled = false
+[features]
+apps = false
+plugins = false
+remote_plugin = false
+"""
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc00000030101"
+    "0018dd8db00000000049454e44ae426082"
+)
+
+PATCH = "*** Begin Patch\n*** Add File: new.txt\n+one line\n*** End Patch\n"
+
+
+@contextmanager
+def as_provider(home, monkeypatch):
+    """The local service as one more provider of the program's, over http."""
+    (home / ".codex").mkdir()
+    (home / ".codex" / "config.toml").write_text(CONFIG)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with start(open_access=True) as service:
+        yield service
+
+
+@contextmanager
+def as_plan(home, folder, monkeypatch):
+    """The local service as the ChatGPT backend, over TLS; nobody is signed in."""
+    (home / ".codex").mkdir()
+    (home / ".codex" / "config.toml").write_text('cli_auth_credentials_store = "file"\n' + CONFIG)
+    with start(tls=folder) as service:
+        variables = {
+            **service_variables(service),
+            "CODEX_CA_CERTIFICATE": str(service.ca_file),
+            "CODEX_REFRESH_TOKEN_URL_OVERRIDE": service.issuer + "/oauth/token",
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield service
+
+
+def sent(service, number=-1):
+    return [request.json for request in service.requests if request.path.endswith("/responses")][number]
+
+
+def said(body):
+    """Role and text of the messages after those that the program puts before every thread."""
+    messages = [item for item in body["input"] if item["type"] == "message"]
+    told = [(item["role"], item["content"][0].get("text", "")) for item in messages]
+    around = next(n for n, (_, text) in enumerate(told) if text.startswith("<environment_context>"))
+    return told[around + 1 :]
+
+
+def use(tool, **arguments):
+    return f"use the tool {tool} with {json.dumps(arguments)}"
+
+
+def escalated(command):
+    return use("exec_command", cmd=command, sandbox_permissions="require_escalated", justification="I must")
+
+
+def done(result, kind):
+    return [item for item in result.items if isinstance(item, kind)]
+
+
+def asked_with(answer):
+    """An approvals callable that keeps what it was asked and always answers the same."""
+
+    def approvals(request):
+        approvals.requests.append(request)
+        return answer
+
+    approvals.requests = []
+    return approvals
+
+
+def held(codex, service, *, after=2, count=1, **options):
+    """A turn whose answer stopped after a few words."""
+    service.faults.next("hold", after=after)
+    thread = codex.thread_start(**options)
+    handle = thread.turn("repeat 2000", summary=None)
+    service.wait_for_hold(count=count)
+    return thread, handle
+
+
+def first_words(handle):
+    """Reads on until something was said; to let go of it would be to stop the turn."""
+    for notification in handle.stream():
+        if isinstance(notification, AgentMessageDelta):
+            yield notification.delta
+
+
+def process_of(codex):
+    [agent] = codex.asynchronous._agents.values()
+    return agent.server.pid
