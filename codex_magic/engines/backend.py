@@ -76,7 +76,7 @@ class BackendEngine:
         tell(TurnStarted(request.thread_id, _in_progress(request), model))
         question = user_item(request.inputs)
         user = UserMessage(new_id(), request.inputs, request.cell_id)
-        tell(ItemCompleted(request.thread_id, request.turn_id, user, question))
+        tell(ItemCompleted(request.thread_id, request.turn_id, user, (question,)))
         if unknown is not None:
             raise unknown
         narrator = _Narrator(request, tell)
@@ -155,7 +155,7 @@ class _Narrator:
                 return ItemStarted(*about, thread_item(self._id(event.output_index), event.item))
             case events.OutputItemDone():
                 item = thread_item(self._id(event.output_index), event.item)
-                return ItemCompleted(*about, item, event.item)
+                return ItemCompleted(*about, item, (event.item,))
         return None
 
     def _id(self, output_index: int) -> str:

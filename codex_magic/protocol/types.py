@@ -387,8 +387,8 @@ class ItemCompleted(Struct, frozen=True):
     thread_id: str
     turn_id: str
     item: ThreadItem
-    response_item: dict[str, Any] | None = None
-    """What stands for it when another engine or provider goes on: a Responses item."""
+    response_items: tuple[dict[str, Any], ...] = ()
+    """What stands for it when another engine or provider goes on: Responses items."""
 
 
 class TokenUsageUpdated(Struct, frozen=True):

@@ -36,7 +36,6 @@ def _turn_items(turn: TurnRecord) -> Iterator[dict[str, Any]]:
     if turn.status is TurnStatus.failed and not answered:
         return
     for entry in turn.items:
-        if entry.response_item is not None:
-            yield entry.response_item
+        yield from entry.response_items
     if turn.status is TurnStatus.interrupted:
         yield message("developer", INTERRUPTED)

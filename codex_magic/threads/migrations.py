@@ -134,4 +134,12 @@ def places(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX places_by_thread ON places (engine_thread, n)")
 
 
-MIGRATIONS: tuple[Migration, ...] = (threads_turns_items, places)
+def several_response_items(db: sqlite3.Connection) -> None:
+    """A tool call is sent again as two items, the call and its output."""
+    db.execute("ALTER TABLE items RENAME COLUMN response_item TO response_items")
+    db.execute(
+        "UPDATE items SET response_items = json_array(json(response_items)) WHERE response_items IS NOT NULL"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (threads_turns_items, places, several_response_items)

@@ -78,7 +78,7 @@ class ThreadPage(msgspec.Struct, frozen=True):
 
 class ItemRecord(msgspec.Struct, frozen=True):
     item: ThreadItem
-    response_item: dict[str, Any] | None = None
+    response_items: tuple[dict[str, Any], ...] = ()
     """What is sent again with the next turn."""
 
 
@@ -340,7 +340,9 @@ class Store:
         return turn
 
     @_writes
-    def add_item(self, turn_id: str, item: ThreadItem, response_item: dict[str, Any] | None = None) -> None:
+    def add_item(
+        self, turn_id: str, item: ThreadItem, response_items: Sequence[dict[str, Any]] = ()
+    ) -> None:
         """Keep an item that is complete, or will never be."""
         turn = self._turn_row(turn_id)["seq"]
         last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
@@ -350,7 +352,7 @@ class Store:
             item.id,
             item_type(item),
             encode_item(item).decode(),
-            _to_json(response_item),
+            _to_json(response_items or None),
         )
         self._db.execute(f"INSERT INTO items VALUES ({_marks(row)})", row)
 
@@ -680,8 +682,8 @@ def _turn_record(row: sqlite3.Row, items: Sequence[ItemRecord]) -> TurnRecord:
 
 
 def _item_record(row: sqlite3.Row) -> ItemRecord:
-    sent = msgspec.json.decode(row["response_item"]) if row["response_item"] else None
-    return ItemRecord(decode_item(msgspec.json.decode(row["json"])), sent)
+    sent = msgspec.json.decode(row["response_items"]) if row["response_items"] else ()
+    return ItemRecord(decode_item(msgspec.json.decode(row["json"])), tuple(sent))
 
 
 def _to_json(value: Any) -> str | None:

@@ -221,7 +221,7 @@ class AsyncTurnHandle:
     def _settle(self, item: ThreadItem | None) -> None:
         if item is None:
             return
-        replay = message("assistant", item.text) if isinstance(item, AgentMessage) else None
+        replay = (message("assistant", item.text),) if isinstance(item, AgentMessage) else ()
         completed = ItemCompleted(self.thread_id, self.id, item, replay)
         self._items.append(item)
         self._tell(completed)
@@ -237,7 +237,7 @@ class AsyncTurnHandle:
         self._keep(lambda store: store.place_turn(self.id, place))
 
     def _keep_item(self, completed: ItemCompleted) -> None:
-        self._keep(lambda store: store.add_item(self.id, completed.item, completed.response_item))
+        self._keep(lambda store: store.add_item(self.id, completed.item, completed.response_items))
 
     async def _keep_turn(self, turn: Turn) -> None:
         self._keep(

@@ -69,7 +69,7 @@ def resume(path: Path) -> None:
 def a_turn(store: Store) -> None:
     turn = store.begin_turn(thread_id(1000), cell_id="c7")
     for item, sent in ITEMS:
-        store.add_item(turn.id, item, sent)
+        store.add_item(turn.id, item, [sent])
     store.finish_turn(turn.id, TurnStatus.completed)
 
 
@@ -96,7 +96,7 @@ def fill(path: Path) -> None:
         for number in range(THREADS):
             store.create_thread(thread_id=thread_id(number), name=f"Thread {number}")
             store.set_notebook_thread(f"notebook-{number}", thread_id(number))
-    items = [(item.id, item_type(item), encode_item(item).decode(), json.dumps(sent)) for item, sent in ITEMS]
+    items = [(item.id, item_type(item), encode_item(item).decode(), json.dumps([sent])) for item, sent in ITEMS]
     seqs = range(1, THREADS * TURNS + 1)
     db = sqlite3.connect(path)
     with db:

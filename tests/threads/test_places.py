@@ -19,7 +19,7 @@ def turn(store, thread, *, cell=None, at=None, status=TurnStatus.completed):
     """A turn that says `said`, kept by the app-server in the thread `at`."""
     begun = store.begin_turn(thread.id, cell_id=cell)
     before = store.history(thread.id, before_position=begun.position)
-    store.add_item(begun.id, AgentMessage("m", "said"), SAID)
+    store.add_item(begun.id, AgentMessage("m", "said"), [SAID])
     if at:
         store.place_turn(begun.id, TurnPlace(at, f"{at}-{begun.position}", past_of(before), "v1"))
     store.finish_turn(begun.id, status)

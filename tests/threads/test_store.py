@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def ask(store: Store, thread: ThreadRecord, text: str, *, cell: str | None = None) -> str:
     """A whole turn that answers `text`; its id."""
     turn = store.begin_turn(thread.id, cell_id=cell, preview=text)
-    store.add_item(turn.id, AgentMessage("m", text), {"role": "assistant", "content": text})
+    store.add_item(turn.id, AgentMessage("m", text), [{"role": "assistant", "content": text}])
     store.finish_turn(turn.id, TurnStatus.completed)
     return turn.id
 
@@ -54,7 +54,7 @@ def test_a_turn_comes_back_as_it_was_written(store: Store) -> None:
     turn = store.begin_turn(thread.id, cell_id="c1", provider="openai", model="m1")
     message = AgentMessage("a1", "42 \u2028 \x00 é", phase="final_answer")
     unknown = decode_item({"type": "hologram", "id": "h1", "beams": [1, 2]})
-    store.add_item(turn.id, message, {"type": "message"})
+    store.add_item(turn.id, message, [{"type": "message"}])
     store.add_item(turn.id, unknown)
     usage = ThreadTokenUsage(total=TokenUsage(1, 2, 3), last=TokenUsage(4))
     store.finish_turn(
@@ -65,7 +65,7 @@ def test_a_turn_comes_back_as_it_was_written(store: Store) -> None:
 
     assert [entry.item for entry in kept.items] == [message, unknown]
     assert isinstance(unknown, UnknownItem)
-    assert [entry.response_item for entry in kept.items] == [{"type": "message"}, None]
+    assert [entry.response_items for entry in kept.items] == [({"type": "message"},), ()]
     assert (kept.status, kept.error, kept.usage) == (TurnStatus.failed, TurnError("No."), usage)
     assert (kept.cell_id, kept.provider, kept.model, kept.duration_ms) == ("c1", "openai", "m2", 7)
     assert kept == store.turn(turn.id) == store.last_turn(thread.id)

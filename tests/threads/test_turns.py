@@ -56,7 +56,7 @@ def delta(text):
 
 
 def completed(request):
-    return ItemCompleted(request.thread_id, request.turn_id, AgentMessage("m1", "hello"), ANSWER)
+    return ItemCompleted(request.thread_id, request.turn_id, AgentMessage("m1", "hello"), (ANSWER,))
 
 
 @asynccontextmanager
@@ -80,7 +80,7 @@ def test_a_turn_ends_in_one_completion_and_its_items_are_kept(tmp_path):
             kept = await store.run(lambda s: s.turn(handle.id))
         assert [type(n) for n in told] == [AgentMessageDelta, AgentMessageDelta, ItemCompleted, TurnCompleted]
         assert handle.result.final_response == "hello"
-        assert (kept.status, kept.items[0].response_item) == (TurnStatus.completed, ANSWER)
+        assert (kept.status, kept.items[0].response_items) == (TurnStatus.completed, (ANSWER,))
 
     run(scene())
 
@@ -184,7 +184,7 @@ def test_open_reasoning_is_kept_but_not_sent_again(tmp_path):
             kept = await store.run(lambda s: s.turn(handle.id))
             await stream.aclose()
         assert kept.items[0].item.summary == ("Hm",)
-        assert kept.items[0].response_item is None
+        assert kept.items[0].response_items == ()
 
     run(scene())
 
@@ -205,7 +205,7 @@ def test_another_providers_encrypted_reasoning_is_not_sent(tmp_path):
         sealed = {"type": "reasoning", "summary": [], "encrypted_content": "x"}
 
         def reasoned(request):
-            return ItemCompleted(request.thread_id, request.turn_id, Reasoning("r1"), sealed)
+            return ItemCompleted(request.thread_id, request.turn_id, Reasoning("r1"), (sealed,))
 
         async with turn(Told(reasoned, completed), tmp_path / "t.db") as (handle, store):
             await handle.run()

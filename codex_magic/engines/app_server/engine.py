@@ -241,7 +241,7 @@ class _RunningTurn:
     def _ours(self, notification: Notification) -> Notification:
         ours = readdressed(notification, thread_id=self.request.thread_id, turn_id=self.request.turn_id)
         if isinstance(ours, ItemCompleted):
-            return msgspec.structs.replace(ours, response_item=replayed(ours.item))
+            return msgspec.structs.replace(ours, response_items=replayed(ours.item))
         if isinstance(ours, TokenUsageUpdated):
             return msgspec.structs.replace(ours, token_usage=self._usage_of_turn(ours.token_usage))
         return ours

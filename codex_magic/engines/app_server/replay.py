@@ -21,10 +21,10 @@ LONGEST_OUTPUT = 4_000
 """Characters of a command's or tool's output that are told again."""
 
 
-def replayed(item: ThreadItem) -> dict[str, Any] | None:
+def replayed(item: ThreadItem) -> tuple[dict[str, Any], ...]:
     """The item as a message. What the agent did is told by the developer: its own tools are not on offer."""
     tell = _REPLAYED.get(type(item))
-    return tell(item) if tell else None
+    return (tell(item),) if tell else ()
 
 
 def partial_answer(text: str) -> dict[str, Any]:
