@@ -66,6 +66,9 @@ class BackendEngine:
             hint="Interrupt it and ask again, or use the agent (engine app-server).",
         )
 
+    async def compact(self, request: TurnRequest, tell: Tell) -> None:
+        raise InvalidRequestError("This engine can't shorten a thread.")
+
     async def models(self) -> list[Model]:
         """The provider's catalog, best first."""
         return await self._client.models.list()
@@ -87,7 +90,9 @@ class BackendEngine:
             model=model,
             instructions=request.instructions,
             prompt_cache_key=request.thread_id,
-            reasoning=_given(effort=request.effort, summary=request.summary),
+            reasoning=_given(
+                effort=request.effort, summary=None if request.summary == "none" else request.summary
+            ),
             verbosity=request.verbosity,
             service_tier=request.service_tier,
             output_schema=request.output_schema,

@@ -47,6 +47,10 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     approvals: Approvals | None = None
     tools: ToolSet | None = None
     personality: str | None = None
+    source: str | None = None
+    service_name: str | None = None
+    session_start_source: str | None = None
+    thread_source: str | None = None
     base_instructions: str | None = None
     config: dict[str, Any] | None = None
     ephemeral: bool | None = None
@@ -68,5 +72,8 @@ class Engine(Protocol):
 
     async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
         """Say more to a turn that `run` is running. Raises InvalidRequestError when that can't be."""
+
+    async def compact(self, request: TurnRequest, tell: Tell) -> None:
+        """As `run`, a turn that asks nothing and shortens what the model is sent of the turns before."""
 
     async def close(self) -> None: ...

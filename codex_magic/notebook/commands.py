@@ -107,7 +107,7 @@ def _threads(session: Session, rest: str) -> Steps[None]:
     codex = session.codex.asynchronous
     archived = rest == "--archived"
     page = yield from _waited(
-        session, codex.thread_list(archived=archived, search=None if archived or not rest else rest)
+        session, codex.thread_list(archived=archived, search_term=None if archived or not rest else rest)
     )
     if not page.threads:
         say(session, "There are no threads here yet. Ask something: %%codex")
@@ -130,13 +130,13 @@ def _threads(session: Session, rest: str) -> Steps[None]:
 
 def _resume(session: Session, rest: str) -> Steps[None]:
     thread = yield from _waited(session, session.resume(rest))
-    turns = yield from _waited(session, thread.read())
+    turns = yield from _waited(session, thread.history())
     say(session, f"This notebook is now on {thread.id[:ID_SHOWN]}, {_count(len(turns), 'turn')} so far.")
 
 
 def _fork(session: Session, rest: str) -> Steps[None]:
     thread = yield from _waited(session, session.fork(rest or None))
-    turns = yield from _waited(session, thread.read())
+    turns = yield from _waited(session, thread.history())
     say(
         session,
         f"A fork, {thread.id[:ID_SHOWN]}, with {_count(len(turns), 'turn')} of the past. The other thread stays as it is.",
@@ -163,7 +163,7 @@ def _unarchive(session: Session, rest: str) -> Steps[None]:
 
 def _history(session: Session, _: str) -> Steps[None]:
     thread = yield from _waited(session, session.thread())
-    turns = yield from _waited(session, thread.read())
+    turns = yield from _waited(session, thread.history())
     if not turns:
         say(session, "This thread is empty.")
         return
@@ -179,7 +179,7 @@ def _show(session: Session, rest: str) -> Steps[None]:
     from ..display.view import TurnView
 
     thread = yield from _waited(session, session.thread())
-    turns = yield from _waited(session, thread.read())
+    turns = yield from _waited(session, thread.history())
     number = int(rest) if rest else len(turns)
     if not 1 <= number <= len(turns):
         raise OptionError(f"This thread has {_count(len(turns), 'turn')}.", hint="%codex history lists them.")

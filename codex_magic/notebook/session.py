@@ -18,6 +18,7 @@ from ..responses.provider import Provider, chatgpt
 from ..responses.usage import Usage, ask_usage
 from ..threads.codex import AsyncThread, Codex, CodexConfig
 from ..threads.instructions import DEFAULT_INSTRUCTIONS
+from ..threads.options import TurnOptions, checked
 from ..threads.turns import AsyncTurnHandle, Listener
 from .identity import cell_id, is_kernel, notebook_key
 from .options import ParsedLine
@@ -120,16 +121,18 @@ class Session:
         if name:
             await thread.set_name(name)
         magics = self.magics
-        handle = await thread.turn(
-            prompt,
-            model=options.text("model") or magics.model or None,
-            model_provider=provider,
-            instructions=options.text("instructions") or magics.instructions or DEFAULT_INSTRUCTIONS,
-            effort=options.text("effort") or magics.effort or None,
-            verbosity=options.text("verbosity") or magics.verbosity or None,
-            service_tier=options.text("tier") or magics.tier or None,
-            cell_id=cell,
-        )
+        asked: TurnOptions = {
+            "model": options.text("model") or magics.model or None,
+            "model_provider": provider,
+            "instructions": options.text("instructions") or magics.instructions or DEFAULT_INSTRUCTIONS,
+            "effort": options.text("effort") or magics.effort or None,
+            "verbosity": options.text("verbosity") or magics.verbosity or None,
+            "service_tier": options.text("tier") or magics.tier or None,
+            "cell_id": cell,
+        }
+        # Not `thread.turn`: what one cell overrides must not hold for the next one.
+        given = checked("turn", TurnOptions, asked)
+        handle = await self.codex.asynchronous.start_turn(thread.record, prompt, given)
         handle.subscribe(listener)
         return handle
 

@@ -44,7 +44,19 @@ class MentionInput(Struct, frozen=True, tag="mention"):
     path: str
 
 
-InputItem = TextInput | ImageInput | LocalImageInput | SkillInput | MentionInput
+class ExternalMessage(Struct, frozen=True, tag="externalMessage"):
+    """Untrusted content of another agent, tool or application: it has a tool's authority, not the user's.
+
+    It is the whole input of its turn. `content`: text, or items of a function's output (`input_text`,
+    `input_image`).
+    """
+
+    tool_name: str
+    content: str | tuple[dict[str, Any], ...]
+    namespace: str | None = None
+
+
+InputItem = TextInput | ImageInput | LocalImageInput | SkillInput | MentionInput | ExternalMessage
 Input = list[InputItem] | InputItem
 RunInput = Input | str
 
@@ -262,6 +274,10 @@ class RateLimits(Struct, frozen=True):
         """The window that will stop you first: the one with the least left."""
         windows = [window for window in (self.primary, self.secondary) if window is not None]
         return max(windows, key=lambda window: window.used_percent, default=None)
+
+
+class TurnSteerResponse(Struct, frozen=True):
+    turn_id: str
 
 
 class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -555,7 +571,7 @@ ApprovalDecision = Decision | AcceptWithExecpolicyAmendment | ApplyNetworkPolicy
 
 
 class ApprovalMode(str, Enum):
-    """Who decides what leaves the sandbox."""
+    """Who decides what leaves the sandbox. Older words are read as the nearest: `never`, `on_failure` ..."""
 
     deny_all = "deny_all"
     """Nothing does; nobody is asked."""
@@ -566,10 +582,23 @@ class ApprovalMode(str, Enum):
     untrusted = "untrusted"
     """The same callable, about every command that is not known to be harmless."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> ApprovalMode | None:
+        return {"never": cls.deny_all, "on_failure": cls.ask, "on_request": cls.ask}.get(_word(value))
+
 
 class Sandbox(str, Enum):
-    """What commands and edits of the agent can reach."""
+    """What commands and edits of the agent, and tools, can reach. `full_access` has a second word, as on the wire."""
 
     read_only = "read-only"
     workspace_write = "workspace-write"
     full_access = "danger-full-access"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Sandbox | None:
+        words = {member.name: member for member in cls}
+        return words.get(_word(value))
+
+
+def _word(value: object) -> str:
+    return value.replace("-", "_") if isinstance(value, str) else ""

@@ -30,7 +30,7 @@ from .exchange import Exchange, OnRetry
 from .inputs import Item
 from .limits import MAIN, from_headers
 from .memory import Memory
-from .parameters import DEFAULT_TIMEOUTS, Parameters, Timeouts, takes_parameters
+from .parameters import DEFAULT_TIMEOUTS, Parameters, Timeouts, takes
 from .provider import Provider, chatgpt
 from .request import body_of, encode, input_items, session_headers
 from .response import Response
@@ -416,7 +416,7 @@ class Responses:
         **parameters: Unpack[Parameters],
     ) -> Response | ResponseStream: ...
 
-    @takes_parameters
+    @takes(Parameters)
     def create(
         self,
         input: Any,
@@ -471,7 +471,7 @@ class Responses:
         with opened:
             return opened.get_final_response()
 
-    @takes_parameters
+    @takes(Parameters)
     def stream(
         self, input: Any, *, on_retry: OnRetry | None = None, **parameters: Unpack[Parameters]
     ) -> ResponseStream:
@@ -506,7 +506,7 @@ class Responses:
         **parameters: Unpack[Parameters],
     ) -> ParsedResponse[Any]: ...
 
-    @takes_parameters
+    @takes(Parameters)
     def parse(
         self,
         input: Any,
@@ -537,7 +537,7 @@ class Responses:
                 repair -= 1
                 input = wanted.repaired(input, failure)
 
-    @takes_parameters
+    @takes(Parameters)
     def run_tools(
         self,
         input: Any,
@@ -571,7 +571,7 @@ class Responses:
         steps = turn(history, parameters, max_rounds=max_rounds, compact_at=limit)
         return run(self, history, steps, hooks)
 
-    @takes_parameters
+    @takes(Parameters)
     def compact(self, input: Any, **parameters: Unpack[Parameters]) -> Compacted:
         """A conversation made short: `output` of what this gives replaces the history.
 
@@ -587,7 +587,7 @@ class Responses:
         answer = self._client._fetch(compaction.ask_endpoint(core, input, parameters, default))
         return compaction.read_answer(answer.content)
 
-    @takes_parameters
+    @takes(Parameters)
     def compact_if_due(
         self,
         input: Any,
@@ -813,7 +813,7 @@ class AsyncResponses:
         **parameters: Unpack[Parameters],
     ) -> Response | AsyncResponseStream: ...
 
-    @takes_parameters
+    @takes(Parameters)
     async def create(
         self,
         input: Any,
@@ -829,7 +829,7 @@ class AsyncResponses:
         async with opened:
             return await opened.get_final_response()
 
-    @takes_parameters
+    @takes(Parameters)
     def stream(
         self, input: Any, *, on_retry: OnRetry | None = None, **parameters: Unpack[Parameters]
     ) -> AsyncResponseStream:
@@ -864,7 +864,7 @@ class AsyncResponses:
         **parameters: Unpack[Parameters],
     ) -> ParsedResponse[Any]: ...
 
-    @takes_parameters
+    @takes(Parameters)
     async def parse(
         self,
         input: Any,
@@ -887,7 +887,7 @@ class AsyncResponses:
                 repair -= 1
                 input = wanted.repaired(input, failure)
 
-    @takes_parameters
+    @takes(Parameters)
     async def run_tools(
         self,
         input: Any,
@@ -909,7 +909,7 @@ class AsyncResponses:
         steps = turn(history, parameters, max_rounds=max_rounds, compact_at=limit)
         return await arun(self, history, steps, hooks)
 
-    @takes_parameters
+    @takes(Parameters)
     async def compact(self, input: Any, **parameters: Unpack[Parameters]) -> Compacted:
         """As `Responses.compact`."""
         from . import compaction
@@ -922,7 +922,7 @@ class AsyncResponses:
         answer = await self._client._fetch(compaction.ask_endpoint(core, input, parameters, default))
         return compaction.read_answer(answer.content)
 
-    @takes_parameters
+    @takes(Parameters)
     async def compact_if_due(
         self,
         input: Any,

@@ -129,16 +129,21 @@ class Parameters(TypedDict, total=False):
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def takes_parameters(function: F) -> F:
-    """Lets editors that look at the running function (IPython, jedi, `help`) see each of `Parameters`.
+def takes(parameters: type) -> Callable[[F], F]:
+    """Lets editors that look at the running function (IPython, jedi, `help`) see each key of a TypedDict.
 
-    Type checkers read them from `Unpack[Parameters]`.
+    Type checkers read them from `Unpack`. Keys that the function has as parameters of its own stay those.
     """
-    signature = inspect.signature(function)
-    own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-    more = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in Parameters.__annotations__.items()
-    ]
-    function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]  # read by inspect
-    return function
+
+    def spell_out(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for name, kind in parameters.__annotations__.items()
+            if name not in signature.parameters
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]  # read by inspect
+        return function
+
+    return spell_out

@@ -41,7 +41,7 @@ from .events import (
 )
 from .exchange import Exchange
 from .inputs import Item
-from .parameters import Parameters, Timeouts, takes_parameters
+from .parameters import Parameters, Timeouts, takes
 from .request import OPEN_RULES, body_of, encode
 from .response import Response
 from .streaming import AsyncResponseStream, ResponseStream
@@ -641,7 +641,7 @@ class Connection(Responses):
         """Why this client uses HTTP instead; also logged, once."""
         return self._way._client._core.no_websocket  # type: ignore[no-any-return]  # a delegate is untyped
 
-    @takes_parameters
+    @takes(Parameters)
     def warm_up(self, input: Any = (), **parameters: Unpack[Parameters]) -> Response:
         """Open the connection and send what is known by now, so that the first request is short.
 
@@ -911,7 +911,7 @@ class AsyncConnection(AsyncResponses):
         """As `Connection.fallback`."""
         return self._way._client._core.no_websocket  # type: ignore[no-any-return]  # a delegate is untyped
 
-    @takes_parameters
+    @takes(Parameters)
     async def warm_up(self, input: Any = (), **parameters: Unpack[Parameters]) -> Response:
         """As `Connection.warm_up`."""
         core = self._way._client._core

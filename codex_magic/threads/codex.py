@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -23,33 +23,37 @@ from ..auth.waiting import wait
 from ..engines.approvals import Approvals
 from ..engines.backend import BackendEngine
 from ..engines.seam import Continuation, Engine, TurnRequest
-from ..engines.tools import Tool, ToolSet
+from ..engines.tools import ToolSet
 from ..protocol.account import GetAccountResponse
 from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from ..protocol.types import (
-    ApprovalMode,
     Notification,
     RunInput,
-    Sandbox,
+    Turn,
     TurnCompleted,
     TurnResult,
+    TurnSteerResponse,
     as_inputs,
     input_text,
 )
 from ..responses.catalog import Model
+from ..responses.parameters import takes
 from ..responses.provider import Provider, chatgpt, custom, openai
 from .async_store import AsyncStore
 from .history import history_items
 from .instructions import DEFAULT_INSTRUCTIONS
 from .loop import BackgroundLoop
+from .options import LASTING, EngineName, Options, ThreadOptions, TurnOptions, checked
 from .places import continuation, past_of
 from .relay import Relay
-from .store import Store, ThreadPage, ThreadRecord, TurnRecord
-from .turns import AsyncTurnHandle, Listener
+from .store import Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
+from .turns import AsyncTurnHandle, Listener, Work
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ..auth.handles import (
         AsyncChatgptLoginHandle,
         AsyncDeviceCodeLoginHandle,
@@ -61,8 +65,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EngineName = Literal["backend", "app-server"]
-"""`backend`: HTTP, in process. `app-server`: the codex program, which edits files and runs commands."""
+PAGE = 20
+"""Threads in a list, unless asked for more or fewer."""
 
 
 class CodexConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,46 +85,6 @@ class CodexConfig(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineName = "backend"
     approvals: Approvals | None = None
     """Asked before an action that needs a yes; see `engines.approvals`."""
-
-
-class ThreadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a thread may set for its turns. Not kept: give them again to `thread_resume`.
-
-    All but `model_provider` and `developer_instructions` are the app-server engine's.
-    `tools`: Python functions, or `Tool`s, that the model may call.
-    """
-
-    approval_mode: ApprovalMode | None = None
-    approvals: Approvals | None = None
-    base_instructions: str | None = None
-    config: dict[str, Any] | None = None
-    developer_instructions: str | None = None
-    ephemeral: bool | None = None
-    model_provider: str | Provider | None = None
-    personality: str | None = None
-    sandbox: Sandbox | None = None
-    tools: tuple[Tool | Callable[..., Any], ...] = ()
-
-
-class TurnOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What one turn may set; `None` leaves it to the thread, the configuration or the service."""
-
-    model: str | None = None
-    model_provider: str | Provider | None = None
-    instructions: str | None = None
-    effort: str | None = None
-    summary: str | None = "auto"
-    verbosity: str | None = None
-    service_tier: str | None = None
-    output_schema: dict[str, Any] | None = None
-    cell_id: str | None = None
-    engine: EngineName | None = None
-    approval_mode: ApprovalMode | None = None
-    approvals: Approvals | None = None
-    cwd: str | None = None
-    personality: str | None = None
-    sandbox: Sandbox | None = None
-    """It holds for the turns after this one too."""
 
 
 class AsyncCodex:
@@ -165,45 +129,67 @@ class AsyncCodex:
         self._agents.clear()
         await self.store.close()
 
-    async def thread_start(
-        self, *, model: str | None = None, cwd: str | None = None, name: str | None = None, **options: Any
-    ) -> AsyncThread:
-        """A new, empty thread; `options` as in `ThreadOptions`."""
-        settings = ThreadOptions(**options)
-        engine = self.config.engine
+    @takes(ThreadOptions)
+    async def thread_start(self, *, name: str | None = None, **options: Unpack[ThreadOptions]) -> AsyncThread:
+        """A new, empty thread. Raises TypeError, OptionError for options that can't be."""
+        given = checked("thread_start", ThreadOptions, options)
+        cwd, model = given.get("cwd") or os.getcwd(), given.get("model")
+        engine = given.get("engine") or self.config.engine
         record = await self.store.run(
-            lambda store: store.create_thread(cwd=cwd or os.getcwd(), model=model, name=name, engine=engine)
+            lambda store: store.create_thread(cwd=cwd, model=model, name=name, engine=engine)
         )
-        return AsyncThread(self, record, settings)
+        return AsyncThread(self, record, given)
 
-    async def thread_resume(
-        self, thread_id: str, *, model: str | None = None, cwd: str | None = None, **options: Any
-    ) -> AsyncThread:
-        """Go on with a kept thread; `options` as in `ThreadOptions`. Raises ThreadNotFoundError."""
-        settings = ThreadOptions(**options)
-        record = await self.store.run(lambda store: store.thread(thread_id))
-        return AsyncThread(self, _changed(record, model=model, cwd=cwd), settings)
+    @takes(ThreadOptions)
+    async def thread_resume(self, thread_id: str, **options: Unpack[ThreadOptions]) -> AsyncThread:
+        """Go on with a kept thread. Raises ThreadNotFoundError."""
+        given = checked("thread_resume", ThreadOptions, options)
+        return AsyncThread(self, await self.store.run(lambda store: store.thread(thread_id)), given)
 
+    @takes(ThreadOptions)
     async def thread_fork(
-        self, thread_id: str, *, model: str | None = None, cwd: str | None = None, **options: Any
+        self,
+        thread_id: str,
+        *,
+        last_turn_id: str | None = None,
+        before_turn_id: str | None = None,
+        **options: Unpack[ThreadOptions],
     ) -> AsyncThread:
-        """A new thread that shares the past of another one. Raises ThreadNotFoundError."""
-        settings = ThreadOptions(**options)
-        record = await self.store.run(lambda store: store.fork(thread_id))
-        return AsyncThread(self, _changed(record, model=model, cwd=cwd), settings)
+        """A new thread that shares the past of another one, all of it or as far as one turn.
+
+        `last_turn_id` is the last one shared, `before_turn_id` the first one that is not. Raises
+        ThreadNotFoundError, and OptionError for a turn that is not in the thread.
+        """
+        given = checked("thread_fork", ThreadOptions, options)
+        record = await self.store.run(
+            lambda store: store.fork(thread_id, through=last_turn_id, before=before_turn_id)
+        )
+        return AsyncThread(self, record, given)
 
     async def thread_list(
         self,
         *,
-        archived: bool = False,
+        archived: bool | None = None,
         cursor: str | None = None,
-        cwd: str | None = None,
-        limit: int = 20,
-        search: str | None = None,
+        cwd: str | Sequence[str] | None = None,
+        limit: int | None = None,
+        model_providers: Sequence[str] | None = None,
+        search_term: str | None = None,
+        sort_direction: Literal["asc", "desc"] | None = None,
+        sort_key: Literal["created_at", "updated_at", "recency_at"] | None = None,
     ) -> ThreadPage:
-        """A page of threads, the newest first."""
+        """A page of threads, the latest used first unless `sort_key` and `sort_direction` say otherwise."""
         return await self.store.run(
-            lambda store: store.threads(archived=archived, cursor=cursor, cwd=cwd, limit=limit, search=search)
+            lambda store: store.threads(
+                archived=bool(archived),
+                cursor=cursor,
+                cwd=cwd,
+                limit=limit or PAGE,
+                model_providers=model_providers,
+                search_term=search_term,
+                sort_direction=sort_direction or "desc",
+                sort_key=sort_key or "updated_at",
+            )
         )
 
     async def thread_archive(self, thread_id: str) -> None:
@@ -254,31 +240,41 @@ class AsyncCodex:
             self._providers[choice] = named_provider(choice, self.settings)
         return self._providers[choice]
 
-    async def start_turn(
-        self,
-        thread: ThreadRecord,
-        prompt: RunInput,
-        options: TurnOptions,
-        settings: ThreadOptions,
-    ) -> AsyncTurnHandle:
-        """Begin a turn. In the app-server one turn of a thread begins when the one before has ended."""
-        engine, answerer = self._choose(options, settings)
-        if isinstance(engine, BackendEngine):
-            return await self._begin_turn(thread, prompt, options, settings, engine, answerer)
-        async with self._beginning[thread.id]:
-            for handle in [each for each in self._running if each.thread_id == thread.id]:
-                await handle.ended()
-            return await self._begin_turn(thread, prompt, options, settings, engine, answerer)
+    async def start_turn(self, thread: ThreadRecord, prompt: RunInput, options: Options) -> AsyncTurnHandle:
+        """Begin a turn when the one before in its thread has ended.
+
+        `options`: all that holds for it, `ThreadOptions` and `TurnOptions` in one.
+        """
+        engine, answerer = self._choose(options)
+        return await self._begin_turn(thread, prompt, options, engine, answerer, engine.run)
+
+    async def compact(self, thread: ThreadRecord, options: Options) -> AsyncTurnHandle:
+        """Begin a turn that shortens what the model is sent of the ones before."""
+        engine, answerer = self._choose(options)
+        return await self._begin_turn(thread, [], options, engine, answerer, engine.compact)
 
     async def _begin_turn(
         self,
         thread: ThreadRecord,
         prompt: RunInput,
-        options: TurnOptions,
-        settings: ThreadOptions,
+        options: Options,
         engine: Engine,
         answerer: str,
+        work: Work,
     ) -> AsyncTurnHandle:
+        async with self._beginning[thread.id]:
+            for handle in [each for each in self._running if each.thread_id == thread.id]:
+                await handle.ended()
+            request = await self._kept_request(thread, prompt, options, answerer)
+            handle = AsyncTurnHandle(engine, request, self.store, work=work)
+            self._running.add(handle)
+        handle.subscribe(lambda told: self._forget(handle) if isinstance(told, TurnCompleted) else None)
+        return handle
+
+    async def _kept_request(
+        self, thread: ThreadRecord, prompt: RunInput, options: Options, answerer: str
+    ) -> TurnRequest:
+        """The request of a new turn, which is in the store from then on."""
         inputs = as_inputs(prompt)
         turn_id = new_id()
 
@@ -286,7 +282,7 @@ class AsyncCodex:
             turn = store.begin_turn(
                 thread.id,
                 turn_id=turn_id,
-                cell_id=options.cell_id,
+                cell_id=options.get("cell_id"),
                 preview=input_text(inputs),
                 provider=answerer,
             )
@@ -296,41 +292,32 @@ class AsyncCodex:
             return history, past_of(turns), continuation(thread.id, turns, *known)
 
         history, past, goes_on = await self.store.run(begin)
-        request = TurnRequest(
+        config = self.config
+        tools = options.get("tools")
+        return TurnRequest(
             thread_id=thread.id,
             turn_id=turn_id,
             inputs=inputs,
             history=history,
-            instructions=options.instructions or settings.developer_instructions or self.config.instructions,
-            model=options.model or thread.model or self.config.model,
-            effort=options.effort,
-            summary=options.summary,
-            verbosity=options.verbosity,
-            service_tier=options.service_tier,
-            output_schema=options.output_schema,
-            cell_id=options.cell_id,
-            cwd=options.cwd or thread.cwd,
-            sandbox=options.sandbox or settings.sandbox,
-            approval_mode=options.approval_mode or settings.approval_mode,
-            approvals=options.approvals or settings.approvals or self.config.approvals,
-            tools=ToolSet(settings.tools) if settings.tools else None,
-            personality=options.personality or settings.personality,
-            base_instructions=settings.base_instructions,
-            config=settings.config,
-            ephemeral=settings.ephemeral,
+            instructions=options.get("instructions")
+            or options.get("developer_instructions")
+            or config.instructions,
+            model=options.get("model") or thread.model or config.model,
+            cwd=options.get("cwd") or thread.cwd,
+            service_tier=options.get("turn_service_tier") or options.get("service_tier"),
+            summary=options.get("summary", "auto"),
+            approvals=options.get("approvals") or config.approvals,
+            tools=ToolSet(tools) if tools else None,
             past=past,
             continuation=goes_on,
+            **{name: options[name] for name in _AS_GIVEN if name in options},
         )
-        handle = AsyncTurnHandle(engine, request, self.store)
-        self._running.add(handle)
-        handle.subscribe(lambda told: self._forget(handle) if isinstance(told, TurnCompleted) else None)
-        return handle
 
-    def _choose(self, options: TurnOptions, settings: ThreadOptions) -> tuple[Engine, str]:
+    def _choose(self, options: Options) -> tuple[Engine, str]:
         """The engine of a turn, and whose encrypted reasoning it can be sent."""
-        choice = options.model_provider or settings.model_provider
-        if (options.engine or self.config.engine) == "backend":
-            if settings.tools:
+        choice = options.get("model_provider")
+        if (options.get("engine") or self.config.engine) == "backend":
+            if options.get("tools"):
                 raise InvalidRequestError(
                     "A thread with tools needs the agent.", hint='Use CodexConfig(engine="app-server").'
                 )
@@ -369,29 +356,49 @@ class AsyncCodex:
 
 
 class AsyncThread:
-    """One kept conversation."""
+    """One kept conversation. `options`: what holds for its turns."""
 
-    def __init__(self, codex: AsyncCodex, record: ThreadRecord, settings: ThreadOptions) -> None:
+    def __init__(self, codex: AsyncCodex, record: ThreadRecord, options: Options) -> None:
         self._codex = codex
-        self._record = record
-        self._settings = settings
+        self._options = options
+        self.record = record
 
     @property
     def id(self) -> str:
-        return self._record.id
+        return self.record.id
 
-    async def turn(self, input: RunInput, **options: Any) -> AsyncTurnHandle:
-        """Start a turn; `options` as in `TurnOptions`. Raises NotSignedInError, ConfigurationError."""
-        return await self._codex.start_turn(self._record, input, TurnOptions(**options), self._settings)
+    @takes(TurnOptions)
+    async def turn(self, input: RunInput, **options: Unpack[TurnOptions]) -> AsyncTurnHandle:
+        """Start a turn. Raises NotSignedInError, ConfigurationError; TypeError, OptionError for the options."""
+        given = checked("turn", TurnOptions, options)
+        handle = await self._codex.start_turn(self.record, input, {**self._options, **given})
+        self._options |= {name: given[name] for name in LASTING if name in given}
+        return handle
 
-    async def run(self, input: RunInput, **options: Any) -> TurnResult:
+    @takes(TurnOptions)
+    async def run(self, input: RunInput, **options: Unpack[TurnOptions]) -> TurnResult:
         """Start a turn and wait for its end. Raises what the turn failed with."""
         handle = await self.turn(input, **options)
         return await handle.run()
 
-    async def read(self) -> list[TurnRecord]:
+    async def compact(self) -> TurnResult:
+        """Shorten what the model is sent of the turns so far, and wait until that is done."""
+        handle = await self._codex.compact(self.record, self._options)
+        return await handle.run()
+
+    async def history(self) -> list[TurnRecord]:
         """Its turns with their items, oldest first, each in its latest version."""
         return await self._codex.store.run(lambda store: store.history(self.id))
+
+    async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
+        """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
+        record = await self._codex.store.run(lambda store: store.thread(self.id))
+        turns = tuple(map(_shown_turn, await self.history())) if include_turns else ()
+        return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=turns))
+
+    async def revert(self, before_turn_id: str) -> None:
+        """Take that turn and the later ones out of the thread. Raises OptionError when it is not in it."""
+        await self._codex.store.run(lambda store: store.revert(self.id, before_turn_id))
 
     async def set_name(self, name: str) -> None:
         await self._codex.store.run(lambda store: store.set_name(self.id, name))
@@ -423,42 +430,59 @@ class Codex:
         """The same, waiting for it."""
         return self._loop.run(work)
 
-    def thread_start(
-        self, *, model: str | None = None, cwd: str | None = None, name: str | None = None, **options: Any
-    ) -> Thread:
-        """A new, empty thread; `options` as in `ThreadOptions`."""
-        work = self.asynchronous.thread_start(model=model, cwd=cwd, name=name, **options)
-        return Thread(self, self.call(work))
+    @takes(ThreadOptions)
+    def thread_start(self, *, name: str | None = None, **options: Unpack[ThreadOptions]) -> Thread:
+        """A new, empty thread. Raises TypeError, OptionError for options that can't be."""
+        return Thread(self, self.call(self.asynchronous.thread_start(name=name, **options)))
 
-    def thread_resume(
-        self, thread_id: str, *, model: str | None = None, cwd: str | None = None, **options: Any
-    ) -> Thread:
-        """Go on with a kept thread; `options` as in `ThreadOptions`. Raises ThreadNotFoundError."""
-        work = self.asynchronous.thread_resume(thread_id, model=model, cwd=cwd, **options)
-        return Thread(self, self.call(work))
+    @takes(ThreadOptions)
+    def thread_resume(self, thread_id: str, **options: Unpack[ThreadOptions]) -> Thread:
+        """Go on with a kept thread. Raises ThreadNotFoundError."""
+        return Thread(self, self.call(self.asynchronous.thread_resume(thread_id, **options)))
 
+    @takes(ThreadOptions)
     def thread_fork(
-        self, thread_id: str, *, model: str | None = None, cwd: str | None = None, **options: Any
+        self,
+        thread_id: str,
+        *,
+        last_turn_id: str | None = None,
+        before_turn_id: str | None = None,
+        **options: Unpack[ThreadOptions],
     ) -> Thread:
-        """A new thread that shares the past of another one. Raises ThreadNotFoundError."""
-        work = self.asynchronous.thread_fork(thread_id, model=model, cwd=cwd, **options)
+        """A new thread that shares the past of another one, all of it or as far as one turn.
+
+        `last_turn_id` is the last one shared, `before_turn_id` the first one that is not. Raises
+        ThreadNotFoundError, and OptionError for a turn that is not in the thread.
+        """
+        work = self.asynchronous.thread_fork(
+            thread_id, last_turn_id=last_turn_id, before_turn_id=before_turn_id, **options
+        )
         return Thread(self, self.call(work))
 
     def thread_list(
         self,
         *,
-        archived: bool = False,
+        archived: bool | None = None,
         cursor: str | None = None,
-        cwd: str | None = None,
-        limit: int = 20,
-        search: str | None = None,
+        cwd: str | Sequence[str] | None = None,
+        limit: int | None = None,
+        model_providers: Sequence[str] | None = None,
+        search_term: str | None = None,
+        sort_direction: Literal["asc", "desc"] | None = None,
+        sort_key: Literal["created_at", "updated_at", "recency_at"] | None = None,
     ) -> ThreadPage:
-        """A page of threads, the newest first."""
-        return self.call(
-            self.asynchronous.thread_list(
-                archived=archived, cursor=cursor, cwd=cwd, limit=limit, search=search
-            )
+        """A page of threads, the latest used first unless `sort_key` and `sort_direction` say otherwise."""
+        work = self.asynchronous.thread_list(
+            archived=archived,
+            cursor=cursor,
+            cwd=cwd,
+            limit=limit,
+            model_providers=model_providers,
+            search_term=search_term,
+            sort_direction=sort_direction,
+            sort_key=sort_key,
         )
+        return self.call(work)
 
     def thread_archive(self, thread_id: str) -> None:
         self.call(self.asynchronous.thread_archive(thread_id))
@@ -512,17 +536,31 @@ class Thread:
     def id(self) -> str:
         return self.asynchronous.id
 
-    def turn(self, input: RunInput, **options: Any) -> TurnHandle:
-        """Start a turn; `options` as in `TurnOptions`. Raises NotSignedInError, ConfigurationError."""
+    @takes(TurnOptions)
+    def turn(self, input: RunInput, **options: Unpack[TurnOptions]) -> TurnHandle:
+        """Start a turn. Raises NotSignedInError, ConfigurationError; TypeError, OptionError for the options."""
         return TurnHandle(self._codex, self._codex.call(self.asynchronous.turn(input, **options)))
 
-    def run(self, input: RunInput, **options: Any) -> TurnResult:
+    @takes(TurnOptions)
+    def run(self, input: RunInput, **options: Unpack[TurnOptions]) -> TurnResult:
         """Start a turn and wait for its end. Raises what the turn failed with."""
         return self.turn(input, **options).run()
 
-    def read(self) -> list[TurnRecord]:
+    def compact(self) -> TurnResult:
+        """Shorten what the model is sent of the turns so far, and wait until that is done."""
+        return self._codex.call(self.asynchronous.compact())
+
+    def history(self) -> list[TurnRecord]:
         """Its turns with their items, oldest first, each in its latest version."""
-        return self._codex.call(self.asynchronous.read())
+        return self._codex.call(self.asynchronous.history())
+
+    def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
+        """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
+        return self._codex.call(self.asynchronous.read(include_turns=include_turns))
+
+    def revert(self, before_turn_id: str) -> None:
+        """Take that turn and the later ones out of the thread. Raises OptionError when it is not in it."""
+        self._codex.call(self.asynchronous.revert(before_turn_id))
 
     def set_name(self, name: str) -> None:
         self._codex.call(self.asynchronous.set_name(name))
@@ -558,9 +596,9 @@ class TurnHandle:
         """Stop the turn and wait until it has ended. What arrived is kept. Harmless when over."""
         self._codex.call(self.asynchronous.interrupt())
 
-    def steer(self, input: RunInput) -> None:
+    def steer(self, input: RunInput) -> TurnSteerResponse:
         """Say more while it answers. Raises InvalidRequestError when it takes no more."""
-        self._codex.call(self.asynchronous.steer(input))
+        return self._codex.call(self.asynchronous.steer(input))
 
     def run(self) -> TurnResult:
         """Wait for the end. Raises the turn's error, with the partial `TurnResult` as `.result`."""
@@ -571,8 +609,24 @@ async def _subscribed(handle: AsyncTurnHandle, listener: Listener) -> None:
     handle.subscribe(listener)
 
 
-def _changed(record: ThreadRecord, *, model: str | None, cwd: str | None) -> ThreadRecord:
-    return msgspec.structs.replace(record, model=model or record.model, cwd=cwd or record.cwd)
+_AS_GIVEN = set(TurnRequest.__struct_fields__) & {
+    *ThreadOptions.__annotations__,
+    *TurnOptions.__annotations__,
+} - {"approvals", "cwd", "instructions", "model", "service_tier", "summary", "tools"}
+"""Options that reach the engine as they are."""
+
+
+def _shown_turn(turn: TurnRecord) -> Turn:
+    """A stored turn in the protocol's words."""
+    return Turn(
+        id=turn.id,
+        status=turn.status,
+        items=tuple(entry.item for entry in turn.items),
+        error=turn.error,
+        started_at=turn.started_at,
+        completed_at=turn.completed_at,
+        duration_ms=turn.duration_ms,
+    )
 
 
 def _answerer(provider: Provider) -> str:

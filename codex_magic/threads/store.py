@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
@@ -25,6 +25,7 @@ from ..protocol.ids import new_id
 from ..protocol.types import (
     ThreadItem,
     ThreadTokenUsage,
+    Turn,
     TurnError,
     TurnPlace,
     TurnStatus,
@@ -70,10 +71,24 @@ class ThreadRecord(msgspec.Struct, frozen=True):
     forked_at_position: int | None
 
 
+class ThreadDetails(ThreadRecord, frozen=True):
+    turns: tuple[Turn, ...] = ()
+    """Empty unless asked for."""
+
+
+class ThreadReadResponse(msgspec.Struct, frozen=True):
+    thread: ThreadDetails
+
+
 class ThreadPage(msgspec.Struct, frozen=True):
     threads: tuple[ThreadRecord, ...]
     next_cursor: str | None
     """Give it to the next call; `None` on the last page."""
+
+    @property
+    def data(self) -> tuple[ThreadRecord, ...]:
+        """The same under the protocol's name."""
+        return self.threads
 
 
 class ItemRecord(msgspec.Struct, frozen=True):
@@ -213,21 +228,27 @@ class Store:
         *,
         cursor: str | None = None,
         limit: int = 25,
-        search: str | None = None,
-        sort_key: Literal["created_at", "updated_at"] = "updated_at",
+        search_term: str | None = None,
+        sort_key: Literal["created_at", "updated_at", "recency_at"] = "updated_at",
         sort_direction: Literal["asc", "desc"] = "desc",
-        cwd: str | None = None,
+        cwd: str | Sequence[str] | None = None,
+        model_providers: Sequence[str] | None = None,
         archived: bool = False,
     ) -> ThreadPage:
-        """One page of threads. `search` looks in names and first prompts, whatever the case."""
-        order, later = {"asc": ("ASC", ">"), "desc": ("DESC", "<")}[sort_direction]
-        key = {"created_at": "created_at", "updated_at": "updated_at"}[sort_key]
+        """One page of threads. `search_term` is looked for in names and first prompts, whatever the case.
+
+        Of `cwd` and `model_providers` any one may be the thread's. Raises OptionError for another order.
+        """
+        order, later = _chosen(_DIRECTIONS, sort_direction, "sort_direction")
+        key = _chosen(_SORT_KEYS, sort_key, "sort_key")
         where: list[tuple[str, tuple[Any, ...]]] = [(f"archived_at IS {'NOT ' if archived else ''}NULL", ())]
         if cwd is not None:
-            where.append(("cwd = ?", (cwd,)))
-        if search:
+            where.append(_one_of("cwd", [cwd] if isinstance(cwd, str) else cwd))
+        if model_providers is not None:
+            where.append(_one_of("provider", model_providers))
+        if search_term:
             text = "casefold(coalesce(name, '') || char(10) || preview)"
-            where.append((f"instr({text}, ?)", (search.casefold(),)))
+            where.append((f"instr({text}, ?)", (search_term.casefold(),)))
         if cursor is not None:
             where.append((f"({key}, id) {later} (?, ?)", _parse_cursor(cursor)))
         rows = self._db.execute(
@@ -340,9 +361,7 @@ class Store:
         return turn
 
     @_writes
-    def add_item(
-        self, turn_id: str, item: ThreadItem, response_items: Sequence[dict[str, Any]] = ()
-    ) -> None:
+    def add_item(self, turn_id: str, item: ThreadItem, response_items: Sequence[dict[str, Any]] = ()) -> None:
         """Keep an item that is complete, or will never be."""
         turn = self._turn_row(turn_id)["seq"]
         last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
@@ -696,6 +715,20 @@ def _marks(values: Sequence[Any]) -> str:
 
 def _next_position(history: Sequence[sqlite3.Row]) -> int:
     return history[-1]["position"] + 1 if history else 0
+
+
+_DIRECTIONS = {"asc": ("ASC", ">"), "desc": ("DESC", "<")}
+_SORT_KEYS = {"created_at": "created_at", "updated_at": "updated_at", "recency_at": "updated_at"}
+
+
+def _chosen(choices: Mapping[str, R], value: str, name: str) -> R:
+    if value not in choices:
+        raise OptionError(f"{name} can't be {value!r}.", hint=f"It is one of {', '.join(choices)}.")
+    return choices[value]
+
+
+def _one_of(column: str, values: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    return f"{column} IN ({_marks(values)})", tuple(values)
 
 
 def _find(history: Sequence[sqlite3.Row], turn_id: str) -> sqlite3.Row:

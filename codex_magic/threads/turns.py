@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 
-from ..engines.seam import Engine, TurnRequest
+from ..engines.seam import Engine, Tell, TurnRequest
 from ..protocol.errors import (
     AuthError,
     CodexError,
@@ -47,6 +47,7 @@ from ..protocol.types import (
     TurnResult,
     TurnStarted,
     TurnStatus,
+    TurnSteerResponse,
     UserMessage,
     Warned,
     as_inputs,
@@ -58,17 +59,25 @@ from .store import Store
 log = logging.getLogger(__name__)
 
 Listener = Callable[[Notification], None]
+Work = Callable[[TurnRequest, Tell], Awaitable[None]]
+"""What a turn does on its engine: `Engine.run` or `Engine.compact`."""
 
 
 class AsyncTurnHandle:
-    """One turn in progress. Made by `AsyncThread.turn`; belongs to the event loop it was made in."""
+    """One turn in progress. Made by `AsyncThread.turn`; belongs to the event loop it was made in.
 
-    def __init__(self, engine: Engine, request: TurnRequest, store: AsyncStore) -> None:
+    `work`: what it does, if it is not `engine.run`.
+    """
+
+    def __init__(
+        self, engine: Engine, request: TurnRequest, store: AsyncStore, *, work: Work | None = None
+    ) -> None:
         self.id = request.turn_id
         self.thread_id = request.thread_id
         self.exception: BaseException | None = None
         self.result: TurnResult | None = None
         self._engine = engine
+        self._work = work or engine.run
         self._request = request
         self._store = store
         self._log: list[Notification] = []
@@ -114,9 +123,10 @@ class AsyncTurnHandle:
         """Wait for the end, whatever it is; to stop waiting does not stop the turn."""
         await asyncio.wait({self._task})
 
-    async def steer(self, input: RunInput) -> None:
+    async def steer(self, input: RunInput) -> TurnSteerResponse:
         """Say more while it answers. Raises InvalidRequestError when it takes no more."""
         await self._engine.steer(self.id, as_inputs(input))
+        return TurnSteerResponse(self.id)
 
     async def run(self) -> TurnResult:
         """Wait for the end. Raises the turn's error, with the partial `TurnResult` as `.result`."""
@@ -160,7 +170,7 @@ class AsyncTurnHandle:
         try:
             if self._store.problem is not None:
                 self._tell(Warned(self.thread_id, str(self._store.problem)))
-            await self._engine.run(self._request, self._receive)
+            await self._work(self._request, self._receive)
         except asyncio.CancelledError:
             return TurnStatus.interrupted
         except CodexError as error:

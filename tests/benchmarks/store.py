@@ -51,7 +51,7 @@ def measure(path: Path) -> Iterator[Row]:
     yield at_most(f"store: resume the notebook's thread among {size}", RESUME_MS, times(lambda: resume(path)))
     with Store(path) as store:
         yield beside("store: a page of the newest threads", lambda: store.threads())
-        yield beside("store: search all threads", lambda: store.threads(search="no such words"))
+        yield beside("store: search all threads", lambda: store.threads(search_term="no such words"))
         yield beside("store: find a thread by its name", lambda: store.resolve("Thread 777"))
         yield beside("store: a turn of three items", lambda: a_turn(store))
 
@@ -96,7 +96,9 @@ def fill(path: Path) -> None:
         for number in range(THREADS):
             store.create_thread(thread_id=thread_id(number), name=f"Thread {number}")
             store.set_notebook_thread(f"notebook-{number}", thread_id(number))
-    items = [(item.id, item_type(item), encode_item(item).decode(), json.dumps([sent])) for item, sent in ITEMS]
+    items = [
+        (item.id, item_type(item), encode_item(item).decode(), json.dumps([sent])) for item, sent in ITEMS
+    ]
     seqs = range(1, THREADS * TURNS + 1)
     db = sqlite3.connect(path)
     with db:

@@ -94,7 +94,7 @@ def held(codex, service, *, after=2, count=1, **options):
     """A turn whose answer stopped after a few words."""
     service.faults.next("hold", after=after)
     thread = codex.thread_start(**options)
-    handle = thread.turn("repeat 2000", summary=None)
+    handle = thread.turn("repeat 2000", summary="none")
     service.wait_for_hold(count=count)
     return thread, handle
 

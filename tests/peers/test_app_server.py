@@ -305,7 +305,7 @@ def test_leaving_a_stream_early_stops_the_turn(codex, service):
     for _ in handle.stream():
         break
     service.wait_for_disconnect()
-    assert thread.read()[0].status is TurnStatus.interrupted
+    assert thread.history()[0].status is TurnStatus.interrupted
 
 
 def test_a_thread_is_resumed_in_a_new_process(config, service):
@@ -332,12 +332,12 @@ def test_a_killed_process_fails_its_turn_and_the_next_turn_goes_on(codex, servic
     assert thread.run("echo: on").final_response == "on"
     texts = said(sent(service))
     assert texts[0] == ("user", "repeat 2000")
-    assert texts[1] == ("assistant", thread.read()[0].items[-1].item.text)
+    assert texts[1] == ("assistant", thread.history()[0].items[-1].item.text)
 
 
 def test_a_killed_process_fails_each_of_its_turns_with_its_own_words(codex, service):
     service.faults.next("hold", after=2, times=2)
-    handles = [codex.thread_start().turn("repeat 2000", summary=None) for _ in range(2)]
+    handles = [codex.thread_start().turn("repeat 2000", summary="none") for _ in range(2)]
     service.wait_for_hold(count=2)
     os.kill(process_of(codex), signal.SIGKILL)
     for handle in handles:
@@ -436,7 +436,7 @@ def test_a_failed_turn_has_its_error_and_its_words(codex, service):
 
 def test_eight_that_wait_hold_up_nobody(codex, service):
     service.faults.next("hold", after=1, times=8)
-    handles = [codex.thread_start().turn("repeat 500", summary=None) for _ in range(8)]
+    handles = [codex.thread_start().turn("repeat 500", summary="none") for _ in range(8)]
     service.wait_for_hold(count=8)
     assert codex.thread_start().run("echo: ninth").final_response == "ninth"
     for handle in handles:
@@ -584,7 +584,7 @@ def test_ctrl_c_stops_the_turn_and_not_the_process(codex, service):
     presser.start()
     thread = codex.thread_start()
     with pytest.raises(KeyboardInterrupt):
-        thread.run("repeat 2000", summary=None)
+        thread.run("repeat 2000", summary="none")
     presser.join()
     service.wait_for_disconnect()
     before = process_of(codex)

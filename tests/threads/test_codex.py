@@ -73,7 +73,7 @@ def test_a_stream_tells_every_delta_before_the_completed_item(codex):
 
 def interrupted_after(thread, deltas):
     """A turn interrupted when that many pieces of its answer had come; the pieces."""
-    handle = thread.turn("repeat 2000", summary=None)
+    handle = thread.turn("repeat 2000", summary="none")
     pieces = []
     for notification in handle.stream():
         if isinstance(notification, AgentMessageDelta):
@@ -89,7 +89,7 @@ def test_an_interrupt_closes_the_connection_and_keeps_the_partial_answer(codex, 
     thread = codex.thread_start()
     pieces = interrupted_after(thread, 3)
     service.wait_for_disconnect()
-    kept = thread.read()[0]
+    kept = thread.history()[0]
     assert kept.status is TurnStatus.interrupted
     assert kept.items[-1].item.text == "".join(pieces)
 
@@ -127,7 +127,7 @@ def test_a_fork_goes_its_own_way(codex):
     thread.run("echo: shared")
     fork = codex.thread_fork(thread.id)
     fork.run("echo: only here")
-    assert [len(thread.read()), len(fork.read())] == [1, 2]
+    assert [len(thread.history()), len(fork.history())] == [1, 2]
 
 
 def test_the_same_cell_replaces_its_turn(codex, service):
@@ -136,13 +136,13 @@ def test_the_same_cell_replaces_its_turn(codex, service):
     thread.run("echo: two", cell_id="b")
     thread.run("echo: three", cell_id="a")
     assert len(bodies(service)[2]["input"]) == 1
-    assert len(thread.read()) == 2
+    assert len(thread.history()) == 2
 
 
 def test_threads_are_listed_searched_archived_and_brought_back(codex):
     thread = codex.thread_start(name="about pandas")
     codex.thread_start(name="other")
-    assert [t.id for t in codex.thread_list(search="PANDAS").threads] == [thread.id]
+    assert [t.id for t in codex.thread_list(search_term="PANDAS").threads] == [thread.id]
     codex.thread_archive(thread.id)
     assert thread.id not in [t.id for t in codex.thread_list().threads]
     assert codex.thread_unarchive(thread.id).id == thread.id
@@ -151,7 +151,7 @@ def test_threads_are_listed_searched_archived_and_brought_back(codex):
 def test_two_threads_stream_at_once(codex, service):
     service.faults.next("hold", after=1, times=2)
     handles = [
-        codex.thread_start().turn(f"echo: {name} says a few words", summary=None) for name in ("one", "two")
+        codex.thread_start().turn(f"echo: {name} says a few words", summary="none") for name in ("one", "two")
     ]
     service.wait_for_hold(count=2)
     service.release()
@@ -230,7 +230,7 @@ def test_the_api_is_the_same_when_awaited(service):
 def test_closing_interrupts_what_runs(service):
     service.faults.next("hold", after=1)
     with Codex() as codex:
-        handle = codex.thread_start().turn("repeat 2000", summary=None)
+        handle = codex.thread_start().turn("repeat 2000", summary="none")
         service.wait_for_hold()
     service.wait_for_disconnect()
     assert handle.asynchronous.result.status is TurnStatus.interrupted
@@ -263,7 +263,7 @@ def test_ctrl_c_ends_a_blocking_run_and_stops_the_turn(codex, service):
     presser = threading.Thread(target=press)
     presser.start()
     with pytest.raises(KeyboardInterrupt):
-        codex.thread_start().run("repeat 2000", summary=None)
+        codex.thread_start().run("repeat 2000", summary="none")
     service.wait_for_disconnect()
     presser.join()
 
@@ -275,7 +275,7 @@ def test_tools_without_the_agent_are_refused_not_forgotten(codex):
 
 def test_a_turn_over_http_can_not_be_steered(codex, service):
     service.faults.next("hold", after=1)
-    handle = codex.thread_start().turn("repeat 2000", summary=None)
+    handle = codex.thread_start().turn("repeat 2000", summary="none")
     service.wait_for_hold()
     with pytest.raises(InvalidRequestError):
         handle.steer("more")

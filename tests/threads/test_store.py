@@ -187,7 +187,7 @@ def test_search_ignores_case_in_names_and_previews(store: Store, search: str) ->
     store.create_thread(name="other_")
     found = store.create_thread(name="Äpfel")
     ask(store, found, "Die Straße, 100%")
-    assert [thread.id for thread in store.threads(search=search).threads] == [found.id]
+    assert [thread.id for thread in store.threads(search_term=search).threads] == [found.id]
 
 
 def test_threads_of_one_folder(store: Store) -> None:

@@ -82,6 +82,9 @@ class AppServerEngine:
                 return
         raise InvalidRequestError("This turn is not running.", hint="Start a new one.")
 
+    async def compact(self, request: TurnRequest, tell: Tell) -> None:
+        raise InvalidRequestError("This engine can't shorten a thread.")
+
     async def _connection(self) -> Connection:
         """A process that is signed in. One that is not is ended: it would not notice that someone signs in."""
         connection = await self.server.connection()

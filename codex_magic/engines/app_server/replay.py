@@ -8,6 +8,7 @@ from typing import Any
 from ...protocol.types import (
     AgentMessage,
     CommandExecution,
+    ExternalMessage,
     FileChange,
     ImageInput,
     InputItem,
@@ -44,6 +45,8 @@ def _part(part: InputItem) -> dict[str, Any]:
         return {"type": "input_text", "text": part.text}
     if isinstance(part, ImageInput):
         return {"type": "input_image", "image_url": part.url}
+    if isinstance(part, ExternalMessage):
+        return {"type": "input_text", "text": f"[a message from {part.tool_name}]"}
     return {"type": "input_text", "text": f"[{part.path}]"}
 
 

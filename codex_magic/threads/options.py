@@ -1,0 +1,114 @@
+"""What threads and turns may be given: two tables of names and types, and what they come to together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Literal, TypedDict, TypeVar
+
+from ..engines.approvals import Approvals
+from ..engines.tools import Tool
+from ..protocol.errors import OptionError
+from ..protocol.types import ApprovalMode, Sandbox
+from ..responses.provider import Provider
+
+EngineName = Literal["backend", "app-server"]
+"""`backend`: HTTP, in process. `app-server`: the codex program, which edits files and runs commands."""
+
+Options = dict[str, Any]
+"""What was given, without what is `None`."""
+
+
+class ThreadOptions(TypedDict, total=False):
+    """What `thread_start`, `thread_resume` and `thread_fork` take; `None` is the same as absent.
+
+    It holds for the turns of the thread object that is returned, and is not kept: give it again to
+    `thread_resume`.
+    """
+
+    approval_mode: ApprovalMode | str | None
+    """Without it: `ask` when there is somebody to ask, else `deny_all`."""
+    approvals: Approvals | None
+    """Asked before an action that needs a yes; see `engines.approvals`."""
+    base_instructions: str | None
+    """In place of the agent's own system prompt."""
+    config: Mapping[str, Any] | None
+    """Keys of the agent's config.toml."""
+    cwd: str | None
+    developer_instructions: str | None
+    effort: str | None
+    engine: EngineName | None
+    ephemeral: bool | None
+    """Kept nowhere: gone with the `Codex` that started it."""
+    include_turns: bool | None
+    """Taken for the official SDK's sake: `read(include_turns=True)` has the history."""
+    model: str | None
+    model_provider: str | Provider | None
+    personality: str | None
+    """`friendly`, `pragmatic` or `none`."""
+    sandbox: Sandbox | str | None
+    service_name: str | None
+    service_tier: str | None
+    session_start_source: str | None
+    thread_source: str | None
+    tools: Sequence[Tool | Callable[..., Any]] | None
+    """Python functions, or `Tool`s, that the model may call."""
+
+
+class TurnOptions(TypedDict, total=False):
+    """What `turn` and `run` take; `None` leaves it to the thread, the configuration or the service.
+
+    Those in `LASTING` hold for the turns after this one too.
+    """
+
+    approval_mode: ApprovalMode | str | None
+    approvals: Approvals | None
+    cell_id: str | None
+    """The notebook cell that asks: its earlier turn is replaced."""
+    cwd: str | None
+    effort: str | None
+    engine: EngineName | None
+    instructions: str | None
+    model: str | None
+    model_provider: str | Provider | None
+    output_schema: Mapping[str, Any] | None
+    personality: str | None
+    sandbox: Sandbox | str | None
+    service_tier: str | None
+    source: str | None
+    """What began this turn, for the service's statistics."""
+    summary: str | None
+    """Of the model's thoughts: `auto`, `concise`, `detailed` or `none`."""
+    turn_service_tier: str | None
+    """As `service_tier`, for this turn alone."""
+    verbosity: str | None
+
+
+LASTING = ("approval_mode", "cwd", "effort", "model", "personality", "sandbox", "service_tier", "summary")
+"""Overrides that the app-server keeps for later turns, and so do we, on either engine."""
+
+E = TypeVar("E", bound=Enum)
+
+
+def checked(call: str, table: type, given: Mapping[str, Any]) -> Options:
+    """`given` without what is `None`, with enums for words. Raises TypeError, OptionError."""
+    names = table.__annotations__
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"{call}() got an unexpected keyword argument {name!r}.{hint}")
+    options = {name: value for name, value in given.items() if value is not None}
+    for name, kind in (("approval_mode", ApprovalMode), ("sandbox", Sandbox)):
+        if name in options:
+            options[name] = _member(kind, options[name], name)
+    return options
+
+
+def _member(kind: type[E], value: Any, name: str) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        words = ", ".join(member.name for member in kind)
+        raise OptionError(f"{name} can't be {value!r}.", hint=f"It is one of {words}.") from None
