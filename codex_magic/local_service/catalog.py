@@ -110,6 +110,7 @@ MODELS = (
         multi_agent_version="v2",
         default_reasoning_level="low",
         supports_parallel_tool_calls=False,
+        max_context_window=872_000,
         supported_reasoning_levels=[
             {"effort": effort, "description": text} for effort, text in {**_LEVELS, **_HIGHEST}.items()
         ],

@@ -21,7 +21,7 @@ from . import catalog, conversation, replies, rules
 from .accounts import Account
 from .answers import answer
 from .conversation import Body, count_tokens
-from .faults import Cut, Fault, Hold, Send, Silence, Step, steps
+from .faults import HANDSHAKE, Cut, Fault, Hold, Send, Silence, Step, steps
 from .pace import Pace
 from .recorder import RecordedRequest
 from .replies import Reply
@@ -162,9 +162,18 @@ class Responses(Endpoint):
     def refusal(self, request: rules.Request) -> Reply | None:
         raise NotImplementedError
 
+    @property
+    def is_upgrade(self) -> bool:
+        """Whether a WebSocket is wanted."""
+        return self.request.headers.get("Upgrade", "").lower() == "websocket"
+
+    @property
+    def fault_path(self) -> str:
+        """The faults of responses are not for the upgrade before them."""
+        return self.request.path + (HANDSHAKE if self.is_upgrade else "")
+
     async def get(self) -> None:
-        is_upgrade = self.request.headers.get("Upgrade", "").lower() == "websocket"
-        self.reply(replies.UPGRADE_REQUIRED if is_upgrade else replies.detail(405, "Method Not Allowed"))
+        self.reply(replies.UPGRADE_REQUIRED if self.is_upgrade else replies.detail(405, "Method Not Allowed"))
 
     async def post(self) -> None:
         await self.respond(self.recorded.json, self.owner())
@@ -233,7 +242,7 @@ class Responses(Endpoint):
     def _limit(self, plan: Plan, body: Body) -> Fault | None:
         """The ends that the request itself leads to."""
         model = catalog.find(plan.model)
-        if model is not None and plan.usage.input > model["context_window"]:
+        if model is not None and plan.usage.input > model["max_context_window"]:
             return Fault("context_length_exceeded", {"after": 0})
         most = body.get("max_output_tokens")
         if most is not None and plan.usage.output > most:

@@ -171,6 +171,9 @@ PATHS = {
     "transcription_denied": "/transcribe",
 }
 
+HANDSHAKE = "#handshake"
+"""Ends the path of faults for an upgrade itself: `faults.next("status", status=403, path=HANDSHAKE)`."""
+
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
 
 CONNECTION_FAULTS = frozenset({"no_headers", "slow_headers", "hold_headers", "refuse"})

@@ -29,9 +29,6 @@ from .recorder import RecordedRequest
 from .replies import Reply
 from .stream import Plan, count_usage
 
-HANDSHAKE = "#handshake"
-"""Ends the path of faults for the upgrade itself: `faults.next("status", status=403, path=HANDSHAKE)`."""
-
 MESSAGE = "WEBSOCKET"
 """The method under which messages are recorded."""
 
@@ -64,10 +61,6 @@ class ResponsesSocket(WebSocketHandler, Responses):
         await Endpoint.prepare(self)
         self._owner = self.owner()
         self._hello()
-
-    @property
-    def fault_path(self) -> str:
-        return self.request.path + HANDSHAKE
 
     def _hello(self) -> None:
         """The headers of the upgrade."""

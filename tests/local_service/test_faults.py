@@ -243,3 +243,10 @@ def test_every_fault_can_be_written_into_a_prompt(kind):
     assert Fault.parse(kind.replace("_", "-") + " after=4 seconds=0.5 plan=pro") == Fault(
         kind, {"after": 4, "seconds": 0.5, "plan": "pro"}
     )
+
+
+def test_a_refused_websocket_leaves_the_fault_to_the_post(client):
+    client.service.faults.next("usage_limit")
+    upgrade = client.headers | {"Upgrade": "websocket", "Connection": "Upgrade"}
+    assert client.http.get(client.service.base_url + "/responses", headers=upgrade).status_code == 426
+    assert client.post().status_code == 429

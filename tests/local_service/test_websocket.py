@@ -8,7 +8,8 @@ import pytest
 import websocket
 
 from codex_magic.local_service import start
-from codex_magic.local_service.websocket import HANDSHAKE, MESSAGE
+from codex_magic.local_service.faults import HANDSHAKE
+from codex_magic.local_service.websocket import MESSAGE
 from tests.local_service.raw_client import RawClient, text_of, user
 
 ENDS = {"response.completed", "response.incomplete", "response.failed", "error"}

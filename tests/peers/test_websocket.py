@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from codex_magic.local_service import start
-from codex_magic.local_service.websocket import HANDSHAKE, MESSAGE
+from codex_magic.local_service.faults import HANDSHAKE
+from codex_magic.local_service.websocket import MESSAGE
 from tests.peers.test_official_binary import ask_backend, needs_zstd
 
 pytestmark = pytest.mark.peer
