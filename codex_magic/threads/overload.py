@@ -11,11 +11,15 @@ from ..protocol.errors import BlockedError, RateLimitError, ServerBusyError, Ser
 
 T = TypeVar("T")
 
+OVERLOADED = ("server_is_overloaded", "slow_down")
+"""What a service says inside an answer's stream, which has no status any more."""
+
 
 def is_retryable_error(exc: BaseException) -> bool:
     """Whether the same call may succeed in a moment: overload and rate limits, not a used-up quota."""
     if isinstance(exc, ServiceError):
-        return exc.status in (502, 503, 504, 529) and not isinstance(exc, BlockedError)
+        busy = exc.status in (502, 503, 504, 529) or exc.code in OVERLOADED
+        return busy and not isinstance(exc, BlockedError)
     if isinstance(exc, RateLimitError):
         return not isinstance(exc, UsageLimitError)
     return isinstance(exc, ServerBusyError)

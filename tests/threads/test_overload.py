@@ -34,6 +34,7 @@ def failing(*failures):
         (BUSY, True),
         (RateLimitError("slow down"), True),
         (ServiceError("overloaded", status=503), True),
+        (ServiceError("no capacity", code="server_is_overloaded"), True),
         (ServiceError("the process ended"), False),
         (UsageLimitError(), False),
         (InvalidRequestError("no"), False),

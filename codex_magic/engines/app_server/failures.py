@@ -92,6 +92,7 @@ _FAILURES: dict[str, Callable[[str, int | None], CodexError]] = {
     "sessionBudgetExceeded": lambda message, _: UsageLimitError(message),
     "usageLimitExceeded": lambda message, _: UsageLimitError(message),
     "rateLimitExceeded": lambda message, _: RateLimitError(message),
+    "serverOverloaded": lambda message, _: ServiceError(message, code="server_is_overloaded"),
     "unauthorized": lambda message, _: AuthError(message),
     "badRequest": lambda message, _: InvalidRequestError(message),
     "cyberPolicy": lambda message, _: InvalidRequestError(message, code="cyber_policy"),
