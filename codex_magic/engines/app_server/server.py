@@ -57,6 +57,7 @@ class AppServer:
     async def _start(self) -> Connection:
         binary = find_binary(self._settings)
         options = [part for key, value in self._config.items() for part in ("-c", f"{key}={value}")]
+        self._settings.codex_home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it ends where there is none
         connection = await Connection.open(
             [binary.path, *options, "app-server"],
             self._environment(binary.search_path),
