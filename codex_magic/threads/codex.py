@@ -18,7 +18,6 @@ import msgspec
 
 from ..auth.http import ChatGPTAuth
 from ..auth.storage import Storage
-from ..auth.tokens import TokenSource
 from ..auth.waiting import wait
 from ..engines.approvals import Approvals
 from ..engines.backend import BackendEngine
@@ -61,7 +60,7 @@ if TYPE_CHECKING:
         DeviceCodeLoginHandle,
     )
     from ..engines.app_server.engine import AppServerEngine
-    from .accounts import AsyncAccounts
+    from .accounts import AsyncAccounts, Follower
 
 T = TypeVar("T")
 
@@ -102,7 +101,7 @@ class AsyncCodex:
         self._agents: dict[str, AppServerEngine] = {}
         self._running: set[AsyncTurnHandle] = set()
         self._beginning: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._sources: list[TokenSource] = []
+        self._followers: list[Follower] = []
 
     async def __aenter__(self) -> AsyncCodex:
         return self
@@ -114,7 +113,7 @@ class AsyncCodex:
     def _accounts(self) -> AsyncAccounts:
         from .accounts import AsyncAccounts  # signing in is rare, and its imports are not small
 
-        return AsyncAccounts(self.settings, self._sources, needed=self._needs_sign_in())
+        return AsyncAccounts(self.settings, self._followers, needed=self._needs_sign_in())
 
     async def close(self) -> None:
         """Interrupt what runs, then close connections and the store."""
@@ -342,7 +341,7 @@ class AsyncCodex:
         if key not in self._engines:
             self._engines[key] = BackendEngine(provider, self.settings)
             if isinstance(provider.auth, ChatGPTAuth):
-                self._sources.append(provider.auth.source)
+                self._followers.append(provider.auth.source)
         return self._engines[key]
 
     def _agent(self, provider: Provider | None) -> AppServerEngine:
@@ -352,6 +351,7 @@ class AsyncCodex:
         key = provider.base_url if provider else ""
         if key not in self._agents:
             self._agents[key] = AppServerEngine(self.settings, provider)
+            self._followers.append(self._agents[key])
         return self._agents[key]
 
 

@@ -54,11 +54,16 @@ class AppServerEngine:
         self.server = AppServer(settings, self._answer, config=_moved(settings))
         self._provider = provider
         self._signed_in: Connection | None = None
+        self._account_changed = False
         self._running: dict[str, _RunningTurn] = {}
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
 
     async def close(self) -> None:
         await self.server.close()
+
+    def follow(self) -> None:
+        """Go on with whoever is signed in now: the next turn starts a program that reads it anew."""
+        self._account_changed = True
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """One turn; see `seam.Engine`. One at a time in a thread: a second would only add to the first."""
@@ -87,6 +92,9 @@ class AppServerEngine:
 
     async def _connection(self) -> Connection:
         """A process that is signed in. One that is not is ended: it would not notice that someone signs in."""
+        if self._account_changed:
+            self._account_changed = False
+            await self.server.close()
         connection = await self.server.connection()
         if self._provider is None and connection is not self._signed_in:
             account = await connection.call("account/read", {})
