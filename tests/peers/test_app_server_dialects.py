@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -180,6 +181,23 @@ def test_a_tool_that_fails_tells_the_model_why(codex, service):
     assert [(call.status, call.success) for call in done(result, ToolCall)] == [("failed", False)]
     assert result.status is TurnStatus.completed
     assert "LookupError: no such thing" in result.final_response
+
+
+def test_an_interrupt_ends_a_tool_that_waits(codex):
+    waiting, ended = threading.Event(), threading.Event()
+
+    async def linger() -> None:
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    handle = codex.thread_start(tools=(linger,)).turn(use("linger"))
+    assert waiting.wait(10)
+    handle.interrupt()
+    assert ended.wait(10)
+    assert [call.status for call in done(handle.run(), ToolCall)] == ["failed"]
 
 
 def test_a_steered_turn_answers_to_both(codex, service):
