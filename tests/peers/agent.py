@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from contextlib import contextmanager
+
+import pytest
 
 from codex_magic.local_service import start
 from codex_magic.protocol.types import AgentMessageDelta
@@ -27,6 +31,12 @@ PNG = bytes.fromhex(
 PATCH = "*** Begin Patch\n*** Add File: new.txt\n+one line\n*** End Patch\n"
 
 
+needs_zstd = pytest.mark.skipif(
+    sys.version_info < (3, 14) and importlib.util.find_spec("zstandard") is None,
+    reason="the binary compresses its requests with zstd, which needs Python 3.14 or the zstandard package",
+)
+
+
 @contextmanager
 def as_provider(home, monkeypatch):
     """The local service as one more provider of the program's, over http."""
@@ -44,7 +54,7 @@ def as_plan(home, folder, monkeypatch):
     """The local service as the ChatGPT backend, over TLS; nobody is signed in."""
     (home / ".codex").mkdir()
     (home / ".codex" / "config.toml").write_text('cli_auth_credentials_store = "file"\n' + CONFIG)
-    with start(tls=folder) as service:
+    with start(tls=folder, auto_approve=True) as service:
         variables = {
             **service_variables(service),
             "CODEX_CA_CERTIFICATE": str(service.ca_file),

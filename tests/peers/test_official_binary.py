@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
 from codex_magic.local_service import start
+from tests.peers.agent import needs_zstd
 
 codex_cli_bin = pytest.importorskip("codex_cli_bin")
 
@@ -144,12 +143,6 @@ def test_it_revokes_its_token_when_it_signs_out(custom, tmp_path):
     run_codex(tmp_path, "logout", CODEX_REFRESH_TOKEN_URL_OVERRIDE=custom.issuer + "/oauth/token")
     assert custom.wait_for_request("/oauth/revoke").json["token"] == tokens.refresh_token
     assert not (tmp_path / "auth.json").exists()
-
-
-needs_zstd = pytest.mark.skipif(
-    sys.version_info < (3, 14) and importlib.util.find_spec("zstandard") is None,
-    reason="the binary compresses its requests with zstd, which needs Python 3.14 or the zstandard package",
-)
 
 
 @pytest.fixture
