@@ -1,5 +1,7 @@
 """The app-server's errors as ours."""
 
+import json
+
 import pytest
 
 from codex_magic.engines.app_server.failures import refused, turn_failure
@@ -27,6 +29,7 @@ from codex_magic.protocol.types import TurnError
         (-32001, "Server overloaded; retry later.", ServerBusyError),
         (-32600, "Invalid request: unknown variant `x`, expected one of …", MethodNotFoundError),
         (-32600, "Invalid request: missing field `threadId`", InvalidParamsError),
+        (-32600, "failed to load configuration: unknown variant `bogus`", JsonRpcError),
         (-32601, "list_turns is not supported yet", MethodNotFoundError),
         (-32600, "thread not found: x", JsonRpcError),
         (-32603, "internal", JsonRpcError),
@@ -46,6 +49,14 @@ def test_a_list_of_all_methods_is_cut():
 def test_too_much_text_is_said_with_both_numbers():
     data = {"input_error_code": "input_too_large", "max_chars": 1048576, "actual_chars": 2000000}
     assert "2,000,000" in str(refused("turn/start", RpcError(-32602, "no", data)))
+
+
+def test_what_the_service_refused_is_told_in_its_words():
+    body = {"error": {"message": "No such effort.", "param": "reasoning.effort", "code": "unsupported_value"}}
+    failure = turn_failure(TurnError(json.dumps(body), "other"))
+    assert isinstance(failure, InvalidRequestError)
+    assert failure.message == "The service refused the request: No such effort."
+    assert failure.code == "unsupported_value"
 
 
 @pytest.mark.parametrize(

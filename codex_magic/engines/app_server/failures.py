@@ -22,6 +22,7 @@ from ...protocol.errors import (
     UsageLimitError,
 )
 from ...protocol.types import TurnError
+from ...responses.failures import from_answer
 from .framing import RpcError
 
 OVERLOADED = -32001
@@ -41,7 +42,7 @@ def refused(method: str, error: RpcError) -> CodexError:
 def _kind(error: RpcError) -> type[JsonRpcError]:
     if error.code == OVERLOADED:
         return ServerBusyError
-    if error.code == -32601 or "unknown variant" in error.message:
+    if error.code == -32601 or error.message.startswith("Invalid request: unknown variant"):
         return MethodNotFoundError
     if error.code == -32602 or error.message.startswith("Invalid request:"):
         return InvalidParamsError
@@ -61,6 +62,8 @@ def turn_failure(error: TurnError | None) -> CodexError:
     if error is None:
         return ServiceError("The agent's turn failed without saying why.")
     word, status = _info(error.codex_error_info)
+    if word == "other" and error.message.startswith("{"):
+        return from_answer(400, {}, error.message.encode())  # a refusal arrives as its bare body
     return _FAILURES.get(word, _service_error)(one_line(error.message), status)
 
 
