@@ -22,12 +22,14 @@ from ..protocol.types import (
     ItemCompleted,
     ItemStarted,
     LocalImageInput,
+    MentionInput,
     ModelRerouted,
     Notification,
     RateLimitsUpdated,
     Reasoning,
     ReasoningSummaryDelta,
     ReasoningTextDelta,
+    SkillInput,
     TextInput,
     ThreadItem,
     ThreadTokenUsage,
@@ -45,6 +47,7 @@ from ..protocol.types import (
 from ..responses import events
 from ..responses.catalog import Model
 from ..responses.client import AsyncClient
+from ..responses.files import read_file
 from ..responses.inputs import input_image, input_text
 from ..responses.provider import Provider
 from ..responses.response import Response
@@ -191,10 +194,19 @@ def _part(part: InputItem) -> dict[str, Any]:
         return {"type": "input_image", "image_url": part.url}
     if isinstance(part, LocalImageInput):
         return input_image(Path(part.path))
+    if isinstance(part, MentionInput | SkillInput):
+        return input_text(_named_text(part))
     raise InvalidRequestError(
-        f"{type(part).__name__} needs the agent; the HTTP backend has no files to look it up in.",
+        f"{type(part).__name__} needs the agent; the HTTP backend has nothing to look it up with.",
         hint="Put its text into the prompt.",
     )
+
+
+def _named_text(part: MentionInput | SkillInput) -> str:
+    """The file itself, in the words of the program, which hands skills to the model in this way."""
+    kind = "skill" if isinstance(part, SkillInput) else "file"
+    text = read_file(part.path, unnamed=part.name).content.decode(errors="replace")
+    return f"<{kind}>\n<name>{part.name}</name>\n<path>{part.path}</path>\n{text}\n</{kind}>"
 
 
 def thread_item(item_id: str, raw: dict[str, Any]) -> ThreadItem:

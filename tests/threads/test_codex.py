@@ -19,6 +19,8 @@ from codex_magic.protocol.types import (
     AgentMessageDelta,
     ItemCompleted,
     LocalImageInput,
+    MentionInput,
+    SkillInput,
     TextInput,
     TurnCompleted,
 )
@@ -197,6 +199,19 @@ def test_images_are_sent_as_data_urls(codex, service, tmp_path):
     text, image = bodies(service)[0]["input"][0]["content"]
     assert (text["type"], image["type"]) == ("input_text", "input_image")
     assert image["image_url"].startswith("data:image/png;base64,iVBOR")
+
+
+def test_a_mentioned_file_and_a_skill_are_sent_as_their_text(codex, service, tmp_path):
+    for name in ("utils.py", "SKILL.md"):
+        (tmp_path / name).write_text(f"the text of {name}")
+    mentioned = MentionInput("utils", str(tmp_path / "utils.py"))
+    codex.thread_start().run([TextInput("hi"), mentioned, SkillInput("s", str(tmp_path / "SKILL.md"))])
+    _, file, skill = [part["text"] for part in bodies(service)[0]["input"][0]["content"]]
+    assert (file[:6], skill[:7]) == ("<file>", "<skill>")
+    assert "the text of utils.py" in file
+    assert "the text of SKILL.md" in skill
+    with pytest.raises(InvalidRequestError, match="can't be read"):
+        codex.thread_start().run(MentionInput("gone", str(tmp_path / "gone.py")))
 
 
 def test_half_a_character_in_a_prompt_is_replaced_not_fatal(codex):
