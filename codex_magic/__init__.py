@@ -19,7 +19,6 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "ChatgptLoginHandle",
         "DeviceCodeLoginHandle",
     ),
-    "engines.tools": ("Tool", "tool"),
     "responses.client": ("AsyncClient", "Client"),
     "responses.parameters": (
         "FunctionTool",
@@ -34,6 +33,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "responses.response": ("Response",),
     "responses.retry": ("RetryPolicy",),
     "responses.structured": ("ParsedResponse",),
+    "responses.tools": ("Namespace", "Tool", "custom_tool", "tool"),
     "protocol.settings": ("Settings",),
     "protocol.types": (
         "AcceptWithExecpolicyAmendment",

@@ -60,6 +60,11 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Tell = Callable[[Notification], None]
+    @property
+    def asked(self) -> Approvals | None:
+        """Who is asked for a yes; nobody where all is to be denied."""
+        return None if self.approval_mode is ApprovalMode.deny_all else self.approvals
+
 
 
 class Engine(Protocol):

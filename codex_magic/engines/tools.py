@@ -1,22 +1,17 @@
-"""Python functions as tools that the model may call, on either engine."""
+"""Tools in a turn: what an engine is told of them, how one is run, what the model is told of its result."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import inspect
-import json
-import re
-import typing
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from ..protocol.errors import InvalidRequestError
 from ..protocol.types import encodable
-from ..responses.schema import schema_of
+from ..responses.inputs import image_url, is_image
+from ..responses.tools import Tool, Toolbox, ToolCallError, plain_result
 from .calling import call
 
 LONGEST_TEXT = 200_000
@@ -26,117 +21,71 @@ ContentItem = dict[str, Any]
 """`{"type": "inputText", "text": ...}` or `{"type": "inputImage", "imageUrl": ...}`."""
 
 
-@dataclass(frozen=True)
-class Tool:
-    """A function the model may call. `input_schema`: the JSON schema of its keyword arguments."""
-
-    name: str
-    description: str
-    input_schema: Mapping[str, Any]
-    function: Callable[..., Any] = field(repr=False)
-    """Plain or a coroutine function; a plain one runs in a thread of its own."""
-    namespace: str | None = None
-    needs_approval: bool = False
-    arguments: type[msgspec.Struct] | None = None
-    """What arguments are converted to before the call."""
-
-    def __post_init__(self) -> None:
-        for name in (self.name, self.namespace):
-            if name is not None and not re.fullmatch(r"[a-zA-Z0-9_-]+", name):
-                raise InvalidRequestError(
-                    f"{name!r} is no name for a tool.", hint="Use letters, digits, _ and -."
-                )
-
-
-def tool(
-    function: Callable[..., Any],
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    input_schema: Mapping[str, Any] | None = None,
-    namespace: str | None = None,
-    needs_approval: bool = False,
-) -> Tool:
-    """A function as a tool: name, description and schema are its own name, docstring and annotations.
-
-    Raises InvalidRequestError for a signature that JSON can't fill.
-    """
-    arguments = _arguments(function) if input_schema is None else None
-    return Tool(
-        name=name or function.__name__,
-        description=description or inspect.getdoc(function) or "",
-        input_schema=schema_of(arguments) if arguments else dict(input_schema or {}),
-        function=function,
-        namespace=namespace,
-        needs_approval=needs_approval,
-        arguments=arguments,
-    )
-
-
-class ToolSet:
+class ToolSet(Toolbox):
     """The tools of one thread."""
 
-    def __init__(self, tools: Iterable[Tool | Callable[..., Any]] = ()) -> None:
-        made = [each if isinstance(each, Tool) else tool(each) for each in tools]
-        self._tools = {(each.namespace, each.name): each for each in made}
-        if len(self._tools) < len(made):
-            raise InvalidRequestError("Two tools have the same name.")
-
     def specs(self) -> list[dict[str, Any]]:
-        """The app-server's `dynamicTools`."""
-        specs = [_spec(each) for each in self._tools.values() if each.namespace is None]
-        namespaces = dict.fromkeys(each.namespace for each in self._tools.values() if each.namespace)
-        for namespace in namespaces:
-            members = [_spec(each) for each in self._tools.values() if each.namespace == namespace]
-            specs.append({"type": "namespace", "name": namespace, "description": "", "tools": members})
-        return specs
+        """The app-server's `dynamicTools`. Raises InvalidRequestError for tools of the service's own."""
+        return [self._spec(None, definition) for definition in self.definitions]
 
     @property
     def version(self) -> str:
         """The same for tools that look the same to the model; empty without any."""
-        if not self._tools:
+        if not self.definitions:
             return ""
-        return hashlib.sha256(json.dumps(self.specs(), sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(msgspec.json.encode(self.definitions, order="sorted")).hexdigest()[:16]
 
-    def find(self, namespace: str | None, name: str) -> Tool | None:
-        return self._tools.get((namespace, name))
+    def _spec(self, namespace: str | None, definition: dict[str, Any]) -> dict[str, Any]:
+        if definition["type"] == "namespace":
+            tools = [self._spec(definition["name"], each) for each in definition["tools"]]
+            return {**definition, "tools": tools}
+        found = self.find(namespace, definition.get("name", ""))
+        if found is None:
+            raise InvalidRequestError(
+                f"The agent has its own way for {definition['type']}.", hint="Leave it out of the tools."
+            )
+        return {
+            "type": "function",
+            "name": found.name,
+            "description": definition["description"],
+            "inputSchema": dict(found.input_schema),
+        }
 
 
-def _spec(each: Tool) -> dict[str, Any]:
-    return {
-        "type": "function",
-        "name": each.name,
-        "description": each.description,
-        "inputSchema": dict(each.input_schema),
-    }
+def written(each: Tool, arguments: Any) -> str:
+    """The text of a call whose arguments the app-server has read already."""
+    if each.is_custom:
+        return str(arguments.get("input", "")) if isinstance(arguments, dict) else ""
+    return msgspec.json.encode(arguments or {}).decode()
 
 
-async def run_tool(each: Tool, arguments: Any) -> tuple[bool, list[ContentItem]]:
-    """Whether it worked, and what the model is told. A failure is told as text, never raised."""
+async def run_tool(each: Tool, text: str) -> tuple[bool, list[ContentItem]]:
+    """Whether it worked, and what the model is told; `text`: what it wrote for arguments.
+
+    A failure is told as text, never raised.
+    """
     try:
-        result = await call(each.function, **_converted(each, arguments))
+        result = await call(each.bind(text))
+        return True, await call(content_items, result)
+    except ToolCallError as error:
+        return False, [text_item(str(error))]
     except Exception as error:  # noqa: BLE001  # the model should hear of it, whatever it is
         return False, [text_item(f"{type(error).__name__}: {error}")]
-    return True, content_items(result)
-
-
-def _converted(each: Tool, arguments: Any) -> dict[str, Any]:
-    if each.arguments is None:
-        return dict(arguments or {})
-    values = msgspec.convert(arguments or {}, each.arguments, strict=False)
-    return {name: getattr(values, name) for name in values.__struct_fields__}
 
 
 def content_items(value: Any) -> list[ContentItem]:
     """What a function returned, for the model: text, images, or a list of both; the rest as JSON or repr.
 
-    An image is PNG, JPEG, GIF or WebP bytes, or anything that IPython could show as one.
+    An image is what `responses.inputs` takes for one: the bytes of a file, a PIL image, a matplotlib
+    figure, or anything that IPython could show as PNG.
     """
-    if isinstance(value, list | tuple) and any(_image(part) for part in value):
+    if isinstance(value, list | tuple) and any(map(is_image, value)):
         return [item for part in value for item in content_items(part)]
-    image = _image(value)
-    if image is not None:
-        return [{"type": "inputImage", "imageUrl": image}]
+    if is_image(value):
+        try:
+            return [{"type": "inputImage", "imageUrl": image_url(value)}]
+        except InvalidRequestError:
+            return [text_item(repr(value))]
     return [text_item(value if isinstance(value, str) else _as_text(value))]
 
 
@@ -146,52 +95,21 @@ def text_item(text: str) -> ContentItem:
     return {"type": "inputText", "text": encodable(text)}
 
 
-_SIGNATURES = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF8": "image/gif",
-    b"RIFF": "image/webp",
-}
-
-
-def _image(value: Any) -> str | None:
-    """A `data:` URL when it is an image."""
-    if not isinstance(value, bytes):
-        show = getattr(value, "_repr_png_", None)
-        value = show() if callable(show) else None
-    if not isinstance(value, bytes):
-        return None
-    kind = next((kind for start, kind in _SIGNATURES.items() if value.startswith(start)), None)
-    return f"data:{kind};base64,{base64.b64encode(value).decode()}" if kind else None
+def output_of(items: Iterable[ContentItem]) -> str | list[dict[str, Any]]:
+    """The same as the `output` of a Responses item: a text, or parts."""
+    parts = [
+        {"type": "input_text", "text": item["text"]}
+        if item["type"] == "inputText"
+        else {"type": "input_image", "image_url": item["imageUrl"]}
+        for item in items
+    ]
+    is_text = len(parts) == 1 and parts[0]["type"] == "input_text"
+    return str(parts[0]["text"]) if is_text else parts
 
 
 def _as_text(value: Any) -> str:
     try:
-        return msgspec.json.encode(value).decode()
+        shown = plain_result(value)
+        return shown if isinstance(shown, str) else msgspec.json.encode(shown).decode()
     except (TypeError, ValueError):
         return repr(value)
-
-
-def _arguments(function: Callable[..., Any]) -> type[msgspec.Struct]:
-    fields: list[Any] = []
-    for name, parameter, hint in _parameters(function):
-        if parameter.kind not in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            raise _unfillable(function, f"{parameter} can't be given by name")
-        default = () if parameter.default is parameter.empty else (parameter.default,)
-        fields.append((name, hint, *default))
-    return msgspec.defstruct("Arguments", fields, kw_only=True)
-
-
-def _parameters(function: Callable[..., Any]) -> list[tuple[str, inspect.Parameter, Any]]:
-    try:
-        hints = typing.get_type_hints(function)
-        parameters = inspect.signature(function).parameters
-    except (NameError, TypeError, ValueError) as error:
-        raise _unfillable(function, str(error)) from error
-    return [(name, parameter, hints.get(name, Any)) for name, parameter in parameters.items()]
-
-
-def _unfillable(function: Callable[..., Any], reason: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"{function.__name__} can't be a tool as it is: {reason}.", hint="Give the tool an input_schema."
-    )

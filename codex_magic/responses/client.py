@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .images import AsyncImages, Images
     from .inputs import Item
     from .realtime import AsyncRealtime, Realtime
-    from .tool_turn import OnCall, OnEvent, OnResult, ToolRun
+    from .tool_turn import Approve, OnCall, OnEvent, OnResult, ToolRun
     from .usage import Usage
     from .websocket import AsyncConnection, Connection
 
@@ -544,6 +544,7 @@ class Responses:
         *,
         max_rounds: int = 20,
         compact_at: int | Literal["auto"] | None = None,
+        approve: Approve | None = None,
         on_call: OnCall | None = None,
         on_result: OnResult | None = None,
         on_event: OnEvent | None = None,
@@ -558,6 +559,8 @@ class Responses:
         max_rounds: rounds of calls after which the model must answer with what it has.
         compact_at: tokens of context from which on the history is compacted; "auto": near the end of the
             model's window, as the catalog tells it.
+        approve: asked about each call of a tool made with `needs_approval`; anything but `True` is no, and
+            the model is told so.
         on_call, on_result: hear of each call before it is run (an exception ends the turn), and of what
             came of it; on_event: of each event.
 
@@ -566,7 +569,7 @@ class Responses:
         from .tool_turn import Hooks, run, turn
 
         limit = self._token_limit(compact_at, parameters.get("model"))
-        hooks = Hooks(on_call, on_result, on_event, on_retry)
+        hooks = Hooks(on_call, approve, on_result, on_event, on_retry)
         history = input_items(input)
         steps = turn(history, parameters, max_rounds=max_rounds, compact_at=limit)
         return run(self, history, steps, hooks)
@@ -894,6 +897,7 @@ class AsyncResponses:
         *,
         max_rounds: int = 20,
         compact_at: int | Literal["auto"] | None = None,
+        approve: Approve | None = None,
         on_call: OnCall | None = None,
         on_result: OnResult | None = None,
         on_event: OnEvent | None = None,
@@ -904,7 +908,7 @@ class AsyncResponses:
         from .tool_turn import Hooks, arun, turn
 
         limit = await self._token_limit(compact_at, parameters.get("model"))
-        hooks = Hooks(on_call, on_result, on_event, on_retry)
+        hooks = Hooks(on_call, approve, on_result, on_event, on_retry)
         history = input_items(input)
         steps = turn(history, parameters, max_rounds=max_rounds, compact_at=limit)
         return await arun(self, history, steps, hooks)

@@ -27,9 +27,8 @@ from .events import Event
 from .exchange import OnRetry
 from .inputs import Item
 from .parameters import Parameters
-from .request import plain
 from .response import Response
-from .tools import Call, Toolbox, ToolCallError, calls
+from .tools import Call, Tool, Toolbox, ToolCallError, calls, plain_result
 
 if TYPE_CHECKING:
     from .client import AsyncResponses, Responses
@@ -38,6 +37,7 @@ MOST_ROUNDS = 20
 """Rounds of calls in one turn, unless the caller says otherwise; then the model has to answer."""
 
 OnCall = Callable[[Call], Any]
+Approve = Callable[[Call], Any]
 OnResult = Callable[[Call, Any], Any]
 OnEvent = Callable[[Event], Any]
 
@@ -78,6 +78,8 @@ class Job:
 
     call: Call
     run: Callable[[], Any]
+    tool: Tool | None = None
+    """`None` where `run` only tells the model why nothing was run."""
 
     @property
     def is_async(self) -> bool:
@@ -123,7 +125,7 @@ def turn(history: list[Item], parameters: Parameters, *, max_rounds: int, compac
         response: Response = yield Ask(history, {**asked, "tool_choice": "none"} if is_last else asked)
         usage += response.usage or TokenUsage()
         found = calls(response)
-        jobs = [Job(call, _refusal if is_last else _prepared(toolbox, call)) for call in found]
+        jobs = [Job(call, _refusal) if is_last else _prepared(toolbox, call) for call in found]
         results = (yield Run(jobs, parallel)) if jobs else []
         for item in (*response.output, *map(answered, found, results)):
             items.append(item)
@@ -149,20 +151,15 @@ def answered(call: Call, result: Any) -> Item:
     try:
         return call.output(result)
     except InvalidRequestError:
-        return call.output(msgspec.to_builtins(result, enc_hook=_plain))
+        return call.output(plain_result(result))
 
 
-def _plain(value: Any) -> Any:
-    """pydantic's models as what they hold; what JSON has no words for, in its own."""
-    shown = plain(value)
-    return str(value) if shown is value else shown
-
-
-def _prepared(toolbox: Toolbox, call: Call) -> Callable[[], Any]:
+def _prepared(toolbox: Toolbox, call: Call) -> Job:
     try:
-        return toolbox.prepare(call)
+        tool = toolbox.called(call)
+        return Job(call, tool.bind(call.text), tool)
     except ToolCallError as error:
-        return partial(_raise, error)
+        return Job(call, partial(_raise, error))
 
 
 def _raise(error: ToolCallError) -> None:
@@ -190,6 +187,8 @@ class Hooks:
 
     call: OnCall | None = None
     """Before a call is run; what it raises ends the turn."""
+    approve: Approve | None = None
+    """Whether a tool made with `needs_approval` may be run; anything but `True` is no."""
     result: OnResult | None = None
     """After it: what the function gave, or the exception it raised."""
     event: OnEvent | None = None
@@ -235,14 +234,31 @@ def _results(step: Run, hooks: Hooks) -> list[Any]:
     for job in step.jobs:
         if hooks.call is not None:
             hooks.call(job.call)
-    at_once = step.parallel and len(step.jobs) > 1
-    begun = [_begun(partial(_result, job)) for job in step.jobs] if at_once else []
+    jobs = [job if _is_free(job) else _decided(job, _asked_for(job, hooks)) for job in step.jobs]
+    at_once = step.parallel and len(jobs) > 1
+    begun = [_begun(partial(_result, job)) for job in jobs] if at_once else []
     results = []
-    for at, job in enumerate(step.jobs):
+    for at, job in enumerate(jobs):
         results.append(wait(begun[at]) if at_once else _result(job))
         if hooks.result is not None:
             hooks.result(job.call, results[-1])
     return results
+
+
+def _is_free(job: Job) -> bool:
+    return job.tool is None or not job.tool.needs_approval
+
+
+def _asked_for(job: Job, hooks: Hooks) -> Any:
+    return hooks.approve(job.call) if hooks.approve is not None else False
+
+
+def _decided(job: Job, answer: Any) -> Job:
+    return (
+        job
+        if answer is True
+        else Job(job.call, partial(_raise, ToolCallError("The user declined this call.")))
+    )
 
 
 def _begun(work: Callable[[], Any]) -> Future[Any]:
@@ -304,10 +320,13 @@ async def _aresults(step: Run, hooks: Hooks) -> list[Any]:
     for job in step.jobs:
         if hooks.call is not None:
             await _heard(hooks.call(job.call))
-    tasks = [asyncio.ensure_future(_aresult(job)) for job in step.jobs] if step.parallel else []
+    jobs = [
+        job if _is_free(job) else _decided(job, await _heard(_asked_for(job, hooks))) for job in step.jobs
+    ]
+    tasks = [asyncio.ensure_future(_aresult(job)) for job in jobs] if step.parallel else []
     results = []
     try:
-        for at, job in enumerate(step.jobs):
+        for at, job in enumerate(jobs):
             results.append(await (tasks[at] if tasks else _aresult(job)))
             if hooks.result is not None:
                 await _heard(hooks.result(job.call, results[-1]))
@@ -327,6 +346,5 @@ async def _aresult(job: Job) -> Any:
         return error
 
 
-async def _heard(given: Any) -> None:
-    if inspect.isawaitable(given):
-        await given
+async def _heard(given: Any) -> Any:
+    return await given if inspect.isawaitable(given) else given

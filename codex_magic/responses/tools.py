@@ -1,6 +1,7 @@
 """Python functions as tools: what a model is told of them, and what its calls mean to them. Pure.
 
-A function's schema comes from its type hints, its words from its docstring. Nothing is run here.
+A function's schema comes from its type hints, its words from its docstring. Nothing is run here; bare
+requests and turns on either engine take the same tools.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Literal, overload
 import msgspec
 
 from ..protocol.errors import InvalidRequestError, ServiceError
+from ..protocol.types import Sandbox
 from . import inputs
 from .docstrings import read_docstring
 from .images import Image
@@ -24,7 +26,7 @@ from .parameters import FunctionTool
 from .request import plain
 from .response import Response
 from .schema import Schema, read_custom, schema_of, strict_schema
-from .structured import without_absent
+from .structured import misfit, without_absent
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LITE_NAMESPACE = "functions"
@@ -45,12 +47,26 @@ class Tool:
     function: Callable[..., Any]
     definition: Mapping[str, Any]
     """As it stands in a request."""
+    input_schema: Mapping[str, Any] = field(repr=False)
+    """The JSON schema of its arguments before that was made strict; a freeform tool's is one `input`."""
     bind: Callable[[str], functools.partial[Any]] = field(repr=False)
     """The function with the arguments that the text of a call holds. Raises ToolCallError."""
+    namespace: str | None = None
+    needs_approval: bool = False
+    """Somebody is asked before each call, and the answer nobody gave is no."""
+    needs: Sandbox = Sandbox.read_only
+    """What it may change, by its author's word: a turn in a narrower sandbox does not run it.
+
+    It is no sandbox of the operating system: a function that says `read_only` and writes, writes.
+    """
 
     @property
     def name(self) -> str:
         return str(self.definition["name"])
+
+    @property
+    def is_custom(self) -> bool:
+        return bool(self.definition["type"] == "custom")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -66,17 +82,36 @@ class Namespace:
 
     @property
     def definition(self) -> dict[str, Any]:
-        tools = [definition_of(tool) for tool in self.tools]
-        return {"type": "namespace", "name": self.name, "description": self.description, "tools": tools}
-
-
-@overload
-def tool(function: Callable[..., Any]) -> Tool: ...
+        tools = [
+            dict(tool.definition) if isinstance(tool, Tool) else definition_of(tool) for tool in self.tools
+        ]
+        return _namespace(self.name, self.description, tools)
 
 
 @overload
 def tool(
-    *, name: str | None = ..., description: str | None = ..., strict: bool | None = ...
+    function: Callable[..., Any],
+    *,
+    name: str | None = ...,
+    description: str | None = ...,
+    strict: bool | None = ...,
+    input_schema: Mapping[str, Any] | None = ...,
+    namespace: str | None = ...,
+    needs_approval: bool = ...,
+    needs: Sandbox | str = ...,
+) -> Tool: ...
+
+
+@overload
+def tool(
+    *,
+    name: str | None = ...,
+    description: str | None = ...,
+    strict: bool | None = ...,
+    input_schema: Mapping[str, Any] | None = ...,
+    namespace: str | None = ...,
+    needs_approval: bool = ...,
+    needs: Sandbox | str = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -86,18 +121,44 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     strict: bool | None = None,
+    input_schema: Mapping[str, Any] | None = None,
+    namespace: str | None = None,
+    needs_approval: bool = False,
+    needs: Sandbox | str = Sandbox.read_only,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """A function as a tool: `tool(f)`, or a decorator, `@tool` or `@tool(name="f")`.
 
     Its description is the docstring's first paragraph; what Google's, NumPy's or Sphinx's manner says of
     the parameters is told too, and so is a text in `Annotated[int, "..."]`. Types may be what `schema_of`
-    reads: dataclasses, TypedDict, Literal, Enum, Optional, pydantic's models. With `strict` the service
-    holds the model to the schema; `None`: where the types allow. Raises InvalidRequestError for a function
-    that can't be one (`*args`, types that JSON can't hold).
+    reads: dataclasses, TypedDict, Literal, Enum, Optional, pydantic's models. Or `input_schema` says it
+    all: the JSON schema of its keyword arguments, which are then given as they come. With `strict` the
+    service holds the model to the schema; `None`: where the types allow.
+
+    namespace: the group that the model sees it in; names have to differ inside one only.
+    needs_approval: somebody is asked before each call. needs: see `Tool.needs`.
+
+    Raises InvalidRequestError for a function that can't be one (`*args`, types that JSON can't hold).
     """
-    if function is None:
-        return functools.partial(_function_tool, name=name, description=description, strict=strict)
-    return _function_tool(function, name=name, description=description, strict=strict)
+
+    def made(function: Callable[..., Any]) -> Tool:
+        named = _checked_name(name or _plain_name(function))
+        arguments = (
+            _Arguments(function, named) if input_schema is None else _GivenArguments(function, input_schema)
+        )
+        said = description or arguments.described.summary
+        parameters, is_strict = _as_strict(arguments.schema, strict)
+        definition = FunctionTool(named, said, parameters, is_strict)
+        return Tool(
+            function,
+            plain(definition) | {"type": "function"},
+            arguments.schema,
+            lambda text: functools.partial(function, **arguments.read(text)),
+            _checked_name(namespace) if namespace else None,
+            needs_approval,
+            Sandbox(needs),
+        )
+
+    return made if function is None else made(function)
 
 
 def custom_tool(
@@ -106,17 +167,36 @@ def custom_tool(
     name: str | None = None,
     description: str | None = None,
     grammar: Mapping[str, Any] | None = None,
+    namespace: str | None = None,
+    needs_approval: bool = False,
+    needs: Sandbox | str = Sandbox.read_only,
 ) -> Tool:
     """A function of one text as a freeform tool: the model writes no JSON, but what `grammar` allows.
 
-    `grammar`: from `lark` or `regex`; without it, any text.
+    `grammar`: from `lark` or `regex`; without it, any text. All else as for `tool`.
     """
     named = _checked_name(name or _plain_name(function))
     told = description or read_docstring(function.__doc__).summary
     definition: dict[str, Any] = {"type": "custom", "name": named, "description": told}
     if grammar is not None:
         definition["format"] = dict(grammar)
-    return Tool(function, definition, functools.partial(functools.partial, function))
+    return Tool(
+        function,
+        definition,
+        _ONE_TEXT,
+        functools.partial(functools.partial, function),
+        _checked_name(namespace) if namespace else None,
+        needs_approval,
+        Sandbox(needs),
+    )
+
+
+_ONE_TEXT: Schema = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}},
+    "required": ["input"],
+    "additionalProperties": False,
+}
 
 
 def lark(definition: str) -> dict[str, str]:
@@ -141,30 +221,19 @@ def image_generation(**options: Any) -> dict[str, Any]:
 
 def definition_of(given: Any) -> dict[str, Any]:
     """What stands in a request for a function, a `Tool`, a `Namespace`, a struct or a dict."""
+    if isinstance(given, Tool) and given.namespace:
+        return _namespace(given.namespace, "", [dict(given.definition)])
     if isinstance(given, (Tool, Namespace)):
         return dict(given.definition)
-    if callable(given) and not isinstance(given, type):
-        return dict(_function_tool(given).definition)
-    return dict(plain(given))
+    return dict(tool(given).definition) if _is_function(given) else dict(plain(given))
 
 
-def _function_tool(
-    function: Callable[..., Any],
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    strict: bool | None = None,
-) -> Tool:
-    named = _checked_name(name or _plain_name(function))
-    arguments = _Arguments(function, named)
-    said = description or arguments.described.summary
-    parameters, is_strict = _as_strict(arguments.schema, strict)
-    definition = FunctionTool(named, said, parameters, is_strict)
-    return Tool(
-        function,
-        plain(definition) | {"type": "function"},
-        lambda text: functools.partial(function, **arguments.read(text)),
-    )
+def _is_function(given: Any) -> bool:
+    return callable(given) and not isinstance(given, (Tool, type))
+
+
+def _namespace(name: str, description: str, tools: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "namespace", "name": name, "description": description, "tools": tools}
 
 
 def _as_strict(schema: Schema, wanted: bool | None) -> tuple[Schema, bool]:
@@ -223,7 +292,7 @@ class _Arguments:
             fitting = without_absent(raw, self.schema, self.schema)
             values = msgspec.convert(fitting, self._type, dec_hook=read_custom)
         except (ValueError, RecursionError) as error:
-            raise ToolCallError(f"The arguments do not fit: {' '.join(str(error).split())}") from error
+            raise _do_not_fit(error) from error
         given = {name: getattr(values, name) for name in self._parameters}
         return {name: value for name, value in given.items() if value is not msgspec.UNSET}
 
@@ -246,8 +315,37 @@ class _Arguments:
         return part
 
 
+class _GivenArguments:
+    """Arguments whose schema somebody wrote: checked against that, and given as plain values."""
+
+    def __init__(self, function: Callable[..., Any], schema: Mapping[str, Any]) -> None:
+        self.described = read_docstring(inspect.getdoc(function))
+        self.schema = dict(schema)
+
+    def read(self, text: str) -> dict[str, Any]:
+        try:
+            raw = msgspec.json.decode(text or "{}", type=dict[str, Any])
+            fitting: dict[str, Any] = without_absent(raw, self.schema, self.schema)
+            if complaint := misfit(fitting, self.schema, self.schema):
+                raise ValueError(complaint)
+        except (ValueError, RecursionError) as error:
+            raise _do_not_fit(error) from error
+        return fitting
+
+
+def _do_not_fit(error: Exception) -> ToolCallError:
+    return ToolCallError(f"The arguments do not fit: {' '.join(str(error).split())}")
+
+
 def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Parameter]:
-    found = dict(inspect.signature(function).parameters)
+    try:
+        found = dict(inspect.signature(function).parameters)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(
+            f"The parameters of {name!r} can't be read: {error}.",
+            hint="Give its input_schema.",
+            param="tools",
+        ) from error
     for each in found.values():
         if each.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             raise InvalidRequestError(
@@ -306,6 +404,17 @@ class Call(msgspec.Struct, frozen=True):
         return make(self.call_id, result)
 
 
+def plain_result(result: Any) -> Any:
+    """What a function gave as values that JSON can hold. Raises TypeError where there are none."""
+    return msgspec.to_builtins(result, enc_hook=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """pydantic's models as what they hold; what JSON has no words for, in its own."""
+    shown = plain(value)
+    return str(value) if shown is value else shown
+
+
 class _Named(msgspec.Struct):
     type: Literal["function_call", "custom_tool_call"]
     call_id: str
@@ -358,34 +467,49 @@ def _call(item: Item) -> Call:
 
 
 class Toolbox:
-    """The tools of a turn: what to tell the model, and what to run for a call."""
+    """The tools of a turn: what to tell the model, and what to run for a call.
 
-    def __init__(self, tools: Sequence[Any]) -> None:
+    Takes functions, `Tool`s, `Namespace`s, and definitions of the service's own tools. Raises
+    InvalidRequestError for a definition that has no function, and for two tools of one name.
+    """
+
+    def __init__(self, tools: Iterable[Any] = ()) -> None:
         self.definitions: list[dict[str, Any]] = []
         self._tools: dict[tuple[str | None, str], Tool] = {}
+        self._groups: dict[str, dict[str, Any]] = {}
         for given in tools:
-            made = self._with_functions(given)
-            self.definitions.append(definition_of(made))
-            for namespace, each in _runnable(made):
-                self._add(namespace, each)
+            self._take(given)
 
-    def prepare(self, call: Call) -> Callable[[], Any]:
-        """What to run. Raises ToolCallError for a name or arguments that don't fit."""
-        namespace = None if call.namespace == _LITE_NAMESPACE else call.namespace
-        found = self._tools.get((namespace, call.name)) or self._tools.get((call.namespace, call.name))
+    def find(self, namespace: str | None, name: str) -> Tool | None:
+        """The tool that a call with these means."""
+        within = None if namespace == _LITE_NAMESPACE else namespace
+        return self._tools.get((within, name)) or self._tools.get((namespace, name))
+
+    def called(self, call: Call) -> Tool:
+        """Raises ToolCallError when there is none of that name."""
+        found = self.find(call.namespace, call.name)
         if found is None:
             names = ", ".join(name for _, name in self._tools)
             raise ToolCallError(f"There is no tool {call.name!r}. There are: {names}.")
-        return found.bind(call.text)
+        return found
 
-    def _with_functions(self, given: Any) -> Any:
-        """Plain functions as tools, made once."""
+    def _take(self, given: Any, namespace: str | None = None) -> None:
         if isinstance(given, Namespace):
-            inner = [self._with_functions(each) for each in given.tools]
-            return Namespace(given.name, given.description, inner)
-        if isinstance(given, Tool) or not callable(given) or isinstance(given, type):
-            return given
-        return _function_tool(given)
+            self._group(given.name, given.description)
+            for each in given.tools:
+                self._take(each, given.name)
+        elif isinstance(given, Tool) or _is_function(given):
+            made = given if isinstance(given, Tool) else tool(given)
+            self._add(namespace or made.namespace, made)
+        else:
+            definition = definition_of(given)
+            if definition.get("type") in ("function", "custom"):
+                raise InvalidRequestError(
+                    f"The tool {definition.get('name')!r} has no function to run.",
+                    hint="Pass the function itself, or use create() and answer its calls.",
+                    param="tools",
+                )
+            self._place(namespace).append(definition)
 
     def _add(self, namespace: str | None, tool: Tool) -> None:
         if (namespace, tool.name) in self._tools:
@@ -393,17 +517,16 @@ class Toolbox:
                 f"There are two tools {tool.name!r}.", hint='Name one: tool(f, name="...")', param="tools"
             )
         self._tools[namespace, tool.name] = tool
+        self._place(namespace).append(dict(tool.definition))
 
+    def _place(self, namespace: str | None) -> list[dict[str, Any]]:
+        if namespace is None:
+            return self.definitions
+        tools: list[dict[str, Any]] = self._group(namespace)["tools"]
+        return tools
 
-def _runnable(made: Any, namespace: str | None = None) -> Iterable[tuple[str | None, Tool]]:
-    if isinstance(made, Namespace):
-        for each in made.tools:
-            yield from _runnable(each, made.name)
-    elif isinstance(made, Tool):
-        yield namespace, made
-    elif (definition := definition_of(made)).get("type") in ("function", "custom"):
-        raise InvalidRequestError(
-            f"The tool {definition.get('name')!r} has no function to run.",
-            hint="Pass the function itself, or use create() and answer its calls.",
-            param="tools",
-        )
+    def _group(self, name: str, description: str = "") -> dict[str, Any]:
+        if name not in self._groups:
+            self._groups[name] = _namespace(name, description, [])
+            self.definitions.append(self._groups[name])
+        return self._groups[name]

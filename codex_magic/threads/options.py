@@ -8,10 +8,10 @@ from enum import Enum
 from typing import Any, Literal, TypedDict, TypeVar
 
 from ..engines.approvals import Approvals
-from ..engines.tools import Tool
 from ..protocol.errors import OptionError
 from ..protocol.types import ApprovalMode, Sandbox
 from ..responses.provider import Provider
+from ..responses.tools import Namespace, Tool
 
 EngineName = Literal["backend", "app-server"]
 """`backend`: HTTP, in process. `app-server`: the codex program, which edits files and runs commands."""
@@ -52,8 +52,8 @@ class ThreadOptions(TypedDict, total=False):
     service_tier: str | None
     session_start_source: str | None
     thread_source: str | None
-    tools: Sequence[Tool | Callable[..., Any]] | None
-    """Python functions, or `Tool`s, that the model may call."""
+    tools: Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]] | None
+    """Python functions, or `Tool`s, that the model may call; over HTTP the service's own too (`web_search()`)."""
 
 
 class TurnOptions(TypedDict, total=False):

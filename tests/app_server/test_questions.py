@@ -5,13 +5,15 @@ import asyncio
 import pytest
 
 from codex_magic.engines.app_server.questions import Questions, unasked
-from codex_magic.engines.tools import Tool, ToolSet
+from codex_magic.engines.tools import ToolSet
 from codex_magic.protocol.errors import MethodNotFoundError
 from codex_magic.protocol.types import (
     AcceptWithExecpolicyAmendment,
     ApplyNetworkPolicyAmendment,
     Decision,
+    Sandbox,
 )
+from codex_magic.responses.tools import tool
 
 COMMAND = "item/commandExecution/requestApproval"
 FILES = "item/fileChange/requestApproval"
@@ -24,7 +26,7 @@ WANTED = {"network": {"enabled": True}}
 class Scene:
     """Questions with one answer; keeps what was asked and whether the turn was ended."""
 
-    def __init__(self, answer, tools=None):
+    def __init__(self, answer, tools=None, sandbox=None):
         self.answer, self.asked, self.interrupted = answer, [], False
         self.questions = Questions(
             thread_id="ours",
@@ -34,6 +36,7 @@ class Scene:
             changes=lambda item_id: CHANGES if item_id == "i" else (),
             allowed=set(),
             interrupt=self._interrupt,
+            sandbox=sandbox,
         )
 
     async def _approve(self, request):
@@ -105,8 +108,25 @@ def test_permissions_are_granted_whole_or_not_at_all(answer, granted, scope, int
     assert scene.interrupted == interrupted
 
 
-def acting():
-    return ToolSet([Tool("act", "", {"type": "object"}, lambda: "done", needs_approval=True)])
+def act():
+    return "done"
+
+
+def acting(**options):
+    return ToolSet([tool(act, needs_approval=True, **options)])
+
+
+def test_a_tool_that_is_cancelled_ends_the_turn():
+    scene = Scene(Decision.cancel, acting())
+    assert scene(CALL, tool="act", arguments={}, callId="c")["success"] is False
+    assert scene.interrupted
+
+
+def test_a_tool_beyond_the_sandbox_is_not_even_asked_about():
+    scene = Scene(Decision.accept, acting(needs="workspace_write"), Sandbox.read_only)
+    result = scene(CALL, tool="act", arguments={}, callId="c")
+    assert "workspace-write" in result["contentItems"][0]["text"]
+    assert (result["success"], scene.asked) == (False, [])
 
 
 @pytest.mark.parametrize(

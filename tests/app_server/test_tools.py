@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from codex_magic.engines.tools import LONGEST_TEXT, Tool, ToolSet, content_items, run_tool, tool
+from codex_magic.engines.tools import LONGEST_TEXT, ToolSet, content_items, output_of, run_tool, written
 from codex_magic.protocol.errors import InvalidRequestError
+from codex_magic.responses.tools import Namespace, custom_tool, tool, web_search
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
 
@@ -18,29 +19,42 @@ class Figure:
 
 
 def run(function, arguments, **options):
-    return asyncio.run(run_tool(tool(function, **options), arguments))
+    made = tool(function, **options)
+    return asyncio.run(run_tool(made, written(made, arguments)))
 
 
 def text(value):
     return [{"type": "inputText", "text": value}]
 
 
-def test_a_signature_is_a_schema():
+def test_the_agent_is_told_the_schema_as_it_was_meant():
     def plot(column: str, bins: int = 10, *, log: bool = False) -> bytes:
         """Plot a column."""
 
-    made = tool(plot)
-    assert (made.name, made.description) == ("plot", "Plot a column.")
-    assert made.input_schema["required"] == ["column"]
-    kinds = {name: schema["type"] for name, schema in made.input_schema["properties"].items()}
+    [spec] = ToolSet([plot]).specs()
+    assert (spec["type"], spec["name"], spec["description"]) == ("function", "plot", "Plot a column.")
+    assert spec["inputSchema"]["required"] == ["column"]
+    kinds = {name: schema["type"] for name, schema in spec["inputSchema"]["properties"].items()}
     assert kinds == {"column": "string", "bins": "integer", "log": "boolean"}
 
 
-def test_arguments_are_converted_and_defaults_filled_in():
+def test_defaults_are_filled_in():
     def add(a: int, b: float = 0.5) -> float:
         return a + b
 
-    assert run(add, {"a": "2"}) == (True, text("2.5"))
+    assert run(add, {"a": 2}) == (True, text("2.5"))
+
+
+def test_a_freeform_tool_is_a_function_of_one_text_to_the_agent():
+    shout = custom_tool(str.upper, name="shout")
+    [spec] = ToolSet([shout]).specs()
+    assert list(spec["inputSchema"]["properties"]) == ["input"]
+    assert asyncio.run(run_tool(shout, written(shout, {"input": "{tea"}))) == (True, text("{TEA"))
+
+
+def test_the_agent_has_its_own_way_to_search():
+    with pytest.raises(InvalidRequestError, match="web_search"):
+        ToolSet([web_search()]).specs()
 
 
 @pytest.mark.parametrize("arguments", [{}, {"a": "x"}, None])
@@ -89,6 +103,14 @@ def test_what_a_tool_returns_reaches_the_model(value, kinds):
     assert [item["type"] for item in content_items(value)] == kinds
 
 
+@pytest.mark.parametrize(
+    ("value", "kinds"), [("text", None), (PNG, ["input_image"]), (["a", PNG], ["input_text", "input_image"])]
+)
+def test_the_same_for_a_request(value, kinds):
+    output = output_of(content_items(value))
+    assert output == "text" if kinds is None else [part["type"] for part in output] == kinds
+
+
 def test_a_result_without_end_is_cut_off():
     [item] = content_items("x" * (LONGEST_TEXT + 5))
     assert item["text"].endswith("[5 more characters were cut off]")
@@ -96,18 +118,22 @@ def test_a_result_without_end_is_cut_off():
 
 def test_the_version_changes_with_what_the_model_sees():
     def same(function, **options):
-        return ToolSet([Tool("t", "d", {"type": "object"}, function, **options)]).version
+        return ToolSet([tool(function, name="t", input_schema={"type": "object"}, **options)]).version
 
-    assert same(print) == same(len)
-    assert same(print) != same(print, namespace="n")
+    assert same(_one) == same(lambda: 1)
+    assert same(_one) != same(_one, namespace="n")
     assert ToolSet().version == ""
     assert json.dumps(ToolSet([_one]).specs())
 
 
 def test_namespaces_are_told_apart():
-    tools = ToolSet([tool(_one), tool(_one, namespace="n")])
-    assert [spec["type"] for spec in tools.specs()] == ["function", "namespace"]
-    assert tools.find("n", "_one").namespace == "n"
+    here, there = tool(_one), tool(_one, namespace="n")
+    tools = ToolSet([here, there, Namespace("n", "More", [tool(_one, name="two")])])
+    function, namespace = tools.specs()
+    assert (function["type"], namespace["type"]) == ("function", "namespace")
+    assert [spec["name"] for spec in namespace["tools"]] == ["_one", "two"]
+    assert tools.find(None, "_one") is here
+    assert tools.find("n", "_one") is there
     assert tools.find("m", "_one") is None
 
 

@@ -26,9 +26,9 @@ from codex_magic import (
     Sandbox,
     ServiceError,
     TextInput,
-    Tool,
     TurnStatus,
     UsageLimitError,
+    tool,
 )
 from codex_magic.protocol.types import (
     AgentMessage,
@@ -248,17 +248,17 @@ def test_a_tool_that_fails_tells_the_model_why(codex, service):
 
 def test_a_tool_may_need_a_yes(codex):
     calls = []
-    tool = Tool("act", "Acts.", {"type": "object"}, lambda: calls.append(1), needs_approval=True)
+    act = tool(lambda: calls.append(1), name="act", needs_approval=True)
     for answer, expected in ((Decision.decline, 0), (Decision.accept, 1)):
         approvals = asked_with(answer)
-        codex.thread_start(tools=(tool,), approvals=approvals).run(use("act"))
+        codex.thread_start(tools=(act,), approvals=approvals).run(use("act"))
         assert (approvals.requests[0].tool, len(calls)) == ("act", expected)
 
 
 def test_other_tools_go_on_in_a_thread_that_remembers(codex, service):
     thread = codex.thread_start()
     thread.run("echo: before the tools")
-    again = codex.thread_resume(thread.id, tools=(Tool("late", "", {"type": "object"}, lambda: "came"),))
+    again = codex.thread_resume(thread.id, tools=(tool(lambda: "came", name="late"),))
     assert done(again.run(use("late")), ToolCall)[0].content_items[0]["text"] == "came"
     assert said(sent(service))[:2] == [("user", "echo: before the tools"), ("assistant", "before the tools")]
 

@@ -195,9 +195,10 @@ def test_tools_in_a_namespace(call: Caller) -> None:
     def inside() -> str:
         return "inside"
 
-    done = call(run("use the tools where, maps.where with {}", where, Namespace("maps", "Maps", [inside])))
-    assert "inside" in outputs(done.items)
-    assert "outside" in outputs(done.items)
+    elsewhere = tool(inside.function, name="elsewhere", namespace="maps")
+    maps = Namespace("maps", "Maps", [inside])
+    done = call(run("use the tools where, maps.where, maps.elsewhere with {}", where, maps, elsewhere))
+    assert outputs(done.items) == ["outside", "inside", "inside", "inside"]
 
 
 def test_the_service_searches_and_draws(call: Caller) -> None:
@@ -253,6 +254,27 @@ def test_events_and_answers_of_hooks(call: Caller) -> None:
     hook = later if call.is_async else seen.append
     done = call(run('use the tool add with {"a": 1}', add, on_event=hook))
     assert "".join(event.delta for event in seen if isinstance(event, OutputTextDelta)) == done.output_text
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [(True, "2"), (False, "Error: The user declined this call."), (None, "Error: The user")],
+)
+def test_a_tool_that_needs_a_yes(call: Caller, answer: Any, told: str) -> None:
+    asked: list[Call] = []
+
+    async def later(call: Call) -> Any:
+        return approve(call)
+
+    def approve(call: Call) -> Any:
+        asked.append(call)
+        return answer
+
+    careful = tool(add, needs_approval=True)
+    options = {} if answer is None else {"approve": later if call.is_async else approve}
+    done = call(run('use the tool add with {"a": 1}', careful, **options))
+    assert outputs(done.items)[0].startswith(told)
+    assert len(asked) == (answer is not None)
 
 
 def test_a_hook_can_end_the_turn(call: Caller) -> None:

@@ -168,6 +168,16 @@ def test_strict_where_the_types_allow() -> None:
         tool(strict=True)(bare)
 
 
+def test_a_schema_of_ones_own() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    made = tool(lambda **given: given, name="f", input_schema=schema)
+    assert (made.input_schema, made.definition["strict"]) == (schema, True)
+    assert made.bind('{"n": 1}')() == {"n": 1}
+    with pytest.raises(ToolCallError, match="'n' is missing"):
+        made.bind("{}")
+    assert tool(print, name="g", input_schema={"type": "object"}).definition["strict"] is False
+
+
 def test_a_tool_is_still_its_function() -> None:
     @tool(name="add_up", description="Adds.")
     def add(a: int, b: int) -> int:
@@ -192,6 +202,7 @@ def unspeakable(a: Callable[[], int]) -> None: ...
         (unknown, "NoSuchType"),
         (unspeakable, "no JSON schema"),
         (lambda a: a, "<lambda>"),
+        (zip, "zip"),
     ],
 )
 def test_a_function_that_can_be_no_tool(function: Callable[..., Any], said: str) -> None:

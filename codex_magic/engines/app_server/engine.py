@@ -150,7 +150,8 @@ class AppServerEngine:
         return Questions(
             thread_id=request.thread_id,
             turn_id=request.turn_id,
-            approvals=request.approvals,
+            approvals=request.asked,
+            sandbox=request.sandbox,
             tools=request.tools,
             changes=lambda item_id: turn.subscription.changes.get(item_id, ()),
             allowed=self._allowed[request.thread_id],

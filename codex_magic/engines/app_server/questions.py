@@ -17,10 +17,12 @@ from ...protocol.types import (
     Decision,
     FileChangeApproval,
     PermissionsApproval,
+    Sandbox,
     ToolCallApproval,
 )
 from ..approvals import Approvals, ask
-from ..tools import ContentItem, Tool, ToolSet, run_tool, text_item
+from ..tool_calls import ToolCalls, plain_decision
+from ..tools import ContentItem, ToolSet, text_item, written
 
 Params = dict[str, Any]
 Result = dict[str, Any]
@@ -43,12 +45,13 @@ class Questions:
         changes: Changes,
         allowed: set[str],
         interrupt: Callable[[], Awaitable[None]],
+        sandbox: Sandbox | None = None,
     ) -> None:
         self._ids = {"threadId": thread_id, "turnId": turn_id}
         self._approvals = approvals
         self._tools = tools or ToolSet()
+        self._calls = ToolCalls(approvals=approvals, sandbox=sandbox, allowed=allowed, cancel=interrupt)
         self._changes = changes
-        self._allowed = allowed
         self._interrupt = interrupt
 
     async def answer(self, method: str, params: Params) -> Result:
@@ -70,11 +73,11 @@ class Questions:
     async def _file_change(self, params: Params) -> Result:
         params = {**params, "changes": self._changes(params["itemId"])}
         decision = await self._ask(msgspec.convert(params, FileChangeApproval))
-        return {"decision": _plain(decision).value}
+        return {"decision": plain_decision(decision).value}
 
     async def _permissions(self, params: Params) -> Result:
         """There is no word for no here: nothing is granted."""
-        decision = _plain(await self._ask(msgspec.convert(params, PermissionsApproval)))
+        decision = plain_decision(await self._ask(msgspec.convert(params, PermissionsApproval)))
         if decision in (Decision.accept, Decision.accept_for_session):
             scope = "turn" if decision is Decision.accept else "session"
             return {"permissions": params["permissions"], "scope": scope}
@@ -85,19 +88,9 @@ class Questions:
         found = self._tools.find(params.get("namespace"), params["tool"])
         if found is None:
             return _tool_result(False, [text_item(f"The tool {params['tool']} is not here any more.")])
-        if not await self._may_run(found, params):
-            return _tool_result(False, [text_item("The user declined this call.")])
-        return _tool_result(*await run_tool(found, params["arguments"]))
-
-    async def _may_run(self, found: Tool, params: Params) -> bool:
-        if not found.needs_approval or found.name in self._allowed:
-            return True
-        asked = {**params, "itemId": params["callId"]}
-        decision = _plain(await self._ask(msgspec.convert(asked, ToolCallApproval)))
-        if decision is Decision.accept_for_session:
-            self._allowed.add(found.name)
-        await self._heed(decision)
-        return decision in (Decision.accept, Decision.accept_for_session)
+        arguments = params["arguments"]
+        asked = msgspec.convert({**params, "itemId": params["callId"]}, ToolCallApproval)
+        return _tool_result(*await self._calls.run(found, asked, written(found, arguments)))
 
     async def _ask(self, request: ApprovalRequest) -> ApprovalDecision:
         return await ask(self._approvals, request)
@@ -127,11 +120,6 @@ _NO: dict[str, Result] = {
 
 def _tool_result(success: bool, items: list[ContentItem]) -> Result:
     return {"success": success, "contentItems": items}
-
-
-def _plain(decision: ApprovalDecision) -> Decision:
-    """Amendments are about commands; elsewhere they are no answer."""
-    return decision if isinstance(decision, Decision) else Decision.decline
 
 
 def _spelled(decision: ApprovalDecision) -> Any:
