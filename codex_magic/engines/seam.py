@@ -58,13 +58,13 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A digest of the turns before."""
     continuation: Continuation | None = None
 
-
-Tell = Callable[[Notification], None]
     @property
     def asked(self) -> Approvals | None:
         """Who is asked for a yes; nobody where all is to be denied."""
         return None if self.approval_mode is ApprovalMode.deny_all else self.approvals
 
+
+Tell = Callable[[Notification], None]
 
 
 class Engine(Protocol):
