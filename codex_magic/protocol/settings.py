@@ -25,6 +25,9 @@ class Settings:
     chatgpt_url: str = "https://chatgpt.com/backend-api"
     issuer: str = "https://auth.openai.com"
     codex_bin: str | None = None
+    shared_agent: bool = True
+    """One app-server process for all sessions of this user that would start the same one, so that a thread
+    can be open in several notebooks (`CODEX_MAGIC_SHARED_AGENT`; "0": each session has a process of its own)."""
     openai_api_key: str | None = None
     openai_base_url: str = "https://api.openai.com/v1"
     originator: str = ORIGINATOR
@@ -62,6 +65,7 @@ class Settings:
             chatgpt_url=url("CODEX_MAGIC_CHATGPT_URL", cls.chatgpt_url),
             issuer=url("CODEX_MAGIC_ISSUER", cls.issuer),
             codex_bin=read("CODEX_MAGIC_CODEX_BIN"),
+            shared_agent=read("CODEX_MAGIC_SHARED_AGENT") != "0",
             openai_api_key=read("OPENAI_API_KEY"),
             openai_base_url=url("OPENAI_BASE_URL", cls.openai_base_url),
             originator=read("CODEX_MAGIC_ORIGINATOR") or cls.originator,

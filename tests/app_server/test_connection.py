@@ -28,7 +28,7 @@ async def refuse(method, params):
 
 @pytest.fixture
 def settings(tmp_path):
-    return replace(Settings.from_env(), codex_bin=command(tmp_path))
+    return replace(Settings.from_env(), codex_bin=command(tmp_path), shared_agent=False)
 
 
 def scene(settings, play, answer=refuse):

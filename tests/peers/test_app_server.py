@@ -414,7 +414,8 @@ def said_plain(body):
     return [(item["role"], item["content"][0]["text"]) for item in body["input"] if item["type"] == "message"]
 
 
-def test_a_thread_open_in_another_process_goes_on_as_a_copy(config, service):
+def test_a_thread_open_in_another_process_goes_on_as_a_copy(config, service, monkeypatch):
+    monkeypatch.setenv("CODEX_MAGIC_SHARED_AGENT", "0")
     with Codex(config) as first, Codex(config) as second:
         thread = first.thread_start()
         thread.run("echo: in the first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ INSTALL = "Install it with %pip install 'codex-magic[agent]', or set CODEX_MAGIC
 @dataclass(frozen=True)
 class Binary:
     path: str
+    """Absolute."""
     search_path: str | None = None
     """A folder with programs that it brings along."""
 
@@ -30,7 +32,7 @@ def find_binary(settings: Settings) -> Binary:
         return _chosen(settings.codex_bin)
     on_path = shutil.which("codex")
     if on_path is not None:
-        return Binary(on_path)
+        return Binary(os.path.abspath(on_path))
     return _packaged()
 
 
@@ -40,7 +42,7 @@ def _chosen(name: str) -> Binary:
         raise ConfigurationError(
             f"There is no program {name!r}.", hint="Check CODEX_MAGIC_CODEX_BIN, or unset it."
         )
-    return Binary(path)
+    return Binary(os.path.abspath(path))
 
 
 def _packaged() -> Binary:

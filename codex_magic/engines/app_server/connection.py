@@ -9,20 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
-import subprocess
-import sys
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ...auth.network import one_line
 from ...protocol.errors import (
     CodexError,
-    ConfigurationError,
     MethodNotFoundError,
     ServerBusyError,
     ServiceError,
@@ -34,6 +28,7 @@ from .failures import refused
 from .framing import Framer, Message, Refusal, Reply, Request, RequestId, Told, encode
 from .inbox import Inbox
 from .notifications import read, thread_of
+from .pipes import CLOSING_SECONDS, End, Pipe
 
 log = logging.getLogger(__name__)
 
@@ -45,23 +40,6 @@ CALL_SECONDS = 60.0
 
 BUSY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Between attempts while the server has no room for a request."""
-
-CLOSING_SECONDS = 2.0
-"""For the process to end by itself once its input is closed; it takes 20 to 120 ms."""
-
-_CHUNK = 1 << 20
-_STDERR_LINES = 20
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-# The kernel's Ctrl-C goes to its whole process group; a turn is interrupted by asking.
-_APART: dict[str, Any] = (
-    {
-        "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
-        | getattr(subprocess, "CREATE_NO_WINDOW", 0)
-    }
-    if sys.platform == "win32"
-    else {"start_new_session": True}
-)
 
 
 class _Waiting(NamedTuple):
@@ -104,27 +82,23 @@ class Subscription:
 class Connection:
     """A running process. Once it has ended it stays so; `AppServer` makes the next one."""
 
-    def __init__(self, process: asyncio.subprocess.Process, answer: Answer) -> None:
-        self.process = process
+    def __init__(self, pipe: Pipe, answer: Answer) -> None:
+        self.pipe = pipe
         self.metadata: dict[str, Any] = {}
         """The server's answer to `initialize`."""
         self.threads: dict[str, dict[str, Any]] = {}
         """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
-        self._exit_code: int | None = None
+        self._end: End | None = None
         self._answer = answer
         self._calls: Calls[_Waiting] = Calls()
         self._subscriptions: dict[str, Subscription] = {}
         self._answering: dict[RequestId, tuple[str | None, asyncio.Task[None]]] = {}
-        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
-        self._draining = asyncio.create_task(self._drain_stderr())
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def open(
-        cls, command: Sequence[str], env: Mapping[str, str], *, client: Mapping[str, str], answer: Answer
-    ) -> Connection:
-        """Start a process and shake hands. Raises ConfigurationError, ServiceError, TimedOutError."""
-        connection = cls(await _start(command, env), answer)
+    async def open(cls, pipe: Pipe, *, client: Mapping[str, str], answer: Answer) -> Connection:
+        """Shake hands. Raises ServiceError, TimedOutError."""
+        connection = cls(pipe, answer)
         try:
             connection.metadata = await connection.call(
                 "initialize", {"clientInfo": dict(client), "capabilities": {"experimentalApi": True}}
@@ -166,23 +140,17 @@ class Connection:
 
     @property
     def ended(self) -> bool:
-        return self._exit_code is not None
+        return self._end is not None
 
     def kill(self) -> None:
-        """End the process at once; what waits fails."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
+        """End the process at once; what waits fails. One that others need loses us alone."""
+        self.pipe.kill()
 
     async def close(self) -> None:
-        """Ask the process to end, and see to it that it does."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        try:
-            await asyncio.wait_for(self.process.wait(), CLOSING_SECONDS)
-        except asyncio.TimeoutError:
-            self.kill()
+        """Ask the process to end, and see to it that it does; of a shared one, take leave."""
+        await self.pipe.close()
         # A program that it left behind may hold its output open.
-        _, open_still = await asyncio.wait({self._reading, self._draining}, timeout=CLOSING_SECONDS)
+        _, open_still = await asyncio.wait({self._reading}, timeout=CLOSING_SECONDS)
         for task in open_still:
             task.cancel()
 
@@ -202,17 +170,12 @@ class Connection:
         return result if isinstance(result, dict) else {}
 
     async def _send(self, message: Mapping[str, Any]) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(encode(message))
-        # A broken pipe is the end of the process, which the reading task tells everyone.
-        with suppress(ConnectionError):
-            await self.process.stdin.drain()
+        await self.pipe.send(encode(message))
 
     async def _read(self) -> None:
-        assert self.process.stdout is not None
         framer = Framer()
         try:
-            while chunk := await self.process.stdout.read(_CHUNK):
+            while chunk := await self.pipe.read():
                 for message in framer.feed(chunk):
                     self._receive(message)
         except Exception:  # the top of a task: without a reader everything would wait for ever
@@ -261,7 +224,7 @@ class Connection:
 
     async def _give_answer(self, id: RequestId, method: str, params: dict[str, Any]) -> None:
         try:
-            reply: dict[str, Any] = {"id": id, "result": await self._answer(method, params)}
+            reply: dict[str, Any] = {"id": id, "result": await self._answered(method, params)}
         except MethodNotFoundError as error:
             reply = {"id": id, "error": {"code": -32601, "message": error.message}}
         except Exception:  # the top of a task: an answer that is never given would hold up the turn for ever
@@ -269,24 +232,22 @@ class Connection:
             reply = {"id": id, "error": {"code": -32603, "message": "The client failed to answer."}}
         await self._send(reply)
 
+    async def _answered(self, method: str, params: dict[str, Any]) -> Any:
+        """Another session that shares the process answers what its turn is asked; when it is gone, we do."""
+        thread_id = params.get("threadId")
+        if thread_id is None or thread_id in self._subscriptions:
+            return await self._answer(method, params)
+        async with self.pipe.alone_in(thread_id, lambda: None):
+            return await self._answer(method, params)
+
     def _drop_question(self, id: Any) -> None:
         """The server has its answer, ours or another's, or needs none any more."""
         _, task = self._answering.get(id, (None, None))
         if task is not None:
             task.cancel()
 
-    async def _drain_stderr(self) -> None:
-        assert self.process.stderr is not None
-        rest = b""
-        while chunk := await self.process.stderr.read(_CHUNK):
-            *lines, rest = (rest + chunk).split(b"\n")
-            rest = rest[-4096:]
-            self._stderr.extend(one_line(_ANSI.sub("", line.decode(errors="replace"))) for line in lines)
-
     async def _finish(self) -> None:
-        code = await self.process.wait()
-        await asyncio.wait({self._draining}, timeout=CLOSING_SECONDS)
-        self._exit_code = code
+        self._end = await self.pipe.ended()
         for waiting in self._calls.drain():
             if not waiting.reply.done():
                 waiting.reply.set_exception(self._failure())
@@ -297,28 +258,13 @@ class Connection:
 
     def _failure(self) -> ServiceError:
         """A new one for everyone who waits: each turn adds its own result to it."""
-        said = [line for line in self._stderr if line]
+        assert self._end is not None
+        code, said = self._end.exit_code, [line for line in self._end.said if line]
         # One that was killed had no words about it.
-        why = f" Its last words: {said[-1]}" if said and self._exit_code and self._exit_code > 0 else ""
+        why = f" Its last words: {said[-1]}" if said and code and code > 0 else ""
+        what = "The connection to the app-server" if code is None else "The app-server"
+        how = "" if code is None else f" (exit code {code})"
         return ServiceError(
-            f"The app-server has ended (exit code {self._exit_code}).{why}",
+            f"{what} has ended{how}.{why}",
             hint="Run the cell again: it is started anew, and goes on with the thread.",
         )
-
-
-async def _start(command: Sequence[str], env: Mapping[str, str]) -> asyncio.subprocess.Process:
-    pipe = asyncio.subprocess.PIPE
-    try:
-        return await asyncio.create_subprocess_exec(
-            *command, stdin=pipe, stdout=pipe, stderr=pipe, limit=_CHUNK, env=dict(env), **_APART
-        )
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigurationError(
-            f"{command[0]} can't be started: {reason}.", hint="Check CODEX_MAGIC_CODEX_BIN."
-        ) from error
-    except NotImplementedError as error:
-        raise ConfigurationError(
-            "The event loop of this program can't start other programs (Windows' selector loop).",
-            hint="Use Codex instead of AsyncCodex: it has a loop of its own.",
-        ) from error

@@ -70,14 +70,18 @@ class AppServerEngine:
         parameters = turn_parameters(request)
         connection = await self._connection()
         thread_id = await self._opened(connection, request, tell)
-        with connection.subscribed(thread_id) as subscription:
-            turn = _RunningTurn(connection, thread_id, subscription, request, tell)
-            turn.questions = self._questions(turn, request)
-            self._running[thread_id] = turn
-            try:
-                await turn.run(parameters)
-            finally:
-                del self._running[thread_id]
+        others = Warned(
+            request.thread_id, "Another session runs a turn in this thread; this one comes after it."
+        )
+        async with connection.pipe.alone_in(thread_id, lambda: tell(others)):
+            with connection.subscribed(thread_id) as subscription:
+                turn = _RunningTurn(connection, thread_id, subscription, request, tell)
+                turn.questions = self._questions(turn, request)
+                self._running[thread_id] = turn
+                try:
+                    await turn.run(parameters)
+                finally:
+                    del self._running[thread_id]
 
     async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
         """Say more to a running turn: what it is answering is broken off, and it answers to both."""

@@ -1,4 +1,4 @@
-"""The app-server that a session uses: started at first use, and again when it has ended."""
+"""The app-server that a session uses: started or joined at first use, and again when it has ended."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from ...auth.network import header_value
 from ...protocol.settings import Settings
 from .binary import check_version, find_binary
 from .connection import Answer, Connection
+from .pipes import OwnProcess, Pipe
+from .sharing import join
 
 
 class AppServer:
@@ -46,7 +48,7 @@ class AppServer:
         """Of the running process."""
         if self._connection is None or self._connection.ended:
             return None
-        return self._connection.process.pid
+        return self._connection.pipe.pid
 
     async def close(self) -> None:
         async with self._starting:
@@ -55,12 +57,11 @@ class AppServer:
                 self._connection = None
 
     async def _start(self) -> Connection:
-        binary = find_binary(self._settings)
-        options = [part for key, value in self._config.items() for part in ("-c", f"{key}={value}")]
-        self._settings.codex_home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it ends where there is none
+        self._settings.codex_home.mkdir(
+            mode=0o700, parents=True, exist_ok=True
+        )  # it ends where there is none
         connection = await Connection.open(
-            [binary.path, *options, "app-server"],
-            self._environment(binary.search_path),
+            await self._pipe(),
             client={
                 "name": header_value(self._settings.originator),
                 "title": "codex_magic",
@@ -75,10 +76,21 @@ class AppServer:
             raise
         return connection
 
+    async def _pipe(self) -> Pipe:
+        """To the process that others have or will have too, else to one of our own."""
+        binary = find_binary(self._settings)
+        options = [part for key, value in self._config.items() for part in ("-c", f"{key}={value}")]
+        command, environment = [binary.path, *options], self._environment(binary.search_path)
+        if self._settings.shared_agent:
+            shared = await join(command, environment, self._settings.codex_home)
+            if shared is not None:
+                return shared
+        return await OwnProcess.start([*command, "app-server"], environment)
+
     def _environment(self, search_path: str | None) -> dict[str, str]:
         path = os.environ.get("PATH", os.defpath)
         return {
             **os.environ,
-            "CODEX_HOME": str(self._settings.codex_home),
+            "CODEX_HOME": os.path.abspath(self._settings.codex_home),
             "PATH": os.pathsep.join([path, search_path]) if search_path else path,
         }

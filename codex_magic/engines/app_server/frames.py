@@ -1,0 +1,84 @@
+"""WebSocket frames as the app-server speaks them over a Unix socket: RFC 6455, without extensions. Pure.
+
+Only the standard library: the keeper imports this too, in a Python of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+
+CONTINUED, TEXT, CLOSE, PING, PONG = 0x0, 0x1, 0x8, 0x9, 0xA
+
+HELLO = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+"""What a client says first. The key is there to tell caches apart, and here are none."""
+
+WELCOME = b"HTTP/1.1 101 "
+"""How the answer begins; it ends with an empty line."""
+
+_FINAL = 0x80
+_MASKED = 0x80
+_NO_MASK = bytes(4)
+"""A mask keeps proxies from reading what was sent as requests to them; here are none."""
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """One message of a client."""
+    size = len(payload)
+    if size < 126:
+        head = struct.pack(">BB", _FINAL | opcode, _MASKED | size)
+    elif size < 1 << 16:
+        head = struct.pack(">BBH", _FINAL | opcode, _MASKED | 126, size)
+    else:
+        head = struct.pack(">BBQ", _FINAL | opcode, _MASKED | 127, size)
+    return head + _NO_MASK + payload
+
+
+class Frames:
+    """Takes the bytes of a server and returns its messages, however they are cut."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._begun: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
+        """Kind and payload of the messages that `chunk` completes, in order."""
+        self._rest += chunk
+        messages = []
+        position = 0
+        while (bounds := _bounds(self._rest, position)) is not None:
+            begin, end = bounds
+            message = self._message(self._rest[position], bytes(self._rest[begin:end]))
+            if message is not None:
+                messages.append(message)
+            position = end
+        del self._rest[:position]
+        return messages
+
+    def _message(self, first: int, payload: bytes) -> tuple[int, bytes] | None:
+        """A frame as the message it ends; `None` when more of it is to come."""
+        opcode = first & 0x0F
+        if opcode >= CLOSE:
+            return opcode, payload
+        self._begun.append(payload)
+        if not first & _FINAL:
+            return None
+        whole = b"".join(self._begun)
+        self._begun.clear()
+        return TEXT, whole
+
+
+def _bounds(data: bytearray, position: int) -> tuple[int, int] | None:
+    """Where the payload of the frame at `position` begins and ends; `None` while it is not all there."""
+    if len(data) < position + 2:
+        return None
+    size, begin = data[position + 1] & 0x7F, position + 2
+    if size >= 126:
+        width = 2 if size == 126 else 8
+        begin += width
+        if len(data) < begin:
+            return None
+        size = int.from_bytes(data[begin - width : begin], "big")
+    return (begin, begin + size) if len(data) >= begin + size else None
