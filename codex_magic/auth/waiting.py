@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -42,6 +43,15 @@ def wait(future: Future[T]) -> T:
         except FutureTimeout:
             if future.done():
                 raise
+
+
+def taken(queue: SimpleQueue[T]) -> T:
+    """`queue.get()`, in the same way."""
+    while True:
+        try:
+            return queue.get(timeout=POLL_SECONDS)
+        except Empty:
+            pass
 
 
 async def awaited(future: Future[T]) -> T:

@@ -87,9 +87,12 @@ def readdressed(notification: Notification, *, thread_id: str, turn_id: str) -> 
         params = notification.params
         params = {**params, **{name: ours[name] for name in ours if name in params}}
         return UnknownNotification(notification.method, params)
-    names = set(notification.__struct_fields__) & {"thread_id", "turn_id"}
-    ids = {"thread_id": thread_id, "turn_id": turn_id}
-    return msgspec.structs.replace(notification, **{name: ids[name] for name in names})
+    ids = {}
+    if hasattr(notification, "thread_id"):
+        ids["thread_id"] = thread_id
+    if hasattr(notification, "turn_id"):
+        ids["turn_id"] = turn_id
+    return msgspec.structs.replace(notification, **ids)
 
 
 def _typed(kind: Any) -> Read:
