@@ -41,6 +41,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "ApprovalMode",
         "CommandApproval",
         "Decision",
+        "ExternalMessage",
         "FileChangeApproval",
         "ImageInput",
         "Input",
