@@ -12,13 +12,14 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from functools import cached_property
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
 from ..auth.http import ChatGPTAuth
 from ..auth.storage import Storage
-from ..auth.waiting import wait
+from ..auth.waiting import taken
 from ..engines.approvals import Approvals
 from ..engines.backend import BackendEngine
 from ..engines.seam import Continuation, Engine, TurnRequest
@@ -46,9 +47,8 @@ from .instructions import DEFAULT_INSTRUCTIONS
 from .loop import BackgroundLoop
 from .options import LASTING, EngineName, Options, ThreadOptions, TurnOptions, checked
 from .places import continuation, past_of
-from .relay import Relay
 from .store import Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
-from .turns import AsyncTurnHandle, Listener, Work
+from .turns import AsyncTurnHandle, Work
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -579,12 +579,11 @@ class TurnHandle:
 
     def stream(self) -> Iterator[Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
-        relay: Relay[Notification] = Relay()
-        self._codex.call(_subscribed(self.asynchronous, relay.put))
+        batches: SimpleQueue[list[Notification]] = SimpleQueue()
+        self._codex.call(_batched(self.asynchronous, batches.put))
         try:
             while True:
-                wait(relay.ready())
-                for notification in relay.take():
+                for notification in taken(batches):
                     yield notification
                     if isinstance(notification, TurnCompleted):
                         return
@@ -605,8 +604,21 @@ class TurnHandle:
         return self._codex.call(self.asynchronous.run())
 
 
-async def _subscribed(handle: AsyncTurnHandle, listener: Listener) -> None:
-    handle.subscribe(listener)
+async def _batched(handle: AsyncTurnHandle, put: Callable[[list[Notification]], None]) -> None:
+    """Call `put` with all that is told in one step of the loop: to wake a thread costs more than to tell it."""
+    loop = asyncio.get_running_loop()
+    batch: list[Notification] = []
+
+    def tell(notification: Notification) -> None:
+        if not batch:
+            loop.call_soon(flush)
+        batch.append(notification)
+
+    def flush() -> None:
+        put(batch.copy())
+        batch.clear()
+
+    handle.subscribe(tell)
 
 
 _AS_GIVEN = set(TurnRequest.__struct_fields__) & {
