@@ -155,3 +155,10 @@ def test_without_any_program_the_error_says_how_to_get_one(settings, monkeypatch
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.setitem(sys.modules, "codex_cli_bin", None)
     assert "codex-magic[agent]" in start_up(replace(settings, codex_bin=None))
+
+
+def test_a_program_that_can_not_be_shared_is_started_for_us_alone(settings):
+    async def play(server):
+        return await server.call("m", {})
+
+    assert scene(replace(settings, shared_agent=True), play) == {"method": "m"}
