@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 from functools import singledispatch
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -241,6 +242,28 @@ class NoticeBlock:
         return f"{self._label}: {one_line(self._message)}"
 
 
+class StepsBlock(NoticeBlock):
+    """The steps it means to take, each ticked off in its place; as plain text what was meant first."""
+
+    def __init__(self) -> None:
+        super().__init__("Plan", "")
+        self._steps: list[tuple[str, str]] = []
+
+    def replace(self, steps: Iterable[Mapping[str, Any]]) -> None:
+        self._steps = [(one_line(str(s.get("step"))), str(s.get("status"))) for s in steps]
+        self._message = self._message or "; ".join(step for step, _ in self._steps)
+        self.size = sum(len(step) for step, _ in self._steps)
+
+    def markdown(self) -> str:
+        from .safe_markdown import escape_markdown
+
+        steps = []
+        for step, status in self._steps:
+            now = " *(now)*" if status == "inProgress" else ""
+            steps.append(f"- [{'x' if status == 'completed' else ' '}] {escape_markdown(step)}{now}")
+        return "\n".join(["**Plan**\n", *steps])
+
+
 class ActivityBlock:
     """Any other item: something is done, may report, and ends."""
 
@@ -266,6 +289,11 @@ class ActivityBlock:
     def replace(self, item: ThreadItem) -> None:
         self._item = item
         self._rows = []
+
+    def replace_changes(self, changes: tuple[dict[str, Any], ...]) -> None:
+        """Of a file change, as far as it is known."""
+        if isinstance(self._item, FileChange):
+            self.replace(msgspec.structs.replace(self._item, changes=changes))
 
     def close(self) -> None:
         """No more will come of it, whether or not it ended."""
@@ -302,22 +330,76 @@ def item_rows(item: ThreadItem) -> list[Row]:
 
 @item_rows.register
 def _(item: CommandExecution) -> list[Row]:
+    command = one_line(shown_command(item.command), HEAD_CHARS)
+    if item.status == "declined":
+        return [Row("Not run:", command, ("declined",))]
     ended = () if item.exit_code is None else (f"exit code {item.exit_code}",)
-    notes = (*ended, *_seconds(item.duration_ms)) or _status(item.status)
-    return [Row("Ran", one_line(item.command, HEAD_CHARS), notes, tail(item.aggregated_output or ""))]
+    notes = (*ended, *_seconds(item.duration_ms)) or _unless_doing(item.status)
+    return [Row(_verb("run", item.status), command, notes, tail(item.aggregated_output or ""))]
 
 
 @item_rows.register
 def _(item: FileChange) -> list[Row]:
-    verbs = {"add": "Added", "delete": "Deleted", "update": "Changed"}
-    rows = []
-    for change in item.changes:
-        kind = change.get("kind")
-        name = kind.get("type") if isinstance(kind, dict) else kind
-        path = one_line(str(change.get("path")), HEAD_CHARS)
-        diff = head(str(change.get("diff") or ""))
-        rows.append(Row(verbs.get(str(name), "Changed"), path, _status(item.status), diff, "diff"))
-    return rows
+    """The diff comes when it is settled: until then whoever decides reads it elsewhere."""
+    return [
+        Row(
+            _verb(change_kind(change), item.status),
+            one_line(str(change.get("path")), HEAD_CHARS),
+            _unless_doing(item.status),
+            "" if item.status == "inProgress" else head(change_diff(change)),
+            "diff",
+        )
+        for change in item.changes
+    ]
+
+
+def _unless_doing(status: str) -> tuple[str, ...]:
+    return () if status == "inProgress" else _status(status)
+
+
+_VERBS = {
+    "run": ("Runs", "Ran", "Ran"),
+    "add": ("Adds", "Added", "Not added:"),
+    "delete": ("Deletes", "Deleted", "Not deleted:"),
+    "update": ("Changes", "Changed", "Not changed:"),
+}
+
+
+def _verb(action: str, status: str) -> str:
+    """What is being done, was done, or was not; what broke off may have been done in part."""
+    doing, done, undone = _VERBS[action]
+    if status in ("inProgress", "unfinished"):
+        return doing
+    return done if status == "completed" else undone
+
+
+def shown_command(command: str) -> str:
+    """`command` without the shell that the agent wraps around each of its commands."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    if len(words) == 3 and words[1] in ("-c", "-lc") and words[0].rpartition("/")[2] in _SHELLS:
+        return words[2]
+    return command
+
+
+_SHELLS = ("bash", "sh", "zsh")
+
+
+def change_kind(change: Mapping[str, Any]) -> Literal["add", "delete", "update"]:
+    kind = change.get("kind")
+    name = kind.get("type") if isinstance(kind, dict) else kind
+    return "add" if name == "add" else "delete" if name == "delete" else "update"
+
+
+def change_diff(change: Mapping[str, Any]) -> str:
+    """The change of one file as a diff; of a file that comes or goes the program tells only the text."""
+    text, kind = str(change.get("diff") or ""), change_kind(change)
+    if kind == "update":
+        return text
+    sign = "+" if kind == "add" else "-"
+    return "".join(f"{sign}{line}" for line in text.splitlines(keepends=True))
 
 
 @item_rows.register

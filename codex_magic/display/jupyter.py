@@ -24,6 +24,9 @@ class JupyterSurface:
     def update(self, view: TurnView) -> None:
         self._show(view, update=True)
 
+    def pause(self) -> None:
+        """Other outputs have places of their own."""
+
     def close(self, view: TurnView) -> None:
         self._show(view, update=True)
 

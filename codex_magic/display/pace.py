@@ -38,13 +38,18 @@ TERMINAL = Pace(floor=1 / 15)
 
 
 class Surface(Protocol):
-    """Where a turn is painted. `open` comes first; `close` paints the end and may come without any `update`."""
+    """Where a turn is painted. `open` comes first; `close` paints the end and may come without any `update`.
+
+    `pause` leaves the place to somebody else until the next `update`.
+    """
 
     pace: Pace
 
     def open(self, view: TurnView) -> None: ...
 
     def update(self, view: TurnView) -> None: ...
+
+    def pause(self) -> None: ...
 
     def close(self, view: TurnView) -> None: ...
 
@@ -65,6 +70,17 @@ class Painter:
         self._painted = -1
         self._dirty = False
         self._finished = False
+
+    def open(self) -> None:
+        """Take the place on the surface now, before there is anything to show."""
+        if self._painted < 0:
+            self._paint()
+
+    def pause(self) -> None:
+        """Paint what there is, then leave the surface to somebody else until the next paint."""
+        if self._dirty or self._painted < 0:
+            self._paint()
+        self.surface.pause()
 
     def feed(self, notifications: Iterable[Notification]) -> None:
         for notification in notifications:

@@ -25,6 +25,7 @@ from .view import TurnView
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.live import Live
 
 LIVE_CHARS = 4_000
 """Of a passage still open, the end that is redrawn: a screenful, so that a redraw costs the same at any length."""
@@ -48,6 +49,9 @@ class TerminalSurface:
 
     def update(self, view: TurnView) -> None:
         self._surface.update(view)
+
+    def pause(self) -> None:
+        self._surface.pause()
 
     def close(self, view: TurnView) -> None:
         self._surface.close(view)
@@ -74,6 +78,11 @@ class PlainSurface:
         self._file.flush()
         self._written = text
 
+    def pause(self) -> None:
+        if self._written and not self._written.endswith("\n"):
+            self._file.write("\n\n")
+            self._file.flush()
+
     def close(self, view: TurnView) -> None:
         self.update(view)
         if self._written and not self._written.endswith("\n"):
@@ -88,11 +97,19 @@ class RichSurface:
 
     def __init__(self, file: TextIO) -> None:
         from rich.console import Console
-        from rich.live import Live
 
         self._file = file
         self._console = Console(file=file, force_jupyter=False, highlight=False)
-        self._live = Live(
+        self._live = self._new_live()
+        self._done = 0
+        self._passages = Passages()
+        self._taken = ""
+        self._any = False
+
+    def _new_live(self) -> Live:
+        from rich.live import Live
+
+        return Live(
             console=self._console,
             auto_refresh=False,
             transient=True,
@@ -100,22 +117,22 @@ class RichSurface:
             redirect_stdout=sys.stdout.isatty(),
             redirect_stderr=sys.stderr.isatty(),
         )
-        self._done = 0
-        self._passages = Passages()
-        self._taken = ""
-        self._any = False
 
     def open(self, view: TurnView) -> None:
-        self._live.start()
         self.update(view)
 
     def update(self, view: TurnView) -> None:
+        self._live.start()  # does nothing the second time
         self._fit()
         closed, live = self._read(view)
         # One write for both: a redraw between them would show a passage twice.
         with self._console:
             self._print(closed)
             self._live.update(_Tail(live), refresh=True)
+
+    def pause(self) -> None:
+        self._live.stop()
+        self._live = self._new_live()  # it would go on drawing where it stood
 
     def close(self, view: TurnView) -> None:
         self._live.stop()

@@ -17,11 +17,13 @@ from codex_magic.protocol.types import (
     AgentMessageDelta,
     CommandOutputDelta,
     ErrorReported,
+    FileChangeUpdated,
     ItemCompleted,
     ItemStarted,
     ModelRerouted,
     Notification,
     Plan,
+    PlanDelta,
     RateLimits,
     RateLimitsUpdated,
     Reasoning,
@@ -33,8 +35,10 @@ from codex_magic.protocol.types import (
     Turn,
     TurnCompleted,
     TurnError,
+    TurnPlanUpdated,
     TurnStarted,
     TurnStatus,
+    UnknownNotification,
     UserMessage,
     Warned,
 )
@@ -47,6 +51,7 @@ from .items import (
     NoticeBlock,
     PlanBlock,
     ReasoningBlock,
+    StepsBlock,
     one_line,
     seconds,
 )
@@ -66,7 +71,7 @@ PLAIN_WHILE_STREAMING = "Codex is answering …"
 """A front end that reads only `text/plain` cannot redraw it either, and the text twice in every update nearly
 doubles the bytes (1.70 MB instead of 0.94 for 40,000 characters in 20 s): it comes with the last one."""
 
-ItemBlock = TypeVar("ItemBlock", MessageBlock, ReasoningBlock, ActivityBlock)
+ItemBlock = TypeVar("ItemBlock", MessageBlock, PlanBlock, ReasoningBlock, ActivityBlock, StepsBlock)
 
 
 class TurnView:
@@ -88,6 +93,7 @@ class TurnView:
         self.duration_ms: int | None = None
         self.error: TurnError | None = None
         self._retrying: TurnError | None = None
+        self._asking = False
         self._blocks: dict[str, Block] = {}
 
     @classmethod
@@ -163,6 +169,8 @@ class TurnView:
         from .safe_markdown import escape_markdown
 
         if self.state == "streaming":
+            if self._asking:
+                return ["*Waiting for a yes or a no …*"]
             return [f"*Trying again: {escape_markdown(self._retrying.message)}*"] if self._retrying else []
         lines = []
         if self.error is not None:
@@ -279,6 +287,20 @@ class TurnView:
     def _on_command_output(self, notification: CommandOutputDelta) -> None:
         self._block(notification.item_id, ActivityBlock).add_output(notification.delta)
 
+    def _on_plan_delta(self, notification: PlanDelta) -> None:
+        self._block(notification.item_id, PlanBlock).add(notification.delta)
+
+    def _on_changes(self, notification: FileChangeUpdated) -> None:
+        self._block(notification.item_id, ActivityBlock).replace_changes(notification.changes)
+
+    def _on_steps(self, notification: TurnPlanUpdated) -> None:
+        self._block("steps of the turn", StepsBlock).replace(notification.plan)
+
+    def _on_unknown(self, notification: UnknownNotification) -> None:
+        if notification.method == "thread/status/changed":
+            status = notification.params.get("status") or {}
+            self._asking = "waitingOnApproval" in status.get("activeFlags", ())
+
     def _on_usage(self, notification: TokenUsageUpdated) -> None:
         self.usage = notification.token_usage
 
@@ -321,6 +343,10 @@ _FOLDS: dict[type[Any], Callable[[TurnView, Any], None]] = {
     ReasoningSummaryDelta: TurnView._on_summary_delta,
     ReasoningTextDelta: TurnView._on_reasoning_delta,
     CommandOutputDelta: TurnView._on_command_output,
+    PlanDelta: TurnView._on_plan_delta,
+    FileChangeUpdated: TurnView._on_changes,
+    TurnPlanUpdated: TurnView._on_steps,
+    UnknownNotification: TurnView._on_unknown,
     TokenUsageUpdated: TurnView._on_usage,
     RateLimitsUpdated: TurnView._on_limits,
     ModelRerouted: TurnView._on_rerouted,

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
-from ..protocol.types import (
-    Notification,
-    RateLimitsUpdated,
-    Turn,
-    TurnCompleted,
-    TurnError,
-    TurnStatus,
-)
-from ..threads.relay import Relay
-from ..threads.turns import AsyncTurnHandle
 from .drive import Steps
 from .options import CELL_OPTIONS, ParsedLine, parse_line, usage_line
 from .outcome import CellFailed, CellStopped
-from .say import say_error, surface_for
+from .say import say_error
+from .turn import CellTurn
 
 if TYPE_CHECKING:
-    from ..display.pace import Painter
     from .session import Session
-
-GRACE_SECONDS = 0.15
-"""How long an interrupted cell waits for the engine to say what it kept."""
 
 
 def run(session: Session, line: str, cell: str | None) -> Steps[None]:
@@ -60,9 +45,12 @@ def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
 
     Where it fails for want of a sign-in that somebody here can give, it is begun again after that.
     """
+    if options.values.get("background"):
+        _ask_in_background(session, prompt, options)
+        return
     while True:
         output = new_id()
-        error = yield from _turn(session, prompt, options, output)
+        error = yield from CellTurn(session, prompt, options, output).steps()
         if error is None:
             return
         session.last_error = error
@@ -75,83 +63,12 @@ def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         yield from sign_in_first(session, error, options, output)
 
 
-def _turn(session: Session, prompt: str, options: ParsedLine, output: str) -> Steps[BaseException | None]:
-    """One turn, shown as the output of that id. What it failed with is on screen already."""
-    relay: Relay[Notification] = Relay()
-    starting = session.start_turn(prompt, options, relay.put)
-    painter = _painter(session, output)  # its imports take their time while the request is on its way
-    try:
-        while not starting.done():
-            yield starting, None
-        handle = starting.result()
-        yield from _paint(session, relay, painter)
-    except CodexError as error:
-        painter.feed([_failed(error)])
-        return error
-    except KeyboardInterrupt:
-        yield from _stop(session, starting, relay, painter)
-        raise CellStopped from None
-    finally:
-        painter.finish()
-        _bind(session, starting, options)
-    return handle.exception
-
-
-def _paint(
-    session: Session, relay: Relay[Notification], painter: Painter, *, seconds: float | None = None
-) -> Steps[bool]:
-    """Paint what comes until the turn has ended (True) or time is up (False)."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while True:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            return False
-        due = painter.due()
-        yield relay.ready(), min((s for s in (due, left) if s is not None), default=None)
-        batch = relay.take()
-        painter.feed(batch)
-        painter.tick()
-        for notification in batch:
-            if isinstance(notification, RateLimitsUpdated):
-                session.rate_limits = notification.rate_limits
-            if isinstance(notification, TurnCompleted):
-                return True
-
-
-def _stop(
-    session: Session, starting: Future[AsyncTurnHandle], relay: Relay[Notification], painter: Painter
-) -> Steps[None]:
-    """The user stopped the cell: tell the engine, and take what it still has to say."""
-    starting.add_done_callback(lambda started: _interrupt(session, started))
-    try:
-        if (yield from _paint(session, relay, painter, seconds=GRACE_SECONDS)):
-            return
-    except KeyboardInterrupt:
-        pass  # stopped twice: the same wish
-    painter.feed([TurnCompleted("", Turn(id=new_id(), status=TurnStatus.interrupted))])
-
-
-def _interrupt(session: Session, started: Future[AsyncTurnHandle]) -> None:
-    if not started.cancelled() and started.exception() is None:
-        session.codex.submit(started.result().interrupt())
-
-
-def _bind(session: Session, starting: Future[AsyncTurnHandle], options: ParsedLine) -> None:
-    """Give the result the name `-o` asked for, however the turn ended."""
-    name = options.text("output")
-    if name is not None and starting.done() and not starting.cancelled() and starting.exception() is None:
-        session.shell.user_ns[name] = starting.result().result
-
-
-def _painter(session: Session, output: str) -> Painter:
-    from ..display.pace import Painter
-    from ..display.view import TurnView
-
-    return Painter(surface_for(session), TurnView(id=output))
-
-
-def _failed(error: CodexError) -> TurnCompleted:
-    return TurnCompleted("", Turn(id=new_id(), status=TurnStatus.failed, error=TurnError(str(error))))
+def _ask_in_background(session: Session, prompt: str, options: ParsedLine) -> None:
+    if not session.rich:
+        raise OptionError(
+            "A terminal has no place for an answer in the background.", hint="Leave --background out."
+        )
+    CellTurn(session, prompt, options, new_id(), background=True).run_in_background()
 
 
 def _prompt(options: ParsedLine, cell: str | None, usage: str) -> str:

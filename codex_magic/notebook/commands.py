@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..protocol.errors import ConfigurationError, ModelNotFoundError, OptionError
 from ..protocol.types import AgentMessage, UserMessage, input_text
 from ..threads.instructions import CONTINUE
-from . import quota
+from . import agent, quota
 from .account import LOGIN_USAGE, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .drive import Steps, finished
 from .options import CELL_OPTIONS, EFFORTS, ParsedLine, nearest, usage_line
@@ -203,6 +203,26 @@ def _continue(session: Session, _: str) -> Steps[None]:
     yield from ask(session, CONTINUE, ParsedLine({}, ""))
 
 
+# What runs ---------------------------------------------------------------------------------------
+
+NOTHING_RUNS = "Nothing is running."
+
+
+def _steer(session: Session, rest: str) -> Steps[None]:
+    if not session.running:
+        say(session, f"{NOTHING_RUNS} To ask it: %codex -- steer {rest}")
+        return
+    yield from session.running[-1].steer(rest)
+    say(session, "Said.")
+
+
+def _stop(session: Session, _: str) -> None:
+    running = list(session.running)
+    for turn in running:
+        turn.stop()
+    say(session, f"Stopped {_count(len(running), 'turn')}." if running else NOTHING_RUNS)
+
+
 # Settings ----------------------------------------------------------------------------------------
 
 
@@ -216,12 +236,15 @@ def _status(session: Session, _: str) -> Steps[None]:
         *account_rows(session, provider),
         ("model", model),
         ("effort", session.magics.effort or "the model's default"),
+        *_agent_rows(session),
         ("thread", current[:ID_SHOWN] if current else "none yet"),
         ("threads kept in", problem or session.settings.home / "threads.db"),
     ]
-    if session.rate_limits is not None:
-        told = map(quota.sentence, quota.windows(session.rate_limits))
-        rows.append(("limits", "; ".join(told)))
+    rows += [
+        ("running", f"{_shortened(t.prompt)}, for {_count(t.seconds, 'second')}") for t in session.running
+    ]
+    if session.rate_limits is not None and (windows := quota.windows(session.rate_limits)):
+        rows.append(("limits", "; ".join(map(quota.sentence, windows))))
     say_table(session, ("", ""), rows)
 
 
@@ -274,6 +297,43 @@ def _effort(session: Session, rest: str) -> None:
     say(session, f"Effort: {session.magics.effort or 'the default of the model'}")
 
 
+def _agent_rows(session: Session) -> list[tuple[str, object]]:
+    magics = session.magics
+    rows: list[tuple[str, object]] = [("engine", _told(magics.engine, agent.ENGINES))]
+    if magics.engine == "app-server":
+        rows += [
+            ("sandbox", _told(magics.sandbox, agent.SANDBOXES)),
+            ("approval", _told(magics.approval, agent.APPROVALS)),
+            ("folder", agent.folder(magics.cwd)),
+        ]
+    return rows
+
+
+def _engine(session: Session, rest: str) -> None:
+    session.magics.engine = agent.engine(rest or session.magics.engine)
+    say(session, f"Engine: {_told(session.magics.engine, agent.ENGINES)}")
+
+
+def _sandbox(session: Session, rest: str) -> None:
+    session.magics.sandbox = agent.spelled(agent.sandbox(rest or session.magics.sandbox))
+    say(session, f"Sandbox: {_told(session.magics.sandbox, agent.SANDBOXES)}")
+
+
+def _approval(session: Session, rest: str) -> None:
+    session.magics.approval = agent.spelled(agent.approval(rest or session.magics.approval))
+    say(session, f"Approval: {_told(session.magics.approval, agent.APPROVALS)}")
+
+
+def _cwd(session: Session, rest: str) -> None:
+    if rest:
+        session.magics.cwd = agent.folder(rest)
+    say(session, f"Folder: {agent.folder(session.magics.cwd)}")
+
+
+def _told(word: str, meanings: Mapping[str, str]) -> str:
+    return f"{word} ({meanings[word]})" if word in meanings else word
+
+
 def _debug(session: Session, _: str) -> None:
     error = session.last_error
     if error is None:
@@ -320,7 +380,10 @@ COMMANDS: dict[str, Command] = {
     "account": Command(show_account, "%codex account", "who is signed in, and where that is kept", _nothing),
     "usage": Command(show_usage, "%codex usage", "what is left of the plan, asked of the service", _nothing),
     "status": Command(
-        _status, "%codex status", "who is signed in, which model, which thread, what is left", _nothing
+        _status,
+        "%codex status",
+        "who is signed in, which model, which thread, what runs, what is left",
+        _nothing,
     ),
     "models": Command(_models, "%codex models", "list the models", _nothing),
     "provider": Command(
@@ -333,6 +396,24 @@ COMMANDS: dict[str, Command] = {
     "effort": Command(
         _effort, "%codex effort [LEVEL]", "show or set how long the model thinks", _perhaps_one_word
     ),
+    "engine": Command(
+        _engine, "%codex engine [NAME]", "show or set: backend or app-server", _perhaps_one_word
+    ),
+    "sandbox": Command(
+        _sandbox,
+        "%codex sandbox [LEVEL]",
+        "show or set what the agent reaches: read-only, workspace-write or full-access",
+        _perhaps_one_word,
+    ),
+    "approval": Command(
+        _approval,
+        "%codex approval [MODE]",
+        "show or set who says yes to the agent: ask, untrusted, deny or auto",
+        _perhaps_one_word,
+    ),
+    "cwd": Command(_cwd, "%codex cwd [FOLDER]", "show or set where the agent works", _perhaps_one_word),
+    "steer": Command(_steer, "%codex steer TEXT", "say more to the turn that runs", _some_text),
+    "stop": Command(_stop, "%codex stop", "stop what runs, and keep what was said", _nothing),
     "debug": Command(_debug, "%codex debug", "show where the last error came from", _nothing),
     "help": Command(_help, "%codex help [COMMAND]", "show this", _perhaps_one_word),
 }

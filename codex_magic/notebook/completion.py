@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..protocol.errors import CodexError
+from .agent import APPROVALS, ENGINES, SANDBOXES
 from .commands import COMMANDS, ID_SHOWN
 from .login_view import Way
 from .options import CELL_OPTIONS, EFFORTS, Option
@@ -27,6 +29,8 @@ def complete(session: Session, line: str, symbol: str) -> list[str]:
 def _candidates(session: Session, line: str, symbol: str) -> list[str]:
     words = line[: len(line) - len(symbol)].split()
     last = words[-1] if words else ""
+    if last in ("--cwd", "cwd") and (last != "cwd" or words == ["%codex", "cwd"]):
+        return _folders(symbol)
     option = next((o for o in CELL_OPTIONS if last in (f"--{o.name}", f"-{o.short}")), None)
     if option is not None and option.value is not None:
         return _values(session, option)
@@ -60,6 +64,18 @@ def _threads(session: Session) -> list[str]:
     return [name for t in page.threads for name in (t.id[:ID_SHOWN], t.name) if name and " " not in name]
 
 
+def _folders(symbol: str) -> list[str]:
+    """The folders whose path goes on from what is typed."""
+    beginning, slash, _ = symbol.rpartition("/")
+    try:
+        found = sorted(
+            entry.name for entry in Path(beginning + slash or ".").expanduser().iterdir() if entry.is_dir()
+        )
+    except OSError:
+        return []
+    return [f"{beginning}{slash}{name}/" for name in found]
+
+
 def _archived(session: Session) -> list[str]:
     return [t.id[:ID_SHOWN] for t in session.codex.thread_list(limit=50, archived=True).threads]
 
@@ -72,6 +88,9 @@ _SOURCES: dict[str, Callable[[Session], list[str]]] = {
     "archive": _threads,
     "unarchive": _archived,
     "provider": lambda session: list(PROVIDERS),
+    "engine": lambda session: list(ENGINES),
+    "sandbox": lambda session: list(SANDBOXES),
+    "approval": lambda session: list(APPROVALS),
     "effort": lambda session: list(EFFORTS),
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: list(COMMANDS),

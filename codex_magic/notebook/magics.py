@@ -31,6 +31,17 @@ class CodexMagics(Magics):
     tier = Unicode("", help="The service tier; empty: the account's default.").tag(config=True)
     instructions = Unicode("", help="What the model is told about where it is; empty: ours.").tag(config=True)
 
+    engine = Unicode(
+        "backend", help="Who answers: backend, or app-server, the agent that runs commands and edits files."
+    ).tag(config=True)
+    sandbox = Unicode(
+        "read-only", help="What the agent reaches: read-only, workspace-write or full-access."
+    ).tag(config=True)
+    approval = Unicode("ask", help="Who says yes to the agent: ask, untrusted, deny or auto.").tag(
+        config=True
+    )
+    cwd = Unicode("", help="The folder the agent works in; empty: the kernel's own.").tag(config=True)
+
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell=shell, **kwargs)
         self._session: Session | None = None

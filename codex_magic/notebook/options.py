@@ -30,6 +30,11 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 CELL_OPTIONS: tuple[Option, ...] = (
     Option("model", "MODEL", "the model for this turn", short="m"),
     Option("effort", "EFFORT", "how long the model thinks", short="e", choices=EFFORTS),
+    Option("agent", None, "let the agent do this turn: it runs commands and edits files"),
+    Option("sandbox", "LEVEL", "what the agent reaches: read-only, workspace-write or full-access"),
+    Option("approval", "MODE", "who says yes to the agent: ask, untrusted, deny or auto"),
+    Option("cwd", "FOLDER", "where the agent works"),
+    Option("background", None, "give the kernel back at once; the answer goes on here", short="b"),
     Option("new", None, "start a new thread"),
     Option("thread", "ID", "ask in that thread (id, its beginning, or name)", short="t"),
     Option("provider", "PROVIDER", "chatgpt, openai, local or a base URL, for this turn", short="p"),

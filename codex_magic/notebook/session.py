@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import math
 import tempfile
@@ -9,6 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..engines.approvals import Approvals
 from ..protocol.errors import ConfigurationError
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits, Warned
@@ -20,6 +22,7 @@ from ..threads.codex import AsyncThread, Codex, CodexConfig
 from ..threads.instructions import DEFAULT_INSTRUCTIONS
 from ..threads.options import TurnOptions, checked
 from ..threads.turns import AsyncTurnHandle, Listener
+from .agent import turn_bounds, turn_engine
 from .identity import cell_id, is_kernel, notebook_key
 from .options import ParsedLine
 
@@ -29,11 +32,15 @@ if TYPE_CHECKING:
     from ..local_service import LocalService
     from .login_flow import LoginFlow
     from .magics import CodexMagics
+    from .turn import CellTurn
 
 LOCAL = "local"
 
 A_READERS_PACE = 100
 """Deltas a second of `%codex provider local`: about as fast as a real model writes."""
+
+LOCAL_AGENT_MODEL = "gpt-5.5"
+"""The one of its models that the agent's program knows how to give its tools to."""
 
 CUT_OFF = "An earlier turn was cut off when its kernel ended; what had arrived is kept, marked interrupted."
 
@@ -48,6 +55,8 @@ class Session:
         self.codex = Codex(CodexConfig(settings=self.settings))
         self.last_error: BaseException | None = None
         self.rate_limits: RateLimits | None = None
+        self.running: list[CellTurn] = []
+        """The turns of this notebook that have not ended, oldest first."""
         self._key = notebook_key(shell)
         self._thread: AsyncThread | None = None
         self._recovered = False
@@ -55,6 +64,7 @@ class Session:
         """Whether the running cell keeps the kernel busy while it waits, so that buttons may be dead."""
         self._login: LoginFlow | None = None
         self._local: tuple[LocalService, Provider, tempfile.TemporaryDirectory[str]] | None = None
+        atexit.register(self.close)  # a kernel that is shut down stops what runs
 
     @property
     def rich(self) -> bool:
@@ -62,6 +72,7 @@ class Session:
         return is_kernel(self.shell)
 
     def close(self) -> None:
+        atexit.unregister(self.close)
         if self._login is not None:
             self.codex.call(self._login.close())
         self.codex.close()
@@ -106,13 +117,36 @@ class Session:
         self.rate_limits = usage.limits
         return usage
 
-    def start_turn(self, prompt: str, options: ParsedLine, listener: Listener) -> Future[AsyncTurnHandle]:
-        """Begin a turn of the running cell. The future fails with a CodexError."""
-        provider = self.provider(options.text("provider"))
-        return self.codex.submit(self._start_turn(prompt, options, provider, cell_id(self.shell), listener))
+    def start_turn(
+        self, prompt: str, options: ParsedLine, listener: Listener, approvals: Approvals
+    ) -> Future[AsyncTurnHandle]:
+        """Begin a turn of the running cell. Raises OptionError, ConfigurationError; the future a CodexError."""
+        return self.codex.submit(
+            self._start_turn(prompt, options, self._turn_options(options, approvals), listener)
+        )
+
+    def _turn_options(self, options: ParsedLine, approvals: Approvals) -> TurnOptions:
+        magics = self.magics
+        asked: TurnOptions = {
+            "engine": turn_engine(options, magics),
+            "model": options.text("model") or magics.model or None,
+            "instructions": options.text("instructions") or magics.instructions or DEFAULT_INSTRUCTIONS,
+            "effort": options.text("effort") or magics.effort or None,
+            "verbosity": options.text("verbosity") or magics.verbosity or None,
+            "service_tier": options.text("tier") or magics.tier or None,
+            "cell_id": cell_id(self.shell),
+        }
+        choice = options.text("provider") or magics.provider or None
+        if asked["engine"] == "backend":
+            return {**asked, "model_provider": self.provider(choice)}
+        asked = {**asked, **turn_bounds(options, magics), "approvals": approvals, "model_provider": choice}
+        if choice == LOCAL:
+            asked["model_provider"] = self._local_service().api_url
+            asked["model"] = asked["model"] or LOCAL_AGENT_MODEL
+        return asked
 
     async def _start_turn(
-        self, prompt: str, options: ParsedLine, provider: Provider, cell: str | None, listener: Listener
+        self, prompt: str, options: ParsedLine, asked: TurnOptions, listener: Listener
     ) -> AsyncTurnHandle:
         for warning in await self._recover():
             listener(warning)
@@ -120,16 +154,6 @@ class Session:
         name = options.text("name")
         if name:
             await thread.set_name(name)
-        magics = self.magics
-        asked: TurnOptions = {
-            "model": options.text("model") or magics.model or None,
-            "model_provider": provider,
-            "instructions": options.text("instructions") or magics.instructions or DEFAULT_INSTRUCTIONS,
-            "effort": options.text("effort") or magics.effort or None,
-            "verbosity": options.text("verbosity") or magics.verbosity or None,
-            "service_tier": options.text("tier") or magics.tier or None,
-            "cell_id": cell,
-        }
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         given = checked("turn", TurnOptions, asked)
         handle = await self.codex.asynchronous.start_turn(thread.record, prompt, given)
@@ -215,7 +239,7 @@ class Session:
         if self._local is None:
             from ..local_service import Pace, start
 
-            service = start(pace=Pace(per_second=A_READERS_PACE))
+            service = start(pace=Pace(per_second=A_READERS_PACE), open_access=True)
             home = tempfile.TemporaryDirectory(prefix="codex_magic-local-", ignore_cleanup_errors=True)
             service.sign_in(Path(home.name))
             settings = dataclasses.replace(
@@ -227,3 +251,8 @@ class Session:
             )
             self._local = service, dataclasses.replace(chatgpt(settings), name=LOCAL), home
         return self._local[1]
+
+    def _local_service(self) -> LocalService:
+        self._local_provider()
+        assert self._local is not None
+        return self._local[0]

@@ -115,7 +115,7 @@ def test_a_command_shows_its_exit_code_and_the_end_of_its_output() -> None:
     view = seen([start(CommandExecution("c", "make"))])
     for at in range(0, len(lines), 50):
         view.feed(CommandOutputDelta("thread", "turn", "c", lines[at : at + 50]))
-    assert "running" in view.markdown()
+    assert "**Runs** `make`" in view.markdown()
     assert "line 99\n```" in view.markdown()
     assert "line 5\n" not in view.markdown()
     view.feed(whole(CommandExecution("c", "make", status="failed", exit_code=2, duration_ms=100)))
@@ -130,7 +130,7 @@ def test_output_drawn_over_itself_shows_its_last_state() -> None:
 
 def test_a_file_change_shows_its_path_and_its_diff() -> None:
     changes = (
-        {"path": "a.py", "kind": {"type": "add"}, "diff": "+x = 1"},
+        {"path": "a.py", "kind": {"type": "add"}, "diff": "x = 1"},
         {"path": "b.py", "kind": "delete"},
     )
     text = seen([whole(FileChange("f", changes, "completed"))]).markdown()

@@ -1,0 +1,141 @@
+"""Where the questions of one turn come to a person, one after the other.
+
+By buttons where a front end has some that answer while the cell runs, else by a typed line, else the
+answer is no. What was decided stays as plain lines below the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..protocol.ids import new_id
+from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
+from .environment import may_ask, shows_widgets
+from .identity import cell_id
+from .question import ENDED, NOBODY, Question, decided
+from .say import lines_of, publish, words
+
+if TYPE_CHECKING:
+    from .approval_widget import ApprovalWidget
+    from .session import Session
+
+
+class Slot:
+    """The output below an answer: a heading, what was decided so far, and the buttons while there are any."""
+
+    def __init__(self, *, rich: bool) -> None:
+        self.rich = rich
+        self._display_id = new_id()
+        self._heading: tuple[str, str] | None = None
+        self._decided: list[tuple[str, str]] = []
+        self._there = False
+
+    def head(self, markdown: str, plain: str) -> None:
+        self._heading = markdown, plain
+        self.show()
+
+    def add(self, question: Question) -> None:
+        """The line about what was decided, in place of whatever asked."""
+        label, subject = decided(question)
+        from ..display.safe_markdown import code_span
+
+        self._decided.append((f"**{words(label)}:** {code_span(subject)}", f"{label}: {subject}"))
+        if not self.rich:
+            print(self._decided[-1][1])  # noqa: T201  # a terminal reads standard output
+        self.show()
+
+    def show(self, **controls: object) -> None:
+        """With `controls`, other MIME types that stand for all of it while somebody is asked."""
+        if not self.rich:
+            return
+        lines = [*([self._heading] if self._heading else []), *self._decided]
+        text = {
+            "text/markdown": lines_of(markdown for markdown, _ in lines),
+            "text/plain": "\n".join(plain for _, plain in lines),
+        }
+        publish({**controls, **text}, display_id=self._display_id, update=self._there)
+        self._there = True
+
+
+class Desk:
+    """Made in the cell that asks; `put` takes a question to whoever paints the turn, who calls `take`.
+
+    `pause` makes room for a typed answer.
+    """
+
+    def __init__(
+        self, session: Session, put: Callable[[Question], None], *, background: bool = False
+    ) -> None:
+        self.slot = Slot(rich=session.rich)
+        shell = session.shell
+        # Consoles answer questions and draw no widgets; unlike notebooks they don't name the cell.
+        clickable = background or not (session.blocking or cell_id(shell) is None)
+        self._buttons = shows_widgets(shell) and clickable
+        self._typed = may_ask(shell) and not background
+        self._folder = os.getcwd()
+        self._put = put
+        self._waiting: deque[Question] = deque()
+        self._shown: Question | None = None
+        self._widget: ApprovalWidget | None = None
+        self._closed = False
+
+    async def ask(self, request: ApprovalRequest) -> ApprovalDecision:
+        """What the engine calls, in its own loop; cancelled when the turn ends."""
+        if self._closed:
+            return Decision.decline
+        question = Question(request, self._folder)
+        self._put(question)
+        try:
+            return await asyncio.wrap_future(question.answered)
+        finally:
+            self._put(question)  # it is over
+
+    def take(self, question: Question, *, pause: Callable[[], None]) -> None:
+        """A question that has come, or is over. Raises KeyboardInterrupt from a typed answer."""
+        if question is self._shown:
+            self._settle(question)
+        elif question.over and question in self._waiting:
+            self._waiting.remove(question)
+            self.slot.add(question)
+        elif not question.over:
+            self._waiting.append(question)
+        while self._shown is None and self._waiting:
+            self._show(self._waiting.popleft(), pause)
+
+    def close(self, decision: Decision = Decision.decline) -> None:
+        """Whatever is still open is answered with that no."""
+        self._closed = True
+        left = [*([self._shown] if self._shown else []), *self._waiting]
+        self._waiting.clear()
+        for question in left:
+            question.refuse(ENDED, decision)
+            self._settle(question)
+
+    def _show(self, question: Question, pause: Callable[[], None]) -> None:
+        self._shown = question
+        if self._buttons:
+            from .approval_widget import ApprovalWidget
+
+            self._widget = ApprovalWidget(question)
+            self.slot.show(**self._widget.bundle)
+            return
+        if self._typed:
+            from .approval_text import ask_by_text
+
+            pause()
+            ask_by_text(question, rich=self.slot.rich)
+        else:
+            question.refuse(NOBODY)
+        self._settle(question)
+
+    def _settle(self, question: Question) -> None:
+        """A line in place of the buttons, which are gone then."""
+        self._shown = None
+        self.slot.add(question)
+        if self._widget is not None:
+            self._widget.close()
+            self._widget = None
