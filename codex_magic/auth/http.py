@@ -31,6 +31,9 @@ class ApiKeyAuth(httpx.Auth):
     def __repr__(self) -> str:
         return "ApiKeyAuth(<key>)"
 
+    def key(self) -> str:
+        return self._key
+
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.headers["Authorization"] = _bearer(self._key)
         yield request

@@ -54,6 +54,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     base_instructions: str | None = None
     config: dict[str, Any] | None = None
     ephemeral: bool | None = None
+    name: str | None = None
+    """Of the thread."""
     past: str = ""
     """A digest of the turns before."""
     continuation: Continuation | None = None

@@ -84,6 +84,21 @@ def custom(
     )
 
 
+def key_of(provider: Provider) -> str | None:
+    """The API key that its requests carry, for a program that sends them itself; `None` without one.
+
+    Raises NotSignedInError, and ConfigurationError for an auth that is no fixed key.
+    """
+    if provider.auth is None:
+        return None
+    if isinstance(provider.auth, ApiKeyAuth | StoredKeyAuth):
+        return provider.auth.key()
+    raise ConfigurationError(
+        f"{provider.name} is not signed in to with an API key, and another program can't be given what it is.",
+        hint="Describe the provider in the program's own config.toml.",
+    )
+
+
 def _key_auth(settings: Settings) -> httpx.Auth:
     if settings.openai_api_key is not None:
         return ApiKeyAuth(settings.openai_api_key)

@@ -46,11 +46,14 @@ async def ask_usage(client: AsyncClient, chatgpt_url: str) -> Usage:
 def ask_for_usage(core: _Core) -> _Outgoing:
     """The request. Raises ConfigurationError for a provider that is paid otherwise."""
     if not core.provider.is_codex:
-        raise ConfigurationError(
-            f"The provider {core.provider.name!r} does not tell what is left.",
-            hint="Only a ChatGPT plan has limits of this kind.",
-        )
+        raise no_limits(f"The provider {core.provider.name!r}")
     return _ask(core.settings.chatgpt_url)
+
+
+def no_limits(who: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{who} does not tell what is left.", hint="Only a ChatGPT plan has limits of this kind."
+    )
 
 
 def usage_of(answer: httpx.Response) -> Usage:

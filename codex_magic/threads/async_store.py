@@ -18,12 +18,13 @@ class AsyncStore:
     """Runs steps on one `Store`, in the order they are asked for.
 
     A file that can't be opened is no reason to lose an answer: threads are then kept in memory and
-    `problem` says why.
+    `problem` says why. Without a `path` they are from the beginning. `worker`: another store's, to share it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="codex_magic-store")
+    def __init__(self, path: Path | None, *, worker: ThreadPoolExecutor | None = None) -> None:
+        self._path = path or ":memory:"
+        self._worker = worker or ThreadPoolExecutor(max_workers=1, thread_name_prefix="codex_magic-store")
+        self._owns_worker = worker is None
         self._store: Store | None = None
         self.problem: StoreError | None = None
 
@@ -32,10 +33,15 @@ class AsyncStore:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._worker, lambda: step(self._opened()))
 
+    def beside(self) -> AsyncStore:
+        """An empty store in memory, in the same worker."""
+        return AsyncStore(None, worker=self._worker)
+
     async def close(self) -> None:
         if self._store is not None:
             await self.run(Store.close)
-        self._worker.shutdown(wait=False)
+        if self._owns_worker:
+            self._worker.shutdown(wait=False)
 
     def _opened(self) -> Store:
         if self._store is None:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import cached_property
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
+from .. import __version__
 from ..auth.http import ChatGPTAuth
+from ..auth.network import introduction
 from ..auth.storage import Storage
 from ..auth.waiting import taken
 from ..engines.approvals import Approvals
@@ -25,22 +29,27 @@ from ..engines.backend import BackendEngine
 from ..engines.seam import Continuation, Engine, TurnRequest
 from ..engines.tools import ToolSet
 from ..protocol.account import GetAccountResponse
-from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError
+from ..protocol.errors import CodexError, ConfigurationError
 from ..protocol.ids import new_id
+from ..protocol.runtime import InitializeResponse, ServerInfo
 from ..protocol.settings import Settings
 from ..protocol.types import (
     Notification,
+    RateLimits,
     RunInput,
     Turn,
     TurnCompleted,
+    TurnPlace,
     TurnResult,
     TurnSteerResponse,
     as_inputs,
     input_text,
 )
 from ..responses.catalog import Model
+from ..responses.client import AsyncClient
 from ..responses.parameters import takes
-from ..responses.provider import Provider, chatgpt, custom, openai
+from ..responses.provider import Provider, chatgpt, custom, key_of, openai
+from .adoption import adopted, as_record, copied
 from .async_store import AsyncStore
 from .history import history_items
 from .instructions import DEFAULT_INSTRUCTIONS
@@ -60,6 +69,7 @@ if TYPE_CHECKING:
         DeviceCodeLoginHandle,
     )
     from ..engines.app_server.engine import AppServerEngine
+    from ..engines.app_server.server import Launch
     from .accounts import AsyncAccounts, Follower
 
 T = TypeVar("T")
@@ -73,17 +83,43 @@ class CodexConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `provider`: `chatgpt`, `openai`, the base URL of a server that speaks the Responses API, or a
     `Provider`; `None` takes `chatgpt` when signed in, else `openai` when a key is set. The app-server
-    goes by its own configuration, unless it is given another server's address.
+    goes by its own configuration, unless it is given another server's address or an API key.
     `instructions`: what the model is told about where it is.
     """
 
     settings: Settings | None = None
+    """Without them, those of the environment."""
     provider: str | Provider | None = None
     model: str | None = None
     instructions: str = DEFAULT_INSTRUCTIONS
     engine: EngineName = "backend"
     approvals: Approvals | None = None
     """Asked before an action that needs a yes; see `engines.approvals`."""
+    cwd: str | None = None
+    """Where threads work that are given no folder of their own; without it, where this process does."""
+    env: Mapping[str, str] | None = None
+    """Variables besides those of this process, for the settings and the agent's program."""
+    codex_bin: str | None = None
+    """The agent's program, in place of the one that would be found."""
+    launch_args_override: tuple[str, ...] | None = None
+    """The whole command that starts it, in place of ours."""
+    config_overrides: tuple[str, ...] = ()
+    """`key=value` with the value as in TOML: its config.toml for all threads."""
+    client_name: str | None = None
+    """How we introduce ourselves to the services, as their `originator`."""
+    client_title: str | None = None
+    """The same to the agent's program, for people to read."""
+    client_version: str | None = None
+    """The version that its program is told."""
+
+
+class ModelList(list[Model]):
+    """Models, best first."""
+
+    @property
+    def data(self) -> list[Model]:
+        """The same under the protocol's name."""
+        return self
 
 
 class AsyncCodex:
@@ -94,20 +130,41 @@ class AsyncCodex:
 
     def __init__(self, config: CodexConfig | None = None) -> None:
         self.config = config or CodexConfig()
-        self.settings = self.config.settings or Settings.from_env()
+        self.settings = _settings(self.config)
         self.store = AsyncStore(self.settings.home / "threads.db")
+        self._passing: dict[str, AsyncStore] = {}
+        """Of each ephemeral thread: a store in memory, with a copy of the past that it was forked from."""
         self._providers: dict[str, Provider] = {}
         self._engines: dict[tuple[str, str], BackendEngine] = {}
-        self._agents: dict[str, AppServerEngine] = {}
+        self._agents: dict[tuple[str, str | None], AppServerEngine] = {}
         self._running: set[AsyncTurnHandle] = set()
         self._beginning: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._followers: list[Follower] = []
 
     async def __aenter__(self) -> AsyncCodex:
+        await self.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+    async def start(self) -> InitializeResponse:
+        """Start the agent's program, where that is the engine. Raises ConfigurationError when there is none."""
+        if self.config.engine == "backend":
+            return _ourselves(self.settings)
+        return await self._agent(self._given_provider()).metadata()
+
+    @property
+    def metadata(self) -> InitializeResponse:
+        """What answers here: the agent's program, or this package. Raises ConfigurationError before it runs."""
+        if self.config.engine == "backend":
+            return _ourselves(self.settings)
+        found = self._agent(self._given_provider()).known_metadata
+        if found is None:
+            raise ConfigurationError(
+                "The agent's program does not run yet.", hint="Use `async with`, or await `start()`."
+            )
+        return found
 
     @cached_property
     def _accounts(self) -> AsyncAccounts:
@@ -126,24 +183,37 @@ class AsyncCodex:
             await engine.close()
         self._engines.clear()
         self._agents.clear()
+        for store in self._passing.values():
+            await store.close()
         await self.store.close()
+
+    def store_of(self, thread_id: str) -> AsyncStore:
+        """Where a thread is kept: an ephemeral one in memory."""
+        return self._passing.get(thread_id, self.store)
 
     @takes(ThreadOptions)
     async def thread_start(self, *, name: str | None = None, **options: Unpack[ThreadOptions]) -> AsyncThread:
         """A new, empty thread. Raises TypeError, OptionError for options that can't be."""
         given = checked("thread_start", ThreadOptions, options)
-        cwd, model = given.get("cwd") or os.getcwd(), given.get("model")
+        cwd, model = given.get("cwd") or self.config.cwd or os.getcwd(), given.get("model")
         engine = given.get("engine") or self.config.engine
-        record = await self.store.run(
+        kept_in = self.store.beside() if given.get("ephemeral") else self.store
+        record = await kept_in.run(
             lambda store: store.create_thread(cwd=cwd, model=model, name=name, engine=engine)
         )
+        if kept_in is not self.store:
+            self._passing[record.id] = kept_in
         return AsyncThread(self, record, given)
 
     @takes(ThreadOptions)
     async def thread_resume(self, thread_id: str, **options: Unpack[ThreadOptions]) -> AsyncThread:
-        """Go on with a kept thread. Raises ThreadNotFoundError."""
+        """Go on with a kept thread. Raises ThreadNotFoundError.
+
+        With the agent also with one that its program keeps: of the Codex CLI, of an editor. Its turns are
+        then kept here too; those that were added to it elsewhere come with the next `thread_resume`.
+        """
         given = checked("thread_resume", ThreadOptions, options)
-        return AsyncThread(self, await self.store.run(lambda store: store.thread(thread_id)), given)
+        return AsyncThread(self, await self._record(thread_id, given), given)
 
     @takes(ThreadOptions)
     async def thread_fork(
@@ -156,13 +226,20 @@ class AsyncCodex:
     ) -> AsyncThread:
         """A new thread that shares the past of another one, all of it or as far as one turn.
 
-        `last_turn_id` is the last one shared, `before_turn_id` the first one that is not. Raises
-        ThreadNotFoundError, and OptionError for a turn that is not in the thread.
+        `last_turn_id` is the last one shared, `before_turn_id` the first one that is not. A fork of an
+        ephemeral thread is one too. Raises ThreadNotFoundError, and OptionError for a turn that is not in
+        the thread.
         """
         given = checked("thread_fork", ThreadOptions, options)
-        record = await self.store.run(
-            lambda store: store.fork(thread_id, through=last_turn_id, before=before_turn_id)
+        thread = await self._record(thread_id, given)
+        kept_in = self.store_of(thread.id)
+        if given.get("ephemeral") or kept_in is not self.store:
+            kept_in = await self._copied(thread, kept_in)
+        record = await kept_in.run(
+            lambda store: store.fork(thread.id, through=last_turn_id, before=before_turn_id)
         )
+        if kept_in is not self.store:
+            self._passing[record.id] = kept_in
         return AsyncThread(self, record, given)
 
     async def thread_list(
@@ -174,10 +251,33 @@ class AsyncCodex:
         limit: int | None = None,
         model_providers: Sequence[str] | None = None,
         search_term: str | None = None,
+        section_id: str | None = None,
         sort_direction: Literal["asc", "desc"] | None = None,
         sort_key: Literal["created_at", "updated_at", "recency_at"] | None = None,
+        source_kinds: Sequence[str] | None = None,
+        use_state_db_only: bool | None = None,
     ) -> ThreadPage:
-        """A page of threads, the latest used first unless `sort_key` and `sort_direction` say otherwise."""
+        """A page of threads, the latest used first unless `sort_key` and `sort_direction` say otherwise.
+
+        They are those that are kept here. With the agent and `source_kinds` (`cli`, `vscode`, `exec`,
+        `appServer` ...) or `section_id` they are those that its program keeps, whoever made them;
+        `thread_resume` goes on with any of them. Over HTTP nothing has a source or a section, and both are
+        not looked at. `use_state_db_only`: the program does not look for files that its database misses.
+        """
+        if self.config.engine == "app-server" and (source_kinds is not None or section_id is not None):
+            return await self._kept_by_program(
+                archived=bool(archived),
+                cursor=cursor,
+                cwd=cwd,
+                limit=limit or PAGE,
+                modelProviders=model_providers or [],  # none are all; without the word they are the default's
+                searchTerm=search_term,
+                sectionId=section_id,
+                sortDirection=sort_direction,
+                sortKey=sort_key,
+                sourceKinds=source_kinds,
+                useStateDbOnly=bool(use_state_db_only),
+            )
         return await self.store.run(
             lambda store: store.threads(
                 archived=bool(archived),
@@ -192,19 +292,57 @@ class AsyncCodex:
         )
 
     async def thread_archive(self, thread_id: str) -> None:
-        await self.store.run(lambda store: store.archive(thread_id))
+        """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
+        thread = await self._record(thread_id, {})
+        await self.store_of(thread.id).run(lambda store: store.archive(thread.id))
+        await self.mirror(thread.id, lambda agent, kept: agent.archive(kept))
 
     async def thread_unarchive(self, thread_id: str) -> AsyncThread:
-        await self.store.run(lambda store: store.unarchive(thread_id))
-        return await self.thread_resume(thread_id)
+        thread = await self._record(thread_id, {})
+        await self.store_of(thread.id).run(lambda store: store.unarchive(thread.id))
+        await self.mirror(thread.id, lambda agent, kept: agent.unarchive(kept))
+        return await self.thread_resume(thread.id)
+
+    async def mirror(self, thread_id: str, tell: Callable[[AppServerEngine, str], Awaitable[bool]]) -> None:
+        """Let the agent's program know too what was done to a thread, as far as it runs and has the thread."""
+        running = self._running_agents()
+        if not running:
+            return
+        for kept in await self.store_of(thread_id).run(lambda store: store.engine_threads(thread_id)):
+            for agent in sorted(running, key=lambda agent: not agent.has_loaded(kept)):
+                if await tell(agent, kept):
+                    break
+
+    async def revert(self, thread_id: str, before_turn_id: str) -> None:
+        """Take that turn and the later ones out of the thread; in the agent's program, if it has it open, too."""
+        kept_in = self.store_of(thread_id)
+        place = await kept_in.run(lambda store: store.place_of_own(thread_id, before_turn_id))
+        removed = await kept_in.run(lambda store: store.revert(thread_id, before_turn_id))
+        if place is None:
+            return
+        for agent in self._running_agents():
+            if await agent.revert(place):
+                await kept_in.run(lambda store: store.forget_places(removed))
+                return
+
+    def _running_agents(self) -> list[AppServerEngine]:
+        return [agent for agent in self._agents.values() if agent.server.running]
 
     async def models(
         self, *, provider: str | Provider | None = None, include_hidden: bool = False
-    ) -> list[Model]:
-        """The provider's catalog, best first."""
-        engine = self._engine(self.provider(provider))
-        found = await engine.models()
-        return [model for model in found if include_hidden or not model.hidden]
+    ) -> ModelList:
+        """The catalog of the agent's program, or of the provider that is asked directly; best first."""
+        if self.config.engine == "app-server" and self._given_provider(provider) is None:
+            return ModelList(await self._agent(None).models(include_hidden=include_hidden))
+        found = await self._engine(self.provider(provider)).models()
+        return ModelList(model for model in found if include_hidden or not model.hidden)
+
+    async def rate_limits(self) -> RateLimits:
+        """How much of the ChatGPT plan is left. Raises NotSignedInError, ConfigurationError for an API key."""
+        if self.config.engine == "app-server" and self._given_provider() is None:
+            return await self._agent(None).rate_limits()
+        async with AsyncClient(self.provider(), settings=self.settings) as client:
+            return (await client.usage()).limits
 
     async def login_chatgpt(self, *, open_browser: bool = False) -> AsyncChatgptLoginHandle:
         """Sign in with the browser of this machine. Raises LoginError when no port is free for it."""
@@ -265,7 +403,7 @@ class AsyncCodex:
             for handle in [each for each in self._running if each.thread_id == thread.id]:
                 await handle.ended()
             request = await self._kept_request(thread, prompt, options, answerer)
-            handle = AsyncTurnHandle(engine, request, self.store, work=work)
+            handle = AsyncTurnHandle(engine, request, self.store_of(thread.id), work=work)
             self._running.add(handle)
         handle.subscribe(lambda told: self._forget(handle) if isinstance(told, TurnCompleted) else None)
         return handle
@@ -277,7 +415,7 @@ class AsyncCodex:
         inputs = as_inputs(prompt)
         turn_id = new_id()
 
-        def begin(store: Store) -> tuple[tuple[dict[str, Any], ...], str, Continuation | None]:
+        def begin(store: Store) -> tuple[tuple[dict[str, Any], ...], str, Continuation | None, str | None]:
             turn = store.begin_turn(
                 thread.id,
                 turn_id=turn_id,
@@ -288,9 +426,11 @@ class AsyncCodex:
             turns = store.history(thread.id, before_position=turn.position)
             known = store.places([turn.id for turn in turns])
             history = history_items(turns, provider=answerer)
-            return history, past_of(turns), continuation(thread.id, turns, *known)
+            name = store.thread(thread.id).name
+            goes_on = continuation(thread.id, turns, *known)
+            return history, past_of(turns), goes_on, name
 
-        history, past, goes_on = await self.store.run(begin)
+        history, past, goes_on, name = await self.store_of(thread.id).run(begin)
         config = self.config
         tools = options.get("tools")
         return TurnRequest(
@@ -309,6 +449,8 @@ class AsyncCodex:
             tools=ToolSet(tools) if tools else None,
             past=past,
             continuation=goes_on,
+            name=name,
+            ephemeral=thread.id in self._passing or None,
             **{name: options[name] for name in _AS_GIVEN if name in options},
         )
 
@@ -316,17 +458,19 @@ class AsyncCodex:
         """The engine of a turn, and whose encrypted reasoning it can be sent."""
         choice = options.get("model_provider")
         if (options.get("engine") or self.config.engine) == "backend":
-            if options.get("tools"):
-                raise InvalidRequestError(
-                    "A thread with tools needs the agent.", hint='Use CodexConfig(engine="app-server").'
-                )
             provider = self.provider(choice)
             return self._engine(provider), _answerer(provider)
+        given = self._given_provider(choice)
+        return self._agent(given), f"app-server {given.name}" if given else "app-server"
+
+    def _given_provider(self, choice: str | Provider | None = None) -> Provider | None:
+        """Where the agent's program is told to send its requests; `None`: where it would by itself."""
         choice = choice or self.config.provider
-        if choice is None or choice in _NAMED:
-            return self._agent(None), "app-server"
+        if choice is None or choice == "chatgpt":
+            return None
         provider = self.provider(choice)
-        return self._agent(provider), f"app-server {provider.name}"
+        own = provider.is_codex and provider.base_url == self.settings.base_url
+        return None if own else provider
 
     def _needs_sign_in(self) -> bool:
         choice = self.config.provider
@@ -345,14 +489,80 @@ class AsyncCodex:
         return self._engines[key]
 
     def _agent(self, provider: Provider | None) -> AppServerEngine:
-        """One process for each server that it is pointed to."""
+        """One process for each server and key that it is given."""
         from ..engines.app_server.engine import AppServerEngine  # a question to the backend needs none of it
 
-        key = provider.base_url if provider else ""
+        key = (provider.base_url, key_of(provider)) if provider else ("", None)
         if key not in self._agents:
-            self._agents[key] = AppServerEngine(self.settings, provider)
+            stand_in = self.provider("openai") if self.settings.openai_api_key else None
+            self._agents[key] = AppServerEngine(
+                self.settings, provider, stand_in=stand_in, launch=self._launch()
+            )
             self._followers.append(self._agents[key])
         return self._agents[key]
+
+    def _launch(self) -> Launch:
+        from ..engines.app_server.server import Launch
+
+        config = self.config
+        return Launch(
+            command=config.launch_args_override,
+            config=config.config_overrides,
+            env=config.env or {},
+            client_title=config.client_title or Launch.client_title,
+            client_version=config.client_version or Launch.client_version,
+        )
+
+    # Threads of the agent's program ----------------------------------------------------------------
+
+    async def _record(self, thread_id: str, options: Options) -> ThreadRecord:
+        """A thread that is kept here; with the agent one that its program keeps becomes such a one."""
+        if thread_id not in self._passing and (options.get("engine") or self.config.engine) == "app-server":
+            thread_id = await self._adopted(thread_id, options.get("model_provider"))
+        wanted = thread_id
+        return await self.store_of(wanted).run(lambda store: store.thread(wanted))
+
+    async def _adopted(self, thread_id: str, choice: str | Provider | None) -> str:
+        """The id here of a thread of the program, with all that is in it; one of our own is left as it is."""
+
+        def look(store: Store) -> tuple[str | None, dict[str, str], list[TurnRecord]]:
+            ours, known = store.known_engine_turns(thread_id)
+            if ours is None and store.has(thread_id):
+                ours = thread_id
+            return ours, known, store.history(ours, include_items=False) if ours else []
+
+        ours, known, history = await self.store.run(look)
+        if ours is not None and not known:
+            return ours
+        found = await self._agent(self._given_provider(choice)).kept_thread(thread_id, known=known)
+        if found is None:
+            return ours or thread_id
+        kept, turns = found
+        if ours is not None and (not turns or not history or history[-1].id != list(known.values())[-1]):
+            return ours  # nothing is new, or both have gone on since, each in its own way
+        record = msgspec.structs.replace(as_record(kept), id=ours or thread_id)
+        added, places = adopted(kept, turns, thread_id=record.id, after=history)
+        await self.store.run(lambda store: store.adopt(record, added, places))
+        return record.id
+
+    async def _copied(self, thread: ThreadRecord, source: AsyncStore) -> AsyncStore:
+        """A store in memory with this thread and all of its past."""
+
+        def read(store: Store) -> tuple[list[TurnRecord], dict[str, TurnPlace]]:
+            turns = store.history(thread.id)
+            return turns, store.places([turn.id for turn in turns])[0]
+
+        history, places = await source.run(read)
+        alone, turns = copied(thread, history)
+        copy = self.store.beside()
+        await copy.run(lambda store: store.adopt(alone, turns, places))
+        return copy
+
+    async def _kept_by_program(self, *, archived: bool, **parameters: Any) -> ThreadPage:
+        given = {name: value for name, value in parameters.items() if value is not None}
+        agent = self._agent(self._given_provider())
+        found, cursor = await agent.threads({"archived": archived, **given})
+        return ThreadPage(tuple(as_record(kept, archived=archived) for kept in found), cursor)
 
 
 class AsyncThread:
@@ -388,20 +598,25 @@ class AsyncThread:
 
     async def history(self) -> list[TurnRecord]:
         """Its turns with their items, oldest first, each in its latest version."""
-        return await self._codex.store.run(lambda store: store.history(self.id))
+        return await self._store.run(lambda store: store.history(self.id))
 
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
-        record = await self._codex.store.run(lambda store: store.thread(self.id))
+        record = await self._store.run(lambda store: store.thread(self.id))
         turns = tuple(map(_shown_turn, await self.history())) if include_turns else ()
         return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=turns))
 
     async def revert(self, before_turn_id: str) -> None:
         """Take that turn and the later ones out of the thread. Raises OptionError when it is not in it."""
-        await self._codex.store.run(lambda store: store.revert(self.id, before_turn_id))
+        await self._codex.revert(self.id, before_turn_id)
 
     async def set_name(self, name: str) -> None:
-        await self._codex.store.run(lambda store: store.set_name(self.id, name))
+        await self._store.run(lambda store: store.set_name(self.id, name))
+        await self._codex.mirror(self.id, lambda agent, kept: agent.rename(kept, name))
+
+    @property
+    def _store(self) -> AsyncStore:
+        return self._codex.store_of(self.id)
 
 
 class Codex:
@@ -416,6 +631,11 @@ class Codex:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    @property
+    def metadata(self) -> InitializeResponse:
+        """What answers here: the agent's program, which is started for it, or this package."""
+        return self.call(self.asynchronous.start())
 
     def close(self) -> None:
         """Interrupt what runs, then close connections, the store and the loop."""
@@ -437,7 +657,11 @@ class Codex:
 
     @takes(ThreadOptions)
     def thread_resume(self, thread_id: str, **options: Unpack[ThreadOptions]) -> Thread:
-        """Go on with a kept thread. Raises ThreadNotFoundError."""
+        """Go on with a kept thread. Raises ThreadNotFoundError.
+
+        With the agent also with one that its program keeps: of the Codex CLI, of an editor. Its turns are
+        then kept here too; those that were added to it elsewhere come with the next `thread_resume`.
+        """
         return Thread(self, self.call(self.asynchronous.thread_resume(thread_id, **options)))
 
     @takes(ThreadOptions)
@@ -451,8 +675,9 @@ class Codex:
     ) -> Thread:
         """A new thread that shares the past of another one, all of it or as far as one turn.
 
-        `last_turn_id` is the last one shared, `before_turn_id` the first one that is not. Raises
-        ThreadNotFoundError, and OptionError for a turn that is not in the thread.
+        `last_turn_id` is the last one shared, `before_turn_id` the first one that is not. A fork of an
+        ephemeral thread is one too. Raises ThreadNotFoundError, and OptionError for a turn that is not in
+        the thread.
         """
         work = self.asynchronous.thread_fork(
             thread_id, last_turn_id=last_turn_id, before_turn_id=before_turn_id, **options
@@ -468,10 +693,19 @@ class Codex:
         limit: int | None = None,
         model_providers: Sequence[str] | None = None,
         search_term: str | None = None,
+        section_id: str | None = None,
         sort_direction: Literal["asc", "desc"] | None = None,
         sort_key: Literal["created_at", "updated_at", "recency_at"] | None = None,
+        source_kinds: Sequence[str] | None = None,
+        use_state_db_only: bool | None = None,
     ) -> ThreadPage:
-        """A page of threads, the latest used first unless `sort_key` and `sort_direction` say otherwise."""
+        """A page of threads, the latest used first unless `sort_key` and `sort_direction` say otherwise.
+
+        They are those that are kept here. With the agent and `source_kinds` (`cli`, `vscode`, `exec`,
+        `appServer` ...) or `section_id` they are those that its program keeps, whoever made them;
+        `thread_resume` goes on with any of them. Over HTTP nothing has a source or a section, and both are
+        not looked at. `use_state_db_only`: the program does not look for files that its database misses.
+        """
         work = self.asynchronous.thread_list(
             archived=archived,
             cursor=cursor,
@@ -479,12 +713,16 @@ class Codex:
             limit=limit,
             model_providers=model_providers,
             search_term=search_term,
+            section_id=section_id,
             sort_direction=sort_direction,
             sort_key=sort_key,
+            source_kinds=source_kinds,
+            use_state_db_only=use_state_db_only,
         )
         return self.call(work)
 
     def thread_archive(self, thread_id: str) -> None:
+        """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
         self.call(self.asynchronous.thread_archive(thread_id))
 
     def thread_unarchive(self, thread_id: str) -> Thread:
@@ -520,9 +758,13 @@ class Codex:
         """Who is signed in; with `refresh_token` the service is asked whether that still holds."""
         return self.call(self.asynchronous.account(refresh_token=refresh_token))
 
-    def models(self, *, provider: str | Provider | None = None, include_hidden: bool = False) -> list[Model]:
-        """The provider's catalog, best first."""
+    def models(self, *, provider: str | Provider | None = None, include_hidden: bool = False) -> ModelList:
+        """The catalog of the agent's program, or of the provider that is asked directly; best first."""
         return self.call(self.asynchronous.models(provider=provider, include_hidden=include_hidden))
+
+    def rate_limits(self) -> RateLimits:
+        """How much of the ChatGPT plan is left. Raises NotSignedInError, ConfigurationError for an API key."""
+        return self.call(self.asynchronous.rate_limits())
 
 
 class Thread:
@@ -624,7 +866,7 @@ async def _batched(handle: AsyncTurnHandle, put: Callable[[list[Notification]], 
 _AS_GIVEN = set(TurnRequest.__struct_fields__) & {
     *ThreadOptions.__annotations__,
     *TurnOptions.__annotations__,
-} - {"approvals", "cwd", "instructions", "model", "service_tier", "summary", "tools"}
+} - {"approvals", "cwd", "ephemeral", "instructions", "model", "service_tier", "summary", "tools"}
 """Options that reach the engine as they are."""
 
 
@@ -649,6 +891,26 @@ def _answerer(provider: Provider) -> str:
         return f"{provider.name} {provider.auth.source.current().account_id}"
     except CodexError:
         return provider.name  # nothing will be answered; the request will say why
+
+
+def _settings(config: CodexConfig) -> Settings:
+    settings = config.settings or Settings.from_env({**os.environ, **(config.env or {})})
+    return replace(
+        settings,
+        codex_bin=config.codex_bin or settings.codex_bin,
+        originator=config.client_name or settings.originator,
+    )
+
+
+def _ourselves(settings: Settings) -> InitializeResponse:
+    family = "windows" if os.name == "nt" else "unix"
+    return InitializeResponse(
+        user_agent=introduction(settings)["User-Agent"],
+        server_info=ServerInfo(settings.originator, __version__),
+        codex_home=str(settings.codex_home),
+        platform_family=family,
+        platform_os={"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform),
+    )
 
 
 def named_provider(name: str, settings: Settings) -> Provider:

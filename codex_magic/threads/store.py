@@ -223,6 +223,10 @@ class Store:
         return self._thread(thread_id)
 
     @_reads
+    def has(self, thread_id: str) -> bool:
+        return self._db.execute("SELECT 1 FROM threads WHERE id = ?", (thread_id,)).fetchone() is not None
+
+    @_reads
     def threads(
         self,
         *,
@@ -365,24 +369,12 @@ class Store:
         """Keep an item that is complete, or will never be."""
         turn = self._turn_row(turn_id)["seq"]
         last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
-        row = (
-            turn,
-            0 if last is None else last + 1,
-            item.id,
-            item_type(item),
-            encode_item(item).decode(),
-            _to_json(response_items or None),
-        )
-        self._db.execute(f"INSERT INTO items VALUES ({_marks(row)})", row)
+        self._insert_item(turn, 0 if last is None else last + 1, item, response_items)
 
     @_writes
     def place_turn(self, turn_id: str, place: TurnPlace) -> None:
         """Keep where the app-server has the turn."""
-        row = (turn_id, place.thread_id, place.turn_id, place.past, place.tools)
-        self._db.execute(
-            "INSERT OR REPLACE INTO places (turn, engine_thread, engine_turn, past, tools) VALUES (?, ?, ?, ?, ?)",
-            row,
-        )
+        self._insert_place(turn_id, place)
 
     @_reads
     def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, TurnPlace], set[str]]:
@@ -392,11 +384,69 @@ class Store:
             " AND later.n > places.n) AS is_last FROM places WHERE turn IN (SELECT value FROM json_each(?))",
             (_to_json(list(turn_ids)),),
         ).fetchall()
-        found = {
-            row["turn"]: TurnPlace(row["engine_thread"], row["engine_turn"], row["past"], row["tools"])
-            for row in rows
-        }
+        found = {row["turn"]: _place(row) for row in rows}
         return found, {row["turn"] for row in rows if row["is_last"]}
+
+    @_reads
+    def engine_threads(self, thread_id: str) -> list[str]:
+        """The app-server's threads that turns of this one are in, the latest first; shared past does not count."""
+        rows = self._db.execute(
+            "SELECT engine_thread FROM places JOIN turns ON turns.id = places.turn WHERE turns.thread_id = ?"
+            " GROUP BY engine_thread ORDER BY max(places.n) DESC",
+            (thread_id,),
+        )
+        return [row["engine_thread"] for row in rows]
+
+    @_reads
+    def known_engine_turns(self, engine_thread: str) -> tuple[str | None, dict[str, str]]:
+        """Of an app-server's thread: which thread here goes on with it, and the turns here by its own ids."""
+        rows = self._db.execute(
+            "SELECT turns.thread_id, turns.id, engine_turn FROM places JOIN turns ON turns.id = places.turn"
+            " WHERE engine_thread = ? ORDER BY places.n",
+            (engine_thread,),
+        ).fetchall()
+        return (rows[-1]["thread_id"] if rows else None), {row["engine_turn"]: row["id"] for row in rows}
+
+    @_writes
+    def forget_places(self, turn_ids: Sequence[str]) -> None:
+        """The app-server has these turns no more."""
+        self._db.execute(
+            "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))", (_to_json(list(turn_ids)),)
+        )
+
+    @_reads
+    def place_of_own(self, thread_id: str, turn_id: str) -> TurnPlace | None:
+        """Where the app-server has this turn, if it is the thread's own and no fork has it in its past."""
+        row = self._db.execute(
+            "SELECT places.* FROM places JOIN turns ON turns.id = places.turn"
+            " WHERE turns.id = ? AND turns.thread_id = ? AND NOT EXISTS (SELECT 1 FROM threads WHERE"
+            " forked_from = turns.thread_id AND forked_at_position >= position AND forked_at_seq >= seq)",
+            (turn_id, thread_id),
+        ).fetchone()
+        return _place(row) if row else None
+
+    @_writes
+    def adopt(
+        self, thread: ThreadRecord, turns: Sequence[TurnRecord], places: Mapping[str, TurnPlace]
+    ) -> ThreadRecord:
+        """Take in a thread of elsewhere, or what was added to it there: turns that are over, with their items.
+
+        They come after those that are here, whatever their `seq` and `position`. `places`: by their ids.
+        """
+        known = self._db.execute("SELECT 1 FROM threads WHERE id = ?", (thread.id,)).fetchone()
+        if known is None:
+            self._insert_thread(thread)
+        position = _next_position(self._current(self._lineage(thread.id)))
+        for turn in turns:
+            kept = msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
+            self._insert_turn(kept)
+            for n, entry in enumerate(turn.items):
+                self._insert_item(kept.seq, n, entry.item, entry.response_items)
+            if turn.id in places:
+                self._insert_place(turn.id, places[turn.id])
+            position += 1
+        self._update_thread(thread.id, updated_at=thread.updated_at)
+        return self._thread(thread.id)
 
     @_writes
     def finish_turn(
@@ -584,10 +634,35 @@ class Store:
             raise ThreadNotFoundError(thread_id)
 
     def _insert_turn(self, turn: TurnRecord) -> None:
-        *values, _ = msgspec.structs.astuple(turn)
-        row = (*values, self._owner)
+        values = {
+            **msgspec.structs.asdict(turn),
+            "error": _to_json(turn.error),
+            "usage": _to_json(turn.usage),
+        }
+        del values["items"]
+        row = (*values.values(), self._owner)
         columns = _TURN.replace("turns.", "") + ", owner"
         self._db.execute(f"INSERT INTO turns ({columns}) VALUES ({_marks(row)})", row)
+
+    def _insert_item(
+        self, turn: int, n: int, item: ThreadItem, response_items: Sequence[dict[str, Any]]
+    ) -> None:
+        row = (
+            turn,
+            n,
+            item.id,
+            item_type(item),
+            encode_item(item).decode(),
+            _to_json(response_items or None),
+        )
+        self._db.execute(f"INSERT INTO items VALUES ({_marks(row)})", row)
+
+    def _insert_place(self, turn_id: str, place: TurnPlace) -> None:
+        row = (turn_id, place.thread_id, place.turn_id, place.past, place.tools)
+        self._db.execute(
+            "INSERT OR REPLACE INTO places (turn, engine_thread, engine_turn, past, tools) VALUES (?, ?, ?, ?, ?)",
+            row,
+        )
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
@@ -703,6 +778,10 @@ def _turn_record(row: sqlite3.Row, items: Sequence[ItemRecord]) -> TurnRecord:
 def _item_record(row: sqlite3.Row) -> ItemRecord:
     sent = msgspec.json.decode(row["response_items"]) if row["response_items"] else ()
     return ItemRecord(decode_item(msgspec.json.decode(row["json"])), tuple(sent))
+
+
+def _place(row: sqlite3.Row) -> TurnPlace:
+    return TurnPlace(row["engine_thread"], row["engine_turn"], row["past"], row["tools"])
 
 
 def _to_json(value: Any) -> str | None:

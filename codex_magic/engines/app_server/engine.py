@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
+import os
 import time
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from ...protocol.errors import CodexError, InvalidRequestError, JsonRpcError, NotSignedInError, TimedOutError
+from ...protocol.runtime import InitializeResponse
 from ...protocol.settings import Settings
 from ...protocol.types import (
     InputItem,
     ItemCompleted,
     Notification,
+    RateLimits,
     ThreadTokenUsage,
-    TokenUsage,
     TokenUsageUpdated,
     Turn,
     TurnCompleted,
     TurnPlace,
     TurnStarted,
     TurnStatus,
+    UnknownNotification,
     Warned,
 )
+from ...responses.catalog import Model
 from ...responses.provider import Provider
+from ...responses.usage import no_limits
 from ..seam import Continuation, Tell, TurnRequest
+from . import kept
 from .connection import Connection, Subscription
 from .failures import turn_failure
+from .kept import KeptThread
 from .notifications import readdressed, turn_of
-from .parameters import start_parameters, thread_parameters, turn_parameters
+from .parameters import fork_parameters, start_parameters, steered, thread_parameters, turn_parameters
 from .questions import Questions, unasked
 from .replay import replayed
-from .server import AppServer
+from .server import AppServer, Launch
 
 log = logging.getLogger(__name__)
+
+_GONE = ("no rollout found", "thread not found", "turn not found")
+"""Words of the program about what it does not have, or no more."""
 
 STOP_SECONDS = 5.0
 """For an interrupted turn to end, which takes some 10 ms; a process that takes longer is killed."""
@@ -48,11 +59,23 @@ class AppServerEngine:
     """Turns of the codex program. Belongs to the event loop it is first used in.
 
     `provider`: where the program sends its requests; `None` leaves that to its own configuration.
+    `stand_in`: the one for when that needs a sign-in and there is none.
     """
 
-    def __init__(self, settings: Settings, provider: Provider | None = None) -> None:
-        self.server = AppServer(settings, self._answer, config=_moved(settings))
-        self._provider = provider
+    def __init__(
+        self,
+        settings: Settings,
+        provider: Provider | None = None,
+        *,
+        stand_in: Provider | None = None,
+        launch: Launch | None = None,
+    ) -> None:
+        launch = launch or Launch()
+        launch = dataclasses.replace(launch, config=(*_moved(settings), *launch.config))
+        self.server = AppServer(settings, self._answer, launch)
+        self._environment = {**os.environ, **launch.env}
+        self._own = self._provider = provider
+        self._stand_in = stand_in
         self._signed_in: Connection | None = None
         self._account_changed = False
         self._running: dict[str, _RunningTurn] = {}
@@ -67,7 +90,15 @@ class AppServerEngine:
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """One turn; see `seam.Engine`. One at a time in a thread: a second would only add to the first."""
-        parameters = turn_parameters(request)
+        await self._run(request, tell, "turn/start", turn_parameters(request))
+
+    async def compact(self, request: TurnRequest, tell: Tell) -> None:
+        """Let the program shorten its thread; what it was shortened to, it does not tell."""
+        if not request.history:
+            raise InvalidRequestError("There is nothing to shorten yet.", hint="Ask something first.")
+        await self._run(request, tell, "thread/compact/start", {})
+
+    async def _run(self, request: TurnRequest, tell: Tell, method: str, parameters: dict[str, Any]) -> None:
         connection = await self._connection()
         thread_id = await self._opened(connection, request, tell)
         others = Warned(
@@ -79,7 +110,7 @@ class AppServerEngine:
                 turn.questions = self._questions(turn, request)
                 self._running[thread_id] = turn
                 try:
-                    await turn.run(parameters)
+                    await turn.run(method, parameters)
                 finally:
                     del self._running[thread_id]
 
@@ -91,20 +122,20 @@ class AppServerEngine:
                 return
         raise InvalidRequestError("This turn is not running.", hint="Start a new one.")
 
-    async def compact(self, request: TurnRequest, tell: Tell) -> None:
-        raise InvalidRequestError("This engine can't shorten a thread.")
-
     async def _connection(self) -> Connection:
         """A process that is signed in. One that is not is ended: it would not notice that someone signs in."""
         if self._account_changed:
             self._account_changed = False
+            self._provider = self._own
             await self.server.close()
         connection = await self.server.connection()
         if self._provider is None and connection is not self._signed_in:
             account = await connection.call("account/read", {})
             if account.get("requiresOpenaiAuth") and account.get("account") is None:
-                await self.server.close()
-                raise NotSignedInError
+                if self._stand_in is None:
+                    await self.server.close()
+                    raise NotSignedInError
+                self._provider = self._stand_in
             self._signed_in = connection
         return connection
 
@@ -119,34 +150,145 @@ class AppServerEngine:
             if thread_id is not None:
                 await _inject(connection, thread_id, continuation.unseen)
                 return thread_id
-        parameters = {**thread_parameters(request, self._provider), **start_parameters(request)}
-        thread_id = await _load(connection, "thread/start", parameters)
+        parameters = {**self._parameters(request), **start_parameters(request)}
+        thread_id = await self._load(connection, request, "thread/start", parameters)
         await _inject(connection, thread_id, request.history)
         return thread_id
+
+    def _parameters(self, request: TurnRequest) -> dict[str, Any]:
+        return thread_parameters(request, self._provider, self._environment)
 
     async def _gone_on(
         self, connection: Connection, request: TurnRequest, continuation: Continuation, tell: Tell
     ) -> str | None:
         """The thread of the earlier turn, or a fork of it; `None` when the program has it no more."""
         place = continuation.place
-        known = {**thread_parameters(request, self._provider), "threadId": place.thread_id}
+        known = {**self._parameters(request), "threadId": place.thread_id}
         known["excludeTurns"] = True
-        forked = {**known, "lastTurnId": place.turn_id}
+        forked = {**known, **fork_parameters(request), "lastTurnId": place.turn_id}
         try:
             if not continuation.is_last:
-                return await _load(connection, "thread/fork", forked)
+                return await self._forked(connection, request, forked)
             if place.thread_id in connection.threads:
                 return place.thread_id
-            return await _load(connection, "thread/resume", known)
+            return await self._load(connection, request, "thread/resume", known)
         except JsonRpcError as error:
+            if "is archived" in error.message:
+                await connection.call("thread/unarchive", {"threadId": place.thread_id})
+                return await self._load(connection, request, "thread/resume", known)
             if "active writer" in error.message:
                 tell(
                     Warned(request.thread_id, "This thread is open in another process; here a copy goes on.")
                 )
-                return await _load(connection, "thread/fork", forked)
-            if "no rollout found" in error.message or "thread not found" in error.message:
+                return await self._load(connection, request, "thread/fork", forked)
+            if any(words in error.message for words in _GONE):
                 return None
             raise
+
+    async def _forked(self, connection: Connection, request: TurnRequest, forked: dict[str, Any]) -> str:
+        """A fork; one of an archived thread, which stays that."""
+        try:
+            return await self._load(connection, request, "thread/fork", forked)
+        except JsonRpcError as error:
+            if "is archived" not in error.message:
+                raise
+        archived = {"threadId": forked["threadId"]}
+        await connection.call("thread/unarchive", archived)
+        try:
+            return await self._load(connection, request, "thread/fork", forked)
+        finally:
+            await connection.call("thread/archive", archived)
+
+    async def _load(
+        self, connection: Connection, request: TurnRequest, method: str, parameters: dict[str, Any]
+    ) -> str:
+        """The thread that `method` opens, remembered as loaded, under the name that it has with us."""
+        opened = await connection.call(method, parameters)
+        thread_id = str(opened["thread"]["id"])
+        connection.threads[thread_id] = opened
+        if request.name and not request.ephemeral and opened["thread"].get("name") != request.name:
+            await self.rename(thread_id, request.name)
+        return thread_id
+
+    # What the program keeps ----------------------------------------------------------------------
+
+    async def metadata(self) -> InitializeResponse:
+        """How the program introduces itself."""
+        return kept.introduction((await self.server.connection()).metadata)
+
+    @property
+    def known_metadata(self) -> InitializeResponse | None:
+        """The same, if it is running."""
+        running = self.server.running
+        return kept.introduction(running.metadata) if running else None
+
+    async def models(self, *, include_hidden: bool) -> list[Model]:
+        """The program's catalog, the default first."""
+        return await kept.models(await self.server.connection(), include_hidden=include_hidden)
+
+    async def rate_limits(self) -> RateLimits:
+        """How much of the plan is left. Raises NotSignedInError, ConfigurationError."""
+        connection = await self._connection()
+        try:
+            return await kept.rate_limits(connection)
+        except JsonRpcError as error:
+            if "authentication required" not in error.message:
+                raise
+            raise no_limits("An API key") from error
+
+    async def threads(self, parameters: Mapping[str, Any]) -> tuple[list[KeptThread], str | None]:
+        """A page of the program's own threads, and the cursor of the next."""
+        return await kept.threads(await self.server.connection(), parameters)
+
+    async def kept_thread(
+        self, thread_id: str, *, known: Collection[str] = ()
+    ) -> tuple[KeptThread, list[Turn]] | None:
+        """One of the program's own threads, and its turns after the last that is `known`."""
+        connection = await self.server.connection()
+        try:
+            found = await kept.thread(connection, thread_id)
+        except JsonRpcError as error:
+            log.debug("the app-server has no thread %s: %s", thread_id, error)
+            return None
+        return found, await kept.turns(connection, thread_id, known=known)
+
+    # Told to the program as well: ours is done already, so that it fails is no failure. A program that
+    # is not running is not started for it.
+
+    def has_loaded(self, thread_id: str) -> bool:
+        running = self.server.running
+        return running is not None and thread_id in running.threads
+
+    async def rename(self, thread_id: str, name: str) -> bool:
+        return await self._mirror("thread/name/set", thread_id, name=name)
+
+    async def archive(self, thread_id: str) -> bool:
+        if thread_id in self._running or not await self._mirror("thread/archive", thread_id):
+            return False
+        running = self.server.running
+        if running is not None:
+            running.threads.pop(thread_id, None)
+        return True
+
+    async def unarchive(self, thread_id: str) -> bool:
+        return await self._mirror("thread/unarchive", thread_id)
+
+    async def revert(self, place: TurnPlace) -> bool:
+        """Take that turn and the later ones out of its thread, where that is loaded and idle."""
+        if place.thread_id in self._running or not self.has_loaded(place.thread_id):
+            return False
+        return await self._mirror("thread/revert", place.thread_id, beforeTurnId=place.turn_id)
+
+    async def _mirror(self, method: str, thread_id: str, **parameters: Any) -> bool:
+        running = self.server.running
+        if running is None:
+            return False
+        try:
+            await running.call(method, {"threadId": thread_id, **parameters})
+        except CodexError as error:
+            log.info("the app-server did not follow: %s", error.message)
+            return False
+        return True
 
     # Requests of the program ---------------------------------------------------------------------
 
@@ -188,12 +330,13 @@ class _RunningTurn:
         self._tell = tell
         self._started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._interrupting: asyncio.Task[None] | None = None
-        self._before: TokenUsage | None = None
+        self._is_compaction = False
+        self._first: ThreadTokenUsage | None = None
         self._completed: Turn | None = None
 
-    async def run(self, parameters: dict[str, Any]) -> None:
+    async def run(self, method: str, parameters: dict[str, Any]) -> None:
         """Raises what the turn failed with, and CancelledError when the program interrupted it."""
-        starting = asyncio.ensure_future(self._start(parameters))
+        starting = asyncio.ensure_future(self._start(method, parameters))
         try:
             await asyncio.shield(starting)
             turn = await self._listen()
@@ -206,12 +349,12 @@ class _RunningTurn:
         if turn.status is TurnStatus.failed:
             raise turn_failure(turn.error)
 
-    async def steer(self, inputs: Iterable[InputItem]) -> None:
+    async def steer(self, inputs: Sequence[InputItem]) -> None:
         turn_id = await asyncio.shield(self._started)
         parameters = {
             "threadId": self._thread_id,
             "expectedTurnId": turn_id,
-            "input": msgspec.to_builtins(list(inputs)),
+            "input": steered(inputs),
         }
         try:
             await self._connection.call("turn/steer", parameters)
@@ -224,23 +367,30 @@ class _RunningTurn:
             self._interrupting = asyncio.ensure_future(self._interrupt())
         await asyncio.shield(self._interrupting)
 
-    async def _start(self, parameters: dict[str, Any]) -> None:
+    async def _start(self, method: str, parameters: dict[str, Any]) -> None:
         try:
-            started = await self._connection.call("turn/start", {"threadId": self._thread_id, **parameters})
+            started = await self._connection.call(method, {"threadId": self._thread_id, **parameters})
+            self._is_compaction = "turn" not in started
+            turn_id = await self._begun() if self._is_compaction else started["turn"]["id"]
         except BaseException as error:
             self._started.set_exception(error)
             self._started.exception()  # nobody else may be waiting for it
             raise
-        self._started.set_result(started["turn"]["id"])
-        self._tell(self._told_start(started["turn"]["id"]))
+        self._started.set_result(turn_id)
+        self._tell(self._told_start(turn_id))
+
+    async def _begun(self) -> str:
+        """The id of the turn that begins next."""
+        while True:
+            told = await self.subscription.next()
+            if isinstance(told, UnknownNotification) and told.method == TurnStarted.method:
+                return str(told.params["turn"]["id"])
 
     def _told_start(self, turn_id: str) -> TurnStarted:
         request = self.request
         model = request.model or self._connection.threads[self._thread_id].get("model")
         version = request.tools.version if request.tools else ""
-        place = None
-        if not request.ephemeral:
-            place = TurnPlace(self._thread_id, turn_id, past=request.past, tools=version)
+        place = TurnPlace(self._thread_id, turn_id, past=request.past, tools=version)
         turn = Turn(request.turn_id, TurnStatus.in_progress, started_at=int(time.time()))
         return TurnStarted(request.thread_id, turn, model, place)
 
@@ -263,10 +413,14 @@ class _RunningTurn:
         return ours
 
     def _usage_of_turn(self, usage: ThreadTokenUsage) -> ThreadTokenUsage:
-        """The program counts the whole thread."""
-        if self._before is None:
-            self._before = usage.total - usage.last
-        return msgspec.structs.replace(usage, total=usage.total - self._before)
+        """The program counts the whole thread; a compaction it begins by telling the count so far."""
+        if self._first is None:
+            self._first = usage
+        first = self._first
+        before = first.total - first.last
+        if self._is_compaction and usage.total != first.total:
+            before = first.total
+        return msgspec.structs.replace(usage, total=usage.total - before)
 
     async def _stop(self, starting: asyncio.Future[None]) -> None:
         """End the turn there too, and take what it still has to say."""
@@ -296,14 +450,6 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
         log.error("a turn could not be stopped", exc_info=error)
 
 
-async def _load(connection: Connection, method: str, parameters: dict[str, Any]) -> str:
-    """The thread that `method` opens, remembered as loaded."""
-    opened = await connection.call(method, parameters)
-    thread_id = str(opened["thread"]["id"])
-    connection.threads[thread_id] = opened
-    return thread_id
-
-
 async def _inject(connection: Connection, thread_id: str, items: Iterable[dict[str, Any]]) -> None:
     """Put what happened elsewhere into the thread. Sealed reasoning stays with the service that made it."""
     given = [item for item in items if "encrypted_content" not in item]
@@ -311,11 +457,8 @@ async def _inject(connection: Connection, thread_id: str, items: Iterable[dict[s
         await connection.call("thread/inject_items", {"threadId": thread_id, "items": given})
 
 
-def _moved(settings: Settings) -> dict[str, str]:
+def _moved(settings: Settings) -> tuple[str, ...]:
     """Addresses of ours that differ from the real ones, for the program too."""
     if settings.base_url == Settings.base_url:
-        return {}
-    return {
-        "openai_base_url": f'"{settings.base_url}"',
-        "chatgpt_base_url": f'"{settings.chatgpt_url}/"',
-    }
+        return ()
+    return f'openai_base_url="{settings.base_url}"', f'chatgpt_base_url="{settings.chatgpt_url}/"'

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from ...protocol.errors import ConfigurationError
-from ...protocol.types import ApprovalMode, Sandbox, TextInput
-from ...responses.provider import Provider
+from ...protocol.errors import InvalidRequestError
+from ...protocol.types import ApprovalMode, ExternalMessage, InputItem, Sandbox, TextInput
+from ...responses.provider import Provider, key_of
 from ..seam import TurnRequest
 from .failures import LONGEST_INPUT, input_too_long
 
@@ -30,15 +31,17 @@ _APPROVALS: dict[ApprovalMode, Params] = {
 }
 
 
-def thread_parameters(request: TurnRequest, provider: Provider | None) -> Params:
-    """Of `thread/start`, `thread/resume` and `thread/fork`."""
+def thread_parameters(
+    request: TurnRequest, provider: Provider | None, environment: Mapping[str, str]
+) -> Params:
+    """Of `thread/start`, `thread/resume` and `thread/fork`. `environment`: what the program is started with."""
     return _given(
         model=request.model,
         cwd=request.cwd,
         sandbox=request.sandbox.value if request.sandbox else None,
         developerInstructions=request.instructions,
         baseInstructions=request.base_instructions,
-        config={**(request.config or {}), **_provider_config(provider)} or None,
+        config={**(request.config or {}), **_provider_config(provider, environment)} or None,
         modelProvider=_PROVIDER_ID if provider else None,
         **_approvals(request),
     )
@@ -50,16 +53,22 @@ def start_parameters(request: TurnRequest) -> Params:
         dynamicTools=request.tools.specs() if request.tools else None,
         personality=request.personality,
         ephemeral=request.ephemeral,
+        serviceName=request.service_name,
+        sessionStartSource=request.session_start_source,
+        threadSource=request.thread_source,
     )
 
 
+def fork_parameters(request: TurnRequest) -> Params:
+    """What `thread/fork` takes besides."""
+    return _given(ephemeral=request.ephemeral, threadSource=request.thread_source)
+
+
 def turn_parameters(request: TurnRequest) -> Params:
-    """Of `turn/start`. Raises InvalidRequestError for a prompt that is too long."""
-    characters = sum(len(part.text) for part in request.inputs if isinstance(part, TextInput))
-    if characters > LONGEST_INPUT:
-        raise input_too_long(characters)
+    """Of `turn/start`. Raises InvalidRequestError for a prompt that can't be sent."""
     return _given(
-        input=msgspec.to_builtins(request.inputs),
+        **_input(request.inputs),
+        turnTrigger=request.source,
         model=request.model,
         effort=request.effort,
         summary=request.summary,
@@ -73,27 +82,61 @@ def turn_parameters(request: TurnRequest) -> Params:
     )
 
 
+def steered(inputs: Sequence[InputItem]) -> list[Params]:
+    """More input for a running turn. Raises InvalidRequestError for what it can't be given."""
+    if any(isinstance(part, ExternalMessage) for part in inputs):
+        raise InvalidRequestError(
+            "A running turn takes no ExternalMessage.", hint="Start a turn with it when this one has ended."
+        )
+    return msgspec.to_builtins(list(inputs))  # type: ignore[no-any-return]  # a list for a list
+
+
+def _input(inputs: Sequence[InputItem]) -> Params:
+    """What the user says, or what a tool does that nobody called."""
+    outside = next((part for part in inputs if isinstance(part, ExternalMessage)), None)
+    if outside is None:
+        characters = sum(len(part.text) for part in inputs if isinstance(part, TextInput))
+        if characters > LONGEST_INPUT:
+            raise input_too_long(characters)
+        return {"input": msgspec.to_builtins(inputs)}
+    if len(inputs) > 1:
+        raise InvalidRequestError(
+            "An ExternalMessage is the whole input of its turn.", hint="Give the rest to the next turn."
+        )
+    return {"input": [], "toolOutput": external_output(outside)}
+
+
+def external_output(message: ExternalMessage) -> Params:
+    """As the protocol's `TurnToolOutput`."""
+    return _given(name=message.tool_name, namespace=message.namespace, output=message.content)
+
+
 def _approvals(request: TurnRequest) -> Params:
     mode = request.approval_mode or (ApprovalMode.ask if request.approvals else ApprovalMode.deny_all)
     return _APPROVALS[mode]
 
 
-def _provider_config(provider: Provider | None) -> Params:
-    """A provider of ours as keys of config.toml; without one the program's own stands."""
+def _provider_config(provider: Provider | None, environment: Mapping[str, str]) -> Params:
+    """A provider of ours as keys of config.toml; without one the program's own stands.
+
+    Its key goes to the program's memory alone. As a variable (`env_key`) it would be in the environment of
+    every command that the agent runs, and from there in files; one that holds it already is emptied there.
+    """
     if provider is None:
         return {}
-    if provider.auth is not None:
-        raise ConfigurationError(
-            f"The agent is not given the key of {provider.name}.",
-            hint="Describe the provider, with its env_key, in the program's own config.toml.",
-        )
     entry = {
         "name": provider.name,
         "base_url": provider.base_url,
         "wire_api": "responses",
         "requires_openai_auth": False,
     }
-    return {"model_provider": _PROVIDER_ID, "model_providers": {_PROVIDER_ID: entry}}
+    config: Params = {"model_provider": _PROVIDER_ID, "model_providers": {_PROVIDER_ID: entry}}
+    key = key_of(provider)
+    if key is not None:
+        entry["experimental_bearer_token"] = key
+        holding = (name for name, value in environment.items() if value == key)
+        config.update({f"shell_environment_policy.set.{name}": "" for name in holding})
+    return config
 
 
 def _given(**fields: Any) -> Params:

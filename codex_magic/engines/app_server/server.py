@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ... import __version__
@@ -16,18 +17,27 @@ from .pipes import OwnProcess, Pipe
 from .sharing import join
 
 
+@dataclass(frozen=True)
+class Launch:
+    """How the program is started and greeted, where that is not as usual."""
+
+    command: tuple[str, ...] | None = None
+    """All of it, in place of ours."""
+    config: tuple[str, ...] = ()
+    """`key=value`: keys of config.toml and their TOML values, for the whole process."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables besides those of this process."""
+    client_title: str = "codex_magic"
+    client_version: str = __version__
+
+
 class AppServer:
-    """Belongs to the event loop it is first used in.
+    """Belongs to the event loop it is first used in."""
 
-    `config`: keys of config.toml and their TOML values, for the whole process.
-    """
-
-    def __init__(
-        self, settings: Settings, answer: Answer, *, config: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, answer: Answer, launch: Launch | None = None) -> None:
         self._settings = settings
         self._answer = answer
-        self._config = dict(config or {})
+        self._launch = launch or Launch()
         self._connection: Connection | None = None
         self._starting = asyncio.Lock()
 
@@ -44,11 +54,14 @@ class AppServer:
         return await connection.call(method, params)
 
     @property
+    def running(self) -> Connection | None:
+        """The running process, if there is one."""
+        return self._connection if self._connection and not self._connection.ended else None
+
+    @property
     def pid(self) -> int | None:
         """Of the running process."""
-        if self._connection is None or self._connection.ended:
-            return None
-        return self._connection.pipe.pid
+        return self.running.pipe.pid if self.running else None
 
     async def close(self) -> None:
         async with self._starting:
@@ -64,8 +77,8 @@ class AppServer:
             await self._pipe(),
             client={
                 "name": header_value(self._settings.originator),
-                "title": "codex_magic",
-                "version": __version__,
+                "title": self._launch.client_title,
+                "version": self._launch.client_version,
             },
             answer=self._answer,
         )
@@ -78,8 +91,10 @@ class AppServer:
 
     async def _pipe(self) -> Pipe:
         """To the process that others have or will have too, else to one of our own."""
+        if self._launch.command is not None:
+            return await OwnProcess.start(self._launch.command, self._environment(None))
         binary = find_binary(self._settings)
-        options = [part for key, value in self._config.items() for part in ("-c", f"{key}={value}")]
+        options = [part for setting in self._launch.config for part in ("-c", setting)]
         command, environment = [binary.path, *options], self._environment(binary.search_path)
         if self._settings.shared_agent:
             shared = await join(command, environment, self._settings.codex_home)
@@ -88,9 +103,10 @@ class AppServer:
         return await OwnProcess.start([*command, "app-server"], environment)
 
     def _environment(self, search_path: str | None) -> dict[str, str]:
-        path = os.environ.get("PATH", os.defpath)
+        path = self._launch.env.get("PATH") or os.environ.get("PATH", os.defpath)
         return {
             **os.environ,
+            **self._launch.env,
             "CODEX_HOME": os.path.abspath(self._settings.codex_home),
             "PATH": os.pathsep.join([path, search_path]) if search_path else path,
         }

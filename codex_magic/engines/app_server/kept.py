@@ -1,0 +1,117 @@
+"""What the codex program keeps by itself: its threads, its catalog, its account's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from ...protocol.runtime import InitializeResponse, ServerInfo
+from ...protocol.types import RateLimits, Turn, TurnStatus, decode_item
+from ...responses.catalog import Model, ReasoningLevel, ServiceTier
+from .connection import Connection
+
+PAGE = 100
+"""Turns or models asked for at once."""
+
+
+class KeptThread(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A thread of the program, made by whoever: the CLI, an editor, a notebook. Times are Unix seconds."""
+
+    id: str
+    name: str | None = None
+    preview: str = ""
+    cwd: str = ""
+    model_provider: str | None = None
+    model: str | None = None
+    created_at: int
+    updated_at: int
+    forked_from_id: str | None = None
+    originator: str | None = None
+
+
+async def threads(
+    connection: Connection, parameters: Mapping[str, Any]
+) -> tuple[list[KeptThread], str | None]:
+    """A page of `thread/list`, and the cursor of the next."""
+    page = await connection.call("thread/list", parameters)
+    return msgspec.convert(page["data"], list[KeptThread]), page.get("nextCursor")
+
+
+async def thread(connection: Connection, thread_id: str) -> KeptThread:
+    """Raises JsonRpcError when the program has none of that id."""
+    found = await connection.call("thread/read", {"threadId": thread_id})
+    return msgspec.convert(found["thread"], KeptThread)
+
+
+async def turns(connection: Connection, thread_id: str, *, known: Collection[str] = ()) -> list[Turn]:
+    """The turns that are over, oldest first, with their items: those after the last one that is `known`."""
+    found: list[Turn] = []
+    asked: dict[str, Any] = {
+        "threadId": thread_id,
+        "itemsView": "full",
+        "sortDirection": "desc",
+        "limit": PAGE,
+    }
+    while True:
+        page = await connection.call("thread/turns/list", asked)
+        for raw in page["data"]:
+            if raw["id"] in known:
+                return found[::-1]
+            turn = msgspec.convert({**raw, "items": tuple(map(decode_item, raw["items"]))}, Turn)
+            if turn.status is not TurnStatus.in_progress:
+                found.append(turn)
+        if not page.get("nextCursor"):
+            return found[::-1]
+        asked["cursor"] = page["nextCursor"]
+
+
+async def models(connection: Connection, *, include_hidden: bool) -> list[Model]:
+    """Its catalog, the default first."""
+    found: list[dict[str, Any]] = []
+    asked: dict[str, Any] = {"includeHidden": include_hidden, "limit": PAGE}
+    while True:
+        page = await connection.call("model/list", asked)
+        found += page["data"]
+        if not page.get("nextCursor"):
+            break
+        asked["cursor"] = page["nextCursor"]
+    found.sort(key=lambda entry: not entry["isDefault"])
+    return [_model(entry, priority) for priority, entry in enumerate(found)]
+
+
+def _model(entry: dict[str, Any], priority: int) -> Model:
+    levels = entry["supportedReasoningEfforts"]
+    return Model(
+        slug=entry["model"],
+        display_name=entry["displayName"],
+        description=entry["description"],
+        visibility="hide" if entry["hidden"] else "list",
+        priority=priority,
+        default_reasoning_level=entry["defaultReasoningEffort"],
+        supported_reasoning_levels=tuple(
+            ReasoningLevel(level["reasoningEffort"], level["description"]) for level in levels
+        ),
+        input_modalities=tuple(entry.get("inputModalities") or ()),
+        service_tiers=msgspec.convert(entry.get("serviceTiers") or (), tuple[ServiceTier, ...]),
+    )
+
+
+async def rate_limits(connection: Connection) -> RateLimits:
+    """Raises JsonRpcError for an account that has none."""
+    answer = await connection.call("account/rateLimits/read", {})
+    return msgspec.convert(answer["rateLimits"], RateLimits)
+
+
+def introduction(metadata: Mapping[str, Any]) -> InitializeResponse:
+    """The program's answer to `initialize`. It names its version in its user agent only."""
+    user_agent = str(metadata["userAgent"])
+    name, _, version = user_agent.partition(" ")[0].partition("/")
+    return InitializeResponse(
+        user_agent=user_agent,
+        server_info=ServerInfo(name, version),
+        codex_home=str(metadata["codexHome"]),
+        platform_family=str(metadata["platformFamily"]),
+        platform_os=str(metadata["platformOs"]),
+    )
