@@ -88,6 +88,13 @@ class TurnOptions(TypedDict, total=False):
 LASTING = ("approval_mode", "cwd", "effort", "model", "personality", "sandbox", "service_tier", "summary")
 """Overrides that the app-server keeps for later turns, and so do we, on either engine."""
 
+CONFIGURED = {
+    "model_reasoning_effort": "effort",
+    "model_reasoning_summary": "summary",
+    "model_verbosity": "verbosity",
+}
+"""Keys of the agent's config.toml that mean something over HTTP too, as options."""
+
 E = TypeVar("E", bound=Enum)
 
 
@@ -100,6 +107,9 @@ def checked(call: str, table: type, given: Mapping[str, Any]) -> Options:
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}.{hint}")
     options = {name: value for name, value in given.items() if value is not None}
+    for key, name in CONFIGURED.items():
+        if key in options.get("config", ()):
+            options.setdefault(name, options["config"][key])
     for name, kind in (("approval_mode", ApprovalMode), ("sandbox", Sandbox)):
         if name in options:
             options[name] = _member(kind, options[name], name)
