@@ -9,6 +9,7 @@ from typing import Any
 from . import catalog, replies
 from .conversation import Body, input_items, unseal
 from .replies import Reply, api_error, detail
+from .shape import is_uncalled
 
 LITE_HEADER = "x-openai-internal-codex-responses-lite"
 
@@ -212,7 +213,7 @@ def _calls_have_outputs(request: Request) -> Reply | None:
     items = input_items(request.body)
     for call, output, words in _CALL_PAIRS:
         called = [item["call_id"] for item in items if item.get("type") == call]
-        given = [item["call_id"] for item in items if item.get("type") == output]
+        given = [item["call_id"] for item in items if item.get("type") == output and not is_uncalled(item)]
         for call_id in called:
             if call_id not in given:
                 return api_error(400, f"No tool output found for {words} {call_id}.", param="input")

@@ -79,11 +79,16 @@ def shape_refusal(body: object) -> Reply | None:
         return api_error(400, f"Invalid type: {error}", code="invalid_type")
     for where, part in _parts(body):
         for name in _NEEDED.get(part.get("type", ""), ()):
-            if name not in part:
+            if name not in part and not (name == "call_id" and is_uncalled(part)):
                 param = f"{where}.{name}"
                 message = f"Missing required parameter: '{param}'."
                 return api_error(400, message, param=param, code="missing_required_parameter")
     return None
+
+
+def is_uncalled(item: Mapping[str, Any]) -> bool:
+    """The output of a tool that nobody called: a message from outside, under the tool's name."""
+    return item.get("type") == "function_call_output" and "call_id" not in item and "name" in item
 
 
 def _parts(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,10 +63,10 @@ class Quota:
         }
 
     def usage(self, account: Account) -> dict[str, Any]:
-        """The body of `/wham/usage`."""
+        """The body of `/wham/usage`. Here the percentages are whole: the CLI can't read others."""
         windows = {
-            "primary_window": self._described(self.primary, PRIMARY_SECONDS),
-            "secondary_window": self._described(self.secondary, SECONDARY_SECONDS),
+            "primary_window": self._described(math.ceil(self.primary), PRIMARY_SECONDS),
+            "secondary_window": self._described(math.ceil(self.secondary), SECONDARY_SECONDS),
         }
         return {
             "user_id": account.user_id,
