@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ...protocol.errors import InvalidRequestError
-from ...protocol.types import ApprovalMode, ExternalMessage, InputItem, Sandbox, TextInput
+from ...protocol.types import ApprovalMode, ExternalMessage, InputItem, MentionInput, Sandbox, TextInput
 from ...responses.provider import Provider, key_of
 from ..seam import TurnRequest
 from .failures import LONGEST_INPUT, input_too_long
@@ -88,7 +88,7 @@ def steered(inputs: Sequence[InputItem]) -> list[Params]:
         raise InvalidRequestError(
             "A running turn takes no ExternalMessage.", hint="Start a turn with it when this one has ended."
         )
-    return msgspec.to_builtins(list(inputs))  # type: ignore[no-any-return]  # a list for a list
+    return _said(inputs)
 
 
 def _input(inputs: Sequence[InputItem]) -> Params:
@@ -98,12 +98,22 @@ def _input(inputs: Sequence[InputItem]) -> Params:
         characters = sum(len(part.text) for part in inputs if isinstance(part, TextInput))
         if characters > LONGEST_INPUT:
             raise input_too_long(characters)
-        return {"input": msgspec.to_builtins(inputs)}
+        return {"input": _said(inputs)}
     if len(inputs) > 1:
         raise InvalidRequestError(
             "An ExternalMessage is the whole input of its turn.", hint="Give the rest to the next turn."
         )
     return {"input": [], "toolOutput": external_output(outside)}
+
+
+def _said(inputs: Sequence[InputItem]) -> list[Params]:
+    """The program looks up mentions with an address (`app://...`) only: of a file the model hears in words."""
+    said: list[InputItem] = []
+    for part in inputs:
+        said.append(part)
+        if isinstance(part, MentionInput) and "://" not in part.path:
+            said.append(TextInput(f"[{part.name}]({part.path})"))
+    return msgspec.to_builtins(said)  # type: ignore[no-any-return]  # a list for a list
 
 
 def external_output(message: ExternalMessage) -> Params:
