@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import dataclasses
 import math
 import tempfile
@@ -64,7 +63,6 @@ class Session:
         """Whether the running cell keeps the kernel busy while it waits, so that buttons may be dead."""
         self._login: LoginFlow | None = None
         self._local: tuple[LocalService, Provider, tempfile.TemporaryDirectory[str]] | None = None
-        atexit.register(self.close)  # a kernel that is shut down stops what runs
 
     @property
     def rich(self) -> bool:
@@ -72,7 +70,6 @@ class Session:
         return is_kernel(self.shell)
 
     def close(self) -> None:
-        atexit.unregister(self.close)
         if self._login is not None:
             self.codex.call(self._login.close())
         self.codex.close()

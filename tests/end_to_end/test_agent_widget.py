@@ -67,8 +67,18 @@ def cells(*sources: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("visit", [sources], indirect=True, ids=[""])
 
 
+START_MS = 30_000
+"""For the first turn, which starts the program, on a busy machine."""
+
+
 def question(visit: Visit) -> Locator:
     return visit.page.locator(".codex-approval")
+
+
+def ask(visit: Visit) -> None:
+    """Run the cells until the agent asks."""
+    visit.start_all()
+    expect(question(visit)).to_be_visible(timeout=START_MS)
 
 
 def button(visit: Visit, label: str) -> Locator:
@@ -98,7 +108,7 @@ def saved(visit: Visit) -> str:
 
 @cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
 def test_a_click_on_yes_runs_the_command_while_the_cell_runs(visit: Visit) -> None:
-    visit.start_all()
+    ask(visit)
     expect(question(visit)).to_contain_text("echo written > out.txt")
     expect(question(visit)).to_contain_text("The agent's reason: I must")
     expect(visit.page.locator(".jp-InputPrompt").last).to_have_text("[*]:")
@@ -113,7 +123,7 @@ def test_a_click_on_yes_runs_the_command_while_the_cell_runs(visit: Visit) -> No
 
 @cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
 def test_a_click_on_no_declines_it(visit: Visit) -> None:
-    visit.start_all()
+    ask(visit)
     button(visit, "No").click()
     expect(answer(visit)).to_contain_text("Declined the command: echo written > out.txt")
     expect(answer(visit)).to_contain_text("Not run: echo written > out.txt")
@@ -124,7 +134,7 @@ def test_a_click_on_no_declines_it(visit: Visit) -> None:
 
 @cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
 def test_no_and_stop_ends_the_turn(visit: Visit) -> None:
-    visit.start_all()
+    ask(visit)
     button(visit, "No, and stop").click()
     expect(answer(visit)).to_contain_text("Interrupted.")
     expect(answer(visit)).to_contain_text("and stopped the turn")
@@ -136,7 +146,7 @@ def test_no_and_stop_ends_the_turn(visit: Visit) -> None:
     f"%%codex --agent\n{use('exec_command', cmd=PATCH)}",
 )
 def test_a_change_is_shown_as_a_diff_and_nothing_in_it_is_html(visit: Visit) -> None:
-    visit.start_all()
+    ask(visit)
     expect(question(visit).locator("ins").first).to_contain_text("+    if not values:")
     expect(question(visit).locator("pre b, pre script")).to_have_count(0)
     pictures(visit, "diff")
@@ -149,8 +159,7 @@ def test_a_change_is_shown_as_a_diff_and_nothing_in_it_is_html(visit: Visit) -> 
 
 @cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
 def test_the_stop_button_is_a_no(visit: Visit) -> None:
-    visit.start_all()
-    expect(question(visit)).to_be_visible()
+    ask(visit)
     visit.stop()
     expect(answer(visit)).to_contain_text("nobody had answered when the turn ended")
     expect(question(visit)).to_have_count(0)
@@ -159,7 +168,8 @@ def test_the_stop_button_is_a_no(visit: Visit) -> None:
 
 @cells(f"%%codex --agent --background\n{escalated('echo written > out.txt')}", "import time; time.sleep(0)")
 def test_a_turn_in_the_background_asks_when_its_cell_has_long_ended(visit: Visit) -> None:
-    visit.run_all()
+    ask(visit)
+    expect(visit.page.locator(".jp-InputPrompt").last).to_have_text("[3]:")
     expect(question(visit)).to_contain_text("echo written > out.txt")
     pictures(visit, "background")
     button(visit, "Yes").click()
@@ -173,7 +183,7 @@ def test_a_turn_in_the_background_asks_when_its_cell_has_long_ended(visit: Visit
 def test_a_timed_cell_asks_by_a_typed_line(visit: Visit) -> None:
     visit.start_all()
     field = visit.page.locator(".jp-Stdin-input")
-    expect(answer(visit)).to_contain_text("May the agent run this command?")
+    expect(answer(visit)).to_contain_text("May the agent run this command?", timeout=START_MS)
     pictures(visit, "typed")
     field.fill("y")
     field.press("Enter")

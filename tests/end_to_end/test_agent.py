@@ -1,0 +1,260 @@
+"""The agent in a real kernel: the official program, the local service as its model, no account."""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.end_to_end.kernel import Kernel, markdown, state
+from tests.end_to_end.widgets import FrontEnd
+from tests.peers.agent import PATCH, escalated, use
+
+pytest.importorskip("codex_cli_bin")
+
+pytestmark = pytest.mark.peer
+
+WRITE = escalated("echo written > out.txt")
+CHANGE = use("exec_command", cmd=f"apply_patch <<'EOF'\n{PATCH}EOF")
+NEVER_ENDS = use("exec_command", cmd="sleep 600", yield_time_ms=600_000)
+
+
+@pytest.fixture
+def notebook(kernel: Kernel) -> Kernel:
+    kernel.execute("%load_ext codex_magic")
+    kernel.execute("%codex provider local")
+    return kernel
+
+
+@pytest.fixture
+def front_end(notebook: Kernel) -> FrontEnd:
+    return FrontEnd(notebook)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """What the agent would write; the kernel's folder is the test's."""
+    return tmp_path / "out.txt"
+
+
+def agent(prompt: str, options: str = "") -> str:
+    return f"%%codex --agent {options}\n{prompt}"
+
+
+def test_a_yes_runs_the_command_and_stays_as_a_line(front_end: FrontEnd, out: Path) -> None:
+    cell = front_end.run(agent(WRITE, "-o result"))
+    front_end.click("Yes")
+    front_end.idle(cell)
+    assert out.read_text() == "written\n"
+    assert "**Allowed the command:** `echo written > out.txt`" in markdown(front_end.outputs)
+    assert front_end.open_widgets == 0
+    assert front_end.kernel.value("result.status.value") == "'completed'"
+
+
+def test_a_no_is_visible_in_the_answer_and_below_it(front_end: FrontEnd, out: Path) -> None:
+    cell = front_end.run(agent(WRITE))
+    front_end.click("No")
+    front_end.idle(cell)
+    seen = markdown(front_end.outputs)
+    assert "**Not run:** `echo written > out.txt` · declined" in seen
+    assert "**Declined the command:**" in seen
+    assert not out.exists()
+
+
+def test_no_and_stop_ends_the_turn(front_end: FrontEnd, out: Path) -> None:
+    cell = front_end.run(agent(WRITE))
+    front_end.click("No, and stop")
+    front_end.idle(cell)
+    assert state(front_end.outputs) == "interrupted"
+    assert not out.exists()
+
+
+def test_a_yes_for_the_session_is_asked_once(front_end: FrontEnd, out: Path) -> None:
+    first = front_end.run(agent(WRITE))
+    front_end.click("Yes, for this session")
+    front_end.idle(first)
+    out.unlink()
+    front_end.idle(front_end.run(agent(WRITE)))
+    assert out.exists()
+
+
+def test_a_change_is_asked_about_with_its_diff(front_end: FrontEnd, tmp_path: Path) -> None:
+    cell = front_end.run(agent(CHANGE))
+    shown = front_end.until(lambda: front_end.shown("May the agent change this file?"))
+    assert "New: new.txt" in shown
+    assert "<ins>+one line</ins>" in shown
+    front_end.click("Yes")
+    front_end.idle(cell)
+    assert (tmp_path / "new.txt").read_text() == "one line\n"
+    assert "**Allowed the change:** `new.txt`" in markdown(front_end.outputs)
+
+
+def test_where_nobody_can_answer_it_is_no_and_says_so(notebook: Kernel, out: Path) -> None:
+    seen = markdown(notebook.execute(agent(WRITE)))
+    assert "**Declined the command, since nobody is here to answer:**" in seen
+    assert not out.exists()
+
+
+def test_a_cell_that_may_write_needs_no_answer_and_the_next_one_may_not(notebook: Kernel, out: Path) -> None:
+    write = use("exec_command", cmd="echo written > out.txt")
+    notebook.execute(agent(write, "--sandbox workspace-write"))
+    assert out.exists()
+    out.unlink()
+    notebook.execute(agent(write))
+    assert not out.exists()
+
+
+def test_a_cell_that_denies_asks_nobody(front_end: FrontEnd, out: Path) -> None:
+    front_end.idle(front_end.run(agent(WRITE, "--approval deny")))
+    assert not out.exists()
+    assert "May the agent" not in str(front_end.messages)
+
+
+def test_a_cell_names_the_folder(notebook: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    seen = notebook.execute(agent(use("exec_command", cmd="pwd"), "--cwd below"))
+    assert str(tmp_path / "below") in markdown(seen)
+
+
+def test_the_stop_button_is_a_no_and_its_widget_goes(front_end: FrontEnd, out: Path) -> None:
+    cell = front_end.run(agent(WRITE))
+    front_end.until(lambda: front_end.model(description="Yes"))
+    front_end.kernel.interrupt()
+    front_end.idle(cell)
+    assert state(front_end.outputs) == "interrupted"
+    assert "nobody had answered when the turn ended" in markdown(front_end.outputs)
+    assert front_end.open_widgets == 0
+    assert not out.exists()
+
+
+def test_a_timed_cell_asks_for_a_typed_answer(front_end: FrontEnd, out: Path) -> None:
+    code = f"%%time\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})"
+    for typed, written in (("", False), ("what?", False), ("y", True)):
+        cell = front_end.run(code)
+        prompt = stdin(front_end, typed)
+        if typed == "what?":
+            prompt = stdin(front_end, "n")
+        front_end.idle(cell)
+        assert "s  Yes, for this session" in prompt
+        assert out.exists() is written
+
+
+def stdin(front_end: FrontEnd, answer: str) -> str:
+    """Type `answer` when asked for a line, and give what was asked."""
+    try:
+        request = front_end.kernel.client.get_stdin_msg(timeout=30)
+    except queue.Empty:
+        raise AssertionError(front_end.messages[-5:]) from None
+    front_end.kernel.client.input(answer)
+    return str(request["content"]["prompt"])
+
+
+def test_ctrl_c_at_a_typed_question_stops_the_turn(front_end: FrontEnd, out: Path) -> None:
+    cell = front_end.run(f"%%time\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})")
+    front_end.kernel.client.get_stdin_msg(timeout=30)
+    front_end.kernel.interrupt()
+    front_end.idle(cell)
+    assert state(front_end.outputs) == "interrupted"
+    assert "and stopped the turn" in markdown(front_end.outputs)
+    assert not out.exists()
+
+
+# In the background ---------------------------------------------------------------------------------
+
+
+def over(front_end: FrontEnd) -> str:
+    return str(
+        front_end.until(
+            lambda: seen if "Ran in the background" in (seen := markdown(front_end.outputs)) else ""
+        )
+    )
+
+
+def test_a_turn_in_the_background_gives_the_kernel_back_and_its_result_later(
+    front_end: FrontEnd, out: Path
+) -> None:
+    front_end.idle(front_end.run(agent(WRITE, "--background -o result")))
+    assert front_end.kernel.value("'result' in globals()") == "False"
+    front_end.idle(front_end.run("6 * 7"))
+    front_end.click("Yes")
+    assert "exit code 0" in over(front_end)
+    assert out.exists()
+    front_end.until(lambda: front_end.kernel.value("'result' in globals()") == "True")
+    assert front_end.kernel.value("result.status.value") == "'completed'"
+
+
+def test_what_runs_is_told_and_stopped(front_end: FrontEnd) -> None:
+    front_end.idle(front_end.run(agent(NEVER_ENDS, "-b")))
+    front_end.idle(front_end.run("%codex status"))
+    assert "use the tool exec" in markdown(front_end.outputs)
+    front_end.idle(front_end.run("%codex stop"))
+    assert "*Interrupted.*" in over(front_end)
+    front_end.idle(front_end.run("%codex stop"))
+    assert "Nothing is running." in markdown(front_end.outputs)
+
+
+def test_more_is_said_to_what_runs(front_end: FrontEnd) -> None:
+    front_end.idle(front_end.run(agent("repeat 3000", "-b")))
+    front_end.until(lambda: "word" in markdown(front_end.outputs))
+    front_end.idle(front_end.run("%codex steer echo: steered"))
+    assert over(front_end).index("steered") > 0
+    assert state(front_end.outputs) == "done"
+
+
+def test_a_question_in_the_background_goes_with_its_turn(front_end: FrontEnd, out: Path) -> None:
+    front_end.idle(front_end.run(agent(WRITE, "-b")))
+    front_end.until(lambda: front_end.model(description="Yes"))
+    front_end.idle(front_end.run("%codex stop"))
+    assert "Declined the command" in over(front_end)
+    assert front_end.open_widgets == 0
+    assert not out.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux to wait for somebody else's child")
+def test_what_runs_ends_with_its_kernel_and_the_next_one_says_so(front_end: FrontEnd, tmp_path: Path) -> None:
+    command = use("exec_command", cmd="echo $$ > pid; exec sleep 600", yield_time_ms=600_000)
+    front_end.idle(front_end.run(agent(command, "-b --sandbox full-access")))
+    front_end.until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    watched = os.pidfd_open(int((tmp_path / "pid").read_text()))
+    front_end.kernel.restart()
+    assert select.select([watched], [], [], 10)[0]
+    os.close(watched)
+    front_end.kernel.execute("%load_ext codex_magic")
+    seen = markdown(front_end.kernel.execute("%codex -p local echo: on"))
+    assert "An earlier turn was cut off" in seen
+
+
+# In a terminal -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal(home: Path, tmp_path: Path) -> Iterator[pexpect.spawn]:
+    command = [*"-m IPython --simple-prompt --no-banner --no-confirm-exit --colors=NoColor".split()]
+    child = pexpect.spawn(
+        sys.executable, command, encoding="utf-8", timeout=30, dimensions=(40, 100), cwd=str(tmp_path)
+    )
+    for line in ("%load_ext codex_magic", "%codex provider local", "%codex engine app-server"):
+        child.expect(r"In \[\d+\]: ")
+        child.sendline(line)
+    child.expect(r"In \[\d+\]: ")
+    yield child
+    child.close(force=True)
+
+
+@pytest.mark.parametrize(("typed", "told", "written"), [("y", "Allowed", True), ("", "Declined", False)])
+def test_a_terminal_asks_for_a_line(
+    terminal: pexpect.spawn, out: Path, typed: str, told: str, written: bool
+) -> None:
+    terminal.sendline(f"%codex {WRITE}")
+    terminal.expect("May the agent run this command")
+    terminal.expect("echo written > out.txt.*reason: I must.*Your answer")
+    terminal.sendline(typed)
+    terminal.expect(f"{told} the command: echo written > out.txt")
+    terminal.expect(r"In \[\d+\]: ")
+    assert out.exists() is written

@@ -1,0 +1,148 @@
+"""What a person is asked on the agent's behalf, and what stays of it."""
+
+import re
+
+import pytest
+
+from codex_magic.notebook.approval_widget import question_html
+from codex_magic.notebook.question import NOBODY, Question, choices, decided, shown, visible
+from codex_magic.protocol.types import (
+    AcceptWithExecpolicyAmendment,
+    ApplyNetworkPolicyAmendment,
+    CommandApproval,
+    Decision,
+    FileChangeApproval,
+    PermissionsApproval,
+    ToolCallApproval,
+)
+
+IDS = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
+HOSTILE = '</pre><img src=x onerror="alert(1)"><script>alert(2)</script>&amp;'
+
+
+def command(text="touch x", **more):
+    return CommandApproval(command=f"/bin/bash -lc '{text}'", cwd="/work", reason="I must", **more, **IDS)
+
+
+def change(*changes):
+    return FileChangeApproval(changes=changes, **IDS)
+
+
+def asked(request):
+    return Question(request, "/work")
+
+
+ADDED = {"path": "/work/new.py", "kind": {"type": "add"}, "diff": "x = 1\ny = 2\n"}
+UPDATED = {
+    "path": "/else/old.py",
+    "kind": {"type": "update", "move_path": None},
+    "diff": "@@ -1 +1 @@\n-a\n+b\n",
+}
+
+
+def test_a_command_is_shown_without_the_agents_shell_and_with_folder_and_reason():
+    seen = shown(asked(command("touch x > y")))
+    assert [passage.text for passage in seen.passages] == ["touch x > y"]
+    assert seen.facts == (("Folder", "/work"), ("The agent's reason", "I must"))
+
+
+def test_a_change_is_shown_as_a_diff_of_each_file():
+    new, old = shown(asked(change(ADDED, UPDATED))).passages
+    assert (new.title, new.text) == ("New: new.py", "+x = 1\n+y = 2\n")
+    assert (old.title, old.text) == ("Changed: /else/old.py", UPDATED["diff"])
+
+
+def test_a_tool_is_shown_with_its_arguments_and_permissions_as_they_are():
+    tool = ToolCallApproval(tool="drop", arguments={"table": "all"}, **IDS)
+    permissions = PermissionsApproval(permissions={"network": {"enabled": True}}, **IDS)
+    assert '"table": "all"' in shown(asked(tool)).passages[0].text
+    assert "drop" in shown(asked(tool)).title
+    assert '"enabled": true' in shown(asked(permissions)).passages[0].text
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        CommandApproval(command=HOSTILE, cwd=HOSTILE, reason=HOSTILE, **IDS),
+        change({"path": HOSTILE, "kind": {"type": "add"}, "diff": HOSTILE}),
+        ToolCallApproval(tool=HOSTILE, arguments={HOSTILE: HOSTILE}, **IDS),
+        PermissionsApproval(permissions={HOSTILE: HOSTILE}, reason=HOSTILE, **IDS),
+    ],
+)
+def test_nothing_of_the_models_is_html(request_):
+    tags = set(re.findall(r"<(\w+)", question_html(shown(asked(request_)))))
+    assert tags <= {"p", "pre", "ins", "del", "span"}
+
+
+def test_what_would_hide_something_is_spelled_out():
+    assert visible("rm\u202e -rf\r\x1b[2Jx\u200b\ty\n") == "rm\\u{202e} -rf\\u{d}\\u{1b}[2Jx\\u{200b}\ty\n"
+
+
+def test_a_long_diff_says_how_much_is_left_out():
+    long = {"path": "a", "kind": {"type": "add"}, "diff": "line\n" * 5_000}
+    assert "3000 more lines" in question_html(shown(asked(change(long))))
+
+
+def test_every_yes_stands_before_the_first_no():
+    words = command(
+        proposed_execpolicy_amendment=("git", "status"),
+        proposed_network_policy_amendments=(
+            {"host": "pypi.org", "action": "allow"},
+            {"host": "pypi.org", "action": "deny"},
+        ),
+    )
+    offered = choices(words)
+    assert [choice.label.startswith("Yes") for choice in offered] == [True] * 4 + [False] * 2
+    assert [choice.decision for choice in offered] == [
+        Decision.accept,
+        Decision.accept_for_session,
+        AcceptWithExecpolicyAmendment(("git", "status")),
+        ApplyNetworkPolicyAmendment("pypi.org", "allow"),
+        Decision.decline,
+        Decision.cancel,
+    ]
+    assert offered[2].label == "Yes, and commands that begin with git status from now on"
+
+
+def test_a_beginning_that_holds_one_whole_command_is_called_so():
+    label = choices(command(proposed_execpolicy_amendment=("/bin/bash", "-lc", "touch x")))[2].label
+    assert label == "Yes, and this very command from now on"
+
+
+@pytest.mark.parametrize(
+    ("decision", "label"),
+    [
+        (Decision.accept, "Allowed the command"),
+        (Decision.accept_for_session, "Allowed the command for this session"),
+        (
+            AcceptWithExecpolicyAmendment(("git",)),
+            "Allowed the command, and commands that begin with git from now on",
+        ),
+        (ApplyNetworkPolicyAmendment("pypi.org", "allow"), "Allowed the command, and pypi.org from now on"),
+        (Decision.decline, "Declined the command"),
+        (Decision.cancel, "Declined the command, and stopped the turn"),
+    ],
+)
+def test_a_decision_is_told_in_one_line(decision, label):
+    question = asked(command())
+    question.answer(decision)
+    assert decided(question) == (label, "touch x")
+
+
+def test_no_answer_is_told_as_a_no_with_its_reason():
+    unanswered, withdrawn = asked(change(ADDED, UPDATED)), asked(command())
+    unanswered.refuse(NOBODY)
+    withdrawn.answered.cancel()
+    assert decided(unanswered) == (
+        "Declined the change, since nobody is here to answer",
+        "new.py, /else/old.py",
+    )
+    assert decided(withdrawn)[0].startswith("Declined the command, since nobody had answered")
+
+
+def test_the_first_answer_holds():
+    question = asked(command())
+    question.answer(Decision.decline)
+    question.answer(Decision.accept)
+    question.refuse(NOBODY)
+    assert (question.decision, question.reason) == (Decision.decline, "")
