@@ -20,6 +20,7 @@ from ...protocol.settings import Settings
 from ...protocol.types import (
     InputItem,
     ItemCompleted,
+    ItemStarted,
     Notification,
     RateLimits,
     ThreadTokenUsage,
@@ -43,7 +44,7 @@ from .kept import KeptThread
 from .notifications import readdressed, turn_of
 from .parameters import fork_parameters, start_parameters, steered, thread_parameters, turn_parameters
 from .questions import Questions, unasked
-from .replay import replayed
+from .replay import as_said, replayed
 from .server import AppServer, Launch
 
 log = logging.getLogger(__name__)
@@ -406,8 +407,11 @@ class _RunningTurn:
 
     def _ours(self, notification: Notification) -> Notification:
         ours = readdressed(notification, thread_id=self.request.thread_id, turn_id=self.request.turn_id)
+        if isinstance(ours, ItemStarted):
+            return msgspec.structs.replace(ours, item=as_said(ours.item))
         if isinstance(ours, ItemCompleted):
-            return msgspec.structs.replace(ours, response_items=replayed(ours.item))
+            item = as_said(ours.item)
+            return msgspec.structs.replace(ours, item=item, response_items=replayed(item))
         if isinstance(ours, TokenUsageUpdated):
             return msgspec.structs.replace(ours, token_usage=self._usage_of_turn(ours.token_usage))
         return ours
@@ -431,6 +435,7 @@ class _RunningTurn:
         except (asyncio.TimeoutError, TimedOutError):
             log.warning("the app-server did not stop a turn within %s s and is killed", STOP_SECONDS)
             self._connection.kill()
+            await self._connection.finished()  # the next turn should not find it dying
         except CodexError as error:
             log.debug("a turn that was to be stopped: %s", error)
 
