@@ -50,11 +50,11 @@ def as_provider(home, monkeypatch):
 
 
 @contextmanager
-def as_plan(home, folder, monkeypatch):
+def as_plan(home, folder, monkeypatch, *, websocket=False):
     """The local service as the ChatGPT backend, over TLS; nobody is signed in."""
     (home / ".codex").mkdir()
     (home / ".codex" / "config.toml").write_text('cli_auth_credentials_store = "file"\n' + CONFIG)
-    with start(tls=folder, auto_approve=True) as service:
+    with start(tls=folder, auto_approve=True, websocket=websocket) as service:
         variables = {
             **service_variables(service),
             "CODEX_CA_CERTIFICATE": str(service.ca_file),

@@ -502,6 +502,22 @@ def test_who_signs_in_later_needs_no_new_session(plan, home):
         assert thread.run("echo: now").final_response == "now"
 
 
+@needs_zstd
+def test_a_process_that_does_not_stop_a_turn_is_replaced(home, tmp_path, monkeypatch):
+    """It starts no turn while its first message over a WebSocket, which asks for no answer, is held up."""
+    monkeypatch.setattr("codex_magic.engines.app_server.engine.STOP_SECONDS", 0.5)
+    config = CodexConfig(engine="app-server", model="gpt-5.5")
+    with as_plan(home, tmp_path / "tls", monkeypatch, websocket=True) as plan, Codex(config) as codex:
+        plan.sign_in(home / ".codex")
+        plan.faults.next("hold_headers")
+        thread = codex.thread_start()
+        handle = thread.turn("echo: held")
+        plan.wait_for_hold()
+        handle.interrupt()
+        assert handle.run().status is TurnStatus.interrupted
+        assert thread.run("echo: on").final_response == "on"
+
+
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux to wait for somebody else's child")
 def test_the_process_ends_with_ours_and_has_a_group_of_its_own(config, service):
     script = f"""

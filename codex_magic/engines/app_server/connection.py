@@ -146,6 +146,10 @@ class Connection:
         """End the process at once; what waits fails. One that others need loses us alone."""
         self.pipe.kill()
 
+    async def finished(self) -> None:
+        """Wait for the end of a process that was killed."""
+        await asyncio.wait({self._reading}, timeout=CLOSING_SECONDS)
+
     async def close(self) -> None:
         """Ask the process to end, and see to it that it does; of a shared one, take leave."""
         await self.pipe.close()
