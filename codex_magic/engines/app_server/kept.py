@@ -11,6 +11,7 @@ from ...protocol.runtime import InitializeResponse, ServerInfo
 from ...protocol.types import RateLimits, Turn, TurnStatus, decode_item
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
 from .connection import Connection
+from .replay import as_said
 
 PAGE = 100
 """Turns or models asked for at once."""
@@ -59,7 +60,7 @@ async def turns(connection: Connection, thread_id: str, *, known: Collection[str
         for raw in page["data"]:
             if raw["id"] in known:
                 return found[::-1]
-            turn = msgspec.convert({**raw, "items": tuple(map(decode_item, raw["items"]))}, Turn)
+            turn = msgspec.convert({**raw, "items": [as_said(decode_item(item)) for item in raw["items"]]}, Turn)
             if turn.status is not TurnStatus.in_progress:
                 found.append(turn)
         if not page.get("nextCursor"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...protocol.ids import new_id
 from ...protocol.types import (
     AgentMessage,
     CommandExecution,
@@ -15,6 +16,7 @@ from ...protocol.types import (
     TextInput,
     ThreadItem,
     ToolCall,
+    UnknownItem,
     UserMessage,
 )
 
@@ -24,8 +26,29 @@ LONGEST_OUTPUT = 4_000
 
 def replayed(item: ThreadItem) -> tuple[dict[str, Any], ...]:
     """The item as a message. What the agent did is told by the developer: its own tools are not on offer."""
+    if isinstance(item, UserMessage) and item.content and isinstance(item.content[0], ExternalMessage):
+        return from_outside(item.content[0])
     tell = _REPLAYED.get(type(item))
     return (tell(item),) if tell else ()
+
+
+def from_outside(message: ExternalMessage) -> tuple[dict[str, Any], ...]:
+    called = {"type": "function_call", "call_id": f"call_{new_id()}", "name": message.tool_name}
+    if message.namespace:
+        called["namespace"] = message.namespace
+    content = message.content if isinstance(message.content, str) else list(message.content)
+    output = {"type": "function_call_output", "call_id": called["call_id"], "output": content}
+    return {**called, "arguments": "{}"}, output
+
+
+def as_said(item: ThreadItem) -> ThreadItem:
+    """A message from outside, which the program calls a tool's output, as what began the turn."""
+    if not isinstance(item, UnknownItem) or item.raw["type"] != "functionCallOutput":
+        return item
+    output = item.raw["output"]
+    content = output if isinstance(output, str) else tuple(output)
+    message = ExternalMessage(item.raw["name"], content, item.raw.get("namespace"))
+    return UserMessage(item.id, (message,))
 
 
 def partial_answer(text: str) -> dict[str, Any]:
@@ -45,8 +68,7 @@ def _part(part: InputItem) -> dict[str, Any]:
         return {"type": "input_text", "text": part.text}
     if isinstance(part, ImageInput):
         return {"type": "input_image", "image_url": part.url}
-    if isinstance(part, ExternalMessage):
-        return {"type": "input_text", "text": f"[a message from {part.tool_name}]"}
+    assert not isinstance(part, ExternalMessage)  # it is the whole input of its turn
     return {"type": "input_text", "text": f"[{part.path}]"}
 
 
