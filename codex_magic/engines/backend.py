@@ -1,284 +1,321 @@
-"""The engine in process: one streamed Responses request for a turn, told as notifications."""
+"""The engine in process: the Responses requests of a turn, told as notifications."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import time
-from collections.abc import Iterable
-from pathlib import Path
+from collections import defaultdict
 from typing import Any
 
-from ..protocol.errors import CodexError, InvalidRequestError
+from ..protocol.errors import CodexError, InvalidRequestError, ResponseAborted
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from ..protocol.types import (
-    AgentMessage,
-    AgentMessageDelta,
     ContextCompaction,
-    ErrorReported,
-    ImageGeneration,
-    ImageInput,
     InputItem,
-    ItemCompleted,
-    ItemStarted,
-    LocalImageInput,
-    MentionInput,
-    ModelRerouted,
-    Notification,
-    RateLimitsUpdated,
-    Reasoning,
-    ReasoningSummaryDelta,
-    ReasoningTextDelta,
-    SkillInput,
-    TextInput,
-    ThreadItem,
     ThreadTokenUsage,
+    TokenUsage,
     TokenUsageUpdated,
-    ToolCall,
+    ToolCallApproval,
     Turn,
-    TurnError,
     TurnStarted,
     TurnStatus,
-    UnknownItem,
     UserMessage,
-    Warned,
-    WebSearch,
 )
-from ..responses import events
 from ..responses.catalog import Model
 from ..responses.client import AsyncClient
-from ..responses.files import read_file
-from ..responses.inputs import input_image, input_text
+from ..responses.compaction import is_due, token_limit
+from ..responses.inputs import Item
+from ..responses.parameters import Parameters
 from ..responses.provider import Provider
 from ..responses.response import Response
+from ..responses.streaming import AsyncResponseStream
+from ..responses.tool_turn import MOST_ROUNDS, Ask, Compact, Job, Run, turn
+from ..responses.tools import ToolCallError
+from .asked import asked_items
+from .narrator import Narrator
+from .personality import personality_text
 from .seam import Tell, TurnRequest
+from .shortening import Shortener
+from .tool_calls import ToolCalls
+from .tools import ContentItem, ToolSet, output_of, text_item
+from .whole import broken_off
+
+SMALL_CONTEXT = 8_000
+"""Tokens that fit into any model's window: nobody is asked how large that is."""
 
 
 class BackendEngine:
     """Turns over HTTP, on one provider. Belongs to the event loop it is first used in."""
 
     def __init__(self, provider: Provider, settings: Settings) -> None:
-        self._client = AsyncClient(provider, settings=settings)
+        self.client = AsyncClient(provider, settings=settings)
+        self.shortener = Shortener(self.client)
+        self._running: dict[str, _RunningTurn] = {}
+        self._looked_up: dict[str, Model | None] = {}
+        self._allowed: defaultdict[str, set[str]] = defaultdict(set)
 
     async def close(self) -> None:
-        await self._client.aclose()
-
-    async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
-        raise InvalidRequestError(
-            "A turn over HTTP takes no more input while it answers.",
-            hint="Interrupt it and ask again, or use the agent (engine app-server).",
-        )
-
-    async def compact(self, request: TurnRequest, tell: Tell) -> None:
-        raise InvalidRequestError("This engine can't shorten a thread.")
+        await self.client.aclose()
 
     async def models(self) -> list[Model]:
         """The provider's catalog, best first."""
-        return await self._client.models.list()
+        return await self.client.models.list()
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """One turn; see `seam.Engine`."""
-        model, unknown = await self._model(request)
-        tell(TurnStarted(request.thread_id, _in_progress(request), model))
-        question = user_item(request.inputs)
-        user = UserMessage(new_id(), request.inputs, request.cell_id)
-        tell(ItemCompleted(request.thread_id, request.turn_id, user, (question,)))
+        running = self._running[request.turn_id] = self._turn(request, tell)
+        try:
+            await running.run()
+        finally:
+            del self._running[request.turn_id]
+
+    async def compact(self, request: TurnRequest, tell: Tell) -> None:
+        """Shorten the history: by the service's own compaction where it has one, else to a summary."""
+        await self._turn(request, tell).compact()
+
+    async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
+        """Say more to a running turn: what it is answering is broken off, and it answers to both.
+
+        While it runs tools, the model hears of it when they are done.
+        """
+        asked = await asked_items(inputs)
+        if turn_id not in self._running:
+            raise InvalidRequestError("This turn takes no more input.", hint="Start a new one.")
+        self._running[turn_id].steer(inputs, asked)
+
+    def _turn(self, request: TurnRequest, tell: Tell) -> _RunningTurn:
+        return _RunningTurn(self, request, tell, self._allowed[request.thread_id])
+
+    async def model_of(self, slug: str) -> Model | None:
+        """What the catalog says of a model; `None` when it can't be had, which is found out once."""
+        known = self.client.models.known(slug)
+        if known is None and slug not in self._looked_up:
+            self._looked_up[slug] = await self._looked_for(slug)
+        return known or self._looked_up.get(slug)
+
+    async def _looked_for(self, slug: str) -> Model | None:
+        try:
+            return next((model for model in await self.models() if model.slug == slug), None)
+        except CodexError:
+            return None
+
+
+class _RunningTurn:
+    """One turn: requests and tools by turns until the model answers."""
+
+    def __init__(self, engine: BackendEngine, request: TurnRequest, tell: Tell, allowed: set[str]) -> None:
+        self._engine = engine
+        self._request = request
+        self._tell = tell
+        self._narrator = Narrator(request, tell)
+        self._calls = ToolCalls(
+            approvals=request.asked, sandbox=request.sandbox, allowed=allowed, cancel=_cancel
+        )
+        self._tools = request.tools or ToolSet()
+        self._model: str | None = request.model
+        self._history: list[Item] = [*request.history]
+        self._held = request.held
+        self._usage = TokenUsage()
+        self._turn_state: str | None = None
+        self._stream: AsyncResponseStream | None = None
+        self._unheard: list[tuple[UserMessage, tuple[Item, ...]]] = []
+
+    async def run(self) -> None:
+        """Raises what the turn failed with, and CancelledError when a tool's approval was cancelled."""
+        unknown = await self._start()
+        inputs = self._request.inputs
+        asked = await asked_items(inputs)
+        if unknown is None:
+            await self._shorten_if_due()
+        if asked:
+            self._say(UserMessage(new_id(), inputs, self._request.cell_id), asked)
         if unknown is not None:
             raise unknown
-        narrator = _Narrator(request, tell)
-        stream = await self._client.responses.create(
-            [*request.history, question],
-            stream=True,
-            on_retry=narrator.retrying,
-            model=model,
-            instructions=request.instructions,
-            prompt_cache_key=request.thread_id,
-            reasoning=_given(
+        try:
+            await self._answer()
+            while self._unheard:
+                await self._answer()
+        finally:
+            self._narrator.abandon_calls()
+
+    async def compact(self) -> None:
+        if not self._history:
+            raise InvalidRequestError("There is nothing to shorten yet.", hint="Ask something first.")
+        unknown = await self._start()
+        if unknown is not None:
+            raise unknown
+        await self._shorten()
+        self._tell_usage(self._usage)
+
+    def steer(self, inputs: tuple[InputItem, ...], asked: tuple[Item, ...]) -> None:
+        self._unheard.append((UserMessage(new_id(), inputs), asked))
+        if self._stream is not None:
+            self._stream.abort()
+
+    async def _start(self) -> CodexError | None:
+        """Tell which model answers; why there is none."""
+        unknown = None
+        if self._model is None:
+            try:
+                self._model = (await self._engine.client.models.default()).slug
+            except CodexError as error:
+                unknown = error
+        request = self._request
+        started = Turn(request.turn_id, TurnStatus.in_progress, started_at=int(time.time()))
+        self._tell(TurnStarted(request.thread_id, started, self._model))
+        return unknown
+
+    def _say(self, message: UserMessage, asked: tuple[Item, ...]) -> None:
+        self._narrator.begun(message)
+        self._narrator.done(message, asked)
+        self._history += asked
+
+    # Steps ---------------------------------------------------------------------------------------
+
+    async def _answer(self) -> None:
+        """The steps until the model answers, or the user says more, which begins a new line of them."""
+        steps = turn(
+            self._history, self._parameters(), self._tools, max_rounds=MOST_ROUNDS, compact_at=None
+        )
+        given: Any = None
+        while True:
+            try:
+                step = steps.send(given)
+            except StopIteration:
+                return
+            given = await (self._run(step) if isinstance(step, Run) else self._ask(step))
+            if given is None:
+                return
+
+    async def _ask(self, step: Ask | Compact) -> Response | None:
+        """`None` when the user said more before the response was whole."""
+        await self._shorten_if_due()
+        while self._unheard:
+            self._say(*self._unheard.pop(0))
+        stream = self._engine.client.responses.stream(
+            step.input, on_retry=self._narrator.retrying, **step.parameters
+        )
+        self._stream = stream
+        try:
+            response = await self._told(stream)
+        except ResponseAborted:
+            if not self._unheard:
+                raise
+            self._history += broken_off(stream.response.output)
+            self._narrator.abandon_calls()
+            return None
+        finally:
+            self._stream = None
+        self._turn_state = response.turn_state or self._turn_state
+        if response.usage is not None:
+            self._held = response.usage
+            self._usage += response.usage
+            self._tell_usage(response.usage)
+        self._narrator.answered(response)
+        return response
+
+    async def _told(self, stream: AsyncResponseStream) -> Response:
+        async with stream:
+            self._narrator.answering(self._model, stream.response)
+            async for event in stream:
+                self._narrator.tell(event)
+            return await stream.get_final_response()
+
+    async def _run(self, step: Run) -> list[str | list[dict[str, Any]]]:
+        if not step.parallel:
+            return [await self._done(job) for job in step.jobs]
+        tasks = [asyncio.ensure_future(self._done(job)) for job in step.jobs]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _done(self, job: Job) -> str | list[dict[str, Any]]:
+        begun = time.monotonic()
+        success, items = await self._tried(job)
+        self._narrator.called(job.call.call_id, success, items, round((time.monotonic() - begun) * 1000))
+        return output_of(items)
+
+    async def _tried(self, job: Job) -> tuple[bool, list[ContentItem]]:
+        if job.tool is None:
+            return False, [text_item(_why_not(job))]
+        told = self._narrator.call(job.call.call_id)
+        asked = ToolCallApproval(
+            self._request.thread_id,
+            self._request.turn_id,
+            told.id if told else job.call.call_id,
+            job.call.name,
+            told.arguments if told else job.call.text,
+            job.call.namespace,
+        )
+        return await self._calls.run(job.tool, asked, job.call.text)
+
+    # Context -------------------------------------------------------------------------------------
+
+    async def _shorten_if_due(self) -> None:
+        """Going on with the whole history is better than not going on."""
+        if self._model is None or self._held is None or self._held.total_tokens < SMALL_CONTEXT:
+            return
+        model = await self._engine.model_of(self._model)
+        if model is not None and is_due(self._held, token_limit(model)):
+            try:
+                await self._shorten()
+            except CodexError as error:
+                self._held = None
+                self._narrator.warn(f"The conversation could not be shortened: {error.message}")
+
+    async def _shorten(self) -> None:
+        item = ContextCompaction(new_id(), past=self._request.past)
+        self._narrator.begun(item)
+        parameters: Parameters = {**self._parameters(), "tools": self._tools.definitions}
+        shortened = await self._engine.shortener.shortened(self._history, parameters)
+        self._history[:] = shortened.output
+        self._held = None
+        self._usage += shortened.usage or TokenUsage()
+        self._narrator.done(item, shortened.output)
+
+    def _tell_usage(self, last: TokenUsage) -> None:
+        known = self._engine.client.models.known(self._model)
+        window = known.usable_window if known else None
+        usage = ThreadTokenUsage(total=self._usage, last=last, model_context_window=window)
+        self._tell(TokenUsageUpdated(self._request.thread_id, self._request.turn_id, usage))
+
+    def _parameters(self) -> Parameters:
+        request = self._request
+        known = self._engine.client.models.known(self._model)
+        return {
+            "model": self._model,
+            "instructions": _instructions(request),
+            "prompt_cache_key": request.thread_id,
+            "reasoning": _given(
                 effort=request.effort, summary=None if request.summary == "none" else request.summary
             ),
-            verbosity=request.verbosity,
-            service_tier=request.service_tier,
-            output_schema=request.output_schema,
-        )
-        async with stream:
-            narrator.answering(model, stream.response)
-            async for event in stream:
-                narrator.tell(event)
-            await stream.get_final_response()
-            narrator.answered(stream.response)
-
-    async def _model(self, request: TurnRequest) -> tuple[str | None, CodexError | None]:
-        if request.model is not None:
-            return request.model, None
-        try:
-            return (await self._client.models.default()).slug, None
-        except CodexError as error:
-            return None, error
+            "verbosity": request.verbosity,
+            "service_tier": request.service_tier,
+            "output_schema": request.output_schema,
+            "parallel_tool_calls": known.supports_parallel_tool_calls if known and request.tools else None,
+            "turn_state": self._turn_state,
+        }
 
 
-class _Narrator:
-    """Tells the events of one response in the vocabulary of threads."""
-
-    def __init__(self, request: TurnRequest, tell: Tell) -> None:
-        self._tell = tell
-        self._thread = request.thread_id
-        self._turn = request.turn_id
-        self._ids: dict[int, str] = {}
-
-    def retrying(self, failure: CodexError, seconds: float) -> None:
-        self._tell(ErrorReported(self._thread, self._turn, TurnError(failure.message), will_retry=True))
-
-    def answering(self, asked: str | None, response: Response) -> None:
-        """The service has begun to answer: with which model, and how much is left."""
-        if asked and response.model and _differs(response.model, asked):
-            self._tell(ModelRerouted(self._thread, self._turn, asked, response.model))
-        if response.rate_limits is not None:
-            self._tell(RateLimitsUpdated(response.rate_limits))
-
-    def answered(self, response: Response) -> None:
-        if response.usage is not None:
-            usage = ThreadTokenUsage(total=response.usage, last=response.usage)
-            self._tell(TokenUsageUpdated(self._thread, self._turn, usage))
-        if response.status == "incomplete":
-            self._tell(Warned(self._thread, _cut_short(response.incomplete_reason)))
-
-    def tell(self, event: events.Event) -> None:
-        """Pass on one event; those that say nothing about an item are passed over."""
-        notification = self._told(event)
-        if notification is not None:
-            self._tell(notification)
-
-    def _told(self, event: events.Event) -> Notification | None:
-        about = self._thread, self._turn
-        match event:
-            case events.OutputTextDelta() | events.RefusalDelta():
-                return AgentMessageDelta(*about, self._id(event.output_index), event.delta)
-            case events.ReasoningSummaryTextDelta():
-                item_id = self._id(event.output_index)
-                return ReasoningSummaryDelta(*about, item_id, event.delta, event.summary_index)
-            case events.ReasoningTextDelta():
-                item_id = self._id(event.output_index)
-                return ReasoningTextDelta(*about, item_id, event.delta, event.content_index)
-            case events.OutputItemAdded():
-                return ItemStarted(*about, thread_item(self._id(event.output_index), event.item))
-            case events.OutputItemDone():
-                item = thread_item(self._id(event.output_index), event.item)
-                return ItemCompleted(*about, item, (event.item,))
-        return None
-
-    def _id(self, output_index: int) -> str:
-        """Our own: servers reuse theirs, leave them out, or give an item two."""
-        return self._ids.setdefault(output_index, new_id())
+async def _cancel() -> None:
+    """A human said that the turn ends here."""
+    raise asyncio.CancelledError
 
 
-def _cut_short(reason: str | None) -> str:
-    if reason == "content_filter":
-        return "The service's content filter stopped this answer."
-    return "This answer stopped at the model's output limit. %codex continue goes on from it."
-
-
-def _differs(answered: str, asked: str) -> bool:
-    """A dated snapshot of the model that was asked for is that model."""
-    return answered != asked and not answered.startswith(f"{asked}-")
-
-
-def user_item(inputs: Iterable[InputItem]) -> dict[str, Any]:
-    """The user's message as a Responses item. Raises InvalidRequestError for what can't be sent."""
-    return {"type": "message", "role": "user", "content": [_part(part) for part in inputs]}
-
-
-def _part(part: InputItem) -> dict[str, Any]:
-    if isinstance(part, TextInput):
-        return input_text(part.text)
-    if isinstance(part, ImageInput):
-        return {"type": "input_image", "image_url": part.url}
-    if isinstance(part, LocalImageInput):
-        return input_image(Path(part.path))
-    if isinstance(part, MentionInput | SkillInput):
-        return input_text(_named_text(part))
-    raise InvalidRequestError(
-        f"{type(part).__name__} needs the agent; the HTTP backend has nothing to look it up with.",
-        hint="Put its text into the prompt.",
-    )
-
-
-def _named_text(part: MentionInput | SkillInput) -> str:
-    """The file itself, in the words of the program, which hands skills to the model in this way."""
-    kind = "skill" if isinstance(part, SkillInput) else "file"
-    text = read_file(part.path, unnamed=part.name).content.decode(errors="replace")
-    return f"<{kind}>\n<name>{part.name}</name>\n<path>{part.path}</path>\n{text}\n</{kind}>"
-
-
-def thread_item(item_id: str, raw: dict[str, Any]) -> ThreadItem:
-    """A Responses item in the vocabulary of threads."""
-    make = _ITEMS.get(str(raw.get("type")))
-    return make(item_id, raw) if make else UnknownItem(item_id, {**raw, "id": item_id})
-
-
-def _agent_message(item_id: str, raw: dict[str, Any]) -> ThreadItem:
-    parts = raw.get("content") or ()
-    text = "".join(part.get("text") or part.get("refusal") or "" for part in parts)
-    return AgentMessage(item_id, text, raw.get("phase"))
-
-
-def _reasoning(item_id: str, raw: dict[str, Any]) -> ThreadItem:
-    return Reasoning(item_id, _texts(raw.get("summary")), _texts(raw.get("content")))
-
-
-def _texts(parts: Iterable[dict[str, Any]] | None) -> tuple[str, ...]:
-    return tuple(str(part.get("text", "")) for part in parts or ())
-
-
-def _function_call(item_id: str, raw: dict[str, Any]) -> ThreadItem:
-    status = "completed" if raw.get("arguments") else "inProgress"
-    return ToolCall(
-        item_id,
-        raw.get("name", ""),
-        _arguments(raw.get("arguments")),
-        namespace=raw.get("namespace"),
-        status=status,
-    )
-
-
-def _arguments(text: str | None) -> Any:
+def _why_not(job: Job) -> str:
     try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return text
+        return str(job.run())
+    except ToolCallError as error:
+        return str(error)
 
 
-def _custom_tool_call(item_id: str, raw: dict[str, Any]) -> ThreadItem:
-    return ToolCall(
-        item_id,
-        raw.get("name", ""),
-        raw.get("input"),
-        status="completed" if raw.get("input") else "inProgress",
-    )
-
-
-def _web_search(item_id: str, raw: dict[str, Any]) -> ThreadItem:
-    return WebSearch(item_id, (raw.get("action") or {}).get("query") or "")
-
-
-def _image(item_id: str, raw: dict[str, Any]) -> ThreadItem:
-    return ImageGeneration(item_id, raw.get("status", ""), raw.get("result") or "", raw.get("revised_prompt"))
-
-
-_ITEMS: dict[str, Any] = {
-    "message": _agent_message,
-    "reasoning": _reasoning,
-    "function_call": _function_call,
-    "custom_tool_call": _custom_tool_call,
-    "web_search_call": _web_search,
-    "image_generation_call": _image,
-    "compaction": lambda item_id, raw: ContextCompaction(item_id),
-    "compaction_summary": lambda item_id, raw: ContextCompaction(item_id),
-}
+def _instructions(request: TurnRequest) -> str:
+    parts = request.base_instructions, request.instructions, personality_text(request.personality)
+    return "\n\n".join(filter(None, parts))
 
 
 def _given(**fields: str | None) -> dict[str, str] | None:
     return {name: value for name, value in fields.items() if value is not None} or None
-
-
-def _in_progress(request: TurnRequest) -> Turn:
-    return Turn(request.turn_id, TurnStatus.in_progress, started_at=int(time.time()))

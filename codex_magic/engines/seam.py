@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..protocol.types import ApprovalMode, InputItem, Notification, Sandbox, TurnPlace
+from ..protocol.types import ApprovalMode, InputItem, Notification, Sandbox, TokenUsage, TurnPlace
 from .approvals import Approvals
 from .tools import ToolSet
 
@@ -58,6 +58,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Of the thread."""
     past: str = ""
     """A digest of the turns before."""
+    held: TokenUsage | None = None
+    """Of the last request before, where that tells how full the context is."""
     continuation: Continuation | None = None
 
     @property

@@ -90,9 +90,14 @@ def content_items(value: Any) -> list[ContentItem]:
 
 
 def text_item(text: str) -> ContentItem:
-    if len(text) > LONGEST_TEXT:
-        text = f"{text[:LONGEST_TEXT]}\n[{len(text) - LONGEST_TEXT:,} more characters were cut off]"
-    return {"type": "inputText", "text": encodable(text)}
+    return {"type": "inputText", "text": encodable(cut(text))}
+
+
+def cut(text: str) -> str:
+    """The beginning of what is too long, and how much is missing."""
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[:LONGEST_TEXT]}\n[{len(text) - LONGEST_TEXT:,} more characters were cut off]"
 
 
 def output_of(items: Iterable[ContentItem]) -> str | list[dict[str, Any]]:

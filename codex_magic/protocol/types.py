@@ -153,7 +153,11 @@ class ImageGeneration(Struct, frozen=True, tag="imageGeneration"):
 
 
 class ContextCompaction(Struct, frozen=True, tag="contextCompaction"):
+    """What came before is shortened for the model from here on."""
+
     id: str
+    past: str | None = None
+    """A digest of the turns before its own: with others it stands for nothing."""
 
 
 class UnknownItem(msgspec.Struct, frozen=True):

@@ -375,6 +375,10 @@ class Models:
             known = self.list(force_refresh=True)
         return find_model(known, model)
 
+    def known(self, model: str | None) -> Model | None:
+        """What is remembered of one model, without asking."""
+        return self._client._core.catalog.known(model)
+
     def default(self, *, max_age: float = _A_DAY) -> Model:
         """The catalog's default. Raises ConfigurationError when it has none."""
         return default_model(self.list(max_age=max_age))
@@ -567,11 +571,13 @@ class Responses:
         Raises CodexError when a request fails; its `history` is what was done until then.
         """
         from .tool_turn import Hooks, run, turn
+        from .tools import Toolbox
 
         limit = self._token_limit(compact_at, parameters.get("model"))
         hooks = Hooks(on_call, approve, on_result, on_event, on_retry)
         history = input_items(input)
-        steps = turn(history, parameters, max_rounds=max_rounds, compact_at=limit)
+        toolbox = Toolbox(parameters.get("tools") or ())
+        steps = turn(history, parameters, toolbox, max_rounds=max_rounds, compact_at=limit)
         return run(self, history, steps, hooks)
 
     @takes(Parameters)
@@ -775,6 +781,10 @@ class AsyncModels:
             known = await self.list(force_refresh=True)
         return find_model(known, model)
 
+    def known(self, model: str | None) -> Model | None:
+        """What is remembered of one model, without asking."""
+        return self._client._core.catalog.known(model)
+
     async def default(self, *, max_age: float = _A_DAY) -> Model:
         """The catalog's default. Raises ConfigurationError when it has none."""
         return default_model(await self.list(max_age=max_age))
@@ -906,11 +916,13 @@ class AsyncResponses:
     ) -> ToolRun:
         """As `Responses.run_tools`; functions and hooks may be async."""
         from .tool_turn import Hooks, arun, turn
+        from .tools import Toolbox
 
         limit = await self._token_limit(compact_at, parameters.get("model"))
         hooks = Hooks(on_call, approve, on_result, on_event, on_retry)
         history = input_items(input)
-        steps = turn(history, parameters, max_rounds=max_rounds, compact_at=limit)
+        toolbox = Toolbox(parameters.get("tools") or ())
+        steps = turn(history, parameters, toolbox, max_rounds=max_rounds, compact_at=limit)
         return await arun(self, history, steps, hooks)
 
     @takes(Parameters)

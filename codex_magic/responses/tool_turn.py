@@ -109,14 +109,20 @@ Step = Ask | Run | Compact
 Turn = Generator[Step, Any, ToolRun]
 
 
-def turn(history: list[Item], parameters: Parameters, *, max_rounds: int, compact_at: int | None) -> Turn:
+def turn(
+    history: list[Item],
+    parameters: Parameters,
+    toolbox: Toolbox,
+    *,
+    max_rounds: int,
+    compact_at: int | None,
+) -> Turn:
     """The turn as steps to carry out; `history`, at first the input, is kept up to date in place.
 
     After `max_rounds` rounds of calls the model is asked to answer with what it has. From `compact_at`
     tokens of context on, the history is compacted.
     """
-    toolbox = Toolbox(parameters.get("tools") or ())
-    asked: Parameters = {**parameters, "tools": toolbox.definitions}
+    asked: Parameters = {**parameters, "tools": toolbox.definitions or None}
     parallel = parameters.get("parallel_tool_calls") is not False
     items: list[Item] = []
     usage, rounds = TokenUsage(), 0

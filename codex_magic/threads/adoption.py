@@ -9,7 +9,7 @@ import msgspec
 
 from ..protocol.ids import new_id
 from ..protocol.types import ThreadItem, Turn, TurnPlace, TurnStatus
-from .places import past_of
+from .history import past_of
 from .store import ItemRecord, ThreadRecord, TurnRecord
 
 if TYPE_CHECKING:

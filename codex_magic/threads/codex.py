@@ -37,6 +37,7 @@ from ..protocol.types import (
     Notification,
     RateLimits,
     RunInput,
+    TokenUsage,
     Turn,
     TurnCompleted,
     TurnPlace,
@@ -51,11 +52,11 @@ from ..responses.parameters import takes
 from ..responses.provider import Provider, chatgpt, custom, key_of, openai
 from .adoption import adopted, as_record, copied
 from .async_store import AsyncStore
-from .history import history_items
+from .history import context_held, history_items, past_of
 from .instructions import DEFAULT_INSTRUCTIONS
 from .loop import BackgroundLoop
 from .options import LASTING, EngineName, Options, ThreadOptions, TurnOptions, checked
-from .places import continuation, past_of
+from .places import continuation
 from .store import Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle, Work
 
@@ -415,7 +416,9 @@ class AsyncCodex:
         inputs = as_inputs(prompt)
         turn_id = new_id()
 
-        def begin(store: Store) -> tuple[tuple[dict[str, Any], ...], str, Continuation | None, str | None]:
+        def begin(
+            store: Store,
+        ) -> tuple[tuple[dict[str, Any], ...], str, TokenUsage | None, Continuation | None, str | None]:
             turn = store.begin_turn(
                 thread.id,
                 turn_id=turn_id,
@@ -428,9 +431,9 @@ class AsyncCodex:
             history = history_items(turns, provider=answerer)
             name = store.thread(thread.id).name
             goes_on = continuation(thread.id, turns, *known)
-            return history, past_of(turns), goes_on, name
+            return history, past_of(turns), context_held(turns), goes_on, name
 
-        history, past, goes_on, name = await self.store_of(thread.id).run(begin)
+        history, past, held, goes_on, name = await self.store_of(thread.id).run(begin)
         config = self.config
         tools = options.get("tools")
         return TurnRequest(
@@ -448,6 +451,7 @@ class AsyncCodex:
             approvals=options.get("approvals") or config.approvals,
             tools=ToolSet(tools) if tools else None,
             past=past,
+            held=held,
             continuation=goes_on,
             name=name,
             ephemeral=thread.id in self._passing or None,

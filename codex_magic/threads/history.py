@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..protocol.types import TurnStatus, UserMessage
+from ..engines.whole import whole
+from ..protocol.types import ContextCompaction, TokenUsage, TurnStatus, UserMessage
 from .instructions import INTERRUPTED
-from .store import TurnRecord
+from .store import ItemRecord, TurnRecord
 
 
 def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[str, Any], ...]:
@@ -15,14 +17,35 @@ def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[s
 
     An interrupted turn is followed by a word that it was; a failed one that got no answer is left
     out, since its question is usually asked again. Encrypted reasoning stays with the provider and
-    account that made it: others refuse it (`invalid_encrypted_content`).
+    account that made it: others refuse it (`invalid_encrypted_content`). What was compacted takes the
+    place of what came before it, as long as that is the same.
     """
-    return tuple(
-        item
-        for turn in turns
-        for item in _turn_items(turn)
-        if turn.provider == provider or "encrypted_content" not in item
-    )
+    turns = list(turns)
+    items: list[dict[str, Any]] = []
+    for at, turn in enumerate(turns):
+        for entry in _sent_again(turn):
+            if not isinstance(entry.item, ContextCompaction):
+                items += (each for each in entry.response_items if _is_open(each, turn, provider))
+            elif _stands(entry, turn, turns[:at], provider):
+                items[:] = entry.response_items
+        if turn.status is TurnStatus.interrupted and turn.items:
+            items.append(message("developer", INTERRUPTED))
+    return tuple(whole(items))
+
+
+def context_held(turns: Sequence[TurnRecord]) -> TokenUsage | None:
+    """Of the last request, which tells how full the context is; `None` after a compaction, too."""
+    for turn in reversed(turns):
+        if turn.items and isinstance(turn.items[-1].item, ContextCompaction):
+            return None
+        if turn.usage is not None:
+            return turn.usage.last
+    return None
+
+
+def past_of(turns: Iterable[TurnRecord]) -> str:
+    """The same for the same turns in the same order."""
+    return hashlib.sha256("\n".join(turn.id for turn in turns).encode()).hexdigest()[:32]
 
 
 def message(role: str, text: str) -> dict[str, Any]:
@@ -31,11 +54,20 @@ def message(role: str, text: str) -> dict[str, Any]:
     return {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
 
 
-def _turn_items(turn: TurnRecord) -> Iterator[dict[str, Any]]:
-    answered = any(not isinstance(entry.item, UserMessage) for entry in turn.items)
-    if turn.status is TurnStatus.failed and not answered:
-        return
+def _sent_again(turn: TurnRecord) -> Iterator[ItemRecord]:
+    answered = any(not isinstance(entry.item, UserMessage | ContextCompaction) for entry in turn.items)
     for entry in turn.items:
-        yield from entry.response_items
-    if turn.status is TurnStatus.interrupted:
-        yield message("developer", INTERRUPTED)
+        if answered or turn.status is not TurnStatus.failed or isinstance(entry.item, ContextCompaction):
+            yield entry
+
+
+def _stands(entry: ItemRecord, turn: TurnRecord, before: Sequence[TurnRecord], provider: str) -> bool:
+    """Whether a compaction can be sent in place of what came before it."""
+    assert isinstance(entry.item, ContextCompaction)
+    can_be_read = all(_is_open(each, turn, provider) for each in entry.response_items)
+    return bool(entry.response_items) and can_be_read and entry.item.past == past_of(before)
+
+
+def _is_open(item: dict[str, Any], turn: TurnRecord, provider: str) -> bool:
+    """Whether `provider` can read it."""
+    return turn.provider == provider or "encrypted_content" not in item

@@ -6,19 +6,13 @@ history: a cell that ran again, or a turn over HTTP, is not in it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..engines.seam import Continuation
 from ..protocol.types import AgentMessage, TurnPlace, TurnStatus
-from .history import history_items, message
+from .history import history_items, message, past_of
 from .store import TurnRecord
-
-
-def past_of(turns: Iterable[TurnRecord]) -> str:
-    """The same for the same turns in the same order."""
-    return hashlib.sha256("\n".join(turn.id for turn in turns).encode()).hexdigest()[:32]
 
 
 def continuation(

@@ -82,6 +82,7 @@ class AsyncTurnHandle:
         self._store = store
         self._log: list[Notification] = []
         self._news = asyncio.Event()
+        self._begun = asyncio.Event()
         self._listeners: list[Listener] = []
         self._open: dict[str, _OpenItem] = {}
         self._items: list[ThreadItem] = []
@@ -125,6 +126,7 @@ class AsyncTurnHandle:
 
     async def steer(self, input: RunInput) -> TurnSteerResponse:
         """Say more while it answers. Raises InvalidRequestError when it takes no more."""
+        await self._begun.wait()
         await self._engine.steer(self.id, as_inputs(input))
         return TurnSteerResponse(self.id)
 
@@ -240,6 +242,8 @@ class AsyncTurnHandle:
     def _tell(self, notification: Notification) -> None:
         self._log.append(notification)
         self._news.set()
+        if isinstance(notification, TurnStarted | TurnCompleted):
+            self._begun.set()
         for listener in self._listeners:
             listener(notification)
 
@@ -309,9 +313,7 @@ class _OpenItem:
             parts = tuple("".join(self._summary[index]) for index in sorted(self._summary))
             return Reasoning(self._item.id, parts) if parts else None
         if isinstance(self._item, ToolCall):
-            return ToolCall(
-                self._item.id, self._item.tool, self._item.arguments, status="failed", success=False
-            )
+            return msgspec.structs.replace(self._item, status="failed", success=False)
         if isinstance(self._item, CommandExecution):
             output = "".join(self._pieces) or self._item.aggregated_output
             return msgspec.structs.replace(self._item, status=status, aggregated_output=output)

@@ -281,17 +281,3 @@ def test_ctrl_c_ends_a_blocking_run_and_stops_the_turn(codex, service):
         codex.thread_start().run("repeat 2000", summary="none")
     service.wait_for_disconnect()
     presser.join()
-
-
-def test_tools_without_the_agent_are_refused_not_forgotten(codex):
-    with pytest.raises(InvalidRequestError, match="agent"):
-        codex.thread_start(tools=(len,)).run("hi")
-
-
-def test_a_turn_over_http_can_not_be_steered(codex, service):
-    service.faults.next("hold", after=1)
-    handle = codex.thread_start().turn("repeat 2000", summary="none")
-    service.wait_for_hold()
-    with pytest.raises(InvalidRequestError):
-        handle.steer("more")
-    handle.interrupt()

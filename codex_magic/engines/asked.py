@@ -1,0 +1,83 @@
+"""What the user gives, as Responses items: messages, files, what another program said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..protocol.errors import InvalidRequestError
+from ..protocol.ids import new_id
+from ..protocol.types import (
+    ExternalMessage,
+    ImageInput,
+    InputItem,
+    LocalImageInput,
+    MentionInput,
+    SkillInput,
+    TextInput,
+)
+from ..responses.files import read_file
+from ..responses.inputs import Item, Part, input_image, input_text
+from .calling import call
+from .tools import cut
+
+_READ = (LocalImageInput, MentionInput, SkillInput)
+"""Inputs that are files."""
+
+
+async def asked_items(inputs: Sequence[InputItem]) -> tuple[Item, ...]:
+    """Files are read in a thread of its own. Raises InvalidRequestError for what can't be sent."""
+    if any(isinstance(part, _READ) for part in inputs):
+        read: tuple[Item, ...] = await call(_items, inputs)
+        return read
+    return _items(inputs)
+
+
+def _items(inputs: Sequence[InputItem]) -> tuple[Item, ...]:
+    """No item for no input: the conversation goes on from what there is."""
+    if not inputs:
+        return ()
+    if len(inputs) == 1 and isinstance(inputs[0], ExternalMessage):
+        return from_outside(inputs[0])
+    return ({"type": "message", "role": "user", "content": [_part(part) for part in inputs]},)
+
+
+def from_outside(message: ExternalMessage) -> tuple[Item, ...]:
+    """With a tool's authority, as the result of a call: an output alone, as the official program sends it, is
+    read by the Codex backend only.
+    """
+    called = {"type": "function_call", "call_id": f"call_{new_id()}", "name": message.tool_name}
+    if message.namespace:
+        called["namespace"] = message.namespace
+    content = message.content if isinstance(message.content, str) else list(message.content)
+    output = {"type": "function_call_output", "call_id": called["call_id"], "output": content}
+    return {**called, "arguments": "{}"}, output
+
+
+def _part(part: InputItem) -> Part:
+    match part:
+        case TextInput():
+            return input_text(part.text)
+        case ImageInput():
+            return {"type": "input_image", "image_url": part.url}
+        case LocalImageInput():
+            return input_image(Path(part.path))
+        case MentionInput() | SkillInput():
+            return input_text(_named_text(part))
+        case ExternalMessage():
+            raise InvalidRequestError(
+                "A message from outside is the whole input of its turn.", hint="Ask in a turn of its own."
+            )
+
+
+def _named_text(part: MentionInput | SkillInput) -> str:
+    """The file itself, in the words of the program, which hands skills to the model in this way."""
+    kind = "skill" if isinstance(part, SkillInput) else "file"
+    return f"<{kind}>\n<name>{part.name}</name>\n<path>{part.path}</path>\n{_text(part)}\n</{kind}>"
+
+
+def _text(part: MentionInput | SkillInput) -> str:
+    """Nothing for what is named by an address and no path."""
+    if "://" in part.path:
+        return ""
+    return cut(read_file(part.path, unnamed=part.name).content.decode(errors="replace"))

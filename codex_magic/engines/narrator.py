@@ -1,0 +1,224 @@
+"""The events of a response in the vocabulary of threads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from ..protocol.errors import CodexError
+from ..protocol.ids import new_id
+from ..protocol.types import (
+    AgentMessage,
+    AgentMessageDelta,
+    ContextCompaction,
+    ErrorReported,
+    ImageGeneration,
+    ItemCompleted,
+    ItemStarted,
+    ModelRerouted,
+    Notification,
+    RateLimitsUpdated,
+    Reasoning,
+    ReasoningSummaryDelta,
+    ReasoningTextDelta,
+    ThreadItem,
+    ToolCall,
+    TurnError,
+    UnknownItem,
+    Warned,
+    WebSearch,
+)
+from ..responses import events
+from ..responses.inputs import Item
+from ..responses.response import Response
+from .seam import Tell, TurnRequest
+from .tools import ContentItem, output_of, text_item
+from .whole import ABORTED, aborted
+
+_CALLS = ("function_call", "custom_tool_call")
+
+
+class Narrator:
+    """Tells what happens in one turn over HTTP.
+
+    A call is told as started when the model has written it, and completed by whoever ran it.
+    """
+
+    def __init__(self, request: TurnRequest, tell: Tell) -> None:
+        self._tell = tell
+        self._thread = request.thread_id
+        self._turn = request.turn_id
+        self._ids: dict[int, str] = {}
+        self._calls: dict[str, tuple[ToolCall, Item]] = {}
+        self._rerouted: str | None = None
+
+    # Responses -----------------------------------------------------------------------------------
+
+    def retrying(self, failure: CodexError, seconds: float) -> None:
+        self._tell(ErrorReported(self._thread, self._turn, TurnError(failure.message), will_retry=True))
+
+    def answering(self, asked: str | None, response: Response) -> None:
+        """The service has begun to answer: with which model, and how much is left."""
+        self._ids = {}
+        if asked and response.model and _differs(response.model, asked) and response.model != self._rerouted:
+            self._rerouted = response.model
+            self._tell(ModelRerouted(self._thread, self._turn, asked, response.model))
+        if response.rate_limits is not None:
+            self._tell(RateLimitsUpdated(response.rate_limits))
+
+    def tell(self, event: events.Event) -> None:
+        """Pass on one event; those that say nothing about an item are passed over."""
+        notification = self._told(event)
+        if notification is not None:
+            self._tell(notification)
+
+    def answered(self, response: Response) -> None:
+        """The response is whole. Some servers tell its items only now."""
+        if not self._ids:
+            for index, item in enumerate(response.output):
+                self.tell(events.OutputItemDone(output_index=index, item=item))
+        if response.status == "incomplete":
+            self._tell(Warned(self._thread, _cut_short(response.incomplete_reason)))
+
+    def _told(self, event: events.Event) -> Notification | None:
+        about = self._thread, self._turn
+        match event:
+            case events.OutputTextDelta() | events.RefusalDelta():
+                return AgentMessageDelta(*about, self._id(event.output_index), event.delta)
+            case events.ReasoningSummaryTextDelta():
+                item_id = self._id(event.output_index)
+                return ReasoningSummaryDelta(*about, item_id, event.delta, event.summary_index)
+            case events.ReasoningTextDelta():
+                item_id = self._id(event.output_index)
+                return ReasoningTextDelta(*about, item_id, event.delta, event.content_index)
+            case events.OutputItemAdded() if event.item.get("type") not in _CALLS:
+                return ItemStarted(*about, thread_item(self._id(event.output_index), event.item))
+            case events.OutputItemDone():
+                item = thread_item(self._id(event.output_index), event.item)
+                if isinstance(item, ToolCall):
+                    self._calls[str(event.item.get("call_id"))] = item, event.item
+                    return ItemStarted(*about, item)
+                return ItemCompleted(*about, item, (event.item,))
+        return None
+
+    def _id(self, output_index: int) -> str:
+        """Our own: servers reuse theirs, leave them out, or give an item two."""
+        return self._ids.setdefault(output_index, new_id())
+
+    # Items of ours -------------------------------------------------------------------------------
+
+    def begun(self, item: ThreadItem) -> None:
+        self._tell(ItemStarted(self._thread, self._turn, item))
+
+    def done(self, item: ThreadItem, response_items: Iterable[Item]) -> None:
+        self._tell(ItemCompleted(self._thread, self._turn, item, tuple(response_items)))
+
+    def warn(self, message: str) -> None:
+        self._tell(Warned(self._thread, message))
+
+    # Calls ---------------------------------------------------------------------------------------
+
+    def call(self, call_id: str) -> ToolCall | None:
+        """The call as it was told."""
+        return self._calls[call_id][0] if call_id in self._calls else None
+
+    def called(self, call_id: str, success: bool, items: list[ContentItem], duration_ms: int) -> None:
+        """What came of a call: from now on it stands in the history, with its output."""
+        if call_id in self._calls:
+            item, raw = self._calls.pop(call_id)
+            output = {**aborted(raw), "output": output_of(items)}
+            self._complete(item, success, items, (raw, output), duration_ms)
+
+    def abandon_calls(self) -> None:
+        """None of the calls that are still open will be finished."""
+        for item, raw in self._calls.values():
+            self._complete(item, False, [text_item(ABORTED)], (raw, aborted(raw)))
+        self._calls.clear()
+
+    def _complete(
+        self,
+        item: ToolCall,
+        success: bool,
+        items: list[ContentItem],
+        pair: tuple[Item, Item],
+        duration_ms: int | None = None,
+    ) -> None:
+        completed = msgspec.structs.replace(
+            item,
+            status="completed" if success else "failed",
+            content_items=tuple(items),
+            success=success,
+            duration_ms=duration_ms,
+        )
+        self.done(completed, pair)
+
+
+def _cut_short(reason: str | None) -> str:
+    if reason == "content_filter":
+        return "The service's content filter stopped this answer."
+    return "This answer stopped at the model's output limit. %codex continue goes on from it."
+
+
+def _differs(answered: str, asked: str) -> bool:
+    """A dated snapshot of the model that was asked for is that model."""
+    return answered != asked and not answered.startswith(f"{asked}-")
+
+
+def thread_item(item_id: str, raw: Item) -> ThreadItem:
+    """A Responses item in the vocabulary of threads."""
+    make = _ITEMS.get(str(raw.get("type")))
+    return make(item_id, raw) if make else UnknownItem(item_id, {**raw, "id": item_id})
+
+
+def _agent_message(item_id: str, raw: Item) -> ThreadItem:
+    parts = raw.get("content") or ()
+    text = "".join(part.get("text") or part.get("refusal") or "" for part in parts)
+    return AgentMessage(item_id, text, raw.get("phase"))
+
+
+def _reasoning(item_id: str, raw: Item) -> ThreadItem:
+    return Reasoning(item_id, _texts(raw.get("summary")), _texts(raw.get("content")))
+
+
+def _texts(parts: Iterable[Mapping[str, Any]] | None) -> tuple[str, ...]:
+    return tuple(str(part.get("text", "")) for part in parts or ())
+
+
+def _function_call(item_id: str, raw: Item) -> ThreadItem:
+    return ToolCall(
+        item_id, raw.get("name", ""), _arguments(raw.get("arguments")), namespace=raw.get("namespace")
+    )
+
+
+def _arguments(text: str | None) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return text
+
+
+def _custom_tool_call(item_id: str, raw: Item) -> ThreadItem:
+    return ToolCall(item_id, raw.get("name", ""), raw.get("input"), namespace=raw.get("namespace"))
+
+
+def _web_search(item_id: str, raw: Item) -> ThreadItem:
+    return WebSearch(item_id, (raw.get("action") or {}).get("query") or "")
+
+
+def _image(item_id: str, raw: Item) -> ThreadItem:
+    return ImageGeneration(item_id, raw.get("status", ""), raw.get("result") or "", raw.get("revised_prompt"))
+
+
+_ITEMS: dict[str, Any] = {
+    "message": _agent_message,
+    "reasoning": _reasoning,
+    "function_call": _function_call,
+    "custom_tool_call": _custom_tool_call,
+    "web_search_call": _web_search,
+    "image_generation_call": _image,
+    "compaction": lambda item_id, raw: ContextCompaction(item_id),
+    "compaction_summary": lambda item_id, raw: ContextCompaction(item_id),
+}

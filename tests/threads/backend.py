@@ -1,0 +1,65 @@
+"""What the tests of turns over HTTP share: prompts, and what to look at afterwards."""
+
+from __future__ import annotations
+
+import json
+
+from codex_magic.protocol.types import AgentMessageDelta
+
+RESPONSES = "/backend-api/codex/responses"
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc00000030101"
+    "0018dd8db00000000049454e44ae426082"
+)
+
+
+def use(tool, **arguments):
+    return f"use the tool {tool} with {json.dumps(arguments)}"
+
+
+def requests(service):
+    return [request for request in service.requests if request.path == RESPONSES]
+
+
+def sent(service, number=-1):
+    """The input items of a request."""
+    return requests(service)[number].json["input"]
+
+
+def kinds(items):
+    """The types of items, roles for messages."""
+    return [item.get("role", item["type"]) for item in items]
+
+
+def texts(items):
+    return [part["text"] for item in items if "content" in item for part in item["content"] if "text" in part]
+
+
+def done(result, kind):
+    return [item for item in result.items if isinstance(item, kind)]
+
+
+def asked_with(answer):
+    """An approvals callable that keeps what it was asked and always answers the same."""
+
+    def approvals(request):
+        approvals.requests.append(request)
+        return answer
+
+    approvals.requests = []
+    return approvals
+
+
+def held(thread, service, prompt="repeat 2000", *, after=2, **options):
+    """A turn whose answer stopped after a few words, and an iterator of those."""
+    service.faults.next("hold", after=after)
+    handle = thread.turn(prompt, summary="none", **options)
+    service.wait_for_hold()
+    return handle, words(handle)
+
+
+def words(handle):
+    """Reads on until something was said; to let go of it would be to stop the turn."""
+    for notification in handle.stream():
+        if isinstance(notification, AgentMessageDelta):
+            yield notification.delta
