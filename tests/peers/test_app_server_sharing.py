@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from codex_magic import Codex, CodexConfig, Decision, ServiceError, TurnStatus, tool
+from codex_magic import Codex, CodexConfig, Decision, NotSignedInError, ServiceError, tool
+from codex_magic.local_service import start
 from codex_magic.protocol.types import CommandExecution, ToolCall, Warned
 from tests.peers.agent import (
     as_plan,
@@ -302,17 +303,21 @@ def test_without_its_keeper_the_process_ends_and_the_next_turn_starts_anew(first
 
 
 @needs_pidfd
-def test_files_that_killed_processes_left_are_in_nobodys_way(config, runtime):
-    with Codex(config) as codex:
-        thread = codex.thread_start()
-        thread.run("echo: x")
-        pid = process_of(codex)
+def test_files_that_killed_processes_left_are_in_nobodys_way(service, config, runtime):
+    with elsewhere(service, QUICK) as session:
+        [pid] = heard(session)
         keeper = keeper_of(pid)
-        os.kill(keeper, signal.SIGSTOP)  # or it would tidy up
-        os.kill(pid, signal.SIGKILL)
-        os.kill(keeper, signal.SIGKILL)
-        assert len(list(runtime.iterdir())) == 3
-        assert thread.run("echo: on").final_response == "on"
+        with watched(pid) as server_gone, watched(keeper) as keeper_gone:
+            os.kill(keeper, signal.SIGSTOP)  # or it would tidy up
+            os.kill(int(pid), signal.SIGKILL)
+            os.kill(keeper, signal.SIGKILL)
+            assert keeper_gone()
+            assert server_gone()
+    assert len(list(runtime.iterdir())) == 3
+    with Codex(config) as codex:
+        assert codex.thread_start().run("echo: on").final_response == "on"
+        assert process_of(codex) != int(pid)
+    assert list(runtime.iterdir()) == []
 
 
 def test_the_folder_is_private_and_another_is_not_trusted(config, runtime):
@@ -362,22 +367,17 @@ def test_a_setting_keeps_processes_apart(config, first, monkeypatch):
 
 
 @needs_zstd
-def test_who_signs_in_gets_a_process_that_knows_and_the_turns_of_others_go_on(
-    home, tmp_path, monkeypatch, runtime
-):
-    from codex_magic import NotSignedInError
-    from codex_magic.local_service import start
-
+def test_who_signs_in_gets_a_process_that_knows_and_others_keep_theirs(home, tmp_path, monkeypatch, runtime):
     with as_plan(home, tmp_path / "tls", monkeypatch) as plan, start(open_access=True) as other:
         without = CodexConfig(engine="app-server", provider=other.api_url, model="gpt-5.5")
         with Codex(without) as theirs, Codex(CodexConfig(engine="app-server", model="gpt-5.5")) as ours:
-            other.faults.next("hold", after=2)
-            handle = theirs.thread_start().turn("echo: theirs and more")
-            other.wait_for_hold()
-            thread = ours.thread_start()
+            thread = theirs.thread_start()
+            thread.run("echo: before")
+            before = process_of(theirs)
+            early = ours.thread_start()
             with pytest.raises(NotSignedInError):
-                thread.run("echo: too early")
+                early.run("echo: too early")
             plan.sign_in(home / ".codex")
-            assert thread.run("echo: now").final_response == "now"
-            other.release()
-            assert handle.run().status is TurnStatus.completed
+            assert early.run("echo: now").final_response == "now"
+            assert thread.run("echo: after").final_response == "after"
+            assert process_of(theirs) == before != process_of(ours)
