@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...protocol.ids import new_id
 from ...protocol.types import (
     AgentMessage,
     CommandExecution,
@@ -19,6 +18,7 @@ from ...protocol.types import (
     UnknownItem,
     UserMessage,
 )
+from ..asked import from_outside
 
 LONGEST_OUTPUT = 4_000
 """Characters of a command's or tool's output that are told again."""
@@ -30,15 +30,6 @@ def replayed(item: ThreadItem) -> tuple[dict[str, Any], ...]:
         return from_outside(item.content[0])
     tell = _REPLAYED.get(type(item))
     return (tell(item),) if tell else ()
-
-
-def from_outside(message: ExternalMessage) -> tuple[dict[str, Any], ...]:
-    called = {"type": "function_call", "call_id": f"call_{new_id()}", "name": message.tool_name}
-    if message.namespace:
-        called["namespace"] = message.namespace
-    content = message.content if isinstance(message.content, str) else list(message.content)
-    output = {"type": "function_call_output", "call_id": called["call_id"], "output": content}
-    return {**called, "arguments": "{}"}, output
 
 
 def as_said(item: ThreadItem) -> ThreadItem:
