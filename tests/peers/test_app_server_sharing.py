@@ -15,10 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from codex_magic import Codex, CodexConfig, Decision, NotSignedInError, ServiceError, tool
+from codex_magic import (
+    Codex,
+    CodexConfig,
+    Decision,
+    LocalImageInput,
+    NotSignedInError,
+    ServiceError,
+    TextInput,
+    tool,
+)
 from codex_magic.local_service import start
 from codex_magic.protocol.types import CommandExecution, ToolCall, Warned
 from tests.peers.agent import (
+    PNG,
     as_plan,
     as_provider,
     asked_with,
@@ -356,6 +366,15 @@ def test_only_sessions_with_the_same_environment_share(config, first, monkeypatc
     with Codex(config) as other:
         other.thread_start().run("echo: x")
         assert (process_of(first) == process_of(other)) is same
+
+
+def test_a_picture_is_found_from_where_its_session_stands(first, second, service, tmp_path, monkeypatch):
+    first.thread_start().run("echo: x")
+    (tmp_path / "dot.png").write_bytes(PNG)
+    monkeypatch.chdir(tmp_path)
+    second.thread_start().run([TextInput("echo: seen"), LocalImageInput("dot.png")])
+    parts = [part for item in sent(service)["input"] for part in item.get("content") or ()]
+    assert any(part["type"] == "input_image" for part in parts)
 
 
 def test_a_setting_keeps_processes_apart(config, first, monkeypatch):

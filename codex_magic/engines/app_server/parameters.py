@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from ...protocol.errors import InvalidRequestError
-from ...protocol.types import ApprovalMode, ExternalMessage, InputItem, MentionInput, Sandbox, TextInput
+from ...protocol.types import (
+    ApprovalMode,
+    ExternalMessage,
+    InputItem,
+    LocalImageInput,
+    MentionInput,
+    Sandbox,
+    TextInput,
+)
 from ...responses.provider import Provider, key_of
 from ..seam import TurnRequest
 from .failures import LONGEST_INPUT, input_too_long
@@ -110,6 +119,8 @@ def _said(inputs: Sequence[InputItem]) -> list[Params]:
     """The program looks up mentions with an address (`app://...`) only: of a file the model hears in words."""
     said: list[InputItem] = []
     for part in inputs:
+        if isinstance(part, LocalImageInput):  # the program may stand in another folder
+            part = msgspec.structs.replace(part, path=os.path.abspath(part.path))
         said.append(part)
         if isinstance(part, MentionInput) and "://" not in part.path:
             said.append(TextInput(f"[{part.name}]({part.path})"))
