@@ -300,6 +300,17 @@ def test_interrupting_twice_keeps_the_partial_answer_and_says_it_to_the_model(co
     assert ("assistant", partial.text) in said(sent(service))
 
 
+def test_a_turn_is_stopped_as_soon_as_it_has_started_and_the_process_lives(codex, service):
+    codex.thread_start().run("echo: up")
+    process = process_of(codex)
+    for _ in range(3):
+        handle = codex.thread_start().turn("repeat 20000")
+        next(handle.stream())
+        handle.interrupt()
+        assert handle.run().status is TurnStatus.interrupted
+    assert process_of(codex) == process
+
+
 def test_leaving_a_stream_early_stops_the_turn(codex, service):
     thread, handle = held(codex, service)
     for _ in handle.stream():

@@ -55,6 +55,9 @@ _GONE = ("no rollout found", "thread not found", "turn not found")
 STOP_SECONDS = 5.0
 """For an interrupted turn to end, which takes some 10 ms; a process that takes longer is killed."""
 
+REFUSED_SECONDS = 0.02
+"""Until an interrupt is sent again: a turn takes none in the milliseconds between its answer and its begin."""
+
 
 class AppServerEngine:
     """Turns of the codex program. Belongs to the event loop it is first used in.
@@ -430,8 +433,7 @@ class _RunningTurn:
         """End the turn there too, and take what it still has to say."""
         try:
             await asyncio.wait_for(asyncio.shield(starting), STOP_SECONDS)
-            await self.interrupt()
-            await asyncio.wait_for(self._listen(), STOP_SECONDS)
+            await asyncio.wait_for(asyncio.gather(self.interrupt(), self._listen()), STOP_SECONDS)
         except (asyncio.TimeoutError, TimedOutError):
             log.warning("the app-server did not stop a turn within %s s and is killed", STOP_SECONDS)
             self._connection.kill()
@@ -441,8 +443,12 @@ class _RunningTurn:
 
     async def _interrupt(self) -> None:
         where = {"threadId": self._thread_id, "turnId": await asyncio.shield(self._started)}
-        with suppress(JsonRpcError):  # it has just ended by itself
-            await self._connection.call("turn/interrupt", where, timeout=STOP_SECONDS)
+        while self._completed is None:
+            try:
+                await self._connection.call("turn/interrupt", where, timeout=STOP_SECONDS)
+                return
+            except JsonRpcError:  # it has just ended by itself, or is only about to begin
+                await asyncio.sleep(REFUSED_SECONDS)
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
