@@ -175,9 +175,7 @@ class _RunningTurn:
 
     async def _answer(self) -> None:
         """The steps until the model answers, or the user says more, which begins a new line of them."""
-        steps = turn(
-            self._history, self._parameters(), self._tools, max_rounds=MOST_ROUNDS, compact_at=None
-        )
+        steps = turn(self._history, self._parameters(), self._tools, max_rounds=MOST_ROUNDS, compact_at=None)
         given: Any = None
         while True:
             try:
