@@ -127,6 +127,7 @@ class AsyncTurnHandle:
     async def steer(self, input: RunInput) -> TurnSteerResponse:
         """Say more while it answers. Raises InvalidRequestError when it takes no more."""
         await self._begun.wait()
+        await asyncio.sleep(0)  # a turn that was made just now gets to its engine first
         await self._engine.steer(self.id, as_inputs(input))
         return TurnSteerResponse(self.id)
 

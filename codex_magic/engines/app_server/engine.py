@@ -82,6 +82,7 @@ class AppServerEngine:
         self._stand_in = stand_in
         self._signed_in: Connection | None = None
         self._account_changed = False
+        self._begun: dict[str, asyncio.Future[_RunningTurn]] = {}
         self._running: dict[str, _RunningTurn] = {}
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
 
@@ -103,6 +104,21 @@ class AppServerEngine:
         await self._run(request, tell, "thread/compact/start", {})
 
     async def _run(self, request: TurnRequest, tell: Tell, method: str, parameters: dict[str, Any]) -> None:
+        begun = self._begun[request.turn_id] = asyncio.get_running_loop().create_future()
+        try:
+            await self._run_begun(request, tell, method, parameters, begun)
+        finally:
+            del self._begun[request.turn_id]
+            begun.cancel()
+
+    async def _run_begun(
+        self,
+        request: TurnRequest,
+        tell: Tell,
+        method: str,
+        parameters: dict[str, Any],
+        begun: asyncio.Future[_RunningTurn],
+    ) -> None:
         connection = await self._connection()
         thread_id = await self._opened(connection, request, tell)
         others = Warned(
@@ -113,6 +129,7 @@ class AppServerEngine:
                 turn = _RunningTurn(connection, thread_id, subscription, request, tell)
                 turn.questions = self._questions(turn, request)
                 self._running[thread_id] = turn
+                begun.set_result(turn)
                 try:
                     await turn.run(method, parameters)
                 finally:
@@ -120,11 +137,12 @@ class AppServerEngine:
 
     async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
         """Say more to a running turn: what it is answering is broken off, and it answers to both."""
-        for turn in self._running.values():
-            if turn.request.turn_id == turn_id:
-                await turn.steer(inputs)
-                return
-        raise InvalidRequestError("This turn is not running.", hint="Start a new one.")
+        begun = self._begun.get(turn_id)
+        if begun is not None:
+            await asyncio.wait({begun})  # the program may be starting still
+        if begun is None or begun.cancelled():
+            raise InvalidRequestError("This turn is not running.", hint="Start a new one.")
+        await begun.result().steer(inputs)
 
     async def _connection(self) -> Connection:
         """A process that is signed in. One that is not is ended: it would not notice that someone signs in."""
