@@ -216,10 +216,12 @@ def _steer(session: Session, rest: str) -> Steps[None]:
     say(session, "Said.")
 
 
-def _stop(session: Session, _: str) -> None:
+def _stop(session: Session, _: str) -> Steps[None]:
     running = list(session.running)
     for turn in running:
         turn.stop()
+    for turn in running:
+        yield from finished(turn.over)
     say(session, f"Stopped {_count(len(running), 'turn')}." if running else NOTHING_RUNS)
 
 

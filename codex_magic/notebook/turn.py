@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..protocol.errors import CodexError
@@ -51,8 +52,11 @@ class CellTurn:
         self, session: Session, prompt: str, options: ParsedLine, output: str, *, background: bool = False
     ) -> None:
         self.prompt = prompt
+        self.over: Future[None] = Future()
+        """Done when all of it is on screen."""
         self._session = session
         self._options = options
+        self._background = background
         self._began = time.monotonic()
         self._relay: Relay[Notification | Question] = Relay()
         self._desk = Desk(session, self._relay.put, background=background)
@@ -93,7 +97,10 @@ class CellTurn:
             self._session.running.remove(self)
             self._desk.close()
             self._painter.finish()
+            if self._background:
+                self._desk.slot.head(f"*{RAN}*", RAN)
             self._bind()
+            self.over.set_result(None)
         return handle.exception
 
     def run_in_background(self) -> None:
@@ -103,12 +110,8 @@ class CellTurn:
         threading.Thread(target=self._painted, name="codex_magic background turn", daemon=True).start()
 
     def _painted(self) -> None:
-        try:
+        with suppress(CancelledError):  # the session was closed before it began
             self._session.last_error = drive(self.steps()) or self._session.last_error
-        except CancelledError:
-            return  # the session was closed before it began
-        finally:
-            self._desk.slot.head(f"*{RAN}*", RAN)
 
     def _paint(self, *, seconds: float | None = None) -> Steps[bool]:
         """Paint what comes until the turn has ended (True) or time is up (False)."""
