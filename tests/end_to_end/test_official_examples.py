@@ -10,7 +10,6 @@ import base64
 import json
 import ssl
 import threading
-from collections import Counter
 
 import httpx
 import pytest
@@ -27,6 +26,7 @@ from codex_magic import (
     InvalidRequestError,
     JsonRpcError,
     LocalImageInput,
+    MentionInput,
     Sandbox,
     ServiceError,
     SkillInput,
@@ -34,6 +34,7 @@ from codex_magic import (
     TurnStatus,
     is_retryable_error,
     retry_on_overload,
+    tool,
 )
 from codex_magic.protocol.types import (
     AgentMessageDelta,
@@ -183,6 +184,32 @@ def test_03_a_turn_tells_its_events_awaited(awaited):
     check_told(awaited(scene))
 
 
+# 04 models and metadata --------------------------------------------------------------------------
+
+
+@needs_zstd
+def test_04_models_and_metadata(at_openai, plan, home):
+    plan.sign_in(home / ".codex")
+    assert at_openai.metadata.user_agent
+    assert at_openai.metadata.server_info.version
+    shown, everything = at_openai.models(), at_openai.models(include_hidden=True)
+    assert not any(model.hidden for model in shown)
+    assert len(everything) > len(shown) > 0
+
+
+@needs_zstd
+def test_04_models_and_metadata_awaited(engine, plan, home):
+    plan.sign_in(home / ".codex")
+
+    async def scene():
+        async with AsyncCodex(CodexConfig(engine=engine)) as codex:
+            return await codex.models(include_hidden=True), codex.metadata
+
+    models, metadata = asyncio.run(scene())
+    assert any(model.hidden for model in models)
+    assert metadata.user_agent
+
+
 # 05 existing thread ------------------------------------------------------------------------------
 
 
@@ -241,6 +268,37 @@ def test_06_a_fork_and_a_revert_go_on_from_where_they_stand(codex, service):
     thread.revert(second.id)
     thread.run("echo: Third.")
     assert [text for role, text in conversation(sent(service)) if role == "assistant"] == ["First."]
+
+
+def test_06_a_compacted_thread_sends_less_and_goes_on(codex, service):
+    thread = codex.thread_start()
+    for number in range(3):
+        thread.run(f"echo: Number {number}.")
+    thread.compact()
+    assert thread.run("echo: On.").final_response == "On."
+    assert "Number 0." not in [text for role, text in conversation(sent(service)) if role == "assistant"]
+    assert any("contextCompaction" in map(item_type, items(turn)) for turn in thread.history())
+
+
+def items(turn):
+    return [entry.item for entry in turn.items]
+
+
+def test_06_a_lifecycle_awaited(awaited):
+    async def scene(codex):
+        thread = await codex.thread_start(name="before")
+        await thread.run("echo: Hello.")
+        await thread.set_name("after")
+        await codex.thread_archive(thread.id)
+        archived = await codex.thread_list(archived=True)
+        back = await codex.thread_unarchive(thread.id)
+        fork = await codex.thread_fork(back.id)
+        await fork.run("echo: There.")
+        await back.compact()
+        return archived.data[0].name, (await fork.read(include_turns=True)).thread.turns
+
+    name, turns = awaited(scene)
+    assert (name, len(turns)) == ("after", 2)
 
 
 # 07 image and text, 08 local image and text ------------------------------------------------------
@@ -305,14 +363,9 @@ def test_09_awaited_and_blocking_ask_the_same(codex, awaited, service):
 def test_10_an_overloaded_service_is_asked_again(codex, service):
     service.faults.next("server_is_overloaded")
     thread = codex.thread_start()
-    tries = Counter()
-
-    def ask():
-        tries["ask"] += 1
-        return thread.run("echo: Retried.")
-
-    result = retry_on_overload(ask, max_attempts=3, initial_delay_s=0)
-    assert (result.final_response, tries["ask"]) == ("Retried.", 2)
+    result = retry_on_overload(lambda: thread.run("echo: Retried."), max_attempts=3, initial_delay_s=0)
+    assert result.final_response == "Retried."
+    assert [turn.status.value for turn in thread.history()] == ["failed", "completed"]
 
 
 def test_10_what_stays_overloaded_is_an_error_worth_another_try(codex, service):
@@ -459,12 +512,53 @@ def test_13_a_model_is_chosen_and_thinks_hardest(at_openai, plan, home, tmp_path
 # 14 turn controls --------------------------------------------------------------------------------
 
 
+def test_14_a_steered_turn_answers_to_what_was_added(codex, service):
+    _, turn = held(codex, service)
+    assert turn.steer(TextInput("echo: Only ten.")).turn_id == turn.id
+    told = list(turn.stream())
+    assert told[-1].turn.status is TurnStatus.completed
+    assert turn.run().final_response == "Only ten."
+    asked = [text for role, text in conversation(sent(service)) if role == "user"]
+    assert asked == ["repeat 2000", "echo: Only ten."]
+
+
+def test_14_a_turn_is_steered_before_it_has_said_anything(codex):
+    turn = codex.thread_start().turn("pace: 200\nrepeat 100000", summary="none")
+    turn.steer(TextInput("echo: Only ten."))
+    assert turn.run().final_response == "Only ten."
+
+
+def test_14_a_turn_is_steered_at_once_awaited(awaited):
+    async def scene(codex):
+        thread = await codex.thread_start()
+        turn = await thread.turn("pace: 200\nrepeat 100000", summary="none")
+        await turn.steer(TextInput("echo: Only ten."))
+        return await turn.run()
+
+    assert awaited(scene).final_response == "Only ten."
+
+
 def test_14_an_interrupted_turn_ends_and_keeps_what_it_said(codex, service):
     thread, turn = held(codex, service)
     turn.interrupt()
     told = list(turn.stream())
     assert told[-1].turn.status is TurnStatus.interrupted
     assert thread.run("echo: Next.").final_response == "Next."
+
+
+def test_14_turn_controls_awaited(awaited, service):
+    async def scene(codex):
+        service.faults.next("hold", after=2, times=2)
+        steered = await (await codex.thread_start()).turn("repeat 2000", summary="none")
+        interrupted = await (await codex.thread_start()).turn("repeat 2000", summary="none")
+        await asyncio.to_thread(service.wait_for_hold, count=2)
+        await steered.steer("echo: Only ten.")
+        await interrupted.interrupt()
+        return await steered.run(), await interrupted.run()
+
+    steered, interrupted = awaited(scene)
+    assert steered.final_response == "Only ten."
+    assert interrupted.status is TurnStatus.interrupted
 
 
 # 15 login and account ----------------------------------------------------------------------------
@@ -513,7 +607,38 @@ def test_15_a_key_answers(at_openai, plan):
     assert plan.wait_for_request("/v1/responses").headers["authorization"] == "Bearer sk-made-up"
 
 
+def test_15_a_login_awaited(engine, plan):
+    async def scene():
+        async with AsyncCodex(CodexConfig(engine=engine)) as codex:
+            login = await codex.login_chatgpt()
+            cancelled = await login.cancel()
+            return cancelled, await login.wait(), await codex.account()
+
+    cancelled, completed, account = asyncio.run(scene())
+    assert (cancelled.status.value, completed.success, account.account) == ("canceled", False, None)
+
+
 # The article, the README and the reference -------------------------------------------------------
+
+
+def test_article_many_files_are_looked_at_at_once(awaited, service):
+    """A thread for each file, read-only and kept nowhere, all at the same time."""
+
+    async def scene(codex):
+        service.faults.next("hold", after=1, times=4)
+
+        async def analyse(path):
+            thread = await codex.thread_start(sandbox=Sandbox.read_only, ephemeral=True)
+            return (await thread.run(f"echo: {path} in two sentences.", summary="none")).final_response
+
+        tasks = [asyncio.ensure_future(analyse(path)) for path in ("a.py", "b.py", "c.py", "d.py")]
+        await asyncio.to_thread(service.wait_for_hold, count=4)
+        service.release()
+        return await asyncio.gather(*tasks), await codex.thread_list()
+
+    answers, listed = awaited(scene)
+    assert answers == [f"{name}.py in two sentences." for name in "abcd"]
+    assert listed.threads == ()
 
 
 def test_article_a_schema_from_a_file(codex, tmp_path):
@@ -545,6 +670,21 @@ def test_article_pages_are_turned_with_a_cursor(codex):
     assert (len(seen), set(seen)) == (5, started)
 
 
+def test_article_a_config_sets_the_effort(codex, service):
+    codex.thread_start(config={"model_reasoning_effort": "high"}).run("echo: Audited.")
+    assert sent(service)["reasoning"]["effort"] == "high"
+
+
+def test_article_instructions_are_given_to_the_model(codex, service):
+    thread = codex.thread_start(
+        base_instructions="You review code.", developer_instructions="Be a pirate.", personality="friendly"
+    )
+    thread.run("echo: Arr.")
+    told = json.dumps([sent(service).get("instructions"), sent(service)["input"]])
+    assert "You review code." in told
+    assert "Be a pirate." in told
+
+
 def test_article_two_handles_stream_side_by_side(codex, service):
     service.faults.next("hold", after=1, times=2)
     turns = [codex.thread_start().turn(f"echo: From {name}.", summary="none") for name in ("one", "two")]
@@ -565,6 +705,14 @@ def test_article_two_handles_stream_side_by_side(codex, service):
     assert [answers[turn.id] for turn in turns] == ["From one.", "From two."]
 
 
+def test_article_a_file_is_mentioned(codex, service, tmp_path):
+    module = tmp_path / "utils.py"
+    module.write_text("def simplify(): ...\n")
+    thread = codex.thread_start(cwd=str(tmp_path))
+    thread.run([TextInput("Explain this module:"), MentionInput("utils", str(module))])
+    assert "utils" in json.dumps(sent(service)["input"])
+
+
 def test_article_a_skill_is_used(codex, service, home):
     skill = home / ".codex" / "skills" / "simplify" / "SKILL.md"
     skill.parent.mkdir(parents=True)
@@ -575,7 +723,29 @@ def test_article_a_skill_is_used(codex, service, home):
     assert "Remove what is not needed." in json.dumps(sent(service)["input"])
 
 
+def test_reference_a_sandbox_holds_for_its_turn_and_the_next(codex):
+    written = []
+
+    @tool(needs=Sandbox.workspace_write)
+    def write(text: str) -> str:
+        """Writes it down."""
+        written.append(text)
+        return "written"
+
+    thread = codex.thread_start(sandbox=Sandbox.workspace_write, tools=[write])
+    thread.run('use the tool write with {"text": "Fixed."}')
+    thread.run('use the tool write with {"text": "Reviewed."}', sandbox=Sandbox.read_only)
+    thread.run('use the tool write with {"text": "Still read-only."}')
+    assert written == ["Fixed."]
+
+
 def test_readme_closing_is_the_end_of_a_with(config):
     codex = Codex(config)
     assert codex.thread_start().run("echo: Said.").final_response == "Said."
     codex.close()
+
+
+def test_article_nothing_starts_before_the_first_use(engine, home):
+    Codex(CodexConfig(engine=engine)).close()
+    AsyncCodex(CodexConfig(engine=engine))
+    assert list(home.iterdir()) == []
