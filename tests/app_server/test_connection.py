@@ -162,3 +162,10 @@ def test_a_program_that_can_not_be_shared_is_started_for_us_alone(settings):
         return await server.call("m", {})
 
     assert scene(replace(settings, shared_agent=True), play) == {"method": "m"}
+
+
+def test_a_program_that_is_none_is_named_at_once(settings, tmp_path):
+    nothing = tmp_path / "nothing"
+    nothing.write_bytes(b"\0")
+    nothing.chmod(0o700)
+    assert str(nothing) in start_up(replace(settings, codex_bin=str(nothing), shared_agent=True))

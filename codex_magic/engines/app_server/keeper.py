@@ -33,6 +33,10 @@ FIRST_SECONDS = 10.0
 STOP_SECONDS = 5.0
 """For the turn of a session that is gone to end, which takes some 10 ms."""
 
+IDLE_LOOKS = 3
+LOOK_SECONDS = 0.01
+"""Between two looks at a thread. At the first a turn may be about to begin, and take no interrupt."""
+
 ENDING_SECONDS = 1.0
 """For the app-server to end by itself, which takes some 20 ms."""
 
@@ -78,39 +82,50 @@ class Keeper:
 
     def run(self) -> None:
         """Until the last session has gone, or the app-server."""
+        died = _when_a_child_dies()
         pid, stderr = _spawn(
             [*self._command, "app-server", "--listen", f"unix://{server_place(self._place)}"],
             self._environment,
         )
-        died = _when_a_child_dies()
+        code = None
+        try:
+            code = self._serve(pid, stderr, died)
+        finally:
+            _unlink(self._place)
+            self._listener.close()
+            if code is None:
+                _end(pid)
+            _kill_group(pid)  # the program may be a script that has started the real one
+        self._hear(stderr)
+        said = [line.decode(errors="replace") for line in self._said]
+        for session in self._sessions.values():
+            session.tell(ended=code, said=said)
+        _unlink(server_place(self._place))
+        _unlink(self._place + ".lock")
+
+    def _serve(self, pid: int, stderr: int, died: socket.socket) -> int | None:
+        """The exit code of the app-server; `None` when nobody needs it any more."""
         for source in (self._listener, stderr, died):
             self._selector.register(source, selectors.EVENT_READ)
-        patience: float | None = FIRST_SECONDS
-        code: int | None = None
-        while code is None:
-            ready = self._selector.select(patience)
+        had_sessions = False
+        while self._sessions or not had_sessions:
+            ready = self._selector.select(None if had_sessions else FIRST_SECONDS)
+            if not ready:
+                return None
             for key, _ in ready:
                 if key.fileobj is self._listener:
                     self._welcome(pid)
+                    had_sessions = True
                 elif key.fileobj == stderr:
                     self._hear(stderr)
-                elif key.fileobj is not died:
+                elif key.fileobj is died:
+                    died.recv(_CHUNK)
+                else:
                     self._listen(self._sessions[key.fileobj], pid)  # type: ignore[index]  # it is a socket
-            if not self._sessions and (patience is None or not ready):
-                break
-            patience = None if self._sessions else patience
             code = _exit_code(pid)
-        _unlink(self._place)
-        self._listener.close()
-        if code is None:
-            _end(pid)
-        else:
-            self._hear(stderr)
-        _kill_group(pid)  # the program may be a script that has started the real one
-        for session in self._sessions.values():
-            session.tell(ended=code, said=[line.decode(errors="replace") for line in self._said])
-        _unlink(server_place(self._place))
-        _unlink(self._place + ".lock")
+            if code is not None:
+                return code
+        return None
 
     def _welcome(self, pid: int) -> None:
         connection, _ = self._listener.accept()
@@ -198,11 +213,13 @@ def interrupt(path: str, threads: list[str]) -> None:
             client = {"name": "codex_magic", "title": "codex_magic", "version": "keeper"}
             asking.answer("initialize", clientInfo=client, capabilities={"experimentalApi": True})
             for thread in threads:
-                # Without a turn's id it is the one that runs. The answer may never come.
-                asking.ask("turn/interrupt", threadId=thread, turnId="")
-            for thread in threads:
-                while asking.answer("thread/read", threadId=thread).get("status", {}).get("type") == "active":
-                    time.sleep(0.01)
+                idle = 0
+                while idle < IDLE_LOOKS:
+                    # Without a turn's id it is the one that runs. The answer may never come.
+                    asking.ask("turn/interrupt", threadId=thread, turnId="")
+                    status = asking.answer("thread/read", threadId=thread).get("status", {})
+                    idle = 0 if status.get("type") == "active" else idle + 1
+                    time.sleep(LOOK_SECONDS)
     except (OSError, ValueError):
         pass  # the app-server has ended or does not listen; nothing more can be done from here
 
@@ -267,7 +284,14 @@ def _spawn(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
     nothing = os.open(os.devnull, os.O_RDWR)
     actions = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, nothing, 1)]
     actions.append((os.POSIX_SPAWN_DUP2, writing, 2))
-    pid = os.posix_spawn(command[0], command, environment, file_actions=actions, setpgroup=0)
+    pid = os.posix_spawn(
+        command[0],
+        command,
+        environment,
+        file_actions=actions,
+        setpgroup=0,
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores, and a child would too
+    )
     os.close(writing)
     os.close(nothing)
     os.set_blocking(reading, False)
@@ -313,7 +337,6 @@ def _unlink(path: str) -> None:
 def main() -> None:
     """`keeper PLACE COMMAND...`: exit code 0 once sessions can come, TAKEN when another keeper has this place."""
     place, *command = sys.argv[1:]
-    os.umask(0o077)
     try:
         keeper = Keeper(place, command, dict(os.environ))
     except Taken:

@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 STARTING_SECONDS = 15.0
 """For the process to listen, which takes 80 ms, and 230 in a new CODEX_HOME."""
 
+_STARTS = 3
+"""Of a keeper that is gone before it has said anything."""
+
 _AGAIN_SECONDS = 0.01
 _LONGEST_PLACE = 100
 """Bytes of a socket's path: macOS has room for 103, and the app-server's own ends in `.s`."""
@@ -41,7 +44,7 @@ _LONGEST_PLACE = 100
 _ROOT = str(Path(__file__).parents[3])
 _KEEP = f"import sys; sys.path.insert(0, sys.argv.pop(1)); from {__package__}.keeper import main; main()"
 
-_OF_ONE_PROCESS = ("JPY_", "KERNEL_", "PYDEVD_", "SSH_", "TMUX", "PYTEST_")
+_OF_ONE_PROCESS = ("JPY_", "KERNEL_", "PYDEVD_", "SSH_", "TMUX")
 _OF_ONE_PROCESS_NAMES = frozenset(
     "_ COLUMNS LINES OLDPWD PWD SHLVL STY TERM_SESSION_ID WINDOWID XDG_SESSION_ID".split()
 )
@@ -72,13 +75,17 @@ async def join(
 
 
 async def _join(place: str, command: Sequence[str], environment: Mapping[str, str]) -> SharedProcess:
+    starts = 0
     while True:
         with suppress(OSError, EOFError):
             keeper, pid = await _greeted(place)
             break
+        if starts == _STARTS:
+            raise ConnectionAbortedError("the keeper ended at once")
         if await _started(place, command, environment):
-            continue
-        await asyncio.sleep(_AGAIN_SECONDS)  # another is starting, or ending
+            starts += 1
+        else:
+            await asyncio.sleep(_AGAIN_SECONDS)  # another is starting, or ending
     try:
         return await _connected(place, keeper, pid)
     except BaseException:
@@ -266,7 +273,7 @@ def _place(command: Sequence[str], environment: Mapping[str, str], codex_home: P
         [os.path.realpath(command[0]), program.st_mtime_ns, program.st_size],
         list(command),
         sorted(environment.items()),
-        _account(codex_home),
+        account_of(codex_home),
     ]
     digest = hashlib.sha256(msgspec.json.encode(same)).hexdigest()[:16]
     place = os.path.join(_folder(), digest)
@@ -275,7 +282,7 @@ def _place(command: Sequence[str], environment: Mapping[str, str], codex_home: P
     return place
 
 
-def _account(codex_home: Path) -> list[str | None]:
+def account_of(codex_home: Path) -> list[str | None]:
     """Who is signed in: a running process does not notice when somebody else signs in."""
     try:
         stored = credentials_of(auth_path(codex_home).read_bytes())
