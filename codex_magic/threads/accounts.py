@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from ..auth.handles import AsyncChatgptLoginHandle, AsyncDeviceCodeLoginHandle, AsyncLogin
 from ..auth.sign_in import SignIn
@@ -18,15 +18,10 @@ log = logging.getLogger(__name__)
 L = TypeVar("L", bound=AsyncLogin)
 
 
-class Follower(Protocol):
-    def follow(self) -> None:
-        """Go on with whoever is signed in now."""
-
-
 class AsyncAccounts:
     """`followers`: whose requests go on with the account that was signed in to here."""
 
-    def __init__(self, settings: Settings, followers: list[Follower], *, needed: bool) -> None:
+    def __init__(self, settings: Settings, followers: list[TokenSource], *, needed: bool) -> None:
         self._settings = settings
         self._followers = followers
         self._needed = needed

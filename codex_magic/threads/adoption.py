@@ -37,7 +37,7 @@ def as_record(kept: KeptThread, *, archived: bool = False) -> ThreadRecord:
 
 
 def adopted(
-    kept: KeptThread, turns: Sequence[Turn], *, thread_id: str, after: Sequence[TurnRecord]
+    kept: KeptThread, turns: Sequence[Turn], *, thread_id: str, answerer: str, after: Sequence[TurnRecord]
 ) -> tuple[list[TurnRecord], dict[str, TurnPlace]]:
     """Turns of the program, in order, as turns of ours that come `after` others; and their places.
 
@@ -46,13 +46,13 @@ def adopted(
     history = list(after)
     places = {}
     for turn in turns:
-        record = _turn(kept, turn, thread_id)
+        record = _turn(kept, turn, thread_id, answerer)
         places[record.id] = TurnPlace(kept.id, turn.id, past=past_of(history))
         history.append(record)
     return history[len(after) :], places
 
 
-def _turn(kept: KeptThread, turn: Turn, thread_id: str) -> TurnRecord:
+def _turn(kept: KeptThread, turn: Turn, thread_id: str, answerer: str) -> TurnRecord:
     return TurnRecord(
         seq=0,
         id=new_id(),
@@ -62,7 +62,7 @@ def _turn(kept: KeptThread, turn: Turn, thread_id: str) -> TurnRecord:
         status=turn.status,
         error=turn.error,
         usage=None,
-        provider="app-server",
+        provider=answerer,
         model=kept.model,
         started_at=turn.started_at or kept.created_at,
         completed_at=turn.completed_at,

@@ -69,9 +69,10 @@ if TYPE_CHECKING:
         ChatgptLoginHandle,
         DeviceCodeLoginHandle,
     )
+    from ..auth.tokens import TokenSource
     from ..engines.app_server.engine import AppServerEngine
     from ..engines.app_server.server import Launch
-    from .accounts import AsyncAccounts, Follower
+    from .accounts import AsyncAccounts
 
 T = TypeVar("T")
 
@@ -140,7 +141,7 @@ class AsyncCodex:
         self._agents: dict[tuple[str, str | None], AppServerEngine] = {}
         self._running: set[AsyncTurnHandle] = set()
         self._beginning: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._followers: list[Follower] = []
+        self._followers: list[TokenSource] = []
 
     async def __aenter__(self) -> AsyncCodex:
         await self.start()
@@ -427,7 +428,8 @@ class AsyncCodex:
                 provider=answerer,
             )
             turns = store.history(thread.id, before_position=turn.position)
-            known = store.places([turn.id for turn in turns])
+            # Where another account or provider has sealed its thoughts, ours could not go on.
+            known = store.places([turn.id for turn in turns if turn.provider == answerer])
             history = history_items(turns, provider=answerer)
             name = store.thread(thread.id).name
             goes_on = continuation(thread.id, turns, *known)
@@ -464,8 +466,8 @@ class AsyncCodex:
         if (options.get("engine") or self.config.engine) == "backend":
             provider = self.provider(choice)
             return self._engine(provider), _answerer(provider)
-        given = self._given_provider(choice)
-        return self._agent(given), f"app-server {given.name}" if given else "app-server"
+        agent = self._agent(self._given_provider(choice))
+        return agent, agent.answerer
 
     def _given_provider(self, choice: str | Provider | None = None) -> Provider | None:
         """Where the agent's program is told to send its requests; `None`: where it would by itself."""
@@ -502,7 +504,6 @@ class AsyncCodex:
             self._agents[key] = AppServerEngine(
                 self.settings, provider, stand_in=stand_in, launch=self._launch()
             )
-            self._followers.append(self._agents[key])
         return self._agents[key]
 
     def _launch(self) -> Launch:
@@ -538,14 +539,15 @@ class AsyncCodex:
         ours, known, history = await self.store.run(look)
         if ours is not None and not known:
             return ours
-        found = await self._agent(self._given_provider(choice)).kept_thread(thread_id, known=known)
+        agent = self._agent(self._given_provider(choice))
+        found = await agent.kept_thread(thread_id, known=known)
         if found is None:
             return ours or thread_id
         kept, turns = found
         if ours is not None and (not turns or not history or history[-1].id != list(known.values())[-1]):
             return ours  # nothing is new, or both have gone on since, each in its own way
         record = msgspec.structs.replace(as_record(kept), id=ours or thread_id)
-        added, places = adopted(kept, turns, thread_id=record.id, after=history)
+        added, places = adopted(kept, turns, thread_id=record.id, answerer=agent.answerer, after=history)
         await self.store.run(lambda store: store.adopt(record, added, places))
         return record.id
 

@@ -46,6 +46,7 @@ from .parameters import fork_parameters, start_parameters, steered, thread_param
 from .questions import Questions, unasked
 from .replay import as_said, replayed
 from .server import AppServer, Launch
+from .sharing import account_of
 
 log = logging.getLogger(__name__)
 
@@ -81,17 +82,14 @@ class AppServerEngine:
         self._own = self._provider = provider
         self._stand_in = stand_in
         self._signed_in: Connection | None = None
-        self._account_changed = False
+        self._codex_home = settings.codex_home
+        self._account: list[str | None] = []
         self._begun: dict[str, asyncio.Future[_RunningTurn]] = {}
         self._running: dict[str, _RunningTurn] = {}
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
 
     async def close(self) -> None:
         await self.server.close()
-
-    def follow(self) -> None:
-        """Go on with whoever is signed in now: the next turn starts a program that reads it anew."""
-        self._account_changed = True
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """One turn; see `seam.Engine`. One at a time in a thread: a second would only add to the first."""
@@ -144,13 +142,25 @@ class AppServerEngine:
             raise InvalidRequestError("This turn is not running.", hint="Start a new one.")
         await begun.result().steer(inputs)
 
-    async def _connection(self) -> Connection:
-        """A process that is signed in. One that is not is ended: it would not notice that someone signs in."""
-        if self._account_changed:
-            self._account_changed = False
-            self._provider = self._own
+    @property
+    def answerer(self) -> str:
+        """Whose encrypted reasoning it can be sent: that of a provider or an account, not of another."""
+        if self._own is not None:
+            return f"app-server {self._own.name}"
+        _, account, _ = account_of(self._codex_home) or (None, None, None)
+        return f"app-server {account}" if account else "app-server"
+
+    async def _program(self) -> Connection:
+        """The running process. One that was started for another account is ended: it would not notice."""
+        account = account_of(self._codex_home) if self._own is None else []
+        if account != self._account:
+            self._account, self._provider = account, self._own
             await self.server.close()
-        connection = await self.server.connection()
+        return await self.server.connection()
+
+    async def _connection(self) -> Connection:
+        """The same, signed in, or with a provider that needs it not."""
+        connection = await self._program()
         if self._provider is None and connection is not self._signed_in:
             account = await connection.call("account/read", {})
             if account.get("requiresOpenaiAuth") and account.get("account") is None:
@@ -236,7 +246,7 @@ class AppServerEngine:
 
     async def metadata(self) -> InitializeResponse:
         """How the program introduces itself."""
-        return kept.introduction((await self.server.connection()).metadata)
+        return kept.introduction((await self._program()).metadata)
 
     @property
     def known_metadata(self) -> InitializeResponse | None:
@@ -246,7 +256,7 @@ class AppServerEngine:
 
     async def models(self, *, include_hidden: bool) -> list[Model]:
         """The program's catalog, the default first."""
-        return await kept.models(await self.server.connection(), include_hidden=include_hidden)
+        return await kept.models(await self._program(), include_hidden=include_hidden)
 
     async def rate_limits(self) -> RateLimits:
         """How much of the plan is left. Raises NotSignedInError, ConfigurationError."""
@@ -260,13 +270,13 @@ class AppServerEngine:
 
     async def threads(self, parameters: Mapping[str, Any]) -> tuple[list[KeptThread], str | None]:
         """A page of the program's own threads, and the cursor of the next."""
-        return await kept.threads(await self.server.connection(), parameters)
+        return await kept.threads(await self._program(), parameters)
 
     async def kept_thread(
         self, thread_id: str, *, known: Collection[str] = ()
     ) -> tuple[KeptThread, list[Turn]] | None:
         """One of the program's own threads, and its turns after the last that is `known`."""
-        connection = await self.server.connection()
+        connection = await self._program()
         try:
             found = await kept.thread(connection, thread_id)
         except JsonRpcError as error:

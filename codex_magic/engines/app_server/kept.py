@@ -60,7 +60,9 @@ async def turns(connection: Connection, thread_id: str, *, known: Collection[str
         for raw in page["data"]:
             if raw["id"] in known:
                 return found[::-1]
-            turn = msgspec.convert({**raw, "items": [as_said(decode_item(item)) for item in raw["items"]]}, Turn)
+            turn = msgspec.convert(
+                {**raw, "items": [as_said(decode_item(item)) for item in raw["items"]]}, Turn
+            )
             if turn.status is not TurnStatus.in_progress:
                 found.append(turn)
         if not page.get("nextCursor"):
