@@ -63,6 +63,22 @@ def test_the_notebook_on_the_client_says_what_is_saved_in_it(tmp_path: Path) -> 
     assert sum("| `client." in cell for cell in told(saved).values()) == 3
 
 
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("engine", ["backend", pytest.param("app-server", marks=pytest.mark.peer)])
+def test_the_notebook_on_threads_says_what_is_saved_in_it_on_either_engine(
+    engine: str, tmp_path: Path
+) -> None:
+    """After a change run it and save it: its outputs are those of the local service."""
+    if engine == "app-server":
+        pytest.importorskip("codex_cli_bin", reason="needs the official binary")
+    saved = nbformat.read(FOLDER / "03_threads.ipynb", as_version=4)
+    asked = copy.deepcopy(saved)
+    asked.cells[1].source = asked.cells[1].source.replace('engine = "backend"', f'engine = "{engine}"')
+    executed = execute(asked, tmp_path)
+    assert failures(executed) == []
+    assert told(executed) == told(saved)
+
+
 def told(notebook: NotebookNode) -> dict[str, str]:
     """What each cell printed and displayed."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -71,3 +87,28 @@ def told(notebook: NotebookNode) -> dict[str, str]:
 
 def _text(output: NotebookNode) -> str:
     return output.text if output.output_type == "stream" else output.data["text/markdown"]
+
+
+@pytest.mark.peer
+@pytest.mark.timeout(180)
+def test_the_notebook_on_the_agent_declines_what_nobody_allows(tmp_path: Path) -> None:
+    """After a change run it and save it: its outputs are those of an unattended run."""
+    pytest.importorskip("codex_cli_bin")
+    saved = nbformat.read(FOLDER / "04_agent.ipynb", as_version=4)
+    executed = execute(copy.deepcopy(saved), tmp_path)
+    assert failures(executed) == []
+    assert printed(executed) == printed(saved)
+    for notebook in (executed, saved):
+        cells = told(notebook)
+        assert "city,price\nLima,10" in cells["look"]
+        assert "Declined the command, since nobody is here to answer" in cells["ask"]
+        assert "+        raise ValueError('no values')" in cells["change"]
+        assert "*Interrupted.*" in cells["background-again"]
+
+
+def printed(notebook: NotebookNode) -> dict[str, str]:
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return {
+        cell.id: "".join(output.text for output in cell.outputs if output.output_type == "stream")
+        for cell in code
+    }
