@@ -19,6 +19,7 @@ WELCOME = b"HTTP/1.1 101 "
 """How the answer begins; it ends with an empty line."""
 
 _FINAL = 0x80
+_WHOLE_TEXT = _FINAL | TEXT
 _MASKED = 0x80
 _NO_MASK = bytes(4)
 """A mask keeps proxies from reading what was sent as requests to them; here are none."""
@@ -45,40 +46,44 @@ class Frames:
 
     def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
         """Kind and payload of the messages that `chunk` completes, in order."""
-        self._rest += chunk
-        messages = []
-        position = 0
-        while (bounds := _bounds(self._rest, position)) is not None:
-            begin, end = bounds
-            message = self._message(self._rest[position], bytes(self._rest[begin:end]))
-            if message is not None:
-                messages.append(message)
-            position = end
-        del self._rest[:position]
+        if not self._rest:
+            messages, position = self._take(chunk)
+            self._rest += chunk[position:]
+        else:
+            self._rest += chunk
+            messages, position = self._take(self._rest)
+            del self._rest[:position]
         return messages
 
-    def _message(self, first: int, payload: bytes) -> tuple[int, bytes] | None:
-        """A frame as the message it ends; `None` when more of it is to come."""
+    def _take(self, data: bytes | bytearray) -> tuple[list[tuple[int, bytes]], int]:
+        """The messages in `data`, and where what is left of it begins. Once for each delta: it is one loop."""
+        messages = []
+        position, end = 0, len(data)
+        while end - position >= 2:
+            first, size, begin = data[position], data[position + 1] & 0x7F, position + 2
+            if size >= 126:
+                begin += 2 if size == 126 else 8
+                if begin > end:
+                    break
+                size = int.from_bytes(data[position + 2 : begin], "big")
+            if begin + size > end:
+                break
+            position = begin + size
+            payload = bytes(data[begin:position])
+            if first != _WHOLE_TEXT:
+                messages += self._message(first, payload)
+            else:
+                messages.append((TEXT, payload))
+        return messages, position
+
+    def _message(self, first: int, payload: bytes) -> list[tuple[int, bytes]]:
+        """A frame as the message it ends, if it does."""
         opcode = first & 0x0F
         if opcode >= CLOSE:
-            return opcode, payload
+            return [(opcode, payload)]
         self._begun.append(payload)
         if not first & _FINAL:
-            return None
+            return []
         whole = b"".join(self._begun)
         self._begun.clear()
-        return TEXT, whole
-
-
-def _bounds(data: bytearray, position: int) -> tuple[int, int] | None:
-    """Where the payload of the frame at `position` begins and ends; `None` while it is not all there."""
-    if len(data) < position + 2:
-        return None
-    size, begin = data[position + 1] & 0x7F, position + 2
-    if size >= 126:
-        width = 2 if size == 126 else 8
-        begin += width
-        if len(data) < begin:
-            return None
-        size = int.from_bytes(data[begin - width : begin], "big")
-    return (begin, begin + size) if len(data) >= begin + size else None
+        return [(TEXT, whole)]

@@ -168,7 +168,7 @@ class SharedProcess:
                 elif kind == PING:
                     self._writer.write(frame(PONG, payload))
                 elif kind == CLOSE:
-                    return b""
+                    self._writer.close()
             if lines:
                 return b"\n".join([*lines, b""])
         return b""
