@@ -6,7 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -47,7 +47,12 @@ def text_of(outputs: list[dict]) -> str:
     return re.sub(r"\\|<span>|</span>", "", "\n".join(seen))
 
 
-@pytest.mark.parametrize("block", blocks("ipython"))
+def agents_too(block: str) -> Any:
+    """The blocks that need the official program are known by their option."""
+    return pytest.param(block, marks=pytest.mark.peer) if "--agent" in block else block
+
+
+@pytest.mark.parametrize("block", map(agents_too, blocks("ipython")))
 def test_a_session_runs_and_shows_what_it_says(block: str, service: LocalService, kernel: Kernel) -> None:
     for cell in cells(block):
         outputs = kernel.execute(cell.source)
