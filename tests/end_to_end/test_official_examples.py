@@ -36,6 +36,7 @@ from codex_magic import (
     retry_on_overload,
     tool,
 )
+from codex_magic.engines.personality import PERSONALITIES
 from codex_magic.protocol.types import (
     AgentMessageDelta,
     ItemCompleted,
@@ -468,17 +469,25 @@ def everything(folder):
     }
 
 
-def check_everything(result, body):
+def check_everything(result, body, folder):
     assert result.status is TurnStatus.completed
     assert set(json.loads(result.final_response)) == {"summary", "actions"}
     assert (body["model"], body["service_tier"]) == (MODEL, "priority")
     assert body["reasoning"] == {"effort": "medium", "summary": "concise"}
     assert body["text"]["format"]["schema"] == PLAN
+    if "instructions" in body:
+        assert PERSONALITIES["pragmatic"] in body["instructions"]
+        return
+    about = json.loads(body["client_metadata"]["x-codex-turn-metadata"])
+    assert (about["turn_trigger"], about["sandbox_mode"]) == ("schedule", "read-only")
+    assert f"<cwd>{folder}</cwd>" in json.dumps(body["input"])
 
 
 def test_12_a_turn_takes_every_option_at_once(codex, service, tmp_path):
     options = everything(tmp_path)
-    check_everything(codex.thread_start().run("Analyze a safe rollout plan.", **options), sent(service))
+    check_everything(
+        codex.thread_start().run("Analyze a safe rollout plan.", **options), sent(service), tmp_path
+    )
     ours = {"approvals", "cell_id", "engine", "instructions", "model_provider", "verbosity"}
     assert set(options) == set(TurnOptions.__annotations__) - ours
 
@@ -489,7 +498,7 @@ def test_12_a_turn_takes_every_option_at_once_awaited(awaited, service, tmp_path
         turn = await thread.turn("Analyze a safe rollout plan.", **everything(tmp_path))
         return await turn.run()
 
-    check_everything(awaited(scene), sent(service))
+    check_everything(awaited(scene), sent(service), tmp_path)
 
 
 # 13 model select and turn params -----------------------------------------------------------------
