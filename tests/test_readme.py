@@ -52,7 +52,7 @@ def agents_too(block: str) -> Any:
     return pytest.param(block, marks=pytest.mark.peer) if "--agent" in block else block
 
 
-@pytest.mark.parametrize("block", map(agents_too, blocks("ipython")))
+@pytest.mark.parametrize("block", [agents_too(block) for block in blocks("ipython")])
 def test_a_session_runs_and_shows_what_it_says(block: str, service: LocalService, kernel: Kernel) -> None:
     for cell in cells(block):
         outputs = kernel.execute(cell.source)
