@@ -825,6 +825,10 @@ class TurnHandle:
     def id(self) -> str:
         return self.asynchronous.id
 
+    @property
+    def thread_id(self) -> str:
+        return self.asynchronous.thread_id
+
     def stream(self) -> Iterator[Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
         batches: SimpleQueue[list[Notification]] = SimpleQueue()

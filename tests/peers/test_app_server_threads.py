@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import ssl
@@ -11,6 +12,7 @@ import subprocess
 import httpx
 import pytest
 
+import codex_magic
 from codex_magic import (
     AsyncCodex,
     Codex,
@@ -480,3 +482,14 @@ def test_a_session_may_bring_the_whole_command(config, service):
     with Codex(given) as codex:
         assert codex.thread_start().run("echo: mine").final_response == "mine"
     assert sent(service)["text"]["verbosity"] == "low"
+
+
+@pytest.mark.parametrize(
+    "name", ["Codex", "AsyncCodex", "Thread", "AsyncThread", "TurnHandle", "AsyncTurnHandle"]
+)
+def test_every_parameter_of_the_official_sdk_is_taken(name):
+    theirs, ours = getattr(pytest.importorskip("openai_codex"), name), getattr(codex_magic, name)
+    methods = [each for each in dir(theirs) if not each.startswith("_") and callable(getattr(theirs, each))]
+    for method in methods:
+        taken = inspect.signature(getattr(ours, method)).parameters
+        assert set(inspect.signature(getattr(theirs, method)).parameters) <= set(taken), method

@@ -281,3 +281,75 @@ def test_ctrl_c_ends_a_blocking_run_and_stops_the_turn(codex, service):
         codex.thread_start().run("repeat 2000", summary="none")
     service.wait_for_disconnect()
     presser.join()
+
+
+def test_this_package_introduces_itself(codex, home):
+    metadata = codex.metadata
+    assert metadata == codex.asynchronous.metadata
+    assert metadata.user_agent.startswith(f"{metadata.server_info.name}/{metadata.server_info.version}")
+    assert metadata.codex_home == str(home / ".codex")
+
+
+def test_models_come_as_a_list_and_as_data(codex):
+    shown, everything = codex.models(), codex.models(include_hidden=True)
+    assert shown.data[0].slug == shown[0].slug == "local-large"
+    assert len(shown) < len(everything)
+
+
+def test_an_ephemeral_thread_is_in_no_file_and_in_no_list(codex, service, home):
+    thread = codex.thread_start(ephemeral=True, name="passing")
+    thread.run("echo: unrepeatable")
+    thread.run("echo: again")
+    assert len(bodies(service)[1]["input"]) > 1
+    assert [turn.status for turn in codex.thread_resume(thread.id).history()] == [TurnStatus.completed] * 2
+    assert codex.thread_list().data == codex.thread_list(archived=True).data == ()
+    assert not any(
+        b"unrepeatable" in path.read_bytes() for path in (home / "codex-magic").glob("threads.db*")
+    )
+
+
+def test_an_ephemeral_thread_is_gone_with_its_codex(service):
+    with Codex() as first:
+        thread_id = first.thread_start(ephemeral=True).id
+    with Codex() as second, pytest.raises(ThreadNotFoundError):
+        second.thread_resume(thread_id)
+
+
+def test_forks_of_ephemeral_threads_and_ephemeral_forks_are_kept_nowhere(codex, service):
+    origin = codex.thread_start()
+    first, _ = [origin.run(f"echo: {text}") for text in ("one", "two")]
+    fork = codex.thread_fork(origin.id, ephemeral=True, last_turn_id=first.id)
+    fork.run("echo: three")
+    of_fork = codex.thread_fork(fork.id)
+    of_fork.run("echo: four")
+    assert [len(thread.history()) for thread in (origin, fork, of_fork)] == [2, 2, 3]
+    assert [thread.id for thread in codex.thread_list().data] == [origin.id]
+
+
+def test_an_ephemeral_thread_can_be_named_archived_and_reverted(codex):
+    thread = codex.thread_start(ephemeral=True)
+    turn = thread.run("echo: one")
+    thread.set_name("a name")
+    thread.revert(turn.id)
+    codex.thread_archive(thread.id)
+    read = thread.read(include_turns=True).thread
+    assert (read.name, read.turns, read.archived_at is None) == ("a name", (), False)
+
+
+def test_over_http_a_list_has_no_sources(codex):
+    thread = codex.thread_start()
+    page = codex.thread_list(source_kinds=["cli"], section_id="x", use_state_db_only=True)
+    assert [each.id for each in page.data] == [thread.id]
+
+
+def test_a_configuration_may_bring_its_own_variables(service, home, tmp_path):
+    service.sign_in(tmp_path / "other")
+    config = CodexConfig(
+        env={"CODEX_HOME": str(tmp_path / "other")}, cwd=str(tmp_path), client_name="my_client"
+    )
+    with Codex(config) as codex:
+        assert codex.metadata.codex_home == str(tmp_path / "other")
+        thread = codex.thread_start()
+        thread.run("echo: x")
+        assert thread.read().thread.cwd == str(tmp_path)
+    assert service.requests[-1].headers["originator"] == "my_client"
