@@ -80,24 +80,38 @@ def content_items(value: Any) -> list[ContentItem]:
     figure, or anything that IPython could show as PNG.
     """
     if isinstance(value, list | tuple) and any(map(is_image, value)):
-        return [item for part in value for item in content_items(part)]
-    if is_image(value):
-        try:
-            return [{"type": "inputImage", "imageUrl": image_url(value)}]
-        except InvalidRequestError:
-            return [text_item(repr(value))]
-    return [text_item(value if isinstance(value, str) else _as_text(value))]
+        return _within_limits([_content_item(part) for part in value])
+    return [_content_item(value)]
 
 
 def text_item(text: str) -> ContentItem:
     return {"type": "inputText", "text": encodable(cut(text))}
 
 
-def cut(text: str) -> str:
+def cut(text: str, room: int = LONGEST_TEXT) -> str:
     """The beginning of what is too long, and how much is missing."""
-    if len(text) <= LONGEST_TEXT:
+    if len(text) <= room:
         return text
-    return f"{text[:LONGEST_TEXT]}\n[{len(text) - LONGEST_TEXT:,} more characters were cut off]"
+    return f"{text[:room]}\n[{len(text) - room:,} more characters were cut off]"
+
+
+def _content_item(value: Any) -> ContentItem:
+    if is_image(value):
+        try:
+            return {"type": "inputImage", "imageUrl": image_url(value)}
+        except InvalidRequestError:
+            return text_item(repr(value))
+    return text_item(value if isinstance(value, str) else _as_text(value))
+
+
+def _within_limits(items: list[ContentItem]) -> list[ContentItem]:
+    """With all texts together as long as one may be."""
+    room = LONGEST_TEXT
+    for at, item in enumerate(items):
+        if item["type"] == "inputText":
+            items[at] = {**item, "text": cut(item["text"], room)}
+            room = max(0, room - len(item["text"]))
+    return items
 
 
 def output_of(items: Iterable[ContentItem]) -> str | list[dict[str, Any]]:

@@ -114,6 +114,8 @@ def test_the_same_for_a_request(value, kinds):
 def test_a_result_without_end_is_cut_off():
     [item] = content_items("x" * (LONGEST_TEXT + 5))
     assert item["text"].endswith("[5 more characters were cut off]")
+    first, _, last = content_items(["x" * LONGEST_TEXT, PNG, "more"])
+    assert (len(first["text"]), last["text"]) == (LONGEST_TEXT, "\n[4 more characters were cut off]")
 
 
 def test_the_version_changes_with_what_the_model_sees():
