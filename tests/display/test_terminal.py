@@ -282,6 +282,32 @@ def test_printing_meanwhile_goes_above_the_live_part(monkeypatch: pytest.MonkeyP
     assert lines == ["from a tool", "an open passage"]
 
 
+def test_a_pause_leaves_the_terminal_to_somebody_else() -> None:
+    with Terminal() as terminal:
+        surface, view = TerminalSurface(terminal.file), TurnView()
+        view.feed(said("an open passage\nof two lines"))
+        surface.open(view)
+        surface.pause()
+        terminal.file.write("A question? y\r\n")
+        view.feed(said(", and its end"))
+        surface.update(view)
+        view.feed(ended())
+        surface.close(view)
+        lines = [line for line in screen(terminal.close()) if line]
+    assert lines == ["A question? y", "an open passage of two lines, and its end"]
+
+
+def test_a_pause_begins_a_new_line_in_a_file() -> None:
+    file = io.StringIO()
+    surface, view = TerminalSurface(file), TurnView()
+    view.feed(said("Let me see"))
+    surface.open(view)
+    surface.pause()
+    view.feed(said(" now."))
+    surface.close(view)
+    assert file.getvalue() == "Let me see\n\n now.\n"
+
+
 WAIT = """
 import sys, threading
 from codex_magic.display.pace import Painter

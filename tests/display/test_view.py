@@ -15,11 +15,13 @@ from codex_magic.protocol.types import (
     CommandOutputDelta,
     ContextCompaction,
     FileChange,
+    FileChangeUpdated,
     ImageGeneration,
     ItemCompleted,
     ModelRerouted,
     Notification,
     Plan,
+    PlanDelta,
     RateLimits,
     RateLimitsUpdated,
     RateLimitWindow,
@@ -30,6 +32,7 @@ from codex_magic.protocol.types import (
     TokenUsageUpdated,
     ToolCall,
     TurnError,
+    TurnPlanUpdated,
     TurnStatus,
     UnknownItem,
     UnknownNotification,
@@ -135,6 +138,61 @@ def test_a_file_change_shows_its_path_and_its_diff() -> None:
     )
     text = seen([whole(FileChange("f", changes, "completed"))]).markdown()
     assert text == "**Added** `a.py`\n\n```diff\n+x = 1\n```\n\n**Deleted** `b.py`"
+
+
+def test_a_change_that_is_not_settled_shows_its_files_only() -> None:
+    changes = ({"path": "a.py", "kind": {"type": "update"}, "diff": "@@ -1 +1 @@\n-a\n+b"},)
+    view = seen([start(FileChange("f"))])
+    view.feed(FileChangeUpdated("thread", "turn", "f", changes))
+    assert view.markdown() == "**Changes** `a.py`"
+    view.feed(whole(FileChange("f", changes, "declined")))
+    assert view.markdown().startswith("**Not changed:** `a.py` · declined\n\n```diff\n@@ -1 +1 @@\n-a\n+b")
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("/bin/bash -lc 'touch x && ls'", "touch x && ls"),
+        ("bash -c ls", "ls"),
+        ("bash -lc ls extra", "bash -lc ls extra"),
+        ("python -c 1", "python -c 1"),
+        ("echo 'unclosed", "echo 'unclosed"),
+    ],
+)
+def test_a_command_is_shown_without_the_shell_around_it(command: str, shown: str) -> None:
+    text = seen([whole(CommandExecution("c", command, status="completed"))]).markdown()
+    assert text == f"**Ran** `{shown}`"
+
+
+def test_a_declined_command_was_not_run() -> None:
+    view = seen([whole(CommandExecution("c", "rm -r .", status="declined", exit_code=-1))])
+    assert view.markdown() == "**Not run:** `rm -r .` · declined"
+    assert view.plain() == "Not run: rm -r . · declined"
+
+
+def test_steps_are_ticked_off_in_their_place() -> None:
+    steps = [{"step": "read <b>", "status": "inProgress"}, {"step": "write", "status": "pending"}]
+    view = seen([TurnPlanUpdated("thread", "turn", tuple(steps)), said("Reading.")])
+    assert view.markdown() == "**Plan**\n\n- [ ] read &lt;b> *(now)*\n- [ ] write\n\nReading."
+    steps[0] = {"step": "read <b>", "status": "completed"}
+    view.feed(TurnPlanUpdated("thread", "turn", tuple(steps)))
+    assert "- [x] read &lt;b>\n- [ ] write" in view.markdown()
+    assert view.plain() == "Plan: read <b>; write\n\nReading."
+
+
+def test_a_plan_may_come_word_by_word() -> None:
+    view = seen([start(Plan("p", ""))])
+    for delta in ("1. re", "ad"):
+        view.feed(PlanDelta("thread", "turn", "p", delta))
+    assert view.markdown() == "**Plan**\n\n1. read"
+
+
+def test_waiting_for_a_person_is_told_while_it_lasts() -> None:
+    view = TurnView()
+    for flags, waits in ((["waitingOnApproval"], True), ([], False)):
+        status = {"threadId": "thread", "status": {"type": "active", "activeFlags": flags}}
+        view.feed(UnknownNotification("thread/status/changed", status))
+        assert ("Waiting for a yes or a no" in view.markdown()) is waits
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,9 @@ class Recorder:
     def update(self, view: TurnView) -> None:
         self._paint("update", view)
 
+    def pause(self) -> None:
+        self.calls.append("pause")
+
     def close(self, view: TurnView) -> None:
         self._paint("close", view)
 
@@ -100,6 +103,25 @@ def test_the_end_is_painted_whatever_the_clock_says_and_only_once() -> None:
     painter.finish()
     assert surface.calls == ["open", "close"]
     assert painter.due() is None
+
+
+def test_a_place_can_be_taken_before_there_is_anything_to_show() -> None:
+    surface = Recorder(Clock())
+    painter = Painter(surface, TurnView(), clock=Clock())
+    painter.open()
+    painter.open()
+    painter.feed([begun(), said("a")])
+    assert surface.calls == ["open", "update"]
+
+
+def test_all_there_is_is_painted_before_a_pause() -> None:
+    surface = Recorder(Clock())
+    painter = Painter(surface, TurnView(), clock=Clock())
+    painter.feed([begun(), said("a")])
+    painter.feed([said("b")])
+    painter.pause()
+    painter.pause()
+    assert surface.calls == ["open", "update", "pause", "pause"]
 
 
 def test_a_turn_nobody_ended_is_interrupted() -> None:
