@@ -16,6 +16,7 @@ import signal
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -36,6 +37,9 @@ STARTING_SECONDS = 15.0
 
 _STARTS = 3
 """Of a keeper that is gone before it has said anything."""
+
+BREATH_SECONDS = 0.001
+"""To let more of a fast stream arrive: to be woken costs as much as ten deltas."""
 
 _AGAIN_SECONDS = 0.01
 _LONGEST_PLACE = 100
@@ -156,6 +160,8 @@ class SharedProcess:
         self._frames = Frames()
         self._tickets: dict[int, _Ticket] = {}
         self._last = 0
+        self._received_at = 0.0
+        self._is_fast = False
         self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._listening = asyncio.create_task(self._listen(heard))
 
@@ -216,10 +222,17 @@ class SharedProcess:
         return self._end.result() if self._end.done() else End(None)
 
     async def _received(self) -> bytes:
+        if self._is_fast:
+            self._writer.transport.pause_reading()
+            await asyncio.sleep(BREATH_SECONDS)
+            self._writer.transport.resume_reading()
         try:
-            return await self._reader.read(CHUNK)
+            chunk = await self._reader.read(CHUNK)
         except ConnectionError:
             return b""
+        before, self._received_at = self._received_at, time.monotonic()
+        self._is_fast = self._received_at - before < 2 * BREATH_SECONDS
+        return chunk
 
     async def _listen(self, heard: Awaitable[bytes]) -> None:
         try:
