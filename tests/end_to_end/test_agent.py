@@ -199,6 +199,67 @@ def test_what_runs_is_told_and_stopped(front_end: FrontEnd) -> None:
     assert "Nothing is running." in markdown(front_end.outputs)
 
 
+def test_a_cell_that_runs_is_stopped_from_a_second_console(front_end: FrontEnd) -> None:
+    cell = front_end.run(agent(NEVER_ENDS))
+    front_end.until(lambda: "**Runs** `sleep 600`" in markdown(front_end.outputs))
+    front_end.idle(in_subshell(front_end.kernel, "%codex stop"))
+    front_end.idle(cell)
+    assert "*Interrupted.*" in markdown(front_end.outputs)
+    assert "Stopped 1 turn." in markdown(front_end.outputs)
+
+
+def in_subshell(kernel: Kernel, code: str) -> str:
+    """Run `code` beside the cell that runs, as a console of JupyterLab can."""
+    client = kernel.client
+    client.control_channel.send(client.session.msg("create_subshell_request", {}))
+    made = client.get_control_msg(timeout=30)["content"]
+    if "subshell_id" not in made:
+        pytest.skip("this ipykernel has no subshells")
+    content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
+    request = client.session.msg("execute_request", content)
+    request["header"]["subshell_id"] = made["subshell_id"]
+    client.shell_channel.send(request)
+    return str(request["header"]["msg_id"])
+
+
+ASK_TWICE = """
+from concurrent.futures import Future
+from codex_magic.notebook.desk import Desk
+from codex_magic.notebook.drive import drive_async
+from codex_magic.notebook.magics import loaded
+from codex_magic.protocol.types import CommandApproval
+from codex_magic.threads.relay import Relay
+
+session, relay = loaded(get_ipython()).session, Relay()
+desk = Desk(session, relay.put)
+asked = [CommandApproval("t", "u", str(n), command=f"touch {n}") for n in range(2)]
+decisions = [session.codex.submit(desk.ask(request)) for request in asked]
+
+def steps():
+    while not all(decision.done() for decision in decisions) or desk._shown:
+        yield relay.ready(), None
+        for question in relay.take():
+            desk.take(question, pause=lambda: None)
+
+await drive_async(steps())
+"""
+
+
+def test_two_questions_at_once_are_asked_one_after_the_other(front_end: FrontEnd) -> None:
+    front_end.idle(front_end.run("%codex status"))
+    cell = front_end.run(ASK_TWICE)
+    front_end.until(lambda: front_end.shown("touch 0"))
+    assert front_end.shown("touch 1") is None
+    front_end.click("Yes")
+    front_end.until(lambda: front_end.shown("touch 1"))
+    front_end.click("No")
+    front_end.idle(cell)
+    assert front_end.kernel.value("[d.result().value for d in decisions]") == "['accept', 'decline']"
+    lines = "**Allowed the command:** `touch 0`  \n**Declined the command:** `touch 1`"
+    assert lines in markdown(front_end.outputs)
+    assert front_end.open_widgets == 0
+
+
 def test_more_is_said_to_what_runs(front_end: FrontEnd) -> None:
     front_end.idle(front_end.run(agent("repeat 3000", "-b")))
     front_end.until(lambda: "word" in markdown(front_end.outputs))
