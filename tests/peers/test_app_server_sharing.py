@@ -23,6 +23,7 @@ from codex_magic import (
     NotSignedInError,
     ServiceError,
     TextInput,
+    TurnStatus,
     tool,
 )
 from codex_magic.local_service import start
@@ -160,6 +161,28 @@ def test_the_session_whose_turn_it_is_answers(first, second, tmp_path):
     assert (command.status, len(yes.requests), len(no.requests)) == ("declined", 1, 1)
 
 
+def test_who_joins_while_somebody_thinks_answers_nothing(first, second, tmp_path):
+    thinking, answer = threading.Event(), threading.Event()
+
+    def think(request):
+        thinking.set()
+        answer.wait(10)
+        return Decision.accept
+
+    no = asked_with(Decision.decline)
+    thread = first.thread_start(cwd=str(tmp_path), approvals=think)
+    thread.run("echo: x")
+    handle = thread.turn(escalated("touch out.txt"))
+    assert thinking.wait(10)
+    joined = second.thread_resume(thread.id, approvals=no).turn("echo: after")
+    told = joined.stream()
+    next(each for each in told if isinstance(each, Warned))
+    answer.set()
+    [command] = done(handle.run(), CommandExecution)
+    list(told)
+    assert (command.status, joined.run().final_response, no.requests) == ("completed", "after", [])
+
+
 def test_a_tool_runs_in_the_session_whose_turn_it_is(first, second):
     ran = []
 
@@ -194,6 +217,21 @@ def test_turns_of_two_sessions_in_one_thread_come_one_after_the_other(first, sec
     list(told)
     assert (one.run().final_response, other.run().final_response) == ("one and more", "two")
     assert [text for role, text in said(sent(service)) if role == "assistant"] == ["zero", "one and more"]
+
+
+def test_a_turn_that_waits_for_another_session_can_be_stopped(first, second, service):
+    thread = first.thread_start()
+    thread.run("echo: zero")
+    service.faults.next("hold", after=2)
+    one = thread.turn("echo: one and more")
+    service.wait_for_hold()
+    other = second.thread_resume(thread.id).turn("echo: two")
+    told = other.stream()
+    next(each for each in told if isinstance(each, Warned))
+    other.interrupt()
+    assert other.run().status is TurnStatus.interrupted
+    service.release()
+    assert one.run().final_response == "one and more"
 
 
 def test_who_closes_or_interrupts_stops_nobody_else(config, second, service):
