@@ -20,7 +20,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -156,6 +156,7 @@ class SharedProcess:
     def __init__(self, pid: int, streams: Streams, keeper: Streams, heard: asyncio.Future[bytes]) -> None:
         self.pid = pid
         self._reader, self._writer = streams
+        self._transport = cast(asyncio.Transport, self._writer.transport)  # a socket's has both directions
         self._keeper_reader, self._keeper = keeper
         self._frames = Frames()
         self._tickets: dict[int, _Ticket] = {}
@@ -223,9 +224,9 @@ class SharedProcess:
 
     async def _received(self) -> bytes:
         if self._is_fast:
-            self._writer.transport.pause_reading()
+            self._transport.pause_reading()
             await asyncio.sleep(BREATH_SECONDS)
-            self._writer.transport.resume_reading()
+            self._transport.resume_reading()
         try:
             chunk = await self._reader.read(CHUNK)
         except ConnectionError:
