@@ -187,7 +187,10 @@ class _RunningTurn:
                 return
 
     async def _ask(self, step: Ask | Compact) -> Response | None:
-        """`None` when the user said more before the response was whole."""
+        """`None` when the user said more before the response was whole.
+
+        A `Compact` never comes: the context is looked at here, and before the question.
+        """
         await self._shorten_if_due()
         while self._unheard:
             self._say(*self._unheard.pop(0))
@@ -265,13 +268,13 @@ class _RunningTurn:
                 self._narrator.warn(f"The conversation could not be shortened: {error.message}")
 
     async def _shorten(self) -> None:
-        item = ContextCompaction(new_id(), past=self._request.past)
-        self._narrator.begun(item)
         parameters: Parameters = {**self._parameters(), "tools": self._tools.definitions}
         shortened = await self._engine.shortener.shortened(self._history, parameters)
         self._history[:] = shortened.output
         self._held = None
         self._usage += shortened.usage or TokenUsage()
+        item = ContextCompaction(new_id(), past=self._request.past)
+        self._narrator.begun(item)
         self._narrator.done(item, shortened.output)
 
     def _tell_usage(self, last: TokenUsage) -> None:

@@ -45,6 +45,7 @@ class Tool:
     """A function the model may call, and what the model is told of it. Calling it calls the function."""
 
     function: Callable[..., Any]
+    """Plain or a coroutine function. In a turn of a thread, a plain one runs in a thread of its own."""
     definition: Mapping[str, Any]
     """As it stands in a request."""
     input_schema: Mapping[str, Any] = field(repr=False)

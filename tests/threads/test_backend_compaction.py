@@ -131,6 +131,7 @@ def test_a_compaction_that_fails_costs_a_word_not_the_turn(full, service):
     handle = full.turn("echo: next")
     told = list(handle.stream())
     assert [n for n in told if isinstance(n, Warned) and "shortened" in n.message]
+    assert not [n for n in told if isinstance(getattr(n, "item", None), ContextCompaction)]
     assert handle.run().final_response == "next"
     assert "compaction" not in kinds(sent(service))
 

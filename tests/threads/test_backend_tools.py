@@ -184,6 +184,21 @@ def test_an_interrupted_call_stands_in_the_history_with_an_output(codex, service
     ]
 
 
+def test_an_interrupt_does_not_wait_for_a_function_that_goes_on(codex):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    handle = codex.thread_start(tools=(slow,)).turn(use("slow"))
+    assert begun.wait(10)
+    handle.interrupt()
+    assert not go_on.is_set()
+    assert done(handle.asynchronous.result, ToolCall)[0].status == "failed"
+    go_on.set()
+
+
 def test_a_failed_turn_leaves_nothing_that_the_service_would_refuse(codex, service):
     def spoil() -> str:
         service.faults.next("failed", after=0, code="invalid_prompt")
