@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket as socketlib
 import stat
 import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,7 @@ from tests.peers.agent import (
 )
 from tests.peers.test_official_binary import needs_zstd
 
-pytest.importorskip("codex_cli_bin")
+codex_cli_bin = pytest.importorskip("codex_cli_bin")
 
 pytestmark = [
     pytest.mark.peer,
@@ -351,6 +353,17 @@ def test_without_its_keeper_the_process_ends_and_the_next_turn_starts_anew(first
 
 
 @needs_pidfd
+def test_the_process_ends_when_all_around_it_are_killed_at_once(service, config):
+    with elsewhere(service, QUICK) as session:
+        [pid] = heard(session)
+        with watched(pid) as gone:
+            session.send_signal(signal.SIGSTOP)  # or it would end the process
+            os.kill(keeper_of(pid), signal.SIGKILL)
+            session.kill()
+            assert gone()
+
+
+@needs_pidfd
 def test_files_that_killed_processes_left_are_in_nobodys_way(service, config, runtime):
     with elsewhere(service, QUICK) as session:
         [pid] = heard(session)
@@ -366,6 +379,33 @@ def test_files_that_killed_processes_left_are_in_nobodys_way(service, config, ru
         assert codex.thread_start().run("echo: on").final_response == "on"
         assert process_of(codex) != int(pid)
     assert list(runtime.iterdir()) == []
+
+
+def test_a_process_that_outlived_its_keeper_is_ended_by_the_next(config, runtime):
+    with Codex(config) as codex:
+        codex.thread_start().run("echo: x")
+        [lock] = runtime.glob("*.lock")
+    socket = lock.with_suffix(".s")
+    binary = str(codex_cli_bin.bundled_codex_path())
+    command = [binary, "app-server", "--listen", f"unix://{socket}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as orphan:
+        lock.write_text(str(orphan.pid))
+        assert reached(socket)
+        with Codex(config) as codex:
+            assert codex.thread_start().run("echo: on").final_response == "on"
+            assert process_of(codex) != orphan.pid
+        assert orphan.wait() == -signal.SIGKILL
+
+
+def reached(path):
+    """Whether something listens there, which takes it a moment."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with suppress(OSError), socketlib.socket(socketlib.AF_UNIX) as connection:
+            connection.connect(str(path))
+            return True
+        os.sched_yield()
+    return False
 
 
 def test_the_folder_is_private_and_another_is_not_trusted(config, runtime):

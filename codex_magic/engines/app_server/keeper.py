@@ -22,6 +22,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -39,6 +40,9 @@ LOOK_SECONDS = 0.01
 
 ENDING_SECONDS = 1.0
 """For the app-server to end by itself, which takes some 20 ms."""
+
+_PR_SET_PDEATHSIG = 1
+"""Of linux/prctl.h."""
 
 TAKEN = 3
 """Exit code when another keeper has the place."""
@@ -70,6 +74,7 @@ class Keeper:
         self._command = command
         self._environment = environment
         self._lock = _locked(place + ".lock")
+        _end_orphan(self._lock, server_place(place))
         self._selector = selectors.DefaultSelector()
         self._sessions: dict[socket.socket, Session] = {}
         self._queues: dict[str, deque[tuple[Session, int]]] = {}
@@ -87,6 +92,7 @@ class Keeper:
             [*self._command, "app-server", "--listen", f"unix://{server_place(self._place)}"],
             self._environment,
         )
+        os.pwrite(self._lock, b"%-32d" % pid, 0)
         code = None
         try:
             code = self._serve(pid, stderr, died)
@@ -279,23 +285,44 @@ def _locked(path: str) -> int:
 
 
 def _spawn(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
-    """The process, and where to read what it writes to stderr."""
+    """The process, and where to read what it writes to stderr. On Linux it does not outlive this one."""
     reading, writing = os.pipe()
-    nothing = os.open(os.devnull, os.O_RDWR)
-    actions = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, nothing, 1)]
-    actions.append((os.POSIX_SPAWN_DUP2, writing, 2))
-    pid = os.posix_spawn(
-        command[0],
-        command,
-        environment,
-        file_actions=actions,
-        setpgroup=0,
-        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores, and a child would too
-    )
+    with_us = _dying_with_parent()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with_us()
+            os.setpgid(0, 0)
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores, and a child would too
+                signal.signal(number, signal.SIG_DFL)
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for ours, standard in ((nothing, 0), (nothing, 1), (writing, 2)):
+                os.dup2(ours, standard)
+            os.execve(command[0], command, environment)
+        finally:
+            os._exit(127)
     os.close(writing)
-    os.close(nothing)
     os.set_blocking(reading, False)
     return pid, reading
+
+
+def _dying_with_parent() -> Callable[[], object]:
+    if sys.platform != "linux":
+        return lambda: None
+    import ctypes  # nowhere else is there a use for it
+
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end_orphan(lock: int, path: str) -> None:
+    """End the app-server of a keeper that was killed, where it could outlive that: it holds the socket."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+        _kill_group(int(os.read(lock, 32)))
+    except (OSError, ValueError):
+        pass  # there is none
 
 
 def _when_a_child_dies() -> socket.socket:
