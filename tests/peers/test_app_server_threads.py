@@ -6,8 +6,10 @@ import asyncio
 import inspect
 import json
 import os
+import signal
 import ssl
 import subprocess
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -23,6 +25,7 @@ from codex_magic import (
     NotSignedInError,
     Provider,
     Sandbox,
+    ServiceError,
     SkillInput,
     TextInput,
     ThreadNotFoundError,
@@ -31,7 +34,7 @@ from codex_magic import (
 from codex_magic.local_service import start
 from codex_magic.protocol.types import CommandExecution, ContextCompaction, UserMessage
 from codex_magic.responses.provider import custom
-from tests.peers.agent import as_plan, as_provider, done, held, needs_zstd, said, sent, use
+from tests.peers.agent import as_plan, as_provider, done, held, needs_zstd, process_of, said, sent, use
 
 codex_cli_bin = pytest.importorskip("codex_cli_bin")
 
@@ -195,6 +198,28 @@ def test_a_thread_that_was_archived_elsewhere_goes_on(codex, service):
     assert (len(kept(codex)), len(kept(codex, archived=True))) == (1, 1)
 
 
+def test_a_thread_that_another_session_archives_goes_on(config, service):
+    with Codex(config) as first, Codex(config) as second:
+        thread = first.thread_start()
+        thread.run("echo: one")
+        again = second.thread_resume(thread.id)
+        again.run("echo: two")
+        first.thread_archive(thread.id)
+        assert again.run("echo: three").final_response == "three"
+    assert [text for role, text in said(sent(service)) if role == "assistant"] == ["one", "two"]
+
+
+def test_a_name_given_while_the_program_does_not_run_is_told_later(config):
+    with Codex(config) as codex:
+        thread_id = codex.thread_start().id
+        codex.thread_resume(thread_id).run("echo: one")
+    with Codex(config) as codex:
+        thread = codex.thread_resume(thread_id)
+        thread.set_name("meanwhile")
+        thread.run("echo: two")
+        assert list(kept(codex).values()) == ["meanwhile"]
+
+
 def test_what_is_reverted_is_gone_there_too(codex, service):
     thread = codex.thread_start()
     second = [thread.run(f"echo: {text}") for text in ("one", "two", "three")][1]
@@ -266,6 +291,16 @@ def test_an_ephemeral_thread_is_kept_nowhere(codex, service, home):
     assert answers(codex.thread_resume(thread.id)) == ["unrepeatable", "again"]
     assert (kept(codex), codex.thread_list().data) == ({}, ())
     assert holding(home, "unrepeatable") == []
+
+
+def test_an_ephemeral_thread_outlives_the_program(codex, service):
+    thread = codex.thread_start(ephemeral=True)
+    thread.run("echo: one")
+    os.kill(process_of(codex), signal.SIGKILL)
+    with suppress(ServiceError):  # whether the end is noticed before the next turn, or by it
+        thread.run("echo: two")
+    thread.run("echo: three")
+    assert ("assistant", "one") in said(sent(service))
 
 
 def test_an_ephemeral_fork_leaves_its_origin_as_it_is(codex, service, home):

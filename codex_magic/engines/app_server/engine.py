@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -47,6 +47,7 @@ from .questions import Questions, unasked
 from .replay import as_said, replayed
 from .server import AppServer, Launch
 from .sharing import account_of
+from .usual import Usual
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class AppServerEngine:
         self._begun: dict[str, asyncio.Future[_RunningTurn]] = {}
         self._running: dict[str, _RunningTurn] = {}
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
+        self._usual = Usual()
 
     async def close(self) -> None:
         await self.server.close()
@@ -119,12 +121,21 @@ class AppServerEngine:
     ) -> None:
         connection = await self._connection()
         thread_id = await self._opened(connection, request, tell)
+        if method == "turn/start":
+            parameters = {**await self._usual.parameters(connection, thread_id, request), **parameters}
         others = Warned(
             request.thread_id, "Another session runs a turn in this thread; this one comes after it."
         )
         async with connection.pipe.alone_in(thread_id, lambda: tell(others)):
             with connection.subscribed(thread_id) as subscription:
-                turn = _RunningTurn(connection, thread_id, subscription, request, tell)
+                turn = _RunningTurn(
+                    connection,
+                    thread_id,
+                    subscription,
+                    request,
+                    tell,
+                    reopen=lambda: self._resumed(connection, request, thread_id),
+                )
                 turn.questions = self._questions(turn, request)
                 self._running[thread_id] = turn
                 begun.set_result(turn)
@@ -195,19 +206,15 @@ class AppServerEngine:
     ) -> str | None:
         """The thread of the earlier turn, or a fork of it; `None` when the program has it no more."""
         place = continuation.place
-        known = {**self._parameters(request), "threadId": place.thread_id}
-        known["excludeTurns"] = True
-        forked = {**known, **fork_parameters(request), "lastTurnId": place.turn_id}
+        forked = self._reopening(request, place.thread_id)
+        forked.update(**fork_parameters(request), lastTurnId=place.turn_id)
         try:
             if not continuation.is_last:
                 return await self._forked(connection, request, forked)
             if place.thread_id in connection.threads:
                 return place.thread_id
-            return await self._load(connection, request, "thread/resume", known)
+            return await self._resumed(connection, request, place.thread_id)
         except JsonRpcError as error:
-            if "is archived" in error.message:
-                await connection.call("thread/unarchive", {"threadId": place.thread_id})
-                return await self._load(connection, request, "thread/resume", known)
             if "active writer" in error.message:
                 tell(
                     Warned(request.thread_id, "This thread is open in another process; here a copy goes on.")
@@ -216,6 +223,20 @@ class AppServerEngine:
             if any(words in error.message for words in _GONE):
                 return None
             raise
+
+    def _reopening(self, request: TurnRequest, thread_id: str) -> dict[str, Any]:
+        return {**self._parameters(request), "threadId": thread_id, "excludeTurns": True}
+
+    async def _resumed(self, connection: Connection, request: TurnRequest, thread_id: str) -> str:
+        """The thread from its file; no longer archived, if it was."""
+        parameters = self._reopening(request, thread_id)
+        try:
+            return await self._load(connection, request, "thread/resume", parameters)
+        except JsonRpcError as error:
+            if "is archived" not in error.message:
+                raise
+        await connection.call("thread/unarchive", {"threadId": thread_id})
+        return await self._load(connection, request, "thread/resume", parameters)
 
     async def _forked(self, connection: Connection, request: TurnRequest, forked: dict[str, Any]) -> str:
         """A fork; one of an archived thread, which stays that."""
@@ -295,12 +316,7 @@ class AppServerEngine:
         return await self._mirror("thread/name/set", thread_id, name=name)
 
     async def archive(self, thread_id: str) -> bool:
-        if thread_id in self._running or not await self._mirror("thread/archive", thread_id):
-            return False
-        running = self.server.running
-        if running is not None:
-            running.threads.pop(thread_id, None)
-        return True
+        return thread_id not in self._running and await self._mirror("thread/archive", thread_id)
 
     async def unarchive(self, thread_id: str) -> bool:
         return await self._mirror("thread/unarchive", thread_id)
@@ -353,6 +369,8 @@ class _RunningTurn:
         subscription: Subscription,
         request: TurnRequest,
         tell: Tell,
+        *,
+        reopen: Callable[[], Awaitable[object]],
     ) -> None:
         self.request = request
         self.subscription = subscription
@@ -360,6 +378,7 @@ class _RunningTurn:
         self._connection = connection
         self._thread_id = thread_id
         self._tell = tell
+        self._reopen = reopen
         self._started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._interrupting: asyncio.Task[None] | None = None
         self._is_compaction = False
@@ -401,7 +420,7 @@ class _RunningTurn:
 
     async def _start(self, method: str, parameters: dict[str, Any]) -> None:
         try:
-            started = await self._connection.call(method, {"threadId": self._thread_id, **parameters})
+            started = await self._asked(method, {"threadId": self._thread_id, **parameters})
             self._is_compaction = "turn" not in started
             turn_id = await self._begun() if self._is_compaction else started["turn"]["id"]
         except BaseException as error:
@@ -410,6 +429,15 @@ class _RunningTurn:
             raise
         self._started.set_result(turn_id)
         self._tell(self._told_start(turn_id))
+
+    async def _asked(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await self._connection.call(method, parameters)
+        except JsonRpcError as error:
+            if "thread not found" not in error.message:
+                raise
+        await self._reopen()  # another session has archived it under us
+        return await self._connection.call(method, parameters)
 
     async def _begun(self) -> str:
         """The id of the turn that begins next."""
