@@ -110,6 +110,21 @@ def test_a_cell_that_may_write_needs_no_answer_and_the_next_one_may_not(notebook
     assert not out.exists()
 
 
+ASKED = """
+from codex_magic.notebook.magics import loaded
+requests = loaded(get_ipython()).session._local[0].requests
+asked = [request.json for request in requests if request.path.endswith("/responses")]
+"""
+
+
+def test_an_effort_holds_for_the_cell_that_names_it(notebook: Kernel) -> None:
+    for options in ("", "-e high", "", "-e low", ""):
+        notebook.execute(agent("echo: x", options))
+    notebook.execute(ASKED)
+    efforts = notebook.value("[each['reasoning']['effort'] for each in asked]")
+    assert efforts == "['medium', 'high', 'medium', 'low', 'medium']"
+
+
 def test_a_cell_that_denies_asks_nobody(front_end: FrontEnd, out: Path) -> None:
     front_end.idle(front_end.run(agent(WRITE, "--approval deny")))
     assert not out.exists()

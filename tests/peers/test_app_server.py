@@ -311,6 +311,15 @@ def test_a_turn_is_stopped_as_soon_as_it_has_started_and_the_process_lives(codex
     assert process_of(codex) == process
 
 
+def test_a_turn_that_names_no_model_and_no_effort_has_the_usual_ones(service):
+    with Codex(CodexConfig(engine="app-server", provider=service.api_url)) as codex:
+        thread = codex.thread_start()
+        thread.run("echo: x", model="gpt-5.6-sol", effort="high")
+        assert (sent(service)["model"], sent(service)["reasoning"]["effort"]) == ("gpt-5.6-sol", "high")
+        codex.thread_resume(thread.id).run("echo: x")
+        assert (sent(service)["model"], sent(service)["reasoning"]["effort"]) == ("gpt-5.5", "medium")
+
+
 def test_leaving_a_stream_early_stops_the_turn(codex, service):
     thread, handle = held(codex, service)
     for _ in handle.stream():
