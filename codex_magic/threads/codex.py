@@ -415,6 +415,7 @@ class AsyncCodex:
     ) -> TurnRequest:
         """The request of a new turn, which is in the store from then on."""
         inputs = as_inputs(prompt)
+        tools = ToolSet(options["tools"]) if options.get("tools") else None
         turn_id = new_id()
 
         def begin(
@@ -437,7 +438,6 @@ class AsyncCodex:
 
         history, past, held, goes_on, name = await self.store_of(thread.id).run(begin)
         config = self.config
-        tools = options.get("tools")
         return TurnRequest(
             thread_id=thread.id,
             turn_id=turn_id,
@@ -451,7 +451,7 @@ class AsyncCodex:
             service_tier=options.get("turn_service_tier") or options.get("service_tier"),
             summary=options.get("summary", "auto"),
             approvals=options.get("approvals") or config.approvals,
-            tools=ToolSet(tools) if tools else None,
+            tools=tools,
             past=past,
             held=held,
             continuation=goes_on,

@@ -5,7 +5,17 @@ import threading
 
 import pytest
 
-from codex_magic import Codex, CodexConfig, Decision, Sandbox, TurnStatus, custom_tool, tool
+from codex_magic import (
+    Codex,
+    CodexConfig,
+    Decision,
+    InvalidRequestError,
+    Sandbox,
+    StreamError,
+    TurnStatus,
+    custom_tool,
+    tool,
+)
 from codex_magic.engines.tools import LONGEST_TEXT
 from codex_magic.local_service import start
 from codex_magic.protocol.types import (
@@ -140,6 +150,13 @@ def test_a_freeform_tool(codex, service):
     assert kinds(sent(service))[-2:] == ["custom_tool_call", "custom_tool_call_output"]
 
 
+def test_what_can_be_no_tool_begins_no_turn(codex):
+    thread = codex.thread_start(tools=(lambda *numbers: sum(numbers),))
+    with pytest.raises(InvalidRequestError, match="no name for a tool"):
+        thread.run("hi")
+    assert thread.history() == []
+
+
 def test_a_tool_of_the_services_own(codex):
     result = codex.thread_start(tools=(web_search(),)).run("search the web for tea")
     assert [item.query for item in result.items if hasattr(item, "query")] == ["search the web for tea"]
@@ -205,7 +222,7 @@ def test_a_failed_turn_leaves_nothing_that_the_service_would_refuse(codex, servi
         return "spoilt"
 
     thread = codex.thread_start(tools=(spoil,))
-    with pytest.raises(Exception, match="flagged"):
+    with pytest.raises(InvalidRequestError, match="flagged"):
         thread.run(use("spoil"))
     assert thread.run("echo: on").final_response == "on"
     assert outputs(sent(service)) == ["spoilt"]
@@ -215,7 +232,7 @@ def test_a_response_that_breaks_after_its_call_runs_nothing(codex, service):
     calls = []
     service.faults.next("eof_before_end", times=9)
     thread = codex.thread_start(tools=(tool(lambda: calls.append(1), name="act"),))
-    with pytest.raises(Exception, match="ended before"):
+    with pytest.raises(StreamError, match="ended before"):
         thread.run(use("act"))
     service.faults.clear()
     assert thread.run("echo: on").final_response == "on"
