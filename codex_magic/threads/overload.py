@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..protocol.errors import BlockedError, RateLimitError, ServerBusyError, ServiceError, UsageLimitError
 
@@ -35,15 +37,32 @@ def retry_on_overload(
 ) -> T:
     """Call `op` until it succeeds, fails otherwise, or has failed `max_attempts` times.
 
-    The delay doubles, up to `max_delay_s`, give or take `jitter_ratio` of it.
+    The delay doubles, up to `max_delay_s`, give or take `jitter_ratio` of it. When `op` gives something to
+    await, as `AsyncThread.run` does, so does this, and the same is done in awaiting it.
     """
-    delay = initial_delay_s
-    for _ in range(max_attempts - 1):
+    delays = [min(max_delay_s, initial_delay_s * 2**n) for n in range(max_attempts - 1)]
+    pauses = [delay * random.uniform(1 - jitter_ratio, 1 + jitter_ratio) for delay in delays]
+    for failures, pause in enumerate(pauses):
         try:
-            return op()
+            result = op()
         except Exception as error:
             if not is_retryable_error(error):
                 raise
-        time.sleep(delay * random.uniform(1 - jitter_ratio, 1 + jitter_ratio))
-        delay = min(max_delay_s, delay * 2)
+        else:
+            if inspect.isawaitable(result):
+                return _awaiting(result, op, pauses[failures:])  # type: ignore[return-value]  # T is awaited
+            return result
+        time.sleep(pause)
     return op()
+
+
+async def _awaiting(result: Any, op: Callable[[], Any], pauses: list[float]) -> Any:
+    for pause in pauses:
+        try:
+            return await result
+        except Exception as error:
+            if not is_retryable_error(error):
+                raise
+        await asyncio.sleep(pause)
+        result = op()
+    return await result

@@ -369,6 +369,15 @@ def test_10_an_overloaded_service_is_asked_again(codex, service):
     assert [turn.status.value for turn in thread.history()] == ["failed", "completed"]
 
 
+def test_10_an_overloaded_service_is_asked_again_awaited(awaited, service):
+    async def scene(codex):
+        service.faults.next("server_is_overloaded")
+        thread = await codex.thread_start()
+        return await retry_on_overload(lambda: thread.run("echo: Retried."), initial_delay_s=0)
+
+    assert awaited(scene).final_response == "Retried."
+
+
 def test_10_what_stays_overloaded_is_an_error_worth_another_try(codex, service):
     service.faults.next("server_is_overloaded", times=2)
     thread = codex.thread_start()

@@ -1,5 +1,7 @@
 """Trying again what a busy server refused."""
 
+import asyncio
+
 import pytest
 
 from codex_magic import (
@@ -57,3 +59,26 @@ def test_the_last_failure_is_raised():
 def test_other_failures_are_raised_at_once():
     with pytest.raises(UsageLimitError):
         retry_on_overload(failing(UsageLimitError()), initial_delay_s=60)
+
+
+@pytest.mark.parametrize(("failures", "kind"), [(2, None), (3, ServerBusyError)])
+def test_what_is_awaited_is_asked_again_too(failures, kind):
+    asked = failing(*[BUSY] * failures)
+
+    async def op():
+        return asked()
+
+    awaited = retry_on_overload(op, initial_delay_s=0)
+    if kind is None:
+        assert asyncio.run(awaited) == 3
+        return
+    with pytest.raises(kind):
+        asyncio.run(awaited)
+
+
+def test_what_is_awaited_and_fails_otherwise_is_raised_at_once():
+    async def op():
+        raise UsageLimitError
+
+    with pytest.raises(UsageLimitError):
+        asyncio.run(retry_on_overload(op, initial_delay_s=60))
