@@ -49,6 +49,7 @@ class ThreadOptions(TypedDict, total=False):
     """`friendly`, `pragmatic` or `none`."""
     sandbox: Sandbox | str | None
     service_name: str | None
+    """This, `session_start_source` and `thread_source` go into the agent's records; over HTTP nobody reads them."""
     service_tier: str | None
     session_start_source: str | None
     thread_source: str | None

@@ -433,7 +433,7 @@ class Store:
 
         They come after those that are here, whatever their `seq` and `position`. `places`: by their ids.
         """
-        known = self._db.execute("SELECT 1 FROM threads WHERE id = ?", (thread.id,)).fetchone()
+        known = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
         if known is None:
             self._insert_thread(thread)
         position = _next_position(self._current(self._lineage(thread.id)))
@@ -445,7 +445,8 @@ class Store:
             if turn.id in places:
                 self._insert_place(turn.id, places[turn.id])
             position += 1
-        self._update_thread(thread.id, updated_at=thread.updated_at)
+        latest = max(thread.updated_at, known["updated_at"]) if known else thread.updated_at
+        self._update_thread(thread.id, updated_at=latest)
         return self._thread(thread.id)
 
     @_writes
