@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ...protocol.types import (
     AgentMessage,
     CommandExecution,
@@ -19,15 +21,18 @@ from ...protocol.types import (
     UserMessage,
 )
 from ..asked import from_outside
+from ..tools import output_of
 
 LONGEST_OUTPUT = 4_000
-"""Characters of a command's or tool's output that are told again."""
+"""Characters of a command's output that are told again."""
 
 
 def replayed(item: ThreadItem) -> tuple[dict[str, Any], ...]:
-    """The item as a message. What the agent did is told by the developer: its own tools are not on offer."""
+    """The item as others take it. What the agent did is told by the developer: its own tools are not on offer."""
     if isinstance(item, UserMessage) and item.content and isinstance(item.content[0], ExternalMessage):
         return from_outside(item.content[0])
+    if isinstance(item, ToolCall):
+        return _called(item)
     tell = _REPLAYED.get(type(item))
     return (tell(item),) if tell else ()
 
@@ -77,9 +82,18 @@ def _change(item: FileChange) -> dict[str, Any]:
     return _did(f"Files were changed ({item.status}):\n{_cut(diffs)}")
 
 
-def _tool(item: ToolCall) -> dict[str, Any]:
-    texts = [part["text"] for part in item.content_items or () if part.get("type") == "inputText"]
-    return _did(f"The tool {item.tool} was called ({item.status}):\n{_cut(chr(10).join(texts))}")
+def _called(item: ToolCall) -> tuple[dict[str, Any], ...]:
+    """A tool of ours is on offer elsewhere too, and what it gave has no more authority than a tool's output."""
+    call = {"type": "function_call", "call_id": item.id, "name": item.tool}
+    if item.namespace:
+        call["namespace"] = item.namespace
+    known = [part for part in item.content_items or () if part.get("type") in ("inputText", "inputImage")]
+    output = {
+        "type": "function_call_output",
+        "call_id": item.id,
+        "output": output_of(known) if known else item.status,
+    }
+    return {**call, "arguments": msgspec.json.encode(item.arguments or {}).decode()}, output
 
 
 def _cut(text: str) -> str:
@@ -91,5 +105,4 @@ _REPLAYED: dict[type[Any], Callable[[Any], dict[str, Any]]] = {
     AgentMessage: lambda item: partial_answer(item.text),
     CommandExecution: _command,
     FileChange: _change,
-    ToolCall: _tool,
 }
