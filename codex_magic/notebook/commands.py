@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import traceback
@@ -14,7 +15,7 @@ from ..threads.instructions import CONTINUE
 from . import agent, quota
 from .account import LOGIN_USAGE, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .drive import Steps, finished
-from .options import CELL_OPTIONS, EFFORTS, ParsedLine, nearest, usage_line
+from .options import CELL_OPTIONS, EFFORTS, nearest, parse_line, usage_line
 from .say import say, say_code, say_table, surface_for
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ def _perhaps_number(rest: str) -> bool:
 
 def _some_text(rest: str) -> bool:
     return bool(rest) and not rest.startswith("-")
+
+
+def _perhaps_options(rest: str) -> bool:
+    return not rest or rest.startswith("-")
 
 
 def _perhaps_search(rest: str) -> bool:
@@ -197,10 +202,13 @@ def _show(session: Session, rest: str) -> Steps[None]:
     Painter(surface_for(session), view).finish()
 
 
-def _continue(session: Session, _: str) -> Steps[None]:
+def _continue(session: Session, rest: str) -> Steps[None]:
     from .cells import ask
 
-    yield from ask(session, CONTINUE, ParsedLine({}, ""))
+    parsed = parse_line(rest, usage="%codex continue")
+    if parsed.rest:
+        raise OptionError("%codex continue takes options only.", hint=f"To ask it: %codex -- continue {rest}")
+    yield from ask(session, CONTINUE, parsed)
 
 
 # What runs ---------------------------------------------------------------------------------------
@@ -306,7 +314,7 @@ def _agent_rows(session: Session) -> list[tuple[str, object]]:
         rows += [
             ("sandbox", _told(magics.sandbox, agent.SANDBOXES)),
             ("approval", _told(magics.approval, agent.APPROVALS)),
-            ("folder", agent.folder(magics.cwd)),
+            ("folder", magics.cwd or os.getcwd()),
         ]
     return rows
 
@@ -376,7 +384,9 @@ COMMANDS: dict[str, Command] = {
     "unarchive": Command(_unarchive, "%codex unarchive ID", "bring it back", _one_word),
     "history": Command(_history, "%codex history", "list the turns of this thread", _nothing),
     "show": Command(_show, "%codex show [N]", "show a turn again, the last one by default", _perhaps_number),
-    "continue": Command(_continue, "%codex continue", "go on with an interrupted answer", _nothing),
+    "continue": Command(
+        _continue, "%codex continue [OPTIONS]", "go on with an interrupted answer", _perhaps_options
+    ),
     "login": Command(log_in, LOGIN_USAGE, "sign in, or change the account", takes_login),
     "logout": Command(log_out, "%codex logout", "sign out, here and at the service", _nothing),
     "account": Command(show_account, "%codex account", "who is signed in, and where that is kept", _nothing),

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..protocol.ids import new_id
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
-from .environment import may_ask, shows_widgets
-from .identity import cell_id
-from .question import ENDED, NOBODY, Question, decided
+from .environment import hears_clicks, may_ask, shows_widgets
+from .question import ENDED, NOBODY, Question, decided, shown
 from .say import lines_of, publish, words
 
 if TYPE_CHECKING:
     from .approval_widget import ApprovalWidget
     from .session import Session
+
+
+NO_BUTTONS = "This front end shows no buttons to answer with; to stop the cell is a no."
 
 
 class Slot:
@@ -48,16 +50,18 @@ class Slot:
             print(self._decided[-1][1])  # noqa: T201  # a terminal reads standard output
         self.show()
 
-    def show(self, **controls: object) -> None:
-        """With `controls`, other MIME types that stand for all of it while somebody is asked."""
+    def show(self, asking: str = "", controls: Mapping[str, object] | None = None) -> None:
+        """While somebody is asked: with `controls` to answer, and `asking` for who can't see them."""
         if not self.rich:
             return
         lines = [*([self._heading] if self._heading else []), *self._decided]
+        if asking:
+            lines.append((f"**{words(asking)}** {NO_BUTTONS}", f"{asking} {NO_BUTTONS}"))
         text = {
             "text/markdown": lines_of(markdown for markdown, _ in lines),
             "text/plain": "\n".join(plain for _, plain in lines),
         }
-        publish({**controls, **text}, display_id=self._display_id, update=self._there)
+        publish({**(controls or {}), **text}, display_id=self._display_id, update=self._there)
         self._there = True
 
 
@@ -72,9 +76,9 @@ class Desk:
     ) -> None:
         self.slot = Slot(rich=session.rich)
         shell = session.shell
-        # Consoles answer questions and draw no widgets; unlike notebooks they don't name the cell.
-        clickable = background or not (session.blocking or cell_id(shell) is None)
-        self._buttons = shows_widgets(shell) and clickable
+        self._buttons = shows_widgets(shell) and (
+            background or (hears_clicks(shell) and not session.blocking)
+        )
         self._typed = may_ask(shell) and not background
         self._folder = os.getcwd()
         self._put = put
@@ -121,7 +125,7 @@ class Desk:
             from .approval_widget import ApprovalWidget
 
             self._widget = ApprovalWidget(question)
-            self.slot.show(**self._widget.bundle)
+            self.slot.show(shown(question).title, self._widget.bundle)
             return
         if self._typed:
             from .approval_text import ask_by_text

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from .identity import is_kernel
+from .identity import cell_id, is_kernel
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -34,6 +35,18 @@ def shows_widgets(shell: InteractiveShell) -> bool:
     them what to do.
     """
     return is_kernel(shell) and may_ask(shell) and find_spec("ipywidgets") is not None
+
+
+def hears_clicks(shell: InteractiveShell, *, ipykernel: str | None = None) -> bool:
+    """Whether a click arrives while a cell of this front end awaits something. `ipykernel`: its version.
+
+    Before 7.4 a kernel reads them beside a cell only from a front end that sends them to a subshell, as
+    JupyterLab does. Consoles draw no buttons; unlike notebooks they don't name the cell.
+    """
+    if cell_id(shell) is None:
+        return False
+    major, minor = map(int, (ipykernel or version("ipykernel")).split(".")[:2])
+    return (major, minor) >= (7, 4) or (major == 7 and "__vsc_ipynb_file__" not in shell.user_ns)
 
 
 def may_ask(shell: InteractiveShell) -> bool:

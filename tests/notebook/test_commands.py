@@ -134,3 +134,8 @@ def test_unloading_takes_everything_away(shell):
     assert loaded(shell) is None
     assert shell.custom_exceptions == ()
     shell.extension_manager.load_extension("codex_magic")
+
+
+def test_an_answer_is_continued_with_the_options_of_a_cell(asked):
+    assert "agent" in asked("%codex continue --sandbox full-access")
+    assert "options only" in asked("%codex continue -m local-small with it")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from codex_magic.notebook.environment import is_remote, may_ask, shows_widgets
+from codex_magic.notebook.environment import hears_clicks, is_remote, may_ask, shows_widgets
 from codex_magic.notebook.login_flow import ways
 from codex_magic.notebook.login_view import Way
 
@@ -48,3 +48,20 @@ def test_without_ipywidgets_or_in_a_terminal_there_are_no_widgets(monkeypatch):
     assert not shows_widgets(SimpleNamespace(kernel=kernel))
     assert not shows_widgets(SimpleNamespace())
     assert not may_ask(SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda _: None)))
+
+
+@pytest.mark.parametrize(
+    ("cell", "names", "ipykernel", "hears"),
+    [
+        ("a", {}, "7.4.0", True),
+        ("a", {}, "7.1.0", True),
+        ("a", {}, "6.30.1", False),
+        ("a", {"__vsc_ipynb_file__": "a.ipynb"}, "7.4.0", True),
+        ("a", {"__vsc_ipynb_file__": "a.ipynb"}, "7.1.0", False),
+        (None, {}, "7.4.0", False),
+    ],
+)
+def test_clicks_arrive_where_the_kernel_reads_them_beside_a_cell(cell, names, ipykernel, hears):
+    kernel = SimpleNamespace(get_parent=lambda _: {"metadata": {"cellId": cell}})
+    shell = SimpleNamespace(kernel=kernel, user_ns=names)
+    assert hears_clicks(shell, ipykernel=ipykernel) is hears
