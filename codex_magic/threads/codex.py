@@ -85,7 +85,8 @@ class CodexConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `provider`: `chatgpt`, `openai`, the base URL of a server that speaks the Responses API, or a
     `Provider`; `None` takes `chatgpt` when signed in, else `openai` when a key is set. The app-server
-    goes by its own configuration, unless it is given another server's address or an API key.
+    goes by its own configuration, unless it is given another server's address or an API key; of it also
+    the name of a provider in its config.toml will do.
     `instructions`: what the model is told about where it is.
     """
 
@@ -456,6 +457,7 @@ class AsyncCodex:
             held=held,
             continuation=goes_on,
             name=name,
+            config={**options.get("config", {}), **self._config_of(options.get("model_provider"))} or None,
             ephemeral=thread.id in self._passing or None,
             **{name: options[name] for name in _AS_GIVEN if name in options},
         )
@@ -467,16 +469,22 @@ class AsyncCodex:
             provider = self.provider(choice)
             return self._engine(provider), _answerer(provider)
         agent = self._agent(self._given_provider(choice))
-        return agent, agent.answerer
+        foreign = self._config_of(choice).get("model_provider")
+        return agent, f"app-server {foreign}" if foreign else agent.answerer
 
     def _given_provider(self, choice: str | Provider | None = None) -> Provider | None:
         """Where the agent's program is told to send its requests; `None`: where it would by itself."""
         choice = choice or self.config.provider
-        if choice is None or choice == "chatgpt":
+        if choice is None or choice == "chatgpt" or _is_foreign(choice):
             return None
         provider = self.provider(choice)
         own = provider.is_codex and provider.base_url == self.settings.base_url
         return None if own else provider
+
+    def _config_of(self, choice: str | Provider | None) -> dict[str, Any]:
+        """What tells the agent's program to use a provider of its own config.toml."""
+        choice = choice or self.config.provider
+        return {"model_provider": choice} if choice is not None and _is_foreign(choice) else {}
 
     def _needs_sign_in(self) -> bool:
         choice = self.config.provider
@@ -876,7 +884,7 @@ async def _batched(handle: AsyncTurnHandle, put: Callable[[list[Notification]], 
 _AS_GIVEN = set(TurnRequest.__struct_fields__) & {
     *ThreadOptions.__annotations__,
     *TurnOptions.__annotations__,
-} - {"approvals", "cwd", "ephemeral", "instructions", "model", "service_tier", "summary", "tools"}
+} - {"approvals", "config", "cwd", "ephemeral", "instructions", "model", "service_tier", "summary", "tools"}
 """Options that reach the engine as they are."""
 
 
@@ -927,12 +935,21 @@ def named_provider(name: str, settings: Settings) -> Provider:
     """The provider a word or a base URL stands for. Raises ConfigurationError for another word."""
     if name in _NAMED:
         return _NAMED[name](settings)
-    if name.startswith(("http://", "https://")):
+    if _is_address(name):
         return custom(name, name=name.rstrip("/"), settings=settings)
     raise ConfigurationError(
         f"There is no provider {name!r}.",
         hint="Use chatgpt, openai, local or the base URL of a Responses server.",
     )
+
+
+def _is_foreign(choice: str | Provider) -> bool:
+    """Whether only the agent's program can know a provider of that name."""
+    return isinstance(choice, str) and choice not in _NAMED and not _is_address(choice)
+
+
+def _is_address(name: str) -> bool:
+    return name.startswith(("http://", "https://"))
 
 
 _NAMED: dict[str, Callable[[Settings], Provider]] = {"chatgpt": chatgpt, "openai": openai}

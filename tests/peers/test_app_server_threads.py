@@ -22,6 +22,7 @@ from codex_magic import (
     ConfigurationError,
     ExternalMessage,
     InvalidRequestError,
+    JsonRpcError,
     NotSignedInError,
     Provider,
     Sandbox,
@@ -415,6 +416,19 @@ def test_a_sign_in_that_is_no_key_is_not_passed_on(service):
     with Codex(on_plan()) as codex, pytest.raises(ConfigurationError, match="API key") as refused:
         codex.thread_start(model_provider=provider).run("hi")
     assert "secret" not in str(refused.value)
+
+
+def test_a_provider_of_the_programs_own_configuration_goes_by_its_name(service, home):
+    with open(home / ".codex" / "config.toml", "a") as file:
+        file.write(f'[model_providers.mine]\nname = "mine"\nbase_url = "{service.api_url}"\n')
+    with Codex(on_plan()) as codex:
+        thread = codex.thread_start(model_provider="mine")
+        thread.run("echo: by name")
+    with Codex(on_plan(provider="mine")) as codex:
+        codex.thread_resume(thread.id).run("echo: again")
+        with pytest.raises(JsonRpcError, match="nobody"):
+            codex.thread_start(model_provider="nobody").run("hi")
+    assert [text for _, text in said(sent(service))] == ["echo: by name", "by name", "echo: again"]
 
 
 # Accounts ----------------------------------------------------------------------------------------

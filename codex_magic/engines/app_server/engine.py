@@ -42,7 +42,14 @@ from .connection import Connection, Subscription
 from .failures import turn_failure
 from .kept import KeptThread
 from .notifications import readdressed, turn_of
-from .parameters import fork_parameters, start_parameters, steered, thread_parameters, turn_parameters
+from .parameters import (
+    fork_parameters,
+    own_provider,
+    start_parameters,
+    steered,
+    thread_parameters,
+    turn_parameters,
+)
 from .questions import Questions, unasked
 from .replay import as_said, replayed
 from .server import AppServer, Launch
@@ -119,7 +126,7 @@ class AppServerEngine:
         parameters: dict[str, Any],
         begun: asyncio.Future[_RunningTurn],
     ) -> None:
-        connection = await self._connection()
+        connection = await (self._program() if own_provider(request) else self._connection())
         thread_id = await self._opened(connection, request, tell)
         if method == "turn/start":
             parameters = {**await self._usual.parameters(connection, thread_id, request), **parameters}

@@ -51,9 +51,14 @@ def thread_parameters(
         developerInstructions=request.instructions,
         baseInstructions=request.base_instructions,
         config={**(request.config or {}), **_provider_config(provider, environment)} or None,
-        modelProvider=_PROVIDER_ID if provider else None,
+        modelProvider=_PROVIDER_ID if provider else own_provider(request),
         **_approvals(request),
     )
+
+
+def own_provider(request: TurnRequest) -> str | None:
+    """The one of the program's own config.toml that is asked for by name."""
+    return (request.config or {}).get("model_provider")
 
 
 def start_parameters(request: TurnRequest) -> Params:
