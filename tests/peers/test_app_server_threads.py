@@ -159,6 +159,25 @@ def test_a_thread_is_shortened_and_goes_on_from_its_summary(codex, service):
     assert [len(turn.items) for turn in thread.history()] == [3, 3, 1, 3]
 
 
+@needs_zstd
+@pytest.mark.parametrize("model", ["gpt-5.5", "local-lite"])
+def test_with_a_plan_the_summary_is_sealed(plan, home, model):
+    plan.sign_in(home / ".codex")
+    with Codex(CodexConfig(engine="app-server", model=model)) as codex:
+        thread = codex.thread_start()
+        thread.run("echo: one")
+        assert len(done(thread.compact(), ContextCompaction)) == 1
+        assert thread.run("echo: two").final_response == "two"
+        assert "compaction" in [item["type"] for item in sent(plan)["input"]]
+        thread.run("echo: over http", engine="backend")
+    assert ["one", "two"] == [text for role, text in plain(sent(plan)) if role == "assistant"]
+
+
+def plain(body):
+    messages = [item for item in body["input"] if item["type"] == "message"]
+    return [(item["role"], item["content"][0]["text"]) for item in messages]
+
+
 def test_nothing_can_not_be_shortened(codex):
     with pytest.raises(InvalidRequestError, match="nothing to shorten"):
         codex.thread_start().compact()
