@@ -36,10 +36,11 @@ def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[s
 def context_held(turns: Sequence[TurnRecord]) -> TokenUsage | None:
     """Of the last request, which tells how full the context is; `None` after a compaction, too."""
     for turn in reversed(turns):
-        if turn.items and isinstance(turn.items[-1].item, ContextCompaction):
-            return None
-        if turn.usage is not None:
+        compacted = [isinstance(entry.item, ContextCompaction) for entry in turn.items]
+        if turn.usage is not None and not any(compacted[-1:]):
             return turn.usage.last
+        if any(compacted):
+            return None
     return None
 
 

@@ -137,10 +137,7 @@ def test_a_compaction_that_fails_costs_a_word_not_the_turn(full, service):
 
 
 def test_a_failed_turn_keeps_its_compaction(full, service):
-    def fail_second():
-        service.faults.next("hold", after=0)
-
-    fail_second()
+    service.faults.next("hold", after=0)
     handle = full.turn("echo: lost")
     service.wait_for_hold()
     service.faults.next("invalid_prompt", after=0)
@@ -150,6 +147,9 @@ def test_a_failed_turn_keeps_its_compaction(full, service):
     full.run("echo: next")
     assert kinds(sent(service)) == ["user", "compaction", "user"]
     assert texts(sent(service))[-1] == "echo: next"
+    assert [kinds(request.json["input"])[-1] for request in requests(service)].count(
+        "compaction_trigger"
+    ) == 1
 
 
 def test_a_context_that_fills_up_between_tools_is_shortened_there(codex, service):
