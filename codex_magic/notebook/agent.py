@@ -23,7 +23,7 @@ ENGINES: dict[str, str] = {
 SANDBOXES: dict[str, str] = {
     "read-only": "it reads files; whatever writes or needs the network goes beyond",
     "workspace-write": "it writes below its folder and in temporary folders too; the network goes beyond",
-    "full-access": "no sandbox: its commands run as you do, and ask nobody",
+    "full-access": "no sandbox: its commands run as you do, and nothing goes beyond",
 }
 
 APPROVALS: dict[str, str] = {

@@ -68,7 +68,7 @@ class Slot:
 class Desk:
     """Made in the cell that asks; `put` takes a question to whoever paints the turn, who calls `take`.
 
-    `pause` makes room for a typed answer.
+    `pause` makes room for what is said in between.
     """
 
     def __init__(
@@ -127,10 +127,10 @@ class Desk:
             self._widget = ApprovalWidget(question)
             self.slot.show(shown(question).title, self._widget.bundle)
             return
+        pause()
         if self._typed:
             from .approval_text import ask_by_text
 
-            pause()
             ask_by_text(question, rich=self.slot.rich)
         else:
             question.refuse(NOBODY)

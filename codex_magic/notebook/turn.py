@@ -97,9 +97,9 @@ class CellTurn:
             self._session.running.remove(self)
             self._desk.close()
             self._painter.finish()
+            self._bind()
             if self._background:
                 self._desk.slot.head(f"*{RAN}*", RAN)
-            self._bind()
             self.over.set_result(None)
         return handle.exception
 
