@@ -67,6 +67,15 @@ def test_a_no_is_visible_in_the_answer_and_below_it(front_end: FrontEnd, out: Pa
     assert not out.exists()
 
 
+def test_where_no_buttons_are_drawn_the_question_is_read_as_text(front_end: FrontEnd) -> None:
+    cell = front_end.run(agent(WRITE))
+    front_end.until(lambda: "**May the agent run this command?**" in markdown(front_end.outputs))
+    assert "to stop the cell is a no" in markdown(front_end.outputs)
+    front_end.click("No")
+    front_end.idle(cell)
+    assert "May the agent" not in markdown(front_end.outputs)
+
+
 def test_no_and_stop_ends_the_turn(front_end: FrontEnd, out: Path) -> None:
     cell = front_end.run(agent(WRITE))
     front_end.click("No, and stop")
