@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from ..protocol.types import ApprovalMode, InputItem, Notification, Sandbox, TokenUsage, TurnPlace
 from .approvals import Approvals
-from .tools import ToolSet
+
+if TYPE_CHECKING:
+    from .tools import ToolSet
 
 
 class Continuation(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 `AsyncCodex` belongs to the event loop it is first used in. `Codex` is the same object driven through
 one background loop, so it works in scripts, in cells and beside a running event loop alike.
+
+Engines, providers and what they import (httpx above all) come with the first use of each.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -20,16 +22,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 
 from .. import __version__
-from ..auth.http import ChatGPTAuth
-from ..auth.network import introduction
-from ..auth.storage import Storage
 from ..auth.waiting import taken
 from ..engines.approvals import Approvals
-from ..engines.backend import BackendEngine
 from ..engines.seam import Continuation, Engine, TurnRequest
-from ..engines.tools import ToolSet
 from ..protocol.account import GetAccountResponse
-from ..protocol.errors import CodexError, ConfigurationError
+from ..protocol.errors import ConfigurationError
 from ..protocol.ids import new_id
 from ..protocol.runtime import InitializeResponse, ServerInfo
 from ..protocol.settings import Settings
@@ -46,16 +43,22 @@ from ..protocol.types import (
     as_inputs,
     input_text,
 )
-from ..responses.catalog import Model
-from ..responses.client import AsyncClient
 from ..responses.parameters import takes
-from ..responses.provider import Provider, chatgpt, custom, key_of, openai
 from .adoption import adopted, as_record, copied
 from .async_store import AsyncStore
 from .history import context_held, history_items, past_of
 from .instructions import DEFAULT_INSTRUCTIONS
 from .loop import BackgroundLoop
-from .options import LASTING, EngineName, Options, ThreadOptions, TurnOptions, checked
+from .options import (
+    LASTING,
+    NAMED,
+    EngineName,
+    Options,
+    ThreadOptions,
+    TurnOptions,
+    checked,
+    is_foreign,
+)
 from .places import continuation
 from .store import Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle, Work
@@ -72,6 +75,10 @@ if TYPE_CHECKING:
     from ..auth.tokens import TokenSource
     from ..engines.app_server.engine import AppServerEngine
     from ..engines.app_server.server import Launch
+    from ..engines.backend import BackendEngine
+    from ..engines.tools import ToolSet
+    from ..responses.catalog import Model
+    from ..responses.provider import Provider
     from .accounts import AsyncAccounts
 
 T = TypeVar("T")
@@ -80,7 +87,8 @@ PAGE = 20
 """Threads in a list, unless asked for more or fewer."""
 
 
-class CodexConfig(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class CodexConfig:
     """What a `Codex` starts from; every field has a working default.
 
     `provider`: `chatgpt`, `openai`, the base URL of a server that speaks the Responses API, or a
@@ -116,7 +124,7 @@ class CodexConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The version that its program is told."""
 
 
-class ModelList(list[Model]):
+class ModelList(list["Model"]):
     """Models, best first."""
 
     @property
@@ -344,6 +352,8 @@ class AsyncCodex:
         """How much of the ChatGPT plan is left. Raises NotSignedInError, ConfigurationError for an API key."""
         if self.config.engine == "app-server" and self._given_provider() is None:
             return await self._agent(None).rate_limits()
+        from ..responses.client import AsyncClient
+
         async with AsyncClient(self.provider(), settings=self.settings) as client:
             return (await client.usage()).limits
 
@@ -373,8 +383,10 @@ class AsyncCodex:
 
     def provider(self, choice: str | Provider | None = None) -> Provider:
         """The provider that `choice`, else the configuration, else what is signed in, stands for."""
+        from .providers import named_provider, signed_in_provider
+
         choice = choice or self.config.provider or signed_in_provider(self.settings)
-        if isinstance(choice, Provider):
+        if not isinstance(choice, str):
             return choice
         if choice not in self._providers:
             self._providers[choice] = named_provider(choice, self.settings)
@@ -416,7 +428,7 @@ class AsyncCodex:
     ) -> TurnRequest:
         """The request of a new turn, which is in the store from then on."""
         inputs = as_inputs(prompt)
-        tools = ToolSet(options["tools"]) if options.get("tools") else None
+        tools = _tool_set(options["tools"]) if options.get("tools") else None
         turn_id = new_id()
 
         def begin(
@@ -466,8 +478,10 @@ class AsyncCodex:
         """The engine of a turn, and whose encrypted reasoning it can be sent."""
         choice = options.get("model_provider")
         if (options.get("engine") or self.config.engine) == "backend":
+            from .providers import answerer_of
+
             provider = self.provider(choice)
-            return self._engine(provider), _answerer(provider)
+            return self._engine(provider), answerer_of(provider)
         agent = self._agent(self._given_provider(choice))
         foreign = self._config_of(choice).get("model_provider")
         return agent, f"app-server {foreign}" if foreign else agent.answerer
@@ -475,7 +489,7 @@ class AsyncCodex:
     def _given_provider(self, choice: str | Provider | None = None) -> Provider | None:
         """Where the agent's program is told to send its requests; `None`: where it would by itself."""
         choice = choice or self.config.provider
-        if choice is None or choice == "chatgpt" or _is_foreign(choice):
+        if choice is None or choice == "chatgpt" or is_foreign(choice):
             return None
         provider = self.provider(choice)
         own = provider.is_codex and provider.base_url == self.settings.base_url
@@ -484,12 +498,11 @@ class AsyncCodex:
     def _config_of(self, choice: str | Provider | None) -> dict[str, Any]:
         """What tells the agent's program to use a provider of its own config.toml."""
         choice = choice or self.config.provider
-        return {"model_provider": choice} if choice is not None and _is_foreign(choice) else {}
+        return {"model_provider": choice} if choice is not None and is_foreign(choice) else {}
 
     def _needs_sign_in(self) -> bool:
         choice = self.config.provider
-        name = choice.name if isinstance(choice, Provider) else choice
-        return name is None or name in _NAMED
+        return choice is None or (choice if isinstance(choice, str) else choice.name) in NAMED
 
     def _forget(self, handle: AsyncTurnHandle) -> None:
         self._running.discard(handle)
@@ -497,14 +510,18 @@ class AsyncCodex:
     def _engine(self, provider: Provider) -> BackendEngine:
         key = provider.name, provider.base_url
         if key not in self._engines:
+            from ..engines.backend import BackendEngine
+            from .providers import follower
+
             self._engines[key] = BackendEngine(provider, self.settings)
-            if isinstance(provider.auth, ChatGPTAuth):
-                self._followers.append(provider.auth.source)
+            if source := follower(provider):
+                self._followers.append(source)
         return self._engines[key]
 
     def _agent(self, provider: Provider | None) -> AppServerEngine:
         """One process for each server and key that it is given."""
-        from ..engines.app_server.engine import AppServerEngine  # a question to the backend needs none of it
+        from ..engines.app_server.engine import AppServerEngine
+        from ..responses.provider import key_of
 
         key = (provider.base_url, key_of(provider)) if provider else ("", None)
         if key not in self._agents:
@@ -901,16 +918,6 @@ def _shown_turn(turn: TurnRecord) -> Turn:
     )
 
 
-def _answerer(provider: Provider) -> str:
-    """Whose encrypted reasoning this is: that of a provider and, where there are several, an account."""
-    if not isinstance(provider.auth, ChatGPTAuth):
-        return provider.name
-    try:
-        return f"{provider.name} {provider.auth.source.current().account_id}"
-    except CodexError:
-        return provider.name  # nothing will be answered; the request will say why
-
-
 def _settings(config: CodexConfig) -> Settings:
     settings = config.settings or Settings.from_env({**os.environ, **(config.env or {})})
     return replace(
@@ -920,7 +927,15 @@ def _settings(config: CodexConfig) -> Settings:
     )
 
 
+def _tool_set(tools: Sequence[Any]) -> ToolSet:
+    from ..engines.tools import ToolSet
+
+    return ToolSet(tools)
+
+
 def _ourselves(settings: Settings) -> InitializeResponse:
+    from ..auth.network import introduction
+
     family = "windows" if os.name == "nt" else "unix"
     return InitializeResponse(
         user_agent=introduction(settings)["User-Agent"],
@@ -929,35 +944,3 @@ def _ourselves(settings: Settings) -> InitializeResponse:
         platform_family=family,
         platform_os={"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform),
     )
-
-
-def named_provider(name: str, settings: Settings) -> Provider:
-    """The provider a word or a base URL stands for. Raises ConfigurationError for another word."""
-    if name in _NAMED:
-        return _NAMED[name](settings)
-    if _is_address(name):
-        return custom(name, name=name.rstrip("/"), settings=settings)
-    raise ConfigurationError(
-        f"There is no provider {name!r}.",
-        hint="Use chatgpt, openai, local or the base URL of a Responses server.",
-    )
-
-
-def _is_foreign(choice: str | Provider) -> bool:
-    """Whether only the agent's program can know a provider of that name."""
-    return isinstance(choice, str) and choice not in _NAMED and not _is_address(choice)
-
-
-def _is_address(name: str) -> bool:
-    return name.startswith(("http://", "https://"))
-
-
-_NAMED: dict[str, Callable[[Settings], Provider]] = {"chatgpt": chatgpt, "openai": openai}
-
-
-def signed_in_provider(settings: Settings) -> str:
-    """`chatgpt` when signed in with it, else `openai` when there is a key, else `chatgpt`."""
-    credentials = Storage.of(settings).read()
-    if credentials is not None:
-        return "chatgpt" if credentials.mode == "chatgpt" else "openai"
-    return "openai" if settings.openai_api_key else "chatgpt"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from ..engines.approvals import Approvals
 from ..protocol.errors import OptionError
 from ..protocol.types import ApprovalMode, Sandbox
-from ..responses.provider import Provider
-from ..responses.tools import Namespace, Tool
+
+if TYPE_CHECKING:
+    from ..responses.provider import Provider
+    from ..responses.tools import Namespace, Tool
 
 EngineName = Literal["backend", "app-server"]
 """`backend`: HTTP, in process. `app-server`: the codex program, which edits files and runs commands."""
@@ -123,3 +125,16 @@ def _member(kind: type[E], value: Any, name: str) -> E:
     except ValueError:
         words = ", ".join(member.name for member in kind)
         raise OptionError(f"{name} can't be {value!r}.", hint=f"It is one of {words}.") from None
+
+
+NAMED = ("chatgpt", "openai")
+
+
+def is_address(provider: str) -> bool:
+    """Whether it is the base URL of a server, and no name."""
+    return provider.startswith(("http://", "https://"))
+
+
+def is_foreign(provider: str | Provider) -> bool:
+    """Whether only the agent's program can know a provider of that name."""
+    return isinstance(provider, str) and provider not in NAMED and not is_address(provider)
