@@ -374,17 +374,20 @@ def _verb(action: str, status: str) -> str:
 
 
 def shown_command(command: str) -> str:
-    """`command` without the shell that the agent wraps around each of its commands."""
+    """`command` without the shell that the agent wraps around each of its commands.
+
+    Only the system's own: what merely calls itself a shell is nothing to hide from who has to say yes.
+    """
     try:
         words = shlex.split(command)
     except ValueError:
         return command
-    if len(words) == 3 and words[1] in ("-c", "-lc") and words[0].rpartition("/")[2] in _SHELLS:
+    if len(words) == 3 and words[1] in ("-c", "-lc") and words[0] in _SHELLS:
         return words[2]
     return command
 
 
-_SHELLS = ("bash", "sh", "zsh")
+_SHELLS = {f"{folder}/{name}" for folder in ("/bin", "/usr/bin") for name in ("bash", "sh", "zsh")}
 
 
 def change_kind(change: Mapping[str, Any]) -> Literal["add", "delete", "update"]:

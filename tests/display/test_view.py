@@ -153,8 +153,10 @@ def test_a_change_that_is_not_settled_shows_its_files_only() -> None:
     ("command", "shown"),
     [
         ("/bin/bash -lc 'touch x && ls'", "touch x && ls"),
-        ("bash -c ls", "ls"),
-        ("bash -lc ls extra", "bash -lc ls extra"),
+        ("/usr/bin/zsh -c ls", "ls"),
+        ("./bash -lc ls", "./bash -lc ls"),
+        ("bash -lc ls", "bash -lc ls"),
+        ("/bin/bash -lc ls extra", "/bin/bash -lc ls extra"),
         ("python -c 1", "python -c 1"),
         ("echo 'unclosed", "echo 'unclosed"),
     ],
