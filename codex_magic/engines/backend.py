@@ -114,8 +114,8 @@ class _RunningTurn:
         )
         self._tools = request.tools or ToolSet()
         self._model: str | None = request.model
-        self._history: list[Item] = [*request.history]
-        self._held = request.held
+        self._history: list[Item] = []
+        self._held: TokenUsage | None = None
         self._usage = TokenUsage()
         self._turn_state: str | None = None
         self._stream: AsyncResponseStream | None = None
@@ -140,9 +140,9 @@ class _RunningTurn:
             self._narrator.abandon_calls()
 
     async def compact(self) -> None:
+        unknown = await self._start()
         if not self._history:
             raise InvalidRequestError("There is nothing to shorten yet.", hint="Ask something first.")
-        unknown = await self._start()
         if unknown is not None:
             raise unknown
         await self._shorten()
@@ -154,7 +154,9 @@ class _RunningTurn:
             self._stream.abort()
 
     async def _start(self) -> CodexError | None:
-        """Tell which model answers; why there is none."""
+        """Read what came before and tell which model answers; why there is none."""
+        items, self._held = await self._request.earlier()
+        self._history += items
         unknown = None
         if self._model is None:
             try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -24,16 +24,25 @@ class Continuation(msgspec.Struct, frozen=True):
     """The Responses items of what came after it."""
 
 
-class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One turn, complete: an engine needs nothing else.
+class Earlier(NamedTuple):
+    """The turns before, for an engine that has to tell them."""
 
-    `history` holds the Responses items of the turns before, oldest first.
-    """
+    items: tuple[dict[str, Any], ...]
+    """Responses items, oldest first."""
+    held: TokenUsage | None
+    """By the last request, where that tells how full the context is."""
+
+
+async def nothing_earlier() -> Earlier:
+    return Earlier((), None)
+
+
+class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn, complete: an engine needs nothing else."""
 
     thread_id: str
     turn_id: str
     inputs: tuple[InputItem, ...]
-    history: tuple[dict[str, Any], ...] = ()
     instructions: str
     model: str | None = None
     effort: str | None = None
@@ -60,8 +69,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Of the thread."""
     past: str = ""
     """A digest of the turns before."""
-    held: TokenUsage | None = None
-    """Of the last request before, where that tells how full the context is."""
+    earlier: Callable[[], Awaitable[Earlier]] = nothing_earlier
+    """Reads them; with `continuation` the app-server mostly needs none of it."""
     continuation: Continuation | None = None
 
     @property

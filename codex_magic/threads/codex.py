@@ -24,7 +24,7 @@ import msgspec
 from .. import __version__
 from ..auth.waiting import taken
 from ..engines.approvals import Approvals
-from ..engines.seam import Continuation, Engine, TurnRequest
+from ..engines.seam import Continuation, Earlier, Engine, TurnRequest
 from ..protocol.account import GetAccountResponse
 from ..protocol.errors import ConfigurationError
 from ..protocol.ids import new_id
@@ -34,7 +34,6 @@ from ..protocol.types import (
     Notification,
     RateLimits,
     RunInput,
-    TokenUsage,
     Turn,
     TurnCompleted,
     TurnPlace,
@@ -431,9 +430,7 @@ class AsyncCodex:
         tools = _tool_set(options["tools"]) if options.get("tools") else None
         turn_id = new_id()
 
-        def begin(
-            store: Store,
-        ) -> tuple[tuple[dict[str, Any], ...], str, TokenUsage | None, Continuation | None, str | None]:
+        def begin(store: Store) -> tuple[int, str, Continuation | None, str | None]:
             turn = store.begin_turn(
                 thread.id,
                 turn_id=turn_id,
@@ -441,21 +438,24 @@ class AsyncCodex:
                 preview=input_text(inputs),
                 provider=answerer,
             )
-            turns = store.history(thread.id, before_position=turn.position)
+            turns = store.history(thread.id, before_position=turn.position, include_items=False)
             # Where another account or provider has sealed its thoughts, ours could not go on.
             known = store.places([turn.id for turn in turns if turn.provider == answerer])
-            history = history_items(turns, provider=answerer)
-            name = store.thread(thread.id).name
-            goes_on = continuation(thread.id, turns, *known)
-            return history, past_of(turns), context_held(turns), goes_on, name
+            goes_on = continuation(thread.id, turns, *known, read=store.turn)
+            return turn.position, past_of(turns), goes_on, store.thread(thread.id).name
 
-        history, past, held, goes_on, name = await self.store_of(thread.id).run(begin)
+        def read_earlier(store: Store) -> Earlier:
+            turns = store.history(thread.id, before_position=position)
+            return Earlier(history_items(turns, provider=answerer), context_held(turns))
+
+        kept_in = self.store_of(thread.id)
+        position, past, goes_on, name = await kept_in.run(begin)
         config = self.config
         return TurnRequest(
             thread_id=thread.id,
             turn_id=turn_id,
             inputs=inputs,
-            history=history,
+            earlier=lambda: kept_in.run(read_earlier),
             instructions=options.get("instructions")
             or options.get("developer_instructions")
             or config.instructions,
@@ -466,7 +466,6 @@ class AsyncCodex:
             approvals=options.get("approvals") or config.approvals,
             tools=tools,
             past=past,
-            held=held,
             continuation=goes_on,
             name=name,
             config={**options.get("config", {}), **self._config_of(options.get("model_provider"))} or None,

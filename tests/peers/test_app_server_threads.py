@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import os
+import secrets
 import signal
 import ssl
 import subprocess
@@ -41,7 +42,8 @@ codex_cli_bin = pytest.importorskip("codex_cli_bin")
 
 pytestmark = pytest.mark.peer
 
-KEY = "sk-not-to-be-seen-0123456789"
+KEY = f"sk-not-to-be-seen-{secrets.token_hex(8)}"
+"""Of this process alone: other tests run beside it, and all processes are looked at."""
 
 
 @pytest.fixture
@@ -170,7 +172,7 @@ def test_with_a_plan_the_summary_is_sealed(plan, home, model):
         assert thread.run("echo: two").final_response == "two"
         assert "compaction" in [item["type"] for item in sent(plan)["input"]]
         thread.run("echo: over http", engine="backend")
-    assert ["one", "two"] == [text for role, text in plain(sent(plan)) if role == "assistant"]
+    assert [text for role, text in plain(sent(plan)) if role == "assistant"] == ["one", "two"]
 
 
 def plain(body):

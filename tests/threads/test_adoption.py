@@ -48,7 +48,7 @@ def test_the_program_goes_on_where_it_has_the_thread(store):
     take_in(store, turn(1))
     take_in(store, turn(2))
     history = store.history("theirs")
-    goes_on = continuation("theirs", history, *store.places([each.id for each in history]))
+    goes_on = continuation("theirs", history, *store.places([each.id for each in history]), read=store.turn)
     assert (goes_on.place.turn_id, goes_on.is_last, goes_on.unseen) == ("turn-2", True, ())
 
 

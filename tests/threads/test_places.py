@@ -29,7 +29,7 @@ def turn(store, thread, *, cell=None, at=None, status=TurnStatus.completed):
 
 def goes_on(store, thread):
     turns = store.history(thread.id)
-    return continuation(thread.id, turns, *store.places([each.id for each in turns]))
+    return continuation(thread.id, turns, *store.places([each.id for each in turns]), read=store.turn)
 
 
 def test_an_empty_history_goes_on_nowhere(store):

@@ -106,7 +106,7 @@ class AppServerEngine:
 
     async def compact(self, request: TurnRequest, tell: Tell) -> None:
         """Let the program shorten its thread; what it was shortened to, it does not tell."""
-        if not request.history:
+        if not (await request.earlier()).items:
             raise InvalidRequestError("There is nothing to shorten yet.", hint="Ask something first.")
         await self._run(request, tell, "thread/compact/start", {})
 
@@ -202,7 +202,7 @@ class AppServerEngine:
                 return thread_id
         parameters = {**self._parameters(request), **start_parameters(request)}
         thread_id = await self._load(connection, request, "thread/start", parameters)
-        await _inject(connection, thread_id, request.history)
+        await _inject(connection, thread_id, (await request.earlier()).items)
         return thread_id
 
     def _parameters(self, request: TurnRequest) -> dict[str, Any]:
