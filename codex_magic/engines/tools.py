@@ -17,6 +17,11 @@ from .calling import call
 LONGEST_TEXT = 200_000
 """Characters of one result that the model is given: some 50,000 tokens."""
 
+TAKEN = frozenset(
+    "apply_patch exec exec_command get_goal request_user_input view_image wait write_stdin".split()
+)
+"""Names of the agent's own tools: it would call those, and ours never, without a word."""
+
 ContentItem = dict[str, Any]
 """`{"type": "inputText", "text": ...}` or `{"type": "inputImage", "imageUrl": ...}`."""
 
@@ -25,7 +30,7 @@ class ToolSet(Toolbox):
     """The tools of one thread."""
 
     def specs(self) -> list[dict[str, Any]]:
-        """The app-server's `dynamicTools`. Raises InvalidRequestError for tools of the service's own."""
+        """The app-server's `dynamicTools`. Raises InvalidRequestError for the service's tools, and names it has."""
         return [self._spec(None, definition) for definition in self.definitions]
 
     @property
@@ -43,6 +48,10 @@ class ToolSet(Toolbox):
         if found is None:
             raise InvalidRequestError(
                 f"The agent has its own way for {definition['type']}.", hint="Leave it out of the tools."
+            )
+        if namespace is None and found.name in TAKEN:
+            raise InvalidRequestError(
+                f"The agent has a tool {found.name!r} of its own.", hint='Name yours: tool(f, name="...")'
             )
         return {
             "type": "function",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import tempfile
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engines.approvals import Approvals
-from ..protocol.errors import ConfigurationError
+from ..protocol.errors import ConfigurationError, ThreadNotFoundError
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits, Warned
 from ..responses.catalog import Catalog, default_model
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from .login_flow import LoginFlow
     from .magics import CodexMagics
     from .turn import CellTurn
+
+_WHOLE_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 LOCAL = "local"
 
@@ -136,11 +139,15 @@ class Session:
         choice = options.text("provider") or magics.provider or None
         if asked["engine"] == "backend":
             return {**asked, "model_provider": self.provider(choice)}
-        asked = {**asked, **turn_bounds(options, magics), "approvals": approvals, "model_provider": choice}
+        asked = {**asked, **turn_bounds(options, magics), "approvals": approvals}
+        asked["model_provider"] = self._agents_provider(choice)
         if choice == LOCAL:
-            asked["model_provider"] = self._local_service().api_url
             asked["model"] = asked["model"] or LOCAL_AGENT_MODEL
         return asked
+
+    def _agents_provider(self, choice: str | None) -> str | None:
+        """The same in the agent's words: the local service is a server like any other."""
+        return self._local_service().api_url if choice == LOCAL else choice or None
 
     async def _start_turn(
         self, prompt: str, options: ParsedLine, asked: TurnOptions, listener: Listener
@@ -188,8 +195,22 @@ class Session:
         return await self.use(await self.codex.asynchronous.thread_start())
 
     async def resume(self, wanted: str) -> AsyncThread:
-        """Go on with the thread of that id, id beginning or name. Raises ThreadNotFoundError."""
-        return await self.use(await self.codex.asynchronous.thread_resume(await self.resolve(wanted)))
+        """Go on with the thread of that id, id beginning or name. Raises ThreadNotFoundError.
+
+        The whole id of one that the agent's program keeps, of the Codex CLI for example, will do too.
+        """
+        codex = self.codex.asynchronous
+        try:
+            thread = await codex.thread_resume(await self.resolve(wanted))
+        except ThreadNotFoundError as unknown:
+            if _WHOLE_ID.fullmatch(wanted) is None:
+                raise
+            try:
+                provider = self._agents_provider(self.magics.provider)
+                thread = await codex.thread_resume(wanted, engine="app-server", model_provider=provider)
+            except ConfigurationError:  # no program keeps anything here
+                raise unknown from None
+        return await self.use(thread)
 
     async def fork(self, wanted: str | None) -> AsyncThread:
         """Go on in a fork of that thread, or of this notebook's."""

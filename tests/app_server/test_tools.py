@@ -151,3 +151,8 @@ def test_namespaces_are_told_apart():
 def test_what_can_be_no_tool_is_refused(make):
     with pytest.raises(InvalidRequestError):
         make()
+
+
+def test_a_name_that_the_agent_has_taken_is_refused():
+    with pytest.raises(InvalidRequestError, match="of its own"):
+        ToolSet([tool(lambda: 1, name="exec_command")]).specs()

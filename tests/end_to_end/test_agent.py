@@ -14,7 +14,7 @@ import pytest
 
 from tests.end_to_end.kernel import Kernel, markdown, state
 from tests.end_to_end.widgets import FrontEnd
-from tests.peers.agent import PATCH, escalated, use
+from tests.peers.agent import PATCH, as_provider, by_the_cli, escalated, sent, use
 
 pytest.importorskip("codex_cli_bin")
 
@@ -342,3 +342,20 @@ def test_a_terminal_asks_for_a_line(
     terminal.expect(f"{told} the command: echo written > out.txt")
     terminal.expect(r"In \[\d+\]: ")
     assert out.exists() is written
+
+
+def test_a_thread_of_the_cli_is_resumed_by_its_id(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with as_provider(home, monkeypatch) as service, Kernel(tmp_path) as kernel:
+        thread_id = by_the_cli(service, home, "echo: in a terminal")
+        kernel.execute("%load_ext codex_magic")
+        kernel.execute(f"%codex provider {service.api_url}")
+        assert "1 turn so far" in markdown(kernel.execute(f"%codex resume {thread_id}"))
+        kernel.execute("%%codex -m gpt-5.5\necho: in a notebook")
+        assert "in a terminal" in str(sent(service)["input"])
+
+
+def test_a_whole_id_that_nobody_has_is_no_thread(notebook: Kernel) -> None:
+    told = notebook.execute("%codex resume 01a1fb11-4fc2-7171-9446-0d3bd7b175f5")
+    assert "There is no thread" in markdown(told)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 from contextlib import contextmanager
 
@@ -63,6 +65,30 @@ def as_plan(home, folder, monkeypatch, *, websocket=False):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         yield service
+
+
+def by_the_cli(service, home, *arguments):
+    """A turn of the Codex CLI in a terminal; the id of its thread."""
+    import codex_cli_bin  # whoever has none of it skips before
+
+    provider = (
+        f'model_providers.local={{name="local", base_url="{service.api_url}", wire_api="responses"}}',
+        'model_provider="local"',
+    )
+    command = [str(codex_cli_bin.bundled_codex_path()), "exec", "--json", "--skip-git-repo-check"]
+    settings = [part for line in provider for part in ("-c", line)]
+    ran = subprocess.run(
+        [*command, *settings, *arguments],
+        cwd=home,
+        env={**os.environ, "CODEX_HOME": str(home / ".codex")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        check=True,
+    )
+    events = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+    return events[0]["thread_id"]
 
 
 def sent(service, number=-1):

@@ -579,14 +579,14 @@ def test_a_thread_that_the_program_has_lost_goes_on_from_ours(config, service, h
 def test_an_interrupt_ends_a_tool_that_waits(codex):
     waiting, ended = threading.Event(), threading.Event()
 
-    async def wait() -> None:
+    async def linger() -> None:
         waiting.set()
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
 
-    handle = codex.thread_start(tools=(wait,)).turn(use("wait"))
+    handle = codex.thread_start(tools=(linger,)).turn(use("linger"))
     assert waiting.wait(10)
     handle.interrupt()
     assert ended.wait(10)

@@ -9,7 +9,6 @@ import os
 import secrets
 import signal
 import ssl
-import subprocess
 from contextlib import suppress
 
 import httpx
@@ -36,7 +35,18 @@ from codex_magic import (
 from codex_magic.local_service import start
 from codex_magic.protocol.types import CommandExecution, ContextCompaction, UserMessage
 from codex_magic.responses.provider import custom
-from tests.peers.agent import as_plan, as_provider, done, held, needs_zstd, process_of, said, sent, use
+from tests.peers.agent import (
+    as_plan,
+    as_provider,
+    by_the_cli,
+    done,
+    held,
+    needs_zstd,
+    process_of,
+    said,
+    sent,
+    use,
+)
 
 codex_cli_bin = pytest.importorskip("codex_cli_bin")
 
@@ -79,28 +89,6 @@ def kept(codex, **options):
     """The threads that the program has, whoever made them, as it names them."""
     page = codex.thread_list(source_kinds=["vscode", "exec", "cli", "appServer"], **options)
     return {thread.id: thread.name for thread in page.data}
-
-
-def by_the_cli(service, home, *arguments):
-    """A turn of the Codex CLI in a terminal; the id of its thread."""
-    provider = (
-        f'model_providers.local={{name="local", base_url="{service.api_url}", wire_api="responses"}}',
-        'model_provider="local"',
-    )
-    command = [str(codex_cli_bin.bundled_codex_path()), "exec", "--json", "--skip-git-repo-check"]
-    settings = [part for line in provider for part in ("-c", line)]
-    ran = subprocess.run(
-        [*command, *settings, *arguments],
-        cwd=home,
-        env={**os.environ, "CODEX_HOME": str(home / ".codex")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        check=True,
-    )
-    events = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
-    return events[0]["thread_id"]
 
 
 def asked(service):
