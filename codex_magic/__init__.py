@@ -10,15 +10,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _MODULES: dict[str, tuple[str, ...]] = {
-    "threads.codex": (
-        "AsyncCodex",
-        "AsyncThread",
-        "Codex",
-        "CodexConfig",
-        "ModelList",
-        "Thread",
-        "TurnHandle",
-    ),
+    "threads.sync": ("Codex", "Thread", "TurnHandle"),
+    "threads.codex": ("AsyncCodex", "AsyncThread", "CodexConfig", "ModelList"),
     "threads.overload": ("is_retryable_error", "retry_on_overload"),
     "threads.turns": ("AsyncTurnHandle",),
     "auth.handles": (

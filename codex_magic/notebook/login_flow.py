@@ -19,7 +19,8 @@ from ..auth.storage import Storage
 from ..protocol.account import Account, ChatgptAccount, LoginState
 from ..protocol.errors import CodexError
 from ..protocol.types import RateLimits
-from ..threads.codex import AsyncCodex, Codex
+from ..threads.codex import AsyncCodex
+from ..threads.sync import Codex
 from .environment import is_remote
 from .login_view import (
     Answered,

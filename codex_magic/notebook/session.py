@@ -18,9 +18,10 @@ from ..responses.catalog import Catalog, default_model
 from ..responses.client import AsyncClient
 from ..responses.provider import Provider, chatgpt
 from ..responses.usage import Usage, ask_usage
-from ..threads.codex import AsyncThread, Codex, CodexConfig
+from ..threads.codex import AsyncThread, CodexConfig
 from ..threads.instructions import DEFAULT_INSTRUCTIONS
 from ..threads.options import TurnOptions, checked
+from ..threads.sync import Codex
 from ..threads.turns import AsyncTurnHandle, Listener
 from .agent import turn_bounds, turn_engine
 from .identity import cell_id, is_kernel, notebook_key

@@ -19,7 +19,8 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
 
 from codex_magic.local_service import LocalService, start
-from codex_magic.local_service.websocket import HANDSHAKE, MESSAGE
+from codex_magic.local_service.faults import HANDSHAKE
+from codex_magic.local_service.websocket import MESSAGE
 from codex_magic.protocol.errors import (
     AuthError,
     CodexError,
