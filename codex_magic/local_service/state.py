@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,23 +17,23 @@ from .recorder import RecordedRequest, Recorder
 
 PRIMARY_SECONDS = 5 * 3600
 SECONDARY_SECONDS = 7 * 24 * 3600
-PERCENT_A_REQUEST = 0.5
+PERCENT_A_REQUEST = 1
 
 
 @dataclass
 class Quota:
-    """The plan's two windows, which fill a little with every request."""
+    """The plan's two windows, which fill a little with every request. In whole percent: the CLI can't read others."""
 
     started: float = field(default_factory=time.time)
     requests: int = 0
 
     @property
-    def primary(self) -> float:
-        return min(95.0, 12.0 + PERCENT_A_REQUEST * self.requests)
+    def primary(self) -> int:
+        return min(95, 12 + PERCENT_A_REQUEST * self.requests)
 
     @property
-    def secondary(self) -> float:
-        return min(90.0, 31.0 + PERCENT_A_REQUEST * self.requests / 10)
+    def secondary(self) -> int:
+        return min(90, 31 + PERCENT_A_REQUEST * self.requests // 10)
 
     def headers(self, plan: str) -> dict[str, str]:
         return {
@@ -63,10 +62,10 @@ class Quota:
         }
 
     def usage(self, account: Account) -> dict[str, Any]:
-        """The body of `/wham/usage`. Here the percentages are whole: the CLI can't read others."""
+        """The body of `/wham/usage`."""
         windows = {
-            "primary_window": self._described(math.ceil(self.primary), PRIMARY_SECONDS),
-            "secondary_window": self._described(math.ceil(self.secondary), SECONDARY_SECONDS),
+            "primary_window": self._described(self.primary, PRIMARY_SECONDS),
+            "secondary_window": self._described(self.secondary, SECONDARY_SECONDS),
         }
         return {
             "user_id": account.user_id,
@@ -82,7 +81,7 @@ class Quota:
             "promo": None,
         }
 
-    def _window(self, name: str, used: float, seconds: int) -> dict[str, str]:
+    def _window(self, name: str, used: int, seconds: int) -> dict[str, str]:
         window = self._described(used, seconds)
         return {
             f"x-codex-{name}-used-percent": str(used),
@@ -91,12 +90,12 @@ class Quota:
             f"x-codex-{name}-reset-after-seconds": str(window["reset_after_seconds"]),
         }
 
-    def _told(self, used: float, seconds: int) -> dict[str, Any]:
+    def _told(self, used: int, seconds: int) -> dict[str, Any]:
         window = self._described(used, seconds)
         del window["limit_window_seconds"]
         return {**window, "window_minutes": seconds // 60}
 
-    def _described(self, used: float, seconds: int) -> dict[str, Any]:
+    def _described(self, used: int, seconds: int) -> dict[str, Any]:
         reset_at = int(self.started) + seconds
         return {
             "used_percent": used,

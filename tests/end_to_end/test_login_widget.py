@@ -197,7 +197,7 @@ def test_who_is_signed_in_sees_the_quota_and_signs_out_by_keyboard(
     service.sign_in(lab_home / ".codex")
     visit.run_all()
     meter = widget(visit).get_by_role("meter").first
-    expect(meter).to_have_attribute("aria-valuenow", "68")
+    expect(meter).to_have_attribute("aria-valuenow", "69")
     pictures(visit, "account")
     button(visit, "Use another account").focus()
     visit.page.keyboard.press("Tab")

@@ -107,7 +107,7 @@ def test_every_answer_says_what_is_left(service: LocalService) -> None:
         assert client.rate_limits is None
         client.responses.create("hi", model="local-large")
         assert client.rate_limits is not None
-        assert client.rate_limits.primary == RateLimitWindow(12.5, 300, client.rate_limits.primary.resets_at)
+        assert client.rate_limits.primary == RateLimitWindow(13.0, 300, client.rate_limits.primary.resets_at)
         service.faults.next("usage_limit")
         with pytest.raises(UsageLimitError):
             client.responses.create("hi", model="local-large")
