@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import queue
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +31,21 @@ class KernelTimeout(Exception):
         super().__init__(f"the kernel fell silent after {[message['msg_type'] for message in seen]}")
 
 
+def own_sockets() -> dict[str, str]:
+    """Settings of a KernelManager: sockets of its own. Free TCP ports are found by looking, and two test
+    processes that look at once find the same."""
+    if sys.platform == "win32":
+        return {}
+    folder = tempfile.mkdtemp(prefix="kernel-")  # short: the path of a socket is
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return {"transport": "ipc", "ip": os.path.join(folder, "k")}
+
+
 class Kernel:
     """`execute(code)` blocks until the kernel is idle again and gives the outputs a notebook would save."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.manager = KernelManager(kernel_name="python3")
+        self.manager = KernelManager(kernel_name="python3", **own_sockets())
         self.manager.start_kernel(cwd=str(folder or Path.home()))
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()

@@ -8,6 +8,9 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
+from traitlets.config import Config
+
+from tests.end_to_end.kernel import own_sockets
 
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"
 
@@ -28,5 +31,10 @@ def save_notebook(path: Path, *sources: str) -> Path:
 
 def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
     """Run every cell with nbclient, which raises if one fails."""
-    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(
+        notebook,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        config=Config(KernelManager=own_sockets()),
+    ).execute()
     return notebook
