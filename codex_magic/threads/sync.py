@@ -238,7 +238,7 @@ class TurnHandle:
     def stream(self) -> Iterator[Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
         batches: SimpleQueue[list[Notification]] = SimpleQueue()
-        self._codex.call(_batched(self.asynchronous, batches.put))
+        self._codex.submit(_batched(self.asynchronous, batches.put))
         try:
             while True:
                 for notification in taken(batches):
