@@ -21,7 +21,7 @@ HOSTILE = '</pre><img src=x onerror="alert(1)"><script>alert(2)</script>&amp;'
 
 
 def command(text="touch x", **more):
-    return CommandApproval(command=f"/bin/bash -lc '{text}'", cwd="/work", reason="I must", **more, **IDS)
+    return CommandApproval(command=f"/bin/bash -lc '{text}'", cwd="/w", reason="I must", **more, **IDS)
 
 
 def change(*changes):
@@ -29,10 +29,10 @@ def change(*changes):
 
 
 def asked(request):
-    return Question(request, "/work")
+    return Question(request, "/w")
 
 
-ADDED = {"path": "/work/new.py", "kind": {"type": "add"}, "diff": "x = 1\ny = 2\n"}
+ADDED = {"path": "/w/new.py", "kind": {"type": "add"}, "diff": "x = 1\ny = 2\n"}
 UPDATED = {
     "path": "/else/old.py",
     "kind": {"type": "update", "move_path": None},
@@ -43,7 +43,7 @@ UPDATED = {
 def test_a_command_is_shown_without_the_agents_shell_and_with_folder_and_reason():
     seen = shown(asked(command("touch x > y")))
     assert [passage.text for passage in seen.passages] == ["touch x > y"]
-    assert seen.facts == (("Folder", "/work"), ("The agent's reason", "I must"))
+    assert seen.facts == (("Folder", "/w"), ("The agent's reason", "I must"))
 
 
 def test_a_change_is_shown_as_a_diff_of_each_file():
