@@ -54,12 +54,12 @@ from tests.peers.agent import (
     escalated,
     first_words,
     held,
+    needs_zstd,
     process_of,
     said,
     sent,
     use,
 )
-from tests.peers.test_official_binary import needs_zstd
 
 pytest.importorskip("codex_cli_bin")
 
@@ -574,23 +574,6 @@ def test_a_thread_that_the_program_has_lost_goes_on_from_ours(config, service, h
     with Codex(config) as codex:
         assert codex.thread_resume(thread_id).run("echo: on").final_response == "on"
     assert said(sent(service))[:2] == [("user", "echo: kept here"), ("assistant", "kept here")]
-
-
-def test_an_interrupt_ends_a_tool_that_waits(codex):
-    waiting, ended = threading.Event(), threading.Event()
-
-    async def linger() -> None:
-        waiting.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    handle = codex.thread_start(tools=(linger,)).turn(use("linger"))
-    assert waiting.wait(10)
-    handle.interrupt()
-    assert ended.wait(10)
-    assert [call.status for call in done(handle.run(), ToolCall)] == ["failed"]
 
 
 def test_a_command_may_run_on_after_its_turn(codex, folder):

@@ -32,12 +32,12 @@ from tests.peers.agent import (
     escalated,
     first_words,
     held,
+    needs_zstd,
     process_of,
     said,
     sent,
     use,
 )
-from tests.peers.test_official_binary import needs_zstd
 
 pytest.importorskip("codex_cli_bin")
 

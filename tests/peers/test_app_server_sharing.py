@@ -39,12 +39,12 @@ from tests.peers.agent import (
     escalated,
     first_words,
     held,
+    needs_zstd,
     process_of,
     said,
     sent,
     use,
 )
-from tests.peers.test_official_binary import needs_zstd
 
 codex_cli_bin = pytest.importorskip("codex_cli_bin")
 

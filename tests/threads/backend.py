@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from codex_magic.protocol.types import AgentMessageDelta
 
 RESPONSES = "/backend-api/codex/responses"
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc00000030101"
-    "0018dd8db00000000049454e44ae426082"
-)
-
-
-def use(tool, **arguments):
-    return f"use the tool {tool} with {json.dumps(arguments)}"
 
 
 def requests(service):
@@ -33,21 +23,6 @@ def kinds(items):
 
 def texts(items):
     return [part["text"] for item in items if "content" in item for part in item["content"] if "text" in part]
-
-
-def done(result, kind):
-    return [item for item in result.items if isinstance(item, kind)]
-
-
-def asked_with(answer):
-    """An approvals callable that keeps what it was asked and always answers the same."""
-
-    def approvals(request):
-        approvals.requests.append(request)
-        return answer
-
-    approvals.requests = []
-    return approvals
 
 
 def held(thread, service, prompt="repeat 2000", *, after=2, **options):

@@ -5,7 +5,8 @@ import pytest
 from codex_magic import Codex, CodexConfig, InvalidRequestError, TurnStatus
 from codex_magic.local_service import start
 from codex_magic.protocol.types import ContextCompaction, ToolCall, UserMessage, Warned
-from tests.threads.backend import done, kinds, requests, sent, texts, use
+from tests.peers.agent import done, use
+from tests.threads.backend import kinds, requests, sent, texts
 
 
 @pytest.fixture

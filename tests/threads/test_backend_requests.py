@@ -16,7 +16,8 @@ from codex_magic import (
 )
 from codex_magic.engines.personality import PERSONALITIES
 from codex_magic.protocol.types import UserMessage
-from tests.threads.backend import PNG, done, kinds, requests, sent, texts
+from tests.peers.agent import PNG, done
+from tests.threads.backend import kinds, requests, sent, texts
 
 
 @pytest.fixture

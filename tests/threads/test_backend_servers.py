@@ -4,8 +4,9 @@ import pytest
 
 from codex_magic import Codex, CodexConfig, ServiceError, tool
 from codex_magic.protocol.types import AgentMessage, ToolCall, UserMessage
+from tests.peers.agent import done
 from tests.responses.wire import CREATED, Wire, completed, event, good, stream
-from tests.threads.backend import done, kinds
+from tests.threads.backend import kinds
 
 
 @pytest.fixture

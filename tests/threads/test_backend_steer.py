@@ -7,7 +7,8 @@ import pytest
 
 from codex_magic import AsyncCodex, Codex, InvalidRequestError, TextInput, TurnStatus
 from codex_magic.protocol.types import AgentMessage, ItemCompleted, ItemStarted, ToolCall, UserMessage
-from tests.threads.backend import done, held, kinds, requests, sent, texts, use
+from tests.peers.agent import done, use
+from tests.threads.backend import held, kinds, requests, sent, texts
 
 
 @pytest.fixture

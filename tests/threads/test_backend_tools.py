@@ -27,7 +27,8 @@ from codex_magic.protocol.types import (
 )
 from codex_magic.responses.tool_turn import MOST_ROUNDS
 from codex_magic.responses.tools import web_search
-from tests.threads.backend import PNG, asked_with, done, kinds, requests, sent, use
+from tests.peers.agent import PNG, asked_with, done, use
+from tests.threads.backend import kinds, requests, sent
 
 
 @pytest.fixture

@@ -24,12 +24,9 @@ from codex_magic.protocol.types import (
     TextInput,
     TurnCompleted,
 )
+from tests.peers.agent import PNG
 
 RESPONSES = "/backend-api/codex/responses"
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc00000030101"
-    "0018dd8db00000000049454e44ae426082"
-)
 
 
 @pytest.fixture
