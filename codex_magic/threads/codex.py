@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -45,6 +45,7 @@ from .options import (
     LASTING,
     NAMED,
     EngineName,
+    ListOptions,
     Options,
     ThreadOptions,
     TurnOptions,
@@ -243,21 +244,8 @@ class AsyncCodex:
             self._passing[record.id] = kept_in
         return AsyncThread(self, record, given)
 
-    async def thread_list(
-        self,
-        *,
-        archived: bool | None = None,
-        cursor: str | None = None,
-        cwd: str | Sequence[str] | None = None,
-        limit: int | None = None,
-        model_providers: Sequence[str] | None = None,
-        search_term: str | None = None,
-        section_id: str | None = None,
-        sort_direction: Literal["asc", "desc"] | None = None,
-        sort_key: Literal["created_at", "updated_at", "recency_at"] | None = None,
-        source_kinds: Sequence[str] | None = None,
-        use_state_db_only: bool | None = None,
-    ) -> ThreadPage:
+    @takes(ListOptions)
+    async def thread_list(self, **options: Unpack[ListOptions]) -> ThreadPage:
         """A page of threads, the latest used first unless `sort_key` and `sort_direction` say otherwise.
 
         They are those that are kept here. With the agent and `source_kinds` (`cli`, `vscode`, `exec`,
@@ -265,32 +253,12 @@ class AsyncCodex:
         `thread_resume` goes on with any of them. Over HTTP nothing has a source or a section, and both are
         not looked at. `use_state_db_only`: the program does not look for files that its database misses.
         """
-        if self.config.engine == "app-server" and (source_kinds is not None or section_id is not None):
-            return await self._kept_by_program(
-                archived=bool(archived),
-                cursor=cursor,
-                cwd=cwd,
-                limit=limit or PAGE,
-                modelProviders=model_providers or [],  # none are all; without the word they are the default's
-                searchTerm=search_term,
-                sectionId=section_id,
-                sortDirection=sort_direction,
-                sortKey=sort_key,
-                sourceKinds=source_kinds,
-                useStateDbOnly=bool(use_state_db_only),
-            )
-        return await self.store.run(
-            lambda store: store.threads(
-                archived=bool(archived),
-                cursor=cursor,
-                cwd=cwd,
-                limit=limit or PAGE,
-                model_providers=model_providers,
-                search_term=search_term,
-                sort_direction=sort_direction or "desc",
-                sort_key=sort_key or "updated_at",
-            )
-        )
+        given = checked("thread_list", ListOptions, options)
+        given["limit"] = given.get("limit") or PAGE
+        if self.config.engine == "app-server" and given.keys() & {"source_kinds", "section_id"}:
+            return await self._kept_by_program(given)
+        kept = {name: each for name, each in given.items() if name not in _OF_PROGRAM}
+        return await self.store.run(lambda store: store.threads(**kept))
 
     async def thread_archive(self, thread_id: str) -> None:
         """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
@@ -579,11 +547,12 @@ class AsyncCodex:
         await copy.run(lambda store: store.adopt(alone, turns, places))
         return copy
 
-    async def _kept_by_program(self, *, archived: bool, **parameters: Any) -> ThreadPage:
-        given = {name: value for name, value in parameters.items() if value is not None}
+    async def _kept_by_program(self, given: Options) -> ThreadPage:
+        # No providers are all; without the word they are the default's.
+        asked = {"archived": False, "model_providers": [], "use_state_db_only": False, **given}
         agent = self._agent(self._given_provider())
-        found, cursor = await agent.threads({"archived": archived, **given})
-        return ThreadPage(tuple(as_record(kept, archived=archived) for kept in found), cursor)
+        found, cursor = await agent.threads({_on_wire(name): each for name, each in asked.items()})
+        return ThreadPage(tuple(as_record(kept, archived=asked["archived"]) for kept in found), cursor)
 
 
 class AsyncThread:
@@ -645,6 +614,16 @@ _AS_GIVEN = set(TurnRequest.__struct_fields__) & {
     *TurnOptions.__annotations__,
 } - {"approvals", "config", "cwd", "ephemeral", "instructions", "model", "service_tier", "summary", "tools"}
 """Options that reach the engine as they are."""
+
+
+_OF_PROGRAM = ("section_id", "source_kinds", "use_state_db_only")
+"""What only the agent's program can look for in a list of threads."""
+
+
+def _on_wire(name: str) -> str:
+    """In the protocol's spelling, camelCase."""
+    first, *more = name.split("_")
+    return first + "".join(map(str.capitalize, more))
 
 
 def _shown_turn(turn: TurnRecord) -> Turn:

@@ -88,6 +88,22 @@ class TurnOptions(TypedDict, total=False):
     verbosity: str | None
 
 
+class ListOptions(TypedDict, total=False):
+    """What `thread_list` takes; `None` is the same as absent."""
+
+    archived: bool | None
+    cursor: str | None
+    cwd: str | Sequence[str] | None
+    limit: int | None
+    model_providers: Sequence[str] | None
+    search_term: str | None
+    section_id: str | None
+    sort_direction: Literal["asc", "desc"] | None
+    sort_key: Literal["created_at", "updated_at", "recency_at"] | None
+    source_kinds: Sequence[str] | None
+    use_state_db_only: bool | None
+
+
 LASTING = ("approval_mode", "cwd", "effort", "model", "personality", "sandbox", "service_tier", "summary")
 """Overrides that the app-server keeps for later turns, and so do we, on either engine."""
 

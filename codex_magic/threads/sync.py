@@ -6,10 +6,10 @@ So they work in scripts, in cells and beside a running event loop alike.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..auth.waiting import taken
 from ..protocol.account import GetAccountResponse
@@ -18,7 +18,7 @@ from ..protocol.types import Notification, RateLimits, RunInput, TurnCompleted, 
 from ..responses.parameters import takes
 from .codex import AsyncCodex, AsyncThread, CodexConfig, ModelList
 from .loop import BackgroundLoop
-from .options import ThreadOptions, TurnOptions
+from .options import ListOptions, ThreadOptions, TurnOptions
 from .store import ThreadPage, ThreadReadResponse, TurnRecord
 from .turns import AsyncTurnHandle
 
@@ -96,21 +96,8 @@ class Codex:
         )
         return Thread(self, self.call(work))
 
-    def thread_list(
-        self,
-        *,
-        archived: bool | None = None,
-        cursor: str | None = None,
-        cwd: str | Sequence[str] | None = None,
-        limit: int | None = None,
-        model_providers: Sequence[str] | None = None,
-        search_term: str | None = None,
-        section_id: str | None = None,
-        sort_direction: Literal["asc", "desc"] | None = None,
-        sort_key: Literal["created_at", "updated_at", "recency_at"] | None = None,
-        source_kinds: Sequence[str] | None = None,
-        use_state_db_only: bool | None = None,
-    ) -> ThreadPage:
+    @takes(ListOptions)
+    def thread_list(self, **options: Unpack[ListOptions]) -> ThreadPage:
         """A page of threads, the latest used first unless `sort_key` and `sort_direction` say otherwise.
 
         They are those that are kept here. With the agent and `source_kinds` (`cli`, `vscode`, `exec`,
@@ -118,20 +105,7 @@ class Codex:
         `thread_resume` goes on with any of them. Over HTTP nothing has a source or a section, and both are
         not looked at. `use_state_db_only`: the program does not look for files that its database misses.
         """
-        work = self.asynchronous.thread_list(
-            archived=archived,
-            cursor=cursor,
-            cwd=cwd,
-            limit=limit,
-            model_providers=model_providers,
-            search_term=search_term,
-            section_id=section_id,
-            sort_direction=sort_direction,
-            sort_key=sort_key,
-            source_kinds=source_kinds,
-            use_state_db_only=use_state_db_only,
-        )
-        return self.call(work)
+        return self.call(self.asynchronous.thread_list(**options))
 
     def thread_archive(self, thread_id: str) -> None:
         """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
