@@ -27,7 +27,7 @@ PACKAGES = {
     "engines": {"msgspec", "anyio"},
     "threads": {"msgspec"},
     "display": {"msgspec", "markdown_it", "mdit_py_plugins", "IPython", "rich"},
-    "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "ipykernel"},
+    "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "ipykernel", "psutil"},
     "local_service": {"msgspec", "tornado"},
 }
 

@@ -242,6 +242,26 @@ class NoticeBlock:
         return f"{self._label}: {one_line(self._message)}"
 
 
+class QuietBlock:
+    """A line that is smaller than the answer."""
+
+    closed = settled = True
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+        self.size = len(message)
+
+    def markdown(self) -> str:
+        from .safe_markdown import code_span, escape_markdown
+
+        parts = (part.strip() for part in self._message.split("`"))
+        shown = [code_span(part) if n % 2 else escape_markdown(part) for n, part in enumerate(parts)]
+        return f'<small style="opacity:.7">{" ".join(filter(None, shown))}</small>'
+
+    def plain(self) -> str:
+        return one_line(self._message.replace("`", ""))
+
+
 class StepsBlock(NoticeBlock):
     """The steps it means to take, each ticked off in its place; as plain text what was meant first."""
 
@@ -319,7 +339,7 @@ class ActivityBlock:
         return "\n".join(row.plain() for row in self.rows) if self.closed else ""
 
 
-Block = MarkdownBlock | ReasoningBlock | NoticeBlock | ActivityBlock
+Block = MarkdownBlock | ReasoningBlock | NoticeBlock | QuietBlock | ActivityBlock
 
 
 @singledispatch

@@ -21,6 +21,7 @@ from codex_magic.protocol.types import (
     ItemCompleted,
     ItemStarted,
     ModelRerouted,
+    Noted,
     Notification,
     Plan,
     PlanDelta,
@@ -50,6 +51,7 @@ from .items import (
     MessageBlock,
     NoticeBlock,
     PlanBlock,
+    QuietBlock,
     ReasoningBlock,
     StepsBlock,
     one_line,
@@ -314,6 +316,9 @@ class TurnView:
     def _on_warning(self, notification: Warned) -> None:
         self._blocks[f"warning {len(self._blocks)}"] = NoticeBlock("Warning", notification.message)
 
+    def _on_note(self, notification: Noted) -> None:
+        self._blocks[f"note {len(self._blocks)}"] = QuietBlock(notification.message)
+
     def _on_error(self, notification: ErrorReported) -> None:
         if notification.will_retry:
             self._retrying = notification.error
@@ -329,7 +334,7 @@ class TurnView:
     def _end(self, state: State) -> None:
         self.state = state
         for block in self._blocks.values():
-            if not isinstance(block, NoticeBlock) and not block.closed:
+            if not isinstance(block, NoticeBlock | QuietBlock) and not block.closed:
                 block.close()
 
 
@@ -351,6 +356,7 @@ _FOLDS: dict[type[Any], Callable[[TurnView, Any], None]] = {
     RateLimitsUpdated: TurnView._on_limits,
     ModelRerouted: TurnView._on_rerouted,
     Warned: TurnView._on_warning,
+    Noted: TurnView._on_note,
     ErrorReported: TurnView._on_error,
     TurnCompleted: TurnView._on_turn_completed,
 }

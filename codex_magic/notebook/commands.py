@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -16,16 +15,13 @@ from . import agent, quota
 from .account import LOGIN_USAGE, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .drive import Steps, finished
 from .options import CELL_OPTIONS, EFFORTS, nearest, parse_line, usage_line
-from .say import say, say_code, say_table, surface_for
+from .say import ID_SHOWN, ago, count, say, say_code, say_table, surface_for
 
 if TYPE_CHECKING:
     from ..threads.store import ThreadRecord, TurnRecord
     from .session import Session
 
 T = TypeVar("T")
-
-ID_SHOWN = 13
-"""Characters of a thread id in tables: its 48 bits of time, enough to tell threads apart."""
 
 
 class Command(NamedTuple):
@@ -123,7 +119,7 @@ def _threads(session: Session, rest: str) -> Steps[None]:
             "→" if t.id == current else "",
             t.id[:ID_SHOWN],
             t.name or t.preview or "(empty)",
-            _ago(t.updated_at),
+            ago(t.updated_at),
         )
         for t in page.threads
     ]
@@ -136,7 +132,7 @@ def _threads(session: Session, rest: str) -> Steps[None]:
 def _resume(session: Session, rest: str) -> Steps[None]:
     thread = yield from _waited(session, session.resume(rest))
     turns = yield from _waited(session, thread.history())
-    say(session, f"This notebook is now on {thread.id[:ID_SHOWN]}, {_count(len(turns), 'turn')} so far.")
+    say(session, f"This notebook is now on {thread.id[:ID_SHOWN]}, {count(len(turns), 'turn')} so far.")
 
 
 def _fork(session: Session, rest: str) -> Steps[None]:
@@ -144,7 +140,7 @@ def _fork(session: Session, rest: str) -> Steps[None]:
     turns = yield from _waited(session, thread.history())
     say(
         session,
-        f"A fork, {thread.id[:ID_SHOWN]}, with {_count(len(turns), 'turn')} of the past. The other thread stays as it is.",
+        f"A fork, {thread.id[:ID_SHOWN]}, with {count(len(turns), 'turn')} of the past. The other thread stays as it is.",
     )
 
 
@@ -187,7 +183,7 @@ def _show(session: Session, rest: str) -> Steps[None]:
     turns = yield from _waited(session, thread.history())
     number = int(rest) if rest else len(turns)
     if not 1 <= number <= len(turns):
-        raise OptionError(f"This thread has {_count(len(turns), 'turn')}.", hint="%codex history lists them.")
+        raise OptionError(f"This thread has {count(len(turns), 'turn')}.", hint="%codex history lists them.")
     turn = turns[number - 1]
     view = TurnView.of(
         [entry.item for entry in turn.items],
@@ -230,7 +226,7 @@ def _stop(session: Session, _: str) -> Steps[None]:
         turn.stop()
     for turn in running:
         yield from finished(turn.over)
-    say(session, f"Stopped {_count(len(running), 'turn')}." if running else NOTHING_RUNS)
+    say(session, f"Stopped {count(len(running), 'turn')}." if running else NOTHING_RUNS)
 
 
 # Settings ----------------------------------------------------------------------------------------
@@ -251,7 +247,7 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("threads kept in", problem or session.settings.home / "threads.db"),
     ]
     rows += [
-        ("running", f"{_shortened(t.prompt)}, for {_count(t.seconds, 'second')}") for t in session.running
+        ("running", f"{_shortened(t.prompt)}, for {count(t.seconds, 'second')}") for t in session.running
     ]
     if session.rate_limits is not None and (windows := quota.windows(session.rate_limits)):
         rows.append(("limits", "; ".join(map(quota.sentence, windows))))
@@ -456,17 +452,5 @@ def _shortened(text: str, limit: int = 60) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _tokens(number: int | None) -> str:
     return f"{number:,}" if number else ""
-
-
-def _ago(stamp: int) -> str:
-    seconds = max(0, int(time.time()) - stamp)
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            return f"{_count(seconds // size, unit)} ago"
-    return "just now"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..protocol.errors import CodexError
 from .agent import APPROVALS, ENGINES, SANDBOXES
-from .commands import COMMANDS, ID_SHOWN
+from .commands import COMMANDS
 from .login_view import Way
 from .options import CELL_OPTIONS, EFFORTS, Option
+from .say import ID_SHOWN
 
 if TYPE_CHECKING:
     from .session import Session

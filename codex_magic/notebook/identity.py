@@ -1,35 +1,14 @@
-"""Which notebook this kernel belongs to, and which cell is running."""
+"""Which cell of which kernel is running."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..protocol.ids import is_cell_id
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-
-def notebook_key(shell: InteractiveShell, env: Mapping[str, str] | None = None) -> str | None:
-    """What the notebook is recognised by after a kernel restart; `None` in a terminal.
-
-    In this order: the path Jupyter Server gives (`JPY_SESSION_NAME`), the one VS Code gives, Colab's
-    file id, else the kernel itself, whose connection file outlives its restarts.
-    """
-    env = os.environ if env is None else env
-    session = env.get("JPY_SESSION_NAME")
-    if session:
-        return f"path:{Path(session).absolute()}" if _is_path(session) else f"session:{session}"
-    vscode = shell.user_ns.get("__vsc_ipynb_file__")
-    if isinstance(vscode, str) and vscode:
-        return f"path:{vscode}"
-    if "google.colab" in sys.modules and env.get("COLAB_NOTEBOOK_ID"):
-        return f"colab:{env['COLAB_NOTEBOOK_ID']}"
-    kernel = getattr(shell, "kernel", None)
-    connection = getattr(getattr(kernel, "parent", None), "connection_file", None)
-    return f"kernel:{Path(connection).stem}" if connection else None
 
 
 def cell_id(shell: InteractiveShell) -> str | None:
@@ -41,7 +20,8 @@ def cell_id(shell: InteractiveShell) -> str | None:
     for name in ("cellId", "cell_id"):
         found = metadata.get(name)
         if isinstance(found, str) and found:
-            return found
+            # VS Code's address of a cell is made of its place: the next session's cell there is another.
+            return found if is_cell_id(found) else f"{Path(connection_file(kernel) or '').stem}:{found}"
     return None
 
 
@@ -50,5 +30,7 @@ def is_kernel(shell: InteractiveShell) -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def _is_path(session: str) -> bool:
-    return session.endswith(".ipynb") or os.sep in session
+def connection_file(kernel: Any) -> str | None:
+    """Its path; the name holds the kernel's id, which a restart keeps."""
+    file = getattr(getattr(kernel, "parent", None), "connection_file", None)
+    return str(file) if file else None

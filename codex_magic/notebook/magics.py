@@ -45,6 +45,8 @@ class CodexMagics(Magics):
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell=shell, **kwargs)
         self._session: Session | None = None
+        self.cells: set[str] = set()
+        """The ids of the cells that ran since the extension was loaded."""
 
     @property
     def session(self) -> Session:
@@ -77,6 +79,13 @@ class CodexMagics(Magics):
 
         self.session.blocking = False
         await drive_async(run(self.session, line, cell))
+
+    def note_cell(self) -> None:
+        """Remember the running cell: it tells which notebook this is."""
+        from .identity import cell_id
+
+        if self.shell is not None and (cell := cell_id(self.shell)) is not None:
+            self.cells.add(cell)
 
     def close(self) -> None:
         if self._session is not None:
@@ -138,7 +147,10 @@ def loaded(shell: InteractiveShell) -> CodexMagics | None:
 def load(shell: InteractiveShell) -> None:
     if loaded(shell) is not None:
         return
-    shell.register_magics(CodexMagics)
+    magics = CodexMagics(shell)
+    shell.register_magics(magics)
+    magics.note_cell()
+    shell.events.register("pre_execute", magics.note_cell)
     _complete_with(shell)
     silence(shell)
     cells = CodexCells(shell)
@@ -152,6 +164,7 @@ def unload(shell: InteractiveShell) -> None:
     if magics is None:
         return
     magics.close()
+    shell.events.unregister("pre_execute", magics.note_cell)
     for cells in [step for step in shell.input_transformers_cleanup if isinstance(step, CodexCells)]:
         shell.input_transformers_cleanup.remove(cells)
         shell.events.unregister("pre_execute", cells.pre_execute)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ from ..protocol.errors import CodexError
 if TYPE_CHECKING:
     from ..display.pace import Surface
     from .session import Session
+
+ID_SHOWN = 13
+"""Characters of a thread id in texts: its 48 bits of time, enough to tell threads apart."""
 
 
 def surface_for(session: Session) -> Surface:
@@ -64,6 +68,19 @@ def words(text: object) -> str:
     from ..display.safe_markdown import escape_markdown
 
     return escape_markdown(str(text))
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def ago(stamp: int) -> str:
+    """How long ago a Unix time is, in the largest unit that fits."""
+    seconds = max(0, int(time.time()) - stamp)
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"{count(seconds // size, unit)} ago"
+    return "just now"
 
 
 def _show(session: Session, markdown: str, plain: str) -> None:

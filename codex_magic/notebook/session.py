@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..engines.approvals import Approvals
 from ..protocol.errors import ConfigurationError, ThreadNotFoundError
 from ..protocol.settings import Settings
-from ..protocol.types import RateLimits, Warned
+from ..protocol.types import Noted, RateLimits, Warned
 from ..responses.catalog import Catalog, default_model
 from ..responses.client import AsyncClient
 from ..responses.provider import Provider, chatgpt
@@ -21,11 +21,14 @@ from ..responses.usage import Usage, ask_usage
 from ..threads.codex import AsyncThread, CodexConfig
 from ..threads.instructions import DEFAULT_INSTRUCTIONS
 from ..threads.options import TurnOptions, checked
+from ..threads.store import NotebookRecord
 from ..threads.sync import Codex
 from ..threads.turns import AsyncTurnHandle, Listener
 from .agent import turn_bounds, turn_engine
-from .identity import cell_id, is_kernel, notebook_key
+from .identity import cell_id, is_kernel
 from .options import ParsedLine
+from .recognition import Recognition, gather, recognise
+from .say import ID_SHOWN, ago, count
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -60,8 +63,10 @@ class Session:
         self.rate_limits: RateLimits | None = None
         self.running: list[CellTurn] = []
         """The turns of this notebook that have not ended, oldest first."""
-        self._key = notebook_key(shell)
+        self._notebook: Recognition | None = None
         self._thread: AsyncThread | None = None
+        self._note: str | None = None
+        """What the next answer says of the thread it goes on with."""
         self._recovered = False
         self.blocking = False
         """Whether the running cell keeps the kernel busy while it waits, so that buttons may be dead."""
@@ -156,6 +161,11 @@ class Session:
         for warning in await self._recover():
             listener(warning)
         thread = await self._thread_for(options)
+        if self._note is not None and self._thread is thread:
+            listener(Noted(thread.id, self._note))
+        self._note = None
+        notebook = await self._recognised()
+        asked["notebook"] = notebook.id if notebook is not None else None
         name = options.text("name")
         if name:
             await thread.set_name(name)
@@ -182,15 +192,38 @@ class Session:
         return await self.thread()
 
     async def thread(self) -> AsyncThread:
-        """This notebook's thread: the one it had before a restart, else a new one."""
+        """This notebook's thread: the one it had before, else a new one; a copy's is a fork."""
         if self._thread is None:
             codex = self.codex.asynchronous
-            kept = None
-            if self._key is not None:
-                key = self._key
-                kept = await codex.store.run(lambda store: store.notebook_thread(key))
-            self._thread = await codex.thread_resume(kept) if kept else await self.new_thread()
+            notebook = await self._recognised()
+            if notebook is not None and notebook.thread_id is not None:
+                kept = await codex.thread_resume(notebook.thread_id)
+                self._note = await self._continues(kept, "continues thread")
+                self._thread = await self.use(kept)
+            elif notebook is not None and notebook.original is not None:
+                kept = await codex.thread_resume(notebook.original.thread_id)
+                copy = f"a copy of {_name(notebook.original)}: continues in a fork of thread"
+                self._note = await self._continues(kept, copy)
+                self._thread = await self.use(await codex.thread_fork(kept.id))
+            else:
+                self._thread = await self.new_thread()
         return self._thread
+
+    async def _continues(self, kept: AsyncThread, what: str) -> str | None:
+        turns = await kept.history(include_items=False)
+        if not turns:
+            return None
+        used = ago(kept.record.updated_at)
+        return f"{what} {kept.id[:ID_SHOWN]}… ({count(len(turns), 'turn')}, {used}) · `%codex new`"
+
+    async def _recognised(self) -> Recognition | None:
+        """Which notebook this is; nothing is written."""
+        if self._notebook is None:
+            evidence = gather(self.shell, self.magics.cells)
+            if evidence is not None:
+                store = self.codex.asynchronous.store
+                self._notebook = await store.run(lambda store: recognise(store, evidence))
+        return self._notebook
 
     async def new_thread(self) -> AsyncThread:
         return await self.use(await self.codex.asynchronous.thread_start())
@@ -226,10 +259,8 @@ class Session:
         """The id of this notebook's thread, if it has one; none is made."""
         if self._thread is not None:
             return self._thread.id
-        key = self._key
-        if key is None:
-            return None
-        return await self.codex.asynchronous.store.run(lambda store: store.notebook_thread(key))
+        notebook = await self._recognised()
+        return notebook.thread_id if notebook is not None else None
 
     def remembered_model(self) -> str | None:
         """The provider's default model, as far as it is known without asking."""
@@ -249,9 +280,15 @@ class Session:
     async def use(self, thread: AsyncThread) -> AsyncThread:
         """Make `thread` this notebook's own, also after a restart."""
         self._thread = thread
-        if self._key is not None:
-            key = self._key
-            await self.codex.asynchronous.store.run(lambda store: store.set_notebook_thread(key, thread.id))
+        notebook = await self._recognised()
+        if notebook is not None:
+            original, evidence = notebook.original, notebook.evidence
+            record = NotebookRecord(
+                notebook.id, thread.id, evidence.here, copied_from=original.id if original else None
+            )
+            await self.codex.asynchronous.store.run(
+                lambda store: store.keep_notebook(record, kernel=evidence.kernel)
+            )
         return thread
 
     def _local_provider(self) -> Provider:
@@ -275,3 +312,7 @@ class Session:
         self._local_provider()
         assert self._local is not None
         return self._local[0]
+
+
+def _name(notebook: NotebookRecord) -> str:
+    return Path(notebook.path).name if notebook.path else "another notebook"

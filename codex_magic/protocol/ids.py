@@ -1,8 +1,14 @@
 """Identifiers: UUIDv7, because the prompt cache of the Codex backend keys on one per thread."""
 
 import os
+import re
 import time
 import uuid
+
+_CELL_ID = re.compile("[A-Za-z0-9_-]{1,64}")
+"""nbformat 4.5: https://nbformat.readthedocs.io/en/latest/format_description.html#cell-ids"""
+
+_NUMBER = re.compile("[0-9]{1,7}")
 
 
 def new_id(*, now_ms: int | None = None) -> str:
@@ -12,3 +18,26 @@ def new_id(*, now_ms: int | None = None) -> str:
     value = value & ~(0xF << 76) | (0x7 << 76)
     value = value & ~(0x3 << 62) | (0x2 << 62)
     return str(uuid.UUID(int=value))
+
+
+def is_cell_id(text: str) -> bool:
+    """Whether a notebook file may call a cell so; VS Code sends an address instead."""
+    return _CELL_ID.fullmatch(text) is not None
+
+
+def is_number(cell_id: str) -> bool:
+    """Whether a cell was numbered by its place.
+
+    Filters that keep notebooks small in git (nbstripout, nbwipers) name the cells 0, 1, 2 ... each time anew.
+    """
+    return _NUMBER.fullmatch(cell_id) is not None
+
+
+def names_a_cell(cell_id: str) -> bool:
+    """Whether a cell is found again by this id in its notebook's file."""
+    return is_cell_id(cell_id) and not is_number(cell_id)
+
+
+def may_be_one_cell(one: str | None, other: str | None) -> bool:
+    """Whether two ids, of a cell at two times, do not tell them apart."""
+    return one is None or other is None or one == other or not (names_a_cell(one) and names_a_cell(other))

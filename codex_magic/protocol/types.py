@@ -441,6 +441,14 @@ class Warned(Struct, frozen=True):
     message: str
 
 
+class Noted(Struct, frozen=True):
+    """Something quiet about the thread, of this program and no engine; commands stand in backquotes."""
+
+    method: ClassVar[str] = "note"
+    thread_id: str | None
+    message: str
+
+
 class ErrorReported(Struct, frozen=True):
     """A failure; with `will_retry` the engine tries again by itself."""
 
@@ -480,6 +488,7 @@ Notification = (
     | RateLimitsUpdated
     | ModelRerouted
     | Warned
+    | Noted
     | ErrorReported
     | TurnCompleted
     | UnknownNotification

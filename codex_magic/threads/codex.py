@@ -394,6 +394,7 @@ class AsyncCodex:
                 thread.id,
                 turn_id=turn_id,
                 cell_id=options.get("cell_id"),
+                notebook=options.get("notebook"),
                 preview=input_text(inputs),
                 provider=answerer,
             )
@@ -586,9 +587,9 @@ class AsyncThread:
         handle = await self._codex.compact(self.record, self._options)
         return await handle.run()
 
-    async def history(self) -> list[TurnRecord]:
-        """Its turns with their items, oldest first, each in its latest version."""
-        return await self._store.run(lambda store: store.history(self.id))
+    async def history(self, *, include_items: bool = True) -> list[TurnRecord]:
+        """Its turns, oldest first, each in its latest version, with their items unless these are not needed."""
+        return await self._store.run(lambda store: store.history(self.id, include_items=include_items))
 
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""

@@ -142,4 +142,43 @@ def several_response_items(db: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (threads_turns_items, places, several_response_items)
+def notebooks_of_their_own(db: sqlite3.Connection) -> None:
+    """A notebook has an id of its own, which its turns carry; paths and kernels only point to it."""
+    for statement in (
+        "ALTER TABLE notebooks RENAME TO paths",
+        """
+        CREATE TABLE notebooks (
+            id TEXT NOT NULL PRIMARY KEY,
+            thread_id TEXT NOT NULL REFERENCES threads (id),
+            path TEXT,
+            copied_from TEXT REFERENCES notebooks (id)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX notebooks_by_path ON notebooks (path)",
+        """
+        CREATE TABLE kernels (
+            id TEXT NOT NULL PRIMARY KEY,
+            notebook TEXT NOT NULL REFERENCES notebooks (id),
+            owner TEXT NOT NULL
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX kernels_by_notebook ON kernels (notebook)",
+        "ALTER TABLE turns ADD COLUMN notebook TEXT",
+        "INSERT INTO notebooks SELECT key, thread_id, substr(key, 6), NULL FROM paths WHERE key LIKE 'path:%'",
+        # Of two paths that shared a thread the later turns can't be told apart: it is the first one's.
+        """
+        UPDATE turns SET notebook = (SELECT min(id) FROM notebooks WHERE notebooks.thread_id = turns.thread_id)
+        WHERE cell_id IS NOT NULL
+        """,
+        "CREATE INDEX turns_by_cell ON turns (cell_id, notebook) WHERE cell_id IS NOT NULL",
+        "DROP TABLE paths",
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    threads_turns_items,
+    places,
+    several_response_items,
+    notebooks_of_their_own,
+)

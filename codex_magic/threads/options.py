@@ -75,6 +75,8 @@ class TurnOptions(TypedDict, total=False):
     instructions: str | None
     model: str | None
     model_provider: str | Provider | None
+    notebook: str | None
+    """The id of the notebook that this is a cell of: a cell of another one may have the same id."""
     output_schema: Mapping[str, Any] | None
     personality: str | None
     sandbox: Sandbox | str | None

@@ -11,7 +11,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 import msgspec
 
 from ..protocol.errors import OptionError, StoreError, ThreadNotFoundError
-from ..protocol.ids import new_id
+from ..protocol.ids import is_number, may_be_one_cell, new_id
 from ..protocol.types import (
     ThreadItem,
     ThreadTokenUsage,
@@ -29,14 +30,16 @@ from ..protocol.types import (
     TurnError,
     TurnPlace,
     TurnStatus,
+    UserMessage,
     decode_item,
     encode_item,
+    input_text,
     item_type,
 )
 from .failures import store_errors
 from .journal import enter_wal, is_locked, leave_wal, wal_is_safe
 from .migrations import MIGRATIONS, migrate, schema_version
-from .owner import Owner, is_alive, this_process
+from .owner import UNKNOWN_DIES_AFTER, Owner, is_alive, this_process
 
 PREVIEW_LENGTH = 120
 """Characters of the first prompt kept beside a thread, for lists."""
@@ -116,7 +119,35 @@ class TurnRecord(msgspec.Struct, frozen=True):
     duration_ms: int | None
     removed_at: int | None
     replaces: str | None
+    notebook: str | None = None
+    """The id of the notebook that `cell_id` is a cell of."""
     items: tuple[ItemRecord, ...] = ()
+
+
+class NotebookRecord(msgspec.Struct, frozen=True):
+    id: str
+    thread_id: str
+    """Its current thread."""
+    path: str | None
+    """Where it was last seen."""
+    copied_from: str | None = None
+    """The notebook this one is a copy of, whose turns are its past."""
+
+
+class NotebookClaim(NamedTuple):
+    """What speaks for one notebook; what a copy inherits speaks for the copy too."""
+
+    notebook: NotebookRecord
+    answers: frozenset[str]
+    """Ids of its turns among those that were looked for."""
+    own_answers: int
+    """How many of them are not inherited."""
+    cells: frozenset[str]
+    """Ids of its cells among those that were looked for."""
+    is_kernel: bool
+    """The kernel belonged to it before."""
+    used_elsewhere: bool
+    """Another kernel of it is alive."""
 
 
 class _Level(NamedTuple):
@@ -302,16 +333,90 @@ class Store:
         """Say that the thread was used now."""
         self._update_thread(thread_id, updated_at=self._now())
 
+    # Notebooks -----------------------------------------------------------------------------------
+
     @_reads
-    def notebook_thread(self, key: str) -> str | None:
-        """The id of the notebook's current thread."""
-        row = self._db.execute("SELECT thread_id FROM notebooks WHERE key = ?", (key,)).fetchone()
-        return row["thread_id"] if row else None
+    def notebook_claims(
+        self,
+        *,
+        answers: Mapping[str, str | None],
+        cells: Collection[str],
+        kernel: str | None,
+        path: str | None,
+    ) -> list[NotebookClaim]:
+        """The notebooks that these answers (turn ids, each with the cell it stands in), cells, kernel or path had.
+
+        An answer that was pasted into another cell than asked it speaks for nothing.
+        """
+        turns: dict[str, set[str]] = defaultdict(set)
+        for row in self._db.execute(
+            "SELECT notebook, id, cell_id FROM turns"
+            " WHERE notebook IS NOT NULL AND id IN (SELECT value FROM json_each(?))",
+            (_to_json(list(answers)),),
+        ):
+            if may_be_one_cell(row["cell_id"], answers[row["id"]]):
+                turns[row["notebook"]].add(row["id"])
+        known: dict[str, set[str]] = defaultdict(set)
+        for row in self._db.execute(
+            "SELECT DISTINCT notebook, cell_id FROM turns"
+            " WHERE notebook IS NOT NULL AND cell_id IN (SELECT value FROM json_each(?))",
+            (_to_json(list(cells)),),
+        ):
+            known[row["notebook"]].add(row["cell_id"])
+        current = self._db.execute("SELECT notebook FROM kernels WHERE id = ?", (kernel,)).fetchone()
+        rows = self._db.execute(
+            # Copies of those found inherit what speaks for them.
+            """
+            WITH RECURSIVE family (id) AS (
+                SELECT value FROM json_each(?) UNION SELECT id FROM notebooks WHERE path = ?
+                UNION SELECT notebooks.id FROM notebooks JOIN family ON copied_from = family.id
+            )
+            SELECT * FROM notebooks WHERE id IN family
+            """,
+            (_to_json([*turns, *known, *([current["notebook"]] if current else [])]), path),
+        ).fetchall()
+        claims = []
+        for row in rows:
+            notebook = NotebookRecord(**dict(row))
+            lineage = self._notebook_lineage(notebook.id)
+            claims.append(
+                NotebookClaim(
+                    notebook,
+                    answers=frozenset().union(*(turns.get(each, ()) for each in lineage)),
+                    own_answers=len(turns.get(notebook.id, ())),
+                    cells=frozenset().union(*(known.get(each, ()) for each in lineage)),
+                    is_kernel=current is not None and current["notebook"] == notebook.id,
+                    used_elsewhere=self._is_open(notebook.id, but=kernel),
+                )
+            )
+        return claims
+
+    @_reads
+    def notebook_prompts(self, notebook_id: str) -> list[tuple[str | None, str]]:
+        """What was asked in the notebook, each with the cell that asked it."""
+        rows = self._db.execute(
+            "SELECT cell_id, json FROM items JOIN turns ON turns.seq = items.turn"
+            " WHERE notebook = ? AND items.type = 'userMessage'",
+            (notebook_id,),
+        ).fetchall()
+        items = ((row["cell_id"], decode_item(msgspec.json.decode(row["json"]))) for row in rows)
+        return [(cell, input_text(item.content)) for cell, item in items if isinstance(item, UserMessage)]
 
     @_writes
-    def set_notebook_thread(self, key: str, thread_id: str) -> None:
-        self._thread(thread_id)
-        self._db.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (key, thread_id))
+    def keep_notebook(self, notebook: NotebookRecord, *, kernel: str | None) -> None:
+        """Keep which thread a notebook is on and where it is, and that this process is its `kernel`."""
+        self._thread(notebook.thread_id)
+        if notebook.path is not None:  # whoever was there before is elsewhere now
+            self._db.execute("UPDATE notebooks SET path = NULL WHERE path = ?", (notebook.path,))
+        # Not REPLACE: that is a deletion, which a foreign key forbids.
+        self._db.execute(
+            "INSERT INTO notebooks (id, thread_id, path, copied_from) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET thread_id = excluded.thread_id, path = excluded.path",
+            (notebook.id, notebook.thread_id, notebook.path, notebook.copied_from),
+        )
+        if kernel is not None:
+            row = (kernel, notebook.id, self._owner)
+            self._db.execute("INSERT OR REPLACE INTO kernels (id, notebook, owner) VALUES (?, ?, ?)", row)
 
     # Turns ---------------------------------------------------------------------------------------
 
@@ -321,6 +426,7 @@ class Store:
         thread_id: str,
         *,
         cell_id: str | None = None,
+        notebook: str | None = None,
         preview: str = "",
         provider: str | None = None,
         model: str | None = None,
@@ -328,12 +434,13 @@ class Store:
     ) -> TurnRecord:
         """Begin a turn: in the place of the cell's earlier turn when there is one, else at the end.
 
+        `notebook`: whose cell it is; another notebook's may have the same id.
         `preview`: the prompt, of which the thread keeps the beginning when it is its first.
         `provider` and `model` become the thread's own; `turn_id`: when the turn has a name already.
         """
         thread = self._thread(thread_id)
         history = self._current(self._lineage(thread_id))
-        old = next((row for row in history if cell_id is not None and row["cell_id"] == cell_id), None)
+        old = self._earlier_run(history, cell_id, notebook, preview)
         seq = self._tick()
         if old is not None:
             self._remove(thread_id, old, seq)
@@ -353,6 +460,7 @@ class Store:
             duration_ms=None,
             removed_at=None,
             replaces=old["id"] if old else None,
+            notebook=notebook,
         )
         self._insert_turn(turn)
         self._update_thread(
@@ -665,6 +773,43 @@ class Store:
             row,
         )
 
+    def _earlier_run(
+        self, history: Sequence[sqlite3.Row], cell_id: str | None, notebook: str | None, prompt: str
+    ) -> sqlite3.Row | None:
+        """The turn that this cell asked before."""
+        if cell_id is None:
+            return None
+        notebooks = [notebook] if notebook is None else self._notebook_lineage(notebook)
+        for row in history:
+            if row["cell_id"] != cell_id or row["notebook"] not in notebooks:
+                continue
+            if not is_number(cell_id) or self._prompt(row) == prompt:
+                return row
+        return None
+
+    def _prompt(self, turn: sqlite3.Row) -> str | None:
+        items = (entry.item for entry in self._with_items(turn).items)
+        return next((input_text(item.content) for item in items if isinstance(item, UserMessage)), None)
+
+    def _notebook_lineage(self, notebook_id: str) -> list[str]:
+        """The notebook, the one it is a copy of, and so on."""
+        rows = self._db.execute(
+            """
+            WITH RECURSIVE lineage (id) AS (
+                VALUES (?) UNION SELECT copied_from FROM notebooks JOIN lineage USING (id)
+            )
+            SELECT id FROM lineage WHERE id IS NOT NULL
+            """,
+            (notebook_id,),
+        )
+        return [row["id"] for row in rows]
+
+    def _is_open(self, notebook_id: str, *, but: str | None) -> bool:
+        """Whether a kernel of the notebook is alive, other than `but`."""
+        rows = self._db.execute("SELECT id, owner FROM kernels WHERE notebook = ?", (notebook_id,))
+        owners = [msgspec.json.decode(row["owner"], type=Owner) for row in rows if row["id"] != but]
+        return any(is_alive(owner, age=UNKNOWN_DIES_AFTER) for owner in owners)
+
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
         if row is None:
@@ -772,6 +917,7 @@ def _turn_record(row: sqlite3.Row, items: Sequence[ItemRecord]) -> TurnRecord:
         duration_ms=row["duration_ms"],
         removed_at=row["removed_at"],
         replaces=row["replaces"],
+        notebook=row["notebook"],
         items=tuple(items),
     )
 

@@ -178,9 +178,9 @@ class Thread:
         """Shorten what the model is sent of the turns so far, and wait until that is done."""
         return self._codex.call(self.asynchronous.compact())
 
-    def history(self) -> list[TurnRecord]:
-        """Its turns with their items, oldest first, each in its latest version."""
-        return self._codex.call(self.asynchronous.history())
+    def history(self, *, include_items: bool = True) -> list[TurnRecord]:
+        """Its turns, oldest first, each in its latest version, with their items unless these are not needed."""
+        return self._codex.call(self.asynchronous.history(include_items=include_items))
 
     def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""

@@ -18,7 +18,7 @@ from codex_magic.protocol.types import (
     encode_item,
     item_type,
 )
-from codex_magic.threads.store import Store
+from codex_magic.threads.store import NotebookRecord, Store
 from tests.benchmarks.measuring import Row, at_most, row
 
 THREADS = 2_000
@@ -59,8 +59,8 @@ def measure(path: Path) -> Iterator[Row]:
 def resume(path: Path) -> None:
     with Store(path) as store:
         store.recover()
-        thread = store.notebook_thread("notebook-1000")
-        assert thread is not None
+        [claim] = store.notebook_claims(answers={}, cells=(), kernel=None, path="notebook-1000")
+        thread = claim.notebook.thread_id
         store.thread(thread)
         turns = store.history(thread)
         assert [len(turn.items) for turn in turns] == [len(ITEMS)] * TURNS
@@ -95,7 +95,8 @@ def fill(path: Path) -> None:
     with Store(path) as store:
         for number in range(THREADS):
             store.create_thread(thread_id=thread_id(number), name=f"Thread {number}")
-            store.set_notebook_thread(f"notebook-{number}", thread_id(number))
+            notebook = NotebookRecord(f"n{number}", thread_id(number), f"notebook-{number}")
+            store.keep_notebook(notebook, kernel=None)
     items = [
         (item.id, item_type(item), encode_item(item).decode(), json.dumps([sent])) for item, sent in ITEMS
     ]

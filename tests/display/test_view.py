@@ -19,6 +19,7 @@ from codex_magic.protocol.types import (
     ImageGeneration,
     ItemCompleted,
     ModelRerouted,
+    Noted,
     Notification,
     Plan,
     PlanDelta,
@@ -365,3 +366,13 @@ def _hostile(text: str) -> list[Notification]:
         failing(text, will_retry=True),
         ended(TurnStatus.failed, error=TurnError(text)),
     ]
+
+
+def test_a_quiet_line_is_small_and_sets_its_commands_as_code():
+    view = TurnView()
+    view.feed(Noted("t", "continues thread 01a2 (8 turns) · `%codex new` <b>"))
+    shown = view.bundle("done")
+    assert shown["text/markdown"] == (
+        '<small style="opacity:.7">continues thread 01a2 (8 turns) · `%codex new` &lt;b></small>'
+    )
+    assert shown["text/plain"] == "continues thread 01a2 (8 turns) · %codex new <b>"

@@ -24,6 +24,7 @@ class JupyterServer:
         self.folder = folder
         self.app = app
         self.log: list[str] = []
+        self.runtime = Path(os.environ["JUPYTER_RUNTIME_DIR"])
         self._ready = threading.Event()
         _write_page_config(Path(os.environ["JUPYTER_CONFIG_DIR"]))
         self._process = subprocess.Popen(

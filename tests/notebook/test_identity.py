@@ -1,13 +1,18 @@
-"""Which notebook a kernel belongs to, as each front end says it."""
+"""Which notebook and cell a kernel runs, as each front end says it."""
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 
-from codex_magic.notebook.identity import cell_id, notebook_key
+from codex_magic.notebook.identity import cell_id
+from codex_magic.notebook.recognition import gather, recognise
+from codex_magic.threads.store import NotebookRecord, Store
 
 
-def shell(*, connection=None, metadata=None, **names):
+def shell(*, connection="/run/kernel-12ab.json", metadata=None, **names):
     kernel = SimpleNamespace(
         parent=SimpleNamespace(connection_file=connection), get_parent=lambda _: {"metadata": metadata}
     )
@@ -15,30 +20,112 @@ def shell(*, connection=None, metadata=None, **names):
 
 
 def test_jupyter_server_names_the_file(tmp_path):
-    path = str(tmp_path / "a.ipynb")
-    assert notebook_key(shell(connection="k.json"), {"JPY_SESSION_NAME": path}) == f"path:{path}"
+    path = os.path.realpath(tmp_path / "a.ipynb")
+    evidence = gather(shell(), set(), {"JPY_SESSION_NAME": path})
+    assert (evidence.path, evidence.kernel) == (path, "kernel-12ab")
+
+
+def test_a_path_that_is_relative_to_the_server_is_looked_for_in_the_kernels_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    evidence = gather(shell(), set(), {"JPY_SESSION_NAME": f"below/{tmp_path.name}/a.ipynb"})
+    assert evidence.path == os.path.realpath(tmp_path / "a.ipynb")
 
 
 def test_a_session_without_a_file_is_named_by_the_server():
-    assert notebook_key(shell(), {"JPY_SESSION_NAME": "8c0f"}) == "session:8c0f"
+    evidence = gather(shell(), set(), {"JPY_SESSION_NAME": "console-1-8c0f"})
+    assert (evidence.path, evidence.here) == (None, "session:console-1-8c0f")
 
 
-def test_vs_code_names_the_file():
-    assert notebook_key(shell(__vsc_ipynb_file__="/n/a.ipynb"), {}) == "path:/n/a.ipynb"
+def test_vs_code_names_the_file(tmp_path):
+    path = os.path.realpath(tmp_path / "a.ipynb")
+    assert gather(shell(__vsc_ipynb_file__=path), set(), {}).path == path
 
 
 def test_otherwise_the_kernel_is_recognised_by_what_outlives_its_restart():
-    assert notebook_key(shell(connection="/run/kernel-12ab.json"), {}) == "kernel:kernel-12ab"
+    evidence = gather(shell(), set(), {})
+    assert (evidence.here, evidence.kernel) == (None, "kernel-12ab")
 
 
 def test_a_terminal_has_no_notebook():
-    assert notebook_key(SimpleNamespace(user_ns={}), {}) is None
-    assert cell_id(SimpleNamespace(user_ns={})) is None
+    terminal = SimpleNamespace(user_ns={})
+    assert gather(terminal, set(), {}) is None
+    assert cell_id(terminal) is None
+
+
+ADDRESS = "vscode-notebook-cell:/notebooks/a.ipynb#W2sZmlsZQ%3D%3D"
 
 
 @pytest.mark.parametrize(
-    ("metadata", "found"),
-    [({"cellId": "c1"}, "c1"), ({"cell_id": "c2"}, "c2"), ({}, None), (None, None), ({"cellId": 7}, None)],
+    ("metadata", "cell"),
+    [
+        ({"cellId": "c1"}, "c1"),
+        ({"cell_id": "c2"}, "c2"),
+        ({}, None),
+        (None, None),
+        ({"cellId": 7}, None),
+        ({"cellId": ADDRESS}, f"kernel-12ab:{ADDRESS}"),
+    ],
 )
-def test_the_cell_is_the_one_the_front_end_named(metadata, found):
-    assert cell_id(shell(metadata=metadata)) == found
+def test_the_cell_is_the_one_the_front_end_named(metadata, cell):
+    """VS Code's address is made of the cell's place, so it names a cell as long as its kernel lives."""
+    assert cell_id(shell(metadata=metadata)) == cell
+
+
+def test_only_ids_that_a_file_keeps_are_evidence():
+    cells = {"0badcafe", "3", f"kernel-12ab:{ADDRESS}"}
+    assert gather(shell(), cells, {}).cells == {"0badcafe"}
+
+
+CHILD = """
+from types import SimpleNamespace
+from codex_magic.notebook.recognition import gather
+kernel = SimpleNamespace(parent=SimpleNamespace(connection_file="k.json"))
+print(gather(SimpleNamespace(user_ns={}, kernel=kernel), set()).here)
+"""
+
+
+def run(script: str, env: dict[str, str], *arguments: str) -> str:
+    env = {**os.environ, **env}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=env, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+LAUNCHER = """
+import os, subprocess, sys
+env = {**os.environ, "JPY_PARENT_PID": str(os.getpid()), **({"JPY_SESSION_NAME": sys.argv[2]} if sys.argv[2:] else {})}
+print(subprocess.run([sys.executable, "-c", sys.argv[1]], env=env, capture_output=True, text=True, check=True).stdout)
+"""
+
+
+def test_a_name_that_the_launcher_has_itself_is_another_notebooks(tmp_path):
+    """nbclient, papermill or a script started by a cell hand the cell's own variables on to their kernels."""
+    outer = os.path.realpath(tmp_path / "outer.ipynb")
+    assert run(LAUNCHER, {"JPY_SESSION_NAME": outer}, CHILD) == "None"
+
+
+def test_a_name_that_the_launcher_gave_is_this_notebooks(tmp_path):
+    outer, inner = (os.path.realpath(tmp_path / name) for name in ("outer.ipynb", "inner.ipynb"))
+    assert run(LAUNCHER, {}, CHILD, inner) == inner
+    # A server that was started by a cell.
+    assert run(LAUNCHER, {"JPY_SESSION_NAME": outer}, CHILD, inner) == inner
+
+
+def test_a_process_between_the_server_and_the_kernel_has_the_kernels_variables(tmp_path):
+    """`conda run` in a kernel specification, for example."""
+    path = os.path.realpath(tmp_path / "a.ipynb")
+    wrapper = f"import subprocess, sys; print(subprocess.run([sys.executable, '-c', {CHILD!r}], capture_output=True, text=True).stdout)"
+    assert run(LAUNCHER, {}, wrapper, path) == path
+
+
+def test_a_notebook_whose_file_cannot_be_read_is_not_taken_for_another_one(tmp_path):
+    """Contents on a remote store: a path says who was there, and a cell that is not known says who is."""
+    path = os.path.realpath(tmp_path / "a.ipynb")
+    with Store(tmp_path / "threads.db") as store:
+        thread = store.create_thread()
+        store.keep_notebook(NotebookRecord("n1", thread.id, path), kernel=None)
+        store.begin_turn(thread.id, cell_id="0badcafe", notebook="n1")
+        for cells, notebook in (({"0badcafe"}, "n1"), (set(), "n1"), ({"12345678"}, None)):
+            seen = recognise(store, gather(shell(), cells, {"JPY_SESSION_NAME": path}))
+            assert (seen.id if notebook else seen.thread_id) == notebook

@@ -10,14 +10,17 @@ import pytest
 from codex_magic.protocol.errors import OptionError, ThreadNotFoundError
 from codex_magic.protocol.types import (
     AgentMessage,
+    TextInput,
     ThreadTokenUsage,
     TokenUsage,
     TurnError,
     TurnStatus,
     UnknownItem,
+    UserMessage,
     decode_item,
+    input_text,
 )
-from codex_magic.threads.store import Store, ThreadRecord
+from codex_magic.threads.store import NotebookRecord, Store, ThreadRecord
 
 
 class Clock:
@@ -129,15 +132,49 @@ def test_a_thread_takes_its_preview_provider_and_model_from_its_turns(store: Sto
     assert (kept.provider, kept.model) == ("openai", "m2")
 
 
-def test_a_notebook_finds_its_thread_in_another_session(store: Store) -> None:
-    thread = store.create_thread(notebook="/notebooks/a.ipynb")
-    assert store.notebook_thread("/notebooks/a.ipynb") is None
-    store.set_notebook_thread("/notebooks/a.ipynb", thread.id)
+def test_a_notebook_is_found_by_path_and_kernel_in_another_session(store: Store) -> None:
+    thread = store.create_thread()
+    store.keep_notebook(NotebookRecord("n1", thread.id, "/notebooks/a.ipynb"), kernel="k1")
     with Store(store.path) as other:
-        assert other.notebook_thread("/notebooks/a.ipynb") == thread.id
+        for evidence in ({"kernel": "k1", "path": None}, {"kernel": None, "path": "/notebooks/a.ipynb"}):
+            [claim] = other.notebook_claims(answers={}, cells=(), **evidence)
+            assert (claim.notebook.id, claim.notebook.thread_id) == ("n1", thread.id)
         newer = other.create_thread()
-        other.set_notebook_thread("/notebooks/a.ipynb", newer.id)
-    assert store.notebook_thread("/notebooks/a.ipynb") == newer.id
+        other.keep_notebook(NotebookRecord("n1", newer.id, "/notebooks/b.ipynb"), kernel="k1")
+    [claim] = store.notebook_claims(answers={}, cells=(), kernel="k1", path=None)
+    assert claim.notebook == NotebookRecord("n1", newer.id, "/notebooks/b.ipynb")
+    assert store.notebook_claims(answers={}, cells=(), kernel=None, path="/notebooks/a.ipynb") == []
+
+
+def test_a_cell_of_another_notebook_replaces_nothing(store: Store) -> None:
+    """Copies of one notebook, course material for example, have the same cell ids."""
+    thread = store.create_thread()
+    for notebook in ("n1", "n2"):
+        store.keep_notebook(NotebookRecord(notebook, thread.id, None), kernel=None)
+        store.begin_turn(thread.id, cell_id="c1", notebook=notebook)
+    assert [turn.notebook for turn in store.history(thread.id)] == ["n1", "n2"]
+    again = store.begin_turn(thread.id, cell_id="c1", notebook="n1")
+    assert next(turn.id for turn in store.history(thread.id)) == again.id
+
+
+def test_a_cell_of_a_copy_replaces_the_turn_it_was_copied_with(store: Store) -> None:
+    thread = store.create_thread()
+    store.keep_notebook(NotebookRecord("n1", thread.id, "/a.ipynb"), kernel=None)
+    store.begin_turn(thread.id, cell_id="c1", notebook="n1")
+    fork = store.fork(thread.id)
+    store.keep_notebook(NotebookRecord("n2", fork.id, "/b.ipynb", copied_from="n1"), kernel=None)
+    again = store.begin_turn(fork.id, cell_id="c1", notebook="n2")
+    assert [turn.id for turn in store.history(fork.id)] == [again.id]
+    assert [turn.notebook for turn in store.history(thread.id)] == ["n1"]
+
+
+def test_a_cell_numbered_by_a_filter_replaces_only_the_turn_that_asked_the_same(store: Store) -> None:
+    thread = store.create_thread()
+    for question in ("my name is Ada", "another question", "my name is Ada"):
+        turn = store.begin_turn(thread.id, cell_id="1", preview=question)
+        store.add_item(turn.id, UserMessage("u", (TextInput(question),)))
+    prompts = [input_text(turn.items[0].item.content) for turn in store.history(thread.id)]
+    assert prompts == ["my name is Ada", "another question"]
 
 
 def test_pages_hold_every_thread_once(store: Store) -> None:
@@ -223,7 +260,7 @@ def test_an_unknown_thread_is_not_found(store: Store) -> None:
         with pytest.raises(ThreadNotFoundError):
             use("missing")
     with pytest.raises(ThreadNotFoundError):
-        store.set_notebook_thread("nb", "missing")
+        store.keep_notebook(NotebookRecord("nb", "missing", None), kernel=None)
 
 
 def test_an_unknown_turn_or_cursor_is_a_wrong_option(store: Store) -> None:

@@ -1,0 +1,336 @@
+"""Which notebook this kernel belongs to.
+
+A notebook is what was asked and answered in it, not a path: JupyterLab names a notebook at its first save
+and gives the old name to the next new one, files are moved and copied while their kernels run, and every
+process that a kernel starts inherits its variables. What is looked at, and in which order, says `recognise`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from ..protocol.ids import may_be_one_cell, names_a_cell, new_id
+from .identity import connection_file
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ..threads.store import NotebookClaim, NotebookRecord, Store
+
+MIME = "application/vnd.codex-magic.v1+json"
+
+SERVER_SECONDS = 1.0
+"""How long the first question waits for the kernel's own server to say where the notebook is."""
+
+
+class Evidence(NamedTuple):
+    """What this process knows of its notebook before anything is looked up."""
+
+    connection: str | None
+    """The kernel's connection file, whose name restarts keep."""
+    path: str | None
+    """Of the notebook's file; a renamed notebook's kernel still has the old one."""
+    name: str | None
+    """What else the server calls it, and nothing else."""
+    cells: frozenset[str]
+    """The cells that ran here, by their ids in the file."""
+    started: float
+    """When this process began, in Unix seconds."""
+    is_located: bool = False
+    """The server has just said that the notebook is at this path."""
+
+    @property
+    def here(self) -> str | None:
+        return self.path or self.name
+
+    @property
+    def kernel(self) -> str | None:
+        return Path(self.connection).stem if self.connection else None
+
+
+class Recognition(NamedTuple):
+    """The notebook this is: one that is known, or a new one with no thread yet."""
+
+    id: str
+    thread_id: str | None
+    original: NotebookRecord | None
+    """The notebook this new one is a copy of; both go on, so it needs a fork of that one's thread."""
+    evidence: Evidence
+
+
+class SavedCell(NamedTuple):
+    id: str | None
+    source: str
+    turn_ids: tuple[str, ...]
+    """Of the answers among its outputs."""
+
+
+def gather(shell: InteractiveShell, cells: set[str], env: Mapping[str, str] | None = None) -> Evidence | None:
+    """What this kernel knows of its notebook; `None` in a terminal, which has none."""
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return None
+    path, name = _place(shell, os.environ if env is None else env)
+    lasting = frozenset(filter(names_a_cell, cells))
+    return Evidence(connection_file(kernel), path and os.path.realpath(path), name, lasting, _started())
+
+
+def recognise(store: Store, evidence: Evidence) -> Recognition:
+    """The notebook that the evidence speaks for, else a new one. What is heavier comes first:
+
+    1. the kernel, unless cells that ran here prove that the file at its path, which has answers of another
+       notebook only, is this one's;
+    2. answers saved in the file: where their notebook is still elsewhere, or open there, this is a copy;
+    3. cells that a notebook is known to have, unless it is still elsewhere: what has a copy's cells and no
+       answers was copied before anything was asked;
+    4. the path alone, where cells can't speak.
+    """
+    file = _File(evidence)
+    if file.is_doubtful or not file.is_readable:
+        evidence = _located(evidence)
+        file = _File(evidence)
+    here = evidence.here
+    claims = store.notebook_claims(
+        answers=file.answers, cells=file.cell_ids | evidence.cells, kernel=evidence.kernel, path=here
+    )
+    # A copy inherits what speaks for its original, so it is the original's path or its own turns that decide.
+    claims.sort(
+        key=lambda c: (len(c.answers), len(c.cells), c.notebook.path == here, c.own_answers), reverse=True
+    )
+    for claim in claims:
+        if claim.is_kernel and not (file.is_confirmed and claims[0].answers and not claim.answers):
+            return _same(claim, evidence)
+    if not claims:
+        return _new(evidence)
+    best = claims[0]
+    is_here = here is not None and best.notebook.path == here
+    if best.answers or best.cells:
+        if is_here and not (best.used_elsewhere and file.is_doubtful):
+            return _same(best, evidence)
+        # Copies without answers can't be told apart: what one of them may be, none of them is.
+        rivals = [best] if best.answers else [claim for claim in claims if claim.cells]
+        if not is_here and not any(_is_elsewhere(store, claim) for claim in rivals):
+            return _same(best, evidence)
+        return Recognition(new_id(), None, best.notebook if best.answers else None, evidence)
+    if evidence.name is not None or (not best.used_elsewhere and file.may_be(store, best.notebook)):
+        return _same(best, evidence)
+    return _new(evidence)
+
+
+def _same(claim: NotebookClaim, evidence: Evidence) -> Recognition:
+    return Recognition(claim.notebook.id, claim.notebook.thread_id, None, evidence)
+
+
+def _new(evidence: Evidence) -> Recognition:
+    return Recognition(new_id(), None, None, evidence)
+
+
+class _File:
+    """What the file at the kernel's path says, if that is still the notebook's path."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._saved = read_cells(evidence.path) if evidence.path else None
+        self._evidence = evidence
+        self.is_readable = self._saved is not None
+        self.is_confirmed = not _lasting_ids(self._saved or ()).isdisjoint(evidence.cells)
+        """A cell that ran here is in it."""
+        self.is_doubtful = (
+            self.is_readable and not self.is_confirmed and _changed(evidence.path) > evidence.started
+        )
+        """It was written after the kernel began, and perhaps in the place of one that was renamed."""
+        self._is_another = self.is_doubtful and not evidence.is_located and bool(evidence.cells)
+        trusted = () if self._is_another else self._saved or ()
+        self.cell_ids = _lasting_ids(trusted)
+        self.answers = {turn_id: cell.id for cell in trusted for turn_id in cell.turn_ids}
+
+    def may_be(self, store: Store, notebook: NotebookRecord) -> bool:
+        """Whether the notebook that was last at this path may still be there, though none of its ids is.
+
+        What can't be read says nothing, but a notebook that sends ids would have sent a known one. Else a
+        cell that has no lasting id must ask what the notebook asked.
+        """
+        if self._saved is None:
+            return not self._evidence.cells
+        if self._is_another:
+            return False
+        prompts = store.notebook_prompts(notebook.id)
+        return any(
+            may_be_one_cell(asked_by, cell.id) and _asks(cell.source, prompt)
+            for asked_by, prompt in prompts
+            for cell in self._saved
+        )
+
+
+def _lasting_ids(cells: Iterable[SavedCell]) -> frozenset[str]:
+    return frozenset(cell.id for cell in cells if cell.id is not None and names_a_cell(cell.id))
+
+
+def _asks(source: str, prompt: str) -> bool:
+    """Whether a cell's source is `%%codex` with this prompt, whatever its options."""
+    head, _, body = source.partition("\n")
+    if not head.startswith(("%%codex", "%codex")):
+        return False
+    asked = body.strip() or head.partition(" ")[2].strip()
+    return bool(asked) and prompt.strip().endswith(asked)
+
+
+def _changed(path: str | None) -> float:
+    """When the file was last written or renamed, in Unix seconds."""
+    try:
+        return os.stat(path or "").st_ctime
+    except OSError:
+        return 0.0
+
+
+def _is_elsewhere(store: Store, claim: NotebookClaim) -> bool:
+    """Whether another kernel has the notebook open, or its file is still where it was last seen."""
+    notebook = claim.notebook
+    cells = read_cells(notebook.path) if notebook.path else None
+    if claim.used_elsewhere or not cells:
+        return claim.used_elsewhere
+    claims = store.notebook_claims(
+        answers={turn_id: cell.id for cell in cells for turn_id in cell.turn_ids},
+        cells=_lasting_ids(cells),
+        kernel=None,
+        path=None,
+    )
+    return any(each.notebook.id == notebook.id for each in claims)
+
+
+class _Output(msgspec.Struct):
+    data: dict[str, msgspec.Raw] = {}
+
+
+class _Cell(msgspec.Struct):
+    id: str | None = None
+    source: str | list[str] = ""
+    outputs: list[_Output] = []
+
+
+class _Notebook(msgspec.Struct):
+    cells: list[_Cell]
+
+
+class _Facts(msgspec.Struct):
+    turn: str | None = None
+
+
+def read_cells(path: str) -> tuple[SavedCell, ...] | None:
+    """The cells of a notebook file as last saved; `None` where there is none that can be read."""
+    try:
+        saved = msgspec.json.decode(Path(path).read_bytes(), type=_Notebook)
+        return tuple(_saved_cell(cell) for cell in saved.cells)
+    except (OSError, ValueError, RecursionError):  # DecodeError and ValidationError are ValueErrors
+        return None
+
+
+def _saved_cell(cell: _Cell) -> SavedCell:
+    answers = (output.data.get(MIME) for output in cell.outputs)
+    facts = (msgspec.json.decode(answer, type=_Facts) for answer in answers if answer is not None)
+    source = cell.source if isinstance(cell.source, str) else "".join(cell.source)
+    return SavedCell(cell.id, source, tuple(fact.turn for fact in facts if fact.turn is not None))
+
+
+def _located(evidence: Evidence) -> Evidence:
+    """The evidence with the path that the kernel's server knows, which follows what JupyterLab renames.
+
+    Servers leave their address and token beside the connection files of their kernels
+    (`jpserver-<pid>.json`). Asks on the loopback only; on a hub the server takes another token and says no.
+    """
+    connection, launcher = evidence.connection, os.environ.get("JPY_PARENT_PID", "")
+    if connection is None or not launcher.isdecimal():
+        return evidence
+    try:
+        server = msgspec.json.decode(
+            Path(connection).with_name(f"jpserver-{launcher}.json").read_bytes(), type=_Server
+        )
+        sessions = msgspec.json.decode(_ask(server), type=list[_ServerSession])
+    except (OSError, ValueError):  # no such server, or none that talks to us
+        return evidence
+    for session in sessions:
+        if f"kernel-{session.kernel.id}" == evidence.kernel and session.path:
+            path = os.path.realpath(os.path.join(server.root_dir, session.path))
+            if read_cells(path) is not None:
+                return evidence._replace(path=path, is_located=True)
+    return evidence
+
+
+class _Server(msgspec.Struct):
+    url: str
+    root_dir: str
+    token: str = ""
+
+
+class _ServerKernel(msgspec.Struct):
+    id: str
+
+
+class _ServerSession(msgspec.Struct):
+    kernel: _ServerKernel
+    path: str = ""
+
+
+def _ask(server: _Server) -> bytes:
+    """Raises OSError or ValueError where it does not answer or is not on the loopback."""
+    from urllib.parse import urlsplit
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    host = urlsplit(server.url).hostname
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        raise ValueError(f"{host} is not this machine")
+    request = Request(server.url.rstrip("/") + "/api/sessions")
+    if server.token:
+        request.add_header("Authorization", f"token {server.token}")
+    with build_opener(ProxyHandler({})).open(request, timeout=SERVER_SECONDS) as answer:
+        return bytes(answer.read())
+
+
+def _started() -> float:
+    import psutil
+
+    return float(psutil.Process().create_time())
+
+
+def _place(shell: InteractiveShell, env: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The path of the notebook's file, or what else it is called.
+
+    In this order: what Jupyter Server gives (`JPY_SESSION_NAME`), the path VS Code gives, Colab's file id.
+    """
+    session = env.get("JPY_SESSION_NAME")
+    if session and not _is_inherited(session, env.get("JPY_PARENT_PID", "")):
+        if session.endswith(".ipynb"):
+            # Without a session's name it is relative to the server's folder; the kernel is in the notebook's.
+            return session if os.path.isabs(session) else os.path.basename(session), None
+        # The folder alone: the session has no name.
+        return (session, None) if os.path.isdir(session) else (None, f"session:{session}")
+    vscode = shell.user_ns.get("__vsc_ipynb_file__")
+    if isinstance(vscode, str) and vscode:
+        return vscode, None
+    if "google.colab" in sys.modules and env.get("COLAB_NOTEBOOK_ID"):
+        return None, f"colab:{env['COLAB_NOTEBOOK_ID']}"
+    return None, None
+
+
+def _is_inherited(session: str, launcher: str) -> bool:
+    """Whether `JPY_SESSION_NAME` is another kernel's: of the one that began whoever launched this one.
+
+    A server that launches a kernel has no such variable itself; nbclient, papermill or a script that a cell
+    runs has. Processes between the launcher and here (`conda run`) have it as we do.
+    """
+    import psutil
+
+    ancestors = psutil.Process().parents()
+    pids = [str(process.pid) for process in ancestors]
+    between = pids.index(launcher) if launcher in pids else 0
+    try:
+        if any("ipykernel" in part for process in ancestors[:between] for part in process.cmdline()):
+            return True
+        return bool(ancestors) and ancestors[between].environ().get("JPY_SESSION_NAME") == session
+    except psutil.Error:  # another user's, or gone
+        return False
