@@ -66,7 +66,7 @@ browser: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -m browser $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN)
 
 bench: $(VENV)/test.stamp programs
-	$(BIN)/python tests/benchmarks/run.py
+	$(BIN)/python -m tests.benchmarks.run
 
 programs:
 	@sh tests/need_program.sh Chromium chromium chromium chromium-browser google-chrome google-chrome-stable
