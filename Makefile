@@ -1,22 +1,37 @@
-# make demo   run the quickstart notebook here in the terminal, no account needed
-# make test   install what the checks need and run them all
-# make lab    open JupyterLab on the notebooks
-# make bench  measure, and print one table
-# make clean  remove everything these targets made
+# make demo          run the quickstart notebook here in the terminal, no account needed
+# make test          install what the checks need and run them all
+# make lab           open JupyterLab on the notebooks
+# make bench         measure, and print one table
+# make lint          the style alone
+# make types         the types alone
+# make pytest        the tests without a browser alone
+# make browser       the tests in a browser alone
+# make programs      install the programs that tests run, where root and apt-get are here
+# make environments  install the packages of tests/environments, each list into an environment of its own
+# make constraints   write the versions that all of these install; with LATEST=1 the newest ones
+# make clean         remove everything these targets made
 #
-# All of it lives in .venv. Each dependency group of pyproject.toml leaves a stamp there, so that
-# a second run installs nothing.
+# All of it lives in .venv, in the versions of constraints.txt: what somebody else releases changes nothing here.
+# With LATEST=1 it is .venv-latest instead, in the newest versions of today; `make test LATEST=1` also
+# lists what has moved. Each dependency group of pyproject.toml leaves a stamp there, so that a second run
+# installs nothing.
 
 PYTHON ?= python3
-VENV := .venv
+LATEST ?=
+VENV := .venv$(if $(LATEST),-latest)
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The build backend runs in an environment of its own, which has its own option.
+BACKEND := $(if $(LATEST),,--build-constraint constraints.txt)
+VERSIONS = $(if $(LATEST),--upgrade --upgrade-strategy eager,--constraint $(1) $(BACKEND))
+ENVIRONMENTS := $(patsubst tests/environments/%.in,%,$(wildcard tests/environments/*.in))
 OUT ?= out
 PYTEST_ARGS ?=
 # Most tests wait for sockets and processes; the browser ones fill a core each and go one by one.
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab bench clean lint types pytest programs
+.PHONY: help demo test lab bench clean lint types pytest browser programs environments constraints always
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -27,7 +42,10 @@ demo: $(VENV)/notebooks.stamp
 lab: $(VENV)/lab.stamp
 	$(BIN)/jupyter lab notebooks/01_quickstart.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
-test: lint types pytest
+STAGES := programs environments lint types pytest browser
+
+test: $(VENV)/test.stamp
+	@$(BIN)/python -m tests.stages $(STAGES) -- "$(MAKE)" --no-print-directory INSTALLED=1
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check
@@ -36,31 +54,66 @@ lint: $(VENV)/test.stamp
 types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
-pytest: $(VENV)/test.stamp programs
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not browser" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
+# A choice of tests may leave one of these without any, which is pytest's exit code 5.
+# A file that can't be read is one failure and stops none of the others.
+RUN_ALL := --continue-on-collection-errors
+NONE_CHOSEN := $(if $(PYTEST_ARGS),|| [ $$? = 5 ])
+
+pytest: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not browser" $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN)
+
+browser: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -m browser $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN)
 
 bench: $(VENV)/test.stamp programs
-	$(BIN)/python tests/benchmarks/run.py
+	$(BIN)/python -m tests.benchmarks.run
 
 programs:
 	@sh tests/need_program.sh Chromium chromium chromium chromium-browser google-chrome google-chrome-stable
 	@sh tests/need_program.sh Node.js "nodejs npm" node
 
-$(VENV)/%.stamp: pyproject.toml | $(VENV)/pip.stamp
-	@echo "Installing codex_magic and its $* group into $(VENV) ..."
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --group $* --editable .
+environments: $(ENVIRONMENTS:%=$(VENV)/envs/%.stamp)
+
+# The newest versions are looked for in every run, but not in every stage of it.
+NEWEST := $(if $(LATEST),$(if $(INSTALLED),,always))
+CANNOT = { echo "These versions can't be installed here; the newest ones perhaps: make LATEST=1 ..."; exit 1; }
+
+$(VENV)/envs/%.stamp: tests/environments/%.in tests/environments/%.txt pyproject.toml $(NEWEST) | $(VENV)/pip.stamp
+	@echo "Installing codex_magic and tests/environments/$*.in into $(VENV)/envs/$* ..."
+	@$(BIN)/python -m venv --without-pip $(VENV)/envs/$*
+	@$(PIP) --python $(VENV)/envs/$*/bin/python install -qq $(call VERSIONS,tests/environments/$*.txt) \
+		--requirement tests/environments/$*.in --editable .
 	@touch $@
 
-$(VENV)/pip.stamp:
+$(VENV)/%.stamp: pyproject.toml constraints.txt $(NEWEST) | $(VENV)/pip.stamp
+	@echo "Installing codex_magic and its $* group into $(VENV) ..."
+	@$(PIP) install -qq $(call VERSIONS,constraints.txt) --group $* --editable . $(if $(LATEST),,|| $(CANNOT))
+	@touch $@
+
+$(VENV)/pip.stamp: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "codex_magic needs Python 3.10 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "This Python has no venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Creating $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(PIP) install -qq --upgrade $(if $(LATEST),,--constraint constraints.txt) pip
 	@touch $@
 
+# One resolution for every Python from the oldest on and for every system. What is pinned stays as it is unless
+# it must move; pip and editables (the backend's own) are what pyproject.toml can't name.
+UV := .venv/uv/bin/uv
+RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.10 $(if $(LATEST),--upgrade) \
+	--no-annotate --no-strip-markers --custom-compile-command 'make constraints'
+
+constraints:
+	@$(PYTHON) -m venv .venv/uv
+	@.venv/uv/bin/python -m pip install -qq --disable-pip-version-check --upgrade uv
+	@printf '%s\n' 'pip>=25.3' 'editables~=0.3' | $(RESOLVE) --all-extras \
+		--group notebooks --group lab --group test --output-file constraints.txt pyproject.toml -
+	@for name in $(ENVIRONMENTS); do \
+		$(RESOLVE) --output-file tests/environments/$$name.txt pyproject.toml tests/environments/$$name.in || exit; \
+	done
+
 clean:
-	rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-latest $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -177,8 +177,8 @@ def _check_names(parameters: Parameters) -> None:
     for name in parameters:
         if name not in Parameters.__annotations__:
             near = difflib.get_close_matches(name, Parameters.__annotations__, n=1)
-            advice = f"did you mean {near[0]}?" if near else "fields not known here go into extra_body"
-            raise TypeError(f"create() has no parameter {name!r}; {advice}")
+            advice = f"did you mean {near[0]}? Fields" if near else "fields"
+            raise TypeError(f"create() has no parameter {name!r}; {advice} not known here go into extra_body")
 
 
 def _check_rules(body: Mapping[str, Any], rules: Rules) -> None:

@@ -54,6 +54,7 @@ def redirected(url: str) -> str:
     return httpx.get(url).headers["location"]
 
 
+@pytest.mark.peer("codex-open-client")
 @pytest.mark.parametrize("name", [name for name in auth.__all__ if inspect.isfunction(getattr(auth, name))])
 def test_the_signatures_are_the_same(name: str) -> None:
     theirs = inspect.signature(getattr(codex_open_client, name))
@@ -63,6 +64,7 @@ def test_the_signatures_are_the_same(name: str) -> None:
     ]
 
 
+@pytest.mark.peer("codex-open-client")
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [

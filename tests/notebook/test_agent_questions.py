@@ -87,8 +87,8 @@ def test_every_yes_stands_before_the_first_no():
     words = command(
         proposed_execpolicy_amendment=("git", "status"),
         proposed_network_policy_amendments=(
-            {"host": "pypi.org", "action": "allow"},
-            {"host": "pypi.org", "action": "deny"},
+            {"host": "packages.test", "action": "allow"},
+            {"host": "packages.test", "action": "deny"},
         ),
     )
     offered = choices(words)
@@ -97,7 +97,7 @@ def test_every_yes_stands_before_the_first_no():
         Decision.accept,
         Decision.accept_for_session,
         AcceptWithExecpolicyAmendment(("git", "status")),
-        ApplyNetworkPolicyAmendment("pypi.org", "allow"),
+        ApplyNetworkPolicyAmendment("packages.test", "allow"),
         Decision.decline,
         Decision.cancel,
     ]
@@ -118,7 +118,10 @@ def test_a_beginning_that_holds_one_whole_command_is_called_so():
             AcceptWithExecpolicyAmendment(("git",)),
             "Allowed the command, and commands that begin with git from now on",
         ),
-        (ApplyNetworkPolicyAmendment("pypi.org", "allow"), "Allowed the command, and pypi.org from now on"),
+        (
+            ApplyNetworkPolicyAmendment("packages.test", "allow"),
+            "Allowed the command, and packages.test from now on",
+        ),
         (Decision.decline, "Declined the command"),
         (Decision.cancel, "Declined the command, and stopped the turn"),
     ],

@@ -542,6 +542,7 @@ def test_a_session_may_bring_the_whole_command(config, service):
     assert sent(service)["text"]["verbosity"] == "low"
 
 
+@pytest.mark.peer("openai-codex")
 @pytest.mark.parametrize(
     "name", ["Codex", "AsyncCodex", "Thread", "AsyncThread", "TurnHandle", "AsyncTurnHandle"]
 )

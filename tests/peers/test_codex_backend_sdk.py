@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("codex_backend_sdk")
 
-pytestmark = pytest.mark.peer
+pytestmark = pytest.mark.peer("codex-backend-sdk")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 codex_open_client = pytest.importorskip("codex_open_client")
 
-pytestmark = pytest.mark.peer
+pytestmark = pytest.mark.peer("codex-open-client")
 
 
 @pytest.fixture

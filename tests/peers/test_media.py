@@ -10,7 +10,7 @@ import pytest
 from codex_magic.local_service.pictures import picture
 from tests.local_service.test_media import OFFER
 
-pytestmark = pytest.mark.peer
+pytestmark = pytest.mark.peer("openai", "codex-backend-sdk")
 
 SOUND = io.BytesIO(b"RIFF\x04\x00\x00\x00WAVE")
 

@@ -25,7 +25,7 @@ pytest.importorskip("codex_cli_bin")
 sdk = pytest.importorskip("openai_codex")
 sdk_client = pytest.importorskip("openai_codex.client")
 
-pytestmark = pytest.mark.peer
+pytestmark = pytest.mark.peer("openai-codex")
 
 SOON = 10
 """Seconds for what comes."""

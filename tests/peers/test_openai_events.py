@@ -15,7 +15,7 @@ openai = pytest.importorskip("openai")
 
 from openai.types.responses import ResponseStreamEvent  # noqa: E402  # only where it is installed
 
-pytestmark = pytest.mark.peer
+pytestmark = pytest.mark.peer("openai")
 
 THEIRS = {
     get_args(kind.model_fields["type"].annotation)[0]: kind

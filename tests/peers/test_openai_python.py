@@ -8,7 +8,7 @@ import pytest
 
 openai = pytest.importorskip("openai")
 
-pytestmark = pytest.mark.peer
+pytestmark = pytest.mark.peer("openai")
 
 
 @pytest.fixture

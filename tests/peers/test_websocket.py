@@ -11,7 +11,7 @@ from codex_magic.local_service.faults import HANDSHAKE
 from codex_magic.local_service.websocket import MESSAGE
 from tests.peers.test_official_binary import ask_backend, needs_zstd
 
-pytestmark = pytest.mark.peer
+pytestmark = pytest.mark.peer("openai", "codex-backend-sdk")
 
 
 def messages(service):

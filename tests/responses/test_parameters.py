@@ -158,13 +158,21 @@ def test_a_session_named_in_the_extra_body_is_the_session(wire: Wire, client: Cl
     assert wire.requests[0].headers["session-id"] == wire.requests[0].json["prompt_cache_key"] == "k"
 
 
-UNTOLD = {"self", "input", "stream", "image", "moderation", "access_programs", "prompt_cache_options"}
-"""The last four are for extra_body."""
+FOR_EXTRA_BODY = {"access_programs", "background_options", "image", "moderation", "prompt_cache_options"}
+"""`background_options` is about answers that are fetched later, which this client, a stream's reader, doesn't."""
 
 
+@pytest.mark.peer("openai")
 def test_every_other_parameter_of_openai_python_has_its_name_here() -> None:
     theirs = inspect.signature(openai.resources.responses.Responses.create).parameters.keys()
-    assert theirs - Parameters.__annotations__.keys() <= UNTOLD
+    assert theirs - Parameters.__annotations__.keys() - {"self", "input", "stream"} <= FOR_EXTRA_BODY
+
+
+@pytest.mark.parametrize("name", sorted(FOR_EXTRA_BODY))
+def test_what_has_no_name_here_goes_into_the_extra_body(name: str) -> None:
+    with pytest.raises(TypeError, match="extra_body"):
+        body(OPEN_RULES, **{name: {}})
+    assert body(OPEN_RULES, extra_body={name: {}})[name] == {}
 
 
 def test_a_number_of_seconds_is_the_longest_silence() -> None:

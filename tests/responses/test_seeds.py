@@ -173,6 +173,7 @@ def test_a_parameter(
     assert where(service.requests[-1].json) == expected
 
 
+@pytest.mark.peer("codex-open-client")
 def test_no_parameter_is_left_out() -> None:
     theirs = inspect.signature(codex_open_client._responses.Responses.create).parameters
     assert {name for name, *_ in OPEN_CLIENT} == theirs.keys() - {"self"}
@@ -451,6 +452,7 @@ def test_a_failure_is_raised_where_they_give_an_event(client: Client) -> None:
     assert isinstance(caught.value.response, Response)
 
 
+@pytest.mark.peer("codex-open-client")
 def test_no_event_is_left_out() -> None:
     theirs = {
         name for name in codex_open_client.__all__ if name.startswith("Response") and name.endswith("Event")
