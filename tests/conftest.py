@@ -13,6 +13,7 @@ import pytest
 
 from tests.end_to_end.kernel import Kernel
 from tests.home import OFFLINE, home_variables, personal_variables, service_variables
+from tests.installing import build_wheel
 
 if TYPE_CHECKING:
     from codex_magic.local_service import LocalService
@@ -48,6 +49,11 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
     """A real kernel in an empty folder."""
     with Kernel(tmp_path) as kernel:
         yield kernel
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """What an installation brings: our own files, few packages, little disk, nothing at `%load_ext`."""
 
-import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -9,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.installing import bytes_of, packages_of, pip_install
 
 MOST_PACKAGES = 12
 MOST_BYTES = 15_000_000
@@ -28,28 +26,12 @@ LAZY = {
 """What the first cell needs, or never, and `%load_ext` must not wait for."""
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built by the backend that pyproject.toml names (hatchling, in the test environment)."""
-    folder = tmp_path_factory.mktemp("wheel")
-    code = f"import hatchling.build; print(hatchling.build.build_wheel({str(folder)!r}))"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return folder / run.stdout.split()[-1]
-
-
 def test_the_wheel_holds_only_the_package_and_its_licence(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     meta = next(name.split("/")[0] for name in names if ".dist-info/" in name)
     assert {name.split("/")[0] for name in names} == {"codex_magic", meta}
     assert f"{meta}/licenses/LICENSE" in names
     assert "codex_magic/py.typed" in names
-
-
-@pytest.fixture
-def bare_python(tmp_path: Path) -> Path:
-    """A fresh virtual environment's Python."""
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    return tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
 @pytest.mark.registry
@@ -62,24 +44,6 @@ def test_it_adds_few_packages_and_little_disk_to_a_notebook_user(bare_python: Pa
     assert len(packages_of(bare_python) - packages - {"codex-magic"}) <= MOST_PACKAGES
     assert bytes_of(bare_python) - size <= MOST_BYTES
     subprocess.run([bare_python, "-m", "IPython", "-c", "%load_ext codex_magic"], cwd="/", check=True)
-
-
-def pip_install(python: Path, *what: str) -> None:
-    """pip alone may leave this machine: it asks the registry it is configured for, outside the guard."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *what]
-    subprocess.run(command, env=environment, check=True)
-
-
-def packages_of(python: Path) -> set[str]:
-    code = "import json, importlib.metadata as m; print(json.dumps([d.name for d in m.distributions()]))"
-    return set(json.loads(subprocess.check_output([python, "-I", "-c", code])))
-
-
-def bytes_of(python: Path) -> int:
-    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    folder = Path(subprocess.check_output([python, "-I", "-c", code], text=True).strip())
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def test_loading_the_extension_imports_nothing_heavy(tmp_path: Path) -> None:
