@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import runpy
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +15,11 @@ import pytest
 
 from tests.end_to_end.kernel import Kernel
 from tests.home import OFFLINE, home_variables, personal_variables, service_variables
-from tests.installing import build_wheel
 
 if TYPE_CHECKING:
     from codex_magic.local_service import LocalService
+
+ROOT = Path(__file__).parent.parent
 
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 
@@ -53,7 +56,11 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_wheel(tmp_path_factory.mktemp("wheel"))
+    """The wheel, built by the backend that pyproject.toml names (hatchling, in the test environment)."""
+    folder = tmp_path_factory.mktemp("wheel")
+    code = f"import hatchling.build; print(hatchling.build.build_wheel({str(folder)!r}))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return folder / run.stdout.split()[-1]
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """What an installation brings: our own files, few packages, little disk, nothing at `%load_ext`."""
 
+import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installing import bytes_of, packages_of, pip_install
+ROOT = Path(__file__).parent.parent
 
 MOST_PACKAGES = 12
 MOST_BYTES = 15_000_000
@@ -34,6 +36,13 @@ def test_the_wheel_holds_only_the_package_and_its_licence(wheel: Path) -> None:
     assert "codex_magic/py.typed" in names
 
 
+@pytest.fixture
+def bare_python(tmp_path: Path) -> Path:
+    """A fresh virtual environment's Python."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    return tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
+
+
 @pytest.mark.registry
 @pytest.mark.timeout(400)
 def test_it_adds_few_packages_and_little_disk_to_a_notebook_user(bare_python: Path, wheel: Path) -> None:
@@ -44,6 +53,24 @@ def test_it_adds_few_packages_and_little_disk_to_a_notebook_user(bare_python: Pa
     assert len(packages_of(bare_python) - packages - {"codex-magic"}) <= MOST_PACKAGES
     assert bytes_of(bare_python) - size <= MOST_BYTES
     subprocess.run([bare_python, "-m", "IPython", "-c", "%load_ext codex_magic"], cwd="/", check=True)
+
+
+def pip_install(python: Path, *what: str) -> None:
+    """pip alone may leave this machine: it asks the registry it is configured for, outside the guard."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *what]
+    subprocess.run(command, env=environment, check=True)
+
+
+def packages_of(python: Path) -> set[str]:
+    code = "import json, importlib.metadata as m; print(json.dumps([d.name for d in m.distributions()]))"
+    return set(json.loads(subprocess.check_output([python, "-I", "-c", code])))
+
+
+def bytes_of(python: Path) -> int:
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    folder = Path(subprocess.check_output([python, "-I", "-c", code], text=True).strip())
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def test_loading_the_extension_imports_nothing_heavy(tmp_path: Path) -> None:
