@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import runpy
 import shutil
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,8 @@ from tests.pins import move
 
 if TYPE_CHECKING:
     from codex_magic.local_service import LocalService
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.hookimpl(wrapper=True)
@@ -64,6 +68,15 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
     """A real kernel in an empty folder."""
     with Kernel(tmp_path) as kernel:
         yield kernel
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built by the backend that pyproject.toml names (hatchling, in the test environment)."""
+    folder = tmp_path_factory.mktemp("wheel")
+    code = f"import hatchling.build; print(hatchling.build.build_wheel({str(folder)!r}))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return folder / run.stdout.split()[-1]
 
 
 @pytest.fixture(scope="session")

@@ -24,10 +24,10 @@ PACKAGES = {
     "protocol": {"msgspec", "platformdirs"},
     "auth": {"msgspec", "httpx", "filelock", "tomllib"},  # tomllib: since Python 3.11
     "responses": {"msgspec", "httpx", "httpcore", "wsproto"},
-    "engines": {"msgspec", "anyio"},
+    "engines": {"msgspec"},
     "threads": {"msgspec"},
-    "display": {"msgspec", "markdown_it", "mdit_py_plugins", "IPython", "rich"},
-    "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "ipykernel", "psutil"},
+    "display": {"msgspec", "IPython", "rich"},
+    "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil"},
     "local_service": {"msgspec", "tornado"},
 }
 

@@ -28,15 +28,6 @@ LAZY = {
 """What the first cell needs, or never, and `%load_ext` must not wait for."""
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built by the backend that pyproject.toml names (hatchling, in the test environment)."""
-    folder = tmp_path_factory.mktemp("wheel")
-    code = f"import hatchling.build; print(hatchling.build.build_wheel({str(folder)!r}))"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return folder / run.stdout.split()[-1]
-
-
 def test_the_wheel_holds_only_the_package_and_its_licence(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     meta = next(name.split("/")[0] for name in names if ".dist-info/" in name)

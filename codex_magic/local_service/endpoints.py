@@ -81,11 +81,13 @@ class Endpoint(RequestHandler):
         if encoding != "zstd":
             self.refuse(replies.detail(415, f"Unsupported content encoding: {encoding}"))
         try:
-            return zstd_decompressed(self.request.body)
+            if sys.version_info >= (3, 14):
+                return bytes(importlib.import_module("compression.zstd").decompress(self.request.body))
+            zstandard = importlib.import_module("zstandard")
+            return bytes(zstandard.ZstdDecompressor().stream_reader(self.request.body).read())
         except ModuleNotFoundError:
-            self.refuse(
-                replies.detail(415, "To read zstd bodies the local service needs the zstandard package.")
-            )
+            needed = "To read zstd bodies the local service needs: pip install 'codex-magic[zstd]'"
+            self.refuse(replies.detail(415, needed))
 
     def reply(self, reply: Reply) -> None:
         self.set_status(reply.status)
@@ -436,11 +438,3 @@ def decoded(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         return None
-
-
-def zstd_decompressed(data: bytes) -> bytes:
-    """ModuleNotFoundError when this Python has no zstd (it has from 3.14) and no package is there."""
-    if sys.version_info >= (3, 14):
-        return bytes(importlib.import_module("compression.zstd").decompress(data))
-    reader = importlib.import_module("zstandard").ZstdDecompressor().stream_reader(data)
-    return bytes(reader.read())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +40,13 @@ def hears_clicks(shell: InteractiveShell, *, ipykernel: str | None = None) -> bo
     """Whether a click arrives while a cell of this front end awaits something. `ipykernel`: its version.
 
     Before 7.4 a kernel reads them beside a cell only from a front end that sends them to a subshell, as
-    JupyterLab does. Consoles draw no buttons; unlike notebooks they don't name the cell.
+    JupyterLab does. Consoles draw no buttons; unlike notebooks they don't name the cell. Other kernels
+    than ipykernel promise nothing.
     """
-    if cell_id(shell) is None:
+    running = ipykernel or getattr(sys.modules.get("ipykernel"), "__version__", None)
+    if running is None or cell_id(shell) is None:
         return False
-    major, minor = map(int, (ipykernel or version("ipykernel")).split(".")[:2])
+    major, minor = map(int, running.split(".")[:2])
     return (major, minor) >= (7, 4) or (major == 7 and "__vsc_ipynb_file__" not in shell.user_ns)
 
 

@@ -42,10 +42,13 @@ def own_sockets() -> dict[str, str]:
 
 
 class Kernel:
-    """`execute(code)` blocks until the kernel is idle again and gives the outputs a notebook would save."""
+    """`execute(code)` blocks until the kernel is idle again and gives the outputs a notebook would save.
+    `python`: of another environment than this one."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, python: Path | None = None) -> None:
         self.manager = KernelManager(kernel_name="python3", **own_sockets())
+        if python is not None:
+            self.manager.kernel_spec.argv[0] = str(python)
         self.manager.start_kernel(cwd=str(folder or Path.home()))
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()

@@ -65,3 +65,10 @@ def test_clicks_arrive_where_the_kernel_reads_them_beside_a_cell(cell, names, ip
     kernel = SimpleNamespace(get_parent=lambda _: {"metadata": {"cellId": cell}})
     shell = SimpleNamespace(kernel=kernel, user_ns=names)
     assert hears_clicks(shell, ipykernel=ipykernel) is hears
+
+
+def test_a_kernel_other_than_ipykernel_is_not_trusted_to_hear_clicks(monkeypatch):
+    """ipykernel may be installed beside it all the same."""
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    kernel = SimpleNamespace(get_parent=lambda _: {"metadata": {"cellId": "a"}})
+    assert not hears_clicks(SimpleNamespace(kernel=kernel, user_ns={}))
