@@ -61,9 +61,9 @@ class OpenItem:
         return isinstance(self.item, _OWNERS[type(delta)])
 
     def append(self, delta: Delta) -> None:
-        self._add(_part(delta), delta.delta)
+        self.add(_part(delta), delta.delta)
 
-    def _add(self, part: int, text: str) -> None:
+    def add(self, part: int, text: str) -> None:
         self._parts.setdefault(part, []).append(text)
         self._new.append((part, text))
 
@@ -115,7 +115,7 @@ def pieced_together(pieces: Iterable[Piece]) -> list[OpenItem]:
         if piece.item is not None:
             items[piece.item_id] = OpenItem(piece.item)
         elif piece.item_id in items:
-            items[piece.item_id]._add(piece.part, piece.text)
+            items[piece.item_id].add(piece.part, piece.text)
     return list(items.values())
 
 
