@@ -7,6 +7,8 @@ import time
 from collections import defaultdict
 from typing import Any
 
+import msgspec
+
 from ..protocol.errors import CodexError, InvalidRequestError, ResponseAborted
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
@@ -39,7 +41,7 @@ from .seam import Tell, TurnRequest
 from .shortening import Shortener
 from .tool_calls import ToolCalls
 from .tools import ContentItem, ToolSet, output_of, text_item
-from .whole import broken_off
+from .whole import broken_off, mended
 
 SMALL_CONTEXT = 8_000
 """Tokens that fit into any model's window: nobody is asked how large that is."""
@@ -223,7 +225,8 @@ class _RunningTurn:
             self._narrator.answering(self._model, stream.response)
             async for event in stream:
                 self._narrator.tell(event)
-            return await stream.get_final_response()
+            response = await stream.get_final_response()
+        return msgspec.structs.replace(response, output=_in_order(response))
 
     async def _run(self, step: Run) -> list[str | list[dict[str, Any]]]:
         if not step.parallel:
@@ -272,12 +275,13 @@ class _RunningTurn:
     async def _shorten(self) -> None:
         parameters: Parameters = {**self._parameters(), "tools": self._tools.definitions}
         shortened = await self._engine.shortener.shortened(self._history, parameters)
-        self._history[:] = shortened.output
+        output = list(filter(None, map(mended, shortened.output)))
+        self._history[:] = output
         self._held = None
         self._usage += shortened.usage or TokenUsage()
         item = ContextCompaction(new_id(), past=self._request.past)
         self._narrator.begun(item)
-        self._narrator.done(item, shortened.output)
+        self._narrator.done(item, output)
 
     def _tell_usage(self, last: TokenUsage) -> None:
         known = self._engine.client.models.known(self._model)
@@ -306,6 +310,13 @@ class _RunningTurn:
 async def _cancel() -> None:
     """A human said that the turn ends here."""
     raise asyncio.CancelledError
+
+
+def _in_order(response: Response) -> list[Item]:
+    """Its items in the form that is sent again; a call that has none stays, for whoever is to run it to refuse."""
+    calls = response.tool_calls
+    both = ((mended(item), item) for item in response.output)
+    return [sent or item for sent, item in both if sent or item in calls]
 
 
 def _why_not(job: Job) -> str:

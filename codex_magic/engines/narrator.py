@@ -27,16 +27,17 @@ from ..protocol.types import (
     ThreadItem,
     ToolCall,
     TurnError,
-    UnknownItem,
     Warned,
     WebSearch,
+    plain_json,
+    unknown_item,
 )
 from ..responses import events
 from ..responses.inputs import Item
 from ..responses.response import Response
 from .seam import Tell, TurnRequest
 from .tools import ContentItem, output_of, text_item
-from .whole import ABORTED, aborted
+from .whole import ABORTED, aborted, mended, said
 
 _CALLS = ("function_call", "custom_tool_call")
 
@@ -97,11 +98,14 @@ class Narrator:
             case events.OutputItemAdded() if event.item.get("type") not in _CALLS:
                 return ItemStarted(*about, thread_item(self._id(event.output_index), event.item))
             case events.OutputItemDone():
-                item = thread_item(self._id(event.output_index), event.item)
+                sent = mended(event.item)
+                item = thread_item(self._id(event.output_index), sent or event.item)
+                if sent is None:
+                    return ItemCompleted(*about, item)
                 if isinstance(item, ToolCall):
-                    self._calls[str(event.item.get("call_id"))] = item, event.item
+                    self._calls[sent["call_id"]] = item, sent
                     return ItemStarted(*about, item)
-                return ItemCompleted(*about, item, (event.item,))
+                return ItemCompleted(*about, item, (sent,))
         return None
 
     def _id(self, output_index: int) -> str:
@@ -167,49 +171,52 @@ def _differs(answered: str, asked: str) -> bool:
     return answered != asked and not answered.startswith(f"{asked}-")
 
 
-def thread_item(item_id: str, raw: Item) -> ThreadItem:
-    """A Responses item in the vocabulary of threads."""
+def thread_item(item_id: str, raw: Mapping[str, Any]) -> ThreadItem:
+    """A Responses item in the vocabulary of threads; what is not as it should be is read as far as it can be."""
     make = _ITEMS.get(str(raw.get("type")))
-    return make(item_id, raw) if make else UnknownItem(item_id, {**raw, "id": item_id})
+    return make(item_id, plain_json(raw)) if make else unknown_item(item_id, raw)
 
 
 def _agent_message(item_id: str, raw: Item) -> ThreadItem:
-    parts = raw.get("content") or ()
-    text = "".join(part.get("text") or part.get("refusal") or "" for part in parts)
-    return AgentMessage(item_id, text, raw.get("phase"))
+    return AgentMessage(item_id, "".join(said(raw.get("content"))), _word(raw, "phase"))
 
 
 def _reasoning(item_id: str, raw: Item) -> ThreadItem:
-    return Reasoning(item_id, _texts(raw.get("summary")), _texts(raw.get("content")))
+    return Reasoning(item_id, tuple(said(raw.get("summary"))), tuple(said(raw.get("content"))))
 
 
-def _texts(parts: Iterable[Mapping[str, Any]] | None) -> tuple[str, ...]:
-    return tuple(str(part.get("text", "")) for part in parts or ())
+def _word(raw: Mapping[str, Any], name: str) -> str | None:
+    value = raw.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _function_call(item_id: str, raw: Item) -> ThreadItem:
-    return ToolCall(
-        item_id, raw.get("name", ""), _arguments(raw.get("arguments")), namespace=raw.get("namespace")
-    )
+    return _tool_call(item_id, raw, _arguments(raw.get("arguments")))
 
 
-def _arguments(text: str | None) -> Any:
+def _arguments(given: Any) -> Any:
     try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return text
+        return plain_json(json.loads(given)) if given else None
+    except (TypeError, ValueError, RecursionError):
+        return given
 
 
 def _custom_tool_call(item_id: str, raw: Item) -> ThreadItem:
-    return ToolCall(item_id, raw.get("name", ""), raw.get("input"), namespace=raw.get("namespace"))
+    return _tool_call(item_id, raw, raw.get("input"))
+
+
+def _tool_call(item_id: str, raw: Item, arguments: Any) -> ThreadItem:
+    return ToolCall(item_id, _word(raw, "name") or "", arguments, namespace=_word(raw, "namespace"))
 
 
 def _web_search(item_id: str, raw: Item) -> ThreadItem:
-    return WebSearch(item_id, (raw.get("action") or {}).get("query") or "")
+    action = raw.get("action")
+    return WebSearch(item_id, (_word(action, "query") or "") if isinstance(action, dict) else "")
 
 
 def _image(item_id: str, raw: Item) -> ThreadItem:
-    return ImageGeneration(item_id, raw.get("status", ""), raw.get("result") or "", raw.get("revised_prompt"))
+    status, result = _word(raw, "status") or "", _word(raw, "result") or ""
+    return ImageGeneration(item_id, status, result, _word(raw, "revised_prompt"))
 
 
 _ITEMS: dict[str, Any] = {

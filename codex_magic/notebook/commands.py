@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..protocol.errors import ConfigurationError, ModelNotFoundError, OptionError
+from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
 from ..protocol.types import AgentMessage, UserMessage, input_text
 from ..threads.instructions import CONTINUE
 from . import agent, quota
@@ -235,8 +235,12 @@ def _stop(session: Session, _: str) -> Steps[None]:
 def _status(session: Session, _: str) -> Steps[None]:
     provider = session.provider()
     model = _model_in_use(session)
-    current = yield from _waited(session, session.current_id())
-    problem = session.codex.asynchronous.store.problem
+    problem: CodexError | None = session.unkept
+    current = None
+    try:
+        current = yield from _waited(session, session.current_id())
+    except StoreError as error:
+        problem = error
     rows: list[tuple[str, object]] = [
         ("provider", f"{provider.name} ({provider.base_url})"),
         *account_rows(session, provider),

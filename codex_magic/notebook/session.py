@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import re
 import tempfile
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engines.approvals import Approvals
-from ..protocol.errors import ConfigurationError, ThreadNotFoundError
+from ..protocol.errors import CodexError, ConfigurationError, StoreError, ThreadNotFoundError
 from ..protocol.settings import Settings
-from ..protocol.types import Noted, RateLimits, Warned
+from ..protocol.types import Noted, RateLimits, UserMessage, Warned, input_text
 from ..responses.catalog import Catalog, default_model
 from ..responses.client import AsyncClient
 from ..responses.provider import Provider, chatgpt
@@ -29,14 +30,18 @@ from .identity import cell_id, is_kernel
 from .options import ParsedLine
 from .recognition import Recognition, gather, recognise
 from .say import ID_SHOWN, ago, count
+from .termination import keep_at_termination
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..local_service import LocalService
+    from ..threads.store import TurnRecord
     from .login_flow import LoginFlow
     from .magics import CodexMagics
     from .turn import CellTurn
+
+log = logging.getLogger(__name__)
 
 _WHOLE_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -48,7 +53,12 @@ A_READERS_PACE = 100
 LOCAL_AGENT_MODEL = "gpt-5.5"
 """The one of its models that the agent's program knows how to give its tools to."""
 
-CUT_OFF = "An earlier turn was cut off when its kernel ended; what had arrived is kept, marked interrupted."
+CUT_OFF = "was cut off when its kernel ended."
+SOME_KEPT = (
+    "What had arrived of the answer, but for its last second, is kept; %codex continue goes on from it."
+)
+NONE_CAME = "Nothing of the answer had arrived; the question is kept."
+UNKEPT = "So this conversation is kept nowhere: it is gone when the kernel ends."
 
 
 class Session:
@@ -59,6 +69,7 @@ class Session:
         self.magics = magics
         self.settings = Settings.from_env()
         self.codex = Codex(CodexConfig(settings=self.settings))
+        keep_at_termination()
         self.last_error: BaseException | None = None
         self.rate_limits: RateLimits | None = None
         self.running: list[CellTurn] = []
@@ -67,7 +78,8 @@ class Session:
         self._thread: AsyncThread | None = None
         self._note: str | None = None
         """What the next answer says of the thread it goes on with."""
-        self._recovered = False
+        self.unkept: StoreError | None = None
+        """Why this notebook's conversation is in memory only."""
         self.blocking = False
         """Whether the running cell keeps the kernel busy while it waits, so that buttons may be dead."""
         self._login: LoginFlow | None = None
@@ -158,30 +170,54 @@ class Session:
     async def _start_turn(
         self, prompt: str, options: ParsedLine, asked: TurnOptions, listener: Listener
     ) -> AsyncTurnHandle:
-        for warning in await self._recover():
-            listener(warning)
-        thread = await self._thread_for(options)
-        if self._note is not None and self._thread is thread:
-            listener(Noted(thread.id, self._note))
-        self._note = None
-        notebook = await self._recognised()
-        asked["notebook"] = notebook.id if notebook is not None else None
-        name = options.text("name")
-        if name:
-            await thread.set_name(name)
-        # Not `thread.turn`: what one cell overrides must not hold for the next one.
-        given = checked("turn", TurnOptions, asked)
-        handle = await self.codex.asynchronous.start_turn(thread.record, prompt, given)
+        try:
+            handle, words = await self._begun(prompt, options, asked)
+        except StoreError as problem:
+            if problem.is_busy or options.text("thread"):
+                raise
+            self.unkept = problem
+            self._thread = await self._unkept_thread(options)
+            values = {name: each for name, each in options.values.items() if name != "new"}
+            handle, words = await self._begun(prompt, ParsedLine(values, options.rest), asked)
+        if self.unkept is not None:
+            words = [Warned(None, f"{self.unkept} {UNKEPT}")]
+        for word in words:
+            listener(word)
         handle.subscribe(listener)
         return handle
 
-    async def _recover(self) -> list[Warned]:
-        """What a kernel that died left unfinished, told once."""
-        if self._recovered:
-            return []
-        self._recovered = True
-        cut = await self.codex.asynchronous.store.run(lambda store: store.recover())
-        return [Warned(turn.thread_id, CUT_OFF) for turn in cut[:1]]
+    async def _begun(
+        self, prompt: str, options: ParsedLine, asked: TurnOptions
+    ) -> tuple[AsyncTurnHandle, list[Noted | Warned]]:
+        """The turn, and what is to be said of its thread and of turns that a kernel's end cut off."""
+        codex = self.codex.asynchronous
+        thread = await self._thread_for(options)
+        words: list[Noted | Warned] = []
+        if self._note is not None and self._thread is thread:
+            words.append(Noted(thread.id, self._note))
+        self._note = None
+        if self.unkept is None and (notebook := await self._recognised()) is not None:
+            asked["notebook"] = notebook.id
+        name = options.text("name")
+        if name:
+            await thread.set_name(name)
+        cut_off = await codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
+        again = asked.get("cell_id")
+        words += [
+            Warned(thread.id, _cut_off(turn)) for turn in cut_off if again is None or turn.cell_id != again
+        ]
+        # Not `thread.turn`: what one cell overrides must not hold for the next one.
+        return await codex.start_turn(thread.record, prompt, checked("turn", TurnOptions, asked)), words
+
+    async def _unkept_thread(self, options: ParsedLine) -> AsyncThread:
+        """A thread in memory: with this notebook's past, where that can still be read."""
+        codex = self.codex.asynchronous
+        try:
+            if not options.values.get("new"):
+                return await codex.thread_fork((await self.thread()).id, ephemeral=True)
+        except CodexError as error:
+            log.info("nothing of the conversation so far goes along: %s", error)
+        return await codex.thread_start(ephemeral=True)
 
     async def _thread_for(self, options: ParsedLine) -> AsyncThread:
         chosen = options.text("thread")
@@ -279,7 +315,7 @@ class Session:
 
     async def use(self, thread: AsyncThread) -> AsyncThread:
         """Make `thread` this notebook's own, also after a restart."""
-        self._thread = thread
+        self._thread, self.unkept = thread, None
         notebook = await self._recognised()
         if notebook is not None:
             original, evidence = notebook.original, notebook.evidence
@@ -316,3 +352,12 @@ class Session:
 
 def _name(notebook: NotebookRecord) -> str:
     return Path(notebook.path).name if notebook.path else "another notebook"
+
+
+def _cut_off(turn: TurnRecord) -> str:
+    items = [entry.item for entry in turn.items]
+    question = " ".join(input_text(item.content) for item in items if isinstance(item, UserMessage))
+    came = any(not isinstance(item, UserMessage) for item in items)
+    shown = " ".join(question.split())
+    about = f'The answer to "{shown[:60]}{"…" if shown[60:] else ""}"' if shown else "An earlier turn"
+    return f"{about} {CUT_OFF} {SOME_KEPT if came else NONE_CAME if shown else ''}".rstrip()

@@ -272,7 +272,11 @@ class ServerBusyError(JsonRpcError):
 
 
 class StoreError(CodexError):
-    """The thread store can't be read or written. The answer is still shown."""
+    """The thread store can't be read or written. `is_busy`: another program holds it, for now."""
+
+    def __init__(self, message: str, *, hint: str | None = None, is_busy: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.is_busy = is_busy
 
 
 class ThreadNotFoundError(CodexError):

@@ -6,6 +6,7 @@ stands. Source: the JSON schema that `codex app-server generate-json-schema` wri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, ClassVar
@@ -74,7 +75,32 @@ def as_inputs(value: RunInput) -> tuple[InputItem, ...]:
 
 def encodable(text: str) -> str:
     """`text` with U+FFFD for what UTF-8 can't say."""
+    if text.isascii():
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+DEEPEST = 100
+"""Levels of lists and objects in what is kept: parsers give up at 128 (the agent's program) to some 1,000 (ours)."""
+
+
+def plain_json(value: Any, levels: int = DEEPEST) -> Any:
+    """JSON that a server sent, as values that can be written, read and sent by everyone.
+
+    What can't be said is left empty: numbers too large, and what is nested deeper than `levels`.
+    """
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, Mapping):
+        inside = value.items() if levels else ()
+        return {encodable(str(name)): plain_json(each, levels - 1) for name, each in inside}
+    if isinstance(value, (list, tuple)):
+        return [plain_json(each, levels - 1) for each in value] if levels else []
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return None
+    return value
 
 
 def input_text(inputs: tuple[InputItem, ...]) -> str:
@@ -191,15 +217,49 @@ def item_type(item: ThreadItem) -> str:
     return str(item.__struct_config__.tag)
 
 
-def decode_item(raw: Mapping[str, Any]) -> ThreadItem:
-    """Read one item. An unknown kind, or a known one in a shape we can't read, is kept as it came."""
-    known = ITEM_TYPES.get(raw["type"])
-    if known is not None:
-        try:
-            return msgspec.convert(raw, known)
-        except msgspec.ValidationError:
-            pass
-    return UnknownItem(id=str(raw["id"]), raw=dict(raw))
+def unknown_item(item_id: str, raw: Mapping[str, Any]) -> UnknownItem:
+    """`raw` as it came, under that id; what has no kind of its own is called `unknown`."""
+    kept = plain_json(raw)
+    kind = kept.get("type")
+    return UnknownItem(item_id, {**kept, "type": kind if isinstance(kind, str) else "unknown", "id": item_id})
+
+
+def decode_item(raw: Any) -> ThreadItem:
+    """Read one item; never fails. A field of a wrong type is left out where it may be missing.
+
+    An unknown kind, or a known one without what it needs, is kept as it came.
+    """
+    if not isinstance(raw, Mapping):
+        return unknown_item("", {"value": raw})
+    item_id = raw.get("id")
+    item_id = encodable(item_id) if isinstance(item_id, str) else ""
+    known = ITEM_TYPES.get(str(raw.get("type")))
+    if known is None:
+        return unknown_item(item_id, raw)
+    kept = {**plain_json(raw), "id": item_id}
+    try:
+        return msgspec.convert(kept, known)
+    except msgspec.ValidationError:
+        pass
+    try:
+        return msgspec.convert(_without_odd_fields(kept, known), known)
+    except msgspec.ValidationError:
+        return unknown_item(item_id, kept)
+
+
+def _without_odd_fields(raw: dict[str, Any], known: type[KnownItem]) -> dict[str, Any]:
+    fields = {field.encode_name: field for field in msgspec.structs.fields(known)}
+    return {
+        name: value for name, value in raw.items() if name not in fields or _fits(value, fields[name].type)
+    }
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def encode_item(item: ThreadItem) -> bytes:

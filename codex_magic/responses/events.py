@@ -9,6 +9,7 @@ type in a shape we can't read, becomes an `UnknownEvent` that holds all of it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import reduce
 from operator import or_
@@ -16,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from ..protocol.types import encodable
+from ..protocol.types import DEEPEST, plain_json
 
 
 class StreamEvent(msgspec.Struct, frozen=True, tag_field="type", gc=False):
@@ -350,7 +351,8 @@ EVENT_TYPES: dict[str, type[StreamEvent]] = {
 }
 """Name on the wire -> struct."""
 
-_decode_known: msgspec.json.Decoder[StreamEvent] = msgspec.json.Decoder(reduce(or_, EVENT_TYPES.values()))
+_KNOWN: Any = reduce(or_, EVENT_TYPES.values())
+_decode_known: msgspec.json.Decoder[StreamEvent] = msgspec.json.Decoder(_KNOWN)
 
 
 def decode_events(payloads: list[bytes]) -> list[Event]:
@@ -358,7 +360,7 @@ def decode_events(payloads: list[bytes]) -> list[Event]:
     decode = _decode_known.decode
     try:
         return [decode(payload) for payload in payloads]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return [decode_event(payload) for payload in payloads]
 
 
@@ -366,24 +368,38 @@ def decode_event(payload: bytes) -> Event:
     """One payload as an event; never fails."""
     try:
         return _decode_known.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_odd(payload)
 
 
 def _decode_odd(payload: bytes) -> Event:
+    """Also with what msgspec refuses to read: half surrogate pairs, bad UTF-8, numbers that are none, depths."""
     try:
-        mended = _mend_text(payload)
-        raw = msgspec.json.decode(mended)
+        raw = plain_json(json.loads(_shallow(payload.decode(errors="replace"))))
         name = str(raw["type"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return UnknownEvent("", payload)
     try:
-        return _decode_known.decode(mended)
+        event: StreamEvent = msgspec.convert(raw, _KNOWN)
     except msgspec.ValidationError:
         return UnknownEvent(name, raw)
+    return event
 
 
-def _mend_text(payload: bytes) -> bytes:
-    """The payload with U+FFFD for half surrogate pairs and bad UTF-8, which msgspec refuses to read."""
-    text = json.dumps(json.loads(payload.decode(errors="replace")), ensure_ascii=False)
-    return encodable(text).encode()
+def _shallow(text: str) -> str:
+    """JSON without what is nested deeper than any reader goes."""
+    kept: list[str] = []
+    depth = begin = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in ("[", "{"):
+            depth += 1
+            if depth == DEEPEST:
+                kept += text[begin : token.start()], "null"
+        elif token[0] in ("]", "}"):
+            depth -= 1
+            if depth == DEEPEST - 1:
+                begin = token.end()
+    return "".join([*kept, text[begin:]]) if depth == 0 else text
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)

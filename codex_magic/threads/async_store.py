@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from ..protocol.errors import StoreError
 from .store import Store
 
 T = TypeVar("T")
@@ -17,8 +16,8 @@ T = TypeVar("T")
 class AsyncStore:
     """Runs steps on one `Store`, in the order they are asked for.
 
-    A file that can't be opened is no reason to lose an answer: threads are then kept in memory and
-    `problem` says why. Without a `path` they are from the beginning. `worker`: another store's, to share it.
+    The file is opened with the first step, and again with the next where that fails. Without a `path` it is
+    kept in memory. `worker`: another store's, to share it.
     """
 
     def __init__(self, path: Path | None, *, worker: ThreadPoolExecutor | None = None) -> None:
@@ -26,12 +25,15 @@ class AsyncStore:
         self._worker = worker or ThreadPoolExecutor(max_workers=1, thread_name_prefix="codex_magic-store")
         self._owns_worker = worker is None
         self._store: Store | None = None
-        self.problem: StoreError | None = None
 
     async def run(self, step: Callable[[Store], T]) -> T:
         """Run `step` on the store. Raises StoreError, ThreadNotFoundError, OptionError."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, lambda: step(self._opened()))
+        try:
+            done = loop.run_in_executor(self._worker, lambda: step(self._opened()))
+        except RuntimeError:  # at the end of the interpreter, workers take nothing more
+            return step(self._opened())
+        return await done
 
     def beside(self) -> AsyncStore:
         """An empty store in memory, in the same worker."""
@@ -45,9 +47,5 @@ class AsyncStore:
 
     def _opened(self) -> Store:
         if self._store is None:
-            try:
-                self._store = Store(self._path)
-            except StoreError as error:
-                self.problem = error
-                self._store = Store(":memory:")
+            self._store = Store(self._path)
         return self._store

@@ -8,6 +8,7 @@ Engines, providers and what they import (httpx above all) come with the first us
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections import defaultdict
@@ -22,17 +23,19 @@ from .. import __version__
 from ..engines.approvals import Approvals
 from ..engines.seam import Continuation, Earlier, Engine, TurnRequest
 from ..protocol.account import GetAccountResponse
-from ..protocol.errors import ConfigurationError
+from ..protocol.errors import ConfigurationError, StoreError
 from ..protocol.ids import new_id
 from ..protocol.runtime import InitializeResponse, ServerInfo
 from ..protocol.settings import Settings
 from ..protocol.types import (
+    InputItem,
     RateLimits,
     RunInput,
     Turn,
     TurnCompleted,
     TurnPlace,
     TurnResult,
+    UserMessage,
     as_inputs,
     input_text,
 )
@@ -52,8 +55,9 @@ from .options import (
     checked,
     is_foreign,
 )
+from .owner import RENEW_SECONDS
 from .places import continuation
-from .store import Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
+from .store import ItemRecord, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle, Work
 
 if TYPE_CHECKING:
@@ -73,6 +77,8 @@ if TYPE_CHECKING:
     from .accounts import AsyncAccounts
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 PAGE = 20
 """Threads in a list, unless asked for more or fewer."""
@@ -140,6 +146,7 @@ class AsyncCodex:
         self._engines: dict[tuple[str, str], BackendEngine] = {}
         self._agents: dict[tuple[str, str | None], AppServerEngine] = {}
         self._running: set[AsyncTurnHandle] = set()
+        self._renewing: asyncio.Task[None] | None = None
         self._beginning: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._followers: list[TokenSource] = []
 
@@ -258,7 +265,7 @@ class AsyncCodex:
         if self.config.engine == "app-server" and given.keys() & {"source_kinds", "section_id"}:
             return await self._kept_by_program(given)
         kept = {name: each for name, each in given.items() if name not in _OF_PROGRAM}
-        return await self.store.run(lambda store: store.threads(**kept))
+        return await self.store.run(lambda store: _recovered(store).threads(**kept))
 
     async def thread_archive(self, thread_id: str) -> None:
         """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
@@ -378,6 +385,8 @@ class AsyncCodex:
             request = await self._kept_request(thread, prompt, options, answerer)
             handle = AsyncTurnHandle(engine, request, self.store_of(thread.id), work=work)
             self._running.add(handle)
+            if self._renewing is None:
+                self._renewing = asyncio.create_task(self._renew())
         handle.subscribe(lambda told: self._forget(handle) if isinstance(told, TurnCompleted) else None)
         return handle
 
@@ -389,7 +398,10 @@ class AsyncCodex:
         tools = _tool_set(options["tools"]) if options.get("tools") else None
         turn_id = new_id()
 
+        question = _question(turn_id, inputs, options.get("cell_id")) if inputs else None
+
         def begin(store: Store) -> tuple[int, str, Continuation | None, str | None]:
+            store.recover()
             turn = store.begin_turn(
                 thread.id,
                 turn_id=turn_id,
@@ -397,6 +409,7 @@ class AsyncCodex:
                 notebook=options.get("notebook"),
                 preview=input_text(inputs),
                 provider=answerer,
+                question=question,
             )
             turns = store.history(thread.id, before_position=turn.position, include_items=False)
             # Where another account or provider has sealed its thoughts, ours could not go on.
@@ -465,6 +478,31 @@ class AsyncCodex:
 
     def _forget(self, handle: AsyncTurnHandle) -> None:
         self._running.discard(handle)
+        if not self._running and self._renewing is not None:
+            self._renewing.cancel()
+            self._renewing = None
+
+    async def _renew(self) -> None:
+        """Give signs of life, so that nobody takes what runs here for dead."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            await self._give_sign([each.id for each in self._running if each.thread_id not in self._passing])
+
+    async def _give_sign(self, turn_ids: Sequence[str]) -> None:
+        try:
+            if turn_ids:
+                await self.store.run(lambda store: store.renew(turn_ids))
+        except StoreError as error:
+            log.info("no sign of life: %s", error)
+
+    @property
+    def busy(self) -> bool:
+        """Whether turns are running."""
+        return bool(self._running)
+
+    async def keep(self) -> None:
+        """Write now what came of the turns that run, for a process that is about to end."""
+        await asyncio.gather(*(handle.keep() for handle in list(self._running)))
 
     def _engine(self, provider: Provider) -> BackendEngine:
         key = provider.name, provider.base_url
@@ -589,7 +627,9 @@ class AsyncThread:
 
     async def history(self, *, include_items: bool = True) -> list[TurnRecord]:
         """Its turns, oldest first, each in its latest version, with their items unless these are not needed."""
-        return await self._store.run(lambda store: store.history(self.id, include_items=include_items))
+        return await self._store.run(
+            lambda store: _recovered(store).history(self.id, include_items=include_items)
+        )
 
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
@@ -619,6 +659,23 @@ _AS_GIVEN = set(TurnRequest.__struct_fields__) & {
 
 _OF_PROGRAM = ("section_id", "source_kinds", "use_state_db_only")
 """What only the agent's program can look for in a list of threads."""
+
+
+def _recovered(store: Store) -> Store:
+    """The store, with the turns of processes that died told apart from those that run."""
+    try:
+        store.recover()
+    except StoreError as error:  # it can still be read
+        log.info("turns that were cut off stay as they are: %s", error)
+    return store
+
+
+def _question(turn_id: str, inputs: tuple[InputItem, ...], cell_id: str | None) -> ItemRecord:
+    """What is asked, for as long as the engine has not told it: a kill may come before."""
+    from ..engines.app_server.replay import replayed
+
+    message = UserMessage(turn_id, inputs, cell_id)
+    return ItemRecord(message, replayed(message))
 
 
 def _on_wire(name: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..engines.whole import whole
+from ..engines.whole import is_common, mended, whole
 from ..protocol.types import ContextCompaction, TokenUsage, TurnStatus, UserMessage
 from .instructions import INTERRUPTED
 from .store import ItemRecord, TurnRecord
@@ -25,9 +25,9 @@ def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[s
     for at, turn in enumerate(turns):
         for entry in _sent_again(turn):
             if not isinstance(entry.item, ContextCompaction):
-                items += (each for each in entry.response_items if _is_open(each, turn, provider))
+                items += (each for each in _sendable(entry) if _is_open(each, turn, provider))
             elif _stands(entry, turn, turns[:at], provider):
-                items[:] = entry.response_items
+                items[:] = _sendable(entry)
         if turn.status is TurnStatus.interrupted and turn.items:
             items.append(message("developer", INTERRUPTED))
     return tuple(whole(items))
@@ -65,10 +65,18 @@ def _sent_again(turn: TurnRecord) -> Iterator[ItemRecord]:
 def _stands(entry: ItemRecord, turn: TurnRecord, before: Sequence[TurnRecord], provider: str) -> bool:
     """Whether a compaction can be sent in place of what came before it."""
     assert isinstance(entry.item, ContextCompaction)
-    can_be_read = all(_is_open(each, turn, provider) for each in entry.response_items)
-    return bool(entry.response_items) and can_be_read and entry.item.past == past_of(before)
+    items = _sendable(entry)
+    can_be_read = len(items) == len(entry.response_items) and all(
+        _is_open(each, turn, provider) for each in items
+    )
+    return bool(items) and can_be_read and entry.item.past == past_of(before)
+
+
+def _sendable(entry: ItemRecord) -> list[dict[str, Any]]:
+    """Also of a store that is older than the care taken now."""
+    return list(filter(None, map(mended, entry.response_items)))
 
 
 def _is_open(item: dict[str, Any], turn: TurnRecord, provider: str) -> bool:
     """Whether `provider` can read it."""
-    return turn.provider == provider or "encrypted_content" not in item
+    return turn.provider == provider or ("encrypted_content" not in item and is_common(item))

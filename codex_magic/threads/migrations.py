@@ -142,6 +142,30 @@ def several_response_items(db: sqlite3.Connection) -> None:
     )
 
 
+def partial_items(db: sqlite3.Connection) -> None:
+    """Items as they are produced, and signs of life of who runs a turn."""
+    for statement in (
+        # A row is what came of an item since the last one; in its first row stands the item as it began.
+        # They go when the item is whole. The id of a turn's question is the turn's.
+        """
+        CREATE TABLE partials (
+            n INTEGER PRIMARY KEY,
+            turn INTEGER NOT NULL REFERENCES turns (seq),
+            id TEXT NOT NULL,
+            json TEXT,
+            response_items TEXT,
+            part INTEGER NOT NULL DEFAULT 0,
+            text TEXT NOT NULL DEFAULT ''
+        )
+        """,
+        "CREATE INDEX partials_by_turn ON partials (turn, id)",
+        "ALTER TABLE turns ADD COLUMN alive_at INTEGER",
+        # 1 in a turn whose process died, until its thread has been told.
+        "ALTER TABLE turns ADD COLUMN cut_off INTEGER",
+    ):
+        db.execute(statement)
+
+
 def notebooks_of_their_own(db: sqlite3.Connection) -> None:
     """A notebook has an id of its own, which its turns carry; paths and kernels only point to it."""
     for statement in (
@@ -180,5 +204,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     threads_turns_items,
     places,
     several_response_items,
+    partial_items,
     notebooks_of_their_own,
 )

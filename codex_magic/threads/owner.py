@@ -1,6 +1,8 @@
 """Who runs a turn, so that a turn left in progress can be told from one whose process died.
 
-A process is its number and its start time: numbers are used again.
+A process is its number and its start time: numbers are used again, and mean something on its own machine
+only. Of a process elsewhere (another machine or container) all that is known is when it last gave a sign of
+life, which it does as long as a turn of it runs.
 """
 
 from __future__ import annotations
@@ -11,8 +13,12 @@ import sys
 
 import msgspec
 
-UNKNOWN_DIES_AFTER = 24 * 3600
-"""Seconds after which a process we can't look at (another machine's) counts as dead."""
+RENEW_SECONDS = 5.0
+"""Between two signs of life."""
+
+SILENT_SECONDS = 60.0
+"""After which a process that we can't look at counts as dead: more than clocks of machines differ by. One that
+was only suspended takes its turns back with its next sign."""
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -20,22 +26,35 @@ class Owner(msgspec.Struct, frozen=True):
     pid: int
     start: str | None
     """When the process began, in the system's own unit; `None` where it can't be asked."""
+    machine: str | None = None
+    """Where its number means something."""
 
 
 def this_process() -> Owner:
-    return Owner(socket.gethostname(), os.getpid(), _start_time(os.getpid()))
+    return Owner(socket.gethostname(), os.getpid(), _start_time(os.getpid()), _machine())
 
 
-def is_alive(owner: Owner, *, age: float) -> bool:
-    """Whether the process still runs; `age`: seconds since it took the turn, for those we can't be sure of."""
-    if owner.host != socket.gethostname():
-        return age < UNKNOWN_DIES_AFTER
-    if not _exists(owner.pid):
-        return False
-    start = _start_time(owner.pid)
-    if start is None or owner.start is None:
-        return age < UNKNOWN_DIES_AFTER
-    return start == owner.start
+def is_alive(owner: Owner, *, silent: float) -> bool:
+    """Whether the process still runs; `silent`: seconds since its last sign, for those we can't be sure of.
+
+    Signs from the future, by clocks that differ or were set, count no more than old ones.
+    """
+    if (owner.machine or owner.host) in (_machine(), socket.gethostname()):
+        if not _exists(owner.pid):
+            return False
+        start = _start_time(owner.pid)
+        if start is not None and owner.start is not None:
+            return start == owner.start
+    return abs(silent) < SILENT_SECONDS
+
+
+def _machine() -> str:
+    """The boot, and the container's own process numbers; without Linux's words for them the host's name."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
 
 
 if sys.platform == "win32":

@@ -7,6 +7,7 @@ what its parent does later does not change it.
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import threading
@@ -15,6 +16,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
@@ -35,17 +38,22 @@ from ..protocol.types import (
     encode_item,
     input_text,
     item_type,
+    unknown_item,
 )
-from .failures import store_errors
+from .failures import damaged, store_errors
 from .journal import enter_wal, is_locked, leave_wal, wal_is_safe
 from .migrations import MIGRATIONS, migrate, schema_version
-from .owner import UNKNOWN_DIES_AFTER, Owner, is_alive, this_process
+from .owner import Owner, is_alive, this_process
+from .partial import Piece, pieced_together, replayed_partial
 
 PREVIEW_LENGTH = 120
 """Characters of the first prompt kept beside a thread, for lists."""
 
 _LOCK_WAIT = 0.05
 """Seconds SQLite itself waits for a lock. The rest of the timeout is waited in Python, where Ctrl-C works."""
+
+_PLAUSIBLE = 10_000
+"""Of schema versions: any other number was not written by us, whatever we become."""
 
 _END = 2**63 - 1
 """Later than every tick, after every position."""
@@ -431,11 +439,13 @@ class Store:
         provider: str | None = None,
         model: str | None = None,
         turn_id: str | None = None,
+        question: ItemRecord | None = None,
     ) -> TurnRecord:
         """Begin a turn: in the place of the cell's earlier turn when there is one, else at the end.
 
         `notebook`: whose cell it is; another notebook's may have the same id.
-        `preview`: the prompt, of which the thread keeps the beginning when it is its first.
+        `preview`: the prompt, of which the thread keeps the beginning when it is its first. `question`: all
+        of it, which stands for the message of the user until `add_item` brings that.
         `provider` and `model` become the thread's own; `turn_id`: when the turn has a name already.
         """
         thread = self._thread(thread_id)
@@ -463,6 +473,8 @@ class Store:
             notebook=notebook,
         )
         self._insert_turn(turn)
+        if question is not None:
+            self._insert_piece(turn.seq, Piece(turn.id, question.item, 0, ""), question.response_items)
         self._update_thread(
             thread_id,
             updated_at=turn.started_at,
@@ -474,10 +486,19 @@ class Store:
 
     @_writes
     def add_item(self, turn_id: str, item: ThreadItem, response_items: Sequence[dict[str, Any]] = ()) -> None:
-        """Keep an item that is complete, or will never be."""
+        """Keep an item that is complete, or will never be, in place of its pieces."""
         turn = self._turn_row(turn_id)["seq"]
+        whole = (item.id, turn_id) if isinstance(item, UserMessage) else (item.id,)
+        self._db.execute(f"DELETE FROM partials WHERE turn = ? AND id IN ({_marks(whole)})", (turn, *whole))
         last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
         self._insert_item(turn, 0 if last is None else last + 1, item, response_items)
+
+    @_writes
+    def add_pieces(self, turn_id: str, pieces: Sequence[Piece]) -> None:
+        """Keep what came of items that are still being produced."""
+        turn = self._turn_row(turn_id)["seq"]
+        for piece in pieces:
+            self._insert_piece(turn, piece)
 
     @_writes
     def place_turn(self, turn_id: str, place: TurnPlace) -> None:
@@ -573,9 +594,10 @@ class Store:
         now = self._now()
         self._db.execute(
             "UPDATE turns SET status = ?, error = ?, usage = ?, model = coalesce(?, model),"
-            " completed_at = ?, duration_ms = ?, owner = NULL WHERE seq = ?",
+            " completed_at = ?, duration_ms = ?, owner = NULL, cut_off = NULL WHERE seq = ?",
             (status.value, _to_json(error), _to_json(usage), model, now, duration_ms, turn["seq"]),
         )
+        self._db.execute("DELETE FROM partials WHERE turn = ? AND id != ?", (turn["seq"], turn_id))
         self._update_thread(turn["thread_id"], updated_at=now)
 
     @_reads
@@ -596,6 +618,7 @@ class Store:
         items: dict[int, list[ItemRecord]] = {row["seq"]: [] for row in turns}
         if include_items:
             self._read_items(levels, items)
+            self._read_partials(turns, items)
         return [_turn_record(row, items[row["seq"]]) for row in turns]
 
     @_reads
@@ -655,6 +678,20 @@ class Store:
         """Mark the turns of dead processes interrupted, in all threads; those turns, without items."""
         return self._interrupt_orphans() if self._has_orphans() else []
 
+    @_writes
+    def renew(self, turn_ids: Sequence[str]) -> None:
+        """Give a sign of life for turns that run here, also for one that was taken for dead."""
+        self._db.execute(
+            "UPDATE turns SET alive_at = ?, owner = ?, status = 'inProgress', cut_off = NULL"
+            f" WHERE completed_at IS NULL AND id IN ({_marks(turn_ids)})",
+            (self._now(), self._owner, *turn_ids),
+        )
+
+    def take_cut_off(self, thread_id: str) -> list[TurnRecord]:
+        """The thread's own turns whose process died, with what is kept of them; each is given once."""
+        self.recover()
+        return self._take_cut_off(thread_id)
+
     # Inside --------------------------------------------------------------------------------------
 
     def _connect(self) -> sqlite3.Connection:
@@ -679,6 +716,8 @@ class Store:
     def _prepare(self, db: sqlite3.Connection, choose_journal: Callable[[sqlite3.Connection], None]) -> None:
         choose_journal(db)
         version = schema_version(db)
+        if not 0 <= version <= _PLAUSIBLE:
+            raise damaged(self.path)
         if version > len(MIGRATIONS):
             raise StoreError(
                 f"{self.path} was written by a newer codex_magic (schema {version}, this one knows {len(MIGRATIONS)}).",
@@ -687,6 +726,7 @@ class Store:
         migrate(db, MIGRATIONS)
         db.execute("PRAGMA foreign_keys = ON")
         db.row_factory = sqlite3.Row
+        db.text_factory = lambda text: str(text, "utf-8", "replace")
         db.create_function("casefold", 1, _casefold, deterministic=True)
 
     def _run(self, begin: str, work: Callable[[], R]) -> R:
@@ -749,8 +789,8 @@ class Store:
             "usage": _to_json(turn.usage),
         }
         del values["items"]
-        row = (*values.values(), self._owner)
-        columns = _TURN.replace("turns.", "") + ", owner"
+        row = (*values.values(), self._owner, turn.started_at)
+        columns = _TURN.replace("turns.", "") + ", owner, alive_at"
         self._db.execute(f"INSERT INTO turns ({columns}) VALUES ({_marks(row)})", row)
 
     def _insert_item(
@@ -765,6 +805,13 @@ class Store:
             _to_json(response_items or None),
         )
         self._db.execute(f"INSERT INTO items VALUES ({_marks(row)})", row)
+
+    def _insert_piece(self, turn: int, piece: Piece, response_items: Sequence[dict[str, Any]] = ()) -> None:
+        item = None if piece.item is None else encode_item(piece.item).decode()
+        row = (turn, piece.item_id, item, _to_json(response_items or None), piece.part, piece.text)
+        self._db.execute(
+            "INSERT INTO partials (turn, id, json, response_items, part, text) VALUES (?, ?, ?, ?, ?, ?)", row
+        )
 
     def _insert_place(self, turn_id: str, place: TurnPlace) -> None:
         row = (turn_id, place.thread_id, place.turn_id, place.past, place.tools)
@@ -808,7 +855,7 @@ class Store:
         """Whether a kernel of the notebook is alive, other than `but`."""
         rows = self._db.execute("SELECT id, owner FROM kernels WHERE notebook = ?", (notebook_id,))
         owners = [msgspec.json.decode(row["owner"], type=Owner) for row in rows if row["id"] != but]
-        return any(is_alive(owner, age=UNKNOWN_DIES_AFTER) for owner in owners)
+        return any(is_alive(owner, silent=math.inf) for owner in owners)
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
@@ -818,7 +865,9 @@ class Store:
 
     def _with_items(self, row: sqlite3.Row) -> TurnRecord:
         items = self._db.execute("SELECT * FROM items WHERE turn = ? ORDER BY n", (row["seq"],))
-        return _turn_record(row, [_item_record(item) for item in items])
+        records = [_item_record(item) for item in items]
+        pieces = self._db.execute("SELECT * FROM partials WHERE turn = ? ORDER BY n", (row["seq"],))
+        return _turn_record(row, records + _partial_records(pieces.fetchall(), row["status"]))
 
     def _lineage(self, thread_id: str, upto: int = _END) -> list[_Level]:
         """The thread, the one it was forked from, and so on, each with what of it is visible."""
@@ -860,12 +909,32 @@ class Store:
                 if row["turn"] in into:
                     into[row["turn"]].append(_item_record(row))
 
+    def _read_partials(self, turns: Sequence[sqlite3.Row], into: dict[int, list[ItemRecord]]) -> None:
+        """Few turns have any: those that run, those that broke off, and a question that was not answered."""
+        status = {row["seq"]: row["status"] for row in turns}
+        pieces = self._db.execute(
+            "SELECT * FROM partials WHERE turn IN (SELECT value FROM json_each(?)) ORDER BY turn, n",
+            (_to_json(list(status)),),
+        )
+        for turn, run in groupby(pieces, itemgetter("turn")):
+            into[turn] += _partial_records(list(run), status[turn])
+
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
         """Take a turn out of a thread's history as of `seq`; from a shared past, for this thread only."""
         if turn["thread_id"] == thread_id:
             self._db.execute("UPDATE turns SET removed_at = ? WHERE seq = ?", (seq, turn["seq"]))
         else:
             self._db.execute("INSERT INTO hidden VALUES (?, ?, ?)", (thread_id, turn["seq"], seq))
+
+    @_writes
+    def _take_cut_off(self, thread_id: str) -> list[TurnRecord]:
+        turns = self._db.execute(
+            "SELECT * FROM turns WHERE thread_id = ? AND removed_at IS NULL AND cut_off = 1 ORDER BY position",
+            (thread_id,),
+        ).fetchall()
+        if turns:
+            self._db.execute("UPDATE turns SET cut_off = NULL WHERE thread_id = ?", (thread_id,))
+        return [self._with_items(row) for row in turns]
 
     @_reads
     def _has_orphans(self) -> bool:
@@ -875,7 +944,7 @@ class Store:
     def _interrupt_orphans(self) -> list[TurnRecord]:
         orphans = self._orphans()
         self._db.executemany(
-            "UPDATE turns SET status = 'interrupted', owner = NULL WHERE seq = ?",
+            "UPDATE turns SET status = 'interrupted', owner = NULL, cut_off = 1 WHERE seq = ?",
             [(row["seq"],) for row in orphans],
         )
         return [
@@ -884,12 +953,10 @@ class Store:
 
     def _orphans(self) -> list[sqlite3.Row]:
         now = self._clock()
-        turns = self._db.execute(f"SELECT {_TURN}, owner FROM turns WHERE status = 'inProgress'")
-        return [
-            row
-            for row in turns
-            if not is_alive(msgspec.json.decode(row["owner"], type=Owner), age=now - row["started_at"])
-        ]
+        turns = self._db.execute(
+            f"SELECT {_TURN}, owner, coalesce(alive_at, started_at) AS alive_at FROM turns WHERE status = 'inProgress'"
+        )
+        return [row for row in turns if not _runs(row, now)]
 
 
 def _make_private_file(path: Path) -> None:
@@ -907,9 +974,9 @@ def _turn_record(row: sqlite3.Row, items: Sequence[ItemRecord]) -> TurnRecord:
         thread_id=row["thread_id"],
         position=row["position"],
         cell_id=row["cell_id"],
-        status=TurnStatus(row["status"]),
-        error=msgspec.json.decode(row["error"], type=TurnError) if row["error"] else None,
-        usage=msgspec.json.decode(row["usage"], type=ThreadTokenUsage) if row["usage"] else None,
+        status=_STATUSES.get(row["status"], TurnStatus.interrupted),
+        error=_decoded(row["error"], TurnError),
+        usage=_decoded(row["usage"], ThreadTokenUsage),
         provider=row["provider"],
         model=row["model"],
         started_at=row["started_at"],
@@ -923,8 +990,47 @@ def _turn_record(row: sqlite3.Row, items: Sequence[ItemRecord]) -> TurnRecord:
 
 
 def _item_record(row: sqlite3.Row) -> ItemRecord:
-    sent = msgspec.json.decode(row["response_items"]) if row["response_items"] else ()
-    return ItemRecord(decode_item(msgspec.json.decode(row["json"])), tuple(sent))
+    """What can't be read any more is an item of an unknown kind, and not sent again."""
+    item = _decoded(row["json"])
+    if item is None:
+        return ItemRecord(unknown_item(str(row["id"]), {"type": "unreadable", "text": str(row["json"])}))
+    return ItemRecord(decode_item(item), _sent(row))
+
+
+def _partial_records(rows: Sequence[sqlite3.Row], status: str) -> list[ItemRecord]:
+    """The items that rows of `partials` are of, each as far as it came."""
+    pieces = [
+        Piece(
+            row["id"], decode_item(_decoded(row["json"])) if row["json"] else None, row["part"], row["text"]
+        )
+        for row in rows
+    ]
+    sent = {row["id"]: _sent(row) for row in rows if row["json"]}
+    doing = "inProgress" if status == TurnStatus.in_progress else "failed"
+    records = []
+    for opened in pieced_together(pieces):
+        item = opened.item if isinstance(opened.item, UserMessage) else opened.partial(doing)
+        if item is not None:
+            records.append(ItemRecord(item, sent.get(opened.item.id) or replayed_partial(item)))
+    return records
+
+
+def _sent(row: sqlite3.Row) -> tuple[dict[str, Any], ...]:
+    items = _decoded(row["response_items"])
+    return tuple(each for each in items if isinstance(each, dict)) if isinstance(items, list) else ()
+
+
+def _decoded(text: Any, kind: Any = Any) -> Any:
+    """JSON of the file; `None` for none, and for what can't be read."""
+    try:
+        return msgspec.json.decode(text, type=kind) if text else None
+    except (msgspec.MsgspecError, TypeError, RecursionError):
+        return None
+
+
+def _runs(row: sqlite3.Row, now: float) -> bool:
+    owner = _decoded(row["owner"], Owner)
+    return owner is not None and is_alive(owner, silent=now - row["alive_at"])
 
 
 def _place(row: sqlite3.Row) -> TurnPlace:
@@ -943,6 +1049,7 @@ def _next_position(history: Sequence[sqlite3.Row]) -> int:
     return history[-1]["position"] + 1 if history else 0
 
 
+_STATUSES = {status.value: status for status in TurnStatus}
 _DIRECTIONS = {"asc": ("ASC", ">"), "desc": ("DESC", "<")}
 _SORT_KEYS = {"created_at": "created_at", "updated_at": "updated_at", "recency_at": "updated_at"}
 

@@ -6,10 +6,14 @@ So they work in scripts, in cells and beside a running event loop alike.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import concurrent.futures
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from ..auth.waiting import taken
 from ..protocol.account import GetAccountResponse
@@ -37,6 +41,7 @@ class Codex:
     def __init__(self, config: CodexConfig | None = None) -> None:
         self._loop = BackgroundLoop()
         self.asynchronous = AsyncCodex(config)
+        _open.add(self)
 
     def __enter__(self) -> Codex:
         return self
@@ -151,6 +156,21 @@ class Codex:
     def rate_limits(self) -> RateLimits:
         """How much of the ChatGPT plan is left. Raises NotSignedInError, ConfigurationError for an API key."""
         return self.call(self.asynchronous.rate_limits())
+
+
+EXIT_SECONDS = 2.0
+"""How long the end of a process may wait for the store."""
+
+_open: WeakSet[Codex] = WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open.clear)  # what runs is the parent's
+
+
+@atexit.register
+def keep_running() -> None:
+    """Write what came of all turns that run; whoever starts this package next tells them as interrupted."""
+    keeping = [codex.submit(codex.asynchronous.keep()) for codex in list(_open) if codex.asynchronous.busy]
+    concurrent.futures.wait(keeping, timeout=EXIT_SECONDS)
 
 
 class Thread:

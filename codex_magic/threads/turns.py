@@ -25,21 +25,14 @@ from ..protocol.errors import (
 )
 from ..protocol.types import (
     AgentMessage,
-    AgentMessageDelta,
-    CommandExecution,
-    CommandOutputDelta,
-    FileChange,
     ItemCompleted,
     ItemStarted,
     ModelRerouted,
     Notification,
-    Reasoning,
-    ReasoningSummaryDelta,
     RunInput,
     ThreadItem,
     ThreadTokenUsage,
     TokenUsageUpdated,
-    ToolCall,
     Turn,
     TurnCompleted,
     TurnError,
@@ -48,15 +41,19 @@ from ..protocol.types import (
     TurnStarted,
     TurnStatus,
     TurnSteerResponse,
+    UnknownItem,
     UserMessage,
     Warned,
     as_inputs,
 )
 from .async_store import AsyncStore
-from .history import message
+from .partial import Delta, OpenItem, replayed_partial
 from .store import Store
 
 log = logging.getLogger(__name__)
+
+KEEP_SECONDS = 0.75
+"""Between two writes of what is being produced; a kill costs at most a second of it, the write included."""
 
 Listener = Callable[[Notification], None]
 Work = Callable[[TurnRequest, Tell], Awaitable[None]]
@@ -75,6 +72,8 @@ class AsyncTurnHandle:
         self.id = request.turn_id
         self.thread_id = request.thread_id
         self.exception: BaseException | None = None
+        self.unkept: StoreError | None = None
+        """Why not all of it is in the store."""
         self.result: TurnResult | None = None
         self._engine = engine
         self._work = work or engine.run
@@ -84,7 +83,8 @@ class AsyncTurnHandle:
         self._news = asyncio.Event()
         self._begun = asyncio.Event()
         self._listeners: list[Listener] = []
-        self._open: dict[str, _OpenItem] = {}
+        self._open: dict[str, OpenItem] = {}
+        self._keeping: asyncio.TimerHandle | None = None
         self._items: list[ThreadItem] = []
         self._usage: ThreadTokenUsage | None = None
         self._model = request.model
@@ -132,16 +132,25 @@ class AsyncTurnHandle:
         return TurnSteerResponse(self.id)
 
     async def run(self) -> TurnResult:
-        """Wait for the end. Raises the turn's error, with the partial `TurnResult` as `.result`."""
+        """Wait for the end. Raises the turn's error, with the partial `TurnResult` as `.result`.
+
+        So does a StoreError, when the answer came and could not be kept.
+        """
         try:
             result = await asyncio.shield(self._task)
         except asyncio.CancelledError:
             self._cancel()
             raise
-        if self.exception is not None:
-            self.exception.result = result  # type: ignore[attr-defined]  # documented extra
-            raise self.exception
+        error = self.exception or self.unkept
+        if error is not None:
+            error.result = result  # type: ignore[attr-defined]  # documented extra
+            raise error
         return result
+
+    async def keep(self) -> None:
+        """Write now what came so far, for a process that is about to end."""
+        self._keep_pieces()
+        await asyncio.gather(*self._writes, return_exceptions=True)
 
     def _cancel(self) -> None:
         self._follower.cancel()
@@ -149,6 +158,8 @@ class AsyncTurnHandle:
     async def _live(self) -> TurnResult:
         started, clock = int(time.time()), time.monotonic()
         status = await self._followed()
+        if self._keeping is not None:
+            self._keeping.cancel()
         # A command may run on after its turn.
         self._settle_open_items("inProgress" if status is TurnStatus.completed else "failed")
         error = _turn_error(self.exception) if self.exception else None
@@ -171,8 +182,6 @@ class AsyncTurnHandle:
 
     async def _follow(self) -> TurnStatus:
         try:
-            if self._store.problem is not None:
-                self._tell(Warned(self.thread_id, str(self._store.problem)))
             await self._work(self._request, self._receive)
         except asyncio.CancelledError:
             return TurnStatus.interrupted
@@ -186,16 +195,15 @@ class AsyncTurnHandle:
         return TurnStatus.completed
 
     def _receive(self, notification: Notification) -> None:
-        if isinstance(notification, AgentMessageDelta | ReasoningSummaryDelta):
-            self._opened(notification).append(notification)
-        elif isinstance(notification, CommandOutputDelta) and notification.item_id in self._open:
-            self._open[notification.item_id].append(notification)
+        if isinstance(notification, Delta):
+            self._grow(notification)
         elif isinstance(notification, ItemStarted):
             if isinstance(notification.item, UserMessage):
                 self._break_off_answers()
-            self._open[notification.item.id] = _OpenItem(notification.item)
+            self._open[notification.item.id] = OpenItem(notification.item)
+            self._keep_soon()
         elif isinstance(notification, ItemCompleted):
-            self._open.pop(notification.item.id, None)
+            notification = self._whole(notification)
             self._items.append(notification.item)
             self._keep_item(notification)
         elif isinstance(notification, TurnStarted):
@@ -208,16 +216,24 @@ class AsyncTurnHandle:
             self._usage = notification.token_usage
         self._tell(notification)
 
-    def _opened(self, delta: AgentMessageDelta | ReasoningSummaryDelta) -> _OpenItem:
-        item = self._open.get(delta.item_id)
-        if item is None:
-            kind = (
-                AgentMessage(delta.item_id, "")
-                if isinstance(delta, AgentMessageDelta)
-                else Reasoning(delta.item_id)
-            )
-            item = self._open[delta.item_id] = _OpenItem(kind)
-        return item
+    def _grow(self, delta: Delta) -> None:
+        opened = self._open.get(delta.item_id)
+        if opened is None or not opened.takes(delta):
+            opened = OpenItem.of(delta)
+            if opened is None:
+                return
+            self._open[delta.item_id] = opened
+        opened.append(delta)
+        self._keep_soon()
+
+    def _whole(self, completed: ItemCompleted) -> ItemCompleted:
+        """With the text that its deltas brought, where a server leaves it out of the whole message."""
+        item = completed.item
+        opened = self._open.pop(item.id, None)
+        said = opened.partial("completed") if opened is not None else None
+        if not isinstance(said, AgentMessage) or not _says_nothing(item):
+            return completed
+        return msgspec.structs.replace(completed, item=said, response_items=replayed_partial(said))
 
     def _settle_open_items(self, status: str) -> None:
         """What was still being produced is kept as far as it came; what was being done, with that status."""
@@ -234,8 +250,7 @@ class AsyncTurnHandle:
     def _settle(self, item: ThreadItem | None) -> None:
         if item is None:
             return
-        replay = (message("assistant", item.text),) if isinstance(item, AgentMessage) else ()
-        completed = ItemCompleted(self.thread_id, self.id, item, replay)
+        completed = ItemCompleted(self.thread_id, self.id, item, replayed_partial(item))
         self._items.append(item)
         self._tell(completed)
         self._keep_item(completed)
@@ -247,6 +262,19 @@ class AsyncTurnHandle:
             self._begun.set()
         for listener in self._listeners:
             listener(notification)
+
+    def _keep_soon(self) -> None:
+        if self._keeping is None:
+            loop = asyncio.get_running_loop()
+            self._keeping = loop.call_later(KEEP_SECONDS, self._keep_pieces)
+
+    def _keep_pieces(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+            self._keeping = None
+        pieces = [piece for opened in self._open.values() for piece in opened.new_pieces()]
+        if pieces:
+            self._keep(lambda store: store.add_pieces(self.id, pieces))
 
     def _keep_place(self, place: TurnPlace) -> None:
         self._keep(lambda store: store.place_turn(self.id, place))
@@ -266,8 +294,9 @@ class AsyncTurnHandle:
             )
         )
         for failed in await asyncio.gather(*self._writes, return_exceptions=True):
-            if isinstance(failed, StoreError):
-                self._tell(Warned(self.thread_id, str(failed)))
+            if isinstance(failed, Exception):
+                self.unkept = _unkept(failed)
+                self._tell(Warned(self.thread_id, str(self.unkept)))
                 return
 
     def _keep(self, step: Callable[[Store], None]) -> None:
@@ -287,40 +316,15 @@ class AsyncTurnHandle:
         )
 
 
-class _OpenItem:
-    """An item still being produced, and the text it has so far."""
+def _says_nothing(item: ThreadItem) -> bool:
+    return isinstance(item, UnknownItem) or (isinstance(item, AgentMessage) and not item.text)
 
-    def __init__(self, item: ThreadItem) -> None:
-        self._item = item
-        self._pieces: list[str] = []
-        self._summary: dict[int, list[str]] = {}
 
-    def append(self, delta: AgentMessageDelta | CommandOutputDelta | ReasoningSummaryDelta) -> None:
-        if isinstance(delta, ReasoningSummaryDelta):
-            self._summary.setdefault(delta.summary_index, []).append(delta.delta)
-        else:
-            self._pieces.append(delta.delta)
-
-    @property
-    def is_answer(self) -> bool:
-        return isinstance(self._item, AgentMessage | Reasoning)
-
-    def partial(self, status: str) -> ThreadItem | None:
-        """The item as far as it came; `None` when nothing of it did."""
-        if isinstance(self._item, AgentMessage):
-            text = "".join(self._pieces)
-            return AgentMessage(self._item.id, text, self._item.phase) if text else None
-        if isinstance(self._item, Reasoning):
-            parts = tuple("".join(self._summary[index]) for index in sorted(self._summary))
-            return Reasoning(self._item.id, parts) if parts else None
-        if isinstance(self._item, ToolCall):
-            return msgspec.structs.replace(self._item, status="failed", success=False)
-        if isinstance(self._item, CommandExecution):
-            output = "".join(self._pieces) or self._item.aggregated_output
-            return msgspec.structs.replace(self._item, status=status, aggregated_output=output)
-        if isinstance(self._item, FileChange):
-            return msgspec.structs.replace(self._item, status=status)
-        return None
+def _unkept(failed: Exception) -> StoreError:
+    if isinstance(failed, StoreError):
+        return failed
+    log.error("a part of a turn could not be kept", exc_info=failed)
+    return StoreError(f"A part of this turn could not be kept ({type(failed).__name__}).")
 
 
 def final_response(items: list[ThreadItem]) -> str | None:

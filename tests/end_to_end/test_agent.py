@@ -311,7 +311,7 @@ def test_what_runs_ends_with_its_kernel_and_the_next_one_says_so(front_end: Fron
     os.close(watched)
     front_end.kernel.execute("%load_ext codex_magic")
     seen = markdown(front_end.kernel.execute("%codex -p local echo: on"))
-    assert "An earlier turn was cut off" in seen
+    assert "was cut off when its kernel ended" in seen
 
 
 # In a terminal -------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class Wire:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each piece at once
             self.connections += 1
             threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 

@@ -22,7 +22,7 @@ def kinds(items):
 
 
 def texts(items):
-    return [part["text"] for item in items if "content" in item for part in item["content"] if "text" in part]
+    return [part["text"] for item in items for part in item.get("content") or () if "text" in part]
 
 
 def held(thread, service, prompt="repeat 2000", *, after=2, **options):

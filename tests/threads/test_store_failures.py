@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from codex_magic.protocol.errors import StoreError
-from codex_magic.protocol.types import AgentMessage
+from codex_magic.protocol.types import AgentMessage, UnknownItem
 from codex_magic.threads.migrations import MIGRATIONS, migrate, schema_version
 from codex_magic.threads.store import Store
 
@@ -68,9 +68,36 @@ def test_a_truncated_store_is_damaged(path: Path) -> None:
     assert "damaged" in failure(path, read).message
 
 
-def test_a_store_with_broken_rows_is_damaged(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b'{"type":"agentMessage"', b'{"type":"agentMessage,'))
-    assert "damaged" in failure(path, read).message
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b'{"type":"agentMessage,',
+        b'{"type":"agentMessa\xff\xfe"',
+        b'["type","agentMessage"',
+        b'{"type":["agentMessa"]',
+    ],
+)
+def test_a_row_that_cannot_be_read_any_more_costs_that_item_alone(path: Path, broken: bytes) -> None:
+    path.write_bytes(path.read_bytes().replace(b'{"type":"agentMessage"', broken))
+    with Store(path) as store:
+        store.add_item("u1", AgentMessage("m", "more"))
+        lost, kept = store.history("t1")[0].items
+    assert isinstance(lost.item, UnknownItem)
+    assert "y" * 50_000 in str(lost.item.raw)
+    assert kept.item == AgentMessage("m", "more")
+
+
+@pytest.mark.parametrize("column", ["status", "error", "usage", "owner"])
+def test_a_word_about_a_turn_that_cannot_be_read_any_more_costs_that_word_alone(
+    path: Path, column: str
+) -> None:
+    db = sqlite3.connect(path)
+    db.execute(f"UPDATE turns SET {column} = '{{'")
+    db.commit()
+    db.close()
+    with Store(path) as store:
+        store.recover()
+        assert len(store.history("t1")[0].items) == 1
 
 
 def test_a_newer_schema_is_not_touched(path: Path) -> None:
@@ -105,7 +132,7 @@ def test_a_read_only_file_where_wal_cannot_work_cannot_be_opened(path: Path) -> 
 def test_a_folder_in_the_place_of_the_file_cannot_be_opened(tmp_path: Path) -> None:
     path = tmp_path / "threads.db"
     path.mkdir()
-    assert "can't be opened" in failure(path, read).message
+    assert "is a folder" in failure(path, read).message
 
 
 def test_a_home_that_cannot_be_made_says_why(tmp_path: Path) -> None:

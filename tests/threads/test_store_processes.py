@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from codex_magic.protocol.errors import StoreError
 from codex_magic.protocol.types import AgentMessage, TurnStatus
-from codex_magic.threads.owner import UNKNOWN_DIES_AFTER, Owner, is_alive, this_process
+from codex_magic.threads.owner import SILENT_SECONDS, Owner, is_alive, this_process
+from codex_magic.threads.partial import Piece
 from codex_magic.threads.store import Store
 
 PREAMBLE = """
@@ -169,50 +171,133 @@ def test_a_turn_that_goes_on_here_is_not_taken_for_dead(path: Path) -> None:
         assert store.turn(turn.id).status is TurnStatus.completed
 
 
-def test_the_end_of_a_turn_wins_over_its_recovery(path: Path) -> None:
-    """Another machine may take a turn for dead that is only long."""
-    long_ago = Store(path, clock=lambda: 0.0)
-    with long_ago as one, Store(path) as two:
-        turn = one.begin_turn(one.create_thread().id)
-        db = sqlite3.connect(path)
-        db.execute("UPDATE turns SET owner = replace(owner, ?, 'elsewhere')", (socket.gethostname(),))
-        db.commit()
-        db.close()
-        assert [found.id for found in two.recover()] == [turn.id]
-        one.finish_turn(turn.id, TurnStatus.completed)
-        assert two.turn(turn.id).status is TurnStatus.completed
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def elsewhere(path: Path) -> Iterator[tuple[Store, Store, Clock]]:
+    """A store of another machine, or of another container on this one, and ours; and the clock of both."""
+    clock = Clock()
+    with Store(path, clock=clock) as other, Store(path, clock=clock) as ours:
+        owner = msgspec.structs.replace(this_process(), host="elsewhere", machine="elsewhere")
+        other._owner = msgspec.json.encode(owner).decode()
+        yield other, ours, clock
+
+
+def test_a_process_elsewhere_is_alive_as_long_as_it_gives_signs(
+    elsewhere: tuple[Store, Store, Clock],
+) -> None:
+    other, ours, clock = elsewhere
+    turn = other.begin_turn(other.create_thread().id).id
+    for _ in range(3):
+        clock.now += SILENT_SECONDS - 1
+        other.renew([turn])
+        assert ours.recover() == []
+    clock.now += SILENT_SECONDS
+    assert [found.id for found in ours.recover()] == [turn]
+
+
+def test_a_process_that_was_only_suspended_takes_its_turn_back(
+    elsewhere: tuple[Store, Store, Clock],
+) -> None:
+    other, ours, clock = elsewhere
+    turn = other.begin_turn(other.create_thread().id)
+    clock.now += 8 * 3600
+    assert ours.take_cut_off(turn.thread_id)
+    other.renew([turn.id])
+    assert ours.recover() == []
+    assert ours.turn(turn.id).status is TurnStatus.in_progress
+    assert ours.take_cut_off(turn.thread_id) == []
+    other.finish_turn(turn.id, TurnStatus.completed)
+    other.renew([turn.id])
+    assert ours.turn(turn.id).status is TurnStatus.completed
+
+
+@pytest.mark.parametrize("hours", [-8, 8])
+def test_a_clock_that_was_set_does_not_keep_a_dead_turn_for_long(
+    elsewhere: tuple[Store, Store, Clock], hours: int
+) -> None:
+    other, ours, clock = elsewhere
+    turn = other.begin_turn(other.create_thread().id)
+    clock.now += hours * 3600
+    assert [found.id for found in ours.recover()] == [turn.id]
+
+
+def test_what_runs_here_is_alive_whatever_the_clock_and_the_name_of_the_host_say(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    with Store(path, clock=clock) as store:
+        store.begin_turn(store.create_thread().id)
+        clock.now += 8 * 3600
+        monkeypatch.setattr(socket, "gethostname", lambda: "renamed")
+        assert store.recover() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a machine is its host's name")
+def test_a_new_name_of_the_host_does_not_keep_a_dead_turn(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a hub whose servers get a new name at every start."""
+    with Store(path) as store:
+        thread = store.create_thread().id
+        with child(WRITE_ITEMS, path, thread) as process:
+            wait_for_line(process)
+            process.kill()
+        monkeypatch.setattr(socket, "gethostname", lambda: "the-next-one")
+        assert len(store.recover()) == 1
+
+
+def test_the_end_of_a_turn_wins_over_its_recovery(elsewhere: tuple[Store, Store, Clock]) -> None:
+    other, ours, clock = elsewhere
+    turn = other.begin_turn(other.create_thread().id)
+    other.add_pieces(turn.id, [Piece("a", AgentMessage("a", ""), 0, ""), Piece("a", None, 0, "half")])
+    clock.now += 8 * 3600
+    assert [found.id for found in ours.recover()] == [turn.id]
+    assert [entry.item for entry in ours.turn(turn.id).items] == [AgentMessage("a", "half")]
+    other.add_item(turn.id, AgentMessage("a", "half and half"))
+    other.finish_turn(turn.id, TurnStatus.completed)
+    kept = ours.turn(turn.id)
+    assert kept.status is TurnStatus.completed
+    assert [entry.item for entry in kept.items] == [AgentMessage("a", "half and half")]
 
 
 def test_a_process_that_has_ended_is_dead() -> None:
     with child("print(1, flush=True); sys.stdin.readline()") as process:
         wait_for_line(process)
-        owner = Owner(socket.gethostname(), process.pid, None)
-        assert is_alive(owner, age=0)
+        owner = msgspec.structs.replace(this_process(), pid=process.pid, start=None)
+        assert is_alive(owner, silent=0)
         process.kill()
         process.wait()
-        assert not is_alive(owner, age=0)
+        assert not is_alive(owner, silent=0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how a process ended")
 def test_a_killed_process_is_dead_before_its_parent_has_asked() -> None:
     code = "from codex_magic.threads.owner import this_process; print(this_process().start, flush=True)"
     with child(code + "; sys.stdin.readline()") as process:
-        owner = Owner(socket.gethostname(), process.pid, wait_for_line(process))
-        assert is_alive(owner, age=0)
+        owner = msgspec.structs.replace(this_process(), pid=process.pid, start=wait_for_line(process))
+        assert is_alive(owner, silent=0)
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert not is_alive(owner, age=0)
+        assert not is_alive(owner, silent=0)
 
 
 def test_a_process_number_used_again_is_another_process() -> None:
     here = this_process()
-    assert is_alive(here, age=10 * UNKNOWN_DIES_AFTER)
-    assert here.start is None or not is_alive(Owner(here.host, here.pid, "1"), age=0)
+    again = msgspec.structs.replace(here, start="1")
+    assert here.start is None or not is_alive(again, silent=0)
 
 
-@pytest.mark.parametrize(("age", "alive"), [(UNKNOWN_DIES_AFTER - 1, True), (UNKNOWN_DIES_AFTER, False)])
-def test_a_process_elsewhere_counts_as_dead_after_a_day(age: float, alive: bool) -> None:
-    assert is_alive(Owner("elsewhere", os.getpid(), None), age=age) is alive
+def test_a_process_of_an_older_version_is_looked_at_by_its_host() -> None:
+    here = this_process()
+    assert is_alive(Owner(here.host, here.pid, here.start), silent=0)
+    assert not is_alive(Owner("elsewhere", here.pid, here.start), silent=SILENT_SECONDS)
 
 
 def test_a_lock_that_stays_is_an_error_and_reading_goes_on(path: Path) -> None:

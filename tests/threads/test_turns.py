@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from codex_magic.engines.seam import TurnRequest
-from codex_magic.protocol.errors import UsageLimitError
+from codex_magic.protocol.errors import StoreError, UsageLimitError
 from codex_magic.protocol.types import (
     AgentMessage,
     AgentMessageDelta,
@@ -189,13 +189,73 @@ def test_open_reasoning_is_kept_but_not_sent_again(tmp_path):
     run(scene())
 
 
-def test_a_store_that_cannot_be_opened_costs_the_memory_not_the_answer(tmp_path):
+def test_an_answer_that_cannot_be_kept_is_an_error_that_has_it(tmp_path):
     async def scene():
-        (tmp_path / "t.db").mkdir()
-        async with turn(Told(completed), tmp_path / "t.db") as (handle, _):
+        def long(request):
+            return ItemCompleted(request.thread_id, request.turn_id, AgentMessage("m1", "hello" * 50_000), ())
+
+        async with turn(Told(long), tmp_path / "t.db") as (handle, store):
+            await store.run(lambda s: s._db.execute("PRAGMA max_page_count = 1"))  # a disk without space
+            with pytest.raises(StoreError, match="no space") as unkept:
+                await handle.run()
             told = [notification async for notification in handle.stream()]
-        assert isinstance(told[0], Warned)
-        assert handle.result.final_response == "hello"
+        assert isinstance(told[-2], Warned)
+        assert unkept.value.result.final_response == "hello" * 50_000
+        assert unkept.value.result.status is TurnStatus.completed
+
+    run(scene())
+
+
+def test_what_is_being_produced_is_kept_piece_by_piece_and_once(tmp_path):
+    async def scene():
+        more = asyncio.Event()
+
+        class Slow(Told):
+            async def run(self, request, tell):
+                for make in self.script[:-2]:
+                    tell(make(request))
+                await more.wait()
+                for make in self.script[-2:]:
+                    tell(make(request))
+
+        def thought(request):
+            return ReasoningSummaryDelta(request.thread_id, request.turn_id, "r1", "Hm", 0)
+
+        def ran(request):
+            return CommandOutputDelta(request.thread_id, request.turn_id, "c1", "1 passed")
+
+        command = started(CommandExecution("c1", "pytest"))
+        engine = Slow(thought, command, ran, delta("hel"), delta("lo"), completed)
+        async with turn(engine, tmp_path / "t.db") as (handle, store):
+            stream = handle.stream()
+            for _ in range(4):
+                await anext(stream)
+            await handle.keep()
+            begun = await store.run(lambda s: s.history(handle.thread_id))
+            more.set()
+            await handle.run()
+            kept = await store.run(lambda s: s.turn(handle.id))
+            left = await store.run(lambda s: s._db.execute("SELECT * FROM partials").fetchall())
+            await stream.aclose()
+        reasoning, command, message = [entry.item for entry in begun[0].items]
+        assert (reasoning.summary, command.aggregated_output, message.text) == (("Hm",), "1 passed", "hel")
+        assert command.status == "inProgress"
+        assert begun[0].items[2].response_items[0]["content"][0]["text"] == "hel"
+        assert [entry.item.text for entry in kept.items if isinstance(entry.item, AgentMessage)] == ["hello"]
+        assert left == []
+
+    run(scene())
+
+
+def test_a_whole_message_without_its_text_keeps_what_its_deltas_said(tmp_path):
+    async def scene():
+        def empty(request):
+            return ItemCompleted(request.thread_id, request.turn_id, AgentMessage("m1", ""), ())
+
+        async with turn(Told(delta("hel"), delta("lo"), empty), tmp_path / "t.db") as (handle, store):
+            assert (await handle.run()).final_response == "hello"
+            kept = await store.run(lambda s: s.history(handle.thread_id))
+        assert history_items(kept, provider="p")[0]["content"][0]["text"] == "hello"
 
     run(scene())
 

@@ -94,7 +94,7 @@ def parse(line: bytes) -> Message:
     """One line as the message it is."""
     try:
         envelope = _ENVELOPE.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Unreadable(line)
     if envelope.method is not None:
         if envelope.id is None:

@@ -58,9 +58,12 @@ def read(told: Told) -> Notification:
     if known is not None:
         try:
             return known(told.params)
-        except (msgspec.DecodeError, LookupError):
+        except (msgspec.DecodeError, RecursionError):
             pass
-    params = msgspec.json.decode(told.params)
+    try:
+        params = msgspec.json.decode(told.params)
+    except RecursionError:
+        params = None
     return UnknownNotification(told.method, params if isinstance(params, dict) else {})
 
 

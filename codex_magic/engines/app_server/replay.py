@@ -41,9 +41,14 @@ def as_said(item: ThreadItem) -> ThreadItem:
     """A message from outside, which the program calls a tool's output, as what began the turn."""
     if not isinstance(item, UnknownItem) or item.raw["type"] != "functionCallOutput":
         return item
-    output = item.raw["output"]
-    content = output if isinstance(output, str) else tuple(output)
-    message = ExternalMessage(item.raw["name"], content, item.raw.get("namespace"))
+    said = {"toolName": item.raw.get("name"), "content": item.raw.get("output")}
+    namespace = item.raw.get("namespace")
+    try:
+        message = msgspec.convert(
+            {**said, "namespace": namespace, "type": "externalMessage"}, ExternalMessage
+        )
+    except msgspec.ValidationError:
+        return item
     return UserMessage(item.id, (message,))
 
 
@@ -87,7 +92,12 @@ def _called(item: ToolCall) -> tuple[dict[str, Any], ...]:
     call = {"type": "function_call", "call_id": item.id, "name": item.tool}
     if item.namespace:
         call["namespace"] = item.namespace
-    known = [part for part in item.content_items or () if part.get("type") in ("inputText", "inputImage")]
+    known = [
+        part
+        for part in item.content_items or ()
+        for field in [{"inputText": "text", "inputImage": "imageUrl"}.get(str(part.get("type")), "")]
+        if isinstance(part.get(field), str)
+    ]
     output = {
         "type": "function_call_output",
         "call_id": item.id,
