@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -30,20 +31,25 @@ def requirements(path: Path = CONSTRAINTS) -> list[Requirement]:
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
-def pins() -> dict[str, str]:
+def pins(path: Path = CONSTRAINTS) -> dict[str, str]:
     """Version of each package, for this Python on this system."""
-    here = [each for each in requirements() if each.marker is None or each.marker.evaluate()]
+    here = [each for each in requirements(path) if each.marker is None or each.marker.evaluate()]
     return {canonicalize_name(each.name): str(each.specifier).removeprefix("==") for each in here}
 
 
-def moves() -> Iterator[Move]:
-    """What is installed in another version than the pinned one."""
-    pinned = pins()
+def pinned() -> list[str]:
+    """The options of a `pip install` in a test, which runs in the newest versions too."""
+    return [] if os.environ.get("LATEST") else ["--constraint", str(CONSTRAINTS)]
+
+
+def moves(path: Path = CONSTRAINTS, folders: list[str] | None = None) -> Iterator[Move]:
+    """What is installed in another version than the pinned one: here, or in the folders of another environment."""
+    versions = pins(path)
     own = {"codex-magic", "setuptools"}  # the latter comes with a virtual environment of an old Python
-    for each in importlib.metadata.distributions():
+    for each in importlib.metadata.distributions(**({"path": folders} if folders else {})):
         name = canonicalize_name(each.name)
-        if name not in own and pinned.get(name, "") != each.version:
-            yield Move(name, pinned.get(name, ""), each.version)
+        if name not in own and versions.get(name, "") != each.version:
+            yield Move(name, versions.get(name, ""), each.version)
 
 
 def move(name: str) -> Move | None:

@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
-from tests.pins import moves
+from tests.pins import ROOT, moves
 
 GRACE_SECONDS = 20
 """What a stage that is told to stop has for its own clean-up."""
@@ -34,11 +36,18 @@ def main(stages: list[str], make: list[str]) -> int:
         return 128 + signal.SIGINT
     if os.environ.get("LATEST"):
         heading("moved")
-        print("\n".join(map(str, moves())) or "nothing")
+        print("\n".join(all_moves()) or "nothing")
     heading("summary")
     for stage, result, seconds in outcomes:
         print(f"{stage:<14}{result:<10}{seconds:6.0f} s")
     return int(any(result != "good" for _, result, _ in outcomes))
+
+
+def all_moves() -> Iterator[str]:
+    yield from map(str, moves())
+    for path in sorted((ROOT / "tests" / "environments").glob("*.txt")):
+        [folder] = (Path(sys.prefix) / "envs" / path.stem).glob("lib/python*/site-packages")
+        yield from (f"{path.stem}: {each}" for each in moves(path, [str(folder)]))
 
 
 def heading(text: str) -> None:

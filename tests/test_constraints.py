@@ -89,6 +89,13 @@ def lines() -> Iterator[tuple[str, str]]:
             yield from ((name, line) for line in path.read_text("utf-8", errors="replace").splitlines())
 
 
+def test_what_a_test_installs_is_pinned_too() -> None:
+    for path in (ROOT / "tests").rglob("*.py"):
+        text = path.read_text()
+        if re.search(r'"pip",.*"install"', text):
+            assert "*pinned()" in text, path
+
+
 MAKEFILE = (ROOT / "Makefile").read_text()
 INTERNAL = {"always", "help"}
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pins import pinned
+
 ROOT = Path(__file__).parent.parent
 
 MOST_PACKAGES = 12
@@ -58,8 +60,7 @@ def test_it_adds_few_packages_and_little_disk_to_a_notebook_user(bare_python: Pa
 def pip_install(python: Path, *what: str) -> None:
     """pip alone may leave this machine: it asks the registry it is configured for, outside the guard."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    pinned = [] if os.environ.get("LATEST") else ["--constraint", str(ROOT / "constraints.txt")]
-    command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *pinned, *what]
+    command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *pinned(), *what]
     subprocess.run(command, env=environment, check=True)
 
 

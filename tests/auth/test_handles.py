@@ -112,10 +112,10 @@ async def say(port: int | None, data: bytes) -> bytes:
 def test_a_client_that_sends_no_whole_request_is_let_go(
     browsing: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(callback_module, "CONNECTION_SECONDS", 0.05)
-
     async def test(handle: AsyncChatgptLoginHandle, browser: httpx.AsyncClient) -> None:
-        assert await say(urlsplit(address(handle)).port, b"GET /auth/call") == b""
+        with monkeypatch.context() as patch:
+            patch.setattr(callback_module, "CONNECTION_SECONDS", 0.05)
+            assert await say(urlsplit(address(handle)).port, b"GET /auth/call") == b""
         await approve(handle, browser)
 
     assert browsing(test).success

@@ -27,16 +27,16 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from tests.benchmarks.measuring import MS, Row, row
+from tests.benchmarks.measuring import ROOT, NoAnswer, Row, alone, ratio, row, shown, times
 
 T = TypeVar("T")
-
-ROOT = Path(__file__).parent.parent.parent
 
 THREADS = 8
 TURNS_OF_THREAD = 12
 """Measured; one before them opens the thread."""
 FIRST_DELTA_BAR = 1.1
+FIRST_SECONDS = 300
+"""What all clients get for their turns together, some 500."""
 
 DELTAS = 5_000
 CHARACTERS = 4
@@ -49,8 +49,8 @@ IMPORTS = 9
 
 SILENT = 8
 CALLS = 20
-CALL_BAR_MS = 50
-PATIENCE = 1.0
+CALL_BAR = 3
+PATIENCE = 5.0
 """Seconds after which a call that waits for silent streams is given up."""
 HELD = "fault: hold after=1\necho: first second"
 
@@ -271,6 +271,7 @@ def sdk_async(place: Place) -> Iterator[Opened]:
 
 
 CLIENTS: dict[str, Client] = {client.__name__: client for client in (bare, ours, ours_async, sdk, sdk_async)}
+OWN = ["bare", "ours", "ours_async"]
 
 
 def our_config(place: Place) -> Any:
@@ -378,29 +379,39 @@ def replay(path: str) -> None:
 
 
 def first_delta(url: str) -> Iterator[Row]:
-    """All clients in one process, in turn; all their programs at once."""
-    seconds: dict[str, list[float]] = {name: [] for name in CLIENTS}
+    """All clients in one process, in turn; all their programs at once. Without the peers when one breaks."""
+    for names in (list(CLIENTS), OWN):
+        try:
+            seconds: dict[str, list[float]] = alone("agent", "first", url, *names, seconds=FIRST_SECONDS)
+            break
+        except NoAnswer as failure:
+            if names == OWN:
+                raise
+            yield shown("turn start -> first delta, with the peers", str(failure))
+    for name, found in seconds.items():
+        median = statistics.median(mine / least for mine, least in zip(found, seconds["bare"], strict=True))
+        judged = name.startswith("ours")
+        yield row(
+            f"turn start -> first delta: {name}",
+            f"<= {FIRST_DELTA_BAR}x bare" if judged else "",
+            f"{median:.2f}x ({times(found)})",
+            median <= FIRST_DELTA_BAR if judged else None,
+        )
+
+
+def first(url: str, *names: str) -> None:
+    """In a process of its own: prints the seconds of every turn, by client."""
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     with ExitStack() as open:
-        threads = {
-            name: open.enter_context(client(open.enter_context(place(url))))
-            for name, client in CLIENTS.items()
-        }
+        threads = {name: open.enter_context(CLIENTS[name](open.enter_context(place(url)))) for name in names}
         for _ in range(THREADS):
             asks = {name: thread() for name, thread in threads.items()}
             for ask in asks.values():
                 ask("echo: opened")
             for turn in range(TURNS_OF_THREAD):
-                for name in rotated(list(CLIENTS), turn):
+                for name in rotated(list(names), turn):
                     seconds[name].append(asks[name]("echo: a few words").first)
-    for name, found in seconds.items():
-        ratio = statistics.median(mine / least for mine, least in zip(found, seconds["bare"], strict=True))
-        judged = name.startswith("ours")
-        yield row(
-            f"turn start -> first delta: {name}",
-            f"<= {FIRST_DELTA_BAR}x bare" if judged else "",
-            f"{ratio:.2f}x, median {statistics.median(found) * MS:.1f} ms",
-            ratio <= FIRST_DELTA_BAR if judged else None,
-        )
+        print(json.dumps(seconds), flush=True)
 
 
 def rotated(names: list[str], by: int) -> list[str]:
@@ -413,28 +424,34 @@ def cost_of_deltas(url: str) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         feeds = {"the program": [], "its recording": [record(url, Path(folder))]}
         for feed, run in feeds.items():
-            rounds = [
-                {name: microseconds(name, url, *run) for name in rotated(list(CLIENTS), number)}
-                for number in range(ROUNDS)
-            ]
-            for name in CLIENTS:
-                median = statistics.median(each[name] for each in rounds)
-                yield row(f"CPU of a delta, {feed}: {name}", "", f"{median:.1f} µs", None)
+            costs, failures = deltas_of_all(url, *run)
+            for name, found in costs.items():
+                yield shown(f"CPU of a delta, {feed}: {name}", f"{statistics.median(found):.1f} µs")
+            for name, failure in failures.items():
+                yield shown(f"CPU of a delta, {feed}: {name}", failure)
             for mine, peer, bar in (("ours", "sdk", 1.0), ("ours_async", "sdk_async", 1 / 3)):
-                ratio = statistics.median(each[mine] / each[peer] for each in rounds)
-                what = f"CPU of a delta, {feed}: {mine} / {peer}"
-                yield row(what, f"<= {bar:.2f}x", f"{ratio:.2f}x", ratio <= bar)
+                what, least = f"CPU of a delta, {feed}: {mine}", f"<= {bar:.2f}x {peer}"
+                if peer in failures:
+                    yield row(what, least, failures[peer], None)
+                    continue
+                median = statistics.median(a / b for a, b in zip(costs[mine], costs[peer], strict=True))
+                yield row(what, least, f"{median:.2f}x", median <= bar)
 
 
-def alone(what: str, *arguments: str) -> Any:
-    """What a process of its own prints."""
-    command = [sys.executable, "-m", "tests.benchmarks.agent", what, *arguments]
-    return json.loads(subprocess.check_output(command, cwd=ROOT))
-
-
-def microseconds(*arguments: str) -> float:
-    found: float = alone("deltas", *arguments)
-    return found
+def deltas_of_all(url: str, *run: str) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Microseconds by client in interleaved rounds, and the peers that gave none."""
+    costs: dict[str, list[float]] = {name: [] for name in CLIENTS}
+    failures: dict[str, str] = {}
+    for number in range(ROUNDS):
+        for name in rotated(list(CLIENTS), number):
+            if name not in failures:
+                try:
+                    costs[name].append(alone("agent", "deltas", name, url, *run))
+                except NoAnswer as failure:
+                    if name in OWN:
+                        raise
+                    failures[name] = str(failure)
+    return {name: found for name, found in costs.items() if name not in failures}, failures
 
 
 def deltas(name: str, url: str, run: str | None = None) -> None:
@@ -450,35 +467,50 @@ def deltas(name: str, url: str, run: str | None = None) -> None:
 
 
 def importing(_: str) -> Iterator[Row]:
-    code = (
-        "import time; begun = time.perf_counter(); from {} import Codex; print(time.perf_counter() - begun)"
-    )
+    """Beside the SDK and, in case that one is broken, the HTTP client that is not imported."""
+    for package, name, bar in (("httpx", "Client", 0.5), ("openai_codex", "Codex", 0.2)):
+        what, base = "from codex_magic import Codex", f"from {package} import {name}"
+        try:
+            pairs = [
+                (import_seconds("codex_magic", "Codex"), import_seconds(package, name))
+                for _ in range(IMPORTS)
+            ]
+        except subprocess.CalledProcessError as failure:
+            yield row(what, f"<= {bar}x {base}", f"exit code {failure.returncode}", None)
+        else:
+            mine, bases = zip(*pairs, strict=True)
+            yield ratio(what, base, bar, mine, bases)
 
-    def seconds(package: str) -> float:
-        return float(subprocess.check_output([sys.executable, "-c", code.format(package)], cwd=ROOT))
 
-    found = [(seconds("codex_magic"), seconds("openai_codex")) for _ in range(IMPORTS)]
-    mine, theirs = (statistics.median(column) for column in zip(*found, strict=True))
-    measured = f"{mine / theirs:.2f}x ({mine * MS:.0f} ms; theirs {theirs * MS:.0f} ms)"
-    yield row("from codex_magic import Codex / from openai_codex", "<= 0.20x", measured, mine / theirs <= 0.2)
+def import_seconds(package: str, name: str) -> float:
+    code = f"import time; begun = time.perf_counter(); from {package} import {name}; print(time.perf_counter() - begun)"
+    return float(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT))
 
 
 def silence(url: str) -> Iterator[Row]:
-    """Nobody has anything to say in `SILENT` streams; meanwhile other things are asked."""
+    """Nobody has anything to say in `SILENT` streams; meanwhile other things are asked, as before them."""
     for name in SILENCES:
-        found: Worst = alone("silent", name, url)
-        for call, seconds in found.items():
-            judged = name == "ours_async"
-            yield row(
-                f"{SILENT} silent streams, {call}: {name}",
-                f"<= {CALL_BAR_MS} ms" if judged else "",
-                f"> {PATIENCE:.0f} s" if seconds is None else f"{seconds * MS:.1f} ms at worst of {CALLS}",
-                (seconds is not None and seconds * MS <= CALL_BAR_MS) if judged else None,
+        judged = name == "ours_async"
+        try:
+            found: Calls = alone("agent", "silent", name, url)
+        except NoAnswer as failure:
+            if judged:
+                raise
+            yield shown(f"{SILENT} silent streams: {name}", str(failure))
+            continue
+        for call, (before, meanwhile) in found.items():
+            what = f"{SILENT} silent streams, {call}: {name}"
+            if meanwhile is None:
+                yield row(what, "", f"> {PATIENCE:.0f} s", False if judged else None)
+                continue
+            each = ratio(
+                what, "without them", CALL_BAR, [statistics.median(meanwhile)], [statistics.median(before)]
             )
+            yield each if judged else shown(what, each["measured"])
 
 
-Worst = dict[str, float | None]
-"""Seconds of the slowest call of each kind, `None` for one that was given up."""
+Calls = dict[str, tuple[list[float], list[float] | None]]
+"""Seconds of the calls of each kind: before there are streams, and meanwhile; `None` for what was given up."""
 
 
 def silent(name: str, url: str) -> None:
@@ -488,32 +520,39 @@ def silent(name: str, url: str) -> None:
     os._exit(0)
 
 
-async def ours_silent(here: Place) -> Worst:
+async def ours_silent(here: Place) -> Calls:
     from codex_magic import AsyncCodex
 
     async with AsyncCodex(our_config(here)) as codex:
         threads = [await codex.thread_start(cwd=str(here.home)) for _ in range(SILENT)]
+        before = await calls(codex)
         await all_silent([await thread.turn(HELD, summary="none") for thread in threads])
-        return await meanwhile(codex)
+        return both(before, await calls(codex))
 
 
-async def sdk_silent(here: Place) -> Worst:
+async def sdk_silent(here: Place) -> Calls:
     from openai_codex import AsyncCodex
 
     codex = AsyncCodex(sdk_config(here))
     threads = [await codex.thread_start(cwd=str(here.home)) for _ in range(SILENT)]
+    before = await calls(codex)
     await all_silent([await thread.turn(HELD) for thread in threads])
-    return await meanwhile(codex)
+    return both(before, await calls(codex))
 
 
 SILENCES = {"ours_async": ours_silent, "sdk_async": sdk_silent}
 
 
-async def meanwhile(codex: Any) -> Worst:
-    calls = {"models": codex.models, "thread_list": codex.thread_list}
-    return {name: await worst(call) for name, call in calls.items()} | {
-        "to_thread": await worst(lambda: asyncio.to_thread(int))
+async def calls(codex: Any) -> dict[str, list[float] | None]:
+    return {
+        "models": await seconds_of(codex.models),
+        "thread_list": await seconds_of(codex.thread_list),
+        "to_thread": await seconds_of(lambda: asyncio.to_thread(int)),
     }
+
+
+def both(before: dict[str, list[float] | None], meanwhile: dict[str, list[float] | None]) -> Calls:
+    return {call: (seconds, meanwhile[call]) for call, seconds in before.items() if seconds is not None}
 
 
 async def all_silent(handles: list[Any]) -> None:
@@ -533,8 +572,8 @@ reading: list[asyncio.Task[None]] = []
 """The loop alone would forget them."""
 
 
-async def worst(call: Callable[[], Coroutine[Any, Any, Any]]) -> float | None:
-    """Seconds of the slowest of `CALLS`, `None` when one has not come back by then."""
+async def seconds_of(call: Callable[[], Coroutine[Any, Any, Any]]) -> list[float] | None:
+    """Of `CALLS`, `None` when one has not come back in time."""
     found = []
     for _ in range(CALLS):
         begun = time.perf_counter()
@@ -542,7 +581,7 @@ async def worst(call: Callable[[], Coroutine[Any, Any, Any]]) -> float | None:
         if not done:
             return None
         found.append(time.perf_counter() - begun)
-    return max(found)
+    return found
 
 
 def main(*only: str) -> None:
@@ -558,6 +597,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["deltas", *given]:
             deltas(*given)
+        case ["first", url, *names]:
+            first(url, *names)
         case ["replay", recording]:
             replay(recording)
         case ["silent", name, url]:

@@ -390,22 +390,21 @@ def test_a_process_that_outlived_its_keeper_is_ended_by_the_next(config, runtime
     command = [binary, "app-server", "--listen", f"unix://{socket}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as orphan:
         lock.write_text(str(orphan.pid))
-        assert reached(socket)
+        reach(socket, orphan)
         with Codex(config) as codex:
             assert codex.thread_start().run("echo: on").final_response == "on"
             assert process_of(codex) != orphan.pid
         assert orphan.wait() == -signal.SIGKILL
 
 
-def reached(path):
-    """Whether something listens there, which takes it a moment."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+def reach(path, process):
+    """Wait until the process listens there, which takes it a moment."""
+    while process.poll() is None:
         with suppress(OSError), socketlib.socket(socketlib.AF_UNIX) as connection:
             connection.connect(str(path))
-            return True
-        os.sched_yield()
-    return False
+            return
+        time.sleep(0.01)
+    pytest.fail("it ended before it listened")
 
 
 def test_the_folder_is_private_and_another_is_not_trusted(config, runtime):

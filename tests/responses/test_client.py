@@ -242,7 +242,7 @@ def test_a_read_limit_before_the_first_byte(ask: Asker, wire: Wire) -> None:
 
 def test_a_read_limit_inside_the_answer(ask: Asker, wire: Wire) -> None:
     wire.answer(stream(CREATED, delta("Hel"), HANG))
-    ask.timeout = Timeouts(first_byte=30, idle=0.05)
+    ask.timeout = Timeouts(idle=0.5)
     with pytest.raises(StreamError, match="silent") as caught:
         ask()
     assert caught.value.response.output_text == "Hel"

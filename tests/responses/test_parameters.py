@@ -188,7 +188,7 @@ def test_one_request_has_limits_of_its_own(
 ) -> None:
     wire.answer(answer)
     with pytest.raises(error):
-        client.responses.create("x", model="m", timeout=0.05)
+        client.responses.create("x", model="m", timeout=0.5)
 
 
 def test_how_often_a_client_asks_again(wire: Wire) -> None:

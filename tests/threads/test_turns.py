@@ -70,7 +70,7 @@ async def turn(engine, path):
 
 
 def run(test):
-    return asyncio.run(asyncio.wait_for(test, 10))
+    return asyncio.run(asyncio.wait_for(test, 60))
 
 
 def test_a_turn_ends_in_one_completion_and_its_items_are_kept(tmp_path):
