@@ -61,8 +61,8 @@ class ToolCalls:
         return decision in (Decision.accept, Decision.accept_for_session)
 
 
-def plain_decision(decision: ApprovalDecision) -> Decision:
-    """Amendments are about commands; elsewhere they are no answer."""
+def plain_decision(decision: ApprovalDecision | None) -> Decision:
+    """No answer is no. Amendments are about commands; elsewhere they are no answer."""
     return decision if isinstance(decision, Decision) else Decision.decline
 
 

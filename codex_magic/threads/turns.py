@@ -144,11 +144,13 @@ class AsyncTurnHandle:
         return result
 
     def _cancel(self) -> None:
+        self._request.outcomes.stop()
         self._follower.cancel()
 
     async def _live(self) -> TurnResult:
         started, clock = int(time.time()), time.monotonic()
         status = await self._followed()
+        self._request.outcomes.end()
         # A command may run on after its turn.
         self._settle_open_items("inProgress" if status is TurnStatus.completed else "failed")
         error = _turn_error(self.exception) if self.exception else None
@@ -196,6 +198,7 @@ class AsyncTurnHandle:
             self._open[notification.item.id] = _OpenItem(notification.item)
         elif isinstance(notification, ItemCompleted):
             self._open.pop(notification.item.id, None)
+            notification = self._settled(notification)
             self._items.append(notification.item)
             self._keep_item(notification)
         elif isinstance(notification, TurnStarted):
@@ -235,10 +238,22 @@ class AsyncTurnHandle:
         if item is None:
             return
         replay = (message("assistant", item.text),) if isinstance(item, AgentMessage) else ()
-        completed = ItemCompleted(self.thread_id, self.id, item, replay)
-        self._items.append(item)
+        completed = self._settled(ItemCompleted(self.thread_id, self.id, item, replay))
+        self._items.append(completed.item)
         self._tell(completed)
         self._keep_item(completed)
+
+    def _settled(self, completed: ItemCompleted) -> ItemCompleted:
+        """With the status that the item really has, also for whoever goes on with the thread."""
+        item = self._request.outcomes.settled(completed.item)
+        if item == completed.item:
+            return completed
+        told_again = completed.response_items
+        if isinstance(item, CommandExecution | FileChange):
+            from ..engines.app_server.replay import replayed  # only its items have two ways to be told
+
+            told_again = replayed(item)
+        return msgspec.structs.replace(completed, item=item, response_items=told_again)
 
     def _tell(self, notification: Notification) -> None:
         self._log.append(notification)
