@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..protocol.ids import new_id
 from ..protocol.types import ApprovalDecision, ApprovalRequest
 from .environment import hears_clicks, may_ask, shows_widgets
-from .identity import cell_id
+from .identity import cell_id, is_kernel
 from .question import ENDED, NOBODY, STOPPED, Question, decided, shown
 from .say import lines_of, publish, words
 
@@ -82,7 +82,7 @@ class Desk:
         )
         self._typed = may_ask(shell) and not background
         # A console drops what was typed ahead when it reads a line that is not shown; a notebook has a field.
-        self._hidden = cell_id(shell) is None
+        self._hidden = is_kernel(shell) and cell_id(shell) is None
         self._folder = os.getcwd()
         self._put = put
         self._waiting: deque[Question] = deque()
