@@ -299,7 +299,10 @@ class ActivityBlock:
     def close(self, status: str = "left") -> None:
         """No more will come of it; `status`: if it has not ended."""
         self.closed = True
-        if getattr(self._item, "status", "") == "inProgress":
+        now = getattr(self._item, "status", "")
+        if now == "waiting":
+            self.replace(msgspec.structs.replace(self._item, status="stopped"))
+        elif now == "inProgress":
             self.replace(msgspec.structs.replace(self._item, status=status))
 
     @property
@@ -347,7 +350,7 @@ def _(item: FileChange) -> list[Row]:
             _verb(change_kind(change), item.status),
             one_line(str(change.get("path")), HEAD_CHARS),
             (*_notes(item.status), *_IN_PART.get(item.status, ())),
-            "" if item.status == "inProgress" else head(change_diff(change)),
+            "" if item.status in ("inProgress", "waiting") else head(change_diff(change)),
             "diff",
         )
         for change in item.changes
@@ -355,24 +358,25 @@ def _(item: FileChange) -> list[Row]:
 
 
 _VERBS = {
-    "run": ("Runs", "Ran", "Not run:", "Failed", "Started"),
-    "call": ("Calls", "Called", "Not called:", "Failed", "Called"),
-    "add": ("Adds", "Added", "Not added:", "Failed to add", "Adds"),
-    "delete": ("Deletes", "Deleted", "Not deleted:", "Failed to delete", "Deletes"),
-    "update": ("Changes", "Changed", "Not changed:", "Failed to change", "Changes"),
+    "run": ("Wants to run", "Runs", "Ran", "Not run:", "Failed", "Started"),
+    "call": ("Wants to call", "Calls", "Called", "Not called:", "Failed", "Called"),
+    "add": ("Wants to add", "Adds", "Added", "Not added:", "Failed to add", "Adds"),
+    "delete": ("Wants to delete", "Deletes", "Deleted", "Not deleted:", "Failed to delete", "Deletes"),
+    "update": ("Wants to change", "Changes", "Changed", "Not changed:", "Failed to change", "Changes"),
 }
 
 
 def _verb(action: str, status: str) -> str:
-    """What is being done, was done, was never done, or went wrong; what was stopped may be done in part."""
-    doing, done, undone, failed, left = _VERBS[action]
+    """What waits, is being done, was done, was never done, or went wrong; what was stopped may be done in part."""
+    waiting, doing, done, undone, failed, left = _VERBS[action]
     if status in NEVER_DONE:
         return undone
-    known = {"inProgress": doing, "completed": done, "left": left, "failed": failed}
+    known = {"waiting": waiting, "inProgress": doing, "completed": done, "left": left, "failed": failed}
     return known.get(status, "Stopped")
 
 
 _NOTES: dict[str, tuple[str, ...]] = {
+    "waiting": (),
     "inProgress": (),
     "completed": (),
     "failed": (),

@@ -66,11 +66,14 @@ class Outcomes:
         self._granted: set[str] = set()
         self._refused: dict[str, str] = {}
         self._stopped = False
+        self.watch: Callable[[str, str], None] = lambda item_id, status: None
+        """Told when an item begins to wait for an answer (`waiting`), and when it goes on with a yes (`inProgress`)."""
 
     async def ask(self, approvals: Approvals | None, request: ApprovalRequest) -> ApprovalDecision | None:
         """As `ask`; no yes counts once the turn is being stopped."""
         about = _about(request)
         self._open.add(about)
+        self.watch(about, "waiting")
         try:
             decision = _fitting(await ask(approvals, request), request)
         except asyncio.CancelledError:  # the turn ends, or another session has answered
@@ -86,6 +89,7 @@ class Outcomes:
             self._refused[about] = "declined"
         else:
             self._granted.add(about)
+            self.watch(about, "inProgress")
         return decision
 
     def stop(self) -> None:
@@ -97,6 +101,12 @@ class Outcomes:
         """The turn is over, and nothing more will be told of what has not ended."""
         if not self._stopped:
             self._refused = {**dict.fromkeys(self._withdrawn | self._open, "expired"), **self._refused}
+
+    def begun(self, item: T) -> T:
+        """An item that is told as begun: the question about it may have come first."""
+        if isinstance(item, CommandExecution | FileChange | ToolCall) and item.id in self._open:
+            return msgspec.structs.replace(item, status="waiting")
+        return item
 
     def settled(self, item: T) -> T:
         """An item that is over, with the status that it has; see `NEVER_DONE`."""

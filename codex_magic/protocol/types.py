@@ -172,8 +172,8 @@ class UnknownItem(msgspec.Struct, frozen=True):
 
 NEVER_DONE = ("declined", "unanswered", "stopped", "expired")
 """What becomes of a command, change or call that got no yes: a person said no, nobody was there, or the turn was
-stopped, or ended, before an answer. The first is the protocol's word, and the statuses below are ours too:
-`interrupted` was at work when it was stopped, of `unfinished` nobody knows whether it was."""
+stopped, or ended, before an answer. The first is the protocol's word, and these statuses are ours too: `waiting` for
+the answer; `interrupted` was at work when it was stopped, of `unfinished` nobody knows whether it was."""
 
 KnownItem = (
     UserMessage

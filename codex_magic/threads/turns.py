@@ -89,6 +89,7 @@ class AsyncTurnHandle:
         self._usage: ThreadTokenUsage | None = None
         self._model = request.model
         self._writes: list[asyncio.Future[None]] = []
+        request.outcomes.watch = self._wait
         self._follower = asyncio.create_task(self._follow())
         self._task = asyncio.create_task(self._live())
 
@@ -195,7 +196,9 @@ class AsyncTurnHandle:
         elif isinstance(notification, ItemStarted):
             if isinstance(notification.item, UserMessage):
                 self._break_off_answers()
-            self._open[notification.item.id] = _OpenItem(notification.item)
+            item = self._request.outcomes.begun(notification.item)
+            notification = msgspec.structs.replace(notification, item=item)
+            self._open[item.id] = _OpenItem(item)
         elif isinstance(notification, ItemCompleted):
             self._open.pop(notification.item.id, None)
             notification = self._settled(notification)
@@ -210,6 +213,13 @@ class AsyncTurnHandle:
         elif isinstance(notification, TokenUsageUpdated):
             self._usage = notification.token_usage
         self._tell(notification)
+
+    def _wait(self, item_id: str, status: str) -> None:
+        """What is to be done waits for an answer, or goes on with one: it is told as begun again."""
+        opened = self._open.get(item_id)
+        if opened is not None and isinstance(opened.item, CommandExecution | FileChange | ToolCall):
+            item = msgspec.structs.replace(opened.item, status=status)
+            self._receive(ItemStarted(self.thread_id, self.id, item))
 
     def _opened(self, delta: AgentMessageDelta | ReasoningSummaryDelta) -> _OpenItem:
         item = self._open.get(delta.item_id)
@@ -306,7 +316,7 @@ class _OpenItem:
     """An item still being produced, and the text it has so far."""
 
     def __init__(self, item: ThreadItem) -> None:
-        self._item = item
+        self.item = item
         self._pieces: list[str] = []
         self._summary: dict[int, list[str]] = {}
 
@@ -318,23 +328,23 @@ class _OpenItem:
 
     @property
     def is_answer(self) -> bool:
-        return isinstance(self._item, AgentMessage | Reasoning)
+        return isinstance(self.item, AgentMessage | Reasoning)
 
     def partial(self, status: str) -> ThreadItem | None:
         """The item as far as it came; `None` when nothing of it did."""
-        if isinstance(self._item, AgentMessage):
+        if isinstance(self.item, AgentMessage):
             text = "".join(self._pieces)
-            return AgentMessage(self._item.id, text, self._item.phase) if text else None
-        if isinstance(self._item, Reasoning):
+            return AgentMessage(self.item.id, text, self.item.phase) if text else None
+        if isinstance(self.item, Reasoning):
             parts = tuple("".join(self._summary[index]) for index in sorted(self._summary))
-            return Reasoning(self._item.id, parts) if parts else None
-        if isinstance(self._item, ToolCall):
-            return msgspec.structs.replace(self._item, status="failed", success=False)
-        if isinstance(self._item, CommandExecution):
-            output = "".join(self._pieces) or self._item.aggregated_output
-            return msgspec.structs.replace(self._item, status=status, aggregated_output=output)
-        if isinstance(self._item, FileChange):
-            return msgspec.structs.replace(self._item, status=status)
+            return Reasoning(self.item.id, parts) if parts else None
+        if isinstance(self.item, ToolCall):
+            return msgspec.structs.replace(self.item, status="failed", success=False)
+        if isinstance(self.item, CommandExecution):
+            output = "".join(self._pieces) or self.item.aggregated_output
+            return msgspec.structs.replace(self.item, status=status, aggregated_output=output)
+        if isinstance(self.item, FileChange):
+            return msgspec.structs.replace(self.item, status=status)
         return None
 
 

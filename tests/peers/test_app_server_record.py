@@ -67,8 +67,12 @@ class Scene:
         [turn] = self.thread.read(include_turns=True).thread.turns
         assert [kept for kept in turn.items if isinstance(kept, self.kind)] == [item]
         view = TurnView()
+        waited = False
         for notification in self.turn.stream():
             view.feed(notification)
+            waited = waited or "**Wants to " in view.markdown()
+            assert not waited or "**Runs**" not in view.markdown()
+        assert waited
         shown = TurnView.of(turn.items, turn_id=turn.id, thread_id=self.thread.id, status=turn.status)
         [line] = [block for block in view.markdown().split("\n\n") if block.startswith("**Not ")]
         assert line in shown.markdown()
