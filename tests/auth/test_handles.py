@@ -9,6 +9,7 @@ import stat
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -177,6 +178,35 @@ def test_no_page_and_no_other_name_of_this_machine_ends_it(browsing: Any, reques
     async def test(handle: AsyncChatgptLoginHandle, browser: httpx.AsyncClient) -> None:
         port = urlsplit(address(handle)).port
         assert b" 40" in (await say(port, request_.format(port=port).encode())).split(b"\r\n")[0]
+        assert handle.state is LoginState.pending
+        await approve(handle, browser)
+
+    assert browsing(test).success
+
+
+def test_a_page_that_a_browser_shows_does_not_end_it(browsing: Any, chromium: str, tmp_path: Path) -> None:
+    """It asks under a name of its own, without saying where it comes from."""
+
+    async def test(handle: AsyncChatgptLoginHandle, browser: httpx.AsyncClient) -> None:
+        port = urlsplit(address(handle)).port
+        (tmp_path / "page.html").write_text(
+            f"<img src=http://evil.test:{port}/cancel referrerpolicy=no-referrer onerror='document.title=1'>"
+        )
+        arguments = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+        shown = await asyncio.create_subprocess_exec(
+            chromium,
+            *arguments.split(),
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--host-resolver-rules=MAP * 127.0.0.1",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            (tmp_path / "page.html").as_uri(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        page, _ = await shown.communicate()
+        assert b"<title>1</title>" in page  # it has asked
         assert handle.state is LoginState.pending
         await approve(handle, browser)
 
