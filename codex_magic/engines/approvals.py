@@ -115,7 +115,8 @@ class Outcomes:
         if isinstance(item, CommandExecution) and item.exit_code not in (None, -1):
             return item
         status = self._refused.get(item.id, item.status)
-        if self._stopped and status == "failed" and not (isinstance(item, ToolCall) and item.content_items):
+        says_why = isinstance(item, ToolCall) and item.content_items
+        if status == "unfinished" or (self._stopped and status == "failed" and not says_why):
             status = "interrupted" if self._was_at_work(item) else "unfinished"
         return msgspec.structs.replace(item, status=status)
 

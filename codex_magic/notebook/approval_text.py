@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import unicodedata
 from collections.abc import Iterator
+from itertools import chain
 
 from .question import NOBODY, Choice, Question, Shown, choices, shown
 from .say import publish, words
@@ -38,7 +39,9 @@ def ask_by_text(question: Question, *, rich: bool, hidden: bool = False) -> None
 def _typed(offered: list[Choice], *, hidden: bool) -> Choice:
     """What was chosen; an empty line is no, anything else is asked again."""
     keys = {choice.key: choice for choice in offered}
-    legend = "\n".join(f"  {choice.key}  {choice.label}" for choice in offered)
+    width = shutil.get_terminal_size().columns
+    lines = (_wrapped(f"  {choice.key}  {choice.label}", width, "") for choice in offered)
+    legend = "\n".join(chain.from_iterable(lines))
     while True:
         line = typed_line(legend, HIDDEN_PROMPT if hidden else PROMPT, hidden=hidden)
         typed = "" if line is None else line.strip().lower() or "n"

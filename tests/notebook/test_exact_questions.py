@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from codex_magic.display.exact import exact_diff, exact_line, exact_lines, original
 from codex_magic.display.items import change_diff
-from codex_magic.notebook.approval_text import LINE, WRAPPED, _markdown, _plain
+from codex_magic.notebook.approval_text import LINE, WRAPPED, _markdown, _plain, ask_by_text
 from codex_magic.notebook.approval_widget import question_html
 from codex_magic.notebook.question import Question, choices, shown
 from codex_magic.protocol.types import CommandApproval, FileChangeApproval, ToolCallApproval
@@ -121,6 +121,19 @@ def test_a_long_line_is_not_continued_where_lines_of_ours_begin(monkeypatch):
     plain = _plain(asked(command("touch x" + " " * 29 + "Folder: /safe")))
     assert all(len(line) < 40 for line in plain.split("\n"))
     assert "\nFolder: /safe" not in plain
+
+
+def test_a_long_answer_on_offer_is_not_continued_there_either(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    seen = []
+    monkeypatch.setattr(
+        "codex_magic.notebook.approval_text.typed_line", lambda legend, *_, **__: seen.append(legend) or "n"
+    )
+    words = ("x" * 3 + "  n  No" * 20, "b")
+    ask_by_text(Question(command("x", proposed_execpolicy_amendment=words), "/w"), rich=False)
+    lines = seen[0].split("\n")
+    assert all(len(line) < 40 for line in lines)
+    assert [line[:5] for line in lines if line.startswith("  n")] == ["  n  "]
 
 
 def test_the_end_of_a_long_command_and_of_a_long_diff_is_there():

@@ -194,7 +194,7 @@ def test_an_interrupted_call_stands_in_the_history_with_an_output(codex, service
     handle.interrupt()
     assert ended.wait(10)
     [call] = done(handle.asynchronous.result, ToolCall)
-    assert (call.status, call.success, call.arguments) == ("failed", False, {})
+    assert (call.status, call.success, call.arguments) == ("unfinished", False, {})
     assert thread.run("echo: on").final_response == "on"
     assert outputs(sent(service)) == ["aborted"]
     assert kinds(sent(service)) == [
@@ -213,7 +213,7 @@ def test_an_interrupt_does_not_wait_for_a_function_that_goes_on(codex):
     assert begun.wait(10)
     handle.interrupt()
     assert not go_on.is_set()
-    assert done(handle.asynchronous.result, ToolCall)[0].status == "failed"
+    assert done(handle.asynchronous.result, ToolCall)[0].status == "unfinished"
     go_on.set()
 
 
@@ -337,6 +337,20 @@ def test_a_call_that_waits_for_an_answer_when_its_turn_is_stopped_was_not_made(c
     handle.interrupt()
     over.set()
     assert (done(handle.run(), ToolCall)[0].status, calls) == ("stopped", [])
+
+
+def test_a_call_that_was_allowed_and_is_at_work_when_its_turn_is_stopped_is_told_so(codex):
+    working = threading.Event()
+
+    async def act():
+        working.set()
+        await asyncio.Event().wait()
+
+    tools = (tool(act, needs_approval=True),)
+    handle = codex.thread_start(tools=tools, approvals=asked_with(Decision.accept)).turn(use("act"))
+    assert working.wait(10)
+    handle.interrupt()
+    assert done(handle.run(), ToolCall)[0].status == "interrupted"
 
 
 def test_a_tool_that_ends_in_a_cancellation_of_its_own_has_failed(codex):
