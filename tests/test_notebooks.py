@@ -101,7 +101,7 @@ def test_the_notebook_on_the_agent_declines_what_nobody_allows(tmp_path: Path) -
     for notebook in (executed, saved):
         cells = told(notebook)
         assert "city,price\nLima,10" in cells["look"]
-        assert "Declined the command, since nobody is here to answer" in cells["ask"]
+        assert "Not allowed, since nobody is here to answer" in cells["ask"]
         assert "+        raise ValueError('no values')" in cells["change"]
         assert "*Interrupted.*" in cells["background-again"]
 

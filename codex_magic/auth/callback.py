@@ -1,7 +1,7 @@
 """The address on this machine to which the browser comes back after a sign-in.
 
-Other pages can reach it too, so only what carries this sign-in's `state` counts; the rest is
-answered and forgotten. Every connection is closed after one answer: a browser's spare connection
+Other pages can reach it too, also under a name of their own for this machine, so only what asks for it by
+its own name and carries this sign-in's `state` counts; the rest is answered and forgotten. Every connection is closed after one answer: a browser's spare connection
 must not keep the port.
 """
 
@@ -49,6 +49,12 @@ UNREADABLE = Page(400, "Not understood", "This is not a request of a browser.")
 def failed(error: str) -> Page:
     return Page(400, "Not signed in", error)
 
+
+_OWN_NAMES = (HOST, "localhost", "[::1]")
+
+_OF_THE_CLI = {"host", "connection"}
+"""All the headers of the CLI's own request to make way. A browser sends its name and what it accepts with whatever a
+page makes it ask for, and no page can keep it from that."""
 
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
 
@@ -141,9 +147,11 @@ class Loopback:
     async def _page(self, request: _Request | None) -> Page:
         if request is None:
             return UNREADABLE
+        if request.host not in {f"{name}:{self.port}" for name in _OWN_NAMES}:
+            return NOT_FOUND
         if request.method != "GET":
             return ONLY_GET
-        if request.path == "/cancel" and not request.is_from_a_page:
+        if request.target == "/cancel" and request.is_from_a_program:
             return self._make_way()
         if request.path != CALLBACK_PATH:
             return NOT_FOUND
@@ -155,7 +163,7 @@ class Loopback:
         return await asyncio.shield(self._outcome)
 
     def _make_way(self) -> Page:
-        """The CLI asks so, before it waits for a browser itself."""
+        """The CLI asks so, before it waits for a browser itself; it has no way to say who it is."""
         if not self._arrived.done():
             self._arrived.set_exception(LoginError("Another program's sign-in has taken over the browser."))
         return CANCELLED
@@ -174,7 +182,9 @@ async def _read_request(reader: asyncio.StreamReader) -> _Request | None:
 class _Request:
     method: str
     target: str = field(repr=False)
-    is_from_a_page: bool
+    host: str
+    """In lower case; empty for none, or more than one."""
+    is_from_a_program: bool
 
     @classmethod
     def parse(cls, head: bytes) -> _Request | None:
@@ -182,9 +192,17 @@ class _Request:
         words = start.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1"):
             return None
-        names = {line.partition(":")[0].lower() for line in lines}
-        return cls(words[0], words[1], not names.isdisjoint({"origin", "referer", "sec-fetch-site"}))
+        headers = [
+            (name.lower(), value.strip(" \t").lower()) for name, _, value in map(_header, lines) if name
+        ]
+        hosts = [value for name, value in headers if name == "host"]
+        is_from_a_program = {name for name, _ in headers} <= _OF_THE_CLI
+        return cls(words[0], words[1], hosts[0] if len(hosts) == 1 else "", is_from_a_program)
 
     @property
     def path(self) -> str:
         return self.target.partition("?")[0]
+
+
+def _header(line: str) -> tuple[str, str, str]:
+    return line.partition(":")

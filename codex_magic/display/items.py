@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from codex_magic.protocol.types import (
+    NEVER_DONE,
     AgentMessage,
     CommandExecution,
     ContextCompaction,
@@ -315,11 +316,14 @@ class ActivityBlock:
         if isinstance(self._item, FileChange):
             self.replace(msgspec.structs.replace(self._item, changes=changes))
 
-    def close(self) -> None:
-        """No more will come of it, whether or not it ended."""
+    def close(self, status: str = "left") -> None:
+        """No more will come of it; `status`: if it has not ended."""
         self.closed = True
-        if getattr(self._item, "status", "") == "inProgress":
-            self.replace(msgspec.structs.replace(self._item, status="unfinished"))
+        now = getattr(self._item, "status", "")
+        if now == "waiting":
+            self.replace(msgspec.structs.replace(self._item, status="stopped"))
+        elif now == "inProgress":
+            self.replace(msgspec.structs.replace(self._item, status=status))
 
     @property
     def rows(self) -> list[Row]:
@@ -351,10 +355,10 @@ def item_rows(item: ThreadItem) -> list[Row]:
 @item_rows.register
 def _(item: CommandExecution) -> list[Row]:
     command = one_line(shown_command(item.command), HEAD_CHARS)
-    if item.status == "declined":
-        return [Row("Not run:", command, ("declined",))]
-    ended = () if item.exit_code is None else (f"exit code {item.exit_code}",)
-    notes = (*ended, *_seconds(item.duration_ms)) or _unless_doing(item.status)
+    if item.exit_code is not None and item.status not in NEVER_DONE:
+        ended = (f"exit code {item.exit_code}", *_seconds(item.duration_ms))
+        return [Row("Ran", command, ended, tail(item.aggregated_output or ""))]
+    notes = (*_notes(item.status), *_seconds(item.duration_ms))
     return [Row(_verb("run", item.status), command, notes, tail(item.aggregated_output or ""))]
 
 
@@ -365,46 +369,70 @@ def _(item: FileChange) -> list[Row]:
         Row(
             _verb(change_kind(change), item.status),
             one_line(str(change.get("path")), HEAD_CHARS),
-            _unless_doing(item.status),
-            "" if item.status == "inProgress" else head(change_diff(change)),
+            (*_notes(item.status), *_IN_PART.get(item.status, ())),
+            "" if item.status in ("inProgress", "waiting") else head(change_diff(change)),
             "diff",
         )
         for change in item.changes
     ]
 
 
-def _unless_doing(status: str) -> tuple[str, ...]:
-    return () if status == "inProgress" else _status(status)
-
-
 _VERBS = {
-    "run": ("Runs", "Ran", "Ran"),
-    "add": ("Adds", "Added", "Not added:"),
-    "delete": ("Deletes", "Deleted", "Not deleted:"),
-    "update": ("Changes", "Changed", "Not changed:"),
+    "run": ("Wants to run", "Runs", "Ran", "Not run:", "Failed", "Started"),
+    "call": ("Wants to call", "Calls", "Called", "Not called:", "Failed", "Called"),
+    "add": ("Wants to add", "Adds", "Added", "Not added:", "Failed to add", "Adds"),
+    "delete": ("Wants to delete", "Deletes", "Deleted", "Not deleted:", "Failed to delete", "Deletes"),
+    "update": ("Wants to change", "Changes", "Changed", "Not changed:", "Failed to change", "Changes"),
 }
 
 
 def _verb(action: str, status: str) -> str:
-    """What is being done, was done, or was not; what broke off may have been done in part."""
-    doing, done, undone = _VERBS[action]
-    if status in ("inProgress", "unfinished"):
-        return doing
-    return done if status == "completed" else undone
+    """What waits, is being done, was done, was never done, or went wrong; what was stopped may be done in part."""
+    waiting, doing, done, undone, failed, left = _VERBS[action]
+    if status in NEVER_DONE:
+        return undone
+    known = {"waiting": waiting, "inProgress": doing, "completed": done, "left": left, "failed": failed}
+    return known.get(status, "Stopped")
+
+
+_NOTES: dict[str, tuple[str, ...]] = {
+    "waiting": (),
+    "inProgress": (),
+    "completed": (),
+    "failed": (),
+    "unanswered": ("nobody to ask",),
+    "interrupted": ("while running",),
+    "unfinished": ("did not finish",),
+    "left": ("had not ended when the turn did",),
+}
+
+_IN_PART = dict.fromkeys(("failed", "interrupted"), ("some of it may be done",))
+"""The program writes file after file, and tells how it went of all of them at once."""
+
+
+def _notes(status: str) -> tuple[str, ...]:
+    return _NOTES.get(status, (one_line(status, 40),))
 
 
 def shown_command(command: str) -> str:
-    """`command` without the shell that the agent wraps around each of its commands.
+    """`command` without the shell that the agent wraps around each of its commands."""
+    return shell_and_script(command)[1]
+
+
+def shell_and_script(command: str) -> tuple[str, str]:
+    """The agent's own shell around `command` (empty: none), and what it is told to run.
 
     Only the system's own: what merely calls itself a shell is nothing to hide from who has to say yes.
     """
     try:
         words = shlex.split(command)
     except ValueError:
-        return command
-    if len(words) == 3 and words[1] in ("-c", "-lc") and words[0] in _SHELLS:
-        return words[2]
-    return command
+        return "", command
+    # In double quotes a shell takes a backslash from these too, and shlex does not.
+    is_exact = "\\$" not in command and "\\`" not in command
+    if is_exact and len(words) == 3 and words[1] in ("-c", "-lc") and words[0] in _SHELLS:
+        return " ".join(words[:2]), words[2]
+    return "", command
 
 
 _SHELLS = {f"{folder}/{name}" for folder in ("/bin", "/usr/bin") for name in ("bash", "sh", "zsh")}
@@ -422,16 +450,19 @@ def change_diff(change: Mapping[str, Any]) -> str:
     if kind == "update":
         return text
     sign = "+" if kind == "add" else "-"
-    return "".join(f"{sign}{line}" for line in text.splitlines(keepends=True))
+    lines = [f"{sign}{line}" for line in text.removesuffix("\n").split("\n")] if text else []
+    if text and not text.endswith("\n"):
+        lines.append("\\ No newline at end of file")
+    return "".join(f"{line}\n" for line in lines)
 
 
 @item_rows.register
 def _(item: ToolCall) -> list[Row]:
     name = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
-    failed = item.success is False or item.status == "failed"
-    notes = (("failed",) if failed else _status(item.status)) + _seconds(item.duration_ms)
+    status = "failed" if item.success is False and item.status == "completed" else item.status
     call = one_line(f"{name}({_arguments(item.arguments)})", HEAD_CHARS)
-    return [Row("Called", call, notes, head(_content_text(item.content_items or ())), folded=True)]
+    body = head(_content_text(item.content_items or ()))
+    return [Row(_verb("call", status), call, _notes(status) + _seconds(item.duration_ms), body, folded=True)]
 
 
 @item_rows.register
@@ -441,17 +472,13 @@ def _(item: WebSearch) -> list[Row]:
 
 @item_rows.register
 def _(item: ImageGeneration) -> list[Row]:
-    return [Row("Made an image", one_line(item.revised_prompt or "", HEAD_CHARS), _status(item.status))]
+    label = {"completed": "Made an image", "inProgress": "Makes an image"}.get(item.status, "No image:")
+    return [Row(label, one_line(item.revised_prompt or "", HEAD_CHARS), _notes(item.status))]
 
 
 @item_rows.register
 def _(item: ContextCompaction) -> list[Row]:
     return [Row("The earlier conversation was summarised to make room.")]
-
-
-def _status(status: str) -> tuple[str, ...]:
-    words = {"completed": (), "inProgress": ("running",), "unfinished": ("did not finish",)}
-    return words.get(status, (one_line(status, 40),))
 
 
 def _seconds(duration_ms: int | None) -> tuple[str, ...]:

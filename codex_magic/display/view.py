@@ -334,7 +334,9 @@ class TurnView:
     def _end(self, state: State) -> None:
         self.state = state
         for block in self._blocks.values():
-            if not isinstance(block, NoticeBlock | QuietBlock) and not block.closed:
+            if isinstance(block, ActivityBlock) and not block.closed:
+                block.close("left" if state == "done" else "unfinished")
+            elif not isinstance(block, NoticeBlock | QuietBlock) and not block.closed:
                 block.close()
 
 

@@ -112,7 +112,7 @@ class _RunningTurn:
         self._tell = tell
         self._narrator = Narrator(request, tell)
         self._calls = ToolCalls(
-            approvals=request.asked, sandbox=request.sandbox, allowed=allowed, cancel=_cancel
+            approvals=request.ask, sandbox=request.sandbox, allowed=allowed, cancel=_cancel
         )
         self._tools = request.tools or ToolSet()
         self._model: str | None = request.model

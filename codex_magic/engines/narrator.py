@@ -134,27 +134,27 @@ class Narrator:
         if call_id in self._calls:
             item, raw = self._calls.pop(call_id)
             output = {**aborted(raw), "output": output_of(items)}
-            self._complete(item, success, items, (raw, output), duration_ms)
+            self._complete(item, "completed" if success else "failed", items, (raw, output), duration_ms)
 
     def abandon_calls(self) -> None:
         """None of the calls that are still open will be finished."""
         for item, raw in self._calls.values():
-            self._complete(item, False, [text_item(ABORTED)], (raw, aborted(raw)))
+            self._complete(item, "unfinished", [text_item(ABORTED)], (raw, aborted(raw)))
         self._calls.clear()
 
     def _complete(
         self,
         item: ToolCall,
-        success: bool,
+        status: str,
         items: list[ContentItem],
         pair: tuple[Item, Item],
         duration_ms: int | None = None,
     ) -> None:
         completed = msgspec.structs.replace(
             item,
-            status="completed" if success else "failed",
+            status=status,
             content_items=tuple(items),
-            success=success,
+            success=status == "completed",
             duration_ms=duration_ms,
         )
         self.done(completed, pair)

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from ..protocol.types import ApprovalMode, InputItem, Notification, Sandbox, TokenUsage, TurnPlace
-from .approvals import Approvals
+from ..protocol.types import (
+    ApprovalDecision,
+    ApprovalMode,
+    ApprovalRequest,
+    InputItem,
+    Notification,
+    Sandbox,
+    TokenUsage,
+    TurnPlace,
+)
+from .approvals import Approvals, Outcomes
 
 if TYPE_CHECKING:
     from .tools import ToolSet
@@ -73,10 +82,12 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Reads them; with `continuation` the app-server mostly needs none of it."""
     continuation: Continuation | None = None
 
-    @property
-    def asked(self) -> Approvals | None:
-        """Who is asked for a yes; nobody where all is to be denied."""
-        return None if self.approval_mode is ApprovalMode.deny_all else self.approvals
+    outcomes: Outcomes = msgspec.field(default_factory=Outcomes)
+
+    async def ask(self, question: ApprovalRequest) -> ApprovalDecision | None:
+        """The answer of whoever is asked for a yes; nobody where all is to be denied. `None` is no."""
+        approvals = None if self.approval_mode is ApprovalMode.deny_all else self.approvals
+        return await self.outcomes.ask(approvals, question)
 
 
 Tell = Callable[[Notification], None]

@@ -11,6 +11,7 @@ from .approvals import Approvals, ask
 from .tools import ContentItem, run_tool, text_item
 
 DECLINED = "The user declined this call."
+UNANSWERED = "Not run: nobody was there to allow this call."
 
 _REACH = [Sandbox.read_only, Sandbox.workspace_write, Sandbox.full_access]
 """From the narrowest to the widest."""
@@ -38,31 +39,31 @@ class ToolCalls:
 
     async def run(self, each: Tool, asked: ToolCallApproval, text: str) -> tuple[bool, list[ContentItem]]:
         """Whether it worked, and what the model is told. `text`: what it wrote for arguments."""
-        refusal = _out_of_reach(each, self._sandbox)
-        if refusal is None and not await self._may_run(each, asked):
-            refusal = DECLINED
+        refusal = _out_of_reach(each, self._sandbox) or await self._not_allowed(each, asked)
         if refusal is not None:
             return False, [text_item(refusal)]
         return await run_tool(each, text)
 
-    async def _may_run(self, each: Tool, asked: ToolCallApproval) -> bool:
-        """One question at a time: the first yes may be one for all."""
+    async def _not_allowed(self, each: Tool, asked: ToolCallApproval) -> str | None:
+        """Why not. One question at a time: the first yes may be one for all."""
         if not each.needs_approval:
-            return True
+            return None
         name = f"{asked.namespace or ''}.{asked.tool}"
         async with self._asking:
             if name in self._allowed:
-                return True
-            decision = plain_decision(await ask(self._approvals, asked))
+                return None
+            decision = await ask(self._approvals, asked)
             if decision is Decision.accept_for_session:
                 self._allowed.add(name)
         if decision is Decision.cancel:
             await self._cancel()
-        return decision in (Decision.accept, Decision.accept_for_session)
+        if decision in (Decision.accept, Decision.accept_for_session):
+            return None
+        return UNANSWERED if decision is None else DECLINED
 
 
-def plain_decision(decision: ApprovalDecision) -> Decision:
-    """Amendments are about commands; elsewhere they are no answer."""
+def plain_decision(decision: ApprovalDecision | None) -> Decision:
+    """No answer is no. Amendments are about commands; elsewhere they are no answer."""
     return decision if isinstance(decision, Decision) else Decision.decline
 
 

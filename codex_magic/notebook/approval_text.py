@@ -2,58 +2,51 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import shutil
+import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import chain
 
-from ..protocol.types import Decision
-from .question import NOBODY, Choice, Question, Shown, choices, cut, shown
+from .question import NOBODY, Choice, Question, Shown, choices, shown
 from .say import publish, words
+from .typed import typed_line
 
 PROMPT = "Your answer [n]: "
+HIDDEN_PROMPT = "Your answer, which is not shown [n]: "
+
+LINE, WRAPPED = "  | ", "  : "
+"""Before a line that is none of ours, and before what follows of it: so none of it begins where ours do."""
 
 
-def ask_by_text(question: Question, *, rich: bool) -> None:
-    """Show the question and wait for a line. Raises KeyboardInterrupt, after which the answer is no."""
+def ask_by_text(question: Question, *, rich: bool, hidden: bool = False) -> None:
+    """Show the question and wait for a line. Raises KeyboardInterrupt.
+
+    `hidden`: where only a line that is not shown is sure to be typed after the question was.
+    """
     asked, offered = shown(question), choices(question.request)
     if rich:
         publish({"text/markdown": _markdown(asked), "text/plain": _plain(asked)})
     else:
         print(_plain(asked))  # noqa: T201  # a terminal reads standard output
     try:
-        choice = _typed(offered)
-    except KeyboardInterrupt:
-        question.answer(Decision.cancel)
-        raise
+        choice = _typed(offered, hidden=hidden)
     except (EOFError, OSError, RuntimeError):  # there is no line to be had
         question.refuse(NOBODY)
     else:
         question.answer(choice.decision)
 
 
-def _typed(offered: list[Choice]) -> Choice:
+def _typed(offered: list[Choice], *, hidden: bool) -> Choice:
     """What was chosen; an empty line is no, anything else is asked again."""
     keys = {choice.key: choice for choice in offered}
-    legend = "\n".join(f"  {choice.key}  {choice.label}" for choice in offered)
+    width = shutil.get_terminal_size().columns
+    lines = (_wrapped(f"  {choice.key}  {choice.label}", width, "") for choice in offered)
+    legend = "\n".join(chain.from_iterable(lines))
     while True:
-        with _interruptible():
-            typed = input(f"{legend}\n{PROMPT}").strip().lower() or "n"
+        line = typed_line(legend, HIDDEN_PROMPT if hidden else PROMPT, hidden=hidden)
+        typed = "" if line is None else line.strip().lower() or "n"
         if typed in keys:
             return keys[typed]
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """An async cell takes Ctrl-C as its cancellation, which a line being read would not notice."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _markdown(asked: Shown) -> str:
@@ -63,22 +56,32 @@ def _markdown(asked: Shown) -> str:
     for passage in asked.passages:
         if passage.title:
             parts.append(words(passage.title))
-        text, left = cut(passage.text)
-        parts.append(code_block(text, passage.language))
-        if left:
-            parts.append(f"… {left} more lines")
+        parts.append(code_block(passage.text + "\n", passage.language))
     parts += [f"{label}: {words(text)}" for label, text in asked.facts]
     return "\n\n".join(parts)
 
 
 def _plain(asked: Shown) -> str:
-    lines = [asked.title]
+    width = shutil.get_terminal_size().columns
+    lines = [*_wrapped(asked.title, width, "")]
     for passage in asked.passages:
         if passage.title:
-            lines.append(passage.title)
-        text, left = cut(passage.text)
-        lines += [f"    {line}" for line in text.split("\n")]
-        if left:
-            lines.append(f"    … {left} more lines")
-    lines += [f"{label}: {text}" for label, text in asked.facts]
+            lines += _wrapped(passage.title, width, "")
+        for line in passage.text.split("\n"):
+            lines += _wrapped(line, width, LINE)
+    for label, text in asked.facts:
+        lines += _wrapped(f"{label}: {text}", width, "")
     return "\n".join(lines)
+
+
+def _wrapped(line: str, width: int, mark: str) -> Iterator[str]:
+    """By us, since a terminal would begin the rest in its first column."""
+    begun, left = mark, width - len(mark) - 1
+    for char in line:
+        columns = 8 if char == "\t" else 2 if unicodedata.east_asian_width(char) in "WFA" else 1
+        if columns > left and begun not in (mark, WRAPPED):
+            yield begun
+            begun, left = WRAPPED, width - len(WRAPPED) - 1
+        begun += char
+        left -= columns
+    yield begun

@@ -8,7 +8,7 @@ from html import escape
 import ipywidgets
 
 from .login_widget import VIEW
-from .question import Choice, Passage, Question, Shown, choices, cut, shown
+from .question import Choice, Passage, Question, Shown, choices, shown
 
 STYLE = """<style>
 .codex-approval { border: 1px solid var(--jp-border-color2); border-left: 3px solid var(--jp-warn-color1);
@@ -18,7 +18,8 @@ STYLE = """<style>
 .codex-approval .widget-html { width: auto }
 .codex-approval .widget-box { overflow: visible }
 .codex-approval > .widget-hbox { margin: 8px 0 0; gap: 4px }
-.codex-approval p { margin: 0 0 8px; font-size: var(--jp-ui-font-size1) }
+.codex-approval p, .codex-approval pre { direction: ltr; unicode-bidi: isolate-override }
+.codex-approval p { margin: 0 0 8px; overflow-wrap: anywhere; font-size: var(--jp-ui-font-size1) }
 .codex-approval p.codex-title { font-size: var(--jp-ui-font-size2); font-weight: 600 }
 .codex-approval pre { margin: 0 0 8px; padding: 8px; max-height: 24em; overflow: auto; white-space: pre-wrap;
   overflow-wrap: anywhere; color: var(--jp-content-font-color1); background: var(--jp-layout-color2);
@@ -30,7 +31,8 @@ STYLE = """<style>
   animation: codex-just-come 0.6s }
 @keyframes codex-just-come { from, 99% { pointer-events: none; opacity: 0.5 } }
 </style>"""
-"""The animation keeps the second click of a double click from answering the question that comes next."""
+"""The animation keeps the second click of a double click from answering the question that comes next. Text stands
+in the order in which it is read, also where letters of a right-to-left script would turn it around."""
 
 
 class ApprovalWidget:
@@ -81,14 +83,13 @@ def question_html(asked: Shown) -> str:
 
 
 def _passage_html(passage: Passage) -> str:
-    text, left = cut(passage.text)
+    """Each line is an element: HTML forgets a line feed that comes first."""
     title = f"<p>{escape(passage.title)}</p>" if passage.title else ""
-    body = "".join(map(_diff_line, text.split("\n"))) if passage.language == "diff" else escape(text)
-    more = f"<p>… {left} more lines</p>" if left else ""
-    return f'{title}<pre tabindex="0">{body}</pre>{more}'
+    tags = {"+": "ins", "-": "del"} if passage.language == "diff" else {}
+    body = "".join(_line(line, tags.get(line[:1], "span")) for line in passage.text.split("\n"))
+    return f'{title}<pre tabindex="0">{body}</pre>'
 
 
-def _diff_line(line: str) -> str:
+def _line(line: str, tag: str) -> str:
     """Added and removed lines keep their signs, so that nothing is told by colour alone."""
-    tag = {"+": "ins", "-": "del"}.get(line[:1], "span")
     return f"<{tag}>{escape(line) or ' '}</{tag}>"

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..protocol.ids import new_id
-from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
+from ..protocol.types import ApprovalDecision, ApprovalRequest
 from .environment import hears_clicks, may_ask, shows_widgets
-from .question import ENDED, NOBODY, Question, decided, shown
+from .identity import cell_id, is_kernel
+from .question import ENDED, NOBODY, STOPPED, Question, decided, shown
 from .say import lines_of, publish, words
 
 if TYPE_CHECKING:
@@ -80,17 +81,20 @@ class Desk:
             background or (hears_clicks(shell) and not session.blocking)
         )
         self._typed = may_ask(shell) and not background
+        # A console drops what was typed ahead when it reads a line that is not shown; a notebook has a field.
+        self._hidden = is_kernel(shell) and cell_id(shell) is None
         self._folder = os.getcwd()
         self._put = put
         self._waiting: deque[Question] = deque()
         self._shown: Question | None = None
         self._widget: ApprovalWidget | None = None
         self._closed = False
+        self._end = ENDED
 
-    async def ask(self, request: ApprovalRequest) -> ApprovalDecision:
-        """What the engine calls, in its own loop; cancelled when the turn ends."""
+    async def ask(self, request: ApprovalRequest) -> ApprovalDecision | None:
+        """What the engine calls, in its own loop; cancelled when the turn ends. `None`: nobody answered."""
         if self._closed:
-            return Decision.decline
+            return None
         question = Question(request, self._folder)
         self._put(question)
         try:
@@ -100,23 +104,26 @@ class Desk:
 
     def take(self, question: Question, *, pause: Callable[[], None]) -> None:
         """A question that has come, or is over. Raises KeyboardInterrupt from a typed answer."""
-        if question is self._shown:
-            self._settle(question)
-        elif question.over and question in self._waiting:
+        if question in self._waiting and question.over:
             self._waiting.remove(question)
-            self.slot.add(question)
+            self._settle(question)
+        elif question is self._shown:
+            self._settle(question)
         elif not question.over:
             self._waiting.append(question)
         while self._shown is None and self._waiting:
             self._show(self._waiting.popleft(), pause)
 
-    def close(self, decision: Decision = Decision.decline) -> None:
-        """Whatever is still open is answered with that no."""
+    def stop(self) -> None:
+        """The turn is being stopped, and with it what is not answered; from any thread."""
+        self._end = STOPPED
+
+    def close(self) -> None:
+        """Whatever is still open is no."""
         self._closed = True
         left = [*([self._shown] if self._shown else []), *self._waiting]
         self._waiting.clear()
         for question in left:
-            question.refuse(ENDED, decision)
             self._settle(question)
 
     def _show(self, question: Question, pause: Callable[[], None]) -> None:
@@ -131,15 +138,18 @@ class Desk:
         if self._typed:
             from .approval_text import ask_by_text
 
-            ask_by_text(question, rich=self.slot.rich)
+            ask_by_text(question, rich=self.slot.rich, hidden=self._hidden)
         else:
             question.refuse(NOBODY)
         self._settle(question)
 
     def _settle(self, question: Question) -> None:
         """A line in place of the buttons, which are gone then."""
-        self._shown = None
+        if not question.over or question.answered.cancelled():
+            question.refuse(self._end)
         self.slot.add(question)
-        if self._widget is not None:
-            self._widget.close()
-            self._widget = None
+        if question is self._shown:
+            self._shown = None
+            if self._widget is not None:
+                self._widget.close()
+                self._widget = None

@@ -51,9 +51,20 @@ def hears_clicks(shell: InteractiveShell, *, ipykernel: str | None = None) -> bo
 
 
 def may_ask(shell: InteractiveShell) -> bool:
-    """Whether the running cell may read a line from a person."""
+    """Whether the running cell may read a line from a person, who sees what it is about."""
+    if not is_seen(shell):
+        return False
     kernel: Any = getattr(shell, "kernel", None)
     if kernel is None:
         return sys.stdin is not None and sys.stdin.isatty()
     content = (kernel.get_parent("shell") or {}).get("content") or {}
     return bool(content.get("allow_stdin"))
+
+
+def is_seen(shell: InteractiveShell) -> bool:
+    """Whether what is shown now comes before a person: `%%capture` and a redirected output keep it."""
+    from IPython.core.displaypub import CapturingDisplayPublisher
+
+    if isinstance(getattr(shell, "display_pub", None), CapturingDisplayPublisher):
+        return False
+    return is_kernel(shell) or (sys.stdout is not None and sys.stdout.isatty())

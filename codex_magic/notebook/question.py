@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from ..display.items import HEAD_CHARS, change_diff, change_kind, one_line, shown_command
+from ..display.exact import exact_diff, exact_line, exact_lines
+from ..display.items import HEAD_CHARS, change_diff, change_kind, one_line, shell_and_script, shown_command
 from ..protocol.types import (
     AcceptWithExecpolicyAmendment,
     ApplyNetworkPolicyAmendment,
@@ -23,11 +23,9 @@ from ..protocol.types import (
     PermissionsApproval,
 )
 
-MOST_LINES = 2_000
-"""Of one diff or command; who is shown less than all is told so."""
-
-NOBODY = "nobody is here to answer"
-ENDED = "nobody had answered when the turn ended"
+NOBODY = "Not allowed, since nobody is here to answer"
+ENDED = "Not answered here"
+STOPPED = "Stopped before it was answered"
 
 
 class Question:
@@ -39,27 +37,27 @@ class Question:
     def __init__(self, request: ApprovalRequest, folder: str) -> None:
         self.request = request
         self.folder = folder
-        self.answered: Future[ApprovalDecision] = Future()
-        self.reason = ""
-        """Why the answer is no, where no person said so."""
+        self.answered: Future[ApprovalDecision | None] = Future()
+        """`None`: nobody answered, which is no."""
+        self.reason = ENDED
+        """Why nobody did."""
 
     @property
     def over(self) -> bool:
         return self.answered.done()
 
-    def answer(self, decision: ApprovalDecision) -> None:
+    def answer(self, decision: ApprovalDecision | None) -> None:
         """The first answer holds."""
         with suppress(InvalidStateError):
             self.answered.set_result(decision)
 
-    def refuse(self, reason: str, decision: Decision = Decision.decline) -> None:
-        if not self.over:
-            self.reason = reason
-            self.answer(decision)
+    def refuse(self, reason: str) -> None:
+        """It is no, and no person said so."""
+        self.reason = reason
+        self.answer(None)
 
     @property
     def decision(self) -> ApprovalDecision | None:
-        """`None`: it was withdrawn."""
         return None if self.answered.cancelled() else self.answered.result()
 
 
@@ -92,7 +90,7 @@ def _amendments(request: ApprovalRequest) -> list[Choice]:
     for number, proposed in enumerate(request.proposed_network_policy_amendments or (), 1):
         host, action = str(proposed.get("host")), str(proposed.get("action"))
         if action == "allow":
-            label = f"Yes, and {visible(host)} from now on"
+            label = f"Yes, and {exact_line(host)} from now on"
             found.append(Choice(f"h{number}", label, ApplyNetworkPolicyAmendment(host, action)))
     return found
 
@@ -125,16 +123,20 @@ def shown(question: Question) -> Shown:
             return Shown(title, (_json("", request.permissions),), _facts(request.cwd, request.reason))
     name = f"{request.namespace}.{request.tool}" if request.namespace else request.tool
     passage = _json("", request.arguments)
-    return Shown(f"May the agent call the Python function {visible(one_line(name, 80))}?", (passage,), ())
+    return Shown(f"May the agent call the Python function {exact_line(name)}?", (passage,), ())
 
 
 def _command(request: CommandApproval) -> Shown:
     title = "May the agent run this command?"
     host = (request.network_approval_context or {}).get("host")
     if host is not None:
-        title = f"May the agent's command reach {visible(one_line(str(host), 200))}?"
-    text = visible(shown_command(request.command or ""))
-    return Shown(title, (Passage("", text, "sh"),), _facts(request.cwd, request.reason))
+        title = f"May the agent's command reach {exact_line(str(host))}?"
+    command = request.command or ""
+    shell, script = shell_and_script(command)
+    facts = (("Shell", exact_line(shell)),) if shell else ()
+    return Shown(
+        title, (Passage("", exact_lines(script), "sh"),), (*facts, *_facts(request.cwd, request.reason))
+    )
 
 
 def _file_change(request: FileChangeApproval, folder: str) -> Shown:
@@ -143,15 +145,15 @@ def _file_change(request: FileChangeApproval, folder: str) -> Shown:
     verbs = {"add": "New", "delete": "Deleted", "update": "Changed"}
     passages = [
         Passage(
-            f"{verbs[change_kind(change)]}: {visible(_path(change, folder))}",
-            visible(change_diff(change)),
+            f"{verbs[change_kind(change)]}: {_path(change, folder)}",
+            exact_diff(change_diff(change).removesuffix("\n")),
             "diff",
         )
         for change in request.changes
     ]
     facts = _facts(None, request.reason)
     if request.grant_root:
-        facts = (*facts, ("It asks to write, from now on, below", visible(request.grant_root)))
+        facts = (*facts, ("It asks to write, from now on, below", exact_line(request.grant_root)))
     return Shown(title, tuple(passages), facts)
 
 
@@ -159,15 +161,15 @@ def _facts(cwd: str | None, reason: str | None) -> tuple[tuple[str, str], ...]:
     """The reason is called the agent's, so that nobody takes it for ours."""
     facts = []
     if cwd:
-        facts.append(("Folder", visible(cwd)))
+        facts.append(("Folder", exact_line(cwd)))
     if reason and reason.strip():
-        facts.append(("The agent's reason", visible(one_line(reason, 1_000))))
+        facts.append(("The agent's reason", exact_line(one_line(reason, 1_000))))
     return tuple(facts)
 
 
 def _json(title: str, value: Any) -> Passage:
     text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
-    return Passage(title, visible(text), "json")
+    return Passage(title, exact_lines(text), "json")
 
 
 def _path(change: dict[str, Any], folder: str) -> str:
@@ -178,10 +180,9 @@ def _path(change: dict[str, Any], folder: str) -> str:
 
 
 def _below(path: str, folder: str) -> str:
-    try:
-        return str(PurePath(path).relative_to(folder))
-    except ValueError:
-        return path
+    with suppress(ValueError):
+        path = str(PurePath(path).relative_to(folder))
+    return exact_line(path).replace("→", "\\u{2192}")
 
 
 def _allowed(words: Sequence[str]) -> str:
@@ -189,14 +190,12 @@ def _allowed(words: Sequence[str]) -> str:
     joined = shlex.join(words)
     if shown_command(joined) != joined:
         return "this very command"
-    return f"commands that begin with {visible(one_line(' '.join(words), 120))}"
+    return f"commands that begin with {exact_line(joined)}"
 
 
 def decided(question: Question) -> tuple[str, str]:
     """What was decided, and about what: for one line that stays."""
     noun, subject = _subject(question)
-    if question.reason:
-        return f"Declined {noun}, since {question.reason}", subject
     match question.decision:
         case Decision.accept:
             return f"Allowed {noun}", subject
@@ -205,11 +204,11 @@ def decided(question: Question) -> tuple[str, str]:
         case AcceptWithExecpolicyAmendment(words):
             return f"Allowed {noun}, and {_allowed(words)} from now on", subject
         case ApplyNetworkPolicyAmendment(host, _):
-            return f"Allowed {noun}, and {visible(host)} from now on", subject
+            return f"Allowed {noun}, and {exact_line(host)} from now on", subject
         case Decision.cancel:
             return f"Declined {noun}, and stopped the turn", subject
         case None:
-            return f"Declined {noun}, since {ENDED}", subject
+            return question.reason, subject
     return f"Declined {noun}", subject
 
 
@@ -225,21 +224,4 @@ def _subject(question: Question) -> tuple[str, str]:
         case _:
             arguments = json.dumps(request.arguments, ensure_ascii=False, default=str)
             noun, text = "the call", f"{request.tool}({arguments})"
-    return noun, visible(one_line(text, HEAD_CHARS))
-
-
-def visible(text: str) -> str:
-    """`text` with nothing in it that hides, moves or turns around what a person reads."""
-    return "".join(
-        char if char in "\n\t" or unicodedata.category(char) not in _UNSEEN else f"\\u{{{ord(char):x}}}"
-        for char in text
-    )
-
-
-_UNSEEN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
-
-
-def cut(text: str) -> tuple[str, int]:
-    """The first MOST_LINES of `text`, and how many lines that leaves out."""
-    lines = text.rstrip("\n").split("\n")
-    return "\n".join(lines[:MOST_LINES]), max(0, len(lines) - MOST_LINES)
+    return noun, exact_line(one_line(text, HEAD_CHARS))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
 from ..protocol.types import (
-    Decision,
     Notification,
     RateLimitsUpdated,
     Turn,
@@ -71,6 +70,7 @@ class CellTurn:
 
     def stop(self) -> None:
         """Interrupt it, as soon as it has started; from any thread."""
+        self._desk.stop()
         self._starting.add_done_callback(self._interrupt)
 
     def steer(self, text: str) -> Steps[None]:
@@ -137,7 +137,7 @@ class CellTurn:
     def _stopped(self) -> Steps[None]:
         """The user stopped the cell: tell the engine, and take what it still has to say."""
         self.stop()
-        self._desk.close(Decision.cancel)
+        self._desk.close()
         try:
             if (yield from self._paint(seconds=GRACE_SECONDS)):
                 return

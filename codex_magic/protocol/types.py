@@ -141,9 +141,12 @@ class CommandExecution(Struct, frozen=True, tag="commandExecution"):
     command: str
     cwd: str = ""
     status: str = "inProgress"
+    """The protocol's word, or one of ours: see `NEVER_DONE`."""
     aggregated_output: str | None = None
     exit_code: int | None = None
     duration_ms: int | None = None
+    process_id: str | None = None
+    """Of a command that has begun, where the program says so."""
 
 
 class FileChange(Struct, frozen=True, tag="fileChange"):
@@ -192,6 +195,11 @@ class UnknownItem(msgspec.Struct, frozen=True):
     id: str
     raw: dict[str, Any]
 
+
+NEVER_DONE = ("declined", "unanswered", "stopped", "expired")
+"""What becomes of a command, change or call that got no yes: a person said no, nobody was there, or the turn was
+stopped, or ended, before an answer. The first is the protocol's word, and these statuses are ours too: `waiting` for
+the answer; `interrupted` was at work when it was stopped, of `unfinished` nobody knows whether it was."""
 
 KnownItem = (
     UserMessage

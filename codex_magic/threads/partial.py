@@ -96,7 +96,7 @@ class OpenItem:
             content = tuple(self._text(part) for part in sorted(self._parts, reverse=True) if part < 0)
             return Reasoning(item.id, summary, content) if summary or content else None
         if isinstance(item, ToolCall):
-            return msgspec.structs.replace(item, status="failed", success=False)
+            return msgspec.structs.replace(item, status=status, success=False)
         if isinstance(item, CommandExecution):
             output = self._text(0) or item.aggregated_output
             return msgspec.structs.replace(item, status=status, aggregated_output=output)

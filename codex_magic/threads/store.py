@@ -1006,10 +1006,12 @@ def _partial_records(rows: Sequence[sqlite3.Row], status: str) -> list[ItemRecor
         for row in rows
     ]
     sent = {row["id"]: _sent(row) for row in rows if row["json"]}
-    doing = "inProgress" if status == TurnStatus.in_progress else "failed"
+    is_over = status != TurnStatus.in_progress
     records = []
     for opened in pieced_together(pieces):
-        item = opened.item if isinstance(opened.item, UserMessage) else opened.partial(doing)
+        asked = getattr(opened.item, "status", "")
+        left = ("expired" if asked == "waiting" else "unfinished") if is_over else asked or "inProgress"
+        item = opened.item if isinstance(opened.item, UserMessage) else opened.partial(left)
         if item is not None:
             records.append(ItemRecord(item, sent.get(opened.item.id) or replayed_partial(item)))
     return records

@@ -25,6 +25,8 @@ from ..protocol.errors import (
 )
 from ..protocol.types import (
     AgentMessage,
+    CommandExecution,
+    FileChange,
     ItemCompleted,
     ItemStarted,
     ModelRerouted,
@@ -33,6 +35,7 @@ from ..protocol.types import (
     ThreadItem,
     ThreadTokenUsage,
     TokenUsageUpdated,
+    ToolCall,
     Turn,
     TurnCompleted,
     TurnError,
@@ -89,6 +92,7 @@ class AsyncTurnHandle:
         self._usage: ThreadTokenUsage | None = None
         self._model = request.model
         self._writes: list[asyncio.Future[None]] = []
+        request.outcomes.watch = self._wait
         self._follower = asyncio.create_task(self._follow())
         self._task = asyncio.create_task(self._live())
 
@@ -153,6 +157,7 @@ class AsyncTurnHandle:
         await asyncio.gather(*self._writes, return_exceptions=True)
 
     def _cancel(self) -> None:
+        self._request.outcomes.stop()
         self._follower.cancel()
 
     async def _live(self) -> TurnResult:
@@ -160,6 +165,7 @@ class AsyncTurnHandle:
         status = await self._followed()
         if self._keeping is not None:
             self._keeping.cancel()
+        self._request.outcomes.end()
         # A command may run on after its turn.
         self._settle_open_items("inProgress" if status is TurnStatus.completed else "failed")
         error = _turn_error(self.exception) if self.exception else None
@@ -200,10 +206,12 @@ class AsyncTurnHandle:
         elif isinstance(notification, ItemStarted):
             if isinstance(notification.item, UserMessage):
                 self._break_off_answers()
-            self._open[notification.item.id] = OpenItem(notification.item)
+            item = self._request.outcomes.begun(notification.item)
+            notification = msgspec.structs.replace(notification, item=item)
+            self._open[item.id] = OpenItem(item)
             self._keep_soon()
         elif isinstance(notification, ItemCompleted):
-            notification = self._whole(notification)
+            notification = self._settled(self._whole(notification))
             self._items.append(notification.item)
             self._keep_item(notification)
         elif isinstance(notification, TurnStarted):
@@ -235,10 +243,18 @@ class AsyncTurnHandle:
             return completed
         return msgspec.structs.replace(completed, item=said, response_items=replayed_partial(said))
 
+    def _wait(self, item_id: str, status: str) -> None:
+        """What is to be done waits for an answer, or goes on with one: it is told as begun again."""
+        opened = self._open.get(item_id)
+        if opened is not None and isinstance(opened.item, CommandExecution | FileChange | ToolCall):
+            item = msgspec.structs.replace(opened.item, status=status)
+            self._receive(ItemStarted(self.thread_id, self.id, item))
+
     def _settle_open_items(self, status: str) -> None:
         """What was still being produced is kept as far as it came; what was being done, with that status."""
         for item_id in list(self._open):
-            self._settle(self._open.pop(item_id).partial(status))
+            opened = self._open.pop(item_id)
+            self._settle(opened.partial("failed" if isinstance(opened.item, ToolCall) else status))
 
     def _break_off_answers(self) -> None:
         """What was being said is never completed when the user has said more."""
@@ -250,10 +266,22 @@ class AsyncTurnHandle:
     def _settle(self, item: ThreadItem | None) -> None:
         if item is None:
             return
-        completed = ItemCompleted(self.thread_id, self.id, item, replayed_partial(item))
-        self._items.append(item)
+        completed = self._settled(ItemCompleted(self.thread_id, self.id, item, replayed_partial(item)))
+        self._items.append(completed.item)
         self._tell(completed)
         self._keep_item(completed)
+
+    def _settled(self, completed: ItemCompleted) -> ItemCompleted:
+        """With the status that the item really has, also for whoever goes on with the thread."""
+        item = self._request.outcomes.settled(completed.item)
+        if item == completed.item:
+            return completed
+        told_again = completed.response_items
+        if isinstance(item, CommandExecution | FileChange):
+            from ..engines.app_server.replay import replayed  # only its items have two ways to be told
+
+            told_again = replayed(item)
+        return msgspec.structs.replace(completed, item=item, response_items=told_again)
 
     def _tell(self, notification: Notification) -> None:
         self._log.append(notification)

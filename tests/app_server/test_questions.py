@@ -87,6 +87,11 @@ def test_a_proposed_amendment_is_shown_and_can_be_given_back():
     assert "acceptWithExecpolicyAmendment" in again(COMMAND)["decision"]
 
 
+def test_an_amendment_that_can_not_be_sent_is_a_no():
+    assert Scene(AcceptWithExecpolicyAmendment(5))(COMMAND, command="ls") == {"decision": "decline"}
+    assert Scene(AcceptWithExecpolicyAmendment((object(),)))(COMMAND, command="ls") == {"decision": "decline"}
+
+
 def test_a_file_change_comes_with_its_diff_and_knows_no_amendments():
     scene = Scene(AcceptWithExecpolicyAmendment(("x",)))
     assert scene(FILES) == {"decision": "decline"}

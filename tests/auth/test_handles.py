@@ -9,6 +9,7 @@ import stat
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -139,17 +140,88 @@ def test_a_second_callback_sees_the_same_end(browsing: Any, issuer_service: Loca
     assert browsing(test).success
 
 
-def test_the_cli_may_ask_it_to_make_way(browsing: Any) -> None:
-    """A web page, which a browser marks as such, may not."""
+CLI_CANCEL = "GET /cancel HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+"""As the CLI sends it."""
 
+
+def test_the_cli_may_ask_it_to_make_way(browsing: Any) -> None:
     async def test(handle: AsyncChatgptLoginHandle, browser: httpx.AsyncClient) -> None:
-        url = address(handle, "/cancel")
-        assert (await browser.get(url, headers={"Sec-Fetch-Site": "cross-site"})).status_code == 404
-        assert handle.state is LoginState.pending
-        assert (await browser.get(url)).status_code == 200
+        port = urlsplit(address(handle)).port
+        assert b"200 OK" in await say(port, CLI_CANCEL.format(host=f"127.0.0.1:{port}").encode())
 
     ended = browsing(test)
     assert (ended.success, "taken over" in ended.error) == (False, True)
+
+
+BROWSER = "User-Agent: Mozilla/5.0\r\nAccept: */*\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        CLI_CANCEL.replace("{host}", "evil.test:{port}"),
+        CLI_CANCEL.replace("{host}", "127.0.0.1"),
+        CLI_CANCEL.replace("{host}", "127.0.0.1:1"),
+        CLI_CANCEL.replace("{host}", "127.0.0.1:{port}.evil.test"),
+        CLI_CANCEL.replace("{host}", "evil.test:{port}\r\nHost: 127.0.0.1:{port}"),
+        CLI_CANCEL.replace("Host: {host}\r\n", ""),
+        CLI_CANCEL.replace("{host}", "127.0.0.1:{port}").replace("GET", "POST"),
+        CLI_CANCEL.replace("{host}", "127.0.0.1:{port}").replace("GET", "HEAD"),
+        CLI_CANCEL.replace("{host}", "127.0.0.1:{port}").replace("Connection", f"{BROWSER}Connection"),
+        CLI_CANCEL.replace("{host}", "localhost:{port}").replace("Connection: close", "Sec-Fetch-Site: none"),
+        CLI_CANCEL.replace("{host}", "[::1]:{port}").replace("Connection: close", "Origin: null"),
+        CLI_CANCEL.replace("{host}", "127.0.0.1:{port}").replace("/cancel", "/cancel?x"),
+        CLI_CANCEL.replace("{host}", "127.0.0.1:{port}").replace("/cancel", "http://127.0.0.1/cancel"),
+    ],
+)
+def test_no_page_and_no_other_name_of_this_machine_ends_it(browsing: Any, request_: str) -> None:
+    async def test(handle: AsyncChatgptLoginHandle, browser: httpx.AsyncClient) -> None:
+        port = urlsplit(address(handle)).port
+        assert b" 40" in (await say(port, request_.format(port=port).encode())).split(b"\r\n")[0]
+        assert handle.state is LoginState.pending
+        await approve(handle, browser)
+
+    assert browsing(test).success
+
+
+def test_a_page_that_a_browser_shows_does_not_end_it(browsing: Any, chromium: str, tmp_path: Path) -> None:
+    """It asks under a name of its own, without saying where it comes from."""
+
+    async def test(handle: AsyncChatgptLoginHandle, browser: httpx.AsyncClient) -> None:
+        port = urlsplit(address(handle)).port
+        (tmp_path / "page.html").write_text(
+            f"<img src=http://evil.test:{port}/cancel referrerpolicy=no-referrer onerror='document.title=1'>"
+        )
+        arguments = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+        shown = await asyncio.create_subprocess_exec(
+            chromium,
+            *arguments.split(),
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--host-resolver-rules=MAP * 127.0.0.1",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            (tmp_path / "page.html").as_uri(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        page, _ = await shown.communicate()
+        assert b"<title>1</title>" in page  # it has asked
+        assert handle.state is LoginState.pending
+        await approve(handle, browser)
+
+    assert browsing(test).success
+
+
+def test_not_even_the_right_state_counts_under_another_name(browsing: Any) -> None:
+    async def test(handle: AsyncChatgptLoginHandle, browser: httpx.AsyncClient) -> None:
+        back = (await browser.get(handle.auth_url)).headers["location"]
+        port = urlsplit(back).port
+        assert (await browser.get(back, headers={"Host": f"evil.test:{port}"})).status_code == 404
+        assert handle.state is LoginState.pending
+        assert (await browser.get(back)).status_code == 200
+
+    assert browsing(test).success
 
 
 def test_the_second_port_is_used_when_the_first_is_busy(

@@ -109,7 +109,7 @@ def test_a_tool_call_shows_its_name_its_arguments_and_its_result() -> None:
         "t", "run_python", {"code": "1 + 1"}, None, "completed", ({"type": "inputText", "text": "2"},)
     )
     running = seen([start(ToolCall("t", "run_python", {"code": "1 + 1"}))])
-    assert '`run_python(code="1 + 1")` · running' in running.markdown()
+    assert running.markdown() == '**Calls** `run_python(code="1 + 1")`'
     assert "1.2 s" in seen([whole(call)]).plain()
     assert seen([whole(result)]).markdown().splitlines()[2] == FOLD_START["Result"]
 
@@ -134,7 +134,7 @@ def test_output_drawn_over_itself_shows_its_last_state() -> None:
 
 def test_a_file_change_shows_its_path_and_its_diff() -> None:
     changes = (
-        {"path": "a.py", "kind": {"type": "add"}, "diff": "x = 1"},
+        {"path": "a.py", "kind": {"type": "add"}, "diff": "x = 1\n"},
         {"path": "b.py", "kind": "delete"},
     )
     text = seen([whole(FileChange("f", changes, "completed"))]).markdown()
@@ -165,6 +165,40 @@ def test_a_change_that_is_not_settled_shows_its_files_only() -> None:
 def test_a_command_is_shown_without_the_shell_around_it(command: str, shown: str) -> None:
     text = seen([whole(CommandExecution("c", command, status="completed"))]).markdown()
     assert text == f"**Ran** `{shown}`"
+
+
+@pytest.mark.parametrize(
+    ("item", "line"),
+    [
+        (CommandExecution("c", "ls", status="declined", exit_code=-1), "**Not run:** `ls` · declined"),
+        (CommandExecution("c", "ls", status="unanswered"), "**Not run:** `ls` · nobody to ask"),
+        (CommandExecution("c", "ls", status="stopped"), "**Not run:** `ls` · stopped"),
+        (CommandExecution("c", "ls", status="expired"), "**Not run:** `ls` · expired"),
+        (CommandExecution("c", "ls", status="failed"), "**Failed** `ls`"),
+        (CommandExecution("c", "ls", status="failed", exit_code=3), "**Ran** `ls` · exit code 3"),
+        (CommandExecution("c", "ls", status="interrupted"), "**Stopped** `ls` · while running"),
+        (CommandExecution("c", "ls", status="unfinished"), "**Stopped** `ls` · did not finish"),
+        (CommandExecution("c", "ls"), "**Started** `ls` · had not ended when the turn did"),
+        (ToolCall("t", "act", status="stopped"), "**Not called:** `act()` · stopped"),
+        (ToolCall("t", "act", status="failed"), "**Failed** `act()`"),
+        (ToolCall("t", "act", status="completed", success=False), "**Failed** `act()`"),
+    ],
+)
+def test_only_what_was_done_is_told_as_done(item: ThreadItem, line: str) -> None:
+    assert seen([whole(item)]).markdown() == line
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        ("unanswered", "**Not changed:** `a.py` · nobody to ask"),
+        ("failed", "**Failed to change** `a.py` · some of it may be done"),
+        ("interrupted", "**Stopped** `a.py` · while running · some of it may be done"),
+    ],
+)
+def test_a_change_that_was_not_made_whole_says_so(status: str, line: str) -> None:
+    change = FileChange("f", ({"path": "a.py", "kind": "update", "diff": ""},), status)
+    assert seen([whole(change)]).markdown() == line
 
 
 def test_a_declined_command_was_not_run() -> None:

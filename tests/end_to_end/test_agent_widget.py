@@ -161,7 +161,7 @@ def test_a_change_is_shown_as_a_diff_and_nothing_in_it_is_html(visit: Visit) -> 
 def test_the_stop_button_is_a_no(visit: Visit) -> None:
     ask(visit)
     visit.stop()
-    expect(answer(visit)).to_contain_text("nobody had answered when the turn ended")
+    expect(answer(visit)).to_contain_text("Stopped before it was answered")
     expect(question(visit)).to_have_count(0)
     assert not (visit.server.folder / "out.txt").exists()
 

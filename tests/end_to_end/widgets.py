@@ -59,7 +59,9 @@ class FrontEnd:
         return next((value for value in values if part in value), None)
 
     def click(self, label: str) -> None:
-        comm_id = self.until(lambda: self.model(description=label))
+        self.click_on(self.until(lambda: self.model(description=label)))
+
+    def click_on(self, comm_id: str) -> None:
         self._send(comm_id, {"method": "custom", "content": {"event": "click"}})
 
     def type(self, label: str, text: str) -> None:

@@ -138,7 +138,9 @@ def test_anything_but_a_yes_is_a_no(codex, folder, answer):
 
     thread = codex.thread_start(cwd=str(folder), approvals=approvals)
     result = thread.run(escalated("touch out.txt"))
-    assert [command.status for command in done(result, CommandExecution)] == ["declined"]
+    said_no = answer is Decision.decline or answer == "decline"
+    status = "declined" if said_no else "unanswered"
+    assert [command.status for command in done(result, CommandExecution)] == [status]
     assert result.status is TurnStatus.completed
     assert not (folder / "out.txt").exists()
 
@@ -154,7 +156,7 @@ def test_a_cancelled_command_ends_the_turn(codex, folder):
 def test_nobody_to_ask_is_a_no(codex, folder):
     thread = codex.thread_start(cwd=str(folder), approval_mode=ApprovalMode.ask)
     result = thread.run(escalated("touch out.txt"))
-    assert [command.status for command in done(result, CommandExecution)] == ["declined"]
+    assert [command.status for command in done(result, CommandExecution)] == ["unanswered"]
 
 
 def test_allowed_for_the_session_is_not_asked_again(codex, folder):
@@ -199,7 +201,7 @@ def test_an_interrupt_does_not_wait_for_someone_who_thinks(codex, folder):
     assert thinking.wait(10)
     handle.interrupt()
     [command] = done(handle.run(), CommandExecution)
-    assert command.status == "failed"
+    assert command.status == "stopped"
     assert not (folder / "out.txt").exists()
 
 

@@ -139,7 +139,7 @@ def test_an_interrupt_does_not_wait_for_someone_who_thinks(codex, tmp_path):
     handle.interrupt()
     [command] = done(handle.run(), CommandExecution)
     answer.set()
-    assert command.status == "failed"
+    assert command.status == "stopped"
     assert not (tmp_path / "out.txt").exists()
 
 
@@ -197,7 +197,7 @@ def test_an_interrupt_ends_a_tool_that_waits(codex):
     assert waiting.wait(10)
     handle.interrupt()
     assert ended.wait(10)
-    assert [call.status for call in done(handle.run(), ToolCall)] == ["failed"]
+    assert [call.status for call in done(handle.run(), ToolCall)] == ["unfinished"]
 
 
 def test_a_steered_turn_answers_to_both(codex, service):

@@ -111,7 +111,7 @@ def waiting(work):
 def test_a_command_that_nobody_allowed_does_not_run(codex, tmp_path):
     thread = codex.thread_start(cwd=str(tmp_path), approval_mode="ask")
     [command] = done(thread.run(escalated("echo written > out.txt")), CommandExecution)
-    assert command.status == "declined"
+    assert command.status == "unanswered"
     assert not (tmp_path / "out.txt").exists()
 
 
@@ -169,7 +169,7 @@ def fails(*asked):
 def test_an_answer_that_fails_is_a_no_and_the_session_goes_on(codex, tmp_path):
     thread = codex.thread_start(cwd=str(tmp_path), approvals=fails)
     [command] = done(thread.run(escalated("touch out.txt")), CommandExecution)
-    assert command.status == "declined"
+    assert command.status == "unanswered"
     assert thread.run("echo: on").final_response == "on"
 
 

@@ -194,7 +194,7 @@ def test_an_interrupted_call_stands_in_the_history_with_an_output(codex, service
     handle.interrupt()
     assert ended.wait(10)
     [call] = done(handle.asynchronous.result, ToolCall)
-    assert (call.status, call.success, call.arguments) == ("failed", False, {})
+    assert (call.status, call.success, call.arguments) == ("unfinished", False, {})
     assert thread.run("echo: on").final_response == "on"
     assert outputs(sent(service)) == ["aborted"]
     assert kinds(sent(service)) == [
@@ -213,7 +213,7 @@ def test_an_interrupt_does_not_wait_for_a_function_that_goes_on(codex):
     assert begun.wait(10)
     handle.interrupt()
     assert not go_on.is_set()
-    assert done(handle.asynchronous.result, ToolCall)[0].status == "failed"
+    assert done(handle.asynchronous.result, ToolCall)[0].status == "unfinished"
     go_on.set()
 
 
@@ -284,7 +284,8 @@ def test_a_tool_that_acts_needs_a_yes(codex, service, answer, ran, asked):
     assert (len(calls), len(requested)) == (ran, asked)
     assert (requested[0].tool, requested[0].thread_id, requested[0].arguments) == ("act", thread.id, {})
     if not ran:
-        assert "declined" in outputs(sent(service))[0]
+        declined = answer is Decision.decline
+        assert ("declined" if declined else "nobody was there") in outputs(sent(service))[0]
 
 
 def test_a_yes_for_the_session_is_one_threads_and_counts_for_calls_at_the_same_time(codex):
@@ -310,6 +311,55 @@ def test_nobody_to_ask_and_nobody_who_may_be_asked_is_a_no(codex, options):
     calls = []
     result = codex.thread_start(tools=(acting(calls),), **options).run(use("act"))
     assert (done(result, ToolCall)[0].success, calls) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [(Decision.decline, "declined"), (Decision.cancel, "declined"), (None, "unanswered")],
+)
+def test_what_came_of_a_call_that_got_no_yes_is_kept(codex, answer, status):
+    thread = codex.thread_start(tools=(acting([]),), approvals=asked_with(answer))
+    [call] = done(thread.run(use("act")), ToolCall)
+    assert (call.status, call.success) == (status, False)
+    assert call in thread.read(include_turns=True).thread.turns[0].items
+
+
+def test_a_call_that_waits_for_an_answer_when_its_turn_is_stopped_was_not_made(codex):
+    calls, thinking, over = [], threading.Event(), threading.Event()
+
+    def approvals(request):
+        thinking.set()
+        over.wait(10)
+        return "accept"
+
+    handle = codex.thread_start(tools=(acting(calls),), approvals=approvals).turn(use("act"))
+    assert thinking.wait(10)
+    handle.interrupt()
+    over.set()
+    assert (done(handle.run(), ToolCall)[0].status, calls) == ("stopped", [])
+
+
+def test_a_call_that_was_allowed_and_is_at_work_when_its_turn_is_stopped_is_told_so(codex):
+    working = threading.Event()
+
+    async def act():
+        working.set()
+        await asyncio.Event().wait()
+
+    tools = (tool(act, needs_approval=True),)
+    handle = codex.thread_start(tools=tools, approvals=asked_with(Decision.accept)).turn(use("act"))
+    assert working.wait(10)
+    handle.interrupt()
+    assert done(handle.run(), ToolCall)[0].status == "interrupted"
+
+
+def test_a_tool_that_ends_in_a_cancellation_of_its_own_has_failed(codex):
+    async def act():
+        raise asyncio.CancelledError
+
+    result = codex.thread_start(tools=(tool(act),)).run(use("act"))
+    assert result.status is TurnStatus.completed
+    assert done(result, ToolCall)[0].status == "failed"
 
 
 def test_while_someone_thinks_other_threads_go_on(codex):

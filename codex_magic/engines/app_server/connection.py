@@ -228,13 +228,13 @@ class Connection:
 
     async def _give_answer(self, id: RequestId, method: str, params: dict[str, Any]) -> None:
         try:
-            reply: dict[str, Any] = {"id": id, "result": await self._answered(method, params)}
+            reply = encode({"id": id, "result": await self._answered(method, params)})
         except MethodNotFoundError as error:
-            reply = {"id": id, "error": {"code": -32601, "message": error.message}}
+            reply = encode({"id": id, "error": {"code": -32601, "message": error.message}})
         except Exception:  # the top of a task: an answer that is never given would hold up the turn for ever
             log.exception("%s could not be answered", method)
-            reply = {"id": id, "error": {"code": -32603, "message": "The client failed to answer."}}
-        await self._send(reply)
+            reply = encode({"id": id, "error": {"code": -32603, "message": "The client failed to answer."}})
+        await self.pipe.send(reply)
 
     async def _answered(self, method: str, params: dict[str, Any]) -> Any:
         """Another session that shares the process answers what its turn is asked; when it is gone, we do."""

@@ -351,7 +351,7 @@ class AppServerEngine:
         return Questions(
             thread_id=request.thread_id,
             turn_id=request.turn_id,
-            approvals=request.asked,
+            approvals=request.ask,
             sandbox=request.sandbox,
             tools=request.tools,
             changes=lambda item_id: turn.subscription.changes.get(item_id, ()),

@@ -68,7 +68,7 @@ class Questions:
 
     async def _command(self, params: Params) -> Result:
         decision = await self._ask(msgspec.convert(params, CommandApproval))
-        return {"decision": _spelled(decision)}
+        return {"decision": _spelled(decision or Decision.decline)}
 
     async def _file_change(self, params: Params) -> Result:
         params = {**params, "changes": self._changes(params["itemId"])}
@@ -92,7 +92,7 @@ class Questions:
         asked = msgspec.convert({**params, "itemId": params["callId"]}, ToolCallApproval)
         return _tool_result(*await self._calls.run(found, asked, written(found, arguments)))
 
-    async def _ask(self, request: ApprovalRequest) -> ApprovalDecision:
+    async def _ask(self, request: ApprovalRequest) -> ApprovalDecision | None:
         return await ask(self._approvals, request)
 
     async def _heed(self, decision: Decision) -> None:

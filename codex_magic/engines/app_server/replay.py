@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ...protocol.types import (
+    NEVER_DONE,
     AgentMessage,
     CommandExecution,
     ExternalMessage,
@@ -78,13 +79,18 @@ def _did(text: str) -> dict[str, Any]:
 
 
 def _command(item: CommandExecution) -> dict[str, Any]:
+    if item.status in NEVER_DONE:
+        return _did(f"A command was not run ({item.status}):\n$ {item.command}")
     ended = f"exit code {item.exit_code}" if item.exit_code is not None else item.status
     return _did(f"A command was run ({ended}):\n$ {item.command}\n{_cut(item.aggregated_output or '')}")
 
 
 def _change(item: FileChange) -> dict[str, Any]:
     diffs = "\n".join(f"{change.get('path')}\n{change.get('diff')}" for change in item.changes)
-    return _did(f"Files were changed ({item.status}):\n{_cut(diffs)}")
+    what = "Files were not changed" if item.status in NEVER_DONE else "Files were changed"
+    if item.status not in (*NEVER_DONE, "completed"):
+        what = "A change of files ended early, perhaps half-way"
+    return _did(f"{what} ({item.status}):\n{_cut(diffs)}")
 
 
 def _called(item: ToolCall) -> tuple[dict[str, Any], ...]:

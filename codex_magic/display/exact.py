@@ -1,0 +1,94 @@
+"""Text that a person must be able to trust: everything in it is seen, and no two texts look the same. Pure.
+
+What hides, moves, or looks like something else is written as `\\u{202e}`. A `\\u{` of the text itself becomes
+`\\u{5c}u{`, so that `original` reads what is shown back.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MOST_MARKS = 4
+"""In a row, of scripts that are written with them; more hide what is below."""
+
+_ESCAPED = re.compile(r"\\u\{([0-9a-f]+)\}")
+_UNSEEN = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp", "Zs"}
+_BLANK = {0x2800, 0x16FE4, 0x1D159, 0xFFFC}
+"""Letters and symbols that draw nothing."""
+_IGNORABLE = frozenset(
+    code
+    for first, last in (
+        *((code, code) for code in (0xAD, 0x34F, 0x61C, 0x3164, 0xFEFF, 0xFFA0)),
+        *((0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x200B, 0x200F), (0x202A, 0x202E)),
+        *((0x2060, 0x206F), (0xFE00, 0xFE0F), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A)),
+        (0xE0000, 0xE0FFF),
+    )
+    for code in range(first, last + 1)
+)
+"""Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt (16.0), which Python does not have."""
+
+
+def exact_line(text: str) -> str:
+    """`text` in one line; a space is seen between two other characters only."""
+    return "".join(
+        _escaped(char) if char == " " and {_at(text, at - 1), _at(text, at + 1)} & {" ", ""} else shown
+        for at, (char, shown) in enumerate(zip(text, _shown(text), strict=True))
+    )
+
+
+def exact_lines(text: str) -> str:
+    """`text` with its lines; what nobody sees at the end of one is escaped."""
+    return "".join(
+        _escaped(char) if char == " " and _at(text, at + 1) in ("\n", "") else shown
+        for at, (char, shown) in enumerate(zip(text, _shown(text, keep="\n"), strict=True))
+    )
+
+
+def exact_diff(text: str) -> str:
+    """A diff, whose every line has a sign before it: blanks at the end of a line, and tabs, do no harm."""
+    return "".join(_shown(text, keep="\n\t"))
+
+
+def original(shown: str) -> str:
+    """What one of these was made from."""
+    return _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), shown)
+
+
+def _shown(text: str, *, keep: str = "") -> list[str]:
+    """Each character as it is or escaped. `keep`: controls that stay, a last line feed not."""
+    parts: list[str] = []
+    marks = 0
+    for at, char in enumerate(text):
+        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
+        if char in keep:
+            is_seen = char != "\n" or at + 1 < len(text)
+        elif marks:
+            is_seen = _is_drawn(char) and marks <= MOST_MARKS and _carries(_at(text, at - marks))
+        else:
+            is_seen = _is_drawn(char) and not (char == "\\" and text.startswith("u{", at + 1))
+        parts.append(char if is_seen else _escaped(char))
+    return parts
+
+
+def _at(text: str, at: int) -> str:
+    return text[at] if 0 <= at < len(text) else ""
+
+
+def _escaped(char: str) -> str:
+    return f"\\u{{{ord(char):x}}}"
+
+
+def _is_drawn(char: str) -> bool:
+    """Marks of no script of their own are not: they make one letter look like another, or struck out."""
+    code = ord(char)
+    if code < 0x7F:
+        return code >= 0x20
+    if unicodedata.category(char) in _UNSEEN or code in _BLANK or code in _IGNORABLE:
+        return False
+    return not unicodedata.name(char, "").startswith("COMBINING ")
+
+
+def _carries(base: str) -> bool:
+    """Whether marks can stand on it."""
+    return base != "" and unicodedata.category(base)[0] in "LM"
