@@ -187,8 +187,12 @@ class _Core:
         if answer.status_code not in (200, 201) or is_page:
             return False
         # From here on the idle limit counts; httpx has one read limit for all, held in the request.
-        answer.request.extensions["timeout"]["read"] = (outgoing.timeouts or self.timeouts).idle
+        answer.request.extensions["timeout"]["read"] = self.idle(outgoing)
         return True
+
+    def idle(self, outgoing: _Outgoing | None) -> float:
+        """Seconds without an event that are borne in its answer."""
+        return ((outgoing and outgoing.timeouts) or self.timeouts).idle
 
     def hear(self, headers: Mapping[str, str]) -> None:
         """What every answer tells beside itself, refusals too. Safe from any thread."""

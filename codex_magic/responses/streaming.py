@@ -209,7 +209,8 @@ class ResponseStream(_Stream):
             self._linger()
             return None
         chunk = self._next_chunk()
-        events = self._exchange.end() if chunk is None else self._exchange.feed(chunk)
+        idle = self._client._core.idle(self._outgoing)
+        events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         self._client._core.remember(self._outgoing, self._exchange)
         return events
 
@@ -380,7 +381,8 @@ class AsyncResponseStream(_Stream):
         events: list[Event] = []
         with self._interruptible():
             chunk = await self._next_chunk()
-            events = self._exchange.end() if chunk is None else self._exchange.feed(chunk)
+            idle = self._client._core.idle(self._outgoing)
+            events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         if self._outgoing is not None:
             self._client._core.remember(self._outgoing, self._exchange)
         return events

@@ -237,6 +237,10 @@ def _upgrade(outgoing: _Outgoing, handshake: Handshake, timeouts: Timeouts) -> _
     )
 
 
+_NO_EVENT = b":\n\n"
+"""Something came, a ping or a part of a message; the exchange tells it from silence that lasts too long."""
+
+
 def _as_sse(messages: Sequence[str]) -> bytes:
     """Messages as the exchange takes them; a line break inside one can only be white space of its JSON."""
     lines = (message.replace("\n", " ").replace("\r", " ") for message in messages)
@@ -494,8 +498,8 @@ class _Messages(httpx.SyncByteStream):
                 messages = self._socket.receive(self._idle)
                 if self._left.is_set():
                     self._socket.line.settle(messages)
-                elif messages:
-                    yield _as_sse(messages)
+                else:
+                    yield _as_sse(messages) or _NO_EVENT
         except (httpx.HTTPError, StreamError):
             self._socket.drop()
             raise
@@ -774,8 +778,8 @@ class _AsyncMessages(httpx.AsyncByteStream):
                 messages = await self._socket.receive(self._idle)
                 if self._left.is_set():
                     self._socket.line.settle(messages)
-                elif messages:
-                    yield _as_sse(messages)
+                else:
+                    yield _as_sse(messages) or _NO_EVENT
         except (httpx.HTTPError, StreamError):
             await self._socket.drop()
             raise
