@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -89,11 +90,26 @@ class AsyncTurnHandle:
         self._usage: ThreadTokenUsage | None = None
         self._model = request.model
         self._writes: list[asyncio.Future[None]] = []
+        self._process = os.getpid()
         self._follower = asyncio.create_task(self._follow())
         self._task = asyncio.create_task(self._live())
 
+    @property
+    def is_parents(self) -> bool:
+        """Whether it runs on in the process that this one was forked from."""
+        return self.result is None and os.getpid() != self._process
+
+    def check_process(self) -> None:
+        """Raises InvalidRequestError where nothing of it will ever arrive."""
+        if self.is_parents:
+            raise InvalidRequestError(
+                "This turn runs in the process that this one was forked from.",
+                hint="Follow it there, or begin one here: the thread works in both.",
+            )
+
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with every notification, those already told included."""
+        self.check_process()
         for notification in self._log:
             listener(notification)
         self._listeners.append(listener)
@@ -101,6 +117,7 @@ class AsyncTurnHandle:
     async def stream(self) -> AsyncIterator[Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
         told = 0
+        self.check_process()
         try:
             while True:
                 while told < len(self._log):
@@ -109,14 +126,16 @@ class AsyncTurnHandle:
                     yield notification
                     if isinstance(notification, TurnCompleted):
                         return
+                self.check_process()
                 self._news.clear()
                 await self._news.wait()
         finally:
-            if self.result is None:
+            if self.result is None and not self.is_parents:
                 self._cancel()
 
     async def interrupt(self) -> None:
         """Stop the turn and wait until it has ended. What arrived is kept. Harmless when over."""
+        self.check_process()
         self._cancel()
         await asyncio.shield(self._task)
 
@@ -126,6 +145,7 @@ class AsyncTurnHandle:
 
     async def steer(self, input: RunInput) -> TurnSteerResponse:
         """Say more while it answers. Raises InvalidRequestError when it takes no more."""
+        self.check_process()
         await self._begun.wait()
         await asyncio.sleep(0)  # a turn that was made just now gets to its engine first
         await self._engine.steer(self.id, as_inputs(input))
@@ -133,6 +153,7 @@ class AsyncTurnHandle:
 
     async def run(self) -> TurnResult:
         """Wait for the end. Raises the turn's error, with the partial `TurnResult` as `.result`."""
+        self.check_process()
         try:
             result = await asyncio.shield(self._task)
         except asyncio.CancelledError:

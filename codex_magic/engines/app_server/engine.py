@@ -100,6 +100,12 @@ class AppServerEngine:
     async def close(self) -> None:
         await self.server.close()
 
+    def abandon(self) -> None:
+        """End the process when its event loop has ended, and nothing of it can be waited for any more."""
+        if self.server.running is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self.server.running.kill()
+
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """One turn; see `seam.Engine`. One at a time in a thread: a second would only add to the first."""
         await self._run(request, tell, "turn/start", turn_parameters(request))
