@@ -110,14 +110,15 @@ class Desk:
         while self._shown is None and self._waiting:
             self._show(self._waiting.popleft(), pause)
 
-    def close(self, decision: Decision = Decision.decline) -> None:
-        """Whatever is still open is answered with that no."""
+    def close(self, decision: Decision = Decision.decline, *, is_shown: bool = True) -> None:
+        """Whatever is still open is answered with that no, and so told if there is a place for it."""
         self._closed = True
         left = [*([self._shown] if self._shown else []), *self._waiting]
         self._waiting.clear()
         for question in left:
             question.refuse(ENDED, decision)
-            self._settle(question)
+            if is_shown:
+                self._settle(question)
 
     def _show(self, question: Question, pause: Callable[[], None]) -> None:
         self._shown = question

@@ -208,7 +208,7 @@ class AsyncCodex:
         return AsyncAccounts(self.settings, self._followers, needed=self._needs_sign_in())
 
     async def close(self) -> None:
-        """Interrupt what runs, then close connections and the store."""
+        """Interrupt what runs, then close connections and the store. What is used later opens them anew."""
         self._enter_loop()
         for handle in list(self._running):
             await handle.interrupt()
@@ -217,11 +217,10 @@ class AsyncCodex:
         engines: list[Engine] = [*self._engines.values(), *self._agents.values()]
         for engine in engines:
             await engine.close()
-        self._engines.clear()
-        self._agents.clear()
         for store in self._passing.values():
             await store.close()
         await self.store.close()
+        self._begin_in_process()
 
     def store_of(self, thread_id: str) -> AsyncStore:
         """Where a thread is kept: an ephemeral one in memory."""
