@@ -29,6 +29,7 @@ from ..protocol.types import (
     AgentMessageDelta,
     CommandExecution,
     CommandOutputDelta,
+    ErrorReported,
     FileChange,
     ItemCompleted,
     ItemStarted,
@@ -52,6 +53,7 @@ from ..protocol.types import (
     UserMessage,
     Warned,
     as_inputs,
+    is_empty_thought,
 )
 from .async_store import AsyncStore
 from .history import message
@@ -87,6 +89,7 @@ class AsyncTurnHandle:
         self._listeners: list[Listener] = []
         self._open: dict[str, _OpenItem] = {}
         self._items: list[ThreadItem] = []
+        self._cut_off: set[str] = set()
         self._usage: ThreadTokenUsage | None = None
         self._model = request.model
         self._writes: list[asyncio.Future[None]] = []
@@ -207,6 +210,7 @@ class AsyncTurnHandle:
         return TurnStatus.completed
 
     def _receive(self, notification: Notification) -> None:
+        self._drop_cut_off(notification)
         if isinstance(notification, AgentMessageDelta | ReasoningSummaryDelta):
             self._opened(notification).append(notification)
         elif isinstance(notification, CommandOutputDelta) and notification.item_id in self._open:
@@ -228,6 +232,16 @@ class AsyncTurnHandle:
         elif isinstance(notification, TokenUsageUpdated):
             self._usage = notification.token_usage
         self._tell(notification)
+
+    def _drop_cut_off(self, notification: Notification) -> None:
+        """Thoughts that a broken connection has ended are thought again: only the last ones are kept."""
+        if isinstance(notification, ErrorReported) and notification.will_retry:
+            partial = {item_id: opened.partial("failed") for item_id, opened in self._open.items()}
+            self._cut_off = {item_id for item_id, item in partial.items() if isinstance(item, Reasoning)}
+        elif isinstance(notification, ItemStarted | AgentMessageDelta | ReasoningSummaryDelta):
+            for item_id in self._cut_off:
+                self._open.pop(item_id, None)
+            self._cut_off = set()
 
     def _opened(self, delta: AgentMessageDelta | ReasoningSummaryDelta) -> _OpenItem:
         item = self._open.get(delta.item_id)
@@ -253,7 +267,7 @@ class AsyncTurnHandle:
                 self._settle(opened.partial("failed"))
 
     def _settle(self, item: ThreadItem | None) -> None:
-        if item is None:
+        if item is None or (isinstance(item, Reasoning) and all(map(is_empty_thought, _thoughts(item)))):
             return
         replay = (message("assistant", item.text),) if isinstance(item, AgentMessage) else ()
         completed = ItemCompleted(self.thread_id, self.id, item, replay)
@@ -306,6 +320,10 @@ class AsyncTurnHandle:
             items=list(self._items),
             usage=self._usage,
         )
+
+
+def _thoughts(item: Reasoning) -> tuple[str, ...]:
+    return (*item.summary, *item.content)
 
 
 class _OpenItem:

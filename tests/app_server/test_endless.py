@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from codex_magic import Codex, CodexConfig, ServiceError, TurnStatus
+from codex_magic.display.view import TurnView
 from codex_magic.engines.app_server import engine, kept
-from codex_magic.protocol.types import AgentMessage, AgentMessageDelta
+from codex_magic.protocol.types import AgentMessage, AgentMessageDelta, Reasoning
 from codex_magic.threads.sync import TurnHandle
 from tests.app_server.tireless_server import command
 
@@ -125,3 +126,17 @@ def test_pages_without_end_are_an_error(open_codex: Open, log: Path, monkeypatch
     with pytest.raises(ServiceError, match="no last one"):
         open_codex("pages").models()
     assert log.read_text().split().count("model/list") == 7
+
+
+@pytest.mark.parametrize(("thought", "left"), [("**Reading ", []), ("**Reading**\n\nIt has ", ["It has 5"])])
+def test_thoughts_of_broken_connections_leave_no_empty_heads(
+    open_codex: Open, thought: str, left: list[str]
+) -> None:
+    thread = open_codex(f"breaks {thought}").thread_start()
+    handle = thread.turn("hi")
+    view = TurnView()
+    for told in handle.stream():
+        view.feed(told)
+    assert view.markdown().count("<summary>Reasoning</summary>") == len(left)
+    kept = [entry.item for entry in thread.history()[0].items if isinstance(entry.item, Reasoning)]
+    assert [item.summary[0].splitlines()[-1] for item in kept] == left

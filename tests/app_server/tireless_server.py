@@ -57,6 +57,9 @@ class Server:
         if self.mode == "silent":
             return
         self.write(id=id, result={"turn": TURN})
+        if self.mode.startswith("breaks"):
+            self.break_off(self.mode.removeprefix("breaks "))
+            return
         self.tell("item/agentMessage/delta", itemId="i", delta="first words ")
         if self.mode in ("words", "items", "commands"):
             threading.Thread(target=self.go_on, daemon=True).start()
@@ -94,6 +97,22 @@ class Server:
                 }
                 self.tell("item/started", item=item)
                 self.tell("item/completed", item=item)
+
+    def break_off(self, thought: str) -> None:
+        """As the real one does where each of six connections breaks."""
+        for attempt in range(6):
+            item = {"id": f"r{attempt}", "type": "reasoning", "summary": [], "content": []}
+            self.tell("item/started", item=item)
+            self.tell(
+                "item/reasoning/summaryTextDelta",
+                itemId=item["id"],
+                summaryIndex=0,
+                delta=f"{thought}{attempt}",
+            )
+            if attempt < 5:
+                error = {"message": f"Reconnecting... {attempt + 1}/5"}
+                self.tell("error", error=error, willRetry=True)
+        self.tell("turn/completed", turn={**TURN, "status": "failed", "error": {"message": "disconnected"}})
 
     def ask(self) -> None:
         """One question after the other, for as long as they are answered."""
