@@ -22,6 +22,8 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
 
     Raises CellFailed or CellStopped, once all there is to see is on screen.
     """
+    if (news := session.magics.installed.news()) is not None:
+        say(session, news)
     try:
         if cell is None:
             from .commands import find_command

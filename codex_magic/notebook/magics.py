@@ -13,6 +13,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from traitlets import Unicode
 
 from .outcome import silence, unsilence
+from .upgrade import Installed, spare
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -49,6 +50,7 @@ class CodexMagics(Magics):
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell=shell, **kwargs)
         self._session: Session | None = None
+        self.installed = Installed()
         self.number = next(_numbers)
         _by_number[self.number] = self
 
@@ -108,6 +110,7 @@ class CodexCells:
 
     def pre_execute(self) -> None:
         self._begun.append(self._request())
+        spare(self._shell)
 
     def __call__(self, lines: list[str]) -> list[str]:
         start = next((n for n, line in enumerate(lines) if line.strip()), None)
@@ -167,6 +170,7 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     _complete_with(shell)
     silence(shell)
+    spare(shell)
     cells = CodexCells(magics, shell)
     shell.input_transformers_cleanup.insert(0, cells)
     shell.events.register("pre_execute", cells.pre_execute)
