@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 import webbrowser
@@ -24,7 +25,7 @@ from ..protocol.account import (
     LoginState,
     LoginUpdated,
 )
-from ..protocol.errors import BlockedError, CodexError, ServiceError, UnreachableError
+from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError, UnreachableError
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from . import oauth
@@ -63,6 +64,15 @@ class AsyncLogin(ABC):
         self.completed: Future[AccountLoginCompleted] = Future()
         self._task: asyncio.Task[None] | None = None
         self._stoppable = True
+        self._process = os.getpid()
+
+    def check_process(self) -> None:
+        """Raises LoginError where nobody would ever hear how it ended."""
+        if os.getpid() != self._process and not self.completed.done():
+            raise LoginError(
+                "This sign-in goes on in the process that this one was forked from.",
+                hint="Wait for it there, or start one here.",
+            )
 
     @property
     def state(self) -> LoginState:
@@ -76,6 +86,7 @@ class AsyncLogin(ABC):
 
     async def wait(self) -> AccountLoginCompleted:
         """How it ended. Cancelling the wait does not cancel the sign-in."""
+        self.check_process()
         return await awaited(self.completed)
 
     async def cancel(self) -> CancelLoginAccountResponse:
@@ -89,6 +100,7 @@ class AsyncLogin(ABC):
         """Ask it to give up, without waiting until it has. False: it is over already."""
         if self.completed.done():
             return False
+        self.check_process()
         with suppress(RuntimeError):  # its loop is closed
             self._loop.call_soon_threadsafe(self._stop)
         return True
@@ -313,6 +325,7 @@ class _LoginHandle(Generic[L]):
 
     def wait(self) -> AccountLoginCompleted:
         """How it ended. Ctrl-C ends the wait, not the sign-in."""
+        self.asynchronous.check_process()
         return wait(self.asynchronous.completed)
 
     def cancel(self) -> CancelLoginAccountResponse:

@@ -17,6 +17,7 @@ import msgspec
 from ..protocol.errors import AccountChangedError, AuthError, CodexError, ConfigurationError, NotSignedInError
 from ..protocol.settings import Settings
 from .credentials import CHATGPT, Credentials, Tokens, with_sign_in, with_tokens
+from .forks import begin_anew_in_children
 from .network import send
 from .oauth import Issuer, Refused, refreshed_tokens
 from .storage import Storage
@@ -55,6 +56,13 @@ class TokenSource:
         self._quiet_until = 0.0
         self._turn = threading.Lock()
         self._renewing: Future[Credentials] | None = None
+        begin_anew_in_children(self)
+
+    def forked(self) -> object:
+        """See `forks`: a renewal that its parent waits for ends there."""
+        left, self._renewing = self._renewing, None
+        self._turn = threading.Lock()
+        return left
 
     @classmethod
     def of(cls, settings: Settings) -> TokenSource:

@@ -27,6 +27,7 @@ from codex_magic.protocol.types import (
     ThreadItem,
     ToolCall,
     WebSearch,
+    is_empty_thought,
     item_type,
 )
 
@@ -217,7 +218,7 @@ class ReasoningBlock:
     def _fold(self) -> str:
         from .safe_markdown import safe_markdown
 
-        text = "\n\n".join(self._parts())
+        text = "\n\n".join(part for part in self._parts() if not is_empty_thought(part))
         return fold("Reasoning", safe_markdown(text)) if text else ""
 
     def plain(self) -> str:

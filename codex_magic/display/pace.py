@@ -71,6 +71,11 @@ class Painter:
         self._dirty = False
         self._finished = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has a place on the surface."""
+        return self._painted >= 0
+
     def open(self) -> None:
         """Take the place on the surface now, before there is anything to show."""
         if self._painted < 0:

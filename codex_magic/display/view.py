@@ -97,6 +97,8 @@ class TurnView:
         self._retrying: TurnError | None = None
         self._asking = False
         self._blocks: dict[str, Block] = {}
+        self._cut_off: list[str] = []
+        """Thoughts that a broken connection has ended; they are thought again from the beginning."""
 
     @classmethod
     def of(
@@ -254,6 +256,9 @@ class TurnView:
 
     def _block(self, item_id: str, kind: type[ItemBlock]) -> ItemBlock:
         """The item's block, begun here if a delta comes before its start."""
+        for cut_off in self._cut_off:
+            self._blocks.pop(cut_off, None)
+        self._cut_off = []
         block = self._blocks.get(item_id)
         if not isinstance(block, kind):
             block = self._blocks[item_id] = kind()
@@ -314,7 +319,7 @@ class TurnView:
         self.model = notification.to_model
 
     def _on_warning(self, notification: Warned) -> None:
-        self._blocks[f"warning {len(self._blocks)}"] = NoticeBlock("Warning", notification.message)
+        self._blocks[new_id()] = NoticeBlock("Warning", notification.message)
 
     def _on_note(self, notification: Noted) -> None:
         self._blocks[f"note {len(self._blocks)}"] = QuietBlock(notification.message)
@@ -322,6 +327,8 @@ class TurnView:
     def _on_error(self, notification: ErrorReported) -> None:
         if notification.will_retry:
             self._retrying = notification.error
+            thoughts = [id for id, block in self._blocks.items() if isinstance(block, ReasoningBlock)]
+            self._cut_off = [id for id in thoughts if not self._blocks[id].closed]
         else:
             self.error = notification.error
 

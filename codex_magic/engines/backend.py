@@ -31,8 +31,9 @@ from ..responses.inputs import Item
 from ..responses.parameters import Parameters
 from ..responses.provider import Provider
 from ..responses.response import Response
+from ..responses.retry import PATIENT
 from ..responses.streaming import AsyncResponseStream
-from ..responses.tool_turn import MOST_ROUNDS, Ask, Compact, Job, Run, turn
+from ..responses.tool_turn import MOST_ROUNDS, Ask, Compact, Job, Patience, Run, turn
 from ..responses.tools import ToolCallError
 from .asked import asked_items
 from .narrator import Narrator
@@ -41,10 +42,14 @@ from .seam import Tell, TurnRequest
 from .shortening import Shortener
 from .tool_calls import ToolCalls
 from .tools import ContentItem, ToolSet, output_of, text_item
-from .whole import broken_off, mended
+from .whole import broken_off, is_foreign_call, mended
 
 SMALL_CONTEXT = 8_000
 """Tokens that fit into any model's window: nobody is asked how large that is."""
+
+
+MOST_COMPACTIONS = 3
+"""Of one turn: where the context is full again after each of them, a fourth one would not help either."""
 
 
 class BackendEngine:
@@ -111,6 +116,7 @@ class _RunningTurn:
         self._request = request
         self._tell = tell
         self._narrator = Narrator(request, tell)
+        self._patience = Patience(self._narrator.retrying, PATIENT)
         self._calls = ToolCalls(
             approvals=request.ask, sandbox=request.sandbox, allowed=allowed, cancel=_cancel
         )
@@ -119,6 +125,7 @@ class _RunningTurn:
         self._history: list[Item] = []
         self._held: TokenUsage | None = None
         self._usage = TokenUsage()
+        self._compactions = 0
         self._turn_state: str | None = None
         self._stream: AsyncResponseStream | None = None
         self._unheard: list[tuple[UserMessage, tuple[Item, ...]]] = []
@@ -198,9 +205,7 @@ class _RunningTurn:
         await self._shorten_if_due()
         while self._unheard:
             self._say(*self._unheard.pop(0))
-        stream = self._engine.client.responses.stream(
-            step.input, on_retry=self._narrator.retrying, **step.parameters
-        )
+        stream = self._engine.client.responses.stream(step.input, on_retry=self._patience, **step.parameters)
         self._stream = stream
         try:
             response = await self._told(stream)
@@ -218,7 +223,15 @@ class _RunningTurn:
             self._usage += response.usage
             self._tell_usage(response.usage)
         self._narrator.answered(response)
+        self._warn_of_foreign_calls(response)
         return response
+
+    def _warn_of_foreign_calls(self, response: Response) -> None:
+        kinds = sorted({str(item["type"]) for item in response.output if is_foreign_call(item)})
+        if kinds:
+            self._narrator.warn(
+                f"The model asked for {', '.join(kinds)}, which nothing here can run, and waits for no answer."
+            )
 
     async def _told(self, stream: AsyncResponseStream) -> Response:
         async with stream:
@@ -229,11 +242,19 @@ class _RunningTurn:
         return msgspec.structs.replace(response, output=_in_order(response))
 
     async def _run(self, step: Run) -> list[str | list[dict[str, Any]]]:
-        if not step.parallel:
-            return [await self._done(job) for job in step.jobs]
-        tasks = [asyncio.ensure_future(self._done(job)) for job in step.jobs]
+        groups = [step.jobs] if step.parallel else [[job] for job in step.jobs]
+        return [output for jobs in groups for output in await self._done_together(jobs)]
+
+    async def _done_together(self, jobs: list[Job]) -> list[str | list[dict[str, Any]]]:
+        """A turn that is stopped does not wait for them: a function may not heed its cancellation."""
+        tasks = [asyncio.ensure_future(self._done(job)) for job in jobs]
         try:
-            return await asyncio.gather(*tasks)
+            open_still = set(tasks)
+            while open_still:
+                over, open_still = await asyncio.wait(open_still, return_when=asyncio.FIRST_COMPLETED)
+                for task in over:
+                    task.result()  # one that is cancelled ends the turn
+            return [task.result() for task in tasks]
         finally:
             for task in tasks:
                 task.cancel()
@@ -266,6 +287,10 @@ class _RunningTurn:
             return
         model = await self._engine.model_of(self._model)
         if model is not None and is_due(self._held, token_limit(model)):
+            self._compactions += 1
+            if self._compactions > MOST_COMPACTIONS:
+                self._held = None
+                return
             try:
                 await self._shorten()
             except CodexError as error:

@@ -20,6 +20,11 @@ ABORTED = "aborted"
 _CALLS = ("function_call", "custom_tool_call")
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
+_FOREIGN_CALLS = frozenset(
+    "apply_patch_call computer_call local_shell_call shell_call tool_search_call".split()
+)
+"""Of tools that a client has to run itself and we have not. Those the service runs carry no call id."""
+
 
 def whole(items: Iterable[Item]) -> list[Item]:
     """Without calls that have no output, outputs of no call, and reasoning that nothing of the model's follows."""
@@ -31,10 +36,17 @@ def whole(items: Iterable[Item]) -> list[Item]:
     for item in reversed(given):
         if item["type"] in (*_CALLS, *_OUTPUTS) and item.get("call_id") not in both:
             continue
+        if is_foreign_call(item):
+            continue
         if item["type"] == "reasoning" and not (kept and _is_the_models(kept[-1])):
             continue
         kept.append(item)
     return kept[::-1]
+
+
+def is_foreign_call(item: Item) -> bool:
+    """Whether it waits for an output that nobody here can give."""
+    return item["type"] in _FOREIGN_CALLS and item.get("call_id") is not None
 
 
 def broken_off(items: Iterable[Item]) -> list[Item]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
 from .drive import Steps
+from .environment import may_ask
 from .options import CELL_OPTIONS, ParsedLine, parse_line, usage_line
 from .outcome import CellFailed, CellStopped
-from .say import say_error
+from .say import say, say_error
 from .turn import CellTurn
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
 
     Raises CellFailed or CellStopped, once all there is to see is on screen.
     """
+    if (news := session.magics.installed.news()) is not None:
+        say(session, news)
     try:
         if cell is None:
             from .commands import find_command
@@ -45,8 +48,8 @@ def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
 
     Where it fails for want of a sign-in that somebody here can give, it is begun again after that.
     """
-    if options.values.get("background"):
-        _ask_in_background(session, prompt, options)
+    if options.values.get("background") and not _waits(session):
+        CellTurn(session, prompt, options, new_id(), background=True).run_in_background()
         return
     while True:
         output = new_id()
@@ -63,12 +66,17 @@ def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         yield from sign_in_first(session, error, options, output)
 
 
-def _ask_in_background(session: Session, prompt: str, options: ParsedLine) -> None:
+def _waits(session: Session) -> bool:
+    """Whether there is nobody to see what comes after the cell: nbclient, papermill and their like save it
+    as it is then. Raises OptionError in a terminal."""
     if not session.rich:
         raise OptionError(
             "A terminal has no place for an answer in the background.", hint="Leave --background out."
         )
-    CellTurn(session, prompt, options, new_id(), background=True).run_in_background()
+    if may_ask(session.shell):
+        return False
+    say(session, "Nobody is there to see an answer in the background, so this cell waits for it.")
+    return True
 
 
 def _prompt(options: ParsedLine, cell: str | None, usage: str) -> str:

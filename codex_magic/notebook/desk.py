@@ -118,13 +118,16 @@ class Desk:
         """The turn is being stopped, and with it what is not answered; from any thread."""
         self._end = STOPPED
 
-    def close(self) -> None:
-        """Whatever is still open is no."""
+    def close(self, *, is_shown: bool = True) -> None:
+        """Whatever is still open is no, and so told if there is a place for it."""
         self._closed = True
         left = [*([self._shown] if self._shown else []), *self._waiting]
         self._waiting.clear()
         for question in left:
-            self._settle(question)
+            if is_shown:
+                self._settle(question)
+            else:
+                question.refuse(self._end)
 
     def _show(self, question: Question, pause: Callable[[], None]) -> None:
         self._shown = question

@@ -3,12 +3,17 @@ ipywidgets, no Markdown, no SQLite before the first use."""
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import count
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
+from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Unicode
 
 from .outcome import silence, unsilence
+from .upgrade import Installed, spare
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -47,6 +52,9 @@ class CodexMagics(Magics):
         self._session: Session | None = None
         self.cells: set[str] = set()
         """The ids of the cells that ran since the extension was loaded."""
+        self.installed = Installed()
+        self.number = next(_numbers)
+        _by_number[self.number] = self
 
     @property
     def session(self) -> Session:
@@ -99,19 +107,19 @@ class CodexCells:
     IPython's own steps would strip `>>> ` from a prompt and take a question mark at its end for a
     request for help. A `%%codex` cell, or a lone `%codex` line, becomes `await ...` in a kernel, so
     that buttons answer while it runs, and a plain magic call in a terminal, which stops that better.
-    What runs inside another cell (`%%time`, `run_cell`) is transformed while that cell executes and
-    stays a plain call too, since those callers can't await.
+    What runs inside another cell (`%%time`, `run_cell`) is transformed after that cell's request has begun
+    to execute and stays a plain call too, since those callers can't await. Ends are not counted: IPython
+    tells none of a nested `run_cell_async`.
     """
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, magics: CodexMagics, shell: InteractiveShell) -> None:
+        self._number = magics.number
         self._shell = shell
-        self._executing = 0
+        self._begun: deque[str | None] = deque(maxlen=_SUBSHELLS)
 
     def pre_execute(self) -> None:
-        self._executing += 1
-
-    def post_execute(self) -> None:
-        self._executing = max(0, self._executing - 1)
+        self._begun.append(self._request())
+        spare(self._shell)
 
     def __call__(self, lines: list[str]) -> list[str]:
         start = next((n for n, line in enumerate(lines) if line.strip()), None)
@@ -125,13 +133,33 @@ class CodexCells:
         return lines
 
     def _call(self, line: str, cell: str | None) -> str:
-        if self._can_await():
-            return f"await __import__('codex_magic').run_cell({line!r}, {cell!r})\n"
-        return f"__import__('codex_magic').run_cell_blocking({line!r}, {cell!r})\n"
+        way = "await __import__('codex_magic').run_cell" if self._can_await() else _BLOCKING
+        return f"{way}({line!r}, {cell!r}, {self._number})\n"
 
     def _can_await(self) -> bool:
-        in_kernel = getattr(self._shell, "kernel", None) is not None
-        return in_kernel and self._shell.autoawait and not self._executing
+        """Our coroutines are asyncio's: `%autoawait trio` and its like can't run them."""
+        shell: Any = self._shell
+        return (
+            shell.autoawait
+            and shell.loop_runner is _asyncio_runner
+            and self._request() not in (None, *self._begun)
+        )
+
+    def _request(self) -> str | None:
+        """The id of the request that is being handled; `None` outside a kernel."""
+        kernel: Any = getattr(self._shell, "kernel", None)
+        header = (kernel.get_parent("shell") or {}).get("header") if kernel is not None else None
+        return str(header["msg_id"]) if header else None
+
+
+_SUBSHELLS = 32
+"""Requests that execute at a time, at most."""
+
+_BLOCKING = "__import__('codex_magic').run_cell_blocking"
+
+_numbers = count(1)
+_by_number: WeakValueDictionary[int, CodexMagics] = WeakValueDictionary()
+"""So that a rewritten cell finds its own shell's magics, whatever its names mean and however many there are."""
 
 
 def _is_magic(line: str, name: str) -> bool:
@@ -153,10 +181,10 @@ def load(shell: InteractiveShell) -> None:
     shell.events.register("pre_execute", magics.note_cell)
     _complete_with(shell)
     silence(shell)
-    cells = CodexCells(shell)
+    spare(shell)
+    cells = CodexCells(magics, shell)
     shell.input_transformers_cleanup.insert(0, cells)
     shell.events.register("pre_execute", cells.pre_execute)
-    shell.events.register("post_execute", cells.post_execute)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -168,7 +196,6 @@ def unload(shell: InteractiveShell) -> None:
     for cells in [step for step in shell.input_transformers_cleanup if isinstance(step, CodexCells)]:
         shell.input_transformers_cleanup.remove(cells)
         shell.events.unregister("pre_execute", cells.pre_execute)
-        shell.events.unregister("post_execute", cells.post_execute)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("codex", None)
     shell.magics_manager.registry.pop("CodexMagics", None)
@@ -176,21 +203,23 @@ def unload(shell: InteractiveShell) -> None:
     unsilence(shell)
 
 
-def run_cell(line: str, cell: str | None) -> Coroutine[Any, Any, None]:
-    """What a rewritten cell awaits."""
-    return _magics().run_async(line, cell)
+def run_cell(line: str, cell: str | None, number: int = 0) -> Coroutine[Any, Any, None]:
+    """What a rewritten cell awaits; `number`: of its shell's magics, else IPython's own shell is meant."""
+    return _magics(number).run_async(line, cell)
 
 
-def run_cell_blocking(line: str, cell: str | None) -> None:
+def run_cell_blocking(line: str, cell: str | None, number: int = 0) -> None:
     """What a rewritten cell calls where nothing can be awaited."""
-    _magics().run(line, cell)
+    _magics(number).run(line, cell)
 
 
-def _magics() -> CodexMagics:
+def _magics(number: int) -> CodexMagics:
     from IPython.core.getipython import get_ipython
 
-    shell = get_ipython()
-    magics = loaded(shell) if shell is not None else None
+    magics = _by_number.get(number)
+    if magics is None:
+        shell = get_ipython()
+        magics = loaded(shell) if shell is not None else None
     if magics is None:
         raise RuntimeError("%load_ext codex_magic first")
     return magics

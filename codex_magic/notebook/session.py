@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import os
 import re
+import shutil
 import tempfile
+import weakref
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..auth.forks import begin_anew_in_children
 from ..engines.approvals import Approvals
 from ..protocol.errors import CodexError, ConfigurationError, StoreError, ThreadNotFoundError
 from ..protocol.settings import Settings
@@ -83,7 +88,14 @@ class Session:
         self.blocking = False
         """Whether the running cell keeps the kernel busy while it waits, so that buttons may be dead."""
         self._login: LoginFlow | None = None
-        self._local: tuple[LocalService, Provider, tempfile.TemporaryDirectory[str]] | None = None
+        self._local: tuple[LocalService, Provider, Callable[[], object]] | None = None
+        begin_anew_in_children(self)
+
+    def forked(self) -> object:
+        """See `auth.forks`: the turns that run and the sign-in that waits are the parent's."""
+        left = self.running, self._login
+        self.running, self._login = [], None
+        return left
 
     @property
     def rich(self) -> bool:
@@ -95,9 +107,9 @@ class Session:
             self.codex.call(self._login.close())
         self.codex.close()
         if self._local is not None:
-            service, _, home = self._local
+            service, _, remove_home = self._local
             service.close()
-            home.cleanup()
+            remove_home()
             self._local = None
 
     def provider(self, choice: str | None = None) -> Provider:
@@ -332,16 +344,17 @@ class Session:
             from ..local_service import Pace, start
 
             service = start(pace=Pace(per_second=A_READERS_PACE), open_access=True)
-            home = tempfile.TemporaryDirectory(prefix="codex_magic-local-", ignore_cleanup_errors=True)
-            service.sign_in(Path(home.name))
+            home = Path(tempfile.mkdtemp(prefix="codex_magic-local-"))
+            remove_home = weakref.finalize(service, _remove, home, os.getpid())
+            service.sign_in(home)
             settings = dataclasses.replace(
                 self.settings,
-                codex_home=Path(home.name),
+                codex_home=home,
                 base_url=service.base_url,
                 chatgpt_url=service.chatgpt_url,
                 issuer=service.issuer,
             )
-            self._local = service, dataclasses.replace(chatgpt(settings), name=LOCAL), home
+            self._local = service, dataclasses.replace(chatgpt(settings), name=LOCAL), remove_home
         return self._local[1]
 
     def _local_service(self) -> LocalService:
@@ -361,3 +374,9 @@ def _cut_off(turn: TurnRecord) -> str:
     shown = " ".join(question.split())
     about = f'The answer to "{shown[:60]}{"…" if shown[60:] else ""}"' if shown else "An earlier turn"
     return f"{about} {CUT_OFF} {SOME_KEPT if came else NONE_CAME if shown else ''}".rstrip()
+
+
+def _remove(folder: Path, process: int) -> None:
+    """Unless this is a child of `process`, which may still need it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -79,7 +79,11 @@ class CellTurn:
         yield from finished(self._session.codex.submit(handle.steer(text)))
 
     def steps(self) -> Steps[BaseException | None]:
-        """Paint it to its end. Gives what it failed with, which is on screen then."""
+        """Paint it to its end. Gives what it failed with, which is on screen then.
+
+        Where nobody carries it to its end, it is stopped, and shows nothing in the cell that runs by then.
+        """
+        is_dropped = False
         try:
             while not self._starting.done():
                 yield self._starting, QUEUED_SECONDS
@@ -93,10 +97,15 @@ class CellTurn:
         except KeyboardInterrupt:
             yield from self._stopped()
             raise CellStopped from None
+        except GeneratorExit:
+            self.stop()
+            is_dropped = True
+            raise
         finally:
             self._session.running.remove(self)
-            self._desk.close()
-            self._painter.finish()
+            self._desk.close(is_shown=not is_dropped)
+            if not is_dropped or self._painter.is_open:
+                self._painter.finish()
             self._bind()
             if self._background:
                 self._desk.slot.head(f"*{RAN}*", RAN)

@@ -7,6 +7,7 @@ stands. Source: the JSON schema that `codex app-server generate-json-schema` wri
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, ClassVar
@@ -129,6 +130,14 @@ class Reasoning(Struct, frozen=True, tag="reasoning"):
     id: str
     summary: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
+
+
+_CUT_HEADING = re.compile(r"\s*(\*{1,2}[^*\n]*\*?\s*)?")
+
+
+def is_empty_thought(part: str) -> bool:
+    """Whether a part of reasoning is blank, or nothing but a heading that was cut off."""
+    return _CUT_HEADING.fullmatch(part) is not None
 
 
 class Plan(Struct, frozen=True, tag="plan"):

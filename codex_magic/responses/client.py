@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 import httpx
 
+from ..auth.forks import begin_anew_in_children
 from ..auth.http import ChatGPTAuth
 from ..auth.network import header_value, no_answer, readable_proxies, trust
 from ..auth.sign_in import LoginHandler
@@ -187,8 +188,12 @@ class _Core:
         if answer.status_code not in (200, 201) or is_page:
             return False
         # From here on the idle limit counts; httpx has one read limit for all, held in the request.
-        answer.request.extensions["timeout"]["read"] = (outgoing.timeouts or self.timeouts).idle
+        answer.request.extensions["timeout"]["read"] = self.idle(outgoing)
         return True
+
+    def idle(self, outgoing: _Outgoing | None) -> float:
+        """Seconds without an event that are borne in its answer."""
+        return ((outgoing and outgoing.timeouts) or self.timeouts).idle
 
     def hear(self, headers: Mapping[str, str]) -> None:
         """What every answer tells beside itself, refusals too. Safe from any thread."""
@@ -250,6 +255,14 @@ class Client:
         self._streams: WeakSet[ResponseStream] = WeakSet()
         self._http: httpx.Client | None = None
         self._building = threading.Lock()
+        begin_anew_in_children(self)
+
+    def forked(self) -> object:
+        """See `auth.forks`: two processes can't talk over one connection."""
+        left, self._http = (self._http, list(self._streams)), None
+        self._streams = WeakSet()
+        self._building = threading.Lock()
+        return left
 
     def close(self) -> None:
         with self._building:
@@ -646,7 +659,8 @@ class Responses:
 class AsyncClient:
     """Responses and models of one provider, for asyncio. Connections are kept; `aclose()` ends them.
 
-    As `Client`; `login_handler` is called in a thread of its own.
+    As `Client`; `login_handler` is called in a thread of its own. Each event loop that it is used in has
+    connections of its own, which `aclose()` there ends: call it before the end of each `asyncio.run`.
     """
 
     def __init__(
@@ -665,13 +679,21 @@ class AsyncClient:
         self.responses = AsyncResponses(self)
         self.models = AsyncModels(self)
         self._sleep = sleep
-        self._http: httpx.AsyncClient | None = None
+        self._https: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
         self._streams: WeakSet[AsyncResponseStream] = WeakSet()
         self._watching = threading.Lock()
+        begin_anew_in_children(self)
+
+    def forked(self) -> object:
+        """See `auth.forks`."""
+        left = list(self._https.items()), list(self._streams)
+        self._https, self._streams = {}, WeakSet()
+        self._watching = threading.Lock()
+        return left
 
     async def aclose(self) -> None:
-        if self._http is not None:
-            http, self._http = self._http, None
+        http = self._https.pop(asyncio.get_running_loop(), None)
+        if http is not None:
             await http.aclose()
 
     def abort(self) -> None:
@@ -749,10 +771,14 @@ class AsyncClient:
         raise self._core.refusal(outgoing, answer)
 
     def _connected(self) -> httpx.AsyncClient:
-        if self._http is None:
+        loop = asyncio.get_running_loop()
+        http = self._https.get(loop)
+        if http is None:
+            for ended in [each for each in self._https if each.is_closed()]:
+                del self._https[ended]  # nothing can be closed there any more
             with readable_proxies():
-                self._http = httpx.AsyncClient(**self._core.http_options())
-        return self._http
+                http = self._https[loop] = httpx.AsyncClient(**self._core.http_options())
+        return http
 
 
 class AsyncModels:

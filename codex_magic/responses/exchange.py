@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
-from ..protocol.errors import CodexError
+from ..protocol.errors import CodexError, StreamError
 from .events import (
     CodeInterpreterCallCodeDelta,
     CustomToolCallInputDelta,
@@ -19,6 +21,7 @@ from .events import (
     Event,
     FunctionCallArgumentsDelta,
     ImageGenerationCallPartialImage,
+    Keepalive,
     McpCallArgumentsDelta,
     OutputItemDone,
     OutputTextDelta,
@@ -26,9 +29,13 @@ from .events import (
     ReasoningTextDelta,
     RefusalDelta,
     ResponseCompleted,
+    ResponseCreated,
     ResponseFailed,
     ResponseIncomplete,
+    ResponseInProgress,
+    ResponseQueued,
     ShellCallCommandDelta,
+    UnknownEvent,
     decode_events,
 )
 from .response import Response, ResponseAccumulator
@@ -60,12 +67,30 @@ _FAILURES: frozenset[type[Event]] = frozenset({ResponseFailed, ErrorEvent})
 _ENDS: frozenset[type[Event]] = _FAILURES | {ResponseCompleted, ResponseIncomplete}
 """Nothing after one of these counts."""
 
+_SIGNS_OF_LIFE: frozenset[type[Event]] = frozenset(
+    {Keepalive, ResponseCreated, ResponseQueued, ResponseInProgress, UnknownEvent}
+)
+"""That the service is still there, and nothing of the answer."""
+
+WORKING_SECONDS = 3600.0
+"""With nothing but signs of life. The longest thoughts without a summary take some 30 minutes."""
+
+LONGEST_ANSWER = 256 << 20
+"""Bytes of one answer. A novel has one million; pictures, each with its previews, make some 30 million."""
+
 OnRetry = Callable[[CodexError, float], None]
 """Called with the failure and the seconds until the next try."""
 
 
 class Exchange:
-    def __init__(self, policy: RetryPolicy, on_retry: OnRetry | None = None) -> None:
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        on_retry: OnRetry | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._policy = policy
         self._on_retry = on_retry
         self.ended = threading.Event()
@@ -82,12 +107,30 @@ class Exchange:
 
     def _start(self, headers: Mapping[str, str]) -> None:
         self._decoder = SSEDecoder()
+        self._room = LONGEST_ANSWER
+        self._heard_at = self._moved_at = self._clock()
         self._bytes_ended = False
         self._accumulator = ResponseAccumulator(headers)
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """The events to deliver."""
-        return self._take(self._decoder.feed(chunk))
+    def feed(self, chunk: bytes, *, idle: float | None = None) -> list[Event]:
+        """The events to deliver. Raises StreamError for an answer without end.
+
+        `idle`: seconds that may pass without an event. What keeps a connection open is none.
+        """
+        self._room -= len(chunk)
+        if self._room < 0:
+            self._give_up(f"The answer was longer than {LONGEST_ANSWER >> 20} MiB and had no end.")
+        events = self._take(self._decoder.feed(chunk))
+        now = self._clock()
+        if events:
+            self._heard_at = now
+            if not _SIGNS_OF_LIFE.issuperset(map(type, events)):
+                self._moved_at = now
+        elif idle is not None and now - self._heard_at > idle:
+            raise StreamError("The service kept the connection open and sent nothing of its answer.")
+        if now - self._moved_at > WORKING_SECONDS and not self.over:
+            self._give_up("The service said for an hour that it is working, and sent nothing.")
+        return events
 
     def end(self) -> list[Event]:
         """The bytes have ended: the events still to deliver."""
@@ -120,6 +163,11 @@ class Exchange:
         if self._on_retry is not None:
             self._on_retry(failure, wait)
         return wait
+
+    def _give_up(self, reason: str) -> NoReturn:
+        """Raise a failure after which nothing is asked again: it would be the same."""
+        self._visible = True
+        raise StreamError(reason)
 
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)

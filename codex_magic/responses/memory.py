@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from ..auth.forks import begin_anew_in_children
 from ..protocol.errors import InvalidRequestError
 from .inputs import Item
 from .response import Response
@@ -22,6 +23,12 @@ class Memory:
         self._held: OrderedDict[str, tuple[list[Item], int]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
+        begin_anew_in_children(self)
+
+    def forked(self) -> object:
+        """See `auth.forks`."""
+        self._lock = threading.Lock()
+        return None
 
     def keep(self, response: Response, asked: Sequence[Item], size: int) -> None:
         """Remember a whole response to `asked`, a request of `size` bytes; the oldest are forgotten."""

@@ -15,13 +15,16 @@ import msgspec
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds. There is no limit on the whole: an answer may take as long as it goes on."""
+    """Seconds. There is no limit on the whole: an answer may take as long as it goes on.
+
+    As long as its service says nothing but that it is working, that is `exchange.WORKING_SECONDS`.
+    """
 
     connect: float = 15.0
     first_byte: float = 60.0
     """Until the answer begins. Shorter limits hit users whose model was thinking."""
     idle: float = 300.0
-    """Between two reads of a stream."""
+    """Between two events of a stream; comments, pings and parts of an event are none."""
     write: float = 60.0
 
     @classmethod

@@ -7,6 +7,7 @@ socket down (closing it would leave it waiting); a task is cancelled, and the ca
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 import threading
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ..protocol.errors import CodexError, ResponseAborted
+from ..protocol.errors import CodexError, InvalidRequestError, ResponseAborted
 from . import failures
 from .events import Event, OutputTextDelta
 from .exchange import Exchange
@@ -42,6 +43,19 @@ class _Stream:
         self._closed = False
         self._aborted = False
         self._over = False
+        self._process = os.getpid()
+
+    @property
+    def _is_parents(self) -> bool:
+        """Whether this is a forked child, where nothing may be done to the connection."""
+        return os.getpid() != self._process
+
+    def _check_process(self) -> None:
+        if self._is_parents:
+            raise InvalidRequestError(
+                "This answer belongs to the process that this one was forked from.",
+                hint="Ask for one here: the client itself works in both.",
+            )
 
     @property
     def response(self) -> Response:
@@ -55,7 +69,7 @@ class _Stream:
 
     def _abort(self) -> bool:
         """Whether there was something to abort."""
-        if self._over or self._aborted:
+        if self._over or self._aborted or self._is_parents:
             return False
         self._aborted = True
         self._exchange.ended.set()
@@ -135,6 +149,8 @@ class ResponseStream(_Stream):
 
     def close(self) -> None:
         """End it now; a thread that waits for the next event sees the iteration end."""
+        if self._is_parents:
+            return
         self._closed = True
         self._exchange.ended.set()  # before the reader wakes, so that it asks for nothing more
         self._shut()
@@ -177,6 +193,7 @@ class ResponseStream(_Stream):
 
     def _ready(self) -> bool:
         """Whether there is an answer to read. Raises ResponseAborted, and what can't be mended by waiting."""
+        self._check_process()
         while not self._closed:
             if self._aborted and not self._over:
                 self._drop()
@@ -209,7 +226,8 @@ class ResponseStream(_Stream):
             self._linger()
             return None
         chunk = self._next_chunk()
-        events = self._exchange.end() if chunk is None else self._exchange.feed(chunk)
+        idle = self._client._core.idle(self._outgoing)
+        events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         self._client._core.remember(self._outgoing, self._exchange)
         return events
 
@@ -286,6 +304,8 @@ class AsyncResponseStream(_Stream):
 
     async def aclose(self) -> None:
         """End it now; a task that waits for the next event sees the iteration end."""
+        if self._is_parents:
+            return
         self._closed = True
         await self._drop()
         if self._answer is None:
@@ -345,6 +365,7 @@ class AsyncResponseStream(_Stream):
 
     async def _ready(self) -> bool:
         """Whether there is an answer to read. Raises ResponseAborted, and what can't be mended by waiting."""
+        self._check_process()
         while not self._closed:
             if self._aborted and not self._over:
                 await self._drop()
@@ -380,7 +401,8 @@ class AsyncResponseStream(_Stream):
         events: list[Event] = []
         with self._interruptible():
             chunk = await self._next_chunk()
-            events = self._exchange.end() if chunk is None else self._exchange.feed(chunk)
+            idle = self._client._core.idle(self._outgoing)
+            events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         if self._outgoing is not None:
             self._client._core.remember(self._outgoing, self._exchange)
         return events

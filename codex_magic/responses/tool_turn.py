@@ -13,14 +13,14 @@ import contextvars
 import inspect
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..auth.waiting import awaited, in_thread, wait
-from ..protocol.errors import CodexError, InvalidRequestError
+from ..protocol.errors import CodexError, InvalidRequestError, OutputError
 from ..protocol.types import TokenUsage
 from .compaction import Compacted, is_due
 from .events import Event
@@ -28,6 +28,7 @@ from .exchange import OnRetry
 from .inputs import Item
 from .parameters import Parameters
 from .response import Response
+from .retry import RetryPolicy
 from .tools import Call, Tool, Toolbox, ToolCallError, calls, plain_result
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ if TYPE_CHECKING:
 
 MOST_ROUNDS = 20
 """Rounds of calls in one turn, unless the caller says otherwise; then the model has to answer."""
+
+FUTILE_ROUNDS = 3
+"""Rounds in a row in which nothing was called but tools that do not exist: a model that has been told so
+three times will not stop by itself."""
+
+MOST_RETRIES = 10
+"""Of one turn, or as often as its client's policy repeats one request: a service where each request of a turn
+needs many attempts would hold it up for hours."""
 
 OnCall = Callable[[Call], Any]
 Approve = Callable[[Call], Any]
@@ -119,16 +128,19 @@ def turn(
 ) -> Turn:
     """The turn as steps to carry out; `history`, at first the input, is kept up to date in place.
 
-    After `max_rounds` rounds of calls the model is asked to answer with what it has. From `compact_at`
-    tokens of context on, the history is compacted.
+    After `max_rounds` rounds of calls, or FUTILE_ROUNDS, the model is asked to answer with what it has.
+    Raises OutputError when it calls even then. From `compact_at` tokens of context on, the history is
+    compacted.
     """
     asked: Parameters = {**parameters, "tools": toolbox.definitions or None}
     parallel = parameters.get("parallel_tool_calls") is not False
     items: list[Item] = []
-    usage, rounds = TokenUsage(), 0
+    usage, rounds, futile = TokenUsage(), 0, 0
     while True:
-        is_last = rounds >= max_rounds and bool(toolbox.definitions)
-        response: Response = yield Ask(history, {**asked, "tool_choice": "none"} if is_last else asked)
+        is_last = rounds >= max_rounds or futile >= FUTILE_ROUNDS
+        # Without tools there is nothing to choose, and services refuse the word.
+        choice: Parameters = {"tool_choice": "none"} if is_last and toolbox.definitions else {}
+        response: Response = yield Ask(history, {**asked, **choice})
         usage += response.usage or TokenUsage()
         found = calls(response)
         jobs = [Job(call, _refusal) if is_last else _prepared(toolbox, call) for call in found]
@@ -136,9 +148,12 @@ def turn(
         for item in (*response.output, *map(answered, found, results)):
             items.append(item)
             history.append(item)
-        if not found or is_last:
+        if not found:
             return ToolRun(response=response, items=items, history=[*history], rounds=rounds, usage=usage)
+        if is_last:
+            raise _unanswered(response, found, rounds)
         rounds += 1
+        futile = 0 if any(toolbox.find(call.namespace, call.name) for call in found) else futile + 1
         asked = _continued(asked, response)
         if is_due(response.usage, compact_at):
             compacted: Compacted = yield Compact(history, asked)
@@ -176,12 +191,38 @@ def _refusal() -> str:
     return "Not run: no more calls are allowed in this turn."
 
 
+def _unanswered(response: Response, found: list[Call], rounds: int) -> OutputError:
+    names = ", ".join(sorted({call.name for call in found}))
+    return OutputError(
+        f"The model went on calling tools ({names}) after {rounds} rounds of calls, and gave no answer.",
+        text=response.output_text,
+        response=response,
+        hint="What it did is kept. Ask again, in smaller steps or with another model.",
+    )
+
+
 def _continued(parameters: Parameters, response: Response) -> Parameters:
     """For the next request of the turn, which has a state now; a call that was demanded has been made."""
     further: Parameters = {**parameters, "turn_state": response.turn_state or parameters.get("turn_state")}
     if parameters.get("tool_choice") not in (None, "none"):
         further["tool_choice"] = "auto"
     return further
+
+
+class Patience:
+    """An `OnRetry` that passes on what it hears, and ends a turn whose requests fail again and again."""
+
+    def __init__(self, tell: OnRetry | None, policy: RetryPolicy) -> None:
+        self._tell = tell
+        self._left = max(MOST_RETRIES, policy.request_retries, policy.stream_retries)
+
+    def __call__(self, failure: CodexError, seconds: float) -> None:
+        """Raises `failure` when there were too many."""
+        if self._left == 0:
+            raise failure
+        self._left -= 1
+        if self._tell is not None:
+            self._tell(failure, seconds)
 
 
 # For threads -------------------------------------------------------------------------------------
@@ -206,6 +247,7 @@ class Hooks:
 def run(responses: Responses, history: list[Item], steps: Turn, hooks: Hooks) -> ToolRun:
     """Carry out a turn. Raises CodexError when a request fails; its `history` is what to go on with."""
     given: Any = None
+    hooks = replace(hooks, retry=Patience(hooks.retry, responses._client._core.retry))
     while True:
         try:
             step = steps.send(given)
@@ -292,6 +334,7 @@ async def _of(result: Any) -> Any:
 async def arun(responses: AsyncResponses, history: list[Item], steps: Turn, hooks: Hooks) -> ToolRun:
     """As `run`. A cancelled turn cancels its async functions; hooks may be async too."""
     given: Any = None
+    hooks = replace(hooks, retry=Patience(hooks.retry, responses._client._core.retry))
     while True:
         try:
             step = steps.send(given)

@@ -491,7 +491,8 @@ class Toolbox:
         found = self.find(call.namespace, call.name)
         if found is None:
             names = ", ".join(name for _, name in self._tools)
-            raise ToolCallError(f"There is no tool {call.name!r}. There are: {names}.")
+            there_are = f"There are: {names}." if names else "There are none here: answer without."
+            raise ToolCallError(f"There is no tool {call.name!r}. {there_are}")
         return found
 
     def _take(self, given: Any, namespace: str | None = None) -> None:

@@ -26,6 +26,7 @@ import httpcore
 import httpx
 import msgspec
 
+from ..auth.forks import begin_anew_in_children
 from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError, StreamError
 from . import limits
 from .client import AsyncClient, AsyncResponses, Client, Responses, _Core, _Outgoing
@@ -237,6 +238,18 @@ def _upgrade(outgoing: _Outgoing, handshake: Handshake, timeouts: Timeouts) -> _
     )
 
 
+def _left_until(deadline: float) -> float:
+    """Seconds. Raises httpx.ReadTimeout when none are left, whatever else has come in the meantime."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise httpx.ReadTimeout("no answer in time")
+    return seconds
+
+
+_NO_EVENT = b":\n\n"
+"""Something came, a ping or a part of a message; the exchange tells it from silence that lasts too long."""
+
+
 def _as_sse(messages: Sequence[str]) -> bytes:
     """Messages as the exchange takes them; a line break inside one can only be white space of its JSON."""
     lines = (message.replace("\n", " ").replace("\r", " ") for message in messages)
@@ -293,6 +306,14 @@ class _Way:
         self._client = client
         self._place = _Place()
         self._closed = False
+        self._socket: Any = None
+        begin_anew_in_children(self)
+
+    def forked(self) -> object:
+        """See `auth.forks`."""
+        left, self._socket = self._socket, None
+        self._place = _Place()
+        return left
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -494,8 +515,8 @@ class _Messages(httpx.SyncByteStream):
                 messages = self._socket.receive(self._idle)
                 if self._left.is_set():
                     self._socket.line.settle(messages)
-                elif messages:
-                    yield _as_sse(messages)
+                else:
+                    yield _as_sse(messages) or _NO_EVENT
         except (httpx.HTTPError, StreamError):
             self._socket.drop()
             raise
@@ -514,7 +535,7 @@ class _Messages(httpx.SyncByteStream):
 class _SyncWay(_Way):
     def __init__(self, client: Client) -> None:
         super().__init__(client)
-        self._socket: _Socket | None = None
+        self._socket: _Socket | None
 
     @property
     def is_open(self) -> bool:
@@ -579,8 +600,9 @@ class _SyncWay(_Way):
 
     def _first(self, socket: _Socket, seconds: float) -> list[str]:
         messages: list[str] = []
+        deadline = time.monotonic() + seconds
         while judge(messages) is Verdict.WAIT:
-            messages += socket.receive(seconds)
+            messages += socket.receive(_left_until(deadline))
         self.hear(messages)
         return messages
 
@@ -774,8 +796,8 @@ class _AsyncMessages(httpx.AsyncByteStream):
                 messages = await self._socket.receive(self._idle)
                 if self._left.is_set():
                     self._socket.line.settle(messages)
-                elif messages:
-                    yield _as_sse(messages)
+                else:
+                    yield _as_sse(messages) or _NO_EVENT
         except (httpx.HTTPError, StreamError):
             await self._socket.drop()
             raise
@@ -790,7 +812,8 @@ class _AsyncMessages(httpx.AsyncByteStream):
 class _AsyncWay(_Way):
     def __init__(self, client: AsyncClient) -> None:
         super().__init__(client)
-        self._socket: _AsyncSocket | None = None
+        self._socket: _AsyncSocket | None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def is_open(self) -> bool:
@@ -853,13 +876,19 @@ class _AsyncWay(_Way):
 
     async def _first(self, socket: _AsyncSocket, seconds: float) -> list[str]:
         messages: list[str] = []
+        deadline = time.monotonic() + seconds
         while judge(messages) is Verdict.WAIT:
-            messages += await socket.receive(seconds)
+            messages += await socket.receive(_left_until(deadline))
         self.hear(messages)
         return messages
 
     async def _connected_for(self, outgoing: _Outgoing) -> _AsyncSocket | None:
         """As `_SyncWay._connected_for`."""
+        if self._loop is not asyncio.get_running_loop():
+            self._socket, self._loop = (
+                None,
+                asyncio.get_running_loop(),
+            )  # one of an earlier loop ended with it
         if self._socket is not None:
             if self._socket.line.serves(outgoing) and await self._socket.settle():
                 return self._socket

@@ -1,6 +1,8 @@
 """`AsyncCodex` and `AsyncThread`: threads and turns on an engine, kept in the store.
 
-They belong to the event loop they are first used in.
+They belong to one event loop at a time. In the next one, after the first has been closed, they begin anew:
+the agent's program too, so `await codex.close()` at the end of each `asyncio.run`. A forked child, too, has
+everything but turns that run and ephemeral threads.
 
 Engines, providers and what they import (httpx above all) come with the first use of each.
 """
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from .. import __version__
+from ..auth.forks import begin_anew_in_children
 from ..engines.approvals import Approvals
 from ..engines.seam import Continuation, Earlier, Engine, TurnRequest
 from ..protocol.account import GetAccountResponse
@@ -139,16 +142,45 @@ class AsyncCodex:
     def __init__(self, config: CodexConfig | None = None) -> None:
         self.config = config or CodexConfig()
         self.settings = _settings(self.config)
+        self._providers: dict[str, Provider] = {}
+        self._begin_in_process()
+        begin_anew_in_children(self)
+
+    def _begin_in_process(self) -> None:
         self.store = AsyncStore(self.settings.home / "threads.db")
         self._passing: dict[str, AsyncStore] = {}
         """Of each ephemeral thread: a store in memory, with a copy of the past that it was forked from."""
-        self._providers: dict[str, Provider] = {}
         self._engines: dict[tuple[str, str], BackendEngine] = {}
+        self._followers: list[TokenSource] = []
+        self._begin_in_loop(None)
+
+    def _begin_in_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._loop = loop
         self._agents: dict[tuple[str, str | None], AppServerEngine] = {}
         self._running: set[AsyncTurnHandle] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._beginning: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._followers: list[TokenSource] = []
+        vars(self).pop("_accounts", None)
+
+    def forked(self) -> object:
+        """See `auth.forks`."""
+        left = dict(vars(self))
+        self._begin_in_process()
+        return left
+
+    def _enter_loop(self) -> None:
+        """Begin anew where the loop that was used before has ended. Raises ConfigurationError where not."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        if self._loop is not None and not self._loop.is_closed():
+            raise ConfigurationError(
+                "This AsyncCodex is in use in another event loop.",
+                hint="Make one for each loop, or use Codex, which works everywhere.",
+            )
+        for agent in self._agents.values():
+            agent.abandon()
+        self._begin_in_loop(loop)
 
     async def __aenter__(self) -> AsyncCodex:
         await self.start()
@@ -177,12 +209,14 @@ class AsyncCodex:
 
     @cached_property
     def _accounts(self) -> AsyncAccounts:
+        self._enter_loop()
         from .accounts import AsyncAccounts  # signing in is rare, and its imports are not small
 
         return AsyncAccounts(self.settings, self._followers, needed=self._needs_sign_in())
 
     async def close(self) -> None:
-        """Interrupt what runs, then close connections and the store."""
+        """Interrupt what runs, then close connections and the store. What is used later opens them anew."""
+        self._enter_loop()
         for handle in list(self._running):
             await handle.interrupt()
         if "_accounts" in vars(self):
@@ -190,11 +224,10 @@ class AsyncCodex:
         engines: list[Engine] = [*self._engines.values(), *self._agents.values()]
         for engine in engines:
             await engine.close()
-        self._engines.clear()
-        self._agents.clear()
         for store in self._passing.values():
             await store.close()
         await self.store.close()
+        self._begin_in_process()
 
     def store_of(self, thread_id: str) -> AsyncStore:
         """Where a thread is kept: an ephemeral one in memory."""
@@ -302,6 +335,7 @@ class AsyncCodex:
                 return
 
     def _running_agents(self) -> list[AppServerEngine]:
+        self._enter_loop()
         return [agent for agent in self._agents.values() if agent.server.running]
 
     async def models(
@@ -362,11 +396,13 @@ class AsyncCodex:
 
         `options`: all that holds for it, `ThreadOptions` and `TurnOptions` in one.
         """
+        self._enter_loop()
         engine, answerer = self._choose(options)
         return await self._begin_turn(thread, prompt, options, engine, answerer, engine.run)
 
     async def compact(self, thread: ThreadRecord, options: Options) -> AsyncTurnHandle:
         """Begin a turn that shortens what the model is sent of the ones before."""
+        self._enter_loop()
         engine, answerer = self._choose(options)
         return await self._begin_turn(thread, [], options, engine, answerer, engine.compact)
 
@@ -517,6 +553,7 @@ class AsyncCodex:
 
     def _agent(self, provider: Provider | None) -> AppServerEngine:
         """One process for each server and key that it is given."""
+        self._enter_loop()
         from ..engines.app_server.engine import AppServerEngine
         from ..responses.provider import key_of
 

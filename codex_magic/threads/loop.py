@@ -12,19 +12,28 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from ..auth.forks import begin_anew_in_children
 from ..auth.waiting import wait
 
 T = TypeVar("T")
 
 
 class BackgroundLoop:
-    """An event loop in a daemon thread, started at first use."""
+    """An event loop in a daemon thread, started at first use, and again in a forked child."""
 
     def __init__(self, name: str = "codex_magic") -> None:
         self._name = name
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        begin_anew_in_children(self)
+
+    def forked(self) -> object:
+        """See `auth.forks`."""
+        left = self._loop, self._thread
+        self._lock = threading.Lock()
+        self._loop = self._thread = None
+        return left
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start `work` there; the future can be waited for from any thread."""

@@ -231,16 +231,18 @@ class TurnHandle:
 
     def stream(self) -> Iterator[Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
+        self.asynchronous.check_process()
         batches: SimpleQueue[list[Notification]] = SimpleQueue()
         self._codex.submit(_batched(self.asynchronous, batches.put))
         try:
             while True:
+                self.asynchronous.check_process()
                 for notification in taken(batches):
                     yield notification
                     if isinstance(notification, TurnCompleted):
                         return
         finally:
-            if self.asynchronous.result is None:
+            if self.asynchronous.result is None and not self.asynchronous.is_parents:
                 self.interrupt()
 
     def interrupt(self) -> None:

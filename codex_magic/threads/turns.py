@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -26,11 +27,13 @@ from ..protocol.errors import (
 from ..protocol.types import (
     AgentMessage,
     CommandExecution,
+    ErrorReported,
     FileChange,
     ItemCompleted,
     ItemStarted,
     ModelRerouted,
     Notification,
+    Reasoning,
     RunInput,
     ThreadItem,
     ThreadTokenUsage,
@@ -48,6 +51,7 @@ from ..protocol.types import (
     UserMessage,
     Warned,
     as_inputs,
+    is_empty_thought,
 )
 from .async_store import AsyncStore
 from .partial import Delta, OpenItem, replayed_partial
@@ -89,15 +93,31 @@ class AsyncTurnHandle:
         self._open: dict[str, OpenItem] = {}
         self._keeping: asyncio.TimerHandle | None = None
         self._items: list[ThreadItem] = []
+        self._cut_off: set[str] = set()
         self._usage: ThreadTokenUsage | None = None
         self._model = request.model
         self._writes: list[asyncio.Future[None]] = []
         request.outcomes.watch = self._wait
+        self._process = os.getpid()
         self._follower = asyncio.create_task(self._follow())
         self._task = asyncio.create_task(self._live())
 
+    @property
+    def is_parents(self) -> bool:
+        """Whether it runs on in the process that this one was forked from."""
+        return self.result is None and os.getpid() != self._process
+
+    def check_process(self) -> None:
+        """Raises InvalidRequestError where nothing of it will ever arrive."""
+        if self.is_parents:
+            raise InvalidRequestError(
+                "This turn runs in the process that this one was forked from.",
+                hint="Follow it there, or begin one here: the thread works in both.",
+            )
+
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with every notification, those already told included."""
+        self.check_process()
         for notification in self._log:
             listener(notification)
         self._listeners.append(listener)
@@ -105,6 +125,7 @@ class AsyncTurnHandle:
     async def stream(self) -> AsyncIterator[Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
         told = 0
+        self.check_process()
         try:
             while True:
                 while told < len(self._log):
@@ -113,14 +134,16 @@ class AsyncTurnHandle:
                     yield notification
                     if isinstance(notification, TurnCompleted):
                         return
+                self.check_process()
                 self._news.clear()
                 await self._news.wait()
         finally:
-            if self.result is None:
+            if self.result is None and not self.is_parents:
                 self._cancel()
 
     async def interrupt(self) -> None:
         """Stop the turn and wait until it has ended. What arrived is kept. Harmless when over."""
+        self.check_process()
         self._cancel()
         await asyncio.shield(self._task)
 
@@ -130,6 +153,7 @@ class AsyncTurnHandle:
 
     async def steer(self, input: RunInput) -> TurnSteerResponse:
         """Say more while it answers. Raises InvalidRequestError when it takes no more."""
+        self.check_process()
         await self._begun.wait()
         await asyncio.sleep(0)  # a turn that was made just now gets to its engine first
         await self._engine.steer(self.id, as_inputs(input))
@@ -140,6 +164,7 @@ class AsyncTurnHandle:
 
         So does a StoreError, when the answer came and could not be kept.
         """
+        self.check_process()
         try:
             result = await asyncio.shield(self._task)
         except asyncio.CancelledError:
@@ -201,6 +226,7 @@ class AsyncTurnHandle:
         return TurnStatus.completed
 
     def _receive(self, notification: Notification) -> None:
+        self._drop_cut_off(notification)
         if isinstance(notification, Delta):
             self._grow(notification)
         elif isinstance(notification, ItemStarted):
@@ -250,6 +276,16 @@ class AsyncTurnHandle:
             item = msgspec.structs.replace(opened.item, status=status)
             self._receive(ItemStarted(self.thread_id, self.id, item))
 
+    def _drop_cut_off(self, notification: Notification) -> None:
+        """Thoughts that a broken connection has ended are thought again: only the last ones are kept."""
+        if isinstance(notification, ErrorReported) and notification.will_retry:
+            partial = {item_id: opened.partial("failed") for item_id, opened in self._open.items()}
+            self._cut_off = {item_id for item_id, item in partial.items() if isinstance(item, Reasoning)}
+        elif isinstance(notification, ItemStarted | Delta):
+            for item_id in self._cut_off:
+                self._open.pop(item_id, None)
+            self._cut_off = set()
+
     def _settle_open_items(self, status: str) -> None:
         """What was still being produced is kept as far as it came; what was being done, with that status."""
         for item_id in list(self._open):
@@ -264,7 +300,7 @@ class AsyncTurnHandle:
                 self._settle(opened.partial("failed"))
 
     def _settle(self, item: ThreadItem | None) -> None:
-        if item is None:
+        if item is None or (isinstance(item, Reasoning) and all(map(is_empty_thought, _thoughts(item)))):
             return
         completed = self._settled(ItemCompleted(self.thread_id, self.id, item, replayed_partial(item)))
         self._items.append(completed.item)
@@ -346,6 +382,10 @@ class AsyncTurnHandle:
 
 def _says_nothing(item: ThreadItem) -> bool:
     return isinstance(item, UnknownItem) or (isinstance(item, AgentMessage) and not item.text)
+
+
+def _thoughts(item: Reasoning) -> tuple[str, ...]:
+    return (*item.summary, *item.content)
 
 
 def _unkept(failed: Exception) -> StoreError:

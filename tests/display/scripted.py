@@ -39,8 +39,8 @@ def said(delta: str, item_id: str = "m") -> AgentMessageDelta:
     return AgentMessageDelta("thread", "turn", item_id, delta)
 
 
-def thought(delta: str, index: int = 0) -> ReasoningSummaryDelta:
-    return ReasoningSummaryDelta("thread", "turn", "r", delta, index)
+def thought(delta: str, index: int = 0, item_id: str = "r") -> ReasoningSummaryDelta:
+    return ReasoningSummaryDelta("thread", "turn", item_id, delta, index)
 
 
 def failing(message: str, *, will_retry: bool = False) -> ErrorReported:

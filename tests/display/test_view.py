@@ -91,6 +91,27 @@ def test_reasoning_without_a_word_leaves_nothing() -> None:
     assert seen([start(Reasoning("r")), whole(Reasoning("r")), said("Yes.")]).markdown() == "Yes."
 
 
+@pytest.mark.parametrize("word", ["", " \n", "**", "**Rea", "**Reading the", "*", "**Reading*"])
+def test_reasoning_that_was_cut_off_in_its_heading_leaves_nothing(word: str) -> None:
+    assert seen([thought(word), said("Yes."), ended()]).markdown() == "Yes."
+
+
+@pytest.mark.parametrize("word", ["**Reading**", "**Rea\n\nding", "Reading", "**Reading**\n\nIt has"])
+def test_reasoning_that_was_cut_off_later_is_kept(word: str) -> None:
+    assert FOLD_START["Reasoning"] in seen([thought(word), said("Yes."), ended()]).markdown()
+
+
+def test_reasoning_that_a_broken_connection_ended_makes_room_for_the_next() -> None:
+    broken = failing("Reconnecting... 1/5", will_retry=True)
+    view = seen([start(Reasoning("a")), thought("**One**\n\nOne.", item_id="a"), broken])
+    assert "One" in view.markdown()
+    view.feed(start(Reasoning("b")))
+    assert view.markdown() == "*Thinking …*"
+    for told in (thought("**Two**\n\nTwo.", item_id="b"), broken, said("Yes."), ended()):
+        view.feed(told)
+    assert view.markdown() == "Yes."
+
+
 def test_the_summary_of_reasoning_outlives_a_completed_item_without_it() -> None:
     assert "kept" in seen([thought("kept"), whole(Reasoning("r")), ended()]).markdown()
 

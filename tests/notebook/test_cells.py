@@ -3,12 +3,19 @@
 from types import SimpleNamespace
 
 import pytest
+from IPython.core.async_helpers import _asyncio_runner
 
 from codex_magic.notebook.magics import CodexCells
 
 
-def rewritten(source, *, kernel=True, autoawait=True, nested=False):
-    cells = CodexCells(SimpleNamespace(kernel=object() if kernel else None, autoawait=autoawait))
+def rewritten(source, *, kernel=True, autoawait=True, nested=False, runner=_asyncio_runner):
+    request = {"header": {"msg_id": "1"}}
+    shell = SimpleNamespace(
+        kernel=SimpleNamespace(get_parent=lambda channel: request) if kernel else None,
+        autoawait=autoawait,
+        loop_runner=runner,
+    )
+    cells = CodexCells(SimpleNamespace(number=7), shell)
     if nested:
         cells.pre_execute()
     return "".join(cells(source.splitlines(keepends=True)))
@@ -19,9 +26,11 @@ def test_a_codex_cell_awaits_in_a_kernel(source):
     assert rewritten(source).startswith("await __import__('codex_magic').run_cell(")
 
 
-@pytest.mark.parametrize("how", [{"kernel": False}, {"autoawait": False}, {"nested": True}])
+@pytest.mark.parametrize(
+    "how", [{"kernel": False}, {"autoawait": False}, {"nested": True}, {"runner": print}]
+)
 def test_it_is_a_plain_call_where_nothing_can_be_awaited(how):
-    assert rewritten("%%codex\nhi", **how) == "__import__('codex_magic').run_cell_blocking('', 'hi')\n"
+    assert rewritten("%%codex\nhi", **how) == "__import__('codex_magic').run_cell_blocking('', 'hi', 7)\n"
 
 
 @pytest.mark.parametrize(
@@ -39,4 +48,4 @@ def test_the_prompt_arrives_as_it_was_typed(body):
     seen = []
     stand_in = SimpleNamespace(run_cell_blocking=lambda *told: seen.append(told))
     exec(call, {"__builtins__": {"__import__": lambda name: stand_in}})
-    assert seen == [("-m x", body)]
+    assert seen == [("-m x", body, 7)]

@@ -13,14 +13,15 @@ import pytest
 from PIL import Image as Pillow
 
 from codex_magic.local_service.pictures import picture
-from codex_magic.protocol.errors import InvalidRequestError, ServiceError
+from codex_magic.protocol.errors import InvalidRequestError, OutputError, ServiceError, StreamError
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta
 from codex_magic.responses.provider import custom
+from codex_magic.responses.tool_turn import FUTILE_ROUNDS, MOST_RETRIES
 from codex_magic.responses.tools import Call, Namespace, custom_tool, generated_images, tool, web_searches
 from tests.responses.conftest import only_codex
 from tests.responses.conversing import Caller
-from tests.responses.wire import CREATED, Wire, completed, event, good, stream
+from tests.responses.wire import CREATED, DROP, Wire, completed, event, good, stream
 
 
 def run(input: Any, *tools: Any, **options: Any) -> Any:
@@ -350,11 +351,36 @@ def test_an_unknown_name_is_told_with_the_known_ones(wire: Wire, client: Client)
 def test_a_model_that_never_stops_calling(wire: Wire, client: Client) -> None:
     """Each call has an output, so that the history can be sent again."""
     wire.answer(stream(CREATED, function_call("add", '{"a":1}'), completed()))
-    done = client.responses.run_tools("hi", model="m", tools=[add], max_rounds=1)
-    assert (done.rounds, outputs(done.items)) == (
-        1,
-        ["2", "Not run: no more calls are allowed in this turn."],
-    )
+    with pytest.raises(OutputError, match="gave no answer") as caught:
+        client.responses.run_tools("hi", model="m", tools=[add], max_rounds=1)
+    assert outputs(caught.value.history) == ["2", "Not run: no more calls are allowed in this turn."]
+
+
+@pytest.mark.parametrize("tools", [[], [add]], ids=["without tools", "beside one that exists"])
+def test_a_model_that_calls_what_nobody_offered(wire: Wire, settings: Any, tools: list[Any]) -> None:
+    """It is told three times, and asked to answer once more; both clients."""
+    wire.answer(stream(CREATED, function_call("ad", "{}"), completed()))
+    provider = custom(wire.url, settings=settings)
+
+    async def asynchronous() -> None:
+        async with AsyncClient(provider, settings=settings) as client:
+            await client.responses.run_tools("hi", model="m", tools=tools, max_rounds=1000)
+
+    with Client(provider, settings=settings) as client, pytest.raises(OutputError) as caught:
+        client.responses.run_tools("hi", model="m", tools=tools, max_rounds=1000)
+    with pytest.raises(OutputError):
+        asyncio.run(asynchronous())
+    assert len(wire.requests) == 2 * (FUTILE_ROUNDS + 1)
+    assert len(outputs(caught.value.history)) == FUTILE_ROUNDS + 1
+
+
+def test_retries_are_counted_over_all_requests_of_a_turn(wire: Wire, client: Client) -> None:
+    """Each of them comes through at last, and would for ever."""
+    called = stream(CREATED, function_call("add", '{"a":1}'), completed())
+    wire.answer(*[stream(CREATED, DROP), stream(CREATED, DROP), called] * 20)
+    with pytest.raises(StreamError):
+        client.responses.run_tools("hi", model="m", tools=[add])
+    assert len(wire.requests) == MOST_RETRIES + 1 + MOST_RETRIES // 2
 
 
 def test_a_sync_turn_in_a_thread_with_a_loop(wire: Wire, client: Client) -> None:

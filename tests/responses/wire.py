@@ -6,7 +6,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -44,6 +44,7 @@ class Wire:
         self.left = threading.Event()
         """A client went away from an answer that hangs."""
         self._answers: list[Answer] = []
+        self._choose: Callable[[Seen], Iterable[Part]] | None = None
         self._tls = tls
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -57,6 +58,10 @@ class Wire:
 
     def answer(self, *answers: Answer) -> None:
         self._answers = list(answers)
+
+    def answer_by(self, choose: Callable[[Seen], Iterable[Part]]) -> None:
+        """Let `choose` say what each request is answered."""
+        self._choose = choose
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -85,15 +90,14 @@ class Wire:
             with connection, connection.makefile("rb") as lines:
                 while (seen := _read_request(lines)) is not None:
                     self.requests.append(seen)
-                    if not self._say(connection):
+                    if not self._say(connection, seen):
                         return
         except OSError:
             return  # the client left, or does not trust us
 
-    def _say(self, connection: socket.socket) -> bool:
+    def _say(self, connection: socket.socket, seen: Seen) -> bool:
         """Whether the connection goes on."""
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        for part in answer:
+        for part in self._choose(seen) if self._choose else self._next():
             if part is DROP:
                 return False
             if part is HANG:
@@ -105,6 +109,9 @@ class Wire:
             assert isinstance(part, bytes)
             connection.sendall(part)
         return True
+
+    def _next(self) -> Answer:
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
 def _read_request(lines: Any) -> Seen | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_magic import Codex, CodexConfig, ServiceError, tool
+from codex_magic import Codex, CodexConfig, OutputError, ServiceError, tool
 from codex_magic.protocol.types import AgentMessage, ToolCall, UserMessage
 from tests.peers.agent import done
 from tests.responses.wire import CREATED, Wire, completed, event, good, stream
@@ -52,8 +52,9 @@ def test_a_call_that_can_not_be_run_is_told_why(thread, wire, asked, told):
 
 def test_a_model_that_never_stops_calling_is_stopped(thread, wire):
     wire.answer(stream(CREATED, call("act"), completed()))
-    result = thread.run("hi")
-    last = done(result, ToolCall)[-1]
+    with pytest.raises(OutputError) as caught:
+        thread.run("hi")
+    last = done(caught.value.result, ToolCall)[-1]
     assert wire.requests[-1].json["tool_choice"] == "none"
     assert "no more calls" in last.content_items[0]["text"]
 

@@ -100,6 +100,12 @@ class AppServerEngine:
     async def close(self) -> None:
         await self.server.close()
 
+    def abandon(self) -> None:
+        """End the process when its event loop has ended, and nothing of it can be waited for any more."""
+        if self.server.running is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self.server.running.kill()
+
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """One turn; see `seam.Engine`. One at a time in a thread: a second would only add to the first."""
         await self._run(request, tell, "turn/start", turn_parameters(request))
@@ -395,6 +401,7 @@ class _RunningTurn:
     async def run(self, method: str, parameters: dict[str, Any]) -> None:
         """Raises what the turn failed with, and CancelledError when the program interrupted it."""
         starting = asyncio.ensure_future(self._start(method, parameters))
+        starting.add_done_callback(_seen)
         try:
             await asyncio.shield(starting)
             turn = await self._listen()
@@ -420,9 +427,10 @@ class _RunningTurn:
             raise InvalidRequestError("This turn takes no more input.", hint="Start a new one.") from error
 
     async def interrupt(self) -> None:
-        """Ask once: the program answers a second time never."""
+        """Ask once: the program answers a second time never. One that does not do it is killed."""
         if self._interrupting is None:
             self._interrupting = asyncio.ensure_future(self._interrupt())
+            self._interrupting.add_done_callback(_seen)
         await asyncio.shield(self._interrupting)
 
     async def _start(self, method: str, parameters: dict[str, Any]) -> None:
@@ -506,12 +514,24 @@ class _RunningTurn:
 
     async def _interrupt(self) -> None:
         where = {"threadId": self._thread_id, "turnId": await asyncio.shield(self._started)}
-        while self._completed is None:
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._completed is None and time.monotonic() < deadline:
             try:
                 await self._connection.call("turn/interrupt", where, timeout=STOP_SECONDS)
                 return
             except JsonRpcError:  # it has just ended by itself, or is only about to begin
                 await asyncio.sleep(REFUSED_SECONDS)
+            except TimedOutError:
+                break
+        if self._completed is None:
+            log.warning("the app-server refused to stop a turn for %s s and is killed", STOP_SECONDS)
+            self._connection.kill()
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    """What it failed with is no news: whoever waits for it hears of it, and there may be nobody any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

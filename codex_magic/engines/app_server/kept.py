@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
 import msgspec
 
+from ...protocol.errors import ServiceError
 from ...protocol.runtime import InitializeResponse, ServerInfo
 from ...protocol.types import RateLimits, Turn, TurnStatus, decode_item
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
@@ -15,6 +16,9 @@ from .replay import as_said
 
 PAGE = 100
 """Turns or models asked for at once."""
+
+MOST_PAGES = 1000
+"""Of one list: a thread of 100,000 turns."""
 
 
 class KeptThread(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -55,33 +59,36 @@ async def turns(connection: Connection, thread_id: str, *, known: Collection[str
         "sortDirection": "desc",
         "limit": PAGE,
     }
-    while True:
-        page = await connection.call("thread/turns/list", asked)
-        for raw in page["data"]:
-            if raw["id"] in known:
-                return found[::-1]
-            turn = msgspec.convert(
-                {**raw, "items": [as_said(decode_item(item)) for item in raw["items"]]}, Turn
-            )
-            if turn.status is not TurnStatus.in_progress:
-                found.append(turn)
-        if not page.get("nextCursor"):
-            return found[::-1]
-        asked["cursor"] = page["nextCursor"]
+    async for raw in _listed(connection, "thread/turns/list", asked):
+        if raw["id"] in known:
+            break
+        turn = msgspec.convert({**raw, "items": [as_said(decode_item(item)) for item in raw["items"]]}, Turn)
+        if turn.status is not TurnStatus.in_progress:
+            found.append(turn)
+    return found[::-1]
 
 
 async def models(connection: Connection, *, include_hidden: bool) -> list[Model]:
     """Its catalog, the default first."""
-    found: list[dict[str, Any]] = []
-    asked: dict[str, Any] = {"includeHidden": include_hidden, "limit": PAGE}
-    while True:
-        page = await connection.call("model/list", asked)
-        found += page["data"]
-        if not page.get("nextCursor"):
-            break
-        asked["cursor"] = page["nextCursor"]
+    asked = {"includeHidden": include_hidden, "limit": PAGE}
+    found = [entry async for entry in _listed(connection, "model/list", asked)]
     found.sort(key=lambda entry: not entry["isDefault"])
     return [_model(entry, priority) for priority, entry in enumerate(found)]
+
+
+async def _listed(
+    connection: Connection, method: str, asked: Mapping[str, Any]
+) -> AsyncIterator[dict[str, Any]]:
+    """The entries of all pages. Raises ServiceError when there is no last one."""
+    cursor: dict[str, Any] = {}
+    for _ in range(MOST_PAGES):
+        page = await connection.call(method, {**asked, **cursor})
+        for entry in page["data"]:
+            yield entry
+        if not page.get("nextCursor"):
+            return
+        cursor = {"cursor": page["nextCursor"]}
+    raise ServiceError(f"The app-server gave {MOST_PAGES} pages of {method}, and no last one.")
 
 
 def _model(entry: dict[str, Any], priority: int) -> Model:

@@ -1,0 +1,91 @@
+"""Answers that never end, as both clients read them; and how long is too long, by a clock of the test's."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from codex_magic.protocol.errors import StreamError
+from codex_magic.responses.exchange import LONGEST_ANSWER, WORKING_SECONDS, Exchange
+from codex_magic.responses.parameters import Timeouts
+from codex_magic.responses.retry import RetryPolicy
+from tests.responses.conftest import Asker
+from tests.responses.wire import CREATED, Wire, completed, delta, event
+
+WORKING = {
+    "in progress": event("response.in_progress", response={"id": "r"}),
+    "queued": event("response.queued", response={"id": "r"}),
+    "created again": CREATED,
+    "a keep-alive event": event("keepalive", sequence_number=1),
+    "no JSON": b"data: tick\n\n",
+}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def exchange(clock: Clock) -> Exchange:
+    exchange = Exchange(RetryPolicy(), clock=clock)
+    exchange.begin({})
+    return exchange
+
+
+@pytest.mark.parametrize("nothing", [b": keep-alive\n\n", b"\n", b"event: x\n", b"data: {", b"retry: 1\n\n"])
+def test_what_only_keeps_a_connection_open_is_silence(
+    exchange: Exchange, clock: Clock, nothing: bytes
+) -> None:
+    clock.now = 299.0
+    assert exchange.feed(nothing, idle=300.0) == []
+    clock.now = 301.0
+    with pytest.raises(StreamError, match="nothing of its answer"):
+        exchange.feed(nothing, idle=300.0)
+
+
+@pytest.mark.parametrize("sign", WORKING.values(), ids=WORKING)
+def test_a_service_that_only_works_is_waited_for_and_not_without_end(
+    exchange: Exchange, clock: Clock, sign: bytes
+) -> None:
+    for clock.now in (299.0, 598.0, WORKING_SECONDS):
+        assert len(exchange.feed(sign, idle=300.0)) == 1
+    clock.now = WORKING_SECONDS + 1
+    with pytest.raises(StreamError, match="an hour") as caught:
+        exchange.feed(sign, idle=300.0)
+    with pytest.raises(StreamError):
+        exchange.wait_after(caught.value)  # nothing is asked again
+
+
+def test_an_answer_that_goes_on_may_take_as_long_as_it_does(exchange: Exchange, clock: Clock) -> None:
+    for clock.now in itertools.takewhile(lambda at: at < 10 * WORKING_SECONDS, itertools.count(0, 200)):
+        exchange.feed(delta("word "), idle=300.0)
+    exchange.feed(completed(), idle=300.0)
+    assert exchange.finish().output_text.startswith("word word")
+
+
+def test_the_bytes_of_each_attempt_are_counted_from_the_beginning(exchange: Exchange) -> None:
+    half = b":" + b"x" * (LONGEST_ANSWER // 2 + 1)
+    exchange.feed(half)
+    exchange.begin({})
+    exchange.feed(half)
+    with pytest.raises(StreamError, match="256 MiB"):
+        exchange.feed(half)
+
+
+def test_a_stream_of_comments_ends_by_the_idle_limit(ask: Asker, wire: Wire) -> None:
+    ask.timeout = Timeouts(idle=0.05)
+    head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + CREATED
+    wire.answer_by(lambda seen: itertools.chain([head], itertools.repeat(b": keep-alive\n\n")))
+    with pytest.raises(StreamError, match="nothing of its answer"):
+        ask()
+    assert len(ask.retried) == 5
