@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ..protocol.types import plain_json
+from ..protocol.plain import plain_json
 from ..responses.inputs import Item, assistant
 
 ABORTED = "aborted"
@@ -170,8 +170,9 @@ def _output(item: Item) -> Item | None:
     if not isinstance(item.get("call_id"), str):
         return None
     output = item.get("output")
-    are_parts = isinstance(output, list) and all(isinstance(part, dict) and "type" in part for part in output)
-    return item if are_parts else {**item, "output": _as_text("" if output is None else output)}
+    if isinstance(output, list) and all(isinstance(part, dict) and "type" in part for part in output):
+        return {**item, "output": [part for each in output for part in _part(each, _KINDS["user"])]}
+    return {**item, "output": _as_text("" if output is None else output)}
 
 
 def _as_text(value: Any) -> str:
