@@ -27,7 +27,7 @@ from ..threads.turns import AsyncTurnHandle, Listener
 from .agent import turn_bounds, turn_engine
 from .identity import cell_id, is_kernel, notebook_key
 from .options import ParsedLine
-from .termination import keep_at_termination
+from .termination import keep_at_termination, leave_termination
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -89,6 +89,7 @@ class Session:
         if self._login is not None:
             self.codex.call(self._login.close())
         self.codex.close()
+        leave_termination()
         if self._local is not None:
             service, _, home = self._local
             service.close()

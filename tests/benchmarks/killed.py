@@ -23,7 +23,7 @@ from tests.benchmarks.measuring import Row, at_most, row
 from tests.threads.killed import Killed, Left, kill, left_of
 from tests.threads.killed import start as start_process
 
-KILLS = 100
+KILLS = 20
 LONGEST = 6.0
 """Seconds after which a process is killed at the latest, counted from the begin of its turn."""
 
