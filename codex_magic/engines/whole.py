@@ -24,17 +24,21 @@ _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 def whole(items: Iterable[Item]) -> list[Item]:
     """Without calls that have no output, outputs of no call, and reasoning that nothing of the model's follows."""
     given = list(items)
-    called = {item["call_id"] for item in given if item["type"] in _CALLS and "call_id" in item}
-    answered = {item.get("call_id") for item in given if item["type"] in _OUTPUTS}
-    both = called & answered
+    called = {_call_of(item) for item in given if item["type"] in _CALLS and "call_id" in item}
+    both = called & {_call_of(item) for item in given if item["type"] in _OUTPUTS}
     kept: list[Item] = []
     for item in reversed(given):
-        if item["type"] in (*_CALLS, *_OUTPUTS) and item.get("call_id") not in both:
+        if item["type"] in (*_CALLS, *_OUTPUTS) and _call_of(item) not in both:
             continue
         if item["type"] == "reasoning" and not (kept and _is_the_models(kept[-1])):
             continue
         kept.append(item)
     return kept[::-1]
+
+
+def _call_of(item: Item) -> tuple[str, str | None]:
+    """The kind and id of the call that it is, or is the output of."""
+    return item["type"].removesuffix("_output"), item.get("call_id")
 
 
 def broken_off(items: Iterable[Item]) -> list[Item]:

@@ -184,6 +184,8 @@ OLD = [
     {"type": "function_call", "call_id": ["x"], "name": "f", "arguments": {}},
     {"type": "function_call", "call_id": "c", "name": "f", "arguments": {"a": 1}},
     {"type": "function_call_output", "call_id": "c", "output": None},
+    {"type": "function_call", "call_id": "of a function", "name": "f", "arguments": "{}"},
+    {"type": "custom_tool_call_output", "call_id": "of a function", "output": "of another kind"},
     {},
 ]
 
