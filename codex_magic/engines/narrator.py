@@ -10,6 +10,7 @@ import msgspec
 
 from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
+from ..protocol.plain import plain_json
 from ..protocol.types import (
     AgentMessage,
     AgentMessageDelta,
@@ -29,7 +30,6 @@ from ..protocol.types import (
     TurnError,
     Warned,
     WebSearch,
-    plain_json,
     unknown_item,
 )
 from ..responses import events

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..protocol.errors import InvalidRequestError
-from ..protocol.types import encodable
+from ..protocol.plain import encodable
 from ..responses.inputs import image_url, is_image
 from ..responses.tools import Tool, Toolbox, ToolCallError, plain_result
 from .calling import call

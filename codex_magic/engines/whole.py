@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ..protocol.types import plain_json
+from ..protocol.plain import plain_json
 from ..responses.inputs import Item, assistant
 
 ABORTED = "aborted"
@@ -29,12 +29,11 @@ _FOREIGN_CALLS = frozenset(
 def whole(items: Iterable[Item]) -> list[Item]:
     """Without calls that have no output, outputs of no call, and reasoning that nothing of the model's follows."""
     given = list(items)
-    called = {item["call_id"] for item in given if item["type"] in _CALLS and "call_id" in item}
-    answered = {item.get("call_id") for item in given if item["type"] in _OUTPUTS}
-    both = called & answered
+    called = {_call_of(item) for item in given if item["type"] in _CALLS and "call_id" in item}
+    both = called & {_call_of(item) for item in given if item["type"] in _OUTPUTS}
     kept: list[Item] = []
     for item in reversed(given):
-        if item["type"] in (*_CALLS, *_OUTPUTS) and item.get("call_id") not in both:
+        if item["type"] in (*_CALLS, *_OUTPUTS) and _call_of(item) not in both:
             continue
         if is_foreign_call(item):
             continue
@@ -47,6 +46,11 @@ def whole(items: Iterable[Item]) -> list[Item]:
 def is_foreign_call(item: Item) -> bool:
     """Whether it waits for an output that nobody here can give."""
     return item["type"] in _FOREIGN_CALLS and item.get("call_id") is not None
+
+
+def _call_of(item: Item) -> tuple[str, str | None]:
+    """The kind and id of the call that it is, or is the output of."""
+    return item["type"].removesuffix("_output"), item.get("call_id")
 
 
 def broken_off(items: Iterable[Item]) -> list[Item]:
@@ -182,8 +186,9 @@ def _output(item: Item) -> Item | None:
     if not isinstance(item.get("call_id"), str):
         return None
     output = item.get("output")
-    are_parts = isinstance(output, list) and all(isinstance(part, dict) and "type" in part for part in output)
-    return item if are_parts else {**item, "output": _as_text("" if output is None else output)}
+    if isinstance(output, list) and all(isinstance(part, dict) and "type" in part for part in output):
+        return {**item, "output": [part for each in output for part in _part(each, _KINDS["user"])]}
+    return {**item, "output": _as_text("" if output is None else output)}
 
 
 def _as_text(value: Any) -> str:

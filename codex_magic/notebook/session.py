@@ -35,7 +35,7 @@ from .identity import cell_id, is_kernel
 from .options import ParsedLine
 from .recognition import Recognition, gather, recognise
 from .say import ID_SHOWN, ago, count
-from .termination import keep_at_termination
+from .termination import keep_at_termination, leave_termination
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -106,6 +106,7 @@ class Session:
         if self._login is not None:
             self.codex.call(self._login.close())
         self.codex.close()
+        leave_termination()
         if self._local is not None:
             service, _, remove_home = self._local
             service.close()

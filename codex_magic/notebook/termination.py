@@ -18,6 +18,12 @@ def keep_at_termination() -> None:
         signal.signal(signal.SIGTERM, _end)
 
 
+def leave_termination() -> None:
+    """Undo it."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is _end:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _end(number: int, frame: FrameType | None) -> None:
     keep_running()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

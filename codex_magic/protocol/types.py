@@ -6,13 +6,14 @@ stands. Source: the JSON schema that `codex app-server generate-json-schema` wri
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, ClassVar
 
 import msgspec
+
+from .plain import encodable, plain_json
 
 
 class Struct(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -72,36 +73,6 @@ def as_inputs(value: RunInput) -> tuple[InputItem, ...]:
         value = TextInput(value)
     parts = value if isinstance(value, list) else [value]
     return tuple(TextInput(encodable(part.text)) if isinstance(part, TextInput) else part for part in parts)
-
-
-def encodable(text: str) -> str:
-    """`text` with U+FFFD for what UTF-8 can't say."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-DEEPEST = 100
-"""Levels of lists and objects in what is kept: parsers give up at 128 (the agent's program) to some 1,000 (ours)."""
-
-
-def plain_json(value: Any, levels: int = DEEPEST) -> Any:
-    """JSON that a server sent, as values that can be written, read and sent by everyone.
-
-    What can't be said is left empty: numbers too large, and what is nested deeper than `levels`.
-    """
-    if isinstance(value, str):
-        return encodable(value)
-    if isinstance(value, Mapping):
-        inside = value.items() if levels else ()
-        return {encodable(str(name)): plain_json(each, levels - 1) for name, each in inside}
-    if isinstance(value, (list, tuple)):
-        return [plain_json(each, levels - 1) for each in value] if levels else []
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return None
-    return value
 
 
 def input_text(inputs: tuple[InputItem, ...]) -> str:

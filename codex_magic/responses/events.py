@@ -8,8 +8,6 @@ type in a shape we can't read, becomes an `UnknownEvent` that holds all of it.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from functools import reduce
 from operator import or_
@@ -17,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from ..protocol.types import DEEPEST, plain_json
+from ..protocol.plain import read_json
 
 
 class StreamEvent(msgspec.Struct, frozen=True, tag_field="type", gc=False):
@@ -375,31 +373,12 @@ def decode_event(payload: bytes) -> Event:
 def _decode_odd(payload: bytes) -> Event:
     """Also with what msgspec refuses to read: half surrogate pairs, bad UTF-8, numbers that are none, depths."""
     try:
-        raw = plain_json(json.loads(_shallow(payload.decode(errors="replace"))))
+        raw = read_json(payload)
         name = str(raw["type"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         return UnknownEvent("", payload)
     try:
         event: StreamEvent = msgspec.convert(raw, _KNOWN)
     except msgspec.ValidationError:
         return UnknownEvent(name, raw)
     return event
-
-
-def _shallow(text: str) -> str:
-    """JSON without what is nested deeper than any reader goes."""
-    kept: list[str] = []
-    depth = begin = 0
-    for token in _TOKEN.finditer(text):
-        if token[0] in ("[", "{"):
-            depth += 1
-            if depth == DEEPEST:
-                kept += text[begin : token.start()], "null"
-        elif token[0] in ("]", "}"):
-            depth -= 1
-            if depth == DEEPEST - 1:
-                begin = token.end()
-    return "".join([*kept, text[begin:]]) if depth == 0 else text
-
-
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)

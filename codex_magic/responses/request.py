@@ -15,7 +15,7 @@ import msgspec
 
 from ..auth.network import header_value
 from ..protocol.errors import InvalidRequestError
-from ..protocol.types import encodable
+from ..protocol.plain import encodable
 from .inputs import Item, is_image, parts
 from .parameters import Parameters
 from .schema import strict_schema

@@ -31,6 +31,7 @@ from ..protocol.ids import new_id
 from ..protocol.runtime import InitializeResponse, ServerInfo
 from ..protocol.settings import Settings
 from ..protocol.types import (
+    ExternalMessage,
     InputItem,
     RateLimits,
     RunInput,
@@ -670,7 +671,7 @@ class AsyncThread:
 
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
-        record = await self._store.run(lambda store: store.thread(self.id))
+        record = await self._store.run(lambda store: _recovered(store).thread(self.id))
         turns = tuple(map(_shown_turn, await self.history())) if include_turns else ()
         return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=turns))
 
@@ -712,7 +713,8 @@ def _question(turn_id: str, inputs: tuple[InputItem, ...], cell_id: str | None) 
     from ..engines.app_server.replay import replayed
 
     message = UserMessage(turn_id, inputs, cell_id)
-    return ItemRecord(message, replayed(message))
+    is_refused = len(inputs) > 1 and any(isinstance(part, ExternalMessage) for part in inputs)
+    return ItemRecord(message, () if is_refused else replayed(message))
 
 
 def _on_wire(name: str) -> str:

@@ -37,9 +37,9 @@ def store_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _store_error(error, path) from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise damaged(path) from error
-    except UnicodeError as error:
+    except UnicodeEncodeError as error:
         raise StoreError("Half a character (a lone surrogate) can't be kept.") from error
     except OSError as error:
         reason = error.strerror or str(error)
@@ -94,7 +94,7 @@ def _look(path: Path) -> StoreError | None:
         header = _header(path)
     except PermissionError:
         return StoreError(
-            f"{path} can't be read: it belongs to somebody else.",
+            f"{path} can't be read: you have no permission.",
             hint=f"Give yourself permission to read and write the file and its folder, {_ELSEWHERE}",
         )
     except OSError:

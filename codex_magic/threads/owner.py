@@ -16,7 +16,7 @@ import msgspec
 RENEW_SECONDS = 5.0
 """Between two signs of life."""
 
-SILENT_SECONDS = 60.0
+SILENT_SECONDS = 30.0
 """After which a process that we can't look at counts as dead: more than clocks of machines differ by. One that
 was only suspended takes its turns back with its next sign."""
 

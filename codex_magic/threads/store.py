@@ -768,6 +768,8 @@ class Store:
     def _thread(self, thread_id: str) -> ThreadRecord:
         row = self._db.execute(f"SELECT {_THREAD} FROM threads WHERE id = ?", (thread_id,)).fetchone()
         if row is None:
+            if self._db.execute("SELECT 1 FROM threads NOT INDEXED WHERE id = ?", (thread_id,)).fetchone():
+                raise damaged(self.path)  # it is there, and its index is not
             raise ThreadNotFoundError(thread_id)
         return ThreadRecord(*row)
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+import codex_magic.threads.codex as codex_module
 from codex_magic import AsyncCodex, Codex, CodexConfig, TurnStatus
 from codex_magic.local_service import start
 from codex_magic.protocol.errors import (
@@ -24,6 +25,7 @@ from codex_magic.protocol.types import (
     TextInput,
     TurnCompleted,
 )
+from codex_magic.threads.store import Store
 from tests.peers.agent import PNG
 
 RESPONSES = "/backend-api/codex/responses"
@@ -350,3 +352,42 @@ def test_a_configuration_may_bring_its_own_variables(service, home, tmp_path):
         thread.run("echo: x")
         assert thread.read().thread.cwd == str(tmp_path)
     assert service.requests[-1].headers["originator"] == "my_client"
+
+
+def test_a_turn_that_was_taken_for_dead_is_taken_back_by_who_runs_it(codex, service, monkeypatch):
+    monkeypatch.setattr(codex_module, "RENEW_SECONDS", 0.01)
+    service.faults.next("hold", after=1)
+    thread = codex.thread_start()
+    handle = thread.turn("echo: long", summary="none")
+    service.wait_for_hold()
+    with Store(codex.asynchronous.settings.home / "threads.db") as elsewhere:
+        elsewhere._db.execute("UPDATE turns SET owner = NULL")
+        while [turn.id for turn in elsewhere.recover()] != [handle.id]:
+            elsewhere._db.execute("UPDATE turns SET owner = NULL")
+        while elsewhere.turn(handle.id).status is not TurnStatus.in_progress:
+            pass
+        assert elsewhere.recover() == []
+    service.release()
+    assert handle.run().final_response == "long"
+    assert thread.history()[0].status is TurnStatus.completed
+
+
+@pytest.mark.parametrize("look", ["history", "read", "thread_list"])
+def test_whoever_looks_finds_a_dead_turn_interrupted(codex, look):
+    thread = codex.thread_start()
+    path = codex.asynchronous.settings.home / "threads.db"
+    with Store(path) as dead:
+        turn = dead.begin_turn(thread.id)
+        dead._db.execute("UPDATE turns SET owner = NULL")
+        looks = {"history": thread.history, "read": thread.read, "thread_list": codex.thread_list}
+        looks[look]()
+        assert dead.turn(turn.id).status is TurnStatus.interrupted
+
+
+def test_a_question_that_could_not_be_asked_is_kept(codex, service):
+    thread = codex.thread_start()
+    with pytest.raises(ConfigurationError):
+        thread.run("Why?", model_provider=f"{service.api_url}/nowhere")
+    [turn] = thread.history()
+    assert turn.status is TurnStatus.failed
+    assert turn.items[0].item.content == (TextInput("Why?"),)

@@ -12,12 +12,14 @@ import os
 import random
 from contextlib import suppress
 
-from codex_magic import AsyncCodex, Codex, CodexConfig
+from codex_magic import AsyncCodex, Codex, CodexConfig, TurnStatus
 from codex_magic.local_service import start
 from codex_magic.local_service.shape import shape_refusal
 from codex_magic.protocol.errors import ServiceError
 from codex_magic.protocol.types import AgentMessage, encode_item
+from codex_magic.threads.store import Store
 from tests.responses.wire import CREATED, Wire, completed, event, good, stream
+from tests.threads.backend import texts
 
 TRIES = int(os.environ.get("CODEX_MAGIC_ODD_ITEMS", "60"))
 TEXT = "what the model said"
@@ -171,3 +173,38 @@ def test_no_item_of_a_server_spoils_its_thread_for_asyncio():
 
     asyncio.run(main())
     wire.close()
+
+
+OLD = [
+    {"type": ["x"]},
+    {"type": "message", "content": [{"type": "output_text", "text": "of old"}]},
+    {"type": "message", "role": "assistant"},
+    {"role": "assistant", "content": "of old, too"},
+    {"type": "function_call", "call_id": "alone", "name": "f", "arguments": "{}"},
+    {"type": "function_call", "call_id": ["x"], "name": "f", "arguments": {}},
+    {"type": "function_call", "call_id": "c", "name": "f", "arguments": {"a": 1}},
+    {"type": "function_call_output", "call_id": "c", "output": None},
+    {"type": "function_call", "call_id": "of a function", "name": "f", "arguments": "{}"},
+    {"type": "custom_tool_call_output", "call_id": "of a function", "output": "of another kind"},
+    {},
+]
+
+
+def test_a_thread_that_was_spoilt_by_an_older_version_can_be_gone_on_with():
+    wire = Wire()
+    wire.answer(stream(*good()))
+    with Codex(config(wire)) as codex:
+        thread = codex.thread_start()
+        with Store(codex.asynchronous.settings.home / "threads.db") as store:
+            turn = store.begin_turn(thread.id, provider="elsewhere")
+            store.add_item(turn.id, AgentMessage("a", "of old"), OLD)
+            store.finish_turn(turn.id, TurnStatus.completed)
+        assert thread.run("two").final_response == "Hello"
+    sent = wire.requests[-1].json["input"]
+    wire.close()
+    assert texts(sent) == ["of old", "of old, too", "two"]
+    calls = [each for each in sent if each["type"] != "message"]
+    assert [(each["call_id"], each.get("arguments"), each.get("output")) for each in calls] == [
+        ("c", '{"a":1}', None),
+        ("c", None, ""),
+    ]

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ...protocol.errors import InvalidRequestError
-from ...protocol.types import encodable
+from ...protocol.plain import encodable
 
 RequestId = int | str
 

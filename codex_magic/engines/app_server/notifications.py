@@ -6,10 +6,12 @@ Unknown ones, and known ones in a shape we can't read, are passed on as they cam
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from ...protocol.plain import read_json
 from ...protocol.types import (
     AgentMessageDelta,
     CommandOutputDelta,
@@ -55,15 +57,15 @@ class _ConfigWarning(msgspec.Struct):
 def read(told: Told) -> Notification:
     """One notification, with the server's own ids."""
     known = _KNOWN.get(told.method)
-    if known is not None:
-        try:
-            return known(told.params)
-        except (msgspec.DecodeError, RecursionError):
-            pass
     try:
+        if known is not None:
+            return known(told.params)
         params = msgspec.json.decode(told.params)
-    except RecursionError:
-        params = None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        params = read_json(bytes(told.params))
+    if known is not None:
+        with suppress(msgspec.ValidationError):
+            return known(msgspec.Raw(msgspec.json.encode(params)))
     return UnknownNotification(told.method, params if isinstance(params, dict) else {})
 
 
