@@ -45,7 +45,7 @@ lab: $(VENV)/lab.stamp
 STAGES := programs environments lint types pytest browser
 
 test: $(VENV)/test.stamp
-	@$(BIN)/python -m tests.stages $(STAGES) -- "$(MAKE)" --no-print-directory INSTALLED=1
+	@exec $(BIN)/python -m tests.stages $(STAGES) -- "$(MAKE)" --no-print-directory INSTALLED=1
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check
@@ -66,7 +66,7 @@ browser: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -m browser $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN)
 
 bench: $(VENV)/test.stamp programs
-	$(BIN)/python -m tests.benchmarks.run
+	@exec $(BIN)/python -m tests.benchmarks.run
 
 programs:
 	@sh tests/need_program.sh Chromium chromium chromium chromium-browser google-chrome google-chrome-stable

@@ -141,7 +141,7 @@ def last_paragraph(text: str) -> str:
 def show(visit: Visit, words: str) -> None:
     """Wait until the page shows `words`."""
     visit.page.wait_for_function(
-        "words => document.querySelector('.jp-OutputArea:has(h2)').textContent.replace(/\\s+/g, ' ').includes(words)",
+        "words => document.querySelector('.jp-OutputArea:has(h2)')?.textContent.replace(/\\s+/g, ' ').includes(words)",
         arg=words,
     )
 
