@@ -181,6 +181,23 @@ def stdin(front_end: FrontEnd, answer: str) -> str:
     return str(request["content"]["prompt"])
 
 
+def test_a_line_that_a_front_end_sent_before_the_question_answers_nothing(
+    front_end: FrontEnd, out: Path
+) -> None:
+    for _ in range(2):
+        front_end.kernel.client.input("y")
+    cell = front_end.run(f"%%time\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})")
+    stdin(front_end, "n")
+    front_end.idle(cell)
+    assert "**Declined the command:**" in markdown(front_end.outputs)
+    assert not out.exists()
+
+
+def test_where_the_question_is_captured_it_is_no(front_end: FrontEnd, out: Path) -> None:
+    front_end.idle(front_end.run(f"%%capture\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})"))
+    assert not out.exists()
+
+
 def test_ctrl_c_at_a_typed_question_stops_the_turn(front_end: FrontEnd, out: Path) -> None:
     cell = front_end.run(f"%%time\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})")
     front_end.kernel.client.get_stdin_msg(timeout=30)

@@ -108,6 +108,24 @@ def test_a_pasted_block_is_no_answer_and_is_asked_again(
     assert out.exists()
 
 
+def test_two_answers_typed_in_one_go_answer_neither_question(terminal: pexpect.spawn, out: Path) -> None:
+    twice = escalated("echo written >> out.txt").replace(
+        "tool exec_command", "tools exec_command, exec_command"
+    )
+    ask(terminal, twice)
+    terminal.expect("Your answer")
+    terminal.send("y\ry\r")
+    terminal.expect("Your answer")
+    assert not out.exists()
+    terminal.send("y\r")
+    terminal.expect("Allowed the command")
+    terminal.expect("Your answer")
+    terminal.send("\r")
+    terminal.expect("Declined the command")
+    terminal.expect(PROMPT)
+    assert out.read_text() == "written\n"
+
+
 def test_ctrl_c_at_the_prompt_stops_the_turn(terminal: pexpect.spawn, out: Path) -> None:
     ask(terminal)
     terminal.expect("Your answer")
