@@ -12,7 +12,7 @@ from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Unicode
 
-from .outcome import silence, unsilence
+from .outcome import CellStopped, silence, unsilence
 from .upgrade import Installed, spare
 
 if TYPE_CHECKING:
@@ -78,7 +78,10 @@ class CodexMagics(Magics):
         from .drive import drive
 
         self.session.blocking = True
-        drive(run(self.session, line, cell))
+        try:
+            drive(run(self.session, line, cell))
+        except KeyboardInterrupt:  # it comes anywhere, between the steps too
+            raise CellStopped from None
 
     async def run_async(self, line: str, cell: str | None) -> None:
         """The same in an async cell, so that buttons answer while it runs."""

@@ -14,6 +14,7 @@ def rewritten(source, *, kernel=True, autoawait=True, nested=False, runner=_asyn
         kernel=SimpleNamespace(get_parent=lambda channel: request) if kernel else None,
         autoawait=autoawait,
         loop_runner=runner,
+        magics_manager=SimpleNamespace(registry={}),
     )
     cells = CodexCells(SimpleNamespace(number=7), shell)
     if nested:
