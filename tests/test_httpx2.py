@@ -37,7 +37,7 @@ def test_those_tests_and_their_children_have_httpx2_in_place_of_httpx() -> None:
     assert run.stdout == "httpx2\n"
 
 
-def test_a_notebook_takes_httpx2_before_its_first_question(service: LocalService, kernel: Kernel) -> None:
+def test_a_notebook_takes_httpx2_before_its_first_use(service: LocalService, kernel: Kernel) -> None:
     kernel.execute("%load_ext codex_magic")
     kernel.execute("import httpx2; httpx2.alias_httpx()")
     assert "over httpx2" in markdown(kernel.execute("%codex echo: over httpx2"))
