@@ -7,11 +7,14 @@ import runpy
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Generator, Iterator
+from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.end_to_end.kernel import Kernel
 from tests.home import OFFLINE, home_variables, personal_variables, service_variables
@@ -77,6 +80,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code = f"import hatchling.build; print(hatchling.build.build_wheel({str(folder)!r}))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return folder / run.stdout.split()[-1]
+
+
+@pytest.fixture(scope="session")
+def requirements(wheel: Path) -> list[Requirement]:
+    """What the wheel tells pip."""
+    [metadata] = (entry for entry in zipfile.Path(wheel).iterdir() if entry.name.endswith(".dist-info"))
+    return [Requirement(line) for line in PathDistribution(metadata).requires or []]
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,9 @@ import ast
 import re
 import sys
 from functools import cache
-from importlib.metadata import PathDistribution, packages_distributions
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import Path as ZipPath
 
 import pytest
 from packaging.requirements import Requirement
@@ -120,11 +119,10 @@ def _brought() -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def declared(wheel: Path) -> dict[str, set[str]]:
-    """What the built wheel tells pip: distributions by the extra that asks for them; "" stands for none."""
+def declared(requirements: list[Requirement]) -> dict[str, set[str]]:
+    """Distributions by the extra that asks for them; "" stands for none."""
     by_extra: dict[str, set[str]] = {"": set()}
-    [metadata] = (entry for entry in ZipPath(wheel).iterdir() if entry.name.endswith(".dist-info"))
-    for requirement in map(Requirement, PathDistribution(metadata).requires or []):
+    for requirement in requirements:
         extra = re.search(r'extra == "([\w-]+)"', str(requirement.marker))
         by_extra.setdefault(extra[1] if extra else "", set()).add(canonicalize_name(requirement.name))
     return by_extra

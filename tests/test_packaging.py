@@ -21,10 +21,6 @@ LAZY = {
     "codex_magic.display.safe_markdown",
     "codex_magic.local_service",
     "codex_magic.threads.store",
-    "httpx",
-    "ipywidgets",
-    "markdown_it",
-    "rich",
     "ssl",
 }
 """What the first cell needs, or never, and `%load_ext` must not wait for."""
@@ -88,4 +84,6 @@ def test_loading_the_extension_imports_nothing_heavy(tmp_path: Path) -> None:
     loaded = set(run.stdout.split())
     assert "codex_magic.notebook.magics" in loaded
     assert loaded & LAZY == set()
+    packages = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
+    assert packages == {"IPython", "codex_magic"}
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from packaging.requirements import Requirement
 
 from codex_magic.local_service import LocalService
 from codex_magic.notebook.commands import COMMANDS
@@ -180,3 +181,37 @@ def test_a_session_of_the_readme_runs_in_a_kernel(block: str, service: LocalServ
             assert "error" not in {output["output_type"] for output in outputs}, cell.source
             seen = text_of(outputs)
             assert [line for line in cell.shown if line not in seen] == []
+
+
+# With the oldest versions ----------------------------------------------------------------------------
+
+OF_EACH_LAYER = """
+    responses/test_client.py responses/test_failures.py responses/test_network.py auth/test_http.py
+    threads/test_codex.py display/test_terminal.py notebook/test_commands.py local_service/test_service.py
+""".split()
+
+
+def test_the_oldest_versions_that_are_declared_are_new_enough(
+    requirements: list[Requirement], wheel: Path, tmp_path: Path
+) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path], check=True)
+    python = tmp_path / ("Scripts" if os.name == "nt" else "bin") / "python"
+    oldest = [
+        f"{requirement.name}=={bound.version}"
+        for requirement in requirements
+        for bound in requirement.specifier
+        if bound.operator == ">=" and "extra" not in str(requirement.marker)
+    ]
+    tools = "pytest pytest-timeout hypothesis jupyter-client".split()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    install = [python, *"-m pip install -qq --disable-pip-version-check".split(), wheel, *oldest, *tools]
+    subprocess.run(install, env=environment, check=True)
+    tests = [f"tests/{name}" for name in OF_EACH_LAYER]
+    run = subprocess.run(
+        [python, *"-m pytest -q -p no:cacheprovider".split(), *tests],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr

@@ -100,12 +100,21 @@ def no_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
                 f"The proxy did not connect to {host} ({text.rstrip('.')}).",
                 hint="Check HTTPS_PROXY and NO_PROXY.",
             )
-        case httpx.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in text:
+        case httpx.ConnectError() if _is_untrusted(error):
             return ConfigurationError(
                 f"The certificate of {host} is not trusted here.",
                 hint="Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file.",
             )
     return UnreachableError(f"{host} can't be reached ({text.rstrip('.') or type(error).__name__}).")
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    """Whether a certificate was refused. Each trust store has words of its own for that."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @dataclass(frozen=True)

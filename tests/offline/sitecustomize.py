@@ -1,10 +1,11 @@
 """No traffic beyond this machine, in the tests and in every Python they start (this folder is on PYTHONPATH).
 
 An audit hook sees each connection whatever library makes it. The error is no OSError, so that
-nothing takes it for a network that is down.
+nothing takes it for a network that is down. With HTTPX2 set, httpx2 stands in for httpx in all of them.
 """
 
 import ipaddress
+import os
 import socket
 import sys
 
@@ -36,3 +37,8 @@ def _refuse_the_world(event: str, args: tuple) -> None:
 
 
 sys.addaudithook(_refuse_the_world)
+
+if os.environ.get("HTTPX2"):
+    import httpx2
+
+    httpx2.alias_httpx()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import shutil
 import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +90,22 @@ def test_a_certificate_nobody_vouches_for(secure: Asker) -> None:
     with pytest.raises(ConfigurationError, match="CODEX_CA_CERTIFICATE"):
         secure()
     assert secure.waits == []
+
+
+def test_a_certificate_refused_in_the_words_of_another_trust_store(
+    secure: Asker, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """httpx2 leaves it to the system's own on macOS and Windows; here that refuses what OpenSSL has let pass."""
+    truststore = pytest.importorskip("truststore", reason="comes with httpx2, which needs Python 3.11")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ssl.SSLCertVerificationError("“127.0.0.1” certificate is not trusted")
+
+    monkeypatch.setattr(importlib.import_module("truststore._api"), "_verify_peercerts_impl", refuse)
+    monkeypatch.setattr("httpx.create_ssl_context", lambda: truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    secure.settings = dataclasses.replace(secure.settings, ca_bundle=str(certificate))
+    with pytest.raises(ConfigurationError, match="CODEX_CA_CERTIFICATE"):
+        secure()
 
 
 def test_a_ca_file_from_the_settings(secure: Asker, certificate: Path) -> None:
