@@ -6,23 +6,34 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ..protocol.types import Decision
 from .question import NOBODY, Choice, Question, Shown, choices, cut, shown
-from .say import publish, words
+from .say import words
+
+if TYPE_CHECKING:
+    from ..display.page import Page
 
 PROMPT = "Your answer [n]: "
 
 
-def ask_by_text(question: Question, *, rich: bool) -> None:
-    """Show the question and wait for a line. Raises KeyboardInterrupt, after which the answer is no."""
+def ask_by_text(question: Question, page: Page | None) -> None:
+    """Show the question on `page`, else print it, and wait for a line.
+
+    A page without controls may show nothing before its cell has ended: there it is in the prompt.
+
+    Raises KeyboardInterrupt, after which the answer is no."""
     asked, offered = shown(question), choices(question.request)
-    if rich:
-        publish({"text/markdown": _markdown(asked), "text/plain": _plain(asked)})
-    else:
+    above = ""
+    if page is None:
         print(_plain(asked))  # noqa: T201  # a terminal reads standard output
+    elif page.has_controls:
+        page.say({"text/markdown": _markdown(asked), "text/plain": _plain(asked)})
+    else:
+        above = f"{_plain(asked)}\n"
     try:
-        choice = _typed(offered)
+        choice = _typed(offered, above)
     except KeyboardInterrupt:
         question.answer(Decision.cancel)
         raise
@@ -32,19 +43,19 @@ def ask_by_text(question: Question, *, rich: bool) -> None:
         question.answer(choice.decision)
 
 
-def _typed(offered: list[Choice]) -> Choice:
+def _typed(offered: list[Choice], above: str) -> Choice:
     """What was chosen; an empty line is no, anything else is asked again."""
     keys = {choice.key: choice for choice in offered}
     legend = "\n".join(f"  {choice.key}  {choice.label}" for choice in offered)
     while True:
-        with _interruptible():
-            typed = input(f"{legend}\n{PROMPT}").strip().lower() or "n"
+        with interruptible():
+            typed = input(f"{above}{legend}\n{PROMPT}").strip().lower() or "n"
         if typed in keys:
             return keys[typed]
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """An async cell takes Ctrl-C as its cancellation, which a line being read would not notice."""
     if threading.current_thread() is not threading.main_thread():
         yield

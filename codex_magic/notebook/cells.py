@@ -45,7 +45,7 @@ def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
 
     Where it fails for want of a sign-in that somebody here can give, it is begun again after that.
     """
-    if options.values.get("background"):
+    if options.values.get("background") and session.page.has_controls:
         _ask_in_background(session, prompt, options)
         return
     while True:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from ..protocol.ids import new_id
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
-from .environment import hears_clicks, may_ask, shows_widgets
+from .environment import hears_clicks, may_ask
 from .question import ENDED, NOBODY, Question, decided, shown
-from .say import lines_of, publish, words
+from .say import lines_of, words
 
 if TYPE_CHECKING:
+    from ..display.page import Page
     from .approval_widget import ApprovalWidget
     from .session import Session
 
@@ -27,14 +28,16 @@ NO_BUTTONS = "This front end shows no buttons to answer with; to stop the cell i
 
 
 class Slot:
-    """The output below an answer: a heading, what was decided so far, and the buttons while there are any."""
+    """The output below an answer: a heading, what was decided so far, and the buttons while there are any.
 
-    def __init__(self, *, rich: bool) -> None:
-        self.rich = rich
-        self._display_id = new_id()
+    `page`: where it is shown; a terminal has none.
+    """
+
+    def __init__(self, page: Page | None) -> None:
+        self.page = page
+        self._id = new_id()
         self._heading: tuple[str, str] | None = None
         self._decided: list[tuple[str, str]] = []
-        self._there = False
 
     def head(self, markdown: str, plain: str) -> None:
         self._heading = markdown, plain
@@ -46,13 +49,13 @@ class Slot:
         from ..display.safe_markdown import code_span
 
         self._decided.append((f"**{words(label)}:** {code_span(subject)}", f"{label}: {subject}"))
-        if not self.rich:
+        if self.page is None:
             print(self._decided[-1][1])  # noqa: T201  # a terminal reads standard output
         self.show()
 
     def show(self, asking: str = "", controls: Mapping[str, object] | None = None) -> None:
         """While somebody is asked: with `controls` to answer, and `asking` for who can't see them."""
-        if not self.rich:
+        if self.page is None:
             return
         lines = [*([self._heading] if self._heading else []), *self._decided]
         if asking:
@@ -61,8 +64,7 @@ class Slot:
             "text/markdown": lines_of(markdown for markdown, _ in lines),
             "text/plain": "\n".join(plain for _, plain in lines),
         }
-        publish({**(controls or {}), **text}, display_id=self._display_id, update=self._there)
-        self._there = True
+        self.page.show(self._id, {**(controls or {}), **text})
 
 
 class Desk:
@@ -74,11 +76,9 @@ class Desk:
     def __init__(
         self, session: Session, put: Callable[[Question], None], *, background: bool = False
     ) -> None:
-        self.slot = Slot(rich=session.rich)
+        self.slot = Slot(session.page if session.rich else None)
         shell = session.shell
-        self._buttons = shows_widgets(shell) and (
-            background or (hears_clicks(shell) and not session.blocking)
-        )
+        self._buttons = session.has_widgets and (background or (hears_clicks(shell) and not session.blocking))
         self._typed = may_ask(shell) and not background
         self._folder = os.getcwd()
         self._put = put
@@ -131,7 +131,7 @@ class Desk:
         if self._typed:
             from .approval_text import ask_by_text
 
-            ask_by_text(question, rich=self.slot.rich)
+            ask_by_text(question, self.slot.page)
         else:
             question.refuse(NOBODY)
         self._settle(question)

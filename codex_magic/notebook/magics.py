@@ -68,7 +68,8 @@ class CodexMagics(Magics):
         from .drive import drive
 
         self.session.blocking = True
-        drive(run(self.session, line, cell))
+        with self.session.request(alone=False):
+            drive(run(self.session, line, cell))
 
     async def run_async(self, line: str, cell: str | None) -> None:
         """The same in an async cell, so that buttons answer while it runs."""
@@ -76,7 +77,8 @@ class CodexMagics(Magics):
         from .drive import drive_async
 
         self.session.blocking = False
-        await drive_async(run(self.session, line, cell))
+        with self.session.request(alone=True):
+            await drive_async(run(self.session, line, cell))
 
     def close(self) -> None:
         if self._session is not None:

@@ -6,10 +6,14 @@ import dataclasses
 import math
 import re
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..display.page import Page, UpdatedPage
 from ..engines.approvals import Approvals
 from ..protocol.errors import ConfigurationError, ThreadNotFoundError
 from ..protocol.settings import Settings
@@ -24,6 +28,7 @@ from ..threads.options import TurnOptions, checked
 from ..threads.sync import Codex
 from ..threads.turns import AsyncTurnHandle, Listener
 from .agent import turn_bounds, turn_engine
+from .environment import page_for, shows_widgets
 from .identity import cell_id, is_kernel, notebook_key
 from .options import ParsedLine
 
@@ -46,6 +51,9 @@ LOCAL_AGENT_MODEL = "gpt-5.5"
 """The one of its models that the agent's program knows how to give its tools to."""
 
 CUT_OFF = "An earlier turn was cut off when its kernel ended; what had arrived is kept, marked interrupted."
+
+_PAGE: ContextVar[Page | None] = ContextVar("page", default=None)
+"""Of the running request: a button's callback may run beside a cell that waits."""
 
 
 class Session:
@@ -72,6 +80,27 @@ class Session:
     def rich(self) -> bool:
         """Whether a front end shows Markdown, as opposed to a terminal."""
         return is_kernel(self.shell)
+
+    @contextmanager
+    def request(self, *, alone: bool) -> Iterator[None]:
+        """All that a request shows goes to its own page. `alone`: it has its cell to itself."""
+        outer, page = _PAGE.get(), page_for(self.shell, alone=alone)
+        _PAGE.set(page)
+        try:
+            yield
+        finally:
+            _PAGE.set(outer)
+            page.close()
+
+    @property
+    def page(self) -> Page:
+        """Where the running request's outputs go."""
+        return _PAGE.get() or UpdatedPage()
+
+    @property
+    def has_widgets(self) -> bool:
+        """Whether a person sees the widgets that the running request shows."""
+        return self.page.has_controls and shows_widgets(self.shell)
 
     def close(self) -> None:
         if self._login is not None:

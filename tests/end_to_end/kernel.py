@@ -44,8 +44,9 @@ def own_sockets() -> dict[str, str]:
 class Kernel:
     """`execute(code)` blocks until the kernel is idle again and gives the outputs a notebook would save."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.manager = KernelManager(kernel_name="python3", **own_sockets())
+    def __init__(self, folder: Path | None = None, **settings: str) -> None:
+        """`settings`: of the KernelManager."""
+        self.manager = KernelManager(kernel_name="python3", **own_sockets(), **settings)
         self.manager.start_kernel(cwd=str(folder or Path.home()))
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
@@ -118,10 +119,16 @@ def outputs(messages: Iterator[Message] | list[Message]) -> list[dict[str, Any]]
     """The messages folded as a front end folds them into a cell's outputs."""
     found: list[dict[str, Any]] = []
     by_display: dict[str, dict[str, Any]] = {}
+    cleared = False
     for message in messages:
         kind, content = message["msg_type"], message["content"]
         display = content.get("transient", {}).get("display_id")
-        if kind == "update_display_data":
+        if kind in ("display_data", "execute_result", "error", "stream") and cleared:
+            found, by_display, cleared = [], {}, False
+        if kind == "clear_output":
+            cleared = content["wait"]
+            found = found if cleared else []
+        elif kind == "update_display_data":
             by_display[display].update(data=content["data"], metadata=content["metadata"])
         elif kind == "stream" and found and found[-1].get("name") == content["name"]:
             found[-1]["text"] += content["text"]
