@@ -28,7 +28,7 @@ NO_BUTTONS = "This front end shows no buttons to answer with; to stop the cell i
 
 
 class Slot:
-    """The output below an answer: a heading, what was decided so far, and the buttons while there are any.
+    """The output below an answer: what was decided so far, and the buttons while there are any.
 
     `page`: where it is shown; a terminal has none.
     """
@@ -36,12 +36,7 @@ class Slot:
     def __init__(self, page: Page | None) -> None:
         self.page = page
         self._id = new_id()
-        self._heading: tuple[str, str] | None = None
         self._decided: list[tuple[str, str]] = []
-
-    def head(self, markdown: str, plain: str) -> None:
-        self._heading = markdown, plain
-        self.show()
 
     def add(self, question: Question) -> None:
         """The line about what was decided, in place of whatever asked."""
@@ -57,7 +52,7 @@ class Slot:
         """While somebody is asked: with `controls` to answer, and `asking` for who can't see them."""
         if self.page is None:
             return
-        lines = [*([self._heading] if self._heading else []), *self._decided]
+        lines = list(self._decided)
         if asking:
             lines.append((f"**{words(asking)}** {NO_BUTTONS}", f"{asking} {NO_BUTTONS}"))
         text = {

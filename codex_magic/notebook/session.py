@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import math
 import re
 import tempfile
+from asyncio import FIRST_COMPLETED
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from ..display.page import Page, UpdatedPage
 from ..engines.approvals import Approvals
 from ..protocol.errors import ConfigurationError, ThreadNotFoundError
 from ..protocol.settings import Settings
-from ..protocol.types import RateLimits, Warned
+from ..protocol.types import RateLimits, TurnQueued, Warned
 from ..responses.catalog import Catalog, default_model
 from ..responses.client import AsyncClient
 from ..responses.provider import Provider, chatgpt
@@ -31,6 +33,7 @@ from .agent import turn_bounds, turn_engine
 from .environment import page_for, shows_widgets
 from .identity import cell_id, is_kernel, notebook_key
 from .options import ParsedLine
+from .outcome import NotSent
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -148,12 +151,19 @@ class Session:
         return usage
 
     def start_turn(
-        self, prompt: str, options: ParsedLine, listener: Listener, approvals: Approvals
+        self,
+        prompt: str,
+        options: ParsedLine,
+        listener: Listener,
+        approvals: Approvals,
+        withdrawn: Future[None],
     ) -> Future[AsyncTurnHandle]:
-        """Begin a turn of the running cell. Raises OptionError, ConfigurationError; the future a CodexError."""
-        return self.codex.submit(
-            self._start_turn(prompt, options, self._turn_options(options, approvals), listener)
-        )
+        """Begin a turn of the running cell, unless it is withdrawn while it waits for another one.
+
+        Raises OptionError, ConfigurationError; the future NotSent or a CodexError.
+        """
+        asked = self._turn_options(options, approvals)
+        return self.codex.submit(self._start_turn(prompt, options, asked, listener, withdrawn))
 
     def _turn_options(self, options: ParsedLine, approvals: Approvals) -> TurnOptions:
         magics = self.magics
@@ -180,7 +190,12 @@ class Session:
         return self._local_service().api_url if choice == LOCAL else choice or None
 
     async def _start_turn(
-        self, prompt: str, options: ParsedLine, asked: TurnOptions, listener: Listener
+        self,
+        prompt: str,
+        options: ParsedLine,
+        asked: TurnOptions,
+        listener: Listener,
+        withdrawn: Future[None],
     ) -> AsyncTurnHandle:
         for warning in await self._recover():
             listener(warning)
@@ -190,9 +205,20 @@ class Session:
             await thread.set_name(name)
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         given = checked("turn", TurnOptions, asked)
-        handle = await self.codex.asynchronous.start_turn(thread.record, prompt, given)
+        codex = self.codex.asynchronous
+        while codex.is_answering(thread.id):
+            listener(TurnQueued(thread.id, self._answering_cell(thread.id)))
+            idle = asyncio.ensure_future(codex.idle(thread.id))
+            await asyncio.wait({idle, asyncio.wrap_future(withdrawn)}, return_when=FIRST_COMPLETED)
+            if withdrawn.done():
+                idle.cancel()
+                raise NotSent
+        handle = await codex.start_turn(thread.record, prompt, given)
         handle.subscribe(listener)
         return handle
+
+    def _answering_cell(self, thread_id: str) -> int | None:
+        return next((turn.cell for turn in self.running if turn.thread_id == thread_id), None)
 
     async def _recover(self) -> list[Warned]:
         """What a kernel that died left unfinished, told once."""

@@ -26,6 +26,7 @@ from codex_magic.protocol.types import (
     RateLimitsUpdated,
     RateLimitWindow,
     Reasoning,
+    TextInput,
     ThreadItem,
     ThreadTokenUsage,
     TokenUsage,
@@ -36,6 +37,7 @@ from codex_magic.protocol.types import (
     TurnStatus,
     UnknownItem,
     UnknownNotification,
+    UserMessage,
     Warned,
     WebSearch,
 )
@@ -365,3 +367,25 @@ def _hostile(text: str) -> list[Notification]:
         failing(text, will_retry=True),
         ended(TurnStatus.failed, error=TurnError(text)),
     ]
+
+
+def test_what_is_not_over_says_how_to_see_the_rest_and_only_then() -> None:
+    waiting = UnknownNotification(
+        "thread/status/changed", {"status": {"type": "active", "activeFlags": ["waitingOnApproval"]}}
+    )
+    retrying = failing("Overloaded", will_retry=True)
+    for so_far in ([], [begun()], [begun(), said("Hello")], [begun(), waiting], [begun(), retrying]):
+        bundle = seen(so_far).bundle()
+        assert bundle["text/markdown"].endswith("*If this stays, show the answer with `%codex show`.*")
+        assert bundle["text/plain"].endswith("If this stays, show the answer with %codex show.")
+        for status in (TurnStatus.completed, TurnStatus.interrupted, TurnStatus.failed):
+            assert "If this stays" not in str(seen([*so_far, ended(status)]).bundle())
+
+
+def test_what_is_said_to_a_turn_is_text() -> None:
+    view = seen([begun(), said("Hello")])
+    for number, text in enumerate(["the prompt", "**Stop** <b>it</b>\n\n# now"]):
+        view.feed(whole(UserMessage(str(number), (TextInput(text),))))
+    assert "the prompt" not in view.markdown()
+    assert r"> You: \*\*Stop\*\* " in view.markdown()
+    _assert_safe(view.markdown())
