@@ -65,14 +65,14 @@ class Kernel:
         self.manager.shutdown_kernel(now=True)
         self.manager.cleanup_resources()
 
-    def send(self, code: str, *, cell_id: str | None = None) -> str:
+    def send(self, code: str, *, cell_id: str | None = None, allow_stdin: bool = False) -> str:
         """Ask for `code` to be run, as the cell `cell_id`; returns the request's id at once."""
         content = {
             "code": code,
             "silent": False,
             "store_history": True,
             "user_expressions": {},
-            "allow_stdin": False,
+            "allow_stdin": allow_stdin,
             "stop_on_error": True,
         }
         message = self.client.session.msg(

@@ -15,6 +15,8 @@ from tests.end_to_end.held import hold
 from tests.end_to_end.kernel import Kernel, Message, markdown, outputs, state
 from tests.end_to_end.notebooks import execute, notebook_of
 
+CODE = r"\b[A-Z0-9]{4}-[A-Z0-9]{4,5}\b"
+
 WORDS = "%%codex\necho: The first words, and the last ones."
 
 
@@ -84,13 +86,26 @@ def test_a_cell_without_a_sign_in_says_how_and_goes_on(
     for message in served.messages(served.send(WORDS)):
         seen.append(message)
         text = str(message["content"].get("data", {}).get("text/plain"))
-        if not approved and (code := re.search(r"\b[A-Z0-9]{4}-[A-Z0-9]{4,5}\b", text)):
+        if not approved and (code := re.search(CODE, text)):
             service.approve_device(code[0])
             approved = True
     [answer] = outputs(seen)
     assert "Signed in as" in answer["data"]["text/markdown"]
     assert "and the last ones." in answer["data"]["text/markdown"]
     assert "codex/device" not in str(answer)
+
+
+def test_where_a_line_can_be_typed_the_prompt_says_how_to_sign_in(served: Kernel, home: Path) -> None:
+    """A page may show nothing else before the cell has ended; the stop button ends the wait."""
+    (home / ".codex" / "auth.json").unlink()
+    request = served.send(WORDS, allow_stdin=True)
+    prompt = served.client.get_stdin_msg(timeout=30)["content"]["prompt"]
+    [code] = re.findall(CODE, prompt)
+    assert "/codex/device" in prompt
+    served.interrupt()
+    [answer] = outputs(served.messages(request))
+    assert "You are not signed in" in answer["data"]["text/markdown"]
+    assert code not in str(answer)
 
 
 def test_nbclient_in_a_cell_of_a_notebook_is_no_server(
