@@ -286,6 +286,18 @@ class StepsBlock(NoticeBlock):
         return "\n".join(["**Plan**\n", *steps])
 
 
+class SteerBlock(NoticeBlock):
+    """What the user has added while it answered."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("You", message)
+
+    def markdown(self) -> str:
+        from .safe_markdown import escape_markdown
+
+        return f"> You: {escape_markdown(self._message)}"
+
+
 class ActivityBlock:
     """Any other item: something is done, may report, and ends."""
 

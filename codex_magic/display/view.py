@@ -37,11 +37,13 @@ from codex_magic.protocol.types import (
     TurnCompleted,
     TurnError,
     TurnPlanUpdated,
+    TurnQueued,
     TurnStarted,
     TurnStatus,
     UnknownNotification,
     UserMessage,
     Warned,
+    input_text,
 )
 
 from .items import (
@@ -53,6 +55,7 @@ from .items import (
     PlanBlock,
     QuietBlock,
     ReasoningBlock,
+    SteerBlock,
     StepsBlock,
     one_line,
     seconds,
@@ -69,7 +72,14 @@ STATES: dict[TurnStatus, State] = {
     TurnStatus.failed: "error",
 }
 
-PLAIN_WHILE_STREAMING = "Codex is answering …"
+IF_IT_STAYS = "*If this stays, show the answer with `%codex show`.*"
+"""A page that is loaded again while an answer comes hears no more of it; the end replaces this line."""
+
+NOT_SENT = "Not sent: stopped while it waited for another answer in this thread."
+
+RUNS = "*Running in the background.* `%codex steer TEXT` adds to it, `%codex stop` stops it."
+
+PLAIN_WHILE_STREAMING = "Codex is answering … If this stays, show the answer with %codex show."
 """A front end that reads only `text/plain` cannot redraw it either, and the text twice in every update nearly
 doubles the bytes (1.70 MB instead of 0.94 for 40,000 characters in 20 s): it comes with the last one."""
 
@@ -82,9 +92,11 @@ class TurnView:
     Items stand in the order in which they started; a completed item replaces what its deltas had built.
     """
 
-    def __init__(self, *, id: str | None = None, model: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None, model: str | None = None, background: bool = False) -> None:
         self.id = id or new_id()
         """Of the output: the `display_id`, unchanged for the life of the view."""
+        self.background = background
+        """Whether its cell has ended while it goes on."""
         self.state: State = "streaming"
         self.thread_id: str | None = None
         self.turn_id: str | None = None
@@ -96,6 +108,9 @@ class TurnView:
         self.error: TurnError | None = None
         self._retrying: TurnError | None = None
         self._asking = False
+        self._queued: TurnQueued | None = None
+        self._withdrawn = False
+        self._prompt: str | None = None
         self._blocks: dict[str, Block] = {}
         self._cut_off: list[str] = []
         """Thoughts that a broken connection has ended; they are thought again from the beginning."""
@@ -132,6 +147,11 @@ class TurnView:
 
     def interrupt(self) -> None:
         """The turn is over and nobody said how."""
+        self._end("interrupted")
+
+    def withdraw(self) -> None:
+        """The user took it back while it waited for another turn."""
+        self._withdrawn = True
         self._end("interrupted")
 
     @property
@@ -173,17 +193,37 @@ class TurnView:
         from .safe_markdown import escape_markdown
 
         if self.state == "streaming":
-            if self._asking:
-                return ["*Waiting for a yes or a no …*"]
-            return [f"*Trying again: {escape_markdown(self._retrying.message)}*"] if self._retrying else []
+            return list(filter(None, [self._status()]))
         lines = []
         if self.error is not None:
             lines.append(f"**Error:** {escape_markdown(self.error.message)}")
         if self.state == "interrupted":
-            lines.append("*Interrupted.* `%codex continue` goes on from here.")
+            lines.append(
+                f"*{NOT_SENT}*" if self._withdrawn else "*Interrupted.* `%codex continue` goes on from here."
+            )
         if footer := self.footer():
             lines.append(f"*{escape_markdown(footer)}*")
         return lines
+
+    def _status(self) -> str:
+        """What it is doing, where that is not to answer."""
+        from .safe_markdown import escape_markdown
+
+        if self._queued is not None:
+            cell = self._queued.cell
+            other = "another answer" if cell is None else rf"the answer of cell \[{cell}\]"
+            return f"*Queued: waits for {other} in this thread.*"
+        if self._asking:
+            return "*Waiting for a yes or a no …*"
+        if self._retrying is not None:
+            return f"*Trying again: {escape_markdown(self._retrying.message)}*"
+        return RUNS if self.background else ""
+
+    def _unfinished_markdown(self) -> str:
+        """What there is so far, and a last line for who sees no more of it."""
+        text = self.markdown()
+        answers = self._blocks and not self._status()
+        return f"{text}\n\n*Answering …* {IF_IT_STAYS}" if answers else f"{text} {IF_IT_STAYS}"
 
     def plain(self) -> str:
         """The text as it came, without control characters, and a line for each other thing that happened.
@@ -203,7 +243,7 @@ class TurnView:
         if self.state != "streaming" and self.error is not None:
             lines.append(f"Error: {one_line(self.error.message)}")
         if self.state == "interrupted":
-            lines.append("Interrupted. %codex continue goes on from here.")
+            lines.append(NOT_SENT if self._withdrawn else "Interrupted. %codex continue goes on from here.")
         return lines
 
     def footer(self) -> str:
@@ -212,7 +252,7 @@ class TurnView:
             return ""
         parts = [self._model_name(), *self._token_counts()]
         if self.duration_ms is not None:
-            parts.append(seconds(self.duration_ms))
+            parts.append(seconds(self.duration_ms) + (", in the background" if self.background else ""))
         if self.limits is not None and self.limits.effective is not None:
             window = self.limits.effective
             minutes = window.window_duration_mins
@@ -238,7 +278,7 @@ class TurnView:
         state = state or self.state
         return {
             MIME: self._facts(state),
-            "text/markdown": self.markdown(),
+            "text/markdown": self._unfinished_markdown() if state == "streaming" else self.markdown(),
             "text/plain": PLAIN_WHILE_STREAMING if state == "streaming" else self.plain(),
         }
 
@@ -265,7 +305,11 @@ class TurnView:
         self._retrying = None
         return block
 
+    def _on_turn_queued(self, notification: TurnQueued) -> None:
+        self._queued = notification
+
     def _on_turn_started(self, notification: TurnStarted) -> None:
+        self._queued = None
         self.thread_id = notification.thread_id
         self.turn_id = notification.turn.id
         self.model = notification.model or self.model
@@ -273,12 +317,19 @@ class TurnView:
     def _on_item(self, notification: ItemStarted | ItemCompleted) -> None:
         item = notification.item
         if isinstance(item, UserMessage):
+            self._on_user_message(item, notification)
             return
         kind = _BLOCKS.get(type(item), ActivityBlock)
         block: Any = self._block(item.id, kind)
         block.replace(item)
         if isinstance(notification, ItemCompleted):
             block.close()
+
+    def _on_user_message(self, item: UserMessage, notification: ItemStarted | ItemCompleted) -> None:
+        """The first one is the prompt, which stands above; the next ones are what the user has added."""
+        self._prompt = self._prompt or item.id
+        if item.id != self._prompt and isinstance(notification, ItemCompleted):
+            self._blocks[item.id] = SteerBlock(input_text(item.content))
 
     def _on_message_delta(self, notification: AgentMessageDelta) -> None:
         self._block(notification.item_id, MessageBlock).add(notification.delta)
@@ -350,6 +401,7 @@ class TurnView:
 _BLOCKS: dict[type[Any], type[Any]] = {AgentMessage: MessageBlock, Plan: PlanBlock, Reasoning: ReasoningBlock}
 
 _FOLDS: dict[type[Any], Callable[[TurnView, Any], None]] = {
+    TurnQueued: TurnView._on_turn_queued,
     TurnStarted: TurnView._on_turn_started,
     ItemStarted: TurnView._on_item,
     ItemCompleted: TurnView._on_item,

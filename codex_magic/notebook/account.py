@@ -13,6 +13,7 @@ from ..protocol.errors import (
     AccountChangedError,
     AuthError,
     CodexError,
+    ConfigurationError,
     LoginError,
     NotSignedInError,
     OptionError,
@@ -21,7 +22,6 @@ from ..responses.provider import Provider
 from ..threads.relay import Relay
 from . import quota
 from .drive import Steps, finished
-from .environment import shows_widgets
 from .login_text import log_in_by_text
 from .login_view import LoginView, Stage, Way, who
 from .options import ParsedLine
@@ -46,12 +46,14 @@ def takes_login(rest: str) -> bool:
 
 def log_in(session: Session, rest: str) -> Steps[None]:
     way = _way(rest)
+    if not session.page.changes:
+        raise ConfigurationError("A sign-in needs a cell to itself.", hint="Run %codex login in one.")
     flow = session.login
     yield from finished(flow.open())
-    if shows_widgets(session.shell):
+    if session.has_widgets:
         from .login_widget import LoginWidget
 
-        LoginWidget(flow).show()
+        LoginWidget(flow, session.page).show()
         if way is not None:
             flow.begin(way)
     elif flow.view.stage is Stage.account and way is None:
@@ -144,8 +146,10 @@ def helps(error: CodexError, session: Session, options: ParsedLine) -> bool:
     """Whether signing in, here and now, would let the cell go on."""
     provider = options.text("provider") or session.magics.provider or "chatgpt"
     mendable = isinstance(error, AuthError) and not isinstance(error, (AccountChangedError, LoginError))
-    offered = shows_widgets(session.shell) or "wait-login" in options.values
-    return mendable and offered and provider == "chatgpt"
+    waits = session.has_widgets or "wait-login" in options.values
+    # Where a server runs the cells no widget is drawn, but there is a person who reads.
+    reads = not session.page.has_controls and "no-wait-login" not in options.values
+    return mendable and provider == "chatgpt" and session.page.changes and (waits or reads)
 
 
 def sign_in_first(session: Session, error: CodexError, options: ParsedLine, output: str) -> Steps[None]:
@@ -153,8 +157,8 @@ def sign_in_first(session: Session, error: CodexError, options: ParsedLine, outp
     flow = session.login
     yield from finished(flow.open(str(error)))
     try:
-        if not shows_widgets(session.shell):
-            view = yield from log_in_by_text(session, _text_way(session))
+        if not session.has_widgets:
+            view = yield from log_in_by_text(session, _text_way(session), output)
         else:
             view = yield from _by_widget(session, output, waits="no-wait-login" not in options.values)
     except KeyboardInterrupt:
@@ -169,7 +173,7 @@ def _by_widget(session: Session, output: str, *, waits: bool) -> Steps[LoginView
     from .login_widget import LoginWidget
 
     flow = session.login
-    widget = LoginWidget(flow, in_blocking_cell=session.blocking)
+    widget = LoginWidget(flow, session.page, in_blocking_cell=session.blocking)
     widget.show(output)
     if session.blocking and flow.view.stage is Stage.choosing:
         flow.begin(Way.device)  # the one way that needs no click

@@ -6,10 +6,14 @@ import shutil
 import unicodedata
 from collections.abc import Iterator
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from .question import NOBODY, Choice, Question, Shown, choices, shown
-from .say import publish, words
+from .say import words
 from .typed import typed_line
+
+if TYPE_CHECKING:
+    from ..display.page import Page
 
 PROMPT = "Your answer [n]: "
 HIDDEN_PROMPT = "Your answer, which is not shown [n]: "
@@ -18,32 +22,36 @@ LINE, WRAPPED = "  | ", "  : "
 """Before a line that is none of ours, and before what follows of it: so none of it begins where ours do."""
 
 
-def ask_by_text(question: Question, *, rich: bool, hidden: bool = False) -> None:
-    """Show the question and wait for a line. Raises KeyboardInterrupt.
+def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) -> None:
+    """Show the question on `page`, else print it, and wait for a line. Raises KeyboardInterrupt.
 
+    A page without controls may show nothing before its cell has ended: there it is in the prompt.
     `hidden`: where only a line that is not shown is sure to be typed after the question was.
     """
     asked, offered = shown(question), choices(question.request)
-    if rich:
-        publish({"text/markdown": _markdown(asked), "text/plain": _plain(asked)})
-    else:
+    above = ""
+    if page is None:
         print(_plain(asked))  # noqa: T201  # a terminal reads standard output
+    elif page.has_controls:
+        page.say({"text/markdown": _markdown(asked), "text/plain": _plain(asked)})
+    else:
+        above = f"{_plain(asked)}\n"
     try:
-        choice = _typed(offered, hidden=hidden)
+        choice = _typed(offered, above, hidden=hidden)
     except (EOFError, OSError, RuntimeError):  # there is no line to be had
         question.refuse(NOBODY)
     else:
         question.answer(choice.decision)
 
 
-def _typed(offered: list[Choice], *, hidden: bool) -> Choice:
+def _typed(offered: list[Choice], above: str, *, hidden: bool) -> Choice:
     """What was chosen; an empty line is no, anything else is asked again."""
     keys = {choice.key: choice for choice in offered}
     width = shutil.get_terminal_size().columns
     lines = (_wrapped(f"  {choice.key}  {choice.label}", width, "") for choice in offered)
     legend = "\n".join(chain.from_iterable(lines))
     while True:
-        line = typed_line(legend, HIDDEN_PROMPT if hidden else PROMPT, hidden=hidden)
+        line = typed_line(above + legend, HIDDEN_PROMPT if hidden else PROMPT, hidden=hidden)
         typed = "" if line is None else line.strip().lower() or "n"
         if typed in keys:
             return keys[typed]

@@ -73,10 +73,10 @@ def _waits(session: Session) -> bool:
         raise OptionError(
             "A terminal has no place for an answer in the background.", hint="Leave --background out."
         )
-    if may_ask(session.shell):
-        return False
-    say(session, "Nobody is there to see an answer in the background, so this cell waits for it.")
-    return True
+    if not may_ask(session.shell):
+        say(session, "Nobody is there to see an answer in the background, so this cell waits for it.")
+        return True
+    return not session.page.has_controls
 
 
 def _prompt(options: ParsedLine, cell: str | None, usage: str) -> str:

@@ -195,7 +195,11 @@ def _show(session: Session, rest: str) -> Steps[None]:
         model=turn.model,
         duration_ms=turn.duration_ms,
     )
-    Painter(surface_for(session), view).finish()
+    painter = Painter(surface_for(session), view)
+    if view.state == "streaming":
+        painter.open()
+    else:
+        painter.finish()
 
 
 def _continue(session: Session, rest: str) -> Steps[None]:

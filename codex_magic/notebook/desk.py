@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from ..protocol.ids import new_id
 from ..protocol.types import ApprovalDecision, ApprovalRequest
-from .environment import hears_clicks, may_ask, shows_widgets
+from .environment import hears_clicks, is_run_by_server, may_ask
 from .identity import cell_id, is_kernel
 from .question import ENDED, NOBODY, STOPPED, Question, decided, shown
-from .say import lines_of, publish, words
+from .say import lines_of, words
 
 if TYPE_CHECKING:
+    from ..display.page import Page
     from .approval_widget import ApprovalWidget
     from .session import Session
 
@@ -28,18 +29,15 @@ NO_BUTTONS = "This front end shows no buttons to answer with; to stop the cell i
 
 
 class Slot:
-    """The output below an answer: a heading, what was decided so far, and the buttons while there are any."""
+    """The output below an answer: what was decided so far, and the buttons while there are any.
 
-    def __init__(self, *, rich: bool) -> None:
-        self.rich = rich
-        self._display_id = new_id()
-        self._heading: tuple[str, str] | None = None
+    `page`: where it is shown; a terminal has none.
+    """
+
+    def __init__(self, page: Page | None) -> None:
+        self.page = page
+        self._id = new_id()
         self._decided: list[tuple[str, str]] = []
-        self._there = False
-
-    def head(self, markdown: str, plain: str) -> None:
-        self._heading = markdown, plain
-        self.show()
 
     def add(self, question: Question) -> None:
         """The line about what was decided, in place of whatever asked."""
@@ -47,23 +45,22 @@ class Slot:
         from ..display.safe_markdown import code_span
 
         self._decided.append((f"**{words(label)}:** {code_span(subject)}", f"{label}: {subject}"))
-        if not self.rich:
+        if self.page is None:
             print(self._decided[-1][1])  # noqa: T201  # a terminal reads standard output
         self.show()
 
     def show(self, asking: str = "", controls: Mapping[str, object] | None = None) -> None:
         """While somebody is asked: with `controls` to answer, and `asking` for who can't see them."""
-        if not self.rich:
+        if self.page is None:
             return
-        lines = [*([self._heading] if self._heading else []), *self._decided]
+        lines = list(self._decided)
         if asking:
             lines.append((f"**{words(asking)}** {NO_BUTTONS}", f"{asking} {NO_BUTTONS}"))
         text = {
             "text/markdown": lines_of(markdown for markdown, _ in lines),
             "text/plain": "\n".join(plain for _, plain in lines),
         }
-        publish({**(controls or {}), **text}, display_id=self._display_id, update=self._there)
-        self._there = True
+        self.page.show(self._id, {**(controls or {}), **text})
 
 
 class Desk:
@@ -75,14 +72,12 @@ class Desk:
     def __init__(
         self, session: Session, put: Callable[[Question], None], *, background: bool = False
     ) -> None:
-        self.slot = Slot(rich=session.rich)
+        self.slot = Slot(session.page if session.rich else None)
         shell = session.shell
-        self._buttons = shows_widgets(shell) and (
-            background or (hears_clicks(shell) and not session.blocking)
-        )
+        self._buttons = session.has_widgets and (background or (hears_clicks(shell) and not session.blocking))
         self._typed = may_ask(shell) and not background
         # A console drops what was typed ahead when it reads a line that is not shown; a notebook has a field.
-        self._hidden = is_kernel(shell) and cell_id(shell) is None
+        self._hidden = is_kernel(shell) and cell_id(shell) is None and not is_run_by_server(shell)
         self._folder = os.getcwd()
         self._put = put
         self._waiting: deque[Question] = deque()
@@ -141,7 +136,7 @@ class Desk:
         if self._typed:
             from .approval_text import ask_by_text
 
-            ask_by_text(question, rich=self.slot.rich, hidden=self._hidden)
+            ask_by_text(question, self.slot.page, hidden=self._hidden)
         else:
             question.refuse(NOBODY)
         self._settle(question)

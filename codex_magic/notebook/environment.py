@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from ..display.page import AppendedPage, Page, RepaintedPage, UpdatedPage
 from .identity import cell_id, is_kernel
 
 if TYPE_CHECKING:
@@ -48,6 +50,65 @@ def hears_clicks(shell: InteractiveShell, *, ipykernel: str | None = None) -> bo
         return False
     major, minor = map(int, running.split(".")[:2])
     return (major, minor) >= (7, 4) or (major == 7 and "__vsc_ipynb_file__" not in shell.user_ns)
+
+
+def page_for(shell: InteractiveShell, *, alone: bool) -> Page:
+    """Where the running request's outputs go. `alone`: the caller is all there is in its cell."""
+    if is_captured(shell):
+        return AppendedPage()
+    if not is_run_by_server(shell):
+        return UpdatedPage()
+    return RepaintedPage() if alone else AppendedPage()
+
+
+_FROM_PYTHON = re.compile(r"[0-9a-f]{8}-[0-9a-f]{24}_(?P<pid>\d+)_\d+")
+"""A message id of jupyter_client; front ends in a browser make UUIDs."""
+
+
+def is_run_by_server(
+    shell: InteractiveShell, env: Mapping[str, str] | None = None, *, platform: str = sys.platform
+) -> bool:
+    """Whether the Jupyter server runs this cell for its page (jupyter-server-documents, jupyter-server-nbmodel).
+
+    Such a request names no cell and comes from the process that started the kernel, which is a server:
+    nbclient sends the same from a process that names its connection files otherwise.
+    """
+    env = os.environ if env is None else env
+    kernel: Any = getattr(shell, "kernel", None)
+    if kernel is None or not env.get("JPY_SESSION_NAME") or cell_id(shell) is not None:
+        return False
+    sender = _FROM_PYTHON.fullmatch(_message_id(kernel.get_parent("shell")))
+    connection = getattr(getattr(kernel, "parent", None), "connection_file", None) or ""
+    by_server = os.path.basename(connection).startswith("kernel-")
+    # On Windows JPY_PARENT_PID is a handle, not the process's number.
+    parent = None if platform == "win32" else env.get("JPY_PARENT_PID")
+    return sender is not None and by_server and parent in (None, sender["pid"])
+
+
+def is_captured(shell: InteractiveShell) -> bool:
+    """Whether the outputs of the running request go to an Output widget, or to `%%capture`."""
+    from IPython.core.displaypub import CapturingDisplayPublisher
+
+    if isinstance(shell.display_pub, CapturingDisplayPublisher):
+        return True
+    kernel: Any = getattr(shell, "kernel", None)
+    if kernel is None or "ipywidgets" not in sys.modules:
+        return False
+    parents = (each.get_parent() for each in (kernel, shell) if hasattr(each, "get_parent"))
+    requests = set(map(_message_id, parents)) - {""}
+    return not requests.isdisjoint(_captured_requests())
+
+
+def _captured_requests() -> Iterator[str]:
+    """The requests whose outputs an Output widget takes."""
+    from ipywidgets import Output
+    from ipywidgets.widgets.widget import _instances
+
+    return (widget.msg_id for widget in list(_instances.values()) if isinstance(widget, Output))
+
+
+def _message_id(message: Any) -> str:
+    return str(((message or {}).get("header") or {}).get("msg_id") or "")
 
 
 def may_ask(shell: InteractiveShell) -> bool:

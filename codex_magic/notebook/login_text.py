@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 from typing import TYPE_CHECKING
 
 from ..protocol.errors import ConfigurationError, LoginError
@@ -11,7 +12,8 @@ from ..threads.relay import Relay
 from .drive import Steps
 from .environment import is_remote, may_ask
 from .login_view import LoginView, Stage, Way
-from .say import lines_of, publish, words
+from .say import lines_of, words
+from .typed import interruptible
 
 if TYPE_CHECKING:
     from .session import Session
@@ -23,14 +25,19 @@ _NOBODY = {
 
 _PROMPTS = {Way.paste: "Address (it stays hidden): ", Way.key: "API key (it stays hidden): "}
 
+PRESS_ENTER = "Press Enter when you have done so: "
 
-def log_in_by_text(session: Session, way: Way) -> Steps[LoginView]:
-    """Sign in one way and wait for the end. Raises LoginError, ConfigurationError, KeyboardInterrupt."""
+PATIENCE_SECONDS = 10
+"""After Enter, until it is asked for again: the service is asked about a code every few seconds."""
+
+
+def log_in_by_text(session: Session, way: Way, output: str | None = None) -> Steps[LoginView]:
+    """Sign in one way, in place of that output, and wait for the end. Raises LoginError, ConfigurationError, KeyboardInterrupt."""
     if way in _NOBODY and not may_ask(session.shell):
         sentence, hint = _NOBODY[way]
         raise ConfigurationError(sentence, hint=hint)
     relay: Relay[LoginView] = Relay()
-    flow, page = session.login, _Page(session)
+    flow, lines = session.login, _Lines(session, output or new_id())
     flow.begin(way, open_browser=not session.rich and not is_remote())
     flow.subscribe(relay.put)
     try:
@@ -39,24 +46,32 @@ def log_in_by_text(session: Session, way: Way) -> Steps[LoginView]:
             view = relay.take()[-1]
             if view.stage is Stage.choosing and view.way is not None and view.problem:
                 raise LoginError(view.problem, hint="")
-            page.show(view)
+            lines.show(view)
             if view.over:
                 return view
-            if page.asks(view):
+            if lines.asks(view):
                 flow.give(getpass.getpass(_PROMPTS[way]))
+            elif lines.wait_for_enter(view):
+                with interruptible():
+                    input(f"{lines}\n{PRESS_ENTER}")
     finally:
         flow.leave(relay.put)
-        page.close()
+        lines.close()
 
 
-class _Page:
-    """What was said so far: one output in a notebook, whose last state holds no code; lines in a terminal."""
+class _Lines:
+    """What was said so far: one output in a notebook, whose last state holds no code; lines in a terminal.
 
-    def __init__(self, session: Session) -> None:
-        self._rich = session.rich
-        self._display_id = new_id()
+    A page without controls may show nothing before its cell has ended; a prompt it does show.
+    """
+
+    def __init__(self, session: Session, output: str) -> None:
+        self._page = session.page if session.rich else None
+        self._id = output
         self._said: list[str] = []
         self._asked = -1
+        self._prompts = session.rich and not session.page.has_controls and may_ask(session.shell)
+        self._entered_at: float | None = -math.inf
         self._over = False
 
     def show(self, view: LoginView) -> None:
@@ -71,6 +86,19 @@ class _Page:
             self._asked = view.misread
         return due
 
+    def wait_for_enter(self, view: LoginView) -> bool:
+        """Whether it is time to say in a prompt what there is to do elsewhere."""
+        if self._entered_at is None:  # the first view after the prompt
+            self._entered_at = view.now
+        elsewhere = view.stage is Stage.waiting and view.way not in _PROMPTS
+        due = self._prompts and elsewhere and view.now - self._entered_at >= PATIENCE_SECONDS
+        if due:
+            self._entered_at = None
+        return due
+
+    def __str__(self) -> str:
+        return "\n".join(self._said)
+
     def close(self) -> None:
         """Nothing that was only needed meanwhile stays in a notebook."""
         if self._said and not self._over:
@@ -80,14 +108,14 @@ class _Page:
         plain = [*lines, *(f"  {part}" for part in (link, code) if part is not None)]
         if plain == self._said:
             return
-        if self._rich:
+        if self._page is not None:
             markdown = [
                 *map(words, lines),
                 *([f"<{link}>"] if link else []),
                 *([f"**{words(code)}**"] if code else []),
             ]
             text = {"text/markdown": lines_of(markdown), "text/plain": "\n".join(plain)}
-            publish(text, display_id=self._display_id, update=bool(self._said))
+            self._page.show(self._id, text)
         else:
             for line in plain:
                 if line not in self._said:

@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 import ipywidgets
 from traitlets import Unicode
 
+from ..display.page import Page
 from ..protocol.ids import new_id
 from .login_flow import LoginFlow
 from .login_html import STYLE, countdown_html, offer_html, quota_html, status_html
 from .login_view import LABELS, LoginView, Stage, Way
-from .say import lines_of, publish, words
+from .say import lines_of, words
 
 NO_BUTTONS = (
     "Sign in to Codex: this front end shows no buttons. Run %codex login in IPython in a terminal instead."
@@ -53,14 +54,15 @@ class _Unlogged(logging.Filter):
 
 
 class LoginWidget:
-    """Made and shown in a cell; painted by the flow from then on, in its thread.
+    """Made and shown in a cell, on its page; painted by the flow from then on, in its thread.
 
     `in_blocking_cell`: the cell keeps the kernel busy, so that clicks need a detour to get through.
     """
 
-    def __init__(self, flow: LoginFlow, *, in_blocking_cell: bool = False) -> None:
+    def __init__(self, flow: LoginFlow, page: Page, *, in_blocking_cell: bool = False) -> None:
         self._flow = flow
-        self._display_id = new_id()
+        self._page = page
+        self._id = new_id()
         self._clicked = False
         self._made: list[ipywidgets.Widget] = []
         self._style, self._status, self._offer, self._countdown, self._quota = (
@@ -89,13 +91,12 @@ class LoginWidget:
         if in_blocking_cell:
             self._let_clicks_through()
 
-    def show(self, display_id: str | None = None) -> None:
-        """As an output of the running cell, or in place of the output `display_id`."""
-        update = display_id is not None
-        self._display_id = display_id or self._display_id
+    def show(self, output: str | None = None) -> None:
+        """As an output of its own, or in place of that one."""
+        self._id = output or self._id
         model = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
         text = {"text/markdown": NO_BUTTONS, "text/plain": NO_BUTTONS}
-        publish({VIEW: model, **text}, display_id=self._display_id, update=update)
+        self._page.show(self._id, {VIEW: model, **text})
         self._flow.subscribe(self.paint)
 
     def leave(self) -> None:
@@ -140,7 +141,7 @@ class LoginWidget:
 
     def _finish(self, lines: list[str]) -> None:
         text = {"text/markdown": lines_of(map(words, lines)), "text/plain": "\n".join(lines)}
-        publish(text, display_id=self._display_id, update=True)
+        self._page.show(self._id, text)
         for widget in self._made:
             widget.close()
         self._made.clear()

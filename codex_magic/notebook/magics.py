@@ -79,7 +79,8 @@ class CodexMagics(Magics):
 
         self.session.blocking = True
         try:
-            drive(run(self.session, line, cell))
+            with self.session.request(alone=False):
+                drive(run(self.session, line, cell))
         except KeyboardInterrupt:  # it comes anywhere, between the steps too
             raise CellStopped from None
 
@@ -89,7 +90,8 @@ class CodexMagics(Magics):
         from .drive import drive_async
 
         self.session.blocking = False
-        await drive_async(run(self.session, line, cell))
+        with self.session.request(alone=True):
+            await drive_async(run(self.session, line, cell))
 
     def note_cell(self) -> None:
         """Remember the running cell: it tells which notebook this is."""

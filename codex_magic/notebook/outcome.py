@@ -24,6 +24,10 @@ class CellStopped(KeyboardInterrupt):
         return []
 
 
+class NotSent(Exception):
+    """The user took a question back while it waited for the answer before it."""
+
+
 QUIET = (CellFailed, CellStopped)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..protocol.errors import CodexError
 
@@ -21,7 +21,7 @@ def surface_for(session: Session) -> Surface:
     if session.rich:
         from ..display.jupyter import JupyterSurface
 
-        return JupyterSurface()
+        return JupyterSurface(session.page)
     from ..display.terminal import TerminalSurface
 
     return TerminalSurface()
@@ -87,17 +87,7 @@ def _show(session: Session, markdown: str, plain: str) -> None:
     if not session.rich:
         print(plain)  # noqa: T201  # a terminal reads standard output
         return
-    publish({"text/markdown": markdown, "text/plain": plain})
-
-
-def publish(bundle: dict[str, Any], *, display_id: str | None = None, update: bool = False) -> None:
-    """Show a bundle in a notebook: as a new output, or from any thread in place of an earlier one."""
-    from IPython.display import publish_display_data
-
-    transient = {"display_id": display_id} if display_id else {}
-    publish_display_data(  # type: ignore[no-untyped-call]  # IPython.display is untyped
-        bundle, metadata={}, transient=transient, update=update
-    )
+    session.page.say({"text/markdown": markdown, "text/plain": plain})
 
 
 def _row(cells: Sequence[str]) -> str:

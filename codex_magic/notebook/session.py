@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import math
@@ -10,16 +11,20 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
+from asyncio import FIRST_COMPLETED
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..auth.forks import begin_anew_in_children
+from ..display.page import Page, UpdatedPage
 from ..engines.approvals import Approvals
 from ..protocol.errors import CodexError, ConfigurationError, StoreError, ThreadNotFoundError
 from ..protocol.settings import Settings
-from ..protocol.types import Noted, RateLimits, UserMessage, Warned, input_text
+from ..protocol.types import Noted, RateLimits, TurnQueued, UserMessage, Warned, input_text
 from ..responses.catalog import Catalog, default_model
 from ..responses.client import AsyncClient
 from ..responses.provider import Provider, chatgpt
@@ -31,8 +36,10 @@ from ..threads.store import NotebookRecord
 from ..threads.sync import Codex
 from ..threads.turns import AsyncTurnHandle, Listener
 from .agent import turn_bounds, turn_engine
+from .environment import page_for, shows_widgets
 from .identity import cell_id, is_kernel
 from .options import ParsedLine
+from .outcome import NotSent
 from .recognition import Recognition, gather, recognise
 from .say import ID_SHOWN, ago, count
 from .termination import keep_at_termination, leave_termination
@@ -64,6 +71,9 @@ SOME_KEPT = (
 )
 NONE_CAME = "Nothing of the answer had arrived; the question is kept."
 UNKEPT = "So this conversation is kept nowhere: it is gone when the kernel ends."
+
+_PAGE: ContextVar[Page | None] = ContextVar("page", default=None)
+"""Of the running request: a button's callback may run beside a cell that waits."""
 
 
 class Session:
@@ -101,6 +111,27 @@ class Session:
     def rich(self) -> bool:
         """Whether a front end shows Markdown, as opposed to a terminal."""
         return is_kernel(self.shell)
+
+    @contextmanager
+    def request(self, *, alone: bool) -> Iterator[None]:
+        """All that a request shows goes to its own page. `alone`: it has its cell to itself."""
+        outer, page = _PAGE.get(), page_for(self.shell, alone=alone)
+        _PAGE.set(page)
+        try:
+            yield
+        finally:
+            _PAGE.set(outer)
+            page.close()
+
+    @property
+    def page(self) -> Page:
+        """Where the running request's outputs go."""
+        return _PAGE.get() or UpdatedPage()
+
+    @property
+    def has_widgets(self) -> bool:
+        """Whether a person sees the widgets that the running request shows."""
+        return self.page.has_controls and shows_widgets(self.shell)
 
     def close(self) -> None:
         if self._login is not None:
@@ -149,12 +180,19 @@ class Session:
         return usage
 
     def start_turn(
-        self, prompt: str, options: ParsedLine, listener: Listener, approvals: Approvals
+        self,
+        prompt: str,
+        options: ParsedLine,
+        listener: Listener,
+        approvals: Approvals,
+        withdrawn: Future[None],
     ) -> Future[AsyncTurnHandle]:
-        """Begin a turn of the running cell. Raises OptionError, ConfigurationError; the future a CodexError."""
-        return self.codex.submit(
-            self._start_turn(prompt, options, self._turn_options(options, approvals), listener)
-        )
+        """Begin a turn of the running cell, unless it is withdrawn while it waits for another one.
+
+        Raises OptionError, ConfigurationError; the future NotSent or a CodexError.
+        """
+        asked = self._turn_options(options, approvals)
+        return self.codex.submit(self._start_turn(prompt, options, asked, listener, withdrawn))
 
     def _turn_options(self, options: ParsedLine, approvals: Approvals) -> TurnOptions:
         magics = self.magics
@@ -181,17 +219,23 @@ class Session:
         return self._local_service().api_url if choice == LOCAL else choice or None
 
     async def _start_turn(
-        self, prompt: str, options: ParsedLine, asked: TurnOptions, listener: Listener
+        self,
+        prompt: str,
+        options: ParsedLine,
+        asked: TurnOptions,
+        listener: Listener,
+        withdrawn: Future[None],
     ) -> AsyncTurnHandle:
+        line = self._line(listener, withdrawn)
         try:
-            handle, words = await self._begun(prompt, options, asked)
+            handle, words = await self._begun(prompt, options, asked, line)
         except StoreError as problem:
             if problem.is_busy or options.text("thread"):
                 raise
             self.unkept = problem
             self._thread = await self._unkept_thread(options)
             values = {name: each for name, each in options.values.items() if name != "new"}
-            handle, words = await self._begun(prompt, ParsedLine(values, options.rest), asked)
+            handle, words = await self._begun(prompt, ParsedLine(values, options.rest), asked, line)
         if self.unkept is not None:
             words = [Warned(None, f"{self.unkept} {UNKEPT}")]
         for word in words:
@@ -200,9 +244,16 @@ class Session:
         return handle
 
     async def _begun(
-        self, prompt: str, options: ParsedLine, asked: TurnOptions
+        self,
+        prompt: str,
+        options: ParsedLine,
+        asked: TurnOptions,
+        wait_in_line: Callable[[str], Awaitable[None]],
     ) -> tuple[AsyncTurnHandle, list[Noted | Warned]]:
-        """The turn, and what is to be said of its thread and of turns that a kernel's end cut off."""
+        """The turn, and what is to be said of its thread and of turns that a kernel's end cut off.
+
+        `wait_in_line`: waits until the thread of that id answers nothing else.
+        """
         codex = self.codex.asynchronous
         thread = await self._thread_for(options)
         words: list[Noted | Warned] = []
@@ -214,6 +265,7 @@ class Session:
         name = options.text("name")
         if name:
             await thread.set_name(name)
+        await wait_in_line(thread.id)
         cut_off = await codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
         again = asked.get("cell_id")
         words += [
@@ -221,6 +273,24 @@ class Session:
         ]
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         return await codex.start_turn(thread.record, prompt, checked("turn", TurnOptions, asked)), words
+
+    def _line(self, listener: Listener, withdrawn: Future[None]) -> Callable[[str], Awaitable[None]]:
+        """Says of a turn that it is queued, until it may begin; raises NotSent when it was taken back."""
+
+        async def wait(thread_id: str) -> None:
+            codex = self.codex.asynchronous
+            while codex.is_answering(thread_id):
+                listener(TurnQueued(thread_id, self._answering_cell(thread_id)))
+                idle = asyncio.ensure_future(codex.idle(thread_id))
+                await asyncio.wait({idle, asyncio.wrap_future(withdrawn)}, return_when=FIRST_COMPLETED)
+                if withdrawn.done():
+                    idle.cancel()
+                    raise NotSent
+
+        return wait
+
+    def _answering_cell(self, thread_id: str) -> int | None:
+        return next((turn.cell for turn in self.running if turn.thread_id == thread_id), None)
 
     async def _unkept_thread(self, options: ParsedLine) -> AsyncThread:
         """A thread in memory: with this notebook's past, where that can still be read."""

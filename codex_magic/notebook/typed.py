@@ -25,7 +25,7 @@ def typed_line(legend: str, prompt: str, *, hidden: bool = False) -> str | None:
     Raises EOFError, OSError, RuntimeError where there is no line to be had, and KeyboardInterrupt. `hidden`:
     do not show it, by which a front end of a kernel drops what was typed before.
     """
-    with _interruptible():
+    with interruptible():
         if _is_terminal():
             print(legend)  # noqa: T201  # a terminal reads standard output
             return _from_terminal(prompt)
@@ -100,7 +100,7 @@ else:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """An async cell takes Ctrl-C as its cancellation, which a line being read would not notice."""
     if threading.current_thread() is not threading.main_thread():
         yield

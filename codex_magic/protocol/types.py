@@ -481,6 +481,17 @@ class ModelRerouted(Struct, frozen=True):
     to_model: str
 
 
+class TurnQueued(Struct, frozen=True):
+    """The turn waits for another one of its thread, whose cell has that number if it is one of this notebook.
+
+    Only a notebook tells this, before `TurnStarted`.
+    """
+
+    method: ClassVar[str] = "turn/queued"
+    thread_id: str
+    cell: int | None = None
+
+
 class Warned(Struct, frozen=True):
     """Something the user should know that does not end the turn."""
 
@@ -521,7 +532,8 @@ class UnknownNotification(msgspec.Struct, frozen=True):
 
 
 Notification = (
-    TurnStarted
+    TurnQueued
+    | TurnStarted
     | ItemStarted
     | AgentMessageDelta
     | ReasoningSummaryDelta

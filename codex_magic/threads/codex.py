@@ -401,6 +401,16 @@ class AsyncCodex:
         engine, answerer = self._choose(options)
         return await self._begin_turn(thread, prompt, options, engine, answerer, engine.run)
 
+    def is_answering(self, thread_id: str) -> bool:
+        """Whether a new turn of that thread would have to wait."""
+        return self._beginning[thread_id].locked() or any(t.thread_id == thread_id for t in self._running)
+
+    async def idle(self, thread_id: str) -> None:
+        """Wait until the turns of that thread that run now have ended."""
+        async with self._beginning[thread_id]:
+            for handle in [each for each in self._running if each.thread_id == thread_id]:
+                await handle.ended()
+
     async def compact(self, thread: ThreadRecord, options: Options) -> AsyncTurnHandle:
         """Begin a turn that shortens what the model is sent of the ones before."""
         self._enter_loop()

@@ -27,6 +27,7 @@ from codex_magic.protocol.types import (
     RateLimitsUpdated,
     RateLimitWindow,
     Reasoning,
+    TextInput,
     ThreadItem,
     ThreadTokenUsage,
     TokenUsage,
@@ -37,6 +38,7 @@ from codex_magic.protocol.types import (
     TurnStatus,
     UnknownItem,
     UnknownNotification,
+    UserMessage,
     Warned,
     WebSearch,
 )
@@ -431,3 +433,25 @@ def test_a_quiet_line_is_small_and_sets_its_commands_as_code():
         '<small style="opacity:.7">continues thread 01a2 (8 turns) · `%codex new` &lt;b></small>'
     )
     assert shown["text/plain"] == "continues thread 01a2 (8 turns) · %codex new <b>"
+
+
+def test_what_is_not_over_says_how_to_see_the_rest_and_only_then() -> None:
+    waiting = UnknownNotification(
+        "thread/status/changed", {"status": {"type": "active", "activeFlags": ["waitingOnApproval"]}}
+    )
+    retrying = failing("Overloaded", will_retry=True)
+    for so_far in ([], [begun()], [begun(), said("Hello")], [begun(), waiting], [begun(), retrying]):
+        bundle = seen(so_far).bundle()
+        assert bundle["text/markdown"].endswith("*If this stays, show the answer with `%codex show`.*")
+        assert bundle["text/plain"].endswith("If this stays, show the answer with %codex show.")
+        for status in (TurnStatus.completed, TurnStatus.interrupted, TurnStatus.failed):
+            assert "If this stays" not in str(seen([*so_far, ended(status)]).bundle())
+
+
+def test_what_is_said_to_a_turn_is_text() -> None:
+    view = seen([begun(), said("Hello")])
+    for number, text in enumerate(["the prompt", "**Stop** <b>it</b>\n\n# now"]):
+        view.feed(whole(UserMessage(str(number), (TextInput(text),))))
+    assert "the prompt" not in view.markdown()
+    assert r"> You: \*\*Stop\*\* " in view.markdown()
+    _assert_safe(view.markdown())

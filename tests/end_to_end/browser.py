@@ -76,6 +76,11 @@ class Visit:
         """Run every cell, to the end of the last one."""
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
+    def run_cell(self, index: int) -> None:
+        """Run that cell, to its end."""
+        self.page.evaluate(f"index => {{ ({_WIDGET}).content.activeCellIndex = index }}", index)
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell')")
+
     def stop(self) -> None:
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
 

@@ -45,8 +45,9 @@ class Kernel:
     """`execute(code)` blocks until the kernel is idle again and gives the outputs a notebook would save.
     `python`: of another environment than this one."""
 
-    def __init__(self, folder: Path | None = None, *, python: Path | None = None) -> None:
-        self.manager = KernelManager(kernel_name="python3", **own_sockets())
+    def __init__(self, folder: Path | None = None, *, python: Path | None = None, **settings: str) -> None:
+        """`settings`: of the KernelManager."""
+        self.manager = KernelManager(kernel_name="python3", **own_sockets(), **settings)
         if python is not None:
             self.manager.kernel_spec.argv[0] = str(python)
         self.manager.start_kernel(cwd=str(folder or Path.home()))
@@ -67,14 +68,14 @@ class Kernel:
         self.manager.shutdown_kernel(now=True)
         self.manager.cleanup_resources()
 
-    def send(self, code: str, *, cell_id: str | None = None) -> str:
+    def send(self, code: str, *, cell_id: str | None = None, allow_stdin: bool = False) -> str:
         """Ask for `code` to be run, as the cell `cell_id`; returns the request's id at once."""
         content = {
             "code": code,
             "silent": False,
             "store_history": True,
             "user_expressions": {},
-            "allow_stdin": False,
+            "allow_stdin": allow_stdin,
             "stop_on_error": True,
         }
         message = self.client.session.msg(
@@ -121,10 +122,16 @@ def outputs(messages: Iterator[Message] | list[Message]) -> list[dict[str, Any]]
     """The messages folded as a front end folds them into a cell's outputs."""
     found: list[dict[str, Any]] = []
     by_display: dict[str, dict[str, Any]] = {}
+    cleared = False
     for message in messages:
         kind, content = message["msg_type"], message["content"]
         display = content.get("transient", {}).get("display_id")
-        if kind == "update_display_data":
+        if kind in ("display_data", "execute_result", "error", "stream") and cleared:
+            found, by_display, cleared = [], {}, False
+        if kind == "clear_output":
+            cleared = content["wait"]
+            found = found if cleared else []
+        elif kind == "update_display_data":
             by_display[display].update(data=content["data"], metadata=content["metadata"])
         elif kind == "stream" and found and found[-1].get("name") == content["name"]:
             found[-1]["text"] += content["text"]

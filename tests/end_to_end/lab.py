@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -18,17 +19,27 @@ _DISABLED = ["@jupyterlab/apputils-extension:announcements"]
 
 
 class JupyterServer:
-    """`app`: `lab` or `notebook`. Serves `folder`; ends with the kernels it started."""
+    """`app`: `lab` or `notebook`. Serves `folder`; ends with the kernels it started.
 
-    def __init__(self, folder: Path, *, app: str = "lab") -> None:
+    `python`: of the environment it runs in; `without`: extensions of the server and of the page, left out.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        app: str = "lab",
+        python: str | Path = sys.executable,
+        without: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self.app = app
         self.log: list[str] = []
         self.runtime = Path(os.environ["JUPYTER_RUNTIME_DIR"])
         self._ready = threading.Event()
-        _write_page_config(Path(os.environ["JUPYTER_CONFIG_DIR"]))
+        _write_config(Path(os.environ["JUPYTER_CONFIG_DIR"]), without)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab" if app == "lab" else "notebook", *_flags(folder)],
+            [str(python), "-m", "jupyterlab" if app == "lab" else "notebook", *_flags(folder)],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -90,9 +101,11 @@ def _flags(folder: Path) -> list[str]:
     ]
 
 
-def _write_page_config(config: Path) -> None:
+def _write_config(config: Path, without: Sequence[str]) -> None:
     folder = config / "labconfig"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "page_config.json").write_text(
-        json.dumps({"disabledExtensions": dict.fromkeys(_DISABLED, True)})
+        json.dumps({"disabledExtensions": dict.fromkeys([*_DISABLED, *without], True)})
     )
+    extensions = {"jpserver_extensions": dict.fromkeys(without, False)}
+    (config / "jupyter_server_config.json").write_text(json.dumps({"ServerApp": extensions}))

@@ -214,7 +214,7 @@ def test_ctrl_c_at_a_typed_question_stops_the_turn(front_end: FrontEnd, out: Pat
 def over(front_end: FrontEnd) -> str:
     return str(
         front_end.until(
-            lambda: seen if "Ran in the background" in (seen := markdown(front_end.outputs)) else ""
+            lambda: seen if ", in the background" in (seen := markdown(front_end.outputs)) else ""
         )
     )
 

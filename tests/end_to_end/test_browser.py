@@ -119,6 +119,22 @@ def test_the_stop_button_ends_an_answer_on_screen(opened: Opener, service: Local
     expect(visit.page.locator("[data-mime-type*='jupyter.error']")).to_have_count(0)
 
 
+def test_a_page_loaded_again_while_an_answer_comes_says_how_to_see_it(
+    opened: Opener, service: LocalService
+) -> None:
+    hold(service, after=5)
+    visit = opened(notebook_of(LOAD, WORDS, "%codex show"))
+    visit.start_all()
+    expect(visit.outputs.last).to_contain_text("The first words")
+    visit.save()
+    visit.open()
+    expect(visit.outputs.last).to_contain_text("If this stays, show the answer with %codex show.")
+    service.release()
+    visit.run_cell(2)
+    expect(visit.outputs.last).to_contain_text("the last ones")
+    expect(visit.outputs.last).not_to_contain_text("If this stays")
+
+
 def test_a_reload_and_a_visit_without_kernel_show_what_the_file_holds(opened: Opener) -> None:
     visit = opened(notebook_of(LOAD, "%%codex\nShow me some math"))
     visit.run_all()

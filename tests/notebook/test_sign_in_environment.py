@@ -5,7 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from codex_magic.notebook.environment import hears_clicks, is_remote, may_ask, shows_widgets
+from codex_magic.notebook.environment import (
+    hears_clicks,
+    is_remote,
+    is_run_by_server,
+    may_ask,
+    shows_widgets,
+)
 from codex_magic.notebook.login_flow import ways
 from codex_magic.notebook.login_view import Way
 
@@ -72,3 +78,40 @@ def test_a_kernel_other_than_ipykernel_is_not_trusted_to_hear_clicks(monkeypatch
     monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     kernel = SimpleNamespace(get_parent=lambda _: {"metadata": {"cellId": "a"}})
     assert not hears_clicks(SimpleNamespace(kernel=kernel, user_ns={}))
+
+
+SERVED = {
+    "msg_id": "633d633b-d98aaa80cd9bea1955e94b76_18863_2",
+    "metadata": {},
+    "connection_file": "/run/kernel-2f1c.json",
+    "env": {"JPY_SESSION_NAME": "/home/a.ipynb", "JPY_PARENT_PID": "18863"},
+    "platform": "linux",
+}
+
+
+@pytest.mark.parametrize(
+    ("sign", "by_server"),
+    [
+        ({}, True),
+        ({"msg_id": "2f1cbf54-93a5-4b1a-9c2e-0d0ea6e4f0a1"}, False),  # a page
+        ({"msg_id": "633d633b-d98aaa80cd9bea1955e94b76_7_2"}, False),  # a console beside the page
+        ({"msg_id": "633d633b-d98aaa80cd9bea1955e94b76_1886_32"}, False),
+        ({"msg_id": None}, False),
+        ({"metadata": {"cellId": "811bf18f"}}, False),
+        ({"env": {"JPY_PARENT_PID": "18863"}}, False),
+        ({"env": {"JPY_SESSION_NAME": "/home/a.ipynb"}}, True),
+        ({"connection_file": "/tmp/tmphzm7j8c1.json"}, False),  # nbclient, in a cell of a notebook
+        ({"connection_file": None}, False),
+        ({"platform": "win32", "env": {**SERVED["env"], "JPY_PARENT_PID": "740"}}, True),  # a handle
+    ],
+)
+def test_a_cell_that_the_server_runs_is_known_by_its_request(sign, by_server):
+    case = {**SERVED, **sign}
+    parent = {"header": {"msg_id": case["msg_id"]}, "metadata": case["metadata"]}
+    app = SimpleNamespace(connection_file=case["connection_file"])
+    shell = SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda _: parent, parent=app))
+    assert is_run_by_server(shell, case["env"], platform=case["platform"]) is by_server
+
+
+def test_a_terminal_has_no_server():
+    assert not is_run_by_server(SimpleNamespace(), SERVED["env"])
