@@ -221,8 +221,12 @@ class _RunningTurn:
     async def _told(self, stream: AsyncResponseStream) -> Response:
         async with stream:
             self._narrator.answering(self._model, stream.response)
-            async for event in stream:
-                self._narrator.tell(event)
+            try:
+                async for event in stream:
+                    self._narrator.tell(event)
+            finally:
+                for event in stream.let_go():
+                    self._narrator.tell(event)
             return await stream.get_final_response()
 
     async def _run(self, step: Run) -> list[str | list[dict[str, Any]]]:
