@@ -30,6 +30,9 @@ class Settings:
     shared_agent: bool = True
     """One app-server process for all sessions of this user that would start the same one, so that a thread
     can be open in several notebooks (`CODEX_MAGIC_SHARED_AGENT`; "0": each session has a process of its own)."""
+    agent_variables: tuple[str, ...] = ()
+    """Variables that the agent and its commands get although their names look secret, `*` for any characters
+    (`CODEX_MAGIC_AGENT_VARIABLES`, separated by commas)."""
     openai_api_key: Secret | str | None = None
     """Kept as a `Secret`."""
     openai_base_url: str = "https://api.openai.com/v1"
@@ -73,6 +76,7 @@ class Settings:
             issuer=url("CODEX_MAGIC_ISSUER", cls.issuer),
             codex_bin=read("CODEX_MAGIC_CODEX_BIN"),
             shared_agent=read("CODEX_MAGIC_SHARED_AGENT") != "0",
+            agent_variables=_words(read("CODEX_MAGIC_AGENT_VARIABLES")),
             openai_api_key=read("OPENAI_API_KEY"),
             openai_base_url=url("OPENAI_BASE_URL", cls.openai_base_url),
             originator=read("CODEX_MAGIC_ORIGINATOR") or cls.originator,
