@@ -348,22 +348,28 @@ class MaskedDeltas(Generic[D]):
     """Texts that arrive as structs with a `delta`, several at a time; each is a `MaskedText` of its own."""
 
     def __init__(self) -> None:
-        self._texts: dict[Hashable, tuple[MaskedText, D]] = {}
+        self._texts: dict[Hashable, tuple[MaskedText, D, bool]] = {}
 
     def feed(self, which: Hashable, told: D) -> D | None:
-        """What may be told of it now. `which` names the text."""
-        if which not in self._texts and not _known.forms:
-            return told
-        text = self._texts[which][0] if which in self._texts else MaskedText()
-        self._texts[which] = text, told
+        """What may be told of it now. `which` names the text: what else the struct holds is the same each time."""
+        if which not in self._texts:
+            if not _known.forms:
+                return told
+            frame = msgspec.structs.replace(told, delta="")
+            clean = masked(frame)
+            self._texts[which] = MaskedText(), clean, clean is frame
+        text, frame, is_clean = self._texts[which]
+        if is_clean:
+            self._texts[which] = text, told, True
+            frame = told
         delta = told.delta  # type: ignore[attr-defined]  # it has one
         ready = text.feed(delta)
-        if ready == delta:
+        if ready == delta and is_clean:
             return told
-        return msgspec.structs.replace(told, delta=ready) if ready else None
+        return msgspec.structs.replace(frame, delta=ready) if ready else None
 
     def end(self, is_over: Callable[[D], bool] = lambda told: True) -> list[D]:
-        """What is still to be told of the texts that are over, by what was told of them last."""
-        over = [which for which, (_, told) in self._texts.items() if is_over(told)]
-        rest = [(told, text.end()) for text, told in map(self._texts.pop, over)]
-        return [msgspec.structs.replace(told, delta=delta) for told, delta in rest if delta]
+        """What is still to be told of the texts that are over, by what they belong to."""
+        over = [which for which, (_, frame, _) in self._texts.items() if is_over(frame)]
+        rest = [(frame, text.end()) for text, frame, _ in map(self._texts.pop, over)]
+        return [msgspec.structs.replace(frame, delta=delta) for frame, delta in rest if delta]

@@ -41,7 +41,7 @@ _DELTAS = frozenset(
         ShellCallCommandDelta,
     }
 )
-_PLACE = ("content_index", "summary_index", "command_index")
+_WHICH = ("item_id", "call_id", "output_index", "content_index", "summary_index", "command_index")
 _ENDS = (ResponseCompleted, ResponseFailed, ResponseIncomplete, ErrorEvent)
 
 
@@ -133,9 +133,7 @@ def _masked_event(event: Event) -> Event:
 def _text_of(event: Event) -> tuple[object, ...]:
     return (
         type(event),
-        getattr(event, "item_id", None),
-        getattr(event, "output_index", None),
-        *(getattr(event, name, None) for name in _PLACE),
+        *(getattr(event, name, None) for name in _WHICH),
     )
 
 
