@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from ..protocol.secrets import hide
+
 CHATGPT = "chatgpt"
 API_KEY = "apikey"
 
@@ -34,6 +36,9 @@ class Credentials:
     refresh_token: str | None = field(default=None, repr=False)
     last_refresh: float | None = None
     """Unix seconds."""
+
+    def __post_init__(self) -> None:
+        hide(self.access_token, self.id_token, self.api_key, self.refresh_token)
 
     @property
     def email(self) -> str | None:
@@ -60,6 +65,9 @@ class Tokens(msgspec.Struct, frozen=True):
     access_token: str | None = None
     id_token: str | None = None
     refresh_token: str | None = None
+
+    def __post_init__(self) -> None:
+        hide(self.access_token, self.id_token, self.refresh_token)
 
     def __repr__(self) -> str:
         return "Tokens(<hidden>)"

@@ -17,7 +17,7 @@ from ..protocol.settings import Settings
 from .credentials import Credentials, account_of
 from .handles import AsyncChatgptLoginHandle
 from .network import introduction
-from .oauth import Issuer
+from .oauth import Callback, Issuer
 from .sign_in import LoginHandler, PendingLogin, SignIn, begin, redirect_uri
 from .storage import Storage
 from .tokens import TokenSource
@@ -97,8 +97,9 @@ def finish_login(
 
     Raises LoginError, for the address of another sign-in too.
     """
+    callback, callback_url = Callback.parse(callback_url), ""  # a traceback with locals shows no code
     settings = Settings.from_env()
-    return _data(_sign_in(token_path, settings).finish(pending, callback_url, redirect_uri(settings)))
+    return _data(_sign_in(token_path, settings).finish(pending, callback, redirect_uri(settings)))
 
 
 def build_headers(token: str) -> dict[str, str]:

@@ -27,11 +27,12 @@ from ..protocol.account import (
 )
 from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError, UnreachableError
 from ..protocol.ids import new_id
+from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
 from . import oauth
 from .callback import SIGNED_IN, Loopback, failed
 from .credentials import Tokens
-from .oauth import Device, Granted, Pkce, new_state, pasted_code
+from .oauth import Callback, Device, Granted, Pkce, new_state
 from .sign_in import SignIn, redirect_uri
 from .waiting import awaited, in_thread, wait
 
@@ -169,7 +170,7 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         self._state = new_state()
         self._redirect_uri = ""
         self._loopback = Loopback(self._state)
-        self._pasted: asyncio.Future[str] = self._loop.create_future()
+        self._pasted: asyncio.Future[Secret] = self._loop.create_future()
 
     @classmethod
     async def start(
@@ -204,11 +205,16 @@ class AsyncChatgptLoginHandle(AsyncLogin):
 
         Raises LoginError for another sign-in's; this one then goes on waiting.
         """
-        code = pasted_code(address, self._state)
+        callback, address = Callback.parse(address), ""  # a traceback with locals shows no code
+        self.answered(callback)
+
+    def answered(self, callback: Callback) -> None:
+        """As `paste`."""
+        code = callback.pasted(self._state)
         with suppress(RuntimeError):  # its loop is closed: it is over
             self._loop.call_soon_threadsafe(self._arrived, code)
 
-    def _arrived(self, code: str) -> None:
+    def _arrived(self, code: Secret) -> None:
         if not self._pasted.done():
             self._pasted.set_result(code)
 
@@ -219,17 +225,15 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         )
 
     async def _tokens(self) -> Tokens:
-        code = await self._code()
+        code, verifier = await self._code(), Secret(self._pkce.verifier)
         return await awaited(
             in_thread(
-                lambda: self._sign_in.redeem(
-                    code, redirect_uri=self._redirect_uri, verifier=self._pkce.verifier
-                ),
+                lambda: self._sign_in.redeem(code, redirect_uri=self._redirect_uri, verifier=verifier),
                 daemon=True,
             )
         )
 
-    async def _code(self) -> str:
+    async def _code(self) -> Secret:
         """From the browser or from `paste`, whichever is first."""
         callback = asyncio.ensure_future(self._loopback.callback())
         try:
@@ -270,7 +274,9 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
         redirect = self._sign_in.issuer.device_redirect
         return await awaited(
             in_thread(
-                lambda: self._sign_in.redeem(granted.code, redirect_uri=redirect, verifier=granted.verifier),
+                lambda: self._sign_in.redeem(
+                    Secret(granted.code), redirect_uri=redirect, verifier=Secret(granted.verifier)
+                ),
                 daemon=True,
             )
         )
@@ -345,7 +351,8 @@ class ChatgptLoginHandle(_LoginHandle[AsyncChatgptLoginHandle]):
 
     def paste(self, address: str) -> None:
         """Go on with the address at which a browser ended. Raises LoginError for another sign-in's."""
-        self.asynchronous.paste(address)
+        callback, address = Callback.parse(address), ""
+        self.asynchronous.answered(callback)
 
 
 class DeviceCodeLoginHandle(_LoginHandle[AsyncDeviceCodeLoginHandle]):

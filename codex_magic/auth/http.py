@@ -13,9 +13,10 @@ from typing import Any
 import httpx
 
 from ..protocol.errors import AuthError, NotSignedInError
+from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
 from .credentials import API_KEY, Credentials
-from .oauth import Issuer
+from .oauth import Callback, Issuer
 from .sign_in import LoginHandler, SignIn, begin, redirect_uri
 from .storage import Storage
 from .tokens import TokenSource
@@ -25,18 +26,32 @@ from .waiting import awaited, in_thread, wait
 class ApiKeyAuth(httpx.Auth):
     """A fixed key as bearer token."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key.strip()
+    def __init__(self, key: Secret | str) -> None:
+        self._key = Secret(Secret.of(key).reveal().strip())
 
     def __repr__(self) -> str:
         return "ApiKeyAuth(<key>)"
 
     def key(self) -> str:
-        return self._key
+        return self._key.reveal()
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = _bearer(self._key)
+        request.headers["Authorization"] = _bearer(self.key())
         yield request
+
+
+class PasswordAuth(httpx.Auth):
+    """A name and a password, as an address may hold them."""
+
+    def __init__(self, name: str, password: str) -> None:
+        self._name = name
+        self._password = Secret(password)
+
+    def __repr__(self) -> str:
+        return "PasswordAuth(<password>)"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        yield from httpx.BasicAuth(self._name, self._password.reveal()).auth_flow(request)
 
 
 class StoredKeyAuth(httpx.Auth):
@@ -80,7 +95,7 @@ class ChatGPTAuth(httpx.Auth):
         def sign_in() -> Credentials:
             asked = SignIn(self.source.storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
             pending = begin(asked.issuer, redirect_uri(settings))
-            return asked.finish(pending, handler(pending.url), redirect_uri(settings))
+            return asked.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
 
         return ChatGPTAuth(self.source, sign_in=sign_in)
 

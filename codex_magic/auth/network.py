@@ -5,6 +5,7 @@ Texts of others are quoted, cut to one line and stripped of anything that looks 
 
 from __future__ import annotations
 
+import logging
 import platform
 import re
 import ssl
@@ -12,26 +13,40 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from urllib.parse import quote
+from typing import TypeVar
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import getproxies
 
 import httpx
 
 from .. import __version__
 from ..protocol.errors import CodexError, ConfigurationError, TimedOutError, UnreachableError
+from ..protocol.secrets import HIDDEN, hide, mask, masked
 from ..protocol.settings import Settings
 
-_SECRET = re.compile(
+_SHAPES = re.compile(
     r"(?i:Bearer)\s+[^\s\"',;]+"
     r"|\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"  # JWT
     r"|\b(?:sk-|sess-|rt_|ac_)[\w*.-]{6,}"  # API keys, as OpenAI masks them too; refresh tokens; codes
+    r"|\b(?:gh[opsru]_|github_pat_|glpat-|hf_|xox[abprs]-|AKIA|AIza)[\w-]{16,}"
 )
+_LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
+"""They log addresses, and at DEBUG the headers of answers."""
+
 _LONGEST_TEXT = 300
 """Characters of a service's text that still read as one sentence."""
 
 
 def scrub(text: str) -> str:
-    """The text without anything shaped like a token or key."""
-    return _SECRET.sub("<hidden>", text)
+    """The text without the secrets in use, and without anything shaped like a token or key."""
+    return _SHAPES.sub(HIDDEN, mask(text))
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    told = record.getMessage()
+    if (clean := mask(told)) != told:
+        record.msg, record.args = clean, ()
+    return True
 
 
 def one_line(text: str) -> str:
@@ -77,13 +92,30 @@ def trust(url: str, ca_bundle: str | None) -> ssl.SSLContext:
 @contextmanager
 def readable_proxies() -> Iterator[None]:
     """httpx reads the proxy variables when a client is built, and knows not every kind of proxy."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_without_secrets)
     try:
+        hide(*(unquote(urlsplit(proxy).password or "") for proxy in getproxies().values()))
         yield
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         raise ConfigurationError(
             f"The proxy settings can't be used: {scrub(str(error))}.",
             hint="Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
         ) from error
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def without_secrets(error: E) -> E:
+    """The same error, fit to be the cause of one of ours: no request, and no secret in its own causes' texts."""
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.args = masked(cause.args)
+        if isinstance(cause, httpx.RequestError):
+            cause._request = None
+        cause = cause.__cause__ or cause.__context__
+    return error
 
 
 def no_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
@@ -126,7 +158,10 @@ class Call:
     body: bytes = field(repr=False)
     seconds: float
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What an error must not repeat."""
+    """What no text may repeat."""
+
+    def __post_init__(self) -> None:
+        hide(*self.secrets)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import msgspec
 
 from ..protocol.errors import AuthError, BlockedError, CodexError, LoginError, RateLimitError, ServiceError
+from ..protocol.secrets import Secret, mask
 from ..protocol.settings import Settings
 from .credentials import Credentials, Tokens
 from .network import Answer, Call, header_value, introduction, one_line
@@ -185,26 +186,24 @@ class Callback:
         """Compared in constant time: another page may guess."""
         return hmac.compare_digest((self.state or "").encode(), state.encode())
 
-    def granted(self) -> str:
+    def granted(self) -> Secret:
         """The code. Raises LoginError when there is none."""
         if self.error is not None:
             raise _denied(self.error, self.error_description or "")
         if not self.code:
             raise LoginError("The browser came back without a code.")
-        return self.code
+        return Secret(self.code)
 
-
-def pasted_code(text: str, state: str) -> str:
-    """The code of an address that a person copied from the browser. Raises LoginError."""
-    callback = Callback.parse(text)
-    if callback.state is None and callback.error is None:
-        raise LoginError(
-            "That is not the address the browser ended at.",
-            hint="Copy all of its address bar: it holds code= and state=.",
-        )
-    if not callback.answers(state):
-        raise LoginError("That address belongs to another sign-in.", hint="Use the link shown last.")
-    return callback.granted()
+    def pasted(self, state: str) -> Secret:
+        """The code, where a person copied the address. Raises LoginError."""
+        if self.state is None and self.error is None:
+            raise LoginError(
+                "That is not the address the browser ended at.",
+                hint="Copy all of its address bar: it holds code= and state=.",
+            )
+        if not self.answers(state):
+            raise LoginError("That address belongs to another sign-in.", hint="Use the link shown last.")
+        return self.granted()
 
 
 def _denied(code: str, description: str) -> LoginError:
@@ -246,7 +245,7 @@ def granted_tokens(call: Call, answer: Answer) -> Tokens:
 
 def refreshed_tokens(call: Call, answer: Answer) -> Tokens:
     """What a refresh gave. Raises Refused when there is no use in asking again, else as above."""
-    fault = _Fault.of(call, answer)
+    fault = _Fault.of(answer)
     if answer.status != 200 and (answer.status == 401 or fault.code in _PERMANENT):
         raise Refused(fault.code)
     tokens = _tokens(call, answer)
@@ -326,7 +325,7 @@ def polled(call: Call, answer: Answer) -> Granted | float:
     if answer.status == 200:
         grant = _decoded(answer, _Grant)
         return Granted(grant.authorization_code, grant.code_verifier)
-    code = _Fault.of(call, answer).code
+    code = _Fault.of(answer).code
     if code in _DENIALS:
         raise LoginError("The sign-in was denied.")
     if code in _EXPIRIES:
@@ -345,7 +344,7 @@ def expired() -> LoginError:
 def refusal(call: Call, answer: Answer) -> CodexError:
     """The error for a status other than 200."""
     status = answer.status
-    fault = _Fault.of(call, answer)
+    fault = _Fault.of(answer)
     if "cf-mitigated" in answer.headers or (fault.is_web_page and status < 500):
         return BlockedError(f"A web page came instead of the sign-in (HTTP {status}).", status=status)
     if status >= 500:
@@ -359,29 +358,23 @@ def refusal(call: Call, answer: Answer) -> CodexError:
 class _Fault:
     """`{"error": "code", "error_description": ...}`, `{"error": {"code", "message"}}`, or any text."""
 
-    def __init__(self, body: Any, call: Call, *, is_web_page: bool) -> None:
+    def __init__(self, body: Any, *, is_web_page: bool) -> None:
         top = body if isinstance(body, dict) else {}
         error = top.get("error")
         inner = error if isinstance(error, dict) else {}
         code = inner.get("code") or (error if isinstance(error, str) else None) or top.get("code") or ""
         text = inner.get("message") or top.get("error_description") or top.get("detail") or code
-        self.code = str(code).lower()
-        self.message = _without(str(text), call.secrets)
+        self.code = mask(str(code)).lower()
+        self.message = str(text)
         self.is_web_page = is_web_page
 
     @classmethod
-    def of(cls, call: Call, answer: Answer) -> _Fault:
+    def of(cls, answer: Answer) -> _Fault:
         is_page = answer.headers.get("content-type", "").startswith("text/html")
         try:
-            return cls(msgspec.json.decode(answer.body), call, is_web_page=is_page)
+            return cls(msgspec.json.decode(answer.body), is_web_page=is_page)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return cls(None, call, is_web_page=is_page or answer.body.lstrip()[:1] == b"<")
-
-
-def _without(text: str, hidden: tuple[str, ...]) -> str:
-    for secret in hidden:
-        text = text.replace(secret, "<hidden>")
-    return text
+            return cls(None, is_web_page=is_page or answer.body.lstrip()[:1] == b"<")
 
 
 def _sentence(text: str) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from ..protocol.account import Account, ApiKeyAccount, ChatgptAccount
 from ..protocol.errors import CodexError, LoginError
+from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
 from .credentials import API_KEY, Credentials, Tokens, with_api_key, with_sign_in
 from .network import Answer, Call, send
-from .oauth import CALLBACK_PATH, Issuer, Pkce, granted_tokens, new_state, pasted_code
+from .oauth import CALLBACK_PATH, Callback, Issuer, Pkce, granted_tokens, new_state
 from .storage import Storage
 from .waiting import in_thread
 
@@ -58,15 +59,16 @@ class SignIn:
     def send(self, call: Call) -> Answer:
         return send(call, ca_bundle=self._ca_bundle)
 
-    def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> Tokens:
+    def redeem(self, code: Secret, *, redirect_uri: str, verifier: Secret) -> Tokens:
         """Tokens for a code, which is good once. Raises LoginError, ServiceError, UnreachableError."""
-        call = self.issuer.redeem(code, redirect_uri=redirect_uri, verifier=verifier)
+        call = self.issuer.redeem(code.reveal(), redirect_uri=redirect_uri, verifier=verifier.reveal())
         return granted_tokens(call, self.send(call))
 
-    def finish(self, pending: PendingLogin, address: str, redirect_uri: str) -> Credentials:
-        """Be signed in by the address at which the browser ended. Raises LoginError and as above."""
-        code = pasted_code(address, pending._state)
-        return self.keep(self.redeem(code, redirect_uri=redirect_uri, verifier=pending._verifier))
+    def finish(self, pending: PendingLogin, callback: Callback, redirect_uri: str) -> Credentials:
+        """Be signed in by what the browser ended with. Raises LoginError and as above."""
+        code = callback.pasted(pending._state)
+        verifier = Secret(pending._verifier)
+        return self.keep(self.redeem(code, redirect_uri=redirect_uri, verifier=verifier))
 
     def keep(self, tokens: Tokens) -> Credentials:
         """Be signed in with them. What was stored before is revoked meanwhile."""

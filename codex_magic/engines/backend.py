@@ -236,8 +236,12 @@ class _RunningTurn:
     async def _told(self, stream: AsyncResponseStream) -> Response:
         async with stream:
             self._narrator.answering(self._model, stream.response)
-            async for event in stream:
-                self._narrator.tell(event)
+            try:
+                async for event in stream:
+                    self._narrator.tell(event)
+            finally:
+                for event in stream.let_go():
+                    self._narrator.tell(event)
             response = await stream.get_final_response()
         return msgspec.structs.replace(response, output=_in_order(response))
 

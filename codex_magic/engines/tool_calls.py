@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from ..protocol.secrets import masked
 from ..protocol.types import ApprovalDecision, Decision, Sandbox, ToolCallApproval
 from ..responses.tools import Tool
 from .approvals import Approvals, ask
@@ -42,7 +43,8 @@ class ToolCalls:
         refusal = _out_of_reach(each, self._sandbox) or await self._not_allowed(each, asked)
         if refusal is not None:
             return False, [text_item(refusal)]
-        return await run_tool(each, text)
+        success, items = await run_tool(each, text)
+        return success, masked(items)
 
     async def _not_allowed(self, each: Tool, asked: ToolCallApproval) -> str | None:
         """Why not. One question at a time: the first yes may be one for all."""

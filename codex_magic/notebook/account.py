@@ -61,7 +61,7 @@ def log_in(session: Session, rest: str) -> Steps[None]:
         flow.cancel()
         say(
             session,
-            f"Signed in {who(account)}.",
+            "Signed in." if session.rich else f"Signed in {who(account)}.",
             f"{LOGIN_USAGE} changes the account, %codex logout signs out.",
         )
     else:

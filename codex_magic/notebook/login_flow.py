@@ -59,8 +59,9 @@ class LoginFlow:
     def __init__(self, codex: Codex, ask_limits: AskLimits) -> None:
         self._codex = codex
         self._ask_limits = ask_limits
-        self.ways = ways(remote=is_remote())
-        self.view = LoginView(self.ways, time.time(), stage=Stage.cancelled)
+        remote = is_remote()
+        self.ways = ways(remote=remote)
+        self.view = LoginView(self.ways, time.time(), remote, stage=Stage.cancelled)
         self._listeners: list[Listener] = []
         self._lock = threading.RLock()
         self._order: asyncio.Lock | None = None

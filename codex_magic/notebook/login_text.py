@@ -76,7 +76,8 @@ class _Lines:
 
     def show(self, view: LoginView) -> None:
         self._over = view.over
-        lines = view.closing_lines() if view.over else [view.problem, view.headline()]
+        closing = view.closing_lines() if self._page is not None else view.parting_lines()
+        lines = closing if view.over else [view.problem, view.headline()]
         self._tell([line for line in lines if line], view.link, view.code)
 
     def asks(self, view: LoginView) -> bool:

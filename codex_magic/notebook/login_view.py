@@ -50,6 +50,9 @@ LABELS = {
     Way.key: "With an API key",
 }
 
+LABELS_ON_A_SERVER = LABELS | {Way.browser: "In a browser on the server's own screen"}
+"""Where the user's browser runs on another machine than the kernel."""
+
 _STARTING = {
     Way.device: "Asking for a code …",
     Way.browser: "Opening a port for your browser …",
@@ -63,7 +66,12 @@ _WAITING = {
     "give its address back here.",
     Way.paste: "Open the link and sign in. The browser ends at a page it can't show, with 127.0.0.1 in its "
     "address: copy that whole address and give it back here.",
-    Way.key: "Give an API key of platform.openai.com. It is stored for this computer, and not in the notebook.",
+    Way.key: "Give an API key of platform.openai.com. It is stored in your home folder, and not in the notebook.",
+}
+
+_WAITING_ON_A_SERVER = _WAITING | {
+    Way.key: "Give an API key of platform.openai.com. It is stored in your home folder on this server, and not in "
+    "the notebook.",
 }
 
 
@@ -73,6 +81,8 @@ class LoginView:
 
     ways: tuple[Way, ...]
     now: float
+    remote: bool = False
+    """The kernel runs on another machine than the user's browser."""
     stage: Stage = Stage.choosing
     way: Way | None = None
     link: str | None = field(default=None, repr=False)
@@ -103,6 +113,10 @@ class LoginView:
     def takes_key(self) -> bool:
         return self.stage is Stage.waiting and self.way is Way.key
 
+    @property
+    def labels(self) -> dict[Way, str]:
+        return LABELS_ON_A_SERVER if self.remote else LABELS
+
     def headline(self) -> str:
         """What is going on, and what to do; one or two sentences."""
         match self.stage:
@@ -113,7 +127,7 @@ class LoginView:
             case Stage.starting if self.way is not None:
                 return _STARTING[self.way]
             case Stage.waiting if self.way is not None:
-                return _WAITING[self.way]
+                return (_WAITING_ON_A_SERVER if self.remote else _WAITING)[self.way]
             case Stage.signed_out:
                 return "Signed out."
             case Stage.cancelled:
@@ -128,7 +142,11 @@ class LoginView:
         return f"{seconds // 60}:{seconds % 60:02}"
 
     def closing_lines(self) -> list[str]:
-        """What stays when it is over."""
+        """What stays in a notebook when it is over: no address and no quota, since notebooks are passed on."""
+        return ["Signed in."] if self.stage is Stage.signed_in else [self.headline()]
+
+    def parting_lines(self) -> list[str]:
+        """What a terminal says then, which keeps nothing."""
         if self.stage is not Stage.signed_in or self.limits is None:
             return [self.headline()]
         bars = [f"{quota.bar(window)} {quota.sentence(window)}" for window in quota.windows(self.limits)]

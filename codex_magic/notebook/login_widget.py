@@ -17,13 +17,13 @@ from ..display.page import Page
 from ..protocol.ids import new_id
 from .login_flow import LoginFlow
 from .login_html import STYLE, countdown_html, offer_html, quota_html, status_html
-from .login_view import LABELS, LoginView, Stage, Way
+from .login_view import LoginView, Stage, Way
 from .say import lines_of, words
 
 NO_BUTTONS = (
-    "Sign in to Codex: this front end shows no buttons. Run %codex login in IPython in a terminal instead."
+    "Run the cell again to sign in. Where no buttons appear then, run %codex login in IPython in a terminal."
 )
-"""For consoles, which answer questions like a notebook and draw nothing."""
+"""What a saved notebook says of a sign-in that nobody finished, and what consoles show, which draw nothing."""
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -179,8 +179,9 @@ class LoginWidget:
             return lambda: self._flow.begin(way)
 
         fitting, *others = self._flow.ways
-        first = self._button(f"{LABELS[fitting]} (fits best here)", begin(fitting), primary=True)
-        return [first, *(self._button(LABELS[way], begin(way)) for way in others)]
+        labels = self._flow.view.labels
+        first = self._button(f"{labels[fitting]} (fits best here)", begin(fitting), primary=True)
+        return [first, *(self._button(labels[way], begin(way)) for way in others)]
 
     def _field(self, kind: type[ipywidgets.Text], label: str) -> ipywidgets.HBox:
         """A field and its button. What is in it goes to the flow at once, and nothing of it stays."""

@@ -36,6 +36,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from .secrets import mask
+
 
 class CodexError(Exception):
     """Base of all errors here. `str(error)` is the sentence and, after it, the hint."""
@@ -51,10 +53,10 @@ class CodexError(Exception):
     """What the service's support asks for."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = mask(message)
+        super().__init__(self.message)
         if hint is not None:
-            self.hint = hint
+            self.hint = mask(hint)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

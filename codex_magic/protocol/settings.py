@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .secrets import Secret
+
 CLIENT_VERSION = "0.163.0"
 """The Codex client version whose requests ours are compared with; the backend hides newer models
 from older versions (`minimal_client_version` in its catalog)."""
@@ -28,7 +30,11 @@ class Settings:
     shared_agent: bool = True
     """One app-server process for all sessions of this user that would start the same one, so that a thread
     can be open in several notebooks (`CODEX_MAGIC_SHARED_AGENT`; "0": each session has a process of its own)."""
-    openai_api_key: str | None = None
+    agent_variables: tuple[str, ...] = ()
+    """Variables that the agent and its commands get although their names look secret, `*` for any characters
+    (`CODEX_MAGIC_AGENT_VARIABLES`, separated by commas)."""
+    openai_api_key: Secret | str | None = None
+    """Kept as a `Secret`."""
     openai_base_url: str = "https://api.openai.com/v1"
     originator: str = ORIGINATOR
     user_agent: str | None = None
@@ -40,6 +46,10 @@ class Settings:
     """How the browser sign-in spells its own address; older clients said `localhost`."""
     callback_ports: tuple[int, ...] = (1455, 1457)
     """Where it waits for the browser; the issuer knows no others."""
+
+    def __post_init__(self) -> None:
+        if self.openai_api_key is not None:
+            object.__setattr__(self, "openai_api_key", Secret.of(self.openai_api_key))
 
     def __repr__(self) -> str:
         key = "set" if self.openai_api_key else "unset"
@@ -66,6 +76,7 @@ class Settings:
             issuer=url("CODEX_MAGIC_ISSUER", cls.issuer),
             codex_bin=read("CODEX_MAGIC_CODEX_BIN"),
             shared_agent=read("CODEX_MAGIC_SHARED_AGENT") != "0",
+            agent_variables=_words(read("CODEX_MAGIC_AGENT_VARIABLES")),
             openai_api_key=read("OPENAI_API_KEY"),
             openai_base_url=url("OPENAI_BASE_URL", cls.openai_base_url),
             originator=read("CODEX_MAGIC_ORIGINATOR") or cls.originator,
@@ -79,7 +90,11 @@ class Settings:
 
 def _ports(text: str | None) -> tuple[int, ...]:
     """`"1455,1457"`; what is no number is left out."""
-    return tuple(int(part) for part in (text or "").split(",") if part.strip().isdigit())
+    return tuple(int(word) for word in _words(text) if word.isdigit())
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
 
 
 def _user_data_dir() -> Path:

@@ -21,6 +21,7 @@ import msgspec
 
 from ..auth.http import ChatGPTAuth
 from ..protocol.errors import CodexError, ConfigurationError, ServiceError
+from ..protocol.secrets import revealed
 from ..protocol.settings import Settings
 from .failures import model_not_found
 from .provider import Provider
@@ -111,7 +112,7 @@ class Catalog:
 
     @property
     def url(self) -> str:
-        query = urlencode(self._provider.models_query)
+        query = urlencode(revealed(self._provider.models_query))
         return f"{self._provider.base_url}/models" + (f"?{query}" if query else "")
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> list[Model]:

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from urllib.parse import urlencode
@@ -20,16 +20,18 @@ import httpx
 
 from ..auth.forks import begin_anew_in_children
 from ..auth.http import ChatGPTAuth
-from ..auth.network import header_value, no_answer, readable_proxies, trust
+from ..auth.network import header_value, no_answer, readable_proxies, trust, without_secrets
 from ..auth.sign_in import LoginHandler
 from ..protocol.errors import CodexError, ConfigurationError, InvalidOutputError, InvalidRequestError
 from ..protocol.ids import new_id
+from ..protocol.secrets import masked, revealed
 from ..protocol.settings import Settings
 from . import failures
 from .catalog import FRESH, Catalog, Model, default_model, find_model
 from .exchange import Exchange, OnRetry
 from .inputs import Item
 from .limits import MAIN, from_headers
+from .masking import hide_sent, hide_sent_async, masked_answer
 from .memory import Memory
 from .parameters import DEFAULT_TIMEOUTS, Parameters, Timeouts, takes
 from .provider import Provider, chatgpt
@@ -63,13 +65,13 @@ class _Outgoing:
     """A request, before any HTTP library has seen it."""
 
     method: str
-    url: str
-    headers: dict[str, str]
-    body: bytes = b""
+    url: str = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
     model: str | None = None
     timeouts: Timeouts | None = None
     """In place of the client's."""
-    items: Sequence[Item] = ()
+    items: Sequence[Item] = field(default=(), repr=False)
     """The input, as sent."""
 
 
@@ -105,7 +107,7 @@ class _Core:
         """The arguments for `httpx.Client` and its async twin."""
         return {
             "auth": self.auth,
-            "headers": self.provider.headers,
+            "headers": revealed(self.provider.headers),
             "timeout": _limits(self.timeouts),
             "verify": trust(self.provider.base_url, self.settings.ca_bundle),
             "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
@@ -197,6 +199,7 @@ class _Core:
 
     def hear(self, headers: Mapping[str, str]) -> None:
         """What every answer tells beside itself, refusals too. Safe from any thread."""
+        headers = masked(dict(headers))
         self.rate_limits = from_headers(headers, now=time.time()).get(MAIN, self.rate_limits)
         self.catalog.announce(headers.get("x-models-etag"))
 
@@ -318,8 +321,8 @@ class Client:
         try:
             answer.read()
         except httpx.HTTPError as error:
-            raise self._core.unreachable(error) from error
-        return answer
+            raise self._core.unreachable(error) from without_secrets(error)
+        return masked_answer(answer)
 
     def _watch(self, stream: ResponseStream) -> None:
         with self._building:
@@ -351,14 +354,16 @@ class Client:
                 return answer
             answer.read()
         except httpx.HTTPError as error:
-            raise self._core.unreachable(error) from error
+            raise self._core.unreachable(error) from without_secrets(error)
         raise self._core.refusal(outgoing, answer)
 
     def _connected(self) -> httpx.Client:
         with self._building:
             if self._http is None:
                 with readable_proxies():
-                    self._http = httpx.Client(**self._core.http_options())
+                    self._http = httpx.Client(
+                        event_hooks={"request": [hide_sent]}, **self._core.http_options()
+                    )
             return self._http
 
 
@@ -744,8 +749,8 @@ class AsyncClient:
         try:
             await answer.aread()
         except httpx.HTTPError as error:
-            raise self._core.unreachable(error) from error
-        return answer
+            raise self._core.unreachable(error) from without_secrets(error)
+        return masked_answer(answer)
 
     def _watch(self, stream: AsyncResponseStream) -> None:
         with self._watching:
@@ -767,7 +772,7 @@ class AsyncClient:
                 return answer
             await answer.aread()
         except httpx.HTTPError as error:
-            raise self._core.unreachable(error) from error
+            raise self._core.unreachable(error) from without_secrets(error)
         raise self._core.refusal(outgoing, answer)
 
     def _connected(self) -> httpx.AsyncClient:
@@ -777,7 +782,9 @@ class AsyncClient:
             for ended in [each for each in self._https if each.is_closed()]:
                 del self._https[ended]  # nothing can be closed there any more
             with readable_proxies():
-                http = self._https[loop] = httpx.AsyncClient(**self._core.http_options())
+                http = self._https[loop] = httpx.AsyncClient(
+                    event_hooks={"request": [hide_sent_async]}, **self._core.http_options()
+                )
         return http
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from ..protocol.errors import CodexError, StreamError
+from ..protocol.secrets import masked
 from .events import (
     CodeInterpreterCallCodeDelta,
     CustomToolCallInputDelta,
@@ -38,6 +39,7 @@ from .events import (
     UnknownEvent,
     decode_events,
 )
+from .masking import MaskedEvents
 from .response import Response, ResponseAccumulator
 from .retry import RetryPolicy
 from .sse import SSEDecoder
@@ -110,7 +112,9 @@ class Exchange:
         self._room = LONGEST_ANSWER
         self._heard_at = self._moved_at = self._clock()
         self._bytes_ended = False
-        self._accumulator = ResponseAccumulator(headers)
+        self._accumulator = ResponseAccumulator(masked(dict(headers)))
+        self._masked = MaskedEvents()
+        self._left: list[Event] = []
 
     def feed(self, chunk: bytes, *, idle: float | None = None) -> list[Event]:
         """The events to deliver. Raises StreamError for an answer without end.
@@ -135,7 +139,12 @@ class Exchange:
     def end(self) -> list[Event]:
         """The bytes have ended: the events still to deliver."""
         self._bytes_ended = True
-        return self._take(self._decoder.flush())
+        return [*self._take(self._decoder.flush()), *self._rest()]
+
+    def let_go(self) -> list[Event]:
+        """What was held back of an answer that is read no further, because it might have gone on as a secret."""
+        self._left += self._rest()
+        return self._left
 
     @property
     def over(self) -> bool:
@@ -169,13 +178,18 @@ class Exchange:
         self._visible = True
         raise StreamError(reason)
 
+    def _rest(self) -> list[Event]:
+        events: list[Event] = [*self._masked.end()]
+        self._accumulator.feed(*events)
+        return events
+
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)
-        kinds = set(map(type, events))
-        if not _ENDS.isdisjoint(kinds):
+        if not _ENDS.isdisjoint(map(type, events)):
             first = next(at for at, event in enumerate(events) if type(event) in _ENDS)
             events = events[: first + 1]
-            kinds = set(map(type, events))
+        events = self._masked.feed(events)
+        kinds = set(map(type, events))
         self._visible = self._visible or not _VISIBLE.isdisjoint(kinds)
         self._accumulator.feed(*events)
         if _FAILURES.isdisjoint(kinds):

@@ -30,6 +30,7 @@ from ..protocol.errors import (
     StreamError,
     UsageLimitError,
 )
+from ..protocol.secrets import masked
 from . import limits
 
 _MODEL_MISSING = re.compile(
@@ -71,7 +72,7 @@ def from_answer(
     names: Iterable[str] = (),
 ) -> CodexError:
     """The error for a status other than 200. `names`: the catalog's models, to suggest near ones."""
-    headers = {name.lower(): value for name, value in headers.items()}
+    headers = masked({name.lower(): value for name, value in headers.items()})
     error = _told(status, headers, body, model, names)
     error.status = status
     error.request_id = headers.get("x-request-id") or headers.get("x-oai-request-id")
@@ -162,7 +163,7 @@ class _Fault:
     @classmethod
     def from_json(cls, body: Any, headers: Mapping[str, str]) -> _Fault:
         """`{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, or a text."""
-        found = body.get("error", body) if isinstance(body, dict) else body
+        found = masked(body.get("error", body) if isinstance(body, dict) else body)
         if not isinstance(found, dict):
             return cls({}, "" if found is None else str(found), headers)
         text = found.get("message") or found.get("detail") or ""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
-from ..auth.http import ApiKeyAuth, ChatGPTAuth, StoredKeyAuth
+from ..auth.http import ApiKeyAuth, ChatGPTAuth, PasswordAuth, StoredKeyAuth
 from ..auth.network import header_value, introduction
 from ..auth.storage import Storage
 from ..auth.tokens import TokenSource
 from ..protocol.errors import ConfigurationError
+from ..protocol.secrets import Secret, concealed
 from ..protocol.settings import Settings
 from .request import CODEX_RULES, OPEN_RULES, Rules
 
@@ -25,9 +28,9 @@ class Provider:
     """Without a slash at the end; `/responses` and `/models` are below it."""
     auth: httpx.Auth | None = None
     rules: Rules = OPEN_RULES
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Sent with every request: how we introduce ourselves."""
-    models_query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, Secret | str] = field(default_factory=dict)
+    """Sent with every request: how we introduce ourselves. Keys among them are kept as `Secret`s."""
+    models_query: Mapping[str, Secret | str] = field(default_factory=dict)
 
     @property
     def is_codex(self) -> bool:
@@ -35,15 +38,29 @@ class Provider:
         return self.rules is CODEX_RULES
 
     def __post_init__(self) -> None:
-        try:
-            usable = httpx.URL(self.base_url).scheme in ("http", "https")
-        except httpx.InvalidURL:
-            usable = False
-        if not usable:
-            raise ConfigurationError(
-                f"{self.base_url!r} is not the address of a server.",
-                hint="It starts with http:// or https://, e.g. http://localhost:8000/v1",
-            )
+        url = _address(self.base_url)
+        if url.userinfo:
+            self._set(auth=self.auth or PasswordAuth(url.username, url.password))
+            plain = str(url.copy_with(userinfo=b""))
+            self._set(name=plain if self.name == self.base_url else self.name, base_url=plain)
+        self._set(headers=concealed(self.headers), models_query=concealed(self.models_query))
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+def _address(base_url: str) -> httpx.URL:
+    """Raises ConfigurationError."""
+    url = None
+    with suppress(httpx.InvalidURL):
+        url = httpx.URL(base_url)
+    if url is None or url.scheme not in ("http", "https"):
+        raise ConfigurationError(
+            f"{base_url!r} is not the address of a server.",
+            hint="It starts with http:// or https://, e.g. http://localhost:8000/v1",
+        )
+    return url
 
 
 def chatgpt(settings: Settings) -> Provider:
@@ -73,7 +90,11 @@ def openai(settings: Settings) -> Provider:
 
 
 def custom(
-    base_url: str, api_key: str | None = None, *, name: str = "custom", settings: Settings | None = None
+    base_url: str,
+    api_key: Secret | str | None = None,
+    *,
+    name: str = "custom",
+    settings: Settings | None = None,
 ) -> Provider:
     """Any server that speaks the Responses API. Without `settings` the environment's are used."""
     return Provider(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from ..auth.network import without_secrets
 from ..protocol.errors import CodexError, InvalidRequestError, ResponseAborted
 from . import failures
 from .events import Event, OutputTextDelta
@@ -77,9 +78,14 @@ class _Stream:
         self._shut()
         return True
 
+    def let_go(self) -> list[Event]:
+        """What was held back of an answer that is read no further."""
+        return self._exchange.let_go()
+
     def _final(self) -> Response:
         """The whole response. Raises what it ended with."""
         if self._aborted:
+            self.let_go()
             raise ResponseAborted(response=self.response)
         return self._exchange.finish()
 
@@ -197,6 +203,7 @@ class ResponseStream(_Stream):
         while not self._closed:
             if self._aborted and not self._over:
                 self._drop()
+                self.let_go()
                 raise ResponseAborted(response=self.response)
             if self._answer is not None:
                 return True
@@ -236,7 +243,7 @@ class ResponseStream(_Stream):
             try:
                 chunk = next(self._chunks, None)
             except (httpx.HTTPError, httpx.StreamError) as error:
-                raise failures.mid_stream(error) from error
+                raise failures.mid_stream(error) from without_secrets(error)
             if chunk is None:
                 self._network = None
             return chunk
@@ -369,6 +376,7 @@ class AsyncResponseStream(_Stream):
         while not self._closed:
             if self._aborted and not self._over:
                 await self._drop()
+                self.let_go()
                 raise ResponseAborted(response=self.response)
             if self._answer is not None:
                 return True
@@ -411,7 +419,7 @@ class AsyncResponseStream(_Stream):
         try:
             chunk = await anext(self._chunks, None)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise failures.mid_stream(error) from error
+            raise failures.mid_stream(error) from without_secrets(error)
         if chunk is None:
             self._network = None
         return chunk

@@ -27,7 +27,9 @@ import httpx
 import msgspec
 
 from ..auth.forks import begin_anew_in_children
+from ..auth.network import without_secrets
 from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError, StreamError
+from ..protocol.secrets import masked
 from . import limits
 from .client import AsyncClient, AsyncResponses, Client, Responses, _Core, _Outgoing
 from .events import (
@@ -373,7 +375,7 @@ class _Way:
     def hear(self, messages: Sequence[str]) -> None:
         core: _Core = self._client._core
         for message in messages:
-            event = decode_event(message.encode())
+            event = masked(decode_event(message.encode()))
             if isinstance(event, CodexRateLimits):
                 core.rate_limits = limits.from_event(
                     event.rate_limits or {}, plan_type=event.plan_type, now=time.time()
@@ -568,7 +570,7 @@ class _SyncWay(_Way):
         try:
             answer = self._ask(outgoing, exchange)
         except httpx.HTTPError as error:
-            raise self._client._core.unreachable(error) from error
+            raise self._client._core.unreachable(error) from without_secrets(error)
         finally:
             if answer is None:
                 self.leave(exchange)
@@ -846,7 +848,7 @@ class _AsyncWay(_Way):
         try:
             answer = await self._ask(outgoing, exchange)
         except httpx.HTTPError as error:
-            raise self._client._core.unreachable(error) from error
+            raise self._client._core.unreachable(error) from without_secrets(error)
         finally:
             if answer is None:
                 self.leave(exchange)

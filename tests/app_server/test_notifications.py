@@ -4,8 +4,16 @@ import msgspec
 import pytest
 
 from codex_magic.engines.app_server.framing import Told
-from codex_magic.engines.app_server.notifications import read, readdressed, thread_of, turn_of
+from codex_magic.engines.app_server.notifications import (
+    MaskedNotifications,
+    read,
+    readdressed,
+    thread_of,
+    turn_of,
+)
+from codex_magic.protocol.secrets import hide
 from codex_magic.protocol.types import (
+    AgentMessage,
     AgentMessageDelta,
     CommandExecution,
     ErrorReported,
@@ -17,6 +25,7 @@ from codex_magic.protocol.types import (
     UnknownNotification,
     Warned,
 )
+from tests.echoes import KEY, shows
 
 HERE = {"threadId": "T", "turnId": "U"}
 
@@ -78,3 +87,17 @@ def test_the_servers_ids_become_ours():
         assert (thread_of(ours), turn_of(ours)) == ("t", "u")
     limits = told("account/rateLimits/updated", rateLimits={})
     assert readdressed(limits, thread_id="t", turn_id="u") == limits
+
+
+def test_what_the_program_repeats_of_a_key_is_masked_in_every_piece():
+    hide(KEY)
+    masked = MaskedNotifications()
+    text = f"the key {KEY}, again {KEY}"
+    told = [AgentMessageDelta("t", "u", "i", text[at : at + 5]) for at in range(0, len(text), 5)]
+    told.append(ItemCompleted("t", "u", AgentMessage("i", text)))
+    told.append(UnknownNotification("thread/odd", {"deep": [{"name": KEY}]}))
+    told.append(Warned(None, f"Bearer {KEY} was refused"))
+    seen = [each for one in told for each in masked.feed(one)]
+    pieces = [each.delta for each in seen if isinstance(each, AgentMessageDelta)]
+    assert "".join(pieces) == "the key <hidden>, again <hidden>"
+    assert not shows(repr(seen))

@@ -3,6 +3,7 @@
 import pytest
 
 from codex_magic import ExternalMessage, InvalidRequestError, MentionInput, NotSignedInError, TextInput
+from codex_magic.engines.app_server.environment import withheld
 from codex_magic.engines.app_server.parameters import (
     fork_parameters,
     start_parameters,
@@ -21,7 +22,7 @@ def request(*inputs, **options):
 
 
 def test_what_is_not_said_is_not_sent():
-    assert set(thread_parameters(request(), None, {})) == {"developerInstructions", "approvalPolicy"}
+    assert set(thread_parameters(request(), None)) == {"developerInstructions", "approvalPolicy"}
     assert start_parameters(request()) == fork_parameters(request()) == {}
     assert set(turn_parameters(request())) == {"input", "approvalPolicy"}
 
@@ -53,19 +54,15 @@ def test_a_message_from_outside_is_whole_and_no_steering():
     assert steered([MentionInput("docs", "app://docs")])[0]["type"] == "mention"
 
 
-def test_a_key_goes_into_memory_and_out_of_the_environment_of_commands():
+def test_a_key_goes_into_memory():
     provider = custom("http://127.0.0.1:1/v1", "sk-1")
-    config = thread_parameters(request(config={"web_search": "live"}), provider, {"A": "sk-1", "B": "b"})[
-        "config"
-    ]
+    config = thread_parameters(request(config={"web_search": "live"}), provider)["config"]
     assert config["model_providers"]["codex_magic"]["experimental_bearer_token"] == "sk-1"
-    assert config["shell_environment_policy.set.A"] == ""
-    assert "shell_environment_policy.set.B" not in config
-    assert config["web_search"] == "live"
+    assert set(config) == {"model_provider", "model_providers", "web_search"}
 
 
 def test_a_server_without_a_key_is_given_none():
-    config = thread_parameters(request(), custom("http://127.0.0.1:1/v1"), {"A": ""})["config"]
+    config = thread_parameters(request(), custom("http://127.0.0.1:1/v1"))["config"]
     assert set(config["model_providers"]["codex_magic"]) == {
         "name",
         "base_url",
@@ -73,6 +70,26 @@ def test_a_server_without_a_key_is_given_none():
         "requires_openai_auth",
     }
     assert set(config) == {"model_provider", "model_providers"}
+
+
+def test_a_variable_that_holds_the_providers_key_is_withheld_whatever_its_name():
+    environment = {"A": "sk-1", "B": "b", "MY_TOKEN": "x", "AWS_KEY": "y"}
+    assert withheld(environment, allowed=["AWS_*"], key="sk-1") == ["A", "MY_TOKEN"]
+
+
+@pytest.mark.parametrize(
+    ("config", "merged"),
+    [
+        ({}, {"shell_environment_policy.exclude": ["A"]}),
+        ({"shell_environment_policy.exclude": ["X"]}, {"shell_environment_policy.exclude": ["A"]}),
+        (
+            {"shell_environment_policy": {"inherit": "core", "exclude": ["X"]}},
+            {"shell_environment_policy": {"inherit": "core", "exclude": ["A"]}},
+        ),
+    ],
+)
+def test_the_rest_of_a_policy_stays_as_it_was_given(config, merged):
+    assert thread_parameters(request(config=config), None, ["A"])["config"] == merged
 
 
 def test_without_any_key_openai_is_not_signed_in_to():

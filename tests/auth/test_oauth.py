@@ -13,12 +13,12 @@ import pytest
 from codex_magic.auth import oauth
 from codex_magic.auth.credentials import Credentials
 from codex_magic.auth.network import Answer, Call
-from codex_magic.auth.oauth import Callback, Granted, Issuer, Pkce, new_state, pasted_code
+from codex_magic.auth.oauth import Callback, Granted, Issuer, Pkce, new_state
 from codex_magic.protocol.errors import LoginError
 from codex_magic.protocol.settings import Settings
 
 ISSUER = Issuer("https://issuer.example", "codex_magic", "codex_magic/0")
-CALL = Call("https://issuer.example/x", {}, b"", 1.0, secrets=("s3cret",))
+CALL = Call("https://issuer.example/x", {}, b"", 1.0, secrets=("s3cret-one",))
 
 
 def answer(status: int, body: Any = b"", **headers: str) -> Answer:
@@ -102,7 +102,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_in_any_form(address: str) -> None:
-    assert pasted_code(address, "s") == "c/1"
+    assert Callback.parse(address).pasted("s").reveal() == "c/1"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_an_address_in_any_form(address: str) -> None:
 )
 def test_an_address_that_is_no_use(address: str, word: str) -> None:
     with pytest.raises(LoginError, match=word):
-        pasted_code(address, "s")
+        Callback.parse(address).pasted("s")
 
 
 @pytest.mark.parametrize("state", ["", "S", "s ", "ß", None])
@@ -166,7 +166,7 @@ def test_a_poll(given: Answer, outcome: Any) -> None:
         (answer(403, {"error": "access_denied"}), "denied"),
         (answer(400, {"error": {"code": "expired_token"}}), "15 minutes"),
         (
-            answer(400, {"error": "odd", "error_description": "No idea what s3cret is"}),
+            answer(400, {"error": "odd", "error_description": "No idea what s3cret-one is"}),
             "No idea what <hidden> is",
         ),
     ],
@@ -177,8 +177,8 @@ def test_a_poll_that_ends_it(given: Answer, word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kept", [Pkce.new(), CALL, Granted("s3cret", "s3cret"), Callback("s3cret", "s3cret")]
+    "kept", [Pkce.new(), CALL, Granted("s3cret-one", "s3cret-one"), Callback("s3cret-one", "s3cret-one")]
 )
 def test_nothing_secret_is_shown(kept: object) -> None:
-    assert "s3cret" not in repr(kept)
+    assert "s3cret-one" not in repr(kept)
     assert getattr(kept, "verifier", "none") not in repr(kept)

@@ -14,6 +14,7 @@ import pytest
 from codex_magic import Codex, CodexConfig
 from codex_magic.auth.credentials import Tokens, with_sign_in
 from codex_magic.auth.handles import AsyncLogin
+from codex_magic.auth.oauth import Callback
 from codex_magic.auth.sign_in import SignIn, begin
 from codex_magic.auth.storage import Storage
 from codex_magic.local_service import LocalService
@@ -109,7 +110,7 @@ def test_a_pasted_address_that_fails(
     pending = begin(sign_in.issuer, "http://127.0.0.1:1455/auth/callback")
     pasted = f"?code=ac_MARKED&state={pending._state}"
     with pytest.raises(CodexError) as caught:
-        sign_in.finish(pending, pasted, "http://127.0.0.1:1455/auth/callback")
+        sign_in.finish(pending, Callback.parse(pasted), "http://127.0.0.1:1455/auth/callback")
     told = (
         "".join(traceback.format_exception(caught.value)) + caplog.text + repr(caught.value) + repr(pending)
     )

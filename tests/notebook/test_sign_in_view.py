@@ -88,7 +88,8 @@ def test_who_is_signed_in_already_is_shown_with_what_is_left():
     view = after(LimitsRead(LIMITS), account=ME)
     assert view.stage is Stage.account
     assert "40 % left" in quota_html(view).split("75 % left")[0]
-    assert after(Cancelled(), account=ME).closing_lines() == ["Signed in as me@example.com, plan plus."]
+    assert after(Cancelled(), account=ME).parting_lines() == ["Signed in as me@example.com, plan plus."]
+    assert after(Cancelled(), account=ME).closing_lines() == ["Signed in."]
 
 
 def test_a_sign_in_that_no_longer_holds_is_no_account_to_show():
@@ -99,10 +100,23 @@ def test_a_sign_in_that_no_longer_holds_is_no_account_to_show():
 
 
 def test_the_end_says_who_and_how_much_is_left_the_tightest_first():
-    first, *bars = after(*DEVICE, SignedIn(ME, LIMITS)).closing_lines()
+    first, *bars = after(*DEVICE, SignedIn(ME, LIMITS)).parting_lines()
     assert first == "Signed in as me@example.com, plan plus."
     assert ["weekly limit: 40 % left" in bars[0], "5-hour limit: 75 % left" in bars[1]] == [True, True]
-    assert after(SignedIn(ApiKeyAccount(), None)).closing_lines() == ["Signed in with an API key."]
+    assert after(SignedIn(ApiKeyAccount(), None)).parting_lines() == ["Signed in with an API key."]
+
+
+def test_what_stays_in_a_notebook_names_nobody():
+    for account in (ME, ApiKeyAccount()):
+        assert after(*DEVICE, SignedIn(account, LIMITS)).closing_lines() == ["Signed in."]
+
+
+def test_on_a_server_this_computer_is_not_the_users():
+    here, server = (LoginView(tuple(Way), NOW, remote) for remote in (False, True))
+    assert here.labels[Way.browser] == "In a browser on this computer"
+    assert not any("this computer" in label for label in server.labels.values())
+    key = [fold(fold(view, Began(Way.key)), Offered()).headline() for view in (here, server)]
+    assert ["server" in text for text in key] == [False, True]
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "15:00"), (61, "13:59"), (899.6, "0:00"), (2000, "0:00")])

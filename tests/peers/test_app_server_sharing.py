@@ -433,7 +433,9 @@ def test_a_path_too_long_for_a_socket_means_a_process_of_its_own(config, tmp_pat
     ("name", "value", "same"),
     [
         ("HTTPS_PROXY", "http://127.0.0.1:8", False),
-        ("SOME_KEY", "made up", False),
+        ("SOMETHING", "made up", False),
+        ("SOME_KEY", "made up", True),
+        ("JUPYTERHUB_API_TOKEN", "made up", True),
         ("JPY_SESSION_NAME", "other.ipynb", True),
     ],
 )

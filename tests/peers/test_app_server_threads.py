@@ -399,7 +399,7 @@ def test_the_key_of_the_environment_is_not_in_that_of_the_commands(home, service
             result = codex.thread_start(sandbox=Sandbox.read_only).run(LOOK)
         assert keyed.requests[-1].headers["authorization"] == f"Bearer {KEY}"
     [command] = done(result, CommandExecution)
-    assert "OPENAI_API_KEY=\n" in command.aggregated_output
+    assert "OPENAI_API_KEY=" not in command.aggregated_output
     assert KEY not in command.aggregated_output
     assert holding(home, KEY) == []
 

@@ -22,12 +22,13 @@ from ...protocol.errors import (
     ServiceError,
     TimedOutError,
 )
+from ...protocol.secrets import masked
 from ...protocol.types import FileChange, FileChangeUpdated, ItemStarted, Notification, UnknownNotification
 from .calls import Calls
 from .failures import refused
 from .framing import Framer, Message, Refusal, Reply, Request, RequestId, Told, encode
 from .inbox import Inbox
-from .notifications import read, thread_of
+from .notifications import MaskedNotifications, read, thread_of
 from .pipes import CLOSING_SECONDS, End, Pipe
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Connection:
         self._calls: Calls[_Waiting] = Calls()
         self._subscriptions: dict[str, Subscription] = {}
         self._answering: dict[RequestId, tuple[str | None, asyncio.Task[None]]] = {}
+        self._masked = MaskedNotifications()
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -170,7 +172,7 @@ class Connection:
             raise TimedOutError(f"The app-server did not answer {method} within {timeout:g} s.") from None
         finally:
             self._calls.settle(id)
-        result = msgspec.json.decode(raw)
+        result = masked(msgspec.json.decode(raw))
         return result if isinstance(result, dict) else {}
 
     async def _send(self, message: Mapping[str, Any]) -> None:
@@ -190,7 +192,8 @@ class Connection:
     def _receive(self, message: Message) -> None:
         match message:
             case Told():
-                self._tell(read(message))
+                for notification in self._masked.feed(read(message)):
+                    self._tell(notification)
             case Request():
                 self._begin_answer(message)
             case Reply() | Refusal():
@@ -220,7 +223,7 @@ class Connection:
             self._subscriptions[thread_id].put(notification)
 
     def _begin_answer(self, request: Request) -> None:
-        params = msgspec.json.decode(request.params)
+        params = masked(msgspec.json.decode(request.params))
         params = params if isinstance(params, dict) else {}
         task = asyncio.create_task(self._give_answer(request.id, request.method, params))
         self._answering[request.id] = params.get("threadId"), task

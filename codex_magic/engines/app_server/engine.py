@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import os
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
@@ -34,11 +33,12 @@ from ...protocol.types import (
     Warned,
 )
 from ...responses.catalog import Model
-from ...responses.provider import Provider
+from ...responses.provider import Provider, key_of
 from ...responses.usage import no_limits
 from ..seam import Continuation, Tell, TurnRequest
 from . import kept
 from .connection import Connection, Subscription
+from .environment import exclusions, withheld
 from .failures import turn_failure
 from .kept import KeptThread
 from .notifications import readdressed, turn_of
@@ -86,11 +86,10 @@ class AppServerEngine:
         launch = launch or Launch()
         launch = dataclasses.replace(launch, config=(*_moved(settings), *launch.config))
         self.server = AppServer(settings, self._answer, launch)
-        self._environment = {**os.environ, **launch.env}
+        self._settings = settings
         self._own = self._provider = provider
         self._stand_in = stand_in
         self._signed_in: Connection | None = None
-        self._codex_home = settings.codex_home
         self._account: list[str | None] = []
         self._begun: dict[str, asyncio.Future[_RunningTurn]] = {}
         self._running: dict[str, _RunningTurn] = {}
@@ -171,12 +170,12 @@ class AppServerEngine:
         """Whose encrypted reasoning it can be sent: that of a provider or an account, not of another."""
         if self._own is not None:
             return f"app-server {self._own.name}"
-        _, account, _ = account_of(self._codex_home) or (None, None, None)
+        _, account, _ = account_of(self._settings.codex_home) or (None, None, None)
         return f"app-server {account}" if account else "app-server"
 
     async def _program(self) -> Connection:
         """The running process. One that was started for another account is ended: it would not notice."""
-        account = account_of(self._codex_home) if self._own is None else []
+        account = account_of(self._settings.codex_home) if self._own is None else []
         if account != self._account:
             self._account, self._provider = account, self._own
             await self.server.close()
@@ -206,20 +205,28 @@ class AppServerEngine:
             if thread_id is not None:
                 await _inject(connection, thread_id, continuation.unseen)
                 return thread_id
-        parameters = {**self._parameters(request), **start_parameters(request)}
+        parameters = {**await self._parameters(connection, request), **start_parameters(request)}
         thread_id = await self._load(connection, request, "thread/start", parameters)
         await _inject(connection, thread_id, (await request.earlier()).items)
         return thread_id
 
-    def _parameters(self, request: TurnRequest) -> dict[str, Any]:
-        return thread_parameters(request, self._provider, self._environment)
+    async def _parameters(self, connection: Connection, request: TurnRequest) -> dict[str, Any]:
+        key = key_of(self._provider) if self._provider else None
+        names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
+        if names:
+            own = exclusions(request.config or {})
+            if own is None:
+                config = (await connection.call("config/read", {"cwd": request.cwd}))["config"]
+                own = exclusions(config)
+            names = [*(own or ()), *names]
+        return thread_parameters(request, self._provider, names)
 
     async def _gone_on(
         self, connection: Connection, request: TurnRequest, continuation: Continuation, tell: Tell
     ) -> str | None:
         """The thread of the earlier turn, or a fork of it; `None` when the program has it no more."""
         place = continuation.place
-        forked = self._reopening(request, place.thread_id)
+        forked = await self._reopening(connection, request, place.thread_id)
         forked.update(**fork_parameters(request), lastTurnId=place.turn_id)
         try:
             if not continuation.is_last:
@@ -237,12 +244,14 @@ class AppServerEngine:
                 return None
             raise
 
-    def _reopening(self, request: TurnRequest, thread_id: str) -> dict[str, Any]:
-        return {**self._parameters(request), "threadId": thread_id, "excludeTurns": True}
+    async def _reopening(
+        self, connection: Connection, request: TurnRequest, thread_id: str
+    ) -> dict[str, Any]:
+        return {**await self._parameters(connection, request), "threadId": thread_id, "excludeTurns": True}
 
     async def _resumed(self, connection: Connection, request: TurnRequest, thread_id: str) -> str:
         """The thread from its file; no longer archived, if it was."""
-        parameters = self._reopening(request, thread_id)
+        parameters = await self._reopening(connection, request, thread_id)
         try:
             return await self._load(connection, request, "thread/resume", parameters)
         except JsonRpcError as error:

@@ -21,6 +21,7 @@ from ...protocol.errors import (
     UnreachableError,
     UsageLimitError,
 )
+from ...protocol.secrets import masked
 from ...protocol.types import TurnError
 from ...responses.failures import from_answer
 from .framing import RpcError
@@ -35,7 +36,9 @@ def refused(method: str, error: RpcError) -> CodexError:
     if isinstance(error.data, dict) and error.data.get("input_error_code") == "input_too_large":
         return input_too_long(error.data["actual_chars"])
     return _kind(error)(
-        f"The app-server refused {method}: {one_line(error.message)}", code=error.code, data=error.data
+        f"The app-server refused {method}: {one_line(error.message)}",
+        code=error.code,
+        data=masked(error.data),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ...protocol.plain import read_json
+from ...protocol.secrets import MaskedDeltas, masked
 from ...protocol.types import (
     AgentMessageDelta,
     CommandOutputDelta,
@@ -67,6 +68,28 @@ def read(told: Told) -> Notification:
         with suppress(msgspec.ValidationError):
             return known(msgspec.Raw(msgspec.json.encode(params)))
     return UnknownNotification(told.method, params if isinstance(params, dict) else {})
+
+
+_DELTAS = (AgentMessageDelta, CommandOutputDelta, PlanDelta, ReasoningSummaryDelta, ReasoningTextDelta)
+
+
+class MaskedNotifications:
+    """What one process tells, without the secrets in use."""
+
+    def __init__(self) -> None:
+        self._deltas: MaskedDeltas[Any] = MaskedDeltas()
+
+    def feed(self, told: Notification) -> list[Notification]:
+        if isinstance(told, _DELTAS):
+            part = getattr(told, "summary_index", None), getattr(told, "content_index", None)
+            piece = self._deltas.feed((type(told), told.thread_id, told.item_id, *part), told)
+            return [] if piece is None else [piece]
+        rest: list[Notification] = []
+        if isinstance(told, ItemCompleted):
+            rest = self._deltas.end(lambda delta: delta.item_id == told.item.id)
+        elif isinstance(told, TurnCompleted):
+            rest = self._deltas.end(lambda delta: delta.thread_id == told.thread_id)
+        return [*rest, masked(told)]
 
 
 def thread_of(notification: Notification) -> str | None:

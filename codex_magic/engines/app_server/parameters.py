@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from ...protocol.types import (
 )
 from ...responses.provider import Provider, key_of
 from ..seam import TurnRequest
+from .environment import with_exclusions
 from .failures import LONGEST_INPUT, input_too_long
 
 Params = dict[str, Any]
@@ -41,16 +42,17 @@ _APPROVALS: dict[ApprovalMode, Params] = {
 
 
 def thread_parameters(
-    request: TurnRequest, provider: Provider | None, environment: Mapping[str, str]
+    request: TurnRequest, provider: Provider | None, excluded: Sequence[str] = ()
 ) -> Params:
-    """Of `thread/start`, `thread/resume` and `thread/fork`. `environment`: what the program is started with."""
+    """Of `thread/start`, `thread/resume` and `thread/fork`. `excluded`: variables that commands do not get."""
+    config = {**(request.config or {}), **_provider_config(provider)}
     return _given(
         model=request.model,
         cwd=request.cwd,
         sandbox=request.sandbox.value if request.sandbox else None,
         developerInstructions=request.instructions,
         baseInstructions=request.base_instructions,
-        config={**(request.config or {}), **_provider_config(provider, environment)} or None,
+        config=with_exclusions(config, excluded) or None,
         modelProvider=_PROVIDER_ID if provider else own_provider(request),
         **_approvals(request),
     )
@@ -142,11 +144,11 @@ def _approvals(request: TurnRequest) -> Params:
     return _APPROVALS[mode]
 
 
-def _provider_config(provider: Provider | None, environment: Mapping[str, str]) -> Params:
+def _provider_config(provider: Provider | None) -> Params:
     """A provider of ours as keys of config.toml; without one the program's own stands.
 
     Its key goes to the program's memory alone. As a variable (`env_key`) it would be in the environment of
-    every command that the agent runs, and from there in files; one that holds it already is emptied there.
+    every command that the agent runs, and from there in files.
     """
     if provider is None:
         return {}
@@ -156,13 +158,10 @@ def _provider_config(provider: Provider | None, environment: Mapping[str, str]) 
         "wire_api": "responses",
         "requires_openai_auth": False,
     }
-    config: Params = {"model_provider": _PROVIDER_ID, "model_providers": {_PROVIDER_ID: entry}}
     key = key_of(provider)
     if key is not None:
         entry["experimental_bearer_token"] = key
-        holding = (name for name, value in environment.items() if value == key)
-        config.update({f"shell_environment_policy.set.{name}": "" for name in holding})
-    return config
+    return {"model_provider": _PROVIDER_ID, "model_providers": {_PROVIDER_ID: entry}}
 
 
 def _given(**fields: Any) -> Params:

@@ -13,6 +13,7 @@ from ...auth.network import header_value
 from ...protocol.settings import Settings
 from .binary import check_version, find_binary
 from .connection import Answer, Connection
+from .environment import configuration, program_environment
 from .pipes import OwnProcess, Pipe
 from .sharing import join
 
@@ -26,7 +27,7 @@ class Launch:
     config: tuple[str, ...] = ()
     """`key=value`: keys of config.toml and their TOML values, for the whole process."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """Variables besides those of this process."""
+    """Variables besides those of this process, whatever they hold."""
     client_title: str = "codex_magic"
     client_version: str = __version__
 
@@ -39,6 +40,8 @@ class AppServer:
         self._answer = answer
         self._launch = launch or Launch()
         self._connection: Connection | None = None
+        self.environment: Mapping[str, str] = {}
+        """What the running process was started with."""
         self._starting = asyncio.Lock()
 
     async def connection(self) -> Connection:
@@ -92,10 +95,12 @@ class AppServer:
     async def _pipe(self) -> Pipe:
         """To the process that others have or will have too, else to one of our own."""
         if self._launch.command is not None:
-            return await OwnProcess.start(self._launch.command, self._environment(None))
+            self.environment = self._environment(None)
+            return await OwnProcess.start(self._launch.command, self.environment)
         binary = find_binary(self._settings)
         options = [part for setting in self._launch.config for part in ("-c", setting)]
-        command, environment = [binary.path, *options], self._environment(binary.search_path)
+        command = [binary.path, *options]
+        self.environment = environment = self._environment(binary.search_path)
         if self._settings.shared_agent:
             shared = await join(command, environment, self._settings.codex_home)
             if shared is not None:
@@ -104,8 +109,14 @@ class AppServer:
 
     def _environment(self, search_path: str | None) -> dict[str, str]:
         path = self._launch.env.get("PATH") or os.environ.get("PATH", os.defpath)
+        settings = self._settings
+        variables = program_environment(
+            os.environ,
+            allowed=settings.agent_variables,
+            configuration=configuration(settings.codex_home, self._launch.config),
+        )
         return {
-            **os.environ,
+            **variables,
             **self._launch.env,
             "CODEX_HOME": os.path.abspath(self._settings.codex_home),
             "PATH": os.pathsep.join([path, search_path]) if search_path else path,

@@ -1,0 +1,142 @@
+"""The secrets of a request, and the answer without them: nothing that a server repeats of a key goes further."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+import httpx
+import msgspec
+
+from ..protocol.secrets import MaskedDeltas, hide, mask, masked, names_secret
+from .events import (
+    CodeInterpreterCallCodeDelta,
+    CustomToolCallInputDelta,
+    ErrorEvent,
+    Event,
+    FunctionCallArgumentsDelta,
+    McpCallArgumentsDelta,
+    OutputTextDelta,
+    ReasoningSummaryTextDelta,
+    ReasoningTextDelta,
+    RefusalDelta,
+    ResponseCompleted,
+    ResponseFailed,
+    ResponseIncomplete,
+    ShellCallCommandDelta,
+    StreamEvent,
+    UnknownEvent,
+)
+
+_DELTAS = frozenset(
+    {
+        OutputTextDelta,
+        RefusalDelta,
+        ReasoningSummaryTextDelta,
+        ReasoningTextDelta,
+        FunctionCallArgumentsDelta,
+        CustomToolCallInputDelta,
+        CodeInterpreterCallCodeDelta,
+        McpCallArgumentsDelta,
+        ShellCallCommandDelta,
+    }
+)
+_WHICH = ("item_id", "call_id", "output_index", "content_index", "summary_index", "command_index")
+_ENDS = (ResponseCompleted, ResponseFailed, ResponseIncomplete, ErrorEvent)
+
+
+def hide_sent(request: httpx.Request) -> None:
+    """What this request proves itself with, whoever put it there."""
+    for name, value in request.headers.items():
+        if names_secret(name) and not name.lower().startswith("sec-websocket-"):
+            hide(*_proofs(value))
+    hide(request.url.password or None)
+    hide(*(value for name, value in request.url.params.multi_items() if names_secret(name)))
+
+
+async def hide_sent_async(request: httpx.Request) -> None:
+    hide_sent(request)
+
+
+def _proofs(header: str) -> Iterator[str]:
+    """The secrets of `Bearer ...`, `Basic ...`, of cookies, or the value itself."""
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() == "basic":
+        yield rest
+        try:
+            _, _, password = base64.b64decode(rest).decode().partition(":")
+            yield password
+        except ValueError:
+            return
+    elif rest and ";" not in header:
+        yield rest
+    else:
+        for pair in header.split(";"):
+            yield pair.partition("=")[2].strip() or pair.strip()
+
+
+def masked_answer(answer: httpx.Response) -> httpx.Response:
+    """A whole answer, its body read."""
+    headers = masked(dict(answer.headers))
+    body = _masked_body(answer.content)
+    if body is answer.content and headers == dict(answer.headers):
+        return answer
+    kept = {
+        name: value for name, value in headers.items() if name not in ("content-encoding", "content-length")
+    }
+    return httpx.Response(answer.status_code, headers=kept, content=body)
+
+
+def _masked_body(body: bytes) -> bytes:
+    try:
+        value = msgspec.json.decode(body)
+        clean = masked(value)
+        return body if clean is value else msgspec.json.encode(clean)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = body.decode("latin-1")
+        clean_text = mask(text)
+        return body if clean_text is text else clean_text.encode("latin-1")
+
+
+class MaskedEvents:
+    """The events of one answer."""
+
+    def __init__(self) -> None:
+        self._deltas: MaskedDeltas[StreamEvent] = MaskedDeltas()
+
+    def feed(self, events: list[Event]) -> list[Event]:
+        told: list[Event] = []
+        for event in events:
+            if type(event) in _DELTAS:
+                piece = self._deltas.feed(_text_of(event), event)  # type: ignore[arg-type]  # no UnknownEvent
+                if piece is not None:
+                    told.append(piece)
+                continue
+            if isinstance(event, _ENDS):
+                told += self.end()
+            elif event.type.endswith(".done"):
+                told += self._deltas.end(lambda delta, over=event: _is_part(delta, over))  # type: ignore[misc]
+            told.append(_masked_event(event))
+        return told
+
+    def end(self) -> list[StreamEvent]:
+        """What was held back, when no more comes."""
+        return self._deltas.end()
+
+
+def _masked_event(event: Event) -> Event:
+    if isinstance(event, UnknownEvent) and isinstance(event.raw, bytes):
+        return UnknownEvent(event.type, _masked_body(event.raw))
+    return masked(event)
+
+
+def _text_of(event: Event) -> tuple[object, ...]:
+    return (
+        type(event),
+        *(getattr(event, name, None) for name in _WHICH),
+    )
+
+
+def _is_part(delta: StreamEvent, over: Event) -> bool:
+    """Whether a text ends with the item, or the part of it, that is over."""
+    return getattr(over, "output_index", None) in (None, getattr(delta, "output_index", None))
