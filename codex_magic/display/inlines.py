@@ -18,8 +18,9 @@ from typing import ClassVar
 from .mathematics import ENVIRONMENTS, safe_tex
 
 _WORD_JOINER = "\u2060"
-# An element that shows nothing: MathJax takes no formula from one side of it to the other.
-_APART = "[](#)"
+# An element that shows nothing: MathJax takes no formula from one side of it to the other. Its target is not `#`
+# alone, which JupyterLab takes for a file and gives an address with the user's XSRF token.
+_APART = "[](#_)"
 
 _SPECIAL = re.compile(r"[\\`<&\[\]!$\n]")
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
@@ -133,14 +134,21 @@ def literal(text: str, *, cell: bool = False, in_link: bool = False) -> str:
 
 
 def safe_target(target: str) -> str | None:
-    """A link's target as every reader may follow it, or `None`: only http, https, mailto and in-page."""
+    """A link's target as every reader may follow it, or `None`: only http, https, mailto and in-page.
+
+    One in the page is spelled as a browser spells it: JupyterLab takes any other for a file's.
+    """
     target = re.sub(
         r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffc-\uffff]", "", target
     )
-    if not re.match(r"(?i)https?://[^/?#]|mailto:[^/]|#", target):
+    if not re.match(r"(?i)https?://[^/?#]|mailto:[^/]|#.", target):
         return None
+    in_page = target.startswith("#")
     kept = "".join(
-        char if char.isalnum() or char in "-._~:/?#@!+,;=%&" else _percent(char) for char in target
+        char
+        if (char.isalnum() and not (in_page and ord(char) > 127)) or char in "-._~:/?#@!+,;=%&"
+        else _percent(char)
+        for char in target
     )
     kept = kept.replace("@@", "%40%40").replace("~~", "%7E%7E")
     return _ENTITY.sub(lambda entity: "&amp;" + entity.group()[1:], kept)

@@ -321,8 +321,11 @@ class MaskedText:
             return piece
         text = self._held + piece
         held = _held(text, known)
-        self._held = text[len(text) - held :]
-        return mask(text[: len(text) - held])
+        if held:
+            self._held = text[len(text) - held :]
+            return mask(text[: len(text) - held])
+        self._held = ""
+        return text if len(text) < LEAST else mask(text)
 
     def end(self) -> str:
         """What is held still, when no more comes."""
@@ -335,7 +338,9 @@ def _held(text: str, known: _Known) -> int:
     while begin > first and "!" <= text[begin - 1] <= "~":
         begin -= 1
     run = text[begin:]
-    if _ESCAPE.search(run) or _OPEN_ESCAPE.search(run):
+    if not run:
+        return 0
+    if ("%" in run or "\\" in run or "&" in run) and (_ESCAPE.search(run) or _OPEN_ESCAPE.search(run)):
         plain = _decoded(_OPEN_ESCAPE.sub("", run)).lower()
         return len(run) if plain != run.lower() and known.held(plain) else 0
     return known.held(run.lower())
@@ -348,28 +353,35 @@ class MaskedDeltas(Generic[D]):
     """Texts that arrive as structs with a `delta`, several at a time; each is a `MaskedText` of its own."""
 
     def __init__(self) -> None:
-        self._texts: dict[Hashable, tuple[MaskedText, D, bool]] = {}
+        self._texts: dict[Hashable, _Delivery[D]] = {}
 
     def feed(self, which: Hashable, told: D) -> D | None:
         """What may be told of it now. `which` names the text: what else the struct holds is the same each time."""
-        if which not in self._texts:
+        text = self._texts.get(which)
+        if text is None:
             if not _known.forms:
                 return told
-            frame = msgspec.structs.replace(told, delta="")
-            clean = masked(frame)
-            self._texts[which] = MaskedText(), clean, clean is frame
-        text, frame, is_clean = self._texts[which]
-        if is_clean:
-            self._texts[which] = text, told, True
-            frame = told
-        delta = told.delta  # type: ignore[attr-defined]  # it has one
+            text = self._texts[which] = _Delivery(told)
+        delta: str = told.delta  # type: ignore[attr-defined]  # it has one
         ready = text.feed(delta)
-        if ready == delta and is_clean:
-            return told
-        return msgspec.structs.replace(frame, delta=ready) if ready else None
+        if text.is_clean:
+            text.frame = told
+            if ready == delta:
+                return told
+        return msgspec.structs.replace(text.frame, delta=ready) if ready else None
 
     def end(self, is_over: Callable[[D], bool] = lambda told: True) -> list[D]:
         """What is still to be told of the texts that are over, by what they belong to."""
-        over = [which for which, (_, frame, _) in self._texts.items() if is_over(frame)]
-        rest = [(frame, text.end()) for text, frame, _ in map(self._texts.pop, over)]
+        over = [self._texts.pop(which) for which, text in list(self._texts.items()) if is_over(text.frame)]
+        rest = [(text.frame, text.end()) for text in over]
         return [msgspec.structs.replace(frame, delta=delta) for frame, delta in rest if delta]
+
+
+class _Delivery(MaskedText, Generic[D]):
+    """A text, and the struct that its pieces come in."""
+
+    def __init__(self, told: D) -> None:
+        super().__init__()
+        frame = msgspec.structs.replace(told, delta="")
+        self.frame = masked(frame)
+        self.is_clean = self.frame is frame

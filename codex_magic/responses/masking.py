@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any
 
 import httpx
 import msgspec
@@ -28,20 +30,25 @@ from .events import (
     UnknownEvent,
 )
 
-_DELTAS = frozenset(
-    {
-        OutputTextDelta,
-        RefusalDelta,
-        ReasoningSummaryTextDelta,
-        ReasoningTextDelta,
-        FunctionCallArgumentsDelta,
-        CustomToolCallInputDelta,
-        CodeInterpreterCallCodeDelta,
-        McpCallArgumentsDelta,
-        ShellCallCommandDelta,
-    }
-)
-_WHICH = ("item_id", "call_id", "output_index", "content_index", "summary_index", "command_index")
+_CONTENT = attrgetter("item_id", "output_index", "content_index")
+_SUMMARY = attrgetter("item_id", "output_index", "summary_index")
+_ITEM = attrgetter("item_id", "output_index")
+_CALL = attrgetter("item_id", "output_index", "call_id")
+_COMMAND = attrgetter("item_id", "output_index", "command_index")
+
+_WHICH: dict[type[Event], Callable[[Any], tuple[Any, ...]]] = {
+    OutputTextDelta: _CONTENT,
+    RefusalDelta: _CONTENT,
+    ReasoningSummaryTextDelta: _SUMMARY,
+    ReasoningTextDelta: _CONTENT,
+    FunctionCallArgumentsDelta: _ITEM,
+    CustomToolCallInputDelta: _CALL,
+    CodeInterpreterCallCodeDelta: _ITEM,
+    McpCallArgumentsDelta: _ITEM,
+    ShellCallCommandDelta: _COMMAND,
+}
+"""Events that bring a piece of a text, and which text that is."""
+
 _ENDS = (ResponseCompleted, ResponseFailed, ResponseIncomplete, ErrorEvent)
 
 
@@ -107,8 +114,9 @@ class MaskedEvents:
     def feed(self, events: list[Event]) -> list[Event]:
         told: list[Event] = []
         for event in events:
-            if type(event) in _DELTAS:
-                piece = self._deltas.feed(_text_of(event), event)  # type: ignore[arg-type]  # no UnknownEvent
+            which = _WHICH.get(type(event))
+            if which is not None:
+                piece = self._deltas.feed((type(event), which(event)), event)  # type: ignore[arg-type]  # no UnknownEvent
                 if piece is not None:
                     told.append(piece)
                 continue
@@ -128,13 +136,6 @@ def _masked_event(event: Event) -> Event:
     if isinstance(event, UnknownEvent) and isinstance(event.raw, bytes):
         return UnknownEvent(event.type, _masked_body(event.raw))
     return masked(event)
-
-
-def _text_of(event: Event) -> tuple[object, ...]:
-    return (
-        type(event),
-        *(getattr(event, name, None) for name in _WHICH),
-    )
 
 
 def _is_part(delta: StreamEvent, over: Event) -> bool:

@@ -18,11 +18,15 @@ from codex_magic.protocol.types import (
     CommandExecution,
     ErrorReported,
     ItemCompleted,
+    ItemStarted,
     RateLimitsUpdated,
     TokenUsageUpdated,
+    Turn,
     TurnCompleted,
+    TurnStatus,
     UnknownItem,
     UnknownNotification,
+    UserMessage,
     Warned,
 )
 from tests.echoes import KEY, shows
@@ -101,3 +105,20 @@ def test_what_the_program_repeats_of_a_key_is_masked_in_every_piece():
     pieces = [each.delta for each in seen if isinstance(each, AgentMessageDelta)]
     assert "".join(pieces) == "the key <hidden>, again <hidden>"
     assert not shows(repr(seen))
+
+
+@pytest.mark.parametrize(
+    "broken_off",
+    [
+        ItemStarted("t", "u", UserMessage("m", ())),
+        ItemCompleted("t", "u", UserMessage("m", ())),
+        TurnCompleted("t", Turn("u", TurnStatus.interrupted)),
+    ],
+)
+def test_what_was_held_back_comes_before_what_breaks_it_off(broken_off):
+    hide(KEY)
+    masked = MaskedNotifications()
+    [told] = masked.feed(AgentMessageDelta("t", "u", "i", f"some {KEY[:6]}"))
+    assert told.delta == "some "
+    assert masked.feed(AgentMessageDelta("other", "v", "j", KEY[:6])) == []
+    assert masked.feed(broken_off) == [AgentMessageDelta("t", "u", "i", KEY[:6]), broken_off]

@@ -18,7 +18,7 @@ from codex_magic.auth.oauth import Callback
 from codex_magic.auth.sign_in import SignIn, begin
 from codex_magic.auth.storage import Storage
 from codex_magic.local_service import LocalService
-from codex_magic.protocol.errors import CodexError
+from codex_magic.protocol.errors import CodexError, LoginError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.provider import chatgpt
 from tests.auth.test_handles import address
@@ -121,4 +121,13 @@ def test_what_a_handle_shows(codex: Codex) -> None:
     login = codex.login_chatgpt()
     handle: AsyncLogin = login.asynchronous
     assert login.asynchronous._pkce.verifier not in repr(handle) + repr(vars(handle)) + repr(login)
+    login.cancel()
+
+
+@pytest.mark.parametrize("query", ["code=ac_MARKED&state=forged", "code=ac_MARKED", "ac_MARKED"])
+def test_a_traceback_with_locals_shows_no_pasted_code(codex: Codex, query: str) -> None:
+    login = codex.login_chatgpt()
+    with pytest.raises(LoginError) as caught:
+        login.paste(f"http://127.0.0.1:1455/auth/callback?{query}")
+    assert MARK not in shown(caught.value)
     login.cancel()

@@ -53,7 +53,8 @@ def test_safe(text: str, safe: str) -> None:
 
 def test_money_is_not_mathematics() -> None:
     """Two dollars of one paragraph stand in different elements, which MathJax does not join."""
-    assert safe_markdown("costs $5 and $6") == r"costs \$[](#)5 and \$[](#)6"
+    assert safe_markdown("costs $5 and $6") == r"costs \$[](#_)5 and \$[](#_)6"
+    assert safe_markdown("[x](#) [y](<#>) [z](#frag?x) [e](#\u00e9)") == "x y [z](#frag?x) [e](#%C3%A9)"
 
 
 def test_closed_blocks_stay() -> None:

@@ -205,7 +205,7 @@ def visible(text: str) -> str:
     """What a page shows of a text: its tags and words, without the marks that keep dollars apart."""
     page = GFM.render(text)
     assert page_faults(page) == []
-    page = page.replace('<a href="#"></a>', "").replace("\u2060", "")
+    page = page.replace('<a href="#_"></a>', "").replace("\u2060", "")
     return re.sub(r"\s+", " ", page)
 
 

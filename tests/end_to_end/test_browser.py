@@ -35,6 +35,8 @@ echo: Before <script>window.ran = 'script'</script> it.
 
 [click me](javascript:window.ran='link') and [me too](&#106;avascript:window.ran='entity') <a href="javascript:0">x</a>
 
+It costs $40.00 here and $20.00 there; [top](#), [top too](<#>), [part](#part?x), [é](#é), [file](a.ipynb), []().
+
 <link rel="stylesheet" href="http://192.0.2.1/a.css"><meta http-equiv="refresh" content="0;url=http://192.0.2.1/">
 
 The last line."""
@@ -156,6 +158,10 @@ def test_hostile_markdown_runs_nothing_and_asks_nobody(opened: Opener) -> None:
     visit = opened(notebook_of(LOAD, HOSTILE))
     visit.run_all()
     expect(visit.outputs.last).to_contain_text("The last line.")
+    expect(visit.outputs.last).to_contain_text("It costs $40.00 here and $20.00 there; top, top too")
+    addresses = visit.outputs.locator("a").evaluate_all("links => links.map(link => link.href)")
+    assert any(address.endswith("#part?x") for address in addresses)
+    assert [address for address in addresses if "_xsrf" in address or "/files/" in address] == []
     for link in visit.outputs.locator("a[href^='javascript']").all():
         link.click()
     visit.save()

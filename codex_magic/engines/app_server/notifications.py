@@ -31,6 +31,7 @@ from ...protocol.types import (
     TurnDiffUpdated,
     TurnPlanUpdated,
     UnknownNotification,
+    UserMessage,
     Warned,
     decode_item,
 )
@@ -85,10 +86,12 @@ class MaskedNotifications:
             piece = self._deltas.feed((type(told), told.thread_id, told.item_id, *part), told)
             return [] if piece is None else [piece]
         rest: list[Notification] = []
-        if isinstance(told, ItemCompleted):
+        says_more = isinstance(told, ItemStarted | ItemCompleted) and isinstance(told.item, UserMessage)
+        if says_more or isinstance(told, TurnCompleted):  # what was being said is said no further
+            thread_id = thread_of(told)
+            rest = self._deltas.end(lambda delta: delta.thread_id == thread_id)
+        elif isinstance(told, ItemCompleted):
             rest = self._deltas.end(lambda delta: delta.item_id == told.item.id)
-        elif isinstance(told, TurnCompleted):
-            rest = self._deltas.end(lambda delta: delta.thread_id == told.thread_id)
         return [*rest, masked(told)]
 
 
