@@ -473,7 +473,7 @@ def deltas(name: str, url: str, run: str | None = None) -> None:
 
 def importing(_: str) -> Iterator[Row]:
     """Beside the SDK and, in case that one is broken, the HTTP client that is not imported."""
-    for package, name, bar in (("httpx", "Client", 1.5), ("openai_codex", "Codex", 0.2)):
+    for package, name, bar in (("httpx", "Client", 1.5), ("openai_codex", "Codex", 0.25)):
         what, base = "from codex_magic import Codex", f"from {package} import {name}"
         try:
             pairs = [
