@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tests.pins import ROOT, moves
 
 GRACE_SECONDS = 20
-"""What a stage that is told to stop has for its own clean-up."""
+"""What a process that is told to stop has for its own clean-up."""
 
 Outcome = tuple[str, str, float]
 """Stage, result, seconds."""
@@ -65,12 +66,13 @@ def run(stage: str, make: list[str]) -> Outcome:
     return stage, "FAILED" if code else "good", time.monotonic() - begun
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C for all that the stage has started, so that tests stop their servers; later the hard way."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)
-    with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.wait(GRACE_SECONDS)
+def end(process: subprocess.Popen[Any]) -> None:
+    """Ctrl-C for all of a process's group, so that it ends what it has started itself; later the hard way."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(GRACE_SECONDS)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -27,9 +27,9 @@ def test_a_section_that_hangs_is_a_row() -> None:
 
 def test_a_peer_that_hangs_is_told_from_one_that_breaks() -> None:
     with pytest.raises(NoAnswer, match="no answer in 1 s"):
-        alone("concurrent", "serve", "1", seconds=1)
+        alone("concurrent", "serve", seconds=1)
     with pytest.raises(NoAnswer, match="exit code"):
-        alone("concurrent", "no such client", "http://127.0.0.1:1", "1")
+        alone("concurrent", "no such client", "http://127.0.0.1:1")
 
 
 def test_a_ratio_is_the_median_of_its_rounds() -> None:

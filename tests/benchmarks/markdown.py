@@ -10,7 +10,8 @@ from codex_magic.display.safe_markdown import SafeMarkdown
 
 DELTA = 20
 LOOKS = 200
-BAR = 4.5
+BAR = 6
+"""Linear is 4, quadratic 16."""
 
 SECTION = """## Step {n}
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from codex_magic.local_service import LocalService, start
 from tests.home import home_variables, service_variables
+from tests.stages import end
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -50,14 +50,12 @@ def alone(benchmark: str, *arguments: str, seconds: float = ANSWER_SECONDS) -> A
 
 @contextmanager
 def group(command: list[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
-    """A process that is killed at the end with all that it started."""
+    """A process that ends with the block, and all that it has started."""
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options)
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end(process)
         if process.stdout:
             process.stdout.close()
 
