@@ -18,7 +18,7 @@ LEFT_OUT = ["test_sse.py", "test_robustness.py", "test_store*.py", "test_process
 """Long tests of what no HTTP library changes: parsing, the store, and processes that race for one file."""
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("layer", ["responses", "auth", "threads"])
 def test_the_tests_of_a_layer_pass_on_httpx2(layer: str) -> None:
     ignored = [f"--ignore-glob=*/{name}" for name in LEFT_OUT]

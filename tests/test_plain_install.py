@@ -21,7 +21,7 @@ from tests.home import OFFLINE
 from tests.test_packaging import ROOT, packages_of, pip_install
 from tests.test_readme import blocks, cells, text_of
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(900)]
 
 PROMPT = r"\r\nIn \[\d+\]: "
 
