@@ -15,6 +15,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from .plain import DEEPEST
+
 HIDDEN = "<hidden>"
 
 LEAST = 8
@@ -287,23 +289,27 @@ def masked(value: T) -> T:
     return _masked(value) if _known.forms else value
 
 
-def _masked(value: Any) -> Any:
+def _masked(value: Any, levels: int = DEEPEST) -> Any:
+    """What is nested deeper than `levels` is left empty, as in what is kept."""
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, dict):
-        pairs = {_masked(name): _masked(each) for name, each in value.items()}
+        inside = value.items() if levels else ()
+        pairs = {
+            mask(name) if isinstance(name, str) else name: _masked(each, levels - 1) for name, each in inside
+        }
         same = all(a is b and value[a] is pairs[b] for a, b in zip(value, pairs, strict=False))
         return value if same and len(pairs) == len(value) else pairs
     if isinstance(value, list | tuple):
-        each = [_masked(one) for one in value]
-        if all(a is b for a, b in zip(value, each, strict=True)):
+        each = [_masked(one, levels - 1) for one in value] if levels else []
+        if len(each) == len(value) and all(a is b for a, b in zip(value, each, strict=True)):
             return value
         return each if isinstance(value, list) else tuple(each)
     if isinstance(value, msgspec.Struct):
         changed = {
             name: new
             for name in value.__struct_fields__
-            if (new := _masked(old := getattr(value, name))) is not old
+            if (new := _masked(old := getattr(value, name), levels - 1)) is not old
         }
         return msgspec.structs.replace(value, **changed) if changed else value
     return value

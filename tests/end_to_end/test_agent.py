@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import queue
 import select
+import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pexpect
@@ -337,6 +340,34 @@ def test_what_runs_ends_with_its_kernel_and_the_next_one_says_so(front_end: Fron
     front_end.kernel.execute("%load_ext codex_magic")
     seen = markdown(front_end.kernel.execute("%codex -p local echo: on"))
     assert "was cut off when its kernel ended" in seen
+
+
+def kept(home: Path, words: str) -> bool:
+    """Whether the store has an item with those words."""
+    with closing(sqlite3.connect(home / "codex-magic" / "threads.db")) as db:
+        return bool(db.execute("SELECT 1 FROM partials WHERE json LIKE ?", (f"%{words}%",)).fetchall())
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "line"),
+    [
+        (WRITE, "waiting", "**Not run:** `echo written > out.txt` · expired"),
+        (NEVER_ENDS, "inProgress", "**Stopped** `sleep 600` · did not finish"),
+    ],
+)
+def test_what_a_kernel_took_with_it_is_told_as_far_as_it_is_known(
+    front_end: FrontEnd, home: Path, command: str, status: str, line: str
+) -> None:
+    front_end.idle(front_end.run(agent(command, "-b")))
+    front_end.until(lambda: "**Runs**" in markdown(front_end.outputs) or front_end.model(description="Yes"))
+    while not kept(
+        home, f'commandExecution%"status":"{status}"' if status == "waiting" else "commandExecution"
+    ):
+        threading.Event().wait(0.05)
+    front_end.kernel.restart()
+    front_end.kernel.execute("%load_ext codex_magic")
+    seen = markdown(front_end.kernel.execute("%codex show"))
+    assert line in seen
 
 
 # In a terminal -------------------------------------------------------------------------------------

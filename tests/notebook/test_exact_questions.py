@@ -130,7 +130,7 @@ def test_a_long_answer_on_offer_is_not_continued_there_either(monkeypatch):
         "codex_magic.notebook.approval_text.typed_line", lambda legend, *_, **__: seen.append(legend) or "n"
     )
     words = ("x" * 3 + "  n  No" * 20, "b")
-    ask_by_text(Question(command("x", proposed_execpolicy_amendment=words), "/w"), rich=False)
+    ask_by_text(Question(command("x", proposed_execpolicy_amendment=words), "/w"), None)
     lines = seen[0].split("\n")
     assert all(len(line) < 40 for line in lines)
     assert [line[:5] for line in lines if line.startswith("  n")] == ["  n  "]

@@ -395,6 +395,14 @@ def test_a_megabyte_arrives_and_one_more_character_is_refused(codex, service):
         codex.thread_start().run("x" * 1_048_577)
 
 
+def test_a_question_that_the_program_refuses_is_kept(codex):
+    thread = codex.thread_start()
+    with pytest.raises(InvalidRequestError):
+        thread.run("haiku " + "x" * 1_048_576)
+    [turn] = thread.read(include_turns=True).thread.turns
+    assert (turn.status, turn.items[0].content[0].text[:5]) == (TurnStatus.failed, "haiku")
+
+
 def test_an_output_schema_comes_back_as_json(codex):
     schema = {
         "type": "object",
