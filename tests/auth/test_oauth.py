@@ -172,8 +172,9 @@ def test_a_poll(given: Answer, outcome: Any) -> None:
     ],
 )
 def test_a_poll_that_ends_it(given: Answer, word: str) -> None:
+    call = Call(CALL.url, {}, b"", 1.0, secrets=("s3cret-one",))  # its secrets are the latest that are in use
     with pytest.raises(LoginError, match=word):
-        oauth.polled(CALL, given)
+        oauth.polled(call, given)
 
 
 @pytest.mark.parametrize(
