@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from ..auth.forks import undivided
 from ..protocol.errors import StoreError
 from .store import Store
 
@@ -31,7 +32,11 @@ class AsyncStore:
     async def run(self, step: Callable[[Store], T]) -> T:
         """Run `step` on the store. Raises StoreError, ThreadNotFoundError, OptionError."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, lambda: step(self._opened()))
+        return await loop.run_in_executor(self._worker, self._run, step)
+
+    def _run(self, step: Callable[[Store], T]) -> T:
+        with undivided():
+            return step(self._opened())
 
     def beside(self) -> AsyncStore:
         """An empty store in memory, in the same worker."""
