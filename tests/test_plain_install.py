@@ -13,11 +13,13 @@ from pathlib import Path
 import pexpect
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from codex_magic.local_service import LocalService
 from codex_magic.notebook.commands import COMMANDS
 from tests.end_to_end.kernel import Kernel
 from tests.home import OFFLINE
+from tests.pins import pins
 from tests.test_packaging import ROOT, packages_of, pip_install
 from tests.test_readme import blocks, cells, text_of
 
@@ -203,8 +205,14 @@ def test_the_oldest_versions_that_are_declared_are_new_enough(
         if bound.operator == ">=" and "extra" not in str(requirement.marker)
     ]
     tools = "pytest pytest-timeout hypothesis jupyter-client".split()
+    # All else is pinned, so that what somebody releases changes nothing here.
+    declared = {canonicalize_name(requirement.name) for requirement in requirements}
+    rest = [f"{name}=={version}" for name, version in pins().items() if name not in declared]
+    constraints = tmp_path / "rest.txt"
+    constraints.write_text("\n".join(rest))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     install = [python, *"-m pip install -qq --disable-pip-version-check".split(), wheel, *oldest, *tools]
+    install += ["--constraint", constraints]
     subprocess.run(install, env=environment, check=True)
     tests = [f"tests/{name}" for name in OF_EACH_LAYER]
     run = subprocess.run(

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from ..auth.forks import undivided
 from .store import Store
 
 T = TypeVar("T")
@@ -30,10 +31,14 @@ class AsyncStore:
         """Run `step` on the store. Raises StoreError, ThreadNotFoundError, OptionError."""
         loop = asyncio.get_running_loop()
         try:
-            done = loop.run_in_executor(self._worker, lambda: step(self._opened()))
+            done = loop.run_in_executor(self._worker, self._run, step)
         except RuntimeError:  # at the end of the interpreter, workers take nothing more
-            return step(self._opened())
+            return self._run(step)
         return await done
+
+    def _run(self, step: Callable[[Store], T]) -> T:
+        with undivided():
+            return step(self._opened())
 
     def beside(self) -> AsyncStore:
         """An empty store in memory, in the same worker."""
