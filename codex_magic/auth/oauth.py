@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import msgspec
 
 from ..protocol.errors import AuthError, BlockedError, CodexError, LoginError, RateLimitError, ServiceError
-from ..protocol.secrets import Secret, mask
+from ..protocol.secrets import Secret, hide, mask
 from ..protocol.settings import Settings
 from .credentials import Credentials, Tokens
 from .network import Answer, Call, header_value, introduction, one_line
@@ -245,7 +245,7 @@ def granted_tokens(call: Call, answer: Answer) -> Tokens:
 
 def refreshed_tokens(call: Call, answer: Answer) -> Tokens:
     """What a refresh gave. Raises Refused when there is no use in asking again, else as above."""
-    fault = _Fault.of(answer)
+    fault = _Fault.of(call, answer)
     if answer.status != 200 and (answer.status == 401 or fault.code in _PERMANENT):
         raise Refused(fault.code)
     tokens = _tokens(call, answer)
@@ -325,7 +325,7 @@ def polled(call: Call, answer: Answer) -> Granted | float:
     if answer.status == 200:
         grant = _decoded(answer, _Grant)
         return Granted(grant.authorization_code, grant.code_verifier)
-    code = _Fault.of(answer).code
+    code = _Fault.of(call, answer).code
     if code in _DENIALS:
         raise LoginError("The sign-in was denied.")
     if code in _EXPIRIES:
@@ -344,7 +344,7 @@ def expired() -> LoginError:
 def refusal(call: Call, answer: Answer) -> CodexError:
     """The error for a status other than 200."""
     status = answer.status
-    fault = _Fault.of(answer)
+    fault = _Fault.of(call, answer)
     if "cf-mitigated" in answer.headers or (fault.is_web_page and status < 500):
         return BlockedError(f"A web page came instead of the sign-in (HTTP {status}).", status=status)
     if status >= 500:
@@ -369,7 +369,8 @@ class _Fault:
         self.is_web_page = is_web_page
 
     @classmethod
-    def of(cls, answer: Answer) -> _Fault:
+    def of(cls, call: Call, answer: Answer) -> _Fault:
+        hide(*call.secrets)  # many others may have been in use since it was made
         is_page = answer.headers.get("content-type", "").startswith("text/html")
         try:
             return cls(msgspec.json.decode(answer.body), is_web_page=is_page)
