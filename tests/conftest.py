@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.requirements import Requirement
 
+from codex_magic.protocol import secrets
 from tests.end_to_end.kernel import Kernel
 from tests.home import OFFLINE, home_variables, personal_variables, service_variables
 from tests.pins import move
@@ -51,6 +52,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
         monkeypatch.delenv(name)
     for name, value in home_variables(home).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(
+        secrets, "_known", secrets._Known(())
+    )  # else what one test hides is held in another's streams
     return home
 
 

@@ -89,7 +89,7 @@ def test_a_click_brings_the_answer_into_the_output_widget(lab: JupyterServer, ch
         visit = Visit(running, lab, save_notebook(lab.folder / "a.ipynb", CLICKED))
         visit.run_all()
         visit.page.get_by_role("button", name="Ask", exact=True).click()
-        shown = visit.page.locator(".jupyter-widgets-output-area")
+        shown = visit.outputs.last
         expect(shown).to_contain_text("above")
         expect(shown).to_contain_text("captured")
         expect(shown).not_to_contain_text("Working")

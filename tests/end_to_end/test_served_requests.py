@@ -90,7 +90,7 @@ def test_a_cell_without_a_sign_in_says_how_and_goes_on(
             service.approve_device(code[0])
             approved = True
     [answer] = outputs(seen)
-    assert "Signed in as" in answer["data"]["text/markdown"]
+    assert "Signed in." in answer["data"]["text/markdown"]
     assert "and the last ones." in answer["data"]["text/markdown"]
     assert "codex/device" not in str(answer)
 

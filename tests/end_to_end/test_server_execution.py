@@ -1,13 +1,12 @@
 """Cells that the Jupyter server runs for its page: one output for an answer, right on screen and in the file.
 
 jupyter-server-documents appends display updates as outputs; jupyter-server-nbmodel drops them. Each is
-in an environment of its own; plain JupyterLab shows that the same holds where the page runs its cells.
+in an environment of its own.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,7 +40,6 @@ COLLABORATION = (
     "@jupyter/docprovider-extension",
 )
 SERVERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "lab": ("", ()),
     "documents": ("documents", ()),
     "nbmodel": ("nbmodel", COLLABORATION),
     "nbmodel-collaboration": ("nbmodel", ()),
@@ -83,7 +81,7 @@ def server(
         patch.setenv("CODEX_MAGIC_CODEX_BIN", _agents_program())
         running = JupyterServer(
             tmp_path_factory.mktemp("notebooks"),
-            python=python_of(environment) if environment else sys.executable,
+            python=python_of(environment),
             without=without,
         )
     with running:
@@ -224,8 +222,6 @@ def test_every_cell_has_one_output_for_its_answer(opened: Opener, service: Local
 
 
 def test_a_cell_without_a_sign_in_goes_on_after_it(opened: Opener, service: LocalService, kind: str) -> None:
-    if kind == "lab":
-        pytest.skip("the widget of plain JupyterLab has tests of its own")
     visit = opened("%%codex\necho: signed in now", signed_in=False)
     visit.start_all()
     prompt = visit.page.locator(".jp-Stdin-prompt")
@@ -240,8 +236,6 @@ def test_a_cell_without_a_sign_in_goes_on_after_it(opened: Opener, service: Loca
 
 
 def test_an_approval_is_typed_where_a_line_can_be(opened: Opener, server: JupyterServer, kind: str) -> None:
-    if kind == "lab":
-        pytest.skip("the buttons of plain JupyterLab have tests of their own")
     out = server.folder / "out.txt"
     out.unlink(missing_ok=True)
     visit = opened(AGENT)
@@ -263,8 +257,8 @@ def test_an_approval_is_typed_where_a_line_can_be(opened: Opener, server: Jupyte
 def test_an_answer_ends_right_when_its_page_was_left(
     opened: Opener, service: LocalService, kind: str, leave: str
 ) -> None:
-    if kind in ("lab", "nbmodel"):
-        pytest.skip("nothing but a page that stays takes its outputs; %codex show has them")
+    if kind == "nbmodel":
+        pytest.skip("only a page that stays takes its outputs; %codex show has them")
     visit = opened(WORDS)
     begin(visit, service)
     expect(answer(visit)).to_contain_text("The first words")
