@@ -77,6 +77,8 @@ def count(number: int, noun: str) -> str:
 def ago(stamp: int) -> str:
     """How long ago a Unix time is, in the largest unit that fits."""
     seconds = max(0, int(time.time()) - stamp)
+    if 86400 <= seconds < 2 * 86400:
+        return "yesterday"
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
             return f"{count(seconds // size, unit)} ago"

@@ -132,6 +132,7 @@ def test_a_page_loaded_again_while_an_answer_comes_says_how_to_see_it(
     visit.open()
     expect(visit.outputs.last).to_contain_text("If this stays, show the answer with %codex show.")
     service.release()
+    visit.kernel_idle()  # a page still looking for its kernel would start another one
     visit.run_cell(2)
     expect(visit.outputs.last).to_contain_text("the last ones")
     expect(visit.outputs.last).not_to_contain_text("If this stays")
