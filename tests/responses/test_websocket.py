@@ -33,6 +33,7 @@ from codex_magic.protocol.errors import (
     UsageLimitError,
 )
 from codex_magic.protocol.settings import Settings
+from codex_magic.responses import websocket
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import Event, OutputTextDelta
 from codex_magic.responses.parameters import Timeouts
@@ -127,6 +128,12 @@ def connect(kind: str, settings: Settings) -> Iterator[Callable[..., Talker]]:
             return talker
 
         yield connect
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the service's word on a response that was left is late, and the connection would go."""
+    monkeypatch.setattr(websocket, "_GRACE", 30)
 
 
 def signed_in(service: LocalService, settings: Settings) -> Settings:
@@ -391,6 +398,7 @@ def test_a_sign_in_that_is_refused_is_said(service: LocalService, talk: Talker) 
 # Ending early --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("patient")
 def test_closing_a_running_response_keeps_the_connection(service: LocalService, talk: Talker) -> None:
     service.faults.next("hold")
     stream = talk.open("echo: 0123456789012345678901234567890123456789")
@@ -404,6 +412,7 @@ def test_closing_a_running_response_keeps_the_connection(service: LocalService, 
     assert len(handshakes(service)) == 1
 
 
+@pytest.mark.usefixtures("patient")
 def test_aborting_a_response_keeps_the_connection(service: LocalService, talk: Talker) -> None:
     service.faults.next("hold")
     stream = talk.open("explain")
@@ -445,6 +454,7 @@ def test_closing_the_connection_ends_a_running_response(service: LocalService, t
         talk.run(stream.get_final_response())
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("way", ["close", "abort"])
 def test_another_thread_can_end_a_response_that_waits(
     service: LocalService, settings: Settings, way: str
@@ -468,6 +478,7 @@ def _read(stream: Any) -> None:
         list(stream)
 
 
+@pytest.mark.usefixtures("patient")
 def test_cancelling_an_async_reader_keeps_the_connection(service: LocalService, settings: Settings) -> None:
     service.faults.next("hold")
 
@@ -489,6 +500,7 @@ def test_cancelling_an_async_reader_keeps_the_connection(service: LocalService, 
     assert len(handshakes(service)) == 1
 
 
+@pytest.mark.usefixtures("patient")
 def test_another_task_can_end_a_response_that_waits(service: LocalService, settings: Settings) -> None:
     service.faults.next("hold")
 
