@@ -99,7 +99,7 @@ Opener = Callable[..., Visit]
 
 @pytest.fixture
 def opened(
-    chromium_browser: Browser, server: JupyterServer, service: LocalService, lab_home: Path
+    chromium_browser: Browser, server: JupyterServer, service: LocalService, lab_home: Path, kind: str
 ) -> Iterator[Opener]:
     """Opens a notebook of these cells, signed in unless told otherwise."""
     visits: list[Visit] = []
@@ -112,8 +112,11 @@ def opened(
         path = save_notebook(
             server.folder / f"{len(list(server.folder.glob('*.ipynb')))}.ipynb", LOAD, *cells
         )
-        visits.append(Visit(chromium_browser, server, path))
-        return visits[-1]
+        visit = Visit(chromium_browser, server, path)
+        if kind != "nbmodel":
+            visit.save = lambda: None  # type: ignore[method-assign]  # a shared document is written by its server
+        visits.append(visit)
+        return visit
 
     yield open_notebook
     service.release()
