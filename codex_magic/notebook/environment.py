@@ -87,9 +87,7 @@ def is_run_by_server(
 
 def is_captured(shell: InteractiveShell) -> bool:
     """Whether the outputs of the running request go to an Output widget, or to `%%capture`."""
-    from IPython.core.displaypub import CapturingDisplayPublisher
-
-    if isinstance(shell.display_pub, CapturingDisplayPublisher):
+    if _is_collected(shell):
         return True
     kernel: Any = getattr(shell, "kernel", None)
     if kernel is None or "ipywidgets" not in sys.modules:
@@ -124,8 +122,13 @@ def may_ask(shell: InteractiveShell) -> bool:
 
 def is_seen(shell: InteractiveShell) -> bool:
     """Whether what is shown now comes before a person: `%%capture` and a redirected output keep it."""
-    from IPython.core.displaypub import CapturingDisplayPublisher
-
-    if isinstance(getattr(shell, "display_pub", None), CapturingDisplayPublisher):
+    if _is_collected(shell):
         return False
     return is_kernel(shell) or (sys.stdout is not None and sys.stdout.isatty())
+
+
+def _is_collected(shell: InteractiveShell) -> bool:
+    """Whether `%%capture` keeps what is displayed."""
+    from IPython.core.displaypub import CapturingDisplayPublisher
+
+    return isinstance(getattr(shell, "display_pub", None), CapturingDisplayPublisher)

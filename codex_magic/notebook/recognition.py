@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from ..display.view import MIME
 from ..protocol.ids import may_be_one_cell, names_a_cell, new_id
 from .identity import connection_file
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..threads.store import NotebookClaim, NotebookRecord, Store
-
-MIME = "application/vnd.codex-magic.v1+json"
 
 SERVER_SECONDS = 1.0
 """How long the first question waits for the kernel's own server to say where the notebook is."""

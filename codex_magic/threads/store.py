@@ -403,11 +403,11 @@ class Store:
     def notebook_prompts(self, notebook_id: str) -> list[tuple[str | None, str]]:
         """What was asked in the notebook, each with the cell that asked it."""
         rows = self._db.execute(
-            "SELECT cell_id, json FROM items JOIN turns ON turns.seq = items.turn"
+            "SELECT cell_id, items.* FROM items JOIN turns ON turns.seq = items.turn"
             " WHERE notebook = ? AND items.type = 'userMessage'",
             (notebook_id,),
         ).fetchall()
-        items = ((row["cell_id"], decode_item(msgspec.json.decode(row["json"]))) for row in rows)
+        items = ((row["cell_id"], _item_record(row).item) for row in rows)
         return [(cell, input_text(item.content)) for cell, item in items if isinstance(item, UserMessage)]
 
     @_writes
