@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import weakref
 from asyncio import FIRST_COMPLETED
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -226,16 +226,17 @@ class Session:
         listener: Listener,
         withdrawn: Future[None],
     ) -> AsyncTurnHandle:
-        line = self._line(listener, withdrawn)
         try:
-            handle, words = await self._begun(prompt, options, asked, line)
+            handle, words = await self._begun(prompt, options, asked, listener, withdrawn)
         except StoreError as problem:
             if problem.is_busy or options.text("thread"):
                 raise
             self.unkept = problem
             self._thread = await self._unkept_thread(options)
             values = {name: each for name, each in options.values.items() if name != "new"}
-            handle, words = await self._begun(prompt, ParsedLine(values, options.rest), asked, line)
+            handle, words = await self._begun(
+                prompt, ParsedLine(values, options.rest), asked, listener, withdrawn
+            )
         if self.unkept is not None:
             words = [Warned(None, f"{self.unkept} {UNKEPT}")]
         for word in words:
@@ -248,12 +249,10 @@ class Session:
         prompt: str,
         options: ParsedLine,
         asked: TurnOptions,
-        wait_in_line: Callable[[str], Awaitable[None]],
+        listener: Listener,
+        withdrawn: Future[None],
     ) -> tuple[AsyncTurnHandle, list[Noted | Warned]]:
-        """The turn, and what is to be said of its thread and of turns that a kernel's end cut off.
-
-        `wait_in_line`: waits until the thread of that id answers nothing else.
-        """
+        """The turn, and what is to be said of its thread and of turns that a kernel's end cut off."""
         codex = self.codex.asynchronous
         thread = await self._thread_for(options)
         words: list[Noted | Warned] = []
@@ -265,7 +264,7 @@ class Session:
         name = options.text("name")
         if name:
             await thread.set_name(name)
-        await wait_in_line(thread.id)
+        await self._wait_in_line(thread.id, listener, withdrawn)
         cut_off = await codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
         again = asked.get("cell_id")
         words += [
@@ -274,20 +273,16 @@ class Session:
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         return await codex.start_turn(thread.record, prompt, checked("turn", TurnOptions, asked)), words
 
-    def _line(self, listener: Listener, withdrawn: Future[None]) -> Callable[[str], Awaitable[None]]:
-        """Says of a turn that it is queued, until it may begin; raises NotSent when it was taken back."""
-
-        async def wait(thread_id: str) -> None:
-            codex = self.codex.asynchronous
-            while codex.is_answering(thread_id):
-                listener(TurnQueued(thread_id, self._answering_cell(thread_id)))
-                idle = asyncio.ensure_future(codex.idle(thread_id))
-                await asyncio.wait({idle, asyncio.wrap_future(withdrawn)}, return_when=FIRST_COMPLETED)
-                if withdrawn.done():
-                    idle.cancel()
-                    raise NotSent
-
-        return wait
+    async def _wait_in_line(self, thread_id: str, listener: Listener, withdrawn: Future[None]) -> None:
+        """Wait until the thread answers nothing else, and say so. Raises NotSent when the turn is taken back."""
+        codex = self.codex.asynchronous
+        while codex.is_answering(thread_id):
+            listener(TurnQueued(thread_id, self._answering_cell(thread_id)))
+            idle = asyncio.ensure_future(codex.idle(thread_id))
+            await asyncio.wait({idle, asyncio.wrap_future(withdrawn)}, return_when=FIRST_COMPLETED)
+            if withdrawn.done():
+                idle.cancel()
+                raise NotSent
 
     def _answering_cell(self, thread_id: str) -> int | None:
         return next((turn.cell for turn in self.running if turn.thread_id == thread_id), None)
