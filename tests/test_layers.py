@@ -11,17 +11,26 @@ PACKAGE = Path(__file__).parent.parent / "codex_magic"
 
 LAYERS = {
     "protocol": set(),
-    "auth": {"protocol"},
-    "responses": {"protocol", "auth"},
-    "engines": {"protocol", "auth", "responses"},
-    "threads": {"protocol", "auth", "responses", "engines"},
+    "forks": set(),
+    "waiting": {"forks"},
+    "net": {"protocol"},
+    "auth": {"protocol", "forks", "waiting", "net"},
+    "responses": {"protocol", "forks", "waiting", "net", "auth"},
+    "engines": {"protocol", "forks", "waiting", "net", "auth", "responses"},
+    "threads": {"protocol", "forks", "waiting", "net", "auth", "responses", "engines"},
     "display": {"protocol"},
-    "notebook": {"protocol", "auth", "responses", "engines", "threads", "display", "local_service"},
+    "notebook": {
+        *("protocol", "forks", "waiting", "net", "auth"),
+        *("responses", "engines", "threads", "display", "local_service"),
+    },
     "local_service": {"protocol"},
 }
 
 PACKAGES = {
     "protocol": {"msgspec", "platformdirs"},
+    "forks": set(),
+    "waiting": set(),
+    "net": {"httpx"},
     "auth": {"msgspec", "httpx", "filelock", "tomllib"},  # tomllib: since Python 3.11
     "responses": {"msgspec", "httpx", "httpcore", "wsproto"},
     "engines": {"msgspec"},
@@ -36,7 +45,8 @@ EVERYWHERE = {"codex_magic", "typing_extensions", *sys.stdlib_module_names}
 
 
 def files(layer: str) -> list[Path]:
-    return sorted((PACKAGE / layer).rglob("*.py"))
+    """Of a folder, or the one file that is a layer of its own."""
+    return sorted((PACKAGE / layer).rglob("*.py")) or [PACKAGE / f"{layer}.py"]
 
 
 def imported(path: Path, *, at_the_top: bool = False) -> Iterator[str]:
@@ -87,6 +97,6 @@ def test_the_local_service_is_imported_only_when_asked_for() -> None:
         assert "local_service" not in map(layer_of, imported(path, at_the_top=True)), path
 
 
-def test_every_folder_is_a_layer() -> None:
-    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == set(LAYERS)
+def test_every_folder_and_every_file_beside_them_is_a_layer() -> None:
+    names = {path.stem for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert names - {"__pycache__", "__init__"} == set(LAYERS)

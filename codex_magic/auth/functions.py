@@ -11,17 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..net import introduction
 from ..protocol.account import AccountLoginCompleted
 from ..protocol.errors import AccountChangedError, AuthError, LoginError
 from ..protocol.settings import Settings
+from ..waiting import in_thread, wait
 from .credentials import Credentials, account_of
 from .handles import AsyncChatgptLoginHandle
-from .network import introduction
 from .oauth import Callback, Issuer
 from .sign_in import LoginHandler, PendingLogin, SignIn, begin, redirect_uri
 from .storage import Storage
 from .tokens import TokenSource
-from .waiting import in_thread, wait
 
 DEFAULT_TOKEN_PATH = Path("~/.codex/auth.json")
 """Stands for the CLI's own sign-in: below CODEX_HOME as it is when a function is called, or in the

@@ -29,12 +29,12 @@ from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError
 from ..protocol.ids import new_id
 from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
+from ..waiting import awaited, in_thread, wait
 from . import oauth
 from .callback import SIGNED_IN, Loopback, failed
 from .credentials import Tokens
 from .oauth import Callback, Device, Granted, Pkce, new_state
 from .sign_in import SignIn, redirect_uri
-from .waiting import awaited, in_thread, wait
 
 log = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ import httpx
 from ..protocol.errors import AuthError, NotSignedInError
 from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
+from ..waiting import awaited, in_thread, wait
 from .credentials import API_KEY, Credentials
 from .oauth import Callback, Issuer
 from .sign_in import LoginHandler, SignIn, begin, redirect_uri
 from .storage import Storage
 from .tokens import TokenSource
-from .waiting import awaited, in_thread, wait
 
 
 class ApiKeyAuth(httpx.Auth):

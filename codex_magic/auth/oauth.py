@@ -17,11 +17,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
+from ..net import Answer, Call, header_value, introduction, one_line
 from ..protocol.errors import AuthError, BlockedError, CodexError, LoginError, RateLimitError, ServiceError
 from ..protocol.secrets import Secret, hide, mask
 from ..protocol.settings import Settings
 from .credentials import Credentials, Tokens
-from .network import Answer, Call, header_value, introduction, one_line
 
 CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 """The Codex CLI's; a public client without a secret."""

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from ..net import Answer, Call, send
 from ..protocol.account import Account, ApiKeyAccount, ChatgptAccount
 from ..protocol.errors import CodexError, LoginError
 from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
+from ..waiting import in_thread
 from .credentials import API_KEY, Credentials, Tokens, with_api_key, with_sign_in
-from .network import Answer, Call, send
 from .oauth import CALLBACK_PATH, Callback, Issuer, Pkce, granted_tokens, new_state
 from .storage import Storage
-from .waiting import in_thread
 
 log = logging.getLogger(__name__)
 

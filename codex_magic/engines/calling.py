@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ..auth.waiting import awaited, in_thread
+from ..waiting import awaited, in_thread
 
 CLEANUP_SECONDS = 1.0
 """For a coroutine function that is cancelled; one that goes on nevertheless is left behind."""

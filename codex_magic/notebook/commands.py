@@ -352,7 +352,7 @@ def _debug(session: Session, _: str) -> None:
     error = session.last_error
     if error is None:
         raise ConfigurationError("Nothing has failed yet.")
-    from ..auth.network import scrub
+    from ..net import scrub
 
     say_code(session, scrub("".join(traceback.format_exception(type(error), error, error.__traceback__))))
 

@@ -19,9 +19,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..auth.forks import begin_anew_in_children
 from ..display.page import Page, UpdatedPage
 from ..engines.approvals import Approvals
+from ..forks import begin_anew_in_children
 from ..protocol.errors import CodexError, ConfigurationError, StoreError, ThreadNotFoundError
 from ..protocol.settings import Settings
 from ..protocol.types import Noted, RateLimits, TurnQueued, UserMessage, Warned, input_text
@@ -102,7 +102,7 @@ class Session:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `auth.forks`: the turns that run and the sign-in that waits are the parent's."""
+        """See `forks`: the turns that run and the sign-in that waits are the parent's."""
         left = self.running, self._login
         self.running, self._login = [], None
         return left

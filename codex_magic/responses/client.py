@@ -18,10 +18,10 @@ from weakref import WeakSet
 
 import httpx
 
-from ..auth.forks import begin_anew_in_children
 from ..auth.http import ChatGPTAuth
-from ..auth.network import header_value, no_answer, readable_proxies, trust, without_secrets
 from ..auth.sign_in import LoginHandler
+from ..forks import begin_anew_in_children
+from ..net import header_value, no_answer, readable_proxies, trust, without_secrets
 from ..protocol.errors import CodexError, ConfigurationError, InvalidOutputError, InvalidRequestError
 from ..protocol.ids import new_id
 from ..protocol.secrets import masked, revealed
@@ -261,7 +261,7 @@ class Client:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `auth.forks`: two processes can't talk over one connection."""
+        """See `forks`: two processes can't talk over one connection."""
         left, self._http = (self._http, list(self._streams)), None
         self._streams = WeakSet()
         self._building = threading.Lock()
@@ -690,7 +690,7 @@ class AsyncClient:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `auth.forks`."""
+        """See `forks`."""
         left = list(self._https.items()), list(self._streams)
         self._https, self._streams = {}, WeakSet()
         self._watching = threading.Lock()

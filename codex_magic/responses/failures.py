@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from ..auth.network import one_line
+from ..net import one_line
 from ..protocol.errors import (
     AuthError,
     BlockedError,

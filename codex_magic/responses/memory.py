@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from ..auth.forks import begin_anew_in_children
+from ..forks import begin_anew_in_children
 from ..protocol.errors import InvalidRequestError
 from .inputs import Item
 from .response import Response
@@ -26,7 +26,7 @@ class Memory:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `auth.forks`."""
+        """See `forks`."""
         self._lock = threading.Lock()
         return None
 

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import httpx
 import msgspec
 
-from ..auth.network import header_value
+from ..net import header_value
 from ..protocol.errors import InvalidRequestError, ServiceError
 from ..protocol.ids import new_id
 from .client import AsyncClient, Client, _Core, _Outgoing

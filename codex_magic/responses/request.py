@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..auth.network import header_value
+from ..net import header_value
 from ..protocol.errors import InvalidRequestError
 from ..protocol.plain import encodable
 from .inputs import Item, is_image, parts

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ..auth.network import without_secrets
+from ..net import without_secrets
 from ..protocol.errors import CodexError, InvalidRequestError, ResponseAborted
 from . import failures
 from .events import Event, OutputTextDelta

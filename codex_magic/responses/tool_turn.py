@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..auth.waiting import awaited, in_thread, wait
 from ..protocol.errors import CodexError, InvalidRequestError, OutputError
 from ..protocol.types import TokenUsage
+from ..waiting import awaited, in_thread, wait
 from .compaction import Compacted, is_due
 from .events import Event
 from .exchange import OnRetry

@@ -26,8 +26,8 @@ import httpcore
 import httpx
 import msgspec
 
-from ..auth.forks import begin_anew_in_children
-from ..auth.network import without_secrets
+from ..forks import begin_anew_in_children
+from ..net import without_secrets
 from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError, StreamError
 from ..protocol.secrets import masked
 from . import limits
@@ -312,7 +312,7 @@ class _Way:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `auth.forks`."""
+        """See `forks`."""
         left, self._socket = self._socket, None
         self._place = _Place()
         return left

@@ -8,10 +8,10 @@ from typing import TypeVar
 from ..auth.handles import AsyncChatgptLoginHandle, AsyncDeviceCodeLoginHandle, AsyncLogin
 from ..auth.sign_in import SignIn
 from ..auth.tokens import TokenSource
-from ..auth.waiting import awaited, in_thread
 from ..protocol.account import ChatgptAccount, GetAccountResponse, LoginState, LoginUpdated
 from ..protocol.errors import AuthError, CodexError
 from ..protocol.settings import Settings
+from ..waiting import awaited, in_thread
 
 log = logging.getLogger(__name__)
 

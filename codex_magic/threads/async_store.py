@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from ..auth.forks import undivided
+from ..forks import undivided
 from .store import Store
 
 T = TypeVar("T")

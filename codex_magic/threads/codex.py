@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from .. import __version__
-from ..auth.forks import begin_anew_in_children
 from ..engines.approvals import Approvals
 from ..engines.seam import Continuation, Earlier, Engine, TurnRequest
+from ..forks import begin_anew_in_children
 from ..protocol.account import GetAccountResponse
 from ..protocol.errors import ConfigurationError, StoreError
 from ..protocol.ids import new_id
@@ -164,7 +164,7 @@ class AsyncCodex:
         vars(self).pop("_accounts", None)
 
     def forked(self) -> object:
-        """See `auth.forks`."""
+        """See `forks`."""
         left = dict(vars(self))
         self._begin_in_process()
         return left
@@ -762,7 +762,7 @@ def _tool_set(tools: Sequence[Any]) -> ToolSet:
 
 
 def _ourselves(settings: Settings) -> InitializeResponse:
-    from ..auth.network import introduction
+    from ..net import introduction
 
     family = "windows" if os.name == "nt" else "unix"
     return InitializeResponse(

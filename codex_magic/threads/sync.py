@@ -15,13 +15,12 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-from ..auth.waiting import taken
 from ..protocol.account import GetAccountResponse
 from ..protocol.runtime import InitializeResponse
 from ..protocol.types import Notification, RateLimits, RunInput, TurnCompleted, TurnResult, TurnSteerResponse
 from ..responses.parameters import takes
+from ..waiting import BackgroundLoop, taken
 from .codex import AsyncCodex, AsyncThread, CodexConfig, ModelList
-from .loop import BackgroundLoop
 from .options import ListOptions, ThreadOptions, TurnOptions
 from .store import ThreadPage, ThreadReadResponse, TurnRecord
 from .turns import AsyncTurnHandle

@@ -12,8 +12,8 @@ import pytest
 
 from codex_magic.auth import oauth
 from codex_magic.auth.credentials import Credentials
-from codex_magic.auth.network import Answer, Call
 from codex_magic.auth.oauth import Callback, Granted, Issuer, Pkce, new_state
+from codex_magic.net import Answer, Call
 from codex_magic.protocol.errors import LoginError
 from codex_magic.protocol.settings import Settings
 

@@ -15,9 +15,9 @@ import pytest
 
 from codex_magic import AsyncCodex, Codex, CodexConfig, Decision, TurnStatus, UsageLimitError
 from codex_magic import retry_on_overload as our_retry
-from codex_magic.auth.waiting import in_thread
 from codex_magic.protocol.errors import ServerBusyError
 from codex_magic.protocol.types import CommandExecution, UserMessage
+from codex_magic.waiting import in_thread
 from tests.app_server.fake_server import command
 from tests.peers.agent import CONFIG, as_provider, done, escalated, held
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from codex_magic.auth.network import scrub
+from codex_magic.net import scrub
 from codex_magic.protocol.errors import (
     AuthError,
     BlockedError,

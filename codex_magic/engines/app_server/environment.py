@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ...auth.network import scrub
+from ...net import scrub
 from ...protocol.secrets import HIDDEN, names_secret
 
 _POLICY = "shell_environment_policy"

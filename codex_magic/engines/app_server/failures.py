@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...auth.network import one_line
+from ...net import one_line
 from ...protocol.errors import (
     AuthError,
     CodexError,

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any, NamedTuple, Protocol
 
-from ...auth.network import one_line
+from ...net import one_line
 from ...protocol.errors import ConfigurationError
 
 CLOSING_SECONDS = 2.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ... import __version__
-from ...auth.network import header_value
+from ...net import header_value
 from ...protocol.settings import Settings
 from .binary import check_version, find_binary
 from .connection import Answer, Connection

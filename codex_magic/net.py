@@ -19,10 +19,10 @@ from urllib.request import getproxies
 
 import httpx
 
-from .. import __version__
-from ..protocol.errors import CodexError, ConfigurationError, TimedOutError, UnreachableError
-from ..protocol.secrets import HIDDEN, hide, mask, masked
-from ..protocol.settings import Settings
+from . import __version__
+from .protocol.errors import CodexError, ConfigurationError, TimedOutError, UnreachableError
+from .protocol.secrets import HIDDEN, hide, mask, masked
+from .protocol.settings import Settings
 
 _SHAPES = re.compile(
     r"(?i:Bearer)\s+[^\s\"',;]+"

@@ -1,0 +1,169 @@
+"""Threads, futures and one event loop in the background: work that goes on whatever its caller does.
+
+An asyncio task on a kernel's own loop stalls under a synchronous cell; on a `BackgroundLoop` nothing blocks
+it. `blocking` makes the methods of an asynchronous class into those of its blocking facade.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from .forks import begin_anew_in_children
+
+T = TypeVar("T")
+P = ParamSpec("P")
+A = TypeVar("A")
+
+POLL_SECONDS = 0.1
+"""Windows delivers Ctrl-C to a waiting main thread only between waits."""
+
+
+def in_thread(work: Callable[[], T], *, daemon: bool = False) -> Future[T]:
+    """Run `work` to its end, whatever becomes of the caller.
+
+    Unless it is a daemon the process does not end before it: an answer with new tokens that nobody
+    keeps is a lost sign-in.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001  # handed to whoever waits
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="codex_magic sign-in", daemon=daemon).start()
+    return future
+
+
+def wait(future: Future[T]) -> T:
+    """`future.result()`, but Ctrl-C gets through on every platform."""
+    while True:
+        try:
+            return future.result(POLL_SECONDS)
+        except FutureTimeout:
+            if future.done():
+                raise
+
+
+def taken(queue: SimpleQueue[T]) -> T:
+    """`queue.get()`, in the same way."""
+    while True:
+        try:
+            return queue.get(timeout=POLL_SECONDS)
+        except Empty:
+            pass
+
+
+async def awaited(future: Future[T]) -> T:
+    """The same in any event loop; a caller that is cancelled leaves the work going on."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def tell(_: Future[T]) -> None:
+        with suppress(RuntimeError):  # the loop was closed first
+            loop.call_soon_threadsafe(done.set)
+
+    future.add_done_callback(tell)
+    await done.wait()
+    return future.result()
+
+
+class BackgroundLoop:
+    """An event loop in a daemon thread, started at first use, and again in a forked child."""
+
+    def __init__(self, name: str = "codex_magic") -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        begin_anew_in_children(self)
+
+    def forked(self) -> object:
+        """See `forks`."""
+        left = self._loop, self._thread
+        self._lock = threading.Lock()
+        self._loop = self._thread = None
+        return left
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start `work` there; the future can be waited for from any thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._running())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` there and wait for it. Ctrl-C cancels it."""
+        future = self.submit(work)
+        try:
+            return wait(future)
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Stop the loop and its thread; pending work is cancelled. Safe to call twice."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is None or thread is None:
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = _new_loop()
+                self._thread = threading.Thread(
+                    target=_serve, args=(self._loop,), name=self._name, daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Jupyter makes Windows' selector loop the default, which can't start other programs."""
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop()
+    return asyncio.new_event_loop()
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        pending = asyncio.all_tasks(loop)
+        for task in pending:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+class Blocking(Generic[A]):
+    """The base of a facade for code that does not await: an asynchronous object, and the loop it lives in."""
+
+    def __init__(self, asynchronous: A, loop: BackgroundLoop) -> None:
+        self.asynchronous = asynchronous
+        self._loop = loop
+
+
+def blocking(
+    method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Blocking[A], P], T]:
+    """Make an async method of `A` a method of `Blocking[A]` with the same parameters and docstring."""
+
+    @functools.wraps(method)
+    def run(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._loop.run(method(self.asynchronous, *args, **kwargs))
+
+    return run
