@@ -1,4 +1,4 @@
-"""The imports of the package's files, read from their source: those for type checkers and those in functions too."""
+"""The imports of Python files, read from their source: those for type checkers and those in functions too."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Import(NamedTuple):
         return self.module.partition(".")[0]
 
 
-def files() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+def files(folder: Path = PACKAGE) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
 
 
 def module_name(path: Path) -> str:
@@ -47,7 +47,7 @@ def module_name(path: Path) -> str:
 
 @cache
 def imports_of(path: Path) -> list[Import]:
-    """Statements, and `import_module` calls with the name in them."""
+    """Of any file of the project: statements, and `import_module` calls with the name in them."""
     reader = _Reader(path)
     reader.visit(ast.parse(path.read_text(encoding="utf-8")))
     return reader.imports
@@ -71,7 +71,7 @@ class _Reader(ast.NodeVisitor):
             self._add(f"{module}.{alias.name}", node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        if ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+        if ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__", "importorskip"):
             name = node.args[0]
             self._add(str(name.value) if isinstance(name, ast.Constant) else ast.unparse(name), node)
         self.generic_visit(node)

@@ -1,4 +1,4 @@
-"""What the package imports it declares, and what it declares it imports."""
+"""What the package and its tests import pyproject.toml declares, and what it declares they use."""
 
 from __future__ import annotations
 
@@ -14,8 +14,24 @@ from packaging.utils import canonicalize_name
 
 from tests.imports import OUR_TABLE, PACKAGE, Import, files, imports_of, module_name
 
+ROOT = PACKAGE.parent
+
 TYPE_CHECKERS_OWN = {"typing-extensions"}
 """Every type checker brings it."""
+
+USED_UNIMPORTED = {
+    "hatchling": "builds the wheel",
+    "ipykernel": "the kernels that tests start",
+    "jupyterlab": "the pages that tests open",
+    "mypy": "make types",
+    "notebook": "the pages that tests open",
+    "pytest-timeout": "the option `timeout` of pytest",
+    "pytest-xdist": "the option `-n` of pytest",
+    "ruff": "make lint",
+}
+
+BY_HAND = {"tests/peers/make_tiny_model.py"}
+"""Scripts that no test runs; whoever runs them installs what they need."""
 
 
 @cache
@@ -79,6 +95,39 @@ def test_what_is_imported_is_declared(declared: dict[str, set[str]]) -> None:
 def test_what_is_declared_is_imported(declared: dict[str, set[str]]) -> None:
     imported = set().union(*(distributions(found) for found in imports() if not found.typing))
     assert {extra: names - imported for extra, names in declared.items() if names - imported} == {}
+
+
+@pytest.fixture(scope="module")
+def grouped() -> set[str]:
+    """The distributions that the dependency groups name: what the checks need beside the package."""
+    tomllib = pytest.importorskip(
+        "tomllib", reason="Python 3.10 can't read TOML; newer ones read the same file"
+    )
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    names = [name for group in groups.values() for name in group if isinstance(name, str)]
+    return {canonicalize_name(Requirement(name).name) for name in names}
+
+
+def test_what_the_tests_import_is_declared(declared: dict[str, set[str]], grouped: set[str]) -> None:
+    allowed = grouped.union(*declared.values())
+    undeclared = [
+        f"{each.place}: {each.module}"
+        for each in imports_of_tests()
+        if not distributions(each) & allowed and each.place.partition(":")[0] not in BY_HAND
+    ]
+    assert undeclared == [], "\n".join(undeclared)
+
+
+def test_what_the_groups_declare_is_used(declared: dict[str, set[str]], grouped: set[str]) -> None:
+    """Besides what is imported: programs, plugins, and what an extra of ours brings into the test environment."""
+    imported = set().union(*(distributions(each) for each in imports_of_tests()))
+    assert grouped - imported - set().union(*declared.values()) == set(USED_UNIMPORTED)
+
+
+def imports_of_tests() -> list[Import]:
+    ours = {*sys.stdlib_module_names, "codex_magic", "tests"}
+    paths = [*files(ROOT / "tests"), *files(ROOT / "notebooks")]
+    return [each for path in paths for each in imports_of(path) if each.top not in ours]
 
 
 def test_where_an_extra_is_missing_the_reader_is_told_its_name(declared: dict[str, set[str]]) -> None:
