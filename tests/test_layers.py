@@ -34,7 +34,7 @@ PACKAGES = {
     "auth": {"msgspec", "httpx", "filelock", "tomllib"},  # tomllib: since Python 3.11
     "responses": {"msgspec", "httpx", "httpcore", "wsproto"},
     "engines": {"msgspec"},
-    "threads": {"msgspec"},
+    "threads": {"msgspec", "psutil"},
     "display": {"msgspec", "IPython", "rich"},
     "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil"},
     "local_service": {"msgspec", "tornado"},
