@@ -35,7 +35,7 @@ PACKAGES = {
     "auth": {"msgspec", "httpx", "filelock", "keyring", "tomllib"},  # tomllib: since Python 3.11
     "responses": {"msgspec", "httpx", "httpcore", "wsproto"},
     "engines": {"msgspec", "codex_cli_bin"},
-    "threads": {"msgspec"},
+    "threads": {"msgspec", "psutil"},
     "display": {"msgspec", "IPython", "rich"},
     "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil"},
     "local_service": {"msgspec", "tornado", "zstandard", "compression"},  # compression: since Python 3.14
