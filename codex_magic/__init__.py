@@ -118,7 +118,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "UnreachableError",
         "UsageLimitError",
     ),
-    "notebook.magics": ("run_cell", "run_cell_blocking"),
+    "notebook.cells": ("run_cell", "run_cell_blocking"),
 }
 """Public names by the module that defines them; imported at first use, so `%load_ext` stays cheap."""
 
