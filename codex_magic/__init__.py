@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         ChatgptLoginHandle as ChatgptLoginHandle,
         DeviceCodeLoginHandle as DeviceCodeLoginHandle,
     )
-    from .notebook.magics import run_cell as run_cell, run_cell_blocking as run_cell_blocking
+    from .notebook.cells import run_cell as run_cell, run_cell_blocking as run_cell_blocking
     from .protocol.account import (
         Account as Account,
         AccountLoginCompleted as AccountLoginCompleted,
@@ -137,7 +137,7 @@ _MODULES = {
     "auth.handles": """
         AsyncChatgptLoginHandle AsyncDeviceCodeLoginHandle ChatgptLoginHandle DeviceCodeLoginHandle
     """,
-    "notebook.magics": "run_cell run_cell_blocking",
+    "notebook.cells": "run_cell run_cell_blocking",
     "protocol.account": """
         Account AccountLoginCompleted ApiKeyAccount CancelLoginAccountResponse CancelLoginAccountStatus
         ChatgptAccount GetAccountResponse LoginState LoginUpdated

@@ -45,7 +45,6 @@ from ..protocol.types import (
 )
 from ..responses.parameters import takes
 from .adoption import adopted, as_record, copied
-from .async_store import AsyncStore
 from .history import context_held, history_items, past_of
 from .instructions import DEFAULT_INSTRUCTIONS
 from .options import (
@@ -61,7 +60,16 @@ from .options import (
 )
 from .owner import RENEW_SECONDS
 from .places import continuation
-from .store import ItemRecord, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
+from .store import (
+    AsyncStore,
+    ItemRecord,
+    Store,
+    ThreadDetails,
+    ThreadPage,
+    ThreadReadResponse,
+    ThreadRecord,
+    TurnRecord,
+)
 from .turns import AsyncTurnHandle, Work
 
 if TYPE_CHECKING:

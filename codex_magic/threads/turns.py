@@ -53,9 +53,8 @@ from ..protocol.types import (
     as_inputs,
     is_empty_thought,
 )
-from .async_store import AsyncStore
 from .partial import Delta, OpenItem, replayed_partial
-from .store import Store
+from .store import AsyncStore, Store
 
 log = logging.getLogger(__name__)
 
