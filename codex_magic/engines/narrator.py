@@ -35,9 +35,9 @@ from ..protocol.types import (
 from ..responses import events
 from ..responses.inputs import Item
 from ..responses.response import Response
+from .history import ABORTED, aborted, mended, said
 from .seam import Tell, TurnRequest
 from .tools import ContentItem, output_of, text_item
-from .whole import ABORTED, aborted, mended, said
 
 _CALLS = ("function_call", "custom_tool_call")
 

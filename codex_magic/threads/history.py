@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..engines.whole import is_common, mended, whole
+from ..engines.history import is_common, mended, whole
 from ..protocol.types import ContextCompaction, TokenUsage, TurnStatus, UserMessage
 from .instructions import INTERRUPTED
 from .store import ItemRecord, TurnRecord

@@ -444,8 +444,7 @@ def said_plain(body):
     return [(item["role"], item["content"][0]["text"]) for item in body["input"] if item["type"] == "message"]
 
 
-def test_a_thread_open_in_another_process_goes_on_as_a_copy(config, service, monkeypatch):
-    monkeypatch.setenv("CODEX_MAGIC_SHARED_AGENT", "0")
+def test_a_thread_open_in_another_process_goes_on_as_a_copy(config, service):
     with Codex(config) as first, Codex(config) as second:
         thread = first.thread_start()
         thread.run("echo: in the first")
@@ -535,7 +534,7 @@ def test_who_signs_in_later_needs_no_new_session(plan, home):
 @needs_zstd
 def test_a_process_that_does_not_stop_a_turn_is_replaced(home, tmp_path, monkeypatch):
     """It starts no turn while its first message over a WebSocket, which asks for no answer, is held up."""
-    monkeypatch.setattr("codex_magic.engines.app_server.engine.STOP_SECONDS", 0.5)
+    monkeypatch.setattr("codex_magic.engines.app_server.turn.STOP_SECONDS", 0.5)
     config = CodexConfig(engine="app-server", model="gpt-5.5")
     with as_plan(home, tmp_path / "tls", monkeypatch, websocket=True) as plan, Codex(config) as codex:
         plan.sign_in(home / ".codex")

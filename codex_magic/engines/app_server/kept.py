@@ -12,7 +12,7 @@ from ...protocol.runtime import InitializeResponse, ServerInfo
 from ...protocol.types import RateLimits, Turn, TurnStatus, decode_item
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
 from .connection import Connection
-from .replay import as_said
+from .replay import as_message
 
 PAGE = 100
 """Turns or models asked for at once."""
@@ -62,7 +62,9 @@ async def turns(connection: Connection, thread_id: str, *, known: Collection[str
     async for raw in _listed(connection, "thread/turns/list", asked):
         if raw["id"] in known:
             break
-        turn = msgspec.convert({**raw, "items": [as_said(decode_item(item)) for item in raw["items"]]}, Turn)
+        turn = msgspec.convert(
+            {**raw, "items": [as_message(decode_item(item)) for item in raw["items"]]}, Turn
+        )
         if turn.status is not TurnStatus.in_progress:
             found.append(turn)
     return found[::-1]

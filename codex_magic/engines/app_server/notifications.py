@@ -35,7 +35,6 @@ from ...protocol.types import (
     Warned,
     decode_item,
 )
-from .framing import Told
 
 Read = Callable[[msgspec.Raw], Notification]
 
@@ -56,19 +55,19 @@ class _ConfigWarning(msgspec.Struct):
     details: str | None = None
 
 
-def read(told: Told) -> Notification:
-    """One notification, with the server's own ids."""
-    known = _KNOWN.get(told.method)
+def read(method: str, raw: msgspec.Raw) -> Notification:
+    """Read one notification, with the server's own ids."""
+    decode = _DECODERS.get(method)
     try:
-        if known is not None:
-            return known(told.params)
-        params = msgspec.json.decode(told.params)
+        if decode is not None:
+            return decode(raw)
+        params = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        params = read_json(bytes(told.params))
-    if known is not None:
+        params = read_json(bytes(raw))
+    if decode is not None:
         with suppress(msgspec.ValidationError):
-            return known(msgspec.Raw(msgspec.json.encode(params)))
-    return UnknownNotification(told.method, params if isinstance(params, dict) else {})
+            return decode(msgspec.Raw(msgspec.json.encode(params)))
+    return UnknownNotification(method, params if isinstance(params, dict) else {})
 
 
 _DELTAS = (AgentMessageDelta, CommandOutputDelta, PlanDelta, ReasoningSummaryDelta, ReasoningTextDelta)
@@ -166,7 +165,7 @@ _TYPED: tuple[Any, ...] = (
     TurnPlanUpdated,
 )
 
-_KNOWN: dict[str, Read] = {
+_DECODERS: dict[str, Read] = {
     **{kind.method: _typed(kind) for kind in _TYPED},
     ItemStarted.method: _item(ItemStarted),
     ItemCompleted.method: _item(ItemCompleted),
