@@ -99,8 +99,8 @@ class Connection:
         """The server's answer to `initialize`."""
         self.threads: dict[str, dict[str, Any]] = {}
         """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
-        self.commands: dict[str, str | None] = {}
-        """The thread of each command that is at work, by its item's id. Some outlive their turn."""
+        self.commands: dict[str, str] = {}
+        """The turn of each command that is at work, by its item's id. Some go on after their turn."""
         self._exit_code: int | None = None
         self._answer = answer
         self._ids = itertools.count(1)
@@ -245,12 +245,12 @@ class Connection:
                     task.cancel()
             case UnknownNotification("thread/closed"):
                 self.threads.pop(str(thread_id), None)
-            case ItemStarted(item=CommandExecution(id=id)):
-                self.commands[id] = thread_id
+            case ItemStarted(turn_id=turn_id, item=CommandExecution(id=id)):
+                self.commands[id] = turn_id
             case ItemCompleted(item=CommandExecution(id=id)):
                 self.commands.pop(id, None)
             case TurnCompleted(turn=turn) if turn.status is not TurnStatus.completed:
-                self.commands = {id: about for id, about in self.commands.items() if about != thread_id}
+                self.commands = {id: of for id, of in self.commands.items() if of != turn.id}
         if thread_id is None:
             for subscription in self._subscriptions.values():
                 subscription.put(notification)

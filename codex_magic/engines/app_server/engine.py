@@ -211,7 +211,12 @@ class AppServerEngine:
         return await self._follow("thread/name/set", thread_id, name=name)
 
     async def archive(self, thread_id: str) -> bool:
-        return thread_id not in self._running and await self._follow("thread/archive", thread_id)
+        if thread_id in self._running:
+            return False
+        is_archived = await self._follow("thread/archive", thread_id)
+        if is_archived and self.server.running is not None:
+            self.server.running.threads.pop(thread_id, None)  # it can't be used before it is resumed
+        return is_archived
 
     async def unarchive(self, thread_id: str) -> bool:
         return await self._follow("thread/unarchive", thread_id)
