@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "threads.sync": ("Codex", "Thread", "TurnHandle"),
-    "threads.codex": ("AsyncCodex", "AsyncThread", "CodexConfig", "ModelList"),
+    "threads.codex": ("AsyncCodex", "AsyncThread", "ModelList"),
+    "threads.options": ("CodexConfig",),
     "threads.overload": ("is_retryable_error", "retry_on_overload"),
     "threads.turns": ("AsyncTurnHandle",),
     "auth.handles": (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
 from ..protocol.types import AgentMessage, UserMessage, input_text
-from ..threads.instructions import CONTINUE
+from ..threads.options import CONTINUE
 from . import agent, quota
 from .account import LOGIN_USAGE, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .drive import Steps, finished
