@@ -28,8 +28,7 @@ from ..responses.parameters import takes
 from .accounts import AsyncAccounts
 from .adoption import adopt, as_record, copied_to_memory
 from .engines import Engines
-from .options import LASTING, ListOptions, Options, ThreadOptions, TurnOptions, checked
-from .options import CodexConfig as CodexConfig
+from .options import LASTING, CodexConfig, ListOptions, Options, ThreadOptions, TurnOptions, checked
 from .owner import RENEW_SECONDS
 from .requests import begin_turn
 from .store import AsyncStore, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
