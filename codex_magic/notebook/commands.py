@@ -13,7 +13,7 @@ from ..display.items import one_line
 from ..net import scrub
 from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
 from ..protocol.types import AgentMessage, UserMessage, input_text
-from ..threads.instructions import CONTINUE
+from ..threads.options import CONTINUE
 from ..threads.store import ThreadRecord, TurnRecord
 from . import login_view, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login

@@ -34,9 +34,8 @@ from ..responses.catalog import Catalog, default_model
 from ..responses.client import AsyncClient
 from ..responses.provider import Provider
 from ..responses.usage import Usage, ask_usage
-from ..threads.codex import AsyncThread, CodexConfig
-from ..threads.instructions import DEFAULT_INSTRUCTIONS
-from ..threads.options import TurnOptions, checked
+from ..threads.codex import AsyncThread
+from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, checked
 from ..threads.store import NotebookRecord, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
