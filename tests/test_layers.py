@@ -46,13 +46,6 @@ EVERYWHERE = {"codex_magic", "typing_extensions", *sys.stdlib_module_names}
 
 CIRCLES: list[set[str]] = [
     {
-        "codex_magic.notebook." + name
-        for name in (
-            *("account", "agent", "approval_text", "approval_widget", "cells", "commands", "completion"),
-            *("desk", "login_text", "login_widget", "magics", "say", "session", "turn"),
-        )
-    },
-    {
         "codex_magic.responses." + name
         for name in (
             *("audio", "catalog", "client", "compaction", "images", "provider", "realtime"),
