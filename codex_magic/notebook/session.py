@@ -28,7 +28,7 @@ from ..protocol.types import Noted, RateLimits, TurnQueued, UserMessage, Warned,
 from ..responses.catalog import Catalog, default_model
 from ..responses.client import AsyncClient
 from ..responses.provider import Provider, chatgpt
-from ..responses.usage import Usage, ask_usage
+from ..responses.usage import Usage, fetch_usage
 from ..threads.codex import AsyncThread, CodexConfig
 from ..threads.instructions import DEFAULT_INSTRUCTIONS
 from ..threads.options import TurnOptions, checked
@@ -175,7 +175,7 @@ class Session:
                 hint="%codex provider chatgpt",
             )
         async with AsyncClient(provider, settings=self.settings) as client:
-            usage = await ask_usage(client, address)
+            usage = await fetch_usage(client.transport, address)
         self.rate_limits = usage.limits
         return usage
 
