@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -15,13 +16,14 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from .forks import begin_anew_in_children
 
 T = TypeVar("T")
+R = TypeVar("R")
 P = ParamSpec("P")
-A = TypeVar("A")
+A = TypeVar("A", covariant=True)
 
 POLL_SECONDS = 0.1
 """Windows delivers Ctrl-C to a waiting main thread only between waits."""
@@ -149,21 +151,67 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-class Blocking(Generic[A]):
-    """The base of a facade for code that does not await: an asynchronous object, and the loop it lives in."""
+class Facade(Generic[A]):
+    """The base of a facade for code that does not await: an asynchronous object, and how it is waited for."""
+
+    def __init__(self, asynchronous: A) -> None:
+        self.asynchronous = asynchronous
+
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` gives."""
+        raise NotImplementedError
+
+
+class Blocking(Facade[A]):
+    """A facade of an object that lives in a loop in the background."""
 
     def __init__(self, asynchronous: A, loop: BackgroundLoop) -> None:
-        self.asynchronous = asynchronous
+        super().__init__(asynchronous)
         self._loop = loop
 
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run(work)
 
+
+class Direct(Facade[A]):
+    """A facade of an object whose coroutines never suspend: where they wait, they block the calling thread.
+
+    Nothing changes threads: context variables, Ctrl-C, tracebacks and forks are those of a plain call.
+    """
+
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            work.send(None)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        work.close()
+        raise RuntimeError("Something asynchronous can't be awaited here: this call has no event loop.")
+
+
+AsyncMethod = Callable[Concatenate[A, P], Coroutine[Any, Any, T]]
+
+
+@overload
+def blocking(method: AsyncMethod[A, P, T]) -> Callable[Concatenate[Facade[A], P], T]: ...
+@overload
 def blocking(
-    method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Blocking[A], P], T]:
-    """Make an async method of `A` a method of `Blocking[A]` with the same parameters and docstring."""
+    method: AsyncMethod[A, P, T], into: Callable[[T, BackgroundLoop], R]
+) -> Callable[Concatenate[Blocking[A], P], R]: ...
+def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[..., Any] | None = None) -> Any:
+    """Make an async method of `A` a method of its facade with the same parameters and docstring.
+
+    `into`: the facade that its result gets, or a function that makes it one and says so in its annotations.
+    """
 
     @functools.wraps(method)
-    def run(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._loop.run(method(self.asynchronous, *args, **kwargs))
+    def run(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        result = self._block_on(method(self.asynchronous, *args, **kwargs))
+        return result if into is None else into(result, self._loop)
 
+    if into is not None:
+        facade = into.__name__ if isinstance(into, type) else into.__annotations__["return"]
+        signature = inspect.signature(method)
+        run.__signature__ = signature.replace(return_annotation=facade)  # type: ignore[attr-defined]  # for inspect
+        run.__annotations__ = {**method.__annotations__, "return": facade}
     return run
