@@ -30,7 +30,7 @@ from ..seam import Tell, TurnRequest
 from .connection import Connection, Subscription
 from .failures import turn_failure
 from .notifications import readdressed, turn_of
-from .parameters import steered
+from .parameters import steer_input
 from .questions import Questions
 from .replay import as_message, replayed
 
@@ -91,7 +91,7 @@ class AgentTurn:
     async def steer(self, inputs: Sequence[InputItem]) -> None:
         turn_id = await asyncio.shield(self._turn_id)
         where = {"threadId": self._thread_id, "expectedTurnId": turn_id}
-        parameters = {**where, "input": steered(inputs)}
+        parameters = {**where, "input": steer_input(inputs)}
         try:
             await self._connection.call("turn/steer", parameters)
         except JsonRpcError as error:
