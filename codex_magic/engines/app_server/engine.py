@@ -21,10 +21,10 @@ from ...responses.catalog import Model
 from ...responses.provider import Provider, key_of
 from ...responses.usage import no_limits
 from ..seam import Tell, TurnRequest
-from . import kept
+from . import library
 from .connection import Connection
 from .environment import withheld
-from .kept import KeptThread
+from .library import ProgramThread
 from .opening import Opening, usual_parameters
 from .parameters import own_provider, turn_parameters
 from .questions import default_answer
@@ -119,7 +119,7 @@ class AppServerEngine:
         await begun.result().steer(inputs)
 
     @property
-    def answerer(self) -> str:
+    def sealed_for(self) -> str:
         """The provider or the account whose encrypted reasoning the program can be sent."""
         if self._own is not None:
             return f"app-server {self._own.name}"
@@ -161,44 +161,44 @@ class AppServerEngine:
     async def metadata(self) -> InitializeResponse:
         """Start the program and return how it introduces itself."""
         async with self._program() as connection:
-            return kept.introduction(connection.metadata)
+            return library.introduction(connection.metadata)
 
     @property
     def known_metadata(self) -> InitializeResponse | None:
         """How the program introduced itself, if it has run."""
-        return kept.introduction(self.server.metadata) if self.server.metadata else None
+        return library.introduction(self.server.metadata) if self.server.metadata else None
 
     async def models(self, *, include_hidden: bool) -> list[Model]:
         """The program's catalog, the default first."""
         async with self._program() as connection:
-            return await kept.models(connection, include_hidden=include_hidden)
+            return await library.models(connection, include_hidden=include_hidden)
 
     async def rate_limits(self) -> RateLimits:
         """How much of the plan is left. Raises NotSignedInError, ConfigurationError."""
         async with self._program(signed_in=True) as connection:
             try:
-                return await kept.rate_limits(connection)
+                return await library.rate_limits(connection)
             except JsonRpcError as error:
                 if "authentication required" not in error.message:
                     raise
                 raise no_limits("An API key") from error
 
-    async def threads(self, parameters: Mapping[str, Any]) -> tuple[list[KeptThread], str | None]:
+    async def threads(self, parameters: Mapping[str, Any]) -> tuple[list[ProgramThread], str | None]:
         """A page of the program's own threads, and the cursor of the next."""
         async with self._program() as connection:
-            return await kept.threads(connection, parameters)
+            return await library.threads(connection, parameters)
 
-    async def kept_thread(
+    async def program_thread(
         self, thread_id: str, *, known: Collection[str] = ()
-    ) -> tuple[KeptThread, list[Turn]] | None:
+    ) -> tuple[ProgramThread, list[Turn]] | None:
         """One of the program's own threads, and its turns after the last that is `known`."""
         async with self._program() as connection:
             try:
-                thread = await kept.thread(connection, thread_id)
+                thread = await library.thread(connection, thread_id)
             except JsonRpcError as error:
                 log.debug("the app-server has no thread %s: %s", thread_id, error)
                 return None
-            return thread, await kept.turns(connection, thread_id, known=known)
+            return thread, await library.turns(connection, thread_id, known=known)
 
     # What was done to a thread of ours, for the program to follow. Ours is done already, so that it fails
     # is no failure; and a program that is not running is not started for it.

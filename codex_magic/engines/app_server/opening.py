@@ -11,7 +11,7 @@ from ...responses.provider import Provider
 from ..seam import Continuation, Tell, TurnRequest
 from .connection import Connection
 from .environment import exclusions
-from .kept import models
+from .library import models
 from .parameters import fork_parameters, start_parameters, thread_parameters
 
 _MISSING = ("no rollout found", "thread not found", "turn not found")
