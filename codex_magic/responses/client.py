@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -38,7 +39,7 @@ from .provider import Provider, chatgpt
 from .request import body_of, encode, input_items, session_headers
 from .response import Response
 from .retry import PATIENT, RetryPolicy
-from .streaming import AsyncResponseStream, ResponseStream
+from .streaming import AsyncResponseStream, ResponseStream, Send
 from .structured import Format, ParsedResponse
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from .realtime import AsyncRealtime, Realtime
     from .tool_turn import Approve, OnCall, OnEvent, OnResult, ToolRun
     from .usage import Usage
-    from .websocket import AsyncConnection, Connection
 
 T = TypeVar("T")
 
@@ -97,8 +97,8 @@ class _Core:
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
         self.rate_limits: RateLimits | None = None
-        self.no_websocket: CodexError | None = None
-        """Why `responses.connect()` goes by HTTP."""
+        self.websockets = True
+        """Until one could not be opened."""
         self.auth = provider.auth
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
             self.auth = provider.auth.asking(login_handler, self.settings)
@@ -648,15 +648,6 @@ class Responses:
             self._client.models.list(max_age=_A_DAY)
         return None if parameters.get("model") else self._client.models.default().slug
 
-    def connect(self) -> Connection:
-        """These same methods over one WebSocket, where the service offers it; else over HTTP.
-
-        Needs the `websocket` extra.
-        """
-        from .websocket import Connection
-
-        return Connection(self._client)
-
 
 # Async -------------------------------------------------------------------------------------------
 
@@ -826,8 +817,9 @@ class AsyncModels:
 class AsyncResponses:
     """`client.responses`."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(self, client: AsyncClient, send: Send | None = None) -> None:
         self._client = client
+        self._send = send or client._send
 
     @overload
     async def create(
@@ -886,7 +878,8 @@ class AsyncResponses:
             default = await self._default(parameters)
             return core.ask_for_response(input, parameters, default)
 
-        return AsyncResponseStream(self._client, None, Exchange(core.retry, on_retry), prepare)
+        exchange = Exchange(core.retry, on_retry)
+        return AsyncResponseStream(self._client, None, exchange, prepare, send=self._send)
 
     @overload
     async def parse(
@@ -1002,8 +995,18 @@ class AsyncResponses:
             await self._client.models.list(max_age=_A_DAY)
         return None if parameters.get("model") else (await self._client.models.default()).slug
 
-    def connect(self) -> AsyncConnection:
-        """As `Responses.connect`."""
-        from .websocket import AsyncConnection
+    @asynccontextmanager
+    async def one_turn(self) -> AsyncIterator[AsyncResponses]:
+        """The same for the requests of one turn: over a WebSocket once there are several, where there is one.
 
-        return AsyncConnection(self._client)
+        That needs the Codex backend and the `websocket` extra.
+        """
+        try:
+            from .websocket import TurnSocket
+        except ImportError:
+            self._client._core.websockets = False
+        if not (self._client.provider.is_codex and self._client._core.websockets):
+            yield self
+            return
+        async with TurnSocket(self._client) as socket:
+            yield AsyncResponses(self._client, socket.send)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from .client import AsyncClient, Client, _Outgoing
 
+Send = Callable[["_Outgoing", Exchange], Awaitable[httpx.Response]]
+"""What sends a request and returns its answer, unread. Raises CodexError."""
+
 _LINGER = 0.25
 """Seconds to wait for the end of the bytes after the last event, so that the connection can be kept."""
 
@@ -97,11 +100,8 @@ class _Stream:
     def _shut(self) -> None:
         """End the connection under whoever waits for it.
 
-        After the last byte it may serve another request, so it is let go by then. An answer by
-        WebSocket has its own way to be ended.
+        After the last byte it may serve another request, so it is let go by then.
         """
-        if self._answer is not None and (interrupt := self._answer.extensions.get("interrupt")):
-            interrupt()
         wire = self._network.get_extra_info("socket") if self._network is not None else None
         with suppress(OSError):
             if isinstance(wire, socket.socket):
@@ -273,10 +273,13 @@ class AsyncResponseStream(_Stream):
         outgoing: _Outgoing | None,
         exchange: Exchange,
         prepare: Callable[[], Awaitable[_Outgoing]] | None = None,
+        *,
+        send: Send | None = None,
     ) -> None:
-        """`prepare` makes the request when it is needed, in place of `outgoing`."""
+        """`prepare` makes the request when it is needed, in place of `outgoing`; `send` in place of the client."""
         super().__init__(exchange)
         self._client = client
+        self._send = send or client._send
         self._outgoing = outgoing
         self._prepare = prepare
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -388,7 +391,7 @@ class AsyncResponseStream(_Stream):
         if self._outgoing is None:
             assert self._prepare is not None
             self._outgoing = await self._prepare()
-        answer = await self._client._send(self._outgoing, self._exchange)
+        answer = await self._send(self._outgoing, self._exchange)
         self._received(answer)
         self._chunks = answer.aiter_bytes() if _is_encoded(answer) else answer.aiter_raw()
 
