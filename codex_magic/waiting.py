@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -15,13 +16,14 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from .forks import begin_anew_in_children
 
 T = TypeVar("T")
+R = TypeVar("R")
 P = ParamSpec("P")
-A = TypeVar("A")
+A = TypeVar("A", covariant=True)
 
 POLL_SECONDS = 0.1
 """Windows delivers Ctrl-C to a waiting main thread only between waits."""
@@ -157,13 +159,30 @@ class Blocking(Generic[A]):
         self._loop = loop
 
 
+AsyncMethod = Callable[Concatenate[A, P], Coroutine[Any, Any, T]]
+BlockingMethod = Callable[Concatenate[Blocking[A], P], T]
+
+
+@overload
+def blocking(method: AsyncMethod[A, P, T]) -> BlockingMethod[A, P, T]: ...
+@overload
 def blocking(
-    method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Blocking[A], P], T]:
-    """Make an async method of `A` a method of `Blocking[A]` with the same parameters and docstring."""
+    method: AsyncMethod[A, P, T], into: Callable[[T, BackgroundLoop], R]
+) -> BlockingMethod[A, P, R]: ...
+def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[..., Any] | None = None) -> Any:
+    """Make an async method of `A` a method of `Blocking[A]` with the same parameters and docstring.
+
+    `into`: the facade that its result gets, or a function that makes it one and says so in its annotations.
+    """
 
     @functools.wraps(method)
-    def run(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._loop.run(method(self.asynchronous, *args, **kwargs))
+    def run(self: Blocking[Any], /, *args: Any, **kwargs: Any) -> Any:
+        result = self._loop.run(method(self.asynchronous, *args, **kwargs))
+        return result if into is None else into(result, self._loop)
 
+    if into is not None:
+        facade = into.__name__ if isinstance(into, type) else into.__annotations__["return"]
+        signature = inspect.signature(method)
+        run.__signature__ = signature.replace(return_annotation=facade)  # type: ignore[attr-defined]  # for inspect
+        run.__annotations__ = {**method.__annotations__, "return": facade}
     return run

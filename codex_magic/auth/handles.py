@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from ..protocol.account import (
     AccountLoginCompleted,
@@ -29,7 +29,7 @@ from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError
 from ..protocol.ids import new_id
 from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
-from ..waiting import awaited, in_thread, wait
+from ..waiting import Blocking, awaited, blocking, in_thread
 from . import oauth
 from .callback import SIGNED_IN, Loopback, failed
 from .credentials import Tokens
@@ -43,9 +43,6 @@ LOGIN_SECONDS = 15 * 60.0
 
 MOST_FAILED_POLLS = 3
 """Polls in a row that may find no service; the network of a laptop comes and goes."""
-
-_CANCELED = CancelLoginAccountResponse(CancelLoginAccountStatus.canceled)
-_NOT_FOUND = CancelLoginAccountResponse(CancelLoginAccountStatus.not_found)
 
 Listener = Callable[[LoginUpdated], None]
 
@@ -92,10 +89,11 @@ class AsyncLogin(ABC):
 
     async def cancel(self) -> CancelLoginAccountResponse:
         """Give up, unless it is over or its tokens are just being stored."""
-        if not self.stop():
-            return _NOT_FOUND
-        await self.wait()
-        return self.stopped()
+        if self.stop():
+            await self.wait()
+            if self.state is LoginState.cancelled:
+                return CancelLoginAccountResponse(CancelLoginAccountStatus.canceled)
+        return CancelLoginAccountResponse(CancelLoginAccountStatus.not_found)
 
     def stop(self) -> bool:
         """Ask it to give up, without waiting until it has. False: it is over already."""
@@ -105,10 +103,6 @@ class AsyncLogin(ABC):
         with suppress(RuntimeError):  # its loop is closed
             self._loop.call_soon_threadsafe(self._stop)
         return True
-
-    def stopped(self) -> CancelLoginAccountResponse:
-        """What `stop` came to."""
-        return _CANCELED if self.state is LoginState.cancelled else _NOT_FOUND
 
     def _begin(self) -> None:
         self._task = self._loop.create_task(self._live())
@@ -308,9 +302,9 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
 L = TypeVar("L", bound=AsyncLogin)
 
 
-class _LoginHandle(Generic[L]):
-    def __init__(self, asynchronous: L) -> None:
-        self.asynchronous = asynchronous
+class _LoginHandle(Blocking[L]):
+    wait = blocking(AsyncLogin.wait)
+    cancel = blocking(AsyncLogin.cancel)
 
     @property
     def login_id(self) -> str:
@@ -318,7 +312,7 @@ class _LoginHandle(Generic[L]):
 
     @property
     def expires_at(self) -> float:
-        """Unix seconds."""
+        """Unix seconds at which it gives up."""
         return self.asynchronous.expires_at
 
     @property
@@ -328,18 +322,6 @@ class _LoginHandle(Generic[L]):
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with the state now and with each change, in the thread where it happens."""
         self.asynchronous.subscribe(listener)
-
-    def wait(self) -> AccountLoginCompleted:
-        """How it ended. Ctrl-C ends the wait, not the sign-in."""
-        self.asynchronous.check_process()
-        return wait(self.asynchronous.completed)
-
-    def cancel(self) -> CancelLoginAccountResponse:
-        """Give up, unless it is over or its tokens are just being stored."""
-        if not self.asynchronous.stop():
-            return _NOT_FOUND
-        self.wait()
-        return self.asynchronous.stopped()
 
 
 class ChatgptLoginHandle(_LoginHandle[AsyncChatgptLoginHandle]):
@@ -351,7 +333,7 @@ class ChatgptLoginHandle(_LoginHandle[AsyncChatgptLoginHandle]):
 
     def paste(self, address: str) -> None:
         """Go on with the address at which a browser ended. Raises LoginError for another sign-in's."""
-        callback, address = Callback.parse(address), ""
+        callback, address = Callback.parse(address), ""  # a traceback with locals shows no code
         self.asynchronous.answered(callback)
 
 
