@@ -33,7 +33,7 @@ PACKAGES = {
     "waiting": set(),
     "net": {"httpx"},
     "auth": {"msgspec", "httpx", "filelock", "keyring", "tomllib"},  # tomllib: since Python 3.11
-    "responses": {"msgspec", "httpx", "httpcore", "wsproto"},
+    "responses": {"msgspec", "httpx", "httpcore", "wsproto", "docstring_parser"},
     "engines": {"msgspec", "codex_cli_bin"},
     "threads": {"msgspec", "psutil"},
     "display": {"msgspec", "IPython", "rich"},
