@@ -35,7 +35,7 @@ PACKAGES = {
     "responses": {"msgspec", "httpx", "httpcore", "wsproto"},
     "engines": {"msgspec"},
     "threads": {"msgspec"},
-    "display": {"msgspec", "IPython", "rich"},
+    "display": {"msgspec", "IPython", "markdown_it", "rich"},
     "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil"},
     "local_service": {"msgspec", "tornado"},
 }
