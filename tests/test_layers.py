@@ -36,7 +36,7 @@ PACKAGES = {
     "responses": {"msgspec", "httpx", "httpcore", "wsproto", "docstring_parser"},
     "engines": {"msgspec", "codex_cli_bin"},
     "threads": {"msgspec", "psutil"},
-    "display": {"msgspec", "IPython", "rich"},
+    "display": {"msgspec", "IPython", "markdown_it", "rich"},
     "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil"},
     "local_service": {"msgspec", "tornado", "zstandard", "compression"},  # compression: since Python 3.14
 }
