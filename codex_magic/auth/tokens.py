@@ -55,12 +55,13 @@ class TokenSource:
         self._fresh_token: str | None = None
         self._quiet_until = 0.0
         self._turn = threading.Lock()
-        self._renewing: Future[Credentials] | None = None
+        self.renewing: Future[Credentials] | None = None
+        """The renewal that runs, or the last one."""
         begin_anew_in_children(self)
 
     def forked(self) -> object:
         """See `forks`: a renewal that its parent waits for ends there."""
-        left, self._renewing = self._renewing, None
+        left, self.renewing = self.renewing, None
         self._turn = threading.Lock()
         return left
 
@@ -109,9 +110,9 @@ class TokenSource:
     def _shared(self, work: Callable[[], Credentials]) -> Future[Credentials]:
         """One renewal at a time serves all who wait."""
         with self._turn:
-            if self._renewing is None or self._renewing.done():
-                self._renewing = in_thread(work)
-            return self._renewing
+            if self.renewing is None or self.renewing.done():
+                self.renewing = in_thread(work)
+            return self.renewing
 
     def _early(self, used: Credentials) -> Credentials:
         try:
