@@ -89,8 +89,10 @@ class TokenSource:
     def is_due(self) -> bool:
         """Whether the current token should be renewed before it is used."""
         held = self._held
-        if held is None or not _can_renew(held.credentials) or time.monotonic() < self._quiet_until:
+        if held is None or time.monotonic() < self._quiet_until:
             return False
+        if held.credentials.refresh_token is None or held.credentials.mode != CHATGPT:
+            return False  # tokens of other modes are somebody else's to renew
         if held.credentials.access_token == self._fresh_token:
             return False  # just issued: if it seems to be over, this clock is wrong
         return held.ends_within(EARLY)
@@ -221,8 +223,3 @@ class _Held:
             return self._ends_at - time.time() <= seconds
         refreshed = self.credentials.last_refresh
         return seconds > 0 and refreshed is not None and time.time() - refreshed > OLD
-
-
-def _can_renew(credentials: Credentials) -> bool:
-    """Tokens of other modes are somebody else's to renew."""
-    return credentials.refresh_token is not None and credentials.mode == CHATGPT
