@@ -20,8 +20,8 @@ from ..protocol.errors import InvalidRequestError, ServiceError
 from ..protocol.types import Sandbox
 from . import inputs
 from .docstrings import read_docstring
-from .images import Image
 from .inputs import Item
+from .media import Image
 from .parameters import FunctionTool
 from .request import plain
 from .response import Response
