@@ -32,7 +32,7 @@ PACKAGES = {
     "forks": set(),
     "waiting": set(),
     "net": {"httpx"},
-    "auth": {"msgspec", "httpx", "filelock", "keyring", "tomllib"},  # tomllib: since Python 3.11
+    "auth": {"msgspec", "httpx", "filelock", "keyring"},
     "responses": {"msgspec", "httpx", "httpcore", "wsproto", "docstring_parser"},
     "engines": {"msgspec", "codex_cli_bin"},
     "threads": {"msgspec", "psutil"},

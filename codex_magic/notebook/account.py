@@ -21,7 +21,7 @@ from ..protocol.errors import (
 )
 from ..protocol.ids import new_id
 from ..responses.provider import Provider
-from ..threads.relay import Relay
+from ..waiting import Relay
 from . import login_view
 from .environment import is_remote, may_ask
 from .local import LOCAL

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ..display.page import Page
 from ..protocol.ids import new_id
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Notification
-from ..threads.relay import Relay
+from ..waiting import Relay
 from .environment import hears_clicks, is_run_by_server, may_ask
 from .question import ENDED, NOBODY, STOPPED, Choice, Question, Shown, choices, decided, shown
 from .screen import Screen, lines_of, words
