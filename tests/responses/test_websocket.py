@@ -18,9 +18,6 @@ import pytest
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
 
-from codex_magic.local_service import LocalService, start
-from codex_magic.local_service.faults import HANDSHAKE
-from codex_magic.local_service.websocket import MESSAGE
 from codex_magic.protocol.errors import (
     AuthError,
     CodexError,
@@ -42,6 +39,9 @@ from codex_magic.responses.response import Response
 from codex_magic.responses.retry import RetryPolicy
 from codex_magic.responses.websocket import Verdict, judge
 from tests.responses.wire import HANG, Answer, Wire, good, plain, stream
+from tests.service import LocalService, start
+from tests.service.faults import HANDSHAKE
+from tests.service.websocket import MESSAGE
 
 MODEL = "local-large"
 LITE = "x-openai-internal-codex-responses-lite"
