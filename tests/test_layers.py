@@ -35,7 +35,7 @@ PACKAGES = {
     "auth": {"msgspec", "httpx", "filelock", "keyring", "tomllib"},  # tomllib: since Python 3.11
     "responses": {"msgspec", "httpx", "httpcore", "wsproto"},
     "engines": {"msgspec", "codex_cli_bin"},
-    "threads": {"msgspec"},
+    "threads": {"msgspec", "psutil"},
     "display": {"msgspec", "IPython", "rich"},
     "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil"},
     "local_service": {"msgspec", "tornado", "zstandard", "compression"},  # compression: since Python 3.14
@@ -45,13 +45,6 @@ EVERYWHERE = {"codex_magic", "typing_extensions", *sys.stdlib_module_names}
 """typing_extensions is for the type checker alone; nothing installs it for us."""
 
 CIRCLES: list[set[str]] = [
-    {
-        "codex_magic.notebook." + name
-        for name in (
-            *("account", "agent", "approval_text", "approval_widget", "cells", "commands", "completion"),
-            *("desk", "login_text", "login_widget", "magics", "say", "session", "turn"),
-        )
-    },
     {
         "codex_magic.responses." + name
         for name in (

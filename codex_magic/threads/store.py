@@ -7,23 +7,25 @@ what its parent does later does not change it.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import wraps
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
+from ..forks import undivided
 from ..protocol.errors import OptionError, StoreError, ThreadNotFoundError
 from ..protocol.ids import is_number, may_be_one_cell, new_id
 from ..protocol.types import (
@@ -62,24 +64,25 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class ThreadRecord(msgspec.Struct, frozen=True):
+class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Times are Unix seconds."""
 
     id: str
-    name: str | None
-    preview: str
+    name: str | None = None
+    preview: str = ""
     """The beginning of its first prompt."""
-    cwd: str
-    notebook: str | None
-    provider: str | None
-    model: str | None
-    engine: str
+    cwd: str = ""
+    notebook: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    engine: str = "backend"
     created_at: int
     updated_at: int
-    archived_at: int | None
-    forked_from: str | None
-    forked_at_seq: int | None
-    forked_at_position: int | None
+    archived_at: int | None = None
+    forked_from: str | None = None
+    """The thread that this one shares its past with."""
+    forked_at_seq: int | None = None
+    forked_at_position: int | None = None
 
 
 class ThreadDetails(ThreadRecord, frozen=True):
@@ -108,25 +111,26 @@ class ItemRecord(msgspec.Struct, frozen=True):
     """What is sent again with the next turn."""
 
 
-class TurnRecord(msgspec.Struct, frozen=True):
+class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a turn. `thread_id` is another thread's in the shared past of a fork."""
 
-    seq: int
+    seq: int = 0
     id: str
     thread_id: str
-    position: int
+    position: int = 0
     """Its place in the thread; a re-run has the same."""
-    cell_id: str | None
-    status: TurnStatus
-    error: TurnError | None
-    usage: ThreadTokenUsage | None
-    provider: str | None
-    model: str | None
+    cell_id: str | None = None
+    status: TurnStatus = TurnStatus.in_progress
+    error: TurnError | None = None
+    usage: ThreadTokenUsage | None = None
+    provider: str | None = None
+    """Whose encrypted reasoning its items hold: a provider and account, or the app-server."""
+    model: str | None = None
     started_at: int
-    completed_at: int | None
-    duration_ms: int | None
-    removed_at: int | None
-    replaces: str | None
+    completed_at: int | None = None
+    duration_ms: int | None = None
+    removed_at: int | None = None
+    replaces: str | None = None
     notebook: str | None = None
     """The id of the notebook that `cell_id` is a cell of."""
     items: tuple[ItemRecord, ...] = ()
@@ -167,7 +171,8 @@ class _Level(NamedTuple):
 
 
 _THREAD = ", ".join(ThreadRecord.__struct_fields__)
-_TURN = ", ".join(f"turns.{field}" for field in TurnRecord.__struct_fields__ if field != "items")
+_TURN_COLUMNS = [field for field in TurnRecord.__struct_fields__ if field != "items"]
+_TURN = ", ".join(f"turns.{column}" for column in _TURN_COLUMNS)
 _VISIBLE = """
     turns.thread_id = :thread AND turns.position <= :upto AND turns.seq <= :as_of
     AND (turns.removed_at IS NULL OR turns.removed_at > :as_of)
@@ -180,7 +185,8 @@ def _transaction(begin: str) -> Callable[[Method[P, R]], Method[P, R]]:
     def decorate(method: Method[P, R]) -> Method[P, R]:
         @wraps(method)
         def run(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            return self._run(begin, lambda: method(self, *args, **kwargs))
+            with self._lock, store_errors(self.path):
+                return self._while_locked(lambda: self._attempt(begin, lambda: method(self, *args, **kwargs)))
 
         return run
 
@@ -214,9 +220,7 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -230,32 +234,26 @@ class Store:
         self,
         *,
         engine: str = "backend",
-        provider: str | None = None,
         model: str | None = None,
         name: str | None = None,
         cwd: str = "",
         notebook: str | None = None,
         thread_id: str | None = None,
     ) -> ThreadRecord:
-        """Begin a thread; `thread_id` when the engine has named it already."""
+        """Begin a thread; `thread_id` when it has a name already."""
         now = self._now()
-        record = ThreadRecord(
-            id=thread_id or new_id(),
-            name=name,
-            preview="",
-            cwd=cwd,
-            notebook=notebook,
-            provider=provider,
-            model=model,
-            engine=engine,
-            created_at=now,
-            updated_at=now,
-            archived_at=None,
-            forked_from=None,
-            forked_at_seq=None,
-            forked_at_position=None,
+        return self._insert_thread(
+            ThreadRecord(
+                id=thread_id or new_id(),
+                name=name,
+                cwd=cwd,
+                notebook=notebook,
+                model=model,
+                engine=engine,
+                created_at=now,
+                updated_at=now,
+            )
         )
-        return self._insert_thread(record)
 
     @_reads
     def thread(self, thread_id: str) -> ThreadRecord:
@@ -285,10 +283,10 @@ class Store:
         order, later = _chosen(_DIRECTIONS, sort_direction, "sort_direction")
         key = _chosen(_SORT_KEYS, sort_key, "sort_key")
         where: list[tuple[str, tuple[Any, ...]]] = [(f"archived_at IS {'NOT ' if archived else ''}NULL", ())]
-        if cwd is not None:
-            where.append(_one_of("cwd", [cwd] if isinstance(cwd, str) else cwd))
-        if model_providers is not None:
-            where.append(_one_of("provider", model_providers))
+        folders = [cwd] if isinstance(cwd, str) else cwd
+        for column, choices in (("cwd", folders), ("provider", model_providers)):
+            if choices is not None:
+                where.append((f"{column} IN ({_marks(choices)})", tuple(choices)))
         if search_term:
             text = "casefold(coalesce(name, '') || char(10) || preview)"
             where.append((f"instr({text}, ?)", (search_term.casefold(),)))
@@ -299,7 +297,7 @@ class Store:
             f" ORDER BY {key} {order}, id {order} LIMIT ?",
             (*(value for _, values in where for value in values), limit + 1),
         ).fetchall()
-        found = tuple(ThreadRecord(*row) for row in rows[:limit])
+        found = tuple(ThreadRecord(**dict(row)) for row in rows[:limit])
         more = len(rows) > limit
         return ThreadPage(found, f"{getattr(found[-1], key)}:{found[-1].id}" if more else None)
 
@@ -335,11 +333,6 @@ class Store:
     @_writes
     def unarchive(self, thread_id: str) -> None:
         self._update_thread(thread_id, archived_at=None)
-
-    @_writes
-    def touch(self, thread_id: str) -> None:
-        """Say that the thread was used now."""
-        self._update_thread(thread_id, updated_at=self._now())
 
     # Notebooks -----------------------------------------------------------------------------------
 
@@ -460,17 +453,11 @@ class Store:
             thread_id=thread_id,
             position=old["position"] if old else _next_position(history),
             cell_id=cell_id,
-            status=TurnStatus.in_progress,
-            error=None,
-            usage=None,
+            notebook=notebook,
             provider=provider,
             model=model,
             started_at=self._now(),
-            completed_at=None,
-            duration_ms=None,
-            removed_at=None,
             replaces=old["id"] if old else None,
-            notebook=notebook,
         )
         self._insert_turn(turn)
         if question is not None:
@@ -603,7 +590,7 @@ class Store:
     @_reads
     def turn(self, turn_id: str) -> TurnRecord:
         """One turn with its items, current or not."""
-        return self._with_items(self._turn_row(turn_id))
+        return self._with_items([self._turn_row(turn_id)])[0]
 
     @_reads
     def history(
@@ -614,28 +601,11 @@ class Store:
         With `before_position=turn.position`: the context of that turn.
         """
         levels = self._lineage(thread_id, _END if before_position is None else before_position - 1)
-        turns = self._current(levels)
-        items: dict[int, list[ItemRecord]] = {row["seq"]: [] for row in turns}
-        if include_items:
-            self._read_items(levels, items)
-            self._read_partials(turns, items)
-        return [_turn_record(row, items[row["seq"]]) for row in turns]
-
-    @_reads
-    def last_turn(self, thread_id: str) -> TurnRecord | None:
-        """The turn at the end of the thread, with its items."""
-        turns = self._current(self._lineage(thread_id))
-        return self._with_items(turns[-1]) if turns else None
+        rows = self._current(levels)
+        return self._with_items(rows) if include_items else list(map(_turn_record, rows))
 
     @_writes
-    def fork(
-        self,
-        thread_id: str,
-        *,
-        through: str | None = None,
-        before: str | None = None,
-        fork_id: str | None = None,
-    ) -> ThreadRecord:
+    def fork(self, thread_id: str, *, through: str | None = None, before: str | None = None) -> ThreadRecord:
         """A thread with the same past: all of it, or as far as one turn (`through`: with it, `before`: without).
 
         Nothing is copied. A turn of the past still in progress is shared too, with the items to come.
@@ -650,7 +620,7 @@ class Store:
         now = self._now()
         record = msgspec.structs.replace(
             parent,
-            id=fork_id or new_id(),
+            id=new_id(),
             name=None,
             preview=parent.preview if upto >= 0 else "",
             created_at=now,
@@ -729,10 +699,6 @@ class Store:
         db.text_factory = lambda text: str(text, "utf-8", "replace")
         db.create_function("casefold", 1, _casefold, deterministic=True)
 
-    def _run(self, begin: str, work: Callable[[], R]) -> R:
-        with self._lock, store_errors(self.path):
-            return self._while_locked(lambda: self._attempt(begin, work))
-
     def _while_locked(self, work: Callable[[], R]) -> R:
         deadline = time.monotonic() + self._timeout
         while True:
@@ -771,10 +737,10 @@ class Store:
             if self._db.execute("SELECT 1 FROM threads NOT INDEXED WHERE id = ?", (thread_id,)).fetchone():
                 raise damaged(self.path)  # it is there, and its index is not
             raise ThreadNotFoundError(thread_id)
-        return ThreadRecord(*row)
+        return ThreadRecord(**dict(row))
 
     def _insert_thread(self, record: ThreadRecord) -> ThreadRecord:
-        values = msgspec.structs.astuple(record)
+        values = tuple(getattr(record, column) for column in ThreadRecord.__struct_fields__)
         self._db.execute(f"INSERT INTO threads ({_THREAD}) VALUES ({_marks(values)})", values)
         return record
 
@@ -785,27 +751,18 @@ class Store:
             raise ThreadNotFoundError(thread_id)
 
     def _insert_turn(self, turn: TurnRecord) -> None:
-        values = {
-            **msgspec.structs.asdict(turn),
-            "error": _to_json(turn.error),
-            "usage": _to_json(turn.usage),
-        }
-        del values["items"]
-        row = (*values.values(), self._owner, turn.started_at)
-        columns = _TURN.replace("turns.", "") + ", owner, alive_at"
-        self._db.execute(f"INSERT INTO turns ({columns}) VALUES ({_marks(row)})", row)
+        values = {column: getattr(turn, column) for column in _TURN_COLUMNS}
+        values |= {"error": _to_json(turn.error), "usage": _to_json(turn.usage)}
+        values |= {"owner": self._owner, "alive_at": turn.started_at}
+        self._db.execute(
+            f"INSERT INTO turns ({', '.join(values)}) VALUES ({_marks(values)})", tuple(values.values())
+        )
 
     def _insert_item(
         self, turn: int, n: int, item: ThreadItem, response_items: Sequence[dict[str, Any]]
     ) -> None:
-        row = (
-            turn,
-            n,
-            item.id,
-            item_type(item),
-            encode_item(item).decode(),
-            _to_json(response_items or None),
-        )
+        sent = _to_json(response_items or None)
+        row = (turn, n, item.id, item_type(item), encode_item(item).decode(), sent)
         self._db.execute(f"INSERT INTO items VALUES ({_marks(row)})", row)
 
     def _insert_piece(self, turn: int, piece: Piece, response_items: Sequence[dict[str, Any]] = ()) -> None:
@@ -837,7 +794,7 @@ class Store:
         return None
 
     def _prompt(self, turn: sqlite3.Row) -> str | None:
-        items = (entry.item for entry in self._with_items(turn).items)
+        items = (entry.item for entry in self._with_items([turn])[0].items)
         return next((input_text(item.content) for item in items if isinstance(item, UserMessage)), None)
 
     def _notebook_lineage(self, notebook_id: str) -> list[str]:
@@ -865,11 +822,18 @@ class Store:
             raise _no_turn(turn_id)
         return row
 
-    def _with_items(self, row: sqlite3.Row) -> TurnRecord:
-        items = self._db.execute("SELECT * FROM items WHERE turn = ? ORDER BY n", (row["seq"],))
-        records = [_item_record(item) for item in items]
-        pieces = self._db.execute("SELECT * FROM partials WHERE turn = ? ORDER BY n", (row["seq"],))
-        return _turn_record(row, records + _partial_records(pieces.fetchall(), row["status"]))
+    def _with_items(self, rows: Sequence[sqlite3.Row]) -> list[TurnRecord]:
+        """The turns of these rows. Partial items have those that run, that broke off, that got no answer."""
+        status = {row["seq"]: row["status"] for row in rows}
+        turns = (_to_json(list(status)),)
+        items: dict[int, list[ItemRecord]] = defaultdict(list)
+        condition = "WHERE turn IN (SELECT value FROM json_each(?)) ORDER BY turn, n"
+        for row in self._db.execute(f"SELECT * FROM items {condition}", turns):
+            items[row["turn"]].append(_item_record(row))
+        pieces = self._db.execute(f"SELECT * FROM partials {condition}", turns)
+        for turn, run in groupby(pieces, itemgetter("turn")):
+            items[turn] += _partial_records(list(run), status[turn])
+        return [_turn_record(row, items[row["seq"]]) for row in rows]
 
     def _lineage(self, thread_id: str, upto: int = _END) -> list[_Level]:
         """The thread, the one it was forked from, and so on, each with what of it is visible."""
@@ -900,27 +864,6 @@ class Store:
             hidden.update(row["turn"] for row in removals)
         return sorted(found, key=lambda row: row["position"])
 
-    def _read_items(self, levels: Sequence[_Level], into: dict[int, list[ItemRecord]]) -> None:
-        for level in levels:
-            items = self._db.execute(
-                "SELECT items.* FROM turns JOIN items ON items.turn = turns.seq"
-                f" WHERE {_VISIBLE} ORDER BY items.turn, items.n",
-                level._asdict(),
-            )
-            for row in items:
-                if row["turn"] in into:
-                    into[row["turn"]].append(_item_record(row))
-
-    def _read_partials(self, turns: Sequence[sqlite3.Row], into: dict[int, list[ItemRecord]]) -> None:
-        """Few turns have any: those that run, those that broke off, and a question that was not answered."""
-        status = {row["seq"]: row["status"] for row in turns}
-        pieces = self._db.execute(
-            "SELECT * FROM partials WHERE turn IN (SELECT value FROM json_each(?)) ORDER BY turn, n",
-            (_to_json(list(status)),),
-        )
-        for turn, run in groupby(pieces, itemgetter("turn")):
-            into[turn] += _partial_records(list(run), status[turn])
-
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
         """Take a turn out of a thread's history as of `seq`; from a shared past, for this thread only."""
         if turn["thread_id"] == thread_id:
@@ -936,7 +879,7 @@ class Store:
         ).fetchall()
         if turns:
             self._db.execute("UPDATE turns SET cut_off = NULL WHERE thread_id = ?", (thread_id,))
-        return [self._with_items(row) for row in turns]
+        return self._with_items(turns)
 
     @_reads
     def _has_orphans(self) -> bool:
@@ -949,16 +892,17 @@ class Store:
             "UPDATE turns SET status = 'interrupted', owner = NULL, cut_off = 1 WHERE seq = ?",
             [(row["seq"],) for row in orphans],
         )
-        return [
-            msgspec.structs.replace(_turn_record(row, []), status=TurnStatus.interrupted) for row in orphans
-        ]
+        return [msgspec.structs.replace(_turn_record(row), status=TurnStatus.interrupted) for row in orphans]
 
     def _orphans(self) -> list[sqlite3.Row]:
-        now = self._clock()
-        turns = self._db.execute(
-            f"SELECT {_TURN}, owner, coalesce(alive_at, started_at) AS alive_at FROM turns WHERE status = 'inProgress'"
-        )
-        return [row for row in turns if not _runs(row, now)]
+        """The turns in progress whose process is dead, or can't be read any more."""
+        orphans = []
+        for row in self._db.execute("SELECT * FROM turns WHERE status = 'inProgress'").fetchall():
+            owner = _decoded(row["owner"], Owner)
+            seconds = self._clock() - (row["alive_at"] or row["started_at"])
+            if owner is None or not is_alive(owner, silent=seconds):
+                orphans.append(row)
+        return orphans
 
 
 def _make_private_file(path: Path) -> None:
@@ -969,26 +913,12 @@ def _make_private_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
-def _turn_record(row: sqlite3.Row, items: Sequence[ItemRecord]) -> TurnRecord:
-    return TurnRecord(
-        seq=row["seq"],
-        id=row["id"],
-        thread_id=row["thread_id"],
-        position=row["position"],
-        cell_id=row["cell_id"],
-        status=_STATUSES.get(row["status"], TurnStatus.interrupted),
-        error=_decoded(row["error"], TurnError),
-        usage=_decoded(row["usage"], ThreadTokenUsage),
-        provider=row["provider"],
-        model=row["model"],
-        started_at=row["started_at"],
-        completed_at=row["completed_at"],
-        duration_ms=row["duration_ms"],
-        removed_at=row["removed_at"],
-        replaces=row["replaces"],
-        notebook=row["notebook"],
-        items=tuple(items),
-    )
+def _turn_record(row: sqlite3.Row, items: Iterable[ItemRecord] = ()) -> TurnRecord:
+    values = {column: row[column] for column in _TURN_COLUMNS}
+    values["status"] = _STATUSES.get(row["status"], TurnStatus.interrupted)
+    values["error"] = _decoded(row["error"], TurnError)
+    values["usage"] = _decoded(row["usage"], ThreadTokenUsage)
+    return TurnRecord(**values, items=tuple(items))
 
 
 def _item_record(row: sqlite3.Row) -> ItemRecord:
@@ -1032,11 +962,6 @@ def _decoded(text: Any, kind: Any = Any) -> Any:
         return None
 
 
-def _runs(row: sqlite3.Row, now: float) -> bool:
-    owner = _decoded(row["owner"], Owner)
-    return owner is not None and is_alive(owner, silent=now - row["alive_at"])
-
-
 def _place(row: sqlite3.Row) -> TurnPlace:
     return TurnPlace(row["engine_thread"], row["engine_turn"], row["past"], row["tools"])
 
@@ -1045,7 +970,7 @@ def _to_json(value: Any) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
 
 
-def _marks(values: Sequence[Any]) -> str:
+def _marks(values: Collection[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
@@ -1062,10 +987,6 @@ def _chosen(choices: Mapping[str, R], value: str, name: str) -> R:
     if value not in choices:
         raise OptionError(f"{name} can't be {value!r}.", hint=f"It is one of {', '.join(choices)}.")
     return choices[value]
-
-
-def _one_of(column: str, values: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    return f"{column} IN ({_marks(values)})", tuple(values)
 
 
 def _find(history: Sequence[sqlite3.Row], turn_id: str) -> sqlite3.Row:
@@ -1095,3 +1016,41 @@ def _casefold(text: str | None) -> str | None:
 def _shorten(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
+
+
+class AsyncStore:
+    """Runs steps on one `Store` in a worker thread, in order, so that a slow disk never holds up a stream.
+
+    The file is opened with the first step, and again with the next where that fails. Without a `path` it is
+    kept in memory. `worker`: another store's, to share it.
+    """
+
+    def __init__(self, path: Path | None, *, worker: ThreadPoolExecutor | None = None) -> None:
+        self._path = path or ":memory:"
+        self._worker = worker or ThreadPoolExecutor(max_workers=1, thread_name_prefix="codex_magic-store")
+        self._owns_worker = worker is None
+        self._store: Store | None = None
+
+    async def run(self, step: Callable[[Store], R]) -> R:
+        """Run `step` on the store. Raises StoreError, ThreadNotFoundError, OptionError."""
+        try:
+            done = asyncio.get_running_loop().run_in_executor(self._worker, self._run, step)
+        except RuntimeError:  # at the end of the interpreter, workers take nothing more
+            return self._run(step)
+        return await done
+
+    def _run(self, step: Callable[[Store], R]) -> R:
+        with undivided():
+            if self._store is None:
+                self._store = Store(self._path)
+            return step(self._store)
+
+    def beside(self) -> AsyncStore:
+        """An empty store in memory, in the same worker."""
+        return AsyncStore(None, worker=self._worker)
+
+    async def close(self) -> None:
+        if self._store is not None:
+            await self.run(Store.close)
+        if self._owns_worker:
+            self._worker.shutdown(wait=False)

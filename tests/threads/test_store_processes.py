@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from codex_magic.protocol.errors import StoreError
@@ -292,6 +293,14 @@ def test_a_process_number_used_again_is_another_process() -> None:
     here = this_process()
     again = msgspec.structs.replace(here, start="1")
     assert here.start is None or not is_alive(again, silent=0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system keeps the time of a start")
+def test_a_clock_that_is_set_makes_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = this_process()
+    boot = psutil.boot_time()
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot + 3600)
+    assert is_alive(here, silent=0)
 
 
 def test_a_process_of_an_older_version_is_looked_at_by_its_host() -> None:
