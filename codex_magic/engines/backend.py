@@ -176,6 +176,7 @@ class _RunningTurn:
         self._usage = TokenUsage()
         self._compactions = 0
         self._turn_state: str | None = None
+        self._responses = engine.client.responses
         self._stream: AsyncResponseStream | None = None
         self._steering: list[tuple[UserMessage, tuple[Item, ...]]] = []
         """What the user has added and the model has not been sent yet."""
@@ -191,9 +192,10 @@ class _RunningTurn:
         if no_model is not None:
             raise no_model
         try:
-            await self._respond()
-            while self._steering:
+            async with self._engine.client.responses.one_turn() as self._responses:
                 await self._respond()
+                while self._steering:
+                    await self._respond()
         finally:
             self._narrator.abandon_calls()
 
@@ -254,7 +256,7 @@ class _RunningTurn:
         await self._compact_if_due()
         while self._steering:
             self._add(*self._steering.pop(0))
-        stream = self._engine.client.responses.stream(step.input, on_retry=self._patience, **step.parameters)
+        stream = self._responses.stream(step.input, on_retry=self._patience, **step.parameters)
         self._stream = stream
         try:
             response = await self._report(stream)
