@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         ChatgptLoginHandle as ChatgptLoginHandle,
         DeviceCodeLoginHandle as DeviceCodeLoginHandle,
     )
-    from .notebook.magics import run_cell as run_cell, run_cell_blocking as run_cell_blocking
+    from .notebook.cells import run_cell as run_cell, run_cell_blocking as run_cell_blocking
     from .protocol.account import (
         Account as Account,
         AccountLoginCompleted as AccountLoginCompleted,
@@ -122,9 +122,9 @@ if TYPE_CHECKING:
     from .threads.codex import (
         AsyncCodex as AsyncCodex,
         AsyncThread as AsyncThread,
-        CodexConfig as CodexConfig,
         ModelList as ModelList,
     )
+    from .threads.options import CodexConfig as CodexConfig
     from .threads.overload import (
         is_retryable_error as is_retryable_error,
         retry_on_overload as retry_on_overload,
@@ -137,7 +137,7 @@ _MODULES = {
     "auth.handles": """
         AsyncChatgptLoginHandle AsyncDeviceCodeLoginHandle ChatgptLoginHandle DeviceCodeLoginHandle
     """,
-    "notebook.magics": "run_cell run_cell_blocking",
+    "notebook.cells": "run_cell run_cell_blocking",
     "protocol.account": """
         Account AccountLoginCompleted ApiKeyAccount CancelLoginAccountResponse CancelLoginAccountStatus
         ChatgptAccount GetAccountResponse LoginState LoginUpdated
@@ -167,7 +167,8 @@ _MODULES = {
     "responses.retry": "RetryPolicy",
     "responses.structured": "ParsedResponse",
     "responses.tools": "Namespace Tool custom_tool tool",
-    "threads.codex": "AsyncCodex AsyncThread CodexConfig ModelList",
+    "threads.codex": "AsyncCodex AsyncThread ModelList",
+    "threads.options": "CodexConfig",
     "threads.overload": "is_retryable_error retry_on_overload",
     "threads.store": "ThreadPage ThreadReadResponse",
     "threads.sync": "Codex Thread TurnHandle",

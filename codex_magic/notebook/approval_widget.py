@@ -7,8 +7,8 @@ from html import escape
 
 import ipywidgets
 
-from .login_widget import VIEW
 from .question import Choice, Passage, Question, Shown, choices, shown
+from .screen import VIEW, let_clicks_through
 
 STYLE = """<style>
 .codex-approval { border: 1px solid var(--jp-border-color2); border-left: 3px solid var(--jp-warn-color1);
@@ -45,10 +45,7 @@ class ApprovalWidget:
         row = self._keep(ipywidgets.HBox(buttons, layout=ipywidgets.Layout(flex_flow="row wrap")))
         self._box = self._keep(ipywidgets.VBox([text, row]))
         self._box.add_class("codex-approval")
-        for widget in self._made:
-            # ipykernel 7.4 answers on the channel that the last message came by, which a busy cell blocks.
-            if hasattr(widget.comm, "_reply_subshell_for"):
-                widget.comm._reply_subshell_for = None
+        let_clicks_through(self._made)
 
     @property
     def bundle(self) -> dict[str, object]:

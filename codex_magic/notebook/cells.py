@@ -1,88 +1,207 @@
-"""What a cell does: a question becomes a turn, painted while it arrives; a command is answered."""
+"""The way of a cell: `run_cell` drives its steps, which answer a command or ask a question as a turn.
+
+From here a question goes to `session`, `threads.codex`, an engine and `responses` to the wire; what comes back
+is painted by `turn` through `display`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import concurrent.futures
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
 
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
-from .drive import Steps
+from .account import can_sign_in, sign_in_first
+from .commands import find_command
+from .desk import Desk
 from .environment import may_ask
-from .options import CELL_OPTIONS, ParsedLine, parse_line, usage_line
-from .outcome import CellFailed, CellStopped
-from .say import say, say_error
+from .options import ParsedLine, parse_line, usage_line
+from .session import Session
+from .shell import CellFailed, CellStopped, shells
+from .steps import Steps, Wait
 from .turn import CellTurn
 
-if TYPE_CHECKING:
-    from .session import Session
+T = TypeVar("T")
+
+
+async def run_cell(line: str, cell: str | None, number: int = 0) -> None:
+    """Answer one `%%codex` cell, or one `%codex` line (`cell` is None); what a rewritten cell awaits.
+
+    `number`: of its shell; IPython's own shell without one. Raises CellFailed or CellStopped, once all there is
+    to see is on screen.
+    """
+    session = _session(number)
+    with session.screen.request(blocking=False):
+        await drive_async(run(session, line, cell))
+
+
+def run_cell_blocking(line: str, cell: str | None, number: int = 0) -> None:
+    """The same where nothing can be awaited."""
+    session = _session(number)
+    try:
+        with session.screen.request(blocking=True):
+            drive(run(session, line, cell))
+    except KeyboardInterrupt:  # it comes anywhere, between the steps too
+        raise CellStopped from None
+
+
+def _session(number: int) -> Session:
+    from IPython.core.getipython import get_ipython
+
+    shell = shells.get(number) or get_ipython()
+    magics = shell.magics_manager.registry.get("CodexMagics") if shell is not None else None
+    if magics is None:
+        raise RuntimeError("%load_ext codex_magic first")
+    session: Session = magics.session
+    return session
 
 
 def run(session: Session, line: str, cell: str | None) -> Steps[None]:
-    """Answer one `%codex` line (`cell` is None) or one `%%codex` cell.
-
-    Raises CellFailed or CellStopped, once all there is to see is on screen.
-    """
-    if (news := session.magics.installed.news()) is not None:
-        say(session, news)
+    """Answer a line or cell. Raises CellFailed or CellStopped."""
+    if (news := session.installed.news()) is not None:
+        session.screen.say(news)
+    usage = "%codex" if cell is None else "%%codex"
     try:
-        if cell is None:
-            from .commands import find_command
-
-            command = find_command(line)
-            if command is not None:
-                yield from command(session) or ()
-                return
-        usage = "%codex" if cell is None else "%%codex"
-        parsed = parse_line(line, CELL_OPTIONS, usage=usage)
-        yield from ask(session, _prompt(parsed, cell, usage), parsed)
+        command = find_command(line) if cell is None else None
+        if command is not None:
+            question = yield from command(session) or ()
+        else:
+            question = _question(line, cell, usage)
+        if question is not None:
+            yield from _ask(session, *question)
     except CodexError as error:
         session.last_error = error
-        say_error(session, error)
+        session.screen.error(error)
         raise CellFailed(str(error)) from error
     except KeyboardInterrupt:
         raise CellStopped from None
 
 
-def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
-    """One turn from start to end, on screen and bound to the name `-o` gives.
+def _question(line: str, cell: str | None, usage: str) -> tuple[str, ParsedLine]:
+    """Return the words after the options and the cell below them, as they were typed, and the options."""
+    options = parse_line(line, usage=usage)
+    prompt = "\n".join(filter(None, (options.rest, (cell or "").strip("\n"))))
+    if not prompt.strip():
+        raise OptionError("There is nothing to ask.", hint=f"{usage_line(usage)} PROMPT")
+    return prompt, options
 
-    Where it fails for want of a sign-in that somebody here can give, it is begun again after that.
+
+def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
+    """Ask one question: a turn from its request to its last painted line.
+
+    Where it fails for want of a sign-in that somebody here can give, it is asked again after that.
     """
-    if options.values.get("background") and not _waits(session):
-        CellTurn(session, prompt, options, new_id(), background=True).run_in_background()
-        return
+    background = bool(options.values.get("background")) and not _waits(session)
     while True:
         output = new_id()
-        error = yield from CellTurn(session, prompt, options, output).steps()
+        desk = Desk(session.shell, session.screen, background=background)
+        started = session.start_turn(prompt, options, desk.news.put, desk.ask)
+        # The imports of display/ take time while the request is on its way.
+        from ..display.view import TurnView
+
+        painter = session.screen.painter(TurnView(id=output, background=background))
+        turn = CellTurn(started, desk, painter)
+        if background:
+            painter.open()
+            _drive_in_thread(session, turn)
+            return
+        error = yield from turn.steps()
         if error is None:
             return
         session.last_error = error
-        if not isinstance(error, AuthError):
-            raise CellFailed(str(error)) from error
-        from .account import helps, sign_in_first
-
-        if not helps(error, session, options):
+        if not isinstance(error, AuthError) or not can_sign_in(session, error, options):
             raise CellFailed(str(error)) from error
         yield from sign_in_first(session, error, options, output)
 
 
 def _waits(session: Session) -> bool:
-    """Whether there is nobody to see what comes after the cell: nbclient, papermill and their like save it
-    as it is then. Raises OptionError in a terminal."""
-    if not session.rich:
+    """Whether nobody sees what comes after the cell: nbclient, papermill and their like save it as it is then.
+
+    Raises OptionError in a terminal.
+    """
+    if not session.screen.rich:
         raise OptionError(
             "A terminal has no place for an answer in the background.", hint="Leave --background out."
         )
     if not may_ask(session.shell):
-        say(session, "Nobody is there to see an answer in the background, so this cell waits for it.")
+        session.screen.say("Nobody is there to see an answer in the background, so this cell waits for it.")
         return True
-    return not session.page.has_controls
+    return not session.screen.page.has_controls
 
 
-def _prompt(options: ParsedLine, cell: str | None, usage: str) -> str:
-    """The words after the options and the cell below them, as they were typed."""
-    body = (cell or "").strip("\n")
-    prompt = f"{options.rest}\n{body}" if options.rest and body else options.rest or body
-    if not prompt.strip():
-        raise OptionError("There is nothing to ask.", hint=f"{usage_line(usage=usage)} PROMPT")
-    return prompt
+def _drive_in_thread(session: Session, turn: CellTurn) -> None:
+    """Paint a turn whose cell ends now."""
+
+    def paint() -> None:
+        with suppress(CancelledError):  # the session was closed before it began
+            session.last_error = drive(turn.steps()) or session.last_error
+
+    threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
+
+
+# The two loops that drive the steps of a cell ----------------------------------------------------
+
+POLL_SECONDS = 0.05
+"""A stop is noticed only between waits: Windows delivers Ctrl-C then, and ipykernel's signal handler
+leaves its cancellation to an event loop that it does not wake."""
+
+
+def drive(steps: Steps[T]) -> T:
+    """Run `steps` to its end, blocking."""
+    resume: Callable[[], Wait] = partial(next, steps)
+    while True:
+        try:
+            future, seconds = resume()
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]  # typeshed: StopIteration.value is Any
+        try:
+            spans = _spans(seconds)
+            done = any(concurrent.futures.wait({future}, timeout=span).done for span in spans)
+            resume = partial(steps.send, done)
+        except KeyboardInterrupt:
+            resume = partial(steps.throw, KeyboardInterrupt())
+
+
+async def drive_async(steps: Steps[T]) -> T:
+    """Run `steps` to its end while the event loop continues with other things."""
+    resume: Callable[[], Wait] = partial(next, steps)
+    while True:
+        try:
+            future, seconds = resume()
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]  # typeshed: StopIteration.value is Any
+        try:
+            resume = partial(steps.send, await _done_within(future, seconds))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            task = asyncio.current_task()
+            if sys.version_info >= (3, 11) and task is not None:
+                task.uncancel()  # the cell ends normally, so its task must not count as being cancelled
+            resume = partial(steps.throw, KeyboardInterrupt())
+
+
+async def _done_within(future: Future[Any], seconds: float | None) -> bool:
+    waiting = asyncio.wrap_future(future)
+    # Its failure is read from `future`, so it counts as seen here.
+    waiting.add_done_callback(lambda over: over.cancelled() or over.exception())
+    for span in _spans(seconds):
+        done, _ = await asyncio.wait({waiting}, timeout=span)
+        if done:
+            return True
+    return False
+
+
+def _spans(seconds: float | None) -> Iterator[float]:
+    """`seconds` in pieces of at most POLL_SECONDS; `None` never ends."""
+    left = math.inf if seconds is None else seconds
+    while left > POLL_SECONDS:
+        yield POLL_SECONDS
+        left -= POLL_SECONDS
+    yield left

@@ -1,13 +1,15 @@
 """The sign-in as a widget: buttons, fields, and a countdown that goes on while other cells run.
 
 When it is over, plain Markdown takes its place, so that the saved notebook holds no dead button, no
-link and no code.
+link and no code. Colours and fonts are the theme's (JupyterLab's CSS variables, which VS Code and Notebook
+define too); nothing is told by colour alone, and what changes is announced to screen readers.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from html import escape
 from typing import Any, TypeVar
 
 import ipywidgets
@@ -16,16 +18,36 @@ from traitlets import Unicode
 from ..display.page import Page
 from ..protocol.ids import new_id
 from .login_flow import LoginFlow
-from .login_html import STYLE, countdown_html, offer_html, quota_html, status_html
-from .login_view import LoginView, Stage, Way
-from .say import lines_of, words
+from .login_view import LoginView, Stage, Way, left, sentence, windows
+from .qr import qr_code, svg
+from .screen import VIEW, let_clicks_through, lines_of, words
 
 NO_BUTTONS = (
     "Run the cell again to sign in. Where no buttons appear then, run %codex login in IPython in a terminal."
 )
 """What a saved notebook says of a sign-in that nobody finished, and what consoles show, which draw nothing."""
 
-VIEW = "application/vnd.jupyter.widget-view+json"
+STYLE = """<style>
+.codex-login { border: 1px solid var(--jp-border-color2); padding: 12px 16px; max-width: 46em; overflow: visible }
+.codex-login, .codex-login .widget-html-content { line-height: 1.5; color: var(--jp-ui-font-color1) }
+.codex-login .widget-html, .codex-login .widget-html-content { height: auto; white-space: normal; margin: 0 }
+.codex-login .widget-box { overflow: visible }
+.codex-login > .widget-hbox { margin: 4px 0; gap: 4px; align-items: center }
+.codex-login p { margin: 0 0 8px; font-size: var(--jp-ui-font-size2) }
+.codex-login a { color: var(--jp-content-link-color); text-decoration: underline }
+.codex-login .widget-button { height: auto; width: auto; padding: 4px 12px; white-space: normal; line-height: 1.5 }
+.codex-login .codex-offer { display: flex; gap: 24px; align-items: flex-start; flex-wrap: wrap }
+.codex-login .codex-fields { flex: 1 1 20em }
+.codex-login label { display: block; color: var(--jp-ui-font-color1) }
+.codex-login input[readonly] { display: block; box-sizing: border-box; width: 100%; margin: 0 0 8px; padding: 4px 8px;
+  color: var(--jp-ui-font-color1); background: var(--jp-layout-color2); border: 1px solid var(--jp-border-color1);
+  font-family: var(--jp-code-font-family); font-size: var(--jp-ui-font-size1) }
+.codex-login input.codex-code { font-size: var(--jp-ui-font-size3); letter-spacing: 0.1em }
+.codex-login svg { width: 128px; height: 128px }
+.codex-login .codex-quota { display: grid; grid-template-columns: minmax(6em, 14em) auto; gap: 4px 12px; align-items: center }
+.codex-login .codex-bar { border: 1px solid var(--jp-border-color1); height: 0.9em }
+.codex-login .codex-bar > div { height: 100%; background: var(--jp-brand-color1) }
+</style>"""
 
 W = TypeVar("W", bound=ipywidgets.Widget)
 
@@ -89,7 +111,7 @@ class LoginWidget:
         self._box = self._make(ipywidgets.VBox())
         self._box.add_class("codex-login")
         if in_blocking_cell:
-            self._let_clicks_through()
+            let_clicks_through(self._made)
 
     def show(self, output: str | None = None) -> None:
         """As an output of its own, or in place of that one."""
@@ -190,23 +212,68 @@ class LoginWidget:
         field.style.description_width = "initial"
         entered = False
 
-        def give() -> None:
+        def enter() -> None:
             nonlocal entered
             entered = not field.value  # Enter is told before the text it ends
             if field.value:
                 text, field.value = field.value, ""
-                self._flow.give(text)
+                self._flow.enter(text)
 
         def on_message(_: object, content: dict[str, Any], buffers: object) -> None:
             if content.get("event") == "submit":
-                give()
+                enter()
 
         field.on_msg(on_message)
-        field.observe(lambda change: give() if entered and change["new"] else None, "value")
-        return self._row(field, self._button("Go on", give, primary=True))
+        field.observe(lambda change: enter() if entered and change["new"] else None, "value")
+        return self._row(field, self._button("Go on", enter, primary=True))
 
-    def _let_clicks_through(self) -> None:
-        """ipykernel 7.4 answers on the channel that the last message came by, which the cell blocks."""
-        for widget in self._made:
-            if hasattr(widget.comm, "_reply_subshell_for"):
-                widget.comm._reply_subshell_for = None
+
+# What is only to be read, as HTML -----------------------------------------------------------------
+
+
+def status_html(view: LoginView) -> str:
+    """What is going on; first what went wrong."""
+    problem = f'<p role="alert"><b>{escape(view.problem)}</b></p>' if view.problem else ""
+    return f'{problem}<p role="status">{escape(view.headline())}</p>'
+
+
+def offer_html(view: LoginView) -> str:
+    """The link and the code, to be opened, copied or scanned."""
+    if view.stage is not Stage.waiting or view.link is None:
+        return ""
+    link = escape(view.link)
+    fields = f'<p><a href="{link}" target="_blank" rel="noopener noreferrer">Open the sign-in page</a></p>'
+    if view.code is not None:
+        fields += _readonly("Code", view.code, "codex-code")
+    fields += _readonly("Link, to copy", view.link)
+    # Only a link that a phone can follow; one that ends on this computer is of no use to it.
+    code = qr_code(view.link) if view.code is not None else None
+    picture = svg(code, label="QR code of the link") if code is not None else ""
+    return f'<div class="codex-offer"><div class="codex-fields">{fields}</div>{picture}</div>'
+
+
+def _readonly(label: str, value: str, kind: str = "") -> str:
+    """A field that is reached by Tab and selects all of itself then, and by a click."""
+    field = f'<input readonly class="{kind}" value="{escape(value)}" onclick="this.select()">'
+    return f"<label>{escape(label)}{field}</label>"
+
+
+def countdown_html(view: LoginView) -> str:
+    """Not announced every second: `timer` is silent unless asked."""
+    time = view.countdown()
+    return f'<p role="timer">Time left: {time}</p>' if time else ""
+
+
+def quota_html(view: LoginView) -> str:
+    """A bar for each window, with its numbers as text beside it."""
+    if view.stage is not Stage.account or view.limits is None:
+        return ""
+    rows = []
+    for window in windows(view.limits):
+        percent, text = left(window), escape(sentence(window))
+        meter = f'role="meter" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"'
+        bar = (
+            f'<div class="codex-bar" {meter} aria-label="{text}"><div style="width: {percent}%"></div></div>'
+        )
+        rows.append(f"{bar}<span>{text}</span>")
+    return f'<div class="codex-quota">{"".join(rows)}</div>'

@@ -17,7 +17,7 @@ import msgspec
 
 from ..display.view import MIME
 from ..protocol.ids import may_be_one_cell, names_a_cell, new_id
-from .identity import connection_file
+from .shell import connection_file
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -1,35 +1,25 @@
-"""One turn of a cell: begun, painted while it arrives, asked about, stopped, bound to a name."""
+"""One turn of a cell: on its way, painted while it arrives, stopped, over."""
 
 from __future__ import annotations
 
-import threading
 import time
-from concurrent.futures import CancelledError, Future, InvalidStateError
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
-from ..protocol.types import (
-    Notification,
-    RateLimitsUpdated,
-    Turn,
-    TurnCompleted,
-    TurnError,
-    TurnStatus,
-)
-from ..threads.relay import Relay
+from ..protocol.types import Turn, TurnCompleted, TurnError, TurnStatus
+from ..threads.sync import Codex
 from ..threads.turns import AsyncTurnHandle
 from .desk import Desk
-from .drive import Steps, drive, finished
-from .options import ParsedLine
-from .outcome import CellStopped, NotSent
 from .question import Question
-from .say import surface_for
+from .shell import CellStopped, NotSent
+from .steps import Steps, finished
 
 if TYPE_CHECKING:
     from ..display.pace import Painter
-    from .session import Session
 
 GRACE_SECONDS = 0.15
 """How long an interrupted cell waits for the engine to say what it kept."""
@@ -38,99 +28,112 @@ QUEUED_SECONDS = 0.5
 """After which a turn that has to wait for another one of its thread says that it is there."""
 
 
-class CellTurn:
-    """Begun when it is made, in its cell; whoever runs `steps` paints it.
+class RunningTurn:
+    """A turn of the notebook, from its request until all of it is on screen.
 
-    `output`: the id of the output that shows it. Raises OptionError, ConfigurationError when it can't begin.
+    `cell`: the number of its cell; `started`: its handle, once the thread answers nothing else, else NotSent or
+    a CodexError; `withdrawn`: done when it is to be taken back before that. `end` is called at its end.
     """
 
     def __init__(
-        self, session: Session, prompt: str, options: ParsedLine, output: str, *, background: bool = False
+        self,
+        codex: Codex,
+        prompt: str,
+        cell: int,
+        started: Future[AsyncTurnHandle],
+        withdrawn: Future[None],
+        end: Callable[[RunningTurn], None],
     ) -> None:
         self.prompt = prompt
+        self.cell = cell
+        self.started = started
+        self.withdrawn = withdrawn
         self.over: Future[None] = Future()
         """Done when all of it is on screen."""
-        self.cell = len(session.shell.user_ns["In"]) - 1
-        """The number of its cell; `execution_count` is the next one in newer IPythons."""
-        self._session = session
-        self._options = options
-        self._background = background
+        self._codex = codex
+        self._end = end
         self._began = time.monotonic()
-        self._relay: Relay[Notification | Question] = Relay()
-        self._desk = Desk(session, self._relay.put, background=background)
-        self._withdrawn: Future[None] = Future()
-        self._starting = session.start_turn(prompt, options, self._relay.put, self._desk.ask, self._withdrawn)
-        # Its imports take time while the request is on its way.
-        self._painter = _painter(session, output, background=background)
-        self._completed = False
-        session.running.append(self)
 
     @property
     def seconds(self) -> int:
-        """Since it was begun."""
+        """Since its request."""
         return int(time.monotonic() - self._began)
 
     @property
-    def thread_id(self) -> str | None:
-        """Known when it has started."""
-        return self._painter.view.thread_id
+    def handle(self) -> AsyncTurnHandle | None:
+        """`None` before it has started, and when it never will."""
+        started = self.started
+        is_there = started.done() and not started.cancelled() and started.exception() is None
+        return started.result() if is_there else None
 
     def stop(self) -> None:
         """Interrupt it, as soon as it has started, or take it back if it still waits; from any thread."""
-        self._desk.stop()
         with suppress(InvalidStateError):
-            self._withdrawn.set_result(None)
-        self._starting.add_done_callback(self._interrupt)
+            self.withdrawn.set_result(None)
+        self.started.add_done_callback(lambda _: self._interrupt())
 
     def steer(self, text: str) -> Steps[None]:
         """Say more to it. Raises InvalidRequestError when it takes no more."""
-        handle = yield from finished(self._starting)
-        yield from finished(self._session.codex.submit(handle.steer(text)))
+        handle = yield from finished(self.started)
+        yield from finished(self._codex.submit(handle.steer(text)))
+
+    def end(self) -> None:
+        """Leave the notebook's running turns."""
+        self._end(self)
+        self.over.set_result(None)
+
+    def _interrupt(self) -> None:
+        if self.handle is not None:
+            self._codex.submit(self.handle.interrupt())
+
+
+class CellTurn:
+    """Paints a turn, and takes its questions to a person at `desk`. Driving `steps` does it."""
+
+    def __init__(self, turn: RunningTurn, desk: Desk, painter: Painter) -> None:
+        self._turn = turn
+        self._desk = desk
+        self._painter = painter
+        self._completed = False
+        turn.withdrawn.add_done_callback(lambda _: desk.stop())
 
     def steps(self) -> Steps[BaseException | None]:
-        """Paint it to its end. Gives what it failed with, which is on screen then.
+        """Paint the turn to its end. Returns what it failed with, which is on screen then.
 
-        Where nobody carries it to its end, it is stopped, and shows nothing in the cell that runs by then.
+        When nobody drives it to its end, the turn is stopped, and shows nothing in the cell that runs by then.
         """
         is_dropped = False
         try:
-            while not self._starting.done():
-                yield self._starting, QUEUED_SECONDS
-                if not self._starting.done():
+            started = self._turn.started
+            while not started.done():
+                yield started, QUEUED_SECONDS
+                if not started.done():
                     self._show_news()
                     self._painter.open()
-            handle = self._starting.result()
+            handle = started.result()
             yield from self._paint()
+            return handle.exception
         except NotSent:
             self._painter.view.withdraw()
             return None
         except CodexError as error:
-            self._painter.feed([_failed(error)])
+            failed = Turn(id=new_id(), status=TurnStatus.failed, error=TurnError(str(error)))
+            self._painter.feed([TurnCompleted("", failed)])
             return error
         except KeyboardInterrupt:
             yield from self._stopped()
             raise CellStopped from None
         except GeneratorExit:
-            self.stop()
+            self._turn.stop()
             is_dropped = True
             raise
         finally:
-            self._session.running.remove(self)
-            self._desk.close(is_shown=not is_dropped)
-            if not is_dropped or self._painter.is_open:
-                self._painter.finish()
-            self._bind()
-            self.over.set_result(None)
-        return handle.exception
-
-    def run_in_background(self) -> None:
-        """Show where it will be painted, then paint it in a thread of its own."""
-        self._painter.open()
-        threading.Thread(target=self._painted, name="codex_magic background turn", daemon=True).start()
-
-    def _painted(self) -> None:
-        with suppress(CancelledError):  # the session was closed before it began
-            self._session.last_error = drive(self.steps()) or self._session.last_error
+            try:
+                self._desk.close(is_shown=not is_dropped)
+                if not is_dropped or self._painter.is_open:
+                    self._painter.finish()
+            finally:
+                self._turn.end()
 
     def _paint(self, *, seconds: float | None = None) -> Steps[bool]:
         """Paint what comes until the turn has ended (True) or time is up (False)."""
@@ -140,31 +143,28 @@ class CellTurn:
             if left is not None and left <= 0:
                 return False
             due = self._painter.due()
-            yield self._relay.ready(), min((s for s in (due, left) if s is not None), default=None)
+            yield self._desk.news.ready(), min((s for s in (due, left) if s is not None), default=None)
             self._show_news()
         return True
 
     def _show_news(self) -> None:
-        batch = self._relay.take()
-        told = [each for each in batch if not isinstance(each, Question)]
-        self._painter.feed(told)
+        batch = self._desk.news.take()
+        notifications = [each for each in batch if not isinstance(each, Question)]
+        self._painter.feed(notifications)
         self._painter.tick()
         for question in (each for each in batch if isinstance(each, Question)):
             self._desk.take(question, pause=self._painter.pause)
-        for notification in told:
-            if isinstance(notification, RateLimitsUpdated):
-                self._session.rate_limits = notification.rate_limits
-            if isinstance(notification, TurnCompleted):
-                self._completed = True
+        if any(isinstance(each, TurnCompleted) for each in notifications):
+            self._completed = True
 
     def _stopped(self) -> Steps[None]:
-        """The user stopped the cell: tell the engine, and take what it still has to say."""
-        self.stop()
+        """Tell the engine that the user stopped the cell, and paint what it still has to say."""
+        self._turn.stop()
         self._desk.close()
+        started = self._turn.started
         try:
-            yield self._starting, GRACE_SECONDS
-            starting = self._starting
-            if starting.done() and not starting.cancelled() and isinstance(starting.exception(), NotSent):
+            yield started, GRACE_SECONDS
+            if started.done() and not started.cancelled() and isinstance(started.exception(), NotSent):
                 self._painter.view.withdraw()
                 return
             if (yield from self._paint(seconds=GRACE_SECONDS)):
@@ -173,24 +173,3 @@ class CellTurn:
             pass  # stopped twice: the same wish
         interrupted = Turn(id=new_id(), status=TurnStatus.interrupted)
         self._painter.feed([TurnCompleted("", interrupted)])
-
-    def _interrupt(self, started: Future[AsyncTurnHandle]) -> None:
-        if not started.cancelled() and started.exception() is None:
-            self._session.codex.submit(started.result().interrupt())
-
-    def _bind(self) -> None:
-        """Give the result the name `-o` asked for, however the turn ended."""
-        name, starting = self._options.text("output"), self._starting
-        if name is not None and starting.done() and not starting.cancelled() and starting.exception() is None:
-            self._session.shell.user_ns[name] = starting.result().result
-
-
-def _painter(session: Session, output: str, *, background: bool) -> Painter:
-    from ..display.pace import Painter
-    from ..display.view import TurnView
-
-    return Painter(surface_for(session), TurnView(id=output, background=background))
-
-
-def _failed(error: CodexError) -> TurnCompleted:
-    return TurnCompleted("", Turn(id=new_id(), status=TurnStatus.failed, error=TurnError(str(error))))

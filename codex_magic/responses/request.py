@@ -225,7 +225,7 @@ def _strict(part: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _tools(body: Body, parameters: Parameters, rules: Rules) -> None:
-    tools = [_strict(_definition(tool), "parameters") for tool in parameters.get("tools") or ()]
+    tools = [_strict(plain(tool), "parameters") for tool in parameters.get("tools") or ()]
     search = _one_of("web_search", parameters.get("web_search") or "disabled", tuple(_SEARCHES))
     if _SEARCHES[search] is not None:
         if (body.get("reasoning") or {}).get("effort") == "minimal":
@@ -238,14 +238,6 @@ def _tools(body: Body, parameters: Parameters, rules: Rules) -> None:
     if tools:
         body["tools"] = tools
         body.setdefault("tool_choice", "auto")
-
-
-def _definition(tool: Any) -> Any:
-    if not callable(tool) and not hasattr(tool, "definition"):
-        return plain(tool)
-    from .tools import definition_of  # for those who have functions
-
-    return definition_of(tool)
 
 
 _SEARCHES = {"cached": False, "live": True, "disabled": None}

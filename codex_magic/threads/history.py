@@ -1,15 +1,21 @@
-"""From stored turns to the items a provider is sent: pure."""
+"""From stored turns to the items a provider is sent, and to the place where the app-server goes on. Pure.
+
+The app-server keeps threads of its own. One of them can be gone on with as far as it has the same turns as
+our history: a cell that ran again, or a turn over HTTP, is not in it.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..engines.seam import Continuation
 from ..engines.whole import is_common, mended, whole
-from ..protocol.types import ContextCompaction, TokenUsage, TurnStatus, UserMessage
-from .instructions import INTERRUPTED
+from ..protocol.types import AgentMessage, ContextCompaction, TokenUsage, TurnPlace, TurnStatus, UserMessage
 from .store import ItemRecord, TurnRecord
+
+_INTERRUPTED = "The user interrupted the answer above before it was complete."
 
 
 def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[str, Any], ...]:
@@ -29,7 +35,7 @@ def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[s
             elif _stands(entry, turn, turns[:at], provider):
                 items[:] = _sendable(entry)
         if turn.status is TurnStatus.interrupted and turn.items:
-            items.append(message("developer", INTERRUPTED))
+            items.append(message("developer", _INTERRUPTED))
     return tuple(whole(items))
 
 
@@ -80,3 +86,39 @@ def _sendable(entry: ItemRecord) -> list[dict[str, Any]]:
 def _is_open(item: dict[str, Any], turn: TurnRecord, provider: str) -> bool:
     """Whether `provider` can read it."""
     return turn.provider == provider or ("encrypted_content" not in item and is_common(item))
+
+
+# Where the app-server goes on ----------------------------------------------------------------------
+
+
+def continuation(
+    thread_id: str,
+    turns: Sequence[TurnRecord],
+    places: Mapping[str, TurnPlace],
+    last: Iterable[str],
+    *,
+    read: Callable[[str], TurnRecord],
+) -> Continuation | None:
+    """The latest of `turns` that the app-server has with the same past, and what it does not know.
+
+    `last`: the ids of turns that nothing follows in the app-server's thread. `read` gives a turn with its
+    items: of a long thread only few are needed.
+    """
+    for index in range(len(turns) - 1, -1, -1):
+        turn = turns[index]
+        place = places.get(turn.id)
+        if place is not None and place.past == past_of(turns[:index]):
+            own = turn.thread_id == thread_id
+            return Continuation(place, own and turn.id in last, _unseen(turn, turns[index + 1 :], read))
+    return None
+
+
+def _unseen(
+    turn: TurnRecord, later: Sequence[TurnRecord], read: Callable[[str], TurnRecord]
+) -> tuple[dict[str, Any], ...]:
+    """The app-server drops the beginning of an answer that was broken off; it is said again."""
+    begun: tuple[dict[str, Any], ...] = ()
+    if turn.status in (TurnStatus.interrupted, TurnStatus.failed):
+        ends = [entry.item for entry in read(turn.id).items[-1:]]
+        begun = tuple(message("assistant", end.text) for end in ends if isinstance(end, AgentMessage))
+    return begun + history_items([read(each.id) for each in later], provider="app-server")

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -62,7 +63,7 @@ KEEP_SECONDS = 0.75
 """Between two writes of what is being produced; a kill costs at most a second of it, the write included."""
 
 Listener = Callable[[Notification], None]
-Work = Callable[[TurnRequest, Tell], Awaitable[None]]
+Work = Callable[[TurnRequest, Tell], Coroutine[Any, Any, None]]
 """What a turn does on its engine: `Engine.run` or `Engine.compact`."""
 
 
@@ -82,7 +83,6 @@ class AsyncTurnHandle:
         """Why not all of it is in the store."""
         self.result: TurnResult | None = None
         self._engine = engine
-        self._work = work or engine.run
         self._request = request
         self._store = store
         self._log: list[Notification] = []
@@ -98,7 +98,7 @@ class AsyncTurnHandle:
         self._writes: list[asyncio.Future[None]] = []
         request.outcomes.watch = self._wait
         self._process = os.getpid()
-        self._follower = asyncio.create_task(self._follow())
+        self._work = asyncio.create_task((work or engine.run)(request, self._receive))
         self._task = asyncio.create_task(self._live())
 
     @property
@@ -182,47 +182,42 @@ class AsyncTurnHandle:
 
     def _cancel(self) -> None:
         self._request.outcomes.stop()
-        self._follower.cancel()
+        self._work.cancel()
 
     async def _live(self) -> TurnResult:
         started, clock = int(time.time()), time.monotonic()
-        status = await self._followed()
+        await asyncio.wait({self._work})
+        status = self._status()
         if self._keeping is not None:
             self._keeping.cancel()
         self._request.outcomes.end()
         # A command may run on after its turn.
         self._settle_open_items("inProgress" if status is TurnStatus.completed else "failed")
-        error = _turn_error(self.exception) if self.exception else None
         turn = Turn(
             id=self.id,
             status=status,
-            error=error,
+            error=_turn_error(self.exception) if self.exception else None,
             started_at=started,
             completed_at=int(time.time()),
             duration_ms=round((time.monotonic() - clock) * 1000),
         )
         await self._keep_turn(turn)
-        self.result = self._result(turn)
+        values = {name: getattr(turn, name) for name in Turn.__struct_fields__}
+        values |= {"items": list(self._items), "final_response": final_response(self._items)}
+        self.result = TurnResult(**values, usage=self._usage)
         self._tell(TurnCompleted(self.thread_id, turn))
         return self.result
 
-    async def _followed(self) -> TurnStatus:
-        await asyncio.wait({self._follower})
-        return TurnStatus.interrupted if self._follower.cancelled() else self._follower.result()
-
-    async def _follow(self) -> TurnStatus:
-        try:
-            await self._work(self._request, self._receive)
-        except asyncio.CancelledError:
+    def _status(self) -> TurnStatus:
+        """How the engine's work ended."""
+        if self._work.cancelled():
             return TurnStatus.interrupted
-        except CodexError as error:
-            self.exception = error
-            return TurnStatus.failed
-        except Exception as error:  # the top of a task: a bug, too, must end the turn
-            log.exception("turn %s failed", self.id)
-            self.exception = error
-            return TurnStatus.failed
-        return TurnStatus.completed
+        self.exception = self._work.exception()
+        if self.exception is None:
+            return TurnStatus.completed
+        if not isinstance(self.exception, CodexError):  # a bug, too, must end the turn
+            log.error("turn %s failed", self.id, exc_info=self.exception)
+        return TurnStatus.failed
 
     def _receive(self, notification: Notification) -> None:
         self._drop_cut_off(notification)
@@ -364,19 +359,6 @@ class AsyncTurnHandle:
 
     def _keep(self, step: Callable[[Store], None]) -> None:
         self._writes.append(asyncio.ensure_future(self._store.run(step)))
-
-    def _result(self, turn: Turn) -> TurnResult:
-        return TurnResult(
-            id=turn.id,
-            status=turn.status,
-            error=turn.error,
-            started_at=turn.started_at,
-            completed_at=turn.completed_at,
-            duration_ms=turn.duration_ms,
-            final_response=final_response(self._items),
-            items=list(self._items),
-            usage=self._usage,
-        )
 
 
 def _says_nothing(item: ThreadItem) -> bool:

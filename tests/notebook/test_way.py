@@ -14,10 +14,10 @@ import pytest
 from codex_magic.local_service import LocalService
 from tests.notebook.conftest import Ask
 
-MOST_FILES = 9
+MOST_FILES = 7
 
-DRIVERS = {"codex_magic.notebook.drive", "codex_magic.waiting"}
-"""They run whatever work they are handed, of sign-ins as of cells, and know of none what it does."""
+DRIVERS = {"codex_magic.waiting"}
+"""It runs whatever work it is handed, of sign-ins as of cells, and knows of none what it does."""
 
 handed_over: ContextVar[list[str]] = ContextVar("handed_over")
 """The way in the cell's thread, for the step of the background loop that begins there."""

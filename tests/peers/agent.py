@@ -143,5 +143,5 @@ def first_words(handle):
 
 
 def process_of(codex):
-    [agent] = codex.asynchronous._agents.values()
+    [agent] = codex.asynchronous.engines.agents
     return agent.server.pid

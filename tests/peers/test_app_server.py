@@ -555,7 +555,7 @@ import os
 from codex_magic import Codex, CodexConfig
 codex = Codex(CodexConfig(engine="app-server", provider={service.api_url!r}, model="gpt-5.5"))
 codex.thread_start().run("echo: x")
-[agent] = codex.asynchronous._agents.values()
+[agent] = codex.asynchronous.engines.agents
 pid = agent.server.pid
 print(pid, os.getpgid(pid) != os.getpgid(0), flush=True)
 input()

@@ -96,7 +96,7 @@ def elsewhere(service, script):
 import os, sys
 from codex_magic import *
 codex = Codex(CodexConfig(engine="app-server", provider={service.api_url!r}, model="gpt-5.5"))
-def process(): return next(iter(codex.asynchronous._agents.values())).server.pid
+def process(): return codex.asynchronous.engines.agents[0].server.pid
 """
     pipe = subprocess.PIPE
     with subprocess.Popen(

@@ -16,9 +16,10 @@ from codex_magic.local_service.pictures import picture
 from codex_magic.protocol.errors import InvalidRequestError, OutputError, ServiceError, StreamError
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta
+from codex_magic.responses.media import generated_images
 from codex_magic.responses.provider import custom
 from codex_magic.responses.tool_turn import FUTILE_ROUNDS, MOST_RETRIES
-from codex_magic.responses.tools import Call, Namespace, custom_tool, generated_images, tool, web_searches
+from codex_magic.responses.tools import Call, Namespace, custom_tool, tool, web_searches
 from tests.responses.conftest import only_codex
 from tests.responses.conversing import Caller
 from tests.responses.wire import CREATED, DROP, Wire, completed, event, good, stream
@@ -207,28 +208,6 @@ def test_the_service_searches_and_draws(call: Caller) -> None:
     assert web_searches(done.response) == ["search the web for tea"]
     drawn = call(run("draw a cat", {"type": "image_generation"}))
     assert [image.content for image in generated_images(drawn.response)] == [picture("draw a cat")]
-
-
-def test_a_turn_over_one_websocket(call: Caller) -> None:
-    asked = 'use the tool add 2 times with {"a": 1}'
-
-    def use(client: Any) -> Any:
-        with client.responses.connect() as connection:
-            return run(asked, add)(Responses(connection))
-
-    async def use_async(client: Any) -> Any:
-        async with client.responses.connect() as connection:
-            return await run(asked, add)(Responses(connection))
-
-    done = call(use_async if call.is_async else use)
-    assert (done.rounds, outputs(done.items)) == (2, ["2", "2"])
-
-
-class Responses:
-    """A connection in the place of `client`."""
-
-    def __init__(self, connection: Any) -> None:
-        self.responses = connection
 
 
 def test_a_turn_has_an_end(call: Caller) -> None:

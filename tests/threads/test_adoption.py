@@ -6,8 +6,7 @@ from codex_magic import AgentMessage, TextInput, TurnStatus
 from codex_magic.engines.app_server.kept import KeptThread
 from codex_magic.protocol.types import Turn, TurnError, TurnPlace, UserMessage
 from codex_magic.threads.adoption import adopted, as_record, copied
-from codex_magic.threads.history import history_items
-from codex_magic.threads.places import continuation
+from codex_magic.threads.history import continuation, history_items
 from codex_magic.threads.store import Store
 
 KEPT = KeptThread(
