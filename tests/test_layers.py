@@ -48,8 +48,8 @@ CIRCLES: list[set[str]] = [
     {
         "codex_magic.responses." + name
         for name in (
-            *("audio", "catalog", "client", "compaction", "images", "provider", "realtime"),
-            *("request", "streaming", "structured", "tool_turn", "tools", "usage", "websocket"),
+            *("audio", "client", "compaction", "images", "realtime"),
+            *("streaming", "tool_turn", "usage", "websocket"),
         )
     },
 ]

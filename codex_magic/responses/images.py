@@ -20,6 +20,7 @@ from .client import AsyncClient, Client, _Core, _Outgoing
 from .files import File, multipart
 from .inputs import image_url
 from .request import encode
+from .response import Response
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -208,3 +209,13 @@ def _read(answer: httpx.Response) -> ImagesResponse:
         return msgspec.json.decode(answer.content, type=ImagesResponse)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ServiceError("The service's picture can't be read.") from error
+
+
+def generated_images(response: Response) -> list[Image]:
+    """The pictures in the answer."""
+    found = (item for item in response.output if item.get("type") == "image_generation_call")
+    return [
+        Image(item["result"], revised_prompt=item.get("revised_prompt"))
+        for item in found
+        if item.get("result")
+    ]

@@ -14,19 +14,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-import docstring_parser
 import msgspec
 
 from ..protocol.errors import InvalidRequestError, ServiceError
 from ..protocol.types import Sandbox
 from . import inputs
-from .images import Image
-from .inputs import Item
+from .inputs import Item, plain
 from .parameters import FunctionTool
-from .request import plain
 from .response import Response
-from .schema import Schema, read_custom, schema_of, strict_schema
-from .structured import misfit, without_absent
+from .schema import Schema, misfit, read_custom, schema_of, strict_schema, without_absent
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LITE_NAMESPACE = "functions"
@@ -336,6 +332,8 @@ class _GivenArguments:
 
 def _read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Return the first paragraph and what is said of each parameter, each in one line."""
+    import docstring_parser  # when the first tool is made: no cell waits for it before
+
     text = inspect.getdoc(function) or ""
     try:
         # Below a line of ours, a docstring whose first line is a section is read as one.
@@ -469,16 +467,6 @@ def web_searches(response: Response) -> list[str]:
     """What the service searched the web for."""
     found = (item for item in response.output if item.get("type") == "web_search_call")
     return [str(query) for item in found if (query := (item.get("action") or {}).get("query"))]
-
-
-def generated_images(response: Response) -> list[Image]:
-    """The pictures in the answer."""
-    found = (item for item in response.output if item.get("type") == "image_generation_call")
-    return [
-        Image(item["result"], revised_prompt=item.get("revised_prompt"))
-        for item in found
-        if item.get("result")
-    ]
 
 
 def _call(item: Item) -> Call:
