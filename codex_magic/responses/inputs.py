@@ -36,6 +36,17 @@ _PNG_MODES = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
 """PIL's modes that PNG can hold."""
 
 
+def plain(value: Any) -> Any:
+    """A struct, a dataclass or another SDK's model as the dict it stands for; absent fields are left out."""
+    if isinstance(value, (str, Mapping, list, tuple)):
+        return value
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if isinstance(value, msgspec.Struct) or hasattr(value, "__dataclass_fields__"):
+        return {name: each for name, each in msgspec.to_builtins(value).items() if each is not None}
+    return value
+
+
 # Messages ----------------------------------------------------------------------------------------
 
 

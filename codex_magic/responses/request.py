@@ -16,36 +16,20 @@ import msgspec
 from ..net import header_value
 from ..protocol.errors import InvalidRequestError
 from ..protocol.plain import encodable
-from .inputs import Item, is_image, parts
+from .inputs import Item, is_image, parts, plain
 from .parameters import Parameters
 from .schema import strict_schema
+from .tools import definition_of
 
 _NOT_SENT_AS_SUCH = frozenset(
-    {
-        "verbosity",
-        "output_schema",
-        "web_search",
-        "turn_state",
-        "lite",
-        "timeout",
-        "extra_body",
-        "extra_headers",
-        "extra_query",
-    }
+    "verbosity output_schema web_search turn_state lite timeout extra_body extra_headers extra_query".split()
 )
 
 _CONTENT_OF_AN_ID = frozenset({"encrypted_content", "result"})
 """An item that carries one of these is whole, and keeps its id."""
 
 _WITHOUT_STATUS = frozenset(
-    {
-        "message",
-        "reasoning",
-        "function_call",
-        "function_call_output",
-        "custom_tool_call",
-        "custom_tool_call_output",
-    }
+    "message reasoning function_call function_call_output custom_tool_call custom_tool_call_output".split()
 )
 
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant."
@@ -128,11 +112,6 @@ OPEN_RULES = Rules(fixed={"stream": True})
 # The body ----------------------------------------------------------------------------------------
 
 
-def build_body(input: Any, parameters: Parameters, rules: Rules) -> bytes:
-    """`body_of` as JSON."""
-    return encode(body_of(input, parameters, rules))
-
-
 def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
     """What to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one."""
     _check_names(parameters)
@@ -143,26 +122,24 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
     }
     body: dict[str, Any] = {"model": None, "stream": True, "store": False, **own}
     body["input"] = _items(input, rules, stored=bool(body["store"]))
-    for step in (_instructions, _reasoning, _text, _tools, _include, _service_tier):
-        step(body, parameters, rules)
+    if rules.needs_instructions and not body.get("instructions"):
+        body["instructions"] = DEFAULT_INSTRUCTIONS
+    if isinstance(body.get("reasoning"), str):
+        body["reasoning"] = {"effort": body["reasoning"]}
+    if text := _text(body.get("text") or {}, parameters):
+        body["text"] = text
+    if tools := _tools(body, parameters):
+        body["tools"] = tools
+        body.setdefault("tool_choice", "auto")
+    if include := _include(body, rules):
+        body["include"] = include
+    if body.get("service_tier") == "fast":  # the name that the Codex CLI shows
+        body["service_tier"] = "priority"
+    if body.get("service_tier") == "auto" and not rules.automatic_tier:
+        del body["service_tier"]
     body |= parameters.get("extra_body") or {}
     _check_rules(body, rules)
     return body
-
-
-def plain(value: Any) -> Any:
-    """A struct, a dataclass or another SDK's model as the dict it stands for; absent fields are left out."""
-    if isinstance(value, (str, Mapping, list, tuple)):
-        return value
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if isinstance(value, msgspec.Struct) or hasattr(value, "__dataclass_fields__"):
-        return _without_nulls(msgspec.to_builtins(value))
-    return value
-
-
-def _without_nulls(value: Any) -> Any:
-    return {name: each for name, each in value.items() if each is not None}
 
 
 def encode(body: Any) -> bytes:
@@ -192,29 +169,15 @@ def _check_rules(body: Mapping[str, Any], rules: Rules) -> None:
             )
 
 
-Body = dict[str, Any]
-
-
-def _instructions(body: Body, parameters: Parameters, rules: Rules) -> None:
-    if rules.needs_instructions and not body.get("instructions"):
-        body["instructions"] = DEFAULT_INSTRUCTIONS
-
-
-def _reasoning(body: Body, parameters: Parameters, rules: Rules) -> None:
-    if isinstance(body.get("reasoning"), str):
-        body["reasoning"] = {"effort": body["reasoning"]}
-
-
-def _text(body: Body, parameters: Parameters, rules: Rules) -> None:
-    text = dict(body.get("text") or {})
+def _text(given: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
+    text = dict(given)
     if verbosity := parameters.get("verbosity"):
         text["verbosity"] = _one_of("verbosity", verbosity, ("low", "medium", "high"))
     if schema := parameters.get("output_schema"):
         text["format"] = {"type": "json_schema", "name": _SCHEMA_NAME, "schema": schema, "strict": True}
     if text.get("format"):
         text["format"] = _strict(plain(text["format"]), "schema")
-    if text:
-        body["text"] = text
+    return text
 
 
 def _strict(part: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -224,8 +187,8 @@ def _strict(part: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return part
 
 
-def _tools(body: Body, parameters: Parameters, rules: Rules) -> None:
-    tools = [_strict(plain(tool), "parameters") for tool in parameters.get("tools") or ()]
+def _tools(body: Mapping[str, Any], parameters: Parameters) -> list[Mapping[str, Any]]:
+    tools = [_strict(definition_of(tool), "parameters") for tool in parameters.get("tools") or ()]
     search = _one_of("web_search", parameters.get("web_search") or "disabled", tuple(_SEARCHES))
     if _SEARCHES[search] is not None:
         if (body.get("reasoning") or {}).get("effort") == "minimal":
@@ -235,30 +198,19 @@ def _tools(body: Body, parameters: Parameters, rules: Rules) -> None:
                 param="web_search",
             )
         tools.append({"type": "web_search", "external_web_access": _SEARCHES[search]})
-    if tools:
-        body["tools"] = tools
-        body.setdefault("tool_choice", "auto")
+    return tools
 
 
 _SEARCHES = {"cached": False, "live": True, "disabled": None}
 """Whether the search leaves the service's own copy of the web."""
 
 
-def _include(body: Body, parameters: Parameters, rules: Rules) -> None:
-    wanted = list(parameters.get("include") or ())
+def _include(body: Mapping[str, Any], rules: Rules) -> list[str]:
+    include = list(body.get("include") or ())
     encrypted = rules.always_encrypted_reasoning or body.get("reasoning")
-    if encrypted and not body["store"] and _ENCRYPTED not in wanted:
-        wanted.append(_ENCRYPTED)
-    if wanted:
-        body["include"] = wanted
-
-
-def _service_tier(body: Body, parameters: Parameters, rules: Rules) -> None:
-    tier = body.get("service_tier")
-    if tier == "fast":  # the name that the Codex CLI shows
-        body["service_tier"] = "priority"
-    if tier == "auto" and not rules.automatic_tier:
-        del body["service_tier"]
+    if encrypted and not body["store"] and _ENCRYPTED not in include:
+        include.append(_ENCRYPTED)
+    return include
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:

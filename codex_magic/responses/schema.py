@@ -11,8 +11,9 @@ that the service can't enforce are told to the model in the description.
 
 from __future__ import annotations
 
+import operator
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -337,3 +338,108 @@ def _unspeakable(where: str, what: str, instead: str) -> InvalidRequestError:
     return InvalidRequestError(
         f"A strict schema can't say what is asked: {where} {what}.", hint=instead, param="schema"
     )
+
+
+# Values and schemas ------------------------------------------------------------------------------
+
+
+def without_absent(value: Any, part: Any, root: Mapping[str, Any]) -> Any:
+    """The value without the nulls that say "absent" only because a strict schema requires everything.
+
+    `part` of `root` is the schema before it was made strict.
+    """
+    part = _resolved(part, root)
+    if choices := _choices(part):
+        return without_absent(value, next((c for c in choices if not misfit(value, c, root)), {}), root)
+    if isinstance(value, dict):
+        properties = part.get("properties") or {}
+        return {
+            name: without_absent(each, properties.get(name), root)
+            for name, each in value.items()
+            if not _says_absent(each, name, part, root)
+        }
+    if isinstance(value, list):
+        firsts, rest = part.get("prefixItems") or (), part.get("items")
+        return [
+            without_absent(each, firsts[at] if at < len(firsts) else rest, root)
+            for at, each in enumerate(value)
+        ]
+    return value
+
+
+def misfit(value: Any, part: Any, root: Mapping[str, Any], where: str = "it") -> str | None:
+    """Why the value does not fit a part of a schema, or `None`. Null stands for what may be absent."""
+    part = _resolved(part, root)
+    if choices := _choices(part):
+        reasons = [misfit(value, choice, root, where) for choice in choices]
+        return None if None in reasons else reasons[0]
+    if "const" in part and value != part["const"]:
+        return f"{where} is not {part['const']!r}"
+    if "enum" in part and value not in part["enum"]:
+        return f"{where} is none of {', '.join(map(repr, part['enum']))}"
+    kinds = part.get("type")
+    if kinds is not None and not any(_is_a(value, kind) for kind in _listed(kinds)):
+        return f"{where} is no {' or '.join(_listed(kinds))}"
+    for keyword, (kind, fits) in _LIMITS.items():
+        if keyword in part and _is_a(value, kind) and not fits(value, part[keyword]):
+            return f"{where} breaks {keyword} {part[keyword]}"
+    return next(_misfits_inside(value, part, root), None)
+
+
+def _misfits_inside(value: Any, part: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(value, dict):
+        properties = part.get("properties") or {}
+        yield from (f"{name!r} is missing" for name in part.get("required") or () if name not in value)
+        if part.get("additionalProperties") is False:
+            yield from (f"{name!r} is one too many" for name in value if name not in properties)
+        for name, its_part in properties.items():
+            if name in value and not _says_absent(value[name], name, part, root):
+                yield from filter(None, [misfit(value[name], its_part, root, repr(name))])
+    if isinstance(value, list):
+        firsts, rest = part.get("prefixItems") or (), part.get("items")
+        for at, each in enumerate(value):
+            its_part = firsts[at] if at < len(firsts) else rest
+            yield from filter(None, [misfit(each, its_part, root, f"item {at}")])
+
+
+def _says_absent(value: Any, name: str, part: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
+    if value is not None or name in (part.get("required") or ()):
+        return False
+    return not accepts_null((part.get("properties") or {}).get(name, True), root)
+
+
+def _resolved(part: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    seen: set[str] = set()
+    while isinstance(part, Mapping) and "$ref" in part and part["$ref"] not in seen:
+        seen.add(part["$ref"])
+        part = target(root, part["$ref"])
+    return part if isinstance(part, Mapping) else {}
+
+
+def _choices(part: Mapping[str, Any]) -> Sequence[Any]:
+    return part.get("anyOf") or part.get("oneOf") or part.get("allOf") or ()
+
+
+def _listed(kinds: Any) -> list[str]:
+    return [kinds] if isinstance(kinds, str) else list(kinds)
+
+
+def _is_a(value: Any, kind: str) -> bool:
+    if kind in ("integer", "number"):
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        return not isinstance(value, bool) and (whole or (kind == "number" and isinstance(value, float)))
+    return isinstance(value, _TYPES[kind]) if kind in _TYPES else True
+
+
+_TYPES: dict[str, type] = {"string": str, "boolean": bool, "null": type(None), "object": dict, "array": list}
+
+_LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "minimum": ("number", operator.ge),
+    "maximum": ("number", operator.le),
+    "exclusiveMinimum": ("number", operator.gt),
+    "exclusiveMaximum": ("number", operator.lt),
+    "minLength": ("string", lambda value, least: len(value) >= least),
+    "maxLength": ("string", lambda value, most: len(value) <= most),
+    "minItems": ("array", lambda value, least: len(value) >= least),
+    "maxItems": ("array", lambda value, most: len(value) <= most),
+}

@@ -14,18 +14,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-import docstring_parser
 import msgspec
 
 from ..protocol.errors import InvalidRequestError, ServiceError
 from ..protocol.types import Sandbox
 from . import inputs
-from .inputs import Item
+from .inputs import Item, plain
 from .parameters import FunctionTool
-from .request import plain
 from .response import Response
-from .schema import Schema, read_custom, schema_of, strict_schema
-from .structured import misfit, without_absent
+from .schema import Schema, misfit, read_custom, schema_of, strict_schema, without_absent
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LITE_NAMESPACE = "functions"
@@ -335,6 +332,8 @@ class _GivenArguments:
 
 def _read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Return the first paragraph and what is said of each parameter, each in one line."""
+    import docstring_parser  # when the first tool is made: no cell waits for it before
+
     text = inspect.getdoc(function) or ""
     try:
         # Below a line of ours, a docstring whose first line is a section is read as one.

@@ -42,7 +42,6 @@ from .provider import Provider, chatgpt
 from .request import body_of, encode, input_items, session_headers
 from .response import Response
 from .retry import RetryPolicy
-from .tools import definition_of
 
 if TYPE_CHECKING:
     from ..protocol.types import RateLimits
@@ -160,7 +159,7 @@ class Core:
         session = parameters.get("prompt_cache_key") or self.session
         parameters = {**parameters, "model": model, "prompt_cache_key": session}
         timeout = parameters.get("timeout")
-        body = body_of(*self.resolve(input, parameters), self.provider.rules)
+        body = body_of(*self.with_memory(input, parameters), self.provider.rules)
         session = body["prompt_cache_key"]  # extra_body may say otherwise
         items, dialect = body["input"], {}
         if self._is_lite(parameters.get("lite"), model):
@@ -194,14 +193,8 @@ class Core:
             )
         return bool(wanted)
 
-    def resolve(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
-        """Return both in a form that a server can read.
-
-        Definitions take the place of functions, and where the service stores nothing, the items up to the
-        previous response's end take the place of its id.
-        """
-        if tools := parameters.get("tools"):
-            parameters = {**parameters, "tools": [definition_of(each) for each in tools]}
+    def with_memory(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
+        """Put the items up to the previous response's end in place of its id, where the service stores nothing."""
         previous = parameters.get("previous_response_id")
         if previous is None or self.provider.rules.stores:
             return input, parameters
