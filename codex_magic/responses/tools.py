@@ -25,7 +25,7 @@ from .response import Response
 from .schema import Schema, misfit, read_custom, schema_of, strict_schema, without_absent
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LITE_NAMESPACE = "functions"
+LITE_NAMESPACE = "functions"
 """Where Responses Lite puts the tools that have no namespace."""
 
 
@@ -495,7 +495,7 @@ class Toolbox:
 
     def find(self, namespace: str | None, name: str) -> Tool | None:
         """The tool that a call with these means."""
-        within = None if namespace == _LITE_NAMESPACE else namespace
+        within = None if namespace == LITE_NAMESPACE else namespace
         return self._tools.get((within, name)) or self._tools.get((namespace, name))
 
     def called(self, call: Call) -> Tool:
