@@ -9,10 +9,9 @@ processes and is one account's. Answers of the Codex backend name the state of i
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +20,7 @@ import msgspec
 
 from ..auth.http import ChatGPTAuth
 from ..protocol.errors import CodexError, ConfigurationError, ServiceError
+from ..protocol.ids import new_id
 from ..protocol.secrets import revealed
 from ..protocol.settings import Settings
 from .failures import model_not_found
@@ -136,7 +136,10 @@ class Catalog:
         if known is None or not self._is_good(known, max_age):
             return None
         self._known[path] = known
-        self._extend(known)
+        if self._announced is not None and known.holds(self._announced[0]):
+            at = self._announced[1]
+            if at - known.fetched_at > FRESH:  # the other processes would no longer count it as fresh
+                self._keep(msgspec.structs.replace(known, fetched_at=at))
         return known.models
 
     def names(self) -> list[str]:
@@ -167,17 +170,22 @@ class Catalog:
                 return False
         return 0 <= time.time() - seen <= max_age
 
-    def _extend(self, known: _Remembered) -> None:
-        """Tell the other processes that it still holds, once it would no longer count as fresh."""
-        if self._announced is not None and known.holds(self._announced[0]):
-            at = self._announced[1]
-            if at - known.fetched_at > FRESH:
-                self._keep(msgspec.structs.replace(known, fetched_at=at))
-
     def _keep(self, known: _Remembered) -> None:
+        """Remember it here and on disk; where that can't be written, the service is asked again."""
         path = self._path
         self._known[path] = known
-        _write(path, msgspec.json.encode(known))
+        temporary = path.with_suffix(f".{new_id()}.tmp")
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(msgspec.json.encode(known))
+            temporary.replace(path)
+
+
+def _read(path: Path) -> _Remembered | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Remembered)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _account(provider: Provider) -> str | None:
@@ -208,20 +216,16 @@ def read_models(body: bytes) -> list[Model]:
 
 
 def _model(entry: dict[str, Any]) -> Model:
-    """A field in a shape we can't read is left out; the name alone is enough to use the model."""
+    """Return an entry as a model; fields in a shape we can't read are left out, all but its name."""
     try:
         return msgspec.convert(entry, Model)
     except msgspec.ValidationError:
-        readable = {name: entry.get(name) for name in Model.__struct_fields__ if _fits(name, entry)}
+        readable = {"slug": entry["slug"]}
+        for name in Model.__struct_fields__:
+            with suppress(msgspec.ValidationError):
+                msgspec.convert({**readable, name: entry.get(name)}, Model)
+                readable[name] = entry.get(name)
         return msgspec.convert(readable, Model)
-
-
-def _fits(name: str, entry: dict[str, Any]) -> bool:
-    try:
-        msgspec.convert({"slug": entry["slug"], name: entry.get(name)}, Model)
-    except msgspec.ValidationError:
-        return name == "slug"  # without a name it is no model, and fails as such
-    return True
 
 
 def _rank(model: Model) -> float:
@@ -250,24 +254,3 @@ def default_model(models: list[Model]) -> Model:
         f"The service has {len(models)} models and names no default.",
         hint=f"Choose one with --model NAME, e.g. {some}.",
     )
-
-
-# The copy on disk is a convenience: where it can't be read or written, we ask the service again.
-
-
-def _read(path: Path) -> _Remembered | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Remembered)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except OSError:
-        return

@@ -142,9 +142,14 @@ def tool(
         arguments = (
             _Arguments(function, named) if input_schema is None else _GivenArguments(function, input_schema)
         )
-        said = description or arguments.summary
-        parameters, is_strict = _as_strict(arguments.schema, strict)
-        definition = FunctionTool(named, said, parameters, is_strict)
+        parameters, is_strict = arguments.schema, False
+        try:
+            if strict is not False:
+                parameters, is_strict = strict_schema(parameters), True
+        except InvalidRequestError:
+            if strict:
+                raise
+        definition = FunctionTool(named, description or arguments.summary, parameters, is_strict)
         return Tool(
             function,
             plain(definition) | {"type": "function"},
@@ -231,17 +236,6 @@ def _is_function(given: Any) -> bool:
 
 def _namespace(name: str, description: str, tools: list[dict[str, Any]]) -> dict[str, Any]:
     return {"type": "namespace", "name": name, "description": description, "tools": tools}
-
-
-def _as_strict(schema: Schema, wanted: bool | None) -> tuple[Schema, bool]:
-    if wanted is False:
-        return schema, False
-    try:
-        return strict_schema(schema), True
-    except InvalidRequestError:
-        if wanted:
-            raise
-        return schema, False
 
 
 def _plain_name(function: Callable[..., Any]) -> str:
@@ -451,16 +445,6 @@ def calls(response: Response | Iterable[Item]) -> list[Call]:
     """What the model calls, in its order. Raises ServiceError for a call without name or id."""
     items = response.output if isinstance(response, Response) else response
     return [_call(item) for item in items if item.get("type") in ("function_call", "custom_tool_call")]
-
-
-def function_calls(response: Response | Iterable[Item]) -> list[Call]:
-    """As `calls`, those of functions."""
-    return [call for call in calls(response) if not call.is_custom]
-
-
-def custom_tool_calls(response: Response | Iterable[Item]) -> list[Call]:
-    """As `calls`, those of custom tools."""
-    return [call for call in calls(response) if call.is_custom]
 
 
 def web_searches(response: Response) -> list[str]:
