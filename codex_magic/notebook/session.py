@@ -33,7 +33,7 @@ from ..protocol.types import (
 from ..responses.catalog import Catalog, default_model
 from ..responses.client import AsyncClient
 from ..responses.provider import Provider
-from ..responses.usage import Usage, ask_usage
+from ..responses.usage import Usage, fetch_usage
 from ..threads.codex import AsyncThread
 from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, checked
 from ..threads.store import NotebookRecord, TurnRecord
@@ -375,7 +375,7 @@ class Session:
                 hint="%codex provider chatgpt",
             )
         async with AsyncClient(provider, settings=self.env) as client:
-            usage = await ask_usage(client, address)
+            usage = await fetch_usage(client.transport, address)
         self.rate_limits = usage.limits
         return usage
 

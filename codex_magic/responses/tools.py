@@ -217,7 +217,7 @@ def web_search(*, live: bool = False, **options: Any) -> dict[str, Any]:
 
 
 def image_generation(**options: Any) -> dict[str, Any]:
-    """Pictures by the service, in the answer; `generated_images` reads them."""
+    """Pictures by the service, in the answer; `media.generated_images` reads them."""
     return {"type": "image_generation", **options}
 
 

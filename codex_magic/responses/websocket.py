@@ -31,11 +31,10 @@ from .events import CodexRateLimits, ErrorEvent, Keepalive, ResponseMetadata, de
 from .exchange import LONGEST_ANSWER, Exchange
 from .inputs import Item
 from .request import OPEN_RULES, body_of, encode
+from .transport import Outgoing, Transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from .client import AsyncClient, _Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -78,17 +77,17 @@ _BEFORE_AN_ANSWER = (CodexRateLimits, Keepalive, ResponseMetadata)
 class TurnSocket:
     """Sends the requests of one turn: over HTTP until a WebSocket is open, and again when it fails."""
 
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self._requests = 0
         self._opening: asyncio.Task[None] | None = None
         self._socket: Socket | None = None
 
-    async def send(self, outgoing: _Outgoing, exchange: Exchange) -> httpx.Response:
+    async def send(self, outgoing: Outgoing, exchange: Exchange) -> httpx.Response:
         """Return an answer whose body is unread. Raises CodexError."""
-        core = self._client._core
+        core = self._transport.core
         if self._socket is not None:
-            answer = await self._socket.ask(outgoing, exchange, idle=core.idle(outgoing))
+            answer = await self._socket.ask(outgoing, exchange, idle=core.idle_seconds(outgoing))
             if answer is not None:
                 return answer
             await self._socket.close()
@@ -97,16 +96,16 @@ class TurnSocket:
         elif self._requests >= HTTP_REQUESTS and core.websockets and self._opening is None:
             self._opening = asyncio.create_task(self._open(outgoing))
         self._requests += 1
-        return await self._client._send(outgoing, exchange)
+        return await self._transport.send(outgoing, exchange)
 
-    async def _open(self, outgoing: _Outgoing) -> None:
+    async def _open(self, outgoing: Outgoing) -> None:
         """Open the socket. Where that fails, this client does not try again: HTTP tells what is wrong."""
-        core = self._client._core
+        core = self._transport.core
         key = base64.b64encode(os.urandom(16)).decode()
         reason = "the handshake failed"
         try:
             answer = await self._shake_hands(outgoing, key)
-            core.hear(answer.headers)
+            core.note(answer.headers)
             accepted = generate_accept_token(key.encode()).decode()
             if answer.status_code == 101 and answer.headers.get("sec-websocket-accept") == accepted:
                 self._socket = Socket(answer, outgoing)
@@ -120,8 +119,8 @@ class TurnSocket:
         core.websockets = False
         log.info("responses go over HTTP, without a WebSocket: %s", reason)
 
-    async def _shake_hands(self, outgoing: _Outgoing, key: str) -> httpx.Response:
-        core = self._client._core
+    async def _shake_hands(self, outgoing: Outgoing, key: str) -> httpx.Response:
+        core = self._transport.core
         headers = {
             **{
                 name: each
@@ -134,7 +133,7 @@ class TurnSocket:
             "Sec-WebSocket-Key": key,
             "OpenAI-Beta": BETA,
         }
-        http = self._client._connected()
+        http = self._transport.http()
         request = core.build(http, replace(outgoing, method="GET", headers=headers, body=b""))
         return await asyncio.wait_for(http.send(request, stream=True), OPEN_SECONDS)
 
@@ -152,7 +151,7 @@ class TurnSocket:
 class Socket:
     """An open WebSocket, and what its last response allows the next request to leave out."""
 
-    def __init__(self, answer: httpx.Response, outgoing: _Outgoing) -> None:
+    def __init__(self, answer: httpx.Response, outgoing: Outgoing) -> None:
         self._answer = answer
         self._wire = answer.extensions["network_stream"]
         self._connection = Connection(ConnectionType.CLIENT)
@@ -167,7 +166,7 @@ class Socket:
         self._body: dict[str, Any] = {}
         self._exchange: Exchange | None = None
 
-    async def ask(self, outgoing: _Outgoing, exchange: Exchange, *, idle: float) -> httpx.Response | None:
+    async def ask(self, outgoing: Outgoing, exchange: Exchange, *, idle: float) -> httpx.Response | None:
         """Return the answer once it has begun; `None` where HTTP is to be asked, and then this socket is used up."""
         if not self._serves(outgoing, exchange):
             return None
@@ -185,7 +184,7 @@ class Socket:
                 await self.close()
         return answer
 
-    def _serves(self, outgoing: _Outgoing, exchange: Exchange) -> bool:
+    def _serves(self, outgoing: Outgoing, exchange: Exchange) -> bool:
         """Whether this request can go here: a socket has one session and one response at a time.
 
         A response that failed here is asked for again over HTTP.
@@ -315,7 +314,7 @@ def _as_sse(messages: Sequence[str]) -> bytes:
     return "".join(f"event: \ndata: {line}\n\n" for line in lines).encode()
 
 
-def _named(outgoing: _Outgoing) -> dict[str, str]:
+def _named(outgoing: Outgoing) -> dict[str, str]:
     """The headers by which a connection is chosen."""
     headers = {name.lower(): value for name, value in outgoing.headers.items()}
     return {name: each for name, each in headers.items() if name not in _NOT_FOR_HANDSHAKES | {_TURN_STATE}}

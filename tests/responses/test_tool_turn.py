@@ -16,7 +16,7 @@ from codex_magic.local_service.pictures import picture
 from codex_magic.protocol.errors import InvalidRequestError, OutputError, ServiceError, StreamError
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta
-from codex_magic.responses.images import generated_images
+from codex_magic.responses.media import generated_images
 from codex_magic.responses.provider import custom
 from codex_magic.responses.tool_turn import FUTILE_ROUNDS, MOST_RETRIES
 from codex_magic.responses.tools import Call, Namespace, custom_tool, tool, web_searches
@@ -370,6 +370,33 @@ def test_a_sync_turn_in_a_thread_with_a_loop(wire: Wire, client: Client) -> None
         return client.responses.run_tools("hi", model="m", tools=[add_slowly])
 
     assert outputs(asyncio.run(cell()).items) == ["2"]
+
+
+def test_hooks_and_a_single_function_run_in_the_thread_of_a_sync_turn(wire: Wire, client: Client) -> None:
+    wire.answer(stream(CREATED, function_call("look", "{}"), completed()), stream(*good()))
+    threads: list[str] = []
+
+    def look(*_: Any) -> None:
+        threads.append(threading.current_thread().name)
+
+    def approve(_: Call) -> bool:
+        look()
+        return True
+
+    hooks: Any = {"on_call": look, "on_result": look, "approve": approve}
+    careful = tool(lambda: look(), name="look", needs_approval=True)
+    client.responses.run_tools("hi", model="m", tools=[careful], **hooks)
+    assert threads == [threading.current_thread().name] * 4
+
+
+def test_a_hook_of_a_sync_turn_can_not_wait_for_a_loop(wire: Wire, client: Client) -> None:
+    wire.answer(stream(*good()))
+
+    async def slow(event: Any) -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="no event loop"):
+        client.responses.run_tools("hi", model="m", on_event=slow)
 
 
 def test_a_cancelled_turn_cancels_its_functions(wire: Wire, settings: Any) -> None:
