@@ -32,11 +32,11 @@ PACKAGES = {
     "forks": set(),
     "waiting": set(),
     "net": {"httpx"},
-    "auth": {"msgspec", "httpx", "filelock", "keyring", "tomllib"},  # tomllib: since Python 3.11
+    "auth": {"msgspec", "httpx", "filelock", "keyring"},
     "responses": {"msgspec", "httpx", "httpcore", "wsproto", "docstring_parser"},
     "engines": {"msgspec", "codex_cli_bin"},
     "threads": {"msgspec", "psutil"},
-    "display": {"msgspec", "IPython", "rich"},
+    "display": {"msgspec", "IPython", "markdown_it", "rich"},
     "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil"},
     "local_service": {"msgspec", "tornado", "zstandard", "compression"},  # compression: since Python 3.14
 }
