@@ -71,15 +71,15 @@ def from_answer(
     model: str | None = None,
     names: Iterable[str] = (),
 ) -> CodexError:
-    """The error for a status other than 200. `names`: the catalog's models, to suggest near ones."""
+    """Return the error for a status other than 200. `names`: the catalog's models, to suggest near ones."""
     headers = masked({name.lower(): value for name, value in headers.items()})
-    error = _told(status, headers, body, model, names)
+    error = _by_status(status, headers, body, model, names)
     error.status = status
     error.request_id = headers.get("x-request-id") or headers.get("x-oai-request-id")
     return error
 
 
-def _told(
+def _by_status(
     status: int, headers: Mapping[str, str], body: bytes, model: str | None, names: Iterable[str]
 ) -> CodexError:
     if "cf-mitigated" in headers or (_is_web_page(headers, body) and status < 500 and status != 404):
@@ -119,7 +119,7 @@ def _is_web_page(headers: Mapping[str, str], body: bytes) -> bool:
 def from_event(
     error: Any, *, status: int | None = None, headers: Mapping[str, Any] | None = None
 ) -> CodexError:
-    """The error for the `error` of a `response.failed` or `error` event; `status` if that carries one."""
+    """Return the error for the `error` of a `response.failed` or `error` event; `status` if that carries one."""
     fault = _Fault.from_json(error, {name.lower(): str(value) for name, value in (headers or {}).items()})
     if fault.code in ("context_length_exceeded", "cyber_policy", "invalid_prompt"):
         return fault.request_error(400)
@@ -145,29 +145,29 @@ class _Fault:
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
         try:
-            said = cls.from_json(msgspec.json.decode(body), headers)
+            fault = cls.from_json(msgspec.json.decode(body), headers)
         except (msgspec.DecodeError, UnicodeDecodeError):
             text = "" if _is_web_page(headers, body) else body.decode(errors="replace")
-            said = cls({}, text, headers)
-        return said if said.code or said.message else cls.from_headers(headers)
+            fault = cls({}, text, headers)
+        return fault if fault.code or fault.message else cls.from_headers(headers)
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> _Fault:
-        """What a gateway notes beside an answer without words."""
+        """Read what a gateway notes beside an answer without words."""
         try:
-            noted = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
+            body = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
         except ValueError:
-            noted = headers.get("x-openai-authorization-error")
-        return cls.from_json(noted, headers)
+            body = headers.get("x-openai-authorization-error")
+        return cls.from_json(body, headers)
 
     @classmethod
     def from_json(cls, body: Any, headers: Mapping[str, str]) -> _Fault:
-        """`{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, or a text."""
-        found = masked(body.get("error", body) if isinstance(body, dict) else body)
-        if not isinstance(found, dict):
-            return cls({}, "" if found is None else str(found), headers)
-        text = found.get("message") or found.get("detail") or ""
-        return cls(found, text if isinstance(text, str) else msgspec.json.encode(text).decode(), headers)
+        """Read `{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, or a text."""
+        details = masked(body.get("error", body) if isinstance(body, dict) else body)
+        if not isinstance(details, dict):
+            return cls({}, "" if details is None else str(details), headers)
+        text = details.get("message") or details.get("detail") or ""
+        return cls(details, text if isinstance(text, str) else msgspec.json.encode(text).decode(), headers)
 
     @property
     def quoted(self) -> str:
@@ -258,7 +258,7 @@ def _sentence(text: str) -> str:
 
 
 def mid_stream(error: Exception) -> StreamError:
-    """The error for an answer that broke off."""
+    """Return the error for an answer that broke off."""
     if isinstance(error, httpx.TimeoutException):
         return StreamError("The service went silent in the middle of its answer.")
     return StreamError("The connection broke in the middle of the answer.")

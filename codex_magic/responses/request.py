@@ -67,6 +67,11 @@ _NOT_STORED = (
 )
 _LEAVE_OUT = "Leave it out, or use an API key: %codex provider openai"
 
+_OF_THE_API = (
+    "context_management metadata user safety_identifier top_logprobs prompt_cache_retention background "
+    "max_tool_calls stream_options generate"
+).split()
+
 _INSTEAD = {
     "store": "Leave it out: previous_response_id works all the same, from this client's memory.",
     "stream": "Leave it out: create(stream=False) waits for the whole answer.",
@@ -76,25 +81,11 @@ _INSTEAD = {
 CODEX_RULES = Rules(
     refused={
         "max_output_tokens": _NO_LIMIT,
-        "temperature": _NO_SAMPLING,
-        "top_p": _NO_SAMPLING,
-        "presence_penalty": _NO_SAMPLING,
-        "frequency_penalty": _NO_SAMPLING,
-        "seed": _NO_SAMPLING,
-        "previous_response_id": _NOT_STORED,
-        "conversation": _NOT_STORED,
-        "context_management": _LEAVE_OUT,
         "prompt": "Put its text into `instructions`.",
         "truncation": "Leave it out; a shorter `input` is the way to a smaller context.",
-        "metadata": _LEAVE_OUT,
-        "user": _LEAVE_OUT,
-        "safety_identifier": _LEAVE_OUT,
-        "top_logprobs": _LEAVE_OUT,
-        "prompt_cache_retention": _LEAVE_OUT,
-        "background": _LEAVE_OUT,
-        "max_tool_calls": _LEAVE_OUT,
-        "stream_options": _LEAVE_OUT,
-        "generate": _LEAVE_OUT,
+        **dict.fromkeys(("previous_response_id", "conversation"), _NOT_STORED),
+        **dict.fromkeys("temperature top_p presence_penalty frequency_penalty seed".split(), _NO_SAMPLING),
+        **dict.fromkeys(_OF_THE_API, _LEAVE_OUT),
     },
     fixed={"store": False, "stream": True},
     needs_instructions=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -39,7 +40,8 @@ class Format(Generic[T]):
         self._is_wrapped = schema.get("type", "object" if "properties" in schema else None) != "object"
         self.schema = _wrapped(schema) if self._is_wrapped else schema
         self.strict = strict_schema(self.schema)
-        self.name = _identifier(str(schema.get("title") or getattr(text_format, "__name__", "answer")))
+        title = str(schema.get("title") or getattr(text_format, "__name__", "answer"))
+        self.name = re.sub(r"[^A-Za-z0-9_-]+", "_", title)[:64] or "answer"
 
     def parameters(self, given: Parameters) -> Parameters:
         """The caller's, with this format in them."""
@@ -54,7 +56,8 @@ class Format(Generic[T]):
     def read(self, response: Response) -> ParsedResponse[T]:
         """Raises RefusedError, TruncatedError, InvalidOutputError; each holds the text and the response."""
         text = answer_text(response)
-        refusal = _refusal(response)
+        refusals = (texts(item, "refusal", field="refusal") for item in response.output)
+        refusal = next(chain.from_iterable(refusals), None)
         if refusal is not None:
             raise RefusedError(f"The model declined: {refusal}", text=refusal, response=response)
         if response.status == "incomplete":
@@ -112,16 +115,7 @@ def answer_text(response: Response) -> str:
     return "".join(texts(answers[-1], "output_text")) if answers else ""
 
 
-def _refusal(response: Response) -> str | None:
-    said = (text for item in response.output for text in texts(item, "refusal", field="refusal"))
-    return next(said, None)
-
-
 def _wrapped(schema: Mapping[str, Any]) -> dict[str, Any]:
     definitions = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
     inner = {key: part for key, part in schema.items() if key not in definitions}
     return {"type": "object", "properties": {"value": inner}, "required": ["value"], **definitions}
-
-
-def _identifier(title: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", title)[:64] or "answer"

@@ -12,7 +12,7 @@ import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import msgspec
 
@@ -23,6 +23,9 @@ from .inputs import Item, plain
 from .parameters import FunctionTool
 from .response import Response
 from .schema import Schema, misfit, read_custom, schema_of, strict_schema, without_absent
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LITE_NAMESPACE = "functions"
@@ -85,31 +88,24 @@ class Namespace:
         return _namespace(self.name, self.description, tools)
 
 
-@overload
-def tool(
-    function: Callable[..., Any],
-    *,
-    name: str | None = ...,
-    description: str | None = ...,
-    strict: bool | None = ...,
-    input_schema: Mapping[str, Any] | None = ...,
-    namespace: str | None = ...,
-    needs_approval: bool = ...,
-    needs: Sandbox | str = ...,
-) -> Tool: ...
+class ToolOptions(TypedDict, total=False):
+    """What `tool` takes beside the function."""
+
+    name: str | None
+    description: str | None
+    strict: bool | None
+    input_schema: Mapping[str, Any] | None
+    namespace: str | None
+    needs_approval: bool
+    needs: Sandbox | str
 
 
 @overload
-def tool(
-    *,
-    name: str | None = ...,
-    description: str | None = ...,
-    strict: bool | None = ...,
-    input_schema: Mapping[str, Any] | None = ...,
-    namespace: str | None = ...,
-    needs_approval: bool = ...,
-    needs: Sandbox | str = ...,
-) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(function: Callable[..., Any], **options: Unpack[ToolOptions]) -> Tool: ...
+
+
+@overload
+def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
 def tool(
