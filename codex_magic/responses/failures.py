@@ -206,9 +206,9 @@ class _Fault:
             hint = "Send the image as PNG, JPEG, GIF or WebP, and not too large."
         elif status == 404 and not self.details:
             hint = "Check the provider's address (%codex provider)."
-        said = _sentence(self.message or f"HTTP {status}")
+        reason = _sentence(self.message or f"HTTP {status}")
         return InvalidRequestError(
-            f"The service refused the request: {said}", hint=hint, param=param, code=self.code or None
+            f"The service refused the request: {reason}", hint=hint, param=param, code=self.code or None
         )
 
     def service_error(self, status: int | None) -> ServiceError:
@@ -220,15 +220,15 @@ class _Fault:
         return ServiceError(f"The service failed{where}{self.quoted}", status=status, code=self.code or None)
 
     def _usage_limit(self) -> UsageLimitError:
-        known = limits.from_headers(self.headers, now=time.time()).get(limits.MAIN)
-        spent = known.effective if known else None
+        rate_limits = limits.from_headers(self.headers, now=time.time()).get(limits.MAIN)
+        spent = rate_limits.effective if rate_limits else None
         resets_at = limits.number(self.details.get("resets_at"))
         left = limits.number(self.details.get("resets_in_seconds"))
         if resets_at is None and left is not None:
             resets_at = time.time() + left
         if resets_at is None and spent:
             resets_at = spent.resets_at
-        plan = self.details.get("plan_type") or (known.plan_type if known else None)
+        plan = self.details.get("plan_type") or (rate_limits.plan_type if rate_limits else None)
         return UsageLimitError(
             "Your API account has no quota left."
             if "insufficient_quota" in (self.code, self.kind)
@@ -239,14 +239,14 @@ class _Fault:
         )
 
     def _pause(self) -> float | None:
-        """Seconds, from `Retry-After` (a number or a date) or from the words of the message."""
+        """Return the seconds of `Retry-After` (a number or a date) or of the message's own words."""
         header = self.headers.get("retry-after", "").strip()
         if header.replace(".", "", 1).isdigit():
             return float(header)
         with suppress(ValueError, TypeError, OverflowError):
             return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-        if found := _TRY_AGAIN.search(self.message):
-            return float(found[1]) / (1000 if found[2].lower() == "ms" else 1)
+        if match := _TRY_AGAIN.search(self.message):
+            return float(match[1]) / (1000 if match[2].lower() == "ms" else 1)
         return None
 
 

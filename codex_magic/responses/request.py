@@ -104,7 +104,7 @@ OPEN_RULES = Rules(fixed={"stream": True})
 
 
 def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
-    """What to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one."""
+    """Return what to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one."""
     _check_names(parameters)
     own = {
         name: plain(value)
@@ -134,7 +134,7 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
 
 
 def encode(body: Any) -> bytes:
-    """JSON with U+FFFD where half of a surrogate pair stands; such text can't be sent at all."""
+    """Return JSON, with U+FFFD for half a surrogate pair: such text can't be sent at all."""
     try:
         return msgspec.json.encode(body)
     except UnicodeEncodeError:
@@ -160,8 +160,8 @@ def _check_rules(body: Mapping[str, Any], rules: Rules) -> None:
             )
 
 
-def _text(given: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
-    text = dict(given)
+def _text(options: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
+    text = dict(options)
     if verbosity := parameters.get("verbosity"):
         text["verbosity"] = _one_of("verbosity", verbosity, ("low", "medium", "high"))
     if schema := parameters.get("output_schema"):
@@ -172,7 +172,7 @@ def _text(given: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
 
 
 def _strict(part: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """A format or a function whose schema is made valid where it says `strict`."""
+    """Make the schema of a format or a function valid where it says `strict`."""
     if part.get("strict") and isinstance(part.get(key), Mapping):
         return {**part, key: strict_schema(part[key])}
     return part
@@ -238,7 +238,7 @@ def _items(input: Any, rules: Rules, *, stored: bool) -> list[Item]:
 
 
 def input_items(input: Any) -> list[Item]:
-    """The items; texts, images and parts that follow each other are one message of the user."""
+    """Return the items; texts, images and parts that follow each other are one message of the user."""
     items: list[Item] = []
     loose: list[Any] = []
     is_one = isinstance(input, (str, Mapping)) or is_image(input) or not isinstance(input, Iterable)
@@ -275,15 +275,15 @@ def _close_message(loose: list[Any], items: list[Item]) -> None:
 
 
 def _message(item: Item) -> Item:
-    """The long form of a message, `type` and a list of parts, which every server reads."""
+    """Return the long form of a message, `type` and a list of parts, which every server reads."""
     for key in ("role", "content"):
         if key not in item:
             raise InvalidRequestError(
                 f"An input item has no {key!r}.", hint="A message has a role and its content.", param="input"
             )
     content = item["content"]
-    given = [content] if isinstance(content, (str, Mapping)) or is_image(content) else content or ()
-    return {"type": "message", **item, "content": parts(map(plain, given), role=item["role"])}
+    loose = [content] if isinstance(content, (str, Mapping)) or is_image(content) else content or ()
+    return {"type": "message", **item, "content": parts(map(plain, loose), role=item["role"])}
 
 
 def _stands_alone(item: Item) -> bool:
@@ -294,7 +294,7 @@ def _stands_alone(item: Item) -> bool:
 
 
 def _unstored(item: Item) -> Item:
-    """Without what only the answering server knows: the id, and the status of a message or call."""
+    """Drop what only the answering server knows: the id, and the status of a message or call."""
     dropped = {"id"} if not item.keys() & _CONTENT_OF_AN_ID else set()
     if item["type"] in _WITHOUT_STATUS:
         dropped.add("status")
@@ -305,7 +305,7 @@ def _unstored(item: Item) -> Item:
 
 
 def session_headers(key: str, turn_state: str | None) -> dict[str, str]:
-    """One id in three headers and `prompt_cache_key`: `session-id` is what decides the prompt cache."""
+    """Return the headers of a session; `session-id` is what decides the prompt cache."""
     headers = {"session-id": key, "thread-id": key, "x-client-request-id": key}
     if turn_state:
         headers["x-codex-turn-state"] = turn_state

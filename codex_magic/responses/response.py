@@ -84,7 +84,7 @@ def texts(item: Mapping[str, Any], kind: str, *, key: str = "content", field: st
 
 
 class ResponseAccumulator:
-    """Takes the events of one answer; `response` is what came so far, `finish()` the whole."""
+    """Reads the events of one answer; `response` is what came so far, `finish()` the whole."""
 
     def __init__(self, headers: Mapping[str, str] | None = None) -> None:
         """`headers`: those of the HTTP answer; they name the model, the limits and the request."""
@@ -126,7 +126,7 @@ class ResponseAccumulator:
         )
 
     def finish(self) -> Response:
-        """The whole response. Raises what a terminal event reported, or StreamError if none came."""
+        """Return the whole response. Raises what a terminal event reported, or StreamError if none came."""
         response = self.response
         if self._failure is None and not self.done:
             self._failure = StreamError("The stream ended before the answer was complete.")
@@ -204,7 +204,7 @@ class ResponseAccumulator:
 
 
 def _readable(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a response that are there and of their kind."""
+    """Return the fields of a response that are there and of their kind."""
     return {name: body[name] for name, kind in _FIELDS.items() if isinstance(body.get(name), kind)}
 
 
@@ -229,8 +229,8 @@ def token_usage(raw: Mapping[str, Any] | None) -> TokenUsage | None:
 
 
 def _count(raw: Any, name: str) -> int:
-    found = raw.get(name) if isinstance(raw, Mapping) else None
-    return found if isinstance(found, int) else 0
+    count = raw.get(name) if isinstance(raw, Mapping) else None
+    return count if isinstance(count, int) else 0
 
 
 _TEXT: dict[type[Event], str] = {OutputTextDelta: "output_text", RefusalDelta: "refusal"}

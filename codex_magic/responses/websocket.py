@@ -161,8 +161,8 @@ class Socket:
         self.was_of_use = True
         """False when its first request failed: the next socket would fare no better."""
         self._parts: list[str] = []
-        self._held = 0
-        """Characters of them."""
+        self._length = 0
+        """Characters of the parts."""
         self._body: dict[str, Any] = {}
         self._exchange: Exchange | None = None
 
@@ -259,18 +259,18 @@ class Socket:
         for event in self._connection.events():
             if isinstance(event, TextMessage):
                 self._parts.append(event.data)
-                self._held += len(event.data)
+                self._length += len(event.data)
                 if event.message_finished:
                     messages.append("".join(self._parts))
                     self._parts.clear()
-                    self._held = 0
+                    self._length = 0
             elif isinstance(event, Ping):
                 await self._write(self._connection.send(event.response()))
             elif isinstance(event, CloseConnection):
                 self._open = False
             elif not isinstance(event, Pong):
                 raise ProtocolError(f"a {type(event).__name__} has no meaning here")
-        if self._held > LONGEST_ANSWER:
+        if self._length > LONGEST_ANSWER:
             raise ProtocolError("a message without end")
         return messages
 
