@@ -94,8 +94,9 @@ def _generated(annotation: Any) -> Schema:
         return dict(msgspec.json.schema(annotation, schema_hook=_custom_schema))
     except (TypeError, NotImplementedError) as error:
         cause = str(error).rpartition("\n")[2].rstrip(".")
+        name = getattr(annotation, "__qualname__", None) or str(annotation)
         raise InvalidRequestError(
-            f"There is no JSON schema for {_name(annotation)}: {cause}.",
+            f"There is no JSON schema for {name}: {cause}.",
             hint="Use dataclasses, TypedDict, Literal, lists, dictionaries, strings and numbers.",
         ) from error
 
@@ -107,10 +108,6 @@ def _custom_schema(kind: Any) -> Schema:
     if (adapter := pydantic_adapter(kind)) is not None:
         return dict(adapter.json_schema())
     raise NotImplementedError(f"Type {kind!r} is not supported")
-
-
-def _name(annotation: Any) -> str:
-    return getattr(annotation, "__qualname__", None) or str(annotation)
 
 
 def _one_level_of_definitions(schema: Schema) -> Schema:
@@ -226,7 +223,8 @@ class _Strict:
         described = _described(part)
         if "$ref" in part:
             target(self._root, part["$ref"])
-            return _reference(part["$ref"], described)
+            reference = {"$ref": part["$ref"]}  # which may have no neighbours
+            return {"anyOf": [reference], **described} if described else reference
         strict = {key: part[key] for key in _KEPT if key in part} | described
         if part.get("format") in _FORMATS:
             strict["format"] = part["format"]
@@ -313,11 +311,6 @@ def _described(part: Mapping[str, Any]) -> Schema:
 
 def _spelt(value: Any) -> str:
     return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
-
-
-def _reference(reference: str, described: Schema) -> Schema:
-    """A `$ref` may have no neighbours."""
-    return {"anyOf": [{"$ref": reference}], **described} if described else {"$ref": reference}
 
 
 _KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}

@@ -207,14 +207,14 @@ class Socket:
     def _request(self, body: dict[str, Any], exchange: Exchange) -> str:
         """Return the message for a response, with the new items alone where the service has the others."""
         message = {"type": "response.create", **body}
-        known = self._items_known(body)
-        if known and self._exchange is not None:
+        so_far = self._items_so_far(body)
+        if so_far and self._exchange is not None:
             message["previous_response_id"] = self._exchange.response.id
-            message["input"] = body["input"][known:]
+            message["input"] = body["input"][so_far:]
         self._body, self._exchange = body, exchange
         return encode(message).decode()
 
-    def _items_known(self, body: dict[str, Any]) -> int:
+    def _items_so_far(self, body: dict[str, Any]) -> int:
         """Return how many items of the input the last response has seen or made; 0 for another conversation."""
         if self._exchange is None or _without_input(body) != _without_input(self._body):
             return 0
@@ -222,11 +222,12 @@ class Socket:
         if last.status != "completed" or not last.id:
             return 0
         try:
-            known = _as_sent([*self._body["input"], *last.output], store=self._body["store"])
+            items = [*self._body["input"], *last.output]
+            so_far: list[Item] = body_of(items, {"store": self._body["store"]}, OPEN_RULES)["input"]
         except InvalidRequestError:  # an item of a kind that can't be sent back
             return 0
-        continues = len(body["input"]) > len(known) and body["input"][: len(known)] == known
-        return len(known) if continues else 0
+        continues = len(body["input"]) > len(so_far) and body["input"][: len(so_far)] == so_far
+        return len(so_far) if continues else 0
 
     async def _beginning(self) -> list[str]:
         """Return the first messages of an answer, up to one that is part of it."""
@@ -322,12 +323,6 @@ def _named(outgoing: Outgoing) -> dict[str, str]:
 
 def _without_input(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in _VARYING}
-
-
-def _as_sent(items: Sequence[Item], *, store: bool) -> list[Item]:
-    """The items as the next request holds them."""
-    sent: list[Item] = body_of(items, {"store": store}, OPEN_RULES)["input"]
-    return sent
 
 
 @contextmanager
