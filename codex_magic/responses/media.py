@@ -27,6 +27,7 @@ from ..protocol.ids import new_id
 from ..waiting import Direct, blocking
 from .inputs import image_url
 from .request import encode
+from .response import Response
 from .transport import Outgoing, Transport
 
 if TYPE_CHECKING:
@@ -175,6 +176,16 @@ class ImagesResponse(msgspec.Struct, frozen=True):
     quality: str | None = None
     size: str | None = None
     usage: dict[str, Any] | None = None
+
+
+def generated_images(response: Response) -> list[Image]:
+    """The pictures that the service made for an answer, by its tool `image_generation`."""
+    found = (item for item in response.output if item.get("type") == "image_generation_call")
+    return [
+        Image(item["result"], revised_prompt=item.get("revised_prompt"))
+        for item in found
+        if item.get("result")
+    ]
 
 
 class AsyncImages(_Media):
