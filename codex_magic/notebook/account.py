@@ -80,7 +80,7 @@ def log_in(session: Session, rest: str) -> Steps[None]:
 
 
 def log_out(session: Session, _: str) -> Steps[None]:
-    account = (yield from session.wait(session.codex.asynchronous.account())).account
+    account = (yield from session.wait(session.codex.account())).account
     yield from finished(session.login.sign_out())
     lines = ["Signed out." if account is not None else "Nobody was signed in."]
     if os.environ.get("OPENAI_API_KEY"):
