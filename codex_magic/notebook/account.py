@@ -200,7 +200,7 @@ _PROMPTS = {Way.paste: "Address (it stays hidden): ", Way.key: "API key (it stay
 PRESS_ENTER = "Press Enter when you have done so: "
 
 PATIENCE_SECONDS = 10
-"""After Enter, until it is asked for again: the service is asked about a code every few seconds."""
+"""Between two prompts for Enter: the service is polled for a code every few seconds."""
 
 
 def _text_way(session: Session) -> Way:
@@ -238,7 +238,7 @@ def _by_text(session: Session, way: Way, output: str) -> Steps[LoginView]:
 
 
 class _Lines:
-    """What is shown so far: one output in a notebook, whose last state holds no code; lines in a terminal.
+    """The lines on screen: one output in a notebook, whose last state holds no code; lines in a terminal.
 
     A page without controls may show nothing before its cell has ended; a prompt it does show.
     """

@@ -372,7 +372,7 @@ class Session:
         return usage
 
     def remembered_model(self) -> str | None:
-        """Return the provider's default model, as far as it can be said without asking."""
+        """Return the provider's default model, as far as it is on this disk."""
         models = Catalog(self.provider(), self.env).remembered(max_age=math.inf)
         try:
             return default_model(models).slug if models else None
@@ -380,7 +380,7 @@ class Session:
             return None
 
     def remembered_models(self) -> list[str]:
-        """Return the names of the provider's models, as far as they can be said without asking."""
+        """Return the names of the provider's models, as far as they are on this disk."""
         return Catalog(self.provider(), self.env).names()
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 shells: WeakValueDictionary[int, InteractiveShell] = WeakValueDictionary()
-"""So that a rewritten cell finds its own shell, whatever its names mean and however many shells there are."""
+"""The shells with the extension, so that a rewritten cell finds its own, whatever its names mean."""
 
 
 def number_of(shell: InteractiveShell) -> int:
