@@ -14,11 +14,11 @@ import pexpect
 import pytest
 from packaging.requirements import Requirement
 
-from codex_magic.local_service import LocalService
 from codex_magic.notebook.commands import COMMANDS
 from tests.end_to_end.kernel import Kernel
 from tests.home import OFFLINE
 from tests.pins import pins
+from tests.service import LocalService
 from tests.test_packaging import ROOT, packages_of, pip_install
 from tests.test_readme import blocks, cells, text_of
 

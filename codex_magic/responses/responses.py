@@ -241,7 +241,7 @@ class AsyncResponses:
     async def one_turn(self) -> AsyncIterator[AsyncResponses]:
         """The same for the requests of one turn: over a WebSocket once there are several, where there is one.
 
-        That needs the Codex backend and the `websocket` extra.
+        That needs the Codex backend and `pip install 'codex-magic[websocket]'`.
         """
         core = self._core
         try:

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from codex_magic import AsyncCodex, CodexConfig, TextInput
-from codex_magic.local_service import LocalService, start
 from codex_magic.protocol.settings import Settings
 from tests.benchmarks.measuring import MS, ROOT, Row, ratio, shown
+from tests.service import LocalService, start
 
 ROUND_TRIP = 0.060
 RATE = 10_000_000 / 8

@@ -19,9 +19,6 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, Request, TextMessage
 
 from codex_magic import AsyncCodex, CodexConfig
-from codex_magic.local_service import LocalService, start
-from codex_magic.local_service.faults import HANDSHAKE
-from codex_magic.local_service.websocket import MESSAGE
 from codex_magic.protocol.errors import ResponseAborted, StreamError, UsageLimitError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses import websocket
@@ -32,6 +29,9 @@ from codex_magic.responses.request import CODEX_RULES
 from codex_magic.responses.response import Response
 from codex_magic.responses.retry import RetryPolicy
 from tests.responses.wire import HANG, Answer, Wire, good, plain, stream
+from tests.service import LocalService, start
+from tests.service.faults import HANDSHAKE
+from tests.service.websocket import MESSAGE
 
 MODEL = "local-large"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from codex_magic import AsyncClient, AsyncCodex, Codex, CodexConfig, ConfigurationError
-from codex_magic.local_service import LocalService
 from tests.app_server.tireless_server import command
+from tests.service import LocalService
 
 # The connections of a loop that was closed without them are what this is about.
 pytestmark = [
