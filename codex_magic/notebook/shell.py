@@ -24,12 +24,10 @@ shells: WeakValueDictionary[int, InteractiveShell] = WeakValueDictionary()
 """The shells with the extension, so that a rewritten cell finds its own, whatever its names mean."""
 
 
-def number_of(shell: InteractiveShell) -> int:
-    """Return the number under which `shells` has this shell."""
-    number = next((number for number, each in shells.items() if each is shell), None)
-    if number is None:
-        number = next(_numbers)
-        shells[number] = shell
+def register(shell: InteractiveShell) -> int:
+    """Enter the shell in `shells`; return its number there."""
+    number = next(_numbers)
+    shells[number] = shell
     return number
 
 
