@@ -21,6 +21,7 @@ import httpx
 
 from . import __version__
 from .protocol.errors import CodexError, ConfigurationError, TimedOutError, UnreachableError
+from .protocol.plain import shorten
 from .protocol.secrets import HIDDEN, hide, mask, masked
 from .protocol.settings import Settings
 
@@ -51,8 +52,7 @@ def _without_secrets(record: logging.LogRecord) -> bool:
 
 def one_line(text: str) -> str:
     """A service's text, fit to stand in a sentence of ours."""
-    line = scrub(" ".join(text.split()))
-    return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1] + "…"
+    return shorten(scrub(" ".join(text.split())), _LONGEST_TEXT)
 
 
 def introduction(settings: Settings) -> dict[str, str]:

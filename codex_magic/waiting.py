@@ -80,6 +80,44 @@ async def awaited(future: Future[T]) -> T:
     return future.result()
 
 
+class Relay(Generic[T]):
+    """Carries values to a thread: put from any, take everything that is waiting, in order, from one.
+
+    Taking in batches is what coalesces deltas: a slow painter gets fewer, larger batches.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[T] = []
+        self._ready: Future[None] | None = None
+
+    def put(self, value: T) -> None:
+        with self._lock:
+            self._waiting.append(value)
+            ready, self._ready = self._ready, None
+        if ready is not None:
+            ready.set_result(None)
+
+    def ready(self) -> Future[None]:
+        """Done as soon as there is something to take."""
+        with self._lock:
+            future = self._ready
+            if future is None:
+                future = Future()
+                future.set_running_or_notify_cancel()  # so that nobody's cancel can make `put` fail
+            if self._waiting:
+                future.set_result(None)
+                self._ready = None
+            else:
+                self._ready = future
+            return future
+
+    def take(self) -> list[T]:
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+            return batch
+
+
 class BackgroundLoop:
     """An event loop in a daemon thread, started at first use, and again in a forked child."""
 
@@ -151,33 +189,62 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-class Blocking(Generic[A]):
-    """The base of a facade for code that does not await: an asynchronous object, and the loop it lives in."""
+class Facade(Generic[A]):
+    """The base of a facade for code that does not await: an asynchronous object, and how it is waited for."""
+
+    def __init__(self, asynchronous: A) -> None:
+        self.asynchronous = asynchronous
+
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` gives."""
+        raise NotImplementedError
+
+
+class Blocking(Facade[A]):
+    """A facade of an object that lives in a loop in the background."""
 
     def __init__(self, asynchronous: A, loop: BackgroundLoop) -> None:
-        self.asynchronous = asynchronous
+        super().__init__(asynchronous)
         self._loop = loop
+
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run(work)
+
+
+class Direct(Facade[A]):
+    """A facade of an object whose coroutines never suspend: where they wait, they block the calling thread.
+
+    Nothing changes threads: context variables, Ctrl-C, tracebacks and forks are those of a plain call.
+    """
+
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            work.send(None)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        work.close()
+        raise RuntimeError("Something asynchronous can't be awaited here: this call has no event loop.")
 
 
 AsyncMethod = Callable[Concatenate[A, P], Coroutine[Any, Any, T]]
-BlockingMethod = Callable[Concatenate[Blocking[A], P], T]
 
 
 @overload
-def blocking(method: AsyncMethod[A, P, T]) -> BlockingMethod[A, P, T]: ...
+def blocking(method: AsyncMethod[A, P, T]) -> Callable[Concatenate[Facade[A], P], T]: ...
 @overload
 def blocking(
     method: AsyncMethod[A, P, T], into: Callable[[T, BackgroundLoop], R]
-) -> BlockingMethod[A, P, R]: ...
+) -> Callable[Concatenate[Blocking[A], P], R]: ...
 def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[..., Any] | None = None) -> Any:
-    """Make an async method of `A` a method of `Blocking[A]` with the same parameters and docstring.
+    """Make an async method of `A` a method of its facade with the same parameters and docstring.
 
     `into`: the facade that its result gets, or a function that makes it one and says so in its annotations.
     """
 
     @functools.wraps(method)
-    def run(self: Blocking[Any], /, *args: Any, **kwargs: Any) -> Any:
-        result = self._loop.run(method(self.asynchronous, *args, **kwargs))
+    def run(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        result = self._block_on(method(self.asynchronous, *args, **kwargs))
         return result if into is None else into(result, self._loop)
 
     if into is not None:

@@ -76,24 +76,21 @@ class Tokens(msgspec.Struct, frozen=True):
 # Reading -----------------------------------------------------------------------------------------
 
 
-class _Tokens(msgspec.Struct):
-    access_token: str | None = None
-    id_token: str | None = None
+class _StoredTokens(Tokens, frozen=True):
     account_id: str | None = None
-    refresh_token: str | None = None
 
 
 class _AuthFile(msgspec.Struct):
     auth_mode: str | None = None
     api_key: str | None = msgspec.field(default=None, name="OPENAI_API_KEY")
-    tokens: _Tokens | None = None
+    tokens: _StoredTokens | None = None
     last_refresh: str | None = None
 
 
 def credentials_of(data: bytes) -> Credentials:
     """What the text of an auth.json says. Raises msgspec.DecodeError or UnicodeDecodeError."""
     stored = msgspec.json.decode(data, type=_AuthFile)
-    tokens = stored.tokens or _Tokens()
+    tokens = stored.tokens or _StoredTokens()
     return Credentials(
         mode=stored.auth_mode or (API_KEY if stored.api_key else CHATGPT),
         access_token=tokens.access_token,

@@ -19,7 +19,7 @@ from ..waiting import in_thread, wait
 from .credentials import Credentials, account_of
 from .handles import AsyncChatgptLoginHandle
 from .oauth import Callback, Issuer
-from .sign_in import LoginHandler, PendingLogin, SignIn, begin, redirect_uri
+from .sign_in import PendingLogin, SignIn, begin, redirect_uri
 from .storage import Storage
 from .tokens import TokenSource
 
@@ -53,13 +53,19 @@ def login(
     Raises LoginError and what the network raises.
     """
     if headless:
-        return _login_by(_ask_for_address, token_path)
+        pending = start_login()
+        _print_link(pending.url)
+        address = input("Then copy the address at which the browser ended, and paste it here: ")
+        return finish_login(pending, callback_url=address, token_path=token_path)
     settings = Settings.from_env()
     sign_in = _sign_in(token_path, settings)
     completed = _wait_for_browser(sign_in, settings, _print_link if no_browser else None)
     if not completed.success:
         raise LoginError(completed.error or "The sign-in failed.", hint="")
-    return _data(_stored(sign_in.storage))
+    stored = sign_in.storage.read()
+    if stored is None:
+        raise LoginError("Somebody signed out at the same moment.")
+    return _data(stored)
 
 
 def get_token(
@@ -119,16 +125,6 @@ def get_account_id(token: str) -> str | None:
     return account_of(token)
 
 
-def _login_by(handler: LoginHandler, token_path: Path) -> TokenData:
-    pending = start_login()
-    return finish_login(pending, callback_url=handler(pending.url), token_path=token_path)
-
-
-def _ask_for_address(url: str) -> str:
-    _print_link(url)
-    return input("Then copy the address at which the browser ended, and paste it here: ")
-
-
 def _print_link(url: str) -> None:
     print(f"Open this link to sign in:\n{url}")  # noqa: T201  # what was asked for
 
@@ -168,13 +164,6 @@ def _source(token_path: Path) -> TokenSource:
     settings = Settings.from_env()
     storage = _storage(token_path, settings)
     return TokenSource(storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
-
-
-def _stored(storage: Storage) -> Credentials:
-    found = storage.read()
-    if found is None:
-        raise LoginError("Somebody signed out at the same moment.")
-    return found
 
 
 def _data(found: Credentials) -> TokenData:

@@ -55,12 +55,13 @@ class TokenSource:
         self._fresh_token: str | None = None
         self._quiet_until = 0.0
         self._turn = threading.Lock()
-        self._renewing: Future[Credentials] | None = None
+        self.renewing: Future[Credentials] | None = None
+        """The renewal that runs, or the last one."""
         begin_anew_in_children(self)
 
     def forked(self) -> object:
         """See `forks`: a renewal that its parent waits for ends there."""
-        left, self._renewing = self._renewing, None
+        left, self.renewing = self.renewing, None
         self._turn = threading.Lock()
         return left
 
@@ -88,8 +89,10 @@ class TokenSource:
     def is_due(self) -> bool:
         """Whether the current token should be renewed before it is used."""
         held = self._held
-        if held is None or not _can_renew(held.credentials) or time.monotonic() < self._quiet_until:
+        if held is None or time.monotonic() < self._quiet_until:
             return False
+        if held.credentials.refresh_token is None or held.credentials.mode != CHATGPT:
+            return False  # tokens of other modes are somebody else's to renew
         if held.credentials.access_token == self._fresh_token:
             return False  # just issued: if it seems to be over, this clock is wrong
         return held.ends_within(EARLY)
@@ -109,9 +112,9 @@ class TokenSource:
     def _shared(self, work: Callable[[], Credentials]) -> Future[Credentials]:
         """One renewal at a time serves all who wait."""
         with self._turn:
-            if self._renewing is None or self._renewing.done():
-                self._renewing = in_thread(work)
-            return self._renewing
+            if self.renewing is None or self.renewing.done():
+                self.renewing = in_thread(work)
+            return self.renewing
 
     def _early(self, used: Credentials) -> Credentials:
         try:
@@ -220,8 +223,3 @@ class _Held:
             return self._ends_at - time.time() <= seconds
         refreshed = self.credentials.last_refresh
         return seconds > 0 and refreshed is not None and time.time() - refreshed > OLD
-
-
-def _can_renew(credentials: Credentials) -> bool:
-    """Tokens of other modes are somebody else's to renew."""
-    return credentials.refresh_token is not None and credentials.mode == CHATGPT

@@ -16,8 +16,8 @@ from ..protocol.types import (
     SkillInput,
     TextInput,
 )
-from ..responses.files import read_file
 from ..responses.inputs import Item, Part, input_image, input_text
+from ..responses.media import read_file
 from .calling import call
 from .tools import cut
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ..display.page import Page
 from ..protocol.ids import new_id
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Notification
-from ..threads.relay import Relay
+from ..waiting import Relay
 from .environment import hears_clicks, is_run_by_server, may_ask
 from .question import ENDED, NOBODY, STOPPED, Choice, Question, Shown, choices, decided, shown
 from .screen import Screen, lines_of, words
@@ -28,7 +28,7 @@ from .typed import typed_line
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .approval_widget import ApprovalWidget
+    from .widgets import ApprovalWidget
 
 NO_BUTTONS = "This front end shows no buttons to answer with; to stop the cell is a no."
 
@@ -95,7 +95,7 @@ class Desk:
     def _show(self, question: Question, pause: Callable[[], None]) -> None:
         self._shown = question
         if self._buttons:
-            from .approval_widget import ApprovalWidget
+            from .widgets import ApprovalWidget
 
             self._widget = ApprovalWidget(question)
             self._slot.show(shown(question).title, self._widget.bundle)

@@ -54,8 +54,10 @@ class OpenItem:
     @classmethod
     def of(cls, delta: Delta) -> OpenItem | None:
         """The item that a delta belongs to when nobody has told its start."""
-        begin = _BEGINS.get(type(delta))
-        return cls(begin(delta.item_id)) if begin else None
+        if isinstance(delta, CommandOutputDelta):
+            return None
+        owner = _OWNERS[type(delta)]
+        return cls(Reasoning(delta.item_id) if owner is Reasoning else owner(delta.item_id, ""))
 
     def takes(self, delta: Delta) -> bool:
         return isinstance(self.item, _OWNERS[type(delta)])
@@ -136,13 +138,6 @@ _OWNERS: dict[type[Delta], type[Any]] = {
     AgentMessageDelta: AgentMessage,
     CommandOutputDelta: CommandExecution,
     PlanDelta: Plan,
-    ReasoningSummaryDelta: Reasoning,
-    ReasoningTextDelta: Reasoning,
-}
-
-_BEGINS: dict[type[Delta], Any] = {
-    AgentMessageDelta: lambda item_id: AgentMessage(item_id, ""),
-    PlanDelta: lambda item_id: Plan(item_id, ""),
     ReasoningSummaryDelta: Reasoning,
     ReasoningTextDelta: Reasoning,
 }

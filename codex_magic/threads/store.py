@@ -28,6 +28,7 @@ import msgspec
 from ..forks import undivided
 from ..protocol.errors import OptionError, StoreError, ThreadNotFoundError
 from ..protocol.ids import is_number, may_be_one_cell, new_id
+from ..protocol.plain import shorten
 from ..protocol.types import (
     ThreadItem,
     ThreadTokenUsage,
@@ -291,7 +292,11 @@ class Store:
             text = "casefold(coalesce(name, '') || char(10) || preview)"
             where.append((f"instr({text}, ?)", (search_term.casefold(),)))
         if cursor is not None:
-            where.append((f"({key}, id) {later} (?, ?)", _parse_cursor(cursor)))
+            value, _, last_id = cursor.partition(":")
+            if not value.isdecimal():
+                hint = "Give the next_cursor of the page before."
+                raise OptionError(f"{cursor!r} is no page of threads.", hint=hint)
+            where.append((f"({key}, id) {later} (?, ?)", (int(value), last_id)))
         rows = self._db.execute(
             f"SELECT {_THREAD} FROM threads WHERE {' AND '.join(test for test, _ in where)}"
             f" ORDER BY {key} {order}, id {order} LIMIT ?",
@@ -467,7 +472,7 @@ class Store:
             updated_at=turn.started_at,
             provider=provider or thread.provider,
             model=model or thread.model,
-            preview=thread.preview or _shorten(preview),
+            preview=thread.preview or shorten(preview, PREVIEW_LENGTH),
         )
         return turn
 
@@ -490,7 +495,7 @@ class Store:
     @_writes
     def place_turn(self, turn_id: str, place: TurnPlace) -> None:
         """Keep where the app-server has the turn."""
-        self._insert_place(turn_id, place)
+        self._place_turn(turn_id, place)
 
     @_reads
     def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, TurnPlace], set[str]]:
@@ -559,7 +564,7 @@ class Store:
             for n, entry in enumerate(turn.items):
                 self._insert_item(kept.seq, n, entry.item, entry.response_items)
             if turn.id in places:
-                self._insert_place(turn.id, places[turn.id])
+                self._place_turn(turn.id, places[turn.id])
             position += 1
         latest = max(thread.updated_at, known["updated_at"]) if known else thread.updated_at
         self._update_thread(thread.id, updated_at=latest)
@@ -697,7 +702,7 @@ class Store:
         db.execute("PRAGMA foreign_keys = ON")
         db.row_factory = sqlite3.Row
         db.text_factory = lambda text: str(text, "utf-8", "replace")
-        db.create_function("casefold", 1, _casefold, deterministic=True)
+        db.create_function("casefold", 1, lambda text: text and text.casefold(), deterministic=True)
 
     def _while_locked(self, work: Callable[[], R]) -> R:
         deadline = time.monotonic() + self._timeout
@@ -772,11 +777,10 @@ class Store:
             "INSERT INTO partials (turn, id, json, response_items, part, text) VALUES (?, ?, ?, ?, ?, ?)", row
         )
 
-    def _insert_place(self, turn_id: str, place: TurnPlace) -> None:
-        row = (turn_id, place.thread_id, place.turn_id, place.past, place.tools)
+    def _place_turn(self, turn_id: str, place: TurnPlace) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO places (turn, engine_thread, engine_turn, past, tools) VALUES (?, ?, ?, ?, ?)",
-            row,
+            (turn_id, place.thread_id, place.turn_id, place.past, place.tools),
         )
 
     def _earlier_run(
@@ -813,8 +817,10 @@ class Store:
     def _is_open(self, notebook_id: str, *, but: str | None) -> bool:
         """Whether a kernel of the notebook is alive, other than `but`."""
         rows = self._db.execute("SELECT id, owner FROM kernels WHERE notebook = ?", (notebook_id,))
-        owners = [msgspec.json.decode(row["owner"], type=Owner) for row in rows if row["id"] != but]
-        return any(is_alive(owner, silent=math.inf) for owner in owners)
+        return any(
+            row["id"] != but and is_alive(msgspec.json.decode(row["owner"], type=Owner), silent=math.inf)
+            for row in rows
+        )
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
@@ -998,24 +1004,6 @@ def _find(history: Sequence[sqlite3.Row], turn_id: str) -> sqlite3.Row:
 
 def _no_turn(turn_id: str) -> OptionError:
     return OptionError(f"There is no turn {turn_id!r} in this history.", hint="%codex history lists them.")
-
-
-def _parse_cursor(cursor: str) -> tuple[int, str]:
-    value, _, thread_id = cursor.partition(":")
-    if not value.isdecimal():
-        raise OptionError(
-            f"{cursor!r} is no page of threads.", hint="Give the next_cursor of the page before."
-        )
-    return int(value), thread_id
-
-
-def _casefold(text: str | None) -> str | None:
-    return None if text is None else text.casefold()
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
 
 
 class AsyncStore:

@@ -43,7 +43,6 @@ from ..protocol.types import (
     Turn,
     TurnCompleted,
     TurnError,
-    TurnPlace,
     TurnResult,
     TurnStarted,
     TurnStatus,
@@ -86,7 +85,6 @@ class AsyncTurnHandle:
         self._request = request
         self._store = store
         self._log: list[Notification] = []
-        self._news = asyncio.Event()
         self._begun = asyncio.Event()
         self._listeners: list[Listener] = []
         self._open: dict[str, OpenItem] = {}
@@ -123,19 +121,16 @@ class AsyncTurnHandle:
 
     async def stream(self) -> AsyncIterator[Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
-        told = 0
         self.check_process()
+        notifications: asyncio.Queue[Notification] = asyncio.Queue()
+        self.subscribe(notifications.put_nowait)
         try:
             while True:
-                while told < len(self._log):
-                    notification = self._log[told]
-                    told += 1
-                    yield notification
-                    if isinstance(notification, TurnCompleted):
-                        return
                 self.check_process()
-                self._news.clear()
-                await self._news.wait()
+                notification = await notifications.get()
+                yield notification
+                if isinstance(notification, TurnCompleted):
+                    return
         finally:
             if self.result is None and not self.is_parents:
                 self._cancel()
@@ -231,13 +226,12 @@ class AsyncTurnHandle:
             self._open[item.id] = OpenItem(item)
             self._keep_soon()
         elif isinstance(notification, ItemCompleted):
-            notification = self._settled(self._whole(notification))
-            self._items.append(notification.item)
-            self._keep_item(notification)
+            notification = self._keep_item(self._settled(self._whole(notification)))
         elif isinstance(notification, TurnStarted):
             self._model = notification.model or self._model
             if notification.place is not None:
-                self._keep_place(notification.place)
+                place = notification.place
+                self._keep(lambda store: store.place_turn(self.id, place))
         elif isinstance(notification, ModelRerouted):
             self._model = notification.to_model
         elif isinstance(notification, TokenUsageUpdated):
@@ -258,10 +252,11 @@ class AsyncTurnHandle:
         """With the text that its deltas brought, where a server leaves it out of the whole message."""
         item = completed.item
         opened = self._open.pop(item.id, None)
-        said = opened.partial("completed") if opened is not None else None
-        if not isinstance(said, AgentMessage) or not _says_nothing(item):
+        streamed = opened.partial("completed") if opened is not None else None
+        is_empty = isinstance(item, UnknownItem) or (isinstance(item, AgentMessage) and not item.text)
+        if not isinstance(streamed, AgentMessage) or not is_empty:
             return completed
-        return msgspec.structs.replace(completed, item=said, response_items=replayed_partial(said))
+        return msgspec.structs.replace(completed, item=streamed, response_items=replayed_partial(streamed))
 
     def _wait(self, item_id: str, status: str) -> None:
         """What is to be done waits for an answer, or goes on with one: it is told as begun again."""
@@ -294,12 +289,12 @@ class AsyncTurnHandle:
                 self._settle(opened.partial("failed"))
 
     def _settle(self, item: ThreadItem | None) -> None:
-        if item is None or (isinstance(item, Reasoning) and all(map(is_empty_thought, _thoughts(item)))):
+        """Complete an item as far as it came; a thought that says nothing is left out."""
+        if isinstance(item, Reasoning) and all(map(is_empty_thought, (*item.summary, *item.content))):
             return
-        completed = self._settled(ItemCompleted(self.thread_id, self.id, item, replayed_partial(item)))
-        self._items.append(completed.item)
-        self._tell(completed)
-        self._keep_item(completed)
+        if item is not None:
+            completed = ItemCompleted(self.thread_id, self.id, item, replayed_partial(item))
+            self._tell(self._keep_item(self._settled(completed)))
 
     def _settled(self, completed: ItemCompleted) -> ItemCompleted:
         """With the status that the item really has, also for whoever goes on with the thread."""
@@ -315,7 +310,6 @@ class AsyncTurnHandle:
 
     def _tell(self, notification: Notification) -> None:
         self._log.append(notification)
-        self._news.set()
         if isinstance(notification, TurnStarted | TurnCompleted):
             self._begun.set()
         for listener in self._listeners:
@@ -334,11 +328,10 @@ class AsyncTurnHandle:
         if pieces:
             self._keep(lambda store: store.add_pieces(self.id, pieces))
 
-    def _keep_place(self, place: TurnPlace) -> None:
-        self._keep(lambda store: store.place_turn(self.id, place))
-
-    def _keep_item(self, completed: ItemCompleted) -> None:
+    def _keep_item(self, completed: ItemCompleted) -> ItemCompleted:
+        self._items.append(completed.item)
         self._keep(lambda store: store.add_item(self.id, completed.item, completed.response_items))
+        return completed
 
     async def _keep_turn(self, turn: Turn) -> None:
         self._keep(
@@ -351,29 +344,18 @@ class AsyncTurnHandle:
                 duration_ms=turn.duration_ms,
             )
         )
-        for failed in await asyncio.gather(*self._writes, return_exceptions=True):
-            if isinstance(failed, Exception):
-                self.unkept = _unkept(failed)
-                self._tell(Warned(self.thread_id, str(self.unkept)))
-                return
+        results = await asyncio.gather(*self._writes, return_exceptions=True)
+        failure = next((each for each in results if isinstance(each, Exception)), None)
+        if failure is None:
+            return
+        if not isinstance(failure, StoreError):
+            log.error("a part of a turn could not be kept", exc_info=failure)
+            failure = StoreError(f"A part of this turn could not be kept ({type(failure).__name__}).")
+        self.unkept = failure
+        self._tell(Warned(self.thread_id, str(failure)))
 
     def _keep(self, step: Callable[[Store], None]) -> None:
         self._writes.append(asyncio.ensure_future(self._store.run(step)))
-
-
-def _says_nothing(item: ThreadItem) -> bool:
-    return isinstance(item, UnknownItem) or (isinstance(item, AgentMessage) and not item.text)
-
-
-def _thoughts(item: Reasoning) -> tuple[str, ...]:
-    return (*item.summary, *item.content)
-
-
-def _unkept(failed: Exception) -> StoreError:
-    if isinstance(failed, StoreError):
-        return failed
-    log.error("a part of a turn could not be kept", exc_info=failed)
-    return StoreError(f"A part of this turn could not be kept ({type(failed).__name__}).")
 
 
 def final_response(items: list[ThreadItem]) -> str | None:
@@ -399,8 +381,7 @@ _ERROR_INFO: tuple[tuple[type[CodexError], str], ...] = (
 
 def _turn_error(exception: BaseException) -> TurnError:
     info = next((name for kind, name in _ERROR_INFO if isinstance(exception, kind)), "other")
-    if isinstance(exception, CodexError):
-        return TurnError(str(exception), info)
-    return TurnError(
-        f"Something broke inside codex_magic ({type(exception).__name__}). %codex debug shows where.", info
-    )
+    text = str(exception)
+    if not isinstance(exception, CodexError):
+        text = f"Something broke inside codex_magic ({type(exception).__name__}). %codex debug shows where."
+    return TurnError(text, info)

@@ -357,8 +357,7 @@ DeviceTest = Callable[[AsyncDeviceCodeLoginHandle], Awaitable[Any]]
 @pytest.fixture
 def with_device(hurried_sign_in: SignIn) -> Callable[[DeviceTest], AccountLoginCompleted]:
     async def live(test: DeviceTest) -> AccountLoginCompleted:
-        handle = await AsyncDeviceCodeLoginHandle.start(hurried_sign_in, seconds=20)
-        handle._device = replace(handle._device, interval=0.01)
+        handle = await AsyncDeviceCodeLoginHandle.start(hurried_sign_in, seconds=20, interval=0.01)
         await test(handle)
         return await handle.wait()
 

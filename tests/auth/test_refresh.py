@@ -295,7 +295,7 @@ def test_a_cancelled_request_does_not_lose_the_new_tokens(
             await asyncio.wait([asking])
 
     asyncio.run(main())
-    renewing = source._renewing
+    renewing = source.renewing
     issuer_service.release()
     assert renewing is not None
     assert renewing.result().refresh_token != old.refresh_token

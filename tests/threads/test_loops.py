@@ -41,16 +41,6 @@ def test_a_client_in_one_loop_after_the_other(service: LocalService, closes: boo
     assert [asyncio.run(ask(word)) for word in ("one", "two", "three")] == ["one", "two", "three"]
 
 
-def test_a_connection_in_one_loop_after_the_other(service: LocalService) -> None:
-    pytest.importorskip("wsproto")
-    connection = AsyncClient().responses.connect()
-
-    async def ask(word: str) -> str:
-        return (await connection.create(f"echo: {word}")).output_text
-
-    assert [asyncio.run(ask(word)) for word in ("one", "two")] == ["one", "two"]
-
-
 def test_a_client_in_two_loops_at_once(service: LocalService) -> None:
     client = AsyncClient()
     both = threading.Barrier(2, timeout=10)
