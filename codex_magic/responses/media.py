@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypedDict, TypeVar
 from urllib.parse import urlencode
 
 import httpx
@@ -301,18 +301,16 @@ class Transcriptions(Direct[AsyncTranscriptions]):
     create = blocking(AsyncTranscriptions.create)
 
 
-class AsyncAudio:
+class AsyncAudio(NamedTuple):
     """`client.audio`."""
 
-    def __init__(self, transport: Transport) -> None:
-        self.transcriptions = AsyncTranscriptions(transport)
+    transcriptions: AsyncTranscriptions
 
 
-class Audio:
+class Audio(NamedTuple):
     """`client.audio`."""
 
-    def __init__(self, asynchronous: AsyncAudio) -> None:
-        self.transcriptions = Transcriptions(asynchronous.transcriptions)
+    transcriptions: Transcriptions
 
 
 # Voice calls -------------------------------------------------------------------------------------
@@ -379,15 +377,13 @@ class Calls(Direct[AsyncCalls]):
     create = blocking(AsyncCalls.create)
 
 
-class AsyncRealtime:
+class AsyncRealtime(NamedTuple):
     """`client.realtime`."""
 
-    def __init__(self, transport: Transport) -> None:
-        self.calls = AsyncCalls(transport)
+    calls: AsyncCalls
 
 
-class Realtime:
+class Realtime(NamedTuple):
     """`client.realtime`."""
 
-    def __init__(self, asynchronous: AsyncRealtime) -> None:
-        self.calls = Calls(asynchronous.calls)
+    calls: Calls
