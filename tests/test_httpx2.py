@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.kernel import Kernel, markdown
+from tests.service import LocalService
 from tests.test_packaging import ROOT
 
 pytest.importorskip("httpx2", reason="httpx2 needs Python 3.11")

@@ -7,7 +7,6 @@ no terminal listens, the plain text is written as it grows, once.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, TextIO
 
@@ -21,6 +20,7 @@ from .items import (
     without_controls,
 )
 from .pace import TERMINAL
+from .parsing import BlockStream
 from .view import TurnView
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 LIVE_CHARS = 4_000
 """Of a passage still open, the end that is redrawn: a screenful, so that a redraw costs the same at any length."""
-
-_FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})(.*)")
-_LIST_ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
 
 
 class TerminalSurface:
@@ -102,7 +99,7 @@ class RichSurface:
         self._console = Console(file=file, force_jupyter=False, highlight=False)
         self._live = self._new_live()
         self._done = 0
-        self._passages = Passages()
+        self._stream = BlockStream()
         self._taken = ""
         self._any = False
 
@@ -161,7 +158,7 @@ class RichSurface:
             if not block.closed:
                 break
             self._done += 1
-            self._passages, self._taken = Passages(), ""
+            self._stream, self._taken = BlockStream(), ""
         return closed, self._open_parts(view)
 
     def _finished_parts(self, block: Block) -> list[RenderableType]:
@@ -169,75 +166,22 @@ class RichSurface:
             return _lines(block) if block.closed else []
         text = block.plain()
         if not text.startswith(self._taken):
-            self._passages, self._taken = Passages(), ""
-        finished = self._passages.feed(text[len(self._taken) :])
+            self._stream, self._taken = BlockStream(), ""
+        self._stream.feed(text[len(self._taken) :])
         self._taken = text
+        passages = [source for source, _ in self._stream.read()]
         if block.closed:
-            finished += self._passages.close()
-        return [_markdown(passage) for passage in finished]
+            passages.append(self._stream.open.source)
+        return [_markdown(passage) for passage in passages if passage.strip()]
 
     def _open_parts(self, view: TurnView) -> list[RenderableType]:
         parts: list[RenderableType] = []
         for block in view.blocks[self._done :]:
             if not isinstance(block, MarkdownBlock):
                 parts.extend(_lines(block))
-            elif text := self._passages.open:
+            elif (text := self._stream.open.source).strip():
                 parts.append(_markdown(text) if len(text) <= LIVE_CHARS else _text(text[-LIVE_CHARS:]))
         return parts
-
-
-class Passages:
-    """Cuts growing Markdown where nothing that follows can change what came before.
-
-    That is: at an empty line outside a fence, before a line in the first column. A list stays whole, for
-    its numbers and its spacing.
-    """
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._rest = ""
-        self._fence = ""
-        self._after_blank = False
-
-    @property
-    def open(self) -> str:
-        return "".join(self._lines) + self._rest
-
-    def feed(self, text: str) -> list[str]:
-        """The passages that `text` finished."""
-        *lines, self._rest = (self._rest + text).split("\n")
-        return [passage for line in lines if (passage := self._take(line + "\n"))]
-
-    def close(self) -> list[str]:
-        """What is left, at the end of the text."""
-        finished = self._take(self._rest)
-        left, self._lines, self._rest = "".join(self._lines), [], ""
-        return [passage for passage in (finished, left) if passage.strip()]
-
-    def _take(self, line: str) -> str:
-        finished = ""
-        if self._after_blank and self._starts_passage(line):
-            finished = "".join(self._lines)
-            self._lines = []
-        self._lines.append(line)
-        self._track_fence(line)
-        self._after_blank = not self._fence and not line.strip()
-        return finished if finished.strip() else ""
-
-    def _starts_passage(self, line: str) -> bool:
-        if not line.strip() or line[0] in " \t":
-            return False
-        return not (_LIST_ITEM.match(line) and _LIST_ITEM.match(self._lines[0]))
-
-    def _track_fence(self, line: str) -> None:
-        found = _FENCE.match(line)
-        if not found or (len(found[1]) > 3 and not _LIST_ITEM.match(self._lines[0])):
-            return
-        marks, info = found.groups()[1:]
-        if not self._fence:
-            self._fence = marks
-        elif marks.startswith(self._fence) and not info.strip():
-            self._fence = ""
 
 
 class _Tail:

@@ -127,6 +127,7 @@ class _RunningTurn:
         self._usage = TokenUsage()
         self._compactions = 0
         self._turn_state: str | None = None
+        self._responses = engine.client.responses
         self._stream: AsyncResponseStream | None = None
         self._unheard: list[tuple[UserMessage, tuple[Item, ...]]] = []
 
@@ -142,9 +143,10 @@ class _RunningTurn:
         if unknown is not None:
             raise unknown
         try:
-            await self._answer()
-            while self._unheard:
+            async with self._engine.client.responses.one_turn() as self._responses:
                 await self._answer()
+                while self._unheard:
+                    await self._answer()
         finally:
             self._narrator.abandon_calls()
 
@@ -205,7 +207,7 @@ class _RunningTurn:
         await self._shorten_if_due()
         while self._unheard:
             self._say(*self._unheard.pop(0))
-        stream = self._engine.client.responses.stream(step.input, on_retry=self._patience, **step.parameters)
+        stream = self._responses.stream(step.input, on_retry=self._patience, **step.parameters)
         self._stream = stream
         try:
             response = await self._told(stream)

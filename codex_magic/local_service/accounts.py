@@ -144,12 +144,6 @@ class SignIn:
         self._spent.add(token)
         return self.issue(account)
 
-    def api_key(self, id_token: str) -> str | Reply:
-        """The key for the public API that a browser sign-in may ask for besides."""
-        if decode_jwt(id_token) is None:
-            return replies.TOKEN_EXCHANGE_FAILED
-        return f"sk-local-{secrets.token_urlsafe(16)}"
-
     def revoke(self, token: str) -> None:
         """Unknown tokens are fine: the caller only wants it to be over."""
         self._refresh.pop(token, None)

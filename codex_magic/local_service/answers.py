@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import code_mode, prose
+from . import prose
 from .conversation import Body, Conversation, Prompt, Tool, input_items, read_conversation
 from .samples import sample
 
@@ -60,16 +60,16 @@ Item = Thought | Message | Refusal | Call | Search | Drawing | Compaction
 Script = tuple[Item, ...]
 
 
-def answer(body: Body) -> Script:
-    """The items to stream for one request, in order."""
-    talk = read_conversation(body)
+def answer(body: Body, talk: Conversation | None = None) -> Script:
+    """The items to stream for one request, in order; `talk` is what else than the body itself it says."""
+    talk = talk or read_conversation(body)
     items = input_items(body)
     if items and items[-1].get("type") == "compaction_trigger":
         return (Compaction(talk.compaction()),)
-    return (*_thoughts(body), *_reply(body, talk))
+    return (*thoughts(body), *_reply(body, talk))
 
 
-def _thoughts(body: Body) -> Script:
+def thoughts(body: Body) -> Script:
     reasoning = body.get("reasoning")
     if reasoning is None or reasoning.get("effort") == "none":
         return ()
@@ -115,23 +115,11 @@ def _calls(body: Body, talk: Conversation) -> tuple[Call, ...]:
     """The calls of this round; none when all that was asked for is done."""
     if body.get("tool_choice") == "none":
         return ()
-    if waiting := _waiting(talk):
-        return waiting
     rounds = _asked_rounds(talk)
-    done = talk.rounds - sum(code_mode.running_cell(output) is not None for output in talk.outputs)
-    if done < len(rounds):
-        calls = rounds[done]
+    if talk.rounds < len(rounds):
+        calls = rounds[talk.rounds]
         return calls if body.get("parallel_tool_calls", True) else calls[:1]
-    return _forced(body.get("tool_choice"), talk) if not done else ()
-
-
-def _waiting(talk: Conversation) -> tuple[Call, ...]:
-    """A script that takes long is waited for, which is a call of its own."""
-    cell = code_mode.running_cell(talk.outputs[-1]) if talk.outputs else None
-    wait = next((tool for tool in talk.tools if (tool.kind, tool.name) == ("function", "wait")), None)
-    if cell is None or wait is None or code_mode.find_exec(talk.tools) is None:
-        return ()
-    return (Call(wait, json.dumps({"cell_id": cell})),)
+    return _forced(body.get("tool_choice"), talk) if not talk.rounds else ()
 
 
 def _asked_rounds(talk: Conversation) -> list[tuple[Call, ...]]:
@@ -140,24 +128,15 @@ def _asked_rounds(talk: Conversation) -> list[tuple[Call, ...]]:
     for asked in _USE.finditer(talk.prompt.text if talk.prompt.echo is None else ""):
         given = _json_at(talk.prompt.text, asked.end())
         names = re.split(r", | and ", asked["names"].rstrip("."))
-        calls = tuple(_call(tool, given) for name in names for tool in talk.tools if _is_named(tool, name))
-        calls = calls or _scripted(talk, names, given)
+        calls = tuple(
+            _call(tool, given)
+            for name in names
+            for tool in talk.tools
+            if tool.is_callable and tool.is_named(name)
+        )
         if calls:
             rounds += [calls] * int(asked["times"] or 1)
     return rounds
-
-
-def _scripted(talk: Conversation, names: list[str], given: str | None) -> tuple[Call, ...]:
-    """In code mode all tools of a round are called by one script."""
-    tool = code_mode.find_exec(talk.tools)
-    declared = code_mode.declared(tool) if tool else {}
-    nested = [name for each in names if (name := code_mode.find_nested(each, declared))]
-    arguments = {name: json.dumps(_plain(given)) if declared[name] else given or "{}" for name in nested}
-    return (Call(tool, code_mode.script(arguments)),) if tool and arguments else ()
-
-
-def _is_named(tool: Tool, name: str) -> bool:
-    return name in (tool.name, f"{tool.namespace}.{tool.name}") and tool.kind in ("function", "custom")
 
 
 def _json_at(text: str, start: int) -> str | None:
@@ -188,7 +167,7 @@ def _plain(given: str | None) -> str:
 
 
 def _forced(choice: object, talk: Conversation) -> tuple[Call, ...]:
-    callable_tools = [tool for tool in talk.tools if tool.kind in ("function", "custom")]
+    callable_tools = [tool for tool in talk.tools if tool.is_callable]
     if choice == "required":
         return tuple(_call(tool, None) for tool in callable_tools[:1])
     if isinstance(choice, dict) and "name" in choice:
@@ -226,17 +205,11 @@ def _text(talk: Conversation) -> str:
 def _quoting(talk: Conversation) -> str:
     """The answer after tool calls shows what came back, each result in a fence longer than any in it."""
     shown = []
-    for output in _outputs(talk):
+    for output in talk.outputs:
         fence = "`" * max([2, *(len(run) for run in re.findall("`+", output))]) + "`"
         shown.append(f"{fence}\n{output}\n{fence}")
     came = "The tool gave:" if len(shown) == 1 else f"The {len(shown)} calls gave:"
     return "\n\n".join([prose.NOTICE, came, *shown]) + "\n"
-
-
-def _outputs(talk: Conversation) -> list[str]:
-    """What the calls gave; a script that was waited for may have given nothing until then."""
-    printed = [(code_mode.printed(output), code_mode.running_cell(output)) for output in talk.outputs]
-    return [text for text, cell in printed if text or cell is None]
 
 
 def _prepared(text: str) -> Callable[[Conversation, object], str]:

@@ -32,6 +32,14 @@ class Tool:
     parameters: Mapping[str, Any]
     description: str
 
+    @property
+    def is_callable(self) -> bool:
+        """Whether the client runs it, and not the service."""
+        return self.kind in ("function", "custom")
+
+    def is_named(self, name: str) -> bool:
+        return name in (self.name, f"{self.namespace}.{self.name}")
+
 
 @dataclass(frozen=True)
 class Prompt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +13,6 @@ from .conversation import count_tokens, seal
 from .pictures import encoded_picture
 
 Event = dict[str, Any]
-
-KEEPALIVE_EVERY = 50
-"""Deltas between two keep-alive events."""
 
 DELTAS = frozenset(
     {
@@ -31,8 +27,6 @@ DELTAS = frozenset(
 
 UNSAID_TOKENS = 8
 """Reasoning costs more than its summary shows."""
-
-_NOISE = "mNq7VbX2Lw9TzRk4"
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class Plan:
     sealed: bool
     """Whether reasoning items carry their `encrypted_content`."""
     codex: bool
-    """The Codex backend's habits: an empty final output, padding, keep-alives, unannounced events."""
+    """The Codex backend's habit: an empty final output."""
     echoed: dict[str, Any] = field(default_factory=dict)
     """Request fields that the response repeats."""
 
@@ -122,7 +116,11 @@ def frame(event: Event) -> bytes:
 
 def events(plan: Plan) -> Iterator[Event]:
     """The whole stream: created, in_progress, every item, one terminal event; numbered from 0."""
-    for number, event in enumerate(_with_habits(plan, _plain_events(plan))):
+    return numbered(plain_events(plan))
+
+
+def numbered(stream: Iterator[Event]) -> Iterator[Event]:
+    for number, event in enumerate(stream):
         event["sequence_number"] = number
         yield event
 
@@ -133,7 +131,7 @@ def completed_response(plan: Plan) -> dict[str, Any]:
     return dict(last["response"])
 
 
-def _plain_events(plan: Plan) -> Iterator[Event]:
+def plain_events(plan: Plan) -> Iterator[Event]:
     yield {"type": "response.created", "response": plan.response("in_progress")}
     yield {"type": "response.in_progress", "response": plan.response("in_progress")}
     output = []
@@ -143,23 +141,6 @@ def _plain_events(plan: Plan) -> Iterator[Event]:
         output.append(event["item"])
     done = plan.response("completed", completed_at=plan.created_at, usage=plan.usage.encode())
     yield {"type": "response.completed", "response": done | {"output": [] if plan.codex else output}}
-
-
-def _with_habits(plan: Plan, stream: Iterator[Event]) -> Iterator[Event]:
-    if not plan.codex:
-        yield from stream
-        return
-    chance = random.Random(plan.id)
-    deltas = 0
-    for event in stream:
-        if event["type"] in DELTAS:
-            deltas += 1
-            event["obfuscation"] = _NOISE[: chance.randrange(1, len(_NOISE) + 1)]
-        yield event
-        if event["type"] == "response.in_progress":
-            yield {"type": "responsesapi.local_service.unannounced", "note": "an event nobody knows"}
-        if deltas % KEEPALIVE_EVERY == 1 and event["type"] in DELTAS:
-            yield {"type": "keepalive"}
 
 
 # Items -------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def log_in(session: Session, rest: str) -> Steps[None]:
         raise ConfigurationError("A sign-in needs a cell to itself.", hint="Run %codex login in one.")
     yield from finished(flow.open())
     if screen.has_widgets:
-        from .login_widget import LoginWidget
+        from .widgets import LoginWidget
 
         LoginWidget(flow, screen.page).show()
         if way is not None:
@@ -165,7 +165,7 @@ def sign_in_first(session: Session, error: CodexError, options: ParsedLine, outp
 
 
 def _by_widget(session: Session, output: str, *, waits: bool) -> Steps[LoginView]:
-    from .login_widget import LoginWidget
+    from .widgets import LoginWidget
 
     flow, screen = session.login, session.screen
     widget = LoginWidget(flow, screen.page, in_blocking_cell=screen.blocked)

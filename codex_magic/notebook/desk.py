@@ -28,7 +28,7 @@ from .typed import typed_line
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .approval_widget import ApprovalWidget
+    from .widgets import ApprovalWidget
 
 NO_BUTTONS = "This front end shows no buttons to answer with; to stop the cell is a no."
 
@@ -95,7 +95,7 @@ class Desk:
     def _show(self, question: Question, pause: Callable[[], None]) -> None:
         self._shown = question
         if self._buttons:
-            from .approval_widget import ApprovalWidget
+            from .widgets import ApprovalWidget
 
             self._widget = ApprovalWidget(question)
             self._slot.show(shown(question).title, self._widget.bundle)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..display.page import Page, UpdatedPage
 from ..protocol.errors import CodexError
@@ -104,13 +104,6 @@ class Screen:
             self.page.say({"text/markdown": markdown, "text/plain": plain})
         else:
             print(plain)  # noqa: T201  # a terminal reads standard output
-
-
-def let_clicks_through(widgets: Iterable[Any]) -> None:
-    """Undo that ipykernel 7.4 answers on the channel that the last message came by, which a busy cell blocks."""
-    for widget in widgets:
-        if hasattr(widget.comm, "_reply_subshell_for"):
-            widget.comm._reply_subshell_for = None
 
 
 def lines_of(markdown: Iterable[str]) -> str:

@@ -9,8 +9,10 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,7 +48,6 @@ from .screen import ID_SHOWN, Screen, ago, count
 from .settings import NotebookSettings
 from .shell import Installed, NotSent, cell_id
 from .steps import Steps, finished
-from .turn import RunningTurn
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -120,18 +121,9 @@ class Session:
         `listener` is called in the background loop with each notification.
         """
         turn_options = self.turn_options(options, approvals)
-        withdrawn: Future[None] = Future()
-        started = self.codex.submit(self._start_turn(prompt, options, turn_options, listener, withdrawn))
         # `execution_count` is the number of the next cell in newer IPythons.
-        cell = len(self.shell.user_ns["In"]) - 1
-
-        def end(turn: RunningTurn) -> None:
-            self.running.remove(turn)
-            name = options.text("output")
-            if name is not None and turn.handle is not None:
-                self.shell.user_ns[name] = turn.handle.result
-
-        turn = RunningTurn(self.codex, prompt, cell, started, withdrawn, end)
+        turn = RunningTurn(self, prompt, len(self.shell.user_ns["In"]) - 1, options.text("output"))
+        turn.started = self.codex.submit(self._start_turn(turn, options, turn_options, listener))
         self.running.append(turn)
         return turn
 
@@ -163,12 +155,7 @@ class Session:
         }
 
     async def _start_turn(
-        self,
-        prompt: str,
-        options: ParsedLine,
-        turn_options: TurnOptions,
-        listener: Listener,
-        withdrawn: Future[None],
+        self, turn: RunningTurn, options: ParsedLine, turn_options: TurnOptions, listener: Listener
     ) -> AsyncTurnHandle:
         """Raises NotSent when it is withdrawn in time, else CodexError."""
 
@@ -179,56 +166,57 @@ class Session:
 
         try:
             thread = await self._thread_for(options)
-            handle = await self._start_on(thread, prompt, options, turn_options, tell, withdrawn)
+            handle = await self._start_on(thread, turn, options, turn_options, tell)
         except StoreError as problem:
             if problem.is_busy or options.text("thread"):
                 raise
             self.unkept = problem
             self._thread = thread = await self._unkept_thread(options)
-            handle = await self._start_on(thread, prompt, options, turn_options, tell, withdrawn)
-        if self.unkept is not None:
-            end = "So this conversation is kept nowhere: it is gone when the kernel ends."
-            tell(Warned(None, f"{self.unkept} {end}"))
+            handle = await self._start_on(thread, turn, options, turn_options, tell)
         handle.subscribe(tell)
         return handle
 
     async def _start_on(
         self,
         thread: AsyncThread,
-        prompt: str,
+        turn: RunningTurn,
         options: ParsedLine,
         turn_options: TurnOptions,
-        listener: Listener,
-        withdrawn: Future[None],
+        tell: Listener,
     ) -> AsyncTurnHandle:
-        """Start the turn on `thread`, and say what there is to say of the thread first."""
+        """Start the turn on `thread`, and tell first what there is to say of the thread."""
         codex = self.codex.asynchronous
         note, self._note = self._note if self._thread is thread else None, None
         if self.unkept is None and (notebook := await self._recognised()) is not None:
             turn_options["notebook"] = notebook.id
         if name := options.text("name"):
             await thread.set_name(name)
-        await self._wait_in_line(thread.id, listener, withdrawn)
+        await self._wait_in_line(thread.id, turn, tell)
         cut_off = await codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
-        handle = await codex.start_turn(thread.record, prompt, checked("turn", TurnOptions, turn_options))
-        if self.unkept is None:
-            if note is not None:
-                listener(Noted(thread.id, note))
-            for turn in cut_off:
-                if turn.cell_id is None or turn.cell_id != turn_options.get("cell_id"):
-                    listener(Warned(thread.id, _cut_off(turn)))
+        checked_options = checked("turn", TurnOptions, turn_options)
+        handle = await codex.start_turn(thread.record, turn.prompt, checked_options)
+        if self.unkept is not None:
+            end = "So this conversation is kept nowhere: it is gone when the kernel ends."
+            tell(Warned(None, f"{self.unkept} {end}"))
+            return handle
+        if note is not None:
+            tell(Noted(thread.id, note))
+        for each in cut_off:
+            if each.cell_id is None or each.cell_id != turn_options.get("cell_id"):
+                tell(Warned(thread.id, _cut_off(each)))
         return handle
 
-    async def _wait_in_line(self, thread_id: str, listener: Listener, withdrawn: Future[None]) -> None:
+    async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""
         codex = self.codex.asynchronous
         while codex.is_answering(thread_id):
-            handles = ((turn.cell, turn.handle) for turn in self.running)
+            handles = ((each.cell, each.handle) for each in self.running)
             cell = next((n for n, handle in handles if handle and handle.thread_id == thread_id), None)
-            listener(TurnQueued(thread_id, cell))
+            tell(TurnQueued(thread_id, cell))
             idle = asyncio.ensure_future(codex.idle(thread_id))
-            await asyncio.wait({idle, asyncio.wrap_future(withdrawn)}, return_when=asyncio.FIRST_COMPLETED)
+            withdrawn = asyncio.wrap_future(turn.withdrawn)
+            await asyncio.wait({idle, withdrawn}, return_when=asyncio.FIRST_COMPLETED)
             if withdrawn.done():
                 idle.cancel()
                 raise NotSent
@@ -390,6 +378,58 @@ class Session:
     def remembered_models(self) -> list[str]:
         """Return the names of the provider's models, as far as they can be said without asking."""
         return Catalog(self.provider(), self.env).names()
+
+
+class RunningTurn:
+    """A turn of the notebook, from its request until all of it is on screen.
+
+    `cell`: the number of its cell. `started` has its handle, once the thread answers nothing else, else NotSent
+    or a CodexError; `withdrawn` is done when it is to be taken back before that, `over` at its end.
+    """
+
+    def __init__(self, session: Session, prompt: str, cell: int, output_name: str | None) -> None:
+        self.prompt = prompt
+        self.cell = cell
+        self.started: Future[AsyncTurnHandle]
+        self.withdrawn: Future[None] = Future()
+        self.over: Future[None] = Future()
+        self._session = session
+        self._output_name = output_name
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> int:
+        """Since its request."""
+        return int(time.monotonic() - self._began)
+
+    @property
+    def handle(self) -> AsyncTurnHandle | None:
+        """`None` before it has started, and when it never will."""
+        started = self.started
+        is_there = started.done() and not started.cancelled() and started.exception() is None
+        return started.result() if is_there else None
+
+    def stop(self) -> None:
+        """Interrupt it, as soon as it has started, or take it back if it still waits; from any thread."""
+        with suppress(InvalidStateError):
+            self.withdrawn.set_result(None)
+        self.started.add_done_callback(lambda _: self._interrupt())
+
+    def steer(self, text: str) -> Steps[None]:
+        """Say more to it. Raises InvalidRequestError when it takes no more."""
+        handle = yield from finished(self.started)
+        yield from finished(self._session.codex.submit(handle.steer(text)))
+
+    def end(self) -> None:
+        """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
+        self._session.running.remove(self)
+        if self._output_name is not None and self.handle is not None:
+            self._session.shell.user_ns[self._output_name] = self.handle.result
+        self.over.set_result(None)
+
+    def _interrupt(self) -> None:
+        if self.handle is not None:
+            self._session.codex.submit(self.handle.interrupt())
 
 
 def _cut_off(turn: TurnRecord) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ..protocol.errors import InvalidOutputError
@@ -234,6 +236,23 @@ class AsyncResponses:
         if parameters.get("lite") == "auto":
             await self._models.list(max_age=A_DAY)
         return None if parameters.get("model") else (await self._models.default()).slug
+
+    @asynccontextmanager
+    async def one_turn(self) -> AsyncIterator[AsyncResponses]:
+        """The same for the requests of one turn: over a WebSocket once there are several, where there is one.
+
+        That needs the Codex backend and `pip install 'codex-magic[websocket]'`.
+        """
+        core = self._core
+        try:
+            from .websocket import TurnSocket
+        except ImportError:
+            core.websockets = False
+        if not (core.provider.is_codex and core.websockets):
+            yield self
+            return
+        async with TurnSocket(self._transport) as socket:
+            yield AsyncResponses(self._transport, self._models, socket.send)
 
 
 class Responses(Direct[AsyncResponses]):

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
+import docstring_parser
 import msgspec
 
 from ..protocol.errors import InvalidRequestError, ServiceError
 from ..protocol.types import Sandbox
 from . import inputs
-from .docstrings import read_docstring
 from .inputs import Item
 from .media import Image
 from .parameters import FunctionTool
@@ -146,7 +146,7 @@ def tool(
         arguments = (
             _Arguments(function, named) if input_schema is None else _GivenArguments(function, input_schema)
         )
-        said = description or arguments.described.summary
+        said = description or arguments.summary
         parameters, is_strict = _as_strict(arguments.schema, strict)
         definition = FunctionTool(named, said, parameters, is_strict)
         return Tool(
@@ -177,7 +177,7 @@ def custom_tool(
     `grammar`: from `lark` or `regex`; without it, any text. All else as for `tool`.
     """
     named = _checked_name(name or _plain_name(function))
-    told = description or read_docstring(function.__doc__).summary
+    told = description or _read_docstring(function)[0]
     definition: dict[str, Any] = {"type": "custom", "name": named, "description": told}
     if grammar is not None:
         definition["format"] = dict(grammar)
@@ -271,7 +271,7 @@ class _Arguments:
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         inner = function.func if isinstance(function, functools.partial) else function
-        self.described = read_docstring(inspect.getdoc(inner))
+        self.summary, self._described = _read_docstring(inner)
         self._name = name
         self._parameters = _parameters(function, name)
         hints = _hints(inner, name)
@@ -306,7 +306,7 @@ class _Arguments:
         """The schema of one parameter with what is known of it besides its type."""
         part = dict(self.schema["properties"][name])
         notes = [each for each in getattr(kind, "__metadata__", ()) if isinstance(each, str)]
-        said = [*notes, self.described.parameters.get(name, "")]
+        said = [*notes, self._described.get(name, "")]
         if words := next(filter(None, said), ""):
             part["description"] = words
         default = self._parameters[name].default
@@ -320,7 +320,7 @@ class _GivenArguments:
     """Arguments whose schema somebody wrote: checked against that, and given as plain values."""
 
     def __init__(self, function: Callable[..., Any], schema: Mapping[str, Any]) -> None:
-        self.described = read_docstring(inspect.getdoc(function))
+        self.summary, _ = _read_docstring(function)
         self.schema = dict(schema)
 
     def read(self, text: str) -> dict[str, Any]:
@@ -334,8 +334,32 @@ class _GivenArguments:
         return fitting
 
 
+def _read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    """Return the first paragraph and what is said of each parameter, each in one line."""
+    text = inspect.getdoc(function) or ""
+    try:
+        # Below a line of ours, a docstring whose first line is a section is read as one.
+        parsed = docstring_parser.parse(f"Summary.\n\n{text}")
+    except docstring_parser.ParseError:
+        return "" if _HEADING.match(text) else _one_line(text.partition("\n\n")[0]), {}
+    summary = (parsed.long_description or "").partition("\n\n")[0]
+    described = {
+        name.strip(" *"): _one_line(each.description or "")
+        for each in parsed.params
+        for name in each.arg_name.split(",")
+    }
+    return "" if _HEADING.match(summary) else _one_line(summary), described
+
+
+_HEADING = re.compile(r"(Args|Arguments|Parameters)(:|\n-)")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _do_not_fit(error: Exception) -> ToolCallError:
-    return ToolCallError(f"The arguments do not fit: {' '.join(str(error).split())}")
+    return ToolCallError(f"The arguments do not fit: {_one_line(str(error))}")
 
 
 def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Parameter]:

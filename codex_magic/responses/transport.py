@@ -137,6 +137,8 @@ class Core:
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
         self.rate_limits: RateLimits | None = None
+        self.websockets = True
+        """Until one could not be opened."""
         self.auth = provider.auth
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
             self.auth = provider.auth.asking(login_handler, self.settings)

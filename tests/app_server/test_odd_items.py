@@ -10,10 +10,10 @@ from codex_magic.engines.app_server.framing import Told, Unreadable, parse
 from codex_magic.engines.app_server.notifications import read, readdressed
 from codex_magic.engines.app_server.replay import as_said, replayed
 from codex_magic.engines.whole import whole
-from codex_magic.local_service.shape import shape_refusal
 from codex_magic.protocol.types import AgentMessage, ItemCompleted, decode_item, encode_item, item_type
 from codex_magic.threads.history import history_items
 from codex_magic.threads.store import Store
+from tests.service.shape import shape_refusal
 from tests.threads.test_odd_items import TEXT, bent, written
 
 KINDS = [

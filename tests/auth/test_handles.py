@@ -20,10 +20,10 @@ from codex_magic.auth import callback as callback_module
 from codex_magic.auth.handles import AsyncChatgptLoginHandle, AsyncDeviceCodeLoginHandle
 from codex_magic.auth.sign_in import SignIn
 from codex_magic.auth.storage import auth_path
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.account import AccountLoginCompleted, CancelLoginAccountStatus, LoginState
 from codex_magic.protocol.errors import CodexError, LoginError
 from codex_magic.protocol.settings import Settings
+from tests.service import LocalService
 
 BrowserTest = Callable[[AsyncChatgptLoginHandle, httpx.AsyncClient], Awaitable[Any]]
 

@@ -314,7 +314,7 @@ def program() -> str:
 @contextmanager
 def model() -> Iterator[str]:
     """The address of a local service in a process of its own."""
-    command = [sys.executable, "-m", "codex_magic.local_service", "--pace", "max"]
+    command = [sys.executable, "-m", "tests.service", "--pace", "max"]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=nothing, text=True) as service:
         assert service.stdout is not None

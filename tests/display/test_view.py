@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -379,6 +379,7 @@ def test_nothing_from_outside_is_html_in_any_slot(hostile: str) -> None:
         _assert_safe(view.markdown())
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from(HOSTILE)).map("\n".join), min_size=2, max_size=5))
 def test_messages_together_are_as_safe_as_each(texts: list[str]) -> None:
     said_and_done: list[Notification] = []

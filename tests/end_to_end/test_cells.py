@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.held import hold
 from tests.end_to_end.kernel import Kernel, markdown, outputs, state
+from tests.service import LocalService
 
 AWKWARD = """echo: Keep {this}, f"{x!r:>10}", {{twice}}, 100 % and %s, $HOME, \\alpha and \\\\, `ls -l`, 'quotes"?
 const f = <T,>(x: T) => `${x}`;  // ?

@@ -7,10 +7,10 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_magic.local_service import rules
 from codex_magic.local_service.answers import answer
-from codex_magic.local_service.shape import shape_refusal
 from codex_magic.local_service.stream import Plan, count_usage, events
+from tests.service import rules
+from tests.service.shape import shape_refusal
 
 texts = st.sampled_from(
     ["", "hello", "use the tool look", "use the tool a.look with {", "continue", "echo: x"]

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from codex_magic.display.exact import exact_diff, exact_line, exact_lines, original
 from codex_magic.display.items import change_diff
-from codex_magic.notebook.approval_widget import question_html
 from codex_magic.notebook.desk import LINE, WRAPPED, ask_by_text, question_markdown, question_plain
 from codex_magic.notebook.question import Question, choices, shown
+from codex_magic.notebook.widgets import question_html
 from codex_magic.protocol.types import CommandApproval, FileChangeApproval, ToolCallApproval
 
 IDS = {"thread_id": "t", "turn_id": "u", "item_id": "i"}

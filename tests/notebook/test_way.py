@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from tests.notebook.conftest import Ask
+from tests.service import LocalService
 
 MOST_FILES = 7
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from codex_magic.local_service import start
 from codex_magic.protocol.types import AgentMessageDelta
 from tests.home import service_variables
+from tests.service import start
 
 CONFIG = """
 model = "gpt-5.5"

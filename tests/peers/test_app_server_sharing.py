@@ -28,7 +28,6 @@ from codex_magic import (
     TurnStatus,
     tool,
 )
-from codex_magic.local_service import start
 from codex_magic.protocol.types import CommandExecution, ToolCall, Warned
 from tests.peers.agent import (
     PNG,
@@ -45,6 +44,7 @@ from tests.peers.agent import (
     sent,
     use,
 )
+from tests.service import start
 
 codex_cli_bin = pytest.importorskip("codex_cli_bin")
 

@@ -32,7 +32,6 @@ from codex_magic import (
     ThreadNotFoundError,
     TurnStatus,
 )
-from codex_magic.local_service import start
 from codex_magic.protocol.types import CommandExecution, ContextCompaction, UserMessage
 from codex_magic.responses.provider import custom
 from tests.peers.agent import (
@@ -47,6 +46,7 @@ from tests.peers.agent import (
     sent,
     use,
 )
+from tests.service import start
 
 codex_cli_bin = pytest.importorskip("codex_cli_bin")
 

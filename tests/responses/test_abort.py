@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from codex_magic.local_service import LocalService, Pace, start
 from codex_magic.protocol.errors import ResponseAborted
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import AsyncClient, Client
@@ -17,6 +16,7 @@ from codex_magic.responses.events import OutputTextDelta
 from codex_magic.responses.provider import custom
 from codex_magic.responses.retry import RetryPolicy
 from tests.responses.wire import CREATED, DROP, HANG, Wire, delta, good, plain, stream
+from tests.service import LocalService, Pace, start
 
 BEGUN = stream(CREATED, delta("Hel"), HANG)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import InvalidRequestError, ServiceError
 from codex_magic.responses import transport
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.response import Response
 from codex_magic.responses.transport import Memory
 from tests.responses.wire import CREATED, Wire, delta, event, good, stream
+from tests.service import LocalService
 
 
 def roles(body: Any) -> list[str]:

@@ -12,7 +12,6 @@ import msgspec
 import pydantic
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import (
     InvalidOutputError,
     InvalidRequestError,
@@ -25,6 +24,7 @@ from codex_magic.responses.parameters import TextConfig
 from codex_magic.responses.response import Response
 from codex_magic.responses.structured import Format, misfit
 from tests.responses.wire import CREATED, Wire, completed, event, good, stream
+from tests.service import LocalService
 
 
 @dataclass

@@ -209,28 +209,6 @@ def test_the_service_searches_and_draws(call: Caller) -> None:
     assert [image.content for image in generated_images(drawn.response)] == [picture("draw a cat")]
 
 
-def test_a_turn_over_one_websocket(call: Caller) -> None:
-    asked = 'use the tool add 2 times with {"a": 1}'
-
-    def use(client: Any) -> Any:
-        with client.responses.connect() as connection:
-            return run(asked, add)(Responses(connection))
-
-    async def use_async(client: Any) -> Any:
-        async with client.responses.connect() as connection:
-            return await run(asked, add)(Responses(connection))
-
-    done = call(use_async if call.is_async else use)
-    assert (done.rounds, outputs(done.items)) == (2, ["2", "2"])
-
-
-class Responses:
-    """A connection in the place of `client`."""
-
-    def __init__(self, connection: Any) -> None:
-        self.responses = connection
-
-
 def test_a_turn_has_an_end(call: Caller) -> None:
     """The model has to answer at last, with what it has."""
     done = call(run('use the tool add 9 times with {"a": 1}', add, max_rounds=2))

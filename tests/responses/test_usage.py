@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import (
     CodexError,
     ConfigurationError,
@@ -21,6 +20,7 @@ from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.provider import chatgpt, custom
 from codex_magic.responses.retry import RetryPolicy
 from codex_magic.responses.usage import Usage, fetch_usage, read_usage
+from tests.service import LocalService
 
 
 def asked(settings: Settings) -> Usage:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..protocol.ids import new_id
-from . import replies
-from .endpoints import Endpoint
-from .pictures import encoded_picture
-from .replies import Reply
-from .sdp import NotAnOffer, answered
+from codex_magic.local_service import replies
+from codex_magic.local_service.endpoints import Endpoint
+from codex_magic.local_service.pictures import encoded_picture
+from codex_magic.local_service.replies import Reply
+from codex_magic.local_service.service import Routes
+from codex_magic.protocol.ids import new_id
+from tests.service.sdp import NotAnOffer, answered
 
 MOST_PICTURES = 10
 
@@ -29,7 +30,7 @@ class _Media(Endpoint):
         texts = {name: self.get_body_argument(name, strip=False) for name in self.request.body_arguments}
         return {**texts, **self.request.files}
 
-    def need(self, fields: dict[str, Any], name: str) -> Any:
+    def field(self, fields: dict[str, Any], name: str) -> Any:
         if not fields.get(name):
             self.refuse(
                 replies.api_error(
@@ -59,7 +60,7 @@ class _Generations(_Media):
     def post(self) -> None:
         self.caller()
         fields = self.fields()
-        prompt = str(self.need(fields, "prompt"))
+        prompt = str(self.field(fields, "prompt"))
         self.check(fields)
         number = int(fields.get("n") or 1)
         if not 1 <= number <= MOST_PICTURES:
@@ -79,7 +80,7 @@ class _Generations(_Media):
 
 class _CodexEdits(_Generations):
     def check(self, fields: dict[str, Any]) -> None:
-        for at, image in enumerate(self.need(fields, "images")):
+        for at, image in enumerate(self.field(fields, "images")):
             if not str(image.get("image_url", "")).startswith(("data:image/", "https://", "http://")):
                 message = f"Invalid 'images[{at}].image_url'. Expected a valid URL."
                 param = f"images[{at}].image_url"
@@ -89,7 +90,7 @@ class _CodexEdits(_Generations):
 class _ApiEdits(_Generations):
     def check(self, fields: dict[str, Any]) -> None:
         if not any(name in fields for name in ("image", "image[]", "images")):
-            self.need(fields, "image")
+            self.field(fields, "image")
 
 
 class CodexGenerations(_Generations, _Codex):
@@ -114,7 +115,7 @@ class ApiEdits(_ApiEdits, _Api):
 class _Transcriptions(_Media):
     def post(self) -> None:
         self.caller()
-        (file, *_) = self.need(self.fields(), "file")
+        (file, *_) = self.field(self.fields(), "file")
         self.reply_json({"text": f"A scripted transcription of {file.filename}, {len(file.body)} bytes."})
 
 
@@ -125,9 +126,9 @@ class CodexTranscriptions(_Transcriptions, _Codex):
 class ApiTranscriptions(_Transcriptions, _Api):
     """`/v1/audio/transcriptions`"""
 
-    def need(self, fields: dict[str, Any], name: str) -> Any:
-        super().need(fields, "model")
-        return super().need(fields, name)
+    def field(self, fields: dict[str, Any], name: str) -> Any:
+        super().field(fields, "model")
+        return super().field(fields, name)
 
 
 # Calls -------------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ class _Calls(_Media):
     def post(self) -> None:
         self.caller()
         fields = self.fields()
-        offer = str(self.need(fields, "sdp"))
+        offer = str(self.field(fields, "sdp"))
         self.check(fields)
         try:
             answer = answered(offer)
@@ -154,7 +155,7 @@ class CodexCalls(_Calls, _Codex):
     """`/backend-api/codex/realtime/calls`"""
 
     def check(self, fields: dict[str, Any]) -> None:
-        if "id" in self.need(fields, "session"):
+        if "id" in self.field(fields, "session"):
             self.refuse(replies.detail(400, "Unsupported parameter: session.id"))
         for name in ("session-id", "thread-id"):
             if name not in self.request.headers:
@@ -167,7 +168,7 @@ class ApiCalls(_Calls, _Api):
     """`/v1/realtime/calls`"""
 
 
-MEDIA_ROUTES: list[tuple[str, type[Endpoint]]] = [
+MEDIA_ROUTES: Routes = [
     (r"/backend-api/codex/images/generations", CodexGenerations),
     (r"/backend-api/codex/images/edits", CodexEdits),
     (r"/backend-api/transcribe", CodexTranscriptions),

@@ -19,15 +19,19 @@ from tornado.routing import PathMatches
 from tornado.web import Finish
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from ..protocol.ids import new_id
-from . import catalog, replies, rules
-from .conversation import Body
-from .endpoints import ApiResponses, CodexResponses, Endpoint, Responses, decoded
-from .faults import Step
-from .pace import Pace
-from .recorder import RecordedRequest
-from .replies import Reply
-from .stream import Plan, count_usage
+from codex_magic.local_service import catalog, replies
+from codex_magic.local_service.conversation import Body
+from codex_magic.local_service.endpoints import Endpoint, decoded
+from codex_magic.local_service.faults import Step
+from codex_magic.local_service.pace import Pace
+from codex_magic.local_service.recorder import RecordedRequest
+from codex_magic.local_service.replies import Reply
+from codex_magic.local_service.state import PRIMARY_SECONDS, SECONDARY_SECONDS, Quota
+from codex_magic.local_service.stream import Plan, count_usage
+from codex_magic.protocol.ids import new_id
+from tests.service import rules
+from tests.service.replies import CONNECTION_LIMIT, previous_response_not_found
+from tests.service.strict import StrictApiResponses, StrictCodexResponses, StrictResponses, suffer
 
 MESSAGE = "WEBSOCKET"
 """The method under which messages are recorded."""
@@ -47,7 +51,7 @@ class Upgrade(PathMatches):
         return super().match(request) if wanted else None
 
 
-class ResponsesSocket(WebSocketHandler, Responses):
+class ResponsesSocket(WebSocketHandler, StrictResponses):
     async def prepare(self) -> None:
         self._upgraded = False
         self._running: asyncio.Task[None] | None = None
@@ -127,7 +131,7 @@ class ResponsesSocket(WebSocketHandler, Responses):
         previous, self._last = self._last, None
         try:
             self.fault = self.state.faults.take(self.request.path)
-            await self.suffer(self.fault)
+            await suffer(self, self.fault)
             await self.respond(self._whole(frame, previous), self._owner)
         except (Finish, WebSocketClosedError, StreamClosedError):
             pass  # a refusal was sent, or the client went away
@@ -139,7 +143,7 @@ class ResponsesSocket(WebSocketHandler, Responses):
         body = {name: value for name, value in frame.items() if name not in _ENVELOPE}
         wanted = frame.get("previous_response_id")
         if wanted is not None and wanted != previous:
-            self.refuse(replies.previous_response_not_found(wanted))
+            self.refuse(previous_response_not_found(wanted))
         self._warming = frame.get("generate") is False
         given = body.get("input")
         if isinstance(given, list):
@@ -147,8 +151,8 @@ class ResponsesSocket(WebSocketHandler, Responses):
             body["input"] = self._input
         return body | {"stream": True}
 
-    def _plan(self, body: Body, owner: str, pace: Pace) -> Plan:
-        plan = super()._plan(body, owner, pace)
+    def plan(self, body: Body, owner: str, pace: Pace) -> Plan:
+        plan = super().plan(body, owner, pace)
         if not self._warming:
             return plan
         usage = count_usage((), sent=plan.usage.input, cached=plan.usage.cached)
@@ -157,9 +161,9 @@ class ResponsesSocket(WebSocketHandler, Responses):
     async def _play(self, script: Iterable[Step], pace: Pace) -> None:
         if self.fault is not None and self.fault.kind == "binary_frame":
             await self.write_message(b"\x00\x01", binary=True)
-        await self._send(iter(script), replace(pace, chunk_bytes=0))
+        await self.send(script, replace(pace, chunk_bytes=0))
 
-    async def _write(self, data: bytes) -> None:
+    async def write_now(self, data: bytes) -> None:
         if not data.endswith(b"\n\n"):
             return  # nothing, or half an event before a cut
         payload = data.partition(b"\ndata: ")[2].rstrip(b"\n")
@@ -206,7 +210,7 @@ class ResponsesSocket(WebSocketHandler, Responses):
         error = body.get("error") or {"message": body.get("detail", "Internal Server Error")}
         self._active = None
         self._tell({"type": "error", "status": reply.status, "error": error, "headers": dict(reply.headers)})
-        if reply is replies.CONNECTION_LIMIT:
+        if reply is CONNECTION_LIMIT:
             self.close()
 
     def cut(self) -> NoReturn:
@@ -224,7 +228,7 @@ class ResponsesSocket(WebSocketHandler, Responses):
             self.write_message(msgspec.json.encode(event))
 
 
-class CodexSocket(ResponsesSocket, CodexResponses):
+class CodexSocket(ResponsesSocket, StrictCodexResponses):
     def _hello(self) -> None:
         self.set_header("x-models-etag", catalog.ETAG)
         self.set_header("x-reasoning-included", "true")
@@ -233,10 +237,10 @@ class CodexSocket(ResponsesSocket, CodexResponses):
         )
 
     def announce(self, headers: dict[str, str]) -> None:
-        self._tell(self.state.quota.event(self._plan_type))
+        self._tell(limits_event(self.state.quota, self.plan_type))
 
 
-class ApiSocket(ResponsesSocket, ApiResponses):
+class ApiSocket(ResponsesSocket, StrictApiResponses):
     def announce(self, headers: dict[str, str]) -> None:
         """The headers of a response have no place here."""
 
@@ -245,3 +249,24 @@ UPGRADES: list[tuple[Upgrade, type[Endpoint]]] = [
     (Upgrade(r"/backend-api/codex/responses"), CodexSocket),
     (Upgrade(r"/v1/responses"), ApiSocket),
 ]
+
+
+def limits_event(quota: Quota, plan: str) -> dict[str, Any]:
+    """The first message of each response on a WebSocket."""
+    windows = {
+        "primary": _window(quota, quota.primary, PRIMARY_SECONDS),
+        "secondary": _window(quota, quota.secondary, SECONDARY_SECONDS),
+    }
+    return {
+        "type": "codex.rate_limits",
+        "plan_type": plan,
+        "rate_limits": {"allowed": True, "limit_reached": False, **windows},
+        "credits": {"has_credits": False, "unlimited": False, "balance": None},
+        "metered_limit_name": None,
+    }
+
+
+def _window(quota: Quota, used: int, seconds: int) -> dict[str, Any]:
+    window = quota.window(used, seconds)
+    del window["limit_window_seconds"]
+    return {**window, "window_minutes": seconds // 60}

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import catalog, replies
-from .conversation import Body, input_items, unseal
-from .replies import Reply, api_error, detail
-from .shape import is_uncalled
+from codex_magic.local_service import catalog
+from codex_magic.local_service.conversation import Body, input_items, unseal
+from codex_magic.local_service.replies import Reply, api_error, detail, model_unsupported
+from tests.service.replies import item_not_found, model_not_found, previous_response_not_found
+from tests.service.shape import is_uncalled
 
 LITE_HEADER = "x-openai-internal-codex-responses-lite"
 
@@ -109,9 +110,9 @@ def _model_is_supported(request: Request) -> Reply | None:
     slug = str(request.body.get("model"))
     model = catalog.find(slug)
     if model is None:
-        return replies.model_unsupported(slug)
+        return model_unsupported(slug)
     version = request.headers.get("version", "0.100.0")
-    return None if catalog.is_new_enough(version, model) else replies.model_not_found(slug)
+    return None if catalog.is_new_enough(version, model) else model_not_found(slug)
 
 
 def _lite_is_whole(request: Request) -> Reply | None:
@@ -145,7 +146,7 @@ def _model_exists(request: Request) -> Reply | None:
 
 def _nothing_was_stored(request: Request) -> Reply | None:
     response_id = request.body.get("previous_response_id")
-    return None if response_id is None else replies.previous_response_not_found(response_id)
+    return None if response_id is None else previous_response_not_found(response_id)
 
 
 def _input_is_given(request: Request) -> Reply | None:
@@ -193,7 +194,7 @@ def _replayed_items_are_whole(request: Request) -> Reply | None:
         if item.get("type") == "item_reference" or (
             item.get("type") == "reasoning" and item.get("id") and not item.get("encrypted_content")
         ):
-            return replies.item_not_found(item["id"])
+            return item_not_found(item["id"])
     return None
 
 
