@@ -68,6 +68,11 @@ _NOT_STORED = (
 )
 _LEAVE_OUT = "Leave it out, or use an API key: %codex provider openai"
 
+_OF_THE_API = (
+    "context_management metadata user safety_identifier top_logprobs prompt_cache_retention background "
+    "max_tool_calls stream_options generate"
+).split()
+
 _INSTEAD = {
     "store": "Leave it out: previous_response_id works all the same, from this client's memory.",
     "stream": "Leave it out: create(stream=False) waits for the whole answer.",
@@ -77,25 +82,11 @@ _INSTEAD = {
 CODEX_RULES = Rules(
     refused={
         "max_output_tokens": _NO_LIMIT,
-        "temperature": _NO_SAMPLING,
-        "top_p": _NO_SAMPLING,
-        "presence_penalty": _NO_SAMPLING,
-        "frequency_penalty": _NO_SAMPLING,
-        "seed": _NO_SAMPLING,
-        "previous_response_id": _NOT_STORED,
-        "conversation": _NOT_STORED,
-        "context_management": _LEAVE_OUT,
         "prompt": "Put its text into `instructions`.",
         "truncation": "Leave it out; a shorter `input` is the way to a smaller context.",
-        "metadata": _LEAVE_OUT,
-        "user": _LEAVE_OUT,
-        "safety_identifier": _LEAVE_OUT,
-        "top_logprobs": _LEAVE_OUT,
-        "prompt_cache_retention": _LEAVE_OUT,
-        "background": _LEAVE_OUT,
-        "max_tool_calls": _LEAVE_OUT,
-        "stream_options": _LEAVE_OUT,
-        "generate": _LEAVE_OUT,
+        **dict.fromkeys(("previous_response_id", "conversation"), _NOT_STORED),
+        **dict.fromkeys("temperature top_p presence_penalty frequency_penalty seed".split(), _NO_SAMPLING),
+        **dict.fromkeys(_OF_THE_API, _LEAVE_OUT),
     },
     fixed={"store": False, "stream": True},
     needs_instructions=True,
@@ -114,7 +105,7 @@ OPEN_RULES = Rules(fixed={"stream": True})
 
 
 def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
-    """What to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one."""
+    """Return what to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one."""
     _check_names(parameters)
     own = {
         name: plain(value)
@@ -144,7 +135,7 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
 
 
 def encode(body: Any) -> bytes:
-    """JSON with U+FFFD where half of a surrogate pair stands; such text can't be sent at all."""
+    """Return JSON, with U+FFFD for half a surrogate pair: such text can't be sent at all."""
     try:
         return msgspec.json.encode(body)
     except UnicodeEncodeError:
@@ -170,8 +161,8 @@ def _check_rules(body: Mapping[str, Any], rules: Rules) -> None:
             )
 
 
-def _text(given: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
-    text = dict(given)
+def _text(options: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
+    text = dict(options)
     if verbosity := parameters.get("verbosity"):
         text["verbosity"] = _one_of("verbosity", verbosity, ("low", "medium", "high"))
     if schema := parameters.get("output_schema"):
@@ -182,7 +173,7 @@ def _text(given: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
 
 
 def _strict(part: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """A format or a function whose schema is made valid where it says `strict`."""
+    """Make the schema of a format or a function valid where it says `strict`."""
     if part.get("strict") and isinstance(part.get(key), Mapping):
         return {**part, key: strict_schema(part[key])}
     return part
@@ -248,7 +239,7 @@ def _items(input: Any, rules: Rules, *, stored: bool) -> list[Item]:
 
 
 def input_items(input: Any) -> list[Item]:
-    """The items; texts, images and parts that follow each other are one message of the user."""
+    """Return the items; texts, images and parts that follow each other are one message of the user."""
     items: list[Item] = []
     loose: list[Any] = []
     is_one = isinstance(input, (str, Mapping)) or is_image(input) or not isinstance(input, Iterable)
@@ -285,15 +276,15 @@ def _close_message(loose: list[Any], items: list[Item]) -> None:
 
 
 def _message(item: Item) -> Item:
-    """The long form of a message, `type` and a list of parts, which every server reads."""
+    """Return the long form of a message, `type` and a list of parts, which every server reads."""
     for key in ("role", "content"):
         if key not in item:
             raise InvalidRequestError(
                 f"An input item has no {key!r}.", hint="A message has a role and its content.", param="input"
             )
     content = item["content"]
-    given = [content] if isinstance(content, (str, Mapping)) or is_image(content) else content or ()
-    return {"type": "message", **item, "content": parts(map(plain, given), role=item["role"])}
+    loose = [content] if isinstance(content, (str, Mapping)) or is_image(content) else content or ()
+    return {"type": "message", **item, "content": parts(map(plain, loose), role=item["role"])}
 
 
 def _stands_alone(item: Item) -> bool:
@@ -304,7 +295,7 @@ def _stands_alone(item: Item) -> bool:
 
 
 def _unstored(item: Item) -> Item:
-    """Without what only the answering server knows: the id, and the status of a message or call."""
+    """Drop what only the answering server knows: the id, and the status of a message or call."""
     dropped = {"id"} if not item.keys() & _CONTENT_OF_AN_ID else set()
     if item["type"] in _WITHOUT_STATUS:
         dropped.add("status")
@@ -315,7 +306,7 @@ def _unstored(item: Item) -> Item:
 
 
 def session_headers(key: str, turn_state: str | None) -> dict[str, str]:
-    """One id in three headers and `prompt_cache_key`: `session-id` is what decides the prompt cache."""
+    """Return the headers of a session; `session-id` is what decides the prompt cache."""
     headers = {"session-id": key, "thread-id": key, "x-client-request-id": key}
     if turn_state:
         headers["x-codex-turn-state"] = turn_state

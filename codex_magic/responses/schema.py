@@ -48,7 +48,7 @@ _NULL = {"type": "null"}
 
 
 def schema_of(annotation: Any) -> Schema:
-    """The JSON schema of a type; `$defs` hold the types it uses more than once or inside itself.
+    """Return the JSON schema of a type; `$defs` hold the types it uses more than once or inside itself.
 
     Raises InvalidRequestError for a type that JSON can't hold.
     """
@@ -56,7 +56,7 @@ def schema_of(annotation: Any) -> Schema:
 
 
 def strict_schema(schema: Mapping[str, Any]) -> Schema:
-    """The strict form of `schema`, which stays as it is; a strict schema comes back unchanged.
+    """Return the strict form of `schema`, which stays as it is; a strict schema comes back unchanged.
 
     Raises InvalidRequestError for what has no strict form: dictionaries with free keys, values of any
     type, `not`, `if`, `allOf` of several.
@@ -69,7 +69,7 @@ def strict_schema(schema: Mapping[str, Any]) -> Schema:
 
 
 def pydantic_adapter(annotation: Any) -> Any:
-    """pydantic's `TypeAdapter` for one of its own classes, else `None`.
+    """Return pydantic's `TypeAdapter` for one of its own classes, else `None`.
 
     Nothing of pydantic is imported: who has such a class has done that.
     """
@@ -80,7 +80,7 @@ def pydantic_adapter(annotation: Any) -> Any:
 
 
 def read_custom(kind: type, value: Any) -> Any:
-    """What msgspec does not know itself: a pydantic model validates its value (a `dec_hook`)."""
+    """Validate a value of a pydantic model: msgspec's `dec_hook`."""
     adapter = pydantic_adapter(kind)
     return value if adapter is None else adapter.validate_python(value)
 
@@ -94,14 +94,15 @@ def _generated(annotation: Any) -> Schema:
         return dict(msgspec.json.schema(annotation, schema_hook=_custom_schema))
     except (TypeError, NotImplementedError) as error:
         cause = str(error).rpartition("\n")[2].rstrip(".")
+        name = getattr(annotation, "__qualname__", None) or str(annotation)
         raise InvalidRequestError(
-            f"There is no JSON schema for {_name(annotation)}: {cause}.",
+            f"There is no JSON schema for {name}: {cause}.",
             hint="Use dataclasses, TypedDict, Literal, lists, dictionaries, strings and numbers.",
         ) from error
 
 
 def _custom_schema(kind: Any) -> Schema:
-    """What msgspec does not know by itself."""
+    """Return the schema of a type that msgspec does not know: its `schema_hook`."""
     if kind is object:
         return {}
     if (adapter := pydantic_adapter(kind)) is not None:
@@ -109,47 +110,43 @@ def _custom_schema(kind: Any) -> Schema:
     raise NotImplementedError(f"Type {kind!r} is not supported")
 
 
-def _name(annotation: Any) -> str:
-    return getattr(annotation, "__qualname__", None) or str(annotation)
-
-
 def _one_level_of_definitions(schema: Schema) -> Schema:
-    """pydantic's definitions, nested where its model stands, belong at the root, where `$ref` looks."""
-    found: Schema = {}
-    root = _lifted(schema, {}, found)
-    return {**root, "$defs": found} if found else root
+    """Move pydantic's definitions, nested where its model stands, to the root, where `$ref` looks."""
+    definitions: Schema = {}
+    root = _lifted(schema, {}, definitions)
+    return {**root, "$defs": definitions} if definitions else root
 
 
-def _lifted(part: Any, names: Mapping[str, str], found: Schema) -> Any:
+def _lifted(part: Any, names: Mapping[str, str], definitions: Schema) -> Any:
     if isinstance(part, list):
-        return [_lifted(each, names, found) for each in part]
+        return [_lifted(each, names, definitions) for each in part]
     if not isinstance(part, dict):
         return part
     own = part.get("$defs")
     if isinstance(own, dict):
-        names = {**names, **{name: _free_name(name, own[name], found) for name in own}}
+        names = {**names, **{name: _free_name(name, own[name], definitions) for name in own}}
         for name, definition in own.items():
-            found[names[name]] = definition
+            definitions[names[name]] = definition
         for name, definition in own.items():
-            found[names[name]] = _lifted(definition, names, found)
+            definitions[names[name]] = _lifted(definition, names, definitions)
         part = {key: value for key, value in part.items() if key != "$defs"}
     reference = part.get("$ref")
     if isinstance(reference, str):
         name = reference.removeprefix("#/$defs/")
         part = {**part, "$ref": f"#/$defs/{names.get(name, name)}"}
-    return {key: _lifted(value, names, found) for key, value in part.items()}
+    return {key: _lifted(value, names, definitions) for key, value in part.items()}
 
 
-def _free_name(name: str, definition: Any, found: Schema) -> str:
+def _free_name(name: str, definition: Any, definitions: Schema) -> str:
     number, free = 1, name
-    while free in found and found[free] != definition:
+    while free in definitions and definitions[free] != definition:
         number += 1
         free = f"{name}_{number}"
     return free
 
 
 def _plain_root(schema: Mapping[str, Any]) -> Schema:
-    """The root itself in place of a `$ref` to a definition, which goes unless something else needs it."""
+    """Put the root itself in place of a `$ref`, and drop the definitions that nothing refers to."""
     root = dict(schema)
     seen: set[str] = set()
     while isinstance(reference := root.get("$ref"), str) and reference not in seen:
@@ -166,7 +163,7 @@ def _plain_root(schema: Mapping[str, Any]) -> Schema:
 
 
 def target(root: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
-    """What a `$ref` of the schema `root` stands for."""
+    """Return what a `$ref` of the schema `root` stands for. Raises InvalidRequestError for nothing."""
     target: Any = root
     for step in reference.removeprefix("#").split("/")[1:]:
         step = step.replace("~1", "/").replace("~0", "~")
@@ -217,16 +214,17 @@ class _Strict:
 
     def _part(self, part: Any, where: str) -> Schema:
         if not isinstance(part, Mapping) or not part:
-            raise _unspeakable(where, "may hold anything", "Name its type.")
+            raise _no_strict_form(where, "may hold anything", "Name its type.")
         for keyword, instead in _REFUSED.items():
             if keyword in part:
-                raise _unspeakable(where, f"uses {keyword!r}", instead)
+                raise _no_strict_form(where, f"uses {keyword!r}", instead)
         if "allOf" in part:
             part = self._without_all_of(part, where)
         described = _described(part)
         if "$ref" in part:
             target(self._root, part["$ref"])
-            return _reference(part["$ref"], described)
+            reference = {"$ref": part["$ref"]}  # which may have no neighbours
+            return {"anyOf": [reference], **described} if described else reference
         strict = {key: part[key] for key in _KEPT if key in part} | described
         if part.get("format") in _FORMATS:
             strict["format"] = part["format"]
@@ -245,13 +243,15 @@ class _Strict:
     def _without_all_of(self, part: Mapping[str, Any], where: str) -> Schema:
         rest = {key: value for key, value in part.items() if key != "allOf"}
         if len(part["allOf"]) != 1:
-            raise _unspeakable(where, "uses 'allOf' of several", "Write one object with all the properties.")
+            raise _no_strict_form(
+                where, "uses 'allOf' of several", "Write one object with all the properties."
+            )
         return {**part["allOf"][0], **rest}
 
     def _object(self, part: Mapping[str, Any], where: str) -> Schema:
         others = part.get("additionalProperties", True)
         if ("properties" not in part and others is not False) or isinstance(others, Mapping):
-            raise _unspeakable(
+            raise _no_strict_form(
                 where,
                 "is a dictionary with free keys",
                 "Use a list of objects that hold a name and a value.",
@@ -298,14 +298,14 @@ def accepts_null(part: Any, root: Mapping[str, Any]) -> bool:
 
 
 def _described(part: Mapping[str, Any]) -> Schema:
-    told = [
+    limits = [
         f"{key} {_spelt(part[key])}"
         for key in _TOLD
         if part.get(key) is not None and not (key == "format" and part[key] in _FORMATS)
     ]
     words = [part["description"]] if part.get("description") else []
-    if told:
-        words.append(f"({', '.join(told)})")
+    if limits:
+        words.append(f"({', '.join(limits)})")
     return {"description": " ".join(words)} if words else {}
 
 
@@ -313,16 +313,11 @@ def _spelt(value: Any) -> str:
     return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
 
 
-def _reference(reference: str, described: Schema) -> Schema:
-    """A `$ref` may have no neighbours."""
-    return {"anyOf": [{"$ref": reference}], **described} if described else {"$ref": reference}
-
-
 _KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 
 
 def _kind(part: Mapping[str, Any], where: str) -> str | list[str]:
-    """The type of a part that does not name it."""
+    """Return the type of a part that does not name it."""
     if "enum" in part or "const" in part:
         values = part.get("enum") or [part.get("const")]
         kinds = [*dict.fromkeys(_KINDS[type(value)] for value in values)]
@@ -331,10 +326,10 @@ def _kind(part: Mapping[str, Any], where: str) -> str | list[str]:
         return "object"
     if "items" in part or "prefixItems" in part:
         return "array"
-    raise _unspeakable(where, "may hold anything", "Name its type.")
+    raise _no_strict_form(where, "may hold anything", "Name its type.")
 
 
-def _unspeakable(where: str, what: str, instead: str) -> InvalidRequestError:
+def _no_strict_form(where: str, what: str, instead: str) -> InvalidRequestError:
     return InvalidRequestError(
         f"A strict schema can't say what is asked: {where} {what}.", hint=instead, param="schema"
     )
@@ -344,7 +339,7 @@ def _unspeakable(where: str, what: str, instead: str) -> InvalidRequestError:
 
 
 def without_absent(value: Any, part: Any, root: Mapping[str, Any]) -> Any:
-    """The value without the nulls that say "absent" only because a strict schema requires everything.
+    """Return the value without the nulls that say "absent" because a strict schema requires everything.
 
     `part` of `root` is the schema before it was made strict.
     """
@@ -368,7 +363,7 @@ def without_absent(value: Any, part: Any, root: Mapping[str, Any]) -> Any:
 
 
 def misfit(value: Any, part: Any, root: Mapping[str, Any], where: str = "it") -> str | None:
-    """Why the value does not fit a part of a schema, or `None`. Null stands for what may be absent."""
+    """Return why the value does not fit a part of a schema, or `None`. Null stands for what may be absent."""
     part = _resolved(part, root)
     if choices := _choices(part):
         reasons = [misfit(value, choice, root, where) for choice in choices]

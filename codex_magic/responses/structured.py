@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -39,22 +40,24 @@ class Format(Generic[T]):
         self._is_wrapped = schema.get("type", "object" if "properties" in schema else None) != "object"
         self.schema = _wrapped(schema) if self._is_wrapped else schema
         self.strict = strict_schema(self.schema)
-        self.name = _identifier(str(schema.get("title") or getattr(text_format, "__name__", "answer")))
+        title = str(schema.get("title") or getattr(text_format, "__name__", "answer"))
+        self.name = re.sub(r"[^A-Za-z0-9_-]+", "_", title)[:64] or "answer"
 
-    def parameters(self, given: Parameters) -> Parameters:
-        """The caller's, with this format in them."""
-        text = plain(given.get("text")) or {}
-        if given.get("output_schema") or text.get("format"):
+    def parameters(self, parameters: Parameters) -> Parameters:
+        """Return the caller's parameters with this format in them."""
+        text = plain(parameters.get("text")) or {}
+        if parameters.get("output_schema") or text.get("format"):
             raise InvalidRequestError(
                 "There are two schemas.", hint="Leave out output_schema and text.format: text_format says it."
             )
-        wanted = {"type": "json_schema", "name": self.name, "schema": self.strict, "strict": True}
-        return {**given, "text": {**text, "format": wanted}}
+        format = {"type": "json_schema", "name": self.name, "schema": self.strict, "strict": True}
+        return {**parameters, "text": {**text, "format": format}}
 
     def read(self, response: Response) -> ParsedResponse[T]:
-        """Raises RefusedError, TruncatedError, InvalidOutputError; each holds the text and the response."""
+        """Read the value. Raises RefusedError, TruncatedError, InvalidOutputError with the text and the response."""
         text = answer_text(response)
-        refusal = _refusal(response)
+        refusals = (texts(item, "refusal", field="refusal") for item in response.output)
+        refusal = next(chain.from_iterable(refusals), None)
         if refusal is not None:
             raise RefusedError(f"The model declined: {refusal}", text=refusal, response=response)
         if response.status == "incomplete":
@@ -75,17 +78,17 @@ class Format(Generic[T]):
         try:
             value = self._value(text)
         except (ValueError, RecursionError) as error:
-            said = " ".join(str(error).split())
+            reason = " ".join(str(error).split())
             raise InvalidOutputError(
-                f"The answer does not fit: {said}", text=text, response=response
+                f"The answer does not fit: {reason}", text=text, response=response
             ) from error
         fields = {name: getattr(response, name) for name in Response.__struct_fields__}
         return ParsedResponse(**fields, output_parsed=value)
 
     def repaired(self, input: Any, failure: InvalidOutputError) -> list[Item]:
-        """The input of a turn in which the model mends its answer."""
-        said = f"{failure.message} Answer again, with nothing but JSON that fits the schema."
-        return [*input_items(input), *failure.response.output, user(said)]
+        """Return the input of a turn in which the model mends its answer."""
+        complaint = f"{failure.message} Answer again, with nothing but JSON that fits the schema."
+        return [*input_items(input), *failure.response.output, user(complaint)]
 
     def _value(self, text: str) -> T:
         """Raises ValueError."""
@@ -106,22 +109,13 @@ class Format(Generic[T]):
 
 
 def answer_text(response: Response) -> str:
-    """The text of the last message, which is the answer; earlier ones say what the model is up to."""
+    """Return the text of the last message, which is the answer; earlier ones comment on the work."""
     messages = [item for item in response.output if item.get("type") == "message"]
     answers = [item for item in messages if item.get("phase") != "commentary"] or messages
     return "".join(texts(answers[-1], "output_text")) if answers else ""
-
-
-def _refusal(response: Response) -> str | None:
-    said = (text for item in response.output for text in texts(item, "refusal", field="refusal"))
-    return next(said, None)
 
 
 def _wrapped(schema: Mapping[str, Any]) -> dict[str, Any]:
     definitions = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
     inner = {key: part for key, part in schema.items() if key not in definitions}
     return {"type": "object", "properties": {"value": inner}, "required": ["value"], **definitions}
-
-
-def _identifier(title: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", title)[:64] or "answer"

@@ -158,7 +158,7 @@ class Core:
         session = parameters.get("prompt_cache_key") or self.session
         parameters = {**parameters, "model": model, "prompt_cache_key": session}
         timeout = parameters.get("timeout")
-        body = body_of(*self.with_memory(input, parameters), self.provider.rules)
+        body = body_of(*self.resolve(input, parameters), self.provider.rules)
         session = body["prompt_cache_key"]  # extra_body may say otherwise
         items, dialect = body["input"], {}
         if self._is_lite(parameters.get("lite"), model):
@@ -192,7 +192,7 @@ class Core:
             )
         return bool(wanted)
 
-    def with_memory(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
+    def resolve(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
         """Put the items up to the previous response's end in place of its id, where the service stores nothing."""
         previous = parameters.get("previous_response_id")
         if previous is None or self.provider.rules.stores:
