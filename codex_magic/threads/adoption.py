@@ -14,7 +14,7 @@ from .store import AsyncStore, ItemRecord, Store, ThreadRecord, TurnRecord
 
 if TYPE_CHECKING:
     from ..engines.app_server.engine import AppServerEngine
-    from ..engines.app_server.kept import KeptThread
+    from ..engines.app_server.library import ProgramThread
 
 
 async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> str:
@@ -32,7 +32,7 @@ async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> st
     here, turn_ids, history = await store.run(look)
     if here is not None and not turn_ids:
         return here
-    programs = await agent.kept_thread(thread_id, known=turn_ids)
+    programs = await agent.program_thread(thread_id, known=turn_ids)
     if programs is None:
         return here or thread_id
     kept, turns = programs
@@ -41,7 +41,7 @@ async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> st
         if not turns or not is_behind:
             return here
     record = msgspec.structs.replace(as_record(kept), id=here or thread_id)
-    added, places = adopted(kept, turns, thread_id=record.id, answerer=agent.answerer, after=history)
+    added, places = adopted(kept, turns, thread_id=record.id, sealed_for=agent.sealed_for, after=history)
     await store.run(lambda file: file.adopt(record, added, places))
     return record.id
 
@@ -60,7 +60,7 @@ async def copied_to_memory(thread: ThreadRecord, source: AsyncStore) -> AsyncSto
     return copy
 
 
-def as_record(kept: KeptThread, *, archived: bool = False) -> ThreadRecord:
+def as_record(kept: ProgramThread, *, archived: bool = False) -> ThreadRecord:
     """Return it as a thread of ours under the program's id, which `thread_resume` takes."""
     return ThreadRecord(
         id=kept.id,
@@ -77,7 +77,12 @@ def as_record(kept: KeptThread, *, archived: bool = False) -> ThreadRecord:
 
 
 def adopted(
-    kept: KeptThread, turns: Sequence[Turn], *, thread_id: str, answerer: str, after: Sequence[TurnRecord]
+    kept: ProgramThread,
+    turns: Sequence[Turn],
+    *,
+    thread_id: str,
+    sealed_for: str,
+    after: Sequence[TurnRecord],
 ) -> tuple[list[TurnRecord], dict[str, TurnPlace]]:
     """Return turns of the program, in order, as turns of ours that come `after` others; and their places.
 
@@ -93,7 +98,7 @@ def adopted(
             thread_id=thread_id,
             status=turn.status,
             error=turn.error,
-            provider=answerer,
+            provider=sealed_for,
             model=kept.model,
             started_at=turn.started_at or kept.created_at,
             completed_at=turn.completed_at,

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ..engines.history import is_common, mended, whole
 from ..engines.seam import Continuation
-from ..engines.whole import is_common, mended, whole
 from ..protocol.types import AgentMessage, ContextCompaction, TokenUsage, TurnPlace, TurnStatus, UserMessage
 from .store import ItemRecord, TurnRecord
 
