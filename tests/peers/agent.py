@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from codex_magic.protocol.types import AgentMessageDelta
@@ -142,6 +143,12 @@ def first_words(handle):
             yield notification.delta
 
 
-def process_of(codex):
-    [agent] = codex.asynchronous.engines.agents
-    return agent.server.pid
+def program():
+    """The process id of the one program that this process runs."""
+    [running] = programs()
+    return running.pid
+
+
+def programs(parent=None):
+    """Those of this process, or of another."""
+    return [each for each in psutil.Process(parent).children() if each.name() == "codex"]
