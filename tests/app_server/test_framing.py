@@ -16,6 +16,7 @@ from codex_magic.engines.app_server.framing import (
     parse,
 )
 from codex_magic.protocol.errors import InvalidRequestError
+from tests.known import the
 
 WIRE = (
     b'{"id":1,"result":{"text":"na\xc3\xafve \\n \xe2\x80\xa8"}}\n'
@@ -47,7 +48,7 @@ def test_a_line_may_be_as_long_as_it_likes():
     for _ in range(256):
         assert framer.feed(b"x" * 65536) == []
     [message] = framer.feed(b'"}\n')
-    assert len(bytes(message.params)) == 256 * 65536 + 2
+    assert len(bytes(the(Told, message).params)) == 256 * 65536 + 2
 
 
 @pytest.mark.parametrize("line", [b"[]", b"3", b"{}", b'{"result":1}', b'{"id":1.5,"result":1}', b"\xff"])
@@ -74,7 +75,7 @@ def test_what_json_can_not_say_is_refused(value):
 
 
 def test_a_reply_is_given_to_the_one_that_waits_for_it_once():
-    calls = Calls()
+    calls: Calls[str] = Calls()
     first, second = calls.open("first"), calls.open("second")
     assert calls.settle(second) == "second"
     assert calls.settle(second) is None
