@@ -49,7 +49,7 @@ async def run_cell(line: str, cell: str | None, number: int = 0) -> None:
 
 
 def run_cell_blocking(line: str, cell: str | None, number: int = 0) -> None:
-    """The same where nothing can be awaited."""
+    """Answer a cell or line as `run_cell` does, where nothing can be awaited."""
     session = _session(number)
     try:
         with session.screen.request(blocking=True):
@@ -102,7 +102,7 @@ def _question(line: str, cell: str | None, usage: str) -> tuple[str, ParsedLine]
 def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
     """Ask one question: a turn from its request to its last painted line.
 
-    Where it fails for want of a sign-in that somebody here can give, it is asked again after that.
+    Where it fails because nobody is signed in, and somebody here can sign in, it is asked again after that.
     """
     background = bool(options.values.get("background")) and not _waits(session)
     while True:
@@ -155,10 +155,10 @@ def _drive_in_thread(session: Session, turn: CellTurn) -> None:
 # One turn on screen ------------------------------------------------------------------------------
 
 GRACE_SECONDS = 0.15
-"""How long an interrupted cell waits for the engine to say what it kept."""
+"""How long an interrupted cell waits for the last notifications of the engine."""
 
 QUEUED_SECONDS = 0.5
-"""After which a turn that has to wait for another one of its thread says that it is there."""
+"""How long a turn waits for another one of its thread before it shows that it is there."""
 
 
 class CellTurn:

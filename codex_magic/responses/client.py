@@ -29,7 +29,7 @@ from ..auth.sign_in import LoginHandler
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits
 from ..waiting import Direct, blocking
-from .media import AsyncAudio, AsyncImages, AsyncRealtime, Audio, Images, Realtime
+from . import media
 from .models import AsyncModels, Models
 from .parameters import DEFAULT_TIMEOUTS, Timeouts
 from .provider import Provider
@@ -51,9 +51,9 @@ class _Resources:
         self.provider = transport.core.provider
         self.models = AsyncModels(transport)
         self.responses = AsyncResponses(transport, self.models)
-        self.images = AsyncImages(transport)
-        self.audio = AsyncAudio(transport)
-        self.realtime = AsyncRealtime(transport)
+        self.images = media.AsyncImages(transport)
+        self.audio = media.AsyncAudio(media.AsyncTranscriptions(transport))
+        self.realtime = media.AsyncRealtime(media.AsyncCalls(transport))
 
     async def usage(self) -> Usage:
         """What is left of the ChatGPT plan, asked of the service. Raises CodexError."""
@@ -126,9 +126,9 @@ class Client(Direct[_Resources]):
         self.provider = resources.provider
         self.models = Models(resources.models)
         self.responses = Responses(resources.responses)
-        self.images = Images(resources.images)
-        self.audio = Audio(resources.audio)
-        self.realtime = Realtime(resources.realtime)
+        self.images = media.Images(resources.images)
+        self.audio = media.Audio(media.Transcriptions(resources.audio.transcriptions))
+        self.realtime = media.Realtime(media.Calls(resources.realtime.calls))
 
     usage = blocking(_Resources.usage)
     close = blocking(_Resources.aclose)

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypedDict, TypeVar
 from urllib.parse import urlencode
 
 import httpx
@@ -27,6 +27,7 @@ from ..protocol.ids import new_id
 from ..waiting import Direct, blocking
 from .inputs import image_url
 from .request import encode
+from .response import Response
 from .transport import Outgoing, Transport
 
 if TYPE_CHECKING:
@@ -177,6 +178,16 @@ class ImagesResponse(msgspec.Struct, frozen=True):
     usage: dict[str, Any] | None = None
 
 
+def generated_images(response: Response) -> list[Image]:
+    """The pictures that the service made for an answer, by its tool `image_generation`."""
+    found = (item for item in response.output if item.get("type") == "image_generation_call")
+    return [
+        Image(item["result"], revised_prompt=item.get("revised_prompt"))
+        for item in found
+        if item.get("result")
+    ]
+
+
 class AsyncImages(_Media):
     """`client.images`."""
 
@@ -290,18 +301,16 @@ class Transcriptions(Direct[AsyncTranscriptions]):
     create = blocking(AsyncTranscriptions.create)
 
 
-class AsyncAudio:
+class AsyncAudio(NamedTuple):
     """`client.audio`."""
 
-    def __init__(self, transport: Transport) -> None:
-        self.transcriptions = AsyncTranscriptions(transport)
+    transcriptions: AsyncTranscriptions
 
 
-class Audio:
+class Audio(NamedTuple):
     """`client.audio`."""
 
-    def __init__(self, asynchronous: AsyncAudio) -> None:
-        self.transcriptions = Transcriptions(asynchronous.transcriptions)
+    transcriptions: Transcriptions
 
 
 # Voice calls -------------------------------------------------------------------------------------
@@ -368,15 +377,13 @@ class Calls(Direct[AsyncCalls]):
     create = blocking(AsyncCalls.create)
 
 
-class AsyncRealtime:
+class AsyncRealtime(NamedTuple):
     """`client.realtime`."""
 
-    def __init__(self, transport: Transport) -> None:
-        self.calls = AsyncCalls(transport)
+    calls: AsyncCalls
 
 
-class Realtime:
+class Realtime(NamedTuple):
     """`client.realtime`."""
 
-    def __init__(self, asynchronous: AsyncRealtime) -> None:
-        self.calls = Calls(asynchronous.calls)
+    calls: Calls

@@ -179,15 +179,15 @@ CONFIGURED = {
 E = TypeVar("E", bound=Enum)
 
 
-def checked(call: str, table: type, given: Mapping[str, Any]) -> Options:
-    """`given` without what is `None`, with enums for words. Raises TypeError, OptionError."""
+def checked(call: str, table: type, arguments: Mapping[str, Any]) -> Options:
+    """Return the arguments of `call` that are not `None`, with enums for words. Raises TypeError, OptionError."""
     names = table.__annotations__
-    for name in given:
+    for name in arguments:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}.{hint}")
-    options = {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in arguments.items() if value is not None}
     for key, name in CONFIGURED.items():
         if key in options.get("config", ()):
             options.setdefault(name, options["config"][key])

@@ -204,7 +204,7 @@ class AsyncTurnHandle:
         return self.result
 
     def _status(self) -> TurnStatus:
-        """How the engine's work ended."""
+        """Return how the engine's work ended."""
         if self._work.cancelled():
             return TurnStatus.interrupted
         self.exception = self._work.exception()
@@ -249,7 +249,7 @@ class AsyncTurnHandle:
         self._keep_soon()
 
     def _whole(self, completed: ItemCompleted) -> ItemCompleted:
-        """With the text that its deltas brought, where a server leaves it out of the whole message."""
+        """Give a message the text of its deltas, where a server leaves it out of the whole one."""
         item = completed.item
         opened = self._open.pop(item.id, None)
         streamed = opened.partial("completed") if opened is not None else None
@@ -259,14 +259,14 @@ class AsyncTurnHandle:
         return msgspec.structs.replace(completed, item=streamed, response_items=replayed_partial(streamed))
 
     def _wait(self, item_id: str, status: str) -> None:
-        """What is to be done waits for an answer, or goes on with one: it is told as begun again."""
+        """Tell an item as begun again when it waits for an answer, or goes on with one."""
         opened = self._open.get(item_id)
         if opened is not None and isinstance(opened.item, CommandExecution | FileChange | ToolCall):
             item = msgspec.structs.replace(opened.item, status=status)
             self._receive(ItemStarted(self.thread_id, self.id, item))
 
     def _drop_cut_off(self, notification: Notification) -> None:
-        """Thoughts that a broken connection has ended are thought again: only the last ones are kept."""
+        """Drop thoughts that a broken connection has ended: they are thought again."""
         if isinstance(notification, ErrorReported) and notification.will_retry:
             partial = {item_id: opened.partial("failed") for item_id, opened in self._open.items()}
             self._cut_off = {item_id for item_id, item in partial.items() if isinstance(item, Reasoning)}
@@ -276,13 +276,13 @@ class AsyncTurnHandle:
             self._cut_off = set()
 
     def _settle_open_items(self, status: str) -> None:
-        """What was still being produced is kept as far as it came; what was being done, with that status."""
+        """Complete what was being produced as far as it came, and what was being done with that status."""
         for item_id in list(self._open):
             opened = self._open.pop(item_id)
             self._settle(opened.partial("failed" if isinstance(opened.item, ToolCall) else status))
 
     def _break_off_answers(self) -> None:
-        """What was being said is never completed when the user has said more."""
+        """Complete the answers that more input has broken off."""
         for item_id, opened in list(self._open.items()):
             if opened.is_answer:
                 del self._open[item_id]
@@ -297,7 +297,7 @@ class AsyncTurnHandle:
             self._tell(self._keep_item(self._settled(completed)))
 
     def _settled(self, completed: ItemCompleted) -> ItemCompleted:
-        """With the status that the item really has, also for whoever goes on with the thread."""
+        """Give the item the status that it really has, also for whoever goes on with the thread."""
         item = self._request.outcomes.settled(completed.item)
         if item == completed.item:
             return completed

@@ -278,7 +278,7 @@ from codex_magic.protocol.types import CommandApproval
 session = loaded(get_ipython()).session
 desk = Desk(session.shell, session.screen)
 asked = [CommandApproval("t", "u", str(n), command=f"touch {n}") for n in range(2)]
-decisions = [session.codex.submit(desk.ask(request)) for request in asked]
+decisions = [session.blocking.submit(desk.ask(request)) for request in asked]
 
 def steps():
     while not all(decision.done() for decision in decisions) or desk._shown:

@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
 import pytest
 
 from codex_magic.protocol.types import AgentMessageDelta
@@ -146,6 +147,12 @@ def first_words(handle):
             yield notification.delta
 
 
-def process_of(codex):
-    [agent] = codex.asynchronous.engines.agents
-    return agent.server.pid
+def program():
+    """The process id of the one program that this process runs."""
+    [running] = programs()
+    return running.pid
+
+
+def programs(parent=None):
+    """Those of this process, or of another."""
+    return [each for each in psutil.Process(parent).children() if each.name() == "codex"]

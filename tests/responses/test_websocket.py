@@ -539,7 +539,7 @@ def whole(server: WSConnection, texts: list[str]) -> bytes:
 
 
 def in_pieces(server: WSConnection, texts: list[str]) -> bytes:
-    """Each in frames of one character, with pings between."""
+    """Each in frames of one character, with pings between; the next request is read behind the answers to those."""
     data = b""
     for text in texts:
         for number, character in enumerate(text.strip(), 1):
@@ -555,7 +555,7 @@ def test_messages_however_they_and_their_bytes_are_cut(
     settings: Settings, frames: Callable[[WSConnection, list[str]], bytes], size: int
 ) -> None:
     talker = Talker(frames, size=size)
-    assert answer_of(talker, settings) == ["posted", "posted", "framed"]
+    assert answer_of(talker, settings, asks=4) == ["posted", "posted", "framed", "framed"]
     pings = sum(isinstance(event, Pong) for event in talker.heard)
     assert (pings > 0) is (frames is in_pieces)
 

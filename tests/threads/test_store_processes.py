@@ -185,9 +185,8 @@ class Clock:
 def elsewhere(path: Path) -> Iterator[tuple[Store, Store, Clock]]:
     """A store of another machine, or of another container on this one, and ours; and the clock of both."""
     clock = Clock()
-    with Store(path, clock=clock) as other, Store(path, clock=clock) as ours:
-        owner = msgspec.structs.replace(this_process(), host="elsewhere", machine="elsewhere")
-        other._owner = msgspec.json.encode(owner).decode()
+    owner = msgspec.structs.replace(this_process(), host="elsewhere", machine="elsewhere")
+    with Store(path, clock=clock, owner=owner) as other, Store(path, clock=clock) as ours:
         yield other, ours, clock
 
 
