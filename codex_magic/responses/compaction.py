@@ -92,7 +92,7 @@ def is_due(usage: TokenUsage | None, limit: int | None) -> bool:
 
 def with_trigger(core: Core, input: Any, parameters: Parameters) -> tuple[list[Item], Parameters]:
     """Return what `create` takes to compact on the Codex backend."""
-    input, parameters = core.with_memory(input, parameters)
+    input, parameters = core.resolve(input, parameters)
     items = body_of(input, parameters, core.provider.rules)["input"]
     headers = {
         "x-codex-beta-features": BETA_FEATURE,

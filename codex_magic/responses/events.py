@@ -208,55 +208,47 @@ _FIELDS: dict[str, tuple[Any, Any]] = {
 }
 
 _PLAIN: dict[str, tuple[type[StreamEvent], str]] = {
-    "code_interpreter_call.in_progress": (_OfItem, ""),
-    "code_interpreter_call.interpreting": (_OfItem, ""),
-    "code_interpreter_call.completed": (_OfItem, ""),
+    "code_interpreter_call.in_progress .interpreting .completed": (_OfItem, ""),
     "code_interpreter_call_code.done": (_OfItem, "code"),
     "compaction.compacting": (_OfItem, ""),
-    "content_part.added": (_OfContent, "part"),
-    "content_part.done": (_OfContent, "part"),
+    "content_part.added .done": (_OfContent, "part"),
     "custom_tool_call_input.done": (_OfItem, "input call_id"),
-    "file_search_call.in_progress": (_OfItem, ""),
-    "file_search_call.searching": (_OfItem, ""),
-    "file_search_call.completed": (_OfItem, ""),
-    "image_generation_call.in_progress": (_OfItem, ""),
-    "image_generation_call.generating": (_OfItem, ""),
-    "image_generation_call.completed": (_OfItem, ""),
-    "mcp_call.in_progress": (_OfItem, ""),
-    "mcp_call.completed": (_OfItem, ""),
-    "mcp_call.failed": (_OfItem, ""),
+    "file_search_call.in_progress .searching .completed": (_OfItem, ""),
+    "image_generation_call.in_progress .generating .completed": (_OfItem, ""),
+    "mcp_call.in_progress .completed .failed": (_OfItem, ""),
     "mcp_call_arguments.done": (_OfItem, "arguments"),
-    "mcp_list_tools.in_progress": (_OfItem, ""),
-    "mcp_list_tools.completed": (_OfItem, ""),
-    "mcp_list_tools.failed": (_OfItem, ""),
+    "mcp_list_tools.in_progress .completed .failed": (_OfItem, ""),
     "output_text.annotation.added": (_OfContent, "annotation_index annotation"),
-    "reasoning_summary_part.added": (_OfSummary, "part"),
-    "reasoning_summary_part.done": (_OfSummary, "part"),
+    "reasoning_summary_part.added .done": (_OfSummary, "part"),
     "reasoning_text.done": (_OfContent, "text"),
     "refusal.done": (_OfContent, "refusal"),
-    "shell_call_command.added": (_OfCommand, "command"),
-    "shell_call_command.done": (_OfCommand, "command"),
+    "shell_call_command.added .done": (_OfCommand, "command"),
     "shell_call_output_content.delta": (_OfCommand, "delta"),
     "shell_call_output_content.done": (_OfCommand, "output"),
-    "web_search_call.in_progress": (_OfItem, ""),
-    "web_search_call.searching": (_OfItem, ""),
-    "web_search_call.completed": (_OfItem, ""),
+    "web_search_call.in_progress .searching .completed": (_OfItem, ""),
 }
-"""Events that are read and passed on, and that nothing here looks into: name -> base and fields."""
+"""Events that are read and passed on, and that nothing here looks into: names -> base and fields."""
 
 
-def _plain(name: str, base: type[StreamEvent], fields: str) -> type[StreamEvent]:
-    """Return the struct of `response.NAME`, called after it: `WebSearchCallSearching`."""
-    title = name.replace(".", "_").title().replace("_", "")
-    named = [(field, *_FIELDS[field]) for field in fields.split()]
-    made: Any = msgspec.defstruct(
-        title, named, bases=(base,), frozen=True, gc=False, tag=f"response.{name}", module=__name__
-    )
-    kind: type[StreamEvent] = made
-    return kind
+def _plain_events() -> Iterator[type[StreamEvent]]:
+    """Make the structs of `_PLAIN`, called after their names: `WebSearchCallSearching`."""
+    for names, (base, fields) in _PLAIN.items():
+        first, *others = names.split()
+        about, _, _ = first.rpartition(".")
+        for name in (first, *(about + other for other in others)):
+            made: Any = msgspec.defstruct(
+                name.replace(".", "_").title().replace("_", ""),
+                [(field, *_FIELDS[field]) for field in fields.split()],
+                bases=(base,),
+                frozen=True,
+                gc=False,
+                tag=f"response.{name}",
+                module=__name__,
+            )
+            yield made
 
 
-globals().update({kind.__name__: kind for kind in (_plain(name, *row) for name, row in _PLAIN.items())})
+globals().update({kind.__name__: kind for kind in _plain_events()})
 
 
 # Decoding ----------------------------------------------------------------------------------------

@@ -35,11 +35,10 @@ from .catalog import Catalog
 from .exchange import Exchange
 from .inputs import Item
 from .limits import MAIN, from_headers
-from .lite import HEADER, as_lite
 from .masking import hide_sent, hide_sent_async, masked_answer
 from .parameters import Parameters, Timeouts
 from .provider import Provider, chatgpt
-from .request import body_of, encode, input_items, session_headers
+from .request import LITE_HEADER, as_lite, body_of, encode, input_items, session_headers
 from .response import Response
 from .retry import RetryPolicy
 
@@ -63,7 +62,7 @@ class Outgoing:
     body: bytes = field(default=b"", repr=False)
     model: str | None = None
     timeouts: Timeouts | None = None
-    """In place of the client's."""
+    """They take the place of the client's."""
     items: Sequence[Item] = field(default=(), repr=False)
     """The input, as sent."""
 
@@ -116,7 +115,7 @@ class Memory:
 
 
 class Core:
-    """What a client is made with and what it learns from answers. Safe from any thread."""
+    """The configuration of a client, and what it learns from answers. Safe from any thread."""
 
     def __init__(
         self,
@@ -159,11 +158,11 @@ class Core:
         session = parameters.get("prompt_cache_key") or self.session
         parameters = {**parameters, "model": model, "prompt_cache_key": session}
         timeout = parameters.get("timeout")
-        body = body_of(*self.with_memory(input, parameters), self.provider.rules)
+        body = body_of(*self.resolve(input, parameters), self.provider.rules)
         session = body["prompt_cache_key"]  # extra_body may say otherwise
         items, dialect = body["input"], {}
         if self._is_lite(parameters.get("lite"), model):
-            body, dialect = as_lite(body), {HEADER: "true"}
+            body, dialect = as_lite(body), {LITE_HEADER: "true"}
         query = urlencode(parameters.get("extra_query") or {})
         extra = parameters.get("extra_headers") or {}
         return Outgoing(
@@ -193,7 +192,7 @@ class Core:
             )
         return bool(wanted)
 
-    def with_memory(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
+    def resolve(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
         """Put the items up to the previous response's end in place of its id, where the service stores nothing."""
         previous = parameters.get("previous_response_id")
         if previous is None or self.provider.rules.stores:

@@ -31,11 +31,10 @@ from .events import CodexRateLimits, ErrorEvent, Keepalive, ResponseMetadata, de
 from .exchange import LONGEST_ANSWER, Exchange
 from .inputs import Item
 from .request import OPEN_RULES, body_of, encode
+from .transport import Outgoing, Transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from .transport import Outgoing, Transport
 
 log = logging.getLogger(__name__)
 
@@ -162,8 +161,8 @@ class Socket:
         self.was_of_use = True
         """False when its first request failed: the next socket would fare no better."""
         self._parts: list[str] = []
-        self._held = 0
-        """Characters of them."""
+        self._length = 0
+        """Characters of the parts."""
         self._body: dict[str, Any] = {}
         self._exchange: Exchange | None = None
 
@@ -208,14 +207,14 @@ class Socket:
     def _request(self, body: dict[str, Any], exchange: Exchange) -> str:
         """Return the message for a response, with the new items alone where the service has the others."""
         message = {"type": "response.create", **body}
-        known = self._items_known(body)
-        if known and self._exchange is not None:
+        so_far = self._items_so_far(body)
+        if so_far and self._exchange is not None:
             message["previous_response_id"] = self._exchange.response.id
-            message["input"] = body["input"][known:]
+            message["input"] = body["input"][so_far:]
         self._body, self._exchange = body, exchange
         return encode(message).decode()
 
-    def _items_known(self, body: dict[str, Any]) -> int:
+    def _items_so_far(self, body: dict[str, Any]) -> int:
         """Return how many items of the input the last response has seen or made; 0 for another conversation."""
         if self._exchange is None or _without_input(body) != _without_input(self._body):
             return 0
@@ -223,11 +222,12 @@ class Socket:
         if last.status != "completed" or not last.id:
             return 0
         try:
-            known = _as_sent([*self._body["input"], *last.output], store=self._body["store"])
+            items = [*self._body["input"], *last.output]
+            so_far: list[Item] = body_of(items, {"store": self._body["store"]}, OPEN_RULES)["input"]
         except InvalidRequestError:  # an item of a kind that can't be sent back
             return 0
-        continues = len(body["input"]) > len(known) and body["input"][: len(known)] == known
-        return len(known) if continues else 0
+        continues = len(body["input"]) > len(so_far) and body["input"][: len(so_far)] == so_far
+        return len(so_far) if continues else 0
 
     async def _beginning(self) -> list[str]:
         """Return the first messages of an answer, up to one that is part of it."""
@@ -260,18 +260,18 @@ class Socket:
         for event in self._connection.events():
             if isinstance(event, TextMessage):
                 self._parts.append(event.data)
-                self._held += len(event.data)
+                self._length += len(event.data)
                 if event.message_finished:
                     messages.append("".join(self._parts))
                     self._parts.clear()
-                    self._held = 0
+                    self._length = 0
             elif isinstance(event, Ping):
                 await self._write(self._connection.send(event.response()))
             elif isinstance(event, CloseConnection):
                 self._open = False
             elif not isinstance(event, Pong):
                 raise ProtocolError(f"a {type(event).__name__} has no meaning here")
-        if self._held > LONGEST_ANSWER:
+        if self._length > LONGEST_ANSWER:
             raise ProtocolError("a message without end")
         return messages
 
@@ -323,12 +323,6 @@ def _named(outgoing: Outgoing) -> dict[str, str]:
 
 def _without_input(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in _VARYING}
-
-
-def _as_sent(items: Sequence[Item], *, store: bool) -> list[Item]:
-    """The items as the next request holds them."""
-    sent: list[Item] = body_of(items, {"store": store}, OPEN_RULES)["input"]
-    return sent
 
 
 @contextmanager

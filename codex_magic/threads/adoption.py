@@ -32,10 +32,10 @@ async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> st
     here, turn_ids, history = await store.run(look)
     if here is not None and not turn_ids:
         return here
-    found = await agent.program_thread(thread_id, known=turn_ids)
-    if found is None:
+    programs = await agent.program_thread(thread_id, known=turn_ids)
+    if programs is None:
         return here or thread_id
-    kept, turns = found
+    kept, turns = programs
     if here is not None:
         is_behind = bool(history) and history[-1].id == list(turn_ids.values())[-1]
         if not turns or not is_behind:
@@ -61,7 +61,7 @@ async def copied_to_memory(thread: ThreadRecord, source: AsyncStore) -> AsyncSto
 
 
 def as_record(kept: ProgramThread, *, archived: bool = False) -> ThreadRecord:
-    """Under the program's id, which `thread_resume` takes."""
+    """Return it as a thread of ours under the program's id, which `thread_resume` takes."""
     return ThreadRecord(
         id=kept.id,
         name=kept.name,
@@ -84,7 +84,7 @@ def adopted(
     sealed_for: str,
     after: Sequence[TurnRecord],
 ) -> tuple[list[TurnRecord], dict[str, TurnPlace]]:
-    """Turns of the program, in order, as turns of ours that come `after` others; and their places.
+    """Return turns of the program, in order, as turns of ours that come `after` others; and their places.
 
     They get ids of our own: a fork in the program has the turns of its past under the same ids.
     """
@@ -111,7 +111,7 @@ def adopted(
 
 
 def copied(thread: ThreadRecord, turns: Sequence[TurnRecord]) -> tuple[ThreadRecord, list[TurnRecord]]:
-    """A thread with all of its past, for a store that has neither; what is in progress is cut off there."""
+    """Return a thread with all of its past, for a store that has neither; what is in progress is cut off there."""
     alone = msgspec.structs.replace(
         thread, forked_from=None, forked_at_seq=None, forked_at_position=None, archived_at=None
     )

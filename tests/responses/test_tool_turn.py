@@ -16,9 +16,10 @@ from codex_magic.local_service.pictures import picture
 from codex_magic.protocol.errors import InvalidRequestError, OutputError, ServiceError, StreamError
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta
+from codex_magic.responses.media import generated_images
 from codex_magic.responses.provider import custom
 from codex_magic.responses.tool_turn import FUTILE_ROUNDS, MOST_RETRIES
-from codex_magic.responses.tools import Call, Namespace, custom_tool, generated_images, tool, web_searches
+from codex_magic.responses.tools import Call, Namespace, custom_tool, tool, web_searches
 from tests.responses.conftest import only_codex
 from tests.responses.conversing import Caller
 from tests.responses.wire import CREATED, DROP, Wire, completed, event, good, stream

@@ -104,7 +104,11 @@ def service() -> Iterator[LocalService]:
 @pytest.fixture
 def signed_in(service: LocalService, settings: Settings) -> Settings:
     service.sign_in(settings.codex_home)
-    at = {"base_url": service.base_url, "chatgpt_url": service.chatgpt_url, "issuer": service.issuer}
+    at: dict[str, Any] = {
+        "base_url": service.base_url,
+        "chatgpt_url": service.chatgpt_url,
+        "issuer": service.issuer,
+    }
     return dataclasses.replace(settings, **at)
 
 
@@ -535,7 +539,7 @@ def whole(server: WSConnection, texts: list[str]) -> bytes:
 
 
 def in_pieces(server: WSConnection, texts: list[str]) -> bytes:
-    """Each in frames of one character, with pings between."""
+    """Each in frames of one character, with pings between; the next request is read behind the answers to those."""
     data = b""
     for text in texts:
         for number, character in enumerate(text.strip(), 1):
@@ -551,7 +555,7 @@ def test_messages_however_they_and_their_bytes_are_cut(
     settings: Settings, frames: Callable[[WSConnection, list[str]], bytes], size: int
 ) -> None:
     talker = Talker(frames, size=size)
-    assert answer_of(talker, settings) == ["posted", "posted", "framed"]
+    assert answer_of(talker, settings, asks=4) == ["posted", "posted", "framed", "framed"]
     pings = sum(isinstance(event, Pong) for event in talker.heard)
     assert (pings > 0) is (frames is in_pieces)
 
