@@ -21,6 +21,7 @@ from .structured import Format, ParsedResponse
 from .tool_turn import Approve, Hooks, OnCall, OnEvent, OnResult, Patience, ToolRun, run, turn
 from .tools import Toolbox
 from .transport import Outgoing, Transport
+from .turn_socket import TurnSocket
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -243,12 +244,7 @@ class AsyncResponses:
 
         That needs the Codex backend and `pip install 'codex-magic[websocket]'`.
         """
-        core = self._core
-        try:
-            from .websocket import TurnSocket
-        except ImportError:
-            core.websockets = False
-        if not (core.provider.is_codex and core.websockets):
+        if not (self._core.provider.is_codex and self._core.websockets):
             yield self
             return
         async with TurnSocket(self._transport) as socket:
