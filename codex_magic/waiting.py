@@ -48,7 +48,7 @@ def in_thread(work: Callable[[], T], *, daemon: bool = False) -> Future[T]:
 
 
 def wait(future: Future[T]) -> T:
-    """`future.result()`, but Ctrl-C gets through on every platform."""
+    """Return `future.result()`, but let Ctrl-C through on every platform."""
     while True:
         try:
             return future.result(POLL_SECONDS)
@@ -58,7 +58,7 @@ def wait(future: Future[T]) -> T:
 
 
 def taken(queue: SimpleQueue[T]) -> T:
-    """`queue.get()`, in the same way."""
+    """Return `queue.get()`, but let Ctrl-C through on every platform."""
     while True:
         try:
             return queue.get(timeout=POLL_SECONDS)
@@ -67,15 +67,15 @@ def taken(queue: SimpleQueue[T]) -> T:
 
 
 async def awaited(future: Future[T]) -> T:
-    """The same in any event loop; a caller that is cancelled leaves the work going on."""
+    """Await a future of another thread in any event loop; a caller that is cancelled leaves the work going on."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
-    def tell(_: Future[T]) -> None:
+    def wake(_: Future[T]) -> None:
         with suppress(RuntimeError):  # the loop was closed first
             loop.call_soon_threadsafe(done.set)
 
-    future.add_done_callback(tell)
+    future.add_done_callback(wake)
     await done.wait()
     return future.result()
 
@@ -99,7 +99,7 @@ class Relay(Generic[T]):
             ready.set_result(None)
 
     def ready(self) -> Future[None]:
-        """Done as soon as there is something to take."""
+        """Return a future that is done as soon as there is something to take."""
         with self._lock:
             future = self._ready
             if future is None:
@@ -129,7 +129,7 @@ class BackgroundLoop:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `forks`."""
+        """Begin anew in a forked child; see `forks`."""
         left = self._loop, self._thread
         self._lock = threading.Lock()
         self._loop = self._thread = None

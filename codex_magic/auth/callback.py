@@ -1,8 +1,8 @@
 """The address on this machine to which the browser comes back after a sign-in.
 
 Other pages can reach it too, also under a name of their own for this machine, so only what asks for it by
-its own name and carries this sign-in's `state` counts; the rest is answered and forgotten. Every connection is closed after one answer: a browser's spare connection
-must not keep the port.
+its own name and carries this sign-in's `state` counts; the rest is answered and forgotten. Every connection
+is closed after one answer: a browser's spare connection must not keep the port.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Loopback:
         )
 
     async def callback(self) -> Callback:
-        """What the browser brought; it then waits for `show`. Raises LoginError when asked to make way."""
+        """Return what the browser brought; it then waits for `show`. Raises LoginError when asked to make way."""
         return await asyncio.shield(self._arrived)
 
     def deliver(self, callback: Callback) -> None:
@@ -116,7 +116,7 @@ class Loopback:
             self._arrived.set_result(callback)
 
     def show(self, page: Page) -> None:
-        """What the browser sees of the end."""
+        """Answer the browser that waits."""
         if not self._outcome.done():
             self._outcome.set_result(page)
 
@@ -166,7 +166,7 @@ class Loopback:
         return await asyncio.shield(self._outcome)
 
     def _make_way(self) -> Page:
-        """The CLI asks so, before it waits for a browser itself; it has no way to say who it is."""
+        """End the wait: the CLI asks so before it waits for a browser itself, and can't say who it is."""
         if not self._arrived.done():
             self._arrived.set_exception(LoginError("Another program's sign-in has taken over the browser."))
         return CANCELLED
@@ -182,7 +182,7 @@ class _Request:
 
     @classmethod
     async def read(cls, reader: asyncio.StreamReader) -> _Request | None:
-        """`None`: it is none."""
+        """Read a request; `None` for what is none."""
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECTION_SECONDS)
         except asyncio.LimitOverrunError:

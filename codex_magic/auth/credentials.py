@@ -138,8 +138,8 @@ def _unix_seconds(stamp: str | None) -> float | None:
 def with_tokens(document: Mapping[str, Any], tokens: Tokens) -> Document:
     """`document` signed in with ChatGPT by `tokens`; what they lack and what is unknown stays."""
     held = document.get("tokens")
-    given = {name: token for name, token in msgspec.structs.asdict(tokens).items() if token is not None}
-    held = {"id_token": None, "access_token": None, "refresh_token": None, **(held or {}), **given}
+    new = {name: token for name, token in msgspec.structs.asdict(tokens).items() if token is not None}
+    held = {"id_token": None, "access_token": None, "refresh_token": None, **(held or {}), **new}
     account = account_of(tokens.id_token) or account_of(tokens.access_token) or held.get("account_id")
     return {
         "auth_mode": CHATGPT,
@@ -161,5 +161,5 @@ _OURS = frozenset({"id_token", "access_token", "refresh_token", "account_id"})
 
 def with_api_key(document: Mapping[str, Any], key: str) -> Document:
     """`document` after a sign-in with an API key."""
-    kept = {name: value for name, value in document.items() if name not in ("tokens", "last_refresh")}
-    return {**kept, "auth_mode": API_KEY, "OPENAI_API_KEY": key}
+    rest = {name: value for name, value in document.items() if name not in ("tokens", "last_refresh")}
+    return {**rest, "auth_mode": API_KEY, "OPENAI_API_KEY": key}

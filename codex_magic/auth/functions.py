@@ -74,14 +74,14 @@ def get_token(
     """A valid access token: the stored one, renewed if it has to be, else that of a new sign-in."""
     source = _source(token_path)
     try:
-        found = source.current()
+        credentials = source.current()
         if source.is_due():
-            found = wait(source.early(found))
+            credentials = wait(source.early(credentials))
     except AccountChangedError:
         raise
     except AuthError:
         return login(headless=headless, no_browser=no_browser, token_path=token_path).access_token
-    return found.access_token or ""
+    return credentials.access_token or ""
 
 
 def refresh(refresh_token: str, token_path: Path = DEFAULT_TOKEN_PATH) -> TokenData:
@@ -91,7 +91,7 @@ def refresh(refresh_token: str, token_path: Path = DEFAULT_TOKEN_PATH) -> TokenD
 
 
 def start_login() -> PendingLogin:
-    """The first of two steps: a link for the user to open."""
+    """Begin a sign-in in two steps: return a link for the user to open."""
     settings = Settings.from_env()
     return begin(Issuer.of(settings), redirect_uri(settings))
 
@@ -99,7 +99,7 @@ def start_login() -> PendingLogin:
 def finish_login(
     pending: PendingLogin, *, callback_url: str, token_path: Path = DEFAULT_TOKEN_PATH
 ) -> TokenData:
-    """The second: `callback_url` is the address at which the browser ended.
+    """Finish it: `callback_url` is the address at which the browser ended.
 
     Raises LoginError, for the address of another sign-in too.
     """
@@ -132,7 +132,7 @@ def _print_link(url: str) -> None:
 def _wait_for_browser(
     sign_in: SignIn, settings: Settings, show: Callable[[str], None] | None
 ) -> AccountLoginCompleted:
-    """On a loop of its own, because a notebook's is busy with the cell that waits. Ctrl-C gives up."""
+    """Sign in on a loop of its own: a notebook's is busy with the cell that waits. Ctrl-C gives up."""
     handles: list[AsyncChatgptLoginHandle] = []
 
     async def live() -> AccountLoginCompleted:
@@ -166,7 +166,10 @@ def _source(token_path: Path) -> TokenSource:
     return TokenSource(storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
 
 
-def _data(found: Credentials) -> TokenData:
+def _data(stored: Credentials) -> TokenData:
     return TokenData(
-        found.access_token or "", found.refresh_token, expires_at=found.expires_at, id_token=found.id_token
+        stored.access_token or "",
+        stored.refresh_token,
+        expires_at=stored.expires_at,
+        id_token=stored.id_token,
     )

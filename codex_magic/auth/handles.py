@@ -147,7 +147,7 @@ class AsyncLogin(ABC):
         """Let go of what was held open."""
 
     async def _keep(self, tokens: Tokens) -> None:
-        """Once begun it is done, so that a cancelled sign-in has stored nothing and a stored one counts."""
+        """Store the tokens; never cut short, so a cancelled sign-in has stored nothing and a stored one counts."""
         self._stoppable = False
         await awaited(in_thread(lambda: self._sign_in.keep(tokens)))
 
@@ -206,7 +206,7 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         self.answered(callback)
 
     def answered(self, callback: Callback) -> None:
-        """As `paste`."""
+        """Go on with an address that was parsed before; see `paste`."""
         callback.pasted(self._state)
         with suppress(RuntimeError):  # its loop is closed: it is over
             self._loop.call_soon_threadsafe(self._loopback.deliver, callback)

@@ -95,7 +95,7 @@ class Storage:
         return self._place.stamp()
 
     def read(self, *, sleep: Callable[[float], None] = time.sleep) -> Credentials | None:
-        """Raises ConfigurationError for what can't be read."""
+        """Return the sign-in, `None` for none. Raises ConfigurationError for what can't be read."""
         for _ in range(_READS - 1):
             try:
                 return self._read()
@@ -121,7 +121,7 @@ class Storage:
         return credentials_of(msgspec.json.encode(document))
 
     def forget(self) -> None:
-        """Under `locked()`. Raises ConfigurationError when it can't be removed."""
+        """Remove it, under `locked()`. Raises ConfigurationError when that can't be."""
         try:
             self._place.delete()
         except OSError as error:
@@ -133,7 +133,7 @@ class Storage:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Alone among our processes. Raises ConfigurationError when another one never ends."""
+        """Keep our other processes out. Raises ConfigurationError when another one never ends."""
         from filelock import FileLock, Timeout
 
         path = next(filter(_can_open, self._lock_paths), None)
@@ -167,7 +167,7 @@ class Storage:
 
 
 def _lock_paths(path: Path, home: Path) -> tuple[Path, ...]:
-    """Beside the file; where that folder can't be written, in our own home."""
+    """The lock stands beside the file; where that folder can't be written, in our own home."""
     return path.with_name(path.name + ".lock"), home / "locks" / f"{_digest(path)}.lock"
 
 
@@ -206,7 +206,7 @@ class FilePlace(Place):
             return None
 
     def write(self, document: Document) -> None:
-        """Beside the file and renamed; in place where only the file itself may be written."""
+        """Write beside the file and rename; in place where only the file itself may be written."""
         data = msgspec.json.format(msgspec.json.encode(document), indent=2)
         target = Path(os.path.realpath(self._path))  # a link stays one
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -239,7 +239,7 @@ def _replace(target: Path, data: bytes) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """One name is enough under the lock, and what a killed process left there is overwritten."""
+    """Return where new content is written: one name is enough under the lock, and leftovers are overwritten."""
     return path.with_name(path.name + ".new")
 
 
@@ -342,7 +342,7 @@ class AutoPlace(Place):
 
 
 class MemoryPlace(Place):
-    """As long as the process lives, and for all of it: each object asks for the same home."""
+    """The memory of this process, shared by all who ask for the same home."""
 
     name = "memory"
     _contents: ClassVar[dict[str, bytes]] = {}
@@ -396,5 +396,5 @@ def place_setting(config: str) -> str:
     Found without a TOML parser: Python 3.10 has none, and a mistake elsewhere in the file is not ours to report.
     """
     top = re.split(r"^[ \t]*\[[^\],]*\]+[ \t]*(?:#.*)?$", config, maxsplit=1, flags=re.MULTILINE)[0]
-    found = re.search(rf"^[ \t]*{_SETTING}[ \t]*=[ \t]*([\"'])(.*?)\1", top, re.MULTILINE)
-    return found[2] if found else "file"
+    setting = re.search(rf"^[ \t]*{_SETTING}[ \t]*=[ \t]*([\"'])(.*?)\1", top, re.MULTILINE)
+    return setting[2] if setting else "file"

@@ -18,15 +18,15 @@ from tornado.web import Finish, RequestHandler
 from ..protocol.ids import new_id
 from . import catalog, conversation, replies
 from .accounts import Account
-from .answers import Script, answer
-from .conversation import Body, count_tokens
+from .answers import answer
+from .conversation import Body, Item, count_tokens
 from .faults import Fault, Send, Step
 from .pace import Pace
 from .pictures import encoded_picture
 from .recorder import RecordedRequest
 from .replies import Reply
 from .state import State
-from .stream import Event, Plan, Usage, completed_response, count_usage, events
+from .stream import Event, Plan, completed_response, count_usage, events
 
 
 class Endpoint(RequestHandler):
@@ -161,7 +161,7 @@ class Responses(Endpoint):
         with self._reading():
             plan = self.plan(body, owner, pace)
         self.state.quota.requests += 1
-        self.announce(self._service_headers(plan))
+        self.announce(self.service_headers(plan))
         if body.get("stream"):
             steps = self.state.faults.steps(self.events(plan), fault or self._limit(plan, body))
             await self._play(steps, pace)
@@ -179,27 +179,24 @@ class Responses(Endpoint):
             self.refuse(replies.model_unsupported(name))
         return name
 
-    def script(self, body: Body) -> Script:
-        return answer(body)
+    def items(self, body: Body, owner: str) -> list[Item]:
+        return answer(body, owner)
 
     def events(self, plan: Plan) -> Iterator[Event]:
         return events(plan)
 
     def plan(self, body: Body, owner: str, pace: Pace) -> Plan:
         model = self.model(body)
-        script = self.script(body)
-        sent = [body.get(key) for key in ("instructions", "tools", "input")]
+        items = self.items(body, owner)
+        sent = count_tokens([body.get(key) for key in ("instructions", "tools", "input")])
         cached = self.state.cached_tokens(self.request.headers.get("session-id"), body)
-        include = body.get("include") or []
         return Plan(
             id=f"resp_{new_id().replace('-', '')}",
             model=model,
             created_at=int(time.time()),
-            script=script,
-            usage=count_usage(script, sent=count_tokens(sent), cached=cached),
+            items=items,
+            usage=count_usage(items, sent=sent, cached=cached),
             delta_chars=pace.delta_chars,
-            owner=owner,
-            sealed="reasoning.encrypted_content" in include,
             codex=self.codex,
             echoed={key: body[key] for key in _ECHOED if key in body},
         )
@@ -207,14 +204,14 @@ class Responses(Endpoint):
     def _limit(self, plan: Plan, body: Body) -> Fault | None:
         """The ends that the request itself leads to."""
         model = catalog.find(plan.model)
-        if model is not None and plan.usage.input > model["max_context_window"]:
+        if model is not None and plan.usage["input_tokens"] > model["max_context_window"]:
             return Fault("context_length_exceeded", {"after": 0})
         most = body.get("max_output_tokens")
-        if most is not None and plan.usage.output > most:
+        if most is not None and plan.usage["output_tokens"] > most:
             return Fault("incomplete", {"after": max(1, most * 4 // plan.delta_chars)})
         return None
 
-    def _service_headers(self, plan: Plan) -> dict[str, str]:
+    def service_headers(self, plan: Plan) -> dict[str, str]:
         return {"openai-model": plan.model, "x-request-id": new_id()}
 
     async def _play(self, script: Iterable[Step], pace: Pace) -> None:
@@ -263,15 +260,7 @@ class Responses(Endpoint):
         await asyncio.sleep(0)  # a fast client must not keep the others waiting
 
 
-_ECHOED = (
-    "service_tier",
-    "prompt_cache_key",
-    "tool_choice",
-    "parallel_tool_calls",
-    "tools",
-    "text",
-    "reasoning",
-)
+_ECHOED = "service_tier prompt_cache_key tool_choice parallel_tool_calls tools text reasoning".split()
 
 
 class CodexResponses(Responses):
@@ -284,10 +273,10 @@ class CodexResponses(Responses):
         self.plan_type = account.plan
         return account.id
 
-    def _service_headers(self, plan: Plan) -> dict[str, str]:
+    def service_headers(self, plan: Plan) -> dict[str, str]:
         state = self.request.headers.get("x-codex-turn-state") or f"ts_{new_id()}"
         return {
-            **super()._service_headers(plan),
+            **super().service_headers(plan),
             **self.state.quota.headers(self.plan_type),
             "x-models-etag": catalog.ETAG,
             "x-codex-turn-state": state,
@@ -308,19 +297,18 @@ class ApiResponses(Responses):
 
 class ApiCompact(Endpoint):
     def post(self) -> None:
-        key = self.key()
-        body = self.recorded.json
+        body, owner = self.recorded.json, self.key()
         self.need("input")
-        talk = conversation.read_conversation(body)
-        sealed = conversation.seal(key, talk.compaction())
-        item = {"id": f"cmp_{new_id()}", "type": "compaction", "encrypted_content": sealed}
-        tokens = Usage(count_tokens(body), 0, count_tokens(item), 0).encode()
+        sealed = answer(
+            {**body, "input": [*conversation.input_items(body), {"type": "compaction_trigger"}]}, owner
+        )
+        item = {"id": f"cmp_{new_id()}", **sealed[0]}
         self.reply_json(
             {
                 "id": f"resp_{new_id()}",
                 "object": "response.compaction",
                 "output": [*conversation.user_messages(body), item],
-                "usage": tokens,
+                "usage": count_usage(sealed, sent=count_tokens(body), cached=0),
             }
         )
 

@@ -58,16 +58,13 @@ API_KEY_MISSING = api_error(
     "You didn't provide an API key. You need to provide your API key in an Authorization header "
     "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
 )
-REFRESH_ERRORS = {
-    "refresh_token_reused": unauthorized(
-        "refresh_token_reused",
-        "Your refresh token has already been used to generate a new access token. "
-        "Please try signing in again.",
-    ),
-    "refresh_token_invalidated": unauthorized(
-        "refresh_token_invalidated", "Your refresh token has been invalidated. Please try signing in again."
-    ),
-}
+REFRESH_TOKEN_REUSED = unauthorized(
+    "refresh_token_reused",
+    "Your refresh token has already been used to generate a new access token. Please try signing in again.",
+)
+REFRESH_TOKEN_INVALIDATED = unauthorized(
+    "refresh_token_invalidated", "Your refresh token has been invalidated. Please try signing in again."
+)
 TOKEN_EXCHANGE_FAILED = api_error(
     400, "Could not validate your token. Please try signing in again.", code="token_exchange_user_error"
 )

@@ -75,7 +75,7 @@ class LocalService:
             ],
             default_handler_class=NotFound,
             default_handler_args={"state": state},
-            log_function=_no_log,
+            log_function=lambda handler: None,  # else each refusal is written into the user's notebook
         )
         server = HTTPServer(application, ssl_options=tls, max_body_size=MOST_BODY_BYTES)
         # tornado needs a selector loop, which is not the default on Windows
@@ -136,12 +136,23 @@ class LocalService:
         plan: str = Account.plan,
         expires_in: int = ACCESS_SECONDS,
     ) -> Tokens:
-        """Write an auth.json as the official client does after a sign-in, and give its tokens."""
+        """Write an auth.json as the official client does after a sign-in, and return its tokens."""
         tokens = self.issue_tokens(email=email, plan=plan, expires_in=expires_in)
+        content = {
+            "auth_mode": "chatgpt",
+            "OPENAI_API_KEY": None,
+            "tokens": {
+                "id_token": tokens.id_token,
+                "access_token": tokens.access_token,
+                "refresh_token": tokens.refresh_token,
+                "account_id": tokens.account_id,
+            },
+            "last_refresh": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}000Z",
+        }
         codex_home.mkdir(parents=True, exist_ok=True)
-        path = codex_home / "auth.json"
-        with open(path, "w", encoding="utf-8", opener=_private) as file:
-            file.write(_auth_json(tokens))
+        file = os.open(codex_home / "auth.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(file, "w", encoding="utf-8") as writing:
+            json.dump(content, writing, indent=2)
         return tokens
 
     def close(self) -> None:
@@ -167,7 +178,6 @@ class LocalService:
     def _run(self, server: HTTPServer, listener: socket.socket, listening: threading.Event) -> None:
         try:
             self._loop.run_until_complete(self._serve(server, listener, listening))
-            self._loop.run_until_complete(_cancel_others())
         finally:
             self._loop.close()
 
@@ -177,36 +187,8 @@ class LocalService:
         await self._stop.wait()
         server.stop()
         await server.close_all_connections()
-
-
-async def _cancel_others() -> None:
-    """End the answers that wait for a release, a silence or their next delta."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-
-
-def _no_log(handler: Endpoint) -> None:
-    """Without this tornado writes every refusal into the user's notebook."""
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _auth_json(tokens: Tokens) -> str:
-    now = datetime.now(timezone.utc)
-    held = {
-        "id_token": tokens.id_token,
-        "access_token": tokens.access_token,
-        "refresh_token": tokens.refresh_token,
-        "account_id": tokens.account_id,
-    }
-    content = {
-        "auth_mode": "chatgpt",
-        "OPENAI_API_KEY": None,
-        "tokens": held,
-        "last_refresh": f"{now:%Y-%m-%dT%H:%M:%S.%f}000Z",
-    }
-    return json.dumps(content, indent=2)
+        # the answers that wait for a release, a silence or their next delta
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)

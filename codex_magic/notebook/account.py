@@ -80,7 +80,7 @@ def log_in(session: Session, rest: str) -> Steps[None]:
 
 
 def log_out(session: Session, _: str) -> Steps[None]:
-    account = (yield from session.wait(session.codex.asynchronous.account())).account
+    account = (yield from session.wait(session.codex.account())).account
     yield from finished(session.login.sign_out())
     lines = ["Signed out." if account is not None else "Nobody was signed in."]
     if os.environ.get("OPENAI_API_KEY"):
@@ -200,7 +200,7 @@ _PROMPTS = {Way.paste: "Address (it stays hidden): ", Way.key: "API key (it stay
 PRESS_ENTER = "Press Enter when you have done so: "
 
 PATIENCE_SECONDS = 10
-"""After Enter, until it is asked for again: the service is asked about a code every few seconds."""
+"""Between two prompts for Enter: the service is polled for a code every few seconds."""
 
 
 def _text_way(session: Session) -> Way:
@@ -238,7 +238,7 @@ def _by_text(session: Session, way: Way, output: str) -> Steps[LoginView]:
 
 
 class _Lines:
-    """What is shown so far: one output in a notebook, whose last state holds no code; lines in a terminal.
+    """The lines on screen: one output in a notebook, whose last state holds no code; lines in a terminal.
 
     A page without controls may show nothing before its cell has ended; a prompt it does show.
     """

@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
 from ..protocol.types import Turn, TurnCompleted, TurnError, TurnStatus
-from .account import can_sign_in, sign_in_first
-from .commands import find_command
 from .desk import Desk
 from .environment import may_ask
 from .options import ParsedLine, parse_line, usage_line
@@ -49,7 +47,7 @@ async def run_cell(line: str, cell: str | None, number: int = 0) -> None:
 
 
 def run_cell_blocking(line: str, cell: str | None, number: int = 0) -> None:
-    """The same where nothing can be awaited."""
+    """Answer a cell or line as `run_cell` does, where nothing can be awaited."""
     session = _session(number)
     try:
         with session.screen.request(blocking=True):
@@ -75,7 +73,11 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
         session.screen.say(news)
     usage = "%codex" if cell is None else "%%codex"
     try:
-        command = find_command(line) if cell is None else None
+        command = None
+        if cell is None:
+            from .commands import find_command  # a cell is a question, and should be on its way soon
+
+            command = find_command(line)
         if command is not None:
             question = yield from command(session) or ()
         else:
@@ -102,7 +104,7 @@ def _question(line: str, cell: str | None, usage: str) -> tuple[str, ParsedLine]
 def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
     """Ask one question: a turn from its request to its last painted line.
 
-    Where it fails for want of a sign-in that somebody here can give, it is asked again after that.
+    Where it fails because nobody is signed in, and somebody here can sign in, it is asked again after that.
     """
     background = bool(options.values.get("background")) and not _waits(session)
     while True:
@@ -122,7 +124,11 @@ def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         if error is None:
             return
         session.last_error = error
-        if not isinstance(error, AuthError) or not can_sign_in(session, error, options):
+        if not isinstance(error, AuthError):
+            raise CellFailed(str(error)) from error
+        from .account import can_sign_in, sign_in_first  # their imports are not small
+
+        if not can_sign_in(session, error, options):
             raise CellFailed(str(error)) from error
         yield from sign_in_first(session, error, options, output)
 
@@ -155,10 +161,10 @@ def _drive_in_thread(session: Session, turn: CellTurn) -> None:
 # One turn on screen ------------------------------------------------------------------------------
 
 GRACE_SECONDS = 0.15
-"""How long an interrupted cell waits for the engine to say what it kept."""
+"""How long an interrupted cell waits for the last notifications of the engine."""
 
 QUEUED_SECONDS = 0.5
-"""After which a turn that has to wait for another one of its thread says that it is there."""
+"""How long a turn waits for another one of its thread before it shows that it is there."""
 
 
 class CellTurn:

@@ -97,9 +97,7 @@ def _new(session: Session, _: str) -> Steps[None]:
 def _threads(session: Session, rest: str) -> Steps[None]:
     archived = rest == "--archived"
     page = yield from session.wait(
-        session.codex.asynchronous.thread_list(
-            archived=archived, search_term=None if archived or not rest else rest
-        )
+        session.codex.thread_list(archived=archived, search_term=None if archived or not rest else rest)
     )
     if not page.threads:
         session.screen.say("There are no threads here yet. Ask something: %%codex")
@@ -141,14 +139,14 @@ def _name(session: Session, rest: str) -> Steps[None]:
 
 def _archive(session: Session, rest: str) -> Steps[None]:
     thread_id = yield from session.wait(session.resolve(rest))
-    yield from session.wait(session.codex.asynchronous.thread_archive(thread_id))
+    yield from session.wait(session.codex.thread_archive(thread_id))
     shown = thread_id[:ID_SHOWN]
     session.screen.say(f"Archived {shown}. %codex unarchive {shown} brings it back.")
 
 
 def _unarchive(session: Session, rest: str) -> Steps[None]:
     thread_id = yield from session.wait(session.resolve(rest))
-    yield from session.wait(session.codex.asynchronous.thread_unarchive(thread_id))
+    yield from session.wait(session.codex.thread_unarchive(thread_id))
     session.screen.say(f"{thread_id[:ID_SHOWN]} is back in the list.")
 
 
@@ -270,7 +268,7 @@ def _model_in_use(session: Session) -> str:
 
 
 def _models(session: Session, _: str) -> Steps[None]:
-    models = yield from session.wait(session.codex.asynchronous.models(provider=session.provider()))
+    models = yield from session.wait(session.codex.models(provider=session.provider()))
     rows = [
         (
             model.slug,
@@ -294,7 +292,7 @@ def _provider(session: Session, rest: str) -> None:
 def _model(session: Session, rest: str) -> Steps[None]:
     if rest:
         models = yield from session.wait(
-            session.codex.asynchronous.models(provider=session.provider(), include_hidden=True)
+            session.codex.models(provider=session.provider(), include_hidden=True)
         )
         slugs = [model.slug for model in models]
         if slugs and rest not in slugs:

@@ -131,7 +131,7 @@ class Slot:
         self._decided: list[tuple[str, str]] = []
 
     def add(self, question: Question) -> None:
-        """Put the line about what was decided in place of whatever asked."""
+        """Replace the question by the line about what was decided."""
         from ..display.safe_markdown import code_span
 
         label, subject = decided(question)
@@ -141,7 +141,7 @@ class Slot:
         self.show()
 
     def show(self, title: str = "", controls: Mapping[str, object] | None = None) -> None:
-        """While somebody is asked, show the `controls` to answer with, and `title` for who can't see them."""
+        """Show what was decided, with the `controls` of an open question, and its `title` for who can't see them."""
         if self.page is None:
             return
         lines = list(self._decided)
@@ -160,7 +160,7 @@ PROMPT = "Your answer [n]: "
 HIDDEN_PROMPT = "Your answer, which is not shown [n]: "
 
 LINE, WRAPPED = "  | ", "  : "
-"""Before a line that is none of ours, and before what follows of it: so none of it begins where ours do."""
+"""Marks before a line of the model's, and before its continuation, so that none begins where our lines do."""
 
 
 def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) -> None:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 
 LIMITS_SECONDS = 5.0
-"""Longer nobody waits for the numbers; they are not what the sign-in is for."""
+"""How long a sign-in waits for the numbers, which are not what it is for."""
 
 Listener = Callable[[LoginView], None]
 AskLimits = Callable[[], Awaitable[RateLimits]]

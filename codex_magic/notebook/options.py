@@ -16,8 +16,7 @@ from typing import TypeVar
 
 from ..protocol.errors import OptionError
 from ..protocol.types import ApprovalMode, Sandbox
-from ..threads.options import EngineName, TurnOptions
-from .settings import NotebookSettings
+from ..threads.options import EngineName
 
 T = TypeVar("T")
 
@@ -197,24 +196,6 @@ def spelled(value: Sandbox | ApprovalMode) -> str:
     if isinstance(value, Sandbox):
         return value.name.replace("_", "-")
     return next(word for word, mode in _MODES.items() if mode is value)
-
-
-def turn_engine(options: ParsedLine, settings: NotebookSettings) -> EngineName:
-    """Return the engine of a cell. Raises OptionError for options that bind an agent which does not run."""
-    chosen = "app-server" if options.values.get("agent") else engine(settings.engine)
-    bound = next((name for name in ("sandbox", "approval", "cwd") if name in options.values), None)
-    if chosen == "backend" and bound is not None:
-        raise OptionError(f"--{bound} is about the agent.", hint=f"%%codex --agent --{bound} ...")
-    return chosen
-
-
-def turn_bounds(options: ParsedLine, settings: NotebookSettings) -> TurnOptions:
-    """Return all that bounds the agent in a cell, so that nothing of an earlier cell holds."""
-    return {
-        "sandbox": sandbox(options.text("sandbox") or settings.sandbox),
-        "approval_mode": approval(options.text("approval") or settings.approval),
-        "cwd": folder(options.text("cwd") or settings.cwd),
-    }
 
 
 def _read(kind: str, word: str, read: Callable[[str], T], meanings: Mapping[str, str]) -> T:

@@ -17,7 +17,7 @@ QUIET = 4
 """Light modules that readers need around the code."""
 
 _CODEWORDS = ((19, 7), (34, 10), (55, 15), (80, 20), (108, 26))
-"""Of data and of error correction, by version."""
+"""Codewords of data and of error correction, by version."""
 
 _FORMAT = "111011111000100"
 """Correction L and mask 0 with their own correction, the highest bit first."""

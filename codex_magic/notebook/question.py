@@ -40,7 +40,7 @@ class Question:
         self.answered: Future[ApprovalDecision | None] = Future()
         """`None`: nobody answered, which is no."""
         self.reason = ENDED
-        """Why nobody did."""
+        """Why nobody answered."""
 
     @property
     def over(self) -> bool:
@@ -52,7 +52,7 @@ class Question:
             self.answered.set_result(decision)
 
     def refuse(self, reason: str) -> None:
-        """It is no, and no person said so."""
+        """Answer no because of `reason`, and not because a person said so."""
         self.reason = reason
         self.answer(None)
 

@@ -34,7 +34,7 @@ class Evidence(NamedTuple):
     connection: str | None
     """The kernel's connection file, whose name restarts keep."""
     path: str | None
-    """Of the notebook's file; a renamed notebook's kernel still has the old one."""
+    """The path of the notebook's file; a renamed notebook's kernel still has the old one."""
     name: str | None
     """What else the server calls it, and nothing else."""
     cells: frozenset[str]
@@ -42,7 +42,7 @@ class Evidence(NamedTuple):
     started: float
     """When this process began, in Unix seconds."""
     is_located: bool = False
-    """The server has just said that the notebook is at this path."""
+    """Whether the path has just come from the server."""
 
     @property
     def here(self) -> str | None:
@@ -67,7 +67,7 @@ class SavedCell(NamedTuple):
     id: str | None
     source: str
     turn_ids: tuple[str, ...]
-    """Of the answers among its outputs."""
+    """The turns whose answers are among its outputs."""
 
 
 def gather(shell: InteractiveShell, cells: set[str], env: Mapping[str, str] | None = None) -> Evidence | None:
@@ -145,7 +145,7 @@ class _File:
         self.is_doubtful = (
             self.is_readable and not self.is_confirmed and _changed_at(evidence.path) > evidence.started
         )
-        """It was written after the kernel began, and perhaps in the place of one that was renamed."""
+        """The file was written after the kernel began, perhaps in place of one that was renamed."""
         self._is_another = self.is_doubtful and not evidence.is_located and bool(evidence.cells)
         trusted = () if self._is_another else self._saved or ()
         self.cell_ids = _lasting_ids(trusted)
@@ -178,8 +178,8 @@ def _asks(source: str, prompt: str) -> bool:
     head, _, body = source.partition("\n")
     if not head.startswith(("%%codex", "%codex")):
         return False
-    asked = body.strip() or head.partition(" ")[2].strip()
-    return bool(asked) and prompt.strip().endswith(asked)
+    question = body.strip() or head.partition(" ")[2].strip()
+    return bool(question) and prompt.strip().endswith(question)
 
 
 def _changed_at(path: str | None) -> float:

@@ -25,7 +25,7 @@ ID_SHOWN = 13
 """Characters of a thread id in texts: its 48 bits of time, enough to tell threads apart."""
 
 _PAGE: ContextVar[Page | None] = ContextVar("page", default=None)
-"""Of the running request: a button's callback may run beside a cell that waits."""
+"""The page of the running request, by context: a button's callback may run beside a cell that waits."""
 
 
 class Screen:

@@ -128,16 +128,16 @@ class ApprovalWidget(_Panel):
         self._let_clicks_through()
 
 
-def question_html(asked: Shown) -> str:
-    """The question as HTML whose only tags are ours; it is told to screen readers as it comes."""
-    parts = [f'<p class="codex-title" role="alert">{escape(asked.title)}</p>']
-    parts += map(_passage_html, asked.passages)
-    parts += [f"<p>{escape(label)}: {escape(text)}</p>" for label, text in asked.facts]
+def question_html(text: Shown) -> str:
+    """Return the question as HTML whose only tags are ours; screen readers announce it."""
+    parts = [f'<p class="codex-title" role="alert">{escape(text.title)}</p>']
+    parts += map(_passage_html, text.passages)
+    parts += [f"<p>{escape(label)}: {escape(value)}</p>" for label, value in text.facts]
     return "".join(parts)
 
 
 def _passage_html(passage: Passage) -> str:
-    """Each line is an element: HTML forgets a line feed that comes first."""
+    """Return a passage whose lines are elements of their own: HTML drops a line feed that comes first."""
     title = f"<p>{escape(passage.title)}</p>" if passage.title else ""
     tags = {"+": "ins", "-": "del"} if passage.language == "diff" else {}
     body = "".join(_line(line, tags.get(line[:1], "span")) for line in passage.text.split("\n"))
@@ -145,7 +145,7 @@ def _passage_html(passage: Passage) -> str:
 
 
 def _line(line: str, tag: str) -> str:
-    """Added and removed lines keep their signs, so that nothing is told by colour alone."""
+    """Return one line; added and removed ones keep their signs, so that colour alone tells nothing."""
     return f"<{tag}>{escape(line) or ' '}</{tag}>"
 
 
@@ -224,7 +224,7 @@ class LoginWidget(_Panel):
             self._let_clicks_through()
 
     def show(self, output: str | None = None) -> None:
-        """As an output of its own, or in place of that one."""
+        """Show it as an output of its own, or in place of that one."""
         self._id = output or self._id
         text = {"text/markdown": NO_BUTTONS, "text/plain": NO_BUTTONS}
         self._page.show(self._id, {**self.bundle, **text})
@@ -272,7 +272,7 @@ class LoginWidget(_Panel):
 
         def enter() -> None:
             nonlocal entered
-            entered = not field.value  # Enter is told before the text it ends
+            entered = not field.value  # the event of Enter comes before the text it ends
             if field.value:
                 text, field.value = field.value, ""
                 self._flow.enter(text)
@@ -290,13 +290,13 @@ class LoginWidget(_Panel):
 
 
 def status_html(view: LoginView) -> str:
-    """What is going on; first what went wrong."""
+    """Return what is going on; first what went wrong."""
     problem = f'<p role="alert"><b>{escape(view.problem)}</b></p>' if view.problem else ""
     return f'{problem}<p role="status">{escape(view.headline())}</p>'
 
 
 def offer_html(view: LoginView) -> str:
-    """The link and the code, to be opened, copied or scanned."""
+    """Return the link and the code, to be opened, copied or scanned."""
     if view.stage is not Stage.waiting or view.link is None:
         return ""
     link = escape(view.link)
@@ -311,19 +311,19 @@ def offer_html(view: LoginView) -> str:
 
 
 def _readonly(label: str, value: str, kind: str = "") -> str:
-    """A field that is reached by Tab and selects all of itself then, and by a click."""
+    """Return a field that is reached by Tab and selects all of itself then, and by a click."""
     field = f'<input readonly class="{kind}" value="{escape(value)}" onclick="this.select()">'
     return f"<label>{escape(label)}{field}</label>"
 
 
 def countdown_html(view: LoginView) -> str:
-    """Not announced every second: `timer` is silent unless asked."""
+    """Return the time left; screen readers do not announce each second of a `timer`."""
     time = view.countdown()
     return f'<p role="timer">Time left: {time}</p>' if time else ""
 
 
 def quota_html(view: LoginView) -> str:
-    """A bar for each window, with its numbers as text beside it."""
+    """Return a bar for each window, with its numbers as text beside it."""
     if view.stage is not Stage.account or view.limits is None:
         return ""
     rows = []

@@ -29,7 +29,7 @@ from ..auth.sign_in import LoginHandler
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits
 from ..waiting import Direct, blocking
-from .media import AsyncAudio, AsyncImages, AsyncRealtime, Audio, Images, Realtime
+from . import media
 from .models import AsyncModels, Models
 from .parameters import DEFAULT_TIMEOUTS, Timeouts
 from .provider import Provider
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class _Resources:
-    """What a provider offers, over one transport."""
+    """Everything that can be asked of one provider, over one transport."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -51,17 +51,17 @@ class _Resources:
         self.provider = transport.core.provider
         self.models = AsyncModels(transport)
         self.responses = AsyncResponses(transport, self.models)
-        self.images = AsyncImages(transport)
-        self.audio = AsyncAudio(transport)
-        self.realtime = AsyncRealtime(transport)
+        self.images = media.AsyncImages(transport)
+        self.audio = media.AsyncAudio(media.AsyncTranscriptions(transport))
+        self.realtime = media.AsyncRealtime(media.AsyncCalls(transport))
 
     async def usage(self) -> Usage:
-        """What is left of the ChatGPT plan, asked of the service. Raises CodexError."""
+        """Ask the service what is left of the ChatGPT plan. Raises CodexError."""
         return await fetch_usage(self.transport)
 
     @property
     def rate_limits(self) -> RateLimits | None:
-        """What the latest answer's headers said is left of the plan; `None` when none said."""
+        """What is left of the plan by the latest answer's headers; `None` when none had it."""
         return self._core.rate_limits
 
     def abort(self) -> None:
@@ -126,16 +126,16 @@ class Client(Direct[_Resources]):
         self.provider = resources.provider
         self.models = Models(resources.models)
         self.responses = Responses(resources.responses)
-        self.images = Images(resources.images)
-        self.audio = Audio(resources.audio)
-        self.realtime = Realtime(resources.realtime)
+        self.images = media.Images(resources.images)
+        self.audio = media.Audio(media.Transcriptions(resources.audio.transcriptions))
+        self.realtime = media.Realtime(media.Calls(resources.realtime.calls))
 
     usage = blocking(_Resources.usage)
     close = blocking(_Resources.aclose)
 
     @property
     def rate_limits(self) -> RateLimits | None:
-        """What the latest answer's headers said is left of the plan; `None` when none said."""
+        """What is left of the plan by the latest answer's headers; `None` when none had it."""
         return self._core.rate_limits
 
     def abort(self) -> None:

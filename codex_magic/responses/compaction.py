@@ -114,7 +114,6 @@ def read_response(sent: Sequence[Item], response: Response) -> Compacted:
 
 def endpoint_request(core: Core, input: Any, parameters: Parameters, default: str | None) -> Outgoing:
     """Return the request to `/responses/compact`."""
-    input, parameters = core.resolve(input, parameters)
     request = core.response_request(input, parameters, default)
     body = body_of(input, {**parameters, "model": request.model}, core.provider.rules)
     sent = {name: body[name] for name in _TO_THE_ENDPOINT if name in body}

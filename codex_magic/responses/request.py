@@ -7,6 +7,7 @@ about their parameter instead of the service's `Unsupported parameter`.
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from ..protocol.plain import encodable
 from .inputs import Item, is_image, parts, plain
 from .parameters import Parameters
 from .schema import strict_schema
-from .tools import definition_of
+from .tools import LITE_NAMESPACE, definition_of
 
 _NOT_SENT_AS_SUCH = frozenset(
     "verbosity output_schema web_search turn_state lite timeout extra_body extra_headers extra_query".split()
@@ -310,3 +311,44 @@ def session_headers(key: str, turn_state: str | None) -> dict[str, str]:
     if turn_state:
         headers["x-codex-turn-state"] = turn_state
     return {name: header_value(value) for name, value in headers.items()}
+
+
+# Responses Lite ----------------------------------------------------------------------------------
+
+LITE_HEADER = "x-openai-internal-codex-responses-lite"
+
+
+def as_lite(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a classic request in the dialect in which the Codex CLI speaks to most of its models.
+
+    Tools and instructions stand in the input, calls come one at a time, the model sees the reasoning of all
+    turns, and images have no `detail`. Whether a model insists on it is reported both ways; those tried answer
+    to classic requests too, which allow parallel calls. So the dialect is a choice here, and not the default.
+    Source: requests of codex-cli 0.163.0; refusals reported in openai/codex#31894.
+    """
+    before: list[Item] = []
+    if tools := body.get("tools"):
+        # the same tools have the same id: what comes first in the input decides the prompt cache
+        digest = hashlib.sha256(msgspec.json.encode(tools)).hexdigest()[:32]
+        own = [tool for tool in tools if tool["type"] in ("function", "custom")]
+        others = [tool for tool in tools if tool["type"] not in ("function", "custom")]
+        grouped = [{"type": "namespace", "name": LITE_NAMESPACE, "tools": own}, *others] if own else others
+        before.append(
+            {"type": "additional_tools", "id": f"at_{digest}", "role": "developer", "tools": grouped}
+        )
+    if instructions := body.get("instructions"):
+        content = [{"type": "input_text", "text": instructions}]
+        before.append({"type": "message", "role": "developer", "content": content})
+    lite = {name: value for name, value in body.items() if name not in ("tools", "instructions")}
+    lite["input"] = [*before, *map(_without_detail, body["input"])]
+    lite["parallel_tool_calls"] = False
+    lite["reasoning"] = {**(body.get("reasoning") or {}), "context": "all_turns"}
+    return lite
+
+
+def _without_detail(item: Item) -> Item:
+    for name in ("content", "output"):
+        if isinstance(item.get(name), list):
+            parts = [{key: part[key] for key in part if key != "detail"} for part in item[name]]
+            item = {**item, name: parts}
+    return item

@@ -225,6 +225,18 @@ class AsyncResponses:
             return input_items(input)
         return (await self.compact(input, **parameters)).output
 
+    @asynccontextmanager
+    async def one_turn(self) -> AsyncIterator[AsyncResponses]:
+        """The same for the requests of one turn: over a WebSocket once there are several, where there is one.
+
+        That needs the Codex backend, and `pip install 'codex-magic[websocket]'`.
+        """
+        if not (self._core.provider.is_codex and self._core.websockets):
+            yield self
+            return
+        async with TurnSocket(self._transport) as socket:
+            yield AsyncResponses(self._transport, self._models, socket.send)
+
     async def _token_limit(self, compact_at: int | Literal["auto"] | None, model: str | None) -> int | None:
         if compact_at != "auto":
             return compact_at
@@ -237,18 +249,6 @@ class AsyncResponses:
         if parameters.get("lite") == "auto":
             await self._models.list(max_age=A_DAY)
         return None if parameters.get("model") else (await self._models.default()).slug
-
-    @asynccontextmanager
-    async def one_turn(self) -> AsyncIterator[AsyncResponses]:
-        """The same for the requests of one turn: over a WebSocket once there are several, where there is one.
-
-        That needs the Codex backend and `pip install 'codex-magic[websocket]'`.
-        """
-        if not (self._core.provider.is_codex and self._core.websockets):
-            yield self
-            return
-        async with TurnSocket(self._transport) as socket:
-            yield AsyncResponses(self._transport, self._models, socket.send)
 
 
 class Responses(Direct[AsyncResponses]):

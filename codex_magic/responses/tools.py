@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LITE_NAMESPACE = "functions"
+LITE_NAMESPACE = "functions"
 """Where Responses Lite puts the tools that have no namespace."""
 
 
@@ -475,7 +475,7 @@ class Toolbox:
 
     def find(self, namespace: str | None, name: str) -> Tool | None:
         """Return the tool that a call with these names means."""
-        within = None if namespace == _LITE_NAMESPACE else namespace
+        within = None if namespace == LITE_NAMESPACE else namespace
         return self._tools.get((within, name)) or self._tools.get((namespace, name))
 
     def called(self, call: Call) -> Tool:

@@ -35,11 +35,10 @@ from .catalog import Catalog
 from .exchange import Exchange
 from .inputs import Item
 from .limits import MAIN, from_headers
-from .lite import HEADER, as_lite
 from .masking import hide_sent, hide_sent_async, masked_answer
 from .parameters import Parameters, Timeouts
 from .provider import Provider, chatgpt
-from .request import body_of, encode, input_items, session_headers
+from .request import LITE_HEADER, as_lite, body_of, encode, input_items, session_headers
 from .response import Response
 from .retry import RetryPolicy
 
@@ -63,7 +62,7 @@ class Outgoing:
     body: bytes = field(default=b"", repr=False)
     model: str | None = None
     timeouts: Timeouts | None = None
-    """In place of the client's."""
+    """They take the place of the client's."""
     items: Sequence[Item] = field(default=(), repr=False)
     """The input, as sent."""
 
@@ -116,7 +115,7 @@ class Memory:
 
 
 class Core:
-    """What a client is made with and what it learns from answers. Safe from any thread."""
+    """The configuration of a client, and what it learns from answers. Safe from any thread."""
 
     def __init__(
         self,
@@ -163,7 +162,7 @@ class Core:
         session = body["prompt_cache_key"]  # extra_body may say otherwise
         items, dialect = body["input"], {}
         if self._is_lite(parameters.get("lite"), model):
-            body, dialect = as_lite(body), {HEADER: "true"}
+            body, dialect = as_lite(body), {LITE_HEADER: "true"}
         query = urlencode(parameters.get("extra_query") or {})
         extra = parameters.get("extra_headers") or {}
         return Outgoing(

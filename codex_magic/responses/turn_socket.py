@@ -20,7 +20,7 @@ import httpx
 
 from ..protocol.errors import CodexError
 from .exchange import Exchange
-from .lite import HEADER
+from .request import LITE_HEADER
 from .transport import Outgoing, Transport
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class TurnSocket:
             self._socket = None
         elif self._requests >= HTTP_REQUESTS and core.websockets and self._opening is None:
             self._headers = _named(outgoing)
-            if HEADER not in self._headers:  # a dialect of single requests
+            if LITE_HEADER not in self._headers:  # a dialect of single requests
                 self._opening = asyncio.create_task(self._open(outgoing))
         self._requests += 1
         return await self._transport.send(outgoing, exchange)

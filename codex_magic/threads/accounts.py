@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class AsyncAccounts(ABC):
-    """Signing in and out. It is rare, so what it imports comes with its first use."""
+    """The sign-in of an `AsyncCodex`. It is rare, so what it imports comes with its first use."""
 
     settings: Settings
     engines: Engines

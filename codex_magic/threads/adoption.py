@@ -14,7 +14,7 @@ from .store import AsyncStore, ItemRecord, Store, ThreadRecord, TurnRecord
 
 if TYPE_CHECKING:
     from ..engines.app_server.engine import AppServerEngine
-    from ..engines.app_server.kept import KeptThread
+    from ..engines.app_server.library import ProgramThread
 
 
 async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> str:
@@ -32,16 +32,16 @@ async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> st
     here, turn_ids, history = await store.run(look)
     if here is not None and not turn_ids:
         return here
-    found = await agent.kept_thread(thread_id, known=turn_ids)
-    if found is None:
+    programs = await agent.program_thread(thread_id, known=turn_ids)
+    if programs is None:
         return here or thread_id
-    kept, turns = found
+    kept, turns = programs
     if here is not None:
         is_behind = bool(history) and history[-1].id == list(turn_ids.values())[-1]
         if not turns or not is_behind:
             return here
     record = msgspec.structs.replace(as_record(kept), id=here or thread_id)
-    added, places = adopted(kept, turns, thread_id=record.id, answerer=agent.answerer, after=history)
+    added, places = adopted(kept, turns, thread_id=record.id, sealed_for=agent.sealed_for, after=history)
     await store.run(lambda file: file.adopt(record, added, places))
     return record.id
 
@@ -60,8 +60,8 @@ async def copied_to_memory(thread: ThreadRecord, source: AsyncStore) -> AsyncSto
     return copy
 
 
-def as_record(kept: KeptThread, *, archived: bool = False) -> ThreadRecord:
-    """Under the program's id, which `thread_resume` takes."""
+def as_record(kept: ProgramThread, *, archived: bool = False) -> ThreadRecord:
+    """Return it as a thread of ours under the program's id, which `thread_resume` takes."""
     return ThreadRecord(
         id=kept.id,
         name=kept.name,
@@ -77,9 +77,14 @@ def as_record(kept: KeptThread, *, archived: bool = False) -> ThreadRecord:
 
 
 def adopted(
-    kept: KeptThread, turns: Sequence[Turn], *, thread_id: str, answerer: str, after: Sequence[TurnRecord]
+    kept: ProgramThread,
+    turns: Sequence[Turn],
+    *,
+    thread_id: str,
+    sealed_for: str,
+    after: Sequence[TurnRecord],
 ) -> tuple[list[TurnRecord], dict[str, TurnPlace]]:
-    """Turns of the program, in order, as turns of ours that come `after` others; and their places.
+    """Return turns of the program, in order, as turns of ours that come `after` others; and their places.
 
     They get ids of our own: a fork in the program has the turns of its past under the same ids.
     """
@@ -93,7 +98,7 @@ def adopted(
             thread_id=thread_id,
             status=turn.status,
             error=turn.error,
-            provider=answerer,
+            provider=sealed_for,
             model=kept.model,
             started_at=turn.started_at or kept.created_at,
             completed_at=turn.completed_at,
@@ -106,7 +111,7 @@ def adopted(
 
 
 def copied(thread: ThreadRecord, turns: Sequence[TurnRecord]) -> tuple[ThreadRecord, list[TurnRecord]]:
-    """A thread with all of its past, for a store that has neither; what is in progress is cut off there."""
+    """Return a thread with all of its past, for a store that has neither; what is in progress is cut off there."""
     alone = msgspec.structs.replace(
         thread, forked_from=None, forked_at_seq=None, forked_at_position=None, archived_at=None
     )

@@ -88,7 +88,7 @@ class AsyncCodex(AsyncAccounts):
         self._attempt: AsyncLogin | None = None
 
     def forked(self) -> object:
-        """See `forks`."""
+        """Begin anew in a forked child; see `forks`."""
         left = {**vars(self), "engines": vars(self.engines).copy()}
         self._begin_in_process()
         return left
@@ -205,8 +205,8 @@ class AsyncCodex(AsyncAccounts):
         if self.config.engine == "app-server" and chosen.keys() & {"source_kinds", "section_id"}:
             # No providers are all; without the word they are the default's.
             wire = {"archived": False, "model_providers": [], "use_state_db_only": False, **chosen}
-            found, cursor = await self._agent().threads({_camel_case(name): wire[name] for name in wire})
-            return ThreadPage(tuple(as_record(each, archived=wire["archived"]) for each in found), cursor)
+            threads, cursor = await self._agent().threads({_camel_case(name): wire[name] for name in wire})
+            return ThreadPage(tuple(as_record(each, archived=wire["archived"]) for each in threads), cursor)
         ours = {name: value for name, value in chosen.items() if name not in _OF_PROGRAM}
         return await self.store.run(lambda store: _recovered(store).threads(**ours))
 
@@ -214,13 +214,13 @@ class AsyncCodex(AsyncAccounts):
         """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
         thread = await self._record(thread_id, {})
         await self.store_of(thread.id).run(lambda store: store.archive(thread.id))
-        await self.mirror(thread.id, lambda agent, kept: agent.archive(kept))
+        await self.mirror(thread.id, lambda agent, program_id: agent.archive(program_id))
 
     async def thread_unarchive(self, thread_id: str) -> AsyncThread:
         """Put it back into `thread_list`. Raises ThreadNotFoundError."""
         thread = await self._record(thread_id, {})
         await self.store_of(thread.id).run(lambda store: store.unarchive(thread.id))
-        await self.mirror(thread.id, lambda agent, kept: agent.unarchive(kept))
+        await self.mirror(thread.id, lambda agent, program_id: agent.unarchive(program_id))
         return await self.thread_resume(thread.id)
 
     def store_of(self, thread_id: str) -> AsyncStore:
@@ -232,9 +232,10 @@ class AsyncCodex(AsyncAccounts):
         agents = self._running_agents()
         if not agents:
             return
-        for kept in await self.store_of(thread_id).run(lambda store: store.engine_threads(thread_id)):
-            for agent in sorted(agents, key=lambda agent: not agent.has_loaded(kept)):
-                if await change(agent, kept):
+        ids = await self.store_of(thread_id).run(lambda store: store.engine_threads(thread_id))
+        for program_id in ids:
+            for agent in sorted(agents, key=lambda agent: not agent.has_loaded(program_id)):
+                if await change(agent, program_id):
                     break
 
     async def revert(self, thread_id: str, before_turn_id: str) -> None:
@@ -255,7 +256,7 @@ class AsyncCodex(AsyncAccounts):
         return AsyncThread(self, record, options)
 
     async def _record(self, thread_id: str, options: Options) -> ThreadRecord:
-        """Read a thread. With the agent one that its program keeps is taken into the store first."""
+        """Read a thread; with the agent, take one that its program keeps into the store first."""
         is_agents = (options.get("engine") or self.config.engine) == "app-server"
         if is_agents and thread_id not in self._ephemeral:
             agent = self._agent(options.get("model_provider"))
@@ -312,7 +313,7 @@ class AsyncCodex(AsyncAccounts):
         engine, identity = self.engines.choose(options)
         store = self.store_of(thread.id)
         async with self._beginning[thread.id]:
-            await self._ended(thread.id)
+            await self._until_ended(thread.id)
             request = await begin_turn(
                 store,
                 thread,
@@ -336,7 +337,7 @@ class AsyncCodex(AsyncAccounts):
     async def idle(self, thread_id: str) -> None:
         """Wait until the turns of that thread that run now have ended."""
         async with self._beginning[thread_id]:
-            await self._ended(thread_id)
+            await self._until_ended(thread_id)
 
     @property
     def busy(self) -> bool:
@@ -347,7 +348,7 @@ class AsyncCodex(AsyncAccounts):
         """Write now what came of the turns that run, for a process that is about to end."""
         await asyncio.gather(*(handle.keep() for handle in list(self._running)))
 
-    async def _ended(self, thread_id: str) -> None:
+    async def _until_ended(self, thread_id: str) -> None:
         for handle in [each for each in self._running if each.thread_id == thread_id]:
             await handle.ended()
 
@@ -417,7 +418,7 @@ class AsyncThread:
 
     async def set_name(self, name: str) -> None:
         await self._store.run(lambda store: store.set_name(self.id, name))
-        await self._codex.mirror(self.id, lambda agent, kept: agent.rename(kept, name))
+        await self._codex.mirror(self.id, lambda agent, program_id: agent.rename(program_id, name))
 
     @property
     def _store(self) -> AsyncStore:

@@ -53,7 +53,7 @@ class Engines:
             provider = self.provider(choice)
             return self.backend(provider), _sealing_identity(provider)
         agent = self.agent(choice)
-        return agent, f"app-server {choice}" if is_foreign(choice) else agent.answerer
+        return agent, f"app-server {choice}" if is_foreign(choice) else agent.sealed_for
 
     # Over HTTP -----------------------------------------------------------------------------------
 

@@ -120,7 +120,7 @@ def _begin(
 
 
 def _question(turn_id: str, inputs: tuple[InputItem, ...], cell_id: str | None) -> ItemRecord:
-    """What is asked, for as long as the engine has not told it: a kill may come before."""
+    """Return the user's message, kept until the engine has told it: a kill may come before."""
     from ..engines.app_server.replay import replayed
 
     message = UserMessage(turn_id, inputs, cell_id)

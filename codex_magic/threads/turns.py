@@ -186,8 +186,9 @@ class AsyncTurnHandle:
         if self._keeping is not None:
             self._keeping.cancel()
         self._request.outcomes.end()
-        # A command may run on after its turn.
-        self._settle_open_items("inProgress" if status is TurnStatus.completed else "failed")
+        for opened in list(self._open.values()):
+            may_go_on = status is TurnStatus.completed and not isinstance(opened.item, ToolCall)
+            self._complete(opened, "inProgress" if may_go_on else "failed")  # as a command after its turn
         turn = Turn(
             id=self.id,
             status=status,
@@ -204,7 +205,7 @@ class AsyncTurnHandle:
         return self.result
 
     def _status(self) -> TurnStatus:
-        """How the engine's work ended."""
+        """Return how the engine's work ended."""
         if self._work.cancelled():
             return TurnStatus.interrupted
         self.exception = self._work.exception()
@@ -220,7 +221,8 @@ class AsyncTurnHandle:
             self._grow(notification)
         elif isinstance(notification, ItemStarted):
             if isinstance(notification.item, UserMessage):
-                self._break_off_answers()
+                for answer in [each for each in self._open.values() if each.is_answer]:
+                    self._complete(answer, "failed")  # it ends where the user has said more
             item = self._request.outcomes.begun(notification.item)
             notification = msgspec.structs.replace(notification, item=item)
             self._open[item.id] = OpenItem(item)
@@ -249,7 +251,7 @@ class AsyncTurnHandle:
         self._keep_soon()
 
     def _whole(self, completed: ItemCompleted) -> ItemCompleted:
-        """With the text that its deltas brought, where a server leaves it out of the whole message."""
+        """Give a message the text of its deltas, where a server leaves it out of the whole one."""
         item = completed.item
         opened = self._open.pop(item.id, None)
         streamed = opened.partial("completed") if opened is not None else None
@@ -259,14 +261,14 @@ class AsyncTurnHandle:
         return msgspec.structs.replace(completed, item=streamed, response_items=replayed_partial(streamed))
 
     def _wait(self, item_id: str, status: str) -> None:
-        """What is to be done waits for an answer, or goes on with one: it is told as begun again."""
+        """Tell an item as begun again when it waits for an answer, or goes on with one."""
         opened = self._open.get(item_id)
         if opened is not None and isinstance(opened.item, CommandExecution | FileChange | ToolCall):
             item = msgspec.structs.replace(opened.item, status=status)
             self._receive(ItemStarted(self.thread_id, self.id, item))
 
     def _drop_cut_off(self, notification: Notification) -> None:
-        """Thoughts that a broken connection has ended are thought again: only the last ones are kept."""
+        """Drop thoughts that a broken connection has ended: they are thought again."""
         if isinstance(notification, ErrorReported) and notification.will_retry:
             partial = {item_id: opened.partial("failed") for item_id, opened in self._open.items()}
             self._cut_off = {item_id for item_id, item in partial.items() if isinstance(item, Reasoning)}
@@ -275,21 +277,12 @@ class AsyncTurnHandle:
                 self._open.pop(item_id, None)
             self._cut_off = set()
 
-    def _settle_open_items(self, status: str) -> None:
-        """What was still being produced is kept as far as it came; what was being done, with that status."""
-        for item_id in list(self._open):
-            opened = self._open.pop(item_id)
-            self._settle(opened.partial("failed" if isinstance(opened.item, ToolCall) else status))
+    def _complete(self, opened: OpenItem, status: str) -> None:
+        """Complete an item as far as it came, with that status if it is something done.
 
-    def _break_off_answers(self) -> None:
-        """What was being said is never completed when the user has said more."""
-        for item_id, opened in list(self._open.items()):
-            if opened.is_answer:
-                del self._open[item_id]
-                self._settle(opened.partial("failed"))
-
-    def _settle(self, item: ThreadItem | None) -> None:
-        """Complete an item as far as it came; a thought that says nothing is left out."""
+        A thought that says nothing is left out.
+        """
+        item = self._open.pop(opened.item.id).partial(status)
         if isinstance(item, Reasoning) and all(map(is_empty_thought, (*item.summary, *item.content))):
             return
         if item is not None:
@@ -297,7 +290,7 @@ class AsyncTurnHandle:
             self._tell(self._keep_item(self._settled(completed)))
 
     def _settled(self, completed: ItemCompleted) -> ItemCompleted:
-        """With the status that the item really has, also for whoever goes on with the thread."""
+        """Give the item the status that it really has, also for whoever goes on with the thread."""
         item = self._request.outcomes.settled(completed.item)
         if item == completed.item:
             return completed

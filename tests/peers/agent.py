@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from typing import Any
 
+import psutil
 import pytest
 
 from codex_magic.protocol.types import AgentMessageDelta
@@ -118,12 +120,15 @@ def done(result, kind):
 def asked_with(answer):
     """An approvals callable that keeps what it was asked and always answers the same."""
 
+    requests: list[Any] = []
+
     def approvals(request):
-        approvals.requests.append(request)
+        requests.append(request)
         return answer
 
-    approvals.requests = []
-    return approvals
+    keeping: Any = approvals
+    keeping.requests = requests
+    return keeping
 
 
 def held(codex, service, *, after=2, count=1, **options):
@@ -142,6 +147,12 @@ def first_words(handle):
             yield notification.delta
 
 
-def process_of(codex):
-    [agent] = codex.asynchronous.engines.agents
-    return agent.server.pid
+def program():
+    """The process id of the one program that this process runs."""
+    [running] = programs()
+    return running.pid
+
+
+def programs(parent=None):
+    """Those of this process, or of another."""
+    return [each for each in psutil.Process(parent).children() if each.name() == "codex"]

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from codex_magic.local_service import answers
-from codex_magic.local_service.answers import Call, Script
-from codex_magic.local_service.conversation import Body, Tool, input_items, read_conversation
+from codex_magic.local_service.conversation import Body, Item, Tool, input_items, read_conversation
 
 _DECLARATION = re.compile(r"declare const tools: \{ (\w+)\((input: string)?")
 _RUNNING = re.compile(r"Script running with cell ID (\S+)")
@@ -40,31 +39,39 @@ class Nested(Tool):
         return self.name == spelled or self.name.endswith(f"__{spelled}")
 
 
-def answer(body: Body) -> Script:
+def answer(body: Body, owner: str) -> list[Item]:
     """As ever, but where there is `exec` all tools of a round are called by one script."""
     talk = read_conversation(body)
     tool = find_tool(talk.tools, "custom", "exec")
     if tool is None:
-        return answers.answer(body)
+        return answers.answer(body, owner)
     running = running_cell(talk.outputs[-1]) if talk.outputs else None
     wait = find_tool(talk.tools, "function", "wait")
     if running is not None and wait is not None and input_items(body)[-1].get("type") != "compaction_trigger":
         # a script that takes long is waited for, which is a call of its own
-        return (*answers.thoughts(body), Call(wait, json.dumps({"cell_id": running})))
+        return [*answers.thoughts(body, owner), call(wait, arguments=json.dumps({"cell_id": running}))]
+    nested = nested_tools(tool)
     seen = replace(
         talk,
-        tools=(*talk.tools, *nested_tools(tool)),
+        tools=(*talk.tools, *nested),
         rounds=talk.rounds - sum(running_cell(output) is not None for output in talk.outputs),
         outputs=tuple(text for each in talk.outputs if (text := printed(each)) or running_cell(each) is None),
     )
-    planned = answers.answer({**body, "parallel_tool_calls": True}, seen)
-    nested = {
-        call.tool.name: json.dumps(call.arguments) if call.tool.kind == "custom" else call.arguments
-        for call in planned
-        if isinstance(call, Call) and isinstance(call.tool, Nested)
-    }
-    others = [item for item in planned if not (isinstance(item, Call) and isinstance(item.tool, Nested))]
-    return (*others, Call(tool, script(nested))) if nested else planned
+    planned = answers.answer({**body, "parallel_tool_calls": True}, owner, seen)
+    names = {each.name for each in nested}
+    calls = [item for item in planned if item.get("name") in names]
+    if not calls:
+        return planned
+    arguments = {item["name"]: item.get("arguments") or json.dumps(item["input"]) for item in calls}
+    others = [item for item in planned if item not in calls]
+    return [*others, call(tool, input=script(arguments))]
+
+
+def call(tool: Tool, **given: str) -> Item:
+    named = (
+        {"name": tool.name} if tool.namespace is None else {"name": tool.name, "namespace": tool.namespace}
+    )
+    return {"type": "function_call" if tool.kind == "function" else "custom_tool_call", **named, **given}
 
 
 def find_tool(tools: Iterable[Tool], kind: str, name: str) -> Tool | None:

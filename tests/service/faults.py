@@ -115,9 +115,9 @@ REPLIES: dict[str, Callable[[Params], Reply]] = {
     "context_too_long": lambda _: replies.api_error(
         400, TOO_LONG, param="input", code="context_length_exceeded"
     ),
-    "refresh_token_reused": lambda _: replies.REFRESH_ERRORS["refresh_token_reused"],
+    "refresh_token_reused": lambda _: replies.REFRESH_TOKEN_REUSED,
     "refresh_token_expired": lambda _: REFRESH_TOKEN_EXPIRED,
-    "refresh_token_invalidated": lambda _: replies.REFRESH_ERRORS["refresh_token_invalidated"],
+    "refresh_token_invalidated": lambda _: replies.REFRESH_TOKEN_INVALIDATED,
     "device_login_off": lambda _: replies.NOT_FOUND,
     "voice_denied": lambda _: replies.detail(403, "Voice session access denied"),
     "transcription_denied": lambda _: replies.detail(403, "Transcription is not available for this account"),

@@ -12,8 +12,7 @@ from dataclasses import replace
 from tornado.web import Finish
 
 from codex_magic.local_service import replies
-from codex_magic.local_service.answers import Script
-from codex_magic.local_service.conversation import Body
+from codex_magic.local_service.conversation import Body, Item
 from codex_magic.local_service.endpoints import ApiCompact, ApiResponses, CodexResponses, Endpoint, Responses
 from codex_magic.local_service.faults import Fault, Step
 from codex_magic.local_service.pace import Pace
@@ -116,11 +115,11 @@ class StrictResponses(Responses):
         """Any: whether there is such a model is a rule."""
         return str(body.get("model"))
 
-    def script(self, body: Body) -> Script:
+    def items(self, body: Body, owner: str) -> list[Item]:
         """In the Lite dialect the model does not see top-level tools."""
         if self.recorded.headers.get(rules.LITE_HEADER) == "true":
             body = {key: value for key, value in body.items() if key != "tools"}
-        return code_mode.answer(body)
+        return code_mode.answer(body, owner)
 
     def events(self, plan: Plan) -> Iterator[Event]:
         return numbered(with_habits(plan, plain_events(plan)) if self.codex else plain_events(plan))

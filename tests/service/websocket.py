@@ -155,8 +155,12 @@ class ResponsesSocket(WebSocketHandler, StrictResponses):
         plan = super().plan(body, owner, pace)
         if not self._warming:
             return plan
-        usage = count_usage((), sent=plan.usage.input, cached=plan.usage.cached)
-        return replace(plan, script=(), usage=usage)
+        usage = count_usage(
+            [],
+            sent=plan.usage["input_tokens"],
+            cached=plan.usage["input_tokens_details"]["cached_tokens"],
+        )
+        return replace(plan, items=[], usage=usage)
 
     async def _play(self, script: Iterable[Step], pace: Pace) -> None:
         if self.fault is not None and self.fault.kind == "binary_frame":
