@@ -131,8 +131,11 @@ def _is_final(following: Token, lines: list[str]) -> bool:
     if start < growing:
         # These two need more than their first line to be what they are.
         return apart or following.type not in ("table_open", "math_block") or end <= growing
-    # `2` may become `2.`, the next item of a list.
-    return apart and not lines[growing].strip().isdigit()
+    return apart and not _NEARLY_AN_ITEM.match(lines[growing])
+
+
+# `2` may become `2.`, and the rule `- - -` what is in the next item of a list.
+_NEARLY_AN_ITEM = re.compile(r"[-+*\d.) \t]*$")
 
 
 def _lines_of(token: Token) -> tuple[int, int]:

@@ -38,7 +38,10 @@ CASES = {
     "[a]\n\n[a]: https://e.test": "[a](https://e.test)",
     "![a][b]\n\n[b]: https://e.test": "[a](https://e.test)",
     "![a][b]": "!&#91;a&#93;&#91;b&#93;",
+    "see https://e.test/a_(b).": r"see [https&#58;//e.test/a\_(b)](https://e.test/a_%28b%29).",
+    "https://e.test/?a=1&b=2": "[https&#58;//e.test/?a=1&amp;b=2](https://e.test/?a=1&b=2)",
     "ftp://e.test": "ftp&#58;//e.test",
+    "- [ ] todo": "- [ ] todo",
     "costs $5": r"costs \$5",
     "a\r\nb\rc": "a\nb\nc",
     "a\x00b\ud800": "a\ufffdb\ufffd",
@@ -65,6 +68,31 @@ def test_closed_blocks_stay() -> None:
     stream.feed(" more\n\nthree")
     assert stream.closed[: len(closed)] == closed == ["one"]
     assert stream.text == "one\n\ntwo more\n\nthree"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a\n\n- - - b",
+        "1. a\n\n2. b",
+        "a\n***bold***",
+        "a\nb | c\n--- | --- d",
+        "a\n$$\nx\n- y\n# z\n$$\nb",
+        "[a]\n\nb\n\n[a]: https://e.test/one\n'title\nmore'\n\nc",
+        "> a\n\n```\nb\n\n  \n```\n\nc",
+    ],
+)
+def test_what_still_grows_may_change_the_block_before_it(text: str) -> None:
+    stream = SafeMarkdown()
+    for at, char in enumerate(text, start=1):
+        stream.feed(char)
+        assert stream.text == safe_markdown(text[:at])
+
+
+def test_marks_beyond_what_readers_count_are_text() -> None:
+    assert safe_markdown("> " * 40 + "deep").startswith("> > > > > ")
+    assert "deep" in safe_markdown("> " * 40 + "deep")
+    assert safe_markdown("- " * 40 + "deep").count("deep") == 1
 
 
 def test_helpers_show_any_text() -> None:
