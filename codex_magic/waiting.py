@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -15,13 +16,14 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from .forks import begin_anew_in_children
 
 T = TypeVar("T")
+R = TypeVar("R")
 P = ParamSpec("P")
-A = TypeVar("A")
+A = TypeVar("A", covariant=True)
 
 POLL_SECONDS = 0.1
 """Windows delivers Ctrl-C to a waiting main thread only between waits."""
@@ -46,7 +48,7 @@ def in_thread(work: Callable[[], T], *, daemon: bool = False) -> Future[T]:
 
 
 def wait(future: Future[T]) -> T:
-    """`future.result()`, but Ctrl-C gets through on every platform."""
+    """Return `future.result()`, but let Ctrl-C through on every platform."""
     while True:
         try:
             return future.result(POLL_SECONDS)
@@ -56,7 +58,7 @@ def wait(future: Future[T]) -> T:
 
 
 def taken(queue: SimpleQueue[T]) -> T:
-    """`queue.get()`, in the same way."""
+    """Return `queue.get()`, but let Ctrl-C through on every platform."""
     while True:
         try:
             return queue.get(timeout=POLL_SECONDS)
@@ -65,17 +67,55 @@ def taken(queue: SimpleQueue[T]) -> T:
 
 
 async def awaited(future: Future[T]) -> T:
-    """The same in any event loop; a caller that is cancelled leaves the work going on."""
+    """Await a future of another thread in any event loop; a caller that is cancelled leaves the work going on."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
-    def tell(_: Future[T]) -> None:
+    def wake(_: Future[T]) -> None:
         with suppress(RuntimeError):  # the loop was closed first
             loop.call_soon_threadsafe(done.set)
 
-    future.add_done_callback(tell)
+    future.add_done_callback(wake)
     await done.wait()
     return future.result()
+
+
+class Relay(Generic[T]):
+    """Carries values to a thread: put from any, take everything that is waiting, in order, from one.
+
+    Taking in batches is what coalesces deltas: a slow painter gets fewer, larger batches.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[T] = []
+        self._ready: Future[None] | None = None
+
+    def put(self, value: T) -> None:
+        with self._lock:
+            self._waiting.append(value)
+            ready, self._ready = self._ready, None
+        if ready is not None:
+            ready.set_result(None)
+
+    def ready(self) -> Future[None]:
+        """Return a future that is done as soon as there is something to take."""
+        with self._lock:
+            future = self._ready
+            if future is None:
+                future = Future()
+                future.set_running_or_notify_cancel()  # so that nobody's cancel can make `put` fail
+            if self._waiting:
+                future.set_result(None)
+                self._ready = None
+            else:
+                self._ready = future
+            return future
+
+    def take(self) -> list[T]:
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+            return batch
 
 
 class BackgroundLoop:
@@ -89,7 +129,7 @@ class BackgroundLoop:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `forks`."""
+        """Begin anew in a forked child; see `forks`."""
         left = self._loop, self._thread
         self._lock = threading.Lock()
         self._loop = self._thread = None
@@ -149,21 +189,67 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-class Blocking(Generic[A]):
-    """The base of a facade for code that does not await: an asynchronous object, and the loop it lives in."""
+class Facade(Generic[A]):
+    """The base of a facade for code that does not await: an asynchronous object, and how it is waited for."""
+
+    def __init__(self, asynchronous: A) -> None:
+        self.asynchronous = asynchronous
+
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` gives."""
+        raise NotImplementedError
+
+
+class Blocking(Facade[A]):
+    """A facade of an object that lives in a loop in the background."""
 
     def __init__(self, asynchronous: A, loop: BackgroundLoop) -> None:
-        self.asynchronous = asynchronous
+        super().__init__(asynchronous)
         self._loop = loop
 
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run(work)
 
+
+class Direct(Facade[A]):
+    """A facade of an object whose coroutines never suspend: where they wait, they block the calling thread.
+
+    Nothing changes threads: context variables, Ctrl-C, tracebacks and forks are those of a plain call.
+    """
+
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            work.send(None)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        work.close()
+        raise RuntimeError("Something asynchronous can't be awaited here: this call has no event loop.")
+
+
+AsyncMethod = Callable[Concatenate[A, P], Coroutine[Any, Any, T]]
+
+
+@overload
+def blocking(method: AsyncMethod[A, P, T]) -> Callable[Concatenate[Facade[A], P], T]: ...
+@overload
 def blocking(
-    method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Blocking[A], P], T]:
-    """Make an async method of `A` a method of `Blocking[A]` with the same parameters and docstring."""
+    method: AsyncMethod[A, P, T], into: Callable[[T, BackgroundLoop], R]
+) -> Callable[Concatenate[Blocking[A], P], R]: ...
+def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[..., Any] | None = None) -> Any:
+    """Make an async method of `A` a method of its facade with the same parameters and docstring.
+
+    `into`: the facade that its result gets, or a function that makes it one and says so in its annotations.
+    """
 
     @functools.wraps(method)
-    def run(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._loop.run(method(self.asynchronous, *args, **kwargs))
+    def run(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        result = self._block_on(method(self.asynchronous, *args, **kwargs))
+        return result if into is None else into(result, self._loop)
 
+    if into is not None:
+        facade = into.__name__ if isinstance(into, type) else into.__annotations__["return"]
+        signature = inspect.signature(method)
+        run.__signature__ = signature.replace(return_annotation=facade)  # type: ignore[attr-defined]  # for inspect
+        run.__annotations__ = {**method.__annotations__, "return": facade}
     return run

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from codex_magic.local_service import LocalService
+    from tests.service import LocalService
 
 OFFLINE = Path(__file__).parent / "offline"
 """On PYTHONPATH it keeps a child process on this machine."""

@@ -1,116 +1,66 @@
-"""What the package imports it declares, and what it declares it imports."""
+"""What the package and its tests import pyproject.toml declares, and what it declares they use."""
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-PACKAGE = Path(__file__).parent.parent / "codex_magic"
+from tests.imports import OUR_TABLE, PACKAGE, Import, files, imports_of, module_name
+
+ROOT = PACKAGE.parent
 
 TYPE_CHECKERS_OWN = {"typing-extensions"}
 """Every type checker brings it."""
 
-OUR_TABLE = "_EXPORTS[name]"
-"""The one import whose name is computed: of the package's own modules."""
+USED_UNIMPORTED = {
+    "hatchling": "builds the wheel",
+    "ipykernel": "the kernels that tests start",
+    "jupyterlab": "the pages that tests open",
+    "mypy": "make types",
+    "notebook": "the pages that tests open",
+    "pytest-timeout": "the option `timeout` of pytest",
+    "pytest-xdist": "the option `-n` of pytest",
+    "ruff": "make lint",
+}
 
-
-class Import(NamedTuple):
-    """`optional`: it may fail, and the code says what is missing. `typing`: only type checkers see it."""
-
-    module: str
-    place: str
-    optional: bool
-    typing: bool
-
-
-class Imports(ast.NodeVisitor):
-    """The imports of one file: statements, and `import_module` calls with the name in them."""
-
-    def __init__(self, path: Path) -> None:
-        self._place = path.relative_to(PACKAGE.parent)
-        self._package = path.relative_to(PACKAGE.parent).parent.parts
-        self._optional = self._typing = False
-        self.all: list[Import] = []
-        self.visit(ast.parse(path.read_text(encoding="utf-8")))
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            self._add(alias.name, node)
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        base = self._package[: len(self._package) - node.level + 1] if node.level else ()
-        module = ".".join([*base, *([node.module] if node.module else [])])
-        for alias in node.names:
-            self._add(f"{module}.{alias.name}", node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        if ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
-            name = node.args[0]
-            self._add(str(name.value) if isinstance(name, ast.Constant) else ast.unparse(name), node)
-        self.generic_visit(node)
-
-    def visit_Try(self, node: ast.Try) -> None:
-        caught = " ".join(ast.unparse(handler.type) for handler in node.handlers if handler.type)
-        is_guard = re.search(r"\b(ImportError|ModuleNotFoundError)\b", caught)
-        outside, self._optional = self._optional, self._optional or is_guard is not None
-        for step in node.body:
-            self.visit(step)
-        self._optional = outside
-        for step in [*node.handlers, *node.orelse, *node.finalbody]:
-            self.visit(step)
-
-    def visit_If(self, node: ast.If) -> None:
-        test = ast.unparse(node.test)
-        is_newer = re.fullmatch(r"sys\.version_info >= \(3, (\d+)\)", test)
-        is_here = is_newer is None or sys.version_info >= (3, int(is_newer[1]))
-        steps = [*(node.body if is_here else ()), *node.orelse]
-        outside, self._typing = self._typing, self._typing or test == "TYPE_CHECKING"
-        for step in steps:
-            self.visit(step)
-        self._typing = outside
-
-    def _add(self, module: str, node: ast.stmt | ast.expr) -> None:
-        place = f"{self._place}:{node.lineno}"
-        self.all.append(Import(module, place, self._optional, self._typing))
+BY_HAND = {"tests/peers/make_tiny_model.py"}
+"""Scripts that no test runs; whoever runs them installs what they need."""
 
 
 @cache
 def imports() -> list[Import]:
     """Every import of something that is not the standard library's; a file that is itself only imported
     where that may fail makes all its imports optional."""
-    by_file = {path: Imports(path).all for path in sorted(PACKAGE.rglob("*.py"))}
-    ours = [i for found in by_file.values() for i in found if _top(i) == "codex_magic" and not i.typing]
-
-    def may_fail(path: Path) -> bool:
-        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        importers = [i for i in ours if f"{i.module}.".startswith(f"{module}.")]
-        return importers != [] and all(i.optional for i in importers)
-
-    return [
-        found._replace(optional=found.optional or may_fail(path))
-        for path, all_of_it in by_file.items()
-        for found in all_of_it
-        if _top(found) not in {*sys.stdlib_module_names, "codex_magic", OUR_TABLE}
+    ours = [
+        each
+        for path in files()
+        for each in imports_of(path)
+        if each.top == "codex_magic" and not each.typing and not each.elsewhere
     ]
 
+    def may_fail(path: Path) -> bool:
+        importers = [each for each in ours if f"{each.module}.".startswith(f"{module_name(path)}.")]
+        return importers != [] and all(each.optional for each in importers)
 
-def _top(found: Import) -> str:
-    return found.module.partition(".")[0]
+    return [
+        each._replace(optional=each.optional or may_fail(path))
+        for path in files()
+        for each in imports_of(path)
+        if each.top not in {*sys.stdlib_module_names, "codex_magic", OUR_TABLE} and not each.elsewhere
+    ]
 
 
 @cache
 def distributions(found: Import) -> set[str]:
     """What brings the module; its own name where nothing installed here does."""
-    return set(map(canonicalize_name, _brought().get(_top(found), [_top(found)])))
+    return set(map(canonicalize_name, _brought().get(found.top, [found.top])))
 
 
 @cache
@@ -145,6 +95,41 @@ def test_what_is_imported_is_declared(declared: dict[str, set[str]]) -> None:
 def test_what_is_declared_is_imported(declared: dict[str, set[str]]) -> None:
     imported = set().union(*(distributions(found) for found in imports() if not found.typing))
     assert {extra: names - imported for extra, names in declared.items() if names - imported} == {}
+
+
+@pytest.fixture(scope="module")
+def grouped() -> set[str]:
+    """The distributions that the dependency groups name: what the checks need beside the package."""
+    tomllib = pytest.importorskip(
+        "tomllib", reason="Python 3.10 can't read TOML; newer ones read the same file"
+    )
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    names = [name for group in groups.values() for name in group if isinstance(name, str)]
+    return {canonicalize_name(Requirement(name).name) for name in names}
+
+
+def test_what_the_tests_import_is_declared(declared: dict[str, set[str]], grouped: set[str]) -> None:
+    allowed = grouped.union(TYPE_CHECKERS_OWN, *declared.values())
+    undeclared = [
+        f"{each.place}: {each.module}"
+        for each in imports_of_tests()
+        if not distributions(each) & allowed and each.place.partition(":")[0] not in BY_HAND
+    ]
+    assert undeclared == [], "\n".join(undeclared)
+
+
+def test_what_the_groups_declare_is_used(declared: dict[str, set[str]], grouped: set[str]) -> None:
+    """Besides what is imported: programs, plugins, and what an extra of ours brings into the test environment."""
+    imported = set().union(*(distributions(each) for each in imports_of_tests()))
+    assert grouped - imported - set().union(*declared.values()) == set(USED_UNIMPORTED)
+
+
+def imports_of_tests() -> list[Import]:
+    ours = {*sys.stdlib_module_names, "codex_magic", "tests"}
+    paths = [*files(ROOT / "tests"), *files(ROOT / "notebooks")]
+    return [
+        each for path in paths for each in imports_of(path) if each.top not in ours and not each.elsewhere
+    ]
 
 
 def test_where_an_extra_is_missing_the_reader_is_told_its_name(declared: dict[str, set[str]]) -> None:

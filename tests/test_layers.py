@@ -1,13 +1,14 @@
-"""An import goes down only: each layer names those below it, and the packages it may use."""
+"""An import goes down only: each layer names those below it, and the packages it may use. Nothing goes in circles."""
 
-import ast
+from __future__ import annotations
+
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "codex_magic"
+from tests.imports import PACKAGE, files, imports_of, module_name
 
 LAYERS = {
     "protocol": set(),
@@ -31,51 +32,38 @@ PACKAGES = {
     "forks": set(),
     "waiting": set(),
     "net": {"httpx"},
-    "auth": {"msgspec", "httpx", "filelock", "tomllib"},  # tomllib: since Python 3.11
-    "responses": {"msgspec", "httpx", "httpcore", "wsproto"},
-    "engines": {"msgspec"},
-    "threads": {"msgspec"},
+    "auth": {"msgspec", "httpx", "filelock", "keyring"},
+    "responses": {"msgspec", "httpx", "httpcore", "wsproto", "docstring_parser"},
+    "engines": {"msgspec", "codex_cli_bin"},
+    "threads": {"msgspec", "psutil"},
     "display": {"msgspec", "IPython", "markdown_it", "rich"},
     "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil"},
-    "local_service": {"msgspec", "tornado"},
+    "local_service": {"msgspec", "tornado", "zstandard", "compression"},  # compression: since Python 3.14
 }
 
 EVERYWHERE = {"codex_magic", "typing_extensions", *sys.stdlib_module_names}
 """typing_extensions is for the type checker alone; nothing installs it for us."""
 
 
-def files(layer: str) -> list[Path]:
-    """Of a folder, or the one file that is a layer of its own."""
-    return sorted((PACKAGE / layer).rglob("*.py")) or [PACKAGE / f"{layer}.py"]
-
-
-def imported(path: Path, *, at_the_top: bool = False) -> Iterator[str]:
-    """The full names a file imports: anywhere in it, or in its top-level statements only."""
-    package = ("codex_magic", *path.relative_to(PACKAGE).parent.parts)
-    tree = ast.parse(path.read_text())
-    for node in tree.body if at_the_top else ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            # `from .. import threads` names its layer only in the imported names.
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
 def layer_of(module: str) -> str | None:
     """`codex_magic.threads.store` -> "threads"; `codex_magic.__version__` belongs to none."""
-    parts = module.split(".")
-    return parts[1] if parts[0] == "codex_magic" and parts[1] in LAYERS else None
+    top, _, rest = module.partition(".")
+    layer = rest.partition(".")[0]
+    return layer if top == "codex_magic" and layer in LAYERS else None
+
+
+def files_of(layer: str) -> list[Path]:
+    """The files of a folder, or the one file that is a layer of its own."""
+    return [path for path in files() if layer_of(module_name(path)) == layer]
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_imports_only_layers_below_it(layer: str) -> None:
     above = [
-        f"{path.relative_to(PACKAGE)}: {module}"
-        for path in files(layer)
-        for module in imported(path)
-        if layer_of(module) not in {None, layer, *LAYERS[layer]}
+        f"{each.place}: {each.module}"
+        for path in files_of(layer)
+        for each in imports_of(path)
+        if layer_of(each.module) not in {None, layer, *LAYERS[layer]}
     ]
     assert above == []
 
@@ -83,20 +71,66 @@ def test_a_layer_imports_only_layers_below_it(layer: str) -> None:
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_uses_only_its_own_packages(layer: str) -> None:
     foreign = [
-        f"{path.relative_to(PACKAGE)}: {module}"
-        for path in files(layer)
-        for module in imported(path)
-        if module.split(".")[0] not in {*EVERYWHERE, *PACKAGES[layer]}
+        f"{each.place}: {each.module}"
+        for path in files_of(layer)
+        for each in imports_of(path)
+        if each.top not in {*EVERYWHERE, *PACKAGES[layer]}
     ]
     assert foreign == []
 
 
 def test_the_local_service_is_imported_only_when_asked_for() -> None:
     """An import at the top of a file would make it part of every session."""
-    for path in files("notebook"):
-        assert "local_service" not in map(layer_of, imported(path, at_the_top=True)), path
+    at_the_top = [
+        each.place
+        for path in files_of("notebook")
+        for each in imports_of(path)
+        if layer_of(each.module) == "local_service" and not (each.late or each.typing)
+    ]
+    assert at_the_top == []
 
 
 def test_every_folder_and_every_file_beside_them_is_a_layer() -> None:
     names = {path.stem for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"}
     assert names - {"__pycache__", "__init__"} == set(LAYERS)
+
+
+def test_no_file_imports_itself_in_a_circle() -> None:
+    """Imports for type checkers and those in functions count: a reader meets the circle all the same."""
+    circles = {
+        frozenset(other for other in reached(name) if name in reached(other))
+        for name in graph()
+        if name in reached(name)
+    }
+    assert sorted(map(sorted, circles)) == []
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """The files that each file imports. Without the package's own `__init__.py`: it names the public ones of
+    all layers, and what is imported from it is the version."""
+    names = {module_name(path) for path in files()} - {"codex_magic"}
+
+    def file_of(module: str) -> str:
+        """The file that holds an imported name; "" where it is none of ours."""
+        while module and module not in names:
+            module = module.rpartition(".")[0]
+        return module
+
+    return {
+        name: {file_of(each.module) for each in imports_of(path)} - {"", name}
+        for path in files()
+        if (name := module_name(path)) in names
+    }
+
+
+@cache
+def reached(name: str) -> set[str]:
+    """All files that a file imports, directly or through others."""
+    seen: set[str] = set()
+    todo = [name]
+    while todo:
+        new = graph()[todo.pop()] - seen
+        seen |= new
+        todo += new
+    return seen

@@ -5,7 +5,21 @@ The names below are for scripts; they are imported at first use.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .functions import (
+        DEFAULT_TOKEN_PATH,
+        TokenData,
+        build_headers,
+        finish_login,
+        get_account_id,
+        get_token,
+        login,
+        refresh,
+        start_login,
+    )
+    from .sign_in import PendingLogin
 
 __all__ = [
     "DEFAULT_TOKEN_PATH",
@@ -20,13 +34,14 @@ __all__ = [
     "start_login",
 ]
 
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import functions
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import functions
 
-    return getattr(functions, name)
+        return getattr(functions, name)
 
 
 def __dir__() -> list[str]:

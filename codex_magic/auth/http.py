@@ -64,7 +64,7 @@ class StoredKeyAuth(httpx.Auth):
         return f"StoredKeyAuth({self._storage.name!r})"
 
     def key(self) -> str:
-        """Raises NotSignedInError. A key beside a ChatGPT sign-in is not ours to spend."""
+        """Return the stored key; one beside a ChatGPT sign-in is not ours to spend. Raises NotSignedInError."""
         stored = self._storage.read()
         if stored is None or stored.api_key is None or stored.mode != API_KEY:
             raise NotSignedInError(
@@ -90,12 +90,12 @@ class ChatGPTAuth(httpx.Auth):
         self._sign_in = sign_in
 
     def asking(self, handler: LoginHandler, settings: Settings) -> ChatGPTAuth:
-        """The same, which signs in by `handler` when a request finds no sign-in."""
+        """Return the same auth, which signs in by `handler` when a request finds no sign-in."""
 
         def sign_in() -> Credentials:
-            asked = SignIn(self.source.storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
-            pending = begin(asked.issuer, redirect_uri(settings))
-            return asked.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
+            signing_in = SignIn(self.source.storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
+            pending = begin(signing_in.issuer, redirect_uri(settings))
+            return signing_in.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
 
         return ChatGPTAuth(self.source, sign_in=sign_in)
 
@@ -147,8 +147,8 @@ class ChatGPTAuth(httpx.Auth):
         except NotSignedInError:
             if self._sign_in is None:
                 raise
-        asked: Credentials = yield self._sign_in
-        return asked
+        credentials: Credentials = yield self._sign_in
+        return credentials
 
 
 def _refuses(request: httpx.Request, credentials: Credentials) -> Generator[Step, Any, bool]:

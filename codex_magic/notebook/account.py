@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
+import math
 import os
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ..auth.storage import Storage
 from ..protocol.account import ChatgptAccount
@@ -18,20 +19,22 @@ from ..protocol.errors import (
     NotSignedInError,
     OptionError,
 )
+from ..protocol.ids import new_id
 from ..responses.provider import Provider
-from ..threads.relay import Relay
-from . import quota
-from .drive import Steps, finished
-from .login_text import log_in_by_text
+from ..waiting import Relay
+from . import login_view
+from .environment import is_remote, may_ask
+from .local import LOCAL
 from .login_view import LoginView, Stage, Way, who
 from .options import ParsedLine
-from .outcome import CellFailed
-from .say import say, say_error, say_table
+from .screen import lines_of, words
+from .session import Session
+from .shell import CellFailed
+from .steps import Steps, finished
+from .typed import interruptible
 
-if TYPE_CHECKING:
-    from .session import Session
-
-LOGIN_USAGE = f"%codex login [{' | '.join(Way)}]"
+LOGIN_ARGUMENTS = f"[{' | '.join(Way)}]"
+LOGIN_USAGE = f"%codex login {LOGIN_ARGUMENTS}"
 
 _LIKE_A_KEY = re.compile(r"\b(?:sk|sess)-\w")
 
@@ -41,92 +44,84 @@ _LIKE_A_KEY = re.compile(r"\b(?:sk|sess)-\w")
 
 def takes_login(rest: str) -> bool:
     """`%codex login is broken` is a question, but a key must never be sent as one."""
-    return not rest or rest.split()[0] in set(Way) or bool(_LIKE_A_KEY.search(rest))
+    return rest.split()[0] in set(Way) or bool(_LIKE_A_KEY.search(rest))
 
 
 def log_in(session: Session, rest: str) -> Steps[None]:
-    way = _way(rest)
-    if not session.page.changes:
+    if rest and rest not in set(Way):
+        if _LIKE_A_KEY.search(rest) or rest.startswith(Way.key.value):
+            raise OptionError(
+                "A key does not belong in a cell.",
+                hint="Take it out again, since notebooks and histories are kept; %codex login key asks for it.",
+            )
+        raise OptionError(
+            f"%codex login takes one word, not {len(rest.split())}.", hint=f"Usage: {LOGIN_USAGE}"
+        )
+    way = Way(rest) if rest else None
+    screen, flow = session.screen, session.login
+    if not screen.page.changes:
         raise ConfigurationError("A sign-in needs a cell to itself.", hint="Run %codex login in one.")
-    flow = session.login
     yield from finished(flow.open())
-    if session.has_widgets:
-        from .login_widget import LoginWidget
+    if screen.has_widgets:
+        from .widgets import LoginWidget
 
-        LoginWidget(flow, session.page).show()
+        LoginWidget(flow, screen.page).show()
         if way is not None:
             flow.begin(way)
     elif flow.view.stage is Stage.account and way is None:
         account = flow.view.account
         flow.cancel()
-        say(
-            session,
-            "Signed in." if session.rich else f"Signed in {who(account)}.",
+        screen.say(
+            "Signed in." if screen.rich else f"Signed in {who(account)}.",
             f"{LOGIN_USAGE} changes the account, %codex logout signs out.",
         )
     else:
-        yield from log_in_by_text(session, way or _text_way(session))
-
-
-def _way(rest: str) -> Way | None:
-    if not rest:
-        return None
-    if rest in set(Way):
-        return Way(rest)
-    if _LIKE_A_KEY.search(rest) or rest.startswith(Way.key.value):
-        raise OptionError(
-            "A key does not belong in a cell.",
-            hint="Take it out again, since notebooks and histories are kept; %codex login key asks for it.",
-        )
-    raise OptionError(f"%codex login takes one word, not {len(rest.split())}.", hint=f"Usage: {LOGIN_USAGE}")
-
-
-def _text_way(session: Session) -> Way:
-    """A notebook that nobody sits before has no browser either."""
-    return Way.device if session.rich else session.login.ways[0]
+        yield from _by_text(session, way or _text_way(session), new_id())
 
 
 def log_out(session: Session, _: str) -> Steps[None]:
-    account = (yield from finished(session.codex.submit(session.codex.asynchronous.account()))).account
+    account = (yield from session.wait(session.codex.account())).account
     yield from finished(session.login.sign_out())
     lines = ["Signed out." if account is not None else "Nobody was signed in."]
     if os.environ.get("OPENAI_API_KEY"):
         lines.append("OPENAI_API_KEY is still set, and is used by %codex provider openai.")
-    say(session, *lines)
+    session.screen.say(*lines)
 
 
 def show_account(session: Session, _: str) -> None:
     rows = account_rows(session, session.provider())
-    say_table(
-        session, ("", ""), rows, note="%codex login signs in or changes the account, %codex logout signs out."
-    )
+    note = "%codex login signs in or changes the account, %codex logout signs out."
+    session.screen.table(("", ""), rows, note=note)
 
 
 def show_usage(session: Session, _: str) -> Steps[None]:
-    usage = yield from finished(session.codex.submit(session.usage(session.provider())))
+    usage = yield from session.wait(session.usage(session.provider()))
     rows = [
-        (quota.name(window), quota.bar(window), f"{quota.left(window)} % left", quota.resets(window))
-        for window in quota.windows(usage.limits)
+        (
+            login_view.name(each),
+            login_view.bar(each),
+            f"{login_view.left(each)} % left",
+            login_view.resets(each),
+        )
+        for each in login_view.windows(usage.limits)
     ]
     if not rows:
-        say(session, "The service names no limits for this account.")
+        session.screen.say("The service names no limits for this account.")
         return
-    say_table(session, ("", "", "", ""), rows, note=f"Plan: {usage.plan}" if usage.plan else "")
+    session.screen.table(("", "", "", ""), rows, note=f"Plan: {usage.plan}" if usage.plan else "")
 
 
 def account_rows(session: Session, provider: Provider) -> list[tuple[str, object]]:
-    """Who the provider takes this user for, and where that is kept; no secrets."""
-    from .session import LOCAL
-
+    """Return who the provider takes this user for, and where that is kept; no secrets."""
     if provider.name == LOCAL:
         return [("signed in", "a made-up account of the local service")]
     if provider.name not in ("chatgpt", "openai"):
         return [("signed in", "with a key" if provider.auth else "no sign-in needed")]
-    storage = Storage.of(session.settings)
+    storage = Storage.of(session.env)
     stored = storage.read()
     if provider.name == "openai":
-        kept = storage.name if stored is not None and stored.api_key else "OPENAI_API_KEY"
-        return [("signed in", "with an API key"), ("kept in", kept)]
+        place = storage.name if stored is not None and stored.api_key else "OPENAI_API_KEY"
+        return [("signed in", "with an API key"), ("kept in", place)]
     if stored is None or stored.access_token is None:
         return [("signed in", f"no: {NotSignedInError().hint}")]
     rows: list[tuple[str, object]] = [
@@ -142,40 +137,40 @@ def account_rows(session: Session, provider: Provider) -> list[tuple[str, object
 # A cell that needs a sign-in ---------------------------------------------------------------------
 
 
-def helps(error: CodexError, session: Session, options: ParsedLine) -> bool:
-    """Whether signing in, here and now, would let the cell go on."""
-    provider = options.text("provider") or session.magics.provider or "chatgpt"
-    mendable = isinstance(error, AuthError) and not isinstance(error, (AccountChangedError, LoginError))
-    waits = session.has_widgets or "wait-login" in options.values
+def can_sign_in(session: Session, error: CodexError, options: ParsedLine) -> bool:
+    """Whether signing in, here and now, would let the cell continue."""
+    screen = session.screen
+    provider = options.text("provider") or session.settings.provider or "chatgpt"
+    helps = isinstance(error, AuthError) and not isinstance(error, AccountChangedError | LoginError)
+    waits = screen.has_widgets or "wait-login" in options.values
     # Where a server runs the cells no widget is drawn, but there is a person who reads.
-    reads = not session.page.has_controls and "no-wait-login" not in options.values
-    return mendable and provider == "chatgpt" and session.page.changes and (waits or reads)
+    reads = not screen.page.has_controls and "no-wait-login" not in options.values
+    return helps and provider == "chatgpt" and screen.page.changes and (waits or reads)
 
 
 def sign_in_first(session: Session, error: CodexError, options: ParsedLine, output: str) -> Steps[None]:
     """Sign in, in place of the output that shows `error`. Raises CellFailed if nobody did."""
-    flow = session.login
-    yield from finished(flow.open(str(error)))
+    yield from finished(session.login.open(str(error)))
     try:
-        if not session.has_widgets:
-            view = yield from log_in_by_text(session, _text_way(session), output)
-        else:
+        if session.screen.has_widgets:
             view = yield from _by_widget(session, output, waits="no-wait-login" not in options.values)
+        else:
+            view = yield from _by_text(session, _text_way(session), output)
     except KeyboardInterrupt:
-        say_error(session, error)
+        session.screen.error(error)
         raise
     if view.stage is not Stage.signed_in:
-        say_error(session, error)
+        session.screen.error(error)
         raise CellFailed(str(error)) from error
 
 
 def _by_widget(session: Session, output: str, *, waits: bool) -> Steps[LoginView]:
-    from .login_widget import LoginWidget
+    from .widgets import LoginWidget
 
-    flow = session.login
-    widget = LoginWidget(flow, session.page, in_blocking_cell=session.blocking)
+    flow, screen = session.login, session.screen
+    widget = LoginWidget(flow, screen.page, in_blocking_cell=screen.blocked)
     widget.show(output)
-    if session.blocking and flow.view.stage is Stage.choosing:
+    if screen.blocked and flow.view.stage is Stage.choosing:
         flow.begin(Way.device)  # the one way that needs no click
     relay: Relay[LoginView] = Relay()
     flow.subscribe(relay.put)
@@ -191,3 +186,114 @@ def _by_widget(session: Session, output: str, *, waits: bool) -> Steps[LoginView
         raise
     finally:
         flow.leave(relay.put)
+
+
+# By text: in terminals, and in notebooks that run where no widget can be shown -------------------
+
+_NOBODY = {
+    Way.paste: ("There is nobody here to give an address.", "Use %codex login device."),
+    Way.key: ("There is nobody here to give a key.", "Set OPENAI_API_KEY, or sign in from a terminal."),
+}
+
+_PROMPTS = {Way.paste: "Address (it stays hidden): ", Way.key: "API key (it stays hidden): "}
+
+PRESS_ENTER = "Press Enter when you have done so: "
+
+PATIENCE_SECONDS = 10
+"""Between two prompts for Enter: the service is polled for a code every few seconds."""
+
+
+def _text_way(session: Session) -> Way:
+    """A notebook that nobody sits before has no browser either."""
+    return Way.device if session.screen.rich else session.login.ways[0]
+
+
+def _by_text(session: Session, way: Way, output: str) -> Steps[LoginView]:
+    """Sign in one way, in place of that output, and wait for the end. Raises LoginError, ConfigurationError,
+    KeyboardInterrupt."""
+    if way in _NOBODY and not may_ask(session.shell):
+        sentence, hint = _NOBODY[way]
+        raise ConfigurationError(sentence, hint=hint)
+    relay: Relay[LoginView] = Relay()
+    flow, lines = session.login, _Lines(session, output)
+    flow.begin(way, open_browser=not session.screen.rich and not is_remote())
+    flow.subscribe(relay.put)
+    try:
+        while True:
+            yield relay.ready(), None
+            view = relay.take()[-1]
+            if view.stage is Stage.choosing and view.way is not None and view.problem:
+                raise LoginError(view.problem, hint="")
+            lines.show(view)
+            if view.over:
+                return view
+            if lines.should_ask(view):
+                flow.enter(getpass.getpass(_PROMPTS[way]))
+            elif lines.should_wait_for_enter(view):
+                with interruptible():
+                    input(f"{lines}\n{PRESS_ENTER}")
+    finally:
+        flow.leave(relay.put)
+        lines.close()
+
+
+class _Lines:
+    """The lines on screen: one output in a notebook, whose last state holds no code; lines in a terminal.
+
+    A page without controls may show nothing before its cell has ended; a prompt it does show.
+    """
+
+    def __init__(self, session: Session, output: str) -> None:
+        screen = session.screen
+        self._page = screen.page if screen.rich else None
+        self._id = output
+        self._shown: list[str] = []
+        self._answers = -1
+        self._prompts = screen.rich and not screen.page.has_controls and may_ask(session.shell)
+        self._entered_at: float | None = -math.inf
+        self._over = False
+
+    def show(self, view: LoginView) -> None:
+        self._over = view.over
+        closing = view.closing_lines() if self._page is not None else view.parting_lines()
+        lines = closing if view.over else [view.problem, view.headline()]
+        self._show([line for line in lines if line], view.link, view.code)
+
+    def should_ask(self, view: LoginView) -> bool:
+        """Whether it is time to ask: once for each answer that is needed."""
+        due = view.stage is Stage.waiting and view.way in _PROMPTS and self._answers != view.misread
+        if due:
+            self._answers = view.misread
+        return due
+
+    def should_wait_for_enter(self, view: LoginView) -> bool:
+        """Whether it is time to say in a prompt what there is to do elsewhere."""
+        if self._entered_at is None:  # the first view after the prompt
+            self._entered_at = view.now
+        elsewhere = view.stage is Stage.waiting and view.way not in _PROMPTS
+        due = self._prompts and elsewhere and view.now - self._entered_at >= PATIENCE_SECONDS
+        if due:
+            self._entered_at = None
+        return due
+
+    def __str__(self) -> str:
+        return "\n".join(self._shown)
+
+    def close(self) -> None:
+        """Leave nothing in a notebook that was only needed meanwhile."""
+        if self._shown and not self._over:
+            self._show(["The sign-in was not finished."])
+
+    def _show(self, lines: list[str], link: str | None = None, code: str | None = None) -> None:
+        plain = [*lines, *(f"  {part}" for part in (link, code) if part is not None)]
+        if plain == self._shown:
+            return
+        if self._page is not None:
+            markdown = [*map(words, lines), f"<{link}>" if link else "", f"**{words(code)}**" if code else ""]
+            text = {"text/markdown": lines_of(filter(None, markdown)), "text/plain": "\n".join(plain)}
+            self._page.show(self._id, text)
+        else:
+            for line in plain:
+                if line not in self._shown:
+                    print(line)  # noqa: T201  # a terminal reads standard output
+        self._shown = plain

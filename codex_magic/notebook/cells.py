@@ -1,88 +1,309 @@
-"""What a cell does: a question becomes a turn, painted while it arrives; a command is answered."""
+"""The way of a cell: `run_cell` drives its steps, which answer a command or ask a question as a turn.
+
+From here a question goes to `session`, `threads.codex`, an engine and `responses` to the wire; what comes back
+is painted by `CellTurn` through `display`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import concurrent.futures
+import math
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
-from .drive import Steps
+from ..protocol.types import Turn, TurnCompleted, TurnError, TurnStatus
+from .account import can_sign_in, sign_in_first
+from .commands import find_command
+from .desk import Desk
 from .environment import may_ask
-from .options import CELL_OPTIONS, ParsedLine, parse_line, usage_line
-from .outcome import CellFailed, CellStopped
-from .say import say, say_error
-from .turn import CellTurn
+from .options import ParsedLine, parse_line, usage_line
+from .question import Question
+from .session import RunningTurn, Session
+from .shell import CellFailed, CellStopped, NotSent, shells
+from .steps import Steps, Wait
 
 if TYPE_CHECKING:
-    from .session import Session
+    from ..display.pace import Painter
+
+T = TypeVar("T")
+
+
+async def run_cell(line: str, cell: str | None, number: int = 0) -> None:
+    """Answer one `%%codex` cell, or one `%codex` line (`cell` is None); what a rewritten cell awaits.
+
+    `number`: of its shell; IPython's own shell without one. Raises CellFailed or CellStopped, once all there is
+    to see is on screen.
+    """
+    session = _session(number)
+    with session.screen.request(blocking=False):
+        await drive_async(run(session, line, cell))
+
+
+def run_cell_blocking(line: str, cell: str | None, number: int = 0) -> None:
+    """Answer a cell or line as `run_cell` does, where nothing can be awaited."""
+    session = _session(number)
+    try:
+        with session.screen.request(blocking=True):
+            drive(run(session, line, cell))
+    except KeyboardInterrupt:  # it comes anywhere, between the steps too
+        raise CellStopped from None
+
+
+def _session(number: int) -> Session:
+    from IPython.core.getipython import get_ipython
+
+    shell = shells.get(number) or get_ipython()
+    magics = shell.magics_manager.registry.get("CodexMagics") if shell is not None else None
+    if magics is None:
+        raise RuntimeError("%load_ext codex_magic first")
+    session: Session = magics.session
+    return session
 
 
 def run(session: Session, line: str, cell: str | None) -> Steps[None]:
-    """Answer one `%codex` line (`cell` is None) or one `%%codex` cell.
-
-    Raises CellFailed or CellStopped, once all there is to see is on screen.
-    """
-    if (news := session.magics.installed.news()) is not None:
-        say(session, news)
+    """Answer a line or cell. Raises CellFailed or CellStopped."""
+    if (news := session.installed.news()) is not None:
+        session.screen.say(news)
+    usage = "%codex" if cell is None else "%%codex"
     try:
-        if cell is None:
-            from .commands import find_command
-
-            command = find_command(line)
-            if command is not None:
-                yield from command(session) or ()
-                return
-        usage = "%codex" if cell is None else "%%codex"
-        parsed = parse_line(line, CELL_OPTIONS, usage=usage)
-        yield from ask(session, _prompt(parsed, cell, usage), parsed)
+        command = find_command(line) if cell is None else None
+        if command is not None:
+            question = yield from command(session) or ()
+        else:
+            question = _question(line, cell, usage)
+        if question is not None:
+            yield from _ask(session, *question)
     except CodexError as error:
         session.last_error = error
-        say_error(session, error)
+        session.screen.error(error)
         raise CellFailed(str(error)) from error
     except KeyboardInterrupt:
         raise CellStopped from None
 
 
-def ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
-    """One turn from start to end, on screen and bound to the name `-o` gives.
+def _question(line: str, cell: str | None, usage: str) -> tuple[str, ParsedLine]:
+    """Return the words after the options and the cell below them, as they were typed, and the options."""
+    options = parse_line(line, usage=usage)
+    prompt = "\n".join(filter(None, (options.rest, (cell or "").strip("\n"))))
+    if not prompt.strip():
+        raise OptionError("There is nothing to ask.", hint=f"{usage_line(usage)} PROMPT")
+    return prompt, options
 
-    Where it fails for want of a sign-in that somebody here can give, it is begun again after that.
+
+def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
+    """Ask one question: a turn from its request to its last painted line.
+
+    Where it fails because nobody is signed in, and somebody here can sign in, it is asked again after that.
     """
-    if options.values.get("background") and not _waits(session):
-        CellTurn(session, prompt, options, new_id(), background=True).run_in_background()
-        return
+    background = bool(options.values.get("background")) and not _waits(session)
     while True:
         output = new_id()
-        error = yield from CellTurn(session, prompt, options, output).steps()
+        desk = Desk(session.shell, session.screen, background=background)
+        started = session.start_turn(prompt, options, desk.news.put, desk.ask)
+        # The imports of display/ take time while the request is on its way.
+        from ..display.view import TurnView
+
+        painter = session.screen.painter(TurnView(id=output, background=background))
+        turn = CellTurn(started, desk, painter)
+        if background:
+            painter.open()
+            _drive_in_thread(session, turn)
+            return
+        error = yield from turn.steps()
         if error is None:
             return
         session.last_error = error
-        if not isinstance(error, AuthError):
-            raise CellFailed(str(error)) from error
-        from .account import helps, sign_in_first
-
-        if not helps(error, session, options):
+        if not isinstance(error, AuthError) or not can_sign_in(session, error, options):
             raise CellFailed(str(error)) from error
         yield from sign_in_first(session, error, options, output)
 
 
 def _waits(session: Session) -> bool:
-    """Whether there is nobody to see what comes after the cell: nbclient, papermill and their like save it
-    as it is then. Raises OptionError in a terminal."""
-    if not session.rich:
+    """Whether nobody sees what comes after the cell: nbclient, papermill and their like save it as it is then.
+
+    Raises OptionError in a terminal.
+    """
+    if not session.screen.rich:
         raise OptionError(
             "A terminal has no place for an answer in the background.", hint="Leave --background out."
         )
     if not may_ask(session.shell):
-        say(session, "Nobody is there to see an answer in the background, so this cell waits for it.")
+        session.screen.say("Nobody is there to see an answer in the background, so this cell waits for it.")
         return True
-    return not session.page.has_controls
+    return not session.screen.page.has_controls
 
 
-def _prompt(options: ParsedLine, cell: str | None, usage: str) -> str:
-    """The words after the options and the cell below them, as they were typed."""
-    body = (cell or "").strip("\n")
-    prompt = f"{options.rest}\n{body}" if options.rest and body else options.rest or body
-    if not prompt.strip():
-        raise OptionError("There is nothing to ask.", hint=f"{usage_line(usage=usage)} PROMPT")
-    return prompt
+def _drive_in_thread(session: Session, turn: CellTurn) -> None:
+    """Paint a turn whose cell ends now."""
+
+    def paint() -> None:
+        with suppress(CancelledError):  # the session was closed before it began
+            session.last_error = drive(turn.steps()) or session.last_error
+
+    threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
+
+
+# One turn on screen ------------------------------------------------------------------------------
+
+GRACE_SECONDS = 0.15
+"""How long an interrupted cell waits for the last notifications of the engine."""
+
+QUEUED_SECONDS = 0.5
+"""How long a turn waits for another one of its thread before it shows that it is there."""
+
+
+class CellTurn:
+    """Paints a turn, and takes its questions to a person at `desk`. Driving `steps` does it."""
+
+    def __init__(self, turn: RunningTurn, desk: Desk, painter: Painter) -> None:
+        self._turn = turn
+        self._desk = desk
+        self._painter = painter
+        self._completed = False
+        turn.withdrawn.add_done_callback(lambda _: desk.stop())
+
+    def steps(self) -> Steps[BaseException | None]:
+        """Paint the turn to its end. Returns what it failed with, which is on screen then.
+
+        When nobody drives it to its end, the turn is stopped, and shows nothing in the cell that runs by then.
+        """
+        is_dropped = False
+        try:
+            started = self._turn.started
+            while not started.done():
+                yield started, QUEUED_SECONDS
+                if not started.done():
+                    self._show_news()
+                    self._painter.open()
+            handle = started.result()
+            yield from self._paint()
+            return handle.exception
+        except NotSent:
+            self._painter.view.withdraw()
+            return None
+        except CodexError as error:
+            failed = Turn(id=new_id(), status=TurnStatus.failed, error=TurnError(str(error)))
+            self._painter.feed([TurnCompleted("", failed)])
+            return error
+        except KeyboardInterrupt:
+            yield from self._stopped()
+            raise CellStopped from None
+        except GeneratorExit:
+            self._turn.stop()
+            is_dropped = True
+            raise
+        finally:
+            try:
+                self._desk.close(is_shown=not is_dropped)
+                if not is_dropped or self._painter.is_open:
+                    self._painter.finish()
+            finally:
+                self._turn.end()
+
+    def _paint(self, *, seconds: float | None = None) -> Steps[bool]:
+        """Paint what comes until the turn has ended (True) or time is up (False)."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while not self._completed:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            due = self._painter.due()
+            yield self._desk.news.ready(), min((s for s in (due, left) if s is not None), default=None)
+            self._show_news()
+        return True
+
+    def _show_news(self) -> None:
+        batch = self._desk.news.take()
+        notifications = [each for each in batch if not isinstance(each, Question)]
+        self._painter.feed(notifications)
+        self._painter.tick()
+        for question in (each for each in batch if isinstance(each, Question)):
+            self._desk.take(question, pause=self._painter.pause)
+        if any(isinstance(each, TurnCompleted) for each in notifications):
+            self._completed = True
+
+    def _stopped(self) -> Steps[None]:
+        """Tell the engine that the user stopped the cell, and paint what it still has to say."""
+        self._turn.stop()
+        self._desk.close()
+        started = self._turn.started
+        try:
+            yield started, GRACE_SECONDS
+            if started.done() and not started.cancelled() and isinstance(started.exception(), NotSent):
+                self._painter.view.withdraw()
+                return
+            if (yield from self._paint(seconds=GRACE_SECONDS)):
+                return
+        except KeyboardInterrupt:
+            pass  # stopped twice: the same wish
+        interrupted = Turn(id=new_id(), status=TurnStatus.interrupted)
+        self._painter.feed([TurnCompleted("", interrupted)])
+
+
+# The two loops that drive the steps of a cell ----------------------------------------------------
+
+POLL_SECONDS = 0.05
+"""A stop is noticed only between waits: Windows delivers Ctrl-C then, and ipykernel's signal handler
+leaves its cancellation to an event loop that it does not wake."""
+
+
+def drive(steps: Steps[T]) -> T:
+    """Run `steps` to its end, blocking."""
+    resume: Callable[[], Wait] = partial(next, steps)
+    while True:
+        try:
+            future, seconds = resume()
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]  # typeshed: StopIteration.value is Any
+        try:
+            spans = _spans(seconds)
+            done = any(concurrent.futures.wait({future}, timeout=span).done for span in spans)
+            resume = partial(steps.send, done)
+        except KeyboardInterrupt:
+            resume = partial(steps.throw, KeyboardInterrupt())
+
+
+async def drive_async(steps: Steps[T]) -> T:
+    """Run `steps` to its end while the event loop continues with other things."""
+    resume: Callable[[], Wait] = partial(next, steps)
+    while True:
+        try:
+            future, seconds = resume()
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]  # typeshed: StopIteration.value is Any
+        try:
+            resume = partial(steps.send, await _done_within(future, seconds))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            task = asyncio.current_task()
+            if sys.version_info >= (3, 11) and task is not None:
+                task.uncancel()  # the cell ends normally, so its task must not count as being cancelled
+            resume = partial(steps.throw, KeyboardInterrupt())
+
+
+async def _done_within(future: Future[Any], seconds: float | None) -> bool:
+    waiting = asyncio.wrap_future(future)
+    # Its failure is read from `future`, so it counts as seen here.
+    waiting.add_done_callback(lambda over: over.cancelled() or over.exception())
+    for span in _spans(seconds):
+        done, _ = await asyncio.wait({waiting}, timeout=span)
+        if done:
+            return True
+    return False
+
+
+def _spans(seconds: float | None) -> Iterator[float]:
+    """`seconds` in pieces of at most POLL_SECONDS; `None` never ends."""
+    left = math.inf if seconds is None else seconds
+    while left > POLL_SECONDS:
+        yield POLL_SECONDS
+        left -= POLL_SECONDS
+    yield left

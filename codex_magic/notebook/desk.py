@@ -8,24 +8,115 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import unicodedata
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
+from ..display.page import Page
 from ..protocol.ids import new_id
-from ..protocol.types import ApprovalDecision, ApprovalRequest
+from ..protocol.types import ApprovalDecision, ApprovalRequest, Notification
+from ..waiting import Relay
 from .environment import hears_clicks, is_run_by_server, may_ask
-from .identity import cell_id, is_kernel
-from .question import ENDED, NOBODY, STOPPED, Question, decided, shown
-from .say import lines_of, words
+from .question import ENDED, NOBODY, STOPPED, Choice, Question, Shown, choices, decided, shown
+from .screen import Screen, lines_of, words
+from .shell import cell_id, is_kernel
+from .typed import typed_line
 
 if TYPE_CHECKING:
-    from ..display.page import Page
-    from .approval_widget import ApprovalWidget
-    from .session import Session
+    from IPython.core.interactiveshell import InteractiveShell
 
+    from .widgets import ApprovalWidget
 
 NO_BUTTONS = "This front end shows no buttons to answer with; to stop the cell is a no."
+
+
+class Desk:
+    """Made in the cell that asks. Whoever paints the turn passes its questions to `take`.
+
+    `news` carries what the engine tells, and its questions, to that thread.
+    """
+
+    def __init__(self, shell: InteractiveShell, screen: Screen, *, background: bool = False) -> None:
+        self.news: Relay[Notification | Question] = Relay()
+        self._slot = Slot(screen.page if screen.rich else None)
+        self._buttons = screen.has_widgets and (background or (hears_clicks(shell) and not screen.blocked))
+        self._typed = may_ask(shell) and not background
+        # A console drops what was typed ahead when it reads a line that is not shown; a notebook has a field.
+        self._hidden = is_kernel(shell) and cell_id(shell) is None and not is_run_by_server(shell)
+        self._folder = os.getcwd()
+        self._waiting: deque[Question] = deque()
+        self._shown: Question | None = None
+        self._widget: ApprovalWidget | None = None
+        self._closed = False
+        self._end = ENDED
+
+    async def ask(self, request: ApprovalRequest) -> ApprovalDecision | None:
+        """Called by the engine, in its loop; cancelled when the turn ends. `None`: nobody answered."""
+        if self._closed:
+            return None
+        question = Question(request, self._folder)
+        self.news.put(question)
+        try:
+            return await asyncio.wrap_future(question.answered)
+        finally:
+            self.news.put(question)  # it is over
+
+    def take(self, question: Question, *, pause: Callable[[], None]) -> None:
+        """Take a question that has come, or is over. `pause` makes room on screen for a typed answer, which
+        may raise KeyboardInterrupt."""
+        if question in self._waiting and question.over:
+            self._waiting.remove(question)
+            self._settle(question)
+        elif question is self._shown:
+            self._settle(question)
+        elif not question.over:
+            self._waiting.append(question)
+        while self._shown is None and self._waiting:
+            self._show(self._waiting.popleft(), pause)
+
+    def stop(self) -> None:
+        """Say of what is not answered from now on that the turn was stopped; from any thread."""
+        self._end = STOPPED
+
+    def close(self, *, is_shown: bool = True) -> None:
+        """Answer no to whatever is still open, and say so if there is a place for it."""
+        self._closed = True
+        left = [*([self._shown] if self._shown else []), *self._waiting]
+        self._waiting.clear()
+        for question in left:
+            if is_shown:
+                self._settle(question)
+            else:
+                question.refuse(self._end)
+
+    def _show(self, question: Question, pause: Callable[[], None]) -> None:
+        self._shown = question
+        if self._buttons:
+            from .widgets import ApprovalWidget
+
+            self._widget = ApprovalWidget(question)
+            self._slot.show(shown(question).title, self._widget.bundle)
+            return
+        pause()
+        if self._typed:
+            ask_by_text(question, self._slot.page, hidden=self._hidden)
+        else:
+            question.refuse(NOBODY)
+        self._settle(question)
+
+    def _settle(self, question: Question) -> None:
+        """Put a line in place of the buttons, which are gone then."""
+        if not question.over or question.answered.cancelled():
+            question.refuse(self._end)
+        self._slot.add(question)
+        if question is self._shown:
+            self._shown = None
+            if self._widget is not None:
+                self._widget.close()
+                self._widget = None
 
 
 class Slot:
@@ -40,22 +131,22 @@ class Slot:
         self._decided: list[tuple[str, str]] = []
 
     def add(self, question: Question) -> None:
-        """The line about what was decided, in place of whatever asked."""
-        label, subject = decided(question)
+        """Replace the question by the line about what was decided."""
         from ..display.safe_markdown import code_span
 
+        label, subject = decided(question)
         self._decided.append((f"**{words(label)}:** {code_span(subject)}", f"{label}: {subject}"))
         if self.page is None:
             print(self._decided[-1][1])  # noqa: T201  # a terminal reads standard output
         self.show()
 
-    def show(self, asking: str = "", controls: Mapping[str, object] | None = None) -> None:
-        """While somebody is asked: with `controls` to answer, and `asking` for who can't see them."""
+    def show(self, title: str = "", controls: Mapping[str, object] | None = None) -> None:
+        """Show what was decided, with the `controls` of an open question, and its `title` for who can't see them."""
         if self.page is None:
             return
         lines = list(self._decided)
-        if asking:
-            lines.append((f"**{words(asking)}** {NO_BUTTONS}", f"{asking} {NO_BUTTONS}"))
+        if title:
+            lines.append((f"**{words(title)}** {NO_BUTTONS}", f"{title} {NO_BUTTONS}"))
         text = {
             "text/markdown": lines_of(markdown for markdown, _ in lines),
             "text/plain": "\n".join(plain for _, plain in lines),
@@ -63,91 +154,82 @@ class Slot:
         self.page.show(self._id, {**(controls or {}), **text})
 
 
-class Desk:
-    """Made in the cell that asks; `put` takes a question to whoever paints the turn, who calls `take`.
+# A typed answer, in terminals and in cells that keep the kernel busy -----------------------------
 
-    `pause` makes room for what is said in between.
+PROMPT = "Your answer [n]: "
+HIDDEN_PROMPT = "Your answer, which is not shown [n]: "
+
+LINE, WRAPPED = "  | ", "  : "
+"""Marks before a line of the model's, and before its continuation, so that none begins where our lines do."""
+
+
+def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) -> None:
+    """Show the question on `page`, else print it, and wait for a line. Raises KeyboardInterrupt.
+
+    A page without controls may show nothing before its cell has ended: there it is in the prompt.
+    `hidden`: where only a line that is not shown is sure to be typed after the question was.
     """
+    text, above = shown(question), ""
+    if page is None:
+        print(question_plain(text))  # noqa: T201  # a terminal reads standard output
+    elif page.has_controls:
+        page.say({"text/markdown": question_markdown(text), "text/plain": question_plain(text)})
+    else:
+        above = f"{question_plain(text)}\n"
+    try:
+        choice = _typed_choice(choices(question.request), above, hidden=hidden)
+    except (EOFError, OSError, RuntimeError):  # there is no line to be had
+        question.refuse(NOBODY)
+    else:
+        question.answer(choice.decision)
 
-    def __init__(
-        self, session: Session, put: Callable[[Question], None], *, background: bool = False
-    ) -> None:
-        self.slot = Slot(session.page if session.rich else None)
-        shell = session.shell
-        self._buttons = session.has_widgets and (background or (hears_clicks(shell) and not session.blocking))
-        self._typed = may_ask(shell) and not background
-        # A console drops what was typed ahead when it reads a line that is not shown; a notebook has a field.
-        self._hidden = is_kernel(shell) and cell_id(shell) is None and not is_run_by_server(shell)
-        self._folder = os.getcwd()
-        self._put = put
-        self._waiting: deque[Question] = deque()
-        self._shown: Question | None = None
-        self._widget: ApprovalWidget | None = None
-        self._closed = False
-        self._end = ENDED
 
-    async def ask(self, request: ApprovalRequest) -> ApprovalDecision | None:
-        """What the engine calls, in its own loop; cancelled when the turn ends. `None`: nobody answered."""
-        if self._closed:
-            return None
-        question = Question(request, self._folder)
-        self._put(question)
-        try:
-            return await asyncio.wrap_future(question.answered)
-        finally:
-            self._put(question)  # it is over
+def _typed_choice(offered: list[Choice], above: str, *, hidden: bool) -> Choice:
+    """Ask until a line is one of the keys; an empty line is no."""
+    keys = {choice.key: choice for choice in offered}
+    width = shutil.get_terminal_size().columns
+    legend = chain.from_iterable(_wrapped(f"  {each.key}  {each.label}", width, "") for each in offered)
+    text = above + "\n".join(legend)
+    while True:
+        line = typed_line(text, HIDDEN_PROMPT if hidden else PROMPT, hidden=hidden)
+        key = "" if line is None else line.strip().lower() or "n"
+        if key in keys:
+            return keys[key]
 
-    def take(self, question: Question, *, pause: Callable[[], None]) -> None:
-        """A question that has come, or is over. Raises KeyboardInterrupt from a typed answer."""
-        if question in self._waiting and question.over:
-            self._waiting.remove(question)
-            self._settle(question)
-        elif question is self._shown:
-            self._settle(question)
-        elif not question.over:
-            self._waiting.append(question)
-        while self._shown is None and self._waiting:
-            self._show(self._waiting.popleft(), pause)
 
-    def stop(self) -> None:
-        """The turn is being stopped, and with it what is not answered; from any thread."""
-        self._end = STOPPED
+def question_markdown(text: Shown) -> str:
+    from ..display.safe_markdown import code_block
 
-    def close(self, *, is_shown: bool = True) -> None:
-        """Whatever is still open is no, and so told if there is a place for it."""
-        self._closed = True
-        left = [*([self._shown] if self._shown else []), *self._waiting]
-        self._waiting.clear()
-        for question in left:
-            if is_shown:
-                self._settle(question)
-            else:
-                question.refuse(self._end)
+    parts = [f"**{words(text.title)}**"]
+    for passage in text.passages:
+        if passage.title:
+            parts.append(words(passage.title))
+        parts.append(code_block(passage.text + "\n", passage.language))
+    parts += [f"{label}: {words(value)}" for label, value in text.facts]
+    return "\n\n".join(parts)
 
-    def _show(self, question: Question, pause: Callable[[], None]) -> None:
-        self._shown = question
-        if self._buttons:
-            from .approval_widget import ApprovalWidget
 
-            self._widget = ApprovalWidget(question)
-            self.slot.show(shown(question).title, self._widget.bundle)
-            return
-        pause()
-        if self._typed:
-            from .approval_text import ask_by_text
+def question_plain(text: Shown) -> str:
+    width = shutil.get_terminal_size().columns
+    lines = [*_wrapped(text.title, width, "")]
+    for passage in text.passages:
+        if passage.title:
+            lines += _wrapped(passage.title, width, "")
+        for line in passage.text.split("\n"):
+            lines += _wrapped(line, width, LINE)
+    for label, value in text.facts:
+        lines += _wrapped(f"{label}: {value}", width, "")
+    return "\n".join(lines)
 
-            ask_by_text(question, self.slot.page, hidden=self._hidden)
-        else:
-            question.refuse(NOBODY)
-        self._settle(question)
 
-    def _settle(self, question: Question) -> None:
-        """A line in place of the buttons, which are gone then."""
-        if not question.over or question.answered.cancelled():
-            question.refuse(self._end)
-        self.slot.add(question)
-        if question is self._shown:
-            self._shown = None
-            if self._widget is not None:
-                self._widget.close()
-                self._widget = None
+def _wrapped(line: str, width: int, mark: str) -> Iterator[str]:
+    """Break a line here, since a terminal would begin the rest in its first column."""
+    begun, left = mark, width - len(mark) - 1
+    for char in line:
+        columns = 8 if char == "\t" else 2 if unicodedata.east_asian_width(char) in "WFA" else 1
+        if columns > left and begun not in (mark, WRAPPED):
+            yield begun
+            begun, left = WRAPPED, width - len(WRAPPED) - 1
+        begun += char
+        left -= columns
+    yield begun

@@ -1,26 +1,26 @@
-"""Where this kernel runs, and what its front end can do, as far as that can be told from here."""
+"""Where this kernel runs and what its front end can do, as far as a kernel can find out."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ..display.page import AppendedPage, Page, RepaintedPage, UpdatedPage
-from .identity import cell_id, is_kernel
+from .shell import cell_id, is_kernel
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _REMOTE = ("CODESPACES", "SSH_CONNECTION", "KUBERNETES_SERVICE_HOST", "COLAB_RELEASE_TAG", "WSL_DISTRO_NAME")
-"""Each is set where a browser on the user's desk can't reach a port of this machine, or only by luck."""
+"""Variables that are set where the user's browser probably can't reach a port of this machine."""
 
 
 def is_remote(env: Mapping[str, str] | None = None, *, platform: str = sys.platform) -> bool:
-    """Whether the user's browser probably runs on another machine than this kernel."""
+    """Return whether the user's browser probably runs on another machine than this kernel."""
     env = os.environ if env is None else env
     if any(env.get(name) for name in _REMOTE) or any(name.startswith("JUPYTERHUB_") for name in env):
         return True
@@ -53,7 +53,7 @@ def hears_clicks(shell: InteractiveShell, *, ipykernel: str | None = None) -> bo
 
 
 def page_for(shell: InteractiveShell, *, alone: bool) -> Page:
-    """Where the running request's outputs go. `alone`: the caller is all there is in its cell."""
+    """Return where the running request's outputs go. `alone`: the caller is all there is in its cell."""
     if is_captured(shell):
         return AppendedPage()
     if not is_run_by_server(shell):
@@ -92,17 +92,12 @@ def is_captured(shell: InteractiveShell) -> bool:
     kernel: Any = getattr(shell, "kernel", None)
     if kernel is None or "ipywidgets" not in sys.modules:
         return False
-    parents = (each.get_parent() for each in (kernel, shell) if hasattr(each, "get_parent"))
-    requests = set(map(_message_id, parents)) - {""}
-    return not requests.isdisjoint(_captured_requests())
-
-
-def _captured_requests() -> Iterator[str]:
-    """The requests whose outputs an Output widget takes."""
     from ipywidgets import Output
     from ipywidgets.widgets.widget import _instances
 
-    return (widget.msg_id for widget in list(_instances.values()) if isinstance(widget, Output))
+    parents = (each.get_parent() for each in (kernel, shell) if hasattr(each, "get_parent"))
+    captured = {widget.msg_id for widget in list(_instances.values()) if isinstance(widget, Output)}
+    return not captured.isdisjoint(set(map(_message_id, parents)) - {""})
 
 
 def _message_id(message: Any) -> str:

@@ -1,63 +1,67 @@
 """The one sign-in of a notebook, however many widgets and cells look on.
 
-It lives in the background loop, so it goes on while cells run. Whoever looks on is told each new view
+It lives in the background loop, so it goes on while cells run. Whoever looks on is called with each new view
 there, one after the other.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from ..auth.handles import AsyncChatgptLoginHandle, AsyncLogin
 from ..auth.storage import Storage
 from ..protocol.account import Account, ChatgptAccount, LoginState
 from ..protocol.errors import CodexError
 from ..protocol.types import RateLimits
-from ..threads.codex import AsyncCodex
 from ..threads.sync import Codex
 from .environment import is_remote
-from .login_view import (
-    Answered,
-    Began,
-    Cancelled,
-    Choosing,
-    Event,
-    Failed,
-    LimitsRead,
-    LoginView,
-    Misread,
-    Offered,
-    Opened,
-    SignedIn,
-    SignedOut,
-    Stage,
-    Ticked,
-    Way,
-    fold,
-)
+from .login_view import LoginView, Stage, Way
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 
 LIMITS_SECONDS = 5.0
-"""Longer nobody waits for the numbers; they are not what the sign-in is for."""
+"""How long a sign-in waits for the numbers, which are not what it is for."""
 
 Listener = Callable[[LoginView], None]
 AskLimits = Callable[[], Awaitable[RateLimits]]
 
 
+P = ParamSpec("P")
+
+
+def in_order(
+    method: Callable[Concatenate[LoginFlow, P], Coroutine[Any, Any, None]],
+) -> Callable[Concatenate[LoginFlow, P], Future[None]]:
+    """Let a method return at once, from any thread; its work waits for that of earlier calls, however fast
+    somebody clicks."""
+
+    @functools.wraps(method)
+    def submit(self: LoginFlow, /, *args: P.args, **kwargs: P.kwargs) -> Future[None]:
+        async def work() -> None:
+            self._order = self._order or asyncio.Lock()
+            async with self._order:
+                await method(self, *args, **kwargs)
+
+        return self._codex.submit(work())
+
+    return submit
+
+
 class LoginFlow:
-    """The methods return at once, from any thread; what comes of them is told to the listeners."""
+    """What comes of the methods is seen by the listeners, and in `view`."""
 
     def __init__(self, codex: Codex, ask_limits: AskLimits) -> None:
         self._codex = codex
+        self._asynchronous = codex.asynchronous
         self._ask_limits = ask_limits
         remote = is_remote()
         self.ways = ways(remote=remote)
@@ -67,20 +71,25 @@ class LoginFlow:
         self._order: asyncio.Lock | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._handle: AsyncLogin | None = None
-        self._given: asyncio.Future[str] | None = None
-        self._open_browser = False
+        self._key: asyncio.Future[str] | None = None
         self._ticking: asyncio.Task[None] | None = None
-        self._telling_limits: asyncio.Task[None] | None = None
+        self._reading_limits: asyncio.Task[None] | None = None
         self._before: Account | None = None
 
     # Looking on ------------------------------------------------------------------------------
 
-    def open(self, problem: str = "") -> Future[None]:
-        """Begin anew, or join what goes on. Done when `view` says which.
-
-        `problem`: why the account that is signed in does not do.
-        """
-        return self._codex.submit(self._in_order(self._open(problem)))
+    @in_order
+    async def open(self, problem: str = "") -> None:
+        """Begin anew, or join what goes on. `problem`: why the account that is signed in does not do."""
+        storage = Storage.of(self._asynchronous.settings)
+        account = (await self._asynchronous.account()).account
+        self._before = None if problem else account
+        self._change(lambda view: view.opened(account, time.time(), problem))
+        if self._ticking is not None:
+            self._ticking.cancel()
+        self._ticking = asyncio.create_task(self._tick(storage))
+        if self.view.stage is Stage.account:
+            self._reading_limits = asyncio.create_task(self._read_limits())
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with the view now and with each later one, until the sign-in is over."""
@@ -91,7 +100,7 @@ class LoginFlow:
             listener(view)
 
     def leave(self, listener: Listener) -> bool:
-        """Look on no more. Whether somebody else does; the last one to leave ends the sign-in."""
+        """Look on no more. Returns whether somebody else does; the last one to leave ends the sign-in."""
         with self._lock:
             if listener in self._listeners:
                 self._listeners.remove(listener)
@@ -102,144 +111,116 @@ class LoginFlow:
 
     # What a person does ----------------------------------------------------------------------
 
-    def begin(self, way: Way, *, open_browser: bool = False) -> Future[None]:
+    @in_order
+    async def begin(self, way: Way, *, open_browser: bool = False) -> None:
         """`open_browser`: where the browser is this kernel's own, and not the page it is used from."""
-        return self._codex.submit(self._in_order(self._begin(way, open_browser)))
+        await self._stop()
+        self._change(lambda view: view.at(Stage.starting, way=way))
+        if not self.view.over:
+            self._attempt = asyncio.create_task(self._try(way, open_browser))
 
-    def give(self, text: str) -> Future[None]:
-        """The key, or the address at which the browser ended."""
-        return self._codex.submit(self._give(text))
+    def enter(self, text: str) -> Future[None]:
+        """Take the key, or the address at which the browser ended."""
+        return self._codex.submit(self._enter(text))
 
-    def choose(self) -> Future[None]:
-        """Another way, or another account."""
-        return self._codex.submit(self._in_order(self._choose()))
+    @in_order
+    async def choose(self) -> None:
+        """Offer another way, or another account."""
+        await self._stop()
+        self._change(lambda view: view.at(Stage.choosing, way=None))
 
-    def sign_out(self) -> Future[None]:
-        return self._codex.submit(self._in_order(self._sign_out()))
+    @in_order
+    async def cancel(self) -> None:
+        await self._stop()
+        self._change(LoginView.cancelled)
 
-    def cancel(self) -> Future[None]:
-        return self._codex.submit(self._in_order(self._cancel()))
+    @in_order
+    async def sign_out(self) -> None:
+        await self._stop()
+        try:
+            await self._asynchronous.logout()
+        except CodexError as error:
+            self._fail(str(error))
+            raise
+        self._change(lambda view: view.at(Stage.signed_out, way=None, account=None, limits=None))
 
+    @in_order
     async def close(self) -> None:
-        """End it for good; whoever looks on is told."""
-        await self._in_order(self._cancel())
+        """End it for good; whoever looks on sees that."""
+        await self._stop()
+        self._change(LoginView.cancelled)
         if self._ticking is not None:
             self._ticking.cancel()
 
     # In the loop -----------------------------------------------------------------------------
 
-    @property
-    def _asynchronous(self) -> AsyncCodex:
-        return self._codex.asynchronous
-
-    async def _in_order(self, work: Coroutine[Any, Any, None]) -> None:
-        """One thing after the other, however fast somebody clicks."""
-        if self._order is None:
-            self._order = asyncio.Lock()
-        async with self._order:
-            await work
-
-    async def _open(self, problem: str) -> None:
-        storage = Storage.of(self._asynchronous.settings)
-        account = (await self._asynchronous.account()).account
-        self._before = None if problem else account
-        self._tell(Opened(account, time.time(), problem))
-        if self._ticking is not None:
-            self._ticking.cancel()
-        self._ticking = asyncio.create_task(self._tick(storage))
-        if self.view.stage is Stage.account:
-            self._telling_limits = asyncio.create_task(self._tell_limits())
-
-    async def _tell_limits(self) -> None:
+    async def _read_limits(self) -> None:
         limits = await self._limits(self._before)
         if limits is not None:
-            self._tell(LimitsRead(limits))
+            self._change(lambda view: view.with_limits(limits))
 
-    async def _begin(self, way: Way, open_browser: bool) -> None:
-        await self._stop()
-        self._open_browser = open_browser
-        self._tell(Began(way))
-        if not self.view.over:
-            self._attempt = asyncio.create_task(self._try(way))
-
-    async def _choose(self) -> None:
-        await self._stop()
-        self._tell(Choosing())
-
-    async def _cancel(self) -> None:
-        await self._stop()
-        self._tell(Cancelled())
-
-    async def _sign_out(self) -> None:
-        await self._stop()
-        try:
-            await self._asynchronous.logout()
-        except CodexError as error:
-            self._tell(Failed(str(error)))
-            raise
-        self._tell(SignedOut())
-
-    async def _give(self, text: str) -> None:
+    async def _enter(self, text: str) -> None:
         if isinstance(self._handle, AsyncChatgptLoginHandle):
             try:
                 self._handle.paste(text)
             except CodexError as error:
-                self._tell(Misread(str(error)))
+                problem = str(error)
+                self._change(lambda view: view.misunderstood(problem))
             else:
-                self._tell(Answered())
-        elif self._given is not None and not self._given.done():
-            self._given.set_result(text)
+                self._change(lambda view: view.at(Stage.finishing))
+        elif self._key is not None and not self._key.done():
+            self._key.set_result(text)
 
-    async def _try(self, way: Way) -> None:
-        """One attempt, from its first request to its end. Cancelled, it says nothing."""
+    async def _try(self, way: Way, open_browser: bool) -> None:
+        """Make one attempt, from its first request to its end. Cancelled, it changes nothing."""
         try:
-            done = await _ATTEMPTS[way](self)
+            if way is Way.key:
+                await self._store_key()
+            elif not await self._by_service(way, open_browser):
+                return
+            self._change(lambda view: view.at(Stage.finishing))
+            account = (await self._asynchronous.account()).account
+            if account is None:
+                self._fail("The sign-in was ended by another program. Start it again.")
+            else:
+                await self._sign_in(account)
         except CodexError as error:
-            self._tell(Failed(str(error)))
+            self._fail(str(error))
         except Exception:  # the top of a task: somebody looks on, and must not be left waiting
             log.exception("a sign-in broke")
-            self._tell(Failed("The sign-in broke; the log says how."))
-        else:
-            if done:
-                await self._succeed()
+            self._fail("The sign-in broke; the log says how.")
 
-    async def _by_device(self) -> bool:
-        handle = self._handle = await self._asynchronous.login_chatgpt_device_code()
-        self._tell(Offered(handle.verification_url, handle.user_code, handle.expires_at))
-        return await self._completed(handle)
-
-    async def _by_browser(self) -> bool:
-        handle = self._handle = await self._asynchronous.login_chatgpt(open_browser=self._open_browser)
-        self._tell(Offered(handle.auth_url, expires_at=handle.expires_at))
-        return await self._completed(handle)
-
-    async def _by_paste(self) -> bool:
-        handle = self._handle = await self._asynchronous.login_chatgpt_pasted()
-        self._tell(Offered(handle.auth_url, expires_at=handle.expires_at))
-        return await self._completed(handle)
-
-    async def _by_key(self) -> bool:
-        self._given = asyncio.get_running_loop().create_future()
-        self._tell(Offered())
-        key = await self._given
-        self._tell(Answered())
+    async def _store_key(self) -> None:
+        self._key = asyncio.get_running_loop().create_future()
+        self._change(lambda view: view.at(Stage.waiting))
+        key = await self._key
+        self._change(lambda view: view.at(Stage.finishing))
         await self._asynchronous.login_api_key(key)
-        return True
 
-    async def _completed(self, handle: AsyncLogin) -> bool:
+    async def _by_service(self, way: Way, open_browser: bool) -> bool:
+        """Show the person what there is to do, and wait for the service. Returns whether it was done."""
+        codex, code = self._asynchronous, None
+        handle: AsyncLogin
+        if way is Way.device:
+            handle = device = await codex.login_chatgpt_device_code()
+            link, code = device.verification_url, device.user_code
+        else:
+            pasted = way is Way.paste
+            handle = page = await (
+                codex.login_chatgpt_pasted() if pasted else codex.login_chatgpt(open_browser=open_browser)
+            )
+            link = page.auth_url
+        self._handle = handle
+        self._change(lambda view: view.at(Stage.waiting, link=link, code=code, expires_at=handle.expires_at))
         completed = await handle.wait()
         self._handle = None
         if not completed.success and handle.state is not LoginState.cancelled:
-            self._tell(Failed(completed.error or "The sign-in failed."))
+            self._fail(completed.error or "The sign-in failed.")
         return completed.success
 
-    async def _succeed(self) -> None:
-        self._tell(Answered())
-        account = (await self._asynchronous.account()).account
-        if account is None:
-            self._tell(Failed("The sign-in was ended by another program. Start it again."))
-        else:
-            self._tell(SignedIn(account, await self._limits(account)))
+    async def _sign_in(self, account: Account) -> None:
+        limits = await self._limits(account)
+        self._change(lambda view: view.at(Stage.signed_in, way=None, account=account, limits=limits))
 
     async def _limits(self, account: Account | None) -> RateLimits | None:
         if not isinstance(account, ChatgptAccount):
@@ -260,31 +241,32 @@ class LoginFlow:
         elif self.view.stage is not Stage.finishing:
             attempt.cancel()
         await asyncio.wait({attempt})
-        self._handle = self._given = None
+        self._handle = self._key = None
 
     async def _tick(self, storage: Storage) -> None:
         """Let time pass, and notice a sign-in that another notebook or the CLI has finished."""
         seen = storage.stamp()
         while not self.view.over:
             await asyncio.sleep(TICK_SECONDS)
-            self._tell(Ticked(time.time()))
+            self._change(lambda view: view.ticked(time.time()))
             stamp = storage.stamp()
             if stamp != seen and self.view.stage in (Stage.choosing, Stage.waiting):
                 seen = stamp
-                await self._take_over()
+                try:
+                    account = (await self._asynchronous.account()).account
+                except CodexError:
+                    continue  # the attempt itself will say so
+                if account is not None and account != self._before:
+                    await self._sign_in(account)
         await self._stop()
 
-    async def _take_over(self) -> None:
-        try:
-            now = (await self._asynchronous.account()).account
-        except CodexError:
-            return  # the attempt itself will say so
-        if now is not None and now != self._before:
-            self._tell(SignedIn(now, await self._limits(now)))
+    def _fail(self, problem: str) -> None:
+        self._change(lambda view: view.at(Stage.choosing, problem=problem))
 
-    def _tell(self, event: Event) -> None:
+    def _change(self, change: Callable[[LoginView], LoginView]) -> None:
+        """Take the next view, and call the listeners with it."""
         with self._lock:
-            self.view = view = fold(self.view, event)
+            self.view = view = change(self.view)
             listeners = list(self._listeners)
             if view.over:
                 self._listeners.clear()
@@ -295,16 +277,8 @@ class LoginFlow:
                     log.exception("a sign-in could not be shown")
 
 
-_ATTEMPTS: dict[Way, Callable[[LoginFlow], Awaitable[bool]]] = {
-    Way.device: LoginFlow._by_device,
-    Way.browser: LoginFlow._by_browser,
-    Way.paste: LoginFlow._by_paste,
-    Way.key: LoginFlow._by_key,
-}
-
-
 def ways(*, remote: bool) -> tuple[Way, ...]:
-    """The fitting one first."""
+    """Return all ways, the fitting one first."""
     if remote:
         return Way.device, Way.paste, Way.browser, Way.key
     return Way.browser, Way.device, Way.paste, Way.key

@@ -1,4 +1,4 @@
-"""What a sign-in looks like so far: events are folded in, texts come out.
+"""What a sign-in looks like so far, in words; and how much of a plan is left.
 
 Pure: no clock, no output, no IO. Links and codes are there only while somebody needs them; the end of
 every sign-in has none.
@@ -6,14 +6,14 @@ every sign-in has none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from ..protocol.account import Account, ChatgptAccount
-from ..protocol.types import RateLimits
-from . import quota
+from ..protocol.errors import window_name
+from ..protocol.types import RateLimits, RateLimitWindow
 
 OPEN_SECONDS = 15 * 60
 """How long controls that nobody touches stay on screen: as long as a device code is good."""
@@ -34,7 +34,7 @@ class Stage(str, Enum):
     """Signed in already: what can be done about that."""
     starting = "starting"
     waiting = "waiting"
-    """For the person."""
+    """It is the person's turn."""
     finishing = "finishing"
     signed_in = "signed in"
     signed_out = "signed out"
@@ -91,7 +91,7 @@ class LoginView:
     problem: str = ""
     """A sentence about what went wrong last, and what to do next."""
     misread: int = 0
-    """How often what the person gave was not it."""
+    """How often what the person entered could not be read."""
     account: Account | None = None
     limits: RateLimits | None = None
     touched_at: float = 0.0
@@ -149,8 +149,50 @@ class LoginView:
         """What a terminal says then, which keeps nothing."""
         if self.stage is not Stage.signed_in or self.limits is None:
             return [self.headline()]
-        bars = [f"{quota.bar(window)} {quota.sentence(window)}" for window in quota.windows(self.limits)]
-        return [self.headline(), *bars]
+        return [self.headline(), *(f"{bar(window)} {sentence(window)}" for window in windows(self.limits))]
+
+    # The next view -----------------------------------------------------------------------------
+
+    def opened(self, account: Account | None, now: float, problem: str = "") -> LoginView:
+        """Begin anew, or join what goes on. `account`: who is signed in; `problem`: why that does not do."""
+        if self.stage in (Stage.starting, Stage.waiting, Stage.finishing):
+            return replace(self, now=now, touched_at=now)
+        stage = Stage.choosing if account is None or problem else Stage.account
+        fresh = replace(self, now=now, stage=Stage.choosing)
+        return fresh.at(stage, way=None, account=account, limits=None, problem=problem)
+
+    def at(self, stage: Stage, **changes: Any) -> LoginView:
+        """The view in another stage, without what only this one needed. What is over stays over."""
+        if self.over:
+            return self
+        cleared = {"link": None, "code": None, "expires_at": None, "problem": "", "misread": 0}
+        return replace(self, stage=stage, touched_at=self.now, **{**cleared, **changes})
+
+    def misunderstood(self, problem: str) -> LoginView:
+        """What the person entered could not be read; the sign-in still waits."""
+        if self.over:
+            return self
+        return replace(self, problem=problem, misread=self.misread + 1, touched_at=self.now)
+
+    def cancelled(self) -> LoginView:
+        """Who is signed in already stays so."""
+        return self.at(Stage.signed_in if self.stage is Stage.account else Stage.cancelled, way=None)
+
+    def with_limits(self, limits: RateLimits) -> LoginView:
+        return replace(self, limits=limits) if self.stage is Stage.account else self
+
+    def ticked(self, now: float) -> LoginView:
+        """Let time pass; controls that nobody touches are taken away."""
+        if self.over:
+            return self
+        view = replace(self, now=now)
+        if self.stage in (Stage.starting, Stage.finishing) or now - self.touched_at < OPEN_SECONDS:
+            return view
+        if self.stage is Stage.account:
+            return view.at(Stage.signed_in)
+        return view.at(
+            Stage.cancelled, problem="Nobody signed in within 15 minutes. %codex login starts again."
+        )
 
 
 def who(account: Account | None) -> str:
@@ -161,159 +203,38 @@ def who(account: Account | None) -> str:
     return f"as {account.email or 'a ChatGPT account'}{plan}"
 
 
-# Events ------------------------------------------------------------------------------------------
+# What is left of a plan ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Opened:
-    """Somebody asked for the controls. `account`: who is signed in; `problem`: why that does not do."""
-
-    account: Account | None
-    now: float
-    problem: str = ""
+def windows(limits: RateLimits) -> list[RateLimitWindow]:
+    """Return the windows there are, the one that will stop you first in front."""
+    present = [window for window in (limits.primary, limits.secondary) if window is not None]
+    return sorted(present, key=lambda window: -window.used_percent)
 
 
-@dataclass(frozen=True)
-class Choosing:
-    """Another account, or another way."""
+def name(window: RateLimitWindow) -> str:
+    """`5-hour limit`"""
+    minutes = window.window_duration_mins
+    return f"{window_name(minutes)} limit" if minutes else "limit"
 
 
-@dataclass(frozen=True)
-class Began:
-    way: Way
+def left(window: RateLimitWindow) -> int:
+    """Percent."""
+    return max(0, round(100 - window.used_percent))
 
 
-@dataclass(frozen=True)
-class Offered:
-    """The service is ready; now it is the person's turn."""
-
-    link: str | None = field(default=None, repr=False)
-    code: str | None = field(default=None, repr=False)
-    expires_at: float | None = None
+def resets(window: RateLimitWindow) -> str:
+    """When it is whole again, in local time; empty when the service did not say."""
+    if window.resets_at is None:
+        return ""
+    return f"resets {datetime.fromtimestamp(window.resets_at).astimezone():%a %d %b %H:%M}"
 
 
-@dataclass(frozen=True)
-class Answered:
-    """The person has done what there was to do."""
+def sentence(window: RateLimitWindow) -> str:
+    return ", ".join(filter(None, [f"{name(window)}: {left(window)} % left", resets(window)]))
 
 
-@dataclass(frozen=True)
-class Misread:
-    """What the person gave was not it; the sign-in goes on waiting."""
-
-    problem: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    problem: str
-
-
-@dataclass(frozen=True)
-class SignedIn:
-    account: Account
-    limits: RateLimits | None
-
-
-@dataclass(frozen=True)
-class LimitsRead:
-    limits: RateLimits
-
-
-@dataclass(frozen=True)
-class SignedOut:
-    pass
-
-
-@dataclass(frozen=True)
-class Cancelled:
-    pass
-
-
-@dataclass(frozen=True)
-class Ticked:
-    now: float
-
-
-Event = (
-    Opened
-    | Choosing
-    | Began
-    | Offered
-    | Answered
-    | Misread
-    | Failed
-    | SignedIn
-    | LimitsRead
-    | SignedOut
-    | Cancelled
-    | Ticked
-)
-
-
-def fold(view: LoginView, event: Event) -> LoginView:
-    """The view after `event`. What is over stays over until it is opened again."""
-    if view.over and not isinstance(event, Opened):
-        return view
-    return _FOLDS[type(event)](view, event)
-
-
-def _at(view: LoginView, stage: Stage, **changes: Any) -> LoginView:
-    """The view in another stage, without what only the last one needed."""
-    cleared = {"link": None, "code": None, "expires_at": None, "problem": "", "misread": 0}
-    return replace(view, stage=stage, touched_at=view.now, **{**cleared, **changes})
-
-
-def _opened(view: LoginView, event: Opened) -> LoginView:
-    view = replace(view, now=event.now)
-    if view.stage in (Stage.starting, Stage.waiting, Stage.finishing):
-        return replace(view, touched_at=event.now)  # joins what goes on
-    stage = Stage.choosing if event.account is None or event.problem else Stage.account
-    return _at(view, stage, way=None, account=event.account, limits=None, problem=event.problem)
-
-
-def _offered(view: LoginView, event: Offered) -> LoginView:
-    return _at(view, Stage.waiting, link=event.link, code=event.code, expires_at=event.expires_at)
-
-
-def _misread(view: LoginView, event: Misread) -> LoginView:
-    return replace(view, problem=event.problem, misread=view.misread + 1, touched_at=view.now)
-
-
-def _cancelled(view: LoginView, _: Cancelled) -> LoginView:
-    """Who is signed in already stays so."""
-    return _at(view, Stage.signed_in if view.stage is Stage.account else Stage.cancelled, way=None)
-
-
-def _limits_read(view: LoginView, event: LimitsRead) -> LoginView:
-    return replace(view, limits=event.limits) if view.stage is Stage.account else view
-
-
-def _ticked(view: LoginView, event: Ticked) -> LoginView:
-    view = replace(view, now=event.now)
-    waits_for_nobody = view.stage in (Stage.starting, Stage.finishing)
-    if waits_for_nobody or event.now - view.touched_at < OPEN_SECONDS:
-        return view
-    if view.stage is Stage.account:
-        return _at(view, Stage.signed_in)
-    return _at(
-        view, Stage.cancelled, problem="Nobody signed in within 15 minutes. %codex login starts again."
-    )
-
-
-_FOLDS: dict[type[Any], Callable[[LoginView, Any], LoginView]] = {
-    Opened: _opened,
-    Choosing: lambda view, _: _at(view, Stage.choosing, way=None),
-    Began: lambda view, event: _at(view, Stage.starting, way=event.way),
-    Offered: _offered,
-    Answered: lambda view, _: _at(view, Stage.finishing),
-    Misread: _misread,
-    Failed: lambda view, event: _at(view, Stage.choosing, problem=event.problem),
-    SignedIn: lambda view, event: _at(
-        view, Stage.signed_in, way=None, account=event.account, limits=event.limits
-    ),
-    LimitsRead: _limits_read,
-    SignedOut: lambda view, _: _at(view, Stage.signed_out, way=None, account=None, limits=None),
-    Cancelled: _cancelled,
-    Ticked: _ticked,
-}
+def bar(window: RateLimitWindow) -> str:
+    """Return 20 characters, full ones for what is left."""
+    full = round(left(window) / 5)
+    return "█" * full + "░" * (20 - full)

@@ -1,4 +1,4 @@
-"""The first line of `%%codex`: options, then prompt text. Pure.
+"""The first line of `%%codex`: options, then prompt text; and the words that bound the agent.
 
 Only leading options are read; from the first other word on, everything is prompt and stays as it
 was typed, so apostrophes, braces and backslashes need no quoting.
@@ -7,11 +7,18 @@ was typed, so apostrophes, braces and backslashes need no quoting.
 from __future__ import annotations
 
 import difflib
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 from ..protocol.errors import OptionError
+from ..protocol.types import ApprovalMode, Sandbox
+from ..threads.options import EngineName
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ CELL_OPTIONS: tuple[Option, ...] = (
 
 _WORD = re.compile(r"\s*(--?[A-Za-z][\w-]*)(?:=|(?=\s|$))")
 _VALUE = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(\S+))""")
+_END = re.compile(r"\s*--(?=\s|$)")
 
 
 @dataclass(frozen=True)
@@ -63,59 +71,62 @@ class ParsedLine:
         return value if isinstance(value, str) else None
 
 
-def parse_line(line: str, options: Sequence[Option] = CELL_OPTIONS, *, usage: str = "%%codex") -> ParsedLine:
+def parse_line(line: str, *, usage: str = "%%codex") -> ParsedLine:
     """Read the leading options. A lone `--` ends them. Raises OptionError with the usage line."""
     values: dict[str, str | bool] = {}
     position = 0
     while True:
-        ended = re.compile(r"\s*--(?=\s|$)").match(line, position)
-        if ended:
-            position = ended.end()
+        if end := _END.match(line, position):
+            position = end.end()
             break
         word = _WORD.match(line, position)
         if word is None:
             break
-        option = _find(word[1], options, usage)
         position = word.end()
+        option = _option(word[1], usage)
         if option.value is None:
             values[option.name] = True
             continue
         value = _VALUE.match(line, position)
         if value is None:
-            raise OptionError(f"{word[1]} needs a value.", hint=usage_line(options, usage))
-        values[option.name] = _checked(option, _unquoted(value))
+            raise OptionError(f"{word[1]} needs a value.", hint=usage_line(usage))
+        quoted = value[1] if value[1] is not None else value[2]
+        text = value[3] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        values[option.name] = _checked(option, text)
         position = value.end()
     return ParsedLine(values, line[position:].strip())
 
 
-def usage_line(options: Sequence[Option] = CELL_OPTIONS, usage: str = "%%codex") -> str:
-    """One line: every option with its short form and its value."""
-    return f"Usage: {usage} " + " ".join(f"[{_shown(option)}]" for option in options)
+def usage_line(usage: str = "%%codex") -> str:
+    """Return one line: every option with its short form and its value."""
+    shown = []
+    for option in CELL_OPTIONS:
+        name = f"-{option.short}|--{option.name}" if option.short else f"--{option.name}"
+        shown.append(f"[{name} {option.value}]" if option.value else f"[{name}]")
+    return f"Usage: {usage} {' '.join(shown)}"
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """` Did you mean X?` for the closest known word, else nothing."""
-    found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f" Did you mean {found[0]}?" if found else ""
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return ` Did you mean X?` for the closest of the words, else nothing."""
+    near = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
-def _shown(option: Option) -> str:
-    name = f"-{option.short}|--{option.name}" if option.short else f"--{option.name}"
-    return f"{name} {option.value}" if option.value else name
+def no_such(kind: str, word: str, words: Iterable[str]) -> OptionError:
+    """Return the error that names the words there are."""
+    return OptionError(
+        f"There is no {kind} {word!r}.{nearest(word, words)}", hint=f"It is one of {', '.join(words)}."
+    )
 
 
-def _find(word: str, options: Sequence[Option], usage: str) -> Option:
-    for option in options:
+def _option(word: str, usage: str) -> Option:
+    for option in CELL_OPTIONS:
         if word == f"--{option.name}" or (option.short and word == f"-{option.short}"):
             return option
-    known = [f"--{option.name}" for option in options]
-    near = nearest(word if word.startswith("--") else f"-{word}", known)
-    raise OptionError(f"There is no option {word}.{near}", hint=usage_line(options, usage))
-
-
-def _unquoted(match: re.Match[str]) -> str:
-    quoted = match[1] if match[1] is not None else match[2]
-    return re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else match[3]
+    near = nearest(
+        word if word.startswith("--") else f"-{word}", [f"--{option.name}" for option in CELL_OPTIONS]
+    )
+    raise OptionError(f"There is no option {word}.{near}", hint=usage_line(usage))
 
 
 def _checked(option: Option, value: str) -> str:
@@ -127,3 +138,68 @@ def _checked(option: Option, value: str) -> str:
     if option.name == "output" and not value.isidentifier():
         raise OptionError(f"-o needs a Python name, not {value!r}.", hint="For example: %%codex -o answer")
     return value
+
+
+# What bounds the agent ---------------------------------------------------------------------------
+
+ENGINES = {
+    "backend": "answers, and touches nothing here",
+    "app-server": "the Codex program as an agent that runs commands and edits files",
+}
+
+SANDBOXES = {
+    "read-only": "it reads files; whatever writes or needs the network goes beyond",
+    "workspace-write": "it writes below its folder and in temporary folders too; the network goes beyond",
+    "full-access": "no sandbox: its commands run as you do, and nothing goes beyond",
+}
+
+APPROVALS = {
+    "ask": "you are asked before anything goes beyond the sandbox",
+    "untrusted": "you are asked before every command that is not known to be harmless",
+    "deny": "nothing goes beyond the sandbox, and nobody is asked",
+    "auto": "a reviewing model of the service decides instead of you",
+}
+
+_ENGINE_NAMES: dict[str, EngineName] = {"backend": "backend", "app-server": "app-server"}
+
+_MODES = {
+    "ask": ApprovalMode.ask,
+    "untrusted": ApprovalMode.untrusted,
+    "deny": ApprovalMode.deny_all,
+    "auto": ApprovalMode.auto_review,
+}
+
+
+def engine(word: str) -> EngineName:
+    """Raises OptionError, as do the next three."""
+    return _read("engine", word, _ENGINE_NAMES.__getitem__, ENGINES)
+
+
+def sandbox(word: str) -> Sandbox:
+    return _read("sandbox", word, Sandbox, SANDBOXES)
+
+
+def approval(word: str) -> ApprovalMode:
+    return _read("approval", word, lambda word: _MODES.get(word) or ApprovalMode(word), APPROVALS)
+
+
+def folder(path: str) -> str:
+    """Return the full path of a folder that exists; `~` is the home folder, an empty path the current one."""
+    full = os.path.abspath(Path(path).expanduser())
+    if not os.path.isdir(full):
+        raise OptionError(f"There is no folder {path!r}.", hint="The agent works in one that exists.")
+    return full
+
+
+def spelled(value: Sandbox | ApprovalMode) -> str:
+    """Return the word that is shown for it."""
+    if isinstance(value, Sandbox):
+        return value.name.replace("_", "-")
+    return next(word for word, mode in _MODES.items() if mode is value)
+
+
+def _read(kind: str, word: str, read: Callable[[str], T], meanings: Mapping[str, str]) -> T:
+    try:
+        return read(word)
+    except (KeyError, ValueError):
+        raise no_such(kind, word, meanings) from None

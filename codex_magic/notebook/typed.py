@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 QUIET_SECONDS = 0.2
-"""For which nothing must come before the prompt is shown, and after the line: longer than a pasted or typed text
+"""How long nothing must come before the prompt is shown, and after the line: longer than a pasted or typed text
 pauses."""
 
 

@@ -110,15 +110,15 @@ def concealed(values: Mapping[str, Secret | str]) -> dict[str, Secret | str]:
     return {name: Secret.of(value) if names_secret(name) else value for name, value in values.items()}
 
 
-# Finding -----------------------------------------------------------------------------------------
-
-
 class _Match(NamedTuple):
+    """Where a text holds a secret, or a piece of one: from `begin` to `end`."""
+
     begin: int
     end: int
-    """In the text."""
     rest: str
-    """What of the secret is still to come."""
+    """The part of the secret that would come next."""
+    gives_away: bool
+    """Whether it is enough of the secret to be masked."""
 
 
 class _Known:
@@ -135,22 +135,22 @@ class _Known:
         self.longest = max(map(len, self.forms), default=0)
 
     def matches(self, run: str) -> Iterator[_Match]:
-        """What of a run in lower case is (a telling piece of) a secret, from left to right."""
+        """Find what has to be masked in a run of lower-case characters, from left to right."""
         done = 0
         for index, gram in enumerate(_GRAMS.findall(run)):
             if gram in self.grams and index * _GRAM >= done:
-                found = self._match(run, index * _GRAM)
-                if found is not None and _tells(*found):
-                    yield found[0]
-                    done = found[0].end
+                match = self._longest_match(run, index * _GRAM)
+                if match.gives_away:
+                    yield match
+                    done = match.end
 
     def held(self, run: str) -> int:
-        """How many characters at the end of a run may be the beginning of what has to be masked."""
+        """Count the characters at the end of a run that may be the beginning of what has to be masked."""
         if (last := run[-_GRAM:]) in self.grams:
-            found = self._match(run, len(run) - _GRAM)
-            if found is not None and found[0].rest:
-                return len(run) - found[0].begin
-            if found is not None and _tells(*found):
+            match = self._longest_match(run, len(run) - _GRAM)
+            if match.rest:
+                return len(run) - match.begin
+            if match.gives_away:
                 return 0
         for size in range(min(_GRAM - 1, len(last)), 1, -1):
             if run[-size:] in self.begins:
@@ -159,44 +159,37 @@ class _Known:
         is_first = not run[-2:-1].isalnum()
         return int(run[-1:] in (self.begins if is_first else self.initials))
 
-    def _match(self, run: str, at: int) -> tuple[_Match, int, int] | None:
-        """The longest match around the gram at `at`, where it begins in its form, and the form's length."""
+    def _longest_match(self, run: str, at: int) -> _Match:
+        """Match the gram at `at`, which some form holds, and what stands around it."""
+        return max(self._matches_around(run, at), key=lambda match: match.end - match.begin)
+
+    def _matches_around(self, run: str, at: int) -> Iterator[_Match]:
         gram = run[at : at + _GRAM]
-        longest: tuple[_Match, int, int] | None = None
         for form in self.forms:
             inside = form.find(gram)
             while inside >= 0:
-                before = _same_before(run, at, form, inside)
-                after = _same_after(run, at + _GRAM, form, inside + _GRAM)
-                if longest is None or before + _GRAM + after > longest[0].end - longest[0].begin:
-                    rest = form[inside + _GRAM + after :]
-                    match = _Match(at - before, at + _GRAM + after, rest)
-                    longest = match, inside - before, len(form)
+                before = _common(run[max(0, at - inside) : at][::-1], form[:inside][::-1])
+                rest = form[inside + _GRAM :]
+                after = _common(run[at + _GRAM : at + _GRAM + len(rest)], rest)
+                length = before + _GRAM + after
+                least = _PREFIX if inside - before < _GRAM else _PIECE
+                gives_away = length >= min(least, len(form))
+                yield _Match(at - before, at + _GRAM + after, rest[after:], gives_away)
                 inside = form.find(gram, inside + 1)
-        return longest
 
 
-def _tells(match: _Match, begin: int, size: int) -> bool:
-    length = match.end - match.begin
-    return length == size or length >= _PIECE or (begin < _GRAM and length >= _PREFIX)
-
-
-def _same_before(run: str, at: int, form: str, inside: int) -> int:
+def _common(one: str, other: str) -> int:
+    """Count the characters that two texts have in common at their beginnings."""
     size = 0
-    while size < min(at, inside) and run[at - size - 1] == form[inside - size - 1]:
-        size += 1
-    return size
-
-
-def _same_after(run: str, at: int, form: str, inside: int) -> int:
-    size = 0
-    while size < min(len(run) - at, len(form) - inside) and run[at + size] == form[inside + size]:
+    for mine, theirs in zip(one, other, strict=False):
+        if mine != theirs:
+            break
         size += 1
     return size
 
 
 def _is_secret(text: str) -> bool:
-    """Whether a value is one, and no placeholder that may stand in any text."""
+    """Return whether a value is a secret, and no placeholder that may stand in any text."""
     is_word = text.replace("-", "").replace("_", "").isalpha() and text.islower()
     return len(text) >= (_LONG_WORD if is_word else LEAST)
 
@@ -216,22 +209,20 @@ def _forms(secret: str) -> Iterator[str]:
 def _decoded(text: str) -> str:
     def character(match: re.Match[str]) -> str:
         code = match[1] or match[2] or match[4]
-        if code:
-            return chr(int(code, 16))
-        return match[3] or chr(int(match[5]))
+        return chr(int(code, 16)) if code else match[3] or chr(int(match[5]))
 
     return _ESCAPE.sub(character, text)
 
 
-# The process's own -------------------------------------------------------------------------------
-
 _known = _Known(())
+"""The secrets in use: one list for the whole process, as its loggers are."""
+
 _adding = threading.Lock()
 
 
 def hide(*secrets: str | None) -> None:
-    """From now on these are masked in every text."""
-    global _known  # what is secret is so for the whole process, as its loggers are
+    """Mask these in every text from now on."""
+    global _known
     if all(not secret or secret in _known.secrets for secret in secrets):
         return
     with _adding:
@@ -241,7 +232,7 @@ def hide(*secrets: str | None) -> None:
 
 
 def mask(text: str) -> str:
-    """The text without the secrets in use; linear in its length."""
+    """Return the text without the secrets in use; takes time linear in its length."""
     known = _known
     if not known.forms or len(text) < LEAST:
         return text
@@ -250,7 +241,7 @@ def mask(text: str) -> str:
     for begin, end, instead in _replacements(text, known):
         pieces += text[done:begin], instead
         done = end
-    return text if not done else "".join((*pieces, text[done:]))
+    return "".join((*pieces, text[done:])) if done else text
 
 
 def _replacements(text: str, known: _Known) -> Iterator[tuple[int, int, str]]:
@@ -272,9 +263,9 @@ def _replacements(text: str, known: _Known) -> Iterator[tuple[int, int, str]]:
 
 
 def _end_of_wrapped(text: str, at: int, rest: str) -> int:
-    """Where a secret ends that goes on after a line break or a blank."""
+    """Return where a secret ends that goes on after a line break or a blank."""
     while rest and (gap := _GAP.match(text, at)):
-        common = _same_after(text[gap.end() : gap.end() + len(rest)].lower(), 0, rest, 0)
+        common = _common(text[gap.end() : gap.end() + len(rest)].lower(), rest)
         if common < min(_GRAM, len(rest)):
             break
         at, rest = gap.end() + common, rest[common:]
@@ -285,34 +276,30 @@ T = TypeVar("T")
 
 
 def masked(value: T) -> T:
-    """The same value with every text in it masked, dicts' keys too; the value itself where there is nothing to mask."""
-    return _masked(value) if _known.forms else value
+    """Return the value with every text in it masked, dicts' keys too; the value itself if that changes nothing.
+
+    What is nested deeper than `DEEPEST` levels is left empty.
+    """
+    return _masked(value, DEEPEST) if _known.forms else value
 
 
-def _masked(value: Any, levels: int = DEEPEST) -> Any:
-    """What is nested deeper than `levels` is left empty, as in what is kept."""
+def _masked(value: Any, levels: int) -> Any:
+    new: Any = value
     if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, dict):
+        new = mask(value)
+    elif isinstance(value, dict):
         inside = value.items() if levels else ()
-        pairs = {
+        new = {
             mask(name) if isinstance(name, str) else name: _masked(each, levels - 1) for name, each in inside
         }
-        same = all(a is b and value[a] is pairs[b] for a, b in zip(value, pairs, strict=False))
-        return value if same and len(pairs) == len(value) else pairs
-    if isinstance(value, list | tuple):
-        each = [_masked(one, levels - 1) for one in value] if levels else []
-        if len(each) == len(value) and all(a is b for a, b in zip(value, each, strict=True)):
-            return value
-        return each if isinstance(value, list) else tuple(each)
-    if isinstance(value, msgspec.Struct):
-        changed = {
-            name: new
-            for name in value.__struct_fields__
-            if (new := _masked(old := getattr(value, name), levels - 1)) is not old
-        }
-        return msgspec.structs.replace(value, **changed) if changed else value
-    return value
+    elif isinstance(value, list | tuple):
+        items = [_masked(each, levels - 1) for each in value] if levels else []
+        new = items if isinstance(value, list) else tuple(items)
+    elif isinstance(value, msgspec.Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        clean = {name: _masked(field, levels - 1) for name, field in fields.items()}
+        return value if clean == fields else msgspec.structs.replace(value, **clean)
+    return value if new == value else new
 
 
 class MaskedText:
@@ -326,15 +313,12 @@ class MaskedText:
         if not known.forms:
             return piece
         text = self._held + piece
-        held = _held(text, known)
-        if held:
-            self._held = text[len(text) - held :]
-            return mask(text[: len(text) - held])
-        self._held = ""
-        return text if len(text) < LEAST else mask(text)
+        shown = len(text) - _held(text, known)
+        self._held = text[shown:]
+        return mask(text[:shown])
 
     def end(self) -> str:
-        """What is held still, when no more comes."""
+        """Return what is still held, when no more comes."""
         held, self._held = self._held, ""
         return mask(held)
 
@@ -359,35 +343,35 @@ class MaskedDeltas(Generic[D]):
     """Texts that arrive as structs with a `delta`, several at a time; each is a `MaskedText` of its own."""
 
     def __init__(self) -> None:
-        self._texts: dict[Hashable, _Delivery[D]] = {}
+        self._texts: dict[Hashable, _DeltaText[D]] = {}
 
-    def feed(self, which: Hashable, told: D) -> D | None:
-        """What may be told of it now. `which` names the text: what else the struct holds is the same each time."""
+    def feed(self, which: Hashable, struct: D) -> D | None:
+        """Return what can be passed on now. `which` names the text: its structs differ in `delta` alone."""
         text = self._texts.get(which)
         if text is None:
             if not _known.forms:
-                return told
-            text = self._texts[which] = _Delivery(told)
-        delta: str = told.delta  # type: ignore[attr-defined]  # it has one
+                return struct
+            text = self._texts[which] = _DeltaText(struct)
+        delta: str = struct.delta  # type: ignore[attr-defined]  # it has one
         ready = text.feed(delta)
         if text.is_clean:
-            text.frame = told
+            text.frame = struct
             if ready == delta:
-                return told
+                return struct
         return msgspec.structs.replace(text.frame, delta=ready) if ready else None
 
-    def end(self, is_over: Callable[[D], bool] = lambda told: True) -> list[D]:
-        """What is still to be told of the texts that are over, by what they belong to."""
+    def end(self, is_over: Callable[[D], bool] = lambda struct: True) -> list[D]:
+        """Return what was held of the texts that are over, as `is_over` says of one of their structs."""
         over = [self._texts.pop(which) for which, text in list(self._texts.items()) if is_over(text.frame)]
         rest = [(text.frame, text.end()) for text in over]
         return [msgspec.structs.replace(frame, delta=delta) for frame, delta in rest if delta]
 
 
-class _Delivery(MaskedText, Generic[D]):
+class _DeltaText(MaskedText, Generic[D]):
     """A text, and the struct that its pieces come in."""
 
-    def __init__(self, told: D) -> None:
+    def __init__(self, struct: D) -> None:
         super().__init__()
-        frame = msgspec.structs.replace(told, delta="")
+        frame = msgspec.structs.replace(struct, delta="")
         self.frame = masked(frame)
         self.is_clean = self.frame is frame

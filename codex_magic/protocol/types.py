@@ -20,9 +20,6 @@ class Struct(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Base of every value here: immutable, camelCase on the wire, defaults left out."""
 
 
-# Inputs ------------------------------------------------------------------------------------------
-
-
 class TextInput(Struct, frozen=True, tag="text"):
     text: str
 
@@ -65,7 +62,7 @@ RunInput = Input | str
 
 
 def as_inputs(value: RunInput) -> tuple[InputItem, ...]:
-    """A plain string is shorthand for one `TextInput`; a single item for a list of one.
+    """Return the inputs as a tuple: a string is shorthand for one `TextInput`, an item for a list of one.
 
     Lone surrogates, which no encoding can carry, become U+FFFD.
     """
@@ -76,11 +73,8 @@ def as_inputs(value: RunInput) -> tuple[InputItem, ...]:
 
 
 def input_text(inputs: tuple[InputItem, ...]) -> str:
-    """The text parts, joined by blank lines."""
+    """Return the text parts, joined by blank lines."""
     return "\n\n".join(part.text for part in inputs if isinstance(part, TextInput))
-
-
-# Items -------------------------------------------------------------------------------------------
 
 
 class UserMessage(Struct, frozen=True, tag="userMessage"):
@@ -103,12 +97,9 @@ class Reasoning(Struct, frozen=True, tag="reasoning"):
     content: tuple[str, ...] = ()
 
 
-_CUT_HEADING = re.compile(r"\s*(\*{1,2}[^*\n]*\*?\s*)?")
-
-
 def is_empty_thought(part: str) -> bool:
-    """Whether a part of reasoning is blank, or nothing but a heading that was cut off."""
-    return _CUT_HEADING.fullmatch(part) is not None
+    """Return whether a part of reasoning is blank, or only a heading that was cut off."""
+    return re.fullmatch(r"\s*(\*{1,2}[^*\n]*\*?\s*)?", part) is not None
 
 
 class Plan(Struct, frozen=True, tag="plan"):
@@ -121,12 +112,12 @@ class CommandExecution(Struct, frozen=True, tag="commandExecution"):
     command: str
     cwd: str = ""
     status: str = "inProgress"
-    """The protocol's word, or one of ours: see `NEVER_DONE`."""
+    """The protocol's status, or one of ours: see `NEVER_DONE`."""
     aggregated_output: str | None = None
     exit_code: int | None = None
     duration_ms: int | None = None
     process_id: str | None = None
-    """Of a command that has begun, where the program says so."""
+    """Set once the command has begun, if the program reports it."""
 
 
 class FileChange(Struct, frozen=True, tag="fileChange"):
@@ -162,11 +153,11 @@ class ImageGeneration(Struct, frozen=True, tag="imageGeneration"):
 
 
 class ContextCompaction(Struct, frozen=True, tag="contextCompaction"):
-    """What came before is shortened for the model from here on."""
+    """From here on the model is sent a shortened form of what came before."""
 
     id: str
     past: str | None = None
-    """A digest of the turns before its own: with others it stands for nothing."""
+    """Digest of the preceding turns; the compaction is valid only after exactly these."""
 
 
 class UnknownItem(msgspec.Struct, frozen=True):
@@ -177,9 +168,9 @@ class UnknownItem(msgspec.Struct, frozen=True):
 
 
 NEVER_DONE = ("declined", "unanswered", "stopped", "expired")
-"""What becomes of a command, change or call that got no yes: a person said no, nobody was there, or the turn was
-stopped, or ended, before an answer. The first is the protocol's word, and these statuses are ours too: `waiting` for
-the answer; `interrupted` was at work when it was stopped, of `unfinished` nobody knows whether it was."""
+"""Final statuses of a command, change or call that was not approved: a person declined it, nobody was there, the turn
+was stopped, or it ended before an answer. Only `declined` is the protocol's. Further statuses of ours: `waiting` for an
+answer; `interrupted` while it ran; `unfinished`, when it is unknown whether it ran."""
 
 KnownItem = (
     UserMessage
@@ -199,23 +190,23 @@ ITEM_TYPES: dict[str, type[KnownItem]] = {kind.__struct_config__.tag: kind for k
 
 
 def item_type(item: ThreadItem) -> str:
-    """The wire name of an item's kind, e.g. `agentMessage`."""
+    """Return the wire name of an item's kind, e.g. `agentMessage`."""
     if isinstance(item, UnknownItem):
         return str(item.raw["type"])
     return str(item.__struct_config__.tag)
 
 
 def unknown_item(item_id: str, raw: Mapping[str, Any]) -> UnknownItem:
-    """`raw` as it came, under that id; what has no kind of its own is called `unknown`."""
+    """Return `raw` under that id, as it came; its type is `unknown` if it names none."""
     kept = plain_json(raw)
     kind = kept.get("type")
     return UnknownItem(item_id, {**kept, "type": kind if isinstance(kind, str) else "unknown", "id": item_id})
 
 
 def decode_item(raw: Any) -> ThreadItem:
-    """Read one item; never fails. A field of a wrong type is left out where it may be missing.
+    """Read one item; never fails. An optional field of a wrong type is left out.
 
-    An unknown kind, or a known one without what it needs, is kept as it came.
+    An unknown kind, or a known one without a required field, is kept as it came.
     """
     if not isinstance(raw, Mapping):
         return unknown_item("", {"value": raw})
@@ -251,11 +242,8 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def encode_item(item: ThreadItem) -> bytes:
-    """The item as one line of JSON, readable by `decode_item`."""
+    """Return the item as one line of JSON, readable by `decode_item`."""
     return msgspec.json.encode(item.raw if isinstance(item, UnknownItem) else item)
-
-
-# Turns -------------------------------------------------------------------------------------------
 
 
 class TurnStatus(str, Enum):
@@ -302,9 +290,9 @@ class TokenUsage(Struct, frozen=True):
 
 class ThreadTokenUsage(Struct, frozen=True):
     total: TokenUsage
-    """Of the whole turn (all its requests)."""
+    """Sum of all requests of the turn."""
     last: TokenUsage
-    """Of its last request: what the context window holds now."""
+    """The last request alone: what the context window holds now."""
     model_context_window: int | None = None
 
 
@@ -323,8 +311,8 @@ class RateLimits(Struct, frozen=True):
 
     @property
     def effective(self) -> RateLimitWindow | None:
-        """The window that will stop you first: the one with the least left."""
-        windows = [window for window in (self.primary, self.secondary) if window is not None]
+        """The window that will be exhausted first: the one with the least left."""
+        windows = filter(None, (self.primary, self.secondary))
         return max(windows, key=lambda window: window.used_percent, default=None)
 
 
@@ -333,7 +321,7 @@ class TurnSteerResponse(Struct, frozen=True):
 
 
 class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a finished turn gives; `final_response` is `None` when there was no answer."""
+    """The outcome of a finished turn; `final_response` is `None` when there was no answer."""
 
     id: str
     status: TurnStatus
@@ -349,19 +337,34 @@ class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.final_response or ""
 
 
-# Notifications -----------------------------------------------------------------------------------
+class OfTurn(Struct, frozen=True):
+    """Base of the notifications about one turn."""
+
+    thread_id: str
+    turn_id: str
+
+
+class OfItem(OfTurn, frozen=True):
+    """Base of the notifications and approval requests about one item."""
+
+    item_id: str
+
+
+class Delta(OfItem, frozen=True):
+    """Base of the notifications that add a piece of text to an item."""
+
+    delta: str
 
 
 class TurnPlace(Struct, frozen=True):
-    """Where the app-server keeps a turn."""
+    """Where the app-server keeps a turn, by its own ids."""
 
     thread_id: str
-    """Its own ids, not ours."""
     turn_id: str
     past: str = ""
-    """A digest of the turns before it: the same past means that its thread can be gone on with."""
+    """Digest of the turns before it; its thread can be continued by a turn with the same past."""
     tools: str = ""
-    """The version of the tools its thread was started with."""
+    """Version of the tools its thread was started with."""
 
 
 class TurnStarted(Struct, frozen=True):
@@ -372,97 +375,64 @@ class TurnStarted(Struct, frozen=True):
     place: TurnPlace | None = None
 
 
-class ItemStarted(Struct, frozen=True):
+class ItemStarted(OfTurn, frozen=True):
     method: ClassVar[str] = "item/started"
-    thread_id: str
-    turn_id: str
     item: ThreadItem
 
 
-class AgentMessageDelta(Struct, frozen=True):
+class AgentMessageDelta(Delta, frozen=True):
     method: ClassVar[str] = "item/agentMessage/delta"
-    thread_id: str
-    turn_id: str
-    item_id: str
-    delta: str
 
 
-class ReasoningSummaryDelta(Struct, frozen=True):
+class ReasoningSummaryDelta(Delta, frozen=True):
     method: ClassVar[str] = "item/reasoning/summaryTextDelta"
-    thread_id: str
-    turn_id: str
-    item_id: str
-    delta: str
     summary_index: int = 0
 
 
-class ReasoningTextDelta(Struct, frozen=True):
+class ReasoningTextDelta(Delta, frozen=True):
     method: ClassVar[str] = "item/reasoning/textDelta"
-    thread_id: str
-    turn_id: str
-    item_id: str
-    delta: str
     content_index: int = 0
 
 
-class CommandOutputDelta(Struct, frozen=True):
+class CommandOutputDelta(Delta, frozen=True):
     method: ClassVar[str] = "item/commandExecution/outputDelta"
-    thread_id: str
-    turn_id: str
-    item_id: str
-    delta: str
 
 
-class PlanDelta(Struct, frozen=True):
+class PlanDelta(Delta, frozen=True):
     method: ClassVar[str] = "item/plan/delta"
-    thread_id: str
-    turn_id: str
-    item_id: str
-    delta: str
 
 
-class FileChangeUpdated(Struct, frozen=True):
+class FileChangeUpdated(OfItem, frozen=True):
     """The changes of a file change, as far as the model has written them."""
 
     method: ClassVar[str] = "item/fileChange/patchUpdated"
-    thread_id: str
-    turn_id: str
-    item_id: str
     changes: tuple[dict[str, Any], ...]
 
 
-class TurnDiffUpdated(Struct, frozen=True):
+class TurnDiffUpdated(OfTurn, frozen=True):
     """All changes of the turn so far, as one unified diff; each replaces the one before."""
 
     method: ClassVar[str] = "turn/diff/updated"
-    thread_id: str
-    turn_id: str
     diff: str
 
 
-class TurnPlanUpdated(Struct, frozen=True):
+class TurnPlanUpdated(OfTurn, frozen=True):
     """The plan's steps (`step`, `status`); each replaces the one before."""
 
     method: ClassVar[str] = "turn/plan/updated"
-    thread_id: str
-    turn_id: str
     plan: tuple[dict[str, Any], ...]
     explanation: str | None = None
 
 
-class ItemCompleted(Struct, frozen=True):
+class ItemCompleted(OfTurn, frozen=True):
     method: ClassVar[str] = "item/completed"
-    thread_id: str
-    turn_id: str
     item: ThreadItem
     response_items: tuple[dict[str, Any], ...] = ()
-    """What stands for it when another engine or provider goes on: Responses items."""
+    """The Responses items that are sent for it when another engine or provider continues the thread."""
 
 
-class TokenUsageUpdated(Struct, frozen=True):
+class TokenUsageUpdated(OfTurn, frozen=True):
     method: ClassVar[str] = "thread/tokenUsage/updated"
-    thread_id: str
-    turn_id: str
     token_usage: ThreadTokenUsage
 
 
@@ -471,20 +441,18 @@ class RateLimitsUpdated(Struct, frozen=True):
     rate_limits: RateLimits
 
 
-class ModelRerouted(Struct, frozen=True):
-    """The service answered with another model than the one asked for."""
+class ModelRerouted(OfTurn, frozen=True):
+    """The service answered with another model than the requested one."""
 
     method: ClassVar[str] = "model/rerouted"
-    thread_id: str
-    turn_id: str
     from_model: str
     to_model: str
 
 
 class TurnQueued(Struct, frozen=True):
-    """The turn waits for another one of its thread, whose cell has that number if it is one of this notebook.
+    """The turn waits for another one of its thread; `cell` is that one's number if this notebook runs it.
 
-    Only a notebook tells this, before `TurnStarted`.
+    Sent by notebooks only, before `TurnStarted`.
     """
 
     method: ClassVar[str] = "turn/queued"
@@ -493,7 +461,7 @@ class TurnQueued(Struct, frozen=True):
 
 
 class Warned(Struct, frozen=True):
-    """Something the user should know that does not end the turn."""
+    """A warning that the user should see; the turn goes on."""
 
     method: ClassVar[str] = "warning"
     thread_id: str | None
@@ -501,19 +469,17 @@ class Warned(Struct, frozen=True):
 
 
 class Noted(Struct, frozen=True):
-    """Something quiet about the thread, of this program and no engine; commands stand in backquotes."""
+    """A quiet remark about the thread, from this program and no engine; commands stand in backquotes."""
 
     method: ClassVar[str] = "note"
     thread_id: str | None
     message: str
 
 
-class ErrorReported(Struct, frozen=True):
-    """A failure; with `will_retry` the engine tries again by itself."""
+class ErrorReported(OfTurn, frozen=True):
+    """A failure; with `will_retry` the engine tries again on its own."""
 
     method: ClassVar[str] = "error"
-    thread_id: str
-    turn_id: str
     error: TurnError
     will_retry: bool = False
 
@@ -555,60 +521,45 @@ Notification = (
 )
 
 
-# Approvals ---------------------------------------------------------------------------------------
-
-
-class CommandApproval(Struct, frozen=True):
-    """May this command run? It asks to leave the sandbox, or the policy is to ask always."""
+class CommandApproval(OfItem, frozen=True):
+    """May this command run? It needs to leave the sandbox, or the policy is to always ask."""
 
     method: ClassVar[str] = "item/commandExecution/requestApproval"
-    thread_id: str
-    turn_id: str
-    item_id: str
     command: str | None = None
     cwd: str | None = None
     reason: str | None = None
     """The model's own words."""
     command_actions: tuple[dict[str, Any], ...] | None = None
     proposed_execpolicy_amendment: tuple[str, ...] | None = None
-    """The beginning of a command that could be allowed for good; see `AcceptWithExecpolicyAmendment`."""
+    """Prefix of commands that could be allowed from now on; see `AcceptWithExecpolicyAmendment`."""
     network_approval_context: dict[str, Any] | None = None
     proposed_network_policy_amendments: tuple[dict[str, Any], ...] | None = None
     available_decisions: tuple[Any, ...] | None = None
 
 
-class FileChangeApproval(Struct, frozen=True):
+class FileChangeApproval(OfItem, frozen=True):
     """May these files be changed?"""
 
     method: ClassVar[str] = "item/fileChange/requestApproval"
-    thread_id: str
-    turn_id: str
-    item_id: str
     reason: str | None = None
     grant_root: str | None = None
     changes: tuple[dict[str, Any], ...] = ()
     """`path`, `kind` and unified `diff` of each file."""
 
 
-class PermissionsApproval(Struct, frozen=True):
+class PermissionsApproval(OfItem, frozen=True):
     """May the agent have these permissions (`fileSystem`, `network`)?"""
 
     method: ClassVar[str] = "item/permissions/requestApproval"
-    thread_id: str
-    turn_id: str
-    item_id: str
     permissions: dict[str, Any]
     cwd: str | None = None
     reason: str | None = None
 
 
-class ToolCallApproval(Struct, frozen=True):
-    """May this tool of ours be called? Asked for tools made with `needs_approval`."""
+class ToolCallApproval(OfItem, frozen=True):
+    """May this tool of ours be called? Sent for tools made with `needs_approval`."""
 
     method: ClassVar[str] = "item/tool/call"
-    thread_id: str
-    turn_id: str
-    item_id: str
     tool: str
     arguments: Any = None
     namespace: str | None = None
@@ -620,15 +571,15 @@ ApprovalRequest = CommandApproval | FileChangeApproval | PermissionsApproval | T
 class Decision(str, Enum):
     accept = "accept"
     accept_for_session = "acceptForSession"
-    """And whatever is like it, until the agent's process ends."""
+    """Yes, and to similar actions until the agent's process ends."""
     decline = "decline"
-    """No; the model goes on without."""
+    """No; the model goes on without it."""
     cancel = "cancel"
     """No, and the turn ends here."""
 
 
 class AcceptWithExecpolicyAmendment(Struct, frozen=True):
-    """Yes, and commands that begin with `execpolicy_amendment` from now on too."""
+    """Yes, and from now on to every command that begins with `execpolicy_amendment`."""
 
     execpolicy_amendment: tuple[str, ...]
 
@@ -644,16 +595,16 @@ ApprovalDecision = Decision | AcceptWithExecpolicyAmendment | ApplyNetworkPolicy
 
 
 class ApprovalMode(str, Enum):
-    """Who decides what leaves the sandbox. Older words are read as the nearest: `never`, `on_failure` ..."""
+    """Who decides about actions outside the sandbox. Older words mean the nearest mode: `never`, `on_failure` ..."""
 
     deny_all = "deny_all"
-    """Nothing does; nobody is asked."""
+    """Nobody; each is refused."""
     auto_review = "auto_review"
     """A reviewing model of the service."""
     ask = "ask"
-    """The `approvals=` callable, about what leaves the sandbox."""
+    """The `approvals=` callable."""
     untrusted = "untrusted"
-    """The same callable, about every command that is not known to be harmless."""
+    """The same callable, also for commands inside the sandbox that are not known to be harmless."""
 
     @classmethod
     def _missing_(cls, value: object) -> ApprovalMode | None:
@@ -661,7 +612,7 @@ class ApprovalMode(str, Enum):
 
 
 class Sandbox(str, Enum):
-    """What commands and edits of the agent, and tools, can reach. `full_access` has a second word, as on the wire."""
+    """What the agent's commands and edits, and tools, can reach. `full_access` is also a valid spelling."""
 
     read_only = "read-only"
     workspace_write = "workspace-write"
@@ -669,8 +620,7 @@ class Sandbox(str, Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> Sandbox | None:
-        words = {member.name: member for member in cls}
-        return words.get(_word(value))
+        return cls.__members__.get(_word(value))
 
 
 def _word(value: object) -> str:

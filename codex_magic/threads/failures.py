@@ -17,13 +17,13 @@ from pathlib import Path
 import msgspec
 
 from ..protocol.errors import StoreError
+from .journal import is_locked
 
-_ELSEWHERE = "or set CODEX_MAGIC_HOME to another folder."
 _DAMAGED = (
     "Rename it, and the -wal and -shm files beside it, and restart the kernel: a new one is made then, and what"
     " the old one still holds can be looked at with `sqlite3 FILE .recover`."
 )
-_IN_PLACE = 28
+_PAGES = 28
 """Where SQLite's header holds the number of pages (https://sqlite.org/fileformat.html, 1.3)."""
 
 _LITTLE = 1_000_000
@@ -32,7 +32,7 @@ _LITTLE = 1_000_000
 
 @contextmanager
 def store_errors(path: Path) -> Iterator[None]:
-    """Nothing but a StoreError leaves."""
+    """Turn every failure of the store's file into a StoreError."""
     try:
         yield
     except sqlite3.Error as error:
@@ -43,18 +43,20 @@ def store_errors(path: Path) -> Iterator[None]:
         raise StoreError("Half a character (a lone surrogate) can't be kept.") from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StoreError(
-            f"{path} can't be made: {reason}.", hint=f"Make its folder writable, {_ELSEWHERE}"
-        ) from error
+        raise _fault(f"{path} can't be made: {reason}", "Make its folder writable") from error
 
 
 def damaged(path: Path, how: str = "is damaged, or no thread store") -> StoreError:
     return StoreError(f"{path} {how}.", hint=_DAMAGED)
 
 
+def _fault(sentence: str, remedy: str) -> StoreError:
+    return StoreError(f"{sentence}.", hint=f"{remedy}, or set CODEX_MAGIC_HOME to another folder.")
+
+
 def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
     message = str(error)
-    if "is locked" in message or "locking protocol" in message:
+    if is_locked(error):
         return StoreError(
             f"{path} is locked by another program.",
             hint="Close what holds it (another kernel, a backup, a database browser) and run the cell again.",
@@ -68,45 +70,35 @@ def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def _full(path: Path) -> StoreError:
-    return StoreError(
-        f"There is no space left for {path}.", hint=f"Free some space on that disk, {_ELSEWHERE}"
-    )
+    return _fault(f"There is no space left for {path}", "Free some space on that disk")
 
 
 def _unwritable(path: Path) -> StoreError:
-    return StoreError(
-        f"{path} can't be written.",
-        hint=f"Give yourself write permission for the file and its folder, {_ELSEWHERE}",
-    )
+    return _fault(f"{path} can't be written", "Give yourself write permission for the file and its folder")
 
 
 def _look(path: Path) -> StoreError | None:
-    """What is wrong, as far as the file itself shows it."""
+    """Return what is wrong, as far as the file itself shows it."""
     if path.is_dir():
-        return StoreError(f"{path} is a folder, not a file.", hint=f"Move it away, {_ELSEWHERE}")
+        return _fault(f"{path} is a folder, not a file", "Move it away")
     if not path.is_file():
         return None
-    if _is_read_only(path.parent):
-        return StoreError(
-            f"{path} can't be written: its disk is mounted read-only.", hint=f"Make it writable, {_ELSEWHERE}"
-        )
     try:
+        if sys.platform != "win32" and os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+            return _fault(f"{path} can't be written: its disk is mounted read-only", "Make it writable")
         header = _header(path)
     except PermissionError:
-        return StoreError(
-            f"{path} can't be read: you have no permission.",
-            hint=f"Give yourself permission to read and write the file and its folder, {_ELSEWHERE}",
+        return _fault(
+            f"{path} can't be read: you have no permission",
+            "Give yourself permission to read and write the file and its folder",
         )
     except OSError:
         return None
-    return _read(path, header, path.stat().st_size)
-
-
-def _read(path: Path, header: bytes, size: int) -> StoreError | None:
+    size = path.stat().st_size
     if size and not header.startswith(b"SQLite format 3\0"):
         return damaged(path)
     page_size = int.from_bytes(header[16:18], "big")
-    pages = int.from_bytes(header[_IN_PLACE : _IN_PLACE + 4], "big")
+    pages = int.from_bytes(header[_PAGES : _PAGES + 4], "big")
     is_counted = header[24:28] == header[92:96]
     if is_counted and size < pages * (65536 if page_size == 1 else page_size):
         return damaged(path, "is damaged: its end is missing")
@@ -116,7 +108,7 @@ def _read(path: Path, header: bytes, size: int) -> StoreError | None:
 
 
 def _header(path: Path) -> bytes:
-    """The beginning of the file. On POSIX it is left open: to close it would drop the locks that another
+    """Read the beginning of the file. On POSIX it is left open: to close it would drop the locks that another
     connection of this process holds (https://sqlite.org/howtocorrupt.html, 2.2)."""
     if sys.platform == "win32":
         with path.open("rb") as file:
@@ -131,24 +123,16 @@ def _header(path: Path) -> bytes:
 _left_open: dict[tuple[int, int], int] = {}
 
 
-def _is_read_only(folder: Path) -> bool:
-    if sys.platform == "win32":
-        return False
-    with suppress(OSError):
-        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
-    return False
-
-
 def _by_message(message: str, path: Path) -> StoreError:
     if "I/O error" in message:
         with suppress(OSError):
             if shutil.disk_usage(path.parent).free < _LITTLE:
                 return _full(path)
-        return StoreError(f"The disk failed while {path} was in use.", hint=f"Check the disk, {_ELSEWHERE}")
+        return _fault(f"The disk failed while {path} was in use", "Check the disk")
     if "unable to open" in message:
-        return StoreError(
-            f"{path} can't be opened.",
-            hint=f"It must be a file you can read and write, in a folder you can write: put that right, {_ELSEWHERE}",
+        return _fault(
+            f"{path} can't be opened",
+            "It must be a file you can read and write, in a folder you can write: put that right",
         )
     # Malformed pages, tables that are gone, values that can't be: all that is left is the file.
     return damaged(path)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
+
+import psutil
 
 _SHARED = re.compile(
     "nfs.?|cifs|smb.*|afpfs|webdav|davfs|ncpfs|afs|auristorfs|coda"
@@ -28,14 +28,41 @@ _LOCAL_FUSE = re.compile("fuseblk|fuse[.](fuse-overlayfs|ntfs-3g|ntfs|exfat|ecry
 """FUSE file systems of this machine's own disks; any other may be sshfs, gcsfuse, rclone ..."""
 
 
-class Mount(NamedTuple):
-    point: str
-    type: str
-
-
 def wal_is_safe(folder: Path) -> bool:
     """Whether only this machine can have the files of a folder open."""
-    return not _is_shared(os.path.realpath(folder))
+    path = os.path.realpath(folder)
+    try:
+        mount = mount_of(path, psutil.disk_partitions(all=True))
+    except OSError:  # a system that does not list its mounts
+        mount = None
+    is_shared = mount is not None and ("remote" in mount.opts.split(",") or is_shared_type(mount.fstype))
+    return not is_shared and not (os.name == "nt" and is_unc(path))
+
+
+def mount_of(path: str, mounts: Iterable[Any]) -> Any:
+    """The deepest of these `psutil` partitions over an absolute path; of two on one point the later counts."""
+    deepest = None
+    for mount in mounts:
+        folder = os.path.join(os.path.normcase(mount.mountpoint), "")
+        is_inside = os.path.join(os.path.normcase(path), "").startswith(folder)
+        if is_inside and (deepest is None or len(mount.mountpoint) >= len(deepest.mountpoint)):
+            deepest = mount
+    return deepest
+
+
+def is_shared_type(name: str) -> bool:
+    """Whether a file system of this type may be in use by more than one machine."""
+    if name.startswith("fuse"):
+        return not _LOCAL_FUSE.fullmatch(name)
+    return _SHARED.fullmatch(name) is not None
+
+
+def is_unc(path: str) -> bool:
+    r"""Whether a Windows path names a share: `\\server\share` or `\\?\UNC\server\share`."""
+    plain = path.replace("/", "\\")
+    if plain.startswith(("\\\\?\\", "\\\\.\\")):
+        return plain[4:8].upper() == "UNC\\"
+    return plain.startswith("\\\\")
 
 
 def enter_wal(db: sqlite3.Connection) -> None:
@@ -49,7 +76,8 @@ def enter_wal(db: sqlite3.Connection) -> None:
             db.execute("BEGIN IMMEDIATE")
             db.execute("ROLLBACK")
     # A commit then needs no fsync; a power cut may take the last ones, but harms nothing else.
-    db.execute(f"PRAGMA synchronous = {'NORMAL' if _mode(db) == 'wal' else 'FULL'}")
+    is_wal = db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    db.execute(f"PRAGMA synchronous = {'NORMAL' if is_wal else 'FULL'}")
 
 
 def leave_wal(db: sqlite3.Connection) -> None:
@@ -64,7 +92,7 @@ def leave_wal(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = FULL")
 
 
-def is_locked(error: sqlite3.OperationalError) -> bool:
+def is_locked(error: sqlite3.Error) -> bool:
     """Whether another connection is in the way; by its message, since codes reach Python from 3.11 on only."""
     return "is locked" in str(error) or "locking protocol" in str(error)
 
@@ -76,81 +104,3 @@ def _in_use_is_fine() -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if not is_locked(error):
             raise
-
-
-def _mode(db: sqlite3.Connection) -> str:
-    return str(db.execute("PRAGMA journal_mode").fetchone()[0])
-
-
-def is_shared_type(name: str) -> bool:
-    """Whether a file system of this type may be in use by more than one machine."""
-    if name.startswith("fuse"):
-        return not _LOCAL_FUSE.fullmatch(name)
-    return _SHARED.fullmatch(name) is not None
-
-
-def file_system_type(path: str, mounts: Sequence[Mount]) -> str | None:
-    """The type of the deepest mount over an absolute path; of two on one point the later counts."""
-    found: Mount | None = None
-    for mount in mounts:
-        inside = path == mount.point or path.startswith(mount.point.rstrip("/") + "/")
-        if inside and (found is None or len(mount.point) >= len(found.point)):
-            found = mount
-    return found.type if found else None
-
-
-def parse_mountinfo(text: str) -> list[Mount]:
-    """Linux's /proc/self/mountinfo (proc(5)): the point is field 5, the type the first after ` - `."""
-    mounts = []
-    for line in text.splitlines():
-        before, separator, after = line.partition(" - ")
-        if separator:
-            mounts.append(Mount(_unescape(before.split()[4]), after.split()[0]))
-    return mounts
-
-
-def parse_mount_output(text: str) -> list[Mount]:
-    """What `mount` prints on macOS and BSD: `//me@nas/work on /Volumes/work (smbfs, nodev)`."""
-    return [Mount(*found) for found in re.findall(r"^.+? on (/.*) \((\w+)[,)]", text, re.MULTILINE)]
-
-
-def is_unc(path: str) -> bool:
-    r"""Whether a Windows path names a share: `\\server\share` or `\\?\UNC\server\share`."""
-    plain = path.replace("/", "\\")
-    if plain.startswith(("\\\\?\\", "\\\\.\\")):
-        return plain[4:8].upper() == "UNC\\"
-    return plain.startswith("\\\\")
-
-
-def _unescape(field: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), field)
-
-
-if sys.platform == "win32":
-
-    def _is_shared(folder: str) -> bool:
-        import ctypes
-
-        DRIVE_REMOTE = 4
-        root = os.path.splitdrive(folder)[0] + "\\"
-        return is_unc(folder) or ctypes.windll.kernel32.GetDriveTypeW(root) == DRIVE_REMOTE
-
-else:
-
-    def _is_shared(folder: str) -> bool:
-        kind = file_system_type(folder, _mounts())
-        return kind is not None and is_shared_type(kind)
-
-    def _mounts() -> list[Mount]:
-        try:
-            with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-                return parse_mountinfo(file.read())
-        except FileNotFoundError:
-            return _mounts_by_command()
-
-    def _mounts_by_command() -> list[Mount]:
-        try:
-            done = subprocess.run(["/sbin/mount"], capture_output=True, text=True, timeout=2, check=False)
-        except (OSError, subprocess.SubprocessError):
-            return []
-        return parse_mount_output(done.stdout)

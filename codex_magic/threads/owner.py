@@ -12,6 +12,7 @@ import socket
 import sys
 
 import msgspec
+import psutil
 
 RENEW_SECONDS = 5.0
 """Between two signs of life."""
@@ -25,27 +26,39 @@ class Owner(msgspec.Struct, frozen=True):
     host: str
     pid: int
     start: str | None
-    """When the process began, in the system's own unit; `None` where it can't be asked."""
+    """When the process began, in seconds; `None` where it can't be asked."""
     machine: str | None = None
     """Where its number means something."""
 
 
 def this_process() -> Owner:
-    return Owner(socket.gethostname(), os.getpid(), _start_time(os.getpid()), _machine())
+    pid = os.getpid()
+    return Owner(socket.gethostname(), pid, str(_start_seconds(psutil.Process(pid))), _machine())
 
 
 def is_alive(owner: Owner, *, silent: float) -> bool:
-    """Whether the process still runs; `silent`: seconds since its last sign, for those we can't be sure of.
+    """Return whether the process still runs; `silent`: seconds since its last sign, where we can't be sure.
 
     Signs from the future, by clocks that differ or were set, count no more than old ones.
     """
     if (owner.machine or owner.host) in (_machine(), socket.gethostname()):
-        if not _exists(owner.pid):
+        try:
+            process = psutil.Process(owner.pid)
+            if process.status() == psutil.STATUS_ZOMBIE:  # its parent has not asked for its exit status yet
+                return False
+            if owner.start is not None:
+                return abs(_start_seconds(process) - float(owner.start)) < 1
+        except psutil.NoSuchProcess:
             return False
-        start = _start_time(owner.pid)
-        if start is not None and owner.start is not None:
-            return start == owner.start
+        except psutil.AccessDenied:
+            pass
     return abs(silent) < SILENT_SECONDS
+
+
+def _start_seconds(process: psutil.Process) -> float:
+    """Count from the boot on Linux, where psutil adds the clock's time of the boot, which moves as clocks are set."""
+    boot = psutil.boot_time() if sys.platform == "linux" else 0.0
+    return float(process.create_time() - boot)
 
 
 def _machine() -> str:
@@ -55,64 +68,3 @@ def _machine() -> str:
             return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return socket.gethostname()
-
-
-if sys.platform == "win32":
-    import ctypes
-    from ctypes import wintypes
-
-    _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
-    _kernel32.OpenProcess.restype = wintypes.HANDLE
-    _kernel32.GetExitCodeProcess.argtypes = [wintypes.HANDLE, ctypes.POINTER(wintypes.DWORD)]
-    _kernel32.GetProcessTimes.argtypes = [wintypes.HANDLE, *[ctypes.POINTER(wintypes.FILETIME)] * 4]
-    _kernel32.CloseHandle.argtypes = [wintypes.HANDLE]
-
-    _QUERY_LIMITED_INFORMATION = 0x1000
-    _STILL_ACTIVE = 259
-    _ACCESS_DENIED = 5
-
-    def _exists(pid: int) -> bool:
-        handle = _kernel32.OpenProcess(_QUERY_LIMITED_INFORMATION, False, pid)
-        if not handle:
-            return ctypes.get_last_error() == _ACCESS_DENIED
-        try:
-            code = wintypes.DWORD()
-            _kernel32.GetExitCodeProcess(handle, ctypes.byref(code))
-            return code.value == _STILL_ACTIVE
-        finally:
-            _kernel32.CloseHandle(handle)
-
-    def _start_time(pid: int) -> str | None:
-        handle = _kernel32.OpenProcess(_QUERY_LIMITED_INFORMATION, False, pid)
-        if not handle:
-            return None
-        try:
-            created, ended, kernel, user = (wintypes.FILETIME() for _ in range(4))
-            refs = [ctypes.byref(each) for each in (created, ended, kernel, user)]
-            if not _kernel32.GetProcessTimes(handle, *refs):
-                return None
-            return str((created.dwHighDateTime << 32) | created.dwLowDateTime)
-        finally:
-            _kernel32.CloseHandle(handle)
-
-else:
-
-    def _exists(pid: int) -> bool:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
-
-    def _start_time(pid: int) -> str | None:
-        """Linux's /proc/<pid>/stat, field 22 (ticks since boot), counted after the name, which may hold spaces."""
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                state, *fields = file.read().rpartition(b")")[2].split()
-        except OSError:
-            return None
-        return _ENDED if state in (b"Z", b"X") else fields[18].decode()
-
-    _ENDED = "ended"  # killed, but its parent has not asked for its exit status yet

@@ -7,25 +7,28 @@ what its parent does later does not change it.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import wraps
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
+from ..forks import undivided
 from ..protocol.errors import OptionError, StoreError, ThreadNotFoundError
 from ..protocol.ids import is_number, may_be_one_cell, new_id
+from ..protocol.plain import shorten
 from ..protocol.types import (
     ThreadItem,
     ThreadTokenUsage,
@@ -62,24 +65,25 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class ThreadRecord(msgspec.Struct, frozen=True):
+class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Times are Unix seconds."""
 
     id: str
-    name: str | None
-    preview: str
+    name: str | None = None
+    preview: str = ""
     """The beginning of its first prompt."""
-    cwd: str
-    notebook: str | None
-    provider: str | None
-    model: str | None
-    engine: str
+    cwd: str = ""
+    notebook: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    engine: str = "backend"
     created_at: int
     updated_at: int
-    archived_at: int | None
-    forked_from: str | None
-    forked_at_seq: int | None
-    forked_at_position: int | None
+    archived_at: int | None = None
+    forked_from: str | None = None
+    """The thread that this one shares its past with."""
+    forked_at_seq: int | None = None
+    forked_at_position: int | None = None
 
 
 class ThreadDetails(ThreadRecord, frozen=True):
@@ -108,25 +112,26 @@ class ItemRecord(msgspec.Struct, frozen=True):
     """What is sent again with the next turn."""
 
 
-class TurnRecord(msgspec.Struct, frozen=True):
+class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a turn. `thread_id` is another thread's in the shared past of a fork."""
 
-    seq: int
+    seq: int = 0
     id: str
     thread_id: str
-    position: int
+    position: int = 0
     """Its place in the thread; a re-run has the same."""
-    cell_id: str | None
-    status: TurnStatus
-    error: TurnError | None
-    usage: ThreadTokenUsage | None
-    provider: str | None
-    model: str | None
+    cell_id: str | None = None
+    status: TurnStatus = TurnStatus.in_progress
+    error: TurnError | None = None
+    usage: ThreadTokenUsage | None = None
+    provider: str | None = None
+    """Whose encrypted reasoning its items hold: a provider and account, or the app-server."""
+    model: str | None = None
     started_at: int
-    completed_at: int | None
-    duration_ms: int | None
-    removed_at: int | None
-    replaces: str | None
+    completed_at: int | None = None
+    duration_ms: int | None = None
+    removed_at: int | None = None
+    replaces: str | None = None
     notebook: str | None = None
     """The id of the notebook that `cell_id` is a cell of."""
     items: tuple[ItemRecord, ...] = ()
@@ -167,7 +172,8 @@ class _Level(NamedTuple):
 
 
 _THREAD = ", ".join(ThreadRecord.__struct_fields__)
-_TURN = ", ".join(f"turns.{field}" for field in TurnRecord.__struct_fields__ if field != "items")
+_TURN_COLUMNS = [field for field in TurnRecord.__struct_fields__ if field != "items"]
+_TURN = ", ".join(f"turns.{column}" for column in _TURN_COLUMNS)
 _VISIBLE = """
     turns.thread_id = :thread AND turns.position <= :upto AND turns.seq <= :as_of
     AND (turns.removed_at IS NULL OR turns.removed_at > :as_of)
@@ -180,7 +186,8 @@ def _transaction(begin: str) -> Callable[[Method[P, R]], Method[P, R]]:
     def decorate(method: Method[P, R]) -> Method[P, R]:
         @wraps(method)
         def run(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            return self._run(begin, lambda: method(self, *args, **kwargs))
+            with self._lock, store_errors(self.path):
+                return self._while_locked(lambda: self._attempt(begin, lambda: method(self, *args, **kwargs)))
 
         return run
 
@@ -196,16 +203,22 @@ class Store:
 
     Any thread may use it, one at a time. Every failure of the file is a `StoreError` that says what
     to do; what was written before stays. `timeout`: seconds to wait for other processes' locks.
+    `owner`: who runs its turns, if not this process.
     """
 
     def __init__(
-        self, path: Path | str, *, timeout: float = 5.0, clock: Callable[[], float] = time.time
+        self,
+        path: Path | str,
+        *,
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.time,
+        owner: Owner | None = None,
     ) -> None:
         self.path = Path(path)
         self._timeout = timeout
         self._clock = clock
         self._lock = threading.Lock()
-        self._owner = msgspec.json.encode(this_process()).decode()
+        self._owner = msgspec.json.encode(owner or this_process()).decode()
         with store_errors(self.path):
             if path != ":memory:":
                 _make_private_file(self.path)
@@ -214,9 +227,7 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -230,32 +241,26 @@ class Store:
         self,
         *,
         engine: str = "backend",
-        provider: str | None = None,
         model: str | None = None,
         name: str | None = None,
         cwd: str = "",
         notebook: str | None = None,
         thread_id: str | None = None,
     ) -> ThreadRecord:
-        """Begin a thread; `thread_id` when the engine has named it already."""
+        """Begin a thread; `thread_id` when it has a name already."""
         now = self._now()
-        record = ThreadRecord(
-            id=thread_id or new_id(),
-            name=name,
-            preview="",
-            cwd=cwd,
-            notebook=notebook,
-            provider=provider,
-            model=model,
-            engine=engine,
-            created_at=now,
-            updated_at=now,
-            archived_at=None,
-            forked_from=None,
-            forked_at_seq=None,
-            forked_at_position=None,
+        return self._insert_thread(
+            ThreadRecord(
+                id=thread_id or new_id(),
+                name=name,
+                cwd=cwd,
+                notebook=notebook,
+                model=model,
+                engine=engine,
+                created_at=now,
+                updated_at=now,
+            )
         )
-        return self._insert_thread(record)
 
     @_reads
     def thread(self, thread_id: str) -> ThreadRecord:
@@ -280,32 +285,36 @@ class Store:
     ) -> ThreadPage:
         """One page of threads. `search_term` is looked for in names and first prompts, whatever the case.
 
-        Of `cwd` and `model_providers` any one may be the thread's. Raises OptionError for another order.
+        `cwd`, `model_providers`: the thread's is one of these. Raises OptionError for another order.
         """
         order, later = _chosen(_DIRECTIONS, sort_direction, "sort_direction")
         key = _chosen(_SORT_KEYS, sort_key, "sort_key")
         where: list[tuple[str, tuple[Any, ...]]] = [(f"archived_at IS {'NOT ' if archived else ''}NULL", ())]
-        if cwd is not None:
-            where.append(_one_of("cwd", [cwd] if isinstance(cwd, str) else cwd))
-        if model_providers is not None:
-            where.append(_one_of("provider", model_providers))
+        folders = [cwd] if isinstance(cwd, str) else cwd
+        for column, choices in (("cwd", folders), ("provider", model_providers)):
+            if choices is not None:
+                where.append((f"{column} IN ({_marks(choices)})", tuple(choices)))
         if search_term:
             text = "casefold(coalesce(name, '') || char(10) || preview)"
             where.append((f"instr({text}, ?)", (search_term.casefold(),)))
         if cursor is not None:
-            where.append((f"({key}, id) {later} (?, ?)", _parse_cursor(cursor)))
+            value, _, last_id = cursor.partition(":")
+            if not value.isdecimal():
+                hint = "Give the next_cursor of the page before."
+                raise OptionError(f"{cursor!r} is no page of threads.", hint=hint)
+            where.append((f"({key}, id) {later} (?, ?)", (int(value), last_id)))
         rows = self._db.execute(
             f"SELECT {_THREAD} FROM threads WHERE {' AND '.join(test for test, _ in where)}"
             f" ORDER BY {key} {order}, id {order} LIMIT ?",
             (*(value for _, values in where for value in values), limit + 1),
         ).fetchall()
-        found = tuple(ThreadRecord(*row) for row in rows[:limit])
+        threads = tuple(ThreadRecord(**dict(row)) for row in rows[:limit])
         more = len(rows) > limit
-        return ThreadPage(found, f"{getattr(found[-1], key)}:{found[-1].id}" if more else None)
+        return ThreadPage(threads, f"{getattr(threads[-1], key)}:{threads[-1].id}" if more else None)
 
     @_reads
     def resolve(self, text: str) -> str:
-        """The id of the thread a person means: its id, its name, or a unique beginning or end of its id.
+        """Return the id of the thread a person means: its id, its name, or a unique beginning or end of its id.
 
         Ids begin with their time: threads of the same minute differ in their end only.
         Raises ThreadNotFoundError, or OptionError when there are several.
@@ -316,12 +325,12 @@ class Store:
             ":text IN (substr(id, 1, length(:text)), substr(id, -length(:text)))",
         ):
             sql = f"SELECT id FROM threads WHERE {test} ORDER BY updated_at DESC LIMIT 4"
-            found = [row["id"] for row in self._db.execute(sql, {"text": text})] if text else []
-            if len(found) > 1:
-                several = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+            ids = [row["id"] for row in self._db.execute(sql, {"text": text})] if text else []
+            if len(ids) > 1:
+                several = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
                 raise OptionError(f"{text!r} may be any of {several}.", hint="Give more of the id.")
-            if found:
-                return str(found[0])
+            if ids:
+                return str(ids[0])
         raise ThreadNotFoundError(text)
 
     @_writes
@@ -336,11 +345,6 @@ class Store:
     def unarchive(self, thread_id: str) -> None:
         self._update_thread(thread_id, archived_at=None)
 
-    @_writes
-    def touch(self, thread_id: str) -> None:
-        """Say that the thread was used now."""
-        self._update_thread(thread_id, updated_at=self._now())
-
     # Notebooks -----------------------------------------------------------------------------------
 
     @_reads
@@ -352,7 +356,7 @@ class Store:
         kernel: str | None,
         path: str | None,
     ) -> list[NotebookClaim]:
-        """The notebooks that these answers (turn ids, each with the cell it stands in), cells, kernel or path had.
+        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path.
 
         An answer that was pasted into another cell than asked it speaks for nothing.
         """
@@ -364,13 +368,13 @@ class Store:
         ):
             if may_be_one_cell(row["cell_id"], answers[row["id"]]):
                 turns[row["notebook"]].add(row["id"])
-        known: dict[str, set[str]] = defaultdict(set)
+        cells_of: dict[str, set[str]] = defaultdict(set)
         for row in self._db.execute(
             "SELECT DISTINCT notebook, cell_id FROM turns"
             " WHERE notebook IS NOT NULL AND cell_id IN (SELECT value FROM json_each(?))",
             (_to_json(list(cells)),),
         ):
-            known[row["notebook"]].add(row["cell_id"])
+            cells_of[row["notebook"]].add(row["cell_id"])
         current = self._db.execute("SELECT notebook FROM kernels WHERE id = ?", (kernel,)).fetchone()
         rows = self._db.execute(
             # Copies of those found inherit what speaks for them.
@@ -381,7 +385,7 @@ class Store:
             )
             SELECT * FROM notebooks WHERE id IN family
             """,
-            (_to_json([*turns, *known, *([current["notebook"]] if current else [])]), path),
+            (_to_json([*turns, *cells_of, *([current["notebook"]] if current else [])]), path),
         ).fetchall()
         claims = []
         for row in rows:
@@ -392,7 +396,7 @@ class Store:
                     notebook,
                     answers=frozenset().union(*(turns.get(each, ()) for each in lineage)),
                     own_answers=len(turns.get(notebook.id, ())),
-                    cells=frozenset().union(*(known.get(each, ()) for each in lineage)),
+                    cells=frozenset().union(*(cells_of.get(each, ()) for each in lineage)),
                     is_kernel=current is not None and current["notebook"] == notebook.id,
                     used_elsewhere=self._is_open(notebook.id, but=kernel),
                 )
@@ -401,7 +405,7 @@ class Store:
 
     @_reads
     def notebook_prompts(self, notebook_id: str) -> list[tuple[str | None, str]]:
-        """What was asked in the notebook, each with the cell that asked it."""
+        """Return the prompts of the notebook, each with the cell that asked it."""
         rows = self._db.execute(
             "SELECT cell_id, items.* FROM items JOIN turns ON turns.seq = items.turn"
             " WHERE notebook = ? AND items.type = 'userMessage'",
@@ -460,17 +464,11 @@ class Store:
             thread_id=thread_id,
             position=old["position"] if old else _next_position(history),
             cell_id=cell_id,
-            status=TurnStatus.in_progress,
-            error=None,
-            usage=None,
+            notebook=notebook,
             provider=provider,
             model=model,
             started_at=self._now(),
-            completed_at=None,
-            duration_ms=None,
-            removed_at=None,
             replaces=old["id"] if old else None,
-            notebook=notebook,
         )
         self._insert_turn(turn)
         if question is not None:
@@ -480,7 +478,7 @@ class Store:
             updated_at=turn.started_at,
             provider=provider or thread.provider,
             model=model or thread.model,
-            preview=thread.preview or _shorten(preview),
+            preview=thread.preview or shorten(preview, PREVIEW_LENGTH),
         )
         return turn
 
@@ -503,22 +501,22 @@ class Store:
     @_writes
     def place_turn(self, turn_id: str, place: TurnPlace) -> None:
         """Keep where the app-server has the turn."""
-        self._insert_place(turn_id, place)
+        self._place_turn(turn_id, place)
 
     @_reads
     def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, TurnPlace], set[str]]:
-        """Where the app-server has these turns; and those that no later one follows there."""
+        """Return where the app-server has these turns, and which of them no later one follows there."""
         rows = self._db.execute(
             "SELECT *, NOT EXISTS (SELECT 1 FROM places AS later WHERE later.engine_thread = places.engine_thread"
             " AND later.n > places.n) AS is_last FROM places WHERE turn IN (SELECT value FROM json_each(?))",
             (_to_json(list(turn_ids)),),
         ).fetchall()
-        found = {row["turn"]: _place(row) for row in rows}
-        return found, {row["turn"] for row in rows if row["is_last"]}
+        places = {row["turn"]: _place(row) for row in rows}
+        return places, {row["turn"] for row in rows if row["is_last"]}
 
     @_reads
     def engine_threads(self, thread_id: str) -> list[str]:
-        """The app-server's threads that turns of this one are in, the latest first; shared past does not count."""
+        """Return the app-server's threads that turns of this one are in, the latest first, without shared past."""
         rows = self._db.execute(
             "SELECT engine_thread FROM places JOIN turns ON turns.id = places.turn WHERE turns.thread_id = ?"
             " GROUP BY engine_thread ORDER BY max(places.n) DESC",
@@ -528,7 +526,7 @@ class Store:
 
     @_reads
     def known_engine_turns(self, engine_thread: str) -> tuple[str | None, dict[str, str]]:
-        """Of an app-server's thread: which thread here goes on with it, and the turns here by its own ids."""
+        """Return which thread here goes on with an app-server's thread, and the turns here by its ids."""
         rows = self._db.execute(
             "SELECT turns.thread_id, turns.id, engine_turn FROM places JOIN turns ON turns.id = places.turn"
             " WHERE engine_thread = ? ORDER BY places.n",
@@ -538,14 +536,14 @@ class Store:
 
     @_writes
     def forget_places(self, turn_ids: Sequence[str]) -> None:
-        """The app-server has these turns no more."""
+        """Forget where the app-server had these turns."""
         self._db.execute(
             "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))", (_to_json(list(turn_ids)),)
         )
 
     @_reads
     def place_of_own(self, thread_id: str, turn_id: str) -> TurnPlace | None:
-        """Where the app-server has this turn, if it is the thread's own and no fork has it in its past."""
+        """Return where the app-server has this turn, if it is the thread's own and no fork has it in its past."""
         row = self._db.execute(
             "SELECT places.* FROM places JOIN turns ON turns.id = places.turn"
             " WHERE turns.id = ? AND turns.thread_id = ? AND NOT EXISTS (SELECT 1 FROM threads WHERE"
@@ -562,19 +560,19 @@ class Store:
 
         They come after those that are here, whatever their `seq` and `position`. `places`: by their ids.
         """
-        known = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
-        if known is None:
+        here = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
+        if here is None:
             self._insert_thread(thread)
         position = _next_position(self._current(self._lineage(thread.id)))
         for turn in turns:
-            kept = msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
-            self._insert_turn(kept)
+            version = msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
+            self._insert_turn(version)
             for n, entry in enumerate(turn.items):
-                self._insert_item(kept.seq, n, entry.item, entry.response_items)
+                self._insert_item(version.seq, n, entry.item, entry.response_items)
             if turn.id in places:
-                self._insert_place(turn.id, places[turn.id])
+                self._place_turn(turn.id, places[turn.id])
             position += 1
-        latest = max(thread.updated_at, known["updated_at"]) if known else thread.updated_at
+        latest = max(thread.updated_at, here["updated_at"]) if here else thread.updated_at
         self._update_thread(thread.id, updated_at=latest)
         return self._thread(thread.id)
 
@@ -602,41 +600,24 @@ class Store:
 
     @_reads
     def turn(self, turn_id: str) -> TurnRecord:
-        """One turn with its items, current or not."""
-        return self._with_items(self._turn_row(turn_id))
+        """Return one turn with its items, current or not."""
+        return self._with_items([self._turn_row(turn_id)])[0]
 
     @_reads
     def history(
         self, thread_id: str, *, before_position: int | None = None, include_items: bool = True
     ) -> list[TurnRecord]:
-        """The thread's current turns in order, with what it shares with the thread it was forked from.
+        """Return the thread's current turns in order, with what it shares with the thread it was forked from.
 
         With `before_position=turn.position`: the context of that turn.
         """
         levels = self._lineage(thread_id, _END if before_position is None else before_position - 1)
-        turns = self._current(levels)
-        items: dict[int, list[ItemRecord]] = {row["seq"]: [] for row in turns}
-        if include_items:
-            self._read_items(levels, items)
-            self._read_partials(turns, items)
-        return [_turn_record(row, items[row["seq"]]) for row in turns]
-
-    @_reads
-    def last_turn(self, thread_id: str) -> TurnRecord | None:
-        """The turn at the end of the thread, with its items."""
-        turns = self._current(self._lineage(thread_id))
-        return self._with_items(turns[-1]) if turns else None
+        rows = self._current(levels)
+        return self._with_items(rows) if include_items else list(map(_turn_record, rows))
 
     @_writes
-    def fork(
-        self,
-        thread_id: str,
-        *,
-        through: str | None = None,
-        before: str | None = None,
-        fork_id: str | None = None,
-    ) -> ThreadRecord:
-        """A thread with the same past: all of it, or as far as one turn (`through`: with it, `before`: without).
+    def fork(self, thread_id: str, *, through: str | None = None, before: str | None = None) -> ThreadRecord:
+        """Begin a thread with the same past: all of it, or as far as one turn (`through`: with it, `before`: without).
 
         Nothing is copied. A turn of the past still in progress is shared too, with the items to come.
         """
@@ -650,7 +631,7 @@ class Store:
         now = self._now()
         record = msgspec.structs.replace(
             parent,
-            id=fork_id or new_id(),
+            id=new_id(),
             name=None,
             preview=parent.preview if upto >= 0 else "",
             created_at=now,
@@ -664,7 +645,7 @@ class Store:
 
     @_writes
     def revert(self, thread_id: str, before_turn_id: str) -> list[str]:
-        """Take that turn and the later ones out of the thread; their ids, in order."""
+        """Take that turn and the later ones out of the thread; return their ids, in order."""
         history = self._current(self._lineage(thread_id))
         first = _find(history, before_turn_id)
         seq = self._tick()
@@ -675,7 +656,7 @@ class Store:
         return [row["id"] for row in removed]
 
     def recover(self) -> list[TurnRecord]:
-        """Mark the turns of dead processes interrupted, in all threads; those turns, without items."""
+        """Mark the turns of dead processes interrupted, in all threads; return them, without items."""
         return self._interrupt_orphans() if self._has_orphans() else []
 
     @_writes
@@ -688,7 +669,7 @@ class Store:
         )
 
     def take_cut_off(self, thread_id: str) -> list[TurnRecord]:
-        """The thread's own turns whose process died, with what is kept of them; each is given once."""
+        """Return the thread's own turns whose process died, with what is kept of them; each only once."""
         self.recover()
         return self._take_cut_off(thread_id)
 
@@ -727,11 +708,7 @@ class Store:
         db.execute("PRAGMA foreign_keys = ON")
         db.row_factory = sqlite3.Row
         db.text_factory = lambda text: str(text, "utf-8", "replace")
-        db.create_function("casefold", 1, _casefold, deterministic=True)
-
-    def _run(self, begin: str, work: Callable[[], R]) -> R:
-        with self._lock, store_errors(self.path):
-            return self._while_locked(lambda: self._attempt(begin, work))
+        db.create_function("casefold", 1, lambda text: text and text.casefold(), deterministic=True)
 
     def _while_locked(self, work: Callable[[], R]) -> R:
         deadline = time.monotonic() + self._timeout
@@ -771,10 +748,10 @@ class Store:
             if self._db.execute("SELECT 1 FROM threads NOT INDEXED WHERE id = ?", (thread_id,)).fetchone():
                 raise damaged(self.path)  # it is there, and its index is not
             raise ThreadNotFoundError(thread_id)
-        return ThreadRecord(*row)
+        return ThreadRecord(**dict(row))
 
     def _insert_thread(self, record: ThreadRecord) -> ThreadRecord:
-        values = msgspec.structs.astuple(record)
+        values = tuple(getattr(record, column) for column in ThreadRecord.__struct_fields__)
         self._db.execute(f"INSERT INTO threads ({_THREAD}) VALUES ({_marks(values)})", values)
         return record
 
@@ -785,27 +762,18 @@ class Store:
             raise ThreadNotFoundError(thread_id)
 
     def _insert_turn(self, turn: TurnRecord) -> None:
-        values = {
-            **msgspec.structs.asdict(turn),
-            "error": _to_json(turn.error),
-            "usage": _to_json(turn.usage),
-        }
-        del values["items"]
-        row = (*values.values(), self._owner, turn.started_at)
-        columns = _TURN.replace("turns.", "") + ", owner, alive_at"
-        self._db.execute(f"INSERT INTO turns ({columns}) VALUES ({_marks(row)})", row)
+        values = {column: getattr(turn, column) for column in _TURN_COLUMNS}
+        values |= {"error": _to_json(turn.error), "usage": _to_json(turn.usage)}
+        values |= {"owner": self._owner, "alive_at": turn.started_at}
+        self._db.execute(
+            f"INSERT INTO turns ({', '.join(values)}) VALUES ({_marks(values)})", tuple(values.values())
+        )
 
     def _insert_item(
         self, turn: int, n: int, item: ThreadItem, response_items: Sequence[dict[str, Any]]
     ) -> None:
-        row = (
-            turn,
-            n,
-            item.id,
-            item_type(item),
-            encode_item(item).decode(),
-            _to_json(response_items or None),
-        )
+        sent = _to_json(response_items or None)
+        row = (turn, n, item.id, item_type(item), encode_item(item).decode(), sent)
         self._db.execute(f"INSERT INTO items VALUES ({_marks(row)})", row)
 
     def _insert_piece(self, turn: int, piece: Piece, response_items: Sequence[dict[str, Any]] = ()) -> None:
@@ -815,17 +783,16 @@ class Store:
             "INSERT INTO partials (turn, id, json, response_items, part, text) VALUES (?, ?, ?, ?, ?, ?)", row
         )
 
-    def _insert_place(self, turn_id: str, place: TurnPlace) -> None:
-        row = (turn_id, place.thread_id, place.turn_id, place.past, place.tools)
+    def _place_turn(self, turn_id: str, place: TurnPlace) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO places (turn, engine_thread, engine_turn, past, tools) VALUES (?, ?, ?, ?, ?)",
-            row,
+            (turn_id, place.thread_id, place.turn_id, place.past, place.tools),
         )
 
     def _earlier_run(
         self, history: Sequence[sqlite3.Row], cell_id: str | None, notebook: str | None, prompt: str
     ) -> sqlite3.Row | None:
-        """The turn that this cell asked before."""
+        """Return the turn that this cell asked before."""
         if cell_id is None:
             return None
         notebooks = [notebook] if notebook is None else self._notebook_lineage(notebook)
@@ -837,7 +804,7 @@ class Store:
         return None
 
     def _prompt(self, turn: sqlite3.Row) -> str | None:
-        items = (entry.item for entry in self._with_items(turn).items)
+        items = (entry.item for entry in self._with_items([turn])[0].items)
         return next((input_text(item.content) for item in items if isinstance(item, UserMessage)), None)
 
     def _notebook_lineage(self, notebook_id: str) -> list[str]:
@@ -856,8 +823,10 @@ class Store:
     def _is_open(self, notebook_id: str, *, but: str | None) -> bool:
         """Whether a kernel of the notebook is alive, other than `but`."""
         rows = self._db.execute("SELECT id, owner FROM kernels WHERE notebook = ?", (notebook_id,))
-        owners = [msgspec.json.decode(row["owner"], type=Owner) for row in rows if row["id"] != but]
-        return any(is_alive(owner, silent=math.inf) for owner in owners)
+        return any(
+            row["id"] != but and is_alive(msgspec.json.decode(row["owner"], type=Owner), silent=math.inf)
+            for row in rows
+        )
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
@@ -865,11 +834,18 @@ class Store:
             raise _no_turn(turn_id)
         return row
 
-    def _with_items(self, row: sqlite3.Row) -> TurnRecord:
-        items = self._db.execute("SELECT * FROM items WHERE turn = ? ORDER BY n", (row["seq"],))
-        records = [_item_record(item) for item in items]
-        pieces = self._db.execute("SELECT * FROM partials WHERE turn = ? ORDER BY n", (row["seq"],))
-        return _turn_record(row, records + _partial_records(pieces.fetchall(), row["status"]))
+    def _with_items(self, rows: Sequence[sqlite3.Row]) -> list[TurnRecord]:
+        """The turns of these rows. Partial items have those that run, that broke off, that got no answer."""
+        running = {row["seq"] for row in rows if row["status"] == TurnStatus.in_progress}
+        turns = (_to_json([row["seq"] for row in rows]),)
+        items: dict[int, list[ItemRecord]] = defaultdict(list)
+        condition = "WHERE turn IN (SELECT value FROM json_each(?)) ORDER BY turn, n"
+        for row in self._db.execute(f"SELECT * FROM items {condition}", turns):
+            items[row["turn"]].append(_item_record(row))
+        pieces = self._db.execute(f"SELECT * FROM partials {condition}", turns)
+        for turn, run in groupby(pieces, itemgetter("turn")):
+            items[turn] += _partial_records(list(run), is_over=turn not in running)
+        return [_turn_record(row, items[row["seq"]]) for row in rows]
 
     def _lineage(self, thread_id: str, upto: int = _END) -> list[_Level]:
         """The thread, the one it was forked from, and so on, each with what of it is visible."""
@@ -889,37 +865,16 @@ class Store:
 
     def _current(self, levels: Sequence[_Level]) -> list[sqlite3.Row]:
         """The rows of a history by position, without what the nearer threads have hidden of the farther ones."""
-        found: list[sqlite3.Row] = []
+        rows: list[sqlite3.Row] = []
         hidden: set[int] = set()
         for level in levels:
             turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level._asdict())
-            found += [row for row in turns if row["seq"] not in hidden]
+            rows += [row for row in turns if row["seq"] not in hidden]
             removals = self._db.execute(
                 "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of", level._asdict()
             )
             hidden.update(row["turn"] for row in removals)
-        return sorted(found, key=lambda row: row["position"])
-
-    def _read_items(self, levels: Sequence[_Level], into: dict[int, list[ItemRecord]]) -> None:
-        for level in levels:
-            items = self._db.execute(
-                "SELECT items.* FROM turns JOIN items ON items.turn = turns.seq"
-                f" WHERE {_VISIBLE} ORDER BY items.turn, items.n",
-                level._asdict(),
-            )
-            for row in items:
-                if row["turn"] in into:
-                    into[row["turn"]].append(_item_record(row))
-
-    def _read_partials(self, turns: Sequence[sqlite3.Row], into: dict[int, list[ItemRecord]]) -> None:
-        """Few turns have any: those that run, those that broke off, and a question that was not answered."""
-        status = {row["seq"]: row["status"] for row in turns}
-        pieces = self._db.execute(
-            "SELECT * FROM partials WHERE turn IN (SELECT value FROM json_each(?)) ORDER BY turn, n",
-            (_to_json(list(status)),),
-        )
-        for turn, run in groupby(pieces, itemgetter("turn")):
-            into[turn] += _partial_records(list(run), status[turn])
+        return sorted(rows, key=lambda row: row["position"])
 
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
         """Take a turn out of a thread's history as of `seq`; from a shared past, for this thread only."""
@@ -936,7 +891,7 @@ class Store:
         ).fetchall()
         if turns:
             self._db.execute("UPDATE turns SET cut_off = NULL WHERE thread_id = ?", (thread_id,))
-        return [self._with_items(row) for row in turns]
+        return self._with_items(turns)
 
     @_reads
     def _has_orphans(self) -> bool:
@@ -949,16 +904,17 @@ class Store:
             "UPDATE turns SET status = 'interrupted', owner = NULL, cut_off = 1 WHERE seq = ?",
             [(row["seq"],) for row in orphans],
         )
-        return [
-            msgspec.structs.replace(_turn_record(row, []), status=TurnStatus.interrupted) for row in orphans
-        ]
+        return [msgspec.structs.replace(_turn_record(row), status=TurnStatus.interrupted) for row in orphans]
 
     def _orphans(self) -> list[sqlite3.Row]:
-        now = self._clock()
-        turns = self._db.execute(
-            f"SELECT {_TURN}, owner, coalesce(alive_at, started_at) AS alive_at FROM turns WHERE status = 'inProgress'"
-        )
-        return [row for row in turns if not _runs(row, now)]
+        """The turns in progress whose process is dead, or can't be read any more."""
+        orphans = []
+        for row in self._db.execute("SELECT * FROM turns WHERE status = 'inProgress'").fetchall():
+            owner = _decoded(row["owner"], Owner)
+            seconds = self._clock() - (row["alive_at"] or row["started_at"])
+            if owner is None or not is_alive(owner, silent=seconds):
+                orphans.append(row)
+        return orphans
 
 
 def _make_private_file(path: Path) -> None:
@@ -969,38 +925,24 @@ def _make_private_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
-def _turn_record(row: sqlite3.Row, items: Sequence[ItemRecord]) -> TurnRecord:
-    return TurnRecord(
-        seq=row["seq"],
-        id=row["id"],
-        thread_id=row["thread_id"],
-        position=row["position"],
-        cell_id=row["cell_id"],
-        status=_STATUSES.get(row["status"], TurnStatus.interrupted),
-        error=_decoded(row["error"], TurnError),
-        usage=_decoded(row["usage"], ThreadTokenUsage),
-        provider=row["provider"],
-        model=row["model"],
-        started_at=row["started_at"],
-        completed_at=row["completed_at"],
-        duration_ms=row["duration_ms"],
-        removed_at=row["removed_at"],
-        replaces=row["replaces"],
-        notebook=row["notebook"],
-        items=tuple(items),
-    )
+def _turn_record(row: sqlite3.Row, items: Iterable[ItemRecord] = ()) -> TurnRecord:
+    values = {column: row[column] for column in _TURN_COLUMNS}
+    values["status"] = _STATUSES.get(row["status"], TurnStatus.interrupted)
+    values["error"] = _decoded(row["error"], TurnError)
+    values["usage"] = _decoded(row["usage"], ThreadTokenUsage)
+    return TurnRecord(**values, items=tuple(items))
 
 
 def _item_record(row: sqlite3.Row) -> ItemRecord:
-    """What can't be read any more is an item of an unknown kind, and not sent again."""
+    """Read an item; one that can't be read any more is of an unknown kind, and not sent again."""
     item = _decoded(row["json"])
     if item is None:
         return ItemRecord(unknown_item(str(row["id"]), {"type": "unreadable", "text": str(row["json"])}))
     return ItemRecord(decode_item(item), _sent(row))
 
 
-def _partial_records(rows: Sequence[sqlite3.Row], status: str) -> list[ItemRecord]:
-    """The items that rows of `partials` are of, each as far as it came."""
+def _partial_records(rows: Sequence[sqlite3.Row], *, is_over: bool) -> list[ItemRecord]:
+    """Return the items that rows of `partials` are of, each as far as it came."""
     pieces = [
         Piece(
             row["id"], decode_item(_decoded(row["json"])) if row["json"] else None, row["part"], row["text"]
@@ -1008,12 +950,12 @@ def _partial_records(rows: Sequence[sqlite3.Row], status: str) -> list[ItemRecor
         for row in rows
     ]
     sent = {row["id"]: _sent(row) for row in rows if row["json"]}
-    is_over = status != TurnStatus.in_progress
     records = []
     for opened in pieced_together(pieces):
-        asked = getattr(opened.item, "status", "")
-        left = ("expired" if asked == "waiting" else "unfinished") if is_over else asked or "inProgress"
-        item = opened.item if isinstance(opened.item, UserMessage) else opened.partial(left)
+        status = getattr(opened.item, "status", "") or "inProgress"
+        if is_over:
+            status = "expired" if status == "waiting" else "unfinished"
+        item = opened.item if isinstance(opened.item, UserMessage) else opened.partial(status)
         if item is not None:
             records.append(ItemRecord(item, sent.get(opened.item.id) or replayed_partial(item)))
     return records
@@ -1025,16 +967,11 @@ def _sent(row: sqlite3.Row) -> tuple[dict[str, Any], ...]:
 
 
 def _decoded(text: Any, kind: Any = Any) -> Any:
-    """JSON of the file; `None` for none, and for what can't be read."""
+    """Decode JSON of the file; `None` for none, and for what can't be read."""
     try:
         return msgspec.json.decode(text, type=kind) if text else None
     except (msgspec.MsgspecError, TypeError, RecursionError):
         return None
-
-
-def _runs(row: sqlite3.Row, now: float) -> bool:
-    owner = _decoded(row["owner"], Owner)
-    return owner is not None and is_alive(owner, silent=now - row["alive_at"])
 
 
 def _place(row: sqlite3.Row) -> TurnPlace:
@@ -1045,7 +982,7 @@ def _to_json(value: Any) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
 
 
-def _marks(values: Sequence[Any]) -> str:
+def _marks(values: Collection[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
@@ -1064,10 +1001,6 @@ def _chosen(choices: Mapping[str, R], value: str, name: str) -> R:
     return choices[value]
 
 
-def _one_of(column: str, values: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    return f"{column} IN ({_marks(values)})", tuple(values)
-
-
 def _find(history: Sequence[sqlite3.Row], turn_id: str) -> sqlite3.Row:
     for row in history:
         if row["id"] == turn_id:
@@ -1079,19 +1012,39 @@ def _no_turn(turn_id: str) -> OptionError:
     return OptionError(f"There is no turn {turn_id!r} in this history.", hint="%codex history lists them.")
 
 
-def _parse_cursor(cursor: str) -> tuple[int, str]:
-    value, _, thread_id = cursor.partition(":")
-    if not value.isdecimal():
-        raise OptionError(
-            f"{cursor!r} is no page of threads.", hint="Give the next_cursor of the page before."
-        )
-    return int(value), thread_id
+class AsyncStore:
+    """Runs steps on one `Store` in a worker thread, in order, so that a slow disk never holds up a stream.
 
+    The file is opened with the first step, and again with the next where that fails. Without a `path` it is
+    kept in memory. `worker`: another store's, to share it.
+    """
 
-def _casefold(text: str | None) -> str | None:
-    return None if text is None else text.casefold()
+    def __init__(self, path: Path | None, *, worker: ThreadPoolExecutor | None = None) -> None:
+        self._path = path or ":memory:"
+        self._worker = worker or ThreadPoolExecutor(max_workers=1, thread_name_prefix="codex_magic-store")
+        self._owns_worker = worker is None
+        self._store: Store | None = None
 
+    async def run(self, step: Callable[[Store], R]) -> R:
+        """Run `step` on the store. Raises StoreError, ThreadNotFoundError, OptionError."""
+        try:
+            done = asyncio.get_running_loop().run_in_executor(self._worker, self._run, step)
+        except RuntimeError:  # at the end of the interpreter, workers take nothing more
+            return self._run(step)
+        return await done
 
-def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
+    def _run(self, step: Callable[[Store], R]) -> R:
+        with undivided():
+            if self._store is None:
+                self._store = Store(self._path)
+            return step(self._store)
+
+    def beside(self) -> AsyncStore:
+        """An empty store in memory, in the same worker."""
+        return AsyncStore(None, worker=self._worker)
+
+    async def close(self) -> None:
+        if self._store is not None:
+            await self.run(Store.close)
+        if self._owns_worker:
+            self._worker.shutdown(wait=False)

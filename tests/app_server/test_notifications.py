@@ -3,7 +3,6 @@
 import msgspec
 import pytest
 
-from codex_magic.engines.app_server.framing import Told
 from codex_magic.engines.app_server.notifications import (
     MaskedNotifications,
     read,
@@ -35,7 +34,7 @@ HERE = {"threadId": "T", "turnId": "U"}
 
 
 def told(method, **params):
-    return read(Told(method, msgspec.Raw(msgspec.json.encode(params))))
+    return read(method, msgspec.Raw(msgspec.json.encode(params)))
 
 
 def item(**fields):
@@ -77,7 +76,7 @@ def test_what_is_not_known_or_has_changed_is_passed_on():
     assert told("item/agentMessage/delta", text=1) == UnknownNotification(
         "item/agentMessage/delta", {"text": 1}
     )
-    assert read(Told("bare", msgspec.Raw(b"null"))) == UnknownNotification("bare", {})
+    assert read("bare", msgspec.Raw(b"null")) == UnknownNotification("bare", {})
 
 
 def test_the_servers_ids_become_ours():

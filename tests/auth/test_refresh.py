@@ -17,7 +17,6 @@ from codex_magic.auth.credentials import Tokens, with_sign_in, with_tokens
 from codex_magic.auth.http import ChatGPTAuth
 from codex_magic.auth.storage import Storage, auth_path
 from codex_magic.auth.tokens import TokenSource
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import (
     AccountChangedError,
     AuthError,
@@ -28,6 +27,7 @@ from codex_magic.protocol.errors import (
     UnreachableError,
 )
 from codex_magic.protocol.settings import Settings
+from tests.service import LocalService
 
 Ask = Callable[[TokenSource], int]
 
@@ -295,7 +295,7 @@ def test_a_cancelled_request_does_not_lose_the_new_tokens(
             await asyncio.wait([asking])
 
     asyncio.run(main())
-    renewing = source._renewing
+    renewing = source.renewing
     issuer_service.release()
     assert renewing is not None
     assert renewing.result().refresh_token != old.refresh_token

@@ -124,7 +124,7 @@ def test_a_cell_that_may_write_needs_no_answer_and_the_next_one_may_not(notebook
 
 ASKED = """
 from codex_magic.notebook.magics import loaded
-requests = loaded(get_ipython()).session._local[0].requests
+requests = loaded(get_ipython()).session.local.service.requests
 asked = [request.json for request in requests if request.path.endswith("/responses")]
 """
 
@@ -270,20 +270,19 @@ def in_subshell(kernel: Kernel, code: str) -> str:
 ASK_TWICE = """
 from concurrent.futures import Future
 from codex_magic.notebook.desk import Desk
-from codex_magic.notebook.drive import drive_async
+from codex_magic.notebook.cells import drive_async
 from codex_magic.notebook.magics import loaded
 from codex_magic.protocol.types import CommandApproval
-from codex_magic.threads.relay import Relay
 
-session, relay = loaded(get_ipython()).session, Relay()
-desk = Desk(session, relay.put)
+session = loaded(get_ipython()).session
+desk = Desk(session.shell, session.screen)
 asked = [CommandApproval("t", "u", str(n), command=f"touch {n}") for n in range(2)]
-decisions = [session.codex.submit(desk.ask(request)) for request in asked]
+decisions = [session.blocking.submit(desk.ask(request)) for request in asked]
 
 def steps():
     while not all(decision.done() for decision in decisions) or desk._shown:
-        yield relay.ready(), None
-        for question in relay.take():
+        yield desk.news.ready(), None
+        for question in desk.news.take():
             desk.take(question, pause=lambda: None)
 
 await drive_async(steps())

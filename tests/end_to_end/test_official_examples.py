@@ -36,7 +36,7 @@ from codex_magic import (
     retry_on_overload,
     tool,
 )
-from codex_magic.engines.personality import PERSONALITIES
+from codex_magic.engines.backend import PERSONALITIES
 from codex_magic.protocol.types import (
     AgentMessageDelta,
     ItemCompleted,

@@ -12,7 +12,7 @@ import threading
 import httpx
 import pytest
 
-from codex_magic.local_service import Pace, start
+from tests.service import Pace, start
 
 
 def slugs(client, version):

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from codex_magic.local_service import start
+from tests.service import start
 
 CALLBACK = "http://127.0.0.1:1455/auth/callback"
 VERIFIER = "v" * 60

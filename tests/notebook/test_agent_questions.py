@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from codex_magic.notebook.approval_widget import question_html
 from codex_magic.notebook.question import NOBODY, STOPPED, Question, choices, decided, shown
+from codex_magic.notebook.widgets import question_html
 from codex_magic.protocol.types import (
     AcceptWithExecpolicyAmendment,
     ApplyNetworkPolicyAmendment,

@@ -7,7 +7,7 @@ import pytest
 
 from codex_magic.notebook.completion import complete
 from codex_magic.notebook.magics import loaded
-from codex_magic.notebook.options import CELL_OPTIONS, parse_line
+from codex_magic.notebook.options import parse_line
 from codex_magic.protocol.errors import OptionError
 from codex_magic.protocol.types import ApprovalMode, Sandbox
 
@@ -24,7 +24,7 @@ def options(magics):
     async def never(request):
         raise AssertionError
 
-    return lambda line: magics.session._turn_options(parse_line(line, CELL_OPTIONS), never)
+    return lambda line: magics.session.turn_options(parse_line(line), never)
 
 
 def test_without_a_word_the_backend_answers_and_is_told_of_no_bounds(options):

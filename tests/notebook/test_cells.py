@@ -16,7 +16,7 @@ def rewritten(source, *, kernel=True, autoawait=True, nested=False, runner=_asyn
         loop_runner=runner,
         magics_manager=SimpleNamespace(registry={}),
     )
-    cells = CodexCells(SimpleNamespace(number=7), shell)
+    cells = CodexCells(shell, 7)
     if nested:
         cells.pre_execute()
     return "".join(cells(source.splitlines(keepends=True)))

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from codex_magic.notebook.drive import drive, drive_async
+from codex_magic.notebook.cells import drive, drive_async
 
 
 def both_ways(make):

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from codex_magic.display.exact import exact_diff, exact_line, exact_lines, original
 from codex_magic.display.items import change_diff
-from codex_magic.notebook.approval_text import LINE, WRAPPED, _markdown, _plain, ask_by_text
-from codex_magic.notebook.approval_widget import question_html
+from codex_magic.notebook.desk import LINE, WRAPPED, ask_by_text, question_markdown, question_plain
 from codex_magic.notebook.question import Question, choices, shown
+from codex_magic.notebook.widgets import question_html
 from codex_magic.protocol.types import CommandApproval, FileChangeApproval, ToolCallApproval
 
 IDS = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
@@ -58,10 +58,10 @@ def test_a_command_reads_back_from_each_form(text):
     lines = re.findall("<span>(.*?)</span>", question_html(there), re.DOTALL)
     from_html = "\n".join("" if line == " " else html.unescape(line) for line in lines)
     assert original(from_html) == text
-    assert original(_read_plain(_plain(there))) == text
+    assert original(_readquestion_plain(question_plain(there))) == text
 
 
-def _read_plain(plain):
+def _readquestion_plain(plain):
     """The passages of a question in its text form, by the marks before their lines."""
     lines = []
     for line in plain.split("\n"):
@@ -79,7 +79,7 @@ def _read_plain(plain):
 def test_nothing_unseen_is_left_and_no_line_of_ours_can_be_imitated(text):
     """By Unicode's own categories, which the escapes do not go by alone."""
     there = asked(command(text, reason=text).__class__(command=text, cwd=text, reason=text, **IDS))
-    plain = _plain(there)
+    plain = question_plain(there)
     unseen = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
     assert not [char for char in plain if char != "\n" and unicodedata.category(char) in unseen]
     assert not set(plain) & set("\u3164\uffa0\u115f\u1160\u2800\u034f\ufe0f\u00a0\u3000")
@@ -113,12 +113,12 @@ def test_names_with_line_feeds_are_one_line():
     assert there.facts == (
         ("It asks to write, from now on, below", "/tmp\\u{a}The agent's reason: harmless"),
     )
-    assert "\nChanged: harmless" not in _plain(there) + _markdown(there)
+    assert "\nChanged: harmless" not in question_plain(there) + question_markdown(there)
 
 
 def test_a_long_line_is_not_continued_where_lines_of_ours_begin(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    plain = _plain(asked(command("touch x" + " " * 29 + "Folder: /safe")))
+    plain = question_plain(asked(command("touch x" + " " * 29 + "Folder: /safe")))
     assert all(len(line) < 40 for line in plain.split("\n"))
     assert "\nFolder: /safe" not in plain
 
@@ -127,7 +127,7 @@ def test_a_long_answer_on_offer_is_not_continued_there_either(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     seen = []
     monkeypatch.setattr(
-        "codex_magic.notebook.approval_text.typed_line", lambda legend, *_, **__: seen.append(legend) or "n"
+        "codex_magic.notebook.desk.typed_line", lambda legend, *_, **__: seen.append(legend) or "n"
     )
     words = ("x" * 3 + "  n  No" * 20, "b")
     ask_by_text(Question(command("x", proposed_execpolicy_amendment=words), "/w"), None)
@@ -141,7 +141,7 @@ def test_the_end_of_a_long_command_and_of_a_long_diff_is_there():
     added = FileChangeApproval(changes=({"path": "a", "kind": {"type": "add"}, "diff": long},), **IDS)
     for request in (command(long), added):
         there = asked(request)
-        for form in (question_html(there), _plain(there), _markdown(there)):
+        for form in (question_html(there), question_plain(there), question_markdown(there)):
             assert "rm -rf ~" in form
 
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from codex_magic.notebook.identity import cell_id
 from codex_magic.notebook.recognition import gather, recognise
+from codex_magic.notebook.shell import cell_id
 from codex_magic.threads.store import NotebookRecord, Store
 
 

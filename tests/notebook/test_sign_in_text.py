@@ -49,7 +49,7 @@ def person(monkeypatch, capsys):
             return answer(self.screen) if callable(answer) else answer
 
     person = Person()
-    monkeypatch.setattr("codex_magic.notebook.login_text.may_ask", lambda shell: True)
+    monkeypatch.setattr("codex_magic.notebook.account.may_ask", lambda shell: True)
     monkeypatch.setattr("getpass.getpass", person.ask)
     return person
 

@@ -9,11 +9,12 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
-from codex_magic.local_service import start
 from codex_magic.protocol.types import AgentMessageDelta
 from tests.home import service_variables
+from tests.service import start
 
 CONFIG = """
 model = "gpt-5.5"
@@ -142,6 +143,12 @@ def first_words(handle):
             yield notification.delta
 
 
-def process_of(codex):
-    [agent] = codex.asynchronous._agents.values()
-    return agent.server.pid
+def program():
+    """The process id of the one program that this process runs."""
+    [running] = programs()
+    return running.pid
+
+
+def programs(parent=None):
+    """Those of this process, or of another."""
+    return [each for each in psutil.Process(parent).children() if each.name() == "codex"]

@@ -9,26 +9,14 @@ import threading
 
 import pytest
 
-from codex_magic import Codex, CodexConfig, Decision, Sandbox, ServiceError, TurnStatus, tool
+from codex_magic import Decision, Sandbox, ServiceError, TurnStatus, tool
 from codex_magic.display.view import TurnView
 from codex_magic.protocol.types import CommandExecution, FileChange, ToolCall
-from tests.peers.agent import as_provider, done, escalated, process_of, sent, use
+from tests.peers.agent import done, escalated, program, sent, use
 
 pytest.importorskip("codex_cli_bin")
 
 pytestmark = pytest.mark.peer
-
-
-@pytest.fixture
-def service(home, monkeypatch):
-    with as_provider(home, monkeypatch) as service:
-        yield service
-
-
-@pytest.fixture
-def codex(service):
-    with Codex(CodexConfig(engine="app-server", provider=service.api_url, model="gpt-5.5")) as codex:
-        yield codex
 
 
 def act():
@@ -190,7 +178,7 @@ def test_a_program_that_dies_while_it_waits_for_an_answer_has_done_nothing(codex
     over = threading.Event()
 
     def approvals(request):
-        os.kill(process_of(codex), signal.SIGKILL)
+        os.kill(program(), signal.SIGKILL)
         over.wait(30)
 
     scene = Scene(codex, tmp_path, CommandExecution, approvals)

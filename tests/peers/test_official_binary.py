@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from codex_magic.local_service import start
 from tests.peers.agent import needs_zstd
+from tests.service import start
 
 codex_cli_bin = pytest.importorskip("codex_cli_bin")
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from codex_magic import Codex, CodexConfig, Settings
-from codex_magic.local_service import start
+from tests.service import start
 
 pytest.importorskip("codex_cli_bin")
 

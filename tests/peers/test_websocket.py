@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from codex_magic.local_service import start
-from codex_magic.local_service.faults import HANDSHAKE
-from codex_magic.local_service.websocket import MESSAGE
 from tests.peers.test_official_binary import ask_backend, needs_zstd
+from tests.service import start
+from tests.service.faults import HANDSHAKE
+from tests.service.websocket import MESSAGE
 
 pytestmark = pytest.mark.peer("openai", "codex-backend-sdk")
 

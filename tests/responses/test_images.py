@@ -13,8 +13,8 @@ from PIL import Image as Pillow
 from codex_magic.local_service.pictures import picture
 from codex_magic.protocol.errors import AuthError, InvalidRequestError, ServiceError
 from codex_magic.responses.client import Client
-from codex_magic.responses.images import Image
 from codex_magic.responses.inputs import image_url
+from codex_magic.responses.media import Image
 from tests.responses.conftest import only_api, only_codex
 from tests.responses.conversing import Caller
 from tests.responses.wire import Wire, plain

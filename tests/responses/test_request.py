@@ -13,7 +13,8 @@ from codex_magic.responses.request import (
     CODEX_RULES,
     OPEN_RULES,
     Rules,
-    build_body,
+    body_of,
+    encode,
     header_value,
     session_headers,
 )
@@ -26,7 +27,7 @@ REFUSED = (
 
 
 def body(input: Any = "hi", rules: Rules = CODEX_RULES, **parameters: Any) -> dict[str, Any]:
-    sent = json.loads(build_body(input, cast("Parameters", {"model": "m", **parameters}), rules))
+    sent = json.loads(encode(body_of(input, cast("Parameters", {"model": "m", **parameters}), rules)))
     assert isinstance(sent, dict)
     return sent
 

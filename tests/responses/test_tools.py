@@ -21,9 +21,7 @@ from codex_magic.responses.tools import (
     ToolCallError,
     calls,
     custom_tool,
-    custom_tool_calls,
     definition_of,
-    function_calls,
     image_generation,
     lark,
     regex,
@@ -263,7 +261,7 @@ def test_the_calls_of_a_response() -> None:
     assert function.parsed_arguments() == {"a": 1}
     assert function.output({"b": 2}) == {"type": "function_call_output", "call_id": "1", "output": '{"b":2}'}
     assert custom.output("y") == {"type": "custom_tool_call_output", "call_id": "2", "output": "y"}
-    assert (function_calls(ITEMS), custom_tool_calls(ITEMS)) == ([function], [custom])
+    assert [call.is_custom for call in calls(ITEMS)] == [False, True]
 
 
 @pytest.mark.parametrize("item", [{}, {"call_id": None, "name": "f"}, {"call_id": "1", "name": 5}])

@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import (
     CodexError,
     ConfigurationError,
@@ -20,7 +19,8 @@ from codex_magic.protocol.types import RateLimitWindow
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.provider import chatgpt, custom
 from codex_magic.responses.retry import RetryPolicy
-from codex_magic.responses.usage import Usage, ask_usage, read_usage
+from codex_magic.responses.usage import Usage, fetch_usage, read_usage
+from tests.service import LocalService
 
 
 def asked(settings: Settings) -> Usage:
@@ -28,7 +28,7 @@ def asked(settings: Settings) -> Usage:
         async with AsyncClient(
             chatgpt(settings), settings=settings, retry=RetryPolicy(request_retries=0)
         ) as client:
-            return await ask_usage(client, settings.chatgpt_url)
+            return await fetch_usage(client.transport, settings.chatgpt_url)
 
     return asyncio.run(ask())
 

@@ -8,7 +8,8 @@ RESPONSES = "/backend-api/codex/responses"
 
 
 def requests(service):
-    return [request for request in service.requests if request.path == RESPONSES]
+    """Those for a response; one for a WebSocket, which is refused, is none."""
+    return [each for each in service.requests if each.path == RESPONSES and each.method == "POST"]
 
 
 def sent(service, number=-1):

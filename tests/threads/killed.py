@@ -9,9 +9,9 @@ import time
 from typing import Any, NamedTuple
 
 from codex_magic import Codex, CodexConfig, TurnStatus
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.types import AgentMessage, UserMessage, input_text
-from codex_magic.threads.instructions import CONTINUE
+from codex_magic.threads.options import CONTINUE
+from tests.service import LocalService
 from tests.threads.backend import texts
 
 ASK = """

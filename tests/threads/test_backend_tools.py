@@ -17,7 +17,6 @@ from codex_magic import (
     tool,
 )
 from codex_magic.engines.tools import LONGEST_TEXT
-from codex_magic.local_service import start
 from codex_magic.protocol.types import (
     AgentMessage,
     ItemCompleted,
@@ -28,6 +27,7 @@ from codex_magic.protocol.types import (
 from codex_magic.responses.tool_turn import MOST_ROUNDS
 from codex_magic.responses.tools import web_search
 from tests.peers.agent import PNG, asked_with, done, use
+from tests.service import start
 from tests.threads.backend import kinds, requests, sent
 
 

@@ -8,7 +8,6 @@ import pytest
 
 import codex_magic.threads.codex as codex_module
 from codex_magic import AsyncCodex, Codex, CodexConfig, TurnStatus
-from codex_magic.local_service import start
 from codex_magic.protocol.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -27,6 +26,7 @@ from codex_magic.protocol.types import (
 )
 from codex_magic.threads.store import Store
 from tests.peers.agent import PNG
+from tests.service import start
 
 RESPONSES = "/backend-api/codex/responses"
 

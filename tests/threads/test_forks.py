@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from codex_magic import AsyncClient, AsyncCodex, Client, Codex, CodexConfig, Thread, TurnHandle
-from codex_magic.local_service import LocalService
 from tests.app_server.tireless_server import command
 from tests.forking import in_child
+from tests.service import LocalService
 from tests.threads.backend import held
 
 pytestmark = [

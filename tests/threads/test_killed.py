@@ -13,8 +13,8 @@ import sys
 import pytest
 
 from codex_magic import Codex, CodexConfig, TurnStatus
-from codex_magic.local_service import Pace, start
 from codex_magic.protocol.types import AgentMessage
+from tests.service import Pace, start
 from tests.threads import killed
 
 PROMPT = "repeat 3000"

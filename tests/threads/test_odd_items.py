@@ -13,12 +13,12 @@ import random
 from contextlib import suppress
 
 from codex_magic import AsyncCodex, Codex, CodexConfig, TurnStatus
-from codex_magic.local_service import start
-from codex_magic.local_service.shape import shape_refusal
 from codex_magic.protocol.errors import ServiceError
 from codex_magic.protocol.types import AgentMessage, encode_item
 from codex_magic.threads.store import Store
 from tests.responses.wire import CREATED, Wire, completed, event, good, stream
+from tests.service import start
+from tests.service.shape import shape_refusal
 from tests.threads.backend import texts
 
 TRIES = int(os.environ.get("CODEX_MAGIC_ODD_ITEMS", "60"))

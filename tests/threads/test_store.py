@@ -71,7 +71,7 @@ def test_a_turn_comes_back_as_it_was_written(store: Store) -> None:
     assert [entry.response_items for entry in kept.items] == [({"type": "message"},), ()]
     assert (kept.status, kept.error, kept.usage) == (TurnStatus.failed, TurnError("No."), usage)
     assert (kept.cell_id, kept.provider, kept.model, kept.duration_ms) == ("c1", "openai", "m2", 7)
-    assert kept == store.turn(turn.id) == store.last_turn(thread.id)
+    assert kept == store.turn(turn.id)
 
 
 def test_turns_without_a_cell_are_appended(store: Store) -> None:
@@ -116,10 +116,6 @@ def test_reverting_removes_a_turn_and_the_later_ones(store: Store) -> None:
     assert store.revert(thread.id, ids[1]) == ids[1:]
     ask(store, thread, "two, better")
     assert answers(store, thread) == ["one", "two, better"]
-
-
-def test_an_empty_thread_has_no_last_turn(store: Store) -> None:
-    assert store.last_turn(store.create_thread().id) is None
 
 
 def test_a_thread_takes_its_preview_provider_and_model_from_its_turns(store: Store) -> None:
@@ -206,7 +202,7 @@ def test_pages_stay_stable_when_all_times_are_equal(tmp_path: Path, direction: s
 def test_using_a_thread_moves_it_to_the_front(store: Store) -> None:
     old, new = store.create_thread(), store.create_thread()
     assert [thread.id for thread in store.threads().threads] == [new.id, old.id]
-    store.touch(old.id)
+    store.begin_turn(old.id)
     assert [thread.id for thread in store.threads().threads] == [old.id, new.id]
 
 
@@ -256,7 +252,7 @@ def test_what_names_no_thread_is_not_found(store: Store, text: str) -> None:
 
 
 def test_an_unknown_thread_is_not_found(store: Store) -> None:
-    for use in (store.thread, store.history, store.begin_turn, store.fork, store.archive, store.last_turn):
+    for use in (store.thread, store.history, store.begin_turn, store.fork, store.archive):
         with pytest.raises(ThreadNotFoundError):
             use("missing")
     with pytest.raises(ThreadNotFoundError):

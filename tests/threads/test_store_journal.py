@@ -5,37 +5,41 @@ from __future__ import annotations
 import sqlite3
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from codex_magic.threads.journal import (
-    file_system_type,
-    is_shared_type,
-    is_unc,
-    leave_wal,
-    parse_mount_output,
-    parse_mountinfo,
-    wal_is_safe,
-)
+from codex_magic.threads import journal
+from codex_magic.threads.journal import is_shared_type, is_unc, leave_wal, mount_of, wal_is_safe
 from codex_magic.threads.store import Store
 
-HUB = """\
-560 441 0:97 / / rw,relatime master:200 - overlay overlay rw,lowerdir=/var/lib/a,upperdir=/var/lib/b
-561 560 0:100 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw
-570 560 0:60 /users/ada /home/jovyan rw,relatime - nfs4 10.0.0.7:/export rw,vers=4.2,hard,proto=tcp
-571 570 8:1 /scratch /home/jovyan/fast rw - ext4 /dev/sda1 rw
-572 560 0:61 / /mnt/my\\040bucket rw,nosuid,nodev shared:5 master:1 - fuse.sshfs ada@host:/data rw
-573 560 0:62 / /home/jovyan2 rw - tmpfs tmpfs rw
-574 571 0:63 / /home/jovyan/fast rw - cifs //nas/work rw,vers=3.1.1
-"""
 
-MAC = """\
-/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
-/dev/disk3s5 on /System/Volumes/Data (apfs, local, journaled, nobrowse)
-map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)
-//ada@nas.local/work (2) on /Volumes/work (2) (smbfs, nodev, nosuid, mounted by ada)
-host:/export on /Volumes/on call (nfs, asynchronous)
-"""
+class Mount(NamedTuple):
+    """As psutil has it."""
+
+    device: str
+    mountpoint: str
+    fstype: str
+    opts: str = "rw,relatime"
+
+
+HUB = [
+    Mount("overlay", "/", "overlay"),
+    Mount("proc", "/proc", "proc"),
+    Mount("10.0.0.7:/export", "/home/jovyan", "nfs4", "rw,vers=4.2,hard,proto=tcp"),
+    Mount("/dev/sda1", "/home/jovyan/fast", "ext4"),
+    Mount("ada@host:/data", "/mnt/my bucket", "fuse.sshfs"),
+    Mount("tmpfs", "/home/jovyan2", "tmpfs"),
+    Mount("//nas/work", "/home/jovyan/fast", "cifs", "rw,vers=3.1.1"),
+]
+
+MAC = [
+    Mount("/dev/disk3s1s1", "/", "apfs"),
+    Mount("/dev/disk3s5", "/System/Volumes/Data", "apfs"),
+    Mount("map auto_home", "/System/Volumes/Data/home", "autofs"),
+    Mount("//ada@nas.local/work (2)", "/Volumes/work (2)", "smbfs"),
+    Mount("host:/export", "/Volumes/on call", "nfs"),
+]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ host:/export on /Volumes/on call (nfs, asynchronous)
     ],
 )
 def test_the_deepest_and_latest_linux_mount_counts(path: str, kind: str) -> None:
-    assert file_system_type(path, parse_mountinfo(HUB)) == kind
+    assert mount_of(path, HUB).fstype == kind
 
 
 @pytest.mark.parametrize(
@@ -63,11 +67,34 @@ def test_the_deepest_and_latest_linux_mount_counts(path: str, kind: str) -> None
     ],
 )
 def test_the_deepest_mac_mount_counts(path: str, kind: str) -> None:
-    assert file_system_type(path, parse_mount_output(MAC)) == kind
+    assert mount_of(path, MAC).fstype == kind
 
 
 def test_without_mounts_nothing_is_known() -> None:
-    assert file_system_type("/home", parse_mountinfo("")) is None
+    assert mount_of("/home", []) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "is_safe"),
+    [("ext4", "rw", True), ("nfs4", "rw", False), ("NTFS", "rw,remote", False), ("NTFS", "rw,fixed", True)],
+)
+def test_a_mount_over_the_folder_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, options: str, is_safe: bool
+) -> None:
+    mounts = [Mount("/dev/sda1", "/", "ext4"), Mount("x", str(tmp_path.resolve()), kind, options)]
+    monkeypatch.setattr(journal.psutil, "disk_partitions", lambda all: mounts)
+    assert wal_is_safe(tmp_path) is is_safe
+    assert wal_is_safe(tmp_path / "home") is is_safe
+
+
+def test_a_system_that_lists_no_mounts_has_its_own_disks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(all: bool) -> list[Mount]:
+        raise PermissionError
+
+    monkeypatch.setattr(journal.psutil, "disk_partitions", refuse)
+    assert wal_is_safe(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from codex_magic.protocol.errors import StoreError
@@ -183,9 +184,8 @@ class Clock:
 def elsewhere(path: Path) -> Iterator[tuple[Store, Store, Clock]]:
     """A store of another machine, or of another container on this one, and ours; and the clock of both."""
     clock = Clock()
-    with Store(path, clock=clock) as other, Store(path, clock=clock) as ours:
-        owner = msgspec.structs.replace(this_process(), host="elsewhere", machine="elsewhere")
-        other._owner = msgspec.json.encode(owner).decode()
+    owner = msgspec.structs.replace(this_process(), host="elsewhere", machine="elsewhere")
+    with Store(path, clock=clock, owner=owner) as other, Store(path, clock=clock) as ours:
         yield other, ours, clock
 
 
@@ -292,6 +292,14 @@ def test_a_process_number_used_again_is_another_process() -> None:
     here = this_process()
     again = msgspec.structs.replace(here, start="1")
     assert here.start is None or not is_alive(again, silent=0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system keeps the time of a start")
+def test_a_clock_that_is_set_makes_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = this_process()
+    boot = psutil.boot_time()
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot + 3600)
+    assert is_alive(here, silent=0)
 
 
 def test_a_process_of_an_older_version_is_looked_at_by_its_host() -> None:

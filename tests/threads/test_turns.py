@@ -23,8 +23,8 @@ from codex_magic.protocol.types import (
     UserMessage,
     Warned,
 )
-from codex_magic.threads.async_store import AsyncStore
 from codex_magic.threads.history import history_items
+from codex_magic.threads.store import AsyncStore
 from codex_magic.threads.turns import AsyncTurnHandle
 
 ANSWER = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hello"}]}

@@ -1,0 +1,153 @@
+"""The IPython shell that runs the cells: which cell runs, how a failed one ends, what an upgrade means for it.
+
+Imported by `%load_ext`, so it imports nothing that costs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from .. import __file__ as _FILE
+from .. import __version__
+from ..protocol.ids import is_cell_id
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+shells: WeakValueDictionary[int, InteractiveShell] = WeakValueDictionary()
+"""The shells with the extension, so that a rewritten cell finds its own, whatever its names mean."""
+
+
+def register(shell: InteractiveShell) -> int:
+    """Enter the shell in `shells`; return its number there."""
+    number = next(_numbers)
+    shells[number] = shell
+    return number
+
+
+_numbers = count(1)
+
+# Cells -------------------------------------------------------------------------------------------
+
+
+def is_kernel(shell: InteractiveShell) -> bool:
+    """Whether a front end shows rich output, as opposed to a terminal."""
+    return getattr(shell, "kernel", None) is not None
+
+
+def cell_id(shell: InteractiveShell) -> str | None:
+    """Return the id of the running cell as its front end sent it; `None` when it sends none."""
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return None
+    metadata: dict[str, Any] = (kernel.get_parent("shell") or {}).get("metadata") or {}
+    for name in ("cellId", "cell_id"):
+        cell = metadata.get(name)
+        if isinstance(cell, str) and cell:
+            # VS Code's address of a cell is made of its place: the next session's cell there is another.
+            return cell if is_cell_id(cell) else f"{Path(connection_file(kernel) or '').stem}:{cell}"
+    return None
+
+
+def connection_file(kernel: Any) -> str | None:
+    """Return the path of the kernel's connection file; its name holds the kernel's id, which a restart keeps."""
+    file = getattr(getattr(kernel, "parent", None), "connection_file", None)
+    return str(file) if file else None
+
+
+# How a cell ends that did not succeed ------------------------------------------------------------
+
+
+class CellFailed(Exception):
+    """Ends a cell as failed, so that "Run all", papermill and nbconvert stop there, without a traceback:
+    what happened is on screen already. Its text is that sentence, for whoever runs notebooks unattended."""
+
+    def _render_traceback_(self) -> list[str]:
+        return []
+
+
+class CellStopped(KeyboardInterrupt):
+    """The user stopped the cell."""
+
+    def _render_traceback_(self) -> list[str]:
+        return []
+
+
+class NotSent(Exception):
+    """The user took a question back while it waited for the answer before it."""
+
+
+QUIET = (CellFailed, CellStopped)
+
+
+def silence(shell: InteractiveShell) -> None:
+    """Let the shell show no traceback of these exceptions, unless someone else handles some already."""
+    if not shell.custom_exceptions:
+        shell.set_custom_exc(QUIET, _show_nothing)  # type: ignore[no-untyped-call]  # IPython is untyped here
+
+
+def unsilence(shell: InteractiveShell) -> None:
+    if shell.custom_exceptions == QUIET:
+        shell.set_custom_exc((), None)  # type: ignore[no-untyped-call]  # IPython is untyped here
+
+
+def _show_nothing(
+    shell: Any,
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType,
+    tb_offset: int | None = None,
+) -> list[str]:
+    shell._last_traceback = []  # ipykernel would send the one before with this cell's reply
+    return []
+
+
+# An upgrade under a running kernel: the old code goes on until the kernel is restarted ---------------
+
+_PACKAGE = __package__.partition(".")[0]
+_VERSION = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
+
+
+class _SkippedModules(dict[str, bool]):
+    """`skip_modules` of `%autoreload`, with all of ours among them, those not imported yet too.
+
+    To reload them one by one mixes two versions of a class, and a turn would wait for an end of the other.
+    """
+
+    def __contains__(self, name: object) -> bool:
+        ours = isinstance(name, str) and name.partition(".")[0] == _PACKAGE
+        return ours or super().__contains__(name)
+
+
+def skip_reload(shell: InteractiveShell) -> None:
+    """Keep `%autoreload` from this package, if it is loaded by now."""
+    reloader: Any = getattr(shell.magics_manager.registry.get("AutoreloadMagics"), "_reloader", None)
+    if reloader is not None and not isinstance(reloader.skip_modules, _SkippedModules):
+        reloader.skip_modules = _SkippedModules(reloader.skip_modules)
+
+
+class Installed:
+    """Watches for another version on disk in place of the files that this kernel has loaded."""
+
+    def __init__(self) -> None:
+        self._modified_at = os.stat(_FILE).st_mtime_ns
+
+    def news(self) -> str | None:
+        """Return a sentence, once for each version that takes the place of this one."""
+        try:
+            modified_at = os.stat(_FILE).st_mtime_ns
+            if modified_at == self._modified_at:
+                return None
+            version = _VERSION.search(Path(_FILE).read_text(encoding="utf-8"))
+        except OSError:  # an upgrade is under way
+            return None
+        self._modified_at = modified_at
+        if version is None or version[1] == __version__:
+            return None
+        return f"{_PACKAGE} {version[1]} is installed, this kernel runs {__version__}: restart the kernel."
