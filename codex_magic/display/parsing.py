@@ -93,7 +93,7 @@ class BlockStream:
         return passages
 
     def _cleaned(self) -> str:
-        """What has arrived, with `\\n` for every line end, and U+FFFD for what no reader can show."""
+        """What has arrived, clean."""
         text = "".join(self._arrived)
         # A line feed may follow the carriage return.
         self._arrived = ["\r"] if text.endswith("\r") else []
@@ -101,7 +101,12 @@ class BlockStream:
         if not self._begun and text:
             self._begun = True
             text = text.removeprefix("\ufeff")
-        return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+        return clean(text)
+
+
+def clean(text: str) -> str:
+    """Return `text` with `\\n` for every line end, and U+FFFD for what no reader can show."""
+    return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")

@@ -99,3 +99,5 @@ def test_helpers_show_any_text() -> None:
     assert escape_markdown("# <b> *a*\n[x](y) `c`") == r"\# &lt;b> \*a\* &#91;x&#93;(y) &#96;c&#96;"
     assert code_span("a`b") == "``a`b``"
     assert code_block("```\n<b>\n```", "md") == "````md\n```\n<b>\n```\n````"
+    assert code_block("a\r```\r<b>\x00") == "````\na\n```\n<b>\ufffd\n````"
+    assert code_span("a\r# b") == "`a # b`"
