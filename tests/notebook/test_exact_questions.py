@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from codex_magic.display.exact import exact_diff, exact_line, exact_lines, original
 from codex_magic.display.items import change_diff
 from codex_magic.notebook.desk import LINE, WRAPPED, ask_by_text, question_markdown, question_plain
-from codex_magic.notebook.question import Question, choices, shown
+from codex_magic.notebook.question import Question, choices, question_text
 from codex_magic.notebook.widgets import question_html
 from codex_magic.protocol.types import CommandApproval, FileChangeApproval, ToolCallApproval
 
@@ -30,7 +30,7 @@ TEXT = st.text(st.one_of(ODD, st.characters()), max_size=60)
 
 
 def asked(request):
-    return shown(Question(request, "/w"))
+    return question_text(Question(request, "/w"))
 
 
 def command(text, **more):
@@ -127,7 +127,7 @@ def test_a_long_answer_on_offer_is_not_continued_there_either(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     seen = []
     monkeypatch.setattr(
-        "codex_magic.notebook.desk.typed_line", lambda legend, *_, **__: seen.append(legend) or "n"
+        "codex_magic.notebook.desk.read_typed_line", lambda legend, *_, **__: seen.append(legend) or "n"
     )
     words = ("x" * 3 + "  n  No" * 20, "b")
     ask_by_text(Question(command("x", proposed_execpolicy_amendment=words), "/w"), None)
