@@ -215,7 +215,13 @@ def test_the_oldest_versions_that_are_declared_are_new_enough(
     tools = [f"{name}=={versions[name]}" for name in ("pytest", "pytest-timeout", "hypothesis")]
     tools.append("jupyter-client")  # the pinned one wants a newer tornado
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    install = [python, *"-m pip install -qq --disable-pip-version-check".split(), wheel, *oldest, *tools]
+    install: list[str | Path] = [
+        python,
+        *"-m pip install -qq --disable-pip-version-check".split(),
+        wheel,
+        *oldest,
+        *tools,
+    ]
     subprocess.run(install, env=environment, check=True)
     tests = [f"tests/{name}" for name in OF_EACH_LAYER]
     run = subprocess.run(

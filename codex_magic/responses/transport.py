@@ -62,7 +62,7 @@ class Outgoing:
     body: bytes = field(default=b"", repr=False)
     model: str | None = None
     timeouts: Timeouts | None = None
-    """In place of the client's."""
+    """They take the place of the client's."""
     items: Sequence[Item] = field(default=(), repr=False)
     """The input, as sent."""
 
@@ -115,7 +115,7 @@ class Memory:
 
 
 class Core:
-    """What a client is made with and what it learns from answers. Safe from any thread."""
+    """The configuration of a client, and what it learns from answers. Safe from any thread."""
 
     def __init__(
         self,

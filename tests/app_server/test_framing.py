@@ -6,6 +6,7 @@ import pytest
 
 from codex_magic.engines.app_server.framing import Framer, encode, parse
 from codex_magic.protocol.errors import InvalidRequestError
+from tests.known import some
 
 WIRE = (
     b'{"id":1,"result":{"text":"na\xc3\xafve \\n \xe2\x80\xa8"}}\n'
@@ -19,11 +20,11 @@ WIRE = (
 
 def test_messages_are_told_apart_by_their_method():
     *messages, unreadable = Framer().feed(WIRE)
-    reply, notification, request, refusal = messages
+    reply, notification, request, refusal = map(some, messages)
     assert (reply.id, reply.method, reply.error) == (1, None, None)
     assert (notification.id, notification.method) == (None, "turn/started")
     assert (request.id, request.method) == (0, "item/tool/call")
-    assert (refusal.id, refusal.method, refusal.error.code) == ("a", None, -32001)
+    assert (refusal.id, refusal.method, some(refusal.error).code) == ("a", None, -32001)
     assert unreadable is None
 
 
@@ -42,7 +43,7 @@ def test_a_line_may_be_as_long_as_it_likes():
     for _ in range(256):
         assert framer.feed(b"x" * 65536) == []
     [message] = framer.feed(b'"}\n')
-    assert len(bytes(message.params)) == 256 * 65536 + 2
+    assert len(bytes(some(some(message).params))) == 256 * 65536 + 2
 
 
 @pytest.mark.parametrize("line", [b"[]", b"3", b"{}", b'{"result":1}', b'{"id":1.5,"result":1}', b"\xff"])
@@ -54,7 +55,7 @@ def test_what_is_sent_can_be_read():
     line = encode({"id": 7, "method": "m", "params": {"text": "a\nb\u2028 \U0001f40d"}})
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
-    message = parse(line.strip())
+    message = some(parse(line.strip()))
     assert (message.id, message.method) == (7, "m")
 
 

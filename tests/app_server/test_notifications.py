@@ -18,6 +18,7 @@ from codex_magic.protocol.types import (
     ErrorReported,
     ItemCompleted,
     ItemStarted,
+    Notification,
     RateLimitsUpdated,
     TokenUsageUpdated,
     Turn,
@@ -29,6 +30,7 @@ from codex_magic.protocol.types import (
     Warned,
 )
 from tests.echoes import KEY, shows
+from tests.known import the
 
 HERE = {"threadId": "T", "turnId": "U"}
 
@@ -96,7 +98,9 @@ def test_what_the_program_repeats_of_a_key_is_masked_in_every_piece():
     hide(KEY)
     masked = MaskedNotifications()
     text = f"the key {KEY}, again {KEY}"
-    told = [AgentMessageDelta("t", "u", "i", text[at : at + 5]) for at in range(0, len(text), 5)]
+    told: list[Notification] = [
+        AgentMessageDelta("t", "u", "i", text[at : at + 5]) for at in range(0, len(text), 5)
+    ]
     told.append(ItemCompleted("t", "u", AgentMessage("i", text)))
     told.append(UnknownNotification("thread/odd", {"deep": [{"name": KEY}]}))
     told.append(Warned(None, f"Bearer {KEY} was refused"))
@@ -118,6 +122,6 @@ def test_what_was_held_back_comes_before_what_breaks_it_off(broken_off):
     hide(KEY)
     masked = MaskedNotifications()
     [told] = masked.feed(AgentMessageDelta("t", "u", "i", f"some {KEY[:6]}"))
-    assert told.delta == "some "
+    assert the(AgentMessageDelta, told).delta == "some "
     assert masked.feed(AgentMessageDelta("other", "v", "j", KEY[:6])) == []
     assert masked.feed(broken_off) == [AgentMessageDelta("t", "u", "i", KEY[:6]), broken_off]

@@ -13,6 +13,7 @@ from codex_magic.engines.history import whole
 from codex_magic.protocol.types import AgentMessage, ItemCompleted, decode_item, encode_item, item_type
 from codex_magic.threads.history import history_items
 from codex_magic.threads.store import Store
+from tests.known import some
 from tests.service.shape import shape_refusal
 from tests.threads.test_odd_items import TEXT, bent, written
 
@@ -48,7 +49,7 @@ def test_any_item_of_the_program_can_be_kept_and_told_again(kind):
         message = parse(line.encode())
         if message is None:  # no JSON that any parser takes
             continue
-        notification = readdressed(read(message.method, message.params), thread_id="t", turn_id="u")
+        notification = readdressed(read(some(message.method), message.params), thread_id="t", turn_id="u")
         if not isinstance(notification, ItemCompleted):
             continue
         kept = as_message(notification.item)

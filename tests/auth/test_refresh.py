@@ -184,7 +184,7 @@ def test_another_program_that_refreshed_at_the_same_moment_is_waited_for(
             issuer_service.sign_in(settings.codex_home)
         looked.set()
 
-    monkeypatch.setattr(tokens_module.time, "sleep", look)
+    monkeypatch.setattr("codex_magic.auth.tokens.time.sleep", look)
     assert (ask(source), looked.is_set()) == (200, True)
 
 

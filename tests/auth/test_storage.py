@@ -152,7 +152,7 @@ def test_a_read_only_home(shared_folder: Path, file_mode: int, expected: list[st
     auth_path(codex_home).write_text('{"OPENAI_API_KEY": "sk-1"}')
     auth_path(codex_home).chmod(file_mode)
     codex_home.chmod(0o555)
-    command = [sys.executable, "-c", READ_ONLY, codex_home, ours]
+    command: list[str | Path] = [sys.executable, "-c", READ_ONLY, codex_home, ours]
     run = subprocess.run(command, cwd=Path(__file__).parent.parent.parent, capture_output=True, text=True)
     assert run.stdout.splitlines() == expected, run.stderr
 

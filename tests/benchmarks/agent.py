@@ -232,7 +232,8 @@ def sdk(place: Place) -> Iterator[Opened]:
 
             def ask(prompt: str) -> Heard:
                 counting = Counting()
-                for notification in opened.turn(prompt, summary=ReasoningSummary("none")).stream():
+                notifications: Iterator[Any] = opened.turn(prompt, summary=ReasoningSummary("none")).stream()
+                for notification in notifications:
                     if notification.method == DELTA:
                         counting.add(notification.payload.delta)
                 return counting.heard()

@@ -54,7 +54,7 @@ def test_a_file_gets_the_plain_text_once(chars: int) -> None:
 
 
 def test_a_file_gets_a_line_for_everything_else() -> None:
-    notifications = [
+    notifications: list[Notification] = [
         begun(),
         thought("**Looking**"),
         start(ToolCall("t", "look", {"at": "df"})),

@@ -441,7 +441,14 @@ def test_what_is_not_over_says_how_to_see_the_rest_and_only_then() -> None:
         "thread/status/changed", {"status": {"type": "active", "activeFlags": ["waitingOnApproval"]}}
     )
     retrying = failing("Overloaded", will_retry=True)
-    for so_far in ([], [begun()], [begun(), said("Hello")], [begun(), waiting], [begun(), retrying]):
+    begins: list[list[Notification]] = [
+        [],
+        [begun()],
+        [begun(), said("Hello")],
+        [begun(), waiting],
+        [begun(), retrying],
+    ]
+    for so_far in begins:
         bundle = seen(so_far).bundle()
         assert bundle["text/markdown"].endswith("*If this stays, show the answer with `%codex show`.*")
         assert bundle["text/plain"].endswith("If this stays, show the answer with %codex show.")

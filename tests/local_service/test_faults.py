@@ -5,8 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from codex_magic.local_service.faults import Fault
 from tests.local_service.raw_client import parse, text_of
-from tests.service.faults import Fault, Faults
+from tests.service.faults import Faults
 
 
 def broken(client):

@@ -238,7 +238,7 @@ def test_a_revoked_token_says_so(service):
 
 @pytest.mark.parametrize("forged", ["nonsense", "a.b.c", "a.b.ü"])
 def test_a_token_from_elsewhere_is_unauthorized(service, forged):
-    headers = {"Authorization": f"Bearer {forged}".encode()}
+    headers = {b"Authorization": f"Bearer {forged}".encode()}
     response = httpx.get(service.chatgpt_url + "/wham/usage", headers=headers, trust_env=False)
     assert response.status_code == 401
 

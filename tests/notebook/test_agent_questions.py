@@ -1,6 +1,7 @@
 """What a person is asked on the agent's behalf, and what stays of it."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from codex_magic.protocol.types import (
     ToolCallApproval,
 )
 
-IDS = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
+IDS: dict[str, Any] = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
 HOSTILE = '</pre><img src=x onerror="alert(1)"><script>alert(2)</script>&amp;'
 
 
@@ -33,7 +34,7 @@ def asked(request):
 
 
 ADDED = {"path": "/w/new.py", "kind": {"type": "add"}, "diff": "x = 1\ny = 2\n"}
-UPDATED = {
+UPDATED: dict[str, Any] = {
     "path": "/else/old.py",
     "kind": {"type": "update", "move_path": None},
     "diff": "@@ -1 +1 @@\n-a\n+b\n",

@@ -8,6 +8,7 @@ from IPython.core.completer import provisionalcompleter
 from codex_magic.notebook.commands import COMMANDS
 from codex_magic.notebook.completion import complete
 from codex_magic.notebook.magics import loaded
+from tests.known import some
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):
 
 def test_every_command_is_completed_with_what_it_takes(asked, shell):
     asked("%codex name mine")
-    session = loaded(shell).session
+    session = some(loaded(shell)).session
     assert complete(session, "%codex stat", "stat") == ["status"]
     assert "--model" in complete(session, "%%codex --m", "--m")
     assert "local-large" in complete(session, "%%codex -m local", "local")

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ def way(service: LocalService, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
 def files_on_the_stack() -> list[str]:
     """Modules of ours, the outermost first, without the drivers."""
     names = []
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         if name.startswith("codex_magic.") and name not in DRIVERS:

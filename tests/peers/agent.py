@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from typing import Any
 
 import psutil
 import pytest
@@ -119,12 +120,15 @@ def done(result, kind):
 def asked_with(answer):
     """An approvals callable that keeps what it was asked and always answers the same."""
 
+    requests: list[Any] = []
+
     def approvals(request):
-        approvals.requests.append(request)
+        requests.append(request)
         return answer
 
-    approvals.requests = []
-    return approvals
+    keeping: Any = approvals
+    keeping.requests = requests
+    return keeping
 
 
 def held(codex, service, *, after=2, count=1, **options):

@@ -44,6 +44,7 @@ from codex_magic.protocol.types import (
     UserMessage,
     Warned,
 )
+from tests.known import some, the
 from tests.peers.agent import (
     PATCH,
     PNG,
@@ -472,7 +473,7 @@ def test_awaited_it_is_the_same(config):
             thread = await codex.thread_start()
             handle = await thread.turn("echo: awaited")
             told = [n async for n in handle.stream()]
-            return told[-1].turn.status, (await thread.run("echo: again")).final_response
+            return the(TurnCompleted, told[-1]).turn.status, (await thread.run("echo: again")).final_response
 
     assert asyncio.run(scene()) == (TurnStatus.completed, "again")
 
@@ -532,10 +533,10 @@ os._exit(0)
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as ours:
-        pid, apart = ours.stdout.readline().split()
+        pid, apart = some(ours.stdout).readline().split()
         watched = os.pidfd_open(int(pid))
-        ours.stdin.write("\n")
-        ours.stdin.flush()
+        some(ours.stdin).write("\n")
+        some(ours.stdin).flush()
         assert select.select([watched], [], [], 10)[0]
         os.close(watched)
     assert apart == "True"
@@ -572,7 +573,7 @@ def test_commands_and_changes_are_told_to_the_next_engine(codex, service, folder
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals to press Ctrl-C")
 def test_ctrl_c_stops_the_turn_and_not_the_process(codex, service):
     service.faults.next("hold", after=1)
-    main = threading.main_thread().ident
+    main = some(threading.main_thread().ident)
 
     def press():
         service.wait_for_hold()

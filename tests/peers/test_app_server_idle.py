@@ -14,6 +14,7 @@ import pytest
 
 from codex_magic import Codex, Decision, Sandbox, ServiceError, TurnStatus
 from codex_magic.protocol.types import AgentMessageDelta, CommandExecution, Warned
+from tests.known import some
 from tests.peers.agent import (
     asked_with,
     done,
@@ -189,7 +190,7 @@ def kernel(service, script):
     command = [sys.executable, "-c", KERNEL.format(url=service.api_url) + script]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as session:
         try:
-            yield session, session.stdout.readline().strip()
+            yield session, some(session.stdout).readline().strip()
         finally:
             session.kill()
 

@@ -32,8 +32,10 @@ from codex_magic import (
     ThreadNotFoundError,
     TurnStatus,
 )
+from codex_magic.protocol.account import ChatgptAccount
 from codex_magic.protocol.types import CommandExecution, ContextCompaction, UserMessage
 from codex_magic.responses.provider import custom
+from tests.known import some, the
 from tests.peers.agent import (
     by_the_cli,
     done,
@@ -425,7 +427,7 @@ def test_who_signs_in_with_a_code_asks_the_agent_until_they_sign_out(plan):
         login = codex.login_chatgpt_device_code()
         plan.approve_device(login.user_code)
         assert login.wait().success
-        assert codex.account().account.type == "chatgpt"
+        assert the(ChatgptAccount, codex.account().account).type == "chatgpt"
         assert thread.run("echo: now").final_response == "now"
         codex.logout()
         with pytest.raises(NotSignedInError):
@@ -463,8 +465,8 @@ def test_what_is_left_of_the_plan(plan, home, engine):
     plan.sign_in(home / ".codex")
     with Codex(CodexConfig(engine=engine)) as codex:
         limits = codex.rate_limits()
-    assert (limits.primary.window_duration_mins, limits.plan_type) == (300, "plus")
-    assert 0 < limits.effective.used_percent <= 100
+    assert (some(limits.primary).window_duration_mins, limits.plan_type) == (300, "plus")
+    assert 0 < some(limits.effective).used_percent <= 100
 
 
 @pytest.mark.parametrize("engine", ["app-server", "backend"])

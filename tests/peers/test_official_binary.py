@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from tests.known import some
 from tests.peers.agent import needs_zstd
 from tests.service import start
 
@@ -132,7 +133,7 @@ def test_it_signs_in_with_a_device_code(custom, tmp_path):
     with subprocess.Popen(
         command, env=environment(tmp_path), cwd=tmp_path, stdout=subprocess.PIPE, text=True
     ) as login:
-        shown = next(found for line in login.stdout if (found := re.search(r"[A-Z]{4}-[A-Z]{5}", line)))
+        shown = next(found for line in some(login.stdout) if (found := re.search(r"[A-Z]{4}-[A-Z]{5}", line)))
         custom.approve_device(shown[0])
         assert login.wait(timeout=30) == 0
     assert json.loads((tmp_path / "auth.json").read_text())["tokens"]["refresh_token"]

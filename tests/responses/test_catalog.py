@@ -67,7 +67,7 @@ def test_a_field_that_can_not_be_read_is_left_out_alone() -> None:
         ({"context_window": 272_000, "effective_context_window_percent": 95}, 258_400),
     ],
 )
-def test_the_window_that_a_conversation_may_fill(fields: dict[str, int], tokens: int | None) -> None:
+def test_the_window_that_a_conversation_may_fill(fields: dict[str, Any], tokens: int | None) -> None:
     assert Model("m", **fields).usable_window == tokens
 
 

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image as Pillow
@@ -94,7 +95,7 @@ def test_what_the_service_refuses_is_a_sentence(call: Caller) -> None:
 
 
 def test_a_plan_without_pictures(call: Caller) -> None:
-    denied = {"status": 403, "body": {"detail": "Image generation is not available."}}
+    denied: dict[str, Any] = {"status": 403, "body": {"detail": "Image generation is not available."}}
     call.service.faults.next("status", path="/images/generations", **denied)
     with pytest.raises(AuthError, match="not available"):
         call(lambda client: client.images.generate("a cat"))

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from codex_magic.net import header_value
 from codex_magic.protocol.errors import InvalidRequestError
 from codex_magic.responses.parameters import Parameters
 from codex_magic.responses.request import (
@@ -15,7 +16,6 @@ from codex_magic.responses.request import (
     Rules,
     body_of,
     encode,
-    header_value,
     session_headers,
 )
 

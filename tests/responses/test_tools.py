@@ -248,7 +248,7 @@ def test_what_a_request_holds_for_each(given: Any, kind: str) -> None:
     assert [each["name"] for each in definition.get("tools", [])] in ([], ["plain", "bare"])
 
 
-ITEMS = [
+ITEMS: list[dict[str, Any]] = [
     {"type": "function_call", "call_id": "1", "name": "f", "arguments": '{"a":1}', "namespace": "n"},
     {"type": "message", "role": "assistant", "content": []},
     {"type": "custom_tool_call", "call_id": "2", "name": "g", "input": "x"},

@@ -20,6 +20,7 @@ from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.provider import chatgpt, custom
 from codex_magic.responses.retry import RetryPolicy
 from codex_magic.responses.usage import Usage, fetch_usage, read_usage
+from tests.known import some
 from tests.service import LocalService
 
 
@@ -104,11 +105,11 @@ def test_another_provider_has_no_plan(service: LocalService) -> None:
 def test_every_answer_says_what_is_left(service: LocalService) -> None:
     """The refused one too."""
     with Client(chatgpt(Settings.from_env())) as client:
-        assert client.rate_limits is None
+        before = client.rate_limits
         client.responses.create("hi", model="local-large")
-        assert client.rate_limits is not None
-        assert client.rate_limits.primary == RateLimitWindow(13.0, 300, client.rate_limits.primary.resets_at)
+        primary = some(some(client.rate_limits).primary)
+        assert (before, primary) == (None, RateLimitWindow(13.0, 300, primary.resets_at))
         service.faults.next("usage_limit")
         with pytest.raises(UsageLimitError):
             client.responses.create("hi", model="local-large")
-        assert client.rate_limits.effective.used_percent == 100
+        assert some(some(client.rate_limits).effective).used_percent == 100

@@ -104,7 +104,11 @@ def service() -> Iterator[LocalService]:
 @pytest.fixture
 def signed_in(service: LocalService, settings: Settings) -> Settings:
     service.sign_in(settings.codex_home)
-    at = {"base_url": service.base_url, "chatgpt_url": service.chatgpt_url, "issuer": service.issuer}
+    at: dict[str, Any] = {
+        "base_url": service.base_url,
+        "chatgpt_url": service.chatgpt_url,
+        "issuer": service.issuer,
+    }
     return dataclasses.replace(settings, **at)
 
 

@@ -8,6 +8,7 @@ from codex_magic.protocol.types import Turn, TurnError, TurnPlace, UserMessage
 from codex_magic.threads.adoption import adopted, as_record, copied
 from codex_magic.threads.history import continuation, history_items
 from codex_magic.threads.store import Store
+from tests.known import some
 
 KEPT = ProgramThread(
     id="theirs", name="a name", preview="one", cwd="/w", model="gpt-5.5", created_at=1, updated_at=5
@@ -47,7 +48,8 @@ def test_the_program_goes_on_where_it_has_the_thread(store):
     take_in(store, turn(1))
     take_in(store, turn(2))
     history = store.history("theirs")
-    goes_on = continuation("theirs", history, *store.places([each.id for each in history]), read=store.turn)
+    places = store.places([each.id for each in history])
+    goes_on = some(continuation("theirs", history, *places, read=store.turn))
     assert (goes_on.place.turn_id, goes_on.is_last, goes_on.unseen) == ("turn-2", True, ())
 
 
