@@ -195,7 +195,7 @@ class Session:
     ) -> AsyncTurnHandle:
         """Start the turn on `thread`, and tell first what there is to say of the thread."""
         note, self._note = self._note if self._thread is thread else None, None
-        if self.unkept is None and (notebook := await self._recognised()) is not None:
+        if self.unkept is None and (notebook := await self._recognise()) is not None:
             turn_options["notebook"] = notebook.id
         if name := turn.options.text("name"):
             await thread.set_name(name)
@@ -212,7 +212,7 @@ class Session:
             tell(Noted(thread.id, note))
         for each in cut_off:
             if each.cell_id is None or each.cell_id != turn_options.get("cell_id"):
-                tell(Warned(thread.id, _cut_off(each)))
+                tell(Warned(thread.id, _cut_off_warning(each)))
         return handle
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
@@ -233,7 +233,7 @@ class Session:
     async def thread(self) -> AsyncThread:
         """Return this notebook's thread: the one it had before, else a new one; a copy's is a fork."""
         if self._thread is None:
-            notebook = await self._recognised()
+            notebook = await self._recognise()
             if notebook is not None and notebook.thread_id is not None:
                 thread = await self.codex.thread_resume(notebook.thread_id)
                 self._note = await self._continues(thread, "continues thread")
@@ -281,13 +281,13 @@ class Session:
         """Return the id of this notebook's thread, if it has one; none is created."""
         if self._thread is not None:
             return self._thread.id
-        notebook = await self._recognised()
+        notebook = await self._recognise()
         return notebook.thread_id if notebook is not None else None
 
     async def use(self, thread: AsyncThread) -> AsyncThread:
         """Make `thread` this notebook's own, also after a restart."""
         self._thread, self.unkept = thread, None
-        notebook = await self._recognised()
+        notebook = await self._recognise()
         if notebook is not None:
             original, evidence = notebook.original, notebook.evidence
             record = NotebookRecord(
@@ -312,7 +312,7 @@ class Session:
         used = ago(thread.record.updated_at)
         return f"{what} {thread.id[:ID_SHOWN]}… ({count(len(turns), 'turn')}, {used}) · `%codex new`"
 
-    async def _recognised(self) -> Recognition | None:
+    async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
         if self._notebook is None and (evidence := gather(self.shell, self._cells)) is not None:
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
@@ -430,7 +430,7 @@ class RunningTurn:
             self._session.blocking.submit(self.handle.interrupt())
 
 
-def _cut_off(turn: TurnRecord) -> str:
+def _cut_off_warning(turn: TurnRecord) -> str:
     """Say of a turn that its kernel ended before it, and what is kept."""
     items = [entry.item for entry in turn.items]
     question = " ".join(input_text(item.content) for item in items if isinstance(item, UserMessage))
