@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..waiting import Direct, blocking
 from .catalog import FRESH, Model, default_model, find_model
-from .transport import Transport
+from .transport import Outgoing, Transport
 
 A_DAY = 86400.0
 """Seconds after which a remembered default model is asked for anew before it is used."""
@@ -26,7 +26,8 @@ class AsyncModels:
         remembered = None if force_refresh else self._catalog.remembered(max_age=max_age)
         if remembered is not None:
             return remembered
-        answer = await self._transport.fetch(self._transport.core.models_request())
+        request = Outgoing("GET", self._catalog.url, {"Accept": "application/json"})
+        answer = await self._transport.fetch(request)
         return self._catalog.receive(answer.headers, answer.content)
 
     async def retrieve(self, model: str) -> Model:
