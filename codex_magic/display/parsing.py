@@ -93,7 +93,7 @@ class BlockStream:
         return passages
 
     def _cleaned(self) -> str:
-        """What has arrived, with `\\n` for every line end, and U+FFFD for what no reader can show."""
+        """What has arrived, clean."""
         text = "".join(self._arrived)
         # A line feed may follow the carriage return.
         self._arrived = ["\r"] if text.endswith("\r") else []
@@ -101,7 +101,12 @@ class BlockStream:
         if not self._begun and text:
             self._begun = True
             text = text.removeprefix("\ufeff")
-        return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+        return clean(text)
+
+
+def clean(text: str) -> str:
+    """Return `text` with `\\n` for every line end, and U+FFFD for what no reader can show."""
+    return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
@@ -131,8 +136,11 @@ def _is_final(following: Token, lines: list[str]) -> bool:
     if start < growing:
         # These two need more than their first line to be what they are.
         return apart or following.type not in ("table_open", "math_block") or end <= growing
-    # `2` may become `2.`, the next item of a list.
-    return apart and not lines[growing].strip().isdigit()
+    return apart and not _NEARLY_AN_ITEM.match(lines[growing])
+
+
+# `2` may become `2.`, and the rule `- - -` what is in the next item of a list.
+_NEARLY_AN_ITEM = re.compile(r"[-+*\d.) \t]*$")
 
 
 def _lines_of(token: Token) -> tuple[int, int]:

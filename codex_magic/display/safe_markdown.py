@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 
-from .parsing import BlockStream, References, parse_blocks
-from .writing import BlockWriter, code_lines, one_line_text
-from .writing import code_span as written_code_span
+from .parsing import BlockStream, clean, parse_blocks
+from .writing import BlockWriter, code_lines, code_span, plain_text
 
 __all__ = ["SafeMarkdown", "code_block", "code_span", "escape_markdown", "safe_markdown"]
 
@@ -60,29 +59,22 @@ class SafeMarkdown:
             self._targets = targets
             self._writer.look_again(changed=True)
             self._closed = [
-                self._written(source, references) if "[" in source else block
+                self._writer.write(parse_blocks(source, dict(references)), references)
+                if "[" in source
+                else block
                 for source, block in zip(self._sources, self._closed, strict=True)
             ]
         for passage in passages:
             self._sources.append(passage.source)
             self._closed.append(self._writer.write(passage.tokens, references))
 
-    def _written(self, source: str, references: References) -> str:
-        return self._writer.write(parse_blocks(source, dict(references)), references)
-
 
 def escape_markdown(text: str) -> str:
     """Any text shown literally, on one line: for names, titles and error sentences."""
-    shown = one_line_text(" ".join(text.split()))
+    shown = plain_text(" ".join(text.split()))
     return re.sub(r"^(\d{1,9})(?=[.)](?:\s|$))", r"\1\\", re.sub(r"^(?=[-+#>=:])", r"\\", shown))
-
-
-def code_span(text: str) -> str:
-    """Code inside a line; what no backticks can hold for every reader is shown as text."""
-    text = re.sub(r"\s*[\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", text)
-    return written_code_span(text) or one_line_text(text)
 
 
 def code_block(text: str, info: str = "") -> str:
     """Any text as a fenced block; `info` names its language."""
-    return "\n".join(code_lines(text, info))
+    return "\n".join(code_lines(clean(text), info))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from markdown_it.token import Token
 
-from .parsing import References, parse_inline
+from .parsing import References, clean, parse_inline
 
 _WORD_JOINER = "\u2060"
 # An element that shows nothing: MathJax takes no formula from one side of it to the other. Its target is not `#`
@@ -230,7 +230,6 @@ _CODE_AS_MATH = re.compile(r"\$\$|\\\\[(\[]|\\begin\{")
 # Code that would be markup if its backticks were lost, and the marks of emphasis that may lose them.
 _LIVELY = re.compile(r"<[A-Za-z/!?]|\]\(|!\[|ftp:", re.IGNORECASE)
 _CODE_AS_MARKUP = re.compile(r"[*_~\[\]\\]")
-_LINE_BREAKS = re.compile(r"\s*[\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 _SPECIAL = re.compile(
     r"[`<\[\]*~\t\n\v\f\x1c-\x1f\x85\xa0\u2028\u2029]|(?<![^\W_])_|_(?![^\W_])|&(?=[#A-Za-z])"
@@ -395,7 +394,7 @@ class InlineWriter:
             self._after_target = "://" in end
 
     def _code(self, text: str) -> None:
-        shown = code_span(text, cell=self._cell)
+        shown = _code_span(text, cell=self._cell)
         if (
             shown is None
             or self._after_target
@@ -422,7 +421,7 @@ def _is_bracketed(code: str) -> bool:
     return not rest
 
 
-def code_span(text: str, *, cell: bool = False) -> str | None:
+def _code_span(text: str, *, cell: bool) -> str | None:
     """Code inside a line; `None` if no backticks can hold it for every reader."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     if not text or _CODE_AS_MATH.search(text) or (longest and _CODE_AS_MARKUP.search(text)):
@@ -433,9 +432,15 @@ def code_span(text: str, *, cell: bool = False) -> str | None:
     return fence + (text.replace("|", "\\|") if cell else text) + fence
 
 
-def one_line_text(text: str) -> str:
-    """Exactly these characters as text, on one line, whatever they are."""
-    return InlineWriter().write([Token("text", "", 0, content=_LINE_BREAKS.sub(" ", text))])
+def code_span(text: str) -> str:
+    """Code inside a line; what no backticks can hold for every reader is shown as text."""
+    text = re.sub(r"\s*[\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", clean(text))
+    return _code_span(text, cell=False) or plain_text(text)
+
+
+def plain_text(text: str) -> str:
+    """Exactly these characters as text, whatever they are; its addresses are links."""
+    return InlineWriter().write([Token("text", "", 0, content=clean(text))])
 
 
 def safe_target(target: str) -> str | None:

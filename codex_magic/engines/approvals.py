@@ -32,10 +32,10 @@ Approvals = Callable[[ApprovalRequest], Any]
 """Gives an `ApprovalDecision`, its wire word (`"accept"`), or an awaitable of one. Anything else is no."""
 
 CLEANUP_SECONDS = 1.0
-"""For a coroutine function that is cancelled; one that goes on nevertheless is left behind."""
+"""Until a coroutine function that was cancelled and goes on nevertheless is left behind."""
 
 RETRY = "retry without sandbox"
-"""In the program's reason for asking about a change that has failed in the sandbox, perhaps half-way."""
+"""Words in the program's reason for asking about a change that has failed in the sandbox, perhaps half-way."""
 
 T = TypeVar("T", bound=ThreadItem)
 
@@ -93,7 +93,7 @@ async def ask(approvals: Approvals | None, request: ApprovalRequest) -> Approval
 
 
 class Outcomes:
-    """What came of the questions of one turn, by the item that each is about.
+    """Results of the questions of one turn, by the item that each is about.
 
     The program tells what was not allowed as declined, as failed, or not at all.
     """
@@ -108,7 +108,7 @@ class Outcomes:
         """Called when an item begins to wait for an answer (`waiting`), and when it goes on with a yes (`inProgress`)."""
 
     async def ask(self, approvals: Approvals | None, request: ApprovalRequest) -> ApprovalDecision | None:
-        """As `ask`; no yes counts once the turn is being stopped."""
+        """Ask, and remember the result. No yes counts once the turn is being stopped."""
         about = _subject(request)
         self._open.add(about)
         self.watch(about, "waiting")

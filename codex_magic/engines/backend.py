@@ -55,7 +55,7 @@ SMALL_CONTEXT = 8_000
 """Tokens that fit into any model's window: nobody is asked how large that is."""
 
 MOST_COMPACTIONS = 3
-"""Of one turn: where the context is full again after each of them, a fourth one would not help either."""
+"""In one turn: where the context is full again after each of them, a fourth one would not help either."""
 
 PERSONALITIES = {
     "friendly": (
@@ -68,7 +68,7 @@ PERSONALITIES = {
     ),
     "none": "",
 }
-"""How the model is to talk, in words: over HTTP there is no parameter for it."""
+"""Instructions for each personality: over HTTP there is no parameter for it."""
 
 SUMMARISE = """\
 Summarise this conversation for yourself, to go on with it after everything before is gone: what the user
@@ -126,7 +126,7 @@ class BackendEngine:
         return _RunningTurn(self, request, tell, self._allowed[request.thread_id])
 
     async def model(self, slug: str) -> Model | None:
-        """What the catalog says of a model; `None` when it can't be had, which is found out once."""
+        """Return what the catalog says of a model, or `None`; a catalog that can't be had is tried once."""
         known = self.client.models.known(slug)
         if known is None and slug not in self._looked_up:
             try:
@@ -179,7 +179,7 @@ class _RunningTurn:
         self._responses = engine.client.responses
         self._stream: AsyncResponseStream | None = None
         self._steering: list[tuple[UserMessage, tuple[Item, ...]]] = []
-        """What the user has added and the model has not been sent yet."""
+        """Input that the user has added and the model has not been sent yet."""
 
     async def run(self) -> None:
         """Raise what the turn failed with, and CancelledError when a tool's approval was cancelled."""
@@ -403,7 +403,7 @@ async def _cancel() -> None:
 
 
 def _reason(job: Job) -> str:
-    """Why a call is not run, in words for the model."""
+    """Tell the model why a call is not run."""
     try:
         return str(job.run())
     except ToolCallError as error:

@@ -90,7 +90,7 @@ def mended(item: Mapping[str, Any]) -> Item | None:
 
 
 _WORDS = ("call_id", "encrypted_content", "id", "name", "namespace", "phase", "status")
-"""What is a string in items of every kind, and mostly may be missing."""
+"""Fields that are strings in items of every kind, and mostly may be missing."""
 
 
 def is_common(item: Item) -> bool:
@@ -175,7 +175,7 @@ def _output(item: Item) -> Item | None:
 
 
 def _as_text(value: Any) -> str:
-    """What should have been JSON in a string, and came as itself."""
+    """Write what should have been JSON in a string, and came as itself."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
@@ -204,4 +204,4 @@ _MENDERS: dict[str, Callable[[Item], Item | None]] = {
     "compaction": _with_text("encrypted_content"),
     "compaction_summary": _with_text("encrypted_content"),
 }
-"""By the item's type: what makes it one that can be sent again. It may change what it is given."""
+"""Makes an item of that type one that can be sent again, perhaps by changing it; `None` where that can't be."""

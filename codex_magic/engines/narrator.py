@@ -116,7 +116,7 @@ class Narrator:
         return None
 
     def _id(self, output_index: int) -> str:
-        """Our own: servers reuse theirs, leave them out, or give an item two."""
+        """Return an id of our own: servers reuse theirs, leave them out, or give an item two."""
         return self._ids.setdefault(output_index, new_id())
 
     # Items of ours -------------------------------------------------------------------------------

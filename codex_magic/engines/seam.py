@@ -105,6 +105,6 @@ class Engine(Protocol):
         """Add to the input of a turn that `run` is running. Raises InvalidRequestError when that can't be."""
 
     async def compact(self, request: TurnRequest, tell: Tell) -> None:
-        """As `run`, a turn that asks nothing and shortens what the model is sent of the turns before."""
+        """Run a turn that sends no question and shortens what the model is sent of the turns before."""
 
     async def close(self) -> None: ...

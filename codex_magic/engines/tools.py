@@ -41,7 +41,7 @@ class ToolSet(Toolbox):
 
     @property
     def version(self) -> str:
-        """The same for tools that look the same to the model; empty without any."""
+        """A digest of what the model sees of the tools; empty without any."""
         if not self.definitions:
             return ""
         return hashlib.sha256(msgspec.json.encode(self.definitions, order="sorted")).hexdigest()[:16]
@@ -89,7 +89,7 @@ class ToolCalls:
         self._asking = asyncio.Lock()
 
     async def run(self, tool: Tool, question: ToolCallApproval, text: str) -> tuple[bool, list[ContentItem]]:
-        """Whether it worked, and what the model is told. `text`: what it wrote for arguments."""
+        """Return whether it worked, and what the model is told. `text`: what it wrote for arguments."""
         refusal = await self._refusal(tool, question)
         if refusal is not None:
             return False, [text_item(refusal)]
@@ -97,7 +97,7 @@ class ToolCalls:
         return success, masked(items)
 
     async def _refusal(self, tool: Tool, question: ToolCallApproval) -> str | None:
-        """Why it may not run, in words for the model. One question at a time: the first yes may be one for all."""
+        """Return why it may not run, in words for the model. One question at a time: the first yes may be one for all."""
         widening = [Sandbox.read_only, Sandbox.workspace_write, Sandbox.full_access]
         sandbox = self._sandbox
         if sandbox is not None and widening.index(tool.needs) > widening.index(sandbox):
@@ -119,14 +119,14 @@ class ToolCalls:
 
 
 def written(tool: Tool, arguments: Any) -> str:
-    """The text of a call whose arguments the app-server has read already."""
+    """Write the arguments of a call, which the app-server has read already, as the model did."""
     if tool.is_custom:
         return str(arguments.get("input", "")) if isinstance(arguments, dict) else ""
     return msgspec.json.encode(arguments or {}).decode()
 
 
 async def run_tool(tool: Tool, text: str) -> tuple[bool, list[ContentItem]]:
-    """Whether it worked, and what the model is told; `text`: what it wrote for arguments.
+    """Return whether it worked, and what the model is told; `text`: what it wrote for arguments.
 
     A failure is told as text, never raised.
     """
@@ -140,7 +140,7 @@ async def run_tool(tool: Tool, text: str) -> tuple[bool, list[ContentItem]]:
 
 
 def content_items(value: Any) -> list[ContentItem]:
-    """What a function returned, for the model: text, images, or a list of both; the rest as JSON or repr.
+    """Return a function's result for the model: text, images, or a list of both; the rest as JSON or repr.
 
     An image is what `responses.inputs` takes for one: the bytes of a file, a PIL image, a matplotlib
     figure, or anything that IPython could show as PNG. All texts together are as long as one may be.
@@ -174,14 +174,14 @@ def text_item(text: str) -> ContentItem:
 
 
 def cut(text: str, room: int = LONGEST_TEXT) -> str:
-    """The beginning of what is too long, and how much is missing."""
+    """Shorten what is too long to its beginning, and say how much is missing."""
     if len(text) <= room:
         return text
     return f"{text[:room]}\n[{len(text) - room:,} more characters were cut off]"
 
 
 def output_of(items: Iterable[ContentItem]) -> str | list[dict[str, Any]]:
-    """The same as the `output` of a Responses item: a text, or parts."""
+    """Return them as the `output` of a Responses item: a text, or parts."""
     parts = [
         {"type": "input_text", "text": item["text"]}
         if item["type"] == "inputText"

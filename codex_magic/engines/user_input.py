@@ -1,4 +1,4 @@
-"""What the user gives, as Responses items: messages, files, what another program said."""
+"""A turn's input as Responses items: messages, files, what another program said."""
 
 from __future__ import annotations
 

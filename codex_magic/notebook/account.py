@@ -76,7 +76,7 @@ def log_in(session: Session, rest: str) -> Steps[None]:
             f"{LOGIN_USAGE} changes the account, %codex logout signs out.",
         )
     else:
-        yield from _by_text(session, way or _text_way(session), new_id())
+        yield from _sign_in_by_text(session, way or _text_way(session), new_id())
 
 
 def log_out(session: Session, _: str) -> Steps[None]:
@@ -153,9 +153,9 @@ def sign_in_first(session: Session, error: CodexError, options: ParsedLine, outp
     yield from finished(session.login.open(str(error)))
     try:
         if session.screen.has_widgets:
-            view = yield from _by_widget(session, output, waits="no-wait-login" not in options.values)
+            view = yield from _sign_in_by_widget(session, output, waits="no-wait-login" not in options.values)
         else:
-            view = yield from _by_text(session, _text_way(session), output)
+            view = yield from _sign_in_by_text(session, _text_way(session), output)
     except KeyboardInterrupt:
         session.screen.error(error)
         raise
@@ -164,7 +164,7 @@ def sign_in_first(session: Session, error: CodexError, options: ParsedLine, outp
         raise CellFailed(str(error)) from error
 
 
-def _by_widget(session: Session, output: str, *, waits: bool) -> Steps[LoginView]:
+def _sign_in_by_widget(session: Session, output: str, *, waits: bool) -> Steps[LoginView]:
     from .widgets import LoginWidget
 
     flow, screen = session.login, session.screen
@@ -208,7 +208,7 @@ def _text_way(session: Session) -> Way:
     return Way.device if session.screen.rich else session.login.ways[0]
 
 
-def _by_text(session: Session, way: Way, output: str) -> Steps[LoginView]:
+def _sign_in_by_text(session: Session, way: Way, output: str) -> Steps[LoginView]:
     """Sign in one way, in place of that output, and wait for the end. Raises LoginError, ConfigurationError,
     KeyboardInterrupt."""
     if way in _NOBODY and not may_ask(session.shell):

@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
 from ..protocol.types import Turn, TurnCompleted, TurnError, TurnStatus
-from .account import can_sign_in, sign_in_first
-from .commands import find_command
 from .desk import Desk
 from .environment import may_ask
 from .options import ParsedLine, parse_line, usage_line
@@ -75,7 +73,11 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
         session.screen.say(news)
     usage = "%codex" if cell is None else "%%codex"
     try:
-        command = find_command(line) if cell is None else None
+        command = None
+        if cell is None:
+            from .commands import find_command  # a cell is a question, and should be on its way soon
+
+            command = find_command(line)
         if command is not None:
             question = yield from command(session) or ()
         else:
@@ -122,7 +124,11 @@ def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         if error is None:
             return
         session.last_error = error
-        if not isinstance(error, AuthError) or not can_sign_in(session, error, options):
+        if not isinstance(error, AuthError):
+            raise CellFailed(str(error)) from error
+        from .account import can_sign_in, sign_in_first  # their imports are not small
+
+        if not can_sign_in(session, error, options):
             raise CellFailed(str(error)) from error
         yield from sign_in_first(session, error, options, output)
 

@@ -92,18 +92,18 @@ def parse_line(line: str, *, usage: str = "%%codex") -> ParsedLine:
             raise OptionError(f"{word[1]} needs a value.", hint=usage_line(usage))
         quoted = value[1] if value[1] is not None else value[2]
         text = value[3] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-        values[option.name] = _checked(option, text)
+        values[option.name] = _check_value(option, text)
         position = value.end()
     return ParsedLine(values, line[position:].strip())
 
 
 def usage_line(usage: str = "%%codex") -> str:
     """Return one line: every option with its short form and its value."""
-    shown = []
+    words = []
     for option in CELL_OPTIONS:
         name = f"-{option.short}|--{option.name}" if option.short else f"--{option.name}"
-        shown.append(f"[{name} {option.value}]" if option.value else f"[{name}]")
-    return f"Usage: {usage} {' '.join(shown)}"
+        words.append(f"[{name} {option.value}]" if option.value else f"[{name}]")
+    return f"Usage: {usage} {' '.join(words)}"
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -129,7 +129,7 @@ def _option(word: str, usage: str) -> Option:
     raise OptionError(f"There is no option {word}.{near}", hint=usage_line(usage))
 
 
-def _checked(option: Option, value: str) -> str:
+def _check_value(option: Option, value: str) -> str:
     if option.choices and value not in option.choices:
         raise OptionError(
             f"--{option.name} can't be {value!r}.{nearest(value, option.choices)}",
@@ -191,7 +191,7 @@ def folder(path: str) -> str:
     return full
 
 
-def spelled(value: Sandbox | ApprovalMode) -> str:
+def word_for(value: Sandbox | ApprovalMode) -> str:
     """Return the word that is shown for it."""
     if isinstance(value, Sandbox):
         return value.name.replace("_", "-")

@@ -74,7 +74,7 @@ def choices(request: ApprovalRequest) -> list[Choice]:
     lasting: list[Choice] = []
     if isinstance(request, CommandApproval):
         if words := request.proposed_execpolicy_amendment:
-            label = f"Yes, and {_allowed(words)} from now on"
+            label = f"Yes, and {_allowed_commands(words)} from now on"
             lasting.append(Choice("b", label, AcceptWithExecpolicyAmendment(words)))
         for number, proposed in enumerate(request.proposed_network_policy_amendments or (), 1):
             host, action = str(proposed.get("host")), str(proposed.get("action"))
@@ -98,7 +98,7 @@ class Passage(NamedTuple):
     language: str = ""
 
 
-class Shown(NamedTuple):
+class QuestionText(NamedTuple):
     """What a person needs to decide; none of it is Markdown or HTML."""
 
     title: str
@@ -106,7 +106,7 @@ class Shown(NamedTuple):
     facts: tuple[tuple[str, str], ...]
 
 
-def shown(question: Question) -> Shown:
+def question_text(question: Question) -> QuestionText:
     """Return the whole question; of `facts` the reason is called the agent's, so that nobody takes it for ours."""
     request, facts = question.request, []
     match request:
@@ -128,14 +128,14 @@ def shown(question: Question) -> Shown:
         case _:
             name = f"{request.namespace}.{request.tool}" if request.namespace else request.tool
             title = f"May the agent call the Python function {exact_line(name)}?"
-            return Shown(title, (_json(request.arguments),), ())
+            return QuestionText(title, (_json(request.arguments),), ())
     if not isinstance(request, FileChangeApproval) and request.cwd:
         facts.append(("Folder", exact_line(request.cwd)))
     if request.reason and request.reason.strip():
         facts.append(("The agent's reason", exact_line(one_line(request.reason, 1_000))))
     if isinstance(request, FileChangeApproval) and request.grant_root:
         facts.append(("It asks to write, from now on, below", exact_line(request.grant_root)))
-    return Shown(title, tuple(passages), tuple(facts))
+    return QuestionText(title, tuple(passages), tuple(facts))
 
 
 def _change(change: dict[str, Any], folder: str) -> Passage:
@@ -161,7 +161,7 @@ def _below(path: str, folder: str) -> str:
     return exact_line(path).replace("→", "\\u{2192}")
 
 
-def _allowed(words: Sequence[str]) -> str:
+def _allowed_commands(words: Sequence[str]) -> str:
     """What a beginning of words stands for: with the agent's own shell before it, one command."""
     joined = shlex.join(words)
     if shown_command(joined) != joined:
@@ -169,7 +169,7 @@ def _allowed(words: Sequence[str]) -> str:
     return f"commands that begin with {exact_line(joined)}"
 
 
-def decided(question: Question) -> tuple[str, str]:
+def decision_line(question: Question) -> tuple[str, str]:
     """Return what was decided, and about what: for one line that stays."""
     request = question.request
     match request:
@@ -193,7 +193,7 @@ def _decision(question: Question, noun: str) -> str:
         case Decision.accept_for_session:
             return f"Allowed {noun} for this session"
         case AcceptWithExecpolicyAmendment(words):
-            return f"Allowed {noun}, and {_allowed(words)} from now on"
+            return f"Allowed {noun}, and {_allowed_commands(words)} from now on"
         case ApplyNetworkPolicyAmendment(host, _):
             return f"Allowed {noun}, and {exact_line(host)} from now on"
         case Decision.cancel:

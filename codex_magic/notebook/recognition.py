@@ -99,7 +99,7 @@ def recognise(store: Store, evidence: Evidence) -> Recognition:
     """
     file = _File(evidence)
     if file.is_doubtful or not file.is_readable:
-        evidence = _located(evidence)
+        evidence = _with_server_path(evidence)
         file = _File(evidence)
     here = evidence.here
     claims = store.notebook_claims(
@@ -252,7 +252,7 @@ class _ServerSession(msgspec.Struct):
     path: str = ""
 
 
-def _located(evidence: Evidence) -> Evidence:
+def _with_server_path(evidence: Evidence) -> Evidence:
     """Return the evidence with the path that the kernel's server names, which follows what JupyterLab renames.
 
     Servers leave their address and token beside the connection files of their kernels

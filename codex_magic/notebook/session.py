@@ -123,8 +123,8 @@ class Session:
         """
         turn_options = self.turn_options(options, approvals)
         # `execution_count` is the number of the next cell in newer IPythons.
-        turn = RunningTurn(self, prompt, len(self.shell.user_ns["In"]) - 1, options.text("output"))
-        turn.started = self.blocking.submit(self._start_turn(turn, options, turn_options, listener))
+        turn = RunningTurn(self, prompt, options, cell=len(self.shell.user_ns["In"]) - 1)
+        turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
 
@@ -166,7 +166,7 @@ class Session:
         }
 
     async def _start_turn(
-        self, turn: RunningTurn, options: ParsedLine, turn_options: TurnOptions, listener: Listener
+        self, turn: RunningTurn, turn_options: TurnOptions, listener: Listener
     ) -> AsyncTurnHandle:
         """Raises NotSent when it is withdrawn in time, else CodexError."""
 
@@ -176,30 +176,28 @@ class Session:
             listener(notification)
 
         try:
-            thread = await self._thread_for(options)
-            handle = await self._start_on(thread, turn, options, turn_options, tell)
+            if wanted := turn.options.text("thread"):
+                thread = await self.resume(wanted)
+            else:
+                thread = await (self.new_thread() if turn.options.values.get("new") else self.thread())
+            handle = await self._start_on(thread, turn, turn_options, tell)
         except StoreError as problem:
-            if problem.is_busy or options.text("thread"):
+            if problem.is_busy or turn.options.text("thread"):
                 raise
             self.unkept = problem
-            self._thread = thread = await self._unkept_thread(options)
-            handle = await self._start_on(thread, turn, options, turn_options, tell)
+            self._thread = thread = await self._unkept_thread(turn.options)
+            handle = await self._start_on(thread, turn, turn_options, tell)
         handle.subscribe(tell)
         return handle
 
     async def _start_on(
-        self,
-        thread: AsyncThread,
-        turn: RunningTurn,
-        options: ParsedLine,
-        turn_options: TurnOptions,
-        tell: Listener,
+        self, thread: AsyncThread, turn: RunningTurn, turn_options: TurnOptions, tell: Listener
     ) -> AsyncTurnHandle:
         """Start the turn on `thread`, and tell first what there is to say of the thread."""
         note, self._note = self._note if self._thread is thread else None, None
-        if self.unkept is None and (notebook := await self._recognised()) is not None:
+        if self.unkept is None and (notebook := await self._recognise()) is not None:
             turn_options["notebook"] = notebook.id
-        if name := options.text("name"):
+        if name := turn.options.text("name"):
             await thread.set_name(name)
         await self._wait_in_line(thread.id, turn, tell)
         cut_off = await self.codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
@@ -214,7 +212,7 @@ class Session:
             tell(Noted(thread.id, note))
         for each in cut_off:
             if each.cell_id is None or each.cell_id != turn_options.get("cell_id"):
-                tell(Warned(thread.id, _cut_off(each)))
+                tell(Warned(thread.id, _cut_off_warning(each)))
         return handle
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
@@ -235,7 +233,7 @@ class Session:
     async def thread(self) -> AsyncThread:
         """Return this notebook's thread: the one it had before, else a new one; a copy's is a fork."""
         if self._thread is None:
-            notebook = await self._recognised()
+            notebook = await self._recognise()
             if notebook is not None and notebook.thread_id is not None:
                 thread = await self.codex.thread_resume(notebook.thread_id)
                 self._note = await self._continues(thread, "continues thread")
@@ -283,13 +281,13 @@ class Session:
         """Return the id of this notebook's thread, if it has one; none is created."""
         if self._thread is not None:
             return self._thread.id
-        notebook = await self._recognised()
+        notebook = await self._recognise()
         return notebook.thread_id if notebook is not None else None
 
     async def use(self, thread: AsyncThread) -> AsyncThread:
         """Make `thread` this notebook's own, also after a restart."""
         self._thread, self.unkept = thread, None
-        notebook = await self._recognised()
+        notebook = await self._recognise()
         if notebook is not None:
             original, evidence = notebook.original, notebook.evidence
             record = NotebookRecord(
@@ -297,11 +295,6 @@ class Session:
             )
             await self.codex.store.run(lambda store: store.keep_notebook(record, kernel=evidence.kernel))
         return thread
-
-    async def _thread_for(self, options: ParsedLine) -> AsyncThread:
-        if chosen := options.text("thread"):
-            return await self.resume(chosen)
-        return await (self.new_thread() if options.values.get("new") else self.thread())
 
     async def _unkept_thread(self, options: ParsedLine) -> AsyncThread:
         """Return a thread in memory: with this notebook's past, where that can still be read."""
@@ -319,7 +312,7 @@ class Session:
         used = ago(thread.record.updated_at)
         return f"{what} {thread.id[:ID_SHOWN]}… ({count(len(turns), 'turn')}, {used}) · `%codex new`"
 
-    async def _recognised(self) -> Recognition | None:
+    async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
         if self._notebook is None and (evidence := gather(self.shell, self._cells)) is not None:
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
@@ -391,14 +384,14 @@ class RunningTurn:
     or a CodexError; `withdrawn` is done when it is to be taken back before that, `over` at its end.
     """
 
-    def __init__(self, session: Session, prompt: str, cell: int, output_name: str | None) -> None:
+    def __init__(self, session: Session, prompt: str, options: ParsedLine, *, cell: int) -> None:
         self.prompt = prompt
+        self.options = options
         self.cell = cell
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
         self._session = session
-        self._output_name = output_name
         self._began = time.monotonic()
 
     @property
@@ -427,8 +420,9 @@ class RunningTurn:
     def end(self) -> None:
         """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
         self._session.running.remove(self)
-        if self._output_name is not None and self.handle is not None:
-            self._session.shell.user_ns[self._output_name] = self.handle.result
+        name = self.options.text("output")
+        if name is not None and self.handle is not None:
+            self._session.shell.user_ns[name] = self.handle.result
         self.over.set_result(None)
 
     def _interrupt(self) -> None:
@@ -436,7 +430,7 @@ class RunningTurn:
             self._session.blocking.submit(self.handle.interrupt())
 
 
-def _cut_off(turn: TurnRecord) -> str:
+def _cut_off_warning(turn: TurnRecord) -> str:
     """Say of a turn that its kernel ended before it, and what is kept."""
     items = [entry.item for entry in turn.items]
     question = " ".join(input_text(item.content) for item in items if isinstance(item, UserMessage))

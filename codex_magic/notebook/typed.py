@@ -19,7 +19,7 @@ QUIET_SECONDS = 0.2
 pauses."""
 
 
-def typed_line(legend: str, prompt: str, *, hidden: bool = False) -> str | None:
+def read_typed_line(legend: str, prompt: str, *, hidden: bool = False) -> str | None:
     """`None`: what came is no answer, and is dropped.
 
     Raises EOFError, OSError, RuntimeError where there is no line to be had, and KeyboardInterrupt. `hidden`:

@@ -21,7 +21,7 @@ from ..protocol.ids import new_id
 from .login_flow import LoginFlow
 from .login_view import LoginView, Stage, left, sentence, windows
 from .qr import qr_code, svg
-from .question import Passage, Question, Shown, choices, shown
+from .question import Passage, Question, QuestionText, choices, question_text
 from .screen import VIEW, lines_of, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
@@ -121,14 +121,14 @@ class ApprovalWidget(_Panel):
 
     def __init__(self, question: Question) -> None:
         super().__init__("codex-approval")
-        text = self._make(ipywidgets.HTML(STYLE + question_html(shown(question))))
+        text = self._make(ipywidgets.HTML(STYLE + question_html(question_text(question))))
         offered = choices(question.request)
         buttons = [self._button(each.label, partial(question.answer, each.decision)) for each in offered]
         self._box.children = (text, self._row(*buttons))
         self._let_clicks_through()
 
 
-def question_html(text: Shown) -> str:
+def question_html(text: QuestionText) -> str:
     """Return the question as HTML whose only tags are ours; screen readers announce it."""
     parts = [f'<p class="codex-title" role="alert">{escape(text.title)}</p>']
     parts += map(_passage_html, text.passages)

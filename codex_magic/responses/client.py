@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class _Resources:
-    """What a provider offers, over one transport."""
+    """Everything that can be asked of one provider, over one transport."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -56,12 +56,12 @@ class _Resources:
         self.realtime = media.AsyncRealtime(media.AsyncCalls(transport))
 
     async def usage(self) -> Usage:
-        """What is left of the ChatGPT plan, asked of the service. Raises CodexError."""
+        """Ask the service what is left of the ChatGPT plan. Raises CodexError."""
         return await fetch_usage(self.transport)
 
     @property
     def rate_limits(self) -> RateLimits | None:
-        """What the latest answer's headers said is left of the plan; `None` when none said."""
+        """What is left of the plan by the latest answer's headers; `None` when none had it."""
         return self._core.rate_limits
 
     def abort(self) -> None:
@@ -135,7 +135,7 @@ class Client(Direct[_Resources]):
 
     @property
     def rate_limits(self) -> RateLimits | None:
-        """What the latest answer's headers said is left of the plan; `None` when none said."""
+        """What is left of the plan by the latest answer's headers; `None` when none had it."""
         return self._core.rate_limits
 
     def abort(self) -> None:

@@ -79,7 +79,7 @@ class Exchange:
         self._begun = True
         self._decoder = SSEDecoder()
         self._room = LONGEST_ANSWER
-        self._heard_at = self._moved_at = self._clock()
+        self._event_at = self._progress_at = self._clock()
         self._bytes_ended = False
         self._accumulator = ResponseAccumulator(masked(dict(headers)))
         self._masked = MaskedEvents()
@@ -96,12 +96,12 @@ class Exchange:
         events = self._take(self._decoder.feed(chunk))
         now = self._clock()
         if events:
-            self._heard_at = now
+            self._event_at = now
             if not _SIGNS_OF_LIFE.issuperset(map(type, events)):
-                self._moved_at = now
-        elif idle is not None and now - self._heard_at > idle:
+                self._progress_at = now
+        elif idle is not None and now - self._event_at > idle:
             raise StreamError("The service kept the connection open and sent nothing of its answer.")
-        if now - self._moved_at > WORKING_SECONDS and not self.over:
+        if now - self._progress_at > WORKING_SECONDS and not self.over:
             self._give_up("The service said for an hour that it is working, and sent nothing.")
         return events
 
@@ -122,7 +122,7 @@ class Exchange:
 
     @property
     def response(self) -> Response:
-        """What arrived so far."""
+        """The response as far as it has arrived."""
         return self._accumulator.response
 
     def finish(self) -> Response:

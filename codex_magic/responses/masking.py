@@ -67,7 +67,7 @@ async def hide_sent_async(request: httpx.Request) -> None:
 
 
 def _proofs(header: str) -> Iterator[str]:
-    """The secrets of `Bearer ...`, `Basic ...`, of cookies, or the value itself."""
+    """Yield the secrets of `Bearer ...`, `Basic ...`, of cookies, or the value itself."""
     scheme, _, rest = header.partition(" ")
     if scheme.lower() == "basic":
         yield rest
@@ -89,10 +89,9 @@ def masked_answer(answer: httpx.Response) -> httpx.Response:
     body = _masked_body(answer.content)
     if body is answer.content and headers == dict(answer.headers):
         return answer
-    kept = {
-        name: value for name, value in headers.items() if name not in ("content-encoding", "content-length")
-    }
-    return httpx.Response(answer.status_code, headers=kept, content=body)
+    for name in ("content-encoding", "content-length"):
+        headers.pop(name, None)
+    return httpx.Response(answer.status_code, headers=headers, content=body)
 
 
 def _masked_body(body: bytes) -> bytes:

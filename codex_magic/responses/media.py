@@ -114,7 +114,7 @@ class _Media:
 
 
 class ImageOptions(TypedDict, total=False):
-    """What both kinds of request take; `None` is the same as absent: the service chooses."""
+    """The options of both requests; `None` is the same as absent: the service chooses."""
 
     model: str | None
     background: str | None
@@ -133,7 +133,7 @@ class Image(msgspec.Struct, frozen=True):
 
     b64_json: str = ""
     url: str | None = None
-    """Where some servers leave it instead."""
+    """Set by servers that keep the picture themselves."""
     revised_prompt: str | None = None
 
     @property
@@ -180,10 +180,10 @@ class ImagesResponse(msgspec.Struct, frozen=True):
 
 def generated_images(response: Response) -> list[Image]:
     """The pictures that the service made for an answer, by its tool `image_generation`."""
-    found = (item for item in response.output if item.get("type") == "image_generation_call")
+    pictures = (item for item in response.output if item.get("type") == "image_generation_call")
     return [
         Image(item["result"], revised_prompt=item.get("revised_prompt"))
-        for item in found
+        for item in pictures
         if item.get("result")
     ]
 
@@ -192,7 +192,7 @@ class AsyncImages(_Media):
     """`client.images`."""
 
     async def generate(self, prompt: str, **options: Unpack[ImageOptions]) -> ImagesResponse:
-        """Pictures of `prompt`. Raises CodexError.
+        """Make pictures of `prompt`. Raises CodexError.
 
         `extra_body` is merged into the request as it is. The prompt is the one thing without a default.
         """
@@ -202,7 +202,7 @@ class AsyncImages(_Media):
     async def edit(
         self, image: Any, prompt: str, *, mask: Any = None, **options: Unpack[ImageOptions]
     ) -> ImagesResponse:
-        """`image`, or a list of them, changed as `prompt` says; with `mask` only where that is transparent.
+        """Change `image`, or a list of them, as `prompt` says; with `mask` only where that is transparent.
 
         An image is an address, a path, bytes, a PIL image, a matplotlib figure or an `Image`. Raises
         CodexError. OpenAI's API takes no addresses of the web here.
@@ -279,7 +279,7 @@ class AsyncTranscriptions(_Media):
     """`client.audio.transcriptions`."""
 
     async def create(self, file: FileSource, **options: Unpack[TranscriptionOptions]) -> Transcription:
-        """What is said in `file`, a recording in any of the usual formats.
+        """Transcribe `file`, a recording in any of the usual formats.
 
         Content without a name is taken for WAV. Raises CodexError; AuthError where the account may not.
         """
@@ -318,7 +318,7 @@ class Audio(NamedTuple):
 
 class RealtimeCall(msgspec.Struct, frozen=True):
     answer_sdp: str
-    """For `RTCPeerConnection.setRemoteDescription({type: "answer", sdp})`."""
+    """The `sdp` of `RTCPeerConnection.setRemoteDescription({type: "answer", sdp})`."""
     call_id: str
     """`rtc_...`"""
     sideband_url: str
@@ -361,14 +361,14 @@ class AsyncCalls:
             described = {"type": "realtime", "model": _API_VOICE} | described
             request = _form(url, {"sdp": sdp, "session": encode(described).decode()}, [], accept)
         answer = await self._transport.fetch(request)
-        named = _CALL_ID.search(answer.headers.get("location", ""))
-        if named is None:
+        call = _CALL_ID.search(answer.headers.get("location", ""))
+        if call is None:
             raise ServiceError("The service answered the call without naming it.")
-        sideband = f"{_CODEX_SIDEBAND}/{named[1]}"
+        sideband = f"{_CODEX_SIDEBAND}/{call[1]}"
         if not provider.is_codex:
             host = re.sub("^http", "ws", provider.base_url)
-            sideband = f"{host}/realtime?{urlencode({'call_id': named[1]})}"
-        return RealtimeCall(answer.text, named[1], sideband)
+            sideband = f"{host}/realtime?{urlencode({'call_id': call[1]})}"
+        return RealtimeCall(answer.text, call[1], sideband)
 
 
 class Calls(Direct[AsyncCalls]):

@@ -25,7 +25,7 @@ class Provider:
 
     name: str
     base_url: str
-    """Without a slash at the end; `/responses` and `/models` are below it."""
+    """The address without a slash at the end; `/responses` and `/models` are below it."""
     auth: httpx.Auth | None = None
     rules: Rules = OPEN_RULES
     headers: Mapping[str, Secret | str] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from .structured import Format, ParsedResponse
 from .tool_turn import Approve, Hooks, OnCall, OnEvent, OnResult, Patience, ToolRun, run, turn
 from .tools import Toolbox
 from .transport import Outgoing, Transport
+from .turn_socket import TurnSocket
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -230,10 +231,6 @@ class AsyncResponses:
 
         That needs the Codex backend, and `pip install 'codex-magic[websocket]'`.
         """
-        try:
-            from .websocket import TurnSocket
-        except ImportError:
-            self._core.websockets = False
         if not (self._core.provider.is_codex and self._core.websockets):
             yield self
             return

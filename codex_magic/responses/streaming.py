@@ -61,12 +61,12 @@ class AsyncResponseStream:
 
     @property
     def response(self) -> Response:
-        """What arrived so far."""
+        """The response as far as it has arrived."""
         return self._exchange.response
 
     @property
     def output_text(self) -> str:
-        """The text that arrived so far."""
+        """The text as far as it has arrived."""
         return self._exchange.response.output_text
 
     async def text_deltas(self) -> AsyncIterator[str]:
@@ -244,12 +244,12 @@ class ResponseStream(Direct[AsyncResponseStream]):
 
     @property
     def response(self) -> Response:
-        """What arrived so far."""
+        """The response as far as it has arrived."""
         return self.asynchronous.response
 
     @property
     def output_text(self) -> str:
-        """The text that arrived so far."""
+        """The text as far as it has arrived."""
         return self.asynchronous.output_text
 
     def text_deltas(self) -> Iterator[str]:

@@ -60,7 +60,7 @@ class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Item]
     """All that came after the input: calls, their results, messages, compactions, in order."""
     history: list[Item]
-    """What to send before the next question: input and items, or what a compaction left of them."""
+    """The items to send before the next question: input and items, or what a compaction left of them."""
     rounds: int
     """How often tools were called."""
     usage: TokenUsage
@@ -146,7 +146,7 @@ def turn(
         called = calls(response)
         jobs = [_job(toolbox, call, is_last) for call in called]
         results = (yield Run(jobs, parallel)) if jobs else []
-        for item in (*response.output, *map(answered, called, results)):
+        for item in (*response.output, *map(output_item, called, results)):
             items.append(item)
             history.append(item)
         if not called:
@@ -172,7 +172,7 @@ def turn(
             parameters["previous_response_id"] = None
 
 
-def answered(call: Call, result: Any) -> Item:
+def output_item(call: Call, result: Any) -> Item:
     """Return the item that tells the model what came of a call."""
     if isinstance(result, ToolCallError):
         return call.output(f"Error: {result}")
@@ -219,18 +219,13 @@ class Patience:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the caller wants to hear of, in the thread (or task) that runs the turn."""
+    """Functions of the caller, called in the thread (or task) that runs the turn; see `run_tools`."""
 
     call: OnCall | None = None
-    """Before a call is run; what it raises ends the turn."""
     approve: Approve | None = None
-    """Whether a tool made with `needs_approval` may be run; anything but `True` is no."""
     result: OnResult | None = None
-    """After it: what the function gave, or the exception it raised."""
     event: OnEvent | None = None
-    """Each event of each response."""
     retry: OnRetry | None = None
-    """As `on_retry` of `create`."""
 
 
 class Asks(Protocol):

@@ -62,7 +62,7 @@ class Outgoing:
     body: bytes = field(default=b"", repr=False)
     model: str | None = None
     timeouts: Timeouts | None = None
-    """In place of the client's."""
+    """They take the place of the client's."""
     items: Sequence[Item] = field(default=(), repr=False)
     """The input, as sent."""
 
@@ -115,7 +115,7 @@ class Memory:
 
 
 class Core:
-    """What a client is made with and what it learns from answers. Safe from any thread."""
+    """The configuration of a client, and what it learns from answers. Safe from any thread."""
 
     def __init__(
         self,
@@ -208,9 +208,6 @@ class Core:
         if response.status in ("completed", "incomplete"):
             self.memory.keep(response, outgoing.items, len(outgoing.body))
 
-    def models_request(self) -> Outgoing:
-        return Outgoing("GET", self.catalog.url, {"Accept": "application/json"})
-
     def build(self, http: httpx.Client | httpx.AsyncClient, outgoing: Outgoing) -> httpx.Request:
         request = http.build_request(
             outgoing.method, outgoing.url, headers=outgoing.headers, content=outgoing.body or None
@@ -270,7 +267,7 @@ def _limits(seconds: Timeouts) -> httpx.Timeout:
 # Sending -----------------------------------------------------------------------------------------
 
 
-class Stream(Protocol):
+class Abortable(Protocol):
     def abort(self) -> None: ...
 
 
@@ -284,7 +281,7 @@ class Transport:
         self.core = core
         self._pause = sleep
         self._https: dict[Any, Any] = {}
-        self._streams: WeakSet[Stream] = WeakSet()
+        self._streams: WeakSet[Abortable] = WeakSet()
         self._lock = threading.Lock()
         begin_anew_in_children(self)
 
@@ -295,7 +292,7 @@ class Transport:
         self._lock = threading.Lock()
         return left
 
-    def watch(self, stream: Stream) -> None:
+    def watch(self, stream: Abortable) -> None:
         """Let `abort()` end it too."""
         with self._lock:
             self._streams.add(stream)

@@ -1,23 +1,16 @@
-"""The requests of one turn over a WebSocket, each with only what is new in it.
+"""A WebSocket to the service that carries one response at a time, each request with only what is new in it.
 
-A turn of many tool rounds sends its whole conversation again in every round. Over a WebSocket the service
-remembers the response before, so a request names that one and brings the tool results alone. Nothing depends
-on it: the socket is opened beside the third request of a turn and never waited for, and whatever fails
-before an answer has begun, the same request goes over HTTP. wsproto does the framing; httpx makes the
-connection, with the proxies, certificates and sign-in of every other request.
+wsproto, which is an extra, does the framing. An answer is what `Transport.send` returns too: its bytes are the
+messages as server-sent events, so everything above reads both in one way.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import logging
-import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpcore
 import httpx
@@ -26,25 +19,12 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Ping, Pong, TextMessage
 from wsproto.utilities import ProtocolError, generate_accept_token
 
-from ..protocol.errors import CodexError, InvalidRequestError
+from ..protocol.errors import InvalidRequestError
 from .events import CodexRateLimits, ErrorEvent, Keepalive, ResponseMetadata, decode_event
 from .exchange import LONGEST_ANSWER, Exchange
 from .inputs import Item
 from .request import OPEN_RULES, body_of, encode
-from .transport import Outgoing, Transport
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-log = logging.getLogger(__name__)
-
-BETA = "responses_websockets=2026-02-06"
-
-HTTP_REQUESTS = 2
-"""Most turns run tools once or not at all, and are over before a socket would be of use."""
-
-OPEN_SECONDS = 10.0
-"""Within which a handshake is answered; longer, and something between swallows it."""
+from .transport import Outgoing
 
 FIRST_SECONDS = 30.0
 """Within which an answer begins (its first event comes before the model thinks); longer, and HTTP is asked."""
@@ -61,10 +41,6 @@ OLD_SECONDS = 1800.0
 _LEFTOVER_SECONDS = 0.25
 _PIECE_BYTES = 64 * 1024
 
-_TURN_STATE = "x-codex-turn-state"
-_LITE = "x-openai-internal-codex-responses-lite"
-_NOT_FOR_HANDSHAKES = frozenset({"accept", "accept-encoding", "content-type"})
-
 _VARYING = frozenset({"input", "client_metadata", "tool_choice"})
 """Body fields that may differ between two requests of which the second continues the first.
 
@@ -74,88 +50,19 @@ The last request of a turn with too many rounds allows no more calls.
 _BEFORE_AN_ANSWER = (CodexRateLimits, Keepalive, ResponseMetadata)
 
 
-class TurnSocket:
-    """Sends the requests of one turn: over HTTP until a WebSocket is open, and again when it fails."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._requests = 0
-        self._opening: asyncio.Task[None] | None = None
-        self._socket: Socket | None = None
-
-    async def send(self, outgoing: Outgoing, exchange: Exchange) -> httpx.Response:
-        """Return an answer whose body is unread. Raises CodexError."""
-        core = self._transport.core
-        if self._socket is not None:
-            answer = await self._socket.ask(outgoing, exchange, idle=core.idle_seconds(outgoing))
-            if answer is not None:
-                return answer
-            await self._socket.close()
-            core.websockets = core.websockets and self._socket.was_of_use
-            self._socket = None
-        elif self._requests >= HTTP_REQUESTS and core.websockets and self._opening is None:
-            self._opening = asyncio.create_task(self._open(outgoing))
-        self._requests += 1
-        return await self._transport.send(outgoing, exchange)
-
-    async def _open(self, outgoing: Outgoing) -> None:
-        """Open the socket. Where that fails, this client does not try again: HTTP tells what is wrong."""
-        core = self._transport.core
-        key = base64.b64encode(os.urandom(16)).decode()
-        reason = "the handshake failed"
-        try:
-            answer = await self._shake_hands(outgoing, key)
-            core.note(answer.headers)
-            accepted = generate_accept_token(key.encode()).decode()
-            if answer.status_code == 101 and answer.headers.get("sec-websocket-accept") == accepted:
-                self._socket = Socket(answer, outgoing)
-                return
-            reason = f"the handshake was answered with {answer.status_code}"
-            await answer.aclose()
-        except (httpx.HTTPError, CodexError, asyncio.TimeoutError) as error:
-            reason = str(error) or reason
-        finally:
-            self._opening = None
-        core.websockets = False
-        log.info("responses go over HTTP, without a WebSocket: %s", reason)
-
-    async def _shake_hands(self, outgoing: Outgoing, key: str) -> httpx.Response:
-        core = self._transport.core
-        headers = {
-            **{
-                name: each
-                for name, each in outgoing.headers.items()
-                if name.lower() not in _NOT_FOR_HANDSHAKES
-            },
-            "Connection": "Upgrade",
-            "Upgrade": "websocket",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": key,
-            "OpenAI-Beta": BETA,
-        }
-        http = self._transport.http()
-        request = core.build(http, replace(outgoing, method="GET", headers=headers, body=b""))
-        return await asyncio.wait_for(http.send(request, stream=True), OPEN_SECONDS)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait({self._opening})
-        if self._socket is not None:
-            await self._socket.close()
+def is_accepted(answer: httpx.Response, key: str) -> bool:
+    """Whether this answer to a handshake with that key opens a WebSocket."""
+    accepted = generate_accept_token(key.encode()).decode()
+    return answer.status_code == 101 and answer.headers.get("sec-websocket-accept") == accepted
 
 
 class Socket:
     """An open WebSocket, and what its last response allows the next request to leave out."""
 
-    def __init__(self, answer: httpx.Response, outgoing: Outgoing) -> None:
+    def __init__(self, answer: httpx.Response) -> None:
         self._answer = answer
         self._wire = answer.extensions["network_stream"]
         self._connection = Connection(ConnectionType.CLIENT)
-        self._headers = _named(outgoing)
         self._open = True
         self._opened_at = self._used_at = time.monotonic()
         self.was_of_use = True
@@ -168,7 +75,7 @@ class Socket:
 
     async def ask(self, outgoing: Outgoing, exchange: Exchange, *, idle: float) -> httpx.Response | None:
         """Return the answer once it has begun; `None` where HTTP is to be asked, and then this socket is used up."""
-        if not self._serves(outgoing, exchange):
+        if not self._is_free(exchange):
             return None
         answer = None
         try:
@@ -184,17 +91,12 @@ class Socket:
                 await self.close()
         return answer
 
-    def _serves(self, outgoing: Outgoing, exchange: Exchange) -> bool:
-        """Whether this request can go here: a socket has one session and one response at a time.
-
-        A response that failed here is asked for again over HTTP.
-        """
+    def _is_free(self, exchange: Exchange) -> bool:
+        """Whether a request can go here: one at a time, and not one that has failed here."""
         now = time.monotonic()
         is_young = now - self._opened_at < OLD_SECONDS and now - self._used_at < IDLE_SECONDS
-        same_session = _named(outgoing) == self._headers and _LITE not in self._headers
         last = self._exchange
-        is_free = last is None or (last.over and last is not exchange)
-        return self._open and is_young and same_session and is_free
+        return self._open and is_young and (last is None or (last.over and last is not exchange))
 
     async def _is_quiet(self) -> bool:
         """Take what came while nobody read, pings and the end; whether the socket is still good."""
@@ -313,12 +215,6 @@ def _as_sse(messages: Sequence[str]) -> bytes:
     """A line break inside a message can only be white space of its JSON."""
     lines = (message.replace("\n", " ").replace("\r", " ") for message in messages)
     return "".join(f"event: \ndata: {line}\n\n" for line in lines).encode()
-
-
-def _named(outgoing: Outgoing) -> dict[str, str]:
-    """The headers by which a connection is chosen."""
-    headers = {name.lower(): value for name, value in outgoing.headers.items()}
-    return {name: each for name, each in headers.items() if name not in _NOT_FOR_HANDSHAKES | {_TURN_STATE}}
 
 
 def _without_input(body: Mapping[str, Any]) -> dict[str, Any]:

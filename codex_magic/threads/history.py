@@ -7,7 +7,7 @@ our history: a cell that ran again, or a turn over HTTP, is not in it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..engines.history import is_common, mended, whole
@@ -29,8 +29,11 @@ def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[s
     turns = list(turns)
     items: list[dict[str, Any]] = []
     for at, turn in enumerate(turns):
-        for entry in _sent_again(turn):
+        answered = any(not isinstance(entry.item, UserMessage | ContextCompaction) for entry in turn.items)
+        for entry in turn.items:
             if not isinstance(entry.item, ContextCompaction):
+                if turn.status is TurnStatus.failed and not answered:
+                    continue
                 items += (each for each in _sendable(entry) if _is_open(each, turn, provider))
             elif _stands(entry, turn, turns[:at], provider):
                 items[:] = _sendable(entry)
@@ -59,13 +62,6 @@ def message(role: str, text: str) -> dict[str, Any]:
     """A Responses message item with one text part."""
     kind = "output_text" if role == "assistant" else "input_text"
     return {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
-
-
-def _sent_again(turn: TurnRecord) -> Iterator[ItemRecord]:
-    answered = any(not isinstance(entry.item, UserMessage | ContextCompaction) for entry in turn.items)
-    for entry in turn.items:
-        if answered or turn.status is not TurnStatus.failed or isinstance(entry.item, ContextCompaction):
-            yield entry
 
 
 def _stands(entry: ItemRecord, turn: TurnRecord, before: Sequence[TurnRecord], provider: str) -> bool:

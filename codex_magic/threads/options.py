@@ -82,65 +82,60 @@ class CodexConfig:
         )
 
 
-class ThreadOptions(TypedDict, total=False):
+class _SharedOptions(TypedDict, total=False):
+    """What holds for a thread's turns or for one of them."""
+
+    approval_mode: ApprovalMode | str | None
+    """Without it: `ask` when there is somebody to ask, else `deny_all`."""
+    approvals: Approvals | None
+    """Asked before an action that needs a yes; see `engines.approvals`."""
+    cwd: str | None
+    effort: str | None
+    engine: EngineName | None
+    model: str | None
+    model_provider: str | Provider | None
+    personality: str | None
+    """`friendly`, `pragmatic` or `none`."""
+    sandbox: Sandbox | str | None
+    service_tier: str | None
+
+
+class ThreadOptions(_SharedOptions, total=False):
     """What `thread_start`, `thread_resume` and `thread_fork` take; `None` is the same as absent.
 
     It holds for the turns of the thread object that is returned, and is not kept: give it again to
     `thread_resume`.
     """
 
-    approval_mode: ApprovalMode | str | None
-    """Without it: `ask` when there is somebody to ask, else `deny_all`."""
-    approvals: Approvals | None
-    """Asked before an action that needs a yes; see `engines.approvals`."""
     base_instructions: str | None
     """In place of the agent's own system prompt."""
     config: Mapping[str, Any] | None
     """Keys of the agent's config.toml."""
-    cwd: str | None
     developer_instructions: str | None
-    effort: str | None
-    engine: EngineName | None
     ephemeral: bool | None
     """Kept nowhere: gone with the `Codex` that started it."""
     include_turns: bool | None
     """Taken for the official SDK's sake: `read(include_turns=True)` has the history."""
-    model: str | None
-    model_provider: str | Provider | None
-    personality: str | None
-    """`friendly`, `pragmatic` or `none`."""
-    sandbox: Sandbox | str | None
     service_name: str | None
     """This, `session_start_source` and `thread_source` go into the agent's records; over HTTP nobody reads them."""
-    service_tier: str | None
     session_start_source: str | None
     thread_source: str | None
     tools: Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]] | None
     """Python functions, or `Tool`s, that the model may call; over HTTP the service's own too (`web_search()`)."""
 
 
-class TurnOptions(TypedDict, total=False):
+class TurnOptions(_SharedOptions, total=False):
     """What `turn` and `run` take; `None` leaves it to the thread, the configuration or the service.
 
     Those in `LASTING` hold for the turns after this one too.
     """
 
-    approval_mode: ApprovalMode | str | None
-    approvals: Approvals | None
     cell_id: str | None
     """The notebook cell that asks: its earlier turn is replaced."""
-    cwd: str | None
-    effort: str | None
-    engine: EngineName | None
     instructions: str | None
-    model: str | None
-    model_provider: str | Provider | None
     notebook: str | None
     """The id of the notebook that this is a cell of: a cell of another one may have the same id."""
     output_schema: Mapping[str, Any] | None
-    personality: str | None
-    sandbox: Sandbox | str | None
-    service_tier: str | None
     source: str | None
     """What began this turn, for the service's statistics."""
     summary: str | None

@@ -657,7 +657,8 @@ class Store:
 
     def recover(self) -> list[TurnRecord]:
         """Mark the turns of dead processes interrupted, in all threads; return them, without items."""
-        return self._interrupt_orphans() if self._has_orphans() else []
+        orphans = self._orphans()
+        return self._interrupt(orphans) if orphans else []  # without the lock for writing where it can be
 
     @_writes
     def renew(self, turn_ids: Sequence[str]) -> None:
@@ -894,18 +895,6 @@ class Store:
         return self._with_items(turns)
 
     @_reads
-    def _has_orphans(self) -> bool:
-        return bool(self._orphans())
-
-    @_writes
-    def _interrupt_orphans(self) -> list[TurnRecord]:
-        orphans = self._orphans()
-        self._db.executemany(
-            "UPDATE turns SET status = 'interrupted', owner = NULL, cut_off = 1 WHERE seq = ?",
-            [(row["seq"],) for row in orphans],
-        )
-        return [msgspec.structs.replace(_turn_record(row), status=TurnStatus.interrupted) for row in orphans]
-
     def _orphans(self) -> list[sqlite3.Row]:
         """The turns in progress whose process is dead, or can't be read any more."""
         orphans = []
@@ -915,6 +904,21 @@ class Store:
             if owner is None or not is_alive(owner, silent=seconds):
                 orphans.append(row)
         return orphans
+
+    @_writes
+    def _interrupt(self, orphans: Sequence[sqlite3.Row]) -> list[TurnRecord]:
+        """Mark these, but for those that have ended, given a sign of life or been marked meanwhile."""
+        interrupted = []
+        for row in orphans:
+            done = self._db.execute(
+                "UPDATE turns SET status = 'interrupted', owner = NULL, cut_off = 1"
+                " WHERE seq = ? AND status = 'inProgress' AND owner IS ? AND alive_at IS ?",
+                (row["seq"], row["owner"], row["alive_at"]),
+            )
+            if done.rowcount:
+                turn = _turn_record(row)
+                interrupted.append(msgspec.structs.replace(turn, status=TurnStatus.interrupted))
+        return interrupted
 
 
 def _make_private_file(path: Path) -> None:

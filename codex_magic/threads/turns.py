@@ -186,8 +186,9 @@ class AsyncTurnHandle:
         if self._keeping is not None:
             self._keeping.cancel()
         self._request.outcomes.end()
-        # A command may run on after its turn.
-        self._settle_open_items("inProgress" if status is TurnStatus.completed else "failed")
+        for opened in list(self._open.values()):
+            may_go_on = status is TurnStatus.completed and not isinstance(opened.item, ToolCall)
+            self._complete(opened, "inProgress" if may_go_on else "failed")  # as a command after its turn
         turn = Turn(
             id=self.id,
             status=status,
@@ -220,7 +221,8 @@ class AsyncTurnHandle:
             self._grow(notification)
         elif isinstance(notification, ItemStarted):
             if isinstance(notification.item, UserMessage):
-                self._break_off_answers()
+                for answer in [each for each in self._open.values() if each.is_answer]:
+                    self._complete(answer, "failed")  # it ends where the user has said more
             item = self._request.outcomes.begun(notification.item)
             notification = msgspec.structs.replace(notification, item=item)
             self._open[item.id] = OpenItem(item)
@@ -275,21 +277,12 @@ class AsyncTurnHandle:
                 self._open.pop(item_id, None)
             self._cut_off = set()
 
-    def _settle_open_items(self, status: str) -> None:
-        """Complete what was being produced as far as it came, and what was being done with that status."""
-        for item_id in list(self._open):
-            opened = self._open.pop(item_id)
-            self._settle(opened.partial("failed" if isinstance(opened.item, ToolCall) else status))
+    def _complete(self, opened: OpenItem, status: str) -> None:
+        """Complete an item as far as it came, with that status if it is something done.
 
-    def _break_off_answers(self) -> None:
-        """Complete the answers that more input has broken off."""
-        for item_id, opened in list(self._open.items()):
-            if opened.is_answer:
-                del self._open[item_id]
-                self._settle(opened.partial("failed"))
-
-    def _settle(self, item: ThreadItem | None) -> None:
-        """Complete an item as far as it came; a thought that says nothing is left out."""
+        A thought that says nothing is left out.
+        """
+        item = self._open.pop(opened.item.id).partial(status)
         if isinstance(item, Reasoning) and all(map(is_empty_thought, (*item.summary, *item.content))):
             return
         if item is not None:

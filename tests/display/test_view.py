@@ -118,14 +118,6 @@ def test_the_summary_of_reasoning_outlives_a_completed_item_without_it() -> None
     assert "kept" in seen([thought("kept"), whole(Reasoning("r")), ended()]).markdown()
 
 
-def test_the_final_answer_is_told_from_commentary() -> None:
-    final = AgentMessage("f", "42", phase="final_answer")
-    view = seen([whole(final), whole(AgentMessage("c", "Let me see.", phase="commentary"))])
-    assert view.final_text == "42"
-    assert seen([whole(AgentMessage("a", "1")), whole(AgentMessage("b", "2"))]).final_text == "2"
-    assert seen([begun(), ended()]).final_text is None
-
-
 def test_a_tool_call_shows_its_name_its_arguments_and_its_result() -> None:
     call = ToolCall("t", "run_python", {"code": "1 + 1"}, status="completed", duration_ms=1200)
     result = ToolCall(

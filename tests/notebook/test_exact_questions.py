@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from codex_magic.display.exact import exact_diff, exact_line, exact_lines, original
 from codex_magic.display.items import change_diff
 from codex_magic.notebook.desk import LINE, WRAPPED, ask_by_text, question_markdown, question_plain
-from codex_magic.notebook.question import Question, choices, shown
+from codex_magic.notebook.question import Question, choices, question_text
 from codex_magic.notebook.widgets import question_html
 from codex_magic.protocol.types import CommandApproval, FileChangeApproval, ToolCallApproval
 
@@ -31,7 +31,7 @@ TEXT = st.text(st.one_of(ODD, st.characters()), max_size=60)
 
 
 def asked(request):
-    return shown(Question(request, "/w"))
+    return question_text(Question(request, "/w"))
 
 
 def command(text, **more):
@@ -132,7 +132,7 @@ def test_a_long_answer_on_offer_is_not_continued_there_either(monkeypatch):
         seen.append(legend)
         return "n"
 
-    monkeypatch.setattr("codex_magic.notebook.desk.typed_line", no)
+    monkeypatch.setattr("codex_magic.notebook.desk.read_typed_line", no)
     words = ("x" * 3 + "  n  No" * 20, "b")
     ask_by_text(Question(command("x", proposed_execpolicy_amendment=words), "/w"), None)
     lines = seen[0].split("\n")

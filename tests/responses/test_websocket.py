@@ -21,7 +21,7 @@ from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping
 from codex_magic import AsyncCodex, CodexConfig
 from codex_magic.protocol.errors import ResponseAborted, StreamError, UsageLimitError
 from codex_magic.protocol.settings import Settings
-from codex_magic.responses import websocket
+from codex_magic.responses import turn_socket, websocket
 from codex_magic.responses.client import AsyncClient
 from codex_magic.responses.events import OutputTextDelta
 from codex_magic.responses.provider import Provider, chatgpt
@@ -431,7 +431,7 @@ SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnecti
 def test_a_handshake_that_fails_is_waited_for_by_nobody_and_not_tried_again(
     wire: Wire, settings: Settings, monkeypatch: pytest.MonkeyPatch, handshake: Answer
 ) -> None:
-    monkeypatch.setattr(websocket, "OPEN_SECONDS", 0.2 if handshake == [HANG] else 10.0)
+    monkeypatch.setattr(turn_socket, "OPEN_SECONDS", 0.2 if handshake == [HANG] else 10.0)
     wire.answer_by(lambda seen: handshake if seen.method == "GET" else stream(*good("Hello")))
 
     async def use(turn: Turn) -> list[str]:
@@ -457,7 +457,7 @@ def test_the_end_of_the_turn_does_not_wait_for_a_handshake(wire: Wire, settings:
 def test_without_the_library_all_goes_over_http(
     service: LocalService, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "codex_magic.responses.websocket")
+    monkeypatch.delitem(sys.modules, "codex_magic.responses.websocket", raising=False)
     monkeypatch.setitem(sys.modules, "wsproto.connection", None)
 
     async def use(turn: Turn) -> list[str]:

@@ -39,10 +39,10 @@ def config(service):
 @pytest.mark.parametrize("seed", range(6))
 def test_a_kill_at_any_moment_loses_no_question_and_leaves_a_thread_to_go_on_with(service, seed):
     process = killed.start(PROMPT, **config(service))
-    thread_id = json.loads(some(process.stdout).readline())
-    for _ in range(random.Random(seed).choice([0, 1, 2, 3, 20, 60, 150, 300])):
-        some(process.stdout).readline()
-    asked = killed.kill(process)
+    told = some(process.stdout)
+    thread_id = json.loads(told.readline())
+    count = random.Random(seed).choice([0, 1, 2, 3, 20, 60, 150, 300])
+    asked = killed.kill(process, [told.readline() for _ in range(count)])
     was_sent = any(PROMPT in request.body.decode() for request in service.requests)
     left = killed.left_of(thread_id, service, **config(service))
     if left.status is None:

@@ -13,7 +13,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from ...protocol.errors import (
 from ...protocol.secrets import masked
 from ...protocol.types import (
     CommandExecution,
+    Delta,
     FileChange,
     FileChangeUpdated,
     ItemCompleted,
@@ -43,6 +44,8 @@ from .process import CLOSING_SECONDS, Process
 
 log = logging.getLogger(__name__)
 
+D = TypeVar("D", bound=Delta)
+
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """A request of the server -> our result. It raises MethodNotFoundError for one it does not know."""
 
@@ -54,11 +57,11 @@ BUSY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 class Subscription:
-    """What happens in one thread of the server. Made by `Connection.subscribed`."""
+    """The notifications of one thread of the server. Made by `Connection.subscribed`."""
 
     def __init__(self) -> None:
         self.changes: dict[str, tuple[dict[str, Any], ...]] = {}
-        """Those of each file change, by its item's id; the server's question about one carries no diff."""
+        """The changes of each file change, by its item's id; the server's question about one carries no diff."""
         self._unread: deque[Notification] = deque()
         self._news = asyncio.Event()
         self._end: CodexError | None = None
@@ -76,13 +79,28 @@ class Subscription:
         self._news.set()
 
     async def next(self) -> Notification:
-        """The next notification. Raises the reason when the process has ended and nothing is left."""
+        """Wait for the next notification. Raises the reason when the process has ended and nothing is left."""
         while not self._unread:
             if self._end is not None:
                 raise self._end
             self._news.clear()
             await self._news.wait()
-        return self._unread.popleft()
+        notification = self._unread.popleft()
+        return self._joined(notification) if isinstance(notification, Delta) else notification
+
+    def _joined(self, first: D) -> D:
+        """Take the deltas that follow it in the same part of its item along: each costs its readers once."""
+        pieces = [first.delta]
+        part = getattr(first, "summary_index", None), getattr(first, "content_index", None)
+        while self._unread:
+            after = self._unread[0]
+            if type(after) is not type(first) or after.item_id != first.item_id:
+                break
+            if part != (getattr(after, "summary_index", None), getattr(after, "content_index", None)):
+                break
+            pieces.append(after.delta)
+            self._unread.popleft()
+        return msgspec.structs.replace(first, delta="".join(pieces)) if len(pieces) > 1 else first
 
 
 class _Call(NamedTuple):
@@ -150,7 +168,7 @@ class Connection:
 
     @contextmanager
     def subscribed(self, thread_id: str) -> Iterator[Subscription]:
-        """What happens in that thread from now on. At the end its open questions are dropped."""
+        """Subscribe to what happens in that thread from now on. At the end its open questions are dropped."""
         subscription = self._subscriptions[thread_id] = Subscription()
         if self.ended:
             subscription.end(self._failure())
@@ -237,6 +255,16 @@ class Connection:
 
     def _pass_on(self, notification: Notification) -> None:
         thread_id = thread_of(notification)
+        if not isinstance(notification, Delta):
+            self._keep_track(notification, thread_id)
+        if thread_id is None:
+            for subscription in self._subscriptions.values():
+                subscription.put(notification)
+        elif thread_id in self._subscriptions:
+            self._subscriptions[thread_id].put(notification)
+
+    def _keep_track(self, notification: Notification, thread_id: str | None) -> None:
+        """Follow which questions are open, threads loaded and commands at work."""
         match notification:
             case UnknownNotification("serverRequest/resolved", params):
                 # The server has its answer, ours or another's, or needs none any more.
@@ -251,11 +279,6 @@ class Connection:
                 self.commands.pop(id, None)
             case TurnCompleted(turn=turn) if turn.status is not TurnStatus.completed:
                 self.commands = {id: of for id, of in self.commands.items() if of != turn.id}
-        if thread_id is None:
-            for subscription in self._subscriptions.values():
-                subscription.put(notification)
-        elif thread_id in self._subscriptions:
-            self._subscriptions[thread_id].put(notification)
 
     async def _answer_request(self, id: int | str, method: str, params: dict[str, Any]) -> None:
         try:
@@ -268,7 +291,7 @@ class Connection:
         await self.process.write(reply)
 
     def _failure(self) -> ServiceError:
-        """A new one for everyone who waits: each turn adds its own result to it."""
+        """Return a new error for everyone who waits: each turn adds its own result to it."""
         code, words = self._exit_code, self.process.last_words
         # One that was killed had no words about it.
         why = f" Its last words: {words[-1]}" if words and code and code > 0 else ""

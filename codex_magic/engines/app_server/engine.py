@@ -63,9 +63,9 @@ class AppServerEngine:
         self._signed_in: Connection | None = None
         self._account: list[str | None] = []
         self._turns: dict[str, asyncio.Future[AgentTurn]] = {}
-        """By our turn's id."""
+        """Turns by our id; each comes to be when the program has opened its thread."""
         self._running: dict[str, AgentTurn] = {}
-        """By the program's thread."""
+        """Turns by the program's thread."""
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
         self._named: defaultdict[str, set[str]] = defaultdict(set)
 
@@ -165,16 +165,16 @@ class AppServerEngine:
 
     @property
     def known_metadata(self) -> InitializeResponse | None:
-        """How the program introduced itself, if it has run."""
+        """The program's introduction, if it has run."""
         return library.introduction(self.server.metadata) if self.server.metadata else None
 
     async def models(self, *, include_hidden: bool) -> list[Model]:
-        """The program's catalog, the default first."""
+        """Return the program's catalog, the default first."""
         async with self._program() as connection:
             return await library.models(connection, include_hidden=include_hidden)
 
     async def rate_limits(self) -> RateLimits:
-        """How much of the plan is left. Raises NotSignedInError, ConfigurationError."""
+        """Return how much of the plan is left. Raises NotSignedInError, ConfigurationError."""
         async with self._program(signed_in=True) as connection:
             try:
                 return await library.rate_limits(connection)
@@ -184,14 +184,14 @@ class AppServerEngine:
                 raise no_limits("An API key") from error
 
     async def threads(self, parameters: Mapping[str, Any]) -> tuple[list[ProgramThread], str | None]:
-        """A page of the program's own threads, and the cursor of the next."""
+        """Return a page of the program's own threads, and the cursor of the next."""
         async with self._program() as connection:
             return await library.threads(connection, parameters)
 
     async def program_thread(
         self, thread_id: str, *, known: Collection[str] = ()
     ) -> tuple[ProgramThread, list[Turn]] | None:
-        """One of the program's own threads, and its turns after the last that is `known`."""
+        """Return one of the program's own threads, and its turns after the last that is `known`."""
         async with self._program() as connection:
             try:
                 thread = await library.thread(connection, thread_id)

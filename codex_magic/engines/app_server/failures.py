@@ -1,4 +1,4 @@
-"""What the app-server says went wrong, as errors of ours."""
+"""The app-server's failures as errors of ours."""
 
 from __future__ import annotations
 

@@ -45,13 +45,13 @@ def read(method: str, raw: msgspec.Raw) -> Notification:
 
 
 class MaskedNotifications:
-    """What one process tells, without the secrets in use."""
+    """The notifications of one process without the secrets in use."""
 
     def __init__(self) -> None:
         self._deltas: MaskedDeltas[Any] = MaskedDeltas()
 
     def feed(self, notification: Notification) -> list[Notification]:
-        """Return it and what was held back before it; a delta that may begin a secret is held back."""
+        """Return what can be told now: a delta that may begin a secret is held back until more has come."""
         if isinstance(notification, Delta):
             part = getattr(notification, "summary_index", None), getattr(notification, "content_index", None)
             place = type(notification), notification.thread_id, notification.item_id, *part
@@ -69,14 +69,14 @@ class MaskedNotifications:
 
 
 def thread_of(notification: Notification) -> str | None:
-    """The server's thread it is about, `None` when it is about all or none."""
+    """Return the server's thread it is about, `None` when it is about all or none."""
     if isinstance(notification, UnknownNotification):
         return notification.params.get("threadId")
     return getattr(notification, "thread_id", None)
 
 
 def turn_of(notification: Notification) -> str | None:
-    """The server's turn it is about."""
+    """Return the server's turn it is about."""
     if isinstance(notification, TurnCompleted):
         return notification.turn.id
     if isinstance(notification, UnknownNotification):
@@ -85,7 +85,7 @@ def turn_of(notification: Notification) -> str | None:
 
 
 def readdressed(notification: Notification, *, thread_id: str, turn_id: str) -> Notification:
-    """The same under our ids."""
+    """Return it under our ids."""
     if isinstance(notification, UnknownNotification):
         params = notification.params
         ours = {"threadId": thread_id, "turnId": turn_id}

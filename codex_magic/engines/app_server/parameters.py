@@ -1,4 +1,4 @@
-"""What a turn asks for, in the protocol's spelling, which differs between threads and turns. Pure."""
+"""Parameters of a turn in the protocol's spelling, which differs between threads and turns. Pure."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def thread_parameters(
 
 
 def own_provider(request: TurnRequest) -> str | None:
-    """The one of the program's own config.toml that is asked for by name."""
+    """Return the name of the provider of the program's own config.toml, where the turn names one."""
     return (request.config or {}).get("model_provider")
 
 

@@ -16,7 +16,7 @@ from ...net import one_line
 from ...protocol.errors import ConfigurationError
 
 CLOSING_SECONDS = 2.0
-"""For the process to end by itself once its input is closed; it takes 20 to 120 ms."""
+"""Until a process whose input is closed is killed; to end by itself takes it 20 to 120 ms."""
 
 CHUNK = 1 << 20
 _STDERR_LINES = 20
@@ -69,7 +69,7 @@ class Process:
         return cls(process)
 
     def read(self) -> Awaitable[bytes]:
-        """Some bytes of its output; none at the end."""
+        """Read some bytes of its output; none at the end."""
         return self._output.read(CHUNK)
 
     async def write(self, line: bytes) -> None:

@@ -29,7 +29,7 @@ INSTALL = "Install it with %pip install 'codex-magic[agent]', or set CODEX_MAGIC
 
 @dataclass(frozen=True)
 class Launch:
-    """How the program is started and greeted, where that is not as usual."""
+    """Ways of starting and greeting the program that are not as usual."""
 
     command: tuple[str, ...] | None = None
     """All of it, in place of ours."""
@@ -49,9 +49,9 @@ class AppServer:
         self._answer = answer
         self._launch = launch or Launch()
         self.environment: Mapping[str, str] = {}
-        """What the program was last started with."""
+        """The variables that the program was last started with."""
         self.metadata: dict[str, Any] | None = None
-        """What it last answered to `initialize`."""
+        """The program's last answer to `initialize`."""
         self._connection: Connection | None = None
         self._changing = asyncio.Lock()
         self._users = 0
@@ -159,7 +159,7 @@ class AppServer:
 
 
 class Binary(NamedTuple):
-    """Where the program is."""
+    """The place of the program."""
 
     command: tuple[str, ...]
     search_path: str | None = None
@@ -167,7 +167,7 @@ class Binary(NamedTuple):
 
 
 def find_binary(settings: Settings) -> Binary:
-    """The program of the settings, else of PATH, else of the package. Raises ConfigurationError."""
+    """Find the program of the settings, else of PATH, else of the package. Raises ConfigurationError."""
     if settings.codex_bin is not None:
         chosen = shutil.which(str(Path(settings.codex_bin).expanduser()))
         if chosen is None:

@@ -37,7 +37,7 @@ from .replay import as_message, replayed
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
-"""For an interrupted turn to end, which takes some 10 ms; a process that takes longer is killed."""
+"""Until a process that does not end an interrupted turn is killed; it takes some 10 ms."""
 
 REFUSED_SECONDS = 0.02
 """Until an interrupt is sent again: a turn takes none in the milliseconds between its answer and its begin."""
