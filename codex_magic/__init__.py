@@ -122,9 +122,9 @@ if TYPE_CHECKING:
     from .threads.codex import (
         AsyncCodex as AsyncCodex,
         AsyncThread as AsyncThread,
-        CodexConfig as CodexConfig,
         ModelList as ModelList,
     )
+    from .threads.options import CodexConfig as CodexConfig
     from .threads.overload import (
         is_retryable_error as is_retryable_error,
         retry_on_overload as retry_on_overload,
@@ -167,7 +167,8 @@ _MODULES = {
     "responses.retry": "RetryPolicy",
     "responses.structured": "ParsedResponse",
     "responses.tools": "Namespace Tool custom_tool tool",
-    "threads.codex": "AsyncCodex AsyncThread CodexConfig ModelList",
+    "threads.codex": "AsyncCodex AsyncThread ModelList",
+    "threads.options": "CodexConfig",
     "threads.overload": "is_retryable_error retry_on_overload",
     "threads.store": "ThreadPage ThreadReadResponse",
     "threads.sync": "Codex Thread TurnHandle",

@@ -23,7 +23,7 @@ _left: list[object] = []
 
 class Forkable(Protocol):
     def forked(self) -> object:
-        """Begin anew, in the child; gives what must not be collected there."""
+        """Begin anew, in the child; return what must not be collected there."""
 
 
 def begin_anew_in_children(thing: Forkable) -> None:
@@ -67,7 +67,7 @@ _gate = _Gate()
 
 @contextmanager
 def undivided() -> Iterator[None]:
-    """Work in a library of C, SQLite, whose own locks a child would find held for ever: a fork waits for it."""
+    """Let forks wait for work in SQLite, whose own locks a child would find held for ever."""
     with _gate.passing():
         yield
 

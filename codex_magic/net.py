@@ -21,6 +21,7 @@ import httpx
 
 from . import __version__
 from .protocol.errors import CodexError, ConfigurationError, TimedOutError, UnreachableError
+from .protocol.plain import shorten
 from .protocol.secrets import HIDDEN, hide, mask, masked
 from .protocol.settings import Settings
 
@@ -38,21 +39,20 @@ _LONGEST_TEXT = 300
 
 
 def scrub(text: str) -> str:
-    """The text without the secrets in use, and without anything shaped like a token or key."""
+    """Return the text without the secrets in use, and without anything shaped like a token or key."""
     return _SHAPES.sub(HIDDEN, mask(text))
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
-    told = record.getMessage()
-    if (clean := mask(told)) != told:
+    message = record.getMessage()
+    if (clean := mask(message)) != message:
         record.msg, record.args = clean, ()
     return True
 
 
 def one_line(text: str) -> str:
     """A service's text, fit to stand in a sentence of ours."""
-    line = scrub(" ".join(text.split()))
-    return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1] + "…"
+    return shorten(scrub(" ".join(text.split())), _LONGEST_TEXT)
 
 
 def introduction(settings: Settings) -> dict[str, str]:
@@ -69,7 +69,7 @@ def _platform() -> str:
 
 
 def header_value(text: str) -> str:
-    """The text with everything percent-encoded that a header can't hold."""
+    """Return the text with everything percent-encoded that a header can't hold."""
     return quote(text.strip(), errors="replace", safe=" !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
@@ -91,7 +91,7 @@ def trust(url: str, ca_bundle: str | None) -> ssl.SSLContext:
 
 @contextmanager
 def readable_proxies() -> Iterator[None]:
-    """httpx reads the proxy variables when a client is built, and knows not every kind of proxy."""
+    """Build HTTP clients inside: httpx then reads the proxy variables, and does not know every kind of proxy."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_without_secrets)
     try:
@@ -108,7 +108,7 @@ E = TypeVar("E", bound=BaseException)
 
 
 def without_secrets(error: E) -> E:
-    """The same error, fit to be the cause of one of ours: no request, and no secret in its own causes' texts."""
+    """Return the same error, fit to be the cause of one of ours: no request, and no secret in its own causes' texts."""
     cause: BaseException | None = error
     while cause is not None:
         cause.args = masked(cause.args)

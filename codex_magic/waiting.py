@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
@@ -48,7 +47,7 @@ def in_thread(work: Callable[[], T], *, daemon: bool = False) -> Future[T]:
 
 
 def wait(future: Future[T]) -> T:
-    """`future.result()`, but Ctrl-C gets through on every platform."""
+    """Return `future.result()`, but let Ctrl-C through on every platform."""
     while True:
         try:
             return future.result(POLL_SECONDS)
@@ -58,7 +57,7 @@ def wait(future: Future[T]) -> T:
 
 
 def taken(queue: SimpleQueue[T]) -> T:
-    """`queue.get()`, in the same way."""
+    """Return `queue.get()`, but let Ctrl-C through on every platform."""
     while True:
         try:
             return queue.get(timeout=POLL_SECONDS)
@@ -67,17 +66,46 @@ def taken(queue: SimpleQueue[T]) -> T:
 
 
 async def awaited(future: Future[T]) -> T:
-    """The same in any event loop; a caller that is cancelled leaves the work going on."""
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
+    """Await a future of another thread in any event loop; a caller that is cancelled leaves the work going on."""
+    return await asyncio.shield(asyncio.wrap_future(future))
 
-    def tell(_: Future[T]) -> None:
-        with suppress(RuntimeError):  # the loop was closed first
-            loop.call_soon_threadsafe(done.set)
 
-    future.add_done_callback(tell)
-    await done.wait()
-    return future.result()
+class Relay(Generic[T]):
+    """Carries values to a thread: put from any, take everything that is waiting, in order, from one.
+
+    Taking in batches is what coalesces deltas: a slow painter gets fewer, larger batches.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[T] = []
+        self._ready: Future[None] | None = None
+
+    def put(self, value: T) -> None:
+        with self._lock:
+            self._waiting.append(value)
+            ready, self._ready = self._ready, None
+        if ready is not None:
+            ready.set_result(None)
+
+    def ready(self) -> Future[None]:
+        """Return a future that is done as soon as there is something to take."""
+        with self._lock:
+            future = self._ready
+            if future is None:
+                future = Future()
+                future.set_running_or_notify_cancel()  # so that nobody's cancel can make `put` fail
+            if self._waiting:
+                future.set_result(None)
+                self._ready = None
+            else:
+                self._ready = future
+            return future
+
+    def take(self) -> list[T]:
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+            return batch
 
 
 class BackgroundLoop:
@@ -91,7 +119,7 @@ class BackgroundLoop:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `forks`."""
+        """Begin anew in a forked child; see `forks`."""
         left = self._loop, self._thread
         self._lock = threading.Lock()
         self._loop = self._thread = None
@@ -151,33 +179,62 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-class Blocking(Generic[A]):
-    """The base of a facade for code that does not await: an asynchronous object, and the loop it lives in."""
+class Facade(Generic[A]):
+    """The base of a facade for code that does not await: an asynchronous object, and how it is waited for."""
+
+    def __init__(self, asynchronous: A) -> None:
+        self.asynchronous = asynchronous
+
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` gives."""
+        raise NotImplementedError
+
+
+class Blocking(Facade[A]):
+    """A facade of an object that lives in a loop in the background."""
 
     def __init__(self, asynchronous: A, loop: BackgroundLoop) -> None:
-        self.asynchronous = asynchronous
+        super().__init__(asynchronous)
         self._loop = loop
+
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run(work)
+
+
+class Direct(Facade[A]):
+    """A facade of an object whose coroutines never suspend: where they wait, they block the calling thread.
+
+    Nothing changes threads: context variables, Ctrl-C, tracebacks and forks are those of a plain call.
+    """
+
+    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            work.send(None)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        work.close()
+        raise RuntimeError("Something asynchronous can't be awaited here: this call has no event loop.")
 
 
 AsyncMethod = Callable[Concatenate[A, P], Coroutine[Any, Any, T]]
-BlockingMethod = Callable[Concatenate[Blocking[A], P], T]
 
 
 @overload
-def blocking(method: AsyncMethod[A, P, T]) -> BlockingMethod[A, P, T]: ...
+def blocking(method: AsyncMethod[A, P, T]) -> Callable[Concatenate[Facade[A], P], T]: ...
 @overload
 def blocking(
     method: AsyncMethod[A, P, T], into: Callable[[T, BackgroundLoop], R]
-) -> BlockingMethod[A, P, R]: ...
+) -> Callable[Concatenate[Blocking[A], P], R]: ...
 def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[..., Any] | None = None) -> Any:
-    """Make an async method of `A` a method of `Blocking[A]` with the same parameters and docstring.
+    """Make an async method of `A` a method of its facade with the same parameters and docstring.
 
     `into`: the facade that its result gets, or a function that makes it one and says so in its annotations.
     """
 
     @functools.wraps(method)
-    def run(self: Blocking[Any], /, *args: Any, **kwargs: Any) -> Any:
-        result = self._loop.run(method(self.asynchronous, *args, **kwargs))
+    def run(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        result = self._block_on(method(self.asynchronous, *args, **kwargs))
         return result if into is None else into(result, self._loop)
 
     if into is not None:

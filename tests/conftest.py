@@ -22,7 +22,7 @@ from tests.home import OFFLINE, home_variables, personal_variables, service_vari
 from tests.pins import move
 
 if TYPE_CHECKING:
-    from codex_magic.local_service import LocalService
+    from tests.service import LocalService
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,7 +61,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def service(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalService]:
     """The local service as fast as it can, and this test's home signed in to it as to the real one."""
-    from codex_magic.local_service import start
+    from tests.service import start
 
     with start() as service:
         service.sign_in(home / ".codex")

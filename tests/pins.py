@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -46,7 +47,7 @@ def moves(path: Path = CONSTRAINTS, folders: list[str] | None = None) -> Iterato
     """What is installed in another version than the pinned one: here, or in the folders of another environment."""
     versions = pins(path)
     own = {"codex-magic", "setuptools"}  # the latter comes with a virtual environment of an old Python
-    for each in importlib.metadata.distributions(**({"path": folders} if folders else {})):
+    for each in importlib.metadata.distributions(path=folders or sys.path):
         name = canonicalize_name(each.name)
         if name not in own and versions.get(name, "") != each.version:
             yield Move(name, versions.get(name, ""), each.version)

@@ -52,13 +52,13 @@ def declared() -> list[Requirement]:
 @pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_python_finds_one_version_of_all_that_is_declared(python: str, system: str) -> None:
-    there = default_environment() | SYSTEMS[system]
-    there |= {"python_version": python, "python_full_version": f"{python}.9"}  # type: ignore[typeddict-item]
-    valid = [each for each in requirements() if each.marker is None or each.marker.evaluate(dict(there))]
+    versions = {"python_version": python, "python_full_version": f"{python}.9"}
+    there: dict[str, Any] = {**default_environment(), **SYSTEMS[system], **versions}
+    valid = [each for each in requirements() if each.marker is None or each.marker.evaluate(there)]
     assert [name for name, times in Counter(each.name for each in valid).items() if times > 1] == []
     pinned = {canonicalize_name(each.name): Version(str(each.specifier).removeprefix("==")) for each in valid}
     for each in declared():
-        if each.marker is None or each.marker.evaluate(dict(there)):
+        if each.marker is None or each.marker.evaluate(there):
             assert each.specifier.contains(pinned[canonicalize_name(each.name)], prereleases=True), each
 
 

@@ -127,7 +127,9 @@ def test_what_the_groups_declare_is_used(declared: dict[str, set[str]], grouped:
 def imports_of_tests() -> list[Import]:
     ours = {*sys.stdlib_module_names, "codex_magic", "tests"}
     paths = [*files(ROOT / "tests"), *files(ROOT / "notebooks")]
-    return [each for path in paths for each in imports_of(path) if each.top not in ours]
+    return [
+        each for path in paths for each in imports_of(path) if each.top not in ours and not each.elsewhere
+    ]
 
 
 def test_where_an_extra_is_missing_the_reader_is_told_its_name(declared: dict[str, set[str]]) -> None:

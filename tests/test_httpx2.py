@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.kernel import Kernel, markdown
+from tests.service import LocalService
 from tests.test_packaging import ROOT
 
 pytest.importorskip("httpx2", reason="httpx2 needs Python 3.11")
@@ -29,7 +29,7 @@ def test_the_tests_of_a_layer_pass_on_httpx2(layer: str) -> None:
 
 
 def test_those_tests_and_their_children_have_httpx2_in_place_of_httpx() -> None:
-    code = "import codex_magic.responses.client as client; print(client.httpx.__name__)"
+    code = "import codex_magic.responses.transport as transport; print(transport.httpx.__name__)"
     environment = os.environ | {"HTTPX2": "1"}
     run = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
@@ -41,4 +41,4 @@ def test_a_notebook_takes_httpx2_before_its_first_use(service: LocalService, ker
     kernel.execute("%load_ext codex_magic")
     kernel.execute("import httpx2; httpx2.alias_httpx()")
     assert "over httpx2" in markdown(kernel.execute("%codex echo: over httpx2"))
-    assert kernel.value("__import__('codex_magic').responses.client.httpx.__name__") == "'httpx2'"
+    assert kernel.value("__import__('codex_magic').responses.transport.httpx.__name__") == "'httpx2'"

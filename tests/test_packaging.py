@@ -56,7 +56,16 @@ def test_it_adds_few_packages_and_little_disk_to_a_notebook_user(bare_python: Pa
 def pip_install(python: Path, *what: str) -> None:
     """pip alone may leave this machine: it asks the registry it is configured for, outside the guard."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *pinned(), *what]
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "-qq",
+        "--disable-pip-version-check",
+        *pinned(),
+        *what,
+    ]
     subprocess.run(command, env=environment, check=True)
 
 

@@ -14,11 +14,11 @@ import pexpect
 import pytest
 from packaging.requirements import Requirement
 
-from codex_magic.local_service import LocalService
 from codex_magic.notebook.commands import COMMANDS
 from tests.end_to_end.kernel import Kernel
 from tests.home import OFFLINE
 from tests.pins import pins
+from tests.service import LocalService
 from tests.test_packaging import ROOT, packages_of, pip_install
 from tests.test_readme import blocks, cells, text_of
 
@@ -149,17 +149,25 @@ def test_without_a_keyring_one_sentence_says_how_to_get_it(home: Path, terminal:
         assert TRACEBACK not in seen
 
 
-def test_without_a_websocket_requests_go_over_http_and_the_log_says_why(
+def test_without_the_websocket_extra_a_turn_goes_over_http_quietly(
     service: LocalService, python: Path
 ) -> None:
     code = """
-from codex_magic import Client
-with Client() as client, client.responses.connect() as connection:
-    print(connection.create("echo: over HTTP").output_text)
+import asyncio
+from codex_magic import AsyncClient
+
+async def main():
+    async with AsyncClient() as client, client.responses.one_turn() as responses:
+        for _ in range(4):
+            response = await responses.create("echo: over HTTP")
+        print(response.output_text)
+
+asyncio.run(main())
 """
     run = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     assert "over HTTP" in run.stdout
-    assert "codex-magic[websocket]" in run.stderr
+    assert run.stderr == ""
+    assert {request.method for request in service.requests if request.path.endswith("/responses")} == {"POST"}
 
 
 # With a kernel --------------------------------------------------------------------------------------
@@ -207,7 +215,13 @@ def test_the_oldest_versions_that_are_declared_are_new_enough(
     tools = [f"{name}=={versions[name]}" for name in ("pytest", "pytest-timeout", "hypothesis")]
     tools.append("jupyter-client")  # the pinned one wants a newer tornado
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    install = [python, *"-m pip install -qq --disable-pip-version-check".split(), wheel, *oldest, *tools]
+    install: list[str | Path] = [
+        python,
+        *"-m pip install -qq --disable-pip-version-check".split(),
+        wheel,
+        *oldest,
+        *tools,
+    ]
     subprocess.run(install, env=environment, check=True)
     tests = [f"tests/{name}" for name in OF_EACH_LAYER]
     run = subprocess.run(

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.settings import Settings
 from tests.end_to_end.kernel import Kernel
+from tests.service import LocalService
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -9,6 +9,8 @@ import json
 import pickle
 import random
 import string
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -48,7 +50,7 @@ def shown(text: str, secret: str) -> bool:
     return any(secret[at : at + 8].lower() in text.lower() for at in range(len(secret) - 7))
 
 
-SPELLINGS = {
+SPELLINGS: dict[str, Callable[[str], str]] = {
     "as it is": lambda secret: secret,
     "in a sentence": lambda secret: f"the key {secret}.",
     "in capitals": lambda secret: secret.upper(),
@@ -153,7 +155,7 @@ def test_names_tell_what_is_secret(name, secret):
     assert names_secret(name) is secret
 
 
-HOLDERS = {
+HOLDERS: dict[str, Callable[[], Any]] = {
     "settings": lambda: Settings.from_env({"OPENAI_API_KEY": KEY}),
     "a configuration": lambda: CodexConfig(settings=Settings.from_env({"OPENAI_API_KEY": KEY})),
     "a provider": lambda: custom("http://127.0.0.1:1/v1", KEY),

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_the_types_of_a_users_program_are_those_it_expects() -> None:
 
 
 @pytest.mark.parametrize("package", [codex_magic, codex_magic.auth], ids=lambda package: package.__name__)
-def test_every_public_name_has_its_type(package: object, tmp_path: Path) -> None:
+def test_every_public_name_has_its_type(package: ModuleType, tmp_path: Path) -> None:
     """mypy knows none that is imported for the run alone."""
     program = tmp_path / "program.py"
     program.write_text(f"from {package.__name__} import {', '.join(package.__all__)}\n")

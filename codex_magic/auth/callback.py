@@ -1,8 +1,8 @@
 """The address on this machine to which the browser comes back after a sign-in.
 
 Other pages can reach it too, also under a name of their own for this machine, so only what asks for it by
-its own name and carries this sign-in's `state` counts; the rest is answered and forgotten. Every connection is closed after one answer: a browser's spare connection
-must not keep the port.
+its own name and carries this sign-in's `state` counts; the rest is answered and forgotten. Every connection
+is closed after one answer: a browser's spare connection must not keep the port.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
+from http import HTTPStatus
 
 from ..protocol.errors import LoginError
 from .oauth import CALLBACK_PATH, Callback
@@ -32,7 +33,7 @@ class Page:
 
     def encode(self) -> bytes:
         body = _HTML.format(title=escape(self.title), text=escape(self.text)).encode()
-        head = _HEAD.format(status=self.status, reason=_REASONS[self.status], length=len(body))
+        head = _HEAD.format(status=self.status, reason=HTTPStatus(self.status).phrase, length=len(body))
         return head.encode() + body
 
 
@@ -55,8 +56,6 @@ _OWN_NAMES = (HOST, "localhost", "[::1]")
 _OF_THE_CLI = {"host", "connection"}
 """All the headers of the CLI's own request to make way. A browser sends its name and what it accepts with whatever a
 page makes it ask for, and no page can keep it from that."""
-
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
 
 _HEAD = (
     "HTTP/1.1 {status} {reason}\r\n"
@@ -108,11 +107,16 @@ class Loopback:
         )
 
     async def callback(self) -> Callback:
-        """What the browser brought; it then waits for `show`. Raises LoginError when asked to make way."""
+        """Return what the browser brought; it then waits for `show`. Raises LoginError when asked to make way."""
         return await asyncio.shield(self._arrived)
 
+    def deliver(self, callback: Callback) -> None:
+        """End the wait for a callback, unless one has come before."""
+        if not self._arrived.done():
+            self._arrived.set_result(callback)
+
     def show(self, page: Page) -> None:
-        """What the browser sees of the end."""
+        """Answer the browser that waits."""
         if not self._outcome.done():
             self._outcome.set_result(page)
 
@@ -133,7 +137,7 @@ class Loopback:
         self._talking.add(task)
         self._silent.add(writer)
         try:
-            request = await _read_request(reader)
+            request = await _Request.read(reader)
             self._silent.discard(writer)
             writer.write((await self._page(request)).encode())
             await asyncio.wait_for(writer.drain(), CONNECTION_SECONDS)
@@ -158,24 +162,14 @@ class Loopback:
         callback = Callback.parse(request.target)
         if not callback.answers(self._state):
             return WRONG_STATE
-        if not self._arrived.done():
-            self._arrived.set_result(callback)
+        self.deliver(callback)
         return await asyncio.shield(self._outcome)
 
     def _make_way(self) -> Page:
-        """The CLI asks so, before it waits for a browser itself; it has no way to say who it is."""
+        """End the wait: the CLI asks so before it waits for a browser itself, and can't say who it is."""
         if not self._arrived.done():
             self._arrived.set_exception(LoginError("Another program's sign-in has taken over the browser."))
         return CANCELLED
-
-
-async def _read_request(reader: asyncio.StreamReader) -> _Request | None:
-    """`None`: it is none."""
-    try:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECTION_SECONDS)
-    except asyncio.LimitOverrunError:
-        return None
-    return _Request.parse(head)
 
 
 @dataclass(frozen=True)
@@ -187,14 +181,18 @@ class _Request:
     is_from_a_program: bool
 
     @classmethod
-    def parse(cls, head: bytes) -> _Request | None:
+    async def read(cls, reader: asyncio.StreamReader) -> _Request | None:
+        """Read a request; `None` for what is none."""
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECTION_SECONDS)
+        except asyncio.LimitOverrunError:
+            return None
         start, *lines = head.decode("latin-1").split("\r\n")
         words = start.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1"):
             return None
-        headers = [
-            (name.lower(), value.strip(" \t").lower()) for name, _, value in map(_header, lines) if name
-        ]
+        fields = [line.partition(":") for line in lines]
+        headers = [(name.lower(), value.strip(" \t").lower()) for name, _, value in fields if name]
         hosts = [value for name, value in headers if name == "host"]
         is_from_a_program = {name for name, _ in headers} <= _OF_THE_CLI
         return cls(words[0], words[1], hosts[0] if len(hosts) == 1 else "", is_from_a_program)
@@ -202,7 +200,3 @@ class _Request:
     @property
     def path(self) -> str:
         return self.target.partition("?")[0]
-
-
-def _header(line: str) -> tuple[str, str, str]:
-    return line.partition(":")

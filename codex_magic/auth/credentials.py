@@ -76,24 +76,21 @@ class Tokens(msgspec.Struct, frozen=True):
 # Reading -----------------------------------------------------------------------------------------
 
 
-class _Tokens(msgspec.Struct):
-    access_token: str | None = None
-    id_token: str | None = None
+class _StoredTokens(Tokens, frozen=True):
     account_id: str | None = None
-    refresh_token: str | None = None
 
 
 class _AuthFile(msgspec.Struct):
     auth_mode: str | None = None
     api_key: str | None = msgspec.field(default=None, name="OPENAI_API_KEY")
-    tokens: _Tokens | None = None
+    tokens: _StoredTokens | None = None
     last_refresh: str | None = None
 
 
 def credentials_of(data: bytes) -> Credentials:
     """What the text of an auth.json says. Raises msgspec.DecodeError or UnicodeDecodeError."""
     stored = msgspec.json.decode(data, type=_AuthFile)
-    tokens = stored.tokens or _Tokens()
+    tokens = stored.tokens or _StoredTokens()
     return Credentials(
         mode=stored.auth_mode or (API_KEY if stored.api_key else CHATGPT),
         access_token=tokens.access_token,
@@ -141,8 +138,8 @@ def _unix_seconds(stamp: str | None) -> float | None:
 def with_tokens(document: Mapping[str, Any], tokens: Tokens) -> Document:
     """`document` signed in with ChatGPT by `tokens`; what they lack and what is unknown stays."""
     held = document.get("tokens")
-    given = {name: token for name, token in msgspec.structs.asdict(tokens).items() if token is not None}
-    held = {"id_token": None, "access_token": None, "refresh_token": None, **(held or {}), **given}
+    new = {name: token for name, token in msgspec.structs.asdict(tokens).items() if token is not None}
+    held = {"id_token": None, "access_token": None, "refresh_token": None, **(held or {}), **new}
     account = account_of(tokens.id_token) or account_of(tokens.access_token) or held.get("account_id")
     return {
         "auth_mode": CHATGPT,
@@ -164,5 +161,5 @@ _OURS = frozenset({"id_token", "access_token", "refresh_token", "account_id"})
 
 def with_api_key(document: Mapping[str, Any], key: str) -> Document:
     """`document` after a sign-in with an API key."""
-    kept = {name: value for name, value in document.items() if name not in ("tokens", "last_refresh")}
-    return {**kept, "auth_mode": API_KEY, "OPENAI_API_KEY": key}
+    rest = {name: value for name, value in document.items() if name not in ("tokens", "last_refresh")}
+    return {**rest, "auth_mode": API_KEY, "OPENAI_API_KEY": key}

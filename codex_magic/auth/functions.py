@@ -19,7 +19,7 @@ from ..waiting import in_thread, wait
 from .credentials import Credentials, account_of
 from .handles import AsyncChatgptLoginHandle
 from .oauth import Callback, Issuer
-from .sign_in import LoginHandler, PendingLogin, SignIn, begin, redirect_uri
+from .sign_in import PendingLogin, SignIn, begin, redirect_uri
 from .storage import Storage
 from .tokens import TokenSource
 
@@ -53,13 +53,19 @@ def login(
     Raises LoginError and what the network raises.
     """
     if headless:
-        return _login_by(_ask_for_address, token_path)
+        pending = start_login()
+        _print_link(pending.url)
+        address = input("Then copy the address at which the browser ended, and paste it here: ")
+        return finish_login(pending, callback_url=address, token_path=token_path)
     settings = Settings.from_env()
     sign_in = _sign_in(token_path, settings)
     completed = _wait_for_browser(sign_in, settings, _print_link if no_browser else None)
     if not completed.success:
         raise LoginError(completed.error or "The sign-in failed.", hint="")
-    return _data(_stored(sign_in.storage))
+    stored = sign_in.storage.read()
+    if stored is None:
+        raise LoginError("Somebody signed out at the same moment.")
+    return _data(stored)
 
 
 def get_token(
@@ -68,14 +74,14 @@ def get_token(
     """A valid access token: the stored one, renewed if it has to be, else that of a new sign-in."""
     source = _source(token_path)
     try:
-        found = source.current()
+        credentials = source.current()
         if source.is_due():
-            found = wait(source.early(found))
+            credentials = wait(source.early(credentials))
     except AccountChangedError:
         raise
     except AuthError:
         return login(headless=headless, no_browser=no_browser, token_path=token_path).access_token
-    return found.access_token or ""
+    return credentials.access_token or ""
 
 
 def refresh(refresh_token: str, token_path: Path = DEFAULT_TOKEN_PATH) -> TokenData:
@@ -85,7 +91,7 @@ def refresh(refresh_token: str, token_path: Path = DEFAULT_TOKEN_PATH) -> TokenD
 
 
 def start_login() -> PendingLogin:
-    """The first of two steps: a link for the user to open."""
+    """Begin a sign-in in two steps: return a link for the user to open."""
     settings = Settings.from_env()
     return begin(Issuer.of(settings), redirect_uri(settings))
 
@@ -93,7 +99,7 @@ def start_login() -> PendingLogin:
 def finish_login(
     pending: PendingLogin, *, callback_url: str, token_path: Path = DEFAULT_TOKEN_PATH
 ) -> TokenData:
-    """The second: `callback_url` is the address at which the browser ended.
+    """Finish it: `callback_url` is the address at which the browser ended.
 
     Raises LoginError, for the address of another sign-in too.
     """
@@ -119,16 +125,6 @@ def get_account_id(token: str) -> str | None:
     return account_of(token)
 
 
-def _login_by(handler: LoginHandler, token_path: Path) -> TokenData:
-    pending = start_login()
-    return finish_login(pending, callback_url=handler(pending.url), token_path=token_path)
-
-
-def _ask_for_address(url: str) -> str:
-    _print_link(url)
-    return input("Then copy the address at which the browser ended, and paste it here: ")
-
-
 def _print_link(url: str) -> None:
     print(f"Open this link to sign in:\n{url}")  # noqa: T201  # what was asked for
 
@@ -136,7 +132,7 @@ def _print_link(url: str) -> None:
 def _wait_for_browser(
     sign_in: SignIn, settings: Settings, show: Callable[[str], None] | None
 ) -> AccountLoginCompleted:
-    """On a loop of its own, because a notebook's is busy with the cell that waits. Ctrl-C gives up."""
+    """Sign in on a loop of its own: a notebook's is busy with the cell that waits. Ctrl-C gives up."""
     handles: list[AsyncChatgptLoginHandle] = []
 
     async def live() -> AccountLoginCompleted:
@@ -170,14 +166,10 @@ def _source(token_path: Path) -> TokenSource:
     return TokenSource(storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
 
 
-def _stored(storage: Storage) -> Credentials:
-    found = storage.read()
-    if found is None:
-        raise LoginError("Somebody signed out at the same moment.")
-    return found
-
-
-def _data(found: Credentials) -> TokenData:
+def _data(stored: Credentials) -> TokenData:
     return TokenData(
-        found.access_token or "", found.refresh_token, expires_at=found.expires_at, id_token=found.id_token
+        stored.access_token or "",
+        stored.refresh_token,
+        expires_at=stored.expires_at,
+        id_token=stored.id_token,
     )

@@ -13,10 +13,11 @@ import threading
 import time
 import webbrowser
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from ..protocol.account import (
     AccountLoginCompleted,
@@ -112,22 +113,31 @@ class AsyncLogin(ABC):
             self._task.cancel()
 
     async def _live(self) -> None:
+        state, error = LoginState.failed, None
         try:
-            tokens = await asyncio.wait_for(self._tokens(), self._seconds)
-            await self._keep(tokens)
-            update = LoginUpdated(self.login_id, LoginState.success)
+            await self._keep(await asyncio.wait_for(self._tokens(), self._seconds))
+            state = LoginState.success
         except asyncio.CancelledError:
-            update = LoginUpdated(self.login_id, LoginState.cancelled, "The sign-in was cancelled.")
+            state, error = LoginState.cancelled, "The sign-in was cancelled."
         except asyncio.TimeoutError:
-            update = LoginUpdated(self.login_id, LoginState.failed, str(oauth.expired()))
-        except CodexError as error:
-            update = LoginUpdated(self.login_id, LoginState.failed, str(error))
+            error = str(oauth.expired())
+        except CodexError as failure:
+            error = str(failure)
         except Exception:  # the top of a task: whoever waits must not wait for ever
             log.exception("a sign-in broke")
-            update = LoginUpdated(self.login_id, LoginState.failed, "The sign-in broke; the log says how.")
+            error = "The sign-in broke; the log says how."
         self._stoppable = False
+        update = LoginUpdated(self.login_id, state, error)
         await self._closed(update)
-        self._end(update)
+        with self._telling:
+            self._update = update
+            listeners = list(self._listeners)
+        try:
+            for listener in listeners:
+                listener(update)
+        finally:
+            is_signed_in = state is LoginState.success
+            self.completed.set_result(AccountLoginCompleted(self.login_id, is_signed_in, error))
 
     @abstractmethod
     async def _tokens(self) -> Tokens:
@@ -137,20 +147,14 @@ class AsyncLogin(ABC):
         """Let go of what was held open."""
 
     async def _keep(self, tokens: Tokens) -> None:
-        """Once begun it is done, so that a cancelled sign-in has stored nothing and a stored one counts."""
+        """Store the tokens; never cut short, so a cancelled sign-in has stored nothing and a stored one counts."""
         self._stoppable = False
         await awaited(in_thread(lambda: self._sign_in.keep(tokens)))
 
-    def _end(self, update: LoginUpdated) -> None:
-        with self._telling:
-            self._update = update
-            listeners = list(self._listeners)
-        success = update.state is LoginState.success
-        try:
-            for listener in listeners:
-                listener(update)
-        finally:
-            self.completed.set_result(AccountLoginCompleted(self.login_id, success, update.error))
+    def _redeem(self, code: Secret, *, redirect_uri: str, verifier: Secret) -> Awaitable[Tokens]:
+        sign_in = self._sign_in
+        work = partial(sign_in.redeem, code, redirect_uri=redirect_uri, verifier=verifier)
+        return awaited(in_thread(work, daemon=True))
 
 
 class AsyncChatgptLoginHandle(AsyncLogin):
@@ -164,7 +168,6 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         self._state = new_state()
         self._redirect_uri = ""
         self._loopback = Loopback(self._state)
-        self._pasted: asyncio.Future[Secret] = self._loop.create_future()
 
     @classmethod
     async def start(
@@ -203,14 +206,10 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         self.answered(callback)
 
     def answered(self, callback: Callback) -> None:
-        """As `paste`."""
-        code = callback.pasted(self._state)
+        """Go on with an address that was parsed before; see `paste`."""
+        callback.pasted(self._state)
         with suppress(RuntimeError):  # its loop is closed: it is over
-            self._loop.call_soon_threadsafe(self._arrived, code)
-
-    def _arrived(self, code: Secret) -> None:
-        if not self._pasted.done():
-            self._pasted.set_result(code)
+            self._loop.call_soon_threadsafe(self._loopback.deliver, callback)
 
     def _address(self, port: int) -> None:
         self._redirect_uri = redirect_uri(self._settings, port)
@@ -219,23 +218,10 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         )
 
     async def _tokens(self) -> Tokens:
-        code, verifier = await self._code(), Secret(self._pkce.verifier)
-        return await awaited(
-            in_thread(
-                lambda: self._sign_in.redeem(code, redirect_uri=self._redirect_uri, verifier=verifier),
-                daemon=True,
-            )
-        )
-
-    async def _code(self) -> Secret:
-        """From the browser or from `paste`, whichever is first."""
-        callback = asyncio.ensure_future(self._loopback.callback())
-        try:
-            either: set[asyncio.Future[Any]] = {callback, self._pasted}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            return self._pasted.result() if self._pasted.done() else callback.result().granted()
-        finally:
-            callback.cancel()
+        """Redeem the code from the browser or from `paste`, whichever is first."""
+        callback = await self._loopback.callback()
+        verifier = Secret(self._pkce.verifier)
+        return await self._redeem(callback.granted(), redirect_uri=self._redirect_uri, verifier=verifier)
 
     async def _closed(self, update: LoginUpdated) -> None:
         if update.state is LoginState.success:
@@ -248,53 +234,52 @@ class AsyncChatgptLoginHandle(AsyncLogin):
 class AsyncDeviceCodeLoginHandle(AsyncLogin):
     """A sign-in with a code: open `verification_url` in any browser and type `user_code`."""
 
-    def __init__(self, sign_in: SignIn, device: Device, *, seconds: float) -> None:
+    def __init__(self, sign_in: SignIn, device: Device, *, seconds: float, interval: float) -> None:
         super().__init__(sign_in, seconds=seconds)
         self.verification_url = sign_in.issuer.device_page
         self.user_code = device.user_code
         self._device = device
+        self._interval = interval
 
     @classmethod
-    async def start(cls, sign_in: SignIn, *, seconds: float = LOGIN_SECONDS) -> AsyncDeviceCodeLoginHandle:
-        """Get a code. Raises LoginError when device sign-ins are switched off, UnreachableError ..."""
+    async def start(
+        cls, sign_in: SignIn, *, seconds: float = LOGIN_SECONDS, interval: float | None = None
+    ) -> AsyncDeviceCodeLoginHandle:
+        """Get a code. Raises LoginError when device sign-ins are switched off, UnreachableError ...
+
+        `interval`: seconds between two polls, in place of the service's.
+        """
         call = sign_in.issuer.ask_for_user_code()
-        answer = await awaited(in_thread(lambda: sign_in.send(call), daemon=True))
-        handle = cls(sign_in, oauth.device(call, answer), seconds=seconds)
+        device = oauth.device(call, await awaited(in_thread(lambda: sign_in.send(call), daemon=True)))
+        handle = cls(
+            sign_in, device, seconds=seconds, interval=device.interval if interval is None else interval
+        )
         handle._begin()
         return handle
 
     async def _tokens(self) -> Tokens:
-        granted = await self._granted()
-        redirect = self._sign_in.issuer.device_redirect
-        return await awaited(
-            in_thread(
-                lambda: self._sign_in.redeem(
-                    Secret(granted.code), redirect_uri=redirect, verifier=Secret(granted.verifier)
-                ),
-                daemon=True,
-            )
-        )
+        grant = await self._granted()
+        code, verifier = Secret(grant.code), Secret(grant.verifier)
+        return await self._redeem(code, redirect_uri=self._sign_in.issuer.device_redirect, verifier=verifier)
 
     async def _granted(self) -> Granted:
-        interval = self._device.interval
-        failed = 0
+        """Poll until somebody has approved the code."""
+        call = self._sign_in.issuer.poll(self._device)
+        interval, failures = self._interval, 0
         while True:
             try:
-                outcome = await self._poll()
-                failed = 0
+                answer = await awaited(in_thread(lambda: self._sign_in.send(call), daemon=True))
+                outcome = oauth.polled(call, answer)
+                failures = 0
             except (UnreachableError, ServiceError) as failure:
-                failed += 1
-                if failed > MOST_FAILED_POLLS or isinstance(failure, BlockedError):
+                failures += 1
+                if failures > MOST_FAILED_POLLS or isinstance(failure, BlockedError):
                     raise
                 outcome = 0.0
             if isinstance(outcome, Granted):
                 return outcome
             interval += outcome
             await asyncio.sleep(interval)
-
-    async def _poll(self) -> Granted | float:
-        call = self._sign_in.issuer.poll(self._device)
-        return oauth.polled(call, await awaited(in_thread(lambda: self._sign_in.send(call), daemon=True)))
 
 
 # For code that does not await --------------------------------------------------------------------

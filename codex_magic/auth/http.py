@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -64,7 +65,7 @@ class StoredKeyAuth(httpx.Auth):
         return f"StoredKeyAuth({self._storage.name!r})"
 
     def key(self) -> str:
-        """Raises NotSignedInError. A key beside a ChatGPT sign-in is not ours to spend."""
+        """Return the stored key; one beside a ChatGPT sign-in is not ours to spend. Raises NotSignedInError."""
         stored = self._storage.read()
         if stored is None or stored.api_key is None or stored.mode != API_KEY:
             raise NotSignedInError(
@@ -90,12 +91,12 @@ class ChatGPTAuth(httpx.Auth):
         self._sign_in = sign_in
 
     def asking(self, handler: LoginHandler, settings: Settings) -> ChatGPTAuth:
-        """The same, which signs in by `handler` when a request finds no sign-in."""
+        """Return the same auth, which signs in by `handler` when a request finds no sign-in."""
 
         def sign_in() -> Credentials:
-            asked = SignIn(self.source.storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
-            pending = begin(asked.issuer, redirect_uri(settings))
-            return asked.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
+            signing_in = SignIn(self.source.storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
+            pending = begin(signing_in.issuer, redirect_uri(settings))
+            return signing_in.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
 
         return ChatGPTAuth(self.source, sign_in=sign_in)
 
@@ -105,26 +106,26 @@ class ChatGPTAuth(httpx.Auth):
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.read()  # so that it can be sent again
         steps = self._steps(request)
-        step = next(steps, None)
-        while step is not None:
-            outcome: httpx.Response | Credentials
-            if isinstance(step, httpx.Request):
-                outcome = yield step
-            else:
-                outcome = wait(step) if isinstance(step, Future) else step()
-            step = _next(steps, outcome)
+        outcome: Any = None
+        with suppress(StopIteration):
+            while True:
+                step = steps.send(outcome)
+                if isinstance(step, httpx.Request):
+                    outcome = yield step
+                else:
+                    outcome = wait(step) if isinstance(step, Future) else step()
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         await request.aread()
         steps = self._steps(request)
-        step = next(steps, None)
-        while step is not None:
-            outcome: httpx.Response | Credentials
-            if isinstance(step, httpx.Request):
-                outcome = yield step
-            else:
-                outcome = await awaited(step if isinstance(step, Future) else in_thread(step))
-            step = _next(steps, outcome)
+        outcome: Any = None
+        with suppress(StopIteration):
+            while True:
+                step = steps.send(outcome)
+                if isinstance(step, httpx.Request):
+                    outcome = yield step
+                else:
+                    outcome = await awaited(step if isinstance(step, Future) else in_thread(step))
 
     def _steps(self, request: httpx.Request) -> Steps:
         """What to send, and what to wait for on the way: renewals, a person who signs in."""
@@ -147,8 +148,8 @@ class ChatGPTAuth(httpx.Auth):
         except NotSignedInError:
             if self._sign_in is None:
                 raise
-        asked: Credentials = yield self._sign_in
-        return asked
+        credentials: Credentials = yield self._sign_in
+        return credentials
 
 
 def _refuses(request: httpx.Request, credentials: Credentials) -> Generator[Step, Any, bool]:
@@ -162,13 +163,6 @@ def _refuses(request: httpx.Request, credentials: Credentials) -> Generator[Step
 def _renewal(renewing: Future[Credentials]) -> Generator[Step, Any, Credentials]:
     renewed: Credentials = yield renewing
     return renewed
-
-
-def _next(steps: Steps, outcome: httpx.Response | Credentials) -> Step | None:
-    try:
-        return steps.send(outcome)
-    except StopIteration:
-        return None
 
 
 def _bearer(token: str) -> str:

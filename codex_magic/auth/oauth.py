@@ -105,7 +105,7 @@ class Issuer:
         return f"{self.url}/oauth/authorize?{urlencode(query)}"
 
     def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> Call:
-        """A code for tokens; `redirect_uri` is spelled as it was in the authorize link."""
+        """Exchange a code for tokens; `redirect_uri` is spelled as it was in the authorize link."""
         form = {
             "grant_type": "authorization_code",
             "client_id": self.client_id,
@@ -118,7 +118,7 @@ class Issuer:
         return Call(f"{self.url}/oauth/token", headers, body, self.seconds, secrets=(code, verifier))
 
     def refresh(self, refresh_token: str) -> Call:
-        """No scope: a reduced one would narrow the grant."""
+        """Renew a sign-in. Without a scope: a reduced one would narrow the grant."""
         form = {
             "client_id": self.client_id,
             "grant_type": "refresh_token",
@@ -127,7 +127,7 @@ class Issuer:
         return self._json("/oauth/token", form, secrets=(refresh_token,))
 
     def revoke(self, credentials: Credentials) -> Call | None:
-        """`None`: there is nothing to revoke."""
+        """End a sign-in at the service; `None` when there is nothing to revoke."""
         if credentials.refresh_token:
             form = {"token": credentials.refresh_token, "token_type_hint": "refresh_token"}
             form["client_id"] = self.client_id
@@ -176,18 +176,18 @@ class Callback:
 
     @classmethod
     def parse(cls, text: str) -> Callback:
-        """A whole address, its path or query alone, or `code=...&state=...`."""
+        """Read a whole address, its path or query alone, or `code=...&state=...`."""
         text = text.strip().strip("'\"<>")
         query = urlsplit(text).query or text.partition("?")[2] or text
-        given = dict(parse_qsl(query))
-        return cls(*(given.get(name) for name in ("code", "state", "error", "error_description")))
+        values = dict(parse_qsl(query))
+        return cls(*(values.get(name) for name in ("code", "state", "error", "error_description")))
 
     def answers(self, state: str) -> bool:
-        """Compared in constant time: another page may guess."""
+        """Whether it carries this `state`; compared in constant time, since another page may guess."""
         return hmac.compare_digest((self.state or "").encode(), state.encode())
 
     def granted(self) -> Secret:
-        """The code. Raises LoginError when there is none."""
+        """Return the code. Raises LoginError when there is none."""
         if self.error is not None:
             raise _denied(self.error, self.error_description or "")
         if not self.code:
@@ -195,7 +195,7 @@ class Callback:
         return Secret(self.code)
 
     def pasted(self, state: str) -> Secret:
-        """The code, where a person copied the address. Raises LoginError."""
+        """Return the code, where a person copied the address. Raises LoginError."""
         if self.state is None and self.error is None:
             raise LoginError(
                 "That is not the address the browser ended at.",
@@ -236,7 +236,7 @@ _PERMANENT = {
 
 
 def granted_tokens(call: Call, answer: Answer) -> Tokens:
-    """All three tokens of a new sign-in. Raises LoginError, ServiceError, BlockedError."""
+    """Return all three tokens of a new sign-in. Raises LoginError, ServiceError, BlockedError."""
     tokens = _tokens(call, answer)
     if tokens.access_token is None or tokens.id_token is None or tokens.refresh_token is None:
         raise LoginError("The sign-in service sent no complete set of tokens.")
@@ -244,7 +244,7 @@ def granted_tokens(call: Call, answer: Answer) -> Tokens:
 
 
 def refreshed_tokens(call: Call, answer: Answer) -> Tokens:
-    """What a refresh gave. Raises Refused when there is no use in asking again, else as above."""
+    """Return what a refresh gave. Raises Refused when there is no use in asking again, else as above."""
     fault = _Fault.of(call, answer)
     if answer.status != 200 and (answer.status == 401 or fault.code in _PERMANENT):
         raise Refused(fault.code)
@@ -283,7 +283,7 @@ class _Grant(msgspec.Struct):
 
 
 def device(call: Call, answer: Answer) -> Device:
-    """Raises LoginError when the service offers no device sign-in, and as above."""
+    """Return the device sign-in. Raises LoginError when the service offers none, and as above."""
     if answer.status == 404:
         raise LoginError(
             "Signing in with a device code is switched off.",
@@ -291,11 +291,11 @@ def device(call: Call, answer: Answer) -> Device:
         )
     if answer.status != 200:
         raise refusal(call, answer)
-    found = _decoded(answer, _UserCode)
-    user_code = found.user_code or found.usercode
+    fields = _decoded(answer, _UserCode)
+    user_code = fields.user_code or fields.usercode
     if user_code is None:
         raise LoginError("The sign-in service sent no code.")
-    return Device(found.device_auth_id, user_code, _interval(found.interval))
+    return Device(fields.device_auth_id, user_code, _interval(fields.interval))
 
 
 def _interval(value: str | float | None) -> float:
@@ -321,7 +321,7 @@ class Granted:
 
 
 def polled(call: Call, answer: Answer) -> Granted | float:
-    """The grant, or by how many seconds to slow down until it comes. Raises LoginError and as above."""
+    """Return the grant, or by how many seconds to slow down until it comes. Raises LoginError and as above."""
     if answer.status == 200:
         grant = _decoded(answer, _Grant)
         return Granted(grant.authorization_code, grant.code_verifier)
@@ -351,8 +351,8 @@ def refusal(call: Call, answer: Answer) -> CodexError:
         return ServiceError(f"The sign-in service failed (HTTP {status}).", status=status)
     if status == 429:
         return RateLimitError("Too many attempts to sign in.", hint="Wait a moment and try again.")
-    said = fault.message or f"HTTP {status}"
-    return LoginError(f"The sign-in service refused: {_sentence(said)}")
+    reason = fault.message or f"HTTP {status}"
+    return LoginError(f"The sign-in service refused: {_sentence(reason)}")
 
 
 class _Fault:

@@ -45,7 +45,7 @@ def redirect_uri(settings: Settings, port: int | None = None) -> str:
 
 
 class SignIn:
-    """May be used from any thread; each call does its own IO and returns when it is done."""
+    """Steps of signing in to one storage. From any thread; each call does its own IO and returns when done."""
 
     def __init__(self, storage: Storage, issuer: Issuer, *, ca_bundle: str | None = None) -> None:
         self.storage = storage
@@ -65,13 +65,13 @@ class SignIn:
         return granted_tokens(call, self.send(call))
 
     def finish(self, pending: PendingLogin, callback: Callback, redirect_uri: str) -> Credentials:
-        """Be signed in by what the browser ended with. Raises LoginError and as above."""
+        """Redeem what the browser ended with, and store its tokens. Raises LoginError and as above."""
         code = callback.pasted(pending._state)
         verifier = Secret(pending._verifier)
         return self.keep(self.redeem(code, redirect_uri=redirect_uri, verifier=verifier))
 
     def keep(self, tokens: Tokens) -> Credentials:
-        """Be signed in with them. What was stored before is revoked meanwhile."""
+        """Store the tokens of a sign-in. What was stored before is revoked meanwhile."""
         with self.storage.locked():
             before = self._stored()
             kept = self.storage.update(lambda document: with_sign_in(document, tokens))
@@ -80,7 +80,7 @@ class SignIn:
         return kept
 
     def keep_api_key(self, key: str) -> None:
-        """Be signed in with a key. Raises LoginError for what can be none."""
+        """Store an API key as the sign-in. Raises LoginError for what can be none."""
         key = key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise LoginError("That is not an API key.", hint="Copy it again from platform.openai.com.")
@@ -99,7 +99,7 @@ class SignIn:
             self.storage.forget()
 
     def account(self) -> Account | None:
-        """Who is signed in, by what is stored."""
+        """Return who is signed in, by what is stored."""
         stored = self.storage.read()
         if stored is None:
             return None
@@ -108,7 +108,7 @@ class SignIn:
         return ChatgptAccount(stored.email, stored.plan) if stored.access_token else None
 
     def revoke(self, credentials: Credentials) -> Future[None]:
-        """Nobody needs to wait for it."""
+        """End a sign-in at the service, in the background."""
         return in_thread(lambda: self._revoke(credentials))
 
     def _revoke(self, credentials: Credentials) -> None:
@@ -123,7 +123,7 @@ class SignIn:
             log.info("the old sign-in was revoked (HTTP %s)", answer.status)
 
     def _stored(self) -> Credentials | None:
-        """What cannot be read can be replaced all the same."""
+        """Return what is stored; what can't be read counts as nothing, and can be replaced."""
         try:
             return self.storage.read()
         except CodexError:

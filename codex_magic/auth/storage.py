@@ -12,12 +12,12 @@ import hashlib
 import importlib
 import os
 import re
-import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -45,16 +45,26 @@ def auth_path(codex_home: Path) -> Path:
     return codex_home / "auth.json"
 
 
-class Place(Protocol):
-    """One place for one sign-in. `stamp` changes when the content does; `None`: nothing is there."""
+class Place(ABC):
+    """One place for one sign-in."""
 
-    @property
-    def name(self) -> str: ...
-    def stamp(self) -> object: ...
+    name: str
+
+    @abstractmethod
+    def stamp(self) -> object:
+        """What changes when the content does; `None`: nothing is there."""
+
+    @abstractmethod
     def read(self) -> bytes | None: ...
+
+    @abstractmethod
     def write(self, document: Document) -> None: ...
+
+    @abstractmethod
     def delete(self) -> None: ...
-    def is_writable(self) -> bool: ...
+
+    def is_writable(self) -> bool:
+        return True
 
 
 class Storage:
@@ -68,7 +78,7 @@ class Storage:
     def of(cls, settings: Settings) -> Storage:
         """Where `cli_auth_credentials_store` says. Raises ConfigurationError when that can't be used."""
         home = settings.codex_home
-        return cls(_PLACES[_setting(home)](home), lock_paths=_lock_paths(auth_path(home), settings.home))
+        return cls(_chosen_place(home), lock_paths=_lock_paths(auth_path(home), settings.home))
 
     @classmethod
     def at(cls, path: Path) -> Storage:
@@ -85,7 +95,7 @@ class Storage:
         return self._place.stamp()
 
     def read(self, *, sleep: Callable[[float], None] = time.sleep) -> Credentials | None:
-        """Raises ConfigurationError for what can't be read."""
+        """Return the sign-in, `None` for none. Raises ConfigurationError for what can't be read."""
         for _ in range(_READS - 1):
             try:
                 return self._read()
@@ -111,7 +121,7 @@ class Storage:
         return credentials_of(msgspec.json.encode(document))
 
     def forget(self) -> None:
-        """Under `locked()`. Raises ConfigurationError when it can't be removed."""
+        """Remove it, under `locked()`. Raises ConfigurationError when that can't be."""
         try:
             self._place.delete()
         except OSError as error:
@@ -123,7 +133,7 @@ class Storage:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Alone among our processes. Raises ConfigurationError when another one never ends."""
+        """Keep our other processes out. Raises ConfigurationError when another one never ends."""
         from filelock import FileLock, Timeout
 
         path = next(filter(_can_open, self._lock_paths), None)
@@ -157,7 +167,7 @@ class Storage:
 
 
 def _lock_paths(path: Path, home: Path) -> tuple[Path, ...]:
-    """Beside the file; where that folder can't be written, in our own home."""
+    """The lock stands beside the file; where that folder can't be written, in our own home."""
     return path.with_name(path.name + ".lock"), home / "locks" / f"{_digest(path)}.lock"
 
 
@@ -177,7 +187,7 @@ def _digest(path: Path) -> str:
 # A file ------------------------------------------------------------------------------------------
 
 
-class FilePlace:
+class FilePlace(Place):
     def __init__(self, path: Path) -> None:
         self._path = path
         self.name = str(path)
@@ -196,7 +206,7 @@ class FilePlace:
             return None
 
     def write(self, document: Document) -> None:
-        """Beside the file and renamed; in place where only the file itself may be written."""
+        """Write beside the file and rename; in place where only the file itself may be written."""
         data = msgspec.json.format(msgspec.json.encode(document), indent=2)
         target = Path(os.path.realpath(self._path))  # a link stays one
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -229,7 +239,7 @@ def _replace(target: Path, data: bytes) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """One name is enough under the lock, and what a killed process left there is overwritten."""
+    """Return where new content is written: one name is enough under the lock, and leftovers are overwritten."""
     return path.with_name(path.name + ".new")
 
 
@@ -243,58 +253,51 @@ def _write(path: Path, data: bytes) -> None:
 # A keyring ---------------------------------------------------------------------------------------
 
 
-class KeyringPlace:
+class KeyringPlace(Place):
+    name = f"the keyring ({KEYRING_SERVICE})"
+
     def __init__(self, codex_home: Path) -> None:
-        self._keyring = _keyring_library()
+        try:
+            self._keyring: Any = importlib.import_module("keyring")
+        except ModuleNotFoundError:
+            raise ConfigurationError(
+                "config.toml keeps the sign-in in the keyring, which needs the keyring package.",
+                hint="Install it: pip install 'codex-magic[keyring]'",
+            ) from None
         self._file = FilePlace(auth_path(codex_home))
         self._key = f"cli|{_digest(codex_home)}"
-        self.name = f"the keyring ({KEYRING_SERVICE})"
 
     def stamp(self) -> object:
         return time.monotonic() // KEYRING_SECONDS
 
     def read(self) -> bytes | None:
-        with _keyring_errors(self._keyring):
+        with self._errors():
             text = self._keyring.get_password(KEYRING_SERVICE, self._key)
         return text.encode() if text is not None else None
 
     def write(self, document: Document) -> None:
-        with _keyring_errors(self._keyring):
+        with self._errors():
             self._keyring.set_password(KEYRING_SERVICE, self._key, msgspec.json.encode(document).decode())
         self._file.delete()
 
     def delete(self) -> None:
         if self.read() is not None:
-            with _keyring_errors(self._keyring):
+            with self._errors():
                 self._keyring.delete_password(KEYRING_SERVICE, self._key)
         self._file.delete()
 
-    def is_writable(self) -> bool:
-        return True
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._keyring.errors.KeyringError as error:
+            raise ConfigurationError(
+                f"The keyring can't be used ({type(error).__name__}).",
+                hint='Unlock it, or set cli_auth_credentials_store = "file" in config.toml.',
+            ) from None
 
 
-def _keyring_library() -> Any:
-    try:
-        return importlib.import_module("keyring")
-    except ModuleNotFoundError:
-        raise ConfigurationError(
-            "config.toml keeps the sign-in in the keyring, which needs the keyring package.",
-            hint="Install it: pip install 'codex-magic[keyring]'",
-        ) from None
-
-
-@contextmanager
-def _keyring_errors(keyring: Any) -> Iterator[None]:
-    try:
-        yield
-    except keyring.errors.KeyringError as error:
-        raise ConfigurationError(
-            f"The keyring can't be used ({type(error).__name__}).",
-            hint='Unlock it, or set cli_auth_credentials_store = "file" in config.toml.',
-        ) from None
-
-
-class AutoPlace:
+class AutoPlace(Place):
     """The keyring where one works, else the file."""
 
     def __init__(self, codex_home: Path) -> None:
@@ -304,14 +307,14 @@ class AutoPlace:
             self._keyring = KeyringPlace(codex_home)
 
     @property
-    def name(self) -> str:
-        return self._keyring.name if self._keyring and self._in_keyring() is not None else self._file.name
+    def name(self) -> str:  # type: ignore[override]  # it depends on where the sign-in is now
+        return self._holder().name
 
     def stamp(self) -> object:
         return self._file.stamp(), self._keyring and self._keyring.stamp()
 
     def read(self) -> bytes | None:
-        return self._in_keyring() or self._file.read()
+        return self._holder().read()
 
     def write(self, document: Document) -> None:
         if self._keyring is not None:
@@ -326,25 +329,23 @@ class AutoPlace:
         self._file.delete()
 
     def is_writable(self) -> bool:
-        return self._in_keyring() is not None or self._file.is_writable()
+        return self._holder().is_writable()
 
-    def _in_keyring(self) -> bytes | None:
-        if self._keyring is None:
-            return None
-        try:
-            return self._keyring.read()
-        except ConfigurationError:
-            return None
+    def _holder(self) -> Place:
+        with suppress(ConfigurationError):
+            if self._keyring is not None and self._keyring.read() is not None:
+                return self._keyring
+        return self._file
 
 
 # Nowhere -----------------------------------------------------------------------------------------
 
 
-class MemoryPlace:
-    """As long as the process lives, and for all of it: each object asks for the same home."""
+class MemoryPlace(Place):
+    """The memory of this process, shared by all who ask for the same home."""
 
     name = "memory"
-    _kept: ClassVar[dict[str, bytes]] = {}
+    _contents: ClassVar[dict[str, bytes]] = {}
 
     def __init__(self, codex_home: Path) -> None:
         self._key = os.path.realpath(codex_home)
@@ -353,16 +354,13 @@ class MemoryPlace:
         return self.read()
 
     def read(self) -> bytes | None:
-        return self._kept.get(self._key)
+        return self._contents.get(self._key)
 
     def write(self, document: Document) -> None:
-        self._kept[self._key] = msgspec.json.encode(document)
+        self._contents[self._key] = msgspec.json.encode(document)
 
     def delete(self) -> None:
-        self._kept.pop(self._key, None)
-
-    def is_writable(self) -> bool:
-        return True
+        self._contents.pop(self._key, None)
 
 
 # The setting -------------------------------------------------------------------------------------
@@ -377,35 +375,26 @@ _PLACES: dict[str, Callable[[Path], Place]] = {
 }
 
 
-def _setting(codex_home: Path) -> str:
+def _chosen_place(codex_home: Path) -> Place:
     path = codex_home / "config.toml"
     try:
-        text = path.read_text(encoding="utf-8")
+        name = place_setting(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return "file"
+        name = "file"
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} can't be read.") from error
-    if _SETTING not in text:
-        return "file"
-    value = _top_level_value(text)
-    if value not in _PLACES:
+    if name not in _PLACES:
         raise ConfigurationError(
-            f"{_SETTING} in {path} is {value!r}.", hint=f"It may be {', '.join(_PLACES)}."
+            f"{_SETTING} in {path} is {name!r}.", hint=f"It may be {', '.join(_PLACES)}."
         )
-    return value
+    return _PLACES[name](codex_home)
 
 
-def _top_level_value(text: str) -> str:
-    if sys.version_info >= (3, 11):
-        import tomllib
+def place_setting(config: str) -> str:
+    """Return the setting in a config.toml: it stands before the first table.
 
-        with suppress(tomllib.TOMLDecodeError):  # a mistake elsewhere in the file is not ours to report
-            return str(tomllib.loads(text).get(_SETTING, "file"))
-    return _scanned_value(text)
-
-
-def _scanned_value(text: str) -> str:
-    """One quoted value on a line of its own before the first table; all that Python 3.10 needs here."""
-    top = re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
-    found = re.search(rf"^\s*{_SETTING}\s*=\s*([\"'])(.*?)\1", top, re.MULTILINE)
-    return found[2] if found else "file"
+    Found without a TOML parser: Python 3.10 has none, and a mistake elsewhere in the file is not ours to report.
+    """
+    top = re.split(r"^[ \t]*\[[^\],]*\]+[ \t]*(?:#.*)?$", config, maxsplit=1, flags=re.MULTILINE)[0]
+    setting = re.search(rf"^[ \t]*{_SETTING}[ \t]*=[ \t]*([\"'])(.*?)\1", top, re.MULTILINE)
+    return setting[2] if setting else "file"

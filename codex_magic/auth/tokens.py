@@ -55,12 +55,13 @@ class TokenSource:
         self._fresh_token: str | None = None
         self._quiet_until = 0.0
         self._turn = threading.Lock()
-        self._renewing: Future[Credentials] | None = None
+        self.renewing: Future[Credentials] | None = None
+        """The renewal that runs, or the last one."""
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `forks`: a renewal that its parent waits for ends there."""
-        left, self._renewing = self._renewing, None
+        """Begin anew in a forked child: a renewal that its parent waits for ends there."""
+        left, self.renewing = self.renewing, None
         self._turn = threading.Lock()
         return left
 
@@ -69,7 +70,7 @@ class TokenSource:
         return cls(Storage.of(settings), Issuer.of(settings), ca_bundle=settings.ca_bundle)
 
     def current(self) -> Credentials:
-        """What is stored. Raises NotSignedInError, AccountChangedError, ConfigurationError."""
+        """Return what is stored. Raises NotSignedInError, AccountChangedError, ConfigurationError."""
         stamp = self.storage.stamp()
         if self._held is None or stamp is None or stamp != self._seen:
             self._held = _Held(self._owned(self.storage.read()))
@@ -77,7 +78,7 @@ class TokenSource:
         return self._held.credentials
 
     def reload(self) -> Credentials:
-        """What is stored, whatever its stamp says: some file systems count in seconds."""
+        """Return what is stored, whatever its stamp says: some file systems count in seconds."""
         self._seen = None
         return self.current()
 
@@ -88,8 +89,10 @@ class TokenSource:
     def is_due(self) -> bool:
         """Whether the current token should be renewed before it is used."""
         held = self._held
-        if held is None or not _can_renew(held.credentials) or time.monotonic() < self._quiet_until:
+        if held is None or time.monotonic() < self._quiet_until:
             return False
+        if held.credentials.refresh_token is None or held.credentials.mode != CHATGPT:
+            return False  # tokens of other modes are somebody else's to renew
         if held.credentials.access_token == self._fresh_token:
             return False  # just issued: if it seems to be over, this clock is wrong
         return held.ends_within(EARLY)
@@ -109,9 +112,9 @@ class TokenSource:
     def _shared(self, work: Callable[[], Credentials]) -> Future[Credentials]:
         """One renewal at a time serves all who wait."""
         with self._turn:
-            if self._renewing is None or self._renewing.done():
-                self._renewing = in_thread(work)
-            return self._renewing
+            if self.renewing is None or self.renewing.done():
+                self.renewing = in_thread(work)
+            return self.renewing
 
     def _early(self, used: Credentials) -> Credentials:
         try:
@@ -166,7 +169,7 @@ class TokenSource:
         return self._keep(stored, tokens)
 
     def _check_writable(self) -> None:
-        """Before new tokens are asked for: the old ones are good for nothing from then on."""
+        """Raise before new tokens are asked for: the old ones are good for nothing from then on."""
         if not self.storage.is_writable():
             raise ConfigurationError(
                 f"The sign-in must be renewed, but {self.storage.name} can't be written.",
@@ -174,14 +177,14 @@ class TokenSource:
             )
 
     def _renewed_elsewhere(self, stored: Credentials, refused: Refused) -> Credentials | None:
-        """The tokens that another program got with the same refresh token, once it has stored them."""
+        """Return the tokens that another program got with the same refresh token, once it has stored them."""
         looks = _LOOKS if refused.code == "refresh_token_reused" else 1
         for look in range(looks):
             if look:
                 time.sleep(_LOOK_SECONDS)
-            found = self._owned(self.storage.read())
-            if found.refresh_token != stored.refresh_token:
-                return found
+            latest = self._owned(self.storage.read())
+            if latest.refresh_token != stored.refresh_token:
+                return latest
         return None
 
     def _keep(self, stored: Credentials, tokens: Tokens) -> Credentials:
@@ -189,23 +192,23 @@ class TokenSource:
         now = self.storage.read()
         if now is None or now.refresh_token != stored.refresh_token:
             return self._owned(now)
-        kept = self.storage.update(lambda document: with_tokens(document, tokens))
-        self._fresh_token = kept.access_token
-        return kept
+        renewed = self.storage.update(lambda document: with_tokens(document, tokens))
+        self._fresh_token = renewed.access_token
+        return renewed
 
-    def _owned(self, found: Credentials | None) -> Credentials:
-        """`found`, if it is a sign-in with ChatGPT, to the account that this belongs to."""
-        if found is None:
+    def _owned(self, stored: Credentials | None) -> Credentials:
+        """Return `stored`, if it is a sign-in with ChatGPT to the account that this belongs to."""
+        if stored is None:
             raise NotSignedInError
-        if found.access_token is None or found.mode == "apikey":
+        if stored.access_token is None or stored.mode == "apikey":
             raise NotSignedInError(
                 f"The sign-in in {self.storage.name} is not one with ChatGPT.",
                 hint="Sign in with %codex login, or use the key: %codex provider openai",
             )
-        if self._account is not None and found.account_id != self._account:
-            raise AccountChangedError(found.email or found.account_id)
-        self._account = found.account_id
-        return found
+        if self._account is not None and stored.account_id != self._account:
+            raise AccountChangedError(stored.email or stored.account_id)
+        self._account = stored.account_id
+        return stored
 
 
 class _Held:
@@ -220,8 +223,3 @@ class _Held:
             return self._ends_at - time.time() <= seconds
         refreshed = self.credentials.last_refresh
         return seconds > 0 and refreshed is not None and time.time() - refreshed > OLD
-
-
-def _can_renew(credentials: Credentials) -> bool:
-    """Tokens of other modes are somebody else's to renew."""
-    return credentials.refresh_token is not None and credentials.mode == CHATGPT

@@ -121,9 +121,9 @@ class MarkdownBlock:
         self._pieces.append(delta)
         self._unsafe.append(delta)
 
-    def replace_text(self, text: str) -> None:
-        if text != self.text:
-            self._begin(text)
+    def replace(self, item: AgentMessage | Plan) -> None:
+        if item.text != self.text:
+            self._begin(item.text)
 
     def close(self) -> None:
         self.closed = True
@@ -144,20 +144,11 @@ class MarkdownBlock:
 class MessageBlock(MarkdownBlock):
     """What the model says."""
 
-    phase: str | None = None
-
-    def replace(self, item: AgentMessage) -> None:
-        self.phase = item.phase
-        self.replace_text(item.text)
-
 
 class PlanBlock(MarkdownBlock):
     """What it means to do."""
 
     heading = "**Plan**\n\n"
-
-    def replace(self, item: Plan) -> None:
-        self.replace_text(item.text)
 
 
 class ReasoningBlock:
@@ -204,22 +195,14 @@ class ReasoningBlock:
         return [part for part in parts if part.strip()]
 
     def markdown(self) -> str:
+        from .safe_markdown import escape_markdown, safe_markdown
+
         if not self.closed:
-            return self._status()
+            return f"*Thinking: {escape_markdown(self.heading)}*" if self.heading else "*Thinking …*"
         if self._folded is None:
-            self._folded = self._fold()
+            text = "\n\n".join(part for part in self._parts() if not is_empty_thought(part))
+            self._folded = fold("Reasoning", safe_markdown(text)) if text else ""
         return self._folded
-
-    def _status(self) -> str:
-        from .safe_markdown import escape_markdown
-
-        return f"*Thinking: {escape_markdown(self.heading)}*" if self.heading else "*Thinking …*"
-
-    def _fold(self) -> str:
-        from .safe_markdown import safe_markdown
-
-        text = "\n\n".join(part for part in self._parts() if not is_empty_thought(part))
-        return fold("Reasoning", safe_markdown(text)) if text else ""
 
     def plain(self) -> str:
         return ""
@@ -341,13 +324,11 @@ class ActivityBlock:
     @property
     def rows(self) -> list[Row]:
         if not self._rows:
-            self._rows = self._read()
+            item = self._item
+            if isinstance(item, CommandExecution) and item.aggregated_output is None:
+                item = msgspec.structs.replace(item, aggregated_output=self._output)
+            self._rows = item_rows(item)
         return self._rows
-
-    def _read(self) -> list[Row]:
-        if isinstance(self._item, CommandExecution) and self._item.aggregated_output is None:
-            return item_rows(msgspec.structs.replace(self._item, aggregated_output=self._output))
-        return item_rows(self._item)
 
     def markdown(self) -> str:
         return "\n\n".join(row.markdown() for row in self.rows)
@@ -368,11 +349,10 @@ def item_rows(item: ThreadItem) -> list[Row]:
 @item_rows.register
 def _(item: CommandExecution) -> list[Row]:
     command = one_line(shown_command(item.command), HEAD_CHARS)
+    label, notes = _verb("run", item.status), _notes(item.status)
     if item.exit_code is not None and item.status not in NEVER_DONE:
-        ended = (f"exit code {item.exit_code}", *_seconds(item.duration_ms))
-        return [Row("Ran", command, ended, tail(item.aggregated_output or ""))]
-    notes = (*_notes(item.status), *_seconds(item.duration_ms))
-    return [Row(_verb("run", item.status), command, notes, tail(item.aggregated_output or ""))]
+        label, notes = "Ran", (f"exit code {item.exit_code}",)
+    return [Row(label, command, notes + _seconds(item.duration_ms), tail(item.aggregated_output or ""))]
 
 
 @item_rows.register
@@ -471,10 +451,14 @@ def change_diff(change: Mapping[str, Any]) -> str:
 
 @item_rows.register
 def _(item: ToolCall) -> list[Row]:
-    name = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
+    tool = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
     status = "failed" if item.success is False and item.status == "completed" else item.status
-    call = one_line(f"{name}({_arguments(item.arguments)})", HEAD_CHARS)
-    body = head(_content_text(item.content_items or ()))
+    arguments = "" if item.arguments is None else _json(item.arguments)
+    if isinstance(item.arguments, dict):
+        arguments = ", ".join(f"{name}={_json(value)}" for name, value in item.arguments.items())
+    call = one_line(f"{tool}({arguments})", HEAD_CHARS)
+    parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
+    body = head("\n".join(parts))
     return [Row(_verb("call", status), call, _notes(status) + _seconds(item.duration_ms), body, folded=True)]
 
 
@@ -507,18 +491,8 @@ def seconds(duration_ms: int) -> str:
     return f"{minutes} min {rest} s"
 
 
-def _arguments(arguments: Any) -> str:
-    if isinstance(arguments, dict):
-        return ", ".join(f"{name}={_json(value)}" for name, value in arguments.items())
-    return "" if arguments is None else _json(arguments)
-
-
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _content_text(items: Iterable[dict[str, Any]]) -> str:
-    return "\n".join(str(item.get("text", f"[{item.get('type')}]")) for item in items)
 
 
 def one_line(text: str, limit: int = 1_000) -> str:

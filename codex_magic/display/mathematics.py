@@ -6,6 +6,12 @@ A formula that cannot be made so is refused (`None`) and its caller shows the so
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import NamedTuple
+
+MATH_OPENER = re.compile(r"\$\$?|\\\\?[(\[]|\\begin\{([A-Za-z]+\*?)\}")
+MOST_CHARS = 4096
+"""Of one formula; a longer one is no formula, so that an opener costs no more than this."""
 
 # Commands that reach outside the formula: links, CSS, HTML, files, or definitions that outlive it.
 _FORBIDDEN = re.compile(
@@ -33,6 +39,64 @@ _COMMENT = re.compile(r"(?<!\\)%[^\n]*")
 # A line of a formula that some parser would take for the start of a block.
 _BLOCK_START = re.compile(r"\n[ \t]*(?=[-+*#>=~|:_\d`])")
 _DOLLAR = re.compile(r"(?<!\\)\$|\\\\\$")
+
+
+class Formula(NamedTuple):
+    """`tex` is safe between two `mark`s (one dollar or two); in its text the formula ends at `end`."""
+
+    mark: str
+    tex: str
+    end: int
+
+
+def find_formula(text: str, opener: re.Match[str], most: int) -> Formula | None:
+    """Return the formula that begins with `opener` and ends at `most` or before, if it is one."""
+    start, mark = opener.end(), opener[0]
+    most = min(most, start + MOST_CHARS)
+    if mark == "$":
+        closer, end = mark, _dollar_end(text, start, most)
+    else:
+        closer = f"\\end{{{opener[1]}}}" if opener[1] else mark.translate(_CLOSING)
+        end = _closer(text, closer, start, most)
+    if end < 0 or (mark[0] == "\\" and text.find(mark, start, end) >= 0):
+        return None
+    tex = safe_tex(text[opener.start() : end + len(closer)] if opener[1] else text[start:end])
+    if tex is None:
+        return None
+    return Formula("$" if mark[-1] in "$(" and mark != "$$" else "$$", tex, end + len(closer))
+
+
+_CLOSING = str.maketrans("([", ")]")
+
+
+def _closer(text: str, closer: str, start: int, most: int) -> int:
+    """Return the closer's place, not inside another escape; -1 where there is none."""
+    if _last(text, closer) < start:
+        return -1
+    at = text.find(closer, start, most)
+    while at > 0 and (at - start - len(text[start:at].rstrip("\\"))) % 2:
+        at = text.find(closer, at + 1, most)
+    return at
+
+
+@lru_cache(maxsize=8)
+def _last(text: str, closer: str) -> int:
+    """Remembered for a text with many openers and no closer."""
+    return text.rfind(closer)
+
+
+def _dollar_end(text: str, start: int, most: int) -> int:
+    """Where `$...$` ends, or -1 when the dollar is money: see pandoc's rule for a dollar beside space or digit."""
+    end = text.find("$", start, most)
+    while end > 0 and text[end - 1] == "\\":
+        end = text.find("$", end + 1, most)
+    body = text[start:end]
+    if end < 0 or not body or text.startswith("$$", end) or text[end + 1 : end + 2].isdigit():
+        return -1
+    if body[0].isspace() or body[-1].isspace():
+        spaced = body[0].isspace() and body[-1].isspace() and re.search(r"[\\^_={}]", body)
+        return end if spaced and "\n" not in body else -1
+    return end
 
 
 def safe_tex(body: str) -> str | None:

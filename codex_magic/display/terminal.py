@@ -7,9 +7,14 @@ no terminal listens, the plain text is written as it grows, once.
 from __future__ import annotations
 
 import os
-import re
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+from rich.text import Text
 
 from .items import (
     ActivityBlock,
@@ -17,21 +22,14 @@ from .items import (
     MarkdownBlock,
     NoticeBlock,
     ReasoningBlock,
-    Row,
     without_controls,
 )
 from .pace import TERMINAL
+from .parsing import BlockStream
 from .view import TurnView
-
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-    from rich.live import Live
 
 LIVE_CHARS = 4_000
 """Of a passage still open, the end that is redrawn: a screenful, so that a redraw costs the same at any length."""
-
-_FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})(.*)")
-_LIST_ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
 
 
 class TerminalSurface:
@@ -96,19 +94,15 @@ class RichSurface:
     pace = TERMINAL
 
     def __init__(self, file: TextIO) -> None:
-        from rich.console import Console
-
         self._file = file
         self._console = Console(file=file, force_jupyter=False, highlight=False)
         self._live = self._new_live()
         self._done = 0
-        self._passages = Passages()
+        self._stream = BlockStream()
         self._taken = ""
         self._any = False
 
     def _new_live(self) -> Live:
-        from rich.live import Live
-
         return Live(
             console=self._console,
             auto_refresh=False,
@@ -161,7 +155,7 @@ class RichSurface:
             if not block.closed:
                 break
             self._done += 1
-            self._passages, self._taken = Passages(), ""
+            self._stream, self._taken = BlockStream(), ""
         return closed, self._open_parts(view)
 
     def _finished_parts(self, block: Block) -> list[RenderableType]:
@@ -169,75 +163,22 @@ class RichSurface:
             return _lines(block) if block.closed else []
         text = block.plain()
         if not text.startswith(self._taken):
-            self._passages, self._taken = Passages(), ""
-        finished = self._passages.feed(text[len(self._taken) :])
+            self._stream, self._taken = BlockStream(), ""
+        self._stream.feed(text[len(self._taken) :])
         self._taken = text
+        passages = [source for source, _ in self._stream.read()]
         if block.closed:
-            finished += self._passages.close()
-        return [_markdown(passage) for passage in finished]
+            passages.append(self._stream.open.source)
+        return [_markdown(passage) for passage in passages if passage.strip()]
 
     def _open_parts(self, view: TurnView) -> list[RenderableType]:
         parts: list[RenderableType] = []
         for block in view.blocks[self._done :]:
             if not isinstance(block, MarkdownBlock):
                 parts.extend(_lines(block))
-            elif text := self._passages.open:
-                parts.append(_markdown(text) if len(text) <= LIVE_CHARS else _text(text[-LIVE_CHARS:]))
+            elif (text := self._stream.open.source).strip():
+                parts.append(_markdown(text) if len(text) <= LIVE_CHARS else Text(text[-LIVE_CHARS:]))
         return parts
-
-
-class Passages:
-    """Cuts growing Markdown where nothing that follows can change what came before.
-
-    That is: at an empty line outside a fence, before a line in the first column. A list stays whole, for
-    its numbers and its spacing.
-    """
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._rest = ""
-        self._fence = ""
-        self._after_blank = False
-
-    @property
-    def open(self) -> str:
-        return "".join(self._lines) + self._rest
-
-    def feed(self, text: str) -> list[str]:
-        """The passages that `text` finished."""
-        *lines, self._rest = (self._rest + text).split("\n")
-        return [passage for line in lines if (passage := self._take(line + "\n"))]
-
-    def close(self) -> list[str]:
-        """What is left, at the end of the text."""
-        finished = self._take(self._rest)
-        left, self._lines, self._rest = "".join(self._lines), [], ""
-        return [passage for passage in (finished, left) if passage.strip()]
-
-    def _take(self, line: str) -> str:
-        finished = ""
-        if self._after_blank and self._starts_passage(line):
-            finished = "".join(self._lines)
-            self._lines = []
-        self._lines.append(line)
-        self._track_fence(line)
-        self._after_blank = not self._fence and not line.strip()
-        return finished if finished.strip() else ""
-
-    def _starts_passage(self, line: str) -> bool:
-        if not line.strip() or line[0] in " \t":
-            return False
-        return not (_LIST_ITEM.match(line) and _LIST_ITEM.match(self._lines[0]))
-
-    def _track_fence(self, line: str) -> None:
-        found = _FENCE.match(line)
-        if not found or (len(found[1]) > 3 and not _LIST_ITEM.match(self._lines[0])):
-            return
-        marks, info = found.groups()[1:]
-        if not self._fence:
-            self._fence = marks
-        elif marks.startswith(self._fence) and not info.strip():
-            self._fence = ""
 
 
 class _Tail:
@@ -247,8 +188,6 @@ class _Tail:
         self._parts = parts
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.segment import Segment
-
         lines: list[list[Segment]] = []
         for part in self._parts:
             lines += [[], *console.render_lines(part, options, pad=False)]
@@ -264,8 +203,6 @@ class _Trimmed:
         self._part = part
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.segment import Segment
-
         lines = console.render_lines(self._part, options, pad=False)
         drawn = [index for index, line in enumerate(lines) if any(text.strip() for text, *_ in line)]
         for line in lines[drawn[0] : drawn[-1] + 1] if drawn else []:
@@ -274,37 +211,26 @@ class _Trimmed:
 
 
 def _markdown(text: str) -> RenderableType:
-    from rich.markdown import Markdown
-
     return _Trimmed(Markdown(text, hyperlinks=False))
-
-
-def _text(text: str, style: str = "") -> RenderableType:
-    from rich.text import Text
-
-    return Text(text, style=style)
 
 
 def _lines(block: Block) -> list[RenderableType]:
     if isinstance(block, ReasoningBlock):
         heading = without_controls(block.heading)
         line = f"Thinking: {heading}" if heading else "Thinking …"
-        return [] if block.closed else [_text(line, "italic dim")]
+        return [] if block.closed else [Text(line, style="italic dim")]
     if isinstance(block, NoticeBlock):
-        return [_text(block.plain(), "yellow")]
+        return [Text(block.plain(), "yellow")]
     assert isinstance(block, ActivityBlock)
-    return [_row(row) for row in block.rows]
-
-
-def _row(row: Row) -> RenderableType:
-    from rich.text import Text
-
-    body = f"\n{row.body}" if row.body else ""
-    return Text.assemble((without_controls(row.plain()), "bold"), (body, "dim"))
+    return [
+        Text.assemble((without_controls(row.plain()), "bold"), (f"\n{row.body}" if row.body else "", "dim"))
+        for row in block.rows
+    ]
 
 
 def _closing(view: TurnView) -> list[RenderableType]:
     style = "red" if view.state == "error" else "italic"
-    lines = [_text(without_controls(line), style) for line in view.closing_lines()]
-    footer = view.footer()
-    return [*lines, _text(without_controls(footer), "dim")] if footer else lines
+    lines: list[RenderableType] = [Text(without_controls(line), style) for line in view.closing_lines()]
+    if footer := view.footer():
+        lines.append(Text(without_controls(footer), "dim"))
+    return lines

@@ -5,7 +5,7 @@ Pure: no clock, no output. A surface decides where it is shown, a `Painter` when
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -141,9 +141,71 @@ class TurnView:
 
     def feed(self, notification: Notification) -> None:
         """Fold one notification in. Those that say nothing about a turn's looks are passed over."""
-        fold = _FOLDS.get(type(notification))
-        if fold is not None:
-            fold(self, notification)
+        match notification:
+            case AgentMessageDelta(item_id=id, delta=delta):
+                self._block(id, MessageBlock).add(delta)
+            case PlanDelta(item_id=id, delta=delta):
+                self._block(id, PlanBlock).add(delta)
+            case ReasoningSummaryDelta(item_id=id, summary_index=index, delta=delta):
+                self._block(id, ReasoningBlock).add_summary(index, delta)
+            case ReasoningTextDelta(item_id=id, content_index=index, delta=delta):
+                self._block(id, ReasoningBlock).add_content(index, delta)
+            case CommandOutputDelta(item_id=id, delta=delta):
+                self._block(id, ActivityBlock).add_output(delta)
+            case FileChangeUpdated(item_id=id, changes=changes):
+                self._block(id, ActivityBlock).replace_changes(changes)
+            case TurnPlanUpdated(plan=plan):
+                self._block("steps of the turn", StepsBlock).replace(plan)
+            case ItemStarted(item=item):
+                self._take(item)
+            case ItemCompleted(item=item):
+                self._take(item, completed=True)
+            case Warned(message=message):
+                self._blocks[new_id()] = NoticeBlock("Warning", message)
+            case Noted(message=message):
+                self._blocks[f"note {len(self._blocks)}"] = QuietBlock(message)
+            case _:
+                self._take_state(notification)
+
+    def _take(self, item: ThreadItem, *, completed: bool = False) -> None:
+        if isinstance(item, UserMessage):
+            # The first one is the prompt, which stands above; the next ones are what the user has added.
+            self._prompt = self._prompt or item.id
+            if item.id != self._prompt and completed:
+                self._blocks[item.id] = SteerBlock(input_text(item.content))
+            return
+        block: Any = self._block(item.id, _BLOCKS.get(type(item), ActivityBlock))
+        block.replace(item)
+        if completed:
+            block.close()
+
+    def _take_state(self, notification: Notification) -> None:
+        """What concerns the turn as a whole."""
+        match notification:
+            case TurnQueued():
+                self._queued = notification
+            case TurnStarted(thread_id=thread_id, turn=turn, model=model):
+                self._queued = None
+                self.thread_id, self.turn_id = thread_id, turn.id
+                self.model = model or self.model
+            case UnknownNotification(method="thread/status/changed", params=params):
+                self._asking = "waitingOnApproval" in (params.get("status") or {}).get("activeFlags", ())
+            case TokenUsageUpdated(token_usage=usage):
+                self.usage = usage
+            case RateLimitsUpdated(rate_limits=limits):
+                self.limits = limits
+            case ModelRerouted(from_model=from_model, to_model=to_model):
+                self.rerouted_from, self.model = from_model, to_model
+            case ErrorReported(error=error, will_retry=True):
+                self._retrying = error
+                thoughts = [id for id, block in self._blocks.items() if isinstance(block, ReasoningBlock)]
+                self._cut_off = [id for id in thoughts if not self._blocks[id].closed]
+            case ErrorReported(error=error):
+                self.error = error
+            case TurnCompleted(turn=turn):
+                self.error = turn.error or self.error
+                self.duration_ms = turn.duration_ms
+                self._end(STATES[turn.status])
 
     def interrupt(self) -> None:
         """The turn is over and nobody said how."""
@@ -163,16 +225,6 @@ class TurnView:
         """About how many characters there are to show."""
         return sum(block.size for block in self._blocks.values())
 
-    @property
-    def final_text(self) -> str | None:
-        """The final answer; where no message is called so, the last one that is not called anything."""
-        messages = [block for block in self._blocks.values() if isinstance(block, MessageBlock)]
-        for phase in ("final_answer", None):
-            for block in reversed(messages):
-                if block.phase == phase:
-                    return block.text
-        return None
-
     def markdown(self) -> str:
         """All of it as Markdown that is safe to show."""
         parts: list[str] = []
@@ -186,7 +238,7 @@ class TurnView:
                 parts.append("***")
             parts.append(text)
             above = block
-        parts.extend(self._closing_markdown())
+        parts += self._closing_markdown()
         return "\n\n".join(parts) or "*Working …*"
 
     def _closing_markdown(self) -> list[str]:
@@ -219,12 +271,6 @@ class TurnView:
             return f"*Trying again: {escape_markdown(self._retrying.message)}*"
         return RUNS if self.background else ""
 
-    def _unfinished_markdown(self) -> str:
-        """What there is so far, and a last line for who sees no more of it."""
-        text = self.markdown()
-        answers = self._blocks and not self._status()
-        return f"{text}\n\n*Answering …* {IF_IT_STAYS}" if answers else f"{text} {IF_IT_STAYS}"
-
     def plain(self) -> str:
         """The text as it came, without control characters, and a line for each other thing that happened.
 
@@ -250,7 +296,14 @@ class TurnView:
         """Model, tokens, time and quota; what is unknown is left out, and all of it where nothing came."""
         if self.state == "error" and self.usage is None:
             return ""
-        parts = [self._model_name(), *self._token_counts()]
+        parts = [one_line(self.model or "")]
+        if self.rerouted_from:
+            parts[0] += f" (rerouted from {one_line(self.rerouted_from)})"
+        if self.usage is not None:
+            total = self.usage.total
+            cached = total.cached_input_tokens and 100 * total.cached_input_tokens / total.input_tokens
+            parts.append(f"{total.input_tokens:,} in" + (f" ({cached:.0f} % cached)" if cached else ""))
+            parts.append(f"{total.output_tokens:,} out")
         if self.duration_ms is not None:
             parts.append(seconds(self.duration_ms) + (", in the background" if self.background else ""))
         if self.limits is not None and self.limits.effective is not None:
@@ -260,29 +313,9 @@ class TurnView:
             parts.append(f"{name} {window.used_percent:.0f} % used")
         return " · ".join(filter(None, parts))
 
-    def _model_name(self) -> str:
-        name = one_line(self.model or "")
-        return f"{name} (rerouted from {one_line(self.rerouted_from)})" if self.rerouted_from else name
-
-    def _token_counts(self) -> list[str]:
-        if self.usage is None:
-            return []
-        total = self.usage.total
-        read = f"{total.input_tokens:,} in"
-        if total.cached_input_tokens:
-            read += f" ({100 * total.cached_input_tokens / total.input_tokens:.0f} % cached)"
-        return [read, f"{total.output_tokens:,} out"]
-
     def bundle(self, state: State | None = None) -> dict[str, Any]:
-        """The MIME bundle; `state` overrides the one known here. No message text outside the two texts."""
+        """The MIME bundle; `state` overrides the view's own. No message text outside the two texts."""
         state = state or self.state
-        return {
-            MIME: self._facts(state),
-            "text/markdown": self._unfinished_markdown() if state == "streaming" else self.markdown(),
-            "text/plain": PLAIN_WHILE_STREAMING if state == "streaming" else self.plain(),
-        }
-
-    def _facts(self, state: State) -> dict[str, Any]:
         facts = {
             "v": 1,
             "id": self.id,
@@ -292,7 +325,18 @@ class TurnView:
             "model": self.model,
             "usage": msgspec.to_builtins(self.usage.total) if self.usage else None,
         }
-        return {name: value for name, value in facts.items() if value is not None}
+        markdown, plain = self.markdown(), PLAIN_WHILE_STREAMING
+        if state != "streaming":
+            plain = self.plain()
+        elif self._blocks and not self._status():
+            markdown += f"\n\n*Answering …* {IF_IT_STAYS}"
+        else:
+            markdown += f" {IF_IT_STAYS}"
+        return {
+            MIME: {name: value for name, value in facts.items() if value is not None},
+            "text/markdown": markdown,
+            "text/plain": plain,
+        }
 
     def _block(self, item_id: str, kind: type[ItemBlock]) -> ItemBlock:
         """The item's block, begun here if a delta comes before its start."""
@@ -305,90 +349,6 @@ class TurnView:
         self._retrying = None
         return block
 
-    def _on_turn_queued(self, notification: TurnQueued) -> None:
-        self._queued = notification
-
-    def _on_turn_started(self, notification: TurnStarted) -> None:
-        self._queued = None
-        self.thread_id = notification.thread_id
-        self.turn_id = notification.turn.id
-        self.model = notification.model or self.model
-
-    def _on_item(self, notification: ItemStarted | ItemCompleted) -> None:
-        item = notification.item
-        if isinstance(item, UserMessage):
-            self._on_user_message(item, notification)
-            return
-        kind = _BLOCKS.get(type(item), ActivityBlock)
-        block: Any = self._block(item.id, kind)
-        block.replace(item)
-        if isinstance(notification, ItemCompleted):
-            block.close()
-
-    def _on_user_message(self, item: UserMessage, notification: ItemStarted | ItemCompleted) -> None:
-        """The first one is the prompt, which stands above; the next ones are what the user has added."""
-        self._prompt = self._prompt or item.id
-        if item.id != self._prompt and isinstance(notification, ItemCompleted):
-            self._blocks[item.id] = SteerBlock(input_text(item.content))
-
-    def _on_message_delta(self, notification: AgentMessageDelta) -> None:
-        self._block(notification.item_id, MessageBlock).add(notification.delta)
-
-    def _on_summary_delta(self, notification: ReasoningSummaryDelta) -> None:
-        block = self._block(notification.item_id, ReasoningBlock)
-        block.add_summary(notification.summary_index, notification.delta)
-
-    def _on_reasoning_delta(self, notification: ReasoningTextDelta) -> None:
-        block = self._block(notification.item_id, ReasoningBlock)
-        block.add_content(notification.content_index, notification.delta)
-
-    def _on_command_output(self, notification: CommandOutputDelta) -> None:
-        self._block(notification.item_id, ActivityBlock).add_output(notification.delta)
-
-    def _on_plan_delta(self, notification: PlanDelta) -> None:
-        self._block(notification.item_id, PlanBlock).add(notification.delta)
-
-    def _on_changes(self, notification: FileChangeUpdated) -> None:
-        self._block(notification.item_id, ActivityBlock).replace_changes(notification.changes)
-
-    def _on_steps(self, notification: TurnPlanUpdated) -> None:
-        self._block("steps of the turn", StepsBlock).replace(notification.plan)
-
-    def _on_unknown(self, notification: UnknownNotification) -> None:
-        if notification.method == "thread/status/changed":
-            status = notification.params.get("status") or {}
-            self._asking = "waitingOnApproval" in status.get("activeFlags", ())
-
-    def _on_usage(self, notification: TokenUsageUpdated) -> None:
-        self.usage = notification.token_usage
-
-    def _on_limits(self, notification: RateLimitsUpdated) -> None:
-        self.limits = notification.rate_limits
-
-    def _on_rerouted(self, notification: ModelRerouted) -> None:
-        self.rerouted_from = notification.from_model
-        self.model = notification.to_model
-
-    def _on_warning(self, notification: Warned) -> None:
-        self._blocks[new_id()] = NoticeBlock("Warning", notification.message)
-
-    def _on_note(self, notification: Noted) -> None:
-        self._blocks[f"note {len(self._blocks)}"] = QuietBlock(notification.message)
-
-    def _on_error(self, notification: ErrorReported) -> None:
-        if notification.will_retry:
-            self._retrying = notification.error
-            thoughts = [id for id, block in self._blocks.items() if isinstance(block, ReasoningBlock)]
-            self._cut_off = [id for id in thoughts if not self._blocks[id].closed]
-        else:
-            self.error = notification.error
-
-    def _on_turn_completed(self, notification: TurnCompleted) -> None:
-        turn = notification.turn
-        self.error = turn.error or self.error
-        self.duration_ms = turn.duration_ms
-        self._end(STATES[turn.status])
-
     def _end(self, state: State) -> None:
         self.state = state
         for block in self._blocks.values():
@@ -399,25 +359,3 @@ class TurnView:
 
 
 _BLOCKS: dict[type[Any], type[Any]] = {AgentMessage: MessageBlock, Plan: PlanBlock, Reasoning: ReasoningBlock}
-
-_FOLDS: dict[type[Any], Callable[[TurnView, Any], None]] = {
-    TurnQueued: TurnView._on_turn_queued,
-    TurnStarted: TurnView._on_turn_started,
-    ItemStarted: TurnView._on_item,
-    ItemCompleted: TurnView._on_item,
-    AgentMessageDelta: TurnView._on_message_delta,
-    ReasoningSummaryDelta: TurnView._on_summary_delta,
-    ReasoningTextDelta: TurnView._on_reasoning_delta,
-    CommandOutputDelta: TurnView._on_command_output,
-    PlanDelta: TurnView._on_plan_delta,
-    FileChangeUpdated: TurnView._on_changes,
-    TurnPlanUpdated: TurnView._on_steps,
-    UnknownNotification: TurnView._on_unknown,
-    TokenUsageUpdated: TurnView._on_usage,
-    RateLimitsUpdated: TurnView._on_limits,
-    ModelRerouted: TurnView._on_rerouted,
-    Warned: TurnView._on_warning,
-    Noted: TurnView._on_note,
-    ErrorReported: TurnView._on_error,
-    TurnCompleted: TurnView._on_turn_completed,
-}

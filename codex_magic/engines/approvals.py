@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -23,39 +24,76 @@ from ..protocol.types import (
     ThreadItem,
     ToolCall,
 )
-from .calling import call
+from ..waiting import awaited, in_thread
 
 log = logging.getLogger(__name__)
 
 Approvals = Callable[[ApprovalRequest], Any]
 """Gives an `ApprovalDecision`, its wire word (`"accept"`), or an awaitable of one. Anything else is no."""
 
+CLEANUP_SECONDS = 1.0
+"""Until a coroutine function that was cancelled and goes on nevertheless is left behind."""
+
 RETRY = "retry without sandbox"
-"""In the program's reason for asking about a change that has failed in the sandbox, perhaps half-way."""
+"""Words in the program's reason for asking about a change that has failed in the sandbox, perhaps half-way."""
 
 T = TypeVar("T", bound=ThreadItem)
 
 
+async def call(function: Callable[..., Any], *args: Any) -> Any:
+    """Call what a user gave us, a function or a coroutine function, without holding up the event loop.
+
+    A plain function runs in a thread of its own: whatever else waits must not wait for a human. Raises what
+    it raises. A cancellation of its own is none of ours, and what ends an event loop must not end this one:
+    both are a RuntimeError.
+    """
+    task = asyncio.ensure_future(_result(function, args))
+    # Nobody may wait for its failure any more.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task}, timeout=CLEANUP_SECONDS)
+        raise
+    if task.cancelled():
+        raise RuntimeError(f"{function!r} ended in a cancellation")
+    return task.result()
+
+
+async def _result(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    try:
+        if inspect.iscoroutinefunction(function):
+            return await function(*args)
+        result = await awaited(in_thread(lambda: function(*args), daemon=True))
+        return await result if inspect.isawaitable(result) else result
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"{type(error).__name__} in {function!r}") from error
+
+
 async def ask(approvals: Approvals | None, request: ApprovalRequest) -> ApprovalDecision | None:
-    """The decision; `None`, which is no, for no answer, one we can't read, and a front end that fails or gives up."""
+    """Return the decision. `None`, which is no: no answer, one we can't read, or a front end that fails or gives up.
+
+    Read strictly: there are values that equal every word. Amendments are about commands; elsewhere they are
+    no answer.
+    """
     if approvals is None:
         return None
     try:
-        return _read(await call(approvals, request))
+        answer = await call(approvals, request)
+        if isinstance(answer, AcceptWithExecpolicyAmendment | ApplyNetworkPolicyAmendment):
+            amendment = msgspec.convert(msgspec.to_builtins(answer), type(answer))
+            return amendment if isinstance(request, CommandApproval) else None
+        return Decision(answer) if isinstance(answer, str) else None
     except Exception:  # whatever broke, it was no yes
         log.warning("asking about %s failed, which is a no", request.method, exc_info=True)
         return None
 
 
-def _read(answer: Any) -> ApprovalDecision | None:
-    """Strictly: there are values that equal every word. Raises ValueError for a word that is none."""
-    if isinstance(answer, AcceptWithExecpolicyAmendment | ApplyNetworkPolicyAmendment):
-        return msgspec.convert(msgspec.to_builtins(answer), type(answer))
-    return Decision(answer) if isinstance(answer, str) else None
-
-
 class Outcomes:
-    """What came of the questions of one turn, by the item that each is about.
+    """Results of the questions of one turn, by the item that each is about.
 
     The program tells what was not allowed as declined, as failed, or not at all.
     """
@@ -67,16 +105,16 @@ class Outcomes:
         self._refused: dict[str, str] = {}
         self._stopped = False
         self.watch: Callable[[str, str], None] = lambda item_id, status: None
-        """Told when an item begins to wait for an answer (`waiting`), and when it goes on with a yes (`inProgress`)."""
+        """Called when an item begins to wait for an answer (`waiting`), and when it goes on with a yes (`inProgress`)."""
 
     async def ask(self, approvals: Approvals | None, request: ApprovalRequest) -> ApprovalDecision | None:
-        """As `ask`; no yes counts once the turn is being stopped."""
-        about = _about(request)
+        """Ask, and remember the result. No yes counts once the turn is being stopped."""
+        about = _subject(request)
         self._open.add(about)
         self.watch(about, "waiting")
         try:
-            decision = _fitting(await ask(approvals, request), request)
-        except asyncio.CancelledError:  # the turn ends, or another session has answered
+            decision = await ask(approvals, request)
+        except asyncio.CancelledError:  # the turn ends, or the program needs no answer any more
             self._withdrawn.add(about)
             raise
         finally:
@@ -103,13 +141,13 @@ class Outcomes:
             self._refused = {**dict.fromkeys(self._withdrawn | self._open, "expired"), **self._refused}
 
     def begun(self, item: T) -> T:
-        """An item that is told as begun: the question about it may have come first."""
+        """Return an item that begins, as waiting where the question about it came first."""
         if isinstance(item, CommandExecution | FileChange | ToolCall) and item.id in self._open:
             return msgspec.structs.replace(item, status="waiting")
         return item
 
     def settled(self, item: T) -> T:
-        """An item that is over, with the status that it has; see `NEVER_DONE`."""
+        """Return an item that is over with the status that it has; see `NEVER_DONE`."""
         if not isinstance(item, CommandExecution | FileChange | ToolCall) or item.status == "completed":
             return item
         if isinstance(item, CommandExecution) and item.exit_code not in (None, -1):
@@ -117,23 +155,15 @@ class Outcomes:
         status = self._refused.get(item.id, item.status)
         says_why = isinstance(item, ToolCall) and item.content_items
         if status == "unfinished" or (self._stopped and status == "failed" and not says_why):
-            status = "interrupted" if self._was_at_work(item) else "unfinished"
+            was_at_work = isinstance(item, CommandExecution) and bool(
+                item.process_id or item.aggregated_output
+            )
+            status = "interrupted" if item.id in self._granted or was_at_work else "unfinished"
         return msgspec.structs.replace(item, status=status)
 
-    def _was_at_work(self, item: CommandExecution | FileChange | ToolCall) -> bool:
-        if item.id in self._granted:
-            return True
-        return isinstance(item, CommandExecution) and bool(item.process_id or item.aggregated_output)
 
-
-def _fitting(decision: ApprovalDecision | None, request: ApprovalRequest) -> ApprovalDecision | None:
-    """Amendments are about commands; elsewhere they are no answer."""
-    is_amendment = decision is not None and not isinstance(decision, Decision)
-    return None if is_amendment and not isinstance(request, CommandApproval) else decision
-
-
-def _about(request: ApprovalRequest) -> str:
-    """The item that does nothing without a yes; none for what is at work already."""
+def _subject(request: ApprovalRequest) -> str:
+    """The id of the item that does nothing without a yes; empty for what is at work already."""
     match request:
         case CommandApproval(network_approval_context=context) if context is not None:
             return ""

@@ -1,15 +1,25 @@
-"""The engine in process: the Responses requests of a turn, told as notifications."""
+"""The engine in process: the Responses requests of a turn, as notifications.
+
+A turn is requests and calls by turns: `_RunningTurn.run` starts it, `_respond` takes the steps of
+`responses.tool_turn`, `_request` sends one and reports what streams back, `_execute` runs the tools.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import defaultdict
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
-from ..protocol.errors import CodexError, InvalidRequestError, ResponseAborted
+from ..protocol.errors import (
+    CodexError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    ResponseAborted,
+    ServiceError,
+)
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from ..protocol.types import (
@@ -26,8 +36,8 @@ from ..protocol.types import (
 )
 from ..responses.catalog import Model
 from ..responses.client import AsyncClient
-from ..responses.compaction import is_due, token_limit
-from ..responses.inputs import Item
+from ..responses.compaction import Compacted, is_due, kept, token_limit
+from ..responses.inputs import Item, assistant, user
 from ..responses.parameters import Parameters
 from ..responses.provider import Provider
 from ..responses.response import Response
@@ -35,21 +45,42 @@ from ..responses.retry import PATIENT
 from ..responses.streaming import AsyncResponseStream
 from ..responses.tool_turn import MOST_ROUNDS, Ask, Compact, Job, Patience, Run, turn
 from ..responses.tools import ToolCallError
-from .asked import asked_items
+from .history import broken_off, is_foreign_call, mended
 from .narrator import Narrator
-from .personality import personality_text
 from .seam import Tell, TurnRequest
-from .shortening import Shortener
-from .tool_calls import ToolCalls
-from .tools import ContentItem, ToolSet, output_of, text_item
-from .whole import broken_off, is_foreign_call, mended
+from .tools import ToolCalls, ToolSet, output_of, text_item
+from .user_input import input_items
 
 SMALL_CONTEXT = 8_000
 """Tokens that fit into any model's window: nobody is asked how large that is."""
 
-
 MOST_COMPACTIONS = 3
-"""Of one turn: where the context is full again after each of them, a fourth one would not help either."""
+"""In one turn: where the context is full again after each of them, a fourth one would not help either."""
+
+PERSONALITIES = {
+    "friendly": (
+        "Be warm and encouraging: talk with the user as a kind colleague does, say what went well, and "
+        "explain what may be new to them. Never let it cost correctness."
+    ),
+    "pragmatic": (
+        "Be matter-of-fact: say what is so and what to do, in few words, without praise, small talk or "
+        "repetition. Name problems plainly."
+    ),
+    "none": "",
+}
+"""Instructions for each personality: over HTTP there is no parameter for it."""
+
+SUMMARISE = """\
+Summarise this conversation for yourself, to go on with it after everything before is gone: what the user
+wants, what was decided and why, what was done and found out (names, numbers and code that are still
+needed, word for word), and what is left to do. Answer with the summary alone."""
+
+SUMMARY = "Summary of the conversation so far:\n\n"
+
+SUMMARY_KEEPS = 4_000
+"""Tokens of the newest messages of the user, in front of a summary."""
+
+_NO_SUCH_ENDPOINT = (404, 405, 501)
 
 
 class BackendEngine:
@@ -57,10 +88,10 @@ class BackendEngine:
 
     def __init__(self, provider: Provider, settings: Settings) -> None:
         self.client = AsyncClient(provider, settings=settings)
-        self.shortener = Shortener(self.client)
         self._running: dict[str, _RunningTurn] = {}
         self._looked_up: dict[str, Model | None] = {}
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
+        self._has_compaction = True
 
     async def close(self) -> None:
         await self.client.aclose()
@@ -70,7 +101,7 @@ class BackendEngine:
         return await self.client.models.list()
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
-        """One turn; see `seam.Engine`."""
+        """Run one turn; see `seam.Engine`."""
         running = self._running[request.turn_id] = self._turn(request, tell)
         try:
             await running.run()
@@ -82,34 +113,53 @@ class BackendEngine:
         await self._turn(request, tell).compact()
 
     async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
-        """Say more to a running turn: what it is answering is broken off, and it answers to both.
+        """Add to the input of a running turn: what it is answering is broken off, and it answers to both.
 
         While it runs tools, the model hears of it when they are done.
         """
-        asked = await asked_items(inputs)
+        items = await input_items(inputs)
         if turn_id not in self._running:
             raise InvalidRequestError("This turn takes no more input.", hint="Start a new one.")
-        self._running[turn_id].steer(inputs, asked)
+        self._running[turn_id].steer(inputs, items)
 
     def _turn(self, request: TurnRequest, tell: Tell) -> _RunningTurn:
         return _RunningTurn(self, request, tell, self._allowed[request.thread_id])
 
-    async def model_of(self, slug: str) -> Model | None:
-        """What the catalog says of a model; `None` when it can't be had, which is found out once."""
+    async def model(self, slug: str) -> Model | None:
+        """Return what the catalog says of a model, or `None`; a catalog that can't be had is tried once."""
         known = self.client.models.known(slug)
         if known is None and slug not in self._looked_up:
-            self._looked_up[slug] = await self._looked_for(slug)
+            try:
+                models = await self.models()
+            except CodexError:
+                models = []
+            self._looked_up[slug] = next((model for model in models if model.slug == slug), None)
         return known or self._looked_up.get(slug)
 
-    async def _looked_for(self, slug: str) -> Model | None:
-        try:
-            return next((model for model in await self.models() if model.slug == slug), None)
-        except CodexError:
-            return None
+    async def compacted(self, history: list[Item], parameters: Parameters) -> Compacted:
+        """Return what replaces `history`: sealed by the service where it can, else summed up by the model.
+
+        Raises CodexError.
+        """
+        parameters = _without(parameters, "output_schema", "verbosity")
+        if self._has_compaction:
+            try:
+                return await self.client.responses.compact(history, **parameters)
+            except InvalidRequestError as error:
+                if error.status not in _NO_SUCH_ENDPOINT or isinstance(error, ModelNotFoundError):
+                    raise
+                self._has_compaction = False
+        parameters = _without(parameters, "tools", "parallel_tool_calls")
+        response = await self.client.responses.create([*history, user(SUMMARISE)], **parameters)
+        if not response.output_text:
+            raise ServiceError("The model was to sum up the conversation, and said nothing.")
+        messages = [item for item in kept(history, tokens=SUMMARY_KEEPS) if item["role"] == "user"]
+        output = [*messages, assistant(SUMMARY + response.output_text)]
+        return Compacted(id=response.id, output=output, usage=response.usage)
 
 
 class _RunningTurn:
-    """One turn: requests and tools by turns until the model answers."""
+    """One turn: requests and calls by turns until the model answers."""
 
     def __init__(self, engine: BackendEngine, request: TurnRequest, tell: Tell, allowed: set[str]) -> None:
         self._engine = engine
@@ -117,100 +167,101 @@ class _RunningTurn:
         self._tell = tell
         self._narrator = Narrator(request, tell)
         self._patience = Patience(self._narrator.retrying, PATIENT)
-        self._calls = ToolCalls(
-            approvals=request.ask, sandbox=request.sandbox, allowed=allowed, cancel=_cancel
-        )
         self._tools = request.tools or ToolSet()
+        self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=_cancel)
         self._model: str | None = request.model
         self._history: list[Item] = []
-        self._held: TokenUsage | None = None
+        self._context: TokenUsage | None = None
+        """The usage of the last request, where that tells how full the context is."""
         self._usage = TokenUsage()
         self._compactions = 0
         self._turn_state: str | None = None
+        self._responses = engine.client.responses
         self._stream: AsyncResponseStream | None = None
-        self._unheard: list[tuple[UserMessage, tuple[Item, ...]]] = []
+        self._steering: list[tuple[UserMessage, tuple[Item, ...]]] = []
+        """Input that the user has added and the model has not been sent yet."""
 
     async def run(self) -> None:
-        """Raises what the turn failed with, and CancelledError when a tool's approval was cancelled."""
-        unknown = await self._start()
-        inputs = self._request.inputs
-        asked = await asked_items(inputs)
-        if unknown is None:
-            await self._shorten_if_due()
-        if asked:
-            self._say(UserMessage(new_id(), inputs, self._request.cell_id), asked)
-        if unknown is not None:
-            raise unknown
+        """Raise what the turn failed with, and CancelledError when a tool's approval was cancelled."""
+        no_model = await self._start()
+        items = await input_items(self._request.inputs)
+        if no_model is None:
+            await self._compact_if_due()
+        if items:
+            self._add(UserMessage(new_id(), self._request.inputs, self._request.cell_id), items)
+        if no_model is not None:
+            raise no_model
         try:
-            await self._answer()
-            while self._unheard:
-                await self._answer()
+            async with self._engine.client.responses.one_turn() as self._responses:
+                await self._respond()
+                while self._steering:
+                    await self._respond()
         finally:
             self._narrator.abandon_calls()
 
     async def compact(self) -> None:
-        unknown = await self._start()
+        no_model = await self._start()
         if not self._history:
             raise InvalidRequestError("There is nothing to shorten yet.", hint="Ask something first.")
-        if unknown is not None:
-            raise unknown
-        await self._shorten()
-        self._tell_usage(self._usage)
+        if no_model is not None:
+            raise no_model
+        await self._compact()
+        self._report_usage(self._usage)
 
-    def steer(self, inputs: tuple[InputItem, ...], asked: tuple[Item, ...]) -> None:
-        self._unheard.append((UserMessage(new_id(), inputs), asked))
+    def steer(self, inputs: tuple[InputItem, ...], items: tuple[Item, ...]) -> None:
+        self._steering.append((UserMessage(new_id(), inputs), items))
         if self._stream is not None:
             self._stream.abort()
 
     async def _start(self) -> CodexError | None:
-        """Read what came before and tell which model answers; why there is none."""
-        items, self._held = await self._request.earlier()
+        """Read what came before and report which model answers; return why there is none."""
+        request = self._request
+        items, self._context = await request.earlier()
         self._history += items
-        unknown = None
+        no_model = None
         if self._model is None:
             try:
                 self._model = (await self._engine.client.models.default()).slug
             except CodexError as error:
-                unknown = error
-        request = self._request
+                no_model = error
         started = Turn(request.turn_id, TurnStatus.in_progress, started_at=int(time.time()))
         self._tell(TurnStarted(request.thread_id, started, self._model))
-        return unknown
+        return no_model
 
-    def _say(self, message: UserMessage, asked: tuple[Item, ...]) -> None:
+    def _add(self, message: UserMessage, items: tuple[Item, ...]) -> None:
         self._narrator.begun(message)
-        self._narrator.done(message, asked)
-        self._history += asked
+        self._narrator.done(message, items)
+        self._history += items
 
     # Steps ---------------------------------------------------------------------------------------
 
-    async def _answer(self) -> None:
-        """The steps until the model answers, or the user says more, which begins a new line of them."""
+    async def _respond(self) -> None:
+        """Take the steps until the model answers, or the user adds something, which begins them anew."""
         steps = turn(self._history, self._parameters(), self._tools, max_rounds=MOST_ROUNDS, compact_at=None)
-        given: Any = None
+        result: Any = None
         while True:
             try:
-                step = steps.send(given)
+                step = steps.send(result)
             except StopIteration:
                 return
-            given = await (self._run(step) if isinstance(step, Run) else self._ask(step))
-            if given is None:
+            result = await (self._execute(step) if isinstance(step, Run) else self._send(step))
+            if result is None:
                 return
 
-    async def _ask(self, step: Ask | Compact) -> Response | None:
-        """`None` when the user said more before the response was whole.
+    async def _send(self, step: Ask | Compact) -> Response | None:
+        """Send a request and report its response; `None` when the user added something before it was whole.
 
         A `Compact` never comes: the context is looked at here, and before the question.
         """
-        await self._shorten_if_due()
-        while self._unheard:
-            self._say(*self._unheard.pop(0))
-        stream = self._engine.client.responses.stream(step.input, on_retry=self._patience, **step.parameters)
+        await self._compact_if_due()
+        while self._steering:
+            self._add(*self._steering.pop(0))
+        stream = self._responses.stream(step.input, on_retry=self._patience, **step.parameters)
         self._stream = stream
         try:
-            response = await self._told(stream)
+            response = await self._report(stream)
         except ResponseAborted:
-            if not self._unheard:
+            if not self._steering:
                 raise
             self._history += broken_off(stream.response.output)
             self._narrator.abandon_calls()
@@ -219,21 +270,22 @@ class _RunningTurn:
             self._stream = None
         self._turn_state = response.turn_state or self._turn_state
         if response.usage is not None:
-            self._held = response.usage
+            self._context = response.usage
             self._usage += response.usage
-            self._tell_usage(response.usage)
+            self._report_usage(response.usage)
         self._narrator.answered(response)
-        self._warn_of_foreign_calls(response)
+        foreign = sorted({str(item["type"]) for item in response.output if is_foreign_call(item)})
+        if foreign:
+            self._narrator.warn(
+                f"The model asked for {', '.join(foreign)}, which nothing here can run, and waits for no answer."
+            )
         return response
 
-    def _warn_of_foreign_calls(self, response: Response) -> None:
-        kinds = sorted({str(item["type"]) for item in response.output if is_foreign_call(item)})
-        if kinds:
-            self._narrator.warn(
-                f"The model asked for {', '.join(kinds)}, which nothing here can run, and waits for no answer."
-            )
+    async def _report(self, stream: AsyncResponseStream) -> Response:
+        """Report a response as it streams.
 
-    async def _told(self, stream: AsyncResponseStream) -> Response:
+        Its items get the form that is sent again; a call that has none stays, for whoever is to run it to refuse.
+        """
         async with stream:
             self._narrator.answering(self._model, stream.response)
             try:
@@ -243,122 +295,121 @@ class _RunningTurn:
                 for event in stream.let_go():
                     self._narrator.tell(event)
             response = await stream.get_final_response()
-        return msgspec.structs.replace(response, output=_in_order(response))
+        calls = response.tool_calls
+        pairs = [(mended(item), item) for item in response.output]
+        output = [sent or item for sent, item in pairs if sent or item in calls]
+        return msgspec.structs.replace(response, output=output)
 
-    async def _run(self, step: Run) -> list[str | list[dict[str, Any]]]:
+    async def _execute(self, step: Run) -> list[str | list[dict[str, Any]]]:
+        """Run the calls of a response. A turn that is stopped does not wait: a function may not heed that."""
         groups = [step.jobs] if step.parallel else [[job] for job in step.jobs]
-        return [output for jobs in groups for output in await self._done_together(jobs)]
+        outputs: list[str | list[dict[str, Any]]] = []
+        for jobs in groups:
+            tasks = [asyncio.ensure_future(self._execute_call(job)) for job in jobs]
+            try:
+                pending = set(tasks)
+                while pending:
+                    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        task.result()  # one that is cancelled ends the turn
+                outputs += [task.result() for task in tasks]
+            finally:
+                for task in tasks:
+                    task.cancel()
+        return outputs
 
-    async def _done_together(self, jobs: list[Job]) -> list[str | list[dict[str, Any]]]:
-        """A turn that is stopped does not wait for them: a function may not heed its cancellation."""
-        tasks = [asyncio.ensure_future(self._done(job)) for job in jobs]
-        try:
-            open_still = set(tasks)
-            while open_still:
-                over, open_still = await asyncio.wait(open_still, return_when=asyncio.FIRST_COMPLETED)
-                for task in over:
-                    task.result()  # one that is cancelled ends the turn
-            return [task.result() for task in tasks]
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def _done(self, job: Job) -> str | list[dict[str, Any]]:
+    async def _execute_call(self, job: Job) -> str | list[dict[str, Any]]:
         begun = time.monotonic()
-        success, items = await self._tried(job)
+        if job.tool is None:
+            success, items = False, [text_item(_reason(job))]
+        else:
+            item = self._narrator.call(job.call.call_id)
+            question = ToolCallApproval(
+                self._request.thread_id,
+                self._request.turn_id,
+                item.id if item else job.call.call_id,
+                job.call.name,
+                item.arguments if item else job.call.text,
+                job.call.namespace,
+            )
+            success, items = await self._calls.run(job.tool, question, job.call.text)
         self._narrator.called(job.call.call_id, success, items, round((time.monotonic() - begun) * 1000))
         return output_of(items)
 
-    async def _tried(self, job: Job) -> tuple[bool, list[ContentItem]]:
-        if job.tool is None:
-            return False, [text_item(_why_not(job))]
-        told = self._narrator.call(job.call.call_id)
-        asked = ToolCallApproval(
-            self._request.thread_id,
-            self._request.turn_id,
-            told.id if told else job.call.call_id,
-            job.call.name,
-            told.arguments if told else job.call.text,
-            job.call.namespace,
-        )
-        return await self._calls.run(job.tool, asked, job.call.text)
-
     # Context -------------------------------------------------------------------------------------
 
-    async def _shorten_if_due(self) -> None:
-        """Going on with the whole history is better than not going on."""
-        if self._model is None or self._held is None or self._held.total_tokens < SMALL_CONTEXT:
+    async def _compact_if_due(self) -> None:
+        """Compact a context that is nearly full. To go on with all of it is better than not to go on."""
+        if self._model is None or self._context is None or self._context.total_tokens < SMALL_CONTEXT:
             return
-        model = await self._engine.model_of(self._model)
-        if model is not None and is_due(self._held, token_limit(model)):
-            self._compactions += 1
-            if self._compactions > MOST_COMPACTIONS:
-                self._held = None
-                return
-            try:
-                await self._shorten()
-            except CodexError as error:
-                self._held = None
-                self._narrator.warn(f"The conversation could not be shortened: {error.message}")
+        model = await self._engine.model(self._model)
+        if model is None or not is_due(self._context, token_limit(model)):
+            return
+        self._compactions += 1
+        if self._compactions > MOST_COMPACTIONS:
+            self._context = None
+            return
+        try:
+            await self._compact()
+        except CodexError as error:
+            self._context = None
+            self._narrator.warn(f"The conversation could not be shortened: {error.message}")
 
-    async def _shorten(self) -> None:
+    async def _compact(self) -> None:
         parameters: Parameters = {**self._parameters(), "tools": self._tools.definitions}
-        shortened = await self._engine.shortener.shortened(self._history, parameters)
-        output = list(filter(None, map(mended, shortened.output)))
-        self._history[:] = output
-        self._held = None
-        self._usage += shortened.usage or TokenUsage()
+        compacted = await self._engine.compacted(self._history, parameters)
+        self._history[:] = filter(None, map(mended, compacted.output))
+        self._context = None
+        self._usage += compacted.usage or TokenUsage()
         item = ContextCompaction(new_id(), past=self._request.past)
         self._narrator.begun(item)
-        self._narrator.done(item, output)
+        self._narrator.done(item, self._history)
 
-    def _tell_usage(self, last: TokenUsage) -> None:
-        known = self._engine.client.models.known(self._model)
-        window = known.usable_window if known else None
+    def _report_usage(self, last: TokenUsage) -> None:
+        model = self._engine.client.models.known(self._model)
+        window = model.usable_window if model else None
         usage = ThreadTokenUsage(total=self._usage, last=last, model_context_window=window)
         self._tell(TokenUsageUpdated(self._request.thread_id, self._request.turn_id, usage))
 
     def _parameters(self) -> Parameters:
+        """Return what all requests of the turn share. Raises InvalidRequestError for an unknown personality."""
         request = self._request
-        known = self._engine.client.models.known(self._model)
+        if request.personality is not None and request.personality not in PERSONALITIES:
+            raise InvalidRequestError(
+                f"There is no personality {request.personality!r}.",
+                hint=f"It is one of {', '.join(PERSONALITIES)}.",
+            )
+        personality = PERSONALITIES[request.personality or "none"]
+        instructions = request.base_instructions, request.instructions, personality
+        summary = None if request.summary == "none" else request.summary
+        reasoning = {"effort": request.effort, "summary": summary}
+        model = self._engine.client.models.known(self._model)
         return {
             "model": self._model,
-            "instructions": _instructions(request),
+            "instructions": "\n\n".join(filter(None, instructions)),
             "prompt_cache_key": request.thread_id,
-            "reasoning": _given(
-                effort=request.effort, summary=None if request.summary == "none" else request.summary
-            ),
+            "reasoning": {name: value for name, value in reasoning.items() if value is not None} or None,
             "verbosity": request.verbosity,
             "service_tier": request.service_tier,
             "output_schema": request.output_schema,
-            "parallel_tool_calls": known.supports_parallel_tool_calls if known and request.tools else None,
+            "parallel_tool_calls": model.supports_parallel_tool_calls if model and request.tools else None,
             "turn_state": self._turn_state,
         }
 
 
 async def _cancel() -> None:
-    """A human said that the turn ends here."""
+    """End the turn, as a human has decided."""
     raise asyncio.CancelledError
 
 
-def _in_order(response: Response) -> list[Item]:
-    """Its items in the form that is sent again; a call that has none stays, for whoever is to run it to refuse."""
-    calls = response.tool_calls
-    both = ((mended(item), item) for item in response.output)
-    return [sent or item for sent, item in both if sent or item in calls]
-
-
-def _why_not(job: Job) -> str:
+def _reason(job: Job) -> str:
+    """Tell the model why a call is not run."""
     try:
         return str(job.run())
     except ToolCallError as error:
         return str(error)
 
 
-def _instructions(request: TurnRequest) -> str:
-    parts = request.base_instructions, request.instructions, personality_text(request.personality)
-    return "\n\n".join(filter(None, parts))
-
-
-def _given(**fields: str | None) -> dict[str, str] | None:
-    return {name: value for name, value in fields.items() if value is not None} or None
+def _without(parameters: Parameters, *names: str) -> Parameters:
+    rest = {name: value for name, value in parameters.items() if name not in names}
+    return cast(Parameters, rest)

@@ -35,9 +35,9 @@ from ..protocol.types import (
 from ..responses import events
 from ..responses.inputs import Item
 from ..responses.response import Response
+from .history import ABORTED, aborted, mended, texts
 from .seam import Tell, TurnRequest
 from .tools import ContentItem, output_of, text_item
-from .whole import ABORTED, aborted, mended, said
 
 _CALLS = ("function_call", "custom_tool_call")
 
@@ -61,18 +61,22 @@ class Narrator:
     def retrying(self, failure: CodexError, seconds: float) -> None:
         self._tell(ErrorReported(self._thread, self._turn, TurnError(failure.message), will_retry=True))
 
-    def answering(self, asked: str | None, response: Response) -> None:
-        """The service has begun to answer: with which model, and how much is left."""
+    def answering(self, requested: str | None, response: Response) -> None:
+        """The service has begun to answer: with which model, and how much is left.
+
+        A dated snapshot of the model that was requested is that model.
+        """
         self._ids = {}
-        if asked and response.model and _differs(response.model, asked) and response.model != self._rerouted:
-            self._rerouted = response.model
-            self._tell(ModelRerouted(self._thread, self._turn, asked, response.model))
+        model = response.model
+        if requested and model and not f"{model}-".startswith(f"{requested}-") and model != self._rerouted:
+            self._rerouted = model
+            self._tell(ModelRerouted(self._thread, self._turn, requested, model))
         if response.rate_limits is not None:
             self._tell(RateLimitsUpdated(response.rate_limits))
 
     def tell(self, event: events.Event) -> None:
         """Pass on one event; those that say nothing about an item are passed over."""
-        notification = self._told(event)
+        notification = self._notification(event)
         if notification is not None:
             self._tell(notification)
 
@@ -82,9 +86,12 @@ class Narrator:
             for index, item in enumerate(response.output):
                 self.tell(events.OutputItemDone(output_index=index, item=item))
         if response.status == "incomplete":
-            self._tell(Warned(self._thread, _cut_short(response.incomplete_reason)))
+            if response.incomplete_reason == "content_filter":
+                self.warn("The service's content filter stopped this answer.")
+            else:
+                self.warn("This answer stopped at the model's output limit. %codex continue goes on from it.")
 
-    def _told(self, event: events.Event) -> Notification | None:
+    def _notification(self, event: events.Event) -> Notification | None:
         about = self._thread, self._turn
         match event:
             case events.OutputTextDelta() | events.RefusalDelta():
@@ -109,7 +116,7 @@ class Narrator:
         return None
 
     def _id(self, output_index: int) -> str:
-        """Our own: servers reuse theirs, leave them out, or give an item two."""
+        """Return an id of our own: servers reuse theirs, leave them out, or give an item two."""
         return self._ids.setdefault(output_index, new_id())
 
     # Items of ours -------------------------------------------------------------------------------
@@ -130,102 +137,62 @@ class Narrator:
         return self._calls[call_id][0] if call_id in self._calls else None
 
     def called(self, call_id: str, success: bool, items: list[ContentItem], duration_ms: int) -> None:
-        """What came of a call: from now on it stands in the history, with its output."""
+        """A call was run: from now on it stands in the history, with its output."""
         if call_id in self._calls:
-            item, raw = self._calls.pop(call_id)
-            output = {**aborted(raw), "output": output_of(items)}
-            self._complete(item, "completed" if success else "failed", items, (raw, output), duration_ms)
+            status = "completed" if success else "failed"
+            self._complete_call(call_id, status, items, output_of(items), duration_ms)
 
     def abandon_calls(self) -> None:
         """None of the calls that are still open will be finished."""
-        for item, raw in self._calls.values():
-            self._complete(item, "unfinished", [text_item(ABORTED)], (raw, aborted(raw)))
-        self._calls.clear()
+        for call_id in list(self._calls):
+            self._complete_call(call_id, "unfinished", [text_item(ABORTED)], ABORTED, None)
 
-    def _complete(
-        self,
-        item: ToolCall,
-        status: str,
-        items: list[ContentItem],
-        pair: tuple[Item, Item],
-        duration_ms: int | None = None,
+    def _complete_call(
+        self, call_id: str, status: str, items: list[ContentItem], output: Any, duration_ms: int | None
     ) -> None:
-        completed = msgspec.structs.replace(
+        item, raw = self._calls.pop(call_id)
+        item = msgspec.structs.replace(
             item,
             status=status,
             content_items=tuple(items),
             success=status == "completed",
             duration_ms=duration_ms,
         )
-        self.done(completed, pair)
-
-
-def _cut_short(reason: str | None) -> str:
-    if reason == "content_filter":
-        return "The service's content filter stopped this answer."
-    return "This answer stopped at the model's output limit. %codex continue goes on from it."
-
-
-def _differs(answered: str, asked: str) -> bool:
-    """A dated snapshot of the model that was asked for is that model."""
-    return answered != asked and not answered.startswith(f"{asked}-")
+        self.done(item, (raw, {**aborted(raw), "output": output}))
 
 
 def thread_item(item_id: str, raw: Mapping[str, Any]) -> ThreadItem:
     """A Responses item in the vocabulary of threads; what is not as it should be is read as far as it can be."""
-    make = _ITEMS.get(str(raw.get("type")))
-    return make(item_id, plain_json(raw)) if make else unknown_item(item_id, raw)
+    kind = raw.get("type")
+    item: Item = plain_json(raw)
+    match kind:
+        case "message":
+            return AgentMessage(item_id, "".join(texts(item.get("content"))), _word(item, "phase"))
+        case "reasoning":
+            return Reasoning(item_id, tuple(texts(item.get("summary"))), tuple(texts(item.get("content"))))
+        case "function_call" | "custom_tool_call":
+            arguments = item.get("input")
+            if kind == "function_call":
+                arguments = _arguments(item.get("arguments"))
+            return ToolCall(item_id, _word(item, "name") or "", arguments, namespace=_word(item, "namespace"))
+        case "web_search_call":
+            action = item.get("action")
+            return WebSearch(item_id, (_word(action, "query") or "") if isinstance(action, dict) else "")
+        case "image_generation_call":
+            status, result = _word(item, "status") or "", _word(item, "result") or ""
+            return ImageGeneration(item_id, status, result, _word(item, "revised_prompt"))
+        case "compaction" | "compaction_summary":
+            return ContextCompaction(item_id)
+    return unknown_item(item_id, raw)
 
 
-def _agent_message(item_id: str, raw: Item) -> ThreadItem:
-    return AgentMessage(item_id, "".join(said(raw.get("content"))), _word(raw, "phase"))
-
-
-def _reasoning(item_id: str, raw: Item) -> ThreadItem:
-    return Reasoning(item_id, tuple(said(raw.get("summary"))), tuple(said(raw.get("content"))))
-
-
-def _word(raw: Mapping[str, Any], name: str) -> str | None:
-    value = raw.get(name)
+def _word(item: Mapping[str, Any], name: str) -> str | None:
+    value = item.get(name)
     return value if isinstance(value, str) else None
 
 
-def _function_call(item_id: str, raw: Item) -> ThreadItem:
-    return _tool_call(item_id, raw, _arguments(raw.get("arguments")))
-
-
-def _arguments(given: Any) -> Any:
+def _arguments(text: Any) -> Any:
     try:
-        return plain_json(json.loads(given)) if given else None
+        return plain_json(json.loads(text)) if text else None
     except (TypeError, ValueError, RecursionError):
-        return given
-
-
-def _custom_tool_call(item_id: str, raw: Item) -> ThreadItem:
-    return _tool_call(item_id, raw, raw.get("input"))
-
-
-def _tool_call(item_id: str, raw: Item, arguments: Any) -> ThreadItem:
-    return ToolCall(item_id, _word(raw, "name") or "", arguments, namespace=_word(raw, "namespace"))
-
-
-def _web_search(item_id: str, raw: Item) -> ThreadItem:
-    action = raw.get("action")
-    return WebSearch(item_id, (_word(action, "query") or "") if isinstance(action, dict) else "")
-
-
-def _image(item_id: str, raw: Item) -> ThreadItem:
-    status, result = _word(raw, "status") or "", _word(raw, "result") or ""
-    return ImageGeneration(item_id, status, result, _word(raw, "revised_prompt"))
-
-
-_ITEMS: dict[str, Any] = {
-    "message": _agent_message,
-    "reasoning": _reasoning,
-    "function_call": _function_call,
-    "custom_tool_call": _custom_tool_call,
-    "web_search_call": _web_search,
-    "image_generation_call": _image,
-    "compaction": lambda item_id, raw: ContextCompaction(item_id),
-    "compaction_summary": lambda item_id, raw: ContextCompaction(item_id),
-}
+        return text

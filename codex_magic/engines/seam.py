@@ -1,4 +1,4 @@
-"""What `threads` asks of an engine: run one turn and tell what happens."""
+"""What `threads` needs of an engine: run one turn and tell what happens."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Continuation(msgspec.Struct, frozen=True):
 
     place: TurnPlace
     is_last: bool
-    """Nothing follows it there, and the thread is this one's own: else it is forked."""
+    """Whether nothing follows it there and the thread is this one's own; else it is forked."""
     unseen: tuple[dict[str, Any], ...] = ()
     """The Responses items of what came after it."""
 
 
 class Earlier(NamedTuple):
-    """The turns before, for an engine that has to tell them."""
+    """The turns before, for an engine that sends them itself."""
 
     items: tuple[dict[str, Any], ...]
     """Responses items, oldest first."""
-    held: TokenUsage | None
-    """By the last request, where that tells how full the context is."""
+    context: TokenUsage | None
+    """Token usage of the last request, or `None` after a compaction."""
 
 
 async def nothing_earlier() -> Earlier:
@@ -63,7 +63,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     cwd: str | None = None
     sandbox: Sandbox | None = None
     approval_mode: ApprovalMode | None = None
-    """`None`: `ask` when there is somebody to ask, else `deny_all`."""
+    """`None`: `ask` when there are `approvals`, else `deny_all`."""
     approvals: Approvals | None = None
     tools: ToolSet | None = None
     personality: str | None = None
@@ -75,7 +75,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Any] | None = None
     ephemeral: bool | None = None
     name: str | None = None
-    """Of the thread."""
+    """The thread's."""
     past: str = ""
     """A digest of the turns before."""
     earlier: Callable[[], Awaitable[Earlier]] = nothing_earlier
@@ -85,7 +85,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: Outcomes = msgspec.field(default_factory=Outcomes)
 
     async def ask(self, question: ApprovalRequest) -> ApprovalDecision | None:
-        """The answer of whoever is asked for a yes; nobody where all is to be denied. `None` is no."""
+        """Put a question to `approvals`, unless all is to be denied. `None` is no."""
         approvals = None if self.approval_mode is ApprovalMode.deny_all else self.approvals
         return await self.outcomes.ask(approvals, question)
 
@@ -102,9 +102,9 @@ class Engine(Protocol):
         """
 
     async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
-        """Say more to a turn that `run` is running. Raises InvalidRequestError when that can't be."""
+        """Add to the input of a turn that `run` is running. Raises InvalidRequestError when that can't be."""
 
     async def compact(self, request: TurnRequest, tell: Tell) -> None:
-        """As `run`, a turn that asks nothing and shortens what the model is sent of the turns before."""
+        """Run a turn that sends no question and shortens what the model is sent of the turns before."""
 
     async def close(self) -> None: ...

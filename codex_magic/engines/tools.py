@@ -1,18 +1,21 @@
-"""Tools in a turn: what an engine is told of them, how one is run, what the model is told of its result."""
+"""Tools in a turn: what an engine is told of them, which may run, and what the model is told of a result."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from ..protocol.errors import InvalidRequestError
 from ..protocol.plain import encodable
+from ..protocol.secrets import masked
+from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision, Sandbox, ToolCallApproval
 from ..responses.inputs import image_url, is_image
 from ..responses.tools import Tool, Toolbox, ToolCallError, plain_result
-from .calling import call
+from .approvals import call
 
 LONGEST_TEXT = 200_000
 """Characters of one result that the model is given: some 50,000 tokens."""
@@ -35,7 +38,7 @@ class ToolSet(Toolbox):
 
     @property
     def version(self) -> str:
-        """The same for tools that look the same to the model; empty without any."""
+        """A digest of what the model sees of the tools; empty without any."""
         if not self.definitions:
             return ""
         return hashlib.sha256(msgspec.json.encode(self.definitions, order="sorted")).hexdigest()[:16]
@@ -44,37 +47,90 @@ class ToolSet(Toolbox):
         if definition["type"] == "namespace":
             tools = [self._spec(definition["name"], each) for each in definition["tools"]]
             return {**definition, "tools": tools}
-        found = self.find(namespace, definition.get("name", ""))
-        if found is None:
+        tool = self.find(namespace, definition.get("name", ""))
+        if tool is None:
             raise InvalidRequestError(
                 f"The agent has its own way for {definition['type']}.", hint="Leave it out of the tools."
             )
-        if namespace is None and found.name in TAKEN:
+        if namespace is None and tool.name in TAKEN:
             raise InvalidRequestError(
-                f"The agent has a tool {found.name!r} of its own.", hint='Name yours: tool(f, name="...")'
+                f"The agent has a tool {tool.name!r} of its own.", hint='Name yours: tool(f, name="...")'
             )
         return {
             "type": "function",
-            "name": found.name,
+            "name": tool.name,
             "description": definition["description"],
-            "inputSchema": dict(found.input_schema),
+            "inputSchema": dict(tool.input_schema),
         }
 
 
-def written(each: Tool, arguments: Any) -> str:
-    """The text of a call whose arguments the app-server has read already."""
-    if each.is_custom:
+class ToolCalls:
+    """The calls of one turn: each runs if its sandbox and, where it needs one, a human allow it.
+
+    `cancel` ends the turn. `allowed`: the tools that somebody has allowed for the session; shared by the
+    turns of a thread.
+    """
+
+    def __init__(
+        self,
+        approver: Callable[[ApprovalRequest], Awaitable[ApprovalDecision | None]],
+        *,
+        sandbox: Sandbox | None,
+        allowed: set[str],
+        cancel: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._approver = approver
+        self._sandbox = sandbox
+        self._allowed = allowed
+        self._cancel = cancel
+        self._asking = asyncio.Lock()
+
+    async def run(self, tool: Tool, question: ToolCallApproval, text: str) -> tuple[bool, list[ContentItem]]:
+        """Return whether it worked, and what the model is told. `text`: what it wrote for arguments."""
+        refusal = await self._refusal(tool, question)
+        if refusal is not None:
+            return False, [text_item(refusal)]
+        success, items = await run_tool(tool, text)
+        return success, masked(items)
+
+    async def _refusal(self, tool: Tool, question: ToolCallApproval) -> str | None:
+        """Return why it may not run, in words for the model. One question at a time: the first yes may be one for all."""
+        widening = [Sandbox.read_only, Sandbox.workspace_write, Sandbox.full_access]
+        sandbox = self._sandbox
+        if sandbox is not None and widening.index(tool.needs) > widening.index(sandbox):
+            return f"Not run: {tool.name} needs the sandbox {tool.needs.value}, and this turn has {sandbox.value}."
+        if not tool.needs_approval:
+            return None
+        name = f"{question.namespace or ''}.{question.tool}"
+        async with self._asking:
+            if name in self._allowed:
+                return None
+            decision = await self._approver(question)
+            if decision is Decision.accept_for_session:
+                self._allowed.add(name)
+        if decision is Decision.cancel:
+            await self._cancel()
+        if decision in (Decision.accept, Decision.accept_for_session):
+            return None
+        if decision is None:
+            return "Not run: nobody was there to allow this call."
+        return "The user declined this call."
+
+
+def written(tool: Tool, arguments: Any) -> str:
+    """Write the arguments of a call, which the app-server has read already, as the model did."""
+    if tool.is_custom:
         return str(arguments.get("input", "")) if isinstance(arguments, dict) else ""
     return msgspec.json.encode(arguments or {}).decode()
 
 
-async def run_tool(each: Tool, text: str) -> tuple[bool, list[ContentItem]]:
-    """Whether it worked, and what the model is told; `text`: what it wrote for arguments.
+async def run_tool(tool: Tool, text: str) -> tuple[bool, list[ContentItem]]:
+    """Return whether it worked, and what the model is told; `text`: what it wrote for arguments.
 
     A failure is told as text, never raised.
     """
     try:
-        result = await call(each.bind(text))
+        result = await call(tool.bind(text))
         return True, await call(content_items, result)
     except ToolCallError as error:
         return False, [text_item(str(error))]
@@ -83,38 +139,14 @@ async def run_tool(each: Tool, text: str) -> tuple[bool, list[ContentItem]]:
 
 
 def content_items(value: Any) -> list[ContentItem]:
-    """What a function returned, for the model: text, images, or a list of both; the rest as JSON or repr.
+    """Return a function's result for the model: text, images, or a list of both; the rest as JSON or repr.
 
     An image is what `responses.inputs` takes for one: the bytes of a file, a PIL image, a matplotlib
-    figure, or anything that IPython could show as PNG.
+    figure, or anything that IPython could show as PNG. All texts together are as long as one may be.
     """
-    if isinstance(value, list | tuple) and any(map(is_image, value)):
-        return _within_limits([_content_item(part) for part in value])
-    return [_content_item(value)]
-
-
-def text_item(text: str) -> ContentItem:
-    return {"type": "inputText", "text": encodable(cut(text))}
-
-
-def cut(text: str, room: int = LONGEST_TEXT) -> str:
-    """The beginning of what is too long, and how much is missing."""
-    if len(text) <= room:
-        return text
-    return f"{text[:room]}\n[{len(text) - room:,} more characters were cut off]"
-
-
-def _content_item(value: Any) -> ContentItem:
-    if is_image(value):
-        try:
-            return {"type": "inputImage", "imageUrl": image_url(value)}
-        except InvalidRequestError:
-            return text_item(repr(value))
-    return text_item(value if isinstance(value, str) else _as_text(value))
-
-
-def _within_limits(items: list[ContentItem]) -> list[ContentItem]:
-    """With all texts together as long as one may be."""
+    if not isinstance(value, list | tuple) or not any(map(is_image, value)):
+        return [_content_item(value)]
+    items = [_content_item(part) for part in value]
     room = LONGEST_TEXT
     for at, item in enumerate(items):
         if item["type"] == "inputText":
@@ -123,8 +155,32 @@ def _within_limits(items: list[ContentItem]) -> list[ContentItem]:
     return items
 
 
+def _content_item(value: Any) -> ContentItem:
+    if is_image(value):
+        try:
+            return {"type": "inputImage", "imageUrl": image_url(value)}
+        except InvalidRequestError:
+            return text_item(repr(value))
+    try:
+        shown = value if isinstance(value, str) else plain_result(value)
+        return text_item(shown if isinstance(shown, str) else msgspec.json.encode(shown).decode())
+    except (TypeError, ValueError):
+        return text_item(repr(value))
+
+
+def text_item(text: str) -> ContentItem:
+    return {"type": "inputText", "text": encodable(cut(text))}
+
+
+def cut(text: str, room: int = LONGEST_TEXT) -> str:
+    """Shorten what is too long to its beginning, and say how much is missing."""
+    if len(text) <= room:
+        return text
+    return f"{text[:room]}\n[{len(text) - room:,} more characters were cut off]"
+
+
 def output_of(items: Iterable[ContentItem]) -> str | list[dict[str, Any]]:
-    """The same as the `output` of a Responses item: a text, or parts."""
+    """Return them as the `output` of a Responses item: a text, or parts."""
     parts = [
         {"type": "input_text", "text": item["text"]}
         if item["type"] == "inputText"
@@ -133,11 +189,3 @@ def output_of(items: Iterable[ContentItem]) -> str | list[dict[str, Any]]:
     ]
     is_text = len(parts) == 1 and parts[0]["type"] == "input_text"
     return str(parts[0]["text"]) if is_text else parts
-
-
-def _as_text(value: Any) -> str:
-    try:
-        shown = plain_result(value)
-        return shown if isinstance(shown, str) else msgspec.json.encode(shown).decode()
-    except (TypeError, ValueError):
-        return repr(value)

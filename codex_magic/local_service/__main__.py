@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import argparse
 import signal
-import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from . import LocalService, Pace, start
 
 
-def main() -> None:
+def main(start: Callable[..., LocalService] = start) -> None:
     options = _parser().parse_args()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with tempfile.TemporaryDirectory() as folder:
-        tls = Path(folder) if options.tls else None
-        with start(port=options.port, pace=options.pace, tls=tls, open_access=True) as service:
-            if options.sign_in is not None:
-                service.sign_in(options.sign_in)
-            print(_instructions(service, options.sign_in), flush=True)
-            # a wait without a timeout can't be interrupted on Windows
-            while not stop.wait(1):
-                pass
+    with start(port=options.port, pace=options.pace, open_access=True) as service:
+        if options.sign_in is not None:
+            service.sign_in(options.sign_in)
+        print(_instructions(service, options.sign_in), flush=True)
+        # a wait without a timeout can't be interrupted on Windows
+        while not stop.wait(1):
+            pass
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,7 +33,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pace", type=Pace.parse, default=Pace(40), help="deltas a second (default 40), or max, or chunks"
     )
-    parser.add_argument("--tls", action="store_true", help="https with a certificate authority of its own")
     parser.add_argument(
         "--sign-in",
         type=Path,
@@ -59,8 +56,6 @@ def _instructions(service: LocalService, codex_home: Path | None) -> str:
     ]
     if codex_home is not None:
         lines.append(f"  export CODEX_HOME={codex_home.resolve()}")
-    if service.ca_file is not None:
-        lines.append(f"  export CODEX_CA_CERTIFICATE={service.ca_file}")
     return "\n".join(lines)
 
 

@@ -23,7 +23,6 @@ from .replies import Reply
 CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 
 ACCESS_SECONDS = 10 * 24 * 3600
-DEVICE_SECONDS = 15 * 60
 DEVICE_INTERVAL = "1"
 """Seconds between polls; text, as the real service sends it."""
 
@@ -67,22 +66,12 @@ class Tokens:
         }
 
 
-@dataclass(frozen=True)
-class Grant:
-    """An authorization code, waiting to be exchanged."""
-
-    account: Account
-    challenge: str
-    redirect_uri: str
-
-
 @dataclass
 class Device:
     """A device sign-in that a person approves in a browser."""
 
     user_code: str
     verifier: str
-    expires_at: float
     account: Account | None = None
 
 
@@ -91,10 +80,11 @@ class SignIn:
 
     def __init__(self, issuer: str) -> None:
         self._issuer = issuer
-        self._grants: dict[str, Grant] = {}
+        self._grants: dict[str, tuple[str, str, Account]] = {}
+        """By code: its PKCE challenge, the client's address and who approved."""
         self._devices: dict[str, Device] = {}
-        self._refresh: dict[str, Account] = {}
-        self._spent: set[str] = set()
+        self._refresh: dict[str, Account | None] = {}
+        """Whose each refresh token is; `None` when it has been used."""
         self._revoked: set[str] = set()
 
     def issue(self, account: Account, *, expires_in: int = ACCESS_SECONDS) -> Tokens:
@@ -126,29 +116,20 @@ class SignIn:
     def grant(self, account: Account, *, challenge: str, redirect_uri: str) -> str:
         """An authorization code; good once, with the matching verifier and the same redirect."""
         code = f"ac_{secrets.token_urlsafe(24)}"
-        self._grants[code] = Grant(account, challenge, redirect_uri)
+        self._grants[code] = challenge, redirect_uri, account
         return code
 
     def exchange(self, *, code: str, redirect_uri: str, verifier: str) -> Tokens | Reply:
-        grant = self._grants.pop(code, None)
-        if grant is None or grant.redirect_uri != redirect_uri or grant.challenge != challenge_of(verifier):
+        challenge, address, account = self._grants.pop(code, ("", "", Account()))
+        if (address, challenge) != (redirect_uri, challenge_of(verifier)):
             return replies.TOKEN_EXCHANGE_FAILED
-        return self.issue(grant.account)
-
-    def refresh(self, token: str) -> Tokens | Reply:
-        if token in self._spent:
-            return replies.REFRESH_ERRORS["refresh_token_reused"]
-        account = self._refresh.pop(token, None)
-        if account is None:
-            return replies.REFRESH_ERRORS["refresh_token_invalidated"]
-        self._spent.add(token)
         return self.issue(account)
 
-    def api_key(self, id_token: str) -> str | Reply:
-        """The key for the public API that a browser sign-in may ask for besides."""
-        if decode_jwt(id_token) is None:
-            return replies.TOKEN_EXCHANGE_FAILED
-        return f"sk-local-{secrets.token_urlsafe(16)}"
+    def refresh(self, token: str) -> Tokens | Reply:
+        if token not in self._refresh:
+            return replies.REFRESH_TOKEN_INVALIDATED
+        account, self._refresh[token] = self._refresh[token], None
+        return self.issue(account) if account else replies.REFRESH_TOKEN_REUSED
 
     def revoke(self, token: str) -> None:
         """Unknown tokens are fine: the caller only wants it to be over."""
@@ -160,13 +141,13 @@ class SignIn:
         letters = "".join(secrets.choice("BCDFGHJKLMNPQRSTVWXZ") for _ in range(9))
         user_code = f"{letters[:4]}-{letters[4:]}"
         verifier = secrets.token_urlsafe(64)
-        self._devices[device_auth_id] = Device(user_code, verifier, time.time() + DEVICE_SECONDS)
+        self._devices[device_auth_id] = Device(user_code, verifier)
         return {"device_auth_id": device_auth_id, "user_code": user_code, "interval": DEVICE_INTERVAL}
 
     def approve_device(self, user_code: str, account: Account) -> bool:
         """Whether there was such a code to approve."""
         for device in self._devices.values():
-            if device.user_code == user_code.strip().upper() and device.expires_at > time.time():
+            if device.user_code == user_code.strip().upper():
                 device.account = account
                 return True
         return False

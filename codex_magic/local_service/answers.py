@@ -4,103 +4,86 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from . import code_mode, prose
-from .conversation import Body, Conversation, Prompt, Tool, input_items, read_conversation
+from . import prose
+from .conversation import Body, Conversation, Item, Prompt, Tool, input_items, read_conversation, seal
+from .pictures import encoded_picture
 from .samples import sample
 
+SUMMARIES = ("auto", "concise", "detailed")
 
-@dataclass(frozen=True)
-class Thought:
-    """A reasoning item; without parts when no summary was asked for."""
-
-    parts: tuple[str, ...] = ()
+SOURCE = "https://example.com/local-service"
 
 
-@dataclass(frozen=True)
-class Message:
-    text: str
-    phase: str = "final_answer"
-    cited: str | None = None
-    """A web address that the message names as its source."""
+def answer(body: Body, owner: str, talk: Conversation | None = None) -> list[Item]:
+    """Return the items to stream for one request, in order and without ids.
 
-
-@dataclass(frozen=True)
-class Refusal:
-    """The model's own refusal, which arrives as content and not as an error."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Call:
-    tool: Tool
-    arguments: str
-
-
-@dataclass(frozen=True)
-class Search:
-    query: str
-
-
-@dataclass(frozen=True)
-class Drawing:
-    prompt: str
-
-
-@dataclass(frozen=True)
-class Compaction:
-    content: dict[str, Any]
-
-
-Item = Thought | Message | Refusal | Call | Search | Drawing | Compaction
-Script = tuple[Item, ...]
-
-
-def answer(body: Body) -> Script:
-    """The items to stream for one request, in order."""
-    talk = read_conversation(body)
+    What is sealed is sealed for `owner`. `talk` stands in for what the body says, where that is more.
+    """
+    talk = talk or read_conversation(body)
     items = input_items(body)
     if items and items[-1].get("type") == "compaction_trigger":
-        return (Compaction(talk.compaction()),)
-    return (*_thoughts(body), *_reply(body, talk))
+        return [{"type": "compaction", "encrypted_content": seal(owner, talk.compaction())}]
+    return [*thoughts(body, owner), *_reply(body, talk)]
 
 
-def _thoughts(body: Body) -> Script:
+def thoughts(body: Body, owner: str) -> list[Item]:
+    """A reasoning item where the request has some effort for it; its summary only where one is wanted."""
     reasoning = body.get("reasoning")
     if reasoning is None or reasoning.get("effort") == "none":
-        return ()
-    return (Thought(prose.THOUGHTS if reasoning.get("summary") in _SUMMARIES else ()),)
+        return []
+    texts = prose.THOUGHTS if reasoning.get("summary") in SUMMARIES else ()
+    thought: Item = {
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": text} for text in texts],
+    }
+    if "reasoning.encrypted_content" in (body.get("include") or []):
+        thought["encrypted_content"] = seal(owner, {"thought": len(texts)})
+    return [thought]
 
 
-_SUMMARIES = ("auto", "concise", "detailed")
-
-
-def _reply(body: Body, talk: Conversation) -> Script:
-    calls = _calls(body, talk)
-    if calls:
-        aloud = "aloud" in talk.prompt.text
-        said = "I will use " + " and ".join(f"`{call.tool.name}`" for call in calls) + "."
-        return (Message(said, phase="commentary"), *calls) if aloud else calls
+def _reply(body: Body, talk: Conversation) -> list[Item]:
+    question = talk.prompt.text
+    hosted = {tool.kind for tool in talk.tools if not tool.is_callable}
+    if calls := _calls(body, talk):
+        names = " and ".join(f"`{call['name']}`" for call in calls)
+        return [*([_message(f"I will use {names}.", "commentary")] if "aloud" in question else []), *calls]
     if structured := _structured(body, talk):
-        return (structured,)
+        return [_message(structured)]
     if talk.prompt.echo is not None:
-        return (Message(talk.prompt.echo),)
-    if _SEARCH.search(talk.prompt.text) and any(tool.kind.startswith("web_search") for tool in talk.tools):
-        return (Search(_title(talk.prompt.text)), _cited(talk))
-    if _DRAW.search(talk.prompt.text) and any(tool.kind == "image_generation" for tool in talk.tools):
-        return (Drawing(_title(talk.prompt.text)), Message(_prepared("A prepared picture.")(talk, None)))
-    if _REFUSE.search(talk.prompt.text):
-        return (Refusal("The local service was asked to refuse, and so it does."),)
-    return (Message(_text(talk)),)
+        return [_message(talk.prompt.echo)]
+    if re.search(r"\bsearch the web\b", question, re.I) and any(
+        kind.startswith("web_search") for kind in hosted
+    ):
+        action = {"type": "search", "query": _title(question)}
+        return [{"type": "web_search_call", "action": action}, _cited()]
+    if re.search(r"\bdraw\b", question, re.I) and "image_generation" in hosted:
+        prompt = _title(question)
+        drawing = {
+            "type": "image_generation_call",
+            "result": encoded_picture(prompt),
+            "revised_prompt": prompt,
+        }
+        return [drawing, _message(_prepared("A prepared picture.", talk))]
+    if re.search(r"^refuse\b", question, re.I):
+        refusal = {"type": "refusal", "refusal": "The local service was asked to refuse, and so it does."}
+        return [{**_message(""), "content": [refusal]}]
+    return [_message(_text(talk))]
 
 
-_SEARCH = re.compile(r"\bsearch the web\b", re.I)
-_DRAW = re.compile(r"\bdraw\b", re.I)
-_REFUSE = re.compile(r"^refuse\b", re.I)
+def _message(text: str, phase: str = "final_answer", annotations: Sequence[Item] = ()) -> Item:
+    part = {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
+    return {"type": "message", "role": "assistant", "phase": phase, "content": [part]}
+
+
+def _cited() -> Item:
+    text = f"{prose.NOTICE}\n\nNothing was searched. [A prepared source]({SOURCE}) stands for a result.\n"
+    start = text.index(SOURCE)
+    place = {"start_index": start, "end_index": start + len(SOURCE)}
+    citation = {"type": "url_citation", "url": SOURCE, "title": "A prepared source", **place}
+    return _message(text, annotations=[citation])
 
 
 # Tools -------------------------------------------------------------------------------------------
@@ -109,55 +92,30 @@ _USE = re.compile(
     r"\buse the tools? (?P<names>[\w.-]+(?:(?:, | and )[\w.-]+)*)(?: (?P<times>\d+) times)?(?: with (?=\{))?",
     re.I,
 )
+"""Each such order in a prompt is one round of calls, repeated when it says so."""
 
 
-def _calls(body: Body, talk: Conversation) -> tuple[Call, ...]:
+def _calls(body: Body, talk: Conversation) -> list[Item]:
     """The calls of this round; none when all that was asked for is done."""
-    if body.get("tool_choice") == "none":
-        return ()
-    if waiting := _waiting(talk):
-        return waiting
-    rounds = _asked_rounds(talk)
-    done = talk.rounds - sum(code_mode.running_cell(output) is not None for output in talk.outputs)
-    if done < len(rounds):
-        calls = rounds[done]
+    choice = body.get("tool_choice")
+    if choice == "none":
+        return []
+    rounds: list[list[Item]] = []
+    for order in _USE.finditer(talk.prompt.text if talk.prompt.echo is None else ""):
+        arguments = _json_at(talk.prompt.text, order.end())
+        names = re.split(r", | and ", order["names"].rstrip("."))
+        calls = [
+            _call(tool, arguments) for name in names for tool in talk.callable_tools if tool.is_named(name)
+        ]
+        rounds += [calls] * int(order["times"] or 1) if calls else []
+    if talk.rounds < len(rounds):
+        calls = rounds[talk.rounds]
         return calls if body.get("parallel_tool_calls", True) else calls[:1]
-    return _forced(body.get("tool_choice"), talk) if not done else ()
-
-
-def _waiting(talk: Conversation) -> tuple[Call, ...]:
-    """A script that takes long is waited for, which is a call of its own."""
-    cell = code_mode.running_cell(talk.outputs[-1]) if talk.outputs else None
-    wait = next((tool for tool in talk.tools if (tool.kind, tool.name) == ("function", "wait")), None)
-    if cell is None or wait is None or code_mode.find_exec(talk.tools) is None:
-        return ()
-    return (Call(wait, json.dumps({"cell_id": cell})),)
-
-
-def _asked_rounds(talk: Conversation) -> list[tuple[Call, ...]]:
-    """Each `use the tool ...` of the prompt is one round, repeated when it says so."""
-    rounds: list[tuple[Call, ...]] = []
-    for asked in _USE.finditer(talk.prompt.text if talk.prompt.echo is None else ""):
-        given = _json_at(talk.prompt.text, asked.end())
-        names = re.split(r", | and ", asked["names"].rstrip("."))
-        calls = tuple(_call(tool, given) for name in names for tool in talk.tools if _is_named(tool, name))
-        calls = calls or _scripted(talk, names, given)
-        if calls:
-            rounds += [calls] * int(asked["times"] or 1)
-    return rounds
-
-
-def _scripted(talk: Conversation, names: list[str], given: str | None) -> tuple[Call, ...]:
-    """In code mode all tools of a round are called by one script."""
-    tool = code_mode.find_exec(talk.tools)
-    declared = code_mode.declared(tool) if tool else {}
-    nested = [name for each in names if (name := code_mode.find_nested(each, declared))]
-    arguments = {name: json.dumps(_plain(given)) if declared[name] else given or "{}" for name in nested}
-    return (Call(tool, code_mode.script(arguments)),) if tool and arguments else ()
-
-
-def _is_named(tool: Tool, name: str) -> bool:
-    return name in (tool.name, f"{tool.namespace}.{tool.name}") and tool.kind in ("function", "custom")
+    if talk.rounds:
+        return []
+    forced = choice.get("name") if isinstance(choice, dict) else None
+    first = talk.callable_tools[:1] if choice == "required" else []
+    return [_call(tool) for tool in first or [tool for tool in talk.callable_tools if tool.name == forced]]
 
 
 def _json_at(text: str, start: int) -> str | None:
@@ -171,41 +129,27 @@ def _json_at(text: str, start: int) -> str | None:
     return text[start:end]
 
 
-def _call(tool: Tool, given: str | None) -> Call:
-    if tool.kind == "custom":
-        return Call(tool, _plain(given))
-    if given is not None:
-        return Call(tool, given)
-    return Call(tool, json.dumps(sample(tool.parameters), ensure_ascii=False))
+def _call(tool: Tool, arguments: str | None = None) -> Item:
+    """A call with these arguments, or made-up ones; `{"input": TEXT}` is plain text for a tool that takes that."""
+    named = (
+        {"name": tool.name} if tool.namespace is None else {"name": tool.name, "namespace": tool.namespace}
+    )
+    if tool.kind == "function":
+        arguments = arguments or json.dumps(sample(tool.parameters), ensure_ascii=False)
+        return {"type": "function_call", **named, "arguments": arguments}
+    value = json.loads(arguments or '{"input": "local service"}')
+    is_text = list(value) == ["input"] and isinstance(value["input"], str)
+    return {"type": "custom_tool_call", **named, "input": value["input"] if is_text else arguments}
 
 
-def _plain(given: str | None) -> str:
-    """For a tool that takes plain text, which `{"input": TEXT}` gives as it is."""
-    if given is None:
-        return "local service"
-    value = json.loads(given)
-    return value["input"] if list(value) == ["input"] and isinstance(value["input"], str) else given
-
-
-def _forced(choice: object, talk: Conversation) -> tuple[Call, ...]:
-    callable_tools = [tool for tool in talk.tools if tool.kind in ("function", "custom")]
-    if choice == "required":
-        return tuple(_call(tool, None) for tool in callable_tools[:1])
-    if isinstance(choice, dict) and "name" in choice:
-        return tuple(_call(tool, None) for tool in callable_tools if tool.name == choice["name"])
-    return ()
-
-
-# Structured answers ------------------------------------------------------------------------------
-
-
-def _structured(body: Body, talk: Conversation) -> Message | None:
+def _structured(body: Body, talk: Conversation) -> str | None:
+    """JSON, where the request wants it, of its schema."""
     wanted = (body.get("text") or {}).get("format") or {}
     if wanted.get("type") == "json_schema":
         value = sample(wanted["schema"], text=_title(talk.prompt.text) or "local service")
-        return Message(json.dumps(value, ensure_ascii=False))
+        return json.dumps(value, ensure_ascii=False)
     if wanted.get("type") == "json_object":
-        return Message(json.dumps({"scripted": True, "question": talk.prompt.text, "turn": talk.turn}))
+        return json.dumps({"scripted": True, "question": talk.prompt.text, "turn": talk.turn})
     return None
 
 
@@ -216,38 +160,25 @@ def _text(talk: Conversation) -> str:
     if talk.prompt.echo is not None:
         return talk.prompt.echo
     if talk.outputs:
-        return _quoting(talk)
-    for pattern, write in _SCRIPTED:
-        if found := pattern.search(talk.prompt.text):
-            return write(talk, found)
-    return _prepared(prose.OVERVIEW)(talk, None)
+        return _quoting(talk.outputs)
+    for pattern, text in _SCRIPTED:
+        if match := re.search(pattern, talk.prompt.text, re.I):
+            return _prepared(text, talk) if isinstance(text, str) else text(talk, match)
+    return _prepared(prose.OVERVIEW, talk)
 
 
-def _quoting(talk: Conversation) -> str:
+def _quoting(outputs: Sequence[str]) -> str:
     """The answer after tool calls shows what came back, each result in a fence longer than any in it."""
     shown = []
-    for output in _outputs(talk):
+    for output in outputs:
         fence = "`" * max([2, *(len(run) for run in re.findall("`+", output))]) + "`"
         shown.append(f"{fence}\n{output}\n{fence}")
     came = "The tool gave:" if len(shown) == 1 else f"The {len(shown)} calls gave:"
     return "\n\n".join([prose.NOTICE, came, *shown]) + "\n"
 
 
-def _outputs(talk: Conversation) -> list[str]:
-    """What the calls gave; a script that was waited for may have given nothing until then."""
-    printed = [(code_mode.printed(output), code_mode.running_cell(output)) for output in talk.outputs]
-    return [text for text, cell in printed if text or cell is None]
-
-
-def _prepared(text: str) -> Callable[[Conversation, object], str]:
-    def write(talk: Conversation, _: object) -> str:
-        return "\n\n".join([prose.NOTICE, text.strip("\n"), *_references(talk)]) + "\n"
-
-    return write
-
-
-def _references(talk: Conversation) -> list[str]:
-    """What arrived besides the question, so that a reader (or a test) sees that it did."""
+def _prepared(text: str, talk: Conversation) -> str:
+    """A text and what arrived besides the question, so that a reader (or a test) sees that it did."""
     notes = []
     if talk.images:
         notes.append(f"*With {talk.images} image{'s' if talk.images > 1 else ''}.*")
@@ -255,32 +186,24 @@ def _references(talk: Conversation) -> list[str]:
         notes.append(f"*This is turn {talk.turn}; before it you asked: “{_title(talk.earlier[-1])}”*")
     elif talk.compacted:
         notes.append(f"*This is turn {talk.turn}; the {talk.compacted} before it were compacted.*")
-    return notes
-
-
-def _repeat(talk: Conversation, found: re.Match[str]) -> str:
-    return prose.document(int(found[1]))
-
-
-def _long(talk: Conversation, _: object) -> str:
-    return _prepared(prose.document(prose.LONG_CHARS))(talk, None)
+    return "\n\n".join([prose.NOTICE, text.strip("\n"), *notes]) + "\n"
 
 
 def _so_far(talk: Conversation, _: object) -> str:
     asked = [f"{n}. {_title(question)}" for n, question in enumerate(talk.earlier, talk.compacted + 1)]
     listed = "\n".join(asked) or "Nothing: this is the first question that arrived."
-    return _prepared("You asked so far:\n\n" + listed)(replace(talk, earlier=()), None)
+    return _prepared("You asked so far:\n\n" + listed, replace(talk, earlier=()))
 
 
 def _continue(talk: Conversation, _: object) -> str:
     """The rest of the previous answer when it was cut off; else a remark that it was whole."""
     if not talk.earlier:
-        return _prepared("There is no answer to continue.")(talk, None)
+        return _prepared("There is no answer to continue.", talk)
     before = replace(talk, prompt=Prompt(talk.earlier[-1]), earlier=talk.earlier[:-1], outputs=())
-    whole = _text(before) if not _CONTINUE.search(before.prompt.text) else ""
+    whole = "" if re.search(CONTINUE, before.prompt.text, re.I) else _text(before)
     if talk.last_answer and whole.startswith(talk.last_answer) and whole != talk.last_answer:
         return whole[len(talk.last_answer) :]
-    return _prepared("The previous answer was complete; there is nothing to add.")(talk, None)
+    return _prepared("The previous answer was complete; there is nothing to add.", talk)
 
 
 def _title(text: str) -> str:
@@ -289,25 +212,20 @@ def _title(text: str) -> str:
     return line if len(line) <= 80 else line[:79] + "…"
 
 
-def _cited(talk: Conversation) -> Message:
-    address = "https://example.com/local-service"
-    text = f"{prose.NOTICE}\n\nNothing was searched. [A prepared source]({address}) stands for a result.\n"
-    return Message(text, cited=address)
+CONTINUE = r"^(please )?(continue|go on)\b"
 
-
-_CONTINUE = re.compile(r"^(please )?(continue|go on)\b", re.I)
-
-_SCRIPTED: tuple[tuple[re.Pattern[str], Callable[[Conversation, Any], str]], ...] = (
-    (re.compile(r"\brepeat (\d+)\b", re.I), _repeat),
-    (_CONTINUE, _continue),
-    (re.compile(r"\b(did I ask|so far)\b", re.I), _so_far),
-    (re.compile(r"\bhaiku\b", re.I), _prepared(prose.HAIKU)),
-    (re.compile(r"\b(plot|chart|figure|matplotlib)", re.I), _prepared(prose.PLOT)),
-    (re.compile(r"\b(pandas|data ?frame|group ?by)", re.I), _prepared(prose.PANDAS)),
-    (re.compile(r"\b(math|integral|formula|equation)", re.I), _prepared(prose.MATH)),
-    (re.compile(r"\b(error|traceback|exception|fix)\b", re.I), _prepared(prose.ERROR)),
-    (re.compile(r"\b(bash|shell|terminal)\b", re.I), _prepared(prose.BASH)),
-    (re.compile(r"\btable\b", re.I), _prepared(prose.TABLE)),
-    (re.compile(r"\blong\b", re.I), _long),
-    (re.compile(r"\b(explain|what does|how does)\b", re.I), _prepared(prose.EXPLAIN)),
+_SCRIPTED: tuple[tuple[str, str | Callable[[Conversation, re.Match[str]], str]], ...] = (
+    (r"\brepeat (\d+)\b", lambda _, match: prose.document(int(match[1]))),
+    (CONTINUE, _continue),
+    (r"\b(did I ask|so far)\b", _so_far),
+    (r"\bhaiku\b", prose.HAIKU),
+    (r"\b(plot|chart|figure|matplotlib)", prose.PLOT),
+    (r"\b(pandas|data ?frame|group ?by)", prose.PANDAS),
+    (r"\b(math|integral|formula|equation)", prose.MATH),
+    (r"\b(error|traceback|exception|fix)\b", prose.ERROR),
+    (r"\b(bash|shell|terminal)\b", prose.BASH),
+    (r"\btable\b", prose.TABLE),
+    (r"\blong\b", lambda talk, _: _prepared(prose.document(prose.LONG_CHARS), talk)),
+    (r"\b(explain|what does|how does)\b", prose.EXPLAIN),
 )
+"""What a question is answered with, by the first pattern in it."""

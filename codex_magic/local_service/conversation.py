@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 Body = Mapping[str, Any]
+Item = dict[str, Any]
 
-SEAL = "local-service:"
-"""Every `encrypted_content` of ours starts with this, base64 encoded; it hides nothing."""
+SEALED_BY = "local-service"
 
 _CONTEXT = re.compile(r"\s*<([A-Za-z_][\w-]*)[^>]*>.*</\1>\s*", re.DOTALL)
 """A block the client adds by itself, such as `<environment_context>`; it is no question."""
 
 _MARKER = re.compile(r"^(fault|pace):[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 _ECHO = re.compile(r"^echo:[ \n]?", re.MULTILINE)
+
+_CALLS = {"function_call", "custom_tool_call"}
+_OUTPUTS = {"function_call_output", "custom_tool_call_output"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class Tool:
     namespace: str | None
     parameters: Mapping[str, Any]
     description: str
+
+    @property
+    def is_callable(self) -> bool:
+        """Whether the client runs it, and not the service."""
+        return self.kind in ("function", "custom")
+
+    def is_named(self, name: str) -> bool:
+        return name in (self.name, f"{self.namespace}.{self.name}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,11 @@ class Conversation:
         """The number of this turn, starting at 1."""
         return self.compacted + len(self.earlier) + 1
 
-    def compaction(self) -> dict[str, Any]:
+    @property
+    def callable_tools(self) -> list[Tool]:
+        return [tool for tool in self.tools if tool.is_callable]
+
+    def compaction(self) -> Item:
         """What a compaction item seals; of a turn in progress also what was done in it."""
         done = {"rounds": self.rounds, "outputs": self.outputs} if self.rounds else {}
         return {"turns": self.turn, "last": self.prompt.text[:200], **done}
@@ -73,41 +88,41 @@ class Conversation:
 def read_conversation(body: Body) -> Conversation:
     items = input_items(body)
     sealed = max((n for n, item in enumerate(items) if item.get("type") == "compaction"), default=-1)
-    memory = _remembered(items[sealed]) if sealed >= 0 else {}
+    memory = (unseal(items[sealed].get("encrypted_content") or "") or {}) if sealed >= 0 else {}
     questions = [n for n, item in enumerate(items) if _is_question(item)]
     # those in front of a compaction item are part of what it stands for, all but the one in progress
     asked = [n for n in questions if n > sealed] or questions[-1:]
     last = asked[-1] if asked else -1
     is_in_progress = last < sealed
+    done = memory if is_in_progress else {}
     since = items[max(last, sealed) + 1 :]
     before = items[asked[-2] : last] if len(asked) > 1 else []
+    outputs = (item["output"] for item in since if item.get("type") in _OUTPUTS)
     return Conversation(
         prompt=read_prompt(_question(items[last]) if asked else ""),
         earlier=tuple(read_prompt(_question(items[n])).text for n in asked[:-1]),
         last_answer="".join(text_of(item) for item in before if item.get("role") == "assistant"),
-        outputs=(
-            *(memory.get("outputs", ()) if is_in_progress else ()),
-            *(_output_text(item) for item in since if item.get("type") in _OUTPUTS),
-        ),
-        rounds=_rounds(since) + (memory.get("rounds", 0) if is_in_progress else 0),
+        outputs=(*done.get("outputs", ()), *(text_of({"content": output}) for output in outputs)),
+        rounds=done.get("rounds", 0) + _rounds(since),
         images=sum(part.get("type") == "input_image" for part in _parts(items[last])) if asked else 0,
         compacted=max(0, memory.get("turns", 0) - is_in_progress),
-        tools=tuple(_flatten(_offered(body, items))),
+        tools=tuple(_tools(body, items)),
     )
 
 
-def input_items(body: Body) -> list[dict[str, Any]]:
+def input_items(body: Body) -> list[Item]:
     given = body.get("input", [])
     if isinstance(given, str):
         return [{"type": "message", "role": "user", "content": given}]
     return list(given)
 
 
-def user_messages(body: Body) -> list[dict[str, Any]]:
-    """What the user said, as a compaction of the public API keeps it."""
-    said = [item for item in input_items(body) if item.get("role") == "user"]
+def user_messages(body: Body) -> list[Item]:
+    """What the user wrote, as a compaction of the public API keeps it."""
     return [
-        {"type": "message", "role": "user", "status": "completed", "content": _parts(item)} for item in said
+        {"type": "message", "role": "user", "status": "completed", "content": _parts(item)}
+        for item in input_items(body)
+        if item.get("role") == "user"
     ]
 
 
@@ -129,31 +144,28 @@ def read_prompt(text: str) -> Prompt:
 
 
 def seal(owner: str, content: Mapping[str, Any]) -> str:
-    """An `encrypted_content` bound to one account, as the real one is."""
-    return base64.b64encode(f"{SEAL}{owner}:{json.dumps(content)}".encode()).decode()
+    """An `encrypted_content` bound to one account or key, as the real one is; it hides nothing else."""
+    return base64.b64encode(json.dumps([SEALED_BY, _digest(owner), content]).encode()).decode()
 
 
 def unseal(sealed: str, owner: str | None = None) -> dict[str, Any] | None:
-    """The content, or `None` when we did not make it (for `owner`, if given)."""
+    """The content, or `None` when it was not sealed here (for `owner`, if given)."""
     try:
-        text = base64.b64decode(sealed, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+        by, made_for, content = json.loads(base64.b64decode(sealed, validate=True))
+    except (TypeError, ValueError):
         return None
-    if not text.startswith(SEAL):
-        return None
-    made_for, _, content = text.removeprefix(SEAL).partition(":")
-    if owner is not None and owner != made_for:
-        return None
-    return dict(json.loads(content))
+    is_ours = by == SEALED_BY and (owner is None or made_for == _digest(owner))
+    return dict(content) if is_ours else None
+
+
+def _digest(owner: str) -> str:
+    """A key must not be readable in what a client keeps."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:16]
 
 
 def count_tokens(value: object) -> int:
     """Four characters of JSON a token, as a rule of thumb."""
     return -(-len(json.dumps(value, ensure_ascii=False)) // 4)
-
-
-_OUTPUTS = {"function_call_output", "custom_tool_call_output"}
-_CALLS = {"function_call", "custom_tool_call"}
 
 
 def _parts(item: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -171,29 +183,21 @@ def _question(item: Mapping[str, Any]) -> str:
     return "\n\n".join([text for text in texts if not _CONTEXT.fullmatch(text)] or texts)
 
 
-def _output_text(item: Mapping[str, Any]) -> str:
-    output = item["output"]
-    return output if isinstance(output, str) else text_of({"content": output})
-
-
-def _rounds(since: list[dict[str, Any]]) -> int:
+def _rounds(since: list[Item]) -> int:
     """Calls that follow each other without a result between them were made at once."""
     kinds = [item.get("type") for item in since if item.get("type") in _CALLS | _OUTPUTS]
     return sum(kind in _CALLS and (n == 0 or kinds[n - 1] in _OUTPUTS) for n, kind in enumerate(kinds))
 
 
-def _remembered(item: Mapping[str, Any]) -> dict[str, Any]:
-    return unseal(item.get("encrypted_content") or "") or {}
-
-
-def _offered(body: Body, items: list[dict[str, Any]]) -> Iterable[Mapping[str, Any]]:
-    yield from body.get("tools") or []
+def _tools(body: Body, items: list[Item]) -> Iterator[Tool]:
+    """Those of the request, and those that its items add."""
+    yield from _flatten(body.get("tools") or [])
     for item in items:
         if item.get("type") == "additional_tools":
-            yield from item["tools"]
+            yield from _flatten(item["tools"])
 
 
-def _flatten(tools: Iterable[Mapping[str, Any]], namespace: str | None = None) -> Iterable[Tool]:
+def _flatten(tools: Iterable[Mapping[str, Any]], namespace: str | None = None) -> Iterator[Tool]:
     for tool in tools:
         kind = tool["type"]
         if kind == "namespace":

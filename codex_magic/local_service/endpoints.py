@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
-import sys
+import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import msgspec
@@ -17,29 +16,28 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Finish, RequestHandler
 
 from ..protocol.ids import new_id
-from . import catalog, conversation, replies, rules
+from . import catalog, conversation, replies
 from .accounts import Account
 from .answers import answer
-from .conversation import Body, count_tokens
-from .faults import HANDSHAKE, Cut, Fault, Hold, Send, Silence, Step, steps
+from .conversation import Body, Item, count_tokens
+from .faults import Fault, Send, Step
 from .pace import Pace
+from .pictures import encoded_picture
 from .recorder import RecordedRequest
 from .replies import Reply
-from .shape import shape_refusal
 from .state import State
-from .stream import Plan, Usage, completed_response, count_usage, events
+from .stream import Event, Plan, completed_response, count_usage, events
 
 
 class Endpoint(RequestHandler):
-    """Records the request, lets a queued fault happen, and sends replies."""
+    """Records the request and sends replies."""
 
     def initialize(self, state: State) -> None:
         self.state = state
-        self.fault: Fault | None = None
         self.gone = asyncio.Event()
 
     async def prepare(self) -> None:
-        body = self.decompressed_body()
+        body = self.decoded_body()
         self.recorded = RecordedRequest(
             method=str(self.request.method),
             path=self.request.path,
@@ -50,44 +48,14 @@ class Endpoint(RequestHandler):
             at=time.monotonic(),
         )
         self.state.recorder.add(self.state.recorder.requests, self.recorded)
-        self.fault = self.state.faults.take(self.fault_path)
-        await self.suffer(self.fault)
+        if self.state.middleware is not None:
+            await self.state.middleware(self)
 
-    @property
-    def fault_path(self) -> str:
-        """Where the faults of this request are queued."""
-        return self.request.path
-
-    async def suffer(self, fault: Fault | None) -> None:
-        """Let a fault happen that strikes before the first byte; others are for the stream."""
-        if fault is None:
-            return
-        if fault.reply is not None:
-            self.refuse(fault.reply)
-        elif fault.kind == "no_headers":
-            await self.gone.wait()
-            raise Finish
-        elif fault.kind == "slow_headers":
-            await asyncio.sleep(float(fault.params.get("seconds", 1)))
-        elif fault.kind == "hold_headers":
-            await self.state.hold(self.recorded)
-        elif fault.kind == "refuse":
-            self.cut()
-
-    def decompressed_body(self) -> bytes:
+    def decoded_body(self) -> bytes:
         encoding = self.request.headers.get("Content-Encoding", "identity")
-        if encoding == "identity":
-            return self.request.body
-        if encoding != "zstd":
+        if encoding != "identity":
             self.refuse(replies.detail(415, f"Unsupported content encoding: {encoding}"))
-        try:
-            if sys.version_info >= (3, 14):
-                return bytes(importlib.import_module("compression.zstd").decompress(self.request.body))
-            zstandard = importlib.import_module("zstandard")
-            return bytes(zstandard.ZstdDecompressor().stream_reader(self.request.body).read())
-        except ModuleNotFoundError:
-            needed = "To read zstd bodies the local service needs: pip install 'codex-magic[zstd]'"
-            self.refuse(replies.detail(415, needed))
+        return self.request.body
 
     def reply(self, reply: Reply) -> None:
         self.set_status(reply.status)
@@ -96,19 +64,19 @@ class Endpoint(RequestHandler):
             self.set_header(name, value)
         self.finish(reply.body if isinstance(reply.body, str) else msgspec.json.encode(reply.body))
 
+    def reply_json(self, body: Any) -> None:
+        self.reply(Reply(200, body))
+
     def refuse(self, reply: Reply) -> NoReturn:
         """Send `reply` and do nothing else for this request."""
         self.reply(reply)
         raise Finish
 
-    def given(self, name: str) -> str:
+    def need(self, name: str) -> Any:
         """A field that the JSON body must have."""
         if not isinstance(self.recorded.json, dict) or name not in self.recorded.json:
             self.refuse(replies.api_error(400, f"Missing required parameter: '{name}'.", param=name))
-        return str(self.recorded.json[name])
-
-    def reply_json(self, body: Any) -> None:
-        self.reply(Reply(200, body))
+        return self.recorded.json[name]
 
     def cut(self) -> NoReturn:
         """Break the connection."""
@@ -161,55 +129,42 @@ class Responses(Endpoint):
         """Who asks, and so whom sealed content is for."""
         raise NotImplementedError
 
-    def refusal(self, request: rules.Request) -> Reply | None:
-        raise NotImplementedError
-
-    @property
-    def is_upgrade(self) -> bool:
-        """Whether a WebSocket is wanted."""
-        return self.request.headers.get("Upgrade", "").lower() == "websocket"
-
-    @property
-    def fault_path(self) -> str:
-        """The faults of responses are not for the upgrade before them."""
-        return self.request.path + (HANDSHAKE if self.is_upgrade else "")
-
     async def get(self) -> None:
-        self.reply(replies.UPGRADE_REQUIRED if self.is_upgrade else replies.detail(405, "Method Not Allowed"))
+        """A client that wants a WebSocket sends a POST when it is told that there is none."""
+        wanted = self.request.headers.get("Upgrade", "").lower() == "websocket"
+        self.reply(replies.UPGRADE_REQUIRED if wanted else replies.detail(405, "Method Not Allowed"))
 
     async def post(self) -> None:
         await self.respond(self.recorded.json, self.owner())
 
-    async def respond(self, body: Any, owner: str) -> None:
-        if refusal := shape_refusal(body):
-            self.refuse(refusal)
-        request = rules.Request(body, self.recorded.headers, owner)
-        if self.state.strict and (refusal := self.refusal(request)):
-            self.refuse(refusal)
-        prompt = conversation.read_conversation(body).prompt
+    async def respond(self, body: Body, owner: str) -> None:
+        with self._reading():
+            prompt = conversation.read_conversation(body).prompt
+            asked = prompt.pace or self.request.headers.get("x-local-pace")
+            pace = Pace.parse(asked) if asked else self.state.pace
+            fault = self.state.faults.marked(prompt.fault, prompt=prompt.text) if prompt.fault else None
+        await self.answer(body, owner, pace, fault)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Refuse a request whose parts are not what the answer is made of."""
         try:
-            pace = self._pace(prompt)
-            marked = self._marked(prompt)
+            yield
         except ValueError as error:
             self.refuse(replies.detail(400, str(error)))
-        await self.suffer(marked)
-        await self._answer(body, owner, pace, self.fault or marked)
+        except (AttributeError, LookupError, TypeError) as error:
+            self.refuse(replies.api_error(400, f"The request can't be read: {error!r}"))
 
-    def _pace(self, prompt: conversation.Prompt) -> Pace:
-        asked = prompt.pace or self.request.headers.get("x-local-pace")
-        return Pace.parse(asked) if asked else self.state.pace
-
-    def _marked(self, prompt: conversation.Prompt) -> Fault | None:
-        return self.state.faults.marked(prompt.fault, prompt=prompt.text) if prompt.fault else None
-
-    async def _answer(self, body: Body, owner: str, pace: Pace, fault: Fault | None) -> None:
-        plan = self._plan(body, owner, pace)
-        if fault is not None and fault.kind == "reroute":
-            plan = replace(plan, model=str(fault.params.get("to", "local-small")))
+    async def answer(self, body: Body, owner: str, pace: Pace, fault: Fault | None) -> None:
+        if fault is not None and (reply := self.state.faults.reply(fault)):
+            self.refuse(reply)
+        with self._reading():
+            plan = self.plan(body, owner, pace)
         self.state.quota.requests += 1
-        self.announce(self._service_headers(plan, body))
+        self.announce(self.service_headers(plan))
         if body.get("stream"):
-            await self._play(steps(events(plan), fault or self._limit(plan, body)), pace)
+            steps = self.state.faults.steps(self.events(plan), fault or self._limit(plan, body))
+            await self._play(steps, pace)
         else:
             self.reply_json(completed_response(plan))
 
@@ -217,41 +172,46 @@ class Responses(Endpoint):
         for name, value in headers.items():
             self.set_header(name, value)
 
-    def _plan(self, body: Body, owner: str, pace: Pace) -> Plan:
-        script = answer(self._seen(body))
-        sent = [body.get(key) for key in ("instructions", "tools", "input")]
+    def model(self, body: Body) -> str:
+        """The name of a model there is."""
+        name = str(body.get("model"))
+        if catalog.find(name) is None:
+            self.refuse(replies.model_unsupported(name))
+        return name
+
+    def items(self, body: Body, owner: str) -> list[Item]:
+        return answer(body, owner)
+
+    def events(self, plan: Plan) -> Iterator[Event]:
+        return events(plan)
+
+    def plan(self, body: Body, owner: str, pace: Pace) -> Plan:
+        model = self.model(body)
+        items = self.items(body, owner)
+        sent = count_tokens([body.get(key) for key in ("instructions", "tools", "input")])
         cached = self.state.cached_tokens(self.request.headers.get("session-id"), body)
-        include = body.get("include") or []
         return Plan(
             id=f"resp_{new_id().replace('-', '')}",
-            model=str(body.get("model")),
+            model=model,
             created_at=int(time.time()),
-            script=script,
-            usage=count_usage(script, sent=count_tokens(sent), cached=cached),
+            items=items,
+            usage=count_usage(items, sent=sent, cached=cached),
             delta_chars=pace.delta_chars,
-            owner=owner,
-            sealed="reasoning.encrypted_content" in include,
             codex=self.codex,
             echoed={key: body[key] for key in _ECHOED if key in body},
         )
 
-    def _seen(self, body: Body) -> Body:
-        """In the Lite dialect the model does not see top-level tools."""
-        if self.recorded.headers.get(rules.LITE_HEADER) != "true":
-            return body
-        return {key: value for key, value in body.items() if key != "tools"}
-
     def _limit(self, plan: Plan, body: Body) -> Fault | None:
         """The ends that the request itself leads to."""
         model = catalog.find(plan.model)
-        if model is not None and plan.usage.input > model["max_context_window"]:
+        if model is not None and plan.usage["input_tokens"] > model["max_context_window"]:
             return Fault("context_length_exceeded", {"after": 0})
         most = body.get("max_output_tokens")
-        if most is not None and plan.usage.output > most:
+        if most is not None and plan.usage["output_tokens"] > most:
             return Fault("incomplete", {"after": max(1, most * 4 // plan.delta_chars)})
         return None
 
-    def _service_headers(self, plan: Plan, body: Body) -> dict[str, str]:
+    def service_headers(self, plan: Plan) -> dict[str, str]:
         return {"openai-model": plan.model, "x-request-id": new_id()}
 
     async def _play(self, script: Iterable[Step], pace: Pace) -> None:
@@ -262,11 +222,11 @@ class Responses(Endpoint):
         self.connection.stream.set_nodelay(True)
         try:
             await self.flush()
-            await self._send(iter(script), pace)
+            await self.send(script, pace)
         except StreamClosedError:
             pass  # the client went away, which `on_connection_close` has recorded
 
-    async def _send(self, script: Iterator[Step], pace: Pace) -> None:
+    async def send(self, script: Iterable[Step], pace: Pace) -> None:
         """Do the steps. With a chunk size, writes are cut there, wherever in an event that is."""
         loop = asyncio.get_running_loop()
         due = loop.time()
@@ -278,59 +238,46 @@ class Responses(Endpoint):
                 pending += step.data
                 while len(pending) >= max(1, pace.chunk_bytes):
                     size = pace.chunk_bytes or len(pending)
-                    await self._write(bytes(pending[:size]))
+                    await self.write_now(bytes(pending[:size]))
                     del pending[:size]
                 if pace.per_second is not None and step.is_delta:
                     due += 1 / pace.per_second
                     await asyncio.sleep(max(0.0, due - loop.time()))
                 continue
-            await self._write(bytes(pending))
+            await self.write_now(bytes(pending))
             pending.clear()
-            if isinstance(step, Hold):
-                await self.state.hold(self.recorded)
-                due = loop.time()
-            elif isinstance(step, Silence):
-                await self.gone.wait()
-            else:
-                assert isinstance(step, Cut)
-                self.cut()
-        await self._write(bytes(pending))
+            await self.do(step)
+            due = loop.time()
+        await self.write_now(bytes(pending))
 
-    async def _write(self, data: bytes) -> None:
+    async def do(self, step: Step) -> None:
+        """A step that sends nothing."""
+        self.cut()
+
+    async def write_now(self, data: bytes) -> None:
         self.write(data)
         await self.flush()
         await asyncio.sleep(0)  # a fast client must not keep the others waiting
 
 
-_ECHOED = (
-    "service_tier",
-    "prompt_cache_key",
-    "tool_choice",
-    "parallel_tool_calls",
-    "tools",
-    "text",
-    "reasoning",
-)
+_ECHOED = "service_tier prompt_cache_key tool_choice parallel_tool_calls tools text reasoning".split()
 
 
 class CodexResponses(Responses):
-    """`/backend-api/codex/responses`: a ChatGPT plan, strict, without Content-Type."""
+    """`/backend-api/codex/responses`: a ChatGPT plan, without Content-Type."""
 
     codex = True
 
     def owner(self) -> str:
         account = self.account()
-        self._plan_type = account.plan
+        self.plan_type = account.plan
         return account.id
 
-    def refusal(self, request: rules.Request) -> Reply | None:
-        return rules.codex_refusal(request)
-
-    def _service_headers(self, plan: Plan, body: Body) -> dict[str, str]:
+    def service_headers(self, plan: Plan) -> dict[str, str]:
         state = self.request.headers.get("x-codex-turn-state") or f"ts_{new_id()}"
         return {
-            **super()._service_headers(plan, body),
-            **self.state.quota.headers(self._plan_type),
+            **super().service_headers(plan),
+            **self.state.quota.headers(self.plan_type),
             "x-models-etag": catalog.ETAG,
             "x-codex-turn-state": state,
             "x-reasoning-included": "true",
@@ -347,26 +294,21 @@ class ApiResponses(Responses):
     def owner(self) -> str:
         return self.key()
 
-    def refusal(self, request: rules.Request) -> Reply | None:
-        return rules.api_refusal(request)
-
 
 class ApiCompact(Endpoint):
     def post(self) -> None:
-        key = self.key()
-        body = self.recorded.json
-        if refusal := shape_refusal(body):
-            self.refuse(refusal)
-        talk = conversation.read_conversation(body)
-        sealed = conversation.seal(key, talk.compaction())
-        item = {"id": f"cmp_{new_id()}", "type": "compaction", "encrypted_content": sealed}
-        tokens = Usage(count_tokens(body), 0, count_tokens(item), 0).encode()
+        body, owner = self.recorded.json, self.key()
+        self.need("input")
+        sealed = answer(
+            {**body, "input": [*conversation.input_items(body), {"type": "compaction_trigger"}]}, owner
+        )
+        item = {"id": f"cmp_{new_id()}", **sealed[0]}
         self.reply_json(
             {
                 "id": f"resp_{new_id()}",
                 "object": "response.compaction",
                 "output": [*conversation.user_messages(body), item],
-                "usage": tokens,
+                "usage": count_usage(sealed, sent=count_tokens(body), cached=0),
             }
         )
 
@@ -416,6 +358,28 @@ class AccountsCheck(Endpoint):
         self.reply_json({"accounts": [described], **ids})
 
 
+class CodexGenerations(Endpoint):
+    """`/backend-api/codex/images/generations`: one picture."""
+
+    def post(self) -> None:
+        self.account()
+        picture = {"b64_json": encoded_picture(str(self.need("prompt")))}
+        self.reply_json({"created": int(time.time()), "data": [picture], "output_format": "png"})
+
+
+class CodexCalls(Endpoint):
+    """`/backend-api/codex/realtime/calls`: nobody is there to talk to, so every section is declined (RFC 3264 6)."""
+
+    def post(self) -> None:
+        self.account()
+        sections = re.findall(r"^(m=\S+) \d+(.*)$", str(self.need("sdp")).replace("\r", ""), re.MULTILINE)
+        session = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0"]
+        declined = [*session, *(f"{media} 0{formats}" for media, formats in sections), ""]
+        call = f"/v1/realtime/calls/rtc_{new_id().replace('-', '')}"
+        described = {"Content-Type": "application/sdp", "Location": call}
+        self.reply(Reply(201, "\r\n".join(declined), described))
+
+
 class NotFound(Endpoint):
     async def prepare(self) -> None:
         await super().prepare()
@@ -425,6 +389,8 @@ class NotFound(Endpoint):
 ROUTES: list[tuple[str, type[Endpoint]]] = [
     (r"/backend-api/codex/responses", CodexResponses),
     (r"/backend-api/codex/models", CodexModels),
+    (r"/backend-api/codex/images/generations", CodexGenerations),
+    (r"/backend-api/codex/realtime/calls", CodexCalls),
     (r"/backend-api/wham/usage", WhamUsage),
     (r"/backend-api/wham/accounts/check", AccountsCheck),
     (r"/v1/responses", ApiResponses),

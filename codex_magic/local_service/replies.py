@@ -47,36 +47,24 @@ UPGRADE_REQUIRED = Reply(
     {"detail": "WebSocket transport is not offered here; send a POST."},
     {"Upgrade": "HTTP/1.1", "Connection": "close"},
 )
-CONNECTION_LIMIT = api_error(
-    400,
-    "Responses websocket connection limit reached (60 minutes). Create a new websocket connection to continue.",
-    code="websocket_connection_limit_reached",
-)
 TOKEN_EXPIRED = unauthorized(
     "token_expired", "Provided authentication token is expired. Please try signing in again."
 )
 TOKEN_INVALIDATED = unauthorized(
     "token_invalidated", "Your authentication token has been invalidated. Please try signing in again."
 )
-TOKEN_REVOKED = unauthorized("token_revoked", "Encountered invalidated oauth token for user, failing request")
 API_KEY_MISSING = api_error(
     401,
     "You didn't provide an API key. You need to provide your API key in an Authorization header "
     "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
 )
-REFRESH_ERRORS = {
-    "refresh_token_reused": unauthorized(
-        "refresh_token_reused",
-        "Your refresh token has already been used to generate a new access token. "
-        "Please try signing in again.",
-    ),
-    "refresh_token_expired": unauthorized(
-        "refresh_token_expired", "Your refresh token has expired. Please try signing in again."
-    ),
-    "refresh_token_invalidated": unauthorized(
-        "refresh_token_invalidated", "Your refresh token has been invalidated. Please try signing in again."
-    ),
-}
+REFRESH_TOKEN_REUSED = unauthorized(
+    "refresh_token_reused",
+    "Your refresh token has already been used to generate a new access token. Please try signing in again.",
+)
+REFRESH_TOKEN_INVALIDATED = unauthorized(
+    "refresh_token_invalidated", "Your refresh token has been invalidated. Please try signing in again."
+)
 TOKEN_EXCHANGE_FAILED = api_error(
     400, "Could not validate your token. Please try signing in again.", code="token_exchange_user_error"
 )
@@ -84,30 +72,6 @@ TOKEN_EXCHANGE_FAILED = api_error(
 
 def model_unsupported(model: str) -> Reply:
     return detail(400, f"The '{model}' model is not supported when using Codex with a ChatGPT account.")
-
-
-def model_not_found(model: str) -> Reply:
-    return api_error(404, f"Model not found {model}", code="model_not_found")
-
-
-def item_not_found(item_id: str) -> Reply:
-    return api_error(
-        404,
-        f"Item with id '{item_id}' not found. Items are not persisted when `store` is set to false. "
-        "Try again with `store` set to true, or remove this item from your input.",
-        param="input",
-    )
-
-
-def previous_response_not_found(response_id: str) -> Reply:
-    message = f"Previous response with id '{response_id}' not found."
-    return api_error(400, message, param="previous_response_id", code="previous_response_not_found")
-
-
-def web_page(status: int, title: str) -> Reply:
-    """What a proxy or load balancer says in place of the service."""
-    page = f"<html>\r\n<head><title>{status} {title}</title></head>\r\n<body><center><h1>{status} {title}</h1></center></body>\r\n</html>\r\n"
-    return Reply(status, page, {"Content-Type": HTML})
 
 
 CLOUDFLARE_CHALLENGE = Reply(

@@ -43,68 +43,42 @@ class _Sampler:
             return schema["const"]
         if "enum" in schema:
             return schema["enum"][0]
-        return getattr(self, f"_{_kind(schema)}")(schema, name, depth)
+        match _kind(schema):
+            case "object":
+                properties = schema.get("properties") or {}
+                wanted = properties if depth < DEEP else schema.get("required") or []
+                return {key: self.value(properties.get(key, {}), key, depth + 1) for key in wanted}
+            case "array":
+                parts = [*(schema.get("prefixItems") or [])]
+                count = min(2 if depth < DEEP else 0, schema.get("maxItems", 2))
+                missing = max(schema.get("minItems", 0), count) - len(parts)
+                parts += [schema.get("items", True)] * missing
+                return [self.value(part, name, depth + 1) for part in parts]
+            case "string":
+                text = _STRINGS.get(schema.get("format", "")) or f"{name}: {self._text}"
+                return text.ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
+            case "integer":
+                return int(_number(schema, distance=1, step=schema.get("multipleOf", 1)))
+            case "number":
+                return float(_number(schema, distance=0.5, step=schema.get("multipleOf")))
+            case kind:
+                return True if kind == "boolean" else None
 
     def _resolve(self, schema: Schema, depth: int) -> Schema:
         """Follow references and choose among alternatives until one plain schema is left."""
         while True:
-            if "$ref" in schema:
-                rest = {key: value for key, value in schema.items() if key != "$ref"}
-                schema = {**self._target(schema["$ref"]), **rest}
-            elif "allOf" in schema:
-                rest = {key: value for key, value in schema.items() if key != "allOf"}
-                schema = _merged([rest, *(self._resolve(part, depth) for part in schema["allOf"])])
-            elif choices := schema.get("anyOf") or schema.get("oneOf"):
-                rest = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
+            rest = dict(schema)
+            if reference := rest.pop("$ref", None):
+                target: Any = self._root
+                for step in reference.removeprefix("#").split("/")[1:]:
+                    target = target[step.replace("~1", "/").replace("~0", "~")]
+                schema = {**target, **rest}
+            elif parts := rest.pop("allOf", None):
+                schema = _merged([rest, *(self._resolve(part, depth) for part in parts)])
+            elif choices := rest.pop("anyOf", None) or rest.pop("oneOf", None):
                 schema = _merged([rest, _chosen(choices, depth)])
             else:
                 return schema
-
-    def _target(self, reference: str) -> Schema:
-        target: Any = self._root
-        for step in reference.removeprefix("#").split("/")[1:]:
-            target = target[step.replace("~1", "/").replace("~0", "~")]
-        return dict(target)
-
-    def _object(self, schema: Schema, name: str, depth: int) -> dict[str, Any]:
-        properties = schema.get("properties") or {}
-        needed = schema.get("required") or []
-        wanted = properties if depth < DEEP else needed
-        return {key: self.value(properties.get(key, {}), key, depth + 1) for key in wanted}
-
-    def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
-        prefix = schema.get("prefixItems") or []
-        least = schema.get("minItems", 0)
-        count = max(least, min(2 if depth < DEEP else 0, schema.get("maxItems", 2)))
-        items = schema.get("items", True)
-        values = [self.value(part, name, depth + 1) for part in prefix]
-        return values + [self.value(items, name, depth + 1) for _ in range(count - len(prefix))]
-
-    def _string(self, schema: Schema, name: str, depth: int) -> str:
-        given = _STRINGS.get(schema.get("format", "")) or f"{name}: {self._text}"
-        padded = given.ljust(schema.get("minLength", 0), "x")
-        return padded[: schema.get("maxLength", len(padded))]
-
-    def _integer(self, schema: Schema, name: str, depth: int) -> int:
-        step = schema.get("multipleOf", 1)
-        low = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf) + 1)
-        high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - 1)
-        wanted = min(max(1, low), high)
-        multiple = step * math.ceil(wanted / step)
-        return int(multiple if multiple <= high else step * math.floor(high / step))
-
-    def _number(self, schema: Schema, name: str, depth: int) -> float:
-        low = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf))
-        high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf))
-        inside = _between(low, high)
-        step = schema.get("multipleOf")
-        return inside if step is None else float(step * math.ceil(inside / step))
-
-    def _boolean(self, schema: Schema, name: str, depth: int) -> bool:
-        return True
-
-    def _null(self, schema: Schema, name: str, depth: int) -> None:
-        return None
 
 
 def _kind(schema: Schema) -> str:
@@ -114,6 +88,21 @@ def _kind(schema: Schema) -> str:
     if kind is None:
         kind = "object" if "properties" in schema else "array" if "items" in schema else "string"
     return str(kind)
+
+
+def _number(schema: Schema, *, distance: float, step: float | None) -> float:
+    """A number `distance` above its lower bound, or below its upper one, or between them; a multiple of `step`."""
+    low: float = schema.get("minimum", -math.inf)
+    high: float = schema.get("maximum", math.inf)
+    low = max(low, schema.get("exclusiveMinimum", -math.inf) + (distance if step else 0))
+    high = min(high, schema.get("exclusiveMaximum", math.inf) - (distance if step else 0))
+    if step:
+        wanted = min(max(distance, low), high)
+        multiple = step * math.ceil(wanted / step)
+        return multiple if multiple <= high else step * math.floor(high / step)
+    if math.isinf(low):
+        return distance if math.isinf(high) else high - distance
+    return low + distance if math.isinf(high) else (low + high) / 2
 
 
 def _chosen(choices: list[Schema], depth: int) -> Schema:
@@ -133,12 +122,3 @@ def _merged(schemas: list[Schema]) -> Schema:
         if properties:
             merged.update(properties=properties, required=required)
     return merged
-
-
-def _between(low: float, high: float) -> float:
-    """A number that is at neither bound, unless both are the same."""
-    if math.isinf(low) and math.isinf(high):
-        return 0.5
-    if math.isinf(low):
-        return high - 0.5
-    return low + 0.5 if math.isinf(high) else (low + high) / 2

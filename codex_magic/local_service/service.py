@@ -14,19 +14,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from tornado.httpserver import HTTPServer
-from tornado.routing import PathMatches, Rule
+from tornado.routing import Matcher, PathMatches, Rule
 from tornado.web import Application
 
 from .accounts import ACCESS_SECONDS, Account, Tokens
-from .certificates import Certificates, make_certificates
 from .endpoints import ROUTES, Endpoint, NotFound
-from .faults import Faults
-from .media import MEDIA_ROUTES
 from .pace import Pace
 from .recorder import RecordedRequest
 from .sign_in import SIGN_IN_ROUTES
 from .state import State
-from .websocket import UPGRADES
 
 HOST = "127.0.0.1"
 MOST_BODY_BYTES = 256 * 1024 * 1024
@@ -34,56 +30,54 @@ TIMEOUT = 10.0
 """Seconds that the `wait_for_...` methods wait unless told otherwise."""
 
 T = TypeVar("T")
+Service = TypeVar("Service", bound="LocalService")
+
+Routes = list[tuple[str | Matcher, type[Endpoint]]]
 
 
-def start(
-    *,
-    port: int = 0,
-    pace: Pace | None = None,
-    strict: bool = True,
-    tls: Path | None = None,
-    open_access: bool = False,
-    auto_approve: bool = False,
-    websocket: bool = False,
-) -> LocalService:
+def start(*, port: int = 0, pace: Pace | None = None, open_access: bool = False) -> LocalService:
     """Start a local service on 127.0.0.1; it listens when this returns. OSError if the port is taken.
 
-    `strict` refuses what the real service refuses. `tls` is a folder for a certificate authority
-    made on the spot. `open_access` answers requests without credentials too. `auto_approve` lets
-    the sign-in page approve by itself, without a click. `websocket` offers responses over a
-    WebSocket too, at the same paths; without it an upgrade is answered with 426.
+    `open_access` answers requests without credentials too.
     """
-    certificates = make_certificates(tls) if tls is not None else None
+    listener, url = listen(port)
+    return LocalService(State(url, pace=pace or Pace(), open_access=open_access), listener)
+
+
+def listen(port: int, *, scheme: str = "http") -> tuple[socket.socket, str]:
+    """Open a port of this machine (0: any free one) and return it with its address."""
     listener = socket.create_server((HOST, port))
     listener.setblocking(False)
-    scheme = "http" if certificates is None else "https"
-    state = State(
-        f"{scheme}://{HOST}:{listener.getsockname()[1]}",
-        pace=pace or Pace(),
-        strict=strict,
-        open_access=open_access,
-        auto_approve=auto_approve,
-        websocket=websocket,
-    )
-    return LocalService(state, listener, certificates)
+    return listener, f"{scheme}://{HOST}:{listener.getsockname()[1]}"
 
 
 class LocalService:
-    """A running service; made by `start`. Its methods may be called from any thread but its own."""
+    """A running service; made by `start`. Its methods may be called from any thread but its own.
 
-    url: str
-    ca_file: Path | None
-    """With `tls`: the certificate authority to trust."""
+    `routes` come before the service's own.
+    """
 
-    def __init__(self, state: State, listener: socket.socket, certificates: Certificates | None) -> None:
+    def __init__(
+        self,
+        state: State,
+        listener: socket.socket,
+        *,
+        routes: Routes | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.url = state.url
-        self.ca_file = certificates.ca if certificates else None
         self._state = state
-        server = HTTPServer(
-            _application(state),
-            ssl_options=_tls_context(certificates) if certificates else None,
-            max_body_size=MOST_BODY_BYTES,
+        every: Routes = [*(routes or ()), *ROUTES, *SIGN_IN_ROUTES]
+        application = Application(
+            [
+                Rule(PathMatches(at) if isinstance(at, str) else at, endpoint, {"state": state})
+                for at, endpoint in every
+            ],
+            default_handler_class=NotFound,
+            default_handler_args={"state": state},
+            log_function=lambda handler: None,  # else each refusal is written into the user's notebook
         )
+        server = HTTPServer(application, ssl_options=tls, max_body_size=MOST_BODY_BYTES)
         # tornado needs a selector loop, which is not the default on Windows
         self._loop = asyncio.SelectorEventLoop()
         self._stop = asyncio.Event()
@@ -116,20 +110,9 @@ class LocalService:
         return self.url
 
     @property
-    def faults(self) -> Faults:
-        return self._state.faults
-
-    @property
     def requests(self) -> list[RecordedRequest]:
         """Every request so far, oldest first."""
         return list(self._state.recorder.requests)
-
-    def wait_for_request(
-        self, path: str = "/responses", timeout: float = TIMEOUT, *, count: int = 1
-    ) -> RecordedRequest:
-        """The `count`-th request whose path ends with `path`; TimeoutError when it does not come."""
-        recorder = self._state.recorder
-        return recorder.wait(recorder.requests, path, timeout=timeout, count=count)
 
     def wait_for_disconnect(
         self, timeout: float = TIMEOUT, *, path: str = "", count: int = 1
@@ -137,15 +120,6 @@ class LocalService:
         """The `count`-th request whose client went away before the end of the answer."""
         recorder = self._state.recorder
         return recorder.wait(recorder.disconnects, path, timeout=timeout, count=count)
-
-    def wait_for_hold(self, timeout: float = TIMEOUT, *, path: str = "", count: int = 1) -> RecordedRequest:
-        """The `count`-th request whose answer stopped at a `hold` or `hold_headers` fault."""
-        recorder = self._state.recorder
-        return recorder.wait(recorder.held, path, timeout=timeout, count=count)
-
-    def release(self) -> None:
-        """Let all held answers go on."""
-        self._loop.call_soon_threadsafe(self._state.release)
 
     def issue_tokens(
         self, *, email: str = Account.email, plan: str = Account.plan, expires_in: int = ACCESS_SECONDS
@@ -162,22 +136,24 @@ class LocalService:
         plan: str = Account.plan,
         expires_in: int = ACCESS_SECONDS,
     ) -> Tokens:
-        """Write an auth.json as the official client does after a sign-in, and give its tokens."""
+        """Write an auth.json as the official client does after a sign-in, and return its tokens."""
         tokens = self.issue_tokens(email=email, plan=plan, expires_in=expires_in)
+        content = {
+            "auth_mode": "chatgpt",
+            "OPENAI_API_KEY": None,
+            "tokens": {
+                "id_token": tokens.id_token,
+                "access_token": tokens.access_token,
+                "refresh_token": tokens.refresh_token,
+                "account_id": tokens.account_id,
+            },
+            "last_refresh": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}000Z",
+        }
         codex_home.mkdir(parents=True, exist_ok=True)
-        path = codex_home / "auth.json"
-        with open(path, "w", encoding="utf-8", opener=_private) as file:
-            file.write(_auth_json(tokens))
+        file = os.open(codex_home / "auth.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(file, "w", encoding="utf-8") as writing:
+            json.dump(content, writing, indent=2)
         return tokens
-
-    def revoke(self, token: str) -> None:
-        """Make an access or refresh token invalid from now on."""
-        self._call(lambda: self._state.sign_in.revoke(token))
-
-    def approve_device(self, user_code: str, *, email: str = Account.email, plan: str = Account.plan) -> None:
-        """Approve a device sign-in as a person would on its page; ValueError for an unknown code."""
-        if not self._call(lambda: self._state.sign_in.approve_device(user_code, Account(email, plan))):
-            raise ValueError(f"no device sign-in waits with the code {user_code!r}")
 
     def close(self) -> None:
         """Stop at once, also in the middle of answers. Closing twice is fine."""
@@ -185,7 +161,7 @@ class LocalService:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
 
-    def __enter__(self) -> LocalService:
+    def __enter__(self: Service) -> Service:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -202,7 +178,6 @@ class LocalService:
     def _run(self, server: HTTPServer, listener: socket.socket, listening: threading.Event) -> None:
         try:
             self._loop.run_until_complete(self._serve(server, listener, listening))
-            self._loop.run_until_complete(_cancel_others())
         finally:
             self._loop.close()
 
@@ -211,59 +186,9 @@ class LocalService:
         listening.set()
         await self._stop.wait()
         server.stop()
-        for cut in [*self._state.sockets]:
-            cut()
         await server.close_all_connections()
-
-
-async def _cancel_others() -> None:
-    """End the answers that wait for a release, a silence or their next delta."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-
-
-def _application(state: State) -> Application:
-    routes = [
-        Rule(PathMatches(pattern), endpoint, {"state": state})
-        for pattern, endpoint in ROUTES + MEDIA_ROUTES + SIGN_IN_ROUTES
-    ]
-    upgrades = [Rule(matcher, endpoint, {"state": state}) for matcher, endpoint in UPGRADES]
-    return Application(
-        upgrades + routes if state.websocket else routes,
-        default_handler_class=NotFound,
-        default_handler_args={"state": state},
-        log_function=_no_log,
-    )
-
-
-def _tls_context(certificates: Certificates) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificates.certificate, certificates.key)
-    return context
-
-
-def _no_log(handler: Endpoint) -> None:
-    """Without this tornado writes every refusal into the user's notebook."""
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _auth_json(tokens: Tokens) -> str:
-    now = datetime.now(timezone.utc)
-    held = {
-        "id_token": tokens.id_token,
-        "access_token": tokens.access_token,
-        "refresh_token": tokens.refresh_token,
-        "account_id": tokens.account_id,
-    }
-    content = {
-        "auth_mode": "chatgpt",
-        "OPENAI_API_KEY": None,
-        "tokens": held,
-        "last_refresh": f"{now:%Y-%m-%dT%H:%M:%S.%f}000Z",
-    }
-    return json.dumps(content, indent=2)
+        # the answers that wait for a release, a silence or their next delta
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)

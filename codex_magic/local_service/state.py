@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from .accounts import Account, SignIn
 from .conversation import Body, input_items
 from .faults import Faults
 from .pace import Pace
-from .recorder import RecordedRequest, Recorder
+from .recorder import Recorder
 
 PRIMARY_SECONDS = 5 * 3600
 SECONDARY_SECONDS = 7 * 24 * 3600
@@ -39,33 +39,19 @@ class Quota:
         return {
             "x-codex-plan-type": plan,
             "x-codex-active-limit": "codex",
-            **self._window("primary", self.primary, PRIMARY_SECONDS),
-            **self._window("secondary", self.secondary, SECONDARY_SECONDS),
+            **self._window_headers("primary", self.primary, PRIMARY_SECONDS),
+            **self._window_headers("secondary", self.secondary, SECONDARY_SECONDS),
             "x-codex-primary-over-secondary-limit-percent": "0",
             "x-codex-credits-has-credits": "False",
             "x-codex-credits-unlimited": "False",
             "x-codex-credits-balance": "",
         }
 
-    def event(self, plan: str) -> dict[str, Any]:
-        """The first message of each response on a WebSocket."""
-        windows = {
-            "primary": self._told(self.primary, PRIMARY_SECONDS),
-            "secondary": self._told(self.secondary, SECONDARY_SECONDS),
-        }
-        return {
-            "type": "codex.rate_limits",
-            "plan_type": plan,
-            "rate_limits": {"allowed": True, "limit_reached": False, **windows},
-            "credits": {"has_credits": False, "unlimited": False, "balance": None},
-            "metered_limit_name": None,
-        }
-
     def usage(self, account: Account) -> dict[str, Any]:
         """The body of `/wham/usage`."""
         windows = {
-            "primary_window": self._described(self.primary, PRIMARY_SECONDS),
-            "secondary_window": self._described(self.secondary, SECONDARY_SECONDS),
+            "primary_window": self.window(self.primary, PRIMARY_SECONDS),
+            "secondary_window": self.window(self.secondary, SECONDARY_SECONDS),
         }
         return {
             "user_id": account.user_id,
@@ -81,8 +67,8 @@ class Quota:
             "promo": None,
         }
 
-    def _window(self, name: str, used: int, seconds: int) -> dict[str, str]:
-        window = self._described(used, seconds)
+    def _window_headers(self, name: str, used: int, seconds: int) -> dict[str, str]:
+        window = self.window(used, seconds)
         return {
             f"x-codex-{name}-used-percent": str(used),
             f"x-codex-{name}-window-minutes": str(seconds // 60),
@@ -90,12 +76,7 @@ class Quota:
             f"x-codex-{name}-reset-after-seconds": str(window["reset_after_seconds"]),
         }
 
-    def _told(self, used: int, seconds: int) -> dict[str, Any]:
-        window = self._described(used, seconds)
-        del window["limit_window_seconds"]
-        return {**window, "window_minutes": seconds // 60}
-
-    def _described(self, used: int, seconds: int) -> dict[str, Any]:
+    def window(self, used: int, seconds: int) -> dict[str, Any]:
         reset_at = int(self.started) + seconds
         return {
             "used_percent": used,
@@ -105,55 +86,31 @@ class Quota:
         }
 
 
+@dataclass
 class State:
-    def __init__(
-        self,
-        url: str,
-        *,
-        pace: Pace,
-        strict: bool,
-        open_access: bool,
-        auto_approve: bool,
-        websocket: bool,
-    ) -> None:
-        self.url = url
-        self.pace = pace
-        self.strict = strict
-        self.open_access = open_access
-        self.auto_approve = auto_approve
-        self.websocket = websocket
-        self.sockets: set[Callable[[], None]] = set()
-        """What breaks each open WebSocket: the HTTP server forgets a connection when it is upgraded."""
-        self.recorder = Recorder()
-        self.faults = Faults()
-        self.sign_in = SignIn(url)
-        self.quota = Quota()
-        self._sessions: dict[str, list[str]] = {}
-        self._holds: list[asyncio.Event] = []
+    url: str
+    pace: Pace = field(default_factory=Pace)
+    open_access: bool = False
+    """Answer requests without credentials too."""
+    middleware: Callable[[Any], Awaitable[None]] | None = None
+    """Called with each endpoint when its request has been read; it may refuse it."""
+    faults: Faults = field(default_factory=Faults)
+    recorder: Recorder = field(default_factory=Recorder)
+    quota: Quota = field(default_factory=Quota)
+    sign_in: SignIn = field(init=False)
+    _sent: dict[str, list[str]] = field(default_factory=dict)
+    """The last request of each session."""
+
+    def __post_init__(self) -> None:
+        self.sign_in = SignIn(self.url)
 
     def cached_tokens(self, session_id: str | None, body: Body) -> int:
         """The tokens that this session sent before in the same order; a session is its `session-id`."""
         if session_id is None:
             return 0
         parts = [json.dumps(body[key]) for key in ("model", "instructions", "tools") if key in body]
-        parts += [json.dumps(item) for item in input_items(body)]
-        before = self._sessions.get(session_id, [])
-        self._sessions[session_id] = parts
-        same = 0
-        for old, new in zip(before, parts, strict=False):
-            if old != new:
-                break
-            same += 1
-        return sum(len(part) // 4 for part in parts[:same])
-
-    async def hold(self, request: RecordedRequest) -> None:
-        """Wait until `release`."""
-        released = asyncio.Event()
-        self._holds.append(released)
-        self.recorder.add(self.recorder.held, request)
-        await released.wait()
-
-    def release(self) -> None:
-        for released in self._holds:
-            released.set()
-        self._holds.clear()
+        parts += map(json.dumps, input_items(body))
+        before = self._sent.get(session_id, [])
+        self._sent[session_id] = parts
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(before, parts, strict=False))
+        return sum(len(part) // 4 for part, _ in same)

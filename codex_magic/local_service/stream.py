@@ -1,57 +1,24 @@
-"""A script of items -> the events of a Responses stream, in the order and with the fields of the real one."""
+"""The items of a response -> the events of its stream, in the order and with the fields of the real one."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from .answers import Call, Compaction, Drawing, Item, Message, Refusal, Script, Search, Thought
-from .conversation import count_tokens, seal
-from .pictures import encoded_picture
+from .conversation import Item, count_tokens
 
 Event = dict[str, Any]
 
-KEEPALIVE_EVERY = 50
-"""Deltas between two keep-alive events."""
+_WRITTEN = "output_text refusal reasoning_summary_text function_call_arguments custom_tool_call_input".split()
 
-DELTAS = frozenset(
-    {
-        "response.output_text.delta",
-        "response.refusal.delta",
-        "response.reasoning_summary_text.delta",
-        "response.function_call_arguments.delta",
-        "response.custom_tool_call_input.delta",
-    }
-)
+DELTAS = frozenset(f"response.{text}.delta" for text in _WRITTEN)
 """The events that a pace counts."""
 
 UNSAID_TOKENS = 8
 """Reasoning costs more than its summary shows."""
-
-_NOISE = "mNq7VbX2Lw9TzRk4"
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens of one request."""
-
-    input: int
-    cached: int
-    output: int
-    reasoning: int
-
-    def encode(self) -> dict[str, Any]:
-        return {
-            "input_tokens": self.input,
-            "input_tokens_details": {"cached_tokens": self.cached, "cache_write_tokens": 0},
-            "output_tokens": self.output,
-            "output_tokens_details": {"reasoning_tokens": self.reasoning},
-            "total_tokens": self.input + self.output,
-        }
 
 
 @dataclass(frozen=True)
@@ -61,15 +28,11 @@ class Plan:
     id: str
     model: str
     created_at: int
-    script: Script
-    usage: Usage
+    items: list[Item]
+    usage: dict[str, Any]
     delta_chars: int
-    owner: str
-    """The account that reasoning and compaction items are sealed for."""
-    sealed: bool
-    """Whether reasoning items carry their `encrypted_content`."""
     codex: bool
-    """The Codex backend's habits: an empty final output, padding, keep-alives, unannounced events."""
+    """The Codex backend's habit: an empty final output."""
     echoed: dict[str, Any] = field(default_factory=dict)
     """Request fields that the response repeats."""
 
@@ -94,25 +57,28 @@ class Plan:
         }
 
 
-def count_usage(script: Script, *, sent: int, cached: int) -> Usage:
-    """What a script costs, after `sent` tokens of which `cached` were known."""
-    reasoning = sum(_tokens(item) for item in script if isinstance(item, Thought))
-    output = sum(_tokens(item) for item in script)
-    return Usage(input=sent, cached=min(cached, sent), output=output, reasoning=reasoning)
+def count_usage(items: list[Item], *, sent: int, cached: int) -> dict[str, Any]:
+    """The tokens of a request: `sent`, of which `cached` were known, and what the items cost."""
+    tokens = [(item["type"], count_tokens(_content(item))) for item in items]
+    reasoning = sum(count + UNSAID_TOKENS for kind, count in tokens if kind == "reasoning")
+    output = reasoning + sum(count for kind, count in tokens if kind != "reasoning")
+    return {
+        "input_tokens": sent,
+        "input_tokens_details": {"cached_tokens": min(cached, sent), "cache_write_tokens": 0},
+        "output_tokens": output,
+        "output_tokens_details": {"reasoning_tokens": reasoning},
+        "total_tokens": sent + output,
+    }
 
 
-def _tokens(item: Item) -> int:
+def _content(item: Item) -> object:
+    """What the model has written of an item."""
     match item:
-        case Thought(parts=parts):
-            return count_tokens("".join(parts)) + UNSAID_TOKENS
-        case Message(text=text) | Refusal(text=text):
-            return count_tokens(text)
-        case Call(arguments=arguments):
-            return count_tokens(arguments)
-        case Search(query=query) | Drawing(prompt=query):
-            return count_tokens(query)
-        case Compaction(content=content):
-            return count_tokens(content)
+        case {"summary": parts} | {"content": parts}:
+            return "".join(part.get("text") or part.get("refusal", "") for part in parts)
+        case {"action": {"query": text}} | {"revised_prompt": text} | {"arguments": text} | {"input": text}:
+            return text
+    return item["encrypted_content"]
 
 
 def frame(event: Event) -> bytes:
@@ -122,7 +88,11 @@ def frame(event: Event) -> bytes:
 
 def events(plan: Plan) -> Iterator[Event]:
     """The whole stream: created, in_progress, every item, one terminal event; numbered from 0."""
-    for number, event in enumerate(_with_habits(plan, _plain_events(plan))):
+    return numbered(plain_events(plan))
+
+
+def numbered(stream: Iterator[Event]) -> Iterator[Event]:
+    for number, event in enumerate(stream):
         event["sequence_number"] = number
         yield event
 
@@ -133,183 +103,109 @@ def completed_response(plan: Plan) -> dict[str, Any]:
     return dict(last["response"])
 
 
-def _plain_events(plan: Plan) -> Iterator[Event]:
+def plain_events(plan: Plan) -> Iterator[Event]:
     yield {"type": "response.created", "response": plan.response("in_progress")}
     yield {"type": "response.in_progress", "response": plan.response("in_progress")}
     output = []
-    for index, item in enumerate(plan.script):
-        for event in _WRITERS[type(item)](plan, index, item):
-            yield event | {"output_index": index}
-        output.append(event["item"])
-    done = plan.response("completed", completed_at=plan.created_at, usage=plan.usage.encode())
+    for index, item in enumerate(plan.items):
+        kind = _KINDS[item["type"]]
+        number = f"{plan.id.removeprefix('resp_')}{index:02d}"
+        whole = {"id": f"{kind.prefix}_{number}", **item}
+        if kind.has_status:
+            whole["status"] = "completed"
+        if item["type"] in ("function_call", "custom_tool_call"):
+            whole["call_id"] = f"call_{number}"
+        started = whole | kind.empty | ({"status": "in_progress"} if kind.has_status else {})
+        yield {"type": "response.output_item.added", "output_index": index, "item": started}
+        for event in kind.write(whole, plan.delta_chars):
+            yield {**event, "item_id": whole["id"], "output_index": index}
+        yield {"type": "response.output_item.done", "output_index": index, "item": whole}
+        output.append(whole)
+    done = plan.response("completed", completed_at=plan.created_at, usage=plan.usage)
     yield {"type": "response.completed", "response": done | {"output": [] if plan.codex else output}}
-
-
-def _with_habits(plan: Plan, stream: Iterator[Event]) -> Iterator[Event]:
-    if not plan.codex:
-        yield from stream
-        return
-    chance = random.Random(plan.id)
-    deltas = 0
-    for event in stream:
-        if event["type"] in DELTAS:
-            deltas += 1
-            event["obfuscation"] = _NOISE[: chance.randrange(1, len(_NOISE) + 1)]
-        yield event
-        if event["type"] == "response.in_progress":
-            yield {"type": "responsesapi.local_service.unannounced", "note": "an event nobody knows"}
-        if deltas % KEEPALIVE_EVERY == 1 and event["type"] in DELTAS:
-            yield {"type": "keepalive"}
 
 
 # Items -------------------------------------------------------------------------------------------
 
 
-def _thought(plan: Plan, index: int, item: Thought) -> Iterator[Event]:
-    item_id = _item_id("rs", plan, index)
-    started: dict[str, Any] = {"id": item_id, "type": "reasoning", "summary": []}
-    if plan.sealed:
-        started["encrypted_content"] = seal(plan.owner, {"thought": len(item.parts)})
-    yield _added(started)
-    for number, text in enumerate(item.parts):
-        at = {"item_id": item_id, "summary_index": number}
-        empty, part = {"type": "summary_text", "text": ""}, {"type": "summary_text", "text": text}
-        yield {"type": "response.reasoning_summary_part.added", **at, "part": empty}
-        yield from _deltas("response.reasoning_summary_text", text, plan, at)
-        yield {"type": "response.reasoning_summary_text.done", **at, "text": text}
+@dataclass(frozen=True)
+class _Kind:
+    """How an item of one type is streamed."""
+
+    prefix: str
+    """Begins its id."""
+    empty: dict[str, Any]
+    """What it has in place of its content when it begins."""
+    write: Callable[[Item, int], Iterator[Event]]
+    """The events between its begin and its end; text comes in deltas of so many characters."""
+    has_status: bool = True
+
+
+def _reasoning(item: Item, size: int) -> Iterator[Event]:
+    for number, part in enumerate(item["summary"]):
+        at = {"summary_index": number}
+        yield {"type": "response.reasoning_summary_part.added", **at, "part": {**part, "text": ""}}
+        yield from _deltas("response.reasoning_summary_text", part["text"], size, at)
+        yield {"type": "response.reasoning_summary_text.done", **at, "text": part["text"]}
         yield {"type": "response.reasoning_summary_part.done", **at, "part": part}
-    yield _done(started | {"summary": [{"type": "summary_text", "text": text} for text in item.parts]})
 
 
-def _message(plan: Plan, index: int, item: Message) -> Iterator[Event]:
-    item_id = _item_id("msg", plan, index)
-    part: dict[str, Any] = {"type": "output_text", "text": item.text, "annotations": [], "logprobs": []}
-    at = {"item_id": item_id, "content_index": 0}
-    started = _assistant(item_id, item.phase)
-    yield _added(started)
-    yield {"type": "response.content_part.added", **at, "part": part | {"text": ""}}
-    for event in _deltas("response.output_text", item.text, plan, at):
-        yield event | {"logprobs": []}
-    if item.cited is not None:
-        part["annotations"] = [_citation(item.text, item.cited)]
-        annotation = {"annotation": part["annotations"][0], "annotation_index": 0}
-        yield {"type": "response.output_text.annotation.added", **at, **annotation}
-    yield {"type": "response.output_text.done", **at, "text": item.text, "logprobs": []}
+def _message(item: Item, size: int) -> Iterator[Event]:
+    at: Event = {"content_index": 0}
+    [part] = item["content"]
+    verb = f"response.{part['type']}"
+    key = "text" if part["type"] == "output_text" else "refusal"
+    always: Event = {"logprobs": []} if key == "text" else {}
+    empty = {name: [] if name == "annotations" else value for name, value in part.items()}
+    yield {"type": "response.content_part.added", **at, "part": {**empty, key: ""}}
+    yield from _deltas(verb, part[key], size, {**at, **always})
+    for number, annotation in enumerate(part.get("annotations", ())):
+        annotated = {"annotation": annotation, "annotation_index": number}
+        yield {"type": f"{verb}.annotation.added", **at, **annotated}
+    yield {"type": f"{verb}.done", **at, key: part[key], **always}
     yield {"type": "response.content_part.done", **at, "part": part}
-    yield _done(started | {"status": "completed", "content": [part]})
 
 
-def _refusal(plan: Plan, index: int, item: Refusal) -> Iterator[Event]:
-    item_id = _item_id("msg", plan, index)
-    at = {"item_id": item_id, "content_index": 0}
-    started = _assistant(item_id, "final_answer")
-    yield _added(started)
-    yield {"type": "response.content_part.added", **at, "part": {"type": "refusal", "refusal": ""}}
-    yield from _deltas("response.refusal", item.text, plan, at)
-    yield {"type": "response.refusal.done", **at, "refusal": item.text}
-    part = {"type": "refusal", "refusal": item.text}
-    yield {"type": "response.content_part.done", **at, "part": part}
-    yield _done(started | {"status": "completed", "content": [part]})
+def _call(item: Item, size: int) -> Iterator[Event]:
+    verb, name = "response.function_call_arguments", item["name"]
+    yield from _deltas(verb, item["arguments"], size, {})
+    yield {"type": f"{verb}.done", "name": name, "arguments": item["arguments"]}
 
 
-def _call(plan: Plan, index: int, item: Call) -> Iterator[Event]:
-    kind, prefix, key, verb = _CALL_KINDS[item.tool.kind]
-    item_id = _item_id(prefix, plan, index)
-    call = {"id": item_id, "type": kind, "status": "in_progress", "call_id": _item_id("call", plan, index)}
-    call |= {"name": item.tool.name}
-    if item.tool.namespace is not None:
-        call["namespace"] = item.tool.namespace
-    yield _added(call | {key: ""})
-    yield from _deltas(verb, item.arguments, plan, {"item_id": item_id})
-    named = {"name": item.tool.name} if key == "arguments" else {}
-    yield {"type": f"{verb}.done", "item_id": item_id, **named, key: item.arguments}
-    yield _done(call | {"status": "completed", key: item.arguments})
+def _custom_call(item: Item, size: int) -> Iterator[Event]:
+    verb = "response.custom_tool_call_input"
+    yield from _deltas(verb, item["input"], size, {})
+    yield {"type": f"{verb}.done", "input": item["input"]}
 
 
-_CALL_KINDS = {
-    "function": ("function_call", "fc", "arguments", "response.function_call_arguments"),
-    "custom": ("custom_tool_call", "ctc", "input", "response.custom_tool_call_input"),
-}
+def _deltas(verb: str, text: str, size: int, at: Event) -> Iterator[Event]:
+    for start in range(0, len(text), size):
+        yield {"type": f"{verb}.delta", **at, "delta": text[start : start + size]}
 
 
-def _search(plan: Plan, index: int, item: Search) -> Iterator[Event]:
-    item_id = _item_id("ws", plan, index)
-    call = {"id": item_id, "type": "web_search_call", "status": "in_progress"}
-    yield _added(call | {"action": {"type": "search", "query": ""}})
+def _search(item: Item, size: int) -> Iterator[Event]:
     for state in ("in_progress", "searching", "completed"):
-        yield {"type": f"response.web_search_call.{state}", "item_id": item_id}
-    action = {"type": "search", "query": item.query}
-    yield _done(call | {"status": "completed", "action": action})
+        yield {"type": f"response.web_search_call.{state}"}
 
 
-def _drawing(plan: Plan, index: int, item: Drawing) -> Iterator[Event]:
-    item_id = _item_id("ig", plan, index)
-    call = {"id": item_id, "type": "image_generation_call", "status": "in_progress"}
-    picture = encoded_picture(item.prompt)
-    described = {"size": "auto", "quality": "auto", "background": "auto", "output_format": "png"}
-    partial = {"partial_image_index": 0, "partial_image_b64": picture, **described}
-    yield _added(call | {"action": {"type": "search", "query": ""}})
+def _drawing(item: Item, size: int) -> Iterator[Event]:
     for state in ("in_progress", "generating"):
-        yield {"type": f"response.image_generation_call.{state}", "item_id": item_id}
-    yield {"type": "response.image_generation_call.partial_image", "item_id": item_id, **partial}
-    yield {"type": "response.image_generation_call.completed", "item_id": item_id}
-    done = {"status": "completed", "result": picture, "revised_prompt": item.prompt, **described}
-    yield _done(call | done)
+        yield {"type": f"response.image_generation_call.{state}"}
+    partial = {"partial_image_index": 0, "partial_image_b64": item["result"], "output_format": "png"}
+    yield {"type": "response.image_generation_call.partial_image", **partial}
+    yield {"type": "response.image_generation_call.completed"}
 
 
-def _compaction(plan: Plan, index: int, item: Compaction) -> Iterator[Event]:
-    item_id = _item_id("cmp", plan, index)
-    sealed = {"id": item_id, "type": "compaction", "encrypted_content": seal(plan.owner, item.content)}
-    yield _added(sealed | {"encrypted_content": ""})
-    yield {"type": "response.compaction.compacting", "item_id": item_id}
-    yield _done(sealed)
+def _compaction(item: Item, size: int) -> Iterator[Event]:
+    yield {"type": "response.compaction.compacting"}
 
 
-_WRITERS: dict[type[Item], Callable[[Plan, int, Any], Iterator[Event]]] = {
-    Thought: _thought,
-    Message: _message,
-    Refusal: _refusal,
-    Call: _call,
-    Search: _search,
-    Drawing: _drawing,
-    Compaction: _compaction,
+_KINDS = {
+    "reasoning": _Kind("rs", {"summary": []}, _reasoning, has_status=False),
+    "message": _Kind("msg", {"content": []}, _message),
+    "function_call": _Kind("fc", {"arguments": ""}, _call),
+    "custom_tool_call": _Kind("ctc", {"input": ""}, _custom_call),
+    "web_search_call": _Kind("ws", {"action": {"type": "search", "query": ""}}, _search),
+    "image_generation_call": _Kind("ig", {"result": None}, _drawing),
+    "compaction": _Kind("cmp", {"encrypted_content": ""}, _compaction, has_status=False),
 }
-
-
-def _added(item: dict[str, Any]) -> Event:
-    return {"type": "response.output_item.added", "item": item}
-
-
-def _done(item: dict[str, Any]) -> Event:
-    return {"type": "response.output_item.done", "item": item}
-
-
-def _deltas(verb: str, text: str, plan: Plan, at: dict[str, Any]) -> Iterator[Event]:
-    for start in range(0, len(text), plan.delta_chars):
-        yield {"type": f"{verb}.delta", **at, "delta": text[start : start + plan.delta_chars]}
-
-
-def _item_id(prefix: str, plan: Plan, index: int) -> str:
-    return f"{prefix}_{plan.id.removeprefix('resp_')}{index:02d}"
-
-
-def _assistant(item_id: str, phase: str) -> dict[str, Any]:
-    return {
-        "id": item_id,
-        "type": "message",
-        "status": "in_progress",
-        "role": "assistant",
-        "phase": phase,
-        "content": [],
-    }
-
-
-def _citation(text: str, url: str) -> dict[str, Any]:
-    start = text.index(url)
-    return {
-        "type": "url_citation",
-        "url": url,
-        "title": "A prepared source",
-        "start_index": start,
-        "end_index": start + len(url),
-    }

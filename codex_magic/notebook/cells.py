@@ -1,7 +1,7 @@
 """The way of a cell: `run_cell` drives its steps, which answer a command or ask a question as a turn.
 
 From here a question goes to `session`, `threads.codex`, an engine and `responses` to the wire; what comes back
-is painted by `turn` through `display`.
+is painted by `CellTurn` through `display`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import concurrent.futures
 import math
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
-from .account import can_sign_in, sign_in_first
-from .commands import find_command
+from ..protocol.types import Turn, TurnCompleted, TurnError, TurnStatus
 from .desk import Desk
 from .environment import may_ask
 from .options import ParsedLine, parse_line, usage_line
-from .session import Session
-from .shell import CellFailed, CellStopped, shells
+from .question import Question
+from .session import RunningTurn, Session
+from .shell import CellFailed, CellStopped, NotSent, shells
 from .steps import Steps, Wait
-from .turn import CellTurn
+
+if TYPE_CHECKING:
+    from ..display.pace import Painter
 
 T = TypeVar("T")
 
@@ -44,7 +47,7 @@ async def run_cell(line: str, cell: str | None, number: int = 0) -> None:
 
 
 def run_cell_blocking(line: str, cell: str | None, number: int = 0) -> None:
-    """The same where nothing can be awaited."""
+    """Answer a cell or line as `run_cell` does, where nothing can be awaited."""
     session = _session(number)
     try:
         with session.screen.request(blocking=True):
@@ -70,7 +73,11 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
         session.screen.say(news)
     usage = "%codex" if cell is None else "%%codex"
     try:
-        command = find_command(line) if cell is None else None
+        command = None
+        if cell is None:
+            from .commands import find_command  # a cell is a question, and should be on its way soon
+
+            command = find_command(line)
         if command is not None:
             question = yield from command(session) or ()
         else:
@@ -97,7 +104,7 @@ def _question(line: str, cell: str | None, usage: str) -> tuple[str, ParsedLine]
 def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
     """Ask one question: a turn from its request to its last painted line.
 
-    Where it fails for want of a sign-in that somebody here can give, it is asked again after that.
+    Where it fails because nobody is signed in, and somebody here can sign in, it is asked again after that.
     """
     background = bool(options.values.get("background")) and not _waits(session)
     while True:
@@ -117,7 +124,11 @@ def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         if error is None:
             return
         session.last_error = error
-        if not isinstance(error, AuthError) or not can_sign_in(session, error, options):
+        if not isinstance(error, AuthError):
+            raise CellFailed(str(error)) from error
+        from .account import can_sign_in, sign_in_first  # their imports are not small
+
+        if not can_sign_in(session, error, options):
             raise CellFailed(str(error)) from error
         yield from sign_in_first(session, error, options, output)
 
@@ -145,6 +156,103 @@ def _drive_in_thread(session: Session, turn: CellTurn) -> None:
             session.last_error = drive(turn.steps()) or session.last_error
 
     threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
+
+
+# One turn on screen ------------------------------------------------------------------------------
+
+GRACE_SECONDS = 0.15
+"""How long an interrupted cell waits for the last notifications of the engine."""
+
+QUEUED_SECONDS = 0.5
+"""How long a turn waits for another one of its thread before it shows that it is there."""
+
+
+class CellTurn:
+    """Paints a turn, and takes its questions to a person at `desk`. Driving `steps` does it."""
+
+    def __init__(self, turn: RunningTurn, desk: Desk, painter: Painter) -> None:
+        self._turn = turn
+        self._desk = desk
+        self._painter = painter
+        self._completed = False
+        turn.withdrawn.add_done_callback(lambda _: desk.stop())
+
+    def steps(self) -> Steps[BaseException | None]:
+        """Paint the turn to its end. Returns what it failed with, which is on screen then.
+
+        When nobody drives it to its end, the turn is stopped, and shows nothing in the cell that runs by then.
+        """
+        is_dropped = False
+        try:
+            started = self._turn.started
+            while not started.done():
+                yield started, QUEUED_SECONDS
+                if not started.done():
+                    self._show_news()
+                    self._painter.open()
+            handle = started.result()
+            yield from self._paint()
+            return handle.exception
+        except NotSent:
+            self._painter.view.withdraw()
+            return None
+        except CodexError as error:
+            failed = Turn(id=new_id(), status=TurnStatus.failed, error=TurnError(str(error)))
+            self._painter.feed([TurnCompleted("", failed)])
+            return error
+        except KeyboardInterrupt:
+            yield from self._stopped()
+            raise CellStopped from None
+        except GeneratorExit:
+            self._turn.stop()
+            is_dropped = True
+            raise
+        finally:
+            try:
+                self._desk.close(is_shown=not is_dropped)
+                if not is_dropped or self._painter.is_open:
+                    self._painter.finish()
+            finally:
+                self._turn.end()
+
+    def _paint(self, *, seconds: float | None = None) -> Steps[bool]:
+        """Paint what comes until the turn has ended (True) or time is up (False)."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while not self._completed:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            due = self._painter.due()
+            yield self._desk.news.ready(), min((s for s in (due, left) if s is not None), default=None)
+            self._show_news()
+        return True
+
+    def _show_news(self) -> None:
+        batch = self._desk.news.take()
+        notifications = [each for each in batch if not isinstance(each, Question)]
+        self._painter.feed(notifications)
+        self._painter.tick()
+        for question in (each for each in batch if isinstance(each, Question)):
+            self._desk.take(question, pause=self._painter.pause)
+        if any(isinstance(each, TurnCompleted) for each in notifications):
+            self._completed = True
+
+    def _stopped(self) -> Steps[None]:
+        """Tell the engine that the user stopped the cell, and paint what it still has to say."""
+        self._turn.stop()
+        self._desk.close()
+        started = self._turn.started
+        try:
+            yield started, GRACE_SECONDS
+            if started.done() and not started.cancelled() and isinstance(started.exception(), NotSent):
+                self._painter.view.withdraw()
+                return
+            if (yield from self._paint(seconds=GRACE_SECONDS)):
+                return
+        except KeyboardInterrupt:
+            pass  # stopped twice: the same wish
+        interrupted = Turn(id=new_id(), status=TurnStatus.interrupted)
+        self._painter.feed([TurnCompleted("", interrupted)])
 
 
 # The two loops that drive the steps of a cell ----------------------------------------------------

@@ -13,7 +13,7 @@ from ..display.items import one_line
 from ..net import scrub
 from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
 from ..protocol.types import AgentMessage, UserMessage, input_text
-from ..threads.instructions import CONTINUE
+from ..threads.options import CONTINUE
 from ..threads.store import ThreadRecord, TurnRecord
 from . import login_view, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
@@ -97,16 +97,14 @@ def _new(session: Session, _: str) -> Steps[None]:
 def _threads(session: Session, rest: str) -> Steps[None]:
     archived = rest == "--archived"
     page = yield from session.wait(
-        session.codex.asynchronous.thread_list(
-            archived=archived, search_term=None if archived or not rest else rest
-        )
+        session.codex.thread_list(archived=archived, search_term=None if archived or not rest else rest)
     )
     if not page.threads:
         session.screen.say("There are no threads here yet. Ask something: %%codex")
         return
     current = yield from session.wait(session.current_id())
     rows = [
-        ("→" if each.id == current else "", each.id[:ID_SHOWN], _about(each), ago(each.updated_at))
+        ("→" if each.id == current else "", each.id[:ID_SHOWN], _title(each), ago(each.updated_at))
         for each in page.threads
     ]
     note = "%codex resume ID goes on with one."
@@ -115,7 +113,7 @@ def _threads(session: Session, rest: str) -> Steps[None]:
     session.screen.table(("", "thread", "about", "last used"), rows, note=note)
 
 
-def _about(thread: ThreadRecord) -> str:
+def _title(thread: ThreadRecord) -> str:
     about = thread.name or thread.preview or "(empty)"
     return f"{about} (a fork of {thread.forked_from[:ID_SHOWN]})" if thread.forked_from else about
 
@@ -141,14 +139,14 @@ def _name(session: Session, rest: str) -> Steps[None]:
 
 def _archive(session: Session, rest: str) -> Steps[None]:
     thread_id = yield from session.wait(session.resolve(rest))
-    yield from session.wait(session.codex.asynchronous.thread_archive(thread_id))
-    shown = thread_id[:ID_SHOWN]
-    session.screen.say(f"Archived {shown}. %codex unarchive {shown} brings it back.")
+    yield from session.wait(session.codex.thread_archive(thread_id))
+    short = thread_id[:ID_SHOWN]
+    session.screen.say(f"Archived {short}. %codex unarchive {short} brings it back.")
 
 
 def _unarchive(session: Session, rest: str) -> Steps[None]:
     thread_id = yield from session.wait(session.resolve(rest))
-    yield from session.wait(session.codex.asynchronous.thread_unarchive(thread_id))
+    yield from session.wait(session.codex.thread_unarchive(thread_id))
     session.screen.say(f"{thread_id[:ID_SHOWN]} is back in the list.")
 
 
@@ -244,12 +242,12 @@ def _status(session: Session, _: str) -> Steps[None]:
         *account_rows(session, provider),
         ("model", _model_in_use(session)),
         ("effort", settings.effort or "the model's default"),
-        ("engine", _explained(settings.engine, ENGINES)),
+        ("engine", _with_meaning(settings.engine, ENGINES)),
     ]
     if settings.engine == "app-server":
         rows += [
-            ("sandbox", _explained(settings.sandbox, SANDBOXES)),
-            ("approval", _explained(settings.approval, APPROVALS)),
+            ("sandbox", _with_meaning(settings.sandbox, SANDBOXES)),
+            ("approval", _with_meaning(settings.approval, APPROVALS)),
             ("folder", settings.cwd or os.getcwd()),
         ]
     rows += [
@@ -270,7 +268,7 @@ def _model_in_use(session: Session) -> str:
 
 
 def _models(session: Session, _: str) -> Steps[None]:
-    models = yield from session.wait(session.codex.asynchronous.models(provider=session.provider()))
+    models = yield from session.wait(session.codex.models(provider=session.provider()))
     rows = [
         (
             model.slug,
@@ -294,7 +292,7 @@ def _provider(session: Session, rest: str) -> None:
 def _model(session: Session, rest: str) -> Steps[None]:
     if rest:
         models = yield from session.wait(
-            session.codex.asynchronous.models(provider=session.provider(), include_hidden=True)
+            session.codex.models(provider=session.provider(), include_hidden=True)
         )
         slugs = [model.slug for model in models]
         if slugs and rest not in slugs:
@@ -313,17 +311,17 @@ def _effort(session: Session, rest: str) -> None:
 
 def _engine(session: Session, rest: str) -> None:
     session.settings.engine = options.engine(rest or session.settings.engine)
-    session.screen.say(f"Engine: {_explained(session.settings.engine, ENGINES)}")
+    session.screen.say(f"Engine: {_with_meaning(session.settings.engine, ENGINES)}")
 
 
 def _sandbox(session: Session, rest: str) -> None:
-    session.settings.sandbox = options.spelled(options.sandbox(rest or session.settings.sandbox))
-    session.screen.say(f"Sandbox: {_explained(session.settings.sandbox, SANDBOXES)}")
+    session.settings.sandbox = options.word_for(options.sandbox(rest or session.settings.sandbox))
+    session.screen.say(f"Sandbox: {_with_meaning(session.settings.sandbox, SANDBOXES)}")
 
 
 def _approval(session: Session, rest: str) -> None:
-    session.settings.approval = options.spelled(options.approval(rest or session.settings.approval))
-    session.screen.say(f"Approval: {_explained(session.settings.approval, APPROVALS)}")
+    session.settings.approval = options.word_for(options.approval(rest or session.settings.approval))
+    session.screen.say(f"Approval: {_with_meaning(session.settings.approval, APPROVALS)}")
 
 
 def _cwd(session: Session, rest: str) -> None:
@@ -332,7 +330,7 @@ def _cwd(session: Session, rest: str) -> None:
     session.screen.say(f"Folder: {options.folder(session.settings.cwd)}")
 
 
-def _explained(word: str, meanings: Mapping[str, str]) -> str:
+def _with_meaning(word: str, meanings: Mapping[str, str]) -> str:
     return f"{word} ({meanings[word]})" if word in meanings else word
 
 

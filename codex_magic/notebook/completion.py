@@ -55,12 +55,12 @@ def _folders(symbol: str) -> list[str]:
 
 
 def _threads(session: Session) -> list[str]:
-    page = session.codex.thread_list(limit=50)
+    page = session.blocking.thread_list(limit=50)
     return [name for t in page.threads for name in (t.id[:ID_SHOWN], t.name) if name and " " not in name]
 
 
 def _archived(session: Session) -> list[str]:
-    return [t.id[:ID_SHOWN] for t in session.codex.thread_list(limit=50, archived=True).threads]
+    return [t.id[:ID_SHOWN] for t in session.blocking.thread_list(limit=50, archived=True).threads]
 
 
 _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {

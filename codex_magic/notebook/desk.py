@@ -18,17 +18,27 @@ from typing import TYPE_CHECKING
 from ..display.page import Page
 from ..protocol.ids import new_id
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Notification
-from ..threads.relay import Relay
+from ..waiting import Relay
 from .environment import hears_clicks, is_run_by_server, may_ask
-from .question import ENDED, NOBODY, STOPPED, Choice, Question, Shown, choices, decided, shown
+from .question import (
+    ENDED,
+    NOBODY,
+    STOPPED,
+    Choice,
+    Question,
+    QuestionText,
+    choices,
+    decision_line,
+    question_text,
+)
 from .screen import Screen, lines_of, words
 from .shell import cell_id, is_kernel
-from .typed import typed_line
+from .typed import read_typed_line
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .approval_widget import ApprovalWidget
+    from .widgets import ApprovalWidget
 
 NO_BUTTONS = "This front end shows no buttons to answer with; to stop the cell is a no."
 
@@ -95,10 +105,10 @@ class Desk:
     def _show(self, question: Question, pause: Callable[[], None]) -> None:
         self._shown = question
         if self._buttons:
-            from .approval_widget import ApprovalWidget
+            from .widgets import ApprovalWidget
 
             self._widget = ApprovalWidget(question)
-            self._slot.show(shown(question).title, self._widget.bundle)
+            self._slot.show(question_text(question).title, self._widget.bundle)
             return
         pause()
         if self._typed:
@@ -128,23 +138,23 @@ class Slot:
     def __init__(self, page: Page | None) -> None:
         self.page = page
         self._id = new_id()
-        self._decided: list[tuple[str, str]] = []
+        self._decisions: list[tuple[str, str]] = []
 
     def add(self, question: Question) -> None:
-        """Put the line about what was decided in place of whatever asked."""
+        """Replace the question by the line about what was decided."""
         from ..display.safe_markdown import code_span
 
-        label, subject = decided(question)
-        self._decided.append((f"**{words(label)}:** {code_span(subject)}", f"{label}: {subject}"))
+        label, subject = decision_line(question)
+        self._decisions.append((f"**{words(label)}:** {code_span(subject)}", f"{label}: {subject}"))
         if self.page is None:
-            print(self._decided[-1][1])  # noqa: T201  # a terminal reads standard output
+            print(self._decisions[-1][1])  # noqa: T201  # a terminal reads standard output
         self.show()
 
     def show(self, title: str = "", controls: Mapping[str, object] | None = None) -> None:
-        """While somebody is asked, show the `controls` to answer with, and `title` for who can't see them."""
+        """Show what was decided, with the `controls` of an open question, and its `title` for who can't see them."""
         if self.page is None:
             return
-        lines = list(self._decided)
+        lines = list(self._decisions)
         if title:
             lines.append((f"**{words(title)}** {NO_BUTTONS}", f"{title} {NO_BUTTONS}"))
         text = {
@@ -160,7 +170,7 @@ PROMPT = "Your answer [n]: "
 HIDDEN_PROMPT = "Your answer, which is not shown [n]: "
 
 LINE, WRAPPED = "  | ", "  : "
-"""Before a line that is none of ours, and before what follows of it: so none of it begins where ours do."""
+"""Marks before a line of the model's, and before its continuation, so that none begins where our lines do."""
 
 
 def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) -> None:
@@ -169,7 +179,7 @@ def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) 
     A page without controls may show nothing before its cell has ended: there it is in the prompt.
     `hidden`: where only a line that is not shown is sure to be typed after the question was.
     """
-    text, above = shown(question), ""
+    text, above = question_text(question), ""
     if page is None:
         print(question_plain(text))  # noqa: T201  # a terminal reads standard output
     elif page.has_controls:
@@ -188,16 +198,16 @@ def _typed_choice(offered: list[Choice], above: str, *, hidden: bool) -> Choice:
     """Ask until a line is one of the keys; an empty line is no."""
     keys = {choice.key: choice for choice in offered}
     width = shutil.get_terminal_size().columns
-    legend = chain.from_iterable(_wrapped(f"  {each.key}  {each.label}", width, "") for each in offered)
+    legend = chain.from_iterable(_wrap(f"  {each.key}  {each.label}", width, "") for each in offered)
     text = above + "\n".join(legend)
     while True:
-        line = typed_line(text, HIDDEN_PROMPT if hidden else PROMPT, hidden=hidden)
+        line = read_typed_line(text, HIDDEN_PROMPT if hidden else PROMPT, hidden=hidden)
         key = "" if line is None else line.strip().lower() or "n"
         if key in keys:
             return keys[key]
 
 
-def question_markdown(text: Shown) -> str:
+def question_markdown(text: QuestionText) -> str:
     from ..display.safe_markdown import code_block
 
     parts = [f"**{words(text.title)}**"]
@@ -209,20 +219,20 @@ def question_markdown(text: Shown) -> str:
     return "\n\n".join(parts)
 
 
-def question_plain(text: Shown) -> str:
+def question_plain(text: QuestionText) -> str:
     width = shutil.get_terminal_size().columns
-    lines = [*_wrapped(text.title, width, "")]
+    lines = [*_wrap(text.title, width, "")]
     for passage in text.passages:
         if passage.title:
-            lines += _wrapped(passage.title, width, "")
+            lines += _wrap(passage.title, width, "")
         for line in passage.text.split("\n"):
-            lines += _wrapped(line, width, LINE)
+            lines += _wrap(line, width, LINE)
     for label, value in text.facts:
-        lines += _wrapped(f"{label}: {value}", width, "")
+        lines += _wrap(f"{label}: {value}", width, "")
     return "\n".join(lines)
 
 
-def _wrapped(line: str, width: int, mark: str) -> Iterator[str]:
+def _wrap(line: str, width: int, mark: str) -> Iterator[str]:
     """Break a line here, since a terminal would begin the rest in its first column."""
     begun, left = mark, width - len(mark) - 1
     for char in line:

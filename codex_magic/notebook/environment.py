@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _REMOTE = ("CODESPACES", "SSH_CONNECTION", "KUBERNETES_SERVICE_HOST", "COLAB_RELEASE_TAG", "WSL_DISTRO_NAME")
-"""Each is set where a browser on the user's desk can't reach a port of this machine, or only by luck."""
+"""Variables that are set where the user's browser probably can't reach a port of this machine."""
 
 
 def is_remote(env: Mapping[str, str] | None = None, *, platform: str = sys.platform) -> bool:
-    """Whether the user's browser probably runs on another machine than this kernel."""
+    """Return whether the user's browser probably runs on another machine than this kernel."""
     env = os.environ if env is None else env
     if any(env.get(name) for name in _REMOTE) or any(name.startswith("JUPYTERHUB_") for name in env):
         return True

@@ -7,12 +7,13 @@ there, one after the other.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from ..auth.handles import AsyncChatgptLoginHandle, AsyncLogin
 from ..auth.storage import Storage
@@ -28,14 +29,35 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 
 LIMITS_SECONDS = 5.0
-"""Longer nobody waits for the numbers; they are not what the sign-in is for."""
+"""How long a sign-in waits for the numbers, which are not what it is for."""
 
 Listener = Callable[[LoginView], None]
 AskLimits = Callable[[], Awaitable[RateLimits]]
 
 
+P = ParamSpec("P")
+
+
+def in_order(
+    method: Callable[Concatenate[LoginFlow, P], Coroutine[Any, Any, None]],
+) -> Callable[Concatenate[LoginFlow, P], Future[None]]:
+    """Let a method return at once, from any thread; its work waits for that of earlier calls, however fast
+    somebody clicks."""
+
+    @functools.wraps(method)
+    def submit(self: LoginFlow, /, *args: P.args, **kwargs: P.kwargs) -> Future[None]:
+        async def work() -> None:
+            self._order = self._order or asyncio.Lock()
+            async with self._order:
+                await method(self, *args, **kwargs)
+
+        return self._codex.submit(work())
+
+    return submit
+
+
 class LoginFlow:
-    """The methods return at once, from any thread; the listeners see what comes of them."""
+    """What comes of the methods is seen by the listeners, and in `view`."""
 
     def __init__(self, codex: Codex, ask_limits: AskLimits) -> None:
         self._codex = codex
@@ -56,12 +78,18 @@ class LoginFlow:
 
     # Looking on ------------------------------------------------------------------------------
 
-    def open(self, problem: str = "") -> Future[None]:
-        """Begin anew, or join what goes on. Done when `view` says which.
-
-        `problem`: why the account that is signed in does not do.
-        """
-        return self._in_order(self._open(problem))
+    @in_order
+    async def open(self, problem: str = "") -> None:
+        """Begin anew, or join what goes on. `problem`: why the account that is signed in does not do."""
+        storage = Storage.of(self._asynchronous.settings)
+        account = (await self._asynchronous.account()).account
+        self._before = None if problem else account
+        self._change(lambda view: view.opened(account, time.time(), problem))
+        if self._ticking is not None:
+            self._ticking.cancel()
+        self._ticking = asyncio.create_task(self._tick(storage))
+        if self.view.stage is Stage.account:
+            self._reading_limits = asyncio.create_task(self._read_limits())
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with the view now and with each later one, until the sign-in is over."""
@@ -83,66 +111,31 @@ class LoginFlow:
 
     # What a person does ----------------------------------------------------------------------
 
-    def begin(self, way: Way, *, open_browser: bool = False) -> Future[None]:
+    @in_order
+    async def begin(self, way: Way, *, open_browser: bool = False) -> None:
         """`open_browser`: where the browser is this kernel's own, and not the page it is used from."""
-        return self._in_order(self._begin(way, open_browser))
+        await self._stop()
+        self._change(lambda view: view.at(Stage.starting, way=way))
+        if not self.view.over:
+            self._attempt = asyncio.create_task(self._try(way, open_browser))
 
     def enter(self, text: str) -> Future[None]:
         """Take the key, or the address at which the browser ended."""
         return self._codex.submit(self._enter(text))
 
-    def choose(self) -> Future[None]:
+    @in_order
+    async def choose(self) -> None:
         """Offer another way, or another account."""
-        return self._in_order(self._stop_then(lambda view: view.at(Stage.choosing, way=None)))
-
-    def cancel(self) -> Future[None]:
-        return self._in_order(self._stop_then(LoginView.cancelled))
-
-    def sign_out(self) -> Future[None]:
-        return self._in_order(self._sign_out())
-
-    def close(self) -> Future[None]:
-        """End it for good; whoever looks on sees that."""
-        return self._in_order(self._close())
-
-    def _in_order(self, work: Coroutine[Any, Any, None]) -> Future[None]:
-        """Do one thing after the other, however fast somebody clicks."""
-
-        async def do() -> None:
-            self._order = self._order or asyncio.Lock()
-            async with self._order:
-                await work
-
-        return self._codex.submit(do())
-
-    # In the loop -----------------------------------------------------------------------------
-
-    async def _open(self, problem: str) -> None:
-        storage = Storage.of(self._asynchronous.settings)
-        account = (await self._asynchronous.account()).account
-        self._before = None if problem else account
-        self._change(lambda view: view.opened(account, time.time(), problem))
-        if self._ticking is not None:
-            self._ticking.cancel()
-        self._ticking = asyncio.create_task(self._tick(storage))
-        if self.view.stage is Stage.account:
-            self._reading_limits = asyncio.create_task(self._read_limits())
-
-    async def _read_limits(self) -> None:
-        limits = await self._limits(self._before)
-        if limits is not None:
-            self._change(lambda view: view.with_limits(limits))
-
-    async def _begin(self, way: Way, open_browser: bool) -> None:
-        await self._stop_then(lambda view: view.at(Stage.starting, way=way))
-        if not self.view.over:
-            self._attempt = asyncio.create_task(self._try(way, open_browser))
-
-    async def _stop_then(self, change: Callable[[LoginView], LoginView]) -> None:
         await self._stop()
-        self._change(change)
+        self._change(lambda view: view.at(Stage.choosing, way=None))
 
-    async def _sign_out(self) -> None:
+    @in_order
+    async def cancel(self) -> None:
+        await self._stop()
+        self._change(LoginView.cancelled)
+
+    @in_order
+    async def sign_out(self) -> None:
         await self._stop()
         try:
             await self._asynchronous.logout()
@@ -151,10 +144,20 @@ class LoginFlow:
             raise
         self._change(lambda view: view.at(Stage.signed_out, way=None, account=None, limits=None))
 
-    async def _close(self) -> None:
-        await self._stop_then(LoginView.cancelled)
+    @in_order
+    async def close(self) -> None:
+        """End it for good; whoever looks on sees that."""
+        await self._stop()
+        self._change(LoginView.cancelled)
         if self._ticking is not None:
             self._ticking.cancel()
+
+    # In the loop -----------------------------------------------------------------------------
+
+    async def _read_limits(self) -> None:
+        limits = await self._limits(self._before)
+        if limits is not None:
+            self._change(lambda view: view.with_limits(limits))
 
     async def _enter(self, text: str) -> None:
         if isinstance(self._handle, AsyncChatgptLoginHandle):
@@ -173,9 +176,14 @@ class LoginFlow:
         try:
             if way is Way.key:
                 await self._store_key()
-            elif not await self._completed(await self._offered(way, open_browser)):
+            elif not await self._by_service(way, open_browser):
                 return
-            await self._succeed()
+            self._change(lambda view: view.at(Stage.finishing))
+            account = (await self._asynchronous.account()).account
+            if account is None:
+                self._fail("The sign-in was ended by another program. Start it again.")
+            else:
+                await self._sign_in(account)
         except CodexError as error:
             self._fail(str(error))
         except Exception:  # the top of a task: somebody looks on, and must not be left waiting
@@ -189,37 +197,26 @@ class LoginFlow:
         self._change(lambda view: view.at(Stage.finishing))
         await self._asynchronous.login_api_key(key)
 
-    async def _offered(self, way: Way, open_browser: bool) -> AsyncLogin:
-        """Ask the service, and show the person what there is to do."""
-        codex, link, code = self._asynchronous, "", None
+    async def _by_service(self, way: Way, open_browser: bool) -> bool:
+        """Show the person what there is to do, and wait for the service. Returns whether it was done."""
+        codex, code = self._asynchronous, None
         handle: AsyncLogin
         if way is Way.device:
             handle = device = await codex.login_chatgpt_device_code()
             link, code = device.verification_url, device.user_code
-        elif way is Way.browser:
-            handle = browser = await codex.login_chatgpt(open_browser=open_browser)
-            link = browser.auth_url
         else:
-            handle = browser = await codex.login_chatgpt_pasted()
-            link = browser.auth_url
+            pasted = way is Way.paste
+            handle = page = await (
+                codex.login_chatgpt_pasted() if pasted else codex.login_chatgpt(open_browser=open_browser)
+            )
+            link = page.auth_url
         self._handle = handle
         self._change(lambda view: view.at(Stage.waiting, link=link, code=code, expires_at=handle.expires_at))
-        return handle
-
-    async def _completed(self, handle: AsyncLogin) -> bool:
         completed = await handle.wait()
         self._handle = None
         if not completed.success and handle.state is not LoginState.cancelled:
             self._fail(completed.error or "The sign-in failed.")
         return completed.success
-
-    async def _succeed(self) -> None:
-        self._change(lambda view: view.at(Stage.finishing))
-        account = (await self._asynchronous.account()).account
-        if account is None:
-            self._fail("The sign-in was ended by another program. Start it again.")
-        else:
-            await self._sign_in(account)
 
     async def _sign_in(self, account: Account) -> None:
         limits = await self._limits(account)

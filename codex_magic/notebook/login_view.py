@@ -34,7 +34,7 @@ class Stage(str, Enum):
     """Signed in already: what can be done about that."""
     starting = "starting"
     waiting = "waiting"
-    """For the person."""
+    """It is the person's turn."""
     finishing = "finishing"
     signed_in = "signed in"
     signed_out = "signed out"

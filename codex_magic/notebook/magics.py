@@ -10,7 +10,7 @@ from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from .settings import NotebookSettings
-from .shell import Installed, cell_id, number_of, silence, skip_reload, unsilence
+from .shell import Installed, cell_id, register, silence, skip_reload, unsilence
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -27,6 +27,7 @@ class CodexMagics(NotebookSettings, Magics):
         self._session: Session | None = None
         self._cells: set[str] = set()
         self._installed = Installed()
+        self.number = register(shell)
 
     @property
     def session(self) -> Session:
@@ -44,8 +45,7 @@ class CodexMagics(NotebookSettings, Magics):
         """`%%codex [options]` asks what the cell says; `%codex TEXT` asks in one line; `%codex help`."""
         from .cells import run_cell_blocking
 
-        assert self.shell is not None
-        run_cell_blocking(line, cell, number_of(self.shell))
+        run_cell_blocking(line, cell, self.number)
 
     def note_cell(self) -> None:
         """Remember the running cell: it tells which notebook this is."""
@@ -133,10 +133,20 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     magics.note_cell()
     shell.events.register("pre_execute", magics.note_cell)
-    _complete_with(shell)
+
+    def complete(_: InteractiveShell, event: Any) -> list[str]:
+        from .completion import complete as completions
+
+        current = loaded(shell)  # a hook stays when the extension is unloaded, or loaded again
+        return completions(current.session, event.line, event.symbol) if current is not None else []
+
+    for command in ("%codex", "%%codex"):
+        shell.set_hook(  # type: ignore[no-untyped-call]  # IPython's hooks are untyped
+            "complete_command", complete, str_key=command
+        )
     silence(shell)
     skip_reload(shell)
-    cells = CodexCells(shell, number_of(shell))
+    cells = CodexCells(shell, magics.number)
     shell.input_transformers_cleanup.insert(0, cells)
     shell.events.register("pre_execute", cells.pre_execute)
 
@@ -156,16 +166,3 @@ def unload(shell: InteractiveShell) -> None:
     shell.magics_manager.registry.pop("CodexMagics", None)
     shell.configurables.remove(magics)  # type: ignore[arg-type]  # a list of Configurables, typed by its first
     unsilence(shell)
-
-
-def _complete_with(shell: InteractiveShell) -> None:
-    def complete(_: InteractiveShell, event: Any) -> list[str]:
-        from .completion import complete as completions
-
-        magics = loaded(shell)
-        return completions(magics.session, event.line, event.symbol) if magics is not None else []
-
-    for command in ("%codex", "%%codex"):
-        shell.set_hook(  # type: ignore[no-untyped-call]  # IPython's hooks are untyped
-            "complete_command", complete, str_key=command
-        )

@@ -16,8 +16,7 @@ from typing import TypeVar
 
 from ..protocol.errors import OptionError
 from ..protocol.types import ApprovalMode, Sandbox
-from ..threads.options import EngineName, TurnOptions
-from .settings import NotebookSettings
+from ..threads.options import EngineName
 
 T = TypeVar("T")
 
@@ -93,18 +92,18 @@ def parse_line(line: str, *, usage: str = "%%codex") -> ParsedLine:
             raise OptionError(f"{word[1]} needs a value.", hint=usage_line(usage))
         quoted = value[1] if value[1] is not None else value[2]
         text = value[3] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-        values[option.name] = _checked(option, text)
+        values[option.name] = _check_value(option, text)
         position = value.end()
     return ParsedLine(values, line[position:].strip())
 
 
 def usage_line(usage: str = "%%codex") -> str:
     """Return one line: every option with its short form and its value."""
-    shown = []
+    words = []
     for option in CELL_OPTIONS:
         name = f"-{option.short}|--{option.name}" if option.short else f"--{option.name}"
-        shown.append(f"[{name} {option.value}]" if option.value else f"[{name}]")
-    return f"Usage: {usage} {' '.join(shown)}"
+        words.append(f"[{name} {option.value}]" if option.value else f"[{name}]")
+    return f"Usage: {usage} {' '.join(words)}"
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -130,7 +129,7 @@ def _option(word: str, usage: str) -> Option:
     raise OptionError(f"There is no option {word}.{near}", hint=usage_line(usage))
 
 
-def _checked(option: Option, value: str) -> str:
+def _check_value(option: Option, value: str) -> str:
     if option.choices and value not in option.choices:
         raise OptionError(
             f"--{option.name} can't be {value!r}.{nearest(value, option.choices)}",
@@ -192,29 +191,11 @@ def folder(path: str) -> str:
     return full
 
 
-def spelled(value: Sandbox | ApprovalMode) -> str:
+def word_for(value: Sandbox | ApprovalMode) -> str:
     """Return the word that is shown for it."""
     if isinstance(value, Sandbox):
         return value.name.replace("_", "-")
     return next(word for word, mode in _MODES.items() if mode is value)
-
-
-def turn_engine(options: ParsedLine, settings: NotebookSettings) -> EngineName:
-    """Return the engine of a cell. Raises OptionError for options that bind an agent which does not run."""
-    chosen = "app-server" if options.values.get("agent") else engine(settings.engine)
-    bound = next((name for name in ("sandbox", "approval", "cwd") if name in options.values), None)
-    if chosen == "backend" and bound is not None:
-        raise OptionError(f"--{bound} is about the agent.", hint=f"%%codex --agent --{bound} ...")
-    return chosen
-
-
-def turn_bounds(options: ParsedLine, settings: NotebookSettings) -> TurnOptions:
-    """Return all that bounds the agent in a cell, so that nothing of an earlier cell holds."""
-    return {
-        "sandbox": sandbox(options.text("sandbox") or settings.sandbox),
-        "approval_mode": approval(options.text("approval") or settings.approval),
-        "cwd": folder(options.text("cwd") or settings.cwd),
-    }
 
 
 def _read(kind: str, word: str, read: Callable[[str], T], meanings: Mapping[str, str]) -> T:

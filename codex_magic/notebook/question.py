@@ -1,4 +1,4 @@
-"""What the agent asks a person, in words: what it would do, the answers there are, what was decided. Pure."""
+"""What the agent asks a person, in words: what it would do, the answers to choose from, what was decided. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STOPPED = "Stopped before it was answered"
 
 
 class Question:
-    """One request, from being asked to being answered, by whichever thread comes first.
+    """One request and its answer, from whichever thread comes first.
 
     Files below `folder` are named by their path in it.
     """
@@ -40,7 +40,7 @@ class Question:
         self.answered: Future[ApprovalDecision | None] = Future()
         """`None`: nobody answered, which is no."""
         self.reason = ENDED
-        """Why nobody did."""
+        """Why nobody answered."""
 
     @property
     def over(self) -> bool:
@@ -52,7 +52,7 @@ class Question:
             self.answered.set_result(decision)
 
     def refuse(self, reason: str) -> None:
-        """It is no, and no person said so."""
+        """Answer no because of `reason`, and not because a person said so."""
         self.reason = reason
         self.answer(None)
 
@@ -70,29 +70,24 @@ class Choice(NamedTuple):
 
 
 def choices(request: ApprovalRequest) -> list[Choice]:
-    """All that may be answered, every yes before the first no."""
+    """Return all that may be answered, every yes before the first no."""
+    lasting: list[Choice] = []
+    if isinstance(request, CommandApproval):
+        if words := request.proposed_execpolicy_amendment:
+            label = f"Yes, and {_allowed_commands(words)} from now on"
+            lasting.append(Choice("b", label, AcceptWithExecpolicyAmendment(words)))
+        for number, proposed in enumerate(request.proposed_network_policy_amendments or (), 1):
+            host, action = str(proposed.get("host")), str(proposed.get("action"))
+            if action == "allow":
+                label = f"Yes, and {exact_line(host)} from now on"
+                lasting.append(Choice(f"h{number}", label, ApplyNetworkPolicyAmendment(host, action)))
     return [
         Choice("y", "Yes", Decision.accept),
         Choice("s", "Yes, for this session", Decision.accept_for_session),
-        *_amendments(request),
+        *lasting,
         Choice("n", "No", Decision.decline),
         Choice("x", "No, and stop", Decision.cancel),
     ]
-
-
-def _amendments(request: ApprovalRequest) -> list[Choice]:
-    if not isinstance(request, CommandApproval):
-        return []
-    found = []
-    if words := request.proposed_execpolicy_amendment:
-        label = f"Yes, and {_allowed(words)} from now on"
-        found.append(Choice("b", label, AcceptWithExecpolicyAmendment(words)))
-    for number, proposed in enumerate(request.proposed_network_policy_amendments or (), 1):
-        host, action = str(proposed.get("host")), str(proposed.get("action"))
-        if action == "allow":
-            label = f"Yes, and {exact_line(host)} from now on"
-            found.append(Choice(f"h{number}", label, ApplyNetworkPolicyAmendment(host, action)))
-    return found
 
 
 class Passage(NamedTuple):
@@ -103,7 +98,7 @@ class Passage(NamedTuple):
     language: str = ""
 
 
-class Shown(NamedTuple):
+class QuestionText(NamedTuple):
     """What a person needs to decide; none of it is Markdown or HTML."""
 
     title: str
@@ -111,65 +106,46 @@ class Shown(NamedTuple):
     facts: tuple[tuple[str, str], ...]
 
 
-def shown(question: Question) -> Shown:
-    request = question.request
+def question_text(question: Question) -> QuestionText:
+    """Return the whole question; of `facts` the reason is called the agent's, so that nobody takes it for ours."""
+    request, facts = question.request, []
     match request:
         case CommandApproval():
-            return _command(request)
+            host = (request.network_approval_context or {}).get("host")
+            title = "May the agent run this command?"
+            if host is not None:
+                title = f"May the agent's command reach {exact_line(str(host))}?"
+            shell, script = shell_and_script(request.command or "")
+            passages = [Passage("", exact_lines(script), "sh")]
+            if shell:
+                facts.append(("Shell", exact_line(shell)))
         case FileChangeApproval():
-            return _file_change(request, question.folder)
+            passages = [_change(change, question.folder) for change in request.changes]
+            files = "this file" if len(passages) == 1 else f"these {len(passages)} files"
+            title = f"May the agent change {files}?"
         case PermissionsApproval():
-            title = "May the agent have these permissions?"
-            return Shown(title, (_json("", request.permissions),), _facts(request.cwd, request.reason))
-    name = f"{request.namespace}.{request.tool}" if request.namespace else request.tool
-    passage = _json("", request.arguments)
-    return Shown(f"May the agent call the Python function {exact_line(name)}?", (passage,), ())
+            title, passages = "May the agent have these permissions?", [_json(request.permissions)]
+        case _:
+            name = f"{request.namespace}.{request.tool}" if request.namespace else request.tool
+            title = f"May the agent call the Python function {exact_line(name)}?"
+            return QuestionText(title, (_json(request.arguments),), ())
+    if not isinstance(request, FileChangeApproval) and request.cwd:
+        facts.append(("Folder", exact_line(request.cwd)))
+    if request.reason and request.reason.strip():
+        facts.append(("The agent's reason", exact_line(one_line(request.reason, 1_000))))
+    if isinstance(request, FileChangeApproval) and request.grant_root:
+        facts.append(("It asks to write, from now on, below", exact_line(request.grant_root)))
+    return QuestionText(title, tuple(passages), tuple(facts))
 
 
-def _command(request: CommandApproval) -> Shown:
-    title = "May the agent run this command?"
-    host = (request.network_approval_context or {}).get("host")
-    if host is not None:
-        title = f"May the agent's command reach {exact_line(str(host))}?"
-    command = request.command or ""
-    shell, script = shell_and_script(command)
-    facts = (("Shell", exact_line(shell)),) if shell else ()
-    return Shown(
-        title, (Passage("", exact_lines(script), "sh"),), (*facts, *_facts(request.cwd, request.reason))
-    )
+def _change(change: dict[str, Any], folder: str) -> Passage:
+    verb = {"add": "New", "delete": "Deleted", "update": "Changed"}[change_kind(change)]
+    diff = exact_diff(change_diff(change).removesuffix("\n"))
+    return Passage(f"{verb}: {_path(change, folder)}", diff, "diff")
 
 
-def _file_change(request: FileChangeApproval, folder: str) -> Shown:
-    count = len(request.changes)
-    title = "May the agent change this file?" if count == 1 else f"May the agent change these {count} files?"
-    verbs = {"add": "New", "delete": "Deleted", "update": "Changed"}
-    passages = [
-        Passage(
-            f"{verbs[change_kind(change)]}: {_path(change, folder)}",
-            exact_diff(change_diff(change).removesuffix("\n")),
-            "diff",
-        )
-        for change in request.changes
-    ]
-    facts = _facts(None, request.reason)
-    if request.grant_root:
-        facts = (*facts, ("It asks to write, from now on, below", exact_line(request.grant_root)))
-    return Shown(title, tuple(passages), facts)
-
-
-def _facts(cwd: str | None, reason: str | None) -> tuple[tuple[str, str], ...]:
-    """The reason is called the agent's, so that nobody takes it for ours."""
-    facts = []
-    if cwd:
-        facts.append(("Folder", exact_line(cwd)))
-    if reason and reason.strip():
-        facts.append(("The agent's reason", exact_line(one_line(reason, 1_000))))
-    return tuple(facts)
-
-
-def _json(title: str, value: Any) -> Passage:
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
-    return Passage(title, exact_lines(text), "json")
+def _json(value: Any) -> Passage:
+    return Passage("", exact_lines(json.dumps(value, ensure_ascii=False, indent=2, default=str)), "json")
 
 
 def _path(change: dict[str, Any], folder: str) -> str:
@@ -185,7 +161,7 @@ def _below(path: str, folder: str) -> str:
     return exact_line(path).replace("→", "\\u{2192}")
 
 
-def _allowed(words: Sequence[str]) -> str:
+def _allowed_commands(words: Sequence[str]) -> str:
     """What a beginning of words stands for: with the agent's own shell before it, one command."""
     joined = shlex.join(words)
     if shown_command(joined) != joined:
@@ -193,35 +169,35 @@ def _allowed(words: Sequence[str]) -> str:
     return f"commands that begin with {exact_line(joined)}"
 
 
-def decided(question: Question) -> tuple[str, str]:
-    """What was decided, and about what: for one line that stays."""
-    noun, subject = _subject(question)
-    match question.decision:
-        case Decision.accept:
-            return f"Allowed {noun}", subject
-        case Decision.accept_for_session:
-            return f"Allowed {noun} for this session", subject
-        case AcceptWithExecpolicyAmendment(words):
-            return f"Allowed {noun}, and {_allowed(words)} from now on", subject
-        case ApplyNetworkPolicyAmendment(host, _):
-            return f"Allowed {noun}, and {exact_line(host)} from now on", subject
-        case Decision.cancel:
-            return f"Declined {noun}, and stopped the turn", subject
-        case None:
-            return question.reason, subject
-    return f"Declined {noun}", subject
-
-
-def _subject(question: Question) -> tuple[str, str]:
+def decision_line(question: Question) -> tuple[str, str]:
+    """Return what was decided, and about what: for one line that stays."""
     request = question.request
     match request:
         case CommandApproval():
-            noun, text = "the command", shown_command(request.command or "")
+            noun, subject = "the command", shown_command(request.command or "")
         case FileChangeApproval():
-            noun, text = "the change", ", ".join(_path(change, question.folder) for change in request.changes)
+            noun = "the change"
+            subject = ", ".join(_path(change, question.folder) for change in request.changes)
         case PermissionsApproval():
-            noun, text = "the permissions", json.dumps(request.permissions, ensure_ascii=False)
+            noun, subject = "the permissions", json.dumps(request.permissions, ensure_ascii=False)
         case _:
             arguments = json.dumps(request.arguments, ensure_ascii=False, default=str)
-            noun, text = "the call", f"{request.tool}({arguments})"
-    return noun, exact_line(one_line(text, HEAD_CHARS))
+            noun, subject = "the call", f"{request.tool}({arguments})"
+    return _decision(question, noun), exact_line(one_line(subject, HEAD_CHARS))
+
+
+def _decision(question: Question, noun: str) -> str:
+    match question.decision:
+        case Decision.accept:
+            return f"Allowed {noun}"
+        case Decision.accept_for_session:
+            return f"Allowed {noun} for this session"
+        case AcceptWithExecpolicyAmendment(words):
+            return f"Allowed {noun}, and {_allowed_commands(words)} from now on"
+        case ApplyNetworkPolicyAmendment(host, _):
+            return f"Allowed {noun}, and {exact_line(host)} from now on"
+        case Decision.cancel:
+            return f"Declined {noun}, and stopped the turn"
+        case None:
+            return question.reason
+    return f"Declined {noun}"

@@ -2,7 +2,7 @@
 
 A notebook is what was asked and answered in it, not a path: JupyterLab names a notebook at its first save
 and gives the old name to the next new one, files are moved and copied while their kernels run, and every
-process that a kernel starts inherits its variables. What is looked at, and in which order, says `recognise`.
+process that a kernel starts inherits its variables. `recognise` weighs the evidence.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ SERVER_SECONDS = 1.0
 
 
 class Evidence(NamedTuple):
-    """What this process knows of its notebook before anything is looked up."""
+    """What this process can say of its notebook before anything is looked up."""
 
     connection: str | None
     """The kernel's connection file, whose name restarts keep."""
     path: str | None
-    """Of the notebook's file; a renamed notebook's kernel still has the old one."""
+    """The path of the notebook's file; a renamed notebook's kernel still has the old one."""
     name: str | None
     """What else the server calls it, and nothing else."""
     cells: frozenset[str]
@@ -42,7 +42,7 @@ class Evidence(NamedTuple):
     started: float
     """When this process began, in Unix seconds."""
     is_located: bool = False
-    """The server has just said that the notebook is at this path."""
+    """Whether the path has just come from the server."""
 
     @property
     def here(self) -> str | None:
@@ -54,7 +54,7 @@ class Evidence(NamedTuple):
 
 
 class Recognition(NamedTuple):
-    """The notebook this is: one that is known, or a new one with no thread yet."""
+    """The notebook this is: one of the store, or a new one with no thread yet."""
 
     id: str
     thread_id: str | None
@@ -67,21 +67,28 @@ class SavedCell(NamedTuple):
     id: str | None
     source: str
     turn_ids: tuple[str, ...]
-    """Of the answers among its outputs."""
+    """The turns whose answers are among its outputs."""
 
 
 def gather(shell: InteractiveShell, cells: set[str], env: Mapping[str, str] | None = None) -> Evidence | None:
-    """What this kernel knows of its notebook; `None` in a terminal, which has none."""
+    """Return the evidence of this kernel; `None` in a terminal, which has no notebook."""
+    import psutil
+
     kernel = getattr(shell, "kernel", None)
     if kernel is None:
         return None
     path, name = _place(shell, os.environ if env is None else env)
-    lasting = frozenset(filter(names_a_cell, cells))
-    return Evidence(connection_file(kernel), path and os.path.realpath(path), name, lasting, _started())
+    return Evidence(
+        connection_file(kernel),
+        path and os.path.realpath(path),
+        name,
+        frozenset(filter(names_a_cell, cells)),
+        psutil.Process().create_time(),
+    )
 
 
 def recognise(store: Store, evidence: Evidence) -> Recognition:
-    """The notebook that the evidence speaks for, else a new one. What is heavier comes first:
+    """Return the notebook that the evidence speaks for, else a new one. What is heavier comes first:
 
     1. the kernel, unless cells that ran here prove that the file at its path, which has answers of another
        notebook only, is this one's;
@@ -92,7 +99,7 @@ def recognise(store: Store, evidence: Evidence) -> Recognition:
     """
     file = _File(evidence)
     if file.is_doubtful or not file.is_readable:
-        evidence = _located(evidence)
+        evidence = _with_server_path(evidence)
         file = _File(evidence)
     here = evidence.here
     claims = store.notebook_claims(
@@ -102,32 +109,28 @@ def recognise(store: Store, evidence: Evidence) -> Recognition:
     claims.sort(
         key=lambda c: (len(c.answers), len(c.cells), c.notebook.path == here, c.own_answers), reverse=True
     )
+    best, new = next(iter(claims), None), Recognition(new_id(), None, None, evidence)
+    if best is None:
+        return new
     for claim in claims:
-        if claim.is_kernel and not (file.is_confirmed and claims[0].answers and not claim.answers):
+        if claim.is_kernel and not (file.is_confirmed and best.answers and not claim.answers):
             return _same(claim, evidence)
-    if not claims:
-        return _new(evidence)
-    best = claims[0]
-    is_here = here is not None and best.notebook.path == here
     if best.answers or best.cells:
+        is_here = here is not None and best.notebook.path == here
         if is_here and not (best.used_elsewhere and file.is_doubtful):
             return _same(best, evidence)
         # Copies without answers can't be told apart: what one of them may be, none of them is.
         rivals = [best] if best.answers else [claim for claim in claims if claim.cells]
         if not is_here and not any(_is_elsewhere(store, claim) for claim in rivals):
             return _same(best, evidence)
-        return Recognition(new_id(), None, best.notebook if best.answers else None, evidence)
+        return new._replace(original=best.notebook if best.answers else None)
     if evidence.name is not None or (not best.used_elsewhere and file.may_be(store, best.notebook)):
         return _same(best, evidence)
-    return _new(evidence)
+    return new
 
 
 def _same(claim: NotebookClaim, evidence: Evidence) -> Recognition:
     return Recognition(claim.notebook.id, claim.notebook.thread_id, None, evidence)
-
-
-def _new(evidence: Evidence) -> Recognition:
-    return Recognition(new_id(), None, None, evidence)
 
 
 class _File:
@@ -140,9 +143,9 @@ class _File:
         self.is_confirmed = not _lasting_ids(self._saved or ()).isdisjoint(evidence.cells)
         """A cell that ran here is in it."""
         self.is_doubtful = (
-            self.is_readable and not self.is_confirmed and _changed(evidence.path) > evidence.started
+            self.is_readable and not self.is_confirmed and _changed_at(evidence.path) > evidence.started
         )
-        """It was written after the kernel began, and perhaps in the place of one that was renamed."""
+        """The file was written after the kernel began, perhaps in place of one that was renamed."""
         self._is_another = self.is_doubtful and not evidence.is_located and bool(evidence.cells)
         trusted = () if self._is_another else self._saved or ()
         self.cell_ids = _lasting_ids(trusted)
@@ -175,12 +178,12 @@ def _asks(source: str, prompt: str) -> bool:
     head, _, body = source.partition("\n")
     if not head.startswith(("%%codex", "%codex")):
         return False
-    asked = body.strip() or head.partition(" ")[2].strip()
-    return bool(asked) and prompt.strip().endswith(asked)
+    question = body.strip() or head.partition(" ")[2].strip()
+    return bool(question) and prompt.strip().endswith(question)
 
 
-def _changed(path: str | None) -> float:
-    """When the file was last written or renamed, in Unix seconds."""
+def _changed_at(path: str | None) -> float:
+    """Return when the file was last written or renamed, in Unix seconds."""
     try:
         return os.stat(path or "").st_ctime
     except OSError:
@@ -216,48 +219,22 @@ class _Notebook(msgspec.Struct):
     cells: list[_Cell]
 
 
-class _Facts(msgspec.Struct):
+class _Answer(msgspec.Struct):
     turn: str | None = None
 
 
 def read_cells(path: str) -> tuple[SavedCell, ...] | None:
-    """The cells of a notebook file as last saved; `None` where there is none that can be read."""
+    """Return the cells of a notebook file as last saved; `None` where there is none that can be read."""
+    cells = []
     try:
-        saved = msgspec.json.decode(Path(path).read_bytes(), type=_Notebook)
-        return tuple(_saved_cell(cell) for cell in saved.cells)
+        for cell in msgspec.json.decode(Path(path).read_bytes(), type=_Notebook).cells:
+            bundles = (output.data.get(MIME) for output in cell.outputs)
+            answers = [msgspec.json.decode(each, type=_Answer) for each in bundles if each is not None]
+            turn_ids = tuple(answer.turn for answer in answers if answer.turn is not None)
+            cells.append(SavedCell(cell.id, "".join(cell.source), turn_ids))
     except (OSError, ValueError, RecursionError):  # DecodeError and ValidationError are ValueErrors
         return None
-
-
-def _saved_cell(cell: _Cell) -> SavedCell:
-    answers = (output.data.get(MIME) for output in cell.outputs)
-    facts = (msgspec.json.decode(answer, type=_Facts) for answer in answers if answer is not None)
-    source = cell.source if isinstance(cell.source, str) else "".join(cell.source)
-    return SavedCell(cell.id, source, tuple(fact.turn for fact in facts if fact.turn is not None))
-
-
-def _located(evidence: Evidence) -> Evidence:
-    """The evidence with the path that the kernel's server knows, which follows what JupyterLab renames.
-
-    Servers leave their address and token beside the connection files of their kernels
-    (`jpserver-<pid>.json`). Asks on the loopback only; on a hub the server takes another token and says no.
-    """
-    connection, launcher = evidence.connection, os.environ.get("JPY_PARENT_PID", "")
-    if connection is None or not launcher.isdecimal():
-        return evidence
-    try:
-        server = msgspec.json.decode(
-            Path(connection).with_name(f"jpserver-{launcher}.json").read_bytes(), type=_Server
-        )
-        sessions = msgspec.json.decode(_ask(server), type=list[_ServerSession])
-    except (OSError, ValueError):  # no such server, or none that talks to us
-        return evidence
-    for session in sessions:
-        if f"kernel-{session.kernel.id}" == evidence.kernel and session.path:
-            path = os.path.realpath(os.path.join(server.root_dir, session.path))
-            if read_cells(path) is not None:
-                return evidence._replace(path=path, is_located=True)
-    return evidence
+    return tuple(cells)
 
 
 class _Server(msgspec.Struct):
@@ -275,7 +252,30 @@ class _ServerSession(msgspec.Struct):
     path: str = ""
 
 
-def _ask(server: _Server) -> bytes:
+def _with_server_path(evidence: Evidence) -> Evidence:
+    """Return the evidence with the path that the kernel's server names, which follows what JupyterLab renames.
+
+    Servers leave their address and token beside the connection files of their kernels
+    (`jpserver-<pid>.json`). Asks on the loopback only; on a hub the server takes another token and says no.
+    """
+    connection, launcher = evidence.connection, os.environ.get("JPY_PARENT_PID", "")
+    if connection is None or not launcher.isdecimal():
+        return evidence
+    try:
+        file = Path(connection).with_name(f"jpserver-{launcher}.json")
+        server = msgspec.json.decode(file.read_bytes(), type=_Server)
+        sessions = _sessions(server)
+    except (OSError, ValueError):  # no such server, or none that talks to us
+        return evidence
+    for session in sessions:
+        if f"kernel-{session.kernel.id}" == evidence.kernel and session.path:
+            path = os.path.realpath(os.path.join(server.root_dir, session.path))
+            if read_cells(path) is not None:
+                return evidence._replace(path=path, is_located=True)
+    return evidence
+
+
+def _sessions(server: _Server) -> list[_ServerSession]:
     """Raises OSError or ValueError where it does not answer or is not on the loopback."""
     from urllib.parse import urlsplit
     from urllib.request import ProxyHandler, Request, build_opener
@@ -287,17 +287,11 @@ def _ask(server: _Server) -> bytes:
     if server.token:
         request.add_header("Authorization", f"token {server.token}")
     with build_opener(ProxyHandler({})).open(request, timeout=SERVER_SECONDS) as answer:
-        return bytes(answer.read())
-
-
-def _started() -> float:
-    import psutil
-
-    return float(psutil.Process().create_time())
+        return msgspec.json.decode(answer.read(), type=list[_ServerSession])
 
 
 def _place(shell: InteractiveShell, env: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """The path of the notebook's file, or what else it is called.
+    """Return the path of the notebook's file, or what else it is called.
 
     In this order: what Jupyter Server gives (`JPY_SESSION_NAME`), the path VS Code gives, Colab's file id.
     """

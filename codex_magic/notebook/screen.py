@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..display.page import Page, UpdatedPage
 from ..protocol.errors import CodexError
@@ -25,7 +25,7 @@ ID_SHOWN = 13
 """Characters of a thread id in texts: its 48 bits of time, enough to tell threads apart."""
 
 _PAGE: ContextVar[Page | None] = ContextVar("page", default=None)
-"""Of the running request: a button's callback may run beside a cell that waits."""
+"""The page of the running request, by context: a button's callback may run beside a cell that waits."""
 
 
 class Screen:
@@ -104,13 +104,6 @@ class Screen:
             self.page.say({"text/markdown": markdown, "text/plain": plain})
         else:
             print(plain)  # noqa: T201  # a terminal reads standard output
-
-
-def let_clicks_through(widgets: Iterable[Any]) -> None:
-    """Undo that ipykernel 7.4 answers on the channel that the last message came by, which a busy cell blocks."""
-    for widget in widgets:
-        if hasattr(widget.comm, "_reply_subshell_for"):
-            widget.comm._reply_subshell_for = None
 
 
 def lines_of(markdown: Iterable[str]) -> str:

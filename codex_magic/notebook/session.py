@@ -9,8 +9,10 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..display.items import one_line
 from ..engines.approvals import Approvals
 from ..forks import begin_anew_in_children
-from ..protocol.errors import CodexError, ConfigurationError, StoreError, ThreadNotFoundError
+from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
 from ..protocol.settings import Settings
 from ..protocol.types import (
     Noted,
@@ -33,21 +35,19 @@ from ..protocol.types import (
 from ..responses.catalog import Catalog, default_model
 from ..responses.client import AsyncClient
 from ..responses.provider import Provider
-from ..responses.usage import Usage, ask_usage
-from ..threads.codex import AsyncThread, CodexConfig
-from ..threads.instructions import DEFAULT_INSTRUCTIONS
-from ..threads.options import TurnOptions, checked
+from ..responses.usage import Usage, fetch_usage
+from ..threads.codex import AsyncThread
+from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, checked
 from ..threads.store import NotebookRecord, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from .local import LOCAL, LOCAL_AGENT_MODEL, LocalProvider
-from .options import ParsedLine, turn_bounds, turn_engine
+from .options import ParsedLine, approval, engine, folder, sandbox
 from .recognition import Recognition, gather, recognise
 from .screen import ID_SHOWN, Screen, ago, count
 from .settings import NotebookSettings
 from .shell import Installed, NotSent, cell_id
 from .steps import Steps, finished
-from .turn import RunningTurn
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -75,7 +75,8 @@ class Session:
         self.installed = installed
         self.screen = Screen(shell)
         self.env = Settings.from_env()
-        self.codex = Codex(CodexConfig(settings=self.env))
+        self.blocking = Codex(CodexConfig(settings=self.env))
+        self.codex = self.blocking.asynchronous
         self.last_error: BaseException | None = None
         self.rate_limits: RateLimits | None = None
         self.running: list[RunningTurn] = []
@@ -101,7 +102,7 @@ class Session:
     def close(self) -> None:
         if self._login is not None:
             self._login.close().result()
-        self.codex.close()
+        self.blocking.close()
         leave_termination()
         if self._local is not None:
             self._local.close()
@@ -109,7 +110,7 @@ class Session:
 
     def wait(self, work: Coroutine[Any, Any, T]) -> Steps[T]:
         """Run `work` in the background loop, and wait without holding up the kernel. Raises what it raises."""
-        return (yield from finished(self.codex.submit(work)))
+        return (yield from finished(self.blocking.submit(work)))
 
     # A turn ----------------------------------------------------------------------------------
 
@@ -121,30 +122,28 @@ class Session:
         `listener` is called in the background loop with each notification.
         """
         turn_options = self.turn_options(options, approvals)
-        withdrawn: Future[None] = Future()
-        started = self.codex.submit(self._start_turn(prompt, options, turn_options, listener, withdrawn))
         # `execution_count` is the number of the next cell in newer IPythons.
-        cell = len(self.shell.user_ns["In"]) - 1
-
-        def end(turn: RunningTurn) -> None:
-            self.running.remove(turn)
-            name = options.text("output")
-            if name is not None and turn.handle is not None:
-                self.shell.user_ns[name] = turn.handle.result
-
-        turn = RunningTurn(self.codex, prompt, cell, started, withdrawn, end)
+        turn = RunningTurn(self, prompt, options, cell=len(self.shell.user_ns["In"]) - 1)
+        turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
 
     def turn_options(self, options: ParsedLine, approvals: Approvals) -> TurnOptions:
-        """Return all that holds for a turn of the running cell: its own options, else the notebook's settings."""
+        """Return all that holds for a turn of the running cell: its own options, else the notebook's settings.
+
+        Raises OptionError, also for options that bind an agent where none answers.
+        """
 
         def chosen(name: str) -> str | None:
             return options.text(name) or getattr(self.settings, name) or None
 
-        engine, provider, model = turn_engine(options, self.settings), chosen("provider"), chosen("model")
+        name = "app-server" if options.values.get("agent") else engine(self.settings.engine)
+        bound = next((word for word in ("sandbox", "approval", "cwd") if word in options.values), None)
+        if name == "backend" and bound is not None:
+            raise OptionError(f"--{bound} is about the agent.", hint=f"%%codex --agent --{bound} ...")
+        provider, model = chosen("provider"), chosen("model")
         turn_options: TurnOptions = {
-            "engine": engine,
+            "engine": name,
             "model": model,
             "instructions": chosen("instructions") or DEFAULT_INSTRUCTIONS,
             "effort": chosen("effort"),
@@ -152,24 +151,22 @@ class Session:
             "service_tier": chosen("tier"),
             "cell_id": cell_id(self.shell),
         }
-        if engine == "backend":
+        if name == "backend":
             return {**turn_options, "model_provider": self.provider(provider)}
         if provider == LOCAL:
             turn_options["model"] = model or LOCAL_AGENT_MODEL
         return {
             **turn_options,
-            **turn_bounds(options, self.settings),
+            # All of them, so that nothing of an earlier cell holds.
+            "sandbox": sandbox(chosen("sandbox") or ""),
+            "approval_mode": approval(chosen("approval") or ""),
+            "cwd": folder(chosen("cwd") or ""),
             "approvals": approvals,
             "model_provider": self._agent_provider(provider),
         }
 
     async def _start_turn(
-        self,
-        prompt: str,
-        options: ParsedLine,
-        turn_options: TurnOptions,
-        listener: Listener,
-        withdrawn: Future[None],
+        self, turn: RunningTurn, turn_options: TurnOptions, listener: Listener
     ) -> AsyncTurnHandle:
         """Raises NotSent when it is withdrawn in time, else CodexError."""
 
@@ -179,57 +176,54 @@ class Session:
             listener(notification)
 
         try:
-            thread = await self._thread_for(options)
-            handle = await self._start_on(thread, prompt, options, turn_options, tell, withdrawn)
+            if wanted := turn.options.text("thread"):
+                thread = await self.resume(wanted)
+            else:
+                thread = await (self.new_thread() if turn.options.values.get("new") else self.thread())
+            handle = await self._start_on(thread, turn, turn_options, tell)
         except StoreError as problem:
-            if problem.is_busy or options.text("thread"):
+            if problem.is_busy or turn.options.text("thread"):
                 raise
             self.unkept = problem
-            self._thread = thread = await self._unkept_thread(options)
-            handle = await self._start_on(thread, prompt, options, turn_options, tell, withdrawn)
-        if self.unkept is not None:
-            end = "So this conversation is kept nowhere: it is gone when the kernel ends."
-            tell(Warned(None, f"{self.unkept} {end}"))
+            self._thread = thread = await self._unkept_thread(turn.options)
+            handle = await self._start_on(thread, turn, turn_options, tell)
         handle.subscribe(tell)
         return handle
 
     async def _start_on(
-        self,
-        thread: AsyncThread,
-        prompt: str,
-        options: ParsedLine,
-        turn_options: TurnOptions,
-        listener: Listener,
-        withdrawn: Future[None],
+        self, thread: AsyncThread, turn: RunningTurn, turn_options: TurnOptions, tell: Listener
     ) -> AsyncTurnHandle:
-        """Start the turn on `thread`, and say what there is to say of the thread first."""
-        codex = self.codex.asynchronous
+        """Start the turn on `thread`, and tell first what there is to say of the thread."""
         note, self._note = self._note if self._thread is thread else None, None
-        if self.unkept is None and (notebook := await self._recognised()) is not None:
+        if self.unkept is None and (notebook := await self._recognise()) is not None:
             turn_options["notebook"] = notebook.id
-        if name := options.text("name"):
+        if name := turn.options.text("name"):
             await thread.set_name(name)
-        await self._wait_in_line(thread.id, listener, withdrawn)
-        cut_off = await codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
+        await self._wait_in_line(thread.id, turn, tell)
+        cut_off = await self.codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
-        handle = await codex.start_turn(thread.record, prompt, checked("turn", TurnOptions, turn_options))
-        if self.unkept is None:
-            if note is not None:
-                listener(Noted(thread.id, note))
-            for turn in cut_off:
-                if turn.cell_id is None or turn.cell_id != turn_options.get("cell_id"):
-                    listener(Warned(thread.id, _cut_off(turn)))
+        checked_options = checked("turn", TurnOptions, turn_options)
+        handle = await self.codex.start_turn(thread.record, turn.prompt, checked_options)
+        if self.unkept is not None:
+            end = "So this conversation is kept nowhere: it is gone when the kernel ends."
+            tell(Warned(None, f"{self.unkept} {end}"))
+            return handle
+        if note is not None:
+            tell(Noted(thread.id, note))
+        for each in cut_off:
+            if each.cell_id is None or each.cell_id != turn_options.get("cell_id"):
+                tell(Warned(thread.id, _cut_off_warning(each)))
         return handle
 
-    async def _wait_in_line(self, thread_id: str, listener: Listener, withdrawn: Future[None]) -> None:
+    async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""
-        codex = self.codex.asynchronous
-        while codex.is_answering(thread_id):
-            handles = ((turn.cell, turn.handle) for turn in self.running)
+        while self.codex.is_answering(thread_id):
+            handles = ((each.cell, each.handle) for each in self.running)
             cell = next((n for n, handle in handles if handle and handle.thread_id == thread_id), None)
-            listener(TurnQueued(thread_id, cell))
-            idle = asyncio.ensure_future(codex.idle(thread_id))
-            await asyncio.wait({idle, asyncio.wrap_future(withdrawn)}, return_when=asyncio.FIRST_COMPLETED)
+            tell(TurnQueued(thread_id, cell))
+            idle = asyncio.ensure_future(self.codex.idle(thread_id))
+            withdrawn = asyncio.wrap_future(turn.withdrawn)
+            await asyncio.wait({idle, withdrawn}, return_when=asyncio.FIRST_COMPLETED)
             if withdrawn.done():
                 idle.cancel()
                 raise NotSent
@@ -239,39 +233,37 @@ class Session:
     async def thread(self) -> AsyncThread:
         """Return this notebook's thread: the one it had before, else a new one; a copy's is a fork."""
         if self._thread is None:
-            codex = self.codex.asynchronous
-            notebook = await self._recognised()
+            notebook = await self._recognise()
             if notebook is not None and notebook.thread_id is not None:
-                thread = await codex.thread_resume(notebook.thread_id)
+                thread = await self.codex.thread_resume(notebook.thread_id)
                 self._note = await self._continues(thread, "continues thread")
                 await self.use(thread)
             elif notebook is not None and (original := notebook.original) is not None:
-                thread = await codex.thread_resume(original.thread_id)
+                thread = await self.codex.thread_resume(original.thread_id)
                 name = Path(original.path).name if original.path else "another notebook"
                 self._note = await self._continues(thread, f"a copy of {name}: continues in a fork of thread")
-                await self.use(await codex.thread_fork(thread.id))
+                await self.use(await self.codex.thread_fork(thread.id))
             else:
                 await self.new_thread()
         assert self._thread is not None
         return self._thread
 
     async def new_thread(self) -> AsyncThread:
-        return await self.use(await self.codex.asynchronous.thread_start())
+        return await self.use(await self.codex.thread_start())
 
     async def resume(self, wanted: str) -> AsyncThread:
         """Continue the thread of that id, id beginning or name. Raises ThreadNotFoundError.
 
         The whole id of one that the agent's program keeps, of the Codex CLI for example, will do too.
         """
-        codex = self.codex.asynchronous
         try:
-            thread = await codex.thread_resume(await self.resolve(wanted))
+            thread = await self.codex.thread_resume(await self.resolve(wanted))
         except ThreadNotFoundError as not_here:
             if _WHOLE_ID.fullmatch(wanted) is None:
                 raise
             try:
                 provider = self._agent_provider(self.settings.provider)
-                thread = await codex.thread_resume(wanted, engine="app-server", model_provider=provider)
+                thread = await self.codex.thread_resume(wanted, engine="app-server", model_provider=provider)
             except ConfigurationError:  # no program keeps anything here
                 raise not_here from None
         return await self.use(thread)
@@ -279,47 +271,39 @@ class Session:
     async def fork(self, wanted: str | None) -> AsyncThread:
         """Continue in a fork of that thread, or of this notebook's."""
         source = await self.resolve(wanted) if wanted else (await self.thread()).id
-        return await self.use(await self.codex.asynchronous.thread_fork(source))
+        return await self.use(await self.codex.thread_fork(source))
 
     async def resolve(self, wanted: str) -> str:
         """Return the full id of the thread of that id, id beginning or name. Raises ThreadNotFoundError."""
-        return await self.codex.asynchronous.store.run(lambda store: store.resolve(wanted))
+        return await self.codex.store.run(lambda store: store.resolve(wanted))
 
     async def current_id(self) -> str | None:
         """Return the id of this notebook's thread, if it has one; none is created."""
         if self._thread is not None:
             return self._thread.id
-        notebook = await self._recognised()
+        notebook = await self._recognise()
         return notebook.thread_id if notebook is not None else None
 
     async def use(self, thread: AsyncThread) -> AsyncThread:
         """Make `thread` this notebook's own, also after a restart."""
         self._thread, self.unkept = thread, None
-        notebook = await self._recognised()
+        notebook = await self._recognise()
         if notebook is not None:
             original, evidence = notebook.original, notebook.evidence
             record = NotebookRecord(
                 notebook.id, thread.id, evidence.here, copied_from=original.id if original else None
             )
-            await self.codex.asynchronous.store.run(
-                lambda store: store.keep_notebook(record, kernel=evidence.kernel)
-            )
+            await self.codex.store.run(lambda store: store.keep_notebook(record, kernel=evidence.kernel))
         return thread
-
-    async def _thread_for(self, options: ParsedLine) -> AsyncThread:
-        if chosen := options.text("thread"):
-            return await self.resume(chosen)
-        return await (self.new_thread() if options.values.get("new") else self.thread())
 
     async def _unkept_thread(self, options: ParsedLine) -> AsyncThread:
         """Return a thread in memory: with this notebook's past, where that can still be read."""
-        codex = self.codex.asynchronous
         try:
             if not options.values.get("new"):
-                return await codex.thread_fork((await self.thread()).id, ephemeral=True)
+                return await self.codex.thread_fork((await self.thread()).id, ephemeral=True)
         except CodexError as error:
             log.info("nothing of the conversation so far goes along: %s", error)
-        return await codex.thread_start(ephemeral=True)
+        return await self.codex.thread_start(ephemeral=True)
 
     async def _continues(self, thread: AsyncThread, what: str) -> str | None:
         turns = await thread.history(include_items=False)
@@ -328,10 +312,10 @@ class Session:
         used = ago(thread.record.updated_at)
         return f"{what} {thread.id[:ID_SHOWN]}… ({count(len(turns), 'turn')}, {used}) · `%codex new`"
 
-    async def _recognised(self) -> Recognition | None:
+    async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
         if self._notebook is None and (evidence := gather(self.shell, self._cells)) is not None:
-            self._notebook = await self.codex.asynchronous.store.run(lambda store: recognise(store, evidence))
+            self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 
     # Providers -------------------------------------------------------------------------------
@@ -339,7 +323,7 @@ class Session:
     def provider(self, choice: str | None = None) -> Provider:
         """Return the provider that `choice`, else the notebook's, stands for. Raises ConfigurationError."""
         choice = choice or self.settings.provider or None
-        return self.local.provider if choice == LOCAL else self.codex.asynchronous.provider(choice)
+        return self.local.provider if choice == LOCAL else self.codex.provider(choice)
 
     @property
     def local(self) -> LocalProvider:
@@ -361,7 +345,7 @@ class Session:
             async def ask_limits() -> RateLimits:
                 return (await self.usage(self.provider("chatgpt"))).limits
 
-            self._login = LoginFlow(self.codex, ask_limits)
+            self._login = LoginFlow(self.blocking, ask_limits)
         return self._login
 
     async def usage(self, provider: Provider) -> Usage:
@@ -376,12 +360,12 @@ class Session:
                 hint="%codex provider chatgpt",
             )
         async with AsyncClient(provider, settings=self.env) as client:
-            usage = await ask_usage(client, address)
+            usage = await fetch_usage(client.transport, address)
         self.rate_limits = usage.limits
         return usage
 
     def remembered_model(self) -> str | None:
-        """Return the provider's default model, as far as it can be said without asking."""
+        """Return the provider's default model, as far as it is on this disk."""
         models = Catalog(self.provider(), self.env).remembered(max_age=math.inf)
         try:
             return default_model(models).slug if models else None
@@ -389,18 +373,72 @@ class Session:
             return None
 
     def remembered_models(self) -> list[str]:
-        """Return the names of the provider's models, as far as they can be said without asking."""
+        """Return the names of the provider's models, as far as they are on this disk."""
         return Catalog(self.provider(), self.env).names()
 
 
-def _cut_off(turn: TurnRecord) -> str:
+class RunningTurn:
+    """A turn of the notebook, from its request until all of it is on screen.
+
+    `cell`: the number of its cell. `started` has its handle, once the thread answers nothing else, else NotSent
+    or a CodexError; `withdrawn` is done when it is to be taken back before that, `over` at its end.
+    """
+
+    def __init__(self, session: Session, prompt: str, options: ParsedLine, *, cell: int) -> None:
+        self.prompt = prompt
+        self.options = options
+        self.cell = cell
+        self.started: Future[AsyncTurnHandle]
+        self.withdrawn: Future[None] = Future()
+        self.over: Future[None] = Future()
+        self._session = session
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> int:
+        """Since its request."""
+        return int(time.monotonic() - self._began)
+
+    @property
+    def handle(self) -> AsyncTurnHandle | None:
+        """`None` before it has started, and when it never will."""
+        started = self.started
+        is_there = started.done() and not started.cancelled() and started.exception() is None
+        return started.result() if is_there else None
+
+    def stop(self) -> None:
+        """Interrupt it, as soon as it has started, or take it back if it still waits; from any thread."""
+        with suppress(InvalidStateError):
+            self.withdrawn.set_result(None)
+        self.started.add_done_callback(lambda _: self._interrupt())
+
+    def steer(self, text: str) -> Steps[None]:
+        """Say more to it. Raises InvalidRequestError when it takes no more."""
+        handle = yield from finished(self.started)
+        yield from finished(self._session.blocking.submit(handle.steer(text)))
+
+    def end(self) -> None:
+        """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
+        self._session.running.remove(self)
+        name = self.options.text("output")
+        if name is not None and self.handle is not None:
+            self._session.shell.user_ns[name] = self.handle.result
+        self.over.set_result(None)
+
+    def _interrupt(self) -> None:
+        if self.handle is not None:
+            self._session.blocking.submit(self.handle.interrupt())
+
+
+def _cut_off_warning(turn: TurnRecord) -> str:
     """Say of a turn that its kernel ended before it, and what is kept."""
     items = [entry.item for entry in turn.items]
     question = " ".join(input_text(item.content) for item in items if isinstance(item, UserMessage))
     about = f'The answer to "{one_line(question, 61)}"' if question.strip() else "An earlier turn"
     kept = ""
     if any(not isinstance(item, UserMessage) for item in items):
-        kept = " What had arrived of the answer, but for its last second, is kept; %codex continue goes on from it."
+        kept = " What had arrived of the answer, but for its last second, is kept;"
+        kept += " %codex continue goes on from it."
     elif question.strip():
         kept = " Nothing of the answer had arrived; the question is kept."
     return f"{about} was cut off when its kernel ended.{kept}"

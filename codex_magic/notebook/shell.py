@@ -21,15 +21,13 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 shells: WeakValueDictionary[int, InteractiveShell] = WeakValueDictionary()
-"""So that a rewritten cell finds its own shell, whatever its names mean and however many shells there are."""
+"""The shells with the extension, so that a rewritten cell finds its own, whatever its names mean."""
 
 
-def number_of(shell: InteractiveShell) -> int:
-    """Return the number under which `shells` has this shell."""
-    number = next((number for number, each in shells.items() if each is shell), None)
-    if number is None:
-        number = next(_numbers)
-        shells[number] = shell
+def register(shell: InteractiveShell) -> int:
+    """Enter the shell in `shells`; return its number there."""
+    number = next(_numbers)
+    shells[number] = shell
     return number
 
 

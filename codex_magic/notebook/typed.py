@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 QUIET_SECONDS = 0.2
-"""For which nothing must come before the prompt is shown, and after the line: longer than a pasted or typed text
+"""How long nothing must come before the prompt is shown, and after the line: longer than a pasted or typed text
 pauses."""
 
 
-def typed_line(legend: str, prompt: str, *, hidden: bool = False) -> str | None:
+def read_typed_line(legend: str, prompt: str, *, hidden: bool = False) -> str | None:
     """`None`: what came is no answer, and is dropped.
 
     Raises EOFError, OSError, RuntimeError where there is no line to be had, and KeyboardInterrupt. `hidden`:

@@ -47,6 +47,8 @@ class CodexError(Exception):
     """What had arrived of the answer when it failed (a `responses.Response`)."""
     history: Any = None
     """With tools: the input and all that came before the request that failed, to go on with."""
+    result: Any = None
+    """With a turn: what became of it (a `TurnResult`)."""
     status: int | None = None
     """The HTTP status that it came with; `None` without one, or inside a stream."""
     request_id: str | None = None

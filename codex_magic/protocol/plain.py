@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def shorten(text: str, longest: int) -> str:
+    """`text` as one line of at most `longest` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
 def encodable(text: str) -> str:
     """`text` with U+FFFD for what UTF-8 can't say."""
     if text.isascii():

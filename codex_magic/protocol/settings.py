@@ -27,9 +27,9 @@ class Settings:
     chatgpt_url: str = "https://chatgpt.com/backend-api"
     issuer: str = "https://auth.openai.com"
     codex_bin: str | None = None
-    shared_agent: bool = True
-    """One app-server process for all sessions of this user that would start the same one, so that a thread
-    can be open in several notebooks (`CODEX_MAGIC_SHARED_AGENT`; "0": each session has a process of its own)."""
+    agent_idle_seconds: float = 600.0
+    """How long the agent's program stays when nothing of it runs; the next turn starts it again
+    (`CODEX_MAGIC_AGENT_IDLE_MINUTES`)."""
     agent_variables: tuple[str, ...] = ()
     """Variables that the agent and its commands get although their names look secret, `*` for any characters
     (`CODEX_MAGIC_AGENT_VARIABLES`, separated by commas)."""
@@ -75,7 +75,7 @@ class Settings:
             chatgpt_url=url("CODEX_MAGIC_CHATGPT_URL", cls.chatgpt_url),
             issuer=url("CODEX_MAGIC_ISSUER", cls.issuer),
             codex_bin=read("CODEX_MAGIC_CODEX_BIN"),
-            shared_agent=read("CODEX_MAGIC_SHARED_AGENT") != "0",
+            agent_idle_seconds=_seconds(read("CODEX_MAGIC_AGENT_IDLE_MINUTES"), cls.agent_idle_seconds),
             agent_variables=_words(read("CODEX_MAGIC_AGENT_VARIABLES")),
             openai_api_key=read("OPENAI_API_KEY"),
             openai_base_url=url("OPENAI_BASE_URL", cls.openai_base_url),
@@ -86,6 +86,15 @@ class Settings:
             redirect_host=read("CODEX_MAGIC_REDIRECT_HOST") or cls.redirect_host,
             callback_ports=_ports(read("CODEX_MAGIC_CALLBACK_PORTS")) or cls.callback_ports,
         )
+
+
+def _seconds(minutes: str | None, default: float) -> float:
+    """`"2.5"` is 150; what is no number, or less than nothing, is the default."""
+    try:
+        seconds = float(minutes or "nan") * 60
+    except ValueError:
+        return default
+    return seconds if seconds >= 0 else default
 
 
 def _ports(text: str | None) -> tuple[int, ...]:

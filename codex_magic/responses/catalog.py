@@ -9,10 +9,9 @@ processes and is one account's. Answers of the Codex backend name the state of i
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +20,7 @@ import msgspec
 
 from ..auth.http import ChatGPTAuth
 from ..protocol.errors import CodexError, ConfigurationError, ServiceError
+from ..protocol.ids import new_id
 from ..protocol.secrets import revealed
 from ..protocol.settings import Settings
 from .failures import model_not_found
@@ -107,7 +107,7 @@ class Catalog:
     def __init__(self, provider: Provider, settings: Settings) -> None:
         self._provider = provider
         self._folder = settings.home / "catalogs"
-        self._known: dict[Path, _Remembered] = {}
+        self._copies: dict[Path, _Remembered] = {}
         self._announced: tuple[str, float] | None = None
 
     @property
@@ -116,78 +116,86 @@ class Catalog:
         return f"{self._provider.base_url}/models" + (f"?{query}" if query else "")
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> list[Model]:
-        """The models of an answer to a GET of `url`, remembered from now on."""
+        """Return the models of an answer to a GET of `url`, and remember them."""
         models = read_models(body)
         announced = self._announced[0] if self._announced else None
         self._keep(_Remembered(time.time(), headers.get("etag"), models, announced))
         return models
 
     def announce(self, etag: str | None) -> None:
-        """What an answer's `x-models-etag` said. Safe from any thread."""
+        """Take an answer's `x-models-etag`. Safe from any thread."""
         if etag is not None:
             self._announced = _weak(etag), time.time()
 
     def remembered(self, *, max_age: float) -> list[Model] | None:
-        """The models of the last answer, unless it is out of date or older than `max_age` seconds."""
+        """Return the models of the last answer, unless it is out of date or older than `max_age` seconds."""
         path = self._path
-        known = self._known.get(path)
-        if known is None or not self._is_good(known, max_age):
-            known = _read(path)  # another process may have asked meanwhile
-        if known is None or not self._is_good(known, max_age):
+        copy = self._copies.get(path)
+        if copy is None or not self._is_good(copy, max_age):
+            copy = _read(path)  # another process may have asked meanwhile
+        if copy is None or not self._is_good(copy, max_age):
             return None
-        self._known[path] = known
-        self._extend(known)
-        return known.models
+        self._copies[path] = copy
+        if self._announced is not None and copy.holds(self._announced[0]):
+            at = self._announced[1]
+            if at - copy.fetched_at > FRESH:  # the other processes would no longer count it as fresh
+                self._keep(msgspec.structs.replace(copy, fetched_at=at))
+        return copy.models
 
     def names(self) -> list[str]:
-        """What is known now, however old: for suggestions."""
+        """Return the names in the last copy, however old: for suggestions."""
         return [model.slug for model in self._latest()]
 
     def known(self, slug: str | None) -> Model | None:
-        """What is known of one model now, however old that is."""
+        """Return one model of the last copy, however old that is."""
         return next((model for model in self._latest() if model.slug == slug), None)
 
     def _latest(self) -> list[Model]:
-        known = self._known.get(self._path) or _read(self._path)
-        return known.models if known else []
+        copy = self._copies.get(self._path) or _read(self._path)
+        return copy.models if copy else []
 
     @property
     def _path(self) -> Path:
-        """Each server's and account's own."""
+        """The file of this server and account."""
         which = self._provider.base_url, dict(self._provider.models_query), _account(self._provider)
         return self._folder / f"{hashlib.sha256(repr(which).encode()).hexdigest()[:16]}.json"
 
-    def _is_good(self, known: _Remembered, max_age: float) -> bool:
-        seen = known.fetched_at
+    def _is_good(self, copy: _Remembered, max_age: float) -> bool:
+        seen = copy.fetched_at
         if self._announced is not None:
             etag, at = self._announced
-            if known.holds(etag):
+            if copy.holds(etag):
                 seen = max(seen, at)
             elif at > seen:
                 return False
         return 0 <= time.time() - seen <= max_age
 
-    def _extend(self, known: _Remembered) -> None:
-        """Tell the other processes that it still holds, once it would no longer count as fresh."""
-        if self._announced is not None and known.holds(self._announced[0]):
-            at = self._announced[1]
-            if at - known.fetched_at > FRESH:
-                self._keep(msgspec.structs.replace(known, fetched_at=at))
-
-    def _keep(self, known: _Remembered) -> None:
+    def _keep(self, copy: _Remembered) -> None:
+        """Remember it here and on disk; where that can't be written, the service is asked again."""
         path = self._path
-        self._known[path] = known
-        _write(path, msgspec.json.encode(known))
+        self._copies[path] = copy
+        temporary = path.with_suffix(f".{new_id()}.tmp")
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(msgspec.json.encode(copy))
+            temporary.replace(path)
+
+
+def _read(path: Path) -> _Remembered | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Remembered)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _account(provider: Provider) -> str | None:
-    """Whose models they are: plans differ in what they may use."""
+    """Return the account that is signed in: plans differ in the models they may use."""
     if not isinstance(provider.auth, ChatGPTAuth):
         return None
     try:
         return provider.auth.source.current().account_id
     except CodexError:
-        return None  # whoever asks the service is told
+        return None  # the next request raises the same
 
 
 def _weak(etag: str | None) -> str:
@@ -195,7 +203,7 @@ def _weak(etag: str | None) -> str:
 
 
 def read_models(body: bytes) -> list[Model]:
-    """Best first. Reads `{"models": [...]}` of the Codex backend and `{"data": [{"id": ...}]}` of OpenAI."""
+    """Return the models, best first. Reads `{"models": [...]}` (Codex) and `{"data": [{"id": ...}]}` (OpenAI)."""
     try:
         raw = msgspec.json.decode(body, type=dict[str, Any])
         if "models" in raw:
@@ -208,20 +216,16 @@ def read_models(body: bytes) -> list[Model]:
 
 
 def _model(entry: dict[str, Any]) -> Model:
-    """A field in a shape we can't read is left out; the name alone is enough to use the model."""
+    """Return an entry as a model; fields in a shape we can't read are left out, all but its name."""
     try:
         return msgspec.convert(entry, Model)
     except msgspec.ValidationError:
-        readable = {name: entry.get(name) for name in Model.__struct_fields__ if _fits(name, entry)}
+        readable = {"slug": entry["slug"]}
+        for name in Model.__struct_fields__:
+            with suppress(msgspec.ValidationError):
+                msgspec.convert({**readable, name: entry.get(name)}, Model)
+                readable[name] = entry.get(name)
         return msgspec.convert(readable, Model)
-
-
-def _fits(name: str, entry: dict[str, Any]) -> bool:
-    try:
-        msgspec.convert({"slug": entry["slug"], name: entry.get(name)}, Model)
-    except msgspec.ValidationError:
-        return name == "slug"  # without a name it is no model, and fails as such
-    return True
 
 
 def _rank(model: Model) -> float:
@@ -229,15 +233,15 @@ def _rank(model: Model) -> float:
 
 
 def find_model(models: list[Model], slug: str) -> Model:
-    """The one of that name, hidden or not. Raises ModelNotFoundError with the closest names."""
-    found = next((model for model in models if model.slug == slug), None)
-    if found is None:
-        raise model_not_found(slug, [model.slug for model in models if not model.hidden])
-    return found
+    """Return the model of that name, hidden or not. Raises ModelNotFoundError with the closest names."""
+    for model in models:
+        if model.slug == slug:
+            return model
+    raise model_not_found(slug, [model.slug for model in models if not model.hidden])
 
 
 def default_model(models: list[Model]) -> Model:
-    """The first by priority of those the catalog shows; without a catalog's order, the only one."""
+    """Return the first by priority of those the catalog shows; without a catalog's order, the only one."""
     shown = [model for model in models if model.visibility == "list"]
     if shown:
         return min(shown, key=_rank)
@@ -250,24 +254,3 @@ def default_model(models: list[Model]) -> Model:
         f"The service has {len(models)} models and names no default.",
         hint=f"Choose one with --model NAME, e.g. {some}.",
     )
-
-
-# The copy on disk is a convenience: where it can't be read or written, we ask the service again.
-
-
-def _read(path: Path) -> _Remembered | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Remembered)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except OSError:
-        return

@@ -10,9 +10,9 @@ https://platform.openai.com/docs/guides/compaction
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -23,9 +23,7 @@ from .inputs import Item
 from .parameters import Parameters
 from .request import body_of, encode
 from .response import Response, token_usage
-
-if TYPE_CHECKING:
-    from .client import _Core, _Outgoing
+from .transport import Core, Outgoing
 
 TRIGGER: Item = {"type": "compaction_trigger"}
 BETA_FEATURE = "remote_compaction_v2"
@@ -34,14 +32,17 @@ DUE_AT = 0.9
 """Share of the context window from which on a conversation is compacted, where the catalog names no limit."""
 
 KEPT_TOKENS = 64_000
-"""Of messages in front of the sealed item; the newest are kept."""
+"""Tokens of messages in front of the sealed item; the newest are kept."""
 
 _CHARACTERS = 4
-"""Of a token, roughly."""
+"""Characters of a token, roughly."""
 
 _KINDS = ("compaction", "compaction_summary")
 _KEPT_ROLES = ("user", "developer", "system")
-_TO_THE_ENDPOINT = ("model", "input", "instructions", "tools", "parallel_tool_calls")
+_TO_THE_ENDPOINT = (
+    *("model", "input", "instructions", "tools", "parallel_tool_calls"),
+    "previous_response_id",
+)
 
 
 class Compacted(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ class Compacted(msgspec.Struct, frozen=True, kw_only=True):
     output: list[Item]
     """What replaces the history: the `input` to go on with."""
     usage: TokenUsage | None = None
-    """Of the compaction itself."""
+    """What the compaction itself cost."""
 
     @property
     def added(self) -> list[Item]:
@@ -63,7 +64,7 @@ class Compacted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def token_limit(model: Model) -> int | None:
-    """Tokens in the context from which on it should be compacted; `None` when the catalog does not say."""
+    """Return the tokens of context from which on to compact; `None` when the catalog does not say."""
     limits = [model.auto_compact_token_limit, model.usable_window]
     if model.context_window is not None:
         limits.append(int(model.context_window * DUE_AT))
@@ -71,7 +72,7 @@ def token_limit(model: Model) -> int | None:
 
 
 def known_limit(model: Model) -> int:
-    """As `token_limit`. Raises ConfigurationError when the catalog does not say."""
+    """Return the same. Raises ConfigurationError when the catalog does not say."""
     limit = token_limit(model)
     if limit is None:
         raise ConfigurationError(
@@ -89,41 +90,39 @@ def is_due(usage: TokenUsage | None, limit: int | None) -> bool:
 # How ---------------------------------------------------------------------------------------------
 
 
-def with_trigger(core: _Core, input: Any, parameters: Parameters) -> tuple[list[Item], Parameters]:
-    """What `create` takes to compact on the Codex backend."""
-    input, parameters = core.with_memory(input, parameters)
+def with_trigger(core: Core, input: Any, parameters: Parameters) -> tuple[list[Item], Parameters]:
+    """Return what `create` takes to compact on the Codex backend."""
+    input, parameters = core.resolve(input, parameters)
     items = body_of(input, parameters, core.provider.rules)["input"]
     headers = {
         "x-codex-beta-features": BETA_FEATURE,
         "x-codex-turn-metadata": json.dumps({"request_kind": "compaction"}),
     }
-    given = parameters.get("extra_headers") or {}
-    return [*items, TRIGGER], {**parameters, "extra_headers": {**headers, **given}}
+    headers |= parameters.get("extra_headers") or {}
+    return [*items, TRIGGER], {**parameters, "extra_headers": headers}
 
 
-def read_response(asked: Sequence[Item], response: Response) -> Compacted:
-    """The new history, from the answer to `with_trigger`. Raises ServiceError unless it is one sealed item."""
+def read_response(sent: Sequence[Item], response: Response) -> Compacted:
+    """Read the answer to `with_trigger`. Raises ServiceError unless it is one sealed item."""
     sealed = [item for item in response.output if item.get("type") in _KINDS]
     if len(sealed) != 1:
         raise ServiceError(
             f"The service was to compact the conversation, and gave {len(sealed)} compactions."
         )
-    return Compacted(id=response.id, output=[*kept(asked), *sealed], usage=response.usage)
+    return Compacted(id=response.id, output=[*kept(sent), *sealed], usage=response.usage)
 
 
-def ask_endpoint(core: _Core, input: Any, parameters: Parameters, default: str | None) -> _Outgoing:
-    """The request to `/responses/compact`."""
-    asked = core.ask_for_response(input, parameters, default)
-    body = body_of(input, {**parameters, "model": asked.model}, core.provider.rules)
-    sent = {name: body[name] for name in (*_TO_THE_ENDPOINT, "previous_response_id") if name in body}
-    sent |= parameters.get("extra_body") or {}
-    headers = {**asked.headers, "Accept": "application/json"}
+def endpoint_request(core: Core, input: Any, parameters: Parameters, default: str | None) -> Outgoing:
+    """Return the request to `/responses/compact`."""
+    request = core.response_request(input, parameters, default)
+    body = body_of(input, {**parameters, "model": request.model}, core.provider.rules)
+    sent = {name: body[name] for name in _TO_THE_ENDPOINT if name in body}
     return replace(
-        asked,
+        request,
         url=f"{core.provider.base_url}/responses/compact",
-        headers=headers,
-        body=encode(sent),
-        timeouts=core.patient(),
+        headers={**request.headers, "Accept": "application/json"},
+        body=encode({**sent, **(parameters.get("extra_body") or {})}),
+        timeouts=core.slow_start(),
     )
 
 
@@ -134,7 +133,7 @@ class _Answer(msgspec.Struct):
 
 
 def read_answer(body: bytes) -> Compacted:
-    """The new history, from the answer of the endpoint. Raises ServiceError."""
+    """Read the answer of the endpoint. Raises ServiceError."""
     try:
         answer = msgspec.json.decode(body, type=_Answer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -146,29 +145,19 @@ def read_answer(body: bytes) -> Compacted:
 
 
 def kept(items: Sequence[Item], *, tokens: int = KEPT_TOKENS) -> list[Item]:
-    """Of items as sent: the messages that stay in front of the sealed one, the oldest of them cut short."""
+    """Return the messages that stay in front of the sealed item, the oldest of them cut short; `items` as sent."""
     room = tokens * _CHARACTERS
-    found: list[Item] = []
+    messages: list[Item] = []
     for item in reversed(items):
         if item["type"] != "message" or item["role"] not in _KEPT_ROLES:
             continue
         if room <= 0:
             break
-        found.append(_shortened(item, room))
-        room -= _length(item)
-    return found[::-1]
-
-
-def _length(item: Mapping[str, Any]) -> int:
-    return sum(len(part.get("text") or "") for part in item["content"])
-
-
-def _shortened(item: Item, room: int) -> Item:
-    if _length(item) <= room:
-        return item
-    parts = []
-    for part in item["content"]:
-        text = part.get("text") or ""
-        parts.append({**part, "text": text[:room]} if text else part)
-        room = max(0, room - len(text))
-    return {**item, "content": [part for part in parts if part.get("text") != ""]}
+        parts = []
+        for part in item["content"]:
+            text = part.get("text") or ""
+            if room > 0 or not text:
+                parts.append({**part, "text": text[:room]} if text else part)
+            room -= len(text)
+        messages.append({**item, "content": parts})
+    return messages[::-1]

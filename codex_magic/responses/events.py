@@ -133,14 +133,6 @@ class OutputItemDone(_ItemEvent, frozen=True, tag="response.output_item.done"):
     """The finished item, whole: the one to keep."""
 
 
-class ContentPartAdded(_OfContent, frozen=True, tag="response.content_part.added"):
-    part: dict[str, Any] = {}
-
-
-class ContentPartDone(_OfContent, frozen=True, tag="response.content_part.done"):
-    part: dict[str, Any] = {}
-
-
 class OutputTextDelta(_OfContent, frozen=True, tag="response.output_text.delta"):
     delta: str = ""
 
@@ -149,28 +141,8 @@ class OutputTextDone(_OfContent, frozen=True, tag="response.output_text.done"):
     text: str = ""
 
 
-class OutputTextAnnotationAdded(_OfContent, frozen=True, tag="response.output_text.annotation.added"):
-    annotation_index: int = 0
-    annotation: dict[str, Any] = {}
-
-
 class RefusalDelta(_OfContent, frozen=True, tag="response.refusal.delta"):
     delta: str = ""
-
-
-class RefusalDone(_OfContent, frozen=True, tag="response.refusal.done"):
-    refusal: str = ""
-
-
-# Reasoning ---------------------------------------------------------------------------------------
-
-
-class ReasoningSummaryPartAdded(_OfSummary, frozen=True, tag="response.reasoning_summary_part.added"):
-    part: dict[str, Any] = {}
-
-
-class ReasoningSummaryPartDone(_OfSummary, frozen=True, tag="response.reasoning_summary_part.done"):
-    part: dict[str, Any] = {}
 
 
 class ReasoningSummaryTextDelta(_OfSummary, frozen=True, tag="response.reasoning_summary_text.delta"):
@@ -183,13 +155,6 @@ class ReasoningSummaryTextDone(_OfSummary, frozen=True, tag="response.reasoning_
 
 class ReasoningTextDelta(_OfContent, frozen=True, tag="response.reasoning_text.delta"):
     delta: str = ""
-
-
-class ReasoningTextDone(_OfContent, frozen=True, tag="response.reasoning_text.done"):
-    text: str = ""
-
-
-# Calls -------------------------------------------------------------------------------------------
 
 
 class FunctionCallArgumentsDelta(_OfItem, frozen=True, tag="response.function_call_arguments.delta"):
@@ -206,31 +171,6 @@ class CustomToolCallInputDelta(_OfItem, frozen=True, tag="response.custom_tool_c
     call_id: str | None = None
 
 
-class CustomToolCallInputDone(_OfItem, frozen=True, tag="response.custom_tool_call_input.done"):
-    input: str = ""
-    call_id: str | None = None
-
-
-class WebSearchCallInProgress(_OfItem, frozen=True, tag="response.web_search_call.in_progress"):
-    pass
-
-
-class WebSearchCallSearching(_OfItem, frozen=True, tag="response.web_search_call.searching"):
-    pass
-
-
-class WebSearchCallCompleted(_OfItem, frozen=True, tag="response.web_search_call.completed"):
-    pass
-
-
-class ImageGenerationCallInProgress(_OfItem, frozen=True, tag="response.image_generation_call.in_progress"):
-    pass
-
-
-class ImageGenerationCallGenerating(_OfItem, frozen=True, tag="response.image_generation_call.generating"):
-    pass
-
-
 class ImageGenerationCallPartialImage(
     _OfItem, frozen=True, tag="response.image_generation_call.partial_image"
 ):
@@ -238,98 +178,77 @@ class ImageGenerationCallPartialImage(
     partial_image_b64: str = ""
 
 
-class ImageGenerationCallCompleted(_OfItem, frozen=True, tag="response.image_generation_call.completed"):
-    pass
-
-
-class CodeInterpreterCallInProgress(_OfItem, frozen=True, tag="response.code_interpreter_call.in_progress"):
-    pass
-
-
-class CodeInterpreterCallInterpreting(
-    _OfItem, frozen=True, tag="response.code_interpreter_call.interpreting"
-):
-    pass
-
-
-class CodeInterpreterCallCompleted(_OfItem, frozen=True, tag="response.code_interpreter_call.completed"):
-    pass
-
-
 class CodeInterpreterCallCodeDelta(_OfItem, frozen=True, tag="response.code_interpreter_call_code.delta"):
     delta: str = ""
-
-
-class CodeInterpreterCallCodeDone(_OfItem, frozen=True, tag="response.code_interpreter_call_code.done"):
-    code: str = ""
-
-
-class FileSearchCallInProgress(_OfItem, frozen=True, tag="response.file_search_call.in_progress"):
-    pass
-
-
-class FileSearchCallSearching(_OfItem, frozen=True, tag="response.file_search_call.searching"):
-    pass
-
-
-class FileSearchCallCompleted(_OfItem, frozen=True, tag="response.file_search_call.completed"):
-    pass
-
-
-class McpCallInProgress(_OfItem, frozen=True, tag="response.mcp_call.in_progress"):
-    pass
-
-
-class McpCallCompleted(_OfItem, frozen=True, tag="response.mcp_call.completed"):
-    pass
-
-
-class McpCallFailed(_OfItem, frozen=True, tag="response.mcp_call.failed"):
-    pass
 
 
 class McpCallArgumentsDelta(_OfItem, frozen=True, tag="response.mcp_call_arguments.delta"):
     delta: str = ""
 
 
-class McpCallArgumentsDone(_OfItem, frozen=True, tag="response.mcp_call_arguments.done"):
-    arguments: str = ""
-
-
-class McpListToolsInProgress(_OfItem, frozen=True, tag="response.mcp_list_tools.in_progress"):
-    pass
-
-
-class McpListToolsCompleted(_OfItem, frozen=True, tag="response.mcp_list_tools.completed"):
-    pass
-
-
-class McpListToolsFailed(_OfItem, frozen=True, tag="response.mcp_list_tools.failed"):
-    pass
-
-
-class ShellCallCommandAdded(_OfCommand, frozen=True, tag="response.shell_call_command.added"):
-    command: str = ""
-
-
 class ShellCallCommandDelta(_OfCommand, frozen=True, tag="response.shell_call_command.delta"):
     delta: str = ""
 
 
-class ShellCallCommandDone(_OfCommand, frozen=True, tag="response.shell_call_command.done"):
-    command: str = ""
+# Events by their names -----------------------------------------------------------------------------
+
+_FIELDS: dict[str, tuple[Any, Any]] = {
+    "annotation": (dict[str, Any], {}),
+    "annotation_index": (int, 0),
+    "arguments": (str, ""),
+    "call_id": (str | None, None),
+    "code": (str, ""),
+    "command": (str, ""),
+    "delta": (dict[str, Any], {}),
+    "input": (str, ""),
+    "output": (list[dict[str, Any]], []),
+    "part": (dict[str, Any], {}),
+    "refusal": (str, ""),
+    "text": (str, ""),
+}
+
+_PLAIN: dict[str, tuple[type[StreamEvent], str]] = {
+    "code_interpreter_call.in_progress .interpreting .completed": (_OfItem, ""),
+    "code_interpreter_call_code.done": (_OfItem, "code"),
+    "compaction.compacting": (_OfItem, ""),
+    "content_part.added .done": (_OfContent, "part"),
+    "custom_tool_call_input.done": (_OfItem, "input call_id"),
+    "file_search_call.in_progress .searching .completed": (_OfItem, ""),
+    "image_generation_call.in_progress .generating .completed": (_OfItem, ""),
+    "mcp_call.in_progress .completed .failed": (_OfItem, ""),
+    "mcp_call_arguments.done": (_OfItem, "arguments"),
+    "mcp_list_tools.in_progress .completed .failed": (_OfItem, ""),
+    "output_text.annotation.added": (_OfContent, "annotation_index annotation"),
+    "reasoning_summary_part.added .done": (_OfSummary, "part"),
+    "reasoning_text.done": (_OfContent, "text"),
+    "refusal.done": (_OfContent, "refusal"),
+    "shell_call_command.added .done": (_OfCommand, "command"),
+    "shell_call_output_content.delta": (_OfCommand, "delta"),
+    "shell_call_output_content.done": (_OfCommand, "output"),
+    "web_search_call.in_progress .searching .completed": (_OfItem, ""),
+}
+"""Events that are read and passed on, and that nothing here looks into: names -> base and fields."""
 
 
-class ShellCallOutputContentDelta(_OfCommand, frozen=True, tag="response.shell_call_output_content.delta"):
-    delta: dict[str, Any] = {}
+def _plain_events() -> Iterator[type[StreamEvent]]:
+    """Make the structs of `_PLAIN`, called after their names: `WebSearchCallSearching`."""
+    for names, (base, fields) in _PLAIN.items():
+        first, *others = names.split()
+        about, _, _ = first.rpartition(".")
+        for name in (first, *(about + other for other in others)):
+            made: Any = msgspec.defstruct(
+                name.replace(".", "_").title().replace("_", ""),
+                [(field, *_FIELDS[field]) for field in fields.split()],
+                bases=(base,),
+                frozen=True,
+                gc=False,
+                tag=f"response.{name}",
+                module=__name__,
+            )
+            yield made
 
 
-class ShellCallOutputContentDone(_OfCommand, frozen=True, tag="response.shell_call_output_content.done"):
-    output: list[dict[str, Any]] = []
-
-
-class CompactionCompacting(_OfItem, frozen=True, tag="response.compaction.compacting"):
-    pass
+globals().update({kind.__name__: kind for kind in _plain_events()})
 
 
 # Decoding ----------------------------------------------------------------------------------------

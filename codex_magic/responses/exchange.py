@@ -1,8 +1,8 @@
 """One streamed answer from first request to last event, without the IO.
 
-Both clients drive it: `begin` when an answer arrives, `feed` for each chunk, `end` at the end of the
-bytes, `wait_after` when something failed. It alone knows what was delivered, so it alone decides
-that asking again would show text twice.
+A stream drives it: `begin` when an answer arrives, `feed` for each chunk, `end` at the end of the bytes,
+`wait_after` when something failed. It alone knows what was delivered, so it alone decides that asking again
+would show text twice.
 """
 
 from __future__ import annotations
@@ -16,66 +16,38 @@ from typing import NoReturn
 from ..protocol.errors import CodexError, StreamError
 from ..protocol.secrets import masked
 from .events import (
-    CodeInterpreterCallCodeDelta,
-    CustomToolCallInputDelta,
     ErrorEvent,
     Event,
-    FunctionCallArgumentsDelta,
     ImageGenerationCallPartialImage,
     Keepalive,
-    McpCallArgumentsDelta,
     OutputItemDone,
-    OutputTextDelta,
-    ReasoningSummaryTextDelta,
-    ReasoningTextDelta,
-    RefusalDelta,
-    ResponseCompleted,
     ResponseCreated,
     ResponseFailed,
-    ResponseIncomplete,
     ResponseInProgress,
     ResponseQueued,
-    ShellCallCommandDelta,
     UnknownEvent,
     decode_events,
 )
-from .masking import MaskedEvents
+from .masking import ENDS, TEXTS, MaskedEvents
 from .response import Response, ResponseAccumulator
 from .retry import RetryPolicy
 from .sse import SSEDecoder
 
 log = logging.getLogger(__name__)
 
-_VISIBLE: frozenset[type[Event]] = frozenset(
-    {
-        OutputTextDelta,
-        RefusalDelta,
-        ReasoningSummaryTextDelta,
-        ReasoningTextDelta,
-        FunctionCallArgumentsDelta,
-        CustomToolCallInputDelta,
-        CodeInterpreterCallCodeDelta,
-        McpCallArgumentsDelta,
-        ShellCallCommandDelta,
-        ImageGenerationCallPartialImage,
-        OutputItemDone,
-    }
-)
+_VISIBLE: frozenset[type[Event]] = frozenset(TEXTS) | {ImageGenerationCallPartialImage, OutputItemDone}
 """After one of these a consumer has something that a second answer would repeat."""
 
 _FAILURES: frozenset[type[Event]] = frozenset({ResponseFailed, ErrorEvent})
 """Raised, not delivered."""
 
-_ENDS: frozenset[type[Event]] = _FAILURES | {ResponseCompleted, ResponseIncomplete}
-"""Nothing after one of these counts."""
-
 _SIGNS_OF_LIFE: frozenset[type[Event]] = frozenset(
     {Keepalive, ResponseCreated, ResponseQueued, ResponseInProgress, UnknownEvent}
 )
-"""That the service is still there, and nothing of the answer."""
+"""They say that the service is still there, and bring nothing of the answer."""
 
 WORKING_SECONDS = 3600.0
-"""With nothing but signs of life. The longest thoughts without a summary take some 30 minutes."""
+"""How long signs of life may be all that comes. The longest thoughts without a summary take some 30 minutes."""
 
 LONGEST_ANSWER = 256 << 20
 """Bytes of one answer. A novel has one million; pictures, each with its previews, make some 30 million."""
@@ -99,27 +71,24 @@ class Exchange:
         """Set when nobody wants the answer any more; then nothing is asked again."""
         self._retries = 0
         self._visible = False
+        self.begin({})
         self._begun = False
-        self._start({})
 
     def begin(self, headers: Mapping[str, str]) -> None:
-        """A new answer: whatever an earlier one brought is forgotten."""
+        """Start with a new answer: whatever an earlier one brought is forgotten."""
         self._begun = True
-        self._start(headers)
-
-    def _start(self, headers: Mapping[str, str]) -> None:
         self._decoder = SSEDecoder()
         self._room = LONGEST_ANSWER
-        self._heard_at = self._moved_at = self._clock()
+        self._event_at = self._progress_at = self._clock()
         self._bytes_ended = False
         self._accumulator = ResponseAccumulator(masked(dict(headers)))
         self._masked = MaskedEvents()
         self._left: list[Event] = []
 
     def feed(self, chunk: bytes, *, idle: float | None = None) -> list[Event]:
-        """The events to deliver. Raises StreamError for an answer without end.
+        """Return the events to deliver. Raises StreamError for an answer without end.
 
-        `idle`: seconds that may pass without an event. What keeps a connection open is none.
+        `idle`: seconds that may pass without an event; comments that keep a connection open are none.
         """
         self._room -= len(chunk)
         if self._room < 0:
@@ -127,41 +96,41 @@ class Exchange:
         events = self._take(self._decoder.feed(chunk))
         now = self._clock()
         if events:
-            self._heard_at = now
+            self._event_at = now
             if not _SIGNS_OF_LIFE.issuperset(map(type, events)):
-                self._moved_at = now
-        elif idle is not None and now - self._heard_at > idle:
+                self._progress_at = now
+        elif idle is not None and now - self._event_at > idle:
             raise StreamError("The service kept the connection open and sent nothing of its answer.")
-        if now - self._moved_at > WORKING_SECONDS and not self.over:
+        if now - self._progress_at > WORKING_SECONDS and not self.over:
             self._give_up("The service said for an hour that it is working, and sent nothing.")
         return events
 
     def end(self) -> list[Event]:
-        """The bytes have ended: the events still to deliver."""
+        """Take the end of the bytes, and return the events still to deliver."""
         self._bytes_ended = True
         return [*self._take(self._decoder.flush()), *self._rest()]
 
     def let_go(self) -> list[Event]:
-        """What was held back of an answer that is read no further, because it might have gone on as a secret."""
+        """Return what was held back of an answer that is read no further: it might have gone on as a secret."""
         self._left += self._rest()
         return self._left
 
     @property
     def over(self) -> bool:
-        """Nothing more is to be read; `finish()` tells how it ended."""
+        """Whether nothing more is to be read; `finish()` tells how it ended."""
         return self._bytes_ended or self._accumulator.done
 
     @property
     def response(self) -> Response:
-        """What arrived so far."""
+        """The response as far as it has arrived."""
         return self._accumulator.response
 
     def finish(self) -> Response:
-        """The whole response, or the failure it ended with."""
+        """Return the whole response, or raise the failure it ended with."""
         return self._accumulator.finish()
 
     def wait_after(self, failure: CodexError) -> float:
-        """Seconds to wait before asking again. Raises `failure` when that is not to be done."""
+        """Return the seconds to wait before asking again. Raises `failure` when that is not to be done."""
         if failure.response is None and self._begun:
             failure.response = self.response
         wait = None if self._visible or self.ended.is_set() else self._policy.decide(self._retries, failure)
@@ -185,8 +154,8 @@ class Exchange:
 
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)
-        if not _ENDS.isdisjoint(map(type, events)):
-            first = next(at for at, event in enumerate(events) if type(event) in _ENDS)
+        if not ENDS.isdisjoint(map(type, events)):
+            first = next(at for at, event in enumerate(events) if type(event) in ENDS)
             events = events[: first + 1]
         events = self._masked.feed(events)
         kinds = set(map(type, events))

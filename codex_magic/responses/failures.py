@@ -71,15 +71,15 @@ def from_answer(
     model: str | None = None,
     names: Iterable[str] = (),
 ) -> CodexError:
-    """The error for a status other than 200. `names`: the catalog's models, to suggest near ones."""
+    """Return the error for a status other than 200. `names`: the catalog's models, to suggest near ones."""
     headers = masked({name.lower(): value for name, value in headers.items()})
-    error = _told(status, headers, body, model, names)
+    error = _by_status(status, headers, body, model, names)
     error.status = status
     error.request_id = headers.get("x-request-id") or headers.get("x-oai-request-id")
     return error
 
 
-def _told(
+def _by_status(
     status: int, headers: Mapping[str, str], body: bytes, model: str | None, names: Iterable[str]
 ) -> CodexError:
     if "cf-mitigated" in headers or (_is_web_page(headers, body) and status < 500 and status != 404):
@@ -119,7 +119,7 @@ def _is_web_page(headers: Mapping[str, str], body: bytes) -> bool:
 def from_event(
     error: Any, *, status: int | None = None, headers: Mapping[str, Any] | None = None
 ) -> CodexError:
-    """The error for the `error` of a `response.failed` or `error` event; `status` if that carries one."""
+    """Return the error for the `error` of a `response.failed` or `error` event; `status` if that carries one."""
     fault = _Fault.from_json(error, {name.lower(): str(value) for name, value in (headers or {}).items()})
     if fault.code in ("context_length_exceeded", "cyber_policy", "invalid_prompt"):
         return fault.request_error(400)
@@ -145,29 +145,29 @@ class _Fault:
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
         try:
-            said = cls.from_json(msgspec.json.decode(body), headers)
+            fault = cls.from_json(msgspec.json.decode(body), headers)
         except (msgspec.DecodeError, UnicodeDecodeError):
             text = "" if _is_web_page(headers, body) else body.decode(errors="replace")
-            said = cls({}, text, headers)
-        return said if said.code or said.message else cls.from_headers(headers)
+            fault = cls({}, text, headers)
+        return fault if fault.code or fault.message else cls.from_headers(headers)
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> _Fault:
-        """What a gateway notes beside an answer without words."""
+        """Read what a gateway notes beside an answer without words."""
         try:
-            noted = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
+            body = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
         except ValueError:
-            noted = headers.get("x-openai-authorization-error")
-        return cls.from_json(noted, headers)
+            body = headers.get("x-openai-authorization-error")
+        return cls.from_json(body, headers)
 
     @classmethod
     def from_json(cls, body: Any, headers: Mapping[str, str]) -> _Fault:
-        """`{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, or a text."""
-        found = masked(body.get("error", body) if isinstance(body, dict) else body)
-        if not isinstance(found, dict):
-            return cls({}, "" if found is None else str(found), headers)
-        text = found.get("message") or found.get("detail") or ""
-        return cls(found, text if isinstance(text, str) else msgspec.json.encode(text).decode(), headers)
+        """Read `{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, or a text."""
+        details = masked(body.get("error", body) if isinstance(body, dict) else body)
+        if not isinstance(details, dict):
+            return cls({}, "" if details is None else str(details), headers)
+        text = details.get("message") or details.get("detail") or ""
+        return cls(details, text if isinstance(text, str) else msgspec.json.encode(text).decode(), headers)
 
     @property
     def quoted(self) -> str:
@@ -206,9 +206,9 @@ class _Fault:
             hint = "Send the image as PNG, JPEG, GIF or WebP, and not too large."
         elif status == 404 and not self.details:
             hint = "Check the provider's address (%codex provider)."
-        said = _sentence(self.message or f"HTTP {status}")
+        reason = _sentence(self.message or f"HTTP {status}")
         return InvalidRequestError(
-            f"The service refused the request: {said}", hint=hint, param=param, code=self.code or None
+            f"The service refused the request: {reason}", hint=hint, param=param, code=self.code or None
         )
 
     def service_error(self, status: int | None) -> ServiceError:
@@ -220,15 +220,15 @@ class _Fault:
         return ServiceError(f"The service failed{where}{self.quoted}", status=status, code=self.code or None)
 
     def _usage_limit(self) -> UsageLimitError:
-        known = limits.from_headers(self.headers, now=time.time()).get(limits.MAIN)
-        spent = known.effective if known else None
+        rate_limits = limits.from_headers(self.headers, now=time.time()).get(limits.MAIN)
+        spent = rate_limits.effective if rate_limits else None
         resets_at = limits.number(self.details.get("resets_at"))
         left = limits.number(self.details.get("resets_in_seconds"))
         if resets_at is None and left is not None:
             resets_at = time.time() + left
         if resets_at is None and spent:
             resets_at = spent.resets_at
-        plan = self.details.get("plan_type") or (known.plan_type if known else None)
+        plan = self.details.get("plan_type") or (rate_limits.plan_type if rate_limits else None)
         return UsageLimitError(
             "Your API account has no quota left."
             if "insufficient_quota" in (self.code, self.kind)
@@ -239,14 +239,14 @@ class _Fault:
         )
 
     def _pause(self) -> float | None:
-        """Seconds, from `Retry-After` (a number or a date) or from the words of the message."""
+        """Return the seconds of `Retry-After` (a number or a date) or of the message's own words."""
         header = self.headers.get("retry-after", "").strip()
         if header.replace(".", "", 1).isdigit():
             return float(header)
         with suppress(ValueError, TypeError, OverflowError):
             return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-        if found := _TRY_AGAIN.search(self.message):
-            return float(found[1]) / (1000 if found[2].lower() == "ms" else 1)
+        if match := _TRY_AGAIN.search(self.message):
+            return float(match[1]) / (1000 if match[2].lower() == "ms" else 1)
         return None
 
 
@@ -258,7 +258,7 @@ def _sentence(text: str) -> str:
 
 
 def mid_stream(error: Exception) -> StreamError:
-    """The error for an answer that broke off."""
+    """Return the error for an answer that broke off."""
     if isinstance(error, httpx.TimeoutException):
         return StreamError("The service went silent in the middle of its answer.")
     return StreamError("The connection broke in the middle of the answer.")

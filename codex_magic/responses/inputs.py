@@ -36,11 +36,22 @@ _PNG_MODES = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
 """PIL's modes that PNG can hold."""
 
 
+def plain(value: Any) -> Any:
+    """Return a struct, a dataclass or another SDK's model as the dict it stands for, without absent fields."""
+    if isinstance(value, (str, Mapping, list, tuple)):
+        return value
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if isinstance(value, msgspec.Struct) or hasattr(value, "__dataclass_fields__"):
+        return {name: each for name, each in msgspec.to_builtins(value).items() if each is not None}
+    return value
+
+
 # Messages ----------------------------------------------------------------------------------------
 
 
 def message(role: str, *content: Any) -> Item:
-    """A message of `user`, `assistant` or `developer`; `content` is texts, images and parts, in order."""
+    """Return a message of `user`, `assistant` or `developer`; `content` is texts, images and parts, in order."""
     return {"type": "message", "role": role, "content": parts(content, role=role)}
 
 
@@ -73,7 +84,7 @@ def input_image(source: Any, *, detail: str | None = None) -> Part:
 
 
 def parts(content: Iterable[Any], *, role: str = "user") -> list[Part]:
-    """The parts of a message: strings become text, dicts stay, the rest is shown as images."""
+    """Return the parts of a message: strings become text, dicts stay, the rest is shown as images."""
     kind = "output_text" if role == "assistant" else "input_text"
     return [_part(each, kind) for each in content]
 
@@ -141,7 +152,7 @@ def is_image(value: Any) -> bool:
 
 
 def image_url(source: Any) -> str:
-    """The address of an image that has one, else a `data:` URL of it."""
+    """Return the address of an image that has one, else a `data:` URL of it."""
     if isinstance(source, str) and source.startswith(("http://", "https://", "data:")):
         return source
     if isinstance(source, (str, PathLike)):
@@ -185,7 +196,7 @@ def _media_type(content: bytes) -> str | None:
 
 
 def _painter(value: Any) -> Callable[[], Any] | None:
-    """What gives the PNG of an object that can draw itself: a PIL image, a matplotlib figure or axes, a display."""
+    """Return what makes the PNG of an object that can draw itself: a PIL image, a matplotlib figure, a display."""
     if isinstance(value, type):
         return None
     if hasattr(value, "save") and hasattr(value, "convert") and hasattr(value, "mode"):

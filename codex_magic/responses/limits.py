@@ -16,53 +16,50 @@ _SHORT_WINDOW_MINUTES = 24 * 60
 _MARK = "-primary-used-percent"
 
 
+_FIELDS = ("used_percent", "window_minutes", "reset_at", "reset_after_seconds")
+"""What is said of a window: in events by these names, in headers with `-` for `_`."""
+
+
 def from_headers(headers: Mapping[str, str], *, now: float) -> dict[str, RateLimits]:
-    """Limit family -> its limits; empty when the headers name none. `now`: Unix seconds."""
+    """Return the limits by family; empty when the headers name none. `now`: Unix seconds."""
     values = {name.lower(): value for name, value in headers.items()}
     families = [name[2 : -len(_MARK)] for name in values if name.startswith("x-") and name.endswith(_MARK)]
-    return {family: _family(values, family, now) for family in families}
+    plan_type = values.get("x-codex-plan-type") or None
+    return {
+        family: _by_length(
+            [
+                _window(
+                    {name: values.get(f"x-{family}-{which}-{name.replace('_', '-')}") for name in _FIELDS},
+                    now,
+                )
+                for which in ("primary", "secondary")
+            ],
+            plan_type=plan_type,
+            limit_id=family,
+        )
+        for family in families
+    }
 
 
 def from_event(rate_limits: Mapping[str, Any], *, plan_type: str | None, now: float) -> RateLimits:
-    """The `rate_limits` of a `codex.rate_limits` event."""
+    """Return the limits that the `rate_limits` of a `codex.rate_limits` event tell. `now`: Unix seconds."""
     windows = [
-        _window(
-            used=raw.get("used_percent"),
-            minutes=raw.get("window_minutes"),
-            at=raw.get("reset_at", raw.get("resets_at")),
-            after=raw.get("reset_after_seconds"),
-            now=now,
-        )
+        _window({"reset_at": raw.get("resets_at"), **raw}, now)
         for raw in (rate_limits.get("primary"), rate_limits.get("secondary"))
         if isinstance(raw, dict)
     ]
     return _by_length(windows, plan_type=plan_type, limit_id=MAIN)
 
 
-def _family(values: Mapping[str, str], family: str, now: float) -> RateLimits:
-    windows = [
-        _window(
-            used=values.get(f"x-{family}-{which}-used-percent"),
-            minutes=values.get(f"x-{family}-{which}-window-minutes"),
-            at=values.get(f"x-{family}-{which}-reset-at"),
-            after=values.get(f"x-{family}-{which}-reset-after-seconds"),
-            now=now,
-        )
-        for which in ("primary", "secondary")
-    ]
-    return _by_length(windows, plan_type=values.get("x-codex-plan-type") or None, limit_id=family)
-
-
-def _window(*, used: Any, minutes: Any, at: Any, after: Any, now: float) -> RateLimitWindow | None:
-    percent = number(used)
+def _window(values: Mapping[str, Any], now: float) -> RateLimitWindow | None:
+    percent, minutes, resets_at, wait = (number(values.get(name)) for name in _FIELDS)
     if percent is None:
         return None
-    length, resets_at, wait = number(minutes), number(at), number(after)
     if resets_at is None and wait is not None:
         resets_at = now + wait
     return RateLimitWindow(
         percent,
-        window_duration_mins=int(length) if length else None,
+        window_duration_mins=int(minutes) if minutes else None,
         resets_at=int(resets_at) if resets_at is not None else None,
     )
 

@@ -36,7 +36,7 @@ _ITEM = attrgetter("item_id", "output_index")
 _CALL = attrgetter("item_id", "output_index", "call_id")
 _COMMAND = attrgetter("item_id", "output_index", "command_index")
 
-_WHICH: dict[type[Event], Callable[[Any], tuple[Any, ...]]] = {
+TEXTS: dict[type[Event], Callable[[Any], tuple[Any, ...]]] = {
     OutputTextDelta: _CONTENT,
     RefusalDelta: _CONTENT,
     ReasoningSummaryTextDelta: _SUMMARY,
@@ -47,13 +47,14 @@ _WHICH: dict[type[Event], Callable[[Any], tuple[Any, ...]]] = {
     McpCallArgumentsDelta: _ITEM,
     ShellCallCommandDelta: _COMMAND,
 }
-"""Events that bring a piece of a text, and which text that is."""
+"""Events that bring a piece of a text -> which text that is."""
 
-_ENDS = (ResponseCompleted, ResponseFailed, ResponseIncomplete, ErrorEvent)
+ENDS = frozenset({ResponseCompleted, ResponseFailed, ResponseIncomplete, ErrorEvent})
+"""Nothing after one of these counts."""
 
 
 def hide_sent(request: httpx.Request) -> None:
-    """What this request proves itself with, whoever put it there."""
+    """Mask from now on what this request proves itself with, whoever put it there."""
     for name, value in request.headers.items():
         if names_secret(name) and not name.lower().startswith("sec-websocket-"):
             hide(*_proofs(value))
@@ -66,7 +67,7 @@ async def hide_sent_async(request: httpx.Request) -> None:
 
 
 def _proofs(header: str) -> Iterator[str]:
-    """The secrets of `Bearer ...`, `Basic ...`, of cookies, or the value itself."""
+    """Yield the secrets of `Bearer ...`, `Basic ...`, of cookies, or the value itself."""
     scheme, _, rest = header.partition(" ")
     if scheme.lower() == "basic":
         yield rest
@@ -83,15 +84,14 @@ def _proofs(header: str) -> Iterator[str]:
 
 
 def masked_answer(answer: httpx.Response) -> httpx.Response:
-    """A whole answer, its body read."""
+    """Return a whole answer, its body read, without secrets."""
     headers = masked(dict(answer.headers))
     body = _masked_body(answer.content)
     if body is answer.content and headers == dict(answer.headers):
         return answer
-    kept = {
-        name: value for name, value in headers.items() if name not in ("content-encoding", "content-length")
-    }
-    return httpx.Response(answer.status_code, headers=kept, content=body)
+    for name in ("content-encoding", "content-length"):
+        headers.pop(name, None)
+    return httpx.Response(answer.status_code, headers=headers, content=body)
 
 
 def _masked_body(body: bytes) -> bytes:
@@ -106,29 +106,29 @@ def _masked_body(body: bytes) -> bytes:
 
 
 class MaskedEvents:
-    """The events of one answer."""
+    """Takes the events of one answer and returns them without secrets; a text's end may be held back a while."""
 
     def __init__(self) -> None:
         self._deltas: MaskedDeltas[StreamEvent] = MaskedDeltas()
 
     def feed(self, events: list[Event]) -> list[Event]:
-        told: list[Event] = []
+        clean: list[Event] = []
         for event in events:
-            which = _WHICH.get(type(event))
+            which = TEXTS.get(type(event))
             if which is not None:
                 piece = self._deltas.feed((type(event), which(event)), event)  # type: ignore[arg-type]  # no UnknownEvent
                 if piece is not None:
-                    told.append(piece)
+                    clean.append(piece)
                 continue
-            if isinstance(event, _ENDS):
-                told += self.end()
+            if type(event) in ENDS:
+                clean += self.end()
             elif event.type.endswith(".done"):
-                told += self._deltas.end(lambda delta, over=event: _is_part(delta, over))  # type: ignore[misc]
-            told.append(_masked_event(event))
-        return told
+                clean += self._deltas.end(lambda delta, over=event: _is_part(delta, over))  # type: ignore[misc]
+            clean.append(_masked_event(event))
+        return clean
 
     def end(self) -> list[StreamEvent]:
-        """What was held back, when no more comes."""
+        """Return what was held back, when no more comes."""
         return self._deltas.end()
 
 

@@ -25,7 +25,7 @@ class Provider:
 
     name: str
     base_url: str
-    """Without a slash at the end; `/responses` and `/models` are below it."""
+    """The address without a slash at the end; `/responses` and `/models` are below it."""
     auth: httpx.Auth | None = None
     rules: Rules = OPEN_RULES
     headers: Mapping[str, Secret | str] = field(default_factory=dict)
@@ -39,19 +39,23 @@ class Provider:
 
     def __post_init__(self) -> None:
         url = _address(self.base_url)
+        fields: dict[str, Any] = {
+            "headers": concealed(self.headers),
+            "models_query": concealed(self.models_query),
+        }
         if url.userinfo:
-            self._set(auth=self.auth or PasswordAuth(url.username, url.password))
             plain = str(url.copy_with(userinfo=b""))
-            self._set(name=plain if self.name == self.base_url else self.name, base_url=plain)
-        self._set(headers=concealed(self.headers), models_query=concealed(self.models_query))
-
-    def _set(self, **values: Any) -> None:
-        for name, value in values.items():
+            fields |= {
+                "auth": self.auth or PasswordAuth(url.username, url.password),
+                "name": plain if self.name == self.base_url else self.name,
+                "base_url": plain,
+            }
+        for name, value in fields.items():
             object.__setattr__(self, name, value)
 
 
 def _address(base_url: str) -> httpx.URL:
-    """Raises ConfigurationError."""
+    """Return the parsed address of a server. Raises ConfigurationError."""
     url = None
     with suppress(httpx.InvalidURL):
         url = httpx.URL(base_url)
@@ -106,7 +110,7 @@ def custom(
 
 
 def key_of(provider: Provider) -> str | None:
-    """The API key that its requests carry, for a program that sends them itself; `None` without one.
+    """Return the API key that its requests carry, for a program that sends them itself; `None` without one.
 
     Raises NotSignedInError, and ConfigurationError for an auth that is no fixed key.
     """

@@ -7,6 +7,7 @@ about their parameter instead of the service's `Unsupported parameter`.
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,36 +17,20 @@ import msgspec
 from ..net import header_value
 from ..protocol.errors import InvalidRequestError
 from ..protocol.plain import encodable
-from .inputs import Item, is_image, parts
+from .inputs import Item, is_image, parts, plain
 from .parameters import Parameters
 from .schema import strict_schema
+from .tools import LITE_NAMESPACE, definition_of
 
 _NOT_SENT_AS_SUCH = frozenset(
-    {
-        "verbosity",
-        "output_schema",
-        "web_search",
-        "turn_state",
-        "lite",
-        "timeout",
-        "extra_body",
-        "extra_headers",
-        "extra_query",
-    }
+    "verbosity output_schema web_search turn_state lite timeout extra_body extra_headers extra_query".split()
 )
 
 _CONTENT_OF_AN_ID = frozenset({"encrypted_content", "result"})
 """An item that carries one of these is whole, and keeps its id."""
 
 _WITHOUT_STATUS = frozenset(
-    {
-        "message",
-        "reasoning",
-        "function_call",
-        "function_call_output",
-        "custom_tool_call",
-        "custom_tool_call_output",
-    }
+    "message reasoning function_call function_call_output custom_tool_call custom_tool_call_output".split()
 )
 
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant."
@@ -83,6 +68,11 @@ _NOT_STORED = (
 )
 _LEAVE_OUT = "Leave it out, or use an API key: %codex provider openai"
 
+_OF_THE_API = (
+    "context_management metadata user safety_identifier top_logprobs prompt_cache_retention background "
+    "max_tool_calls stream_options generate"
+).split()
+
 _INSTEAD = {
     "store": "Leave it out: previous_response_id works all the same, from this client's memory.",
     "stream": "Leave it out: create(stream=False) waits for the whole answer.",
@@ -92,25 +82,11 @@ _INSTEAD = {
 CODEX_RULES = Rules(
     refused={
         "max_output_tokens": _NO_LIMIT,
-        "temperature": _NO_SAMPLING,
-        "top_p": _NO_SAMPLING,
-        "presence_penalty": _NO_SAMPLING,
-        "frequency_penalty": _NO_SAMPLING,
-        "seed": _NO_SAMPLING,
-        "previous_response_id": _NOT_STORED,
-        "conversation": _NOT_STORED,
-        "context_management": _LEAVE_OUT,
         "prompt": "Put its text into `instructions`.",
         "truncation": "Leave it out; a shorter `input` is the way to a smaller context.",
-        "metadata": _LEAVE_OUT,
-        "user": _LEAVE_OUT,
-        "safety_identifier": _LEAVE_OUT,
-        "top_logprobs": _LEAVE_OUT,
-        "prompt_cache_retention": _LEAVE_OUT,
-        "background": _LEAVE_OUT,
-        "max_tool_calls": _LEAVE_OUT,
-        "stream_options": _LEAVE_OUT,
-        "generate": _LEAVE_OUT,
+        **dict.fromkeys(("previous_response_id", "conversation"), _NOT_STORED),
+        **dict.fromkeys("temperature top_p presence_penalty frequency_penalty seed".split(), _NO_SAMPLING),
+        **dict.fromkeys(_OF_THE_API, _LEAVE_OUT),
     },
     fixed={"store": False, "stream": True},
     needs_instructions=True,
@@ -128,13 +104,8 @@ OPEN_RULES = Rules(fixed={"stream": True})
 # The body ----------------------------------------------------------------------------------------
 
 
-def build_body(input: Any, parameters: Parameters, rules: Rules) -> bytes:
-    """`body_of` as JSON."""
-    return encode(body_of(input, parameters, rules))
-
-
 def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
-    """What to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one."""
+    """Return what to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one."""
     _check_names(parameters)
     own = {
         name: plain(value)
@@ -143,30 +114,28 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
     }
     body: dict[str, Any] = {"model": None, "stream": True, "store": False, **own}
     body["input"] = _items(input, rules, stored=bool(body["store"]))
-    for step in (_instructions, _reasoning, _text, _tools, _include, _service_tier):
-        step(body, parameters, rules)
+    if rules.needs_instructions and not body.get("instructions"):
+        body["instructions"] = DEFAULT_INSTRUCTIONS
+    if isinstance(body.get("reasoning"), str):
+        body["reasoning"] = {"effort": body["reasoning"]}
+    if text := _text(body.get("text") or {}, parameters):
+        body["text"] = text
+    if tools := _tools(body, parameters):
+        body["tools"] = tools
+        body.setdefault("tool_choice", "auto")
+    if include := _include(body, rules):
+        body["include"] = include
+    if body.get("service_tier") == "fast":  # the name that the Codex CLI shows
+        body["service_tier"] = "priority"
+    if body.get("service_tier") == "auto" and not rules.automatic_tier:
+        del body["service_tier"]
     body |= parameters.get("extra_body") or {}
     _check_rules(body, rules)
     return body
 
 
-def plain(value: Any) -> Any:
-    """A struct, a dataclass or another SDK's model as the dict it stands for; absent fields are left out."""
-    if isinstance(value, (str, Mapping, list, tuple)):
-        return value
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if isinstance(value, msgspec.Struct) or hasattr(value, "__dataclass_fields__"):
-        return _without_nulls(msgspec.to_builtins(value))
-    return value
-
-
-def _without_nulls(value: Any) -> Any:
-    return {name: each for name, each in value.items() if each is not None}
-
-
 def encode(body: Any) -> bytes:
-    """JSON with U+FFFD where half of a surrogate pair stands; such text can't be sent at all."""
+    """Return JSON, with U+FFFD for half a surrogate pair: such text can't be sent at all."""
     try:
         return msgspec.json.encode(body)
     except UnicodeEncodeError:
@@ -192,40 +161,26 @@ def _check_rules(body: Mapping[str, Any], rules: Rules) -> None:
             )
 
 
-Body = dict[str, Any]
-
-
-def _instructions(body: Body, parameters: Parameters, rules: Rules) -> None:
-    if rules.needs_instructions and not body.get("instructions"):
-        body["instructions"] = DEFAULT_INSTRUCTIONS
-
-
-def _reasoning(body: Body, parameters: Parameters, rules: Rules) -> None:
-    if isinstance(body.get("reasoning"), str):
-        body["reasoning"] = {"effort": body["reasoning"]}
-
-
-def _text(body: Body, parameters: Parameters, rules: Rules) -> None:
-    text = dict(body.get("text") or {})
+def _text(options: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
+    text = dict(options)
     if verbosity := parameters.get("verbosity"):
         text["verbosity"] = _one_of("verbosity", verbosity, ("low", "medium", "high"))
     if schema := parameters.get("output_schema"):
         text["format"] = {"type": "json_schema", "name": _SCHEMA_NAME, "schema": schema, "strict": True}
     if text.get("format"):
         text["format"] = _strict(plain(text["format"]), "schema")
-    if text:
-        body["text"] = text
+    return text
 
 
 def _strict(part: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """A format or a function whose schema is made valid where it says `strict`."""
+    """Make the schema of a format or a function valid where it says `strict`."""
     if part.get("strict") and isinstance(part.get(key), Mapping):
         return {**part, key: strict_schema(part[key])}
     return part
 
 
-def _tools(body: Body, parameters: Parameters, rules: Rules) -> None:
-    tools = [_strict(_definition(tool), "parameters") for tool in parameters.get("tools") or ()]
+def _tools(body: Mapping[str, Any], parameters: Parameters) -> list[Mapping[str, Any]]:
+    tools = [_strict(definition_of(tool), "parameters") for tool in parameters.get("tools") or ()]
     search = _one_of("web_search", parameters.get("web_search") or "disabled", tuple(_SEARCHES))
     if _SEARCHES[search] is not None:
         if (body.get("reasoning") or {}).get("effort") == "minimal":
@@ -235,38 +190,19 @@ def _tools(body: Body, parameters: Parameters, rules: Rules) -> None:
                 param="web_search",
             )
         tools.append({"type": "web_search", "external_web_access": _SEARCHES[search]})
-    if tools:
-        body["tools"] = tools
-        body.setdefault("tool_choice", "auto")
-
-
-def _definition(tool: Any) -> Any:
-    if not callable(tool) and not hasattr(tool, "definition"):
-        return plain(tool)
-    from .tools import definition_of  # for those who have functions
-
-    return definition_of(tool)
+    return tools
 
 
 _SEARCHES = {"cached": False, "live": True, "disabled": None}
 """Whether the search leaves the service's own copy of the web."""
 
 
-def _include(body: Body, parameters: Parameters, rules: Rules) -> None:
-    wanted = list(parameters.get("include") or ())
+def _include(body: Mapping[str, Any], rules: Rules) -> list[str]:
+    include = list(body.get("include") or ())
     encrypted = rules.always_encrypted_reasoning or body.get("reasoning")
-    if encrypted and not body["store"] and _ENCRYPTED not in wanted:
-        wanted.append(_ENCRYPTED)
-    if wanted:
-        body["include"] = wanted
-
-
-def _service_tier(body: Body, parameters: Parameters, rules: Rules) -> None:
-    tier = body.get("service_tier")
-    if tier == "fast":  # the name that the Codex CLI shows
-        body["service_tier"] = "priority"
-    if tier == "auto" and not rules.automatic_tier:
-        del body["service_tier"]
+    if encrypted and not body["store"] and _ENCRYPTED not in include:
+        include.append(_ENCRYPTED)
+    return include
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -303,7 +239,7 @@ def _items(input: Any, rules: Rules, *, stored: bool) -> list[Item]:
 
 
 def input_items(input: Any) -> list[Item]:
-    """The items; texts, images and parts that follow each other are one message of the user."""
+    """Return the items; texts, images and parts that follow each other are one message of the user."""
     items: list[Item] = []
     loose: list[Any] = []
     is_one = isinstance(input, (str, Mapping)) or is_image(input) or not isinstance(input, Iterable)
@@ -340,15 +276,15 @@ def _close_message(loose: list[Any], items: list[Item]) -> None:
 
 
 def _message(item: Item) -> Item:
-    """The long form of a message, `type` and a list of parts, which every server reads."""
+    """Return the long form of a message, `type` and a list of parts, which every server reads."""
     for key in ("role", "content"):
         if key not in item:
             raise InvalidRequestError(
                 f"An input item has no {key!r}.", hint="A message has a role and its content.", param="input"
             )
     content = item["content"]
-    given = [content] if isinstance(content, (str, Mapping)) or is_image(content) else content or ()
-    return {"type": "message", **item, "content": parts(map(plain, given), role=item["role"])}
+    loose = [content] if isinstance(content, (str, Mapping)) or is_image(content) else content or ()
+    return {"type": "message", **item, "content": parts(map(plain, loose), role=item["role"])}
 
 
 def _stands_alone(item: Item) -> bool:
@@ -359,7 +295,7 @@ def _stands_alone(item: Item) -> bool:
 
 
 def _unstored(item: Item) -> Item:
-    """Without what only the answering server knows: the id, and the status of a message or call."""
+    """Drop what only the answering server knows: the id, and the status of a message or call."""
     dropped = {"id"} if not item.keys() & _CONTENT_OF_AN_ID else set()
     if item["type"] in _WITHOUT_STATUS:
         dropped.add("status")
@@ -370,8 +306,49 @@ def _unstored(item: Item) -> Item:
 
 
 def session_headers(key: str, turn_state: str | None) -> dict[str, str]:
-    """One id in three headers and `prompt_cache_key`: `session-id` is what decides the prompt cache."""
+    """Return the headers of a session; `session-id` is what decides the prompt cache."""
     headers = {"session-id": key, "thread-id": key, "x-client-request-id": key}
     if turn_state:
         headers["x-codex-turn-state"] = turn_state
     return {name: header_value(value) for name, value in headers.items()}
+
+
+# Responses Lite ----------------------------------------------------------------------------------
+
+LITE_HEADER = "x-openai-internal-codex-responses-lite"
+
+
+def as_lite(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a classic request in the dialect in which the Codex CLI speaks to most of its models.
+
+    Tools and instructions stand in the input, calls come one at a time, the model sees the reasoning of all
+    turns, and images have no `detail`. Whether a model insists on it is reported both ways; those tried answer
+    to classic requests too, which allow parallel calls. So the dialect is a choice here, and not the default.
+    Source: requests of codex-cli 0.163.0; refusals reported in openai/codex#31894.
+    """
+    before: list[Item] = []
+    if tools := body.get("tools"):
+        # the same tools have the same id: what comes first in the input decides the prompt cache
+        digest = hashlib.sha256(msgspec.json.encode(tools)).hexdigest()[:32]
+        own = [tool for tool in tools if tool["type"] in ("function", "custom")]
+        others = [tool for tool in tools if tool["type"] not in ("function", "custom")]
+        grouped = [{"type": "namespace", "name": LITE_NAMESPACE, "tools": own}, *others] if own else others
+        before.append(
+            {"type": "additional_tools", "id": f"at_{digest}", "role": "developer", "tools": grouped}
+        )
+    if instructions := body.get("instructions"):
+        content = [{"type": "input_text", "text": instructions}]
+        before.append({"type": "message", "role": "developer", "content": content})
+    lite = {name: value for name, value in body.items() if name not in ("tools", "instructions")}
+    lite["input"] = [*before, *map(_without_detail, body["input"])]
+    lite["parallel_tool_calls"] = False
+    lite["reasoning"] = {**(body.get("reasoning") or {}), "context": "all_turns"}
+    return lite
+
+
+def _without_detail(item: Item) -> Item:
+    for name in ("content", "output"):
+        if isinstance(item.get(name), list):
+            parts = [{key: part[key] for key in part if key != "detail"} for part in item[name]]
+            item = {**item, name: parts}
+    return item

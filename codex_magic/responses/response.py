@@ -84,7 +84,7 @@ def texts(item: Mapping[str, Any], kind: str, *, key: str = "content", field: st
 
 
 class ResponseAccumulator:
-    """Takes the events of one answer; `response` is what came so far, `finish()` the whole."""
+    """Reads the events of one answer; `response` is what came so far, `finish()` the whole."""
 
     def __init__(self, headers: Mapping[str, str] | None = None) -> None:
         """`headers`: those of the HTTP answer; they name the model, the limits and the request."""
@@ -126,7 +126,7 @@ class ResponseAccumulator:
         )
 
     def finish(self) -> Response:
-        """The whole response. Raises what a terminal event reported, or StreamError if none came."""
+        """Return the whole response. Raises what a terminal event reported, or StreamError if none came."""
         response = self.response
         if self._failure is None and not self.done:
             self._failure = StreamError("The stream ended before the answer was complete.")
@@ -135,7 +135,7 @@ class ResponseAccumulator:
             raise self._failure
         return response
 
-    # The steps, one for each kind of event that matters.
+    # Steps, one for each kind of event that matters.
 
     def _begin(self, event: ResponseCreated | ResponseInProgress | ResponseQueued) -> None:
         self._header.update(_readable(event.response or {}))
@@ -154,25 +154,20 @@ class ResponseAccumulator:
             text = "".join([delta.delta for delta in run])
             self._text.setdefault((*place, part), []).append(text)
 
-    def _complete(self, event: ResponseCompleted) -> None:
-        self._end(event.response, "completed")
-
-    def _incomplete(self, event: ResponseIncomplete) -> None:
-        self._end(event.response, "incomplete")
-
-    def _fail(self, event: ResponseFailed) -> None:
-        self._end(event.response, "failed")
-        self._failure = failures.from_event((event.response or {}).get("error"))
+    def _finish(self, event: ResponseCompleted | ResponseIncomplete | ResponseFailed) -> None:
+        self._end(event.response, event.type.rpartition(".")[2])
+        if isinstance(event, ResponseFailed):
+            self._failure = failures.from_event((event.response or {}).get("error"))
 
     def _report_error(self, event: ErrorEvent) -> None:
         error = event.error or {"code": event.code, "message": event.message, "param": event.param}
         headers = event.headers or {}
-        self._note_headers({name: str(value) for name, value in headers.items()})
+        self._note_headers(headers)
         self._end({"error": error if isinstance(error, dict) else {"message": error}}, "failed")
         self._failure = failures.from_event(error, status=event.status or event.status_code, headers=headers)
 
     def _note_metadata(self, event: ResponseMetadata) -> None:
-        self._note_headers({name: str(value) for name, value in (event.headers or {}).items()})
+        self._note_headers(event.headers or {})
 
     def _note_limits(self, event: CodexRateLimits) -> None:
         self._rate_limits = limits.from_event(
@@ -184,10 +179,11 @@ class ResponseAccumulator:
         self._header["status"] = status
         self.done = True
 
-    def _note_headers(self, headers: Mapping[str, str]) -> None:
-        self._headers.update({name.lower(): value for name, value in headers.items()})
-        found = limits.from_headers(headers, now=time.time()).get(limits.MAIN)
-        self._rate_limits = found or self._rate_limits
+    def _note_headers(self, headers: Mapping[str, Any]) -> None:
+        texts = {name.lower(): str(value) for name, value in headers.items()}
+        self._headers.update(texts)
+        families = limits.from_headers(texts, now=time.time())
+        self._rate_limits = families.get(limits.MAIN, self._rate_limits)
 
     def _output(self) -> list[dict[str, Any]]:
         """Finished items and cut-off messages in the order of the response."""
@@ -201,30 +197,21 @@ class ResponseAccumulator:
         for (index, _, part), texts in sorted(self._text.items()):
             begun = {"type": "message", "role": "assistant"} | self._open.get(index, {})
             message = messages.setdefault(index, begun | {"status": "incomplete", "content": []})
-            message["content"].append(_part(part, "".join(texts)))
+            text = "".join(texts)
+            words = {"refusal": text} if part == "refusal" else {"text": text, "annotations": []}
+            message["content"].append({"type": part, **words})
         return messages
 
 
-def _part(kind: str, text: str) -> dict[str, Any]:
-    if kind == "refusal":
-        return {"type": kind, "refusal": text}
-    return {"type": kind, "text": text, "annotations": []}
-
-
 def _readable(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a response that are there and of their kind."""
+    """Return the fields of a response that are there and of their kind."""
     return {name: body[name] for name, kind in _FIELDS.items() if isinstance(body.get(name), kind)}
 
 
 _FIELDS: dict[str, type] = {
-    "id": str,
-    "model": str,
-    "status": str,
+    **dict.fromkeys(("id", "model", "status", "service_tier"), str),
+    **dict.fromkeys(("usage", "error", "incomplete_details"), dict),
     "output": list,
-    "usage": dict,
-    "error": dict,
-    "incomplete_details": dict,
-    "service_tier": str,
 }
 
 
@@ -242,8 +229,8 @@ def token_usage(raw: Mapping[str, Any] | None) -> TokenUsage | None:
 
 
 def _count(raw: Any, name: str) -> int:
-    found = raw.get(name) if isinstance(raw, Mapping) else None
-    return found if isinstance(found, int) else 0
+    count = raw.get(name) if isinstance(raw, Mapping) else None
+    return count if isinstance(count, int) else 0
 
 
 _TEXT: dict[type[Event], str] = {OutputTextDelta: "output_text", RefusalDelta: "refusal"}
@@ -255,9 +242,9 @@ _STEPS: dict[type[Event], Callable[[ResponseAccumulator, Any], None]] = {
     ResponseInProgress: ResponseAccumulator._begin,
     OutputItemAdded: ResponseAccumulator._add_item,
     OutputItemDone: ResponseAccumulator._finish_item,
-    ResponseCompleted: ResponseAccumulator._complete,
-    ResponseIncomplete: ResponseAccumulator._incomplete,
-    ResponseFailed: ResponseAccumulator._fail,
+    ResponseCompleted: ResponseAccumulator._finish,
+    ResponseIncomplete: ResponseAccumulator._finish,
+    ResponseFailed: ResponseAccumulator._finish,
     ErrorEvent: ResponseAccumulator._report_error,
     ResponseMetadata: ResponseAccumulator._note_metadata,
     CodexRateLimits: ResponseAccumulator._note_limits,

@@ -43,10 +43,10 @@ class RetryPolicy:
         """Seconds to wait before asking again, `None` to give up. `attempt`: how often was asked again."""
         if attempt >= self._allowed(failure):
             return None
-        named = failure.retry_after if isinstance(failure, RateLimitError) else None
-        if named is None:
+        wanted = failure.retry_after if isinstance(failure, RateLimitError) else None
+        if wanted is None:
             return self.first_wait * 2.0**attempt * (0.9 + 0.2 * self.random())
-        return named if named <= self.longest_wait else None
+        return wanted if wanted <= self.longest_wait else None
 
     def _allowed(self, failure: CodexError) -> int:
         match failure:

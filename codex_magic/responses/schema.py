@@ -11,8 +11,9 @@ that the service can't enforce are told to the model in the description.
 
 from __future__ import annotations
 
+import operator
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -47,7 +48,7 @@ _NULL = {"type": "null"}
 
 
 def schema_of(annotation: Any) -> Schema:
-    """The JSON schema of a type; `$defs` hold the types it uses more than once or inside itself.
+    """Return the JSON schema of a type; `$defs` hold the types it uses more than once or inside itself.
 
     Raises InvalidRequestError for a type that JSON can't hold.
     """
@@ -55,7 +56,7 @@ def schema_of(annotation: Any) -> Schema:
 
 
 def strict_schema(schema: Mapping[str, Any]) -> Schema:
-    """The strict form of `schema`, which stays as it is; a strict schema comes back unchanged.
+    """Return the strict form of `schema`, which stays as it is; a strict schema comes back unchanged.
 
     Raises InvalidRequestError for what has no strict form: dictionaries with free keys, values of any
     type, `not`, `if`, `allOf` of several.
@@ -68,7 +69,7 @@ def strict_schema(schema: Mapping[str, Any]) -> Schema:
 
 
 def pydantic_adapter(annotation: Any) -> Any:
-    """pydantic's `TypeAdapter` for one of its own classes, else `None`.
+    """Return pydantic's `TypeAdapter` for one of its own classes, else `None`.
 
     Nothing of pydantic is imported: who has such a class has done that.
     """
@@ -79,7 +80,7 @@ def pydantic_adapter(annotation: Any) -> Any:
 
 
 def read_custom(kind: type, value: Any) -> Any:
-    """What msgspec does not know itself: a pydantic model validates its value (a `dec_hook`)."""
+    """Validate a value of a pydantic model: msgspec's `dec_hook`."""
     adapter = pydantic_adapter(kind)
     return value if adapter is None else adapter.validate_python(value)
 
@@ -93,14 +94,15 @@ def _generated(annotation: Any) -> Schema:
         return dict(msgspec.json.schema(annotation, schema_hook=_custom_schema))
     except (TypeError, NotImplementedError) as error:
         cause = str(error).rpartition("\n")[2].rstrip(".")
+        name = getattr(annotation, "__qualname__", None) or str(annotation)
         raise InvalidRequestError(
-            f"There is no JSON schema for {_name(annotation)}: {cause}.",
+            f"There is no JSON schema for {name}: {cause}.",
             hint="Use dataclasses, TypedDict, Literal, lists, dictionaries, strings and numbers.",
         ) from error
 
 
 def _custom_schema(kind: Any) -> Schema:
-    """What msgspec does not know by itself."""
+    """Return the schema of a type that msgspec does not know: its `schema_hook`."""
     if kind is object:
         return {}
     if (adapter := pydantic_adapter(kind)) is not None:
@@ -108,47 +110,43 @@ def _custom_schema(kind: Any) -> Schema:
     raise NotImplementedError(f"Type {kind!r} is not supported")
 
 
-def _name(annotation: Any) -> str:
-    return getattr(annotation, "__qualname__", None) or str(annotation)
-
-
 def _one_level_of_definitions(schema: Schema) -> Schema:
-    """pydantic's definitions, nested where its model stands, belong at the root, where `$ref` looks."""
-    found: Schema = {}
-    root = _lifted(schema, {}, found)
-    return {**root, "$defs": found} if found else root
+    """Move pydantic's definitions, nested where its model stands, to the root, where `$ref` looks."""
+    definitions: Schema = {}
+    root = _lifted(schema, {}, definitions)
+    return {**root, "$defs": definitions} if definitions else root
 
 
-def _lifted(part: Any, names: Mapping[str, str], found: Schema) -> Any:
+def _lifted(part: Any, names: Mapping[str, str], definitions: Schema) -> Any:
     if isinstance(part, list):
-        return [_lifted(each, names, found) for each in part]
+        return [_lifted(each, names, definitions) for each in part]
     if not isinstance(part, dict):
         return part
     own = part.get("$defs")
     if isinstance(own, dict):
-        names = {**names, **{name: _free_name(name, own[name], found) for name in own}}
+        names = {**names, **{name: _free_name(name, own[name], definitions) for name in own}}
         for name, definition in own.items():
-            found[names[name]] = definition
+            definitions[names[name]] = definition
         for name, definition in own.items():
-            found[names[name]] = _lifted(definition, names, found)
+            definitions[names[name]] = _lifted(definition, names, definitions)
         part = {key: value for key, value in part.items() if key != "$defs"}
     reference = part.get("$ref")
     if isinstance(reference, str):
         name = reference.removeprefix("#/$defs/")
         part = {**part, "$ref": f"#/$defs/{names.get(name, name)}"}
-    return {key: _lifted(value, names, found) for key, value in part.items()}
+    return {key: _lifted(value, names, definitions) for key, value in part.items()}
 
 
-def _free_name(name: str, definition: Any, found: Schema) -> str:
+def _free_name(name: str, definition: Any, definitions: Schema) -> str:
     number, free = 1, name
-    while free in found and found[free] != definition:
+    while free in definitions and definitions[free] != definition:
         number += 1
         free = f"{name}_{number}"
     return free
 
 
 def _plain_root(schema: Mapping[str, Any]) -> Schema:
-    """The root itself in place of a `$ref` to a definition, which goes unless something else needs it."""
+    """Put the root itself in place of a `$ref`, and drop the definitions that nothing refers to."""
     root = dict(schema)
     seen: set[str] = set()
     while isinstance(reference := root.get("$ref"), str) and reference not in seen:
@@ -165,7 +163,7 @@ def _plain_root(schema: Mapping[str, Any]) -> Schema:
 
 
 def target(root: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
-    """What a `$ref` of the schema `root` stands for."""
+    """Return what a `$ref` of the schema `root` stands for. Raises InvalidRequestError for nothing."""
     target: Any = root
     for step in reference.removeprefix("#").split("/")[1:]:
         step = step.replace("~1", "/").replace("~0", "~")
@@ -216,16 +214,17 @@ class _Strict:
 
     def _part(self, part: Any, where: str) -> Schema:
         if not isinstance(part, Mapping) or not part:
-            raise _unspeakable(where, "may hold anything", "Name its type.")
+            raise _no_strict_form(where, "may hold anything", "Name its type.")
         for keyword, instead in _REFUSED.items():
             if keyword in part:
-                raise _unspeakable(where, f"uses {keyword!r}", instead)
+                raise _no_strict_form(where, f"uses {keyword!r}", instead)
         if "allOf" in part:
             part = self._without_all_of(part, where)
         described = _described(part)
         if "$ref" in part:
             target(self._root, part["$ref"])
-            return _reference(part["$ref"], described)
+            reference = {"$ref": part["$ref"]}  # which may have no neighbours
+            return {"anyOf": [reference], **described} if described else reference
         strict = {key: part[key] for key in _KEPT if key in part} | described
         if part.get("format") in _FORMATS:
             strict["format"] = part["format"]
@@ -244,13 +243,15 @@ class _Strict:
     def _without_all_of(self, part: Mapping[str, Any], where: str) -> Schema:
         rest = {key: value for key, value in part.items() if key != "allOf"}
         if len(part["allOf"]) != 1:
-            raise _unspeakable(where, "uses 'allOf' of several", "Write one object with all the properties.")
+            raise _no_strict_form(
+                where, "uses 'allOf' of several", "Write one object with all the properties."
+            )
         return {**part["allOf"][0], **rest}
 
     def _object(self, part: Mapping[str, Any], where: str) -> Schema:
         others = part.get("additionalProperties", True)
         if ("properties" not in part and others is not False) or isinstance(others, Mapping):
-            raise _unspeakable(
+            raise _no_strict_form(
                 where,
                 "is a dictionary with free keys",
                 "Use a list of objects that hold a name and a value.",
@@ -297,14 +298,14 @@ def accepts_null(part: Any, root: Mapping[str, Any]) -> bool:
 
 
 def _described(part: Mapping[str, Any]) -> Schema:
-    told = [
+    limits = [
         f"{key} {_spelt(part[key])}"
         for key in _TOLD
         if part.get(key) is not None and not (key == "format" and part[key] in _FORMATS)
     ]
     words = [part["description"]] if part.get("description") else []
-    if told:
-        words.append(f"({', '.join(told)})")
+    if limits:
+        words.append(f"({', '.join(limits)})")
     return {"description": " ".join(words)} if words else {}
 
 
@@ -312,16 +313,11 @@ def _spelt(value: Any) -> str:
     return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
 
 
-def _reference(reference: str, described: Schema) -> Schema:
-    """A `$ref` may have no neighbours."""
-    return {"anyOf": [{"$ref": reference}], **described} if described else {"$ref": reference}
-
-
 _KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 
 
 def _kind(part: Mapping[str, Any], where: str) -> str | list[str]:
-    """The type of a part that does not name it."""
+    """Return the type of a part that does not name it."""
     if "enum" in part or "const" in part:
         values = part.get("enum") or [part.get("const")]
         kinds = [*dict.fromkeys(_KINDS[type(value)] for value in values)]
@@ -330,10 +326,115 @@ def _kind(part: Mapping[str, Any], where: str) -> str | list[str]:
         return "object"
     if "items" in part or "prefixItems" in part:
         return "array"
-    raise _unspeakable(where, "may hold anything", "Name its type.")
+    raise _no_strict_form(where, "may hold anything", "Name its type.")
 
 
-def _unspeakable(where: str, what: str, instead: str) -> InvalidRequestError:
+def _no_strict_form(where: str, what: str, instead: str) -> InvalidRequestError:
     return InvalidRequestError(
         f"A strict schema can't say what is asked: {where} {what}.", hint=instead, param="schema"
     )
+
+
+# Values and schemas ------------------------------------------------------------------------------
+
+
+def without_absent(value: Any, part: Any, root: Mapping[str, Any]) -> Any:
+    """Return the value without the nulls that say "absent" because a strict schema requires everything.
+
+    `part` of `root` is the schema before it was made strict.
+    """
+    part = _resolved(part, root)
+    if choices := _choices(part):
+        return without_absent(value, next((c for c in choices if not misfit(value, c, root)), {}), root)
+    if isinstance(value, dict):
+        properties = part.get("properties") or {}
+        return {
+            name: without_absent(each, properties.get(name), root)
+            for name, each in value.items()
+            if not _says_absent(each, name, part, root)
+        }
+    if isinstance(value, list):
+        firsts, rest = part.get("prefixItems") or (), part.get("items")
+        return [
+            without_absent(each, firsts[at] if at < len(firsts) else rest, root)
+            for at, each in enumerate(value)
+        ]
+    return value
+
+
+def misfit(value: Any, part: Any, root: Mapping[str, Any], where: str = "it") -> str | None:
+    """Return why the value does not fit a part of a schema, or `None`. Null stands for what may be absent."""
+    part = _resolved(part, root)
+    if choices := _choices(part):
+        reasons = [misfit(value, choice, root, where) for choice in choices]
+        return None if None in reasons else reasons[0]
+    if "const" in part and value != part["const"]:
+        return f"{where} is not {part['const']!r}"
+    if "enum" in part and value not in part["enum"]:
+        return f"{where} is none of {', '.join(map(repr, part['enum']))}"
+    kinds = part.get("type")
+    if kinds is not None and not any(_is_a(value, kind) for kind in _listed(kinds)):
+        return f"{where} is no {' or '.join(_listed(kinds))}"
+    for keyword, (kind, fits) in _LIMITS.items():
+        if keyword in part and _is_a(value, kind) and not fits(value, part[keyword]):
+            return f"{where} breaks {keyword} {part[keyword]}"
+    return next(_misfits_inside(value, part, root), None)
+
+
+def _misfits_inside(value: Any, part: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(value, dict):
+        properties = part.get("properties") or {}
+        yield from (f"{name!r} is missing" for name in part.get("required") or () if name not in value)
+        if part.get("additionalProperties") is False:
+            yield from (f"{name!r} is one too many" for name in value if name not in properties)
+        for name, its_part in properties.items():
+            if name in value and not _says_absent(value[name], name, part, root):
+                yield from filter(None, [misfit(value[name], its_part, root, repr(name))])
+    if isinstance(value, list):
+        firsts, rest = part.get("prefixItems") or (), part.get("items")
+        for at, each in enumerate(value):
+            its_part = firsts[at] if at < len(firsts) else rest
+            yield from filter(None, [misfit(each, its_part, root, f"item {at}")])
+
+
+def _says_absent(value: Any, name: str, part: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
+    if value is not None or name in (part.get("required") or ()):
+        return False
+    return not accepts_null((part.get("properties") or {}).get(name, True), root)
+
+
+def _resolved(part: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    seen: set[str] = set()
+    while isinstance(part, Mapping) and "$ref" in part and part["$ref"] not in seen:
+        seen.add(part["$ref"])
+        part = target(root, part["$ref"])
+    return part if isinstance(part, Mapping) else {}
+
+
+def _choices(part: Mapping[str, Any]) -> Sequence[Any]:
+    return part.get("anyOf") or part.get("oneOf") or part.get("allOf") or ()
+
+
+def _listed(kinds: Any) -> list[str]:
+    return [kinds] if isinstance(kinds, str) else list(kinds)
+
+
+def _is_a(value: Any, kind: str) -> bool:
+    if kind in ("integer", "number"):
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        return not isinstance(value, bool) and (whole or (kind == "number" and isinstance(value, float)))
+    return isinstance(value, _TYPES[kind]) if kind in _TYPES else True
+
+
+_TYPES: dict[str, type] = {"string": str, "boolean": bool, "null": type(None), "object": dict, "array": list}
+
+_LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "minimum": ("number", operator.ge),
+    "maximum": ("number", operator.le),
+    "exclusiveMinimum": ("number", operator.gt),
+    "exclusiveMaximum": ("number", operator.lt),
+    "minLength": ("string", lambda value, least: len(value) >= least),
+    "maxLength": ("string", lambda value, most: len(value) <= most),
+    "minItems": ("array", lambda value, least: len(value) >= least),
+    "maxItems": ("array", lambda value, most: len(value) <= most),
+}

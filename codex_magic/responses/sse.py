@@ -56,9 +56,9 @@ class SSEDecoder:
 
     def _end_of_events(self, chunk: bytes) -> int:
         """The index after the last blank line; 0 when there is none."""
-        found = chunk.rfind(b"\n\n")
-        if found >= 0:
-            return found + 2
+        blank_line = chunk.rfind(b"\n\n")
+        if blank_line >= 0:
+            return blank_line + 2
         return 1 if self._ends_with_newline and chunk.startswith(b"\n") else 0
 
     def _keep(self, rest: bytes) -> None:

@@ -1,9 +1,9 @@
 """A turn in which the model uses tools, to its end.
 
 What the model gets wrong (a name, an argument) and what goes wrong in a function is told to the model,
-which can do something about it. The turn is one generator that asks for steps, `turn`; `run` and `arun`
-carry them out for the two clients. Functions run in threads only where they have to: several calls of
-one response at a time, and, for asyncio, functions that are not async.
+which can do something about it. The turn is one generator that asks for steps, `turn`; `run` carries them
+out. Functions run in threads only where they have to: several calls of one response at a time, and, for
+asyncio, functions that are not async.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import contextvars
 import inspect
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -29,10 +29,11 @@ from .inputs import Item
 from .parameters import Parameters
 from .response import Response
 from .retry import RetryPolicy
+from .streaming import AsyncResponseStream
 from .tools import Call, Tool, Toolbox, ToolCallError, calls, plain_result
 
 if TYPE_CHECKING:
-    from .client import AsyncResponses, Responses
+    from typing_extensions import Unpack
 
 MOST_ROUNDS = 20
 """Rounds of calls in one turn, unless the caller says otherwise; then the model has to answer."""
@@ -42,8 +43,8 @@ FUTILE_ROUNDS = 3
 three times will not stop by itself."""
 
 MOST_RETRIES = 10
-"""Of one turn, or as often as its client's policy repeats one request: a service where each request of a turn
-needs many attempts would hold it up for hours."""
+"""Retries in one turn, or as many as its client's policy allows one request: a service where each request of
+a turn needs many attempts would hold it up for hours."""
 
 OnCall = Callable[[Call], Any]
 Approve = Callable[[Call], Any]
@@ -59,11 +60,11 @@ class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Item]
     """All that came after the input: calls, their results, messages, compactions, in order."""
     history: list[Item]
-    """What to send before the next question: input and items, or what a compaction left of them."""
+    """The items to send before the next question: input and items, or what a compaction left of them."""
     rounds: int
     """How often tools were called."""
     usage: TokenUsage
-    """Of all requests together."""
+    """The sum over all requests."""
 
     @property
     def output_text(self) -> str:
@@ -76,6 +77,14 @@ class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True)
 class Ask:
     """Send a request; gives a Response."""
+
+    input: list[Item]
+    parameters: Parameters
+
+
+@dataclass(frozen=True)
+class Compact:
+    """Shorten the history; gives a Compacted."""
 
     input: list[Item]
     parameters: Parameters
@@ -106,14 +115,6 @@ class Run:
     parallel: bool
 
 
-@dataclass(frozen=True)
-class Compact:
-    """Shorten the history; gives a Compacted."""
-
-    input: list[Item]
-    parameters: Parameters
-
-
 Step = Ask | Run | Compact
 Turn = Generator[Step, Any, ToolRun]
 
@@ -126,13 +127,13 @@ def turn(
     max_rounds: int,
     compact_at: int | None,
 ) -> Turn:
-    """The turn as steps to carry out; `history`, at first the input, is kept up to date in place.
+    """Yield the steps of the turn; `history`, at first the input, is kept up to date in place.
 
     After `max_rounds` rounds of calls, or FUTILE_ROUNDS, the model is asked to answer with what it has.
     Raises OutputError when it calls even then. From `compact_at` tokens of context on, the history is
     compacted.
     """
-    asked: Parameters = {**parameters, "tools": toolbox.definitions or None}
+    parameters = {**parameters, "tools": toolbox.definitions or None}
     parallel = parameters.get("parallel_tool_calls") is not False
     items: list[Item] = []
     usage, rounds, futile = TokenUsage(), 0, 0
@@ -140,31 +141,39 @@ def turn(
         is_last = rounds >= max_rounds or futile >= FUTILE_ROUNDS
         # Without tools there is nothing to choose, and services refuse the word.
         choice: Parameters = {"tool_choice": "none"} if is_last and toolbox.definitions else {}
-        response: Response = yield Ask(history, {**asked, **choice})
+        response: Response = yield Ask(history, {**parameters, **choice})
         usage += response.usage or TokenUsage()
-        found = calls(response)
-        jobs = [Job(call, _refusal) if is_last else _prepared(toolbox, call) for call in found]
+        called = calls(response)
+        jobs = [_job(toolbox, call, is_last) for call in called]
         results = (yield Run(jobs, parallel)) if jobs else []
-        for item in (*response.output, *map(answered, found, results)):
+        for item in (*response.output, *map(output_item, called, results)):
             items.append(item)
             history.append(item)
-        if not found:
+        if not called:
             return ToolRun(response=response, items=items, history=[*history], rounds=rounds, usage=usage)
         if is_last:
-            raise _unanswered(response, found, rounds)
+            names = ", ".join(sorted({call.name for call in called}))
+            raise OutputError(
+                f"The model went on calling tools ({names}) after {rounds} rounds of calls, and gave no answer.",
+                text=response.output_text,
+                response=response,
+                hint="What it did is kept. Ask again, in smaller steps or with another model.",
+            )
         rounds += 1
-        futile = 0 if any(toolbox.find(call.namespace, call.name) for call in found) else futile + 1
-        asked = _continued(asked, response)
+        futile = 0 if any(toolbox.find(call.namespace, call.name) for call in called) else futile + 1
+        parameters["turn_state"] = response.turn_state or parameters.get("turn_state")
+        if parameters.get("tool_choice") not in (None, "none"):
+            parameters["tool_choice"] = "auto"  # a call that was demanded has been made
         if is_due(response.usage, compact_at):
-            compacted: Compacted = yield Compact(history, asked)
+            compacted: Compacted = yield Compact(history, {**parameters})
             usage += compacted.usage or TokenUsage()
             items += compacted.added
             history[:] = compacted.output
-            asked = {**asked, "previous_response_id": None}
+            parameters["previous_response_id"] = None
 
 
-def answered(call: Call, result: Any) -> Item:
-    """The item that tells the model what came of a call."""
+def output_item(call: Call, result: Any) -> Item:
+    """Return the item that tells the model what came of a call."""
     if isinstance(result, ToolCallError):
         return call.output(f"Error: {result}")
     if isinstance(result, Exception):
@@ -175,7 +184,9 @@ def answered(call: Call, result: Any) -> Item:
         return call.output(plain_result(result))
 
 
-def _prepared(toolbox: Toolbox, call: Call) -> Job:
+def _job(toolbox: Toolbox, call: Call, is_last: bool) -> Job:
+    if is_last:
+        return Job(call, lambda: "Not run: no more calls are allowed in this turn.")
     try:
         tool = toolbox.called(call)
         return Job(call, tool.bind(call.text), tool)
@@ -187,33 +198,11 @@ def _raise(error: ToolCallError) -> None:
     raise error
 
 
-def _refusal() -> str:
-    return "Not run: no more calls are allowed in this turn."
-
-
-def _unanswered(response: Response, found: list[Call], rounds: int) -> OutputError:
-    names = ", ".join(sorted({call.name for call in found}))
-    return OutputError(
-        f"The model went on calling tools ({names}) after {rounds} rounds of calls, and gave no answer.",
-        text=response.output_text,
-        response=response,
-        hint="What it did is kept. Ask again, in smaller steps or with another model.",
-    )
-
-
-def _continued(parameters: Parameters, response: Response) -> Parameters:
-    """For the next request of the turn, which has a state now; a call that was demanded has been made."""
-    further: Parameters = {**parameters, "turn_state": response.turn_state or parameters.get("turn_state")}
-    if parameters.get("tool_choice") not in (None, "none"):
-        further["tool_choice"] = "auto"
-    return further
-
-
 class Patience:
-    """An `OnRetry` that passes on what it hears, and ends a turn whose requests fail again and again."""
+    """An `OnRetry` that passes on what it gets, and ends a turn whose requests fail again and again."""
 
-    def __init__(self, tell: OnRetry | None, policy: RetryPolicy) -> None:
-        self._tell = tell
+    def __init__(self, on_retry: OnRetry | None, policy: RetryPolicy) -> None:
+        self._on_retry = on_retry
         self._left = max(MOST_RETRIES, policy.request_retries, policy.stream_retries)
 
     def __call__(self, failure: CodexError, seconds: float) -> None:
@@ -221,37 +210,55 @@ class Patience:
         if self._left == 0:
             raise failure
         self._left -= 1
-        if self._tell is not None:
-            self._tell(failure, seconds)
+        if self._on_retry is not None:
+            self._on_retry(failure, seconds)
 
 
-# For threads -------------------------------------------------------------------------------------
+# Carrying them out -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the caller wants to hear of, in the thread (or task) that runs the turn."""
+    """Functions of the caller, called in the thread (or task) that runs the turn; see `run_tools`."""
 
     call: OnCall | None = None
-    """Before a call is run; what it raises ends the turn."""
     approve: Approve | None = None
-    """Whether a tool made with `needs_approval` may be run; anything but `True` is no."""
     result: OnResult | None = None
-    """After it: what the function gave, or the exception it raised."""
     event: OnEvent | None = None
-    """Each event of each response."""
     retry: OnRetry | None = None
-    """As `on_retry` of `create`."""
 
 
-def run(responses: Responses, history: list[Item], steps: Turn, hooks: Hooks) -> ToolRun:
-    """Carry out a turn. Raises CodexError when a request fails; its `history` is what to go on with."""
-    given: Any = None
-    hooks = replace(hooks, retry=Patience(hooks.retry, responses._client._core.retry))
+class Asks(Protocol):
+    """`client.responses`."""
+
+    def stream(
+        self, input: Any, *, on_retry: OnRetry | None = ..., **parameters: Unpack[Parameters]
+    ) -> AsyncResponseStream: ...
+
+    async def compact(self, input: Any, **parameters: Unpack[Parameters]) -> Compacted: ...
+
+
+async def run(
+    responses: Asks, history: list[Item], steps: Turn, hooks: Hooks, *, blocks: bool = False
+) -> ToolRun:
+    """Carry out a turn. Raises CodexError when a request fails; its `history` is what to go on with.
+
+    With `blocks`, where there is no event loop, functions run in the calling thread, and nothing suspends.
+    A cancelled turn cancels its async functions.
+    """
+    workers: _Tasks | _Threads = _Threads() if blocks else _Tasks()
+    outcome: Any = None
     while True:
         try:
-            step = steps.send(given)
-            given = _done(responses, step, hooks)
+            step = steps.send(outcome)
+            match step:
+                case Run():
+                    outcome = await _results(step, hooks, workers)
+                case Compact():
+                    outcome = await responses.compact(step.input, **step.parameters)
+                case Ask():
+                    stream = responses.stream(step.input, on_retry=hooks.retry, **step.parameters)
+                    outcome = await _response(stream, hooks)
         except StopIteration as end:
             whole: ToolRun = end.value
             return whole
@@ -260,140 +267,90 @@ def run(responses: Responses, history: list[Item], steps: Turn, hooks: Hooks) ->
             raise
 
 
-def _done(responses: Responses, step: Step, hooks: Hooks) -> Any:
-    match step:
-        case Run():
-            return _results(step, hooks)
-        case Compact():
-            return responses.compact(step.input, **step.parameters)
-        case Ask():
-            return _asked(responses, step, hooks)
-
-
-def _asked(responses: Responses, step: Ask, hooks: Hooks) -> Response:
-    with responses.stream(step.input, on_retry=hooks.retry, **step.parameters) as stream:
+async def _response(stream: AsyncResponseStream, hooks: Hooks) -> Response:
+    async with stream:
         if hooks.event is not None:
-            for event in stream:
-                hooks.event(event)
-        return stream.get_final_response()
+            async for event in stream:
+                await _awaited(hooks.event(event))
+        return await stream.get_final_response()
 
 
-def _results(step: Run, hooks: Hooks) -> list[Any]:
+async def _results(step: Run, hooks: Hooks, workers: _Tasks | _Threads) -> list[Any]:
     for job in step.jobs:
         if hooks.call is not None:
-            hooks.call(job.call)
-    jobs = [job if _is_free(job) else _decided(job, _asked_for(job, hooks)) for job in step.jobs]
+            await _awaited(hooks.call(job.call))
+    jobs = [await _approved(job, hooks.approve) for job in step.jobs]
     at_once = step.parallel and len(jobs) > 1
-    begun = [_begun(partial(_result, job)) for job in jobs] if at_once else []
+    running = [workers.start(job) for job in jobs] if at_once else []
     results = []
-    for at, job in enumerate(jobs):
-        results.append(wait(begun[at]) if at_once else _result(job))
-        if hooks.result is not None:
-            hooks.result(job.call, results[-1])
+    try:
+        for at, job in enumerate(jobs):
+            results.append(await (workers.result(running[at]) if at_once else workers.run(job)))
+            if hooks.result is not None:
+                await _awaited(hooks.result(job.call, results[-1]))
+    finally:
+        workers.stop(running)
     return results
 
 
-def _is_free(job: Job) -> bool:
-    return job.tool is None or not job.tool.needs_approval
+async def _approved(job: Job, approve: Approve | None) -> Job:
+    """Return the job, or one that says no."""
+    if job.tool is None or not job.tool.needs_approval:
+        return job
+    if approve is not None and await _awaited(approve(job.call)) is True:
+        return job
+    return Job(job.call, partial(_raise, ToolCallError("The user declined this call.")))
 
 
-def _asked_for(job: Job, hooks: Hooks) -> Any:
-    return hooks.approve(job.call) if hooks.approve is not None else False
+async def _awaited(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
 
 
-def _decided(job: Job, answer: Any) -> Job:
-    return (
-        job
-        if answer is True
-        else Job(job.call, partial(_raise, ToolCallError("The user declined this call.")))
-    )
-
-
-def _begun(work: Callable[[], Any]) -> Future[Any]:
+def _in_thread(work: Callable[[], Any]) -> Future[Any]:
     context = contextvars.copy_context()
     return in_thread(lambda: context.run(work), daemon=True)
 
 
-def _result(job: Job) -> Any:
-    try:
-        result = job.run()
-        if inspect.isawaitable(result):
-            return wait(_begun(lambda: asyncio.run(_of(result))))  # this thread may have a loop that runs
-        return result
-    except Exception as error:  # noqa: BLE001  # whatever a tool raises is told to the model
-        return error
+class _Tasks:
+    """Jobs on an event loop; functions that are not async run in threads."""
 
+    def start(self, job: Job) -> Any:
+        return asyncio.ensure_future(self.run(job))
 
-async def _of(result: Any) -> Any:
-    return await result
+    async def result(self, running: Any) -> Any:
+        return await running
 
-
-# For asyncio -------------------------------------------------------------------------------------
-
-
-async def arun(responses: AsyncResponses, history: list[Item], steps: Turn, hooks: Hooks) -> ToolRun:
-    """As `run`. A cancelled turn cancels its async functions; hooks may be async too."""
-    given: Any = None
-    hooks = replace(hooks, retry=Patience(hooks.retry, responses._client._core.retry))
-    while True:
-        try:
-            step = steps.send(given)
-            given = await _adone(responses, step, hooks)
-        except StopIteration as end:
-            whole: ToolRun = end.value
-            return whole
-        except CodexError as failure:
-            failure.history = history
-            raise
-
-
-async def _adone(responses: AsyncResponses, step: Step, hooks: Hooks) -> Any:
-    match step:
-        case Run():
-            return await _aresults(step, hooks)
-        case Compact():
-            return await responses.compact(step.input, **step.parameters)
-        case Ask():
-            return await _aasked(responses, step, hooks)
-
-
-async def _aasked(responses: AsyncResponses, step: Ask, hooks: Hooks) -> Response:
-    async with responses.stream(step.input, on_retry=hooks.retry, **step.parameters) as stream:
-        if hooks.event is not None:
-            async for event in stream:
-                await _heard(hooks.event(event))
-        return await stream.get_final_response()
-
-
-async def _aresults(step: Run, hooks: Hooks) -> list[Any]:
-    for job in step.jobs:
-        if hooks.call is not None:
-            await _heard(hooks.call(job.call))
-    jobs = [
-        job if _is_free(job) else _decided(job, await _heard(_asked_for(job, hooks))) for job in step.jobs
-    ]
-    tasks = [asyncio.ensure_future(_aresult(job)) for job in jobs] if step.parallel else []
-    results = []
-    try:
-        for at, job in enumerate(jobs):
-            results.append(await (tasks[at] if tasks else _aresult(job)))
-            if hooks.result is not None:
-                await _heard(hooks.result(job.call, results[-1]))
-    finally:
-        for task in tasks:
+    def stop(self, running: list[Any]) -> None:
+        for task in running:
             task.cancel()
-    return results
+
+    async def run(self, job: Job) -> Any:
+        try:
+            return await _awaited(job.run() if job.is_async else await awaited(_in_thread(job.run)))
+        except Exception as error:  # noqa: BLE001  # whatever a tool raises is told to the model
+            return error
 
 
-async def _aresult(job: Job) -> Any:
-    try:
-        if job.is_async:
-            return await job.run()
-        result = await awaited(_begun(job.run))
-        return await result if inspect.isawaitable(result) else result
-    except Exception as error:  # noqa: BLE001  # whatever a tool raises is told to the model
-        return error
+class _Threads:
+    """Jobs in the calling thread; several at a time have one each, and go on when the turn has ended."""
 
+    def start(self, job: Job) -> Any:
+        return _in_thread(lambda: self._outcome(job))
 
-async def _heard(given: Any) -> Any:
-    return await given if inspect.isawaitable(given) else given
+    async def result(self, running: Any) -> Any:
+        return wait(running)
+
+    def stop(self, running: list[Any]) -> None:
+        pass
+
+    async def run(self, job: Job) -> Any:
+        return self._outcome(job)
+
+    def _outcome(self, job: Job) -> Any:
+        try:
+            result = job.run()
+            if inspect.isawaitable(result):  # this thread may have a loop that runs
+                return wait(_in_thread(lambda: asyncio.run(_awaited(result))))
+            return result
+        except Exception as error:  # noqa: BLE001  # whatever a tool raises is told to the model
+            return error

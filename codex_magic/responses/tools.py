@@ -12,24 +12,23 @@ import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import msgspec
 
 from ..protocol.errors import InvalidRequestError, ServiceError
 from ..protocol.types import Sandbox
 from . import inputs
-from .docstrings import read_docstring
-from .images import Image
-from .inputs import Item
+from .inputs import Item, plain
 from .parameters import FunctionTool
-from .request import plain
 from .response import Response
-from .schema import Schema, read_custom, schema_of, strict_schema
-from .structured import misfit, without_absent
+from .schema import Schema, misfit, read_custom, schema_of, strict_schema, without_absent
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LITE_NAMESPACE = "functions"
+LITE_NAMESPACE = "functions"
 """Where Responses Lite puts the tools that have no namespace."""
 
 
@@ -89,31 +88,24 @@ class Namespace:
         return _namespace(self.name, self.description, tools)
 
 
-@overload
-def tool(
-    function: Callable[..., Any],
-    *,
-    name: str | None = ...,
-    description: str | None = ...,
-    strict: bool | None = ...,
-    input_schema: Mapping[str, Any] | None = ...,
-    namespace: str | None = ...,
-    needs_approval: bool = ...,
-    needs: Sandbox | str = ...,
-) -> Tool: ...
+class ToolOptions(TypedDict, total=False):
+    """What `tool` takes beside the function."""
+
+    name: str | None
+    description: str | None
+    strict: bool | None
+    input_schema: Mapping[str, Any] | None
+    namespace: str | None
+    needs_approval: bool
+    needs: Sandbox | str
 
 
 @overload
-def tool(
-    *,
-    name: str | None = ...,
-    description: str | None = ...,
-    strict: bool | None = ...,
-    input_schema: Mapping[str, Any] | None = ...,
-    namespace: str | None = ...,
-    needs_approval: bool = ...,
-    needs: Sandbox | str = ...,
-) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(function: Callable[..., Any], **options: Unpack[ToolOptions]) -> Tool: ...
+
+
+@overload
+def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
 def tool(
@@ -144,11 +136,16 @@ def tool(
     def made(function: Callable[..., Any]) -> Tool:
         named = _checked_name(name or _plain_name(function))
         arguments = (
-            _Arguments(function, named) if input_schema is None else _GivenArguments(function, input_schema)
+            _Arguments(function, named) if input_schema is None else _PlainArguments(function, input_schema)
         )
-        said = description or arguments.described.summary
-        parameters, is_strict = _as_strict(arguments.schema, strict)
-        definition = FunctionTool(named, said, parameters, is_strict)
+        parameters, is_strict = arguments.schema, False
+        try:
+            if strict is not False:
+                parameters, is_strict = strict_schema(parameters), True
+        except InvalidRequestError:
+            if strict:
+                raise
+        definition = FunctionTool(named, description or arguments.summary, parameters, is_strict)
         return Tool(
             function,
             plain(definition) | {"type": "function"},
@@ -177,8 +174,8 @@ def custom_tool(
     `grammar`: from `lark` or `regex`; without it, any text. All else as for `tool`.
     """
     named = _checked_name(name or _plain_name(function))
-    told = description or read_docstring(function.__doc__).summary
-    definition: dict[str, Any] = {"type": "custom", "name": named, "description": told}
+    summary = description or _read_docstring(function)[0]
+    definition: dict[str, Any] = {"type": "custom", "name": named, "description": summary}
     if grammar is not None:
         definition["format"] = dict(grammar)
     return Tool(
@@ -216,36 +213,25 @@ def web_search(*, live: bool = False, **options: Any) -> dict[str, Any]:
 
 
 def image_generation(**options: Any) -> dict[str, Any]:
-    """Pictures by the service, in the answer; `generated_images` reads them."""
+    """Pictures by the service, in the answer; `media.generated_images` reads them."""
     return {"type": "image_generation", **options}
 
 
-def definition_of(given: Any) -> dict[str, Any]:
-    """What stands in a request for a function, a `Tool`, a `Namespace`, a struct or a dict."""
-    if isinstance(given, Tool) and given.namespace:
-        return _namespace(given.namespace, "", [dict(given.definition)])
-    if isinstance(given, (Tool, Namespace)):
-        return dict(given.definition)
-    return dict(tool(given).definition) if _is_function(given) else dict(plain(given))
+def definition_of(tool_like: Any) -> dict[str, Any]:
+    """Return what stands in a request for a function, a `Tool`, a `Namespace`, a struct or a dict."""
+    if isinstance(tool_like, Tool) and tool_like.namespace:
+        return _namespace(tool_like.namespace, "", [dict(tool_like.definition)])
+    if isinstance(tool_like, (Tool, Namespace)):
+        return dict(tool_like.definition)
+    return dict(tool(tool_like).definition) if _is_function(tool_like) else dict(plain(tool_like))
 
 
-def _is_function(given: Any) -> bool:
-    return callable(given) and not isinstance(given, (Tool, type))
+def _is_function(tool_like: Any) -> bool:
+    return callable(tool_like) and not isinstance(tool_like, (Tool, type))
 
 
 def _namespace(name: str, description: str, tools: list[dict[str, Any]]) -> dict[str, Any]:
     return {"type": "namespace", "name": name, "description": description, "tools": tools}
-
-
-def _as_strict(schema: Schema, wanted: bool | None) -> tuple[Schema, bool]:
-    if wanted is False:
-        return schema, False
-    try:
-        return strict_schema(schema), True
-    except InvalidRequestError:
-        if wanted:
-            raise
-        return schema, False
 
 
 def _plain_name(function: Callable[..., Any]) -> str:
@@ -271,7 +257,7 @@ class _Arguments:
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         inner = function.func if isinstance(function, functools.partial) else function
-        self.described = read_docstring(inspect.getdoc(inner))
+        self.summary, self._described = _read_docstring(inner)
         self._name = name
         self._parameters = _parameters(function, name)
         hints = _hints(inner, name)
@@ -285,7 +271,7 @@ class _Arguments:
         self.schema = schema_of(self._type)
         self.schema.pop("title", None)
         for each, kind in kinds.items():
-            self.schema["properties"][each] = self._told(each, kind)
+            self.schema["properties"][each] = self._described_schema(each, kind)
 
     def read(self, text: str) -> dict[str, Any]:
         try:
@@ -294,20 +280,20 @@ class _Arguments:
             values = msgspec.convert(fitting, self._type, dec_hook=read_custom)
         except (ValueError, RecursionError) as error:
             raise _do_not_fit(error) from error
-        given = {name: getattr(values, name) for name in self._parameters}
-        return {name: value for name, value in given.items() if value is not msgspec.UNSET}
+        arguments = {name: getattr(values, name) for name in self._parameters}
+        return {name: value for name, value in arguments.items() if value is not msgspec.UNSET}
 
     def _field(self, name: str, kind: Any) -> tuple[Any, ...]:
         if self._parameters[name].default is inspect.Parameter.empty:
             return name, kind
         return name, kind, msgspec.field(default_factory=lambda: msgspec.UNSET)
 
-    def _told(self, name: str, kind: Any) -> Schema:
-        """The schema of one parameter with what is known of it besides its type."""
+    def _described_schema(self, name: str, kind: Any) -> Schema:
+        """Return the schema of one parameter with its description and default."""
         part = dict(self.schema["properties"][name])
         notes = [each for each in getattr(kind, "__metadata__", ()) if isinstance(each, str)]
-        said = [*notes, self.described.parameters.get(name, "")]
-        if words := next(filter(None, said), ""):
+        descriptions = [*notes, self._described.get(name, "")]
+        if words := next(filter(None, descriptions), ""):
             part["description"] = words
         default = self._parameters[name].default
         if default is not inspect.Parameter.empty and default is not None:
@@ -316,11 +302,11 @@ class _Arguments:
         return part
 
 
-class _GivenArguments:
+class _PlainArguments:
     """Arguments whose schema somebody wrote: checked against that, and given as plain values."""
 
     def __init__(self, function: Callable[..., Any], schema: Mapping[str, Any]) -> None:
-        self.described = read_docstring(inspect.getdoc(function))
+        self.summary, _ = _read_docstring(function)
         self.schema = dict(schema)
 
     def read(self, text: str) -> dict[str, Any]:
@@ -334,20 +320,46 @@ class _GivenArguments:
         return fitting
 
 
+def _read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    """Return the first paragraph and what is said of each parameter, each in one line."""
+    import docstring_parser  # when the first tool is made: no cell waits for it before
+
+    text = inspect.getdoc(function) or ""
+    try:
+        # Below a line of ours, a docstring whose first line is a section is read as one.
+        parsed = docstring_parser.parse(f"Summary.\n\n{text}")
+    except docstring_parser.ParseError:
+        return "" if _HEADING.match(text) else _one_line(text.partition("\n\n")[0]), {}
+    summary = (parsed.long_description or "").partition("\n\n")[0]
+    described = {
+        name.strip(" *"): _one_line(each.description or "")
+        for each in parsed.params
+        for name in each.arg_name.split(",")
+    }
+    return "" if _HEADING.match(summary) else _one_line(summary), described
+
+
+_HEADING = re.compile(r"(Args|Arguments|Parameters)(:|\n-)")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _do_not_fit(error: Exception) -> ToolCallError:
-    return ToolCallError(f"The arguments do not fit: {' '.join(str(error).split())}")
+    return ToolCallError(f"The arguments do not fit: {_one_line(str(error))}")
 
 
 def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Parameter]:
     try:
-        found = dict(inspect.signature(function).parameters)
+        parameters = dict(inspect.signature(function).parameters)
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(
             f"The parameters of {name!r} can't be read: {error}.",
             hint="Give its input_schema.",
             param="tools",
         ) from error
-    for each in found.values():
+    for each in parameters.values():
         if each.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             raise InvalidRequestError(
                 f"The function {name!r} takes {each}, which a model can't be told.",
@@ -360,7 +372,7 @@ def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Pa
                 hint="Leave out the / in its signature.",
                 param="tools",
             )
-    return found
+    return parameters
 
 
 def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
@@ -396,17 +408,17 @@ class Call(msgspec.Struct, frozen=True):
     is_custom: bool = False
 
     def parsed_arguments(self) -> Any:
-        """The JSON as plain values. Raises ValueError when it is none."""
+        """Return the JSON as plain values. Raises ValueError when it is none."""
         return msgspec.json.decode(self.text or "{}")
 
     def output(self, result: Any) -> Item:
-        """`result` as the item that answers this call."""
+        """Return `result` as the item that answers this call."""
         make = inputs.custom_tool_call_output if self.is_custom else inputs.function_call_output
         return make(self.call_id, result)
 
 
 def plain_result(result: Any) -> Any:
-    """What a function gave as values that JSON can hold. Raises TypeError where there are none."""
+    """Return a function's result as values that JSON can hold. Raises TypeError where there are none."""
     return msgspec.to_builtins(result, enc_hook=_plain)
 
 
@@ -426,35 +438,15 @@ class _Named(msgspec.Struct):
 
 
 def calls(response: Response | Iterable[Item]) -> list[Call]:
-    """What the model calls, in its order. Raises ServiceError for a call without name or id."""
+    """Return the calls of the model in their order. Raises ServiceError for a call without name or id."""
     items = response.output if isinstance(response, Response) else response
     return [_call(item) for item in items if item.get("type") in ("function_call", "custom_tool_call")]
 
 
-def function_calls(response: Response | Iterable[Item]) -> list[Call]:
-    """As `calls`, those of functions."""
-    return [call for call in calls(response) if not call.is_custom]
-
-
-def custom_tool_calls(response: Response | Iterable[Item]) -> list[Call]:
-    """As `calls`, those of custom tools."""
-    return [call for call in calls(response) if call.is_custom]
-
-
 def web_searches(response: Response) -> list[str]:
-    """What the service searched the web for."""
-    found = (item for item in response.output if item.get("type") == "web_search_call")
-    return [str(query) for item in found if (query := (item.get("action") or {}).get("query"))]
-
-
-def generated_images(response: Response) -> list[Image]:
-    """The pictures in the answer."""
-    found = (item for item in response.output if item.get("type") == "image_generation_call")
-    return [
-        Image(item["result"], revised_prompt=item.get("revised_prompt"))
-        for item in found
-        if item.get("result")
-    ]
+    """Return the queries of the service's web searches."""
+    searches = (item for item in response.output if item.get("type") == "web_search_call")
+    return [str(query) for item in searches if (query := (item.get("action") or {}).get("query"))]
 
 
 def _call(item: Item) -> Call:
@@ -478,33 +470,33 @@ class Toolbox:
         self.definitions: list[dict[str, Any]] = []
         self._tools: dict[tuple[str | None, str], Tool] = {}
         self._groups: dict[str, dict[str, Any]] = {}
-        for given in tools:
-            self._take(given)
+        for tool_like in tools:
+            self._take(tool_like)
 
     def find(self, namespace: str | None, name: str) -> Tool | None:
-        """The tool that a call with these means."""
-        within = None if namespace == _LITE_NAMESPACE else namespace
+        """Return the tool that a call with these names means."""
+        within = None if namespace == LITE_NAMESPACE else namespace
         return self._tools.get((within, name)) or self._tools.get((namespace, name))
 
     def called(self, call: Call) -> Tool:
-        """Raises ToolCallError when there is none of that name."""
-        found = self.find(call.namespace, call.name)
-        if found is None:
+        """Return the tool to run. Raises ToolCallError when there is none of that name."""
+        tool = self.find(call.namespace, call.name)
+        if tool is None:
             names = ", ".join(name for _, name in self._tools)
             there_are = f"There are: {names}." if names else "There are none here: answer without."
             raise ToolCallError(f"There is no tool {call.name!r}. {there_are}")
-        return found
+        return tool
 
-    def _take(self, given: Any, namespace: str | None = None) -> None:
-        if isinstance(given, Namespace):
-            self._group(given.name, given.description)
-            for each in given.tools:
-                self._take(each, given.name)
-        elif isinstance(given, Tool) or _is_function(given):
-            made = given if isinstance(given, Tool) else tool(given)
+    def _take(self, tool_like: Any, namespace: str | None = None) -> None:
+        if isinstance(tool_like, Namespace):
+            self._group(tool_like.name, tool_like.description)
+            for each in tool_like.tools:
+                self._take(each, tool_like.name)
+        elif isinstance(tool_like, Tool) or _is_function(tool_like):
+            made = tool_like if isinstance(tool_like, Tool) else tool(tool_like)
             self._add(namespace or made.namespace, made)
         else:
-            definition = definition_of(given)
+            definition = definition_of(tool_like)
             if definition.get("type") in ("function", "custom"):
                 raise InvalidRequestError(
                     f"The tool {definition.get('name')!r} has no function to run.",

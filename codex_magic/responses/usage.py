@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import httpx
 import msgspec
 
 from ..protocol.errors import ConfigurationError, ServiceError
 from ..protocol.types import RateLimits
-from .client import AsyncClient, _Core, _Outgoing
 from .limits import from_event
+from .transport import Outgoing, Transport
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -38,16 +37,20 @@ class _Answer(msgspec.Struct):
     rate_limit: _Windows | None = None
 
 
-async def ask_usage(client: AsyncClient, chatgpt_url: str) -> Usage:
-    """What `/wham/usage` says about the account that `client` is signed in with. Raises CodexError."""
-    return usage_of(await client._fetch(_ask(chatgpt_url)))
+async def fetch_usage(transport: Transport, chatgpt_url: str | None = None) -> Usage:
+    """Return what `/wham/usage` says about the account that is signed in, at `chatgpt_url` or the settings' own.
 
-
-def ask_for_usage(core: _Core) -> _Outgoing:
-    """The request. Raises ConfigurationError for a provider that is paid otherwise."""
-    if not core.provider.is_codex:
-        raise no_limits(f"The provider {core.provider.name!r}")
-    return _ask(core.settings.chatgpt_url)
+    Raises CodexError, ConfigurationError for a provider that is paid otherwise.
+    """
+    core = transport.core
+    if chatgpt_url is None:
+        if not core.provider.is_codex:
+            raise no_limits(f"The provider {core.provider.name!r}")
+        chatgpt_url = core.settings.chatgpt_url
+    # Behind another address than ChatGPT's own, the CLI asks at another path.
+    path = "/wham/usage" if chatgpt_url.endswith("/backend-api") else "/api/codex/usage"
+    answer = await transport.fetch(Outgoing("GET", chatgpt_url + path, {"Accept": "application/json"}))
+    return read_usage(answer.content, now=time.time())
 
 
 def no_limits(who: str) -> ConfigurationError:
@@ -56,18 +59,8 @@ def no_limits(who: str) -> ConfigurationError:
     )
 
 
-def usage_of(answer: httpx.Response) -> Usage:
-    return read_usage(answer.content, now=time.time())
-
-
-def _ask(chatgpt_url: str) -> _Outgoing:
-    """Behind another address than ChatGPT's own, the CLI asks at another path."""
-    path = "/wham/usage" if chatgpt_url.endswith("/backend-api") else "/api/codex/usage"
-    return _Outgoing("GET", chatgpt_url + path, {"Accept": "application/json"})
-
-
 def read_usage(body: bytes, *, now: float) -> Usage:
-    """Raises ServiceError for what can't be read. `now`: Unix seconds."""
+    """Read an answer of `/wham/usage`. Raises ServiceError. `now`: Unix seconds."""
     try:
         answer = msgspec.json.decode(body, type=_Answer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -81,7 +74,7 @@ def read_usage(body: bytes, *, now: float) -> Usage:
 
 
 def _as_event(window: _Window | None) -> dict[str, Any] | None:
-    """The window as a `codex.rate_limits` event spells it."""
+    """Return the window as a `codex.rate_limits` event spells it."""
     if window is None:
         return None
     seconds = window.limit_window_seconds

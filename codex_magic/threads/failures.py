@@ -32,7 +32,7 @@ _LITTLE = 1_000_000
 
 @contextmanager
 def store_errors(path: Path) -> Iterator[None]:
-    """Nothing but a StoreError leaves."""
+    """Turn every failure of the store's file into a StoreError."""
     try:
         yield
     except sqlite3.Error as error:
@@ -78,7 +78,7 @@ def _unwritable(path: Path) -> StoreError:
 
 
 def _look(path: Path) -> StoreError | None:
-    """What is wrong, as far as the file itself shows it."""
+    """Return what is wrong, as far as the file itself shows it."""
     if path.is_dir():
         return _fault(f"{path} is a folder, not a file", "Move it away")
     if not path.is_file():
@@ -108,7 +108,7 @@ def _look(path: Path) -> StoreError | None:
 
 
 def _header(path: Path) -> bytes:
-    """The beginning of the file. On POSIX it is left open: to close it would drop the locks that another
+    """Read the beginning of the file. On POSIX it is left open: to close it would drop the locks that another
     connection of this process holds (https://sqlite.org/howtocorrupt.html, 2.2)."""
     if sys.platform == "win32":
         with path.open("rb") as file:

@@ -3,84 +3,139 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from ..engines.approvals import Approvals
 from ..protocol.errors import OptionError
+from ..protocol.settings import Settings
 from ..protocol.types import ApprovalMode, Sandbox
 
 if TYPE_CHECKING:
     from ..responses.provider import Provider
     from ..responses.tools import Namespace, Tool
 
+DEFAULT_INSTRUCTIONS = """\
+You are Codex, working with a data scientist or engineer inside a Jupyter notebook.
+Your answer is shown as Markdown below the cell that asked. Put code in fenced blocks with their language,
+complete enough to paste into a cell, and mathematics in LaTeX ($...$ or $$...$$).
+You see this conversation, not the notebook: ask for what you need to know instead of guessing it.
+Be brief and exact; say so when you are unsure."""
+"""What the model is told about where it is. Short: it is sent with every request."""
+
+CONTINUE = "Go on exactly where your interrupted answer stopped. Do not repeat what you already wrote."
+"""The prompt of a turn that goes on with an interrupted one."""
+
 EngineName = Literal["backend", "app-server"]
 """`backend`: HTTP, in process. `app-server`: the codex program, which edits files and runs commands."""
 
 Options = dict[str, Any]
-"""What was given, without what is `None`."""
+"""What a caller chose, without what is `None`."""
 
 
-class ThreadOptions(TypedDict, total=False):
+@dataclass(frozen=True, kw_only=True)
+class CodexConfig:
+    """What a `Codex` starts from; every field has a working default.
+
+    `provider`: `chatgpt`, `openai`, the base URL of a server that speaks the Responses API, or a
+    `Provider`; `None` takes `chatgpt` when signed in, else `openai` when a key is set. The app-server
+    goes by its own configuration, unless it is given another server's address or an API key; of it also
+    the name of a provider in its config.toml will do.
+    `instructions`: what the model is told about where it is.
+    """
+
+    settings: Settings | None = None
+    """Without them, those of the environment."""
+    provider: str | Provider | None = None
+    model: str | None = None
+    instructions: str = DEFAULT_INSTRUCTIONS
+    engine: EngineName = "backend"
+    approvals: Approvals | None = None
+    """Asked before an action that needs a yes; see `engines.approvals`."""
+    cwd: str | None = None
+    """Where threads work that are given no folder of their own; without it, where this process does."""
+    env: Mapping[str, str] | None = None
+    """Variables besides those of this process, for the settings and the agent's program."""
+    codex_bin: str | None = None
+    """The agent's program, in place of the one that would be found."""
+    launch_args_override: tuple[str, ...] | None = None
+    """The whole command that starts it, in place of ours."""
+    config_overrides: tuple[str, ...] = ()
+    """`key=value` with the value as in TOML: its config.toml for all threads."""
+    client_name: str | None = None
+    """How we introduce ourselves to the services, as their `originator`."""
+    client_title: str | None = None
+    """The same to the agent's program, for people to read."""
+    client_version: str | None = None
+    """The version that its program is told."""
+
+    def current_settings(self) -> Settings:
+        """`settings`, else the environment's, with what else is configured here."""
+        settings = self.settings or Settings.from_env({**os.environ, **(self.env or {})})
+        return replace(
+            settings,
+            codex_bin=self.codex_bin or settings.codex_bin,
+            originator=self.client_name or settings.originator,
+        )
+
+
+class _SharedOptions(TypedDict, total=False):
+    """What holds for a thread's turns or for one of them."""
+
+    approval_mode: ApprovalMode | str | None
+    """Without it: `ask` when there is somebody to ask, else `deny_all`."""
+    approvals: Approvals | None
+    """Asked before an action that needs a yes; see `engines.approvals`."""
+    cwd: str | None
+    effort: str | None
+    engine: EngineName | None
+    model: str | None
+    model_provider: str | Provider | None
+    personality: str | None
+    """`friendly`, `pragmatic` or `none`."""
+    sandbox: Sandbox | str | None
+    service_tier: str | None
+
+
+class ThreadOptions(_SharedOptions, total=False):
     """What `thread_start`, `thread_resume` and `thread_fork` take; `None` is the same as absent.
 
     It holds for the turns of the thread object that is returned, and is not kept: give it again to
     `thread_resume`.
     """
 
-    approval_mode: ApprovalMode | str | None
-    """Without it: `ask` when there is somebody to ask, else `deny_all`."""
-    approvals: Approvals | None
-    """Asked before an action that needs a yes; see `engines.approvals`."""
     base_instructions: str | None
     """In place of the agent's own system prompt."""
     config: Mapping[str, Any] | None
     """Keys of the agent's config.toml."""
-    cwd: str | None
     developer_instructions: str | None
-    effort: str | None
-    engine: EngineName | None
     ephemeral: bool | None
     """Kept nowhere: gone with the `Codex` that started it."""
     include_turns: bool | None
     """Taken for the official SDK's sake: `read(include_turns=True)` has the history."""
-    model: str | None
-    model_provider: str | Provider | None
-    personality: str | None
-    """`friendly`, `pragmatic` or `none`."""
-    sandbox: Sandbox | str | None
     service_name: str | None
     """This, `session_start_source` and `thread_source` go into the agent's records; over HTTP nobody reads them."""
-    service_tier: str | None
     session_start_source: str | None
     thread_source: str | None
     tools: Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]] | None
     """Python functions, or `Tool`s, that the model may call; over HTTP the service's own too (`web_search()`)."""
 
 
-class TurnOptions(TypedDict, total=False):
+class TurnOptions(_SharedOptions, total=False):
     """What `turn` and `run` take; `None` leaves it to the thread, the configuration or the service.
 
     Those in `LASTING` hold for the turns after this one too.
     """
 
-    approval_mode: ApprovalMode | str | None
-    approvals: Approvals | None
     cell_id: str | None
     """The notebook cell that asks: its earlier turn is replaced."""
-    cwd: str | None
-    effort: str | None
-    engine: EngineName | None
     instructions: str | None
-    model: str | None
-    model_provider: str | Provider | None
     notebook: str | None
     """The id of the notebook that this is a cell of: a cell of another one may have the same id."""
     output_schema: Mapping[str, Any] | None
-    personality: str | None
-    sandbox: Sandbox | str | None
-    service_tier: str | None
     source: str | None
     """What began this turn, for the service's statistics."""
     summary: str | None
@@ -119,15 +174,15 @@ CONFIGURED = {
 E = TypeVar("E", bound=Enum)
 
 
-def checked(call: str, table: type, given: Mapping[str, Any]) -> Options:
-    """`given` without what is `None`, with enums for words. Raises TypeError, OptionError."""
+def checked(call: str, table: type, arguments: Mapping[str, Any]) -> Options:
+    """Return the arguments of `call` that are not `None`, with enums for words. Raises TypeError, OptionError."""
     names = table.__annotations__
-    for name in given:
+    for name in arguments:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}.{hint}")
-    options = {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in arguments.items() if value is not None}
     for key, name in CONFIGURED.items():
         if key in options.get("config", ()):
             options.setdefault(name, options["config"][key])
@@ -153,6 +208,6 @@ def is_address(provider: str) -> bool:
     return provider.startswith(("http://", "https://"))
 
 
-def is_foreign(provider: str | Provider) -> bool:
+def is_foreign(provider: str | Provider | None) -> bool:
     """Whether only the agent's program can know a provider of that name."""
     return isinstance(provider, str) and provider not in NAMED and not is_address(provider)

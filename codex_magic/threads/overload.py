@@ -42,18 +42,17 @@ def retry_on_overload(
     """
     delays = [min(max_delay_s, initial_delay_s * 2**n) for n in range(max_attempts - 1)]
     pauses = [delay * random.uniform(1 - jitter_ratio, 1 + jitter_ratio) for delay in delays]
-    for failures, pause in enumerate(pauses):
+    while True:
         try:
             result = op()
         except Exception as error:
-            if not is_retryable_error(error):
+            if not pauses or not is_retryable_error(error):
                 raise
         else:
             if inspect.isawaitable(result):
-                return _awaiting(result, op, pauses[failures:])  # type: ignore[return-value]  # T is awaited
+                return _awaiting(result, op, pauses)  # type: ignore[return-value]  # T is awaited
             return result
-        time.sleep(pause)
-    return op()
+        time.sleep(pauses.pop(0))
 
 
 async def _awaiting(result: Any, op: Callable[[], Any], pauses: list[float]) -> Any:

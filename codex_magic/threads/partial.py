@@ -32,7 +32,7 @@ Delta = AgentMessageDelta | CommandOutputDelta | PlanDelta | ReasoningSummaryDel
 
 
 class Piece(NamedTuple):
-    """What came of an item since the last one."""
+    """What came of an item since its last piece."""
 
     item_id: str
     item: ThreadItem | None
@@ -53,9 +53,11 @@ class OpenItem:
 
     @classmethod
     def of(cls, delta: Delta) -> OpenItem | None:
-        """The item that a delta belongs to when nobody has told its start."""
-        begin = _BEGINS.get(type(delta))
-        return cls(begin(delta.item_id)) if begin else None
+        """Return the item that a delta belongs to when its start was never told."""
+        if isinstance(delta, CommandOutputDelta):
+            return None
+        owner = _OWNERS[type(delta)]
+        return cls(Reasoning(delta.item_id) if owner is Reasoning else owner(delta.item_id, ""))
 
     def takes(self, delta: Delta) -> bool:
         return isinstance(self.item, _OWNERS[type(delta)])
@@ -68,7 +70,7 @@ class OpenItem:
         self._new.append((part, text))
 
     def new_pieces(self) -> list[Piece]:
-        """What is not kept yet, and counts as kept from now on."""
+        """Return what is not kept yet; it counts as kept from now on."""
         if not self._new and (self._is_kept or isinstance(self.item, AgentMessage | Reasoning | Plan)):
             return []
         pieces = [
@@ -86,7 +88,7 @@ class OpenItem:
         return isinstance(self.item, AgentMessage | Reasoning)
 
     def partial(self, status: str) -> ThreadItem | None:
-        """The item as far as it came, with that status if it is something done; `None` when nothing of it came."""
+        """Return the item as far as it came, with that status if it is something done; `None` when nothing of it came."""
         item = self.item
         if isinstance(item, AgentMessage | Plan):
             text = self._text(0) or item.text
@@ -109,7 +111,7 @@ class OpenItem:
 
 
 def pieced_together(pieces: Iterable[Piece]) -> list[OpenItem]:
-    """The items that those pieces are of, in the order in which they began."""
+    """Return the items that those pieces are of, in the order in which they began."""
     items: dict[str, OpenItem] = {}
     for piece in pieces:
         if piece.item is not None:
@@ -120,7 +122,7 @@ def pieced_together(pieces: Iterable[Piece]) -> list[OpenItem]:
 
 
 def replayed_partial(item: ThreadItem) -> tuple[dict[str, Any], ...]:
-    """What is sent again of an item that broke off: a message is the beginning of an answer."""
+    """Return what is sent again of an item that broke off: a message is the beginning of an answer."""
     return (assistant(item.text),) if isinstance(item, AgentMessage) else ()
 
 
@@ -136,13 +138,6 @@ _OWNERS: dict[type[Delta], type[Any]] = {
     AgentMessageDelta: AgentMessage,
     CommandOutputDelta: CommandExecution,
     PlanDelta: Plan,
-    ReasoningSummaryDelta: Reasoning,
-    ReasoningTextDelta: Reasoning,
-}
-
-_BEGINS: dict[type[Delta], Any] = {
-    AgentMessageDelta: lambda item_id: AgentMessage(item_id, ""),
-    PlanDelta: lambda item_id: Plan(item_id, ""),
     ReasoningSummaryDelta: Reasoning,
     ReasoningTextDelta: Reasoning,
 }

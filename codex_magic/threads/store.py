@@ -28,6 +28,7 @@ import msgspec
 from ..forks import undivided
 from ..protocol.errors import OptionError, StoreError, ThreadNotFoundError
 from ..protocol.ids import is_number, may_be_one_cell, new_id
+from ..protocol.plain import shorten
 from ..protocol.types import (
     ThreadItem,
     ThreadTokenUsage,
@@ -202,16 +203,22 @@ class Store:
 
     Any thread may use it, one at a time. Every failure of the file is a `StoreError` that says what
     to do; what was written before stays. `timeout`: seconds to wait for other processes' locks.
+    `owner`: who runs its turns, if not this process.
     """
 
     def __init__(
-        self, path: Path | str, *, timeout: float = 5.0, clock: Callable[[], float] = time.time
+        self,
+        path: Path | str,
+        *,
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.time,
+        owner: Owner | None = None,
     ) -> None:
         self.path = Path(path)
         self._timeout = timeout
         self._clock = clock
         self._lock = threading.Lock()
-        self._owner = msgspec.json.encode(this_process()).decode()
+        self._owner = msgspec.json.encode(owner or this_process()).decode()
         with store_errors(self.path):
             if path != ":memory:":
                 _make_private_file(self.path)
@@ -278,7 +285,7 @@ class Store:
     ) -> ThreadPage:
         """One page of threads. `search_term` is looked for in names and first prompts, whatever the case.
 
-        Of `cwd` and `model_providers` any one may be the thread's. Raises OptionError for another order.
+        `cwd`, `model_providers`: the thread's is one of these. Raises OptionError for another order.
         """
         order, later = _chosen(_DIRECTIONS, sort_direction, "sort_direction")
         key = _chosen(_SORT_KEYS, sort_key, "sort_key")
@@ -291,19 +298,23 @@ class Store:
             text = "casefold(coalesce(name, '') || char(10) || preview)"
             where.append((f"instr({text}, ?)", (search_term.casefold(),)))
         if cursor is not None:
-            where.append((f"({key}, id) {later} (?, ?)", _parse_cursor(cursor)))
+            value, _, last_id = cursor.partition(":")
+            if not value.isdecimal():
+                hint = "Give the next_cursor of the page before."
+                raise OptionError(f"{cursor!r} is no page of threads.", hint=hint)
+            where.append((f"({key}, id) {later} (?, ?)", (int(value), last_id)))
         rows = self._db.execute(
             f"SELECT {_THREAD} FROM threads WHERE {' AND '.join(test for test, _ in where)}"
             f" ORDER BY {key} {order}, id {order} LIMIT ?",
             (*(value for _, values in where for value in values), limit + 1),
         ).fetchall()
-        found = tuple(ThreadRecord(**dict(row)) for row in rows[:limit])
+        threads = tuple(ThreadRecord(**dict(row)) for row in rows[:limit])
         more = len(rows) > limit
-        return ThreadPage(found, f"{getattr(found[-1], key)}:{found[-1].id}" if more else None)
+        return ThreadPage(threads, f"{getattr(threads[-1], key)}:{threads[-1].id}" if more else None)
 
     @_reads
     def resolve(self, text: str) -> str:
-        """The id of the thread a person means: its id, its name, or a unique beginning or end of its id.
+        """Return the id of the thread a person means: its id, its name, or a unique beginning or end of its id.
 
         Ids begin with their time: threads of the same minute differ in their end only.
         Raises ThreadNotFoundError, or OptionError when there are several.
@@ -314,12 +325,12 @@ class Store:
             ":text IN (substr(id, 1, length(:text)), substr(id, -length(:text)))",
         ):
             sql = f"SELECT id FROM threads WHERE {test} ORDER BY updated_at DESC LIMIT 4"
-            found = [row["id"] for row in self._db.execute(sql, {"text": text})] if text else []
-            if len(found) > 1:
-                several = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+            ids = [row["id"] for row in self._db.execute(sql, {"text": text})] if text else []
+            if len(ids) > 1:
+                several = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
                 raise OptionError(f"{text!r} may be any of {several}.", hint="Give more of the id.")
-            if found:
-                return str(found[0])
+            if ids:
+                return str(ids[0])
         raise ThreadNotFoundError(text)
 
     @_writes
@@ -345,7 +356,7 @@ class Store:
         kernel: str | None,
         path: str | None,
     ) -> list[NotebookClaim]:
-        """The notebooks that these answers (turn ids, each with the cell it stands in), cells, kernel or path had.
+        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path.
 
         An answer that was pasted into another cell than asked it speaks for nothing.
         """
@@ -357,13 +368,13 @@ class Store:
         ):
             if may_be_one_cell(row["cell_id"], answers[row["id"]]):
                 turns[row["notebook"]].add(row["id"])
-        known: dict[str, set[str]] = defaultdict(set)
+        cells_of: dict[str, set[str]] = defaultdict(set)
         for row in self._db.execute(
             "SELECT DISTINCT notebook, cell_id FROM turns"
             " WHERE notebook IS NOT NULL AND cell_id IN (SELECT value FROM json_each(?))",
             (_to_json(list(cells)),),
         ):
-            known[row["notebook"]].add(row["cell_id"])
+            cells_of[row["notebook"]].add(row["cell_id"])
         current = self._db.execute("SELECT notebook FROM kernels WHERE id = ?", (kernel,)).fetchone()
         rows = self._db.execute(
             # Copies of those found inherit what speaks for them.
@@ -374,7 +385,7 @@ class Store:
             )
             SELECT * FROM notebooks WHERE id IN family
             """,
-            (_to_json([*turns, *known, *([current["notebook"]] if current else [])]), path),
+            (_to_json([*turns, *cells_of, *([current["notebook"]] if current else [])]), path),
         ).fetchall()
         claims = []
         for row in rows:
@@ -385,7 +396,7 @@ class Store:
                     notebook,
                     answers=frozenset().union(*(turns.get(each, ()) for each in lineage)),
                     own_answers=len(turns.get(notebook.id, ())),
-                    cells=frozenset().union(*(known.get(each, ()) for each in lineage)),
+                    cells=frozenset().union(*(cells_of.get(each, ()) for each in lineage)),
                     is_kernel=current is not None and current["notebook"] == notebook.id,
                     used_elsewhere=self._is_open(notebook.id, but=kernel),
                 )
@@ -394,7 +405,7 @@ class Store:
 
     @_reads
     def notebook_prompts(self, notebook_id: str) -> list[tuple[str | None, str]]:
-        """What was asked in the notebook, each with the cell that asked it."""
+        """Return the prompts of the notebook, each with the cell that asked it."""
         rows = self._db.execute(
             "SELECT cell_id, items.* FROM items JOIN turns ON turns.seq = items.turn"
             " WHERE notebook = ? AND items.type = 'userMessage'",
@@ -467,7 +478,7 @@ class Store:
             updated_at=turn.started_at,
             provider=provider or thread.provider,
             model=model or thread.model,
-            preview=thread.preview or _shorten(preview),
+            preview=thread.preview or shorten(preview, PREVIEW_LENGTH),
         )
         return turn
 
@@ -490,22 +501,22 @@ class Store:
     @_writes
     def place_turn(self, turn_id: str, place: TurnPlace) -> None:
         """Keep where the app-server has the turn."""
-        self._insert_place(turn_id, place)
+        self._place_turn(turn_id, place)
 
     @_reads
     def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, TurnPlace], set[str]]:
-        """Where the app-server has these turns; and those that no later one follows there."""
+        """Return where the app-server has these turns, and which of them no later one follows there."""
         rows = self._db.execute(
             "SELECT *, NOT EXISTS (SELECT 1 FROM places AS later WHERE later.engine_thread = places.engine_thread"
             " AND later.n > places.n) AS is_last FROM places WHERE turn IN (SELECT value FROM json_each(?))",
             (_to_json(list(turn_ids)),),
         ).fetchall()
-        found = {row["turn"]: _place(row) for row in rows}
-        return found, {row["turn"] for row in rows if row["is_last"]}
+        places = {row["turn"]: _place(row) for row in rows}
+        return places, {row["turn"] for row in rows if row["is_last"]}
 
     @_reads
     def engine_threads(self, thread_id: str) -> list[str]:
-        """The app-server's threads that turns of this one are in, the latest first; shared past does not count."""
+        """Return the app-server's threads that turns of this one are in, the latest first, without shared past."""
         rows = self._db.execute(
             "SELECT engine_thread FROM places JOIN turns ON turns.id = places.turn WHERE turns.thread_id = ?"
             " GROUP BY engine_thread ORDER BY max(places.n) DESC",
@@ -515,7 +526,7 @@ class Store:
 
     @_reads
     def known_engine_turns(self, engine_thread: str) -> tuple[str | None, dict[str, str]]:
-        """Of an app-server's thread: which thread here goes on with it, and the turns here by its own ids."""
+        """Return which thread here goes on with an app-server's thread, and the turns here by its ids."""
         rows = self._db.execute(
             "SELECT turns.thread_id, turns.id, engine_turn FROM places JOIN turns ON turns.id = places.turn"
             " WHERE engine_thread = ? ORDER BY places.n",
@@ -525,14 +536,14 @@ class Store:
 
     @_writes
     def forget_places(self, turn_ids: Sequence[str]) -> None:
-        """The app-server has these turns no more."""
+        """Forget where the app-server had these turns."""
         self._db.execute(
             "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))", (_to_json(list(turn_ids)),)
         )
 
     @_reads
     def place_of_own(self, thread_id: str, turn_id: str) -> TurnPlace | None:
-        """Where the app-server has this turn, if it is the thread's own and no fork has it in its past."""
+        """Return where the app-server has this turn, if it is the thread's own and no fork has it in its past."""
         row = self._db.execute(
             "SELECT places.* FROM places JOIN turns ON turns.id = places.turn"
             " WHERE turns.id = ? AND turns.thread_id = ? AND NOT EXISTS (SELECT 1 FROM threads WHERE"
@@ -549,19 +560,19 @@ class Store:
 
         They come after those that are here, whatever their `seq` and `position`. `places`: by their ids.
         """
-        known = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
-        if known is None:
+        here = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
+        if here is None:
             self._insert_thread(thread)
         position = _next_position(self._current(self._lineage(thread.id)))
         for turn in turns:
-            kept = msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
-            self._insert_turn(kept)
+            version = msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
+            self._insert_turn(version)
             for n, entry in enumerate(turn.items):
-                self._insert_item(kept.seq, n, entry.item, entry.response_items)
+                self._insert_item(version.seq, n, entry.item, entry.response_items)
             if turn.id in places:
-                self._insert_place(turn.id, places[turn.id])
+                self._place_turn(turn.id, places[turn.id])
             position += 1
-        latest = max(thread.updated_at, known["updated_at"]) if known else thread.updated_at
+        latest = max(thread.updated_at, here["updated_at"]) if here else thread.updated_at
         self._update_thread(thread.id, updated_at=latest)
         return self._thread(thread.id)
 
@@ -589,14 +600,14 @@ class Store:
 
     @_reads
     def turn(self, turn_id: str) -> TurnRecord:
-        """One turn with its items, current or not."""
+        """Return one turn with its items, current or not."""
         return self._with_items([self._turn_row(turn_id)])[0]
 
     @_reads
     def history(
         self, thread_id: str, *, before_position: int | None = None, include_items: bool = True
     ) -> list[TurnRecord]:
-        """The thread's current turns in order, with what it shares with the thread it was forked from.
+        """Return the thread's current turns in order, with what it shares with the thread it was forked from.
 
         With `before_position=turn.position`: the context of that turn.
         """
@@ -606,7 +617,7 @@ class Store:
 
     @_writes
     def fork(self, thread_id: str, *, through: str | None = None, before: str | None = None) -> ThreadRecord:
-        """A thread with the same past: all of it, or as far as one turn (`through`: with it, `before`: without).
+        """Begin a thread with the same past: all of it, or as far as one turn (`through`: with it, `before`: without).
 
         Nothing is copied. A turn of the past still in progress is shared too, with the items to come.
         """
@@ -634,7 +645,7 @@ class Store:
 
     @_writes
     def revert(self, thread_id: str, before_turn_id: str) -> list[str]:
-        """Take that turn and the later ones out of the thread; their ids, in order."""
+        """Take that turn and the later ones out of the thread; return their ids, in order."""
         history = self._current(self._lineage(thread_id))
         first = _find(history, before_turn_id)
         seq = self._tick()
@@ -645,8 +656,9 @@ class Store:
         return [row["id"] for row in removed]
 
     def recover(self) -> list[TurnRecord]:
-        """Mark the turns of dead processes interrupted, in all threads; those turns, without items."""
-        return self._interrupt_orphans() if self._has_orphans() else []
+        """Mark the turns of dead processes interrupted, in all threads; return them, without items."""
+        orphans = self._orphans()
+        return self._interrupt(orphans) if orphans else []  # without the lock for writing where it can be
 
     @_writes
     def renew(self, turn_ids: Sequence[str]) -> None:
@@ -658,7 +670,7 @@ class Store:
         )
 
     def take_cut_off(self, thread_id: str) -> list[TurnRecord]:
-        """The thread's own turns whose process died, with what is kept of them; each is given once."""
+        """Return the thread's own turns whose process died, with what is kept of them; each only once."""
         self.recover()
         return self._take_cut_off(thread_id)
 
@@ -697,7 +709,7 @@ class Store:
         db.execute("PRAGMA foreign_keys = ON")
         db.row_factory = sqlite3.Row
         db.text_factory = lambda text: str(text, "utf-8", "replace")
-        db.create_function("casefold", 1, _casefold, deterministic=True)
+        db.create_function("casefold", 1, lambda text: text and text.casefold(), deterministic=True)
 
     def _while_locked(self, work: Callable[[], R]) -> R:
         deadline = time.monotonic() + self._timeout
@@ -772,17 +784,16 @@ class Store:
             "INSERT INTO partials (turn, id, json, response_items, part, text) VALUES (?, ?, ?, ?, ?, ?)", row
         )
 
-    def _insert_place(self, turn_id: str, place: TurnPlace) -> None:
-        row = (turn_id, place.thread_id, place.turn_id, place.past, place.tools)
+    def _place_turn(self, turn_id: str, place: TurnPlace) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO places (turn, engine_thread, engine_turn, past, tools) VALUES (?, ?, ?, ?, ?)",
-            row,
+            (turn_id, place.thread_id, place.turn_id, place.past, place.tools),
         )
 
     def _earlier_run(
         self, history: Sequence[sqlite3.Row], cell_id: str | None, notebook: str | None, prompt: str
     ) -> sqlite3.Row | None:
-        """The turn that this cell asked before."""
+        """Return the turn that this cell asked before."""
         if cell_id is None:
             return None
         notebooks = [notebook] if notebook is None else self._notebook_lineage(notebook)
@@ -813,8 +824,10 @@ class Store:
     def _is_open(self, notebook_id: str, *, but: str | None) -> bool:
         """Whether a kernel of the notebook is alive, other than `but`."""
         rows = self._db.execute("SELECT id, owner FROM kernels WHERE notebook = ?", (notebook_id,))
-        owners = [msgspec.json.decode(row["owner"], type=Owner) for row in rows if row["id"] != but]
-        return any(is_alive(owner, silent=math.inf) for owner in owners)
+        return any(
+            row["id"] != but and is_alive(msgspec.json.decode(row["owner"], type=Owner), silent=math.inf)
+            for row in rows
+        )
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
@@ -824,15 +837,15 @@ class Store:
 
     def _with_items(self, rows: Sequence[sqlite3.Row]) -> list[TurnRecord]:
         """The turns of these rows. Partial items have those that run, that broke off, that got no answer."""
-        status = {row["seq"]: row["status"] for row in rows}
-        turns = (_to_json(list(status)),)
+        running = {row["seq"] for row in rows if row["status"] == TurnStatus.in_progress}
+        turns = (_to_json([row["seq"] for row in rows]),)
         items: dict[int, list[ItemRecord]] = defaultdict(list)
         condition = "WHERE turn IN (SELECT value FROM json_each(?)) ORDER BY turn, n"
         for row in self._db.execute(f"SELECT * FROM items {condition}", turns):
             items[row["turn"]].append(_item_record(row))
         pieces = self._db.execute(f"SELECT * FROM partials {condition}", turns)
         for turn, run in groupby(pieces, itemgetter("turn")):
-            items[turn] += _partial_records(list(run), status[turn])
+            items[turn] += _partial_records(list(run), is_over=turn not in running)
         return [_turn_record(row, items[row["seq"]]) for row in rows]
 
     def _lineage(self, thread_id: str, upto: int = _END) -> list[_Level]:
@@ -853,16 +866,16 @@ class Store:
 
     def _current(self, levels: Sequence[_Level]) -> list[sqlite3.Row]:
         """The rows of a history by position, without what the nearer threads have hidden of the farther ones."""
-        found: list[sqlite3.Row] = []
+        rows: list[sqlite3.Row] = []
         hidden: set[int] = set()
         for level in levels:
             turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level._asdict())
-            found += [row for row in turns if row["seq"] not in hidden]
+            rows += [row for row in turns if row["seq"] not in hidden]
             removals = self._db.execute(
                 "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of", level._asdict()
             )
             hidden.update(row["turn"] for row in removals)
-        return sorted(found, key=lambda row: row["position"])
+        return sorted(rows, key=lambda row: row["position"])
 
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
         """Take a turn out of a thread's history as of `seq`; from a shared past, for this thread only."""
@@ -882,18 +895,6 @@ class Store:
         return self._with_items(turns)
 
     @_reads
-    def _has_orphans(self) -> bool:
-        return bool(self._orphans())
-
-    @_writes
-    def _interrupt_orphans(self) -> list[TurnRecord]:
-        orphans = self._orphans()
-        self._db.executemany(
-            "UPDATE turns SET status = 'interrupted', owner = NULL, cut_off = 1 WHERE seq = ?",
-            [(row["seq"],) for row in orphans],
-        )
-        return [msgspec.structs.replace(_turn_record(row), status=TurnStatus.interrupted) for row in orphans]
-
     def _orphans(self) -> list[sqlite3.Row]:
         """The turns in progress whose process is dead, or can't be read any more."""
         orphans = []
@@ -903,6 +904,21 @@ class Store:
             if owner is None or not is_alive(owner, silent=seconds):
                 orphans.append(row)
         return orphans
+
+    @_writes
+    def _interrupt(self, orphans: Sequence[sqlite3.Row]) -> list[TurnRecord]:
+        """Mark these, but for those that have ended, given a sign of life or been marked meanwhile."""
+        interrupted = []
+        for row in orphans:
+            done = self._db.execute(
+                "UPDATE turns SET status = 'interrupted', owner = NULL, cut_off = 1"
+                " WHERE seq = ? AND status = 'inProgress' AND owner IS ? AND alive_at IS ?",
+                (row["seq"], row["owner"], row["alive_at"]),
+            )
+            if done.rowcount:
+                turn = _turn_record(row)
+                interrupted.append(msgspec.structs.replace(turn, status=TurnStatus.interrupted))
+        return interrupted
 
 
 def _make_private_file(path: Path) -> None:
@@ -922,15 +938,15 @@ def _turn_record(row: sqlite3.Row, items: Iterable[ItemRecord] = ()) -> TurnReco
 
 
 def _item_record(row: sqlite3.Row) -> ItemRecord:
-    """What can't be read any more is an item of an unknown kind, and not sent again."""
+    """Read an item; one that can't be read any more is of an unknown kind, and not sent again."""
     item = _decoded(row["json"])
     if item is None:
         return ItemRecord(unknown_item(str(row["id"]), {"type": "unreadable", "text": str(row["json"])}))
     return ItemRecord(decode_item(item), _sent(row))
 
 
-def _partial_records(rows: Sequence[sqlite3.Row], status: str) -> list[ItemRecord]:
-    """The items that rows of `partials` are of, each as far as it came."""
+def _partial_records(rows: Sequence[sqlite3.Row], *, is_over: bool) -> list[ItemRecord]:
+    """Return the items that rows of `partials` are of, each as far as it came."""
     pieces = [
         Piece(
             row["id"], decode_item(_decoded(row["json"])) if row["json"] else None, row["part"], row["text"]
@@ -938,12 +954,12 @@ def _partial_records(rows: Sequence[sqlite3.Row], status: str) -> list[ItemRecor
         for row in rows
     ]
     sent = {row["id"]: _sent(row) for row in rows if row["json"]}
-    is_over = status != TurnStatus.in_progress
     records = []
     for opened in pieced_together(pieces):
-        asked = getattr(opened.item, "status", "")
-        left = ("expired" if asked == "waiting" else "unfinished") if is_over else asked or "inProgress"
-        item = opened.item if isinstance(opened.item, UserMessage) else opened.partial(left)
+        status = getattr(opened.item, "status", "") or "inProgress"
+        if is_over:
+            status = "expired" if status == "waiting" else "unfinished"
+        item = opened.item if isinstance(opened.item, UserMessage) else opened.partial(status)
         if item is not None:
             records.append(ItemRecord(item, sent.get(opened.item.id) or replayed_partial(item)))
     return records
@@ -955,7 +971,7 @@ def _sent(row: sqlite3.Row) -> tuple[dict[str, Any], ...]:
 
 
 def _decoded(text: Any, kind: Any = Any) -> Any:
-    """JSON of the file; `None` for none, and for what can't be read."""
+    """Decode JSON of the file; `None` for none, and for what can't be read."""
     try:
         return msgspec.json.decode(text, type=kind) if text else None
     except (msgspec.MsgspecError, TypeError, RecursionError):
@@ -998,24 +1014,6 @@ def _find(history: Sequence[sqlite3.Row], turn_id: str) -> sqlite3.Row:
 
 def _no_turn(turn_id: str) -> OptionError:
     return OptionError(f"There is no turn {turn_id!r} in this history.", hint="%codex history lists them.")
-
-
-def _parse_cursor(cursor: str) -> tuple[int, str]:
-    value, _, thread_id = cursor.partition(":")
-    if not value.isdecimal():
-        raise OptionError(
-            f"{cursor!r} is no page of threads.", hint="Give the next_cursor of the page before."
-        )
-    return int(value), thread_id
-
-
-def _casefold(text: str | None) -> str | None:
-    return None if text is None else text.casefold()
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
 
 
 class AsyncStore:

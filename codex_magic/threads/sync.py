@@ -18,7 +18,8 @@ from weakref import WeakSet
 from ..protocol.runtime import InitializeResponse
 from ..protocol.types import Notification, TurnCompleted
 from ..waiting import BackgroundLoop, Blocking, blocking, taken
-from .codex import AsyncCodex, AsyncThread, CodexConfig
+from .codex import AsyncCodex, AsyncThread
+from .options import CodexConfig
 from .turns import AsyncTurnHandle
 
 if TYPE_CHECKING:

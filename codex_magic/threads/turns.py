@@ -9,7 +9,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -42,7 +43,6 @@ from ..protocol.types import (
     Turn,
     TurnCompleted,
     TurnError,
-    TurnPlace,
     TurnResult,
     TurnStarted,
     TurnStatus,
@@ -62,7 +62,7 @@ KEEP_SECONDS = 0.75
 """Between two writes of what is being produced; a kill costs at most a second of it, the write included."""
 
 Listener = Callable[[Notification], None]
-Work = Callable[[TurnRequest, Tell], Awaitable[None]]
+Work = Callable[[TurnRequest, Tell], Coroutine[Any, Any, None]]
 """What a turn does on its engine: `Engine.run` or `Engine.compact`."""
 
 
@@ -82,11 +82,9 @@ class AsyncTurnHandle:
         """Why not all of it is in the store."""
         self.result: TurnResult | None = None
         self._engine = engine
-        self._work = work or engine.run
         self._request = request
         self._store = store
         self._log: list[Notification] = []
-        self._news = asyncio.Event()
         self._begun = asyncio.Event()
         self._listeners: list[Listener] = []
         self._open: dict[str, OpenItem] = {}
@@ -98,7 +96,7 @@ class AsyncTurnHandle:
         self._writes: list[asyncio.Future[None]] = []
         request.outcomes.watch = self._wait
         self._process = os.getpid()
-        self._follower = asyncio.create_task(self._follow())
+        self._work = asyncio.create_task((work or engine.run)(request, self._receive))
         self._task = asyncio.create_task(self._live())
 
     @property
@@ -123,19 +121,16 @@ class AsyncTurnHandle:
 
     async def stream(self) -> AsyncIterator[Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
-        told = 0
         self.check_process()
+        notifications: asyncio.Queue[Notification] = asyncio.Queue()
+        self.subscribe(notifications.put_nowait)
         try:
             while True:
-                while told < len(self._log):
-                    notification = self._log[told]
-                    told += 1
-                    yield notification
-                    if isinstance(notification, TurnCompleted):
-                        return
                 self.check_process()
-                self._news.clear()
-                await self._news.wait()
+                notification = await notifications.get()
+                yield notification
+                if isinstance(notification, TurnCompleted):
+                    return
         finally:
             if self.result is None and not self.is_parents:
                 self._cancel()
@@ -182,47 +177,43 @@ class AsyncTurnHandle:
 
     def _cancel(self) -> None:
         self._request.outcomes.stop()
-        self._follower.cancel()
+        self._work.cancel()
 
     async def _live(self) -> TurnResult:
         started, clock = int(time.time()), time.monotonic()
-        status = await self._followed()
+        await asyncio.wait({self._work})
+        status = self._status()
         if self._keeping is not None:
             self._keeping.cancel()
         self._request.outcomes.end()
-        # A command may run on after its turn.
-        self._settle_open_items("inProgress" if status is TurnStatus.completed else "failed")
-        error = _turn_error(self.exception) if self.exception else None
+        for opened in list(self._open.values()):
+            may_go_on = status is TurnStatus.completed and not isinstance(opened.item, ToolCall)
+            self._complete(opened, "inProgress" if may_go_on else "failed")  # as a command after its turn
         turn = Turn(
             id=self.id,
             status=status,
-            error=error,
+            error=_turn_error(self.exception) if self.exception else None,
             started_at=started,
             completed_at=int(time.time()),
             duration_ms=round((time.monotonic() - clock) * 1000),
         )
         await self._keep_turn(turn)
-        self.result = self._result(turn)
+        values = {name: getattr(turn, name) for name in Turn.__struct_fields__}
+        values |= {"items": list(self._items), "final_response": final_response(self._items)}
+        self.result = TurnResult(**values, usage=self._usage)
         self._tell(TurnCompleted(self.thread_id, turn))
         return self.result
 
-    async def _followed(self) -> TurnStatus:
-        await asyncio.wait({self._follower})
-        return TurnStatus.interrupted if self._follower.cancelled() else self._follower.result()
-
-    async def _follow(self) -> TurnStatus:
-        try:
-            await self._work(self._request, self._receive)
-        except asyncio.CancelledError:
+    def _status(self) -> TurnStatus:
+        """Return how the engine's work ended."""
+        if self._work.cancelled():
             return TurnStatus.interrupted
-        except CodexError as error:
-            self.exception = error
-            return TurnStatus.failed
-        except Exception as error:  # the top of a task: a bug, too, must end the turn
-            log.exception("turn %s failed", self.id)
-            self.exception = error
-            return TurnStatus.failed
-        return TurnStatus.completed
+        self.exception = self._work.exception()
+        if self.exception is None:
+            return TurnStatus.completed
+        if not isinstance(self.exception, CodexError):  # a bug, too, must end the turn
+            log.error("turn %s failed", self.id, exc_info=self.exception)
+        return TurnStatus.failed
 
     def _receive(self, notification: Notification) -> None:
         self._drop_cut_off(notification)
@@ -230,19 +221,19 @@ class AsyncTurnHandle:
             self._grow(notification)
         elif isinstance(notification, ItemStarted):
             if isinstance(notification.item, UserMessage):
-                self._break_off_answers()
+                for answer in [each for each in self._open.values() if each.is_answer]:
+                    self._complete(answer, "failed")  # it ends where the user has said more
             item = self._request.outcomes.begun(notification.item)
             notification = msgspec.structs.replace(notification, item=item)
             self._open[item.id] = OpenItem(item)
             self._keep_soon()
         elif isinstance(notification, ItemCompleted):
-            notification = self._settled(self._whole(notification))
-            self._items.append(notification.item)
-            self._keep_item(notification)
+            notification = self._keep_item(self._settled(self._whole(notification)))
         elif isinstance(notification, TurnStarted):
             self._model = notification.model or self._model
             if notification.place is not None:
-                self._keep_place(notification.place)
+                place = notification.place
+                self._keep(lambda store: store.place_turn(self.id, place))
         elif isinstance(notification, ModelRerouted):
             self._model = notification.to_model
         elif isinstance(notification, TokenUsageUpdated):
@@ -260,23 +251,24 @@ class AsyncTurnHandle:
         self._keep_soon()
 
     def _whole(self, completed: ItemCompleted) -> ItemCompleted:
-        """With the text that its deltas brought, where a server leaves it out of the whole message."""
+        """Give a message the text of its deltas, where a server leaves it out of the whole one."""
         item = completed.item
         opened = self._open.pop(item.id, None)
-        said = opened.partial("completed") if opened is not None else None
-        if not isinstance(said, AgentMessage) or not _says_nothing(item):
+        streamed = opened.partial("completed") if opened is not None else None
+        is_empty = isinstance(item, UnknownItem) or (isinstance(item, AgentMessage) and not item.text)
+        if not isinstance(streamed, AgentMessage) or not is_empty:
             return completed
-        return msgspec.structs.replace(completed, item=said, response_items=replayed_partial(said))
+        return msgspec.structs.replace(completed, item=streamed, response_items=replayed_partial(streamed))
 
     def _wait(self, item_id: str, status: str) -> None:
-        """What is to be done waits for an answer, or goes on with one: it is told as begun again."""
+        """Tell an item as begun again when it waits for an answer, or goes on with one."""
         opened = self._open.get(item_id)
         if opened is not None and isinstance(opened.item, CommandExecution | FileChange | ToolCall):
             item = msgspec.structs.replace(opened.item, status=status)
             self._receive(ItemStarted(self.thread_id, self.id, item))
 
     def _drop_cut_off(self, notification: Notification) -> None:
-        """Thoughts that a broken connection has ended are thought again: only the last ones are kept."""
+        """Drop thoughts that a broken connection has ended: they are thought again."""
         if isinstance(notification, ErrorReported) and notification.will_retry:
             partial = {item_id: opened.partial("failed") for item_id, opened in self._open.items()}
             self._cut_off = {item_id for item_id, item in partial.items() if isinstance(item, Reasoning)}
@@ -285,29 +277,20 @@ class AsyncTurnHandle:
                 self._open.pop(item_id, None)
             self._cut_off = set()
 
-    def _settle_open_items(self, status: str) -> None:
-        """What was still being produced is kept as far as it came; what was being done, with that status."""
-        for item_id in list(self._open):
-            opened = self._open.pop(item_id)
-            self._settle(opened.partial("failed" if isinstance(opened.item, ToolCall) else status))
+    def _complete(self, opened: OpenItem, status: str) -> None:
+        """Complete an item as far as it came, with that status if it is something done.
 
-    def _break_off_answers(self) -> None:
-        """What was being said is never completed when the user has said more."""
-        for item_id, opened in list(self._open.items()):
-            if opened.is_answer:
-                del self._open[item_id]
-                self._settle(opened.partial("failed"))
-
-    def _settle(self, item: ThreadItem | None) -> None:
-        if item is None or (isinstance(item, Reasoning) and all(map(is_empty_thought, _thoughts(item)))):
+        A thought that says nothing is left out.
+        """
+        item = self._open.pop(opened.item.id).partial(status)
+        if isinstance(item, Reasoning) and all(map(is_empty_thought, (*item.summary, *item.content))):
             return
-        completed = self._settled(ItemCompleted(self.thread_id, self.id, item, replayed_partial(item)))
-        self._items.append(completed.item)
-        self._tell(completed)
-        self._keep_item(completed)
+        if item is not None:
+            completed = ItemCompleted(self.thread_id, self.id, item, replayed_partial(item))
+            self._tell(self._keep_item(self._settled(completed)))
 
     def _settled(self, completed: ItemCompleted) -> ItemCompleted:
-        """With the status that the item really has, also for whoever goes on with the thread."""
+        """Give the item the status that it really has, also for whoever goes on with the thread."""
         item = self._request.outcomes.settled(completed.item)
         if item == completed.item:
             return completed
@@ -320,7 +303,6 @@ class AsyncTurnHandle:
 
     def _tell(self, notification: Notification) -> None:
         self._log.append(notification)
-        self._news.set()
         if isinstance(notification, TurnStarted | TurnCompleted):
             self._begun.set()
         for listener in self._listeners:
@@ -339,11 +321,10 @@ class AsyncTurnHandle:
         if pieces:
             self._keep(lambda store: store.add_pieces(self.id, pieces))
 
-    def _keep_place(self, place: TurnPlace) -> None:
-        self._keep(lambda store: store.place_turn(self.id, place))
-
-    def _keep_item(self, completed: ItemCompleted) -> None:
+    def _keep_item(self, completed: ItemCompleted) -> ItemCompleted:
+        self._items.append(completed.item)
         self._keep(lambda store: store.add_item(self.id, completed.item, completed.response_items))
+        return completed
 
     async def _keep_turn(self, turn: Turn) -> None:
         self._keep(
@@ -356,42 +337,18 @@ class AsyncTurnHandle:
                 duration_ms=turn.duration_ms,
             )
         )
-        for failed in await asyncio.gather(*self._writes, return_exceptions=True):
-            if isinstance(failed, Exception):
-                self.unkept = _unkept(failed)
-                self._tell(Warned(self.thread_id, str(self.unkept)))
-                return
+        results = await asyncio.gather(*self._writes, return_exceptions=True)
+        failure = next((each for each in results if isinstance(each, Exception)), None)
+        if failure is None:
+            return
+        if not isinstance(failure, StoreError):
+            log.error("a part of a turn could not be kept", exc_info=failure)
+            failure = StoreError(f"A part of this turn could not be kept ({type(failure).__name__}).")
+        self.unkept = failure
+        self._tell(Warned(self.thread_id, str(failure)))
 
     def _keep(self, step: Callable[[Store], None]) -> None:
         self._writes.append(asyncio.ensure_future(self._store.run(step)))
-
-    def _result(self, turn: Turn) -> TurnResult:
-        return TurnResult(
-            id=turn.id,
-            status=turn.status,
-            error=turn.error,
-            started_at=turn.started_at,
-            completed_at=turn.completed_at,
-            duration_ms=turn.duration_ms,
-            final_response=final_response(self._items),
-            items=list(self._items),
-            usage=self._usage,
-        )
-
-
-def _says_nothing(item: ThreadItem) -> bool:
-    return isinstance(item, UnknownItem) or (isinstance(item, AgentMessage) and not item.text)
-
-
-def _thoughts(item: Reasoning) -> tuple[str, ...]:
-    return (*item.summary, *item.content)
-
-
-def _unkept(failed: Exception) -> StoreError:
-    if isinstance(failed, StoreError):
-        return failed
-    log.error("a part of a turn could not be kept", exc_info=failed)
-    return StoreError(f"A part of this turn could not be kept ({type(failed).__name__}).")
 
 
 def final_response(items: list[ThreadItem]) -> str | None:
@@ -417,8 +374,7 @@ _ERROR_INFO: tuple[tuple[type[CodexError], str], ...] = (
 
 def _turn_error(exception: BaseException) -> TurnError:
     info = next((name for kind, name in _ERROR_INFO if isinstance(exception, kind)), "other")
-    if isinstance(exception, CodexError):
-        return TurnError(str(exception), info)
-    return TurnError(
-        f"Something broke inside codex_magic ({type(exception).__name__}). %codex debug shows where.", info
-    )
+    text = str(exception)
+    if not isinstance(exception, CodexError):
+        text = f"Something broke inside codex_magic ({type(exception).__name__}). %codex debug shows where."
+    return TurnError(text, info)

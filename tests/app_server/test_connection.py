@@ -28,7 +28,17 @@ async def refuse(method, params):
 
 @pytest.fixture
 def settings(tmp_path):
-    return replace(Settings.from_env(), codex_bin=command(tmp_path), shared_agent=False)
+    return replace(Settings.from_env(), codex_bin=command(tmp_path))
+
+
+async def call(server, method, params, **options):
+    async with server.connected() as connection:
+        return await connection.call(method, params, **options)
+
+
+async def process(server):
+    async with server.connected() as connection:
+        return connection.metadata["pid"]
 
 
 def scene(settings, play, answer=refuse):
@@ -46,17 +56,17 @@ def scene(settings, play, answer=refuse):
 
 def test_calls_at_once_get_their_own_answers(settings):
     async def play(server):
-        return await asyncio.gather(*(server.call(f"m/{n}", {}) for n in range(50)))
+        return await asyncio.gather(*(call(server, f"m/{n}", {}) for n in range(50)))
 
     assert [answer["method"] for answer in scene(settings, play)] == [f"m/{n}" for n in range(50)]
 
 
 def test_a_crash_fails_what_waits_with_its_last_words_and_the_next_call_starts_anew(settings):
     async def play(server):
-        first = (await server.connection()).metadata["pid"]
-        calls = (server.call("test/silence", {}), server.call("test/crash", {}))
+        first = await process(server)
+        calls = (call(server, "test/silence", {}), call(server, "test/crash", {}))
         failures = await asyncio.gather(*calls, return_exceptions=True)
-        second = (await server.connection()).metadata["pid"]
+        second = await process(server)
         return failures, first != second
 
     failures, anew = scene(settings, play)
@@ -68,18 +78,18 @@ def test_a_crash_fails_what_waits_with_its_last_words_and_the_next_call_starts_a
 
 def test_a_subscriber_hears_of_a_crash(settings):
     async def play(server):
-        connection = await server.connection()
-        with connection.subscribed("t") as subscription:
-            waiting = asyncio.ensure_future(subscription.next())
-            connection.kill()
-            return await asyncio.gather(waiting, return_exceptions=True)
+        async with server.connected() as connection:
+            with connection.subscribed("t") as subscription:
+                waiting = asyncio.ensure_future(subscription.next())
+                await connection.kill()
+                return await asyncio.gather(waiting, return_exceptions=True)
 
     assert isinstance(scene(settings, play)[0], ServiceError)
 
 
 def test_silence_ends_in_a_timeout_that_names_the_call(settings):
     async def play(server):
-        await (await server.connection()).call("test/silence", {}, timeout=0.05)
+        await call(server, "test/silence", {}, timeout=0.05)
 
     with pytest.raises(TimedOutError, match="test/silence"):
         scene(settings, play)
@@ -91,7 +101,7 @@ def test_a_busy_server_is_asked_again(settings, monkeypatch, times, outcome):
 
     async def play(server):
         try:
-            return await server.call("test/busy", {"times": times})
+            return await call(server, "test/busy", {"times": times})
         except CodexError as error:
             return error
 
@@ -100,14 +110,14 @@ def test_a_busy_server_is_asked_again(settings, monkeypatch, times, outcome):
 
 def test_lines_that_are_no_messages_are_passed_over(settings):
     async def play(server):
-        return await server.call("test/garbage", {})
+        return await call(server, "test/garbage", {})
 
     assert scene(settings, play) == {}
 
 
 def asked(settings, answer):
     async def play(server):
-        return await server.call("test/ask", {"method": "some/question"})
+        return await call(server, "test/ask", {"method": "some/question"})
 
     return scene(settings, play, answer)["answer"]
 
@@ -127,15 +137,15 @@ def test_every_question_is_answered(settings):
 def test_what_json_can_not_say_is_never_sent(settings):
     async def play(server):
         with pytest.raises(InvalidRequestError):
-            await server.call("m", {"value": float("nan")})
-        return await server.call("m", {"value": "half a \ud83d"})
+            await call(server, "m", {"value": float("nan")})
+        return await call(server, "m", {"value": "half a \ud83d"})
 
     assert scene(settings, play) == {"method": "m"}
 
 
 def start_up(settings):
     async def play(server):
-        await server.connection()
+        await process(server)
 
     with pytest.raises(ConfigurationError) as refused:
         scene(settings, play)
@@ -157,15 +167,8 @@ def test_without_any_program_the_error_says_how_to_get_one(settings, monkeypatch
     assert "codex-magic[agent]" in start_up(replace(settings, codex_bin=None))
 
 
-def test_a_program_that_can_not_be_shared_is_started_for_us_alone(settings):
-    async def play(server):
-        return await server.call("m", {})
-
-    assert scene(replace(settings, shared_agent=True), play) == {"method": "m"}
-
-
 def test_a_program_that_is_none_is_named_at_once(settings, tmp_path):
     nothing = tmp_path / "nothing"
     nothing.write_bytes(b"\0")
     nothing.chmod(0o700)
-    assert str(nothing) in start_up(replace(settings, codex_bin=str(nothing), shared_agent=True))
+    assert str(nothing) in start_up(replace(settings, codex_bin=str(nothing)))

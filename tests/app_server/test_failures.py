@@ -21,6 +21,7 @@ from codex_magic.protocol.errors import (
     UsageLimitError,
 )
 from codex_magic.protocol.types import TurnError
+from tests.known import the
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ from codex_magic.protocol.types import TurnError
 def test_a_refused_request(code, message, kind):
     error = refused("thread/start", RpcError(code, message))
     assert type(error) is kind
-    assert error.code == code
+    assert the(JsonRpcError, error).code == code
     assert "thread/start" in str(error)
 
 

@@ -3,7 +3,6 @@
 import msgspec
 import pytest
 
-from codex_magic.engines.app_server.framing import Told
 from codex_magic.engines.app_server.notifications import (
     MaskedNotifications,
     read,
@@ -19,6 +18,7 @@ from codex_magic.protocol.types import (
     ErrorReported,
     ItemCompleted,
     ItemStarted,
+    Notification,
     RateLimitsUpdated,
     TokenUsageUpdated,
     Turn,
@@ -30,12 +30,13 @@ from codex_magic.protocol.types import (
     Warned,
 )
 from tests.echoes import KEY, shows
+from tests.known import the
 
 HERE = {"threadId": "T", "turnId": "U"}
 
 
 def told(method, **params):
-    return read(Told(method, msgspec.Raw(msgspec.json.encode(params))))
+    return read(method, msgspec.Raw(msgspec.json.encode(params)))
 
 
 def item(**fields):
@@ -77,7 +78,7 @@ def test_what_is_not_known_or_has_changed_is_passed_on():
     assert told("item/agentMessage/delta", text=1) == UnknownNotification(
         "item/agentMessage/delta", {"text": 1}
     )
-    assert read(Told("bare", msgspec.Raw(b"null"))) == UnknownNotification("bare", {})
+    assert read("bare", msgspec.Raw(b"null")) == UnknownNotification("bare", {})
 
 
 def test_the_servers_ids_become_ours():
@@ -97,7 +98,9 @@ def test_what_the_program_repeats_of_a_key_is_masked_in_every_piece():
     hide(KEY)
     masked = MaskedNotifications()
     text = f"the key {KEY}, again {KEY}"
-    told = [AgentMessageDelta("t", "u", "i", text[at : at + 5]) for at in range(0, len(text), 5)]
+    told: list[Notification] = [
+        AgentMessageDelta("t", "u", "i", text[at : at + 5]) for at in range(0, len(text), 5)
+    ]
     told.append(ItemCompleted("t", "u", AgentMessage("i", text)))
     told.append(UnknownNotification("thread/odd", {"deep": [{"name": KEY}]}))
     told.append(Warned(None, f"Bearer {KEY} was refused"))
@@ -119,6 +122,6 @@ def test_what_was_held_back_comes_before_what_breaks_it_off(broken_off):
     hide(KEY)
     masked = MaskedNotifications()
     [told] = masked.feed(AgentMessageDelta("t", "u", "i", f"some {KEY[:6]}"))
-    assert told.delta == "some "
+    assert the(AgentMessageDelta, told).delta == "some "
     assert masked.feed(AgentMessageDelta("other", "v", "j", KEY[:6])) == []
     assert masked.feed(broken_off) == [AgentMessageDelta("t", "u", "i", KEY[:6]), broken_off]

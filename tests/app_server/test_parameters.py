@@ -7,7 +7,7 @@ from codex_magic.engines.app_server.environment import withheld
 from codex_magic.engines.app_server.parameters import (
     fork_parameters,
     start_parameters,
-    steered,
+    steer_input,
     thread_parameters,
     turn_parameters,
 )
@@ -50,8 +50,8 @@ def test_a_message_from_outside_is_whole_and_no_steering():
     with pytest.raises(InvalidRequestError):
         turn_parameters(request(message, TextInput("y")))
     with pytest.raises(InvalidRequestError):
-        steered([message])
-    assert steered([MentionInput("docs", "app://docs")])[0]["type"] == "mention"
+        steer_input([message])
+    assert steer_input([MentionInput("docs", "app://docs")])[0]["type"] == "mention"
 
 
 def test_a_key_goes_into_memory():

@@ -1,10 +1,12 @@
 """What the app-server asks, what a human is shown of it, and what goes back."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from codex_magic.engines.app_server.questions import Questions, unasked
+from codex_magic.engines.app_server.questions import Questions, default_answer
+from codex_magic.engines.seam import TurnRequest
 from codex_magic.engines.tools import ToolSet
 from codex_magic.protocol.errors import MethodNotFoundError
 from codex_magic.protocol.types import (
@@ -28,15 +30,20 @@ class Scene:
 
     def __init__(self, answer, tools=None, sandbox=None):
         self.answer, self.asked, self.interrupted = answer, [], False
-        self.questions = Questions(
+        request = TurnRequest(
             thread_id="ours",
             turn_id="our turn",
+            inputs=(),
+            instructions="",
             approvals=self._approve,
             tools=tools,
+            sandbox=sandbox,
+        )
+        self.questions = Questions(
+            request,
             changes=lambda item_id: CHANGES if item_id == "i" else (),
             allowed=set(),
             interrupt=self._interrupt,
-            sandbox=sandbox,
         )
 
     async def _approve(self, request):
@@ -88,8 +95,10 @@ def test_a_proposed_amendment_is_shown_and_can_be_given_back():
 
 
 def test_an_amendment_that_can_not_be_sent_is_a_no():
-    assert Scene(AcceptWithExecpolicyAmendment(5))(COMMAND, command="ls") == {"decision": "decline"}
-    assert Scene(AcceptWithExecpolicyAmendment((object(),)))(COMMAND, command="ls") == {"decision": "decline"}
+    odd: list[Any] = [5, (object(),)]
+    for amendment in odd:
+        answered = Scene(AcceptWithExecpolicyAmendment(amendment))(COMMAND, command="ls")
+        assert answered == {"decision": "decline"}
 
 
 def test_a_file_change_comes_with_its_diff_and_knows_no_amendments():
@@ -154,11 +163,11 @@ def test_a_tool_that_went_away_is_a_failure_the_model_reads():
 
 @pytest.mark.parametrize("method", [COMMAND, FILES, PERMISSIONS, CALL])
 def test_without_a_turn_of_ours_the_answer_is_no(method):
-    assert "accept" not in str(unasked(method))
+    assert "accept" not in str(default_answer(method))
 
 
 def test_what_we_know_nothing_of_is_refused():
     with pytest.raises(MethodNotFoundError):
         Scene(Decision.accept)("attestation/generate")
     with pytest.raises(MethodNotFoundError):
-        unasked("account/chatgptAuthTokens/refresh")
+        default_answer("account/chatgptAuthTokens/refresh")

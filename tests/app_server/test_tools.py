@@ -30,6 +30,7 @@ def text(value):
 def test_the_agent_is_told_the_schema_as_it_was_meant():
     def plot(column: str, bins: int = 10, *, log: bool = False) -> bytes:
         """Plot a column."""
+        return b""
 
     [spec] = ToolSet([plot]).specs()
     assert (spec["type"], spec["name"], spec["description"]) == ("function", "plot", "Plot a column.")
@@ -108,7 +109,7 @@ def test_what_a_tool_returns_reaches_the_model(value, kinds):
 )
 def test_the_same_for_a_request(value, kinds):
     output = output_of(content_items(value))
-    assert output == "text" if kinds is None else [part["type"] for part in output] == kinds
+    assert (output if isinstance(output, str) else [part["type"] for part in output]) == (kinds or "text")
 
 
 def test_a_result_without_end_is_cut_off():

@@ -16,10 +16,10 @@ import pytest
 
 from codex_magic import AsyncClient, Client, auth
 from codex_magic.auth.storage import auth_path
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import AuthError, LoginError, NotSignedInError
 from codex_magic.responses.provider import chatgpt
 from tests.home import service_variables
+from tests.service import LocalService
 
 
 @pytest.fixture

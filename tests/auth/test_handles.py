@@ -20,10 +20,10 @@ from codex_magic.auth import callback as callback_module
 from codex_magic.auth.handles import AsyncChatgptLoginHandle, AsyncDeviceCodeLoginHandle
 from codex_magic.auth.sign_in import SignIn
 from codex_magic.auth.storage import auth_path
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.account import AccountLoginCompleted, CancelLoginAccountStatus, LoginState
 from codex_magic.protocol.errors import CodexError, LoginError
 from codex_magic.protocol.settings import Settings
+from tests.service import LocalService
 
 BrowserTest = Callable[[AsyncChatgptLoginHandle, httpx.AsyncClient], Awaitable[Any]]
 
@@ -357,8 +357,7 @@ DeviceTest = Callable[[AsyncDeviceCodeLoginHandle], Awaitable[Any]]
 @pytest.fixture
 def with_device(hurried_sign_in: SignIn) -> Callable[[DeviceTest], AccountLoginCompleted]:
     async def live(test: DeviceTest) -> AccountLoginCompleted:
-        handle = await AsyncDeviceCodeLoginHandle.start(hurried_sign_in, seconds=20)
-        handle._device = replace(handle._device, interval=0.01)
+        handle = await AsyncDeviceCodeLoginHandle.start(hurried_sign_in, seconds=20, interval=0.01)
         await test(handle)
         return await handle.wait()
 

@@ -16,9 +16,9 @@ import pytest
 
 from codex_magic.auth.credentials import Tokens, with_sign_in
 from codex_magic.auth.storage import Storage, auth_path
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.settings import Settings
 from tests.auth.conftest import ROOT, environment
+from tests.service import LocalService
 
 PROCESSES = 8
 ROUNDS = 20

@@ -17,7 +17,6 @@ from codex_magic.auth.credentials import Tokens, with_sign_in, with_tokens
 from codex_magic.auth.http import ChatGPTAuth
 from codex_magic.auth.storage import Storage, auth_path
 from codex_magic.auth.tokens import TokenSource
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import (
     AccountChangedError,
     AuthError,
@@ -28,6 +27,7 @@ from codex_magic.protocol.errors import (
     UnreachableError,
 )
 from codex_magic.protocol.settings import Settings
+from tests.service import LocalService
 
 Ask = Callable[[TokenSource], int]
 
@@ -184,7 +184,7 @@ def test_another_program_that_refreshed_at_the_same_moment_is_waited_for(
             issuer_service.sign_in(settings.codex_home)
         looked.set()
 
-    monkeypatch.setattr(tokens_module.time, "sleep", look)
+    monkeypatch.setattr("codex_magic.auth.tokens.time.sleep", look)
     assert (ask(source), looked.is_set()) == (200, True)
 
 
@@ -295,7 +295,7 @@ def test_a_cancelled_request_does_not_lose_the_new_tokens(
             await asyncio.wait([asking])
 
     asyncio.run(main())
-    renewing = source._renewing
+    renewing = source.renewing
     issuer_service.release()
     assert renewing is not None
     assert renewing.result().refresh_token != old.refresh_token

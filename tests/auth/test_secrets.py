@@ -17,11 +17,11 @@ from codex_magic.auth.handles import AsyncLogin
 from codex_magic.auth.oauth import Callback
 from codex_magic.auth.sign_in import SignIn, begin
 from codex_magic.auth.storage import Storage
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import CodexError, LoginError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.provider import chatgpt
 from tests.auth.test_handles import address
+from tests.service import LocalService
 
 MARK = "MARKED"
 ECHOES: list[tuple[str, dict[str, Any]]] = [

@@ -152,7 +152,7 @@ def test_a_read_only_home(shared_folder: Path, file_mode: int, expected: list[st
     auth_path(codex_home).write_text('{"OPENAI_API_KEY": "sk-1"}')
     auth_path(codex_home).chmod(file_mode)
     codex_home.chmod(0o555)
-    command = [sys.executable, "-c", READ_ONLY, codex_home, ours]
+    command: list[str | Path] = [sys.executable, "-c", READ_ONLY, codex_home, ours]
     run = subprocess.run(command, cwd=Path(__file__).parent.parent.parent, capture_output=True, text=True)
     assert run.stdout.splitlines() == expected, run.stderr
 
@@ -285,14 +285,22 @@ CONFIGS = {
     '[profiles.x]\ncli_auth_credentials_store = "keyring"': "file",
     '# cli_auth_credentials_store = "keyring"': "file",
     'a = 1\n\n  [t]\nb = 2\ncli_auth_credentials_store = "keyring"': "file",
+    '[[t]] # more\ncli_auth_credentials_store = "keyring"': "file",
+    'a = [\n  [1],\n  [2, 3],\n]\ncli_auth_credentials_store = "keyring"': "keyring",
 }
 
 
 @pytest.mark.parametrize(("text", "value"), CONFIGS.items())
-def test_the_setting_is_read_with_and_without_a_toml_library(text: str, value: str) -> None:
-    """Python 3.10 has none."""
-    assert storage_module._scanned_value(text) == value
-    assert storage_module._top_level_value(text) == value
+def test_the_setting_stands_before_the_first_table(text: str, value: str) -> None:
+    assert storage_module.place_setting(text) == value
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no TOML parser")
+@pytest.mark.parametrize("text", CONFIGS)
+def test_a_toml_parser_reads_the_same(text: str) -> None:
+    import tomllib
+
+    assert storage_module.place_setting(text) == tomllib.loads(text).get("cli_auth_credentials_store", "file")
 
 
 def test_a_mistake_elsewhere_in_the_file_does_not_matter(tmp_path: Path, a_keyring: FileKeyring) -> None:

@@ -7,9 +7,7 @@ since what else the machine does only adds.
 
 CPU is that of the client's process, all its threads, without the program's. A delta costs
 less when several are read at once, so it is measured twice: with the program as fast as it is, and with
-a recording of it that writes the same lines, one `write` each, as fast as the pipe takes them. Ours
-shares the program with other sessions, as it does unless told otherwise; the recording can't be shared.
-The clock of a virtual machine is coarse: each measurement is of `TURNS` answers in a fresh process.
+a recording of it that writes the same lines, one `write` each, as fast as the pipe takes them. The clock of a virtual machine is coarse: each measurement is of `TURNS` answers in a fresh process.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tests.benchmarks.measuring import ROOT, NoAnswer, Row, alone, ratio, row, shown, times
+from tests.home import QUIET
 
 T = TypeVar("T")
 
@@ -67,12 +66,6 @@ name = "local"
 base_url = "{url}"
 wire_api = "responses"
 requires_openai_auth = false
-[analytics]
-enabled = false
-[features]
-apps = false
-plugins = false
-remote_plugin = false
 """
 
 
@@ -81,7 +74,6 @@ class Place(NamedTuple):
 
     program: str
     home: Path
-    shared: bool
 
 
 class Heard(NamedTuple):
@@ -235,7 +227,8 @@ def sdk(place: Place) -> Iterator[Opened]:
 
             def ask(prompt: str) -> Heard:
                 counting = Counting()
-                for notification in opened.turn(prompt, summary=ReasoningSummary("none")).stream():
+                notifications: Iterator[Any] = opened.turn(prompt, summary=ReasoningSummary("none")).stream()
+                for notification in notifications:
                     if notification.method == DELTA:
                         counting.add(notification.payload.delta)
                 return counting.heard()
@@ -280,9 +273,7 @@ OWN = ["bare", "ours", "ours_async"]
 def our_config(place: Place) -> Any:
     from codex_magic import CodexConfig, Settings
 
-    settings = Settings(
-        place.home / ".codex", place.home / "codex-magic", codex_bin=place.program, shared_agent=place.shared
-    )
+    settings = Settings(place.home / ".codex", place.home / "codex-magic", codex_bin=place.program)
     return CodexConfig(engine="app-server", model="gpt-5.5", settings=settings)
 
 
@@ -314,7 +305,7 @@ def program() -> str:
 @contextmanager
 def model() -> Iterator[str]:
     """The address of a local service in a process of its own."""
-    command = [sys.executable, "-m", "codex_magic.local_service", "--pace", "max"]
+    command = [sys.executable, "-m", "tests.service", "--pace", "max"]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=nothing, text=True) as service:
         assert service.stdout is not None
@@ -330,8 +321,8 @@ def place(url: str, run: str | None = None) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="codex_magic-agent-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         (home / ".codex").mkdir()
-        (home / ".codex" / "config.toml").write_text(CONFIG.format(url=url))
-        yield Place(run or program(), home, shared=run is None)
+        (home / ".codex" / "config.toml").write_text(CONFIG.format(url=url) + QUIET)
+        yield Place(run or program(), home)
 
 
 def record(url: str, folder: Path) -> str:

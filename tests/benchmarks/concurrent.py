@@ -157,8 +157,9 @@ def openai_python_async(url: str) -> list[tuple[str, Delays]]:
 
             async def read(number: int) -> tuple[str, Delays]:
                 pieces, delays = [], []
-                question = [{"role": "user", "content": [{"type": "input_text", "text": str(number)}]}]
-                async for event in await client.responses.create(model="m", input=question, stream=True):
+                question: Any = [{"role": "user", "content": [{"type": "input_text", "text": str(number)}]}]
+                stream: Any = await client.responses.create(model="m", input=question, stream=True)
+                async for event in stream:
                     if event.type == DELTA:
                         pieces.append(event.delta)
                         delays.append(late(event.delta))
@@ -177,8 +178,9 @@ def openai_python(url: str) -> list[tuple[str, Delays]]:
 
         def read(number: int) -> tuple[str, Delays]:
             pieces, delays = [], []
-            question = [{"role": "user", "content": [{"type": "input_text", "text": str(number)}]}]
-            for event in client.responses.create(model="m", input=question, stream=True):
+            question: Any = [{"role": "user", "content": [{"type": "input_text", "text": str(number)}]}]
+            stream: Any = client.responses.create(model="m", input=question, stream=True)
+            for event in stream:
                 if event.type == DELTA:
                     pieces.append(event.delta)
                     delays.append(late(event.delta))

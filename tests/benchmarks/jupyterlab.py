@@ -19,13 +19,13 @@ import nbformat
 from playwright.sync_api import Browser
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from codex_magic.local_service import LocalService
 from codex_magic.local_service.prose import document
 from tests.benchmarks.measuring import MS, Row, row, signed_in_service
 from tests.end_to_end.browser import Visit, browser
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import JupyterServer
 from tests.end_to_end.notebooks import save_notebook
+from tests.service import LocalService
 
 SIZE = 40_000
 DELTAS = 2_000

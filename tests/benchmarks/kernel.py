@@ -13,10 +13,10 @@ import sys
 import time
 from collections.abc import Iterator
 
-from codex_magic.local_service import LocalService
 from tests.benchmarks.measuring import Row, ratio, row, signed_in_service
 from tests.end_to_end.held import hold
 from tests.end_to_end.kernel import Kernel, Message
+from tests.service import LocalService
 
 LOAD_BAR = 0.25
 FIRST_CELL_BAR = 5

@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from codex_magic.local_service import LocalService, Pace, start
 from codex_magic.protocol.types import AgentMessage, TextInput, TurnStatus, UserMessage
 from codex_magic.threads.partial import OpenItem
 from codex_magic.threads.store import ItemRecord, Store
 from tests.benchmarks.measuring import Row, row, shown, times
+from tests.service import LocalService, Pace, start
 from tests.threads.killed import Killed, Left, kill, left_of
 from tests.threads.killed import start as start_process
 

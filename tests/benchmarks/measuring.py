@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from codex_magic.local_service import LocalService, start
 from tests.home import home_variables, service_variables
+from tests.service import LocalService, start
 from tests.stages import end
 
 ROOT = Path(__file__).parent.parent.parent

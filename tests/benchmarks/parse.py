@@ -20,6 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import msgspec
@@ -170,7 +171,7 @@ def openai_python(url: str) -> Callable[[], int]:
     client = openai.OpenAI(base_url=url, api_key="k")
 
     def request() -> int:
-        stream = client.responses.create(model="m", input="hi", stream=True)
+        stream: Any = client.responses.create(model="m", input="hi", stream=True)
         return sum(len(event.delta) for event in stream if event.type == DELTA)
 
     return request

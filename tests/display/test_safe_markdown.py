@@ -34,10 +34,14 @@ CASES = {
     "~~~py\na\n~~~": "```py\na\n```",
     "```py\na": "```py\na\n```",
     "````\n```\n````": "````\n```\n````",
-    "[a]: javascript:x": r"[a]\: javascript:x",
-    "[a]: https://e.test": "[a]: https://e.test",
-    "![a][b]": "[a][b]",
+    "[a]: javascript:x": "&#91;a&#93;: javascript:x",
+    "[a]\n\n[a]: https://e.test": "[a](https://e.test)",
+    "![a][b]\n\n[b]: https://e.test": "[a](https://e.test)",
+    "![a][b]": "!&#91;a&#93;&#91;b&#93;",
+    "see https://e.test/a_(b).": r"see [https&#58;//e.test/a\_(b)](https://e.test/a_%28b%29).",
+    "https://e.test/?a=1&b=2": "[https&#58;//e.test/?a=1&amp;b=2](https://e.test/?a=1&b=2)",
     "ftp://e.test": "ftp&#58;//e.test",
+    "- [ ] todo": "- [ ] todo",
     "costs $5": r"costs \$5",
     "a\r\nb\rc": "a\nb\nc",
     "a\x00b\ud800": "a\ufffdb\ufffd",
@@ -66,7 +70,34 @@ def test_closed_blocks_stay() -> None:
     assert stream.text == "one\n\ntwo more\n\nthree"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a\n\n- - - b",
+        "1. a\n\n2. b",
+        "a\n***bold***",
+        "a\nb | c\n--- | --- d",
+        "a\n$$\nx\n- y\n# z\n$$\nb",
+        "[a]\n\nb\n\n[a]: https://e.test/one\n'title\nmore'\n\nc",
+        "> a\n\n```\nb\n\n  \n```\n\nc",
+    ],
+)
+def test_what_still_grows_may_change_the_block_before_it(text: str) -> None:
+    stream = SafeMarkdown()
+    for at, char in enumerate(text, start=1):
+        stream.feed(char)
+        assert stream.text == safe_markdown(text[:at])
+
+
+def test_marks_beyond_what_readers_count_are_text() -> None:
+    assert safe_markdown("> " * 40 + "deep").startswith("> > > > > ")
+    assert "deep" in safe_markdown("> " * 40 + "deep")
+    assert safe_markdown("- " * 40 + "deep").count("deep") == 1
+
+
 def test_helpers_show_any_text() -> None:
     assert escape_markdown("# <b> *a*\n[x](y) `c`") == r"\# &lt;b> \*a\* &#91;x&#93;(y) &#96;c&#96;"
     assert code_span("a`b") == "``a`b``"
     assert code_block("```\n<b>\n```", "md") == "````md\n```\n<b>\n```\n````"
+    assert code_block("a\r```\r<b>\x00") == "````\na\n```\n<b>\ufffd\n````"
+    assert code_span("a\r# b") == "`a # b`"

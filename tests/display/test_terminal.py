@@ -13,7 +13,8 @@ import threading
 
 import pytest
 
-from codex_magic.display.terminal import Passages, TerminalSurface
+from codex_magic.display.parsing import BlockStream
+from codex_magic.display.terminal import TerminalSurface
 from codex_magic.display.view import TurnView
 from codex_magic.protocol.types import (
     AgentMessage,
@@ -53,7 +54,7 @@ def test_a_file_gets_the_plain_text_once(chars: int) -> None:
 
 
 def test_a_file_gets_a_line_for_everything_else() -> None:
-    notifications = [
+    notifications: list[Notification] = [
         begun(),
         thought("**Looking**"),
         start(ToolCall("t", "look", {"at": "df"})),
@@ -74,9 +75,18 @@ def test_a_text_that_was_not_what_its_deltas_said_is_written_whole() -> None:
     assert written([said("Hel"), whole(AgentMessage("m", "Goodbye")), ended()]) == "Hel\n\nGoodbye\n"
 
 
+def passages(*deltas: str) -> list[str]:
+    """The sources of the top-level blocks, in the order in which they are printed."""
+    stream = BlockStream()
+    final = []
+    for delta in deltas:
+        stream.feed(delta)
+        final += [source for source, _ in stream.read()]
+    return [*final, stream.open.source]
+
+
 def test_passages_of_any_split_are_those_of_the_whole() -> None:
-    whole = Passages()
-    expected = [*whole.feed(TEXT), *whole.close()]
+    expected = passages(TEXT)
     assert "".join(expected) == TEXT
     assert [passage.strip().splitlines()[0] for passage in expected] == [
         "# Title",
@@ -86,8 +96,7 @@ def test_passages_of_any_split_are_those_of_the_whole() -> None:
         "last 你好 🎉 end",
     ]
     for at in range(len(TEXT)):
-        cut = Passages()
-        assert [*cut.feed(TEXT[:at]), *cut.feed(TEXT[at:]), *cut.close()] == expected
+        assert passages(TEXT[:at], TEXT[at:]) == expected
 
 
 @pytest.mark.parametrize(
@@ -100,8 +109,7 @@ def test_passages_of_any_split_are_those_of_the_whole() -> None:
     ],
 )
 def test_a_passage_ends_only_where_nothing_is_open(text: str) -> None:
-    passages = Passages()
-    assert [*passages.feed(text), *passages.close()] == [text.removesuffix("after"), "after"]
+    assert passages(text) == [text.removesuffix("after"), "after"]
 
 
 class Terminal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -116,14 +116,6 @@ def test_reasoning_that_a_broken_connection_ended_makes_room_for_the_next() -> N
 
 def test_the_summary_of_reasoning_outlives_a_completed_item_without_it() -> None:
     assert "kept" in seen([thought("kept"), whole(Reasoning("r")), ended()]).markdown()
-
-
-def test_the_final_answer_is_told_from_commentary() -> None:
-    final = AgentMessage("f", "42", phase="final_answer")
-    view = seen([whole(final), whole(AgentMessage("c", "Let me see.", phase="commentary"))])
-    assert view.final_text == "42"
-    assert seen([whole(AgentMessage("a", "1")), whole(AgentMessage("b", "2"))]).final_text == "2"
-    assert seen([begun(), ended()]).final_text is None
 
 
 def test_a_tool_call_shows_its_name_its_arguments_and_its_result() -> None:
@@ -379,6 +371,7 @@ def test_nothing_from_outside_is_html_in_any_slot(hostile: str) -> None:
         _assert_safe(view.markdown())
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from(HOSTILE)).map("\n".join), min_size=2, max_size=5))
 def test_messages_together_are_as_safe_as_each(texts: list[str]) -> None:
     said_and_done: list[Notification] = []
@@ -425,7 +418,7 @@ def _hostile(text: str) -> list[Notification]:
     ]
 
 
-def test_a_quiet_line_is_small_and_sets_its_commands_as_code():
+def test_a_quiet_line_is_small_and_sets_its_commands_as_code() -> None:
     view = TurnView()
     view.feed(Noted("t", "continues thread 01a2 (8 turns) · `%codex new` <b>"))
     shown = view.bundle("done")
@@ -440,7 +433,14 @@ def test_what_is_not_over_says_how_to_see_the_rest_and_only_then() -> None:
         "thread/status/changed", {"status": {"type": "active", "activeFlags": ["waitingOnApproval"]}}
     )
     retrying = failing("Overloaded", will_retry=True)
-    for so_far in ([], [begun()], [begun(), said("Hello")], [begun(), waiting], [begun(), retrying]):
+    begins: list[list[Notification]] = [
+        [],
+        [begun()],
+        [begun(), said("Hello")],
+        [begun(), waiting],
+        [begun(), retrying],
+    ]
+    for so_far in begins:
         bundle = seen(so_far).bundle()
         assert bundle["text/markdown"].endswith("*If this stays, show the answer with `%codex show`.*")
         assert bundle["text/plain"].endswith("If this stays, show the answer with %codex show.")

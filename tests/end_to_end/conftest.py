@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.kernel import Kernel
+from tests.service import LocalService
 
 
 @pytest.fixture

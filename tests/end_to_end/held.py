@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from codex_magic.local_service import LocalService
 from codex_magic.local_service.pace import TOKEN_CHARS
 from codex_magic.local_service.prose import THOUGHTS
+from tests.service import LocalService
 
 
 def hold(service: LocalService, *, after: int, delta_chars: int = TOKEN_CHARS) -> None:

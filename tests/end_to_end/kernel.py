@@ -13,8 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+
+from tests.known import some
 
 Message = dict[str, Any]
 
@@ -49,7 +51,7 @@ class Kernel:
         """`settings`: of the KernelManager."""
         self.manager = KernelManager(kernel_name="python3", **own_sockets(), **settings)
         if python is not None:
-            self.manager.kernel_spec.argv[0] = str(python)
+            some(self.manager.kernel_spec).argv[0] = str(python)
         self.manager.start_kernel(cwd=str(folder or Path.home()))
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import httpx
-from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.blocking.client import BlockingKernelClient
 
 from tests.end_to_end.kernel import START_SECONDS, Message, outputs
 from tests.end_to_end.lab import JupyterServer

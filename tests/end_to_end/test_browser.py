@@ -9,12 +9,12 @@ import pytest
 from nbformat import NotebookNode
 from playwright.sync_api import Browser, expect
 
-from codex_magic.local_service import LocalService, start
 from tests.end_to_end.browser import Visit, browser
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import JupyterServer
 from tests.end_to_end.notebooks import QUICKSTART, notebook_of
 from tests.home import home_variables, service_variables
+from tests.service import LocalService, start
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

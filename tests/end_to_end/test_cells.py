@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.held import hold
 from tests.end_to_end.kernel import Kernel, markdown, outputs, state
+from tests.service import LocalService
 
 AWKWARD = """echo: Keep {this}, f"{x!r:>10}", {{twice}}, 100 % and %s, $HOME, \\alpha and \\\\, `ls -l`, 'quotes"?
 const f = <T,>(x: T) => `${x}`;  // ?
@@ -125,3 +125,13 @@ def test_a_thread_can_be_taken_over_by_another_notebook(notebook: Kernel, other_
     found = markdown(notebook.execute("%%codex\nWhat did I ask so far?"))
     assert "asked in the first" in found
     assert "asked in the second" in found
+
+
+def test_the_list_of_threads_names_what_a_fork_comes_from(notebook: Kernel) -> None:
+    notebook.execute("%codex echo: shared")
+    notebook.execute("%codex fork")
+    table = markdown(notebook.execute("%codex threads"))
+    rows = [line.split(" | ") for line in table.splitlines() if "shared" in line]
+    (_, fork, about_fork, _), (_, original, about_original, _) = rows
+    assert fork != original
+    assert (about_fork, about_original) == (f"echo: shared (a fork of {original})", "echo: shared")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.settings import Settings
 from codex_magic.protocol.types import AgentMessage
 from codex_magic.threads.store import Store
 from tests.end_to_end.held import hold
 from tests.end_to_end.kernel import Kernel, markdown, state
+from tests.service import LocalService
 from tests.threads import backend
 
 ASK = "%%codex\nrepeat 2000"

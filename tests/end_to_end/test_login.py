@@ -15,10 +15,10 @@ import pexpect
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.kernel import Kernel, markdown
 from tests.end_to_end.notebooks import execute, notebook_of
 from tests.end_to_end.widgets import FrontEnd
+from tests.service import LocalService
 
 KEY = "sk-marked-0123456789abcdef"
 

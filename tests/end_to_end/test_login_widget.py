@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from codex_magic.local_service import LocalService, start
 from tests.end_to_end.browser import Visit, browser
 from tests.end_to_end.lab import JupyterServer
 from tests.end_to_end.notebooks import save_notebook
 from tests.home import home_variables, service_variables
+from tests.service import LocalService, start
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

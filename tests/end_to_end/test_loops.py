@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.kernel import Kernel, markdown, state
 from tests.end_to_end.notebooks import execute, notebook_of
+from tests.service import LocalService
 
 THREADED = """
 import asyncio, threading

@@ -13,9 +13,9 @@ from nbconvert import HTMLExporter, LatexExporter, MarkdownExporter
 from nbconvert.exporters import Exporter
 from nbformat import NotebookNode
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.kernel import OURS
 from tests.end_to_end.notebooks import execute, notebook_of, save_notebook
+from tests.service import LocalService
 
 LOAD = "%load_ext codex_magic"
 

@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from codex_magic.local_service import LocalService, start
 from tests.end_to_end.kernel import markdown
 from tests.end_to_end.lab import JupyterServer
 from tests.end_to_end.page import Page, new_untitled
 from tests.home import home_variables, personal_variables, service_variables
+from tests.service import LocalService, start
 
 LOAD = "%load_ext codex_magic"
 

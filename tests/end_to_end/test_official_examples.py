@@ -10,6 +10,7 @@ import base64
 import json
 import ssl
 import threading
+from typing import Any
 
 import httpx
 import pytest
@@ -36,7 +37,7 @@ from codex_magic import (
     retry_on_overload,
     tool,
 )
-from codex_magic.engines.personality import PERSONALITIES
+from codex_magic.engines.backend import PERSONALITIES
 from codex_magic.protocol.types import (
     AgentMessageDelta,
     ItemCompleted,
@@ -45,10 +46,11 @@ from codex_magic.protocol.types import (
     item_type,
 )
 from codex_magic.threads.options import TurnOptions
+from tests.known import some
 from tests.peers.agent import PNG, as_plan, as_provider, held, needs_zstd, sent
 
 MODEL = "gpt-5.5"
-PLAN = {
+PLAN: dict[str, Any] = {
     "type": "object",
     "properties": {"summary": {"type": "string"}, "actions": {"type": "array", "items": {"type": "string"}}},
     "required": ["summary", "actions"],
@@ -431,7 +433,7 @@ def chat(codex, lines):
                 case TokenUsageUpdated():
                     usage = event.token_usage
                 case TurnCompleted():
-                    print(f"\nstatus> {event.turn.status.value}, tokens> {usage.last.total_tokens > 0}")
+                    print(f"\nstatus> {event.turn.status.value}, tokens> {some(usage).last.total_tokens > 0}")
 
 
 def test_11_a_chat_in_the_terminal(codex, capsys, service):

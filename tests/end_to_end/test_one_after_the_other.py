@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.held import hold
 from tests.end_to_end.kernel import OURS, Kernel, markdown, state
 from tests.end_to_end.widgets import FrontEnd
+from tests.service import LocalService
 
 FIRST = "%%codex --background\necho: The first words, and the last ones."
 

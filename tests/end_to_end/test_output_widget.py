@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.browser import Visit, browser
 from tests.end_to_end.kernel import OURS, Kernel
 from tests.end_to_end.lab import JupyterServer
 from tests.end_to_end.notebooks import execute, notebook_of, save_notebook
+from tests.service import LocalService
 
 LOAD = "%load_ext codex_magic\nimport ipywidgets\nout = ipywidgets.Output()"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.held import hold
 from tests.end_to_end.kernel import Kernel, Message, markdown, outputs, state
 from tests.end_to_end.notebooks import execute, notebook_of
+from tests.service import LocalService
 
 CODE = r"\b[A-Z0-9]{4}-[A-Z0-9]{4,5}\b"
 

@@ -16,7 +16,6 @@ import pytest
 from nbformat import NotebookNode
 from playwright.sync_api import Browser, Locator, expect
 
-from codex_magic.local_service import LocalService, start
 from tests.end_to_end.browser import Visit, browser
 from tests.end_to_end.held import hold
 from tests.end_to_end.kernel import OURS
@@ -25,6 +24,7 @@ from tests.end_to_end.notebooks import save_notebook
 from tests.environments import python_of
 from tests.home import home_variables, service_variables
 from tests.peers.agent import escalated
+from tests.service import LocalService, start
 
 pytestmark = [pytest.mark.browser, pytest.mark.registry, pytest.mark.timeout(240)]
 

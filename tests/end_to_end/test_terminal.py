@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 
-from codex_magic.local_service import LocalService
 from tests.end_to_end.held import hold
+from tests.service import LocalService
 
 PROMPT = r"In \[\d+\]: "
 

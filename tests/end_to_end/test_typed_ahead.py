@@ -10,8 +10,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from codex_magic.local_service import LocalService
 from tests.peers.agent import as_provider, escalated
+from tests.service import LocalService
 
 pytest.importorskip("codex_cli_bin")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import codex_magic
-from codex_magic.local_service import LocalService
 from tests.end_to_end.kernel import Kernel, markdown
+from tests.service import LocalService
 
 RELOAD = "%load_ext autoreload\n%autoreload 2"
 LOAD = "%load_ext codex_magic"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from tests.local_service.raw_client import RawClient
+from tests.service import LocalService
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from codex_magic.local_service import LocalService
+from tests.service import LocalService
 
 
 class RawClient:

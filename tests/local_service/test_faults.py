@@ -5,8 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from codex_magic.local_service.faults import KINDS, Fault
+from codex_magic.local_service.faults import Fault
 from tests.local_service.raw_client import parse, text_of
+from tests.service.faults import Faults
 
 
 def broken(client):
@@ -238,9 +239,9 @@ def test_whoever_waits_in_vain_is_told(service):
         service.wait_for_request(timeout=0.01)
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(Faults().kinds))
 def test_every_fault_can_be_written_into_a_prompt(kind):
-    assert Fault.parse(kind.replace("_", "-") + " after=4 seconds=0.5 plan=pro") == Fault(
+    assert Faults().parse(kind.replace("_", "-") + " after=4 seconds=0.5 plan=pro") == Fault(
         kind, {"after": 4, "seconds": 0.5, "plan": "pro"}
     )
 

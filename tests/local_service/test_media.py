@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from codex_magic.local_service.pictures import picture
-from codex_magic.local_service.sdp import answered
+from tests.service.sdp import answered
 
 OFFER = "\r\n".join(
     [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from codex_magic.local_service import start
 from codex_magic.local_service.conversation import seal
 from tests.local_service.raw_client import RawClient, assistant, user
+from tests.service import start
 
 LITE = {"x-openai-internal-codex-responses-lite": "true"}
 CALL = {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"}

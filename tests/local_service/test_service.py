@@ -12,7 +12,8 @@ import threading
 import httpx
 import pytest
 
-from codex_magic.local_service import Pace, start
+from tests.known import some
+from tests.service import Pace, start
 
 
 def slugs(client, version):
@@ -153,7 +154,7 @@ def test_a_pace_that_makes_no_sense_in_a_prompt_is_refused(client):
 def test_the_program_tells_its_address_and_ends_on_a_signal(tmp_path, number):
     command = [sys.executable, "-m", "codex_magic.local_service", "--sign-in", str(tmp_path), "--pace", "max"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
-        told = [next(program.stdout) for _ in range(5)]
+        told = [next(some(program.stdout)) for _ in range(5)]
         url = told[0].split("listens on ")[1].split(";")[0]
         assert httpx.get(url + "/v1/models", trust_env=False).status_code == 200
         program.send_signal(number)

@@ -7,10 +7,10 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_magic.local_service import rules
 from codex_magic.local_service.answers import answer
-from codex_magic.local_service.shape import shape_refusal
 from codex_magic.local_service.stream import Plan, count_usage, events
+from tests.service import rules
+from tests.service.shape import shape_refusal
 
 texts = st.sampled_from(
     ["", "hello", "use the tool look", "use the tool a.look with {", "continue", "echo: x"]
@@ -83,7 +83,7 @@ def test_what_passes_the_border_can_be_answered(body):
     request = rules.Request(body, {}, "nobody")
     rules.codex_refusal(request)
     rules.api_refusal(request)
-    script = answer(body)
-    usage = count_usage(script, sent=1, cached=0)
-    plan = Plan("resp_1", "local-large", 0, script, usage, 4, "nobody", sealed=True, codex=True)
+    items = answer(body, "nobody")
+    usage = count_usage(items, sent=1, cached=0)
+    plan = Plan("resp_1", "local-large", 0, items, usage, 4, codex=True)
     json.dumps(list(events(plan)))

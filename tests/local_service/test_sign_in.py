@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from codex_magic.local_service import start
+from tests.service import start
 
 CALLBACK = "http://127.0.0.1:1455/auth/callback"
 VERIFIER = "v" * 60
@@ -238,7 +238,7 @@ def test_a_revoked_token_says_so(service):
 
 @pytest.mark.parametrize("forged", ["nonsense", "a.b.c", "a.b.ü"])
 def test_a_token_from_elsewhere_is_unauthorized(service, forged):
-    headers = {"Authorization": f"Bearer {forged}".encode()}
+    headers = {b"Authorization": f"Bearer {forged}".encode()}
     response = httpx.get(service.chatgpt_url + "/wham/usage", headers=headers, trust_env=False)
     assert response.status_code == 401
 

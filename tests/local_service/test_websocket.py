@@ -7,10 +7,10 @@ import json
 import pytest
 import websocket
 
-from codex_magic.local_service import start
-from codex_magic.local_service.faults import HANDSHAKE
-from codex_magic.local_service.websocket import MESSAGE
 from tests.local_service.raw_client import RawClient, text_of, user
+from tests.service import start
+from tests.service.faults import HANDSHAKE
+from tests.service.websocket import MESSAGE
 
 ENDS = {"response.completed", "response.incomplete", "response.failed", "error"}
 

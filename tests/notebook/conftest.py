@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from tests.known import some
+
 Ask = Callable[[str], str]
 
 
@@ -14,9 +16,9 @@ def shell(home) -> Iterator[InteractiveShell]:
     """The shell with the extension loaded."""
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance()
-    shell.extension_manager.load_extension("codex_magic")
+    some(shell.extension_manager).load_extension("codex_magic")
     yield shell
-    shell.extension_manager.unload_extension("codex_magic")
+    some(shell.extension_manager).unload_extension("codex_magic")
     atexit.unregister(shell.atexit_operations)
     shell.atexit_operations()
     InteractiveShell.clear_instance()

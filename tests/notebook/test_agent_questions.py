@@ -1,11 +1,12 @@
 """What a person is asked on the agent's behalf, and what stays of it."""
 
 import re
+from typing import Any
 
 import pytest
 
-from codex_magic.notebook.approval_widget import question_html
-from codex_magic.notebook.question import NOBODY, STOPPED, Question, choices, decided, shown
+from codex_magic.notebook.question import NOBODY, STOPPED, Question, choices, decision_line, question_text
+from codex_magic.notebook.widgets import question_html
 from codex_magic.protocol.types import (
     AcceptWithExecpolicyAmendment,
     ApplyNetworkPolicyAmendment,
@@ -16,7 +17,7 @@ from codex_magic.protocol.types import (
     ToolCallApproval,
 )
 
-IDS = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
+IDS: dict[str, Any] = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
 HOSTILE = '</pre><img src=x onerror="alert(1)"><script>alert(2)</script>&amp;'
 
 
@@ -33,7 +34,7 @@ def asked(request):
 
 
 ADDED = {"path": "/w/new.py", "kind": {"type": "add"}, "diff": "x = 1\ny = 2\n"}
-UPDATED = {
+UPDATED: dict[str, Any] = {
     "path": "/else/old.py",
     "kind": {"type": "update", "move_path": None},
     "diff": "@@ -1 +1 @@\n-a\n+b\n",
@@ -41,13 +42,13 @@ UPDATED = {
 
 
 def test_a_command_is_shown_without_the_agents_shell_and_with_folder_and_reason():
-    seen = shown(asked(command("touch x > y")))
+    seen = question_text(asked(command("touch x > y")))
     assert [passage.text for passage in seen.passages] == ["touch x > y"]
     assert seen.facts == (("Shell", "/bin/bash -lc"), ("Folder", "/w"), ("The agent's reason", "I must"))
 
 
 def test_a_change_is_shown_as_a_diff_of_each_file():
-    new, old = shown(asked(change(ADDED, UPDATED))).passages
+    new, old = question_text(asked(change(ADDED, UPDATED))).passages
     assert (new.title, new.text) == ("New: new.py", "+x = 1\n+y = 2")
     assert (old.title, old.text) == ("Changed: /else/old.py", UPDATED["diff"].rstrip("\n"))
 
@@ -55,9 +56,9 @@ def test_a_change_is_shown_as_a_diff_of_each_file():
 def test_a_tool_is_shown_with_its_arguments_and_permissions_as_they_are():
     tool = ToolCallApproval(tool="drop", arguments={"table": "all"}, **IDS)
     permissions = PermissionsApproval(permissions={"network": {"enabled": True}}, **IDS)
-    assert '"table": "all"' in shown(asked(tool)).passages[0].text
-    assert "drop" in shown(asked(tool)).title
-    assert '"enabled": true' in shown(asked(permissions)).passages[0].text
+    assert '"table": "all"' in question_text(asked(tool)).passages[0].text
+    assert "drop" in question_text(asked(tool)).title
+    assert '"enabled": true' in question_text(asked(permissions)).passages[0].text
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_a_tool_is_shown_with_its_arguments_and_permissions_as_they_are():
     ],
 )
 def test_nothing_of_the_models_is_html(request_):
-    tags = set(re.findall(r"<(\w+)", question_html(shown(asked(request_)))))
+    tags = set(re.findall(r"<(\w+)", question_html(question_text(asked(request_)))))
     assert tags <= {"p", "pre", "ins", "del", "span"}
 
 
@@ -120,15 +121,15 @@ def test_a_beginning_that_holds_one_whole_command_is_called_so():
 def test_a_decision_is_told_in_one_line(decision, label):
     question = asked(command())
     question.answer(decision)
-    assert decided(question) == (label, "touch x")
+    assert decision_line(question) == (label, "touch x")
 
 
 def test_no_answer_is_told_as_what_it_was():
     unanswered, stopped = asked(change(ADDED, UPDATED)), asked(command())
     unanswered.refuse(NOBODY)
     stopped.refuse(STOPPED)
-    assert decided(unanswered) == (NOBODY, "new.py, /else/old.py")
-    assert decided(stopped) == ("Stopped before it was answered", "touch x")
+    assert decision_line(unanswered) == (NOBODY, "new.py, /else/old.py")
+    assert decision_line(stopped) == ("Stopped before it was answered", "touch x")
 
 
 def test_the_first_answer_holds():
@@ -136,4 +137,4 @@ def test_the_first_answer_holds():
     question.answer(Decision.decline)
     question.answer(Decision.accept)
     question.refuse(NOBODY)
-    assert decided(question) == ("Declined the command", "touch x")
+    assert decision_line(question) == ("Declined the command", "touch x")

@@ -6,11 +6,12 @@ import pytest
 from IPython.core.async_helpers import _asyncio_runner
 
 from codex_magic.notebook.magics import CodexCells
+from tests.notebook.shell_like import shell_like
 
 
 def rewritten(source, *, kernel=True, autoawait=True, nested=False, runner=_asyncio_runner):
     request = {"header": {"msg_id": "1"}}
-    shell = SimpleNamespace(
+    shell = shell_like(
         kernel=SimpleNamespace(get_parent=lambda channel: request) if kernel else None,
         autoawait=autoawait,
         loop_runner=runner,

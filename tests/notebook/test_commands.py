@@ -1,11 +1,14 @@
 """The `%codex` commands, in a real shell against the local service."""
 
+import re
+
 import pytest
 from IPython.core.completer import provisionalcompleter
 
 from codex_magic.notebook.commands import COMMANDS
 from codex_magic.notebook.completion import complete
 from codex_magic.notebook.magics import loaded
+from tests.known import some
 
 
 @pytest.fixture
@@ -45,6 +48,30 @@ def test_a_fork_shares_the_past_and_the_original_stays(asked):
     asked("%codex echo: only in the fork")
     asked("%codex resume original")
     assert "only in the fork" not in asked("%codex history")
+
+
+def test_the_list_names_the_thread_that_a_fork_comes_from(asked):
+    (original,) = threads(asked)
+    asked("%codex fork")
+    fork, _ = threads(asked)
+    assert f"(a fork of {original})" in row_of(asked, fork)
+    assert "a fork" not in row_of(asked, original)
+    asked("%codex name another way")
+    asked("%codex fork")
+    assert f"another way (a fork of {original})" in row_of(asked, fork)
+    again = next(each for each in threads(asked) if each not in (original, fork))
+    assert f"(a fork of {fork})" in row_of(asked, again)
+
+
+def threads(run):
+    """The ids in the list, as they are shown there."""
+    return re.findall(r"[0-9a-f]{8}-[0-9a-f]{4}(?=  )", run("%codex threads"))
+
+
+def row_of(run, thread):
+    """The row that begins with this id."""
+    (row,) = [line for line in run("%codex threads").splitlines() if re.match(rf"(→|)\s*{thread}  ", line)]
+    return row
 
 
 def test_archived_threads_leave_the_list_and_come_back(asked):
@@ -113,7 +140,7 @@ def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):
 
 def test_every_command_is_completed_with_what_it_takes(asked, shell):
     asked("%codex name mine")
-    session = loaded(shell).session
+    session = some(loaded(shell)).session
     assert complete(session, "%codex stat", "stat") == ["status"]
     assert "--model" in complete(session, "%%codex --m", "--m")
     assert "local-large" in complete(session, "%%codex -m local", "local")

@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,12 +16,12 @@ from hypothesis import strategies as st
 
 from codex_magic.display.exact import exact_diff, exact_line, exact_lines, original
 from codex_magic.display.items import change_diff
-from codex_magic.notebook.approval_widget import question_html
 from codex_magic.notebook.desk import LINE, WRAPPED, ask_by_text, question_markdown, question_plain
-from codex_magic.notebook.question import Question, choices, shown
+from codex_magic.notebook.question import Question, choices, question_text
+from codex_magic.notebook.widgets import question_html
 from codex_magic.protocol.types import CommandApproval, FileChangeApproval, ToolCallApproval
 
-IDS = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
+IDS: dict[str, Any] = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
 
 ODD = st.sampled_from(
     "\u202e\u200b\u3164\uffa0\u115f\u1160\u2800\u034f\ufe0f\U000e0041\u00a0\u3000\u2028\x85\x0c\r\n\t\x1b\ud800\u0378"
@@ -30,7 +31,7 @@ TEXT = st.text(st.one_of(ODD, st.characters()), max_size=60)
 
 
 def asked(request):
-    return shown(Question(request, "/w"))
+    return question_text(Question(request, "/w"))
 
 
 def command(text, **more):
@@ -126,9 +127,12 @@ def test_a_long_line_is_not_continued_where_lines_of_ours_begin(monkeypatch):
 def test_a_long_answer_on_offer_is_not_continued_there_either(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     seen = []
-    monkeypatch.setattr(
-        "codex_magic.notebook.desk.typed_line", lambda legend, *_, **__: seen.append(legend) or "n"
-    )
+
+    def no(legend, *_, **__):
+        seen.append(legend)
+        return "n"
+
+    monkeypatch.setattr("codex_magic.notebook.desk.read_typed_line", no)
     words = ("x" * 3 + "  n  No" * 20, "b")
     ask_by_text(Question(command("x", proposed_execpolicy_amendment=words), "/w"), None)
     lines = seen[0].split("\n")

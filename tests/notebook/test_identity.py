@@ -10,44 +10,50 @@ import pytest
 from codex_magic.notebook.recognition import gather, recognise
 from codex_magic.notebook.shell import cell_id
 from codex_magic.threads.store import NotebookRecord, Store
+from tests.known import some
+from tests.notebook.shell_like import shell_like
 
 
 def shell(*, connection="/run/kernel-12ab.json", metadata=None, **names):
     kernel = SimpleNamespace(
         parent=SimpleNamespace(connection_file=connection), get_parent=lambda _: {"metadata": metadata}
     )
-    return SimpleNamespace(user_ns=names, kernel=kernel)
+    return shell_like(user_ns=names, kernel=kernel)
+
+
+def evidence_of(shell, cells, environ):
+    return some(gather(shell, cells, environ))
 
 
 def test_jupyter_server_names_the_file(tmp_path):
     path = os.path.realpath(tmp_path / "a.ipynb")
-    evidence = gather(shell(), set(), {"JPY_SESSION_NAME": path})
+    evidence = evidence_of(shell(), set(), {"JPY_SESSION_NAME": path})
     assert (evidence.path, evidence.kernel) == (path, "kernel-12ab")
 
 
 def test_a_path_that_is_relative_to_the_server_is_looked_for_in_the_kernels_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    evidence = gather(shell(), set(), {"JPY_SESSION_NAME": f"below/{tmp_path.name}/a.ipynb"})
+    evidence = evidence_of(shell(), set(), {"JPY_SESSION_NAME": f"below/{tmp_path.name}/a.ipynb"})
     assert evidence.path == os.path.realpath(tmp_path / "a.ipynb")
 
 
 def test_a_session_without_a_file_is_named_by_the_server():
-    evidence = gather(shell(), set(), {"JPY_SESSION_NAME": "console-1-8c0f"})
+    evidence = evidence_of(shell(), set(), {"JPY_SESSION_NAME": "console-1-8c0f"})
     assert (evidence.path, evidence.here) == (None, "session:console-1-8c0f")
 
 
 def test_vs_code_names_the_file(tmp_path):
     path = os.path.realpath(tmp_path / "a.ipynb")
-    assert gather(shell(__vsc_ipynb_file__=path), set(), {}).path == path
+    assert evidence_of(shell(__vsc_ipynb_file__=path), set(), {}).path == path
 
 
 def test_otherwise_the_kernel_is_recognised_by_what_outlives_its_restart():
-    evidence = gather(shell(), set(), {})
+    evidence = evidence_of(shell(), set(), {})
     assert (evidence.here, evidence.kernel) == (None, "kernel-12ab")
 
 
 def test_a_terminal_has_no_notebook():
-    terminal = SimpleNamespace(user_ns={})
+    terminal = shell_like(user_ns={})
     assert gather(terminal, set(), {}) is None
     assert cell_id(terminal) is None
 
@@ -73,7 +79,7 @@ def test_the_cell_is_the_one_the_front_end_named(metadata, cell):
 
 def test_only_ids_that_a_file_keeps_are_evidence():
     cells = {"0badcafe", "3", f"kernel-12ab:{ADDRESS}"}
-    assert gather(shell(), cells, {}).cells == {"0badcafe"}
+    assert evidence_of(shell(), cells, {}).cells == {"0badcafe"}
 
 
 CHILD = """
@@ -127,5 +133,5 @@ def test_a_notebook_whose_file_cannot_be_read_is_not_taken_for_another_one(tmp_p
         store.keep_notebook(NotebookRecord("n1", thread.id, path), kernel=None)
         store.begin_turn(thread.id, cell_id="0badcafe", notebook="n1")
         for cells, notebook in (({"0badcafe"}, "n1"), (set(), "n1"), ({"12345678"}, None)):
-            seen = recognise(store, gather(shell(), cells, {"JPY_SESSION_NAME": path}))
+            seen = recognise(store, evidence_of(shell(), cells, {"JPY_SESSION_NAME": path}))
             assert (seen.id if notebook else seen.thread_id) == notebook

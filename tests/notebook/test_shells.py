@@ -12,7 +12,7 @@ import pytest
 from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
 
-from codex_magic.local_service import LocalService
+from tests.service import LocalService
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from codex_magic.notebook.environment import (
 )
 from codex_magic.notebook.login_flow import ways
 from codex_magic.notebook.login_view import Way
+from tests.notebook.shell_like import shell_like
 
 
 @pytest.mark.parametrize(
@@ -44,16 +46,16 @@ def test_the_fitting_way_is_first_and_none_is_missing():
 @pytest.mark.parametrize("allowed", [True, False])
 def test_a_front_end_that_answers_questions_shows_widgets(allowed):
     kernel = SimpleNamespace(get_parent=lambda _: {"content": {"allow_stdin": allowed}})
-    assert shows_widgets(SimpleNamespace(kernel=kernel)) is allowed
+    assert shows_widgets(shell_like(kernel=kernel)) is allowed
 
 
 def test_without_ipywidgets_or_in_a_terminal_there_are_no_widgets(monkeypatch):
     kernel = SimpleNamespace(get_parent=lambda _: {"content": {"allow_stdin": True}})
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     monkeypatch.setattr("codex_magic.notebook.environment.find_spec", lambda name: None)
-    assert not shows_widgets(SimpleNamespace(kernel=kernel))
-    assert not shows_widgets(SimpleNamespace())
-    assert not may_ask(SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda _: None)))
+    assert not shows_widgets(shell_like(kernel=kernel))
+    assert not shows_widgets(shell_like())
+    assert not may_ask(shell_like(kernel=SimpleNamespace(get_parent=lambda _: None)))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_without_ipywidgets_or_in_a_terminal_there_are_no_widgets(monkeypatch):
 )
 def test_clicks_arrive_where_the_kernel_reads_them_beside_a_cell(cell, names, ipykernel, hears):
     kernel = SimpleNamespace(get_parent=lambda _: {"metadata": {"cellId": cell}})
-    shell = SimpleNamespace(kernel=kernel, user_ns=names)
+    shell = shell_like(kernel=kernel, user_ns=names)
     assert hears_clicks(shell, ipykernel=ipykernel) is hears
 
 
@@ -77,10 +79,10 @@ def test_a_kernel_other_than_ipykernel_is_not_trusted_to_hear_clicks(monkeypatch
     """ipykernel may be installed beside it all the same."""
     monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     kernel = SimpleNamespace(get_parent=lambda _: {"metadata": {"cellId": "a"}})
-    assert not hears_clicks(SimpleNamespace(kernel=kernel, user_ns={}))
+    assert not hears_clicks(shell_like(kernel=kernel, user_ns={}))
 
 
-SERVED = {
+SERVED: dict[str, Any] = {
     "msg_id": "633d633b-d98aaa80cd9bea1955e94b76_18863_2",
     "metadata": {},
     "connection_file": "/run/kernel-2f1c.json",
@@ -109,9 +111,9 @@ def test_a_cell_that_the_server_runs_is_known_by_its_request(sign, by_server):
     case = {**SERVED, **sign}
     parent = {"header": {"msg_id": case["msg_id"]}, "metadata": case["metadata"]}
     app = SimpleNamespace(connection_file=case["connection_file"])
-    shell = SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda _: parent, parent=app))
+    shell = shell_like(kernel=SimpleNamespace(get_parent=lambda _: parent, parent=app))
     assert is_run_by_server(shell, case["env"], platform=case["platform"]) is by_server
 
 
 def test_a_terminal_has_no_server():
-    assert not is_run_by_server(SimpleNamespace(), SERVED["env"])
+    assert not is_run_by_server(shell_like(), SERVED["env"])

@@ -9,6 +9,7 @@ import pytest
 
 from codex_magic.notebook.completion import complete
 from codex_magic.notebook.magics import loaded
+from tests.known import some
 
 KEY = "sk-marked-0123456789abcdef"
 
@@ -191,5 +192,5 @@ def test_an_ended_sign_in_can_be_given_anew(run, approving, home, service):
 
 
 def test_login_is_completed_with_its_ways(shell, service):
-    found = complete(loaded(shell).session, "%codex login ", "")
+    found = complete(some(loaded(shell)).session, "%codex login ", "")
     assert found == ["device", "browser", "paste", "key"]

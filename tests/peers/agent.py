@@ -8,22 +8,18 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from typing import Any
 
+import psutil
 import pytest
 
-from codex_magic.local_service import start
 from codex_magic.protocol.types import AgentMessageDelta
-from tests.home import service_variables
+from tests.home import QUIET, service_variables
+from tests.service import start
 
-CONFIG = """
+CONFIG = f"""
 model = "gpt-5.5"
-[analytics]
-enabled = false
-[features]
-apps = false
-plugins = false
-remote_plugin = false
-"""
+{QUIET}"""
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc00000030101"
@@ -118,12 +114,15 @@ def done(result, kind):
 def asked_with(answer):
     """An approvals callable that keeps what it was asked and always answers the same."""
 
+    requests: list[Any] = []
+
     def approvals(request):
-        approvals.requests.append(request)
+        requests.append(request)
         return answer
 
-    approvals.requests = []
-    return approvals
+    keeping: Any = approvals
+    keeping.requests = requests
+    return keeping
 
 
 def held(codex, service, *, after=2, count=1, **options):
@@ -142,6 +141,12 @@ def first_words(handle):
             yield notification.delta
 
 
-def process_of(codex):
-    [agent] = codex.asynchronous._agents.values()
-    return agent.server.pid
+def program():
+    """The process id of the one program that this process runs."""
+    [running] = programs()
+    return running.pid
+
+
+def programs(parent=None):
+    """Those of this process, or of another."""
+    return [each for each in psutil.Process(parent).children() if each.name() == "codex"]

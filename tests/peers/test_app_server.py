@@ -44,18 +44,18 @@ from codex_magic.protocol.types import (
     UserMessage,
     Warned,
 )
+from tests.known import some, the
 from tests.peers.agent import (
     PATCH,
     PNG,
     as_plan,
-    as_provider,
     asked_with,
     done,
     escalated,
     first_words,
     held,
     needs_zstd,
-    process_of,
+    program,
     said,
     sent,
     use,
@@ -64,30 +64,6 @@ from tests.peers.agent import (
 pytest.importorskip("codex_cli_bin")
 
 pytestmark = pytest.mark.peer
-
-
-@pytest.fixture
-def service(home, monkeypatch):
-    with as_provider(home, monkeypatch) as service:
-        yield service
-
-
-@pytest.fixture
-def config(service):
-    """A session whose agent asks the local service, and nobody else."""
-    return CodexConfig(engine="app-server", provider=service.api_url, model="gpt-5.5")
-
-
-@pytest.fixture
-def codex(config):
-    with Codex(config) as codex:
-        yield codex
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Where the agent works."""
-    return tmp_path
 
 
 def test_a_turn_answers_and_the_next_one_knows_of_it(codex, service):
@@ -304,13 +280,13 @@ def test_interrupting_twice_keeps_the_partial_answer_and_says_it_to_the_model(co
 
 def test_a_turn_is_stopped_as_soon_as_it_has_started_and_the_process_lives(codex, service):
     codex.thread_start().run("echo: up")
-    process = process_of(codex)
+    process = program()
     for _ in range(3):
         handle = codex.thread_start().turn("repeat 20000")
         next(handle.stream())
         handle.interrupt()
         assert handle.run().status is TurnStatus.interrupted
-    assert process_of(codex) == process
+    assert program() == process
 
 
 def test_a_turn_that_names_no_model_and_no_effort_has_the_usual_ones(service):
@@ -348,7 +324,7 @@ def test_a_killed_process_fails_its_turn_and_the_next_turn_goes_on(codex, servic
     thread, handle = held(codex, service)
     words = first_words(handle)
     next(words)
-    os.kill(process_of(codex), signal.SIGKILL)
+    os.kill(program(), signal.SIGKILL)
     with pytest.raises(ServiceError, match="ended"):
         handle.run()
     assert thread.run("echo: on").final_response == "on"
@@ -361,7 +337,7 @@ def test_a_killed_process_fails_each_of_its_turns_with_its_own_words(codex, serv
     service.faults.next("hold", after=2, times=2)
     handles = [codex.thread_start().turn("repeat 2000", summary="none") for _ in range(2)]
     service.wait_for_hold(count=2)
-    os.kill(process_of(codex), signal.SIGKILL)
+    os.kill(program(), signal.SIGKILL)
     for handle in handles:
         with pytest.raises(ServiceError) as failed:
             handle.run()
@@ -444,8 +420,7 @@ def said_plain(body):
     return [(item["role"], item["content"][0]["text"]) for item in body["input"] if item["type"] == "message"]
 
 
-def test_a_thread_open_in_another_process_goes_on_as_a_copy(config, service, monkeypatch):
-    monkeypatch.setenv("CODEX_MAGIC_SHARED_AGENT", "0")
+def test_a_thread_open_in_another_process_goes_on_as_a_copy(config, service):
     with Codex(config) as first, Codex(config) as second:
         thread = first.thread_start()
         thread.run("echo: in the first")
@@ -498,16 +473,9 @@ def test_awaited_it_is_the_same(config):
             thread = await codex.thread_start()
             handle = await thread.turn("echo: awaited")
             told = [n async for n in handle.stream()]
-            return told[-1].turn.status, (await thread.run("echo: again")).final_response
+            return the(TurnCompleted, told[-1]).turn.status, (await thread.run("echo: again")).final_response
 
     assert asyncio.run(scene()) == (TurnStatus.completed, "again")
-
-
-@pytest.fixture
-def plan(home, tmp_path, monkeypatch):
-    """The local service as the ChatGPT backend; nobody is signed in."""
-    with as_plan(home, tmp_path / "tls", monkeypatch) as service:
-        yield service
 
 
 @needs_zstd
@@ -535,7 +503,7 @@ def test_who_signs_in_later_needs_no_new_session(plan, home):
 @needs_zstd
 def test_a_process_that_does_not_stop_a_turn_is_replaced(home, tmp_path, monkeypatch):
     """It starts no turn while its first message over a WebSocket, which asks for no answer, is held up."""
-    monkeypatch.setattr("codex_magic.engines.app_server.engine.STOP_SECONDS", 0.5)
+    monkeypatch.setattr("codex_magic.engines.app_server.turn.STOP_SECONDS", 0.5)
     config = CodexConfig(engine="app-server", model="gpt-5.5")
     with as_plan(home, tmp_path / "tls", monkeypatch, websocket=True) as plan, Codex(config) as codex:
         plan.sign_in(home / ".codex")
@@ -555,8 +523,9 @@ import os
 from codex_magic import Codex, CodexConfig
 codex = Codex(CodexConfig(engine="app-server", provider={service.api_url!r}, model="gpt-5.5"))
 codex.thread_start().run("echo: x")
-[agent] = codex.asynchronous._agents.values()
-pid = agent.server.pid
+import psutil
+[program] = psutil.Process().children()
+pid = program.pid
 print(pid, os.getpgid(pid) != os.getpgid(0), flush=True)
 input()
 os._exit(0)
@@ -564,10 +533,10 @@ os._exit(0)
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as ours:
-        pid, apart = ours.stdout.readline().split()
+        pid, apart = some(ours.stdout).readline().split()
         watched = os.pidfd_open(int(pid))
-        ours.stdin.write("\n")
-        ours.stdin.flush()
+        some(ours.stdin).write("\n")
+        some(ours.stdin).flush()
         assert select.select([watched], [], [], 10)[0]
         os.close(watched)
     assert apart == "True"
@@ -604,7 +573,7 @@ def test_commands_and_changes_are_told_to_the_next_engine(codex, service, folder
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals to press Ctrl-C")
 def test_ctrl_c_stops_the_turn_and_not_the_process(codex, service):
     service.faults.next("hold", after=1)
-    main = threading.main_thread().ident
+    main = some(threading.main_thread().ident)
 
     def press():
         service.wait_for_hold()
@@ -617,6 +586,6 @@ def test_ctrl_c_stops_the_turn_and_not_the_process(codex, service):
         thread.run("repeat 2000", summary="none")
     presser.join()
     service.wait_for_disconnect()
-    before = process_of(codex)
+    before = program()
     assert thread.run("echo: on").final_response == "on"
-    assert process_of(codex) == before
+    assert program() == before

@@ -33,7 +33,7 @@ from tests.peers.agent import (
     first_words,
     held,
     needs_zstd,
-    process_of,
+    program,
     said,
     sent,
     use,
@@ -66,12 +66,6 @@ def service(request, home, tmp_path_factory, monkeypatch):
 def config(service, model):
     provider = None if service.ca_file else service.api_url
     return CodexConfig(engine="app-server", provider=provider, model=model)
-
-
-@pytest.fixture
-def codex(config):
-    with Codex(config) as codex:
-        yield codex
 
 
 def calls(body):
@@ -281,7 +275,7 @@ def test_a_killed_process_fails_its_turn_and_the_next_turn_goes_on(codex, servic
     thread, handle = held(codex, service)
     words = first_words(handle)
     begun = next(words)
-    os.kill(process_of(codex), signal.SIGKILL)
+    os.kill(program(), signal.SIGKILL)
     with pytest.raises(ServiceError, match="ended"):
         handle.run()
     assert thread.run("echo: on").final_response == "on"

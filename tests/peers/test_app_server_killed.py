@@ -9,6 +9,7 @@ import pytest
 
 from codex_magic import Codex, CodexConfig, TurnStatus
 from codex_magic.protocol.types import AgentMessage
+from tests.known import some
 from tests.peers.agent import as_provider
 from tests.threads import killed
 
@@ -26,9 +27,9 @@ def test_the_agents_answer_outlives_a_kill_and_goes_on_with_either_engine(home, 
         service.faults.next("hold", after=60)
         agent = {"provider": service.api_url, "model": "gpt-5.5", "engine": "app-server"}
         process = killed.start(PROMPT, **agent)
-        thread_id = json.loads(process.stdout.readline())
-        process.stdout.readline()
-        shown = json.loads(process.stdout.readline())[1]
+        thread_id = json.loads(some(process.stdout).readline())
+        some(process.stdout).readline()
+        shown = json.loads(some(process.stdout).readline())[1]
         with Codex(CodexConfig(**agent)) as codex:
             thread = codex.thread_resume(thread_id)
             while not any(shown in text for text in answers(thread)):

@@ -6,33 +6,27 @@ import asyncio
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
-from codex_magic import Codex, CodexConfig, Decision, Sandbox, ServiceError, TurnStatus, tool
+from codex_magic import Decision, Sandbox, ServiceError, TurnStatus, tool
 from codex_magic.display.view import TurnView
 from codex_magic.protocol.types import CommandExecution, FileChange, ToolCall
-from tests.peers.agent import as_provider, done, escalated, process_of, sent, use
+from tests.known import some
+from tests.peers.agent import done, escalated, program, sent, use
 
 pytest.importorskip("codex_cli_bin")
 
 pytestmark = pytest.mark.peer
 
 
-@pytest.fixture
-def service(home, monkeypatch):
-    with as_provider(home, monkeypatch) as service:
-        yield service
-
-
-@pytest.fixture
-def codex(service):
-    with Codex(CodexConfig(engine="app-server", provider=service.api_url, model="gpt-5.5")) as codex:
-        yield codex
+FOLDERS: list[Path] = []
+"""Where the scene of this test is, at the end."""
 
 
 def act():
-    (act.folder / "out.txt").write_text("acted")
+    (FOLDERS[-1] / "out.txt").write_text("acted")
 
 
 ACTIONS = {
@@ -49,7 +43,7 @@ class Scene:
     """One action that needs a yes, in a thread that has it kept."""
 
     def __init__(self, codex, folder, kind, approvals):
-        act.folder = folder
+        FOLDERS.append(folder)
         self.folder, self.kind = folder, kind
         self.thread = codex.thread_start(
             cwd=str(folder), approvals=approvals, tools=[tool(act, needs_approval=True)]
@@ -103,7 +97,7 @@ def raises_later(error):
 
 
 async def cancels_itself(request):
-    asyncio.current_task().cancel()
+    some(asyncio.current_task()).cancel()
     await asyncio.sleep(0)
     return Decision.accept
 
@@ -121,7 +115,7 @@ async def closes_the_loop(request):
 class LikeAll:
     """Equal to every word."""
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # as every class with `__eq__` alone has it
 
     def __eq__(self, other):
         return True
@@ -190,7 +184,7 @@ def test_a_program_that_dies_while_it_waits_for_an_answer_has_done_nothing(codex
     over = threading.Event()
 
     def approvals(request):
-        os.kill(process_of(codex), signal.SIGKILL)
+        os.kill(program(), signal.SIGKILL)
         over.wait(30)
 
     scene = Scene(codex, tmp_path, CommandExecution, approvals)

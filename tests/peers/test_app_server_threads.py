@@ -32,21 +32,21 @@ from codex_magic import (
     ThreadNotFoundError,
     TurnStatus,
 )
-from codex_magic.local_service import start
+from codex_magic.protocol.account import ChatgptAccount
 from codex_magic.protocol.types import CommandExecution, ContextCompaction, UserMessage
 from codex_magic.responses.provider import custom
+from tests.known import some, the
 from tests.peers.agent import (
-    as_plan,
-    as_provider,
     by_the_cli,
     done,
     held,
     needs_zstd,
-    process_of,
+    program,
     said,
     sent,
     use,
 )
+from tests.service import start
 
 codex_cli_bin = pytest.importorskip("codex_cli_bin")
 
@@ -54,31 +54,6 @@ pytestmark = pytest.mark.peer
 
 KEY = f"sk-not-to-be-seen-{secrets.token_hex(8)}"
 """Of this process alone: other tests run beside it, and all processes are looked at."""
-
-
-@pytest.fixture
-def service(home, monkeypatch):
-    with as_provider(home, monkeypatch) as service:
-        yield service
-
-
-@pytest.fixture
-def config(service):
-    """A session whose agent asks the local service, and nobody else."""
-    return CodexConfig(engine="app-server", provider=service.api_url, model="gpt-5.5")
-
-
-@pytest.fixture
-def codex(config):
-    with Codex(config) as codex:
-        yield codex
-
-
-@pytest.fixture
-def plan(home, tmp_path, monkeypatch):
-    """The local service as the ChatGPT backend; nobody is signed in."""
-    with as_plan(home, tmp_path / "tls", monkeypatch) as service:
-        yield service
 
 
 def on_plan(**options):
@@ -306,7 +281,7 @@ def test_an_ephemeral_thread_is_kept_nowhere(codex, service, home):
 def test_an_ephemeral_thread_outlives_the_program(codex, service):
     thread = codex.thread_start(ephemeral=True)
     thread.run("echo: one")
-    os.kill(process_of(codex), signal.SIGKILL)
+    os.kill(program(), signal.SIGKILL)
     with suppress(ServiceError):  # whether the end is noticed before the next turn, or by it
         thread.run("echo: two")
     thread.run("echo: three")
@@ -452,7 +427,7 @@ def test_who_signs_in_with_a_code_asks_the_agent_until_they_sign_out(plan):
         login = codex.login_chatgpt_device_code()
         plan.approve_device(login.user_code)
         assert login.wait().success
-        assert codex.account().account.type == "chatgpt"
+        assert the(ChatgptAccount, codex.account().account).type == "chatgpt"
         assert thread.run("echo: now").final_response == "now"
         codex.logout()
         with pytest.raises(NotSignedInError):
@@ -490,8 +465,8 @@ def test_what_is_left_of_the_plan(plan, home, engine):
     plan.sign_in(home / ".codex")
     with Codex(CodexConfig(engine=engine)) as codex:
         limits = codex.rate_limits()
-    assert (limits.primary.window_duration_mins, limits.plan_type) == (300, "plus")
-    assert 0 < limits.effective.used_percent <= 100
+    assert (some(limits.primary).window_duration_mins, limits.plan_type) == (300, "plus")
+    assert 0 < some(limits.effective).used_percent <= 100
 
 
 @pytest.mark.parametrize("engine", ["app-server", "backend"])

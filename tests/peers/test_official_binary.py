@@ -9,8 +9,10 @@ import subprocess
 
 import pytest
 
-from codex_magic.local_service import start
+from tests.home import QUIET
+from tests.known import some
 from tests.peers.agent import needs_zstd
+from tests.service import start
 
 codex_cli_bin = pytest.importorskip("codex_cli_bin")
 
@@ -25,8 +27,6 @@ base_url = "{base_url}"
 wire_api = "responses"
 request_max_retries = 0
 stream_max_retries = {retries}
-[analytics]
-enabled = false
 """
 
 CHATGPT = """
@@ -34,12 +34,6 @@ model = "{model}"
 chatgpt_base_url = "{chatgpt_url}/"
 openai_base_url = "{base_url}"
 cli_auth_credentials_store = "file"
-[analytics]
-enabled = false
-[features]
-apps = false
-plugins = false
-remote_plugin = false
 """
 
 
@@ -77,7 +71,7 @@ def custom():
 
 
 def configure(home, text):
-    (home / "config.toml").write_text(text)
+    (home / "config.toml").write_text(text + QUIET)
 
 
 def test_a_turn_with_a_custom_provider(custom, tmp_path):
@@ -132,7 +126,7 @@ def test_it_signs_in_with_a_device_code(custom, tmp_path):
     with subprocess.Popen(
         command, env=environment(tmp_path), cwd=tmp_path, stdout=subprocess.PIPE, text=True
     ) as login:
-        shown = next(found for line in login.stdout if (found := re.search(r"[A-Z]{4}-[A-Z]{5}", line)))
+        shown = next(found for line in some(login.stdout) if (found := re.search(r"[A-Z]{4}-[A-Z]{5}", line)))
         custom.approve_device(shown[0])
         assert login.wait(timeout=30) == 0
     assert json.loads((tmp_path / "auth.json").read_text())["tokens"]["refresh_token"]

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.responses.events import EVENT_TYPES, UnknownEvent, decode_event
+from tests.service import LocalService
 
 openai = pytest.importorskip("openai")
 

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from codex_magic import Codex, CodexConfig, Settings
-from codex_magic.local_service import start
+from tests.peers.agent import needs_zstd
+from tests.service import start
 
 pytest.importorskip("codex_cli_bin")
 
@@ -20,7 +21,6 @@ from tests.peers.test_official_binary import (  # skipped without the binary
     codex_cli_bin,
     configure,
     environment,
-    needs_zstd,
     run_codex,
 )
 

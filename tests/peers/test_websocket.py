@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from codex_magic.local_service import start
-from codex_magic.local_service.faults import HANDSHAKE
-from codex_magic.local_service.websocket import MESSAGE
-from tests.peers.test_official_binary import ask_backend, needs_zstd
+from tests.peers.agent import needs_zstd
+from tests.peers.test_official_binary import ask_backend
+from tests.service import start
+from tests.service.faults import HANDSHAKE
+from tests.service.websocket import MESSAGE
 
 pytestmark = pytest.mark.peer("openai", "codex-backend-sdk")
 
@@ -125,7 +127,8 @@ def test_codex_backend_sdk_names_the_connection_limit(sdk, service):
     service.faults.next("websocket_connection_limit_reached")
     with pytest.raises(RuntimeError) as refused:
         list(sdk.events(request("hi")))
-    assert refused.value.code == "websocket_connection_limit_reached"
+    error: Any = refused.value
+    assert error.code == "websocket_connection_limit_reached"
 
 
 # openai-python -------------------------------------------------------------------------------------

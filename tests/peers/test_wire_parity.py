@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from codex_magic import Codex, CodexConfig, Settings
-from codex_magic.local_service import start
 from tests.peers.test_official_binary import PROVIDER, ask, configure
+from tests.service import start
 
 pytestmark = pytest.mark.peer
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import CodexError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import AsyncClient, Client
@@ -20,6 +19,7 @@ from codex_magic.responses.response import Response
 from codex_magic.responses.retry import RetryPolicy
 from tests.responses.conversing import Caller
 from tests.responses.wire import Wire
+from tests.service import LocalService
 
 
 @pytest.fixture

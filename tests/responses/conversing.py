@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.provider import Provider, chatgpt, custom
 from codex_magic.responses.retry import RetryPolicy
+from tests.service import LocalService
 
 Use = Callable[[Any], Any]
 """What to do with a client; what it gives may be awaitable."""

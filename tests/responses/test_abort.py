@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from codex_magic.local_service import LocalService, Pace, start
 from codex_magic.protocol.errors import ResponseAborted
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta
 from codex_magic.responses.provider import custom
-from tests.responses.wire import CREATED, HANG, Wire, delta, good, plain, stream
+from codex_magic.responses.retry import RetryPolicy
+from tests.responses.wire import CREATED, DROP, HANG, Wire, delta, good, plain, stream
+from tests.service import LocalService, Pace, start
 
 BEGUN = stream(CREATED, delta("Hel"), HANG)
 
@@ -79,6 +80,20 @@ def test_a_wait_before_another_attempt(wire: Wire, settings: Settings) -> None:
     wire.answer(plain(429, retry_after="50"))
     paused = threading.Event()
     with Client(custom(wire.url), settings=settings) as client, ThreadPoolExecutor() as pool:
+        events = client.responses.stream("hi", model="m", on_retry=lambda *_: paused.set())
+        reading = pool.submit(list, events)
+        assert paused.wait(10)
+        events.abort()
+        with pytest.raises(ResponseAborted):
+            reading.result(10)
+    assert len(wire.requests) == 1
+
+
+def test_a_wait_after_an_answer_that_broke(wire: Wire, settings: Settings) -> None:
+    wire.answer(stream(CREATED, DROP))
+    paused = threading.Event()
+    retry = RetryPolicy(first_wait=50)
+    with Client(custom(wire.url), settings=settings, retry=retry) as client, ThreadPoolExecutor() as pool:
         events = client.responses.stream("hi", model="m", on_retry=lambda *_: paused.set())
         reading = pool.submit(list, events)
         assert paused.wait(10)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import ConfigurationError, ModelNotFoundError, ServiceError, UnreachableError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses import catalog
@@ -18,6 +17,7 @@ from codex_magic.responses.catalog import Model, default_model, read_models
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.provider import chatgpt, custom
 from tests.responses.wire import DROP, Answer, Wire, good, plain, stream
+from tests.service import LocalService
 
 CODEX = {
     "models": [
@@ -67,7 +67,7 @@ def test_a_field_that_can_not_be_read_is_left_out_alone() -> None:
         ({"context_window": 272_000, "effective_context_window_percent": 95}, 258_400),
     ],
 )
-def test_the_window_that_a_conversation_may_fill(fields: dict[str, int], tokens: int | None) -> None:
+def test_the_window_that_a_conversation_may_fill(fields: dict[str, Any], tokens: int | None) -> None:
     assert Model("m", **fields).usable_window == tokens
 
 

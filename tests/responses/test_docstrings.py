@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from codex_magic.responses.docstrings import read_docstring
+from codex_magic.responses.tools import custom_tool, tool
 
 GOOGLE = """Find a word
     in a text.
@@ -17,7 +19,7 @@ GOOGLE = """Find a word
             over several lines.
 
         limit (int): Most hits: a number.
-        *rest: Ignored.
+        **least: As many.
 
     Returns:
         hits: The places.
@@ -66,7 +68,7 @@ PLACES = "Where to look, over several lines."
                 "word": "The word to find.",
                 "text": PLACES,
                 "limit": "Most hits: a number.",
-                "rest": "Ignored.",
+                "least": "As many.",
             },
         ),
         (
@@ -82,7 +84,20 @@ PLACES = "Where to look, over several lines."
     ],
 )
 def test_each_manner_is_read(text: str, parameters: dict[str, str]) -> None:
-    assert read_docstring(text) == ("Find a word in a text.", parameters)
+    read = tool(documented(text))
+    assert read.definition["description"] == "Find a word in a text."
+    properties = read.input_schema["properties"]
+    assert {
+        name: part["description"] for name, part in properties.items() if "description" in part
+    } == parameters
+
+
+def documented(text: str | None) -> Callable[..., str]:
+    def find(word: str, text: str = "a", limit: int = 1, least: int = 0) -> str:
+        return word
+
+    find.__doc__ = text
+    return find
 
 
 @pytest.mark.parametrize(
@@ -91,10 +106,15 @@ def test_each_manner_is_read(text: str, parameters: dict[str, str]) -> None:
         (None, ""),
         ("", ""),
         ("One line.", "One line."),
+        ("One line.\nAnd another.", "One line. And another."),
+        ("One line.\nArgs:\n    word: y\n", "One line."),
         ("Args:\n    x: y\n", ""),
         (":param x: y", ""),
+        ("One line.\n\n:param word y", "One line."),
         ("Parameters\n----------", ""),
     ],
 )
 def test_short_ones(text: str | None, summary: str) -> None:
-    assert read_docstring(text).summary == summary
+    assert tool(documented(text)).definition["description"] == summary
+    freeform = documented(text)
+    assert custom_tool(freeform).definition["description"] == summary

@@ -83,7 +83,7 @@ def test_the_bytes_of_each_attempt_are_counted_from_the_beginning(exchange: Exch
 
 
 def test_a_stream_of_comments_ends_by_the_idle_limit(ask: Asker, wire: Wire) -> None:
-    ask.timeout = Timeouts(idle=0.05)
+    ask.timeout = Timeouts(idle=0.3)
     head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + CREATED
     wire.answer_by(lambda seen: itertools.chain([head], itertools.repeat(b": keep-alive\n\n")))
     with pytest.raises(StreamError, match="nothing of its answer"):

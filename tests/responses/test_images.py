@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image as Pillow
@@ -13,8 +14,8 @@ from PIL import Image as Pillow
 from codex_magic.local_service.pictures import picture
 from codex_magic.protocol.errors import AuthError, InvalidRequestError, ServiceError
 from codex_magic.responses.client import Client
-from codex_magic.responses.images import Image
 from codex_magic.responses.inputs import image_url
+from codex_magic.responses.media import Image
 from tests.responses.conftest import only_api, only_codex
 from tests.responses.conversing import Caller
 from tests.responses.wire import Wire, plain
@@ -94,7 +95,7 @@ def test_what_the_service_refuses_is_a_sentence(call: Caller) -> None:
 
 
 def test_a_plan_without_pictures(call: Caller) -> None:
-    denied = {"status": 403, "body": {"detail": "Image generation is not available."}}
+    denied: dict[str, Any] = {"status": 403, "body": {"detail": "Image generation is not available."}}
     call.service.faults.next("status", path="/images/generations", **denied)
     with pytest.raises(AuthError, match="not available"):
         call(lambda client: client.images.generate("a cat"))

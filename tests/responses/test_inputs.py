@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from codex_magic.responses.inputs import (
     input_text,
     user,
 )
-from codex_magic.responses.request import OPEN_RULES, build_body
+from codex_magic.responses.request import OPEN_RULES, body_of
 
 PNG = b"\x89PNG\r\n\x1a\nrest"
 PNG_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
@@ -122,7 +121,7 @@ def test_what_is_no_image(source: Any, word: str) -> None:
 
 
 def sent(input: Any) -> Any:
-    return json.loads(build_body(input, {"model": "m"}, OPEN_RULES))["input"]
+    return body_of(input, {"model": "m"}, OPEN_RULES)["input"]
 
 
 def test_loose_texts_and_images_are_one_message() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import InvalidRequestError, ServiceError
-from codex_magic.responses import memory
+from codex_magic.responses import transport
 from codex_magic.responses.client import AsyncClient, Client
-from codex_magic.responses.memory import Memory
 from codex_magic.responses.response import Response
+from codex_magic.responses.transport import Memory
 from tests.responses.wire import CREATED, Wire, delta, event, good, stream
+from tests.service import LocalService
 
 
 def roles(body: Any) -> list[str]:
@@ -78,7 +78,7 @@ def test_a_response_cut_short_is_remembered(service: LocalService) -> None:
 
 def test_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     remembered = Memory()
-    for number in range(memory.MOST_RESPONSES + 1):
+    for number in range(transport.MOST_RESPONSES + 1):
         remembered.keep(Response(id=str(number)), [], 1)
     with pytest.raises(InvalidRequestError):
         remembered.items("0")
@@ -88,12 +88,12 @@ def test_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_large_ones_are_forgotten_sooner() -> None:
     remembered = Memory()
     for name in "abc":
-        remembered.keep(Response(id=name), [], memory.MOST_BYTES // 2)
-    remembered.keep(Response(id="c"), [], memory.MOST_BYTES // 2)
+        remembered.keep(Response(id=name), [], transport.MOST_BYTES // 2)
+    remembered.keep(Response(id="c"), [], transport.MOST_BYTES // 2)
     with pytest.raises(InvalidRequestError):
         remembered.items("a")
     assert remembered.items("b") == remembered.items("c") == []
-    remembered.keep(Response(id="d"), [], memory.MOST_BYTES * 2)
+    remembered.keep(Response(id="d"), [], transport.MOST_BYTES * 2)
     assert remembered.items("d") == []
 
 

@@ -11,7 +11,7 @@ import openai.resources.responses
 import pytest
 
 from codex_magic.protocol.errors import InvalidRequestError, ServiceError, StreamError, TimedOutError
-from codex_magic.responses.client import AsyncResponses, Client, Responses
+from codex_magic.responses.client import Client
 from codex_magic.responses.parameters import (
     FunctionTool,
     JsonSchema,
@@ -23,6 +23,7 @@ from codex_magic.responses.parameters import (
 )
 from codex_magic.responses.provider import custom
 from codex_magic.responses.request import CODEX_RULES, OPEN_RULES, body_of
+from codex_magic.responses.responses import AsyncResponses, Responses
 from tests.responses.wire import CREATED, HANG, Answer, Wire, delta, good, plain, stream
 
 NAMED = (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import ServiceError, StreamError, UsageLimitError
 from codex_magic.responses.client import Client
 from codex_magic.responses.events import OutputTextDelta
 from tests.responses.wire import CREATED, DROP, Wire, completed, delta, event, good, stream
+from tests.service import LocalService
 
 
 def test_a_stream_arrives_while_it_is_made(service: LocalService) -> None:

@@ -7,14 +7,15 @@ from typing import Any, cast
 
 import pytest
 
+from codex_magic.net import header_value
 from codex_magic.protocol.errors import InvalidRequestError
 from codex_magic.responses.parameters import Parameters
 from codex_magic.responses.request import (
     CODEX_RULES,
     OPEN_RULES,
     Rules,
-    build_body,
-    header_value,
+    body_of,
+    encode,
     session_headers,
 )
 
@@ -26,7 +27,7 @@ REFUSED = (
 
 
 def body(input: Any = "hi", rules: Rules = CODEX_RULES, **parameters: Any) -> dict[str, Any]:
-    sent = json.loads(build_body(input, cast("Parameters", {"model": "m", **parameters}), rules))
+    sent = json.loads(encode(body_of(input, cast("Parameters", {"model": "m", **parameters}), rules)))
     assert isinstance(sent, dict)
     return sent
 

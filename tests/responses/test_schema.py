@@ -11,9 +11,9 @@ import msgspec
 import pydantic
 import pytest
 
-from codex_magic.local_service.rules import _schema_fault
 from codex_magic.protocol.errors import InvalidRequestError
 from codex_magic.responses.schema import schema_of, strict_schema
+from tests.service.rules import _schema_fault
 
 
 @dataclass

@@ -20,7 +20,6 @@ import pytest
 
 from codex_magic import auth
 from codex_magic.auth.storage import Storage
-from codex_magic.local_service import LocalService, start
 from codex_magic.protocol.errors import CodexError, ResponseAborted, ServiceError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses import events, inputs
@@ -29,6 +28,7 @@ from codex_magic.responses.parameters import Timeouts
 from codex_magic.responses.response import Response
 from codex_magic.responses.streaming import ResponseStream
 from tests.home import service_variables
+from tests.service import LocalService, start
 
 LOOK = {
     "type": "function",

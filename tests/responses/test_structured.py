@@ -12,7 +12,6 @@ import msgspec
 import pydantic
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import (
     InvalidOutputError,
     InvalidRequestError,
@@ -23,8 +22,10 @@ from codex_magic.protocol.errors import (
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.parameters import TextConfig
 from codex_magic.responses.response import Response
-from codex_magic.responses.structured import Format, misfit
+from codex_magic.responses.schema import misfit
+from codex_magic.responses.structured import Format
 from tests.responses.wire import CREATED, Wire, completed, event, good, stream
+from tests.service import LocalService
 
 
 @dataclass

@@ -16,9 +16,10 @@ from codex_magic.local_service.pictures import picture
 from codex_magic.protocol.errors import InvalidRequestError, OutputError, ServiceError, StreamError
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta
+from codex_magic.responses.media import generated_images
 from codex_magic.responses.provider import custom
 from codex_magic.responses.tool_turn import FUTILE_ROUNDS, MOST_RETRIES
-from codex_magic.responses.tools import Call, Namespace, custom_tool, generated_images, tool, web_searches
+from codex_magic.responses.tools import Call, Namespace, custom_tool, tool, web_searches
 from tests.responses.conftest import only_codex
 from tests.responses.conversing import Caller
 from tests.responses.wire import CREATED, DROP, Wire, completed, event, good, stream
@@ -209,28 +210,6 @@ def test_the_service_searches_and_draws(call: Caller) -> None:
     assert [image.content for image in generated_images(drawn.response)] == [picture("draw a cat")]
 
 
-def test_a_turn_over_one_websocket(call: Caller) -> None:
-    asked = 'use the tool add 2 times with {"a": 1}'
-
-    def use(client: Any) -> Any:
-        with client.responses.connect() as connection:
-            return run(asked, add)(Responses(connection))
-
-    async def use_async(client: Any) -> Any:
-        async with client.responses.connect() as connection:
-            return await run(asked, add)(Responses(connection))
-
-    done = call(use_async if call.is_async else use)
-    assert (done.rounds, outputs(done.items)) == (2, ["2", "2"])
-
-
-class Responses:
-    """A connection in the place of `client`."""
-
-    def __init__(self, connection: Any) -> None:
-        self.responses = connection
-
-
 def test_a_turn_has_an_end(call: Caller) -> None:
     """The model has to answer at last, with what it has."""
     done = call(run('use the tool add 9 times with {"a": 1}', add, max_rounds=2))
@@ -391,6 +370,33 @@ def test_a_sync_turn_in_a_thread_with_a_loop(wire: Wire, client: Client) -> None
         return client.responses.run_tools("hi", model="m", tools=[add_slowly])
 
     assert outputs(asyncio.run(cell()).items) == ["2"]
+
+
+def test_hooks_and_a_single_function_run_in_the_thread_of_a_sync_turn(wire: Wire, client: Client) -> None:
+    wire.answer(stream(CREATED, function_call("look", "{}"), completed()), stream(*good()))
+    threads: list[str] = []
+
+    def look(*_: Any) -> None:
+        threads.append(threading.current_thread().name)
+
+    def approve(_: Call) -> bool:
+        look()
+        return True
+
+    hooks: Any = {"on_call": look, "on_result": look, "approve": approve}
+    careful = tool(lambda: look(), name="look", needs_approval=True)
+    client.responses.run_tools("hi", model="m", tools=[careful], **hooks)
+    assert threads == [threading.current_thread().name] * 4
+
+
+def test_a_hook_of_a_sync_turn_can_not_wait_for_a_loop(wire: Wire, client: Client) -> None:
+    wire.answer(stream(*good()))
+
+    async def slow(event: Any) -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="no event loop"):
+        client.responses.run_tools("hi", model="m", on_event=slow)
 
 
 def test_a_cancelled_turn_cancels_its_functions(wire: Wire, settings: Any) -> None:

@@ -21,9 +21,7 @@ from codex_magic.responses.tools import (
     ToolCallError,
     calls,
     custom_tool,
-    custom_tool_calls,
     definition_of,
-    function_calls,
     image_generation,
     lark,
     regex,
@@ -64,7 +62,7 @@ def optional(a: Optional[int], b: int | None = None, c: str = "z") -> None: ... 
 def nested(a: Place, b: Span, c: list[Place]) -> None: ...
 def modelled(a: Order, b: Order | None = None) -> None: ...
 def timed(a: datetime.date, b: set[int], c: tuple[int, str], d: Point) -> None: ...
-def bare(a, b=2): ...
+def bare(a, b=2): ...  # type: ignore[no-untyped-def]  # a tool may be
 def keyword_only(*, a: int) -> None: ...
 def nothing() -> None: ...
 
@@ -250,7 +248,7 @@ def test_what_a_request_holds_for_each(given: Any, kind: str) -> None:
     assert [each["name"] for each in definition.get("tools", [])] in ([], ["plain", "bare"])
 
 
-ITEMS = [
+ITEMS: list[dict[str, Any]] = [
     {"type": "function_call", "call_id": "1", "name": "f", "arguments": '{"a":1}', "namespace": "n"},
     {"type": "message", "role": "assistant", "content": []},
     {"type": "custom_tool_call", "call_id": "2", "name": "g", "input": "x"},
@@ -263,7 +261,7 @@ def test_the_calls_of_a_response() -> None:
     assert function.parsed_arguments() == {"a": 1}
     assert function.output({"b": 2}) == {"type": "function_call_output", "call_id": "1", "output": '{"b":2}'}
     assert custom.output("y") == {"type": "custom_tool_call_output", "call_id": "2", "output": "y"}
-    assert (function_calls(ITEMS), custom_tool_calls(ITEMS)) == ([function], [custom])
+    assert [call.is_custom for call in calls(ITEMS)] == [False, True]
 
 
 @pytest.mark.parametrize("item", [{}, {"call_id": None, "name": "f"}, {"call_id": "1", "name": 5}])

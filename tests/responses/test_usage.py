@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.errors import (
     CodexError,
     ConfigurationError,
@@ -20,7 +20,9 @@ from codex_magic.protocol.types import RateLimitWindow
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.provider import chatgpt, custom
 from codex_magic.responses.retry import RetryPolicy
-from codex_magic.responses.usage import Usage, ask_usage, read_usage
+from codex_magic.responses.usage import Usage, fetch_usage, read_usage
+from tests.known import some
+from tests.service import LocalService
 
 
 def asked(settings: Settings) -> Usage:
@@ -28,7 +30,7 @@ def asked(settings: Settings) -> Usage:
         async with AsyncClient(
             chatgpt(settings), settings=settings, retry=RetryPolicy(request_retries=0)
         ) as client:
-            return await ask_usage(client, settings.chatgpt_url)
+            return await fetch_usage(client.transport, settings.chatgpt_url)
 
     return asyncio.run(ask())
 
@@ -44,7 +46,7 @@ def test_the_service_names_account_plan_and_both_windows(service: LocalService) 
     ]
 
 
-def test_without_a_sign_in_it_is_not_asked(service: LocalService, home) -> None:
+def test_without_a_sign_in_it_is_not_asked(service: LocalService, home: Path) -> None:
     (home / ".codex" / "auth.json").unlink()
     with pytest.raises(NotSignedInError):
         asked(Settings.from_env())
@@ -104,11 +106,11 @@ def test_another_provider_has_no_plan(service: LocalService) -> None:
 def test_every_answer_says_what_is_left(service: LocalService) -> None:
     """The refused one too."""
     with Client(chatgpt(Settings.from_env())) as client:
-        assert client.rate_limits is None
+        before = client.rate_limits
         client.responses.create("hi", model="local-large")
-        assert client.rate_limits is not None
-        assert client.rate_limits.primary == RateLimitWindow(13.0, 300, client.rate_limits.primary.resets_at)
+        primary = some(some(client.rate_limits).primary)
+        assert (before, primary) == (None, RateLimitWindow(13.0, 300, primary.resets_at))
         service.faults.next("usage_limit")
         with pytest.raises(UsageLimitError):
             client.responses.create("hi", model="local-large")
-        assert client.rate_limits.effective.used_percent == 100
+        assert some(some(client.rate_limits).effective).used_percent == 100

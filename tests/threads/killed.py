@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from codex_magic import Codex, CodexConfig, TurnStatus
-from codex_magic.local_service import LocalService
 from codex_magic.protocol.types import AgentMessage, UserMessage, input_text
-from codex_magic.threads.instructions import CONTINUE
+from codex_magic.threads.options import CONTINUE
+from tests.service import LocalService
 from tests.threads.backend import texts
 
 ASK = """
@@ -55,11 +56,12 @@ def start(prompt: str, **config: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def kill(process: subprocess.Popen[str]) -> Killed:
-    """Kill it; what it had said that nobody has read yet."""
+def kill(process: subprocess.Popen[str], lines: Sequence[str] = ()) -> Killed:
+    """Kill it; what it has said, `lines` of which have been read before."""
     process.kill()
     at = time.monotonic()
-    said = [json.loads(line) for line in process.communicate()[0].splitlines() if line.endswith(("]", '"'))]
+    lines = "".join([*lines, process.communicate()[0]]).splitlines()
+    said = [json.loads(line) for line in lines if line.endswith(("]", '"'))]
     deltas = [(each[0], each[1]) for each in said if isinstance(each, list)]
     return Killed(at, bool(said), deltas)
 

@@ -3,14 +3,14 @@
 import pytest
 
 from codex_magic import AgentMessage, TextInput, TurnStatus
-from codex_magic.engines.app_server.kept import KeptThread
+from codex_magic.engines.app_server.library import ProgramThread
 from codex_magic.protocol.types import Turn, TurnError, TurnPlace, UserMessage
 from codex_magic.threads.adoption import adopted, as_record, copied
-from codex_magic.threads.history import history_items
-from codex_magic.threads.places import continuation
+from codex_magic.threads.history import continuation, history_items
 from codex_magic.threads.store import Store
+from tests.known import some
 
-KEPT = KeptThread(
+KEPT = ProgramThread(
     id="theirs", name="a name", preview="one", cwd="/w", model="gpt-5.5", created_at=1, updated_at=5
 )
 
@@ -31,7 +31,7 @@ def turn(number, **more):
 
 def take_in(store, *turns):
     history = store.history(KEPT.id) if store.has(KEPT.id) else []
-    added, places = adopted(KEPT, turns, thread_id=KEPT.id, answerer="app-server", after=history)
+    added, places = adopted(KEPT, turns, thread_id=KEPT.id, sealed_for="app-server", after=history)
     return store.adopt(as_record(KEPT), added, places)
 
 
@@ -48,7 +48,8 @@ def test_the_program_goes_on_where_it_has_the_thread(store):
     take_in(store, turn(1))
     take_in(store, turn(2))
     history = store.history("theirs")
-    goes_on = continuation("theirs", history, *store.places([each.id for each in history]), read=store.turn)
+    places = store.places([each.id for each in history])
+    goes_on = some(continuation("theirs", history, *places, read=store.turn))
     assert (goes_on.place.turn_id, goes_on.is_last, goes_on.unseen) == ("turn-2", True, ())
 
 
@@ -62,8 +63,8 @@ def test_the_programs_ids_lead_to_ours(store):
 
 def test_two_forks_of_the_program_share_turns_but_not_with_us(store):
     take_in(store, turn(1))
-    other = KeptThread(id="fork", created_at=1, updated_at=1)
-    added, places = adopted(other, [turn(1)], thread_id="fork", answerer="app-server", after=[])
+    other = ProgramThread(id="fork", created_at=1, updated_at=1)
+    added, places = adopted(other, [turn(1)], thread_id="fork", sealed_for="app-server", after=[])
     store.adopt(as_record(other), added, places)
     assert len(store.history("fork")) == len(store.history("theirs")) == 1
 

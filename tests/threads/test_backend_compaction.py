@@ -3,9 +3,9 @@
 import pytest
 
 from codex_magic import Codex, CodexConfig, InvalidRequestError, TurnStatus
-from codex_magic.local_service import start
 from codex_magic.protocol.types import ContextCompaction, ToolCall, UserMessage, Warned
 from tests.peers.agent import done, use
+from tests.service import start
 from tests.threads.backend import kinds, requests, sent, texts
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_magic.engines.whole import broken_off, whole
+from codex_magic.engines.history import broken_off, whole
 from codex_magic.responses.inputs import assistant, developer, user
 
 THOUGHT = {"type": "reasoning", "summary": [], "encrypted_content": "x"}

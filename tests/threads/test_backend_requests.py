@@ -14,7 +14,7 @@ from codex_magic import (
     SkillInput,
     TextInput,
 )
-from codex_magic.engines.personality import PERSONALITIES
+from codex_magic.engines.backend import PERSONALITIES
 from codex_magic.protocol.types import UserMessage
 from tests.peers.agent import PNG, done
 from tests.threads.backend import kinds, requests, sent, texts

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,6 @@ from codex_magic import (
     tool,
 )
 from codex_magic.engines.tools import LONGEST_TEXT
-from codex_magic.local_service import start
 from codex_magic.protocol.types import (
     AgentMessage,
     ItemCompleted,
@@ -28,6 +28,7 @@ from codex_magic.protocol.types import (
 from codex_magic.responses.tool_turn import MOST_ROUNDS
 from codex_magic.responses.tools import web_search
 from tests.peers.agent import PNG, asked_with, done, use
+from tests.service import start
 from tests.threads.backend import kinds, requests, sent
 
 
@@ -230,7 +231,7 @@ def test_a_failed_turn_leaves_nothing_that_the_service_would_refuse(codex, servi
 
 
 def test_a_response_that_breaks_after_its_call_runs_nothing(codex, service):
-    calls = []
+    calls: list[Any] = []
     service.faults.next("eof_before_end", times=9)
     thread = codex.thread_start(tools=(tool(lambda: calls.append(1), name="act"),))
     with pytest.raises(StreamError, match="ended before"):
@@ -270,7 +271,8 @@ def acting(calls):
     ],
 )
 def test_a_tool_that_acts_needs_a_yes(codex, service, answer, ran, asked):
-    calls, requested = [], []
+    calls: list[Any] = []
+    requested: list[Any] = []
 
     def approvals(request):
         requested.append(request)
@@ -289,7 +291,7 @@ def test_a_tool_that_acts_needs_a_yes(codex, service, answer, ran, asked):
 
 
 def test_a_yes_for_the_session_is_one_threads_and_counts_for_calls_at_the_same_time(codex):
-    calls = []
+    calls: list[Any] = []
     approvals = asked_with(Decision.accept_for_session)
     for _ in range(2):
         thread = codex.thread_start(tools=(acting(calls),), approvals=approvals)
@@ -298,7 +300,7 @@ def test_a_yes_for_the_session_is_one_threads_and_counts_for_calls_at_the_same_t
 
 
 def test_a_cancelled_call_ends_the_turn(codex, service):
-    calls = []
+    calls: list[Any] = []
     thread = codex.thread_start(tools=(acting(calls), add), approvals=asked_with(Decision.cancel))
     result = thread.run(use("act"))
     assert (result.status, calls) == (TurnStatus.interrupted, [])
@@ -308,7 +310,7 @@ def test_a_cancelled_call_ends_the_turn(codex, service):
 
 @pytest.mark.parametrize("options", [{}, {"approvals": lambda _: "accept", "approval_mode": "deny_all"}])
 def test_nobody_to_ask_and_nobody_who_may_be_asked_is_a_no(codex, options):
-    calls = []
+    calls: list[Any] = []
     result = codex.thread_start(tools=(acting(calls),), **options).run(use("act"))
     assert (done(result, ToolCall)[0].success, calls) == (False, [])
 
@@ -325,7 +327,8 @@ def test_what_came_of_a_call_that_got_no_yes_is_kept(codex, answer, status):
 
 
 def test_a_call_that_waits_for_an_answer_when_its_turn_is_stopped_was_not_made(codex):
-    calls, thinking, over = [], threading.Event(), threading.Event()
+    calls: list[Any] = []
+    thinking, over = threading.Event(), threading.Event()
 
     def approvals(request):
         thinking.set()

@@ -8,7 +8,6 @@ import pytest
 
 import codex_magic.threads.codex as codex_module
 from codex_magic import AsyncCodex, Codex, CodexConfig, TurnStatus
-from codex_magic.local_service import start
 from codex_magic.protocol.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -17,6 +16,7 @@ from codex_magic.protocol.errors import (
     UsageLimitError,
 )
 from codex_magic.protocol.types import (
+    AgentMessage,
     AgentMessageDelta,
     ItemCompleted,
     LocalImageInput,
@@ -26,7 +26,9 @@ from codex_magic.protocol.types import (
     TurnCompleted,
 )
 from codex_magic.threads.store import Store
+from tests.known import some, the
 from tests.peers.agent import PNG
+from tests.service import start
 
 RESPONSES = "/backend-api/codex/responses"
 
@@ -64,7 +66,7 @@ def test_a_stream_tells_every_delta_before_the_completed_item(codex):
     told = list(codex.thread_start().turn("echo: one two three").stream())
     text = "".join(n.delta for n in told if isinstance(n, AgentMessageDelta))
     answers = [
-        n.item.text
+        the(AgentMessage, n.item).text
         for n in told
         if isinstance(n, ItemCompleted) and n.item.__struct_config__.tag == "agentMessage"
     ]
@@ -236,7 +238,7 @@ def test_the_api_is_the_same_when_awaited(service):
             handle = await thread.turn("echo: awaited")
             told = [n async for n in handle.stream()]
             again = await thread.run("echo: once more")
-        return told[-1].turn.status, again.final_response
+        return the(TurnCompleted, told[-1]).turn.status, again.final_response
 
     assert asyncio.run(scene()) == (TurnStatus.completed, "once more")
 
@@ -247,7 +249,7 @@ def test_closing_interrupts_what_runs(service):
         handle = codex.thread_start().turn("repeat 2000", summary="none")
         service.wait_for_hold()
     service.wait_for_disconnect()
-    assert handle.asynchronous.result.status is TurnStatus.interrupted
+    assert some(handle.asynchronous.result).status is TurnStatus.interrupted
 
 
 def test_a_server_that_asks_for_no_key_by_its_base_url():
@@ -268,7 +270,7 @@ def test_the_openai_provider_sends_the_key(service, monkeypatch):
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals to press Ctrl-C")
 def test_ctrl_c_ends_a_blocking_run_and_stops_the_turn(codex, service):
     service.faults.next("hold", after=1)
-    main = threading.main_thread().ident
+    main = some(threading.main_thread().ident)
 
     def press():
         service.wait_for_hold()

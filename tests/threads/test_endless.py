@@ -105,7 +105,7 @@ def test_a_model_that_never_answers_is_stopped(codex: Codex, wire: Wire, called:
 def test_what_was_said_before_the_turn_was_stopped_is_kept(codex: Codex, wire: Wire) -> None:
     wire.answer(*answers(message("Let me see.") + call("exec")))
     thread = codex.thread_start()
-    result = failure(thread).result  # type: ignore[attr-defined]  # documented extra
+    result = failure(thread).result
     assert [item.text for item in result.items if isinstance(item, AgentMessage)] == ["Let me see."] * 4
     wire.answer(*answers(message("Here.")))
     assert thread.run("again").final_response == "Here."
@@ -220,7 +220,7 @@ def test_an_answer_without_end_ends_at_its_longest(
     flood(wire, piece)
     error = failure(codex.thread_start())
     assert "longer than 1 MiB" in str(error)
-    assert ("word" if piece is WORD else "hm") in str(error.result.items)  # type: ignore[attr-defined]
+    assert ("word" if piece is WORD else "hm") in str(error.result.items)
     assert len(wire.requests) == 1
 
 
@@ -232,7 +232,7 @@ def test_a_context_that_stays_full_is_not_shortened_without_end(codex: Codex, wi
         "/responses": stream(CREATED, call("act"), completed(usage=usage)),
     }
     wire.answer_by(lambda seen: answers[seen.path])
-    result = failure(codex.thread_start(tools=(act,))).result  # type: ignore[attr-defined]
+    result = failure(codex.thread_start(tools=(act,))).result
     assert len([item for item in result.items if isinstance(item, ContextCompaction)]) == MOST_COMPACTIONS
     assert len([item for item in result.items if isinstance(item, ToolCall)]) == MOST_ROUNDS + 1
 

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from codex_magic import AsyncClient, AsyncCodex, Client, Codex, CodexConfig, Thread, TurnHandle
-from codex_magic.local_service import LocalService
+from codex_magic.protocol.account import ChatgptAccount
 from tests.app_server.tireless_server import command
 from tests.forking import in_child
+from tests.known import the
+from tests.service import LocalService
 from tests.threads.backend import held
 
 pytestmark = [
@@ -44,11 +46,11 @@ def thread(codex: Codex) -> Thread:
 USES: dict[str, tuple[Callable[[Codex, Thread], Any], str]] = {
     "go on with the thread": (lambda codex, thread: thread.run("echo: child").final_response, "child"),
     "begin another": (lambda codex, thread: codex.thread_start().run("echo: child").final_response, "child"),
-    "list": (lambda codex, thread: [each.name for each in codex.thread_list()], "['ours']"),
+    "list": (lambda codex, thread: [each.name for each in codex.thread_list().threads], "['ours']"),
     "read": (lambda codex, thread: thread.read().thread.name, "ours"),
     "history": (lambda codex, thread: len(thread.history()), "1"),
     "rename": (lambda codex, thread: thread.set_name("new"), "None"),
-    "account": (lambda codex, thread: codex.account().account.type, "chatgpt"),
+    "account": (lambda codex, thread: the(ChatgptAccount, codex.account().account).type, "chatgpt"),
     "models": (lambda codex, thread: len(codex.models()) > 1, "True"),
     "limits": (lambda codex, thread: codex.rate_limits().primary is not None, "True"),
     "start a sign-in": (lambda codex, thread: codex.login_chatgpt_pasted().cancel().status.value, "canceled"),

@@ -13,8 +13,9 @@ import sys
 import pytest
 
 from codex_magic import Codex, CodexConfig, TurnStatus
-from codex_magic.local_service import Pace, start
 from codex_magic.protocol.types import AgentMessage
+from tests.known import some
+from tests.service import Pace, start
 from tests.threads import killed
 
 PROMPT = "repeat 3000"
@@ -38,10 +39,10 @@ def config(service):
 @pytest.mark.parametrize("seed", range(6))
 def test_a_kill_at_any_moment_loses_no_question_and_leaves_a_thread_to_go_on_with(service, seed):
     process = killed.start(PROMPT, **config(service))
-    thread_id = json.loads(process.stdout.readline())
-    for _ in range(random.Random(seed).choice([0, 1, 2, 3, 20, 60, 150, 300])):
-        process.stdout.readline()
-    asked = killed.kill(process)
+    told = some(process.stdout)
+    thread_id = json.loads(told.readline())
+    count = random.Random(seed).choice([0, 1, 2, 3, 20, 60, 150, 300])
+    asked = killed.kill(process, [told.readline() for _ in range(count)])
     was_sent = any(PROMPT in request.body.decode() for request in service.requests)
     left = killed.left_of(thread_id, service, **config(service))
     if left.status is None:
@@ -57,9 +58,9 @@ def test_a_kill_at_any_moment_loses_no_question_and_leaves_a_thread_to_go_on_wit
 def test_what_a_process_had_shown_for_a_while_is_kept(service, end):
     service.faults.next("hold", after=40)
     process = killed.start(PROMPT, **config(service))
-    thread_id = json.loads(process.stdout.readline())
-    turn_id = json.loads(process.stdout.readline())
-    shown = "".join(json.loads(process.stdout.readline())[1] for _ in range(40))
+    thread_id = json.loads(some(process.stdout).readline())
+    turn_id = json.loads(some(process.stdout).readline())
+    shown = "".join(json.loads(some(process.stdout).readline())[1] for _ in range(40))
     with Codex(CodexConfig(**config(service))) as codex:
         thread = codex.thread_resume(thread_id)
         while shown not in messages(turn := thread.history()[0]):

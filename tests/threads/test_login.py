@@ -24,7 +24,7 @@ from codex_magic import (
     NotSignedInError,
     Settings,
 )
-from codex_magic.local_service import LocalService, start
+from tests.service import LocalService, start
 
 ME = ChatgptAccount("someone@example.com", "plus")
 

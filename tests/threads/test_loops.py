@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from codex_magic import AsyncClient, AsyncCodex, Codex, CodexConfig, ConfigurationError
-from codex_magic.local_service import LocalService
 from tests.app_server.tireless_server import command
+from tests.service import LocalService
 
 # The connections of a loop that was closed without them are what this is about.
 pytestmark = [
@@ -39,16 +39,6 @@ def test_a_client_in_one_loop_after_the_other(service: LocalService, closes: boo
         return answer.output_text
 
     assert [asyncio.run(ask(word)) for word in ("one", "two", "three")] == ["one", "two", "three"]
-
-
-def test_a_connection_in_one_loop_after_the_other(service: LocalService) -> None:
-    pytest.importorskip("wsproto")
-    connection = AsyncClient().responses.connect()
-
-    async def ask(word: str) -> str:
-        return (await connection.create(f"echo: {word}")).output_text
-
-    assert [asyncio.run(ask(word)) for word in ("one", "two")] == ["one", "two"]
 
 
 def test_a_client_in_two_loops_at_once(service: LocalService) -> None:

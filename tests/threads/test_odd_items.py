@@ -11,20 +11,21 @@ import json
 import os
 import random
 from contextlib import suppress
+from typing import Any
 
 from codex_magic import AsyncCodex, Codex, CodexConfig, TurnStatus
-from codex_magic.local_service import start
-from codex_magic.local_service.shape import shape_refusal
 from codex_magic.protocol.errors import ServiceError
 from codex_magic.protocol.types import AgentMessage, encode_item
 from codex_magic.threads.store import Store
 from tests.responses.wire import CREATED, Wire, completed, event, good, stream
+from tests.service import start
+from tests.service.shape import shape_refusal
 from tests.threads.backend import texts
 
 TRIES = int(os.environ.get("CODEX_MAGIC_ODD_ITEMS", "60"))
 TEXT = "what the model said"
 
-KINDS = [
+KINDS: list[dict[str, Any]] = [
     {"type": "message", "id": "m", "role": "assistant", "status": "completed", "phase": "final_answer"}
     | {"content": [{"type": "output_text", "text": TEXT, "annotations": [{"type": "url_citation"}]}]},
     {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": TEXT}]},
@@ -74,7 +75,7 @@ def places(value, path=()):
 def bent(item, chance):
     """The item with one to three places changed, removed or added; and the paths of those."""
     item = json.loads(json.dumps(item))
-    changed = []
+    changed: list[Any] = []
     for _ in range(chance.choice([1, 1, 1, 2, 3])):
         where = chance.choice([*places(item), (f"extra {len(changed)}",)])
         inside = item
@@ -175,7 +176,7 @@ def test_no_item_of_a_server_spoils_its_thread_for_asyncio():
     wire.close()
 
 
-OLD = [
+OLD: list[dict[str, Any]] = [
     {"type": ["x"]},
     {"type": "message", "content": [{"type": "output_text", "text": "of old"}]},
     {"type": "message", "role": "assistant"},

@@ -3,8 +3,7 @@
 import pytest
 
 from codex_magic.protocol.types import AgentMessage, TurnPlace, TurnStatus
-from codex_magic.threads.history import past_of
-from codex_magic.threads.places import continuation
+from codex_magic.threads.history import continuation, past_of
 from codex_magic.threads.store import Store
 
 SAID = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "said"}]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -21,6 +22,7 @@ from codex_magic.protocol.types import (
     input_text,
 )
 from codex_magic.threads.store import NotebookRecord, Store, ThreadRecord
+from tests.known import the
 
 
 class Clock:
@@ -49,7 +51,7 @@ def ask(store: Store, thread: ThreadRecord, text: str, *, cell: str | None = Non
 
 
 def answers(store: Store, thread: ThreadRecord) -> list[str]:
-    return [entry.item.text for turn in store.history(thread.id) for entry in turn.items]
+    return [the(AgentMessage, entry.item).text for turn in store.history(thread.id) for entry in turn.items]
 
 
 def test_a_turn_comes_back_as_it_was_written(store: Store) -> None:
@@ -169,7 +171,7 @@ def test_a_cell_numbered_by_a_filter_replaces_only_the_turn_that_asked_the_same(
     for question in ("my name is Ada", "another question", "my name is Ada"):
         turn = store.begin_turn(thread.id, cell_id="1", preview=question)
         store.add_item(turn.id, UserMessage("u", (TextInput(question),)))
-    prompts = [input_text(turn.items[0].item.content) for turn in store.history(thread.id)]
+    prompts = [input_text(the(UserMessage, turn.items[0].item).content) for turn in store.history(thread.id)]
     assert prompts == ["my name is Ada", "another question"]
 
 
@@ -186,7 +188,9 @@ def test_pages_hold_every_thread_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
-def test_pages_stay_stable_when_all_times_are_equal(tmp_path: Path, direction: str) -> None:
+def test_pages_stay_stable_when_all_times_are_equal(
+    tmp_path: Path, direction: Literal["asc", "desc"]
+) -> None:
     with Store(tmp_path / "threads.db", clock=lambda: 1.0) as store:
         made = {store.create_thread().id for _ in range(5)}
         first = store.threads(limit=2, sort_key="created_at", sort_direction=direction)

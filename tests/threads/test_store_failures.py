@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -228,7 +229,7 @@ def test_a_migration_that_fails_leaves_the_version_before(tmp_path: Path) -> Non
 
 def test_a_migration_another_process_has_just_made_is_not_made_again(tmp_path: Path) -> None:
     class Late(sqlite3.Connection):
-        def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
             if sql == "BEGIN IMMEDIATE":
                 migrate(other, MIGRATIONS)
             return super().execute(sql, *values)

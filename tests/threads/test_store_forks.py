@@ -13,6 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from codex_magic.protocol.errors import OptionError
 from codex_magic.protocol.types import AgentMessage, TurnStatus
 from codex_magic.threads.store import Store
+from tests.known import the
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def ask(store: Store, thread: str, cell: str | None, text: str) -> str:
 
 
 def answers(store: Store, thread: str) -> list[str]:
-    return [entry.item.text for turn in store.history(thread) for entry in turn.items]
+    return [the(AgentMessage, entry.item).text for turn in store.history(thread) for entry in turn.items]
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import pytest
 
-from codex_magic.threads import journal
 from codex_magic.threads.journal import is_shared_type, is_unc, leave_wal, mount_of, wal_is_safe
 from codex_magic.threads.store import Store
 
@@ -82,7 +81,7 @@ def test_a_mount_over_the_folder_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, options: str, is_safe: bool
 ) -> None:
     mounts = [Mount("/dev/sda1", "/", "ext4"), Mount("x", str(tmp_path.resolve()), kind, options)]
-    monkeypatch.setattr(journal.psutil, "disk_partitions", lambda all: mounts)
+    monkeypatch.setattr("psutil.disk_partitions", lambda all: mounts)
     assert wal_is_safe(tmp_path) is is_safe
     assert wal_is_safe(tmp_path / "home") is is_safe
 
@@ -93,7 +92,7 @@ def test_a_system_that_lists_no_mounts_has_its_own_disks(
     def refuse(all: bool) -> list[Mount]:
         raise PermissionError
 
-    monkeypatch.setattr(journal.psutil, "disk_partitions", refuse)
+    monkeypatch.setattr("psutil.disk_partitions", refuse)
     assert wal_is_safe(tmp_path)
 
 

@@ -23,6 +23,7 @@ from codex_magic.protocol.types import AgentMessage, TurnStatus
 from codex_magic.threads.owner import SILENT_SECONDS, Owner, is_alive, this_process
 from codex_magic.threads.partial import Piece
 from codex_magic.threads.store import Store
+from tests.known import some, the
 
 PREAMBLE = """
 import sys
@@ -86,8 +87,8 @@ def wait_for_line(process: Child) -> str:
 
 
 def go(process: Child) -> None:
-    process.stdin.write("go\n")
-    process.stdin.flush()
+    some(process.stdin).write("go\n")
+    some(process.stdin).flush()
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_two_processes_append_to_one_store_at_once(path: Path, journal: str) -> 
 
 
 def texts(store: Store, thread: str) -> list[str]:
-    return [entry.item.text for turn in store.history(thread) for entry in turn.items]
+    return [the(AgentMessage, entry.item).text for turn in store.history(thread) for entry in turn.items]
 
 
 def test_processes_that_open_a_new_store_at_once_all_succeed(path: Path) -> None:
@@ -136,7 +137,7 @@ def test_a_killed_process_loses_at_most_the_item_in_flight(path: Path) -> None:
         while wait_for_line(process) != "50":
             pass
         process.kill()
-        told = 51 + len(process.stdout.read().splitlines())
+        told = 51 + len(some(process.stdout).read().splitlines())
     assert integrity(path) == "ok"
     with Store(path) as store:
         assert [turn.status for turn in store.recover()] == [TurnStatus.interrupted]
@@ -184,9 +185,8 @@ class Clock:
 def elsewhere(path: Path) -> Iterator[tuple[Store, Store, Clock]]:
     """A store of another machine, or of another container on this one, and ours; and the clock of both."""
     clock = Clock()
-    with Store(path, clock=clock) as other, Store(path, clock=clock) as ours:
-        owner = msgspec.structs.replace(this_process(), host="elsewhere", machine="elsewhere")
-        other._owner = msgspec.json.encode(owner).decode()
+    owner = msgspec.structs.replace(this_process(), host="elsewhere", machine="elsewhere")
+    with Store(path, clock=clock, owner=owner) as other, Store(path, clock=clock) as ours:
         yield other, ours, clock
 
 

@@ -14,9 +14,11 @@ from codex_magic.protocol.types import (
     CommandOutputDelta,
     ItemCompleted,
     ItemStarted,
+    Notification,
     Reasoning,
     ReasoningSummaryDelta,
     TextInput,
+    Turn,
     TurnCompleted,
     TurnStarted,
     TurnStatus,
@@ -88,7 +90,8 @@ def test_a_turn_ends_in_one_completion_and_its_items_are_kept(tmp_path):
 def test_two_listeners_get_the_same_also_when_one_comes_late(tmp_path):
     async def scene():
         async with turn(Told(delta("a"), completed), tmp_path / "t.db") as (handle, _):
-            first, late = [], []
+            first: list[Notification] = []
+            late: list[Notification] = []
             handle.subscribe(first.append)
             await handle.run()
             handle.subscribe(late.append)
@@ -279,7 +282,9 @@ def test_another_providers_encrypted_reasoning_is_not_sent(tmp_path):
 def test_the_turn_that_started_names_its_model(tmp_path):
     async def scene():
         def started(request):
-            return TurnStarted(request.thread_id, None, "local-large")
+            return TurnStarted(
+                request.thread_id, Turn(request.turn_id, TurnStatus.in_progress), "local-large"
+            )
 
         async with turn(Told(started, completed), tmp_path / "t.db") as (handle, store):
             await handle.run()

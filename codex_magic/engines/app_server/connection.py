@@ -7,11 +7,13 @@ of its own: nothing waits while a human thinks.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,15 +25,26 @@ from ...protocol.errors import (
     TimedOutError,
 )
 from ...protocol.secrets import masked
-from ...protocol.types import FileChange, FileChangeUpdated, ItemStarted, Notification, UnknownNotification
-from .calls import Calls
+from ...protocol.types import (
+    CommandExecution,
+    Delta,
+    FileChange,
+    FileChangeUpdated,
+    ItemCompleted,
+    ItemStarted,
+    Notification,
+    TurnCompleted,
+    TurnStatus,
+    UnknownNotification,
+)
 from .failures import refused
-from .framing import Framer, Message, Refusal, Reply, Request, RequestId, Told, encode
-from .inbox import Inbox
+from .framing import Framer, Message, encode
 from .notifications import MaskedNotifications, read, thread_of
-from .pipes import CLOSING_SECONDS, End, Pipe
+from .process import CLOSING_SECONDS, Process
 
 log = logging.getLogger(__name__)
+
+D = TypeVar("D", bound=Delta)
 
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """A request of the server -> our result. It raises MethodNotFoundError for one it does not know."""
@@ -43,18 +56,13 @@ BUSY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Between attempts while the server has no room for a request."""
 
 
-class _Waiting(NamedTuple):
-    method: str
-    reply: asyncio.Future[msgspec.Raw]
-
-
 class Subscription:
-    """What happens in one thread of the server. Made by `Connection.subscribed`."""
+    """The notifications of one thread of the server. Made by `Connection.subscribed`."""
 
     def __init__(self) -> None:
         self.changes: dict[str, tuple[dict[str, Any], ...]] = {}
-        """Of each file change by its item's id; the server's question about one carries no diff."""
-        self._inbox = Inbox()
+        """The changes of each file change, by its item's id; the server's question about one carries no diff."""
+        self._unread: deque[Notification] = deque()
         self._news = asyncio.Event()
         self._end: CodexError | None = None
 
@@ -63,7 +71,7 @@ class Subscription:
             self.changes[notification.item.id] = notification.item.changes
         elif isinstance(notification, FileChangeUpdated):
             self.changes[notification.item_id] = notification.changes
-        self._inbox.put(notification)
+        self._unread.append(notification)
         self._news.set()
 
     def end(self, reason: CodexError) -> None:
@@ -71,43 +79,66 @@ class Subscription:
         self._news.set()
 
     async def next(self) -> Notification:
-        """The next notification. Raises the reason when the process has ended and nothing is left."""
-        while not self._inbox:
+        """Wait for the next notification. Raises the reason when the process has ended and nothing is left."""
+        while not self._unread:
             if self._end is not None:
                 raise self._end
             self._news.clear()
             await self._news.wait()
-        return self._inbox.take()
+        notification = self._unread.popleft()
+        return self._joined(notification) if isinstance(notification, Delta) else notification
+
+    def _joined(self, first: D) -> D:
+        """Take the deltas that follow it in the same part of its item along: each costs its readers once."""
+        pieces = [first.delta]
+        part = getattr(first, "summary_index", None), getattr(first, "content_index", None)
+        while self._unread:
+            after = self._unread[0]
+            if type(after) is not type(first) or after.item_id != first.item_id:
+                break
+            if part != (getattr(after, "summary_index", None), getattr(after, "content_index", None)):
+                break
+            pieces.append(after.delta)
+            self._unread.popleft()
+        return msgspec.structs.replace(first, delta="".join(pieces)) if len(pieces) > 1 else first
+
+
+class _Call(NamedTuple):
+    method: str
+    reply: asyncio.Future[msgspec.Raw]
 
 
 class Connection:
     """A running process. Once it has ended it stays so; `AppServer` makes the next one."""
 
-    def __init__(self, pipe: Pipe, answer: Answer) -> None:
-        self.pipe = pipe
+    def __init__(self, process: Process, answer: Answer) -> None:
+        self.process = process
         self.metadata: dict[str, Any] = {}
         """The server's answer to `initialize`."""
         self.threads: dict[str, dict[str, Any]] = {}
         """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
-        self._end: End | None = None
+        self.commands: dict[str, str] = {}
+        """The turn of each command that is at work, by its item's id. Some go on after their turn."""
+        self._exit_code: int | None = None
         self._answer = answer
-        self._calls: Calls[_Waiting] = Calls()
+        self._ids = itertools.count(1)
+        self._calls: dict[int | str | None, _Call] = {}
         self._subscriptions: dict[str, Subscription] = {}
-        self._answering: dict[RequestId, tuple[str | None, asyncio.Task[None]]] = {}
+        self._answering: dict[int | str | None, tuple[str | None, asyncio.Task[None]]] = {}
         self._masked = MaskedNotifications()
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def open(cls, pipe: Pipe, *, client: Mapping[str, str], answer: Answer) -> Connection:
+    async def open(cls, process: Process, *, client: Mapping[str, str], answer: Answer) -> Connection:
         """Shake hands. Raises ServiceError, TimedOutError."""
-        connection = cls(pipe, answer)
+        connection = cls(process, answer)
         try:
             connection.metadata = await connection.call(
                 "initialize", {"clientInfo": dict(client), "capabilities": {"experimentalApi": True}}
             )
-            await connection._send({"method": "initialized"})
+            await process.write(encode({"method": "initialized"}))
         except BaseException:
-            connection.kill()
+            process.kill()
             await connection.close()
             raise
         return connection
@@ -115,7 +146,7 @@ class Connection:
     async def call(
         self, method: str, params: Mapping[str, Any], *, timeout: float = CALL_SECONDS
     ) -> dict[str, Any]:
-        """Ask, and wait for the answer; asked again while the server is too busy.
+        """Send a request and wait for its answer; sent again while the server is too busy.
 
         Raises JsonRpcError, TimedOutError, and ServiceError when the process ends first.
         """
@@ -126,9 +157,18 @@ class Connection:
                 await asyncio.sleep(seconds * random.uniform(0.5, 1.5))
         return await self._call(method, params, timeout)
 
+    async def try_call(self, method: str, params: Mapping[str, Any]) -> bool:
+        """Send a request whose refusal is no failure; whether it was answered."""
+        try:
+            await self.call(method, params)
+        except CodexError as error:
+            log.info("the app-server did not follow: %s", error.message)
+            return False
+        return True
+
     @contextmanager
     def subscribed(self, thread_id: str) -> Iterator[Subscription]:
-        """What happens in that thread from now on. At the end its open questions are dropped."""
+        """Subscribe to what happens in that thread from now on. At the end its open questions are dropped."""
         subscription = self._subscriptions[thread_id] = Subscription()
         if self.ended:
             subscription.end(self._failure())
@@ -142,136 +182,120 @@ class Connection:
 
     @property
     def ended(self) -> bool:
-        return self._end is not None
+        return self._exit_code is not None
 
-    def kill(self) -> None:
-        """End the process at once; what waits fails. One that others need loses us alone."""
-        self.pipe.kill()
-
-    async def finished(self) -> None:
-        """Wait for the end of a process that was killed."""
+    async def kill(self) -> None:
+        """End the process at once and wait for that; what waits for an answer fails."""
+        self.process.kill()
         await asyncio.wait({self._reading}, timeout=CLOSING_SECONDS)
 
     async def close(self) -> None:
-        """Ask the process to end, and see to it that it does; of a shared one, take leave."""
-        await self.pipe.close()
+        """Let the process end by itself, and see to it that it does."""
+        await self.process.close()
         # A program that it left behind may hold its output open.
-        _, open_still = await asyncio.wait({self._reading}, timeout=CLOSING_SECONDS)
-        for task in open_still:
+        _, unfinished = await asyncio.wait({self._reading}, timeout=CLOSING_SECONDS)
+        for task in unfinished:
             task.cancel()
 
     async def _call(self, method: str, params: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         if self.ended:
             raise self._failure()
-        reply: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
-        id = self._calls.open(_Waiting(method, reply))
+        id = next(self._ids)
+        call = self._calls[id] = _Call(method, asyncio.get_running_loop().create_future())
         try:
-            await self._send({"id": id, "method": method, "params": params})
-            raw = await asyncio.wait_for(reply, timeout)
+            await self.process.write(encode({"id": id, "method": method, "params": params}))
+            raw = await asyncio.wait_for(call.reply, timeout)
         except asyncio.TimeoutError:
             raise TimedOutError(f"The app-server did not answer {method} within {timeout:g} s.") from None
         finally:
-            self._calls.settle(id)
+            self._calls.pop(id, None)
         result = masked(msgspec.json.decode(raw))
         return result if isinstance(result, dict) else {}
 
-    async def _send(self, message: Mapping[str, Any]) -> None:
-        await self.pipe.send(encode(message))
+    # What the server writes ----------------------------------------------------------------------
 
     async def _read(self) -> None:
         framer = Framer()
         try:
-            while chunk := await self.pipe.read():
+            while chunk := await self.process.read():
                 for message in framer.feed(chunk):
                     self._receive(message)
         except Exception:  # the top of a task: without a reader everything would wait for ever
             log.exception("the app-server can't be understood")
-            self.kill()
-        await self._finish()
+            self.process.kill()
+        self._exit_code = await self.process.wait()
+        for call in self._calls.values():
+            if not call.reply.done():
+                call.reply.set_exception(self._failure())
+        for subscription in self._subscriptions.values():
+            subscription.end(self._failure())
+        for _, task in list(self._answering.values()):
+            task.cancel()
 
-    def _receive(self, message: Message) -> None:
-        match message:
-            case Told():
-                for notification in self._masked.feed(read(message)):
-                    self._tell(notification)
-            case Request():
-                self._begin_answer(message)
-            case Reply() | Refusal():
-                self._settle(message)
-            case _:
-                log.warning("the app-server wrote a line that is no message (%s bytes)", len(message.line))
-
-    def _settle(self, answer: Reply | Refusal) -> None:
-        waiting = self._calls.settle(answer.id)
-        if waiting is None or waiting.reply.done():
-            return
-        if isinstance(answer, Reply):
-            waiting.reply.set_result(answer.result)
+    def _receive(self, message: Message | None) -> None:
+        if message is None:
+            log.warning("the app-server wrote a line that is no message")
+        elif message.method is None:
+            call = self._calls.pop(message.id, None)
+            if call is None or call.reply.done():
+                return
+            if message.error is None:
+                call.reply.set_result(message.result)
+            else:
+                call.reply.set_exception(refused(call.method, message.error))
+        elif message.id is None:
+            for notification in self._masked.feed(read(message.method, message.params)):
+                self._pass_on(notification)
         else:
-            waiting.reply.set_exception(refused(waiting.method, answer.error))
+            params = masked(msgspec.json.decode(message.params))
+            params = params if isinstance(params, dict) else {}
+            task = asyncio.create_task(self._answer_request(message.id, message.method, params))
+            self._answering[message.id] = params.get("threadId"), task
+            task.add_done_callback(lambda _: self._answering.pop(message.id, None))
 
-    def _tell(self, notification: Notification) -> None:
-        if isinstance(notification, UnknownNotification) and notification.method == "serverRequest/resolved":
-            self._drop_question(notification.params.get("requestId"))
+    def _pass_on(self, notification: Notification) -> None:
         thread_id = thread_of(notification)
-        if isinstance(notification, UnknownNotification) and notification.method == "thread/closed":
-            self.threads.pop(str(thread_id), None)
+        if not isinstance(notification, Delta):
+            self._keep_track(notification, thread_id)
         if thread_id is None:
             for subscription in self._subscriptions.values():
                 subscription.put(notification)
         elif thread_id in self._subscriptions:
             self._subscriptions[thread_id].put(notification)
 
-    def _begin_answer(self, request: Request) -> None:
-        params = masked(msgspec.json.decode(request.params))
-        params = params if isinstance(params, dict) else {}
-        task = asyncio.create_task(self._give_answer(request.id, request.method, params))
-        self._answering[request.id] = params.get("threadId"), task
-        task.add_done_callback(lambda _: self._answering.pop(request.id, None))
+    def _keep_track(self, notification: Notification, thread_id: str | None) -> None:
+        """Follow which questions are open, threads loaded and commands at work."""
+        match notification:
+            case UnknownNotification("serverRequest/resolved", params):
+                # The server has its answer, ours or another's, or needs none any more.
+                _, task = self._answering.get(params.get("requestId"), (None, None))
+                if task is not None:
+                    task.cancel()
+            case UnknownNotification("thread/closed"):
+                self.threads.pop(str(thread_id), None)
+            case ItemStarted(turn_id=turn_id, item=CommandExecution(id=id)):
+                self.commands[id] = turn_id
+            case ItemCompleted(item=CommandExecution(id=id)):
+                self.commands.pop(id, None)
+            case TurnCompleted(turn=turn) if turn.status is not TurnStatus.completed:
+                self.commands = {id: of for id, of in self.commands.items() if of != turn.id}
 
-    async def _give_answer(self, id: RequestId, method: str, params: dict[str, Any]) -> None:
+    async def _answer_request(self, id: int | str, method: str, params: dict[str, Any]) -> None:
         try:
-            reply = encode({"id": id, "result": await self._answered(method, params)})
+            reply = encode({"id": id, "result": await self._answer(method, params)})
         except MethodNotFoundError as error:
             reply = encode({"id": id, "error": {"code": -32601, "message": error.message}})
         except Exception:  # the top of a task: an answer that is never given would hold up the turn for ever
             log.exception("%s could not be answered", method)
             reply = encode({"id": id, "error": {"code": -32603, "message": "The client failed to answer."}})
-        await self.pipe.send(reply)
-
-    async def _answered(self, method: str, params: dict[str, Any]) -> Any:
-        """Another session that shares the process answers what its turn is asked; when it is gone, we do."""
-        thread_id = params.get("threadId")
-        if thread_id is None or thread_id in self._subscriptions:
-            return await self._answer(method, params)
-        async with self.pipe.alone_in(thread_id, lambda: None):
-            return await self._answer(method, params)
-
-    def _drop_question(self, id: Any) -> None:
-        """The server has its answer, ours or another's, or needs none any more."""
-        _, task = self._answering.get(id, (None, None))
-        if task is not None:
-            task.cancel()
-
-    async def _finish(self) -> None:
-        self._end = await self.pipe.ended()
-        for waiting in self._calls.drain():
-            if not waiting.reply.done():
-                waiting.reply.set_exception(self._failure())
-        for subscription in self._subscriptions.values():
-            subscription.end(self._failure())
-        for _, task in list(self._answering.values()):
-            task.cancel()
+        await self.process.write(reply)
 
     def _failure(self) -> ServiceError:
-        """A new one for everyone who waits: each turn adds its own result to it."""
-        assert self._end is not None
-        code, said = self._end.exit_code, [line for line in self._end.said if line]
+        """Return a new error for everyone who waits: each turn adds its own result to it."""
+        code, words = self._exit_code, self.process.last_words
         # One that was killed had no words about it.
-        why = f" Its last words: {said[-1]}" if said and code and code > 0 else ""
-        what = "The connection to the app-server" if code is None else "The app-server"
-        how = "" if code is None else f" (exit code {code})"
+        why = f" Its last words: {words[-1]}" if words and code and code > 0 else ""
         return ServiceError(
-            f"{what} has ended{how}.{why}",
+            f"The app-server has ended (exit code {code}).{why}",
             hint="Run the cell again: it is started anew, and goes on with the thread.",
         )

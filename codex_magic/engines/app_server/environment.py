@@ -1,4 +1,4 @@
-"""Which variables the codex program gets, and which of them the commands that it runs.
+"""The variables that the codex program gets, and those of them that its commands get.
 
 The output of a command goes to the model. So what holds a secret, and what the Jupyter server gave this
 kernel alone, stays here. The program gets those that its own configuration names, its commands none of them.
@@ -37,7 +37,7 @@ def is_withheld(name: str, value: str) -> bool:
 def program_environment(
     variables: Mapping[str, str], *, allowed: Sequence[str], configuration: str
 ) -> dict[str, str]:
-    """What the program is started with.
+    """Return the variables that the program is started with.
 
     `allowed`: names that the user lets pass, with `*` for any characters; `configuration`: of the program.
     """
@@ -52,13 +52,13 @@ def program_environment(
 
 
 def configuration(codex_home: Path, overrides: Sequence[str]) -> str:
-    """All that may name a variable which the program, a provider or an MCP server of it reads."""
+    """Return all text that may name a variable which the program, a provider or an MCP server of it reads."""
     files = [*sorted(codex_home.glob("*.toml")), *sorted(_MANAGED.glob("*.toml"))]
     return "\n".join((*overrides, *(file.read_text(errors="replace") for file in files if file.is_file())))
 
 
 def withheld(environment: Mapping[str, str], *, allowed: Sequence[str], key: str | None) -> list[str]:
-    """Names of what the program was started with and commands are not. `key`: of the program's provider."""
+    """Return the names of the program's variables that commands do not get. `key`: its provider's."""
     return sorted(
         name
         for name, value in environment.items()
@@ -67,14 +67,14 @@ def withheld(environment: Mapping[str, str], *, allowed: Sequence[str], key: str
 
 
 def exclusions(config: Mapping[str, Any]) -> list[str] | None:
-    """Those of a config.toml's table, nested or with dots; `None` where it has none."""
+    """Return those of a config.toml's table, nested or with dots; `None` where it has none."""
     nested = config.get(_POLICY) or {}
-    found: list[str] | None = config.get(f"{_POLICY}.exclude", nested.get("exclude"))
-    return found
+    excluded: list[str] | None = config.get(f"{_POLICY}.exclude", nested.get("exclude"))
+    return excluded
 
 
 def with_exclusions(config: Mapping[str, Any], excluded: Iterable[str]) -> dict[str, Any]:
-    """The same with these in their place: the program takes one list, and ours would replace the user's."""
+    """Return it with these exclusions: the program takes one list, and ours would replace the user's."""
     names = list(dict.fromkeys(excluded))
     if not names:
         return dict(config)

@@ -1,7 +1,4 @@
-"""JSON-RPC in the app-server's dialect: one object a line, no `jsonrpc` member. Pure.
-
-Its requests to us have ids of their own that collide with ours, so a message is told by its `method`.
-"""
+"""JSON-RPC in the app-server's dialect: one object a line, no `jsonrpc` member. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ import msgspec
 from ...protocol.errors import InvalidRequestError
 from ...protocol.plain import encodable
 
-RequestId = int | str
+_NOTHING = msgspec.Raw(b"null")
 
 
 class RpcError(msgspec.Struct, frozen=True):
@@ -23,51 +20,20 @@ class RpcError(msgspec.Struct, frozen=True):
     data: Any = None
 
 
-class Request(msgspec.Struct, frozen=True):
-    """The server asks us; every one must be answered."""
+class Message(msgspec.Struct, frozen=True):
+    """A notification (`method`), a request of the server (`method` and `id`), or an answer of it (`id`).
 
-    id: RequestId
-    method: str
-    params: msgspec.Raw
+    Its requests have ids of their own that collide with ours: only the method tells which one it is.
+    """
 
-
-class Reply(msgspec.Struct, frozen=True):
-    id: RequestId
-    result: msgspec.Raw
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    id: RequestId
-    error: RpcError
-
-
-class Told(msgspec.Struct, frozen=True):
-    """A notification."""
-
-    method: str
-    params: msgspec.Raw
-
-
-class Unreadable(msgspec.Struct, frozen=True):
-    """A line that is no message."""
-
-    line: bytes
-
-
-Message = Request | Reply | Refusal | Told | Unreadable
-
-_NOTHING = msgspec.Raw(b"null")
-
-
-class _Envelope(msgspec.Struct):
-    id: RequestId | None = None
+    id: int | str | None = None
     method: str | None = None
     params: msgspec.Raw = _NOTHING
     result: msgspec.Raw = _NOTHING
     error: RpcError | None = None
 
 
-_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_DECODER = msgspec.json.Decoder(Message)
 
 
 class Framer:
@@ -76,8 +42,8 @@ class Framer:
     def __init__(self) -> None:
         self._open: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> list[Message]:
-        """The messages that `chunk` completes, in order."""
+    def feed(self, chunk: bytes) -> list[Message | None]:
+        """Return the messages that `chunk` completes, in order; `None` for a line that is none."""
         *ends, rest = chunk.split(b"\n")
         messages = []
         for end in ends:
@@ -90,26 +56,20 @@ class Framer:
         return messages
 
 
-def parse(line: bytes) -> Message:
-    """One line as the message it is."""
+def parse(line: bytes) -> Message | None:
+    """Read one line; `None` when it is no message."""
     try:
-        envelope = _ENVELOPE.decode(line)
+        message = _DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Unreadable(line)
-    if envelope.method is not None:
-        if envelope.id is None:
-            return Told(envelope.method, envelope.params)
-        return Request(envelope.id, envelope.method, envelope.params)
-    if envelope.id is None:
-        return Unreadable(line)
-    if envelope.error is not None:
-        return Refusal(envelope.id, envelope.error)
-    return Reply(envelope.id, envelope.result)
+        return None
+    return None if message.method is None and message.id is None else message
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """One line. The server drops one with NaN or half a character in it, without any reply: the first
-    raises InvalidRequestError, the second becomes U+FFFD.
+    """Write one line.
+
+    The server drops one with NaN or half a character in it, without any reply: the first raises
+    InvalidRequestError, the second becomes U+FFFD.
     """
     try:
         text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

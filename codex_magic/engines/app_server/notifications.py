@@ -7,37 +7,96 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from ...protocol.plain import read_json
 from ...protocol.secrets import MaskedDeltas, masked
 from ...protocol.types import (
-    AgentMessageDelta,
-    CommandOutputDelta,
-    ErrorReported,
-    FileChangeUpdated,
+    Delta,
     ItemCompleted,
     ItemStarted,
-    ModelRerouted,
+    Noted,
     Notification,
-    PlanDelta,
-    RateLimitsUpdated,
-    ReasoningSummaryDelta,
-    ReasoningTextDelta,
-    TokenUsageUpdated,
     TurnCompleted,
-    TurnDiffUpdated,
-    TurnPlanUpdated,
+    TurnQueued,
+    TurnStarted,
     UnknownNotification,
     UserMessage,
     Warned,
     decode_item,
 )
-from .framing import Told
 
-Read = Callable[[msgspec.Raw], Notification]
+
+def read(method: str, raw: msgspec.Raw) -> Notification:
+    """Read one notification, with the server's own ids."""
+    decode = _DECODERS.get(method)
+    try:
+        if decode is not None:
+            return decode(raw)
+        params = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        params = read_json(bytes(raw))
+    if decode is not None:
+        with suppress(msgspec.ValidationError):
+            return decode(msgspec.Raw(msgspec.json.encode(params)))
+    return UnknownNotification(method, params if isinstance(params, dict) else {})
+
+
+class MaskedNotifications:
+    """The notifications of one process without the secrets in use."""
+
+    def __init__(self) -> None:
+        self._deltas: MaskedDeltas[Any] = MaskedDeltas()
+
+    def feed(self, notification: Notification) -> list[Notification]:
+        """Return what can be told now: a delta that may begin a secret is held back until more has come."""
+        if isinstance(notification, Delta):
+            part = getattr(notification, "summary_index", None), getattr(notification, "content_index", None)
+            place = type(notification), notification.thread_id, notification.item_id, *part
+            piece = self._deltas.feed(place, notification)
+            return [] if piece is None else [piece]
+        rest: list[Notification] = []
+        if isinstance(notification, TurnCompleted) or (
+            isinstance(notification, ItemStarted | ItemCompleted)
+            and isinstance(notification.item, UserMessage)
+        ):  # what was being said is said no further
+            rest = self._deltas.end(lambda delta: delta.thread_id == notification.thread_id)
+        elif isinstance(notification, ItemCompleted):
+            rest = self._deltas.end(lambda delta: delta.item_id == notification.item.id)
+        return [*rest, masked(notification)]
+
+
+def thread_of(notification: Notification) -> str | None:
+    """Return the server's thread it is about, `None` when it is about all or none."""
+    if isinstance(notification, UnknownNotification):
+        return notification.params.get("threadId")
+    return getattr(notification, "thread_id", None)
+
+
+def turn_of(notification: Notification) -> str | None:
+    """Return the server's turn it is about."""
+    if isinstance(notification, TurnCompleted):
+        return notification.turn.id
+    if isinstance(notification, UnknownNotification):
+        return notification.params.get("turnId")
+    return getattr(notification, "turn_id", None)
+
+
+def readdressed(notification: Notification, *, thread_id: str, turn_id: str) -> Notification:
+    """Return it under our ids."""
+    if isinstance(notification, UnknownNotification):
+        params = notification.params
+        ours = {"threadId": thread_id, "turnId": turn_id}
+        ours = {name: id for name, id in ours.items() if name in params}
+        return UnknownNotification(notification.method, {**params, **ours})
+    ids = {"thread_id": thread_id, "turn_id": turn_id}
+    ids = {name: id for name, id in ids.items() if hasattr(notification, name)}
+    return msgspec.structs.replace(notification, **ids)
+
+
+# Decoders ----------------------------------------------------------------------------------------
 
 
 class _OfItem(msgspec.Struct, rename="camel"):
@@ -56,120 +115,28 @@ class _ConfigWarning(msgspec.Struct):
     details: str | None = None
 
 
-def read(told: Told) -> Notification:
-    """One notification, with the server's own ids."""
-    known = _KNOWN.get(told.method)
-    try:
-        if known is not None:
-            return known(told.params)
-        params = msgspec.json.decode(told.params)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        params = read_json(bytes(told.params))
-    if known is not None:
-        with suppress(msgspec.ValidationError):
-            return known(msgspec.Raw(msgspec.json.encode(params)))
-    return UnknownNotification(told.method, params if isinstance(params, dict) else {})
+def _decoder(kind: Any, convert: Callable[[Any], Notification]) -> Callable[[msgspec.Raw], Notification]:
+    decode = msgspec.json.Decoder(kind).decode
+    return lambda params: convert(decode(params))
 
 
-_DELTAS = (AgentMessageDelta, CommandOutputDelta, PlanDelta, ReasoningSummaryDelta, ReasoningTextDelta)
+_TOLD_BY_US_ALONE = (TurnQueued, TurnStarted, Noted)
+_CONVERTED = (ItemStarted, ItemCompleted, Warned)
 
-
-class MaskedNotifications:
-    """What one process tells, without the secrets in use."""
-
-    def __init__(self) -> None:
-        self._deltas: MaskedDeltas[Any] = MaskedDeltas()
-
-    def feed(self, told: Notification) -> list[Notification]:
-        if isinstance(told, _DELTAS):
-            part = getattr(told, "summary_index", None), getattr(told, "content_index", None)
-            piece = self._deltas.feed((type(told), told.thread_id, told.item_id, *part), told)
-            return [] if piece is None else [piece]
-        rest: list[Notification] = []
-        says_more = isinstance(told, ItemStarted | ItemCompleted) and isinstance(told.item, UserMessage)
-        if says_more or isinstance(told, TurnCompleted):  # what was being said is said no further
-            thread_id = thread_of(told)
-            rest = self._deltas.end(lambda delta: delta.thread_id == thread_id)
-        elif isinstance(told, ItemCompleted):
-            rest = self._deltas.end(lambda delta: delta.item_id == told.item.id)
-        return [*rest, masked(told)]
-
-
-def thread_of(notification: Notification) -> str | None:
-    """The server's thread it is about, `None` when it is about all or none."""
-    if isinstance(notification, UnknownNotification):
-        return notification.params.get("threadId")
-    return getattr(notification, "thread_id", None)
-
-
-def turn_of(notification: Notification) -> str | None:
-    """The server's turn it is about."""
-    if isinstance(notification, TurnCompleted):
-        return notification.turn.id
-    if isinstance(notification, UnknownNotification):
-        return notification.params.get("turnId")
-    return getattr(notification, "turn_id", None)
-
-
-def readdressed(notification: Notification, *, thread_id: str, turn_id: str) -> Notification:
-    """The same under our ids."""
-    if isinstance(notification, UnknownNotification):
-        ours = {"threadId": thread_id, "turnId": turn_id}
-        params = notification.params
-        params = {**params, **{name: ours[name] for name in ours if name in params}}
-        return UnknownNotification(notification.method, params)
-    ids = {}
-    if hasattr(notification, "thread_id"):
-        ids["thread_id"] = thread_id
-    if hasattr(notification, "turn_id"):
-        ids["turn_id"] = turn_id
-    return msgspec.structs.replace(notification, **ids)
-
-
-def _typed(kind: Any) -> Read:
-    return msgspec.json.Decoder(kind).decode
-
-
-def _item(kind: type[ItemStarted] | type[ItemCompleted]) -> Read:
-    decoder = msgspec.json.Decoder(_OfItem)
-
-    def read_item(params: msgspec.Raw) -> Notification:
-        event = decoder.decode(params)
-        return kind(event.thread_id, event.turn_id, decode_item(event.item))
-
-    return read_item
-
-
-def _warning(params: msgspec.Raw) -> Notification:
-    warning = msgspec.json.decode(params, type=_Warning)
-    return Warned(warning.thread_id, warning.message)
-
-
-def _config_warning(params: msgspec.Raw) -> Notification:
-    warning = msgspec.json.decode(params, type=_ConfigWarning)
-    return Warned(None, f"{warning.summary} {warning.details or ''}".strip())
-
-
-_TYPED: tuple[Any, ...] = (
-    AgentMessageDelta,
-    CommandOutputDelta,
-    ErrorReported,
-    FileChangeUpdated,
-    ModelRerouted,
-    PlanDelta,
-    RateLimitsUpdated,
-    ReasoningSummaryDelta,
-    ReasoningTextDelta,
-    TokenUsageUpdated,
-    TurnCompleted,
-    TurnDiffUpdated,
-    TurnPlanUpdated,
-)
-
-_KNOWN: dict[str, Read] = {
-    **{kind.method: _typed(kind) for kind in _TYPED},
-    ItemStarted.method: _item(ItemStarted),
-    ItemCompleted.method: _item(ItemCompleted),
-    Warned.method: _warning,
-    "configWarning": _config_warning,
+_DECODERS: dict[str, Callable[[msgspec.Raw], Notification]] = {
+    **{
+        kind.method: msgspec.json.Decoder(kind).decode
+        for kind in get_args(Notification)
+        if kind not in (*_TOLD_BY_US_ALONE, *_CONVERTED, UnknownNotification)
+    },
+    ItemStarted.method: _decoder(
+        _OfItem, lambda event: ItemStarted(event.thread_id, event.turn_id, decode_item(event.item))
+    ),
+    ItemCompleted.method: _decoder(
+        _OfItem, lambda event: ItemCompleted(event.thread_id, event.turn_id, decode_item(event.item))
+    ),
+    Warned.method: _decoder(_Warning, lambda warning: Warned(warning.thread_id, warning.message)),
+    "configWarning": _decoder(
+        _ConfigWarning, lambda warning: Warned(None, f"{warning.summary} {warning.details or ''}".strip())
+    ),
 }

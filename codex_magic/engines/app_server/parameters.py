@@ -1,4 +1,4 @@
-"""What a turn asks for, in the protocol's spelling, which differs between threads and turns. Pure."""
+"""Parameters of a turn in the protocol's spelling, which differs between threads and turns. Pure."""
 
 from __future__ import annotations
 
@@ -44,9 +44,25 @@ _APPROVALS: dict[ApprovalMode, Params] = {
 def thread_parameters(
     request: TurnRequest, provider: Provider | None, excluded: Sequence[str] = ()
 ) -> Params:
-    """Of `thread/start`, `thread/resume` and `thread/fork`. `excluded`: variables that commands do not get."""
-    config = {**(request.config or {}), **_provider_config(provider)}
-    return _given(
+    """Return the parameters that thread/start, thread/resume and thread/fork share.
+
+    `provider`: one of ours as keys of config.toml; without one the program's own stands. Its key goes to
+    the program's memory alone. As a variable (`env_key`) it would be in the environment of every command
+    that the agent runs, and from there in files. `excluded`: variables that commands do not get.
+    """
+    config = dict(request.config or {})
+    if provider is not None:
+        entry = {
+            "name": provider.name,
+            "base_url": provider.base_url,
+            "wire_api": "responses",
+            "requires_openai_auth": False,
+        }
+        key = key_of(provider)
+        if key is not None:
+            entry["experimental_bearer_token"] = key
+        config.update(model_provider=_PROVIDER_ID, model_providers={_PROVIDER_ID: entry})
+    return _present(
         model=request.model,
         cwd=request.cwd,
         sandbox=request.sandbox.value if request.sandbox else None,
@@ -59,13 +75,13 @@ def thread_parameters(
 
 
 def own_provider(request: TurnRequest) -> str | None:
-    """The one of the program's own config.toml that is asked for by name."""
+    """Return the name of the provider of the program's own config.toml, where the turn names one."""
     return (request.config or {}).get("model_provider")
 
 
 def start_parameters(request: TurnRequest) -> Params:
-    """What `thread/start` takes besides: it can't be changed later."""
-    return _given(
+    """Return what thread/start takes besides: it can't be changed later."""
+    return _present(
         dynamicTools=request.tools.specs() if request.tools else None,
         personality=request.personality,
         ephemeral=request.ephemeral,
@@ -76,13 +92,13 @@ def start_parameters(request: TurnRequest) -> Params:
 
 
 def fork_parameters(request: TurnRequest) -> Params:
-    """What `thread/fork` takes besides."""
-    return _given(ephemeral=request.ephemeral, threadSource=request.thread_source)
+    """Return what thread/fork takes besides."""
+    return _present(ephemeral=request.ephemeral, threadSource=request.thread_source)
 
 
 def turn_parameters(request: TurnRequest) -> Params:
-    """Of `turn/start`. Raises InvalidRequestError for a prompt that can't be sent."""
-    return _given(
+    """Return the parameters of turn/start. Raises InvalidRequestError for a prompt that can't be sent."""
+    return _present(
         **_input(request.inputs),
         turnTrigger=request.source,
         model=request.model,
@@ -98,45 +114,41 @@ def turn_parameters(request: TurnRequest) -> Params:
     )
 
 
-def steered(inputs: Sequence[InputItem]) -> list[Params]:
-    """More input for a running turn. Raises InvalidRequestError for what it can't be given."""
-    if any(isinstance(part, ExternalMessage) for part in inputs):
-        raise InvalidRequestError(
-            "A running turn takes no ExternalMessage.", hint="Start a turn with it when this one has ended."
-        )
-    return _said(inputs)
-
-
 def _input(inputs: Sequence[InputItem]) -> Params:
-    """What the user says, or what a tool does that nobody called."""
+    """Return what the user says, or what a tool says that nobody called."""
     outside = next((part for part in inputs if isinstance(part, ExternalMessage)), None)
     if outside is None:
         characters = sum(len(part.text) for part in inputs if isinstance(part, TextInput))
         if characters > LONGEST_INPUT:
             raise input_too_long(characters)
-        return {"input": _said(inputs)}
+        return {"input": _user_input(inputs)}
     if len(inputs) > 1:
         raise InvalidRequestError(
             "An ExternalMessage is the whole input of its turn.", hint="Give the rest to the next turn."
         )
-    return {"input": [], "toolOutput": external_output(outside)}
+    output = _present(name=outside.tool_name, namespace=outside.namespace, output=outside.content)
+    return {"input": [], "toolOutput": output}
 
 
-def _said(inputs: Sequence[InputItem]) -> list[Params]:
-    """The program looks up mentions with an address (`app://...`) only: of a file the model hears in words."""
-    said: list[InputItem] = []
+def steer_input(inputs: Sequence[InputItem]) -> list[Params]:
+    """Return more input for a running turn. Raises InvalidRequestError for what it can't be given."""
+    if any(isinstance(part, ExternalMessage) for part in inputs):
+        raise InvalidRequestError(
+            "A running turn takes no ExternalMessage.", hint="Start a turn with it when this one has ended."
+        )
+    return _user_input(inputs)
+
+
+def _user_input(inputs: Sequence[InputItem]) -> list[Params]:
+    """Name mentioned files in words: the program looks up mentions with an address (`app://...`) only."""
+    parts: list[InputItem] = []
     for part in inputs:
         if isinstance(part, LocalImageInput):  # the program may stand in another folder
             part = msgspec.structs.replace(part, path=os.path.abspath(part.path))
-        said.append(part)
+        parts.append(part)
         if isinstance(part, MentionInput) and "://" not in part.path:
-            said.append(TextInput(f"[{part.name}]({part.path})"))
-    return msgspec.to_builtins(said)  # type: ignore[no-any-return]  # a list for a list
-
-
-def external_output(message: ExternalMessage) -> Params:
-    """As the protocol's `TurnToolOutput`."""
-    return _given(name=message.tool_name, namespace=message.namespace, output=message.content)
+            parts.append(TextInput(f"[{part.name}]({part.path})"))
+    return msgspec.to_builtins(parts)  # type: ignore[no-any-return]  # a list for a list
 
 
 def _approvals(request: TurnRequest) -> Params:
@@ -144,25 +156,5 @@ def _approvals(request: TurnRequest) -> Params:
     return _APPROVALS[mode]
 
 
-def _provider_config(provider: Provider | None) -> Params:
-    """A provider of ours as keys of config.toml; without one the program's own stands.
-
-    Its key goes to the program's memory alone. As a variable (`env_key`) it would be in the environment of
-    every command that the agent runs, and from there in files.
-    """
-    if provider is None:
-        return {}
-    entry = {
-        "name": provider.name,
-        "base_url": provider.base_url,
-        "wire_api": "responses",
-        "requires_openai_auth": False,
-    }
-    key = key_of(provider)
-    if key is not None:
-        entry["experimental_bearer_token"] = key
-    return {"model_provider": _PROVIDER_ID, "model_providers": {_PROVIDER_ID: entry}}
-
-
-def _given(**fields: Any) -> Params:
+def _present(**fields: Any) -> Params:
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,26 +1,35 @@
-"""The app-server that a session uses: started or joined at first use, and again when it has ended."""
+"""The codex program of one session: started at first use, ended after idle minutes, and started again."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
-from collections.abc import Mapping
+import re
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from ... import __version__
 from ...net import header_value
+from ...protocol.errors import ConfigurationError
 from ...protocol.settings import Settings
-from .binary import check_version, find_binary
 from .connection import Answer, Connection
 from .environment import configuration, program_environment
-from .pipes import OwnProcess, Pipe
-from .sharing import join
+from .process import Process
+
+OLDEST = (0, 151, 0)
+"""The first version that speaks the protocol as it is spoken here."""
+
+INSTALL = "Install it with %pip install 'codex-magic[agent]', or set CODEX_MAGIC_CODEX_BIN to its path."
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How the program is started and greeted, where that is not as usual."""
+    """Ways of starting and greeting the program that are not as usual."""
 
     command: tuple[str, ...] | None = None
     """All of it, in place of ours."""
@@ -39,22 +48,33 @@ class AppServer:
         self._settings = settings
         self._answer = answer
         self._launch = launch or Launch()
-        self._connection: Connection | None = None
         self.environment: Mapping[str, str] = {}
-        """What the running process was started with."""
-        self._starting = asyncio.Lock()
+        """The variables that the program was last started with."""
+        self.metadata: dict[str, Any] | None = None
+        """The program's last answer to `initialize`."""
+        self._connection: Connection | None = None
+        self._changing = asyncio.Lock()
+        self._users = 0
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
 
-    async def connection(self) -> Connection:
-        """The running process. Raises ConfigurationError when there is no program, or one too old."""
-        async with self._starting:
-            if self._connection is None or self._connection.ended:
-                self._connection = await self._start()
-            return self._connection
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Connection]:
+        """The running process, which does not count as idle meanwhile.
 
-    async def call(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Any request of the protocol. Raises what `Connection.call` does."""
-        connection = await self.connection()
-        return await connection.call(method, params)
+        Raises ConfigurationError when there is no program, or one too old.
+        """
+        self._users += 1
+        try:
+            async with self._changing:
+                if self.running is None:
+                    self._connection = await self._start()
+                connection = self._connection
+            assert connection is not None
+            yield connection
+        finally:
+            self._users -= 1
+            self._wait_until_idle()
 
     @property
     def running(self) -> Connection | None:
@@ -63,21 +83,50 @@ class AppServer:
 
     @property
     def pid(self) -> int | None:
-        """Of the running process."""
-        return self.running.pipe.pid if self.running else None
+        """The process id of the running process."""
+        return self.running.process.pid if self.running else None
 
     async def close(self) -> None:
-        async with self._starting:
-            if self._connection is not None:
-                await self._connection.close()
-                self._connection = None
+        """End the process, whatever it does."""
+        async with self._changing:
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    def _wait_until_idle(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        if not self._users and self.running is not None:
+
+            def end() -> None:
+                self._ending = asyncio.ensure_future(self._end_if_idle())
+
+            loop = asyncio.get_running_loop()
+            self._idle_timer = loop.call_later(self._settings.agent_idle_seconds, end)
+
+    async def _end_if_idle(self) -> None:
+        async with self._changing:
+            if self._users or self.running is None:
+                return
+            if not self.running.commands:
+                await self._close()
+                return
+        self._wait_until_idle()
 
     async def _start(self) -> Connection:
-        self._settings.codex_home.mkdir(
-            mode=0o700, parents=True, exist_ok=True
-        )  # it ends where there is none
+        home = self._settings.codex_home
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # without one the program ends at once
+        binary = Binary(self._launch.command) if self._launch.command else find_binary(self._settings)
+        options = [part for setting in self._launch.config for part in ("-c", setting)]
+        command = self._launch.command or (*binary.command, *options, "app-server")
+        self.environment = self._environment(binary.search_path)
         connection = await Connection.open(
-            await self._pipe(),
+            await Process.start(command, self.environment),
             client={
                 "name": header_value(self._settings.originator),
                 "title": self._launch.client_title,
@@ -90,34 +139,60 @@ class AppServer:
         except BaseException:
             await connection.close()
             raise
+        self.metadata = connection.metadata
         return connection
 
-    async def _pipe(self) -> Pipe:
-        """To the process that others have or will have too, else to one of our own."""
-        if self._launch.command is not None:
-            self.environment = self._environment(None)
-            return await OwnProcess.start(self._launch.command, self.environment)
-        binary = find_binary(self._settings)
-        options = [part for setting in self._launch.config for part in ("-c", setting)]
-        command = [binary.path, *options]
-        self.environment = environment = self._environment(binary.search_path)
-        if self._settings.shared_agent:
-            shared = await join(command, environment, self._settings.codex_home)
-            if shared is not None:
-                return shared
-        return await OwnProcess.start([*command, "app-server"], environment)
-
     def _environment(self, search_path: str | None) -> dict[str, str]:
+        home = self._settings.codex_home
         path = self._launch.env.get("PATH") or os.environ.get("PATH", os.defpath)
-        settings = self._settings
         variables = program_environment(
             os.environ,
-            allowed=settings.agent_variables,
-            configuration=configuration(settings.codex_home, self._launch.config),
+            allowed=self._settings.agent_variables,
+            configuration=configuration(home, self._launch.config),
         )
         return {
             **variables,
             **self._launch.env,
-            "CODEX_HOME": os.path.abspath(self._settings.codex_home),
+            "CODEX_HOME": os.path.abspath(home),
             "PATH": os.pathsep.join([path, search_path]) if search_path else path,
         }
+
+
+class Binary(NamedTuple):
+    """The place of the program."""
+
+    command: tuple[str, ...]
+    search_path: str | None = None
+    """A folder with programs that it brings along."""
+
+
+def find_binary(settings: Settings) -> Binary:
+    """Find the program of the settings, else of PATH, else of the package. Raises ConfigurationError."""
+    if settings.codex_bin is not None:
+        chosen = shutil.which(str(Path(settings.codex_bin).expanduser()))
+        if chosen is None:
+            raise ConfigurationError(
+                f"There is no program {settings.codex_bin!r}.",
+                hint="Check CODEX_MAGIC_CODEX_BIN, or unset it.",
+            )
+        return Binary((os.path.abspath(chosen),))
+    on_path = shutil.which("codex")
+    if on_path is not None:
+        return Binary((os.path.abspath(on_path),))
+    try:
+        package = importlib.import_module("codex_cli_bin")
+        path, search_path = package.bundled_codex_path(), package.bundled_path_dir()
+    except (ImportError, FileNotFoundError) as error:
+        raise ConfigurationError("The codex program is not installed.", hint=INSTALL) from error
+    return Binary((str(path),), str(search_path) if search_path else None)
+
+
+def check_version(user_agent: str) -> None:
+    """Raise ConfigurationError for a program that is too old, by how it introduces itself."""
+    version = re.match(r"[^/]*/(\d+)\.(\d+)\.(\d+)", user_agent)
+    if version and tuple(map(int, version.groups())) < OLDEST:
+        raise ConfigurationError(
+            f"The codex program is version {'.'.join(version.groups())};"
+            f" {'.'.join(map(str, OLDEST))} or newer is needed.",
+            hint="Update it, or take the packaged one: %pip install -U 'codex-magic[agent]'",
+        )

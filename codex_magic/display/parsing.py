@@ -1,0 +1,293 @@
+"""Markdown as markdown-it-py reads it, with mathematics; in one piece, or block by block while it grows.
+
+Blocks and inline text are parsed apart: a block's extent is known before its links are, whose definitions may
+come later.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from markdown_it import MarkdownIt, rules_block
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+
+from .mathematics import MATH_OPENER, MOST_CHARS, find_formula
+
+References = dict[str, dict[str, Any]]
+"""Targets of link definitions by their normalised labels, as markdown-it keeps them in its environment."""
+
+_MOST_CONTAINERS = 32
+"""Quotes and list items inside each other; the marks of more are text."""
+_MOST_BRACKETS = 20
+"""Brackets inside each other; each level costs time for every bracket of the text."""
+_LONG_PARAGRAPH = 16_384
+"""Characters after which a paragraph ends at the end of its line, so that no look reads more again."""
+
+_BlockRule = Callable[[StateBlock, int, int, bool], bool]
+
+
+def parse_blocks(text: str, references: References) -> list[Token]:
+    """Return the block tokens of `text`; the link definitions in it are added to `references`."""
+    if (fence := _unclosed_fence(text)) is not None:
+        return [fence]
+    tokens: list[Token] = []
+    _BLOCKS.block.parse(text, _BLOCKS, {"references": references}, tokens)
+    return tokens
+
+
+def parse_inline(text: str, references: References) -> list[Token]:
+    """Return the tokens of a paragraph's, heading's or table cell's text."""
+    return _INLINE.inline.parse(text, _INLINE, {"references": references}, [])
+
+
+class Passage(NamedTuple):
+    """A top-level block: its source, with the blank lines after it, and its tokens."""
+
+    source: str
+    tokens: list[Token]
+
+
+class BlockStream:
+    """Cuts growing Markdown into its top-level blocks. `read` gives those that no further text can change."""
+
+    def __init__(self) -> None:
+        self.open = Passage("", [])
+        """What may still change: the last block, with its source up to the last character."""
+        self.references: References = {}
+        """The link definitions of all that has been read."""
+        self._final_references: References = {}
+        self._arrived: list[str] = []
+        self._begun = False
+
+    def feed(self, delta: str) -> None:
+        """Add text, divided anywhere."""
+        self._arrived.append(delta)
+
+    def read(self) -> list[Passage]:
+        """Take in what has been fed; return the passages that have become final, in order."""
+        if not (arrived := self._cleaned()):
+            return []
+        text = self.open.source + arrived
+        self.references = dict(self._final_references)
+        tokens = parse_blocks(text, self.references)
+        lines = text.split("\n")
+        starts = [at for at, token in enumerate(tokens) if token.level == 0 and token.nesting >= 0]
+        final = _count_final([tokens[at] for at in starts], text, lines)
+        passages, line = [], 0
+        for start, end in pairwise(starts[: final + 1]):
+            after = _lines_of(tokens[start])[1]
+            while after < len(lines) - 1 and _is_blank(lines[after]):
+                after += 1
+            passages.append(Passage("\n".join([*lines[line:after], ""]), tokens[start:end]))
+            line = after
+        self.open = Passage("\n".join(lines[line:]), tokens[starts[final] :] if starts else [])
+        for label, reference in self.references.items():
+            if reference["map"][0] < line:
+                self._final_references.setdefault(label, reference)
+        return passages
+
+    def _cleaned(self) -> str:
+        """What has arrived, clean."""
+        text = "".join(self._arrived)
+        # A line feed may follow the carriage return.
+        self._arrived = ["\r"] if text.endswith("\r") else []
+        text = text.removesuffix("\r")
+        if not self._begun and text:
+            self._begun = True
+            text = text.removeprefix("\ufeff")
+        return clean(text)
+
+
+def clean(text: str) -> str:
+    """Return `text` with `\\n` for every line end, and U+FFFD for what no reader can show."""
+    return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+_UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def _count_final(blocks: list[Token], text: str, lines: list[str]) -> int:
+    """Return how many of the top-level blocks stay as they are whatever follows."""
+    # Inside a formula, marks of lists and headings are blocks until its end has come, with no blank line before.
+    run = re.split(r"\n[ \t]*\n", text[-MOST_CHARS:])[-1]
+    first_open = len(lines) - 1 - run.count("\n") if _BLOCK_OPENER.search(run) else len(lines)
+    final = len(blocks) - 1
+    while final > 0 and not (
+        _lines_of(blocks[final - 1])[1] <= first_open and _is_final(blocks[final], lines)
+    ):
+        final -= 1
+    return max(final, 0)
+
+
+_BLOCK_OPENER = re.compile(r"\$\$|\\\\?\[|\\begin\{")
+
+
+def _is_final(following: Token, lines: list[str]) -> bool:
+    """Whether the line that still grows cannot make this block a part of the one before it."""
+    growing = len(lines) - 1
+    start, end = _lines_of(following)
+    apart = _is_blank(lines[start - 1])
+    if start < growing:
+        # These two need more than their first line to be what they are.
+        return apart or following.type not in ("table_open", "math_block") or end <= growing
+    return apart and not _NEARLY_AN_ITEM.match(lines[growing])
+
+
+# `2` may become `2.`, and the rule `- - -` what is in the next item of a list.
+_NEARLY_AN_ITEM = re.compile(r"[-+*\d.) \t]*$")
+
+
+def _lines_of(token: Token) -> tuple[int, int]:
+    assert token.map is not None
+    return token.map[0], token.map[1]
+
+
+def _is_blank(line: str) -> bool:
+    return not line.strip(" \t")
+
+
+def _unclosed_fence(text: str) -> Token | None:
+    """The one token of a fence at the margin that nothing closes yet, found at the speed of a search."""
+    opened = _FENCE.match(text)
+    if not opened or re.compile(rf"^ {{0,3}}{opened[1]}+[ \t]*$", re.M).search(text, opened.end()):
+        return None
+    content = text[opened.end() :]
+    if _is_blank(content[content.rfind("\n") + 1 :]):
+        content = content[: content.rfind("\n") + 1]
+    lines = opened[0].count("\n") + content.count("\n") + (not content.endswith("\n"))
+    return Token("fence", "code", 0, content=content, info=opened[2], markup=opened[1], map=[0, lines])
+
+
+_FENCE = re.compile(r"(`{3,}(?=[^`\n]*\n)|~{3,})([^\n]*)\n")
+
+
+# The parser's rules -----------------------------------------------------------------------------------
+
+
+def _math_inline(state: StateInline, silent: bool) -> bool:
+    if state.src[state.pos] not in "$\\" or not (opener := MATH_OPENER.match(state.src, state.pos)):
+        return False
+    formula = find_formula(state.src, opener, state.posMax)
+    if formula is None:
+        if opener[0] != "$$":
+            return False
+        # Not one formula: nor is the second dollar the beginning of another.
+        state.pos += 2
+        if not silent:
+            state.pending += "$$"
+        return True
+    if not silent:
+        token = state.push("math", "", 0)
+        token.markup, token.content = formula.mark, formula.tex
+    state.pos = formula.end
+    return True
+
+
+def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A formula on lines of its own, which must not be taken for lists or headings."""
+    at = state.bMarks[start] + state.tShift[start]
+    if not _BLOCK_OPENER.match(state.src, at) or state.is_code_block(start):
+        return False
+    for line in range(start, end):
+        if (
+            state.isEmpty(line)
+            or state.sCount[line] < state.blkIndent
+            or state.eMarks[line] - at > MOST_CHARS
+        ):
+            return False
+        text = state.src[state.bMarks[line] : state.eMarks[line]]
+        if not text.rstrip().endswith(("$$", "]", "}")):
+            continue
+        text = state.getLines(start, line + 1, state.blkIndent, False).strip(" \t")
+        opener = MATH_OPENER.match(text)
+        formula = find_formula(text, opener, len(text)) if opener else None
+        if formula is None:
+            continue
+        if formula.end < len(text):
+            return False
+        if not silent:
+            token = state.push("math_block", "", 0)
+            token.content, token.map = formula.tex, [start, line + 1]
+            state.line = line + 1
+        return True
+    return False
+
+
+def _bounded(rule: _BlockRule) -> _BlockRule:
+    """The rule for a text that ends after so many characters, wherever its paragraph does."""
+
+    def bounded(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        whole = state.lineMax
+        longest = bisect_right(state.eMarks, state.eMarks[start] + _LONG_PARAGRAPH, start, whole)
+        state.lineMax = min(whole, longest)
+        try:
+            return rule(state, start, min(end, longest), silent)
+        finally:
+            state.lineMax = whole
+
+    return bounded
+
+
+def _underlined_heading(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """markdown-it's rule tries every rule on every line of a paragraph, which seldom has an underline."""
+    at = state.bMarks[start]
+    blank = state.src.find("\n\n", at)
+    underline = _UNDERLINE.search(state.src, at, blank if blank > 0 else len(state.src))
+    return underline is not None and rules_block.lheading(state, start, end, silent)
+
+
+_UNDERLINE = re.compile(r"[-=][ \t]*$", re.M)
+
+
+def _nested(rule: _BlockRule) -> _BlockRule:
+    """The rule for a quote or a list, down to so many of them."""
+
+    def nested(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        return state.level < 2 * _MOST_CONTAINERS and rule(state, start, end, silent)
+
+    return nested
+
+
+def _parser(most_nesting: int) -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": most_nesting})
+    parser.disable(["html_block", "html_inline"])  # they would only look for what is off
+    # The writer spells targets in its own way.
+    parser.normalizeLink = lambda url: url  # type: ignore[method-assign]  # the parser's own seam
+    parser.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
+    return parser.enable(["table", "strikethrough"])
+
+
+def _block_parser() -> MarkdownIt:
+    """Definitions of links to programs and data are text, by markdown-it's own rule."""
+    parser = _parser(3 * _MOST_CONTAINERS)
+    ruler = parser.block.ruler
+    ruler.before(
+        "fence", "math_block", _math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    )
+    ruler.at(
+        "blockquote",
+        _nested(rules_block.blockquote),
+        {"alt": ["paragraph", "reference", "blockquote", "list"]},
+    )
+    ruler.at("list", _nested(rules_block.list_block), {"alt": ["paragraph", "reference", "blockquote"]})
+    ruler.at("reference", _bounded(rules_block.reference))
+    ruler.at("lheading", _bounded(_underlined_heading))
+    ruler.at("paragraph", _bounded(rules_block.paragraph))
+    return parser
+
+
+def _inline_parser() -> MarkdownIt:
+    """Every link is one, wherever it leads: the writer shows the text alone of those that must not be followed."""
+    parser = _parser(_MOST_BRACKETS)
+    parser.inline.ruler.before("escape", "math", _math_inline)
+    parser.validateLink = lambda url: True  # type: ignore[method-assign]  # the parser's own seam
+    return parser
+
+
+_BLOCKS, _INLINE = _block_parser(), _inline_parser()

@@ -1,0 +1,469 @@
+"""Block and inline tokens written as Markdown that every reader reads alike.
+
+Readers differ in where code, links and formulas begin and end, and each difference can turn code into live
+HTML. So all that the parser has found is written in the one form all of them agree on, and of text every
+character that could begin something is escaped. Each block stands alone: links carry their targets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from markdown_it.token import Token
+
+from .parsing import References, clean, parse_inline
+
+_WORD_JOINER = "\u2060"
+# An element that shows nothing: MathJax takes no formula from one side of it to the other. Its target is not `#`
+# alone, which JupyterLab takes for a file and gives an address with the user's XSRF token.
+_APART = "[](#_)"
+# Containers beyond this depth are shown as text: some readers count to six.
+_MOST_DEPTH = 5
+# Characters of inline text after which some readers give up counting the delimiters of code.
+_SHORT = 2048
+# A longer text is written in parts of this many characters, each remembered while the last one grows.
+_PART = 4096
+
+
+class BlockWriter:
+    """Writes blocks whose links are looked up in `references`; remembers what it has written last."""
+
+    def __init__(self) -> None:
+        self._tokens: Iterator[Token] = iter(())
+        self._references: References = {}
+        self._before: dict[tuple[str, bool, bool, bool], str] = {}
+        self._now: dict[tuple[str, bool, bool, bool], str] = {}
+
+    def look_again(self, *, changed: bool = False) -> None:
+        """Keep of what is remembered the last look's; `changed`: none of it, since definitions are others now."""
+        self._before, self._now = ({} if changed else self._now), {}
+
+    def write(self, tokens: Sequence[Token], references: References) -> str:
+        self._tokens, self._references = iter(tokens), references
+        return "\n\n".join(
+            "\n".join(lines) for token in self._tokens if any(lines := self._block(token, depth=0))
+        )
+
+    def _block(self, token: Token, depth: int) -> list[str]:
+        match token.type:
+            case "paragraph_open":
+                return self._inline(breaks=True).split("\n")
+            case "heading_open":
+                text = self._inline()
+                if text.endswith("#") and not text.endswith("\\#"):
+                    text = f"{text[:-1]}\\#"
+                return [f"{'#' * int(token.tag[1])} {text}".rstrip()]
+            case "fence" | "code_block":
+                return code_lines(token.content, token.info, nested=depth > 0)
+            case "math_block":
+                return _formula_lines(token.content, nested=depth > 0)
+            case "hr":
+                return ["___"]
+            case "blockquote_open":
+                inner = _joined([lines for _, lines in self._children("blockquote_close", depth)], loose=True)
+                return inner if depth >= _MOST_DEPTH else [f"> {line}".rstrip() for line in inner or [""]]
+            case "bullet_list_open" | "ordered_list_open":
+                return self._list(token, depth)
+            case "table_open":
+                return self._table()
+        return []
+
+    def _children(self, closing: str, depth: int) -> Iterator[tuple[Token, list[str]]]:
+        """The blocks up to the closing token of the one they are in."""
+        while (token := next(self._tokens)).type != closing:
+            yield token, self._block(token, depth + 1)
+
+    def _list(self, token: Token, depth: int) -> list[str]:
+        items = []
+        loose = False
+        while (item := next(self._tokens)).nesting > 0:
+            children = list(self._children("list_item_close", depth))
+            loose |= any(child.type == "paragraph_open" and not child.hidden for child, _ in children)
+            items.append((f"{item.info}{item.markup} ", [lines for _, lines in children]))
+        shown = []
+        for mark, blocks in items:
+            inner = _joined(blocks, loose=loose) or [""]
+            if depth >= _MOST_DEPTH:
+                shown.append([re.sub(r"([-+*.)]) $", r"\\\1", mark), "", *inner])
+            else:
+                indent = " " * len(mark)
+                rest = (f"{indent}{line}" if line else "" for line in inner[1:])
+                shown.append([f"{mark}{inner[0]}".rstrip(), *rest])
+        return _joined(shown, loose=loose)
+
+    def _table(self) -> list[str]:
+        rows: list[list[str]] = []
+        marks = []
+        while (token := next(self._tokens)).type != "table_close":
+            if token.type == "tr_open":
+                rows.append([])
+            elif token.type in ("th_open", "td_open"):
+                rows[-1].append(self._inline(cell=True))
+                if token.type == "th_open":
+                    marks.append(_ALIGNMENTS.get(str(token.attrs.get("style")), "---"))
+        return [f"| {' | '.join(row)} |" for row in (rows[0], marks, *rows[1:])]
+
+    def _inline(self, *, breaks: bool = False, cell: bool = False) -> str:
+        """The text of the block whose opening token was the last one; `breaks`: it may have several lines."""
+        content = next(self._tokens).content
+        next(self._tokens)
+        parts = _divide(content) if len(content) > _PART else [content]
+        shown = "".join(self._part(part, breaks, cell, len(parts) > 1) for part in parts).strip(" \n")
+        return "\n".join(map(_as_text, shown.split("\n"))) if breaks else shown
+
+    def _part(self, text: str, breaks: bool, cell: bool, is_part: bool) -> str:
+        if not _MARKUP.search(text):
+            return text
+        key = (text, breaks, cell, is_part)
+        shown = self._before.get(key)
+        if shown is None:
+            tokens = parse_inline(text, self._references)
+            shown = InlineWriter(breaks=breaks, cell=cell, part=is_part).write(tokens)
+        self._now[key] = shown
+        return shown
+
+
+# Neither the parser nor the writer has anything to do where none of these is.
+_MARKUP = re.compile(r"[^\w .,;'\"()+/?=#{}%-]|ww\.|  |_")
+_ALIGNMENTS = {"text-align:left": ":---", "text-align:right": "---:", "text-align:center": ":---:"}
+
+
+def _joined(blocks: Sequence[list[str]], *, loose: bool) -> list[str]:
+    """The lines of blocks in one container; a blank line between where they could be read as one."""
+    lines: list[str] = []
+    for block in blocks:
+        if any(block):
+            if lines and (loose or lines[-1][:1] in (">", "|") or block[0][:1] in (">", "|")):
+                lines.append("")
+            lines += block
+    return lines
+
+
+def _divide(text: str) -> list[str]:
+    """Cut a long text after spaces where no code, link or formula seems to be open.
+
+    A part that begins without a space before it begins with a word joiner.
+    """
+    joiner, parts, start = "", [], 0
+    while len(text) - start > _PART:
+        least, most = start + _PART // 2, start + _PART
+        places = _ends_of_spaces(text, least, most)
+        end = next((at for at in places if _seems_whole(text[start:at])), None) or next(
+            _ends_of_spaces(text, least, most), most
+        )
+        parts.append(joiner + text[start:end])
+        joiner = "" if text[end - 1] in " \n" else _WORD_JOINER
+        start = end
+    return [*parts, joiner + text[start:]]
+
+
+def _ends_of_spaces(text: str, start: int, end: int) -> Iterator[int]:
+    """The last place first."""
+    while (end := max(text.rfind(" ", start, end), text.rfind("\n", start, end))) >= 0:
+        yield end + 1
+
+
+def _seems_whole(text: str) -> bool:
+    return text.count("[") == text.count("]") and not any(text.count(mark) % 2 for mark in ("`", "$", "**"))
+
+
+_LINE_START = re.compile(
+    r"(?P<number>\d{1,9})[.)](?=\s|$)"
+    r"|[-+*](?=[ \t]|$)|#|>|=+[ \t]*$|~~~|:(?=[ \t]|$)|([-*_])(?:[ \t]*\2){2,}[ \t]*$|[|:=-][|:\-=\s]*$"
+)
+
+
+def _as_text(line: str) -> str:
+    """A line that begins no block, whatever it begins with."""
+    line = line.strip(" \t")
+    if match := _LINE_START.match(line):
+        at = match.end("number") if match["number"] else 0
+        return f"{line[:at]}\\{line[at:]}"
+    return line
+
+
+# Code and formulas as blocks ---------------------------------------------------------------------------
+
+_INFO = re.compile(r"[A-Za-z0-9][\w+#.-]{0,39}(?=\s|$)", re.ASCII)
+# What JupyterLab's scanner takes out of a fence it does not see (one that is not at the margin).
+_SCANNED_NESTED = re.compile(r"\$|\\\\[()\[\]]|\\begin\{")
+_SCANNED = re.compile(r"\\\\[(\[]|\\begin\{")
+# A diagram that could load something, or carry markup past nbconvert, which does not escape it.
+_RISKY_DIAGRAM = re.compile(
+    r"<[a-z/!?]|//|url|@\{|%%\s*\{|\\|&[#\w]|^\s*---|href|click|callback|@import|image", re.I | re.M
+)
+
+
+def code_lines(code: str, info: str = "", *, nested: bool = False) -> list[str]:
+    """A fence longer than any inside; `info` names the language in its first word."""
+    code = code.removesuffix("\n")
+    longest = max(map(len, re.findall("`{3,}", code))) if "```" in code else 2
+    fence = "`" * (longest + 1)
+    return [fence + _language(info, code, nested=nested), *(code.split("\n") if code else ()), fence]
+
+
+def _language(info: str, code: str, *, nested: bool) -> str:
+    """The fence's language, unless a reader would do more than colour the code with it."""
+    match = _INFO.match(info.strip())
+    language = match[0] if match else ""
+    if language.lower().startswith("mermaid") and (language != "mermaid" or _RISKY_DIAGRAM.search(code)):
+        return ""
+    is_scanned = (_SCANNED_NESTED if nested else _SCANNED).search(code)
+    return "" if is_scanned and language.lower() not in ("latex", "tex") else language
+
+
+def _formula_lines(tex: str, *, nested: bool) -> list[str]:
+    """A formula under the marks of a container is one line: the marks would be read as parts of it."""
+    if nested or "\n" not in tex:
+        tex = tex.replace("\n", " ")
+        return [f"$${tex}$$"]
+    return ["$$", *tex.split("\n"), "$$"]
+
+
+# Inline text -------------------------------------------------------------------------------------------
+
+_TEXTS = ("text", "text_special")
+_TASK = re.compile(r"\[[ xX]\](?=[ \t])")
+# Code that a reader would take for mathematics although it stands between backticks.
+_CODE_AS_MATH = re.compile(r"\$\$|\\\\[(\[]|\\begin\{")
+# Code that would be markup if its backticks were lost, and the marks of emphasis that may lose them.
+_LIVELY = re.compile(r"<[A-Za-z/!?]|\]\(|!\[|ftp:", re.IGNORECASE)
+_CODE_AS_MARKUP = re.compile(r"[*_~\[\]\\]")
+
+_SPECIAL = re.compile(
+    r"[`<\[\]*~\t\n\v\f\x1c-\x1f\x85\xa0\u2028\u2029]|(?<![^\W_])_|_(?![^\W_])|&(?=[#A-Za-z])"
+    # An address in the eyes of marked, or the place holder that JupyterLab puts a formula in.
+    r"|(?<=[\w.+!#$%&'*/=?^`{|}~-])@|@(?=@)"
+    r"|\\(?![A-Za-z0-9])|\\(?=begin|end|(?:eq)?ref)"
+)
+_ESCAPES = {char: f"&#{ord(char)};" for char in "\\`[]@"} | {char: f"\\{char}" for char in "*_~"}
+_ESCAPES |= {"<": "&lt;", "&": "&amp;", "\xa0": "&nbsp;"}
+_BACKSLASH = re.compile(r"&#92;(?=\\?\(|\[|&#9[12];|&#40;|begin|(?:eq)?ref)")
+_AFTER_BACKSLASH = re.compile(r"\\?\(|\[|&#9[12];|&#40;|begin|(?:eq)?ref")
+_BARE_URL = re.compile(r"(https?|ftp)://|www\.", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"(?<![^\W_])https?://(?:[\w.~:/?#@!'+,;=%&-]|\([\w.~:/?#@!'+,;=%&-]*\))*(?:[\w/#=&%+-]|\([\w.~:/?#@!'+,;=%&-]*\))"
+    r"|(?<![^\s(])[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?![\w@:])",
+    re.IGNORECASE,
+)
+_PLAIN_ADDRESS = re.compile(r"(?!.*(?:~~|@@))[A-Za-z0-9._~:/?#@!'+,;=%-]+\Z")
+
+
+class InlineWriter:
+    """Writes the tokens of one inline text. `part`: of a longer one, so what stands at its edges is unknown."""
+
+    def __init__(self, *, breaks: bool = False, cell: bool = False, part: bool = False) -> None:
+        self._breaks, self._cell, self._part = breaks, cell, part
+        self._pieces: list[str] = []
+        self._loose: set[str] = set()
+        self._dollars = 0
+        self._links = 0
+        self._after_target = False
+
+    def write(self, tokens: Sequence[Token]) -> str:
+        self._survey(tokens)
+        self._after_target = self._part and tokens[0].content.startswith(_WORD_JOINER)
+        self._write_all(tokens)
+        return "".join(self._pieces)
+
+    def _survey(self, tokens: Sequence[Token]) -> None:
+        """See which dollars could be a formula's, and which marks could end inside of code for older readers."""
+        text = "".join(token.content for token in tokens if token.type in _TEXTS)
+        codes = [token.content for token in tokens if token.type == "code_inline"]
+        marks = {token.markup[0] for token in tokens if token.type in ("em_open", "strong_open", "s_open")}
+        is_long = self._part or sum(len(token.content) for token in tokens) > _SHORT
+        self._dollars = text.count("$") + any(token.type == "math" for token in tokens) + self._part
+        self._loose = {"~"} & (marks | set(text))
+        if any(map(_LIVELY.search, codes)):
+            self._loose |= {"*", "_"} & (marks | set(text)) | ({"<", "[", ":"} if is_long else set())
+
+    def _write_all(self, tokens: Sequence[Token]) -> None:
+        text = ""
+        targets: list[str | None] = []
+        rest = iter(tokens)
+        for token in rest:
+            if token.type in _TEXTS:
+                text += token.content
+                continue
+            self._text(text)
+            text = ""
+            if token.type == "link_open" and token.markup == "autolink":
+                self._address(next(rest).content, str(token.attrs["href"]))
+                next(rest)
+            elif token.type == "link_open":
+                targets.append(self._open_link(token, "href"))
+            elif token.type == "link_close":
+                self._close_link(targets.pop())
+            elif token.type == "image":
+                target = self._open_link(token, "src")
+                # In a link or not, what stands for an image holds no other link.
+                self._links += 1
+                self._write_all(token.children or ())
+                self._links -= 1
+                self._close_link(target)
+            elif token.type == "code_inline":
+                self._code(token.content)
+            elif token.type == "math":
+                self._math(token.markup, token.content)
+            elif token.type in ("softbreak", "hardbreak"):
+                mark = "\\\n" if token.type == "hardbreak" else "\n"
+                self._put(mark if self._breaks and not self._links else " ")
+            else:
+                self._put(token.markup)
+        self._text(text)
+
+    def _put(self, piece: str) -> None:
+        """Neighbours that would read as something else together are kept apart."""
+        if not piece:
+            return
+        last = self._pieces[-1] if self._pieces else "\n"
+        before, first = last[-1], piece[0]
+        # marked takes a tilde's neighbour with it, JupyterLab's scanner a dollar.
+        same = before in "`$" and first == before
+        is_fence = before == "\n" and piece.startswith("```")
+        if same or is_fence or (first == "`" and before in "~$"):
+            self._pieces.append(_WORD_JOINER)
+        elif before == "!" and first == "[":
+            self._pieces[-1] = f"{last[:-1]}&#33;"
+        elif last.endswith("&#92;") and _AFTER_BACKSLASH.match(piece):
+            self._pieces.append(_WORD_JOINER if self._links else _APART)
+        self._pieces.append(piece)
+        if self._after_target and re.search(r"\s", piece):
+            self._after_target = False
+
+    def _text(self, text: str) -> None:
+        if not self._pieces and self._breaks and (task := _TASK.match(text)):
+            self._put(task[0])
+            text = text[task.end() :]
+        if not self._links and ("://" in text or "@" in text):
+            at = 0
+            for match in _ADDRESS.finditer(text):
+                self._literal(text[at : match.start()])
+                self._address(match[0], match[0] if "://" in match[0] else f"mailto:{match[0]}")
+                at = match.end()
+            text = text[at:]
+        self._literal(text)
+
+    def _literal(self, text: str) -> None:
+        """Exactly these characters, whatever they are."""
+        first, *others = text.split("$")
+        self._put(self._escaped(first))
+        for part in others:
+            # MathJax reads the page's text, so each of several dollars must stand in its own element.
+            self._put("\\$" if self._dollars < 2 else "`$`" if self._links else f"\\${_APART}")
+            self._put(self._escaped(part))
+
+    def _escaped(self, text: str) -> str:
+        text = _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], " "), text)
+        if "//" in text or "ww." in text.lower():
+            text = _BARE_URL.sub(lambda url: url[0].replace("://", "&#58;//").replace(".", "&#46;"), text)
+        if "&#92;" in text:
+            text = _BACKSLASH.sub(f"&#92;{_WORD_JOINER if self._links else _APART}", text)
+        return text.replace("|", "\\|") if self._cell else text
+
+    def _address(self, shown: str, target: str) -> None:
+        """A URL or mail address that is its own text."""
+        safe = safe_target(target)
+        if safe is None:
+            self._literal(f"<{shown}>")
+        elif self._links:
+            self._literal(shown)
+        elif _PLAIN_ADDRESS.match(shown):
+            self._put(f"<{shown}>")
+        else:
+            self._put("[")
+            self._links += 1
+            self._literal(shown)
+            self._close_link(f"]({safe})")
+
+    def _open_link(self, token: Token, attribute: str) -> str | None:
+        """What ends the link or the link that an image becomes; `None` if only its text may be shown."""
+        target = None if self._links else safe_target(str(token.attrs[attribute]))
+        if target is None:
+            return None
+        self._put("[")
+        self._links += 1
+        return f"]({target}{_safe_title(str(token.attrs.get('title') or ''))})"
+
+    def _close_link(self, end: str | None) -> None:
+        if end is not None:
+            self._links -= 1
+            self._put(end)
+            # Where a reader misses the link, its target is a bare URL that ends with the run it stands in.
+            self._after_target = "://" in end
+
+    def _code(self, text: str) -> None:
+        shown = _code_span(text, cell=self._cell)
+        if (
+            shown is None
+            or self._after_target
+            or any(mark in text for mark in self._loose)
+            # Some readers see no link, or a shorter one, around code with backticks or half a bracket in it.
+            or (self._links and (shown.startswith("``") or not _is_bracketed(text)))
+        ):
+            self._literal(text)
+        else:
+            self._put(shown)
+
+    def _math(self, mark: str, tex: str) -> None:
+        tex = tex.replace("\n", " ")
+        if self._cell:
+            tex = re.sub(r"\\\|", r"\\Vert ", tex).replace("|", "\\vert ")
+        self._put(f"{mark}{tex}{mark}")
+
+
+def _is_bracketed(code: str) -> bool:
+    """Whether square brackets balance."""
+    rest = re.sub(r"[^\[\]]", "", code)
+    while "[]" in rest:
+        rest = rest.replace("[]", "")
+    return not rest
+
+
+def _code_span(text: str, *, cell: bool) -> str | None:
+    """Code inside a line; `None` if no backticks can hold it for every reader."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    if not text or _CODE_AS_MATH.search(text) or (longest and _CODE_AS_MARKUP.search(text)):
+        return None
+    fence = "`" * (longest + 1)
+    if text[0] == "`" or text[-1] == "`" or (text[0] == text[-1] == " " and text.strip(" ")):
+        text = f" {text} "
+    return fence + (text.replace("|", "\\|") if cell else text) + fence
+
+
+def code_span(text: str) -> str:
+    """Code inside a line; what no backticks can hold for every reader is shown as text."""
+    text = re.sub(r"\s*[\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", clean(text))
+    return _code_span(text, cell=False) or plain_text(text)
+
+
+def plain_text(text: str) -> str:
+    """Exactly these characters as text, whatever they are; its addresses are links."""
+    return InlineWriter().write([Token("text", "", 0, content=clean(text))])
+
+
+def safe_target(target: str) -> str | None:
+    """A link's target as every reader may follow it, or `None`: only http, https, mailto and in-page.
+
+    One in the page is spelled as a browser spells it: JupyterLab takes any other for a file's.
+    """
+    target = _UNSEEN.sub("", target)
+    if not re.match(r"(?i)https?://[^/?#]|mailto:[^/]|#.", target):
+        return None
+    unsafe = r"[^A-Za-z0-9\-._~:/?#@!+,;=%&]" if target.startswith("#") else r"(?![^\W_])[^\-._~:/?#@!+,;=%&]"
+    safe = re.sub(unsafe, _percent, target).replace("@@", "%40%40").replace("~~", "%7E%7E")
+    return re.sub(r"&(?=#?\w+;)", "&amp;", safe)
+
+
+_UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffc-\uffff]")
+
+
+def _percent(char: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in char[0].encode("utf-8", "replace"))
+
+
+def _safe_title(title: str) -> str:
+    """A link's title with its quotes, or nothing."""
+    title = re.sub(r"(?![^\W_])[^ ,.\-?!:;/]", lambda char: f"&#{ord(char[0])};", " ".join(title.split()))
+    return f' "{title}"' if title else ""

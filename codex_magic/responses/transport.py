@@ -1,0 +1,527 @@
+"""A request on its way out and its answer on the way in: what everything else in this folder stands on.
+
+`Core` decides what is sent and remembers what answers said, without IO. A `Transport` sends it, again where
+that helps. What both clients do is written once, as coroutines; `BlockingTransport` replaces the few in which
+something waits by ones that block the calling thread and never suspend (see `waiting.Direct`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+from urllib.parse import urlencode
+from weakref import WeakSet
+
+import httpx
+
+from ..auth.http import ChatGPTAuth
+from ..auth.sign_in import LoginHandler
+from ..forks import begin_anew_in_children
+from ..net import header_value, no_answer, readable_proxies, trust, without_secrets
+from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError
+from ..protocol.ids import new_id
+from ..protocol.secrets import masked, revealed
+from ..protocol.settings import Settings
+from . import failures
+from .catalog import Catalog
+from .exchange import Exchange
+from .inputs import Item
+from .limits import MAIN, from_headers
+from .masking import hide_sent, hide_sent_async, masked_answer
+from .parameters import Parameters, Timeouts
+from .provider import Provider, chatgpt
+from .request import LITE_HEADER, as_lite, body_of, encode, input_items, session_headers
+from .response import Response
+from .retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from ..protocol.types import RateLimits
+
+MOST_RESPONSES = 100
+"""Responses that one client remembers for `previous_response_id`."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Size of the requests they answered; images make those large."""
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A request, before any HTTP library has seen it."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    model: str | None = None
+    timeouts: Timeouts | None = None
+    """They take the place of the client's."""
+    items: Sequence[Item] = field(default=(), repr=False)
+    """The input, as sent."""
+
+
+# What is sent and remembered, without IO ---------------------------------------------------------
+
+
+class Memory:
+    """The items that the latest responses followed and brought, for services that store none.
+
+    Safe from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[str, tuple[list[Item], int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        begin_anew_in_children(self)
+
+    def forked(self) -> object:
+        """See `forks`."""
+        self._lock = threading.Lock()
+        return None
+
+    def keep(self, response: Response, sent: Sequence[Item], size: int) -> None:
+        """Remember a whole response to `sent`, a request of `size` bytes; the oldest are forgotten."""
+        with self._lock:
+            _, before = self._held.pop(response.id, ([], 0))
+            self._held[response.id] = ([*sent, *response.output], size)
+            self._bytes += size - before
+            while len(self._held) > MOST_RESPONSES or (self._bytes > MOST_BYTES and len(self._held) > 1):
+                _, (_, forgotten) = self._held.popitem(last=False)
+                self._bytes -= forgotten
+
+    def items(self, response_id: str) -> list[Item]:
+        """Return all items up to the end of that response. Raises InvalidRequestError for an unknown one."""
+        with self._lock:
+            held = self._held.get(response_id)
+        if held is None:
+            raise InvalidRequestError(
+                f"This client does not remember a response {response_id!r}.",
+                hint=(
+                    f"The service stores none, and a client knows its own last {MOST_RESPONSES}: "
+                    "send the earlier items themselves, input=[*response.output, ...]."
+                ),
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
+        return held[0]
+
+
+class Core:
+    """The configuration of a client, and what it learns from answers. Safe from any thread."""
+
+    def __init__(
+        self,
+        provider: Provider | None,
+        settings: Settings | None,
+        timeout: float | Timeouts,
+        retry: RetryPolicy,
+        max_retries: int | None,
+        login_handler: LoginHandler | None,
+    ) -> None:
+        self.settings = settings or Settings.from_env()
+        self.provider = provider = provider or chatgpt(self.settings)
+        self.timeouts = Timeouts.of(timeout)
+        self.retry = retry
+        if max_retries is not None:
+            self.retry = replace(retry, request_retries=max_retries, stream_retries=max_retries)
+        self.memory = Memory()
+        self.catalog = Catalog(provider, self.settings)
+        self.session = new_id()
+        self.rate_limits: RateLimits | None = None
+        self.websockets = True
+        """Until one could not be opened."""
+        self.auth = provider.auth
+        if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
+            self.auth = provider.auth.asking(login_handler, self.settings)
+
+    def http_options(self) -> dict[str, Any]:
+        """Return the arguments for `httpx.Client` and its async twin."""
+        return {
+            "auth": self.auth,
+            "headers": revealed(self.provider.headers),
+            "timeout": _limits(self.timeouts),
+            "verify": trust(self.provider.base_url, self.settings.ca_bundle),
+            "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
+        }
+
+    def response_request(self, input: Any, parameters: Parameters, default: str | None) -> Outgoing:
+        """Return the request for a response; `default` is the model where none is named."""
+        model = parameters.get("model") or default
+        session = parameters.get("prompt_cache_key") or self.session
+        parameters = {**parameters, "model": model, "prompt_cache_key": session}
+        timeout = parameters.get("timeout")
+        body = body_of(*self.resolve(input, parameters), self.provider.rules)
+        session = body["prompt_cache_key"]  # extra_body may say otherwise
+        items, dialect = body["input"], {}
+        if self._is_lite(parameters.get("lite"), model):
+            body, dialect = as_lite(body), {LITE_HEADER: "true"}
+        query = urlencode(parameters.get("extra_query") or {})
+        extra = parameters.get("extra_headers") or {}
+        return Outgoing(
+            "POST",
+            f"{self.provider.base_url}/responses" + (f"?{query}" if query else ""),
+            {
+                "Accept": "text/event-stream",
+                "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
+                **session_headers(session, parameters.get("turn_state")),
+                **dialect,
+                **{name: header_value(value) for name, value in extra.items()},
+            },
+            encode(body),
+            model,
+            timeouts=None if timeout is None else Timeouts.of(timeout),
+            items=items,
+        )
+
+    def _is_lite(self, wanted: bool | Literal["auto"] | None, model: str | None) -> bool:
+        if wanted == "auto":
+            described = self.catalog.known(model)
+            return self.provider.is_codex and bool(described and described.use_responses_lite)
+        if wanted and not self.provider.is_codex:
+            raise InvalidRequestError(
+                "Responses Lite is spoken by the Codex backend alone.", hint="Leave it out.", param="lite"
+            )
+        return bool(wanted)
+
+    def resolve(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
+        """Put the items up to the previous response's end in place of its id, where the service stores nothing."""
+        previous = parameters.get("previous_response_id")
+        if previous is None or self.provider.rules.stores:
+            return input, parameters
+        earlier = self.memory.items(previous)
+        return [*earlier, *input_items(input)], {**parameters, "previous_response_id": None}
+
+    def remember(self, outgoing: Outgoing, exchange: Exchange) -> None:
+        """Keep the answer for `previous_response_id`, once it is whole."""
+        if self.provider.rules.stores or not exchange.over:
+            return
+        response = exchange.response
+        if response.status in ("completed", "incomplete"):
+            self.memory.keep(response, outgoing.items, len(outgoing.body))
+
+    def build(self, http: httpx.Client | httpx.AsyncClient, outgoing: Outgoing) -> httpx.Request:
+        request = http.build_request(
+            outgoing.method, outgoing.url, headers=outgoing.headers, content=outgoing.body or None
+        )
+        if outgoing.timeouts is not None:
+            request.extensions["timeout"] = _limits(outgoing.timeouts).as_dict()
+        return request
+
+    def accepts(self, outgoing: Outgoing, answer: httpx.Response) -> bool:
+        """Whether it is an answer to read: the real stream has no Content-Type, a network's sign-in page has.
+
+        Every answer's headers are noted, those of refusals too.
+        """
+        self.note(answer.headers)
+        is_page = answer.headers.get("content-type", "").startswith("text/html")
+        if answer.status_code not in (200, 201) or is_page:
+            return False
+        # From here on the idle limit counts; httpx has one read limit for all, held in the request.
+        answer.request.extensions["timeout"]["read"] = self.idle_seconds(outgoing)
+        return True
+
+    def note(self, headers: Mapping[str, str]) -> None:
+        """Keep what an answer's headers say of the limits and the catalog."""
+        headers = masked(dict(headers))
+        self.rate_limits = from_headers(headers, now=time.time()).get(MAIN, self.rate_limits)
+        self.catalog.announce(headers.get("x-models-etag"))
+
+    def idle_seconds(self, outgoing: Outgoing) -> float:
+        """Return how long its answer may go on without an event."""
+        return (outgoing.timeouts or self.timeouts).idle
+
+    def slow_start(self) -> Timeouts:
+        """Return the limits for an answer that begins when all is done: a picture, a compaction."""
+        return replace(self.timeouts, first_byte=max(self.timeouts.first_byte, self.timeouts.idle))
+
+    def unreachable(self, error: httpx.HTTPError) -> CodexError:
+        return no_answer(error, base_url=self.provider.base_url)
+
+    def refusal(self, outgoing: Outgoing, answer: httpx.Response) -> CodexError:
+        if outgoing.url == self.catalog.url and answer.status_code in (404, 405):
+            return ConfigurationError("The service lists no models.", hint="Choose one with --model NAME.")
+        return failures.from_answer(
+            answer.status_code,
+            answer.headers,
+            answer.content,
+            model=outgoing.model,
+            names=self.catalog.names(),
+        )
+
+
+def _limits(seconds: Timeouts) -> httpx.Timeout:
+    return httpx.Timeout(
+        connect=seconds.connect, read=seconds.first_byte, write=seconds.write, pool=seconds.connect
+    )
+
+
+# Sending -----------------------------------------------------------------------------------------
+
+
+class Abortable(Protocol):
+    def abort(self) -> None: ...
+
+
+class Transport:
+    """Sends requests from event loops, each of which has connections of its own."""
+
+    blocks = False
+    """Whether its coroutines block the calling thread instead of suspending."""
+
+    def __init__(self, core: Core, sleep: Callable[[float], Any]) -> None:
+        self.core = core
+        self._pause = sleep
+        self._https: dict[Any, Any] = {}
+        self._streams: WeakSet[Abortable] = WeakSet()
+        self._lock = threading.Lock()
+        begin_anew_in_children(self)
+
+    def forked(self) -> object:
+        """See `forks`: two processes can't talk over one connection."""
+        left = self._https, list(self._streams)
+        self._https, self._streams = {}, WeakSet()
+        self._lock = threading.Lock()
+        return left
+
+    def watch(self, stream: Abortable) -> None:
+        """Let `abort()` end it too."""
+        with self._lock:
+            self._streams.add(stream)
+
+    def abort(self) -> None:
+        """End every answer that is being read or waited for, from any thread."""
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            stream.abort()
+
+    async def fetch(self, outgoing: Outgoing) -> httpx.Response:
+        """Return a whole answer. Raises CodexError."""
+        answer = await self.send(outgoing, Exchange(self.core.retry))
+        try:
+            await self._read(answer)
+        except httpx.HTTPError as error:
+            raise self.core.unreachable(error) from without_secrets(error)
+        return masked_answer(answer)
+
+    async def send(self, outgoing: Outgoing, exchange: Exchange) -> httpx.Response:
+        """Return an answer whose body is unread. Raises CodexError."""
+        while True:
+            try:
+                return await self._send_once(outgoing)
+            except CodexError as failure:
+                await self.sleep(exchange.wait_after(failure), exchange)
+                if exchange.ended.is_set():
+                    raise
+
+    async def _send_once(self, outgoing: Outgoing) -> httpx.Response:
+        try:
+            answer = await self._send(outgoing)
+            if self.core.accepts(outgoing, answer):
+                return answer
+            await self._read(answer)
+        except httpx.HTTPError as error:
+            raise self.core.unreachable(error) from without_secrets(error)
+        raise self.core.refusal(outgoing, answer)
+
+    # What waits, or stands for something that does
+
+    async def close(self) -> None:
+        """End the connections; the next request opens others."""
+        http = self._https.pop(asyncio.get_running_loop(), None)
+        if http is not None:
+            await http.aclose()
+
+    async def sleep(self, seconds: float, exchange: Exchange) -> None:
+        """Wait before another attempt, at most until nobody wants the answer any more."""
+        await self._pause(seconds)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle | threading.Timer:
+        return asyncio.get_running_loop().call_later(seconds, call)
+
+    def reading(self, answer: httpx.Response) -> Answer:
+        """Return what reads the body of an answer."""
+        return Answer(answer)
+
+    def waiting(self) -> Waiting | NeverWaiting:
+        """Return the guard of one stream's waits."""
+        return Waiting()
+
+    def http(self) -> httpx.AsyncClient:
+        """Return the connections of the running loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._https:
+            for ended in [each for each in self._https if each.is_closed()]:
+                del self._https[ended]  # nothing can be closed there any more
+            with readable_proxies():
+                self._https[loop] = httpx.AsyncClient(
+                    event_hooks={"request": [hide_sent_async]}, **self.core.http_options()
+                )
+        http: httpx.AsyncClient = self._https[loop]
+        return http
+
+    async def _send(self, outgoing: Outgoing) -> httpx.Response:
+        http = self.http()
+        return await http.send(self.core.build(http, outgoing), stream=True)
+
+    async def _read(self, answer: httpx.Response) -> None:
+        await answer.aread()
+
+
+class BlockingTransport(Transport):
+    """Sends requests from any thread, over the same connections."""
+
+    blocks = True
+
+    async def close(self) -> None:
+        with self._lock:
+            http = self._https.pop(None, None)
+        if http is not None:
+            http.close()
+
+    async def sleep(self, seconds: float, exchange: Exchange) -> None:
+        if self._pause is time.sleep:
+            exchange.ended.wait(seconds)
+        else:
+            self._pause(seconds)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> threading.Timer:
+        timer = threading.Timer(seconds, call)
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def reading(self, answer: httpx.Response) -> Answer:
+        return BlockingAnswer(answer)
+
+    def waiting(self) -> NeverWaiting:
+        return NeverWaiting()
+
+    async def _send(self, outgoing: Outgoing) -> httpx.Response:
+        with self._lock:
+            if None not in self._https:
+                with readable_proxies():
+                    self._https[None] = httpx.Client(
+                        event_hooks={"request": [hide_sent]}, **self.core.http_options()
+                    )
+            http: httpx.Client = self._https[None]
+        return http.send(self.core.build(http, outgoing), stream=True)  # noqa: ASYNC212  # it is to block
+
+    async def _read(self, answer: httpx.Response) -> None:
+        answer.read()
+
+
+# Reading -----------------------------------------------------------------------------------------
+
+
+class Answer:
+    """An answer that is read in pieces, and that anyone may end under the reader."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self._network: Any = response.extensions.get("network_stream")
+        self._chunks = self._iterate("content-encoding" in response.headers)
+
+    async def chunk(self) -> bytes | None:
+        """Return the next bytes, `None` at the end. Raises StreamError."""
+        try:
+            chunk = await self._next()
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise failures.mid_stream(error) from without_secrets(error)
+        if chunk is None:
+            self._network = None  # the connection may serve another request now
+        return chunk
+
+    def end(self) -> None:
+        """Shut the socket down: that wakes a reader; closing it would leave a thread waiting."""
+        wire = self._network.get_extra_info("socket") if self._network is not None else None
+        with suppress(OSError):
+            if isinstance(wire, socket.socket):
+                # a TLS socket's own would end only the encryption
+                socket.socket.shutdown(wire, socket.SHUT_RDWR)
+            elif wire is not None:
+                wire.shutdown(socket.SHUT_RDWR)
+
+    async def close(self) -> None:
+        await self._response.aclose()
+
+    def _iterate(self, is_encoded: bool) -> Any:
+        return self._response.aiter_bytes() if is_encoded else self._response.aiter_raw()
+
+    async def _next(self) -> bytes | None:
+        return await anext(self._chunks, None)
+
+
+class BlockingAnswer(Answer):
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(response)
+        self._reading = threading.RLock()
+
+    def end(self) -> None:
+        super().end()
+        with self._reading:
+            self._response.close()
+
+    async def close(self) -> None:
+        with self._reading:
+            self._response.close()
+
+    def _iterate(self, is_encoded: bool) -> Any:
+        return self._response.iter_bytes() if is_encoded else self._response.iter_raw()
+
+    async def _next(self) -> bytes | None:
+        with self._reading:
+            return next(self._chunks, None)
+
+
+class NeverWaiting:
+    """Stands for `Waiting` where ending the answer is enough to wake its reader."""
+
+    def wake(self) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Waiting:
+    """A context in which a stream waits. `wake()` cancels the task and that is caught; other cancellations pass."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._is_woken = False
+
+    def wake(self) -> None:
+        """Safe from any thread; harmless when nobody waits."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed, so nobody waits
+                self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._is_woken = True
+            self._task.cancel()
+
+    def __enter__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        task, self._task = self._task, None
+        if kind is not asyncio.CancelledError or not self._is_woken or task is None:
+            return False
+        # Take our own cancellation back; before Python 3.11 tasks do not count them.
+        return sys.version_info < (3, 11) or task.uncancel() == 0

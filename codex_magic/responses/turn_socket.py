@@ -1,0 +1,128 @@
+"""How the requests of one turn are sent: over HTTP, and once there are several over a WebSocket.
+
+A turn of many tool rounds sends its whole conversation again in every round. Over a WebSocket the service
+remembers the response before, so a request names that one and brings the tool results alone. Nothing depends
+on it: the socket is opened beside the third request of a turn and never waited for, and whatever fails
+before an answer has begun, the same request goes over HTTP. httpx makes the connection, with the proxies,
+certificates and sign-in of every other request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ..protocol.errors import CodexError
+from .exchange import Exchange
+from .request import LITE_HEADER
+from .transport import Outgoing, Transport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .websocket import Socket
+
+log = logging.getLogger(__name__)
+
+BETA = "responses_websockets=2026-02-06"
+
+HTTP_REQUESTS = 2
+"""Most turns run tools once or not at all, and are over before a socket would be of use."""
+
+OPEN_SECONDS = 10.0
+"""Within which a handshake is answered; longer, and something between swallows it."""
+
+_TURN_STATE = "x-codex-turn-state"
+
+_NOT_NAMED = frozenset({"accept", "accept-encoding", "content-type", _TURN_STATE})
+"""Headers of a POST by which no connection is chosen."""
+
+
+class TurnSocket:
+    """Sends the requests of one turn: over HTTP until a WebSocket is open, and again when it fails."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._requests = 0
+        self._opening: asyncio.Task[None] | None = None
+        self._socket: Socket | None = None
+        self._headers: dict[str, str] = {}
+        """Said once for all requests of the socket."""
+
+    async def send(self, outgoing: Outgoing, exchange: Exchange) -> httpx.Response:
+        """Return an answer whose body is unread. Raises CodexError."""
+        core = self._transport.core
+        if self._socket is not None:
+            if _named(outgoing) == self._headers:
+                answer = await self._socket.ask(outgoing, exchange, idle=core.idle_seconds(outgoing))
+                if answer is not None:
+                    return answer
+            await self._socket.close()
+            core.websockets = core.websockets and self._socket.was_of_use
+            self._socket = None
+        elif self._requests >= HTTP_REQUESTS and core.websockets and self._opening is None:
+            self._headers = _named(outgoing)
+            if LITE_HEADER not in self._headers:  # a dialect of single requests
+                self._opening = asyncio.create_task(self._open(outgoing))
+        self._requests += 1
+        return await self._transport.send(outgoing, exchange)
+
+    async def _open(self, outgoing: Outgoing) -> None:
+        """Open the socket. Where that fails, this client does not try again: HTTP tells what is wrong."""
+        core = self._transport.core
+        key = base64.b64encode(os.urandom(16)).decode()
+        reason = "the handshake failed"
+        try:
+            from .websocket import Socket, is_accepted  # wsproto is an extra, and its import takes a while
+
+            answer = await self._shake_hands(outgoing, key)
+            core.note(answer.headers)
+            if is_accepted(answer, key):
+                self._socket = Socket(answer)
+                return
+            reason = f"the handshake was answered with {answer.status_code}"
+            await answer.aclose()
+        except (ImportError, httpx.HTTPError, CodexError, asyncio.TimeoutError) as error:
+            reason = str(error) or reason
+        finally:
+            self._opening = None
+        core.websockets = False
+        log.info("responses go over HTTP, without a WebSocket: %s", reason)
+
+    async def _shake_hands(self, outgoing: Outgoing, key: str) -> httpx.Response:
+        core = self._transport.core
+        turn_state = outgoing.headers.get(_TURN_STATE)
+        headers = {
+            **self._headers,
+            **({_TURN_STATE: turn_state} if turn_state else {}),
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": key,
+            "OpenAI-Beta": BETA,
+        }
+        http = self._transport.http()
+        request = core.build(http, replace(outgoing, method="GET", headers=headers, body=b""))
+        return await asyncio.wait_for(http.send(request, stream=True), OPEN_SECONDS)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+        if self._socket is not None:
+            await self._socket.close()
+
+
+def _named(outgoing: Outgoing) -> dict[str, str]:
+    """Return the headers that choose a connection, the session's above all."""
+    headers = {name.lower(): value for name, value in outgoing.headers.items()}
+    return {name: value for name, value in headers.items() if name not in _NOT_NAMED}

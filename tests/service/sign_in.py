@@ -1,0 +1,123 @@
+"""The pages on which a person approves a sign-in or denies it, and the checks of the links that lead there."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+from urllib.parse import urlsplit
+
+from codex_magic.local_service import sign_in as shipped
+from codex_magic.local_service.accounts import Account, SignIn, decode_jwt
+from codex_magic.local_service.endpoints import Endpoint
+from codex_magic.local_service.replies import TOKEN_EXCHANGE_FAILED, Reply
+from codex_magic.local_service.service import Routes
+from codex_magic.local_service.sign_in import GRANTS, page
+from tests.service.state import StrictState
+
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+
+class Authorize(shipped.Authorize):
+    """The page on which a person approves a browser sign-in."""
+
+    def get(self) -> None:
+        asked = self._asked()
+        assert isinstance(self.state, StrictState)
+        if self.state.auto_approve or self.get_query_argument("auto", "") == "1":
+            self.approve(asked, Account())
+        else:
+            self.reply(page("Sign in to the local service", _approval_form(asked)))
+
+    def post(self) -> None:
+        asked = self._asked()
+        if self.get_body_argument("decision") == "approve":
+            account = Account(self.get_body_argument("email"), self.get_body_argument("plan"))
+            self.approve(asked, account)
+        else:
+            denied = {"error": "access_denied", "error_description": "The sign-in was denied."}
+            self.redirect_back(asked, denied)
+
+    def _asked(self) -> dict[str, str]:
+        asked = self.recorded.query
+        missing = [name for name in _NEEDED if name not in asked]
+        if missing:
+            self.refuse(bad_request(f"{missing[0]} is missing."))
+        if not _is_own_address(asked["redirect_uri"]):
+            self.refuse(bad_request("authorize_hydra_invalid_request: this redirect_uri is not registered."))
+        if asked["response_type"] != "code" or asked["code_challenge_method"] != "S256":
+            self.refuse(bad_request("Only the code flow with S256 is offered."))
+        return asked
+
+
+_NEEDED = ("client_id", "redirect_uri", "response_type", "code_challenge", "code_challenge_method", "state")
+
+
+def _is_own_address(redirect_uri: str) -> bool:
+    """The client's callback is on this machine; its port may be any."""
+    address = urlsplit(redirect_uri)
+    return address.scheme == "http" and address.hostname in ("127.0.0.1", "localhost")
+
+
+def api_key(sign_in: SignIn, fields: Mapping[str, str]) -> Reply | dict[str, Any]:
+    """The key for the public API that a browser sign-in may ask for besides."""
+    if decode_jwt(fields["subject_token"]) is None:
+        return TOKEN_EXCHANGE_FAILED
+    return {"access_token": f"sk-local-{secrets.token_urlsafe(16)}", "token_type": "Bearer"}
+
+
+class Token(shipped.Token):
+    grants = GRANTS | {TOKEN_EXCHANGE: api_key}
+
+
+class DevicePage(shipped.DevicePage):
+    """Where a person types the code that a machine without a browser has shown."""
+
+    def get(self) -> None:
+        code = escape(self.get_query_argument("user_code", ""))
+        form = f'<form method="post"><label>Code <input name="user_code" value="{code}" autofocus></label>'
+        self.reply(page("Sign in a device", f"{form}{_who()}<button>Approve</button></form>"))
+
+    def post(self) -> None:
+        account = Account(self.get_body_argument("email"), self.get_body_argument("plan"))
+        if self.state.sign_in.approve_device(self.get_body_argument("user_code"), account):
+            self.reply(page("Signed in", "<p>You can close this page and go back to your notebook.</p>"))
+        else:
+            self.reply(page("No such code", "<p>No device waits with this code.</p>", status=404))
+
+
+class DeviceCallback(Endpoint):
+    """The redirect address of device sign-ins; nobody is sent there, but it exists."""
+
+    def get(self) -> None:
+        self.reply(page("Signed in", "<p>You can close this page.</p>"))
+
+
+SIGN_IN_ROUTES: Routes = [
+    (r"/oauth/authorize", Authorize),
+    (r"/oauth/token", Token),
+    (r"/codex/device", DevicePage),
+    (r"/deviceauth/callback", DeviceCallback),
+]
+
+
+def bad_request(text: str) -> Reply:
+    return page("This sign-in link does not work", f"<p>{escape(text)}</p>", status=400)
+
+
+def _approval_form(asked: dict[str, str]) -> str:
+    """The form posts to its own address, so that the query of the request is kept."""
+    who = escape(asked.get("originator", asked["client_id"]))
+    buttons = (
+        '<button name="decision" value="approve">Approve</button>'
+        '<button name="decision" value="deny">Deny</button>'
+    )
+    return f"<p><b>{who}</b> asks to sign in.</p><form method='post'>{_who()}{buttons}</form>"
+
+
+def _who() -> str:
+    return (
+        f'<label>Account <input name="email" value="{Account.email}"></label>'
+        f'<label>Plan <input name="plan" value="{Account.plan}"></label>'
+    )
