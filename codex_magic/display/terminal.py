@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+from rich.text import Text
 
 from .items import (
     ActivityBlock,
@@ -16,16 +22,11 @@ from .items import (
     MarkdownBlock,
     NoticeBlock,
     ReasoningBlock,
-    Row,
     without_controls,
 )
 from .pace import TERMINAL
 from .parsing import BlockStream
 from .view import TurnView
-
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-    from rich.live import Live
 
 LIVE_CHARS = 4_000
 """Of a passage still open, the end that is redrawn: a screenful, so that a redraw costs the same at any length."""
@@ -93,8 +94,6 @@ class RichSurface:
     pace = TERMINAL
 
     def __init__(self, file: TextIO) -> None:
-        from rich.console import Console
-
         self._file = file
         self._console = Console(file=file, force_jupyter=False, highlight=False)
         self._live = self._new_live()
@@ -104,8 +103,6 @@ class RichSurface:
         self._any = False
 
     def _new_live(self) -> Live:
-        from rich.live import Live
-
         return Live(
             console=self._console,
             auto_refresh=False,
@@ -180,7 +177,7 @@ class RichSurface:
             if not isinstance(block, MarkdownBlock):
                 parts.extend(_lines(block))
             elif (text := self._stream.open.source).strip():
-                parts.append(_markdown(text) if len(text) <= LIVE_CHARS else _text(text[-LIVE_CHARS:]))
+                parts.append(_markdown(text) if len(text) <= LIVE_CHARS else Text(text[-LIVE_CHARS:]))
         return parts
 
 
@@ -191,8 +188,6 @@ class _Tail:
         self._parts = parts
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.segment import Segment
-
         lines: list[list[Segment]] = []
         for part in self._parts:
             lines += [[], *console.render_lines(part, options, pad=False)]
@@ -208,8 +203,6 @@ class _Trimmed:
         self._part = part
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.segment import Segment
-
         lines = console.render_lines(self._part, options, pad=False)
         drawn = [index for index, line in enumerate(lines) if any(text.strip() for text, *_ in line)]
         for line in lines[drawn[0] : drawn[-1] + 1] if drawn else []:
@@ -218,37 +211,26 @@ class _Trimmed:
 
 
 def _markdown(text: str) -> RenderableType:
-    from rich.markdown import Markdown
-
     return _Trimmed(Markdown(text, hyperlinks=False))
-
-
-def _text(text: str, style: str = "") -> RenderableType:
-    from rich.text import Text
-
-    return Text(text, style=style)
 
 
 def _lines(block: Block) -> list[RenderableType]:
     if isinstance(block, ReasoningBlock):
         heading = without_controls(block.heading)
         line = f"Thinking: {heading}" if heading else "Thinking …"
-        return [] if block.closed else [_text(line, "italic dim")]
+        return [] if block.closed else [Text(line, style="italic dim")]
     if isinstance(block, NoticeBlock):
-        return [_text(block.plain(), "yellow")]
+        return [Text(block.plain(), "yellow")]
     assert isinstance(block, ActivityBlock)
-    return [_row(row) for row in block.rows]
-
-
-def _row(row: Row) -> RenderableType:
-    from rich.text import Text
-
-    body = f"\n{row.body}" if row.body else ""
-    return Text.assemble((without_controls(row.plain()), "bold"), (body, "dim"))
+    return [
+        Text.assemble((without_controls(row.plain()), "bold"), (f"\n{row.body}" if row.body else "", "dim"))
+        for row in block.rows
+    ]
 
 
 def _closing(view: TurnView) -> list[RenderableType]:
     style = "red" if view.state == "error" else "italic"
-    lines = [_text(without_controls(line), style) for line in view.closing_lines()]
-    footer = view.footer()
-    return [*lines, _text(without_controls(footer), "dim")] if footer else lines
+    lines: list[RenderableType] = [Text(without_controls(line), style) for line in view.closing_lines()]
+    if footer := view.footer():
+        lines.append(Text(without_controls(footer), "dim"))
+    return lines
