@@ -12,6 +12,16 @@ if TYPE_CHECKING:
 OFFLINE = Path(__file__).parent / "offline"
 """On PYTHONPATH it keeps a child process on this machine."""
 
+QUIET = """
+[analytics]
+enabled = false
+[features]
+apps = false
+plugins = false
+remote_plugin = false
+"""
+"""A config.toml with which the codex program asks nobody but the model."""
+
 _CLEARED = ("CODEX_", "OPENAI_", "JPY_", "JUPYTER", "IPYTHON", "VSCODE_", "COLAB_", "XDG_")
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 

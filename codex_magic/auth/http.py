@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -105,26 +106,26 @@ class ChatGPTAuth(httpx.Auth):
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.read()  # so that it can be sent again
         steps = self._steps(request)
-        step = next(steps, None)
-        while step is not None:
-            outcome: httpx.Response | Credentials
-            if isinstance(step, httpx.Request):
-                outcome = yield step
-            else:
-                outcome = wait(step) if isinstance(step, Future) else step()
-            step = _next(steps, outcome)
+        outcome: Any = None
+        with suppress(StopIteration):
+            while True:
+                step = steps.send(outcome)
+                if isinstance(step, httpx.Request):
+                    outcome = yield step
+                else:
+                    outcome = wait(step) if isinstance(step, Future) else step()
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         await request.aread()
         steps = self._steps(request)
-        step = next(steps, None)
-        while step is not None:
-            outcome: httpx.Response | Credentials
-            if isinstance(step, httpx.Request):
-                outcome = yield step
-            else:
-                outcome = await awaited(step if isinstance(step, Future) else in_thread(step))
-            step = _next(steps, outcome)
+        outcome: Any = None
+        with suppress(StopIteration):
+            while True:
+                step = steps.send(outcome)
+                if isinstance(step, httpx.Request):
+                    outcome = yield step
+                else:
+                    outcome = await awaited(step if isinstance(step, Future) else in_thread(step))
 
     def _steps(self, request: httpx.Request) -> Steps:
         """What to send, and what to wait for on the way: renewals, a person who signs in."""
@@ -162,13 +163,6 @@ def _refuses(request: httpx.Request, credentials: Credentials) -> Generator[Step
 def _renewal(renewing: Future[Credentials]) -> Generator[Step, Any, Credentials]:
     renewed: Credentials = yield renewing
     return renewed
-
-
-def _next(steps: Steps, outcome: httpx.Response | Credentials) -> Step | None:
-    try:
-        return steps.send(outcome)
-    except StopIteration:
-        return None
 
 
 def _bearer(token: str) -> str:

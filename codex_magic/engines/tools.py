@@ -20,9 +20,6 @@ from .approvals import call
 LONGEST_TEXT = 200_000
 """Characters of one result that the model is given: some 50,000 tokens."""
 
-DECLINED = "The user declined this call."
-UNANSWERED = "Not run: nobody was there to allow this call."
-
 TAKEN = frozenset(
     "apply_patch exec exec_command get_goal request_user_input view_image wait write_stdin".split()
 )
@@ -115,7 +112,9 @@ class ToolCalls:
             await self._cancel()
         if decision in (Decision.accept, Decision.accept_for_session):
             return None
-        return UNANSWERED if decision is None else DECLINED
+        if decision is None:
+            return "Not run: nobody was there to allow this call."
+        return "The user declined this call."
 
 
 def written(tool: Tool, arguments: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -143,8 +144,8 @@ def read_prompt(text: str) -> Prompt:
 
 
 def seal(owner: str, content: Mapping[str, Any]) -> str:
-    """An `encrypted_content` bound to one account, as the real one is; it hides nothing."""
-    return base64.b64encode(json.dumps([SEALED_BY, owner, content]).encode()).decode()
+    """An `encrypted_content` bound to one account or key, as the real one is; it hides nothing else."""
+    return base64.b64encode(json.dumps([SEALED_BY, _digest(owner), content]).encode()).decode()
 
 
 def unseal(sealed: str, owner: str | None = None) -> dict[str, Any] | None:
@@ -153,7 +154,13 @@ def unseal(sealed: str, owner: str | None = None) -> dict[str, Any] | None:
         by, made_for, content = json.loads(base64.b64decode(sealed, validate=True))
     except (TypeError, ValueError):
         return None
-    return dict(content) if by == SEALED_BY and owner in (None, made_for) else None
+    is_ours = by == SEALED_BY and (owner is None or made_for == _digest(owner))
+    return dict(content) if is_ours else None
+
+
+def _digest(owner: str) -> str:
+    """A key must not be readable in what a client keeps."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:16]
 
 
 def count_tokens(value: object) -> int:

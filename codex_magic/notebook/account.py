@@ -6,6 +6,7 @@ import getpass
 import math
 import os
 import re
+import time
 from datetime import datetime
 
 from ..auth.storage import Storage
@@ -214,9 +215,12 @@ def _sign_in_by_text(session: Session, way: Way, output: str) -> Steps[LoginView
     if way in _NOBODY and not may_ask(session.shell):
         sentence, hint = _NOBODY[way]
         raise ConfigurationError(sentence, hint=hint)
+    screen, flow, lines = session.screen, session.login, _Lines(session, output)
+    # A page without controls may show nothing before its cell has ended; a prompt it does show.
+    prompts = screen.rich and not screen.page.has_controls and may_ask(session.shell)
+    answers, entered_at = -1, -math.inf
     relay: Relay[LoginView] = Relay()
-    flow, lines = session.login, _Lines(session, output)
-    flow.begin(way, open_browser=not session.screen.rich and not is_remote())
+    flow.begin(way, open_browser=not screen.rich and not is_remote())
     flow.subscribe(relay.put)
     try:
         while True:
@@ -227,30 +231,28 @@ def _sign_in_by_text(session: Session, way: Way, output: str) -> Steps[LoginView
             lines.show(view)
             if view.over:
                 return view
-            if lines.should_ask(view):
-                flow.enter(getpass.getpass(_PROMPTS[way]))
-            elif lines.should_wait_for_enter(view):
+            if view.stage is not Stage.waiting:
+                continue
+            if view.way in _PROMPTS:
+                if answers != view.misread:  # once for each answer that is needed
+                    answers = view.misread
+                    flow.enter(getpass.getpass(_PROMPTS[way]))
+            elif prompts and view.now - entered_at >= PATIENCE_SECONDS:
                 with interruptible():
                     input(f"{lines}\n{PRESS_ENTER}")
+                entered_at = time.time()
     finally:
         flow.leave(relay.put)
         lines.close()
 
 
 class _Lines:
-    """The lines on screen: one output in a notebook, whose last state holds no code; lines in a terminal.
-
-    A page without controls may show nothing before its cell has ended; a prompt it does show.
-    """
+    """The lines on screen: one output in a notebook, whose last state holds no code; lines in a terminal."""
 
     def __init__(self, session: Session, output: str) -> None:
-        screen = session.screen
-        self._page = screen.page if screen.rich else None
+        self._page = session.screen.page if session.screen.rich else None
         self._id = output
         self._shown: list[str] = []
-        self._answers = -1
-        self._prompts = screen.rich and not screen.page.has_controls and may_ask(session.shell)
-        self._entered_at: float | None = -math.inf
         self._over = False
 
     def show(self, view: LoginView) -> None:
@@ -258,23 +260,6 @@ class _Lines:
         closing = view.closing_lines() if self._page is not None else view.parting_lines()
         lines = closing if view.over else [view.problem, view.headline()]
         self._show([line for line in lines if line], view.link, view.code)
-
-    def should_ask(self, view: LoginView) -> bool:
-        """Whether it is time to ask: once for each answer that is needed."""
-        due = view.stage is Stage.waiting and view.way in _PROMPTS and self._answers != view.misread
-        if due:
-            self._answers = view.misread
-        return due
-
-    def should_wait_for_enter(self, view: LoginView) -> bool:
-        """Whether it is time to say in a prompt what there is to do elsewhere."""
-        if self._entered_at is None:  # the first view after the prompt
-            self._entered_at = view.now
-        elsewhere = view.stage is Stage.waiting and view.way not in _PROMPTS
-        due = self._prompts and elsewhere and view.now - self._entered_at >= PATIENCE_SECONDS
-        if due:
-            self._entered_at = None
-        return due
 
     def __str__(self) -> str:
         return "\n".join(self._shown)

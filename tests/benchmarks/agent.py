@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tests.benchmarks.measuring import ROOT, NoAnswer, Row, alone, ratio, row, shown, times
+from tests.home import QUIET
 
 T = TypeVar("T")
 
@@ -65,12 +66,6 @@ name = "local"
 base_url = "{url}"
 wire_api = "responses"
 requires_openai_auth = false
-[analytics]
-enabled = false
-[features]
-apps = false
-plugins = false
-remote_plugin = false
 """
 
 
@@ -326,7 +321,7 @@ def place(url: str, run: str | None = None) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="codex_magic-agent-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         (home / ".codex").mkdir()
-        (home / ".codex" / "config.toml").write_text(CONFIG.format(url=url))
+        (home / ".codex" / "config.toml").write_text(CONFIG.format(url=url) + QUIET)
         yield Place(run or program(), home)
 
 

@@ -418,7 +418,7 @@ def _hostile(text: str) -> list[Notification]:
     ]
 
 
-def test_a_quiet_line_is_small_and_sets_its_commands_as_code():
+def test_a_quiet_line_is_small_and_sets_its_commands_as_code() -> None:
     view = TurnView()
     view.feed(Noted("t", "continues thread 01a2 (8 turns) · `%codex new` <b>"))
     shown = view.bundle("done")

@@ -14,18 +14,12 @@ import psutil
 import pytest
 
 from codex_magic.protocol.types import AgentMessageDelta
-from tests.home import service_variables
+from tests.home import QUIET, service_variables
 from tests.service import start
 
-CONFIG = """
+CONFIG = f"""
 model = "gpt-5.5"
-[analytics]
-enabled = false
-[features]
-apps = false
-plugins = false
-remote_plugin = false
-"""
+{QUIET}"""
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc00000030101"

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from tests.home import QUIET
 from tests.known import some
 from tests.peers.agent import needs_zstd
 from tests.service import start
@@ -26,8 +27,6 @@ base_url = "{base_url}"
 wire_api = "responses"
 request_max_retries = 0
 stream_max_retries = {retries}
-[analytics]
-enabled = false
 """
 
 CHATGPT = """
@@ -35,12 +34,6 @@ model = "{model}"
 chatgpt_base_url = "{chatgpt_url}/"
 openai_base_url = "{base_url}"
 cli_auth_credentials_store = "file"
-[analytics]
-enabled = false
-[features]
-apps = false
-plugins = false
-remote_plugin = false
 """
 
 
@@ -78,7 +71,7 @@ def custom():
 
 
 def configure(home, text):
-    (home / "config.toml").write_text(text)
+    (home / "config.toml").write_text(text + QUIET)
 
 
 def test_a_turn_with_a_custom_provider(custom, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_the_service_names_account_plan_and_both_windows(service: LocalService) 
     ]
 
 
-def test_without_a_sign_in_it_is_not_asked(service: LocalService, home) -> None:
+def test_without_a_sign_in_it_is_not_asked(service: LocalService, home: Path) -> None:
     (home / ".codex" / "auth.json").unlink()
     with pytest.raises(NotSignedInError):
         asked(Settings.from_env())

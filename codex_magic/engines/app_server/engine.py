@@ -92,7 +92,9 @@ class AppServerEngine:
         begun = self._turns[request.turn_id] = asyncio.get_running_loop().create_future()
         try:
             async with self._program(signed_in=own_provider(request) is None) as connection:
-                thread_id = await Opening(connection, request, self._provider, self._withheld()).thread(tell)
+                key = key_of(self._provider) if self._provider else None
+                names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
+                thread_id = await Opening(connection, request, self._provider, names).thread(tell)
                 if method == "turn/start":
                     named = self._named[thread_id]
                     parameters = {**await usual_parameters(connection, request, named), **parameters}
@@ -146,10 +148,6 @@ class AppServerEngine:
                     self._provider = self._stand_in
                 self._signed_in = connection
             yield connection
-
-    def _withheld(self) -> list[str]:
-        key = key_of(self._provider) if self._provider else None
-        return withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
 
     async def _answer(self, method: str, params: dict[str, Any]) -> Any:
         """Answer a request of the program."""

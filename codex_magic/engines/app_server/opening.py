@@ -55,8 +55,8 @@ class Opening:
         forked = {**resumed, **fork_parameters(self._request), "lastTurnId": place.turn_id}
         try:
             if continuation.is_last:
-                return await self._load_archived("thread/resume", resumed)
-            return await self._load_archived("thread/fork", forked)
+                return await self._load("thread/resume", resumed)
+            return await self._load("thread/fork", forked)
         except JsonRpcError as error:
             if "active writer" in error.message:
                 copied = "This thread is open in another process; here a copy goes on."
@@ -66,29 +66,29 @@ class Opening:
                 return None
             raise
 
-    async def _load_archived(self, method: str, parameters: dict[str, Any]) -> str:
-        """Load a thread that may be archived: going on takes it out of the archive, a fork leaves it there."""
+    async def _load(self, method: str, parameters: dict[str, Any]) -> str:
+        """Open a thread, remember it as loaded, and give it the name that it has with us.
+
+        An archived one is taken out of the archive; where only a fork goes on, it is put back.
+        """
+        request, call = self._request, self._connection.call
         try:
-            return await self._load(method, parameters)
+            opened = await call(method, parameters)
         except JsonRpcError as error:
             if "is archived" not in error.message:
                 raise
-        archived = {"threadId": parameters["threadId"]}
-        await self._connection.call("thread/unarchive", archived)
-        try:
-            return await self._load(method, parameters)
-        finally:
-            if method == "thread/fork":
-                await self._connection.call("thread/archive", archived)
-
-    async def _load(self, method: str, parameters: dict[str, Any]) -> str:
-        """Open a thread, remember it as loaded, and give it the name that it has with us."""
-        opened = await self._connection.call(method, parameters)
+            archived = {"threadId": parameters["threadId"]}
+            await call("thread/unarchive", archived)
+            try:
+                opened = await call(method, parameters)
+            finally:
+                if method == "thread/fork":
+                    await call("thread/archive", archived)
         thread_id = str(opened["thread"]["id"])
         self._connection.threads[thread_id] = opened
-        name = self._request.name
-        if name and not self._request.ephemeral and opened["thread"].get("name") != name:
-            await self._connection.try_call("thread/name/set", {"threadId": thread_id, "name": name})
+        if request.name and not request.ephemeral and opened["thread"].get("name") != request.name:
+            renamed = {"threadId": thread_id, "name": request.name}
+            await self._connection.try_call("thread/name/set", renamed)
         return thread_id
 
     async def _parameters(self) -> dict[str, Any]:
