@@ -35,7 +35,7 @@ HEAD_CHARS = 300
 """Characters of a command or a tool's arguments, on their one line."""
 BODY_CHARS = 4_000
 BODY_LINES = 40
-"""Lines of a command's output, a tool's result or a diff; the item itself keeps the rest."""
+"""Characters and lines of a command's output, a tool's result or a diff; the item itself keeps the rest."""
 
 FOLD_START = {
     "Reasoning": "<details><summary>Reasoning</summary>",
