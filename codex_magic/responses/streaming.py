@@ -13,7 +13,7 @@ from ..waiting import Direct, blocking
 from .events import Event, OutputTextDelta
 from .exchange import Exchange
 from .response import Response
-from .transport import Answer, Outgoing, Transport
+from .transport import Answer, Outgoing, Transport, Waiting
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -47,7 +47,7 @@ class AsyncResponseStream:
         self._make_request = make_request
         self._outgoing: Outgoing | None = None
         self._answer: Answer | None = None
-        self._waiting = transport.waiting()
+        self._waiting = Waiting(blocks=transport.blocks)
         self._batch: list[Event] = []
         self._closed = False
         self._aborted = False
@@ -208,7 +208,14 @@ class AsyncResponseStream:
         if self._exchange.over:
             self._exchange.finish()
             self._over = True
-            await self._linger(self._answer)
+            hurry = self._transport.later(_LINGER, self._answer.end)
+            try:
+                while await self._answer.chunk() is not None:
+                    pass
+            except CodexError:
+                await self._answer.close()
+            finally:
+                hurry.cancel()
             return None
         outgoing = await self.prepare()
         events: list[Event] = []
@@ -218,16 +225,6 @@ class AsyncResponseStream:
             events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         self._transport.core.remember(outgoing, self._exchange)
         return events
-
-    async def _linger(self, answer: Answer) -> None:
-        hurry = self._transport.later(_LINGER, answer.end)
-        try:
-            while await answer.chunk() is not None:
-                pass
-        except CodexError:
-            await answer.close()
-        finally:
-            hurry.cancel()
 
 
 class ResponseStream(Direct[AsyncResponseStream]):
