@@ -57,6 +57,7 @@ _HINTS = {
 }
 """What to do next, by the code of a refusal."""
 
+_LIMIT_CODES = frozenset({"usage_limit_reached", "usage_not_included", "insufficient_quota"})
 _NO_CODEX = "Use an account whose plan includes Codex, or an API key: %codex provider openai"
 
 
@@ -74,8 +75,7 @@ def from_answer(
     """Return the error for a status other than 200. `names`: the catalog's models, to suggest near ones."""
     headers = masked({name.lower(): value for name, value in headers.items()})
     error = _by_status(status, headers, body, model, names)
-    error.status = status
-    error.request_id = headers.get("x-request-id") or headers.get("x-oai-request-id")
+    error.status, error.request_id = status, headers.get("x-request-id") or headers.get("x-oai-request-id")
     return error
 
 
@@ -87,14 +87,14 @@ def _by_status(
     if 300 <= status < 400:
         return BlockedError(f"The address redirects elsewhere (HTTP {status}).", status=status)
     fault = _Fault.from_body(body, headers)
-    if model and status in (400, 404) and fault.is_about_the_model:
+    is_about_the_model = fault.code == "model_not_found" or _MODEL_MISSING.search(fault.message)
+    if model and status in (400, 404) and is_about_the_model:
         return model_not_found(model, names)
     if status == 401:
         return fault.auth_error()
     if status == 403:
-        return AuthError(
-            f"The service does not allow this{fault.quoted}", hint="Check the account and its plan."
-        )
+        hint = "Check the account and its plan."
+        return AuthError(f"The service does not allow this{fault.quoted}", hint=hint)
     if status == 429 or fault.is_about_limits:
         return fault.limit_error()
     if status >= 500:
@@ -175,25 +175,17 @@ class _Fault:
         return f": {_sentence(self.message)}" if self.message else "."
 
     @property
-    def is_about_the_model(self) -> bool:
-        return self.code == "model_not_found" or _MODEL_MISSING.search(self.message) is not None
-
-    @property
     def is_about_limits(self) -> bool:
-        return not {self.code, self.kind}.isdisjoint(
-            ("usage_limit_reached", "usage_not_included", "insufficient_quota")
-        )
+        return not _LIMIT_CODES.isdisjoint((self.code, self.kind))
 
     def auth_error(self) -> AuthError:
-        return AuthError(
-            _ENDED_SIGN_INS.get(self.code) or f"The service refused the credentials{self.quoted}"
-        )
+        ended = _ENDED_SIGN_INS.get(self.code)
+        return AuthError(ended or f"The service refused the credentials{self.quoted}")
 
     def limit_error(self) -> CodexError:
-        names = {self.code, self.kind}
-        if "usage_not_included" in names:
+        if "usage_not_included" in (self.code, self.kind):
             return AuthError("Your plan does not include Codex.", hint=_NO_CODEX)
-        if not names.isdisjoint(("usage_limit_reached", "insufficient_quota")):
+        if self.is_about_limits:
             return self._usage_limit()
         return RateLimitError(f"Too many requests{self.quoted}", retry_after=self._pause())
 
@@ -212,12 +204,11 @@ class _Fault:
         )
 
     def service_error(self, status: int | None) -> ServiceError:
-        if self.code in ("server_is_overloaded", "slow_down"):
-            return ServiceError(
-                "The service has no capacity for this model now.", status=status, code=self.code
-            )
         where = f" (HTTP {status})" if status else ""
-        return ServiceError(f"The service failed{where}{self.quoted}", status=status, code=self.code or None)
+        what = f"The service failed{where}{self.quoted}"
+        if self.code in ("server_is_overloaded", "slow_down"):
+            what = "The service has no capacity for this model now."
+        return ServiceError(what, status=status, code=self.code or None)
 
     def _usage_limit(self) -> UsageLimitError:
         rate_limits = limits.from_headers(self.headers, now=time.time()).get(limits.MAIN)

@@ -257,22 +257,19 @@ async def run(
                 case Compact():
                     outcome = await responses.compact(step.input, **step.parameters)
                 case Ask():
-                    stream = responses.stream(step.input, on_retry=hooks.retry, **step.parameters)
-                    outcome = await _response(stream, hooks)
+                    async with responses.stream(
+                        step.input, on_retry=hooks.retry, **step.parameters
+                    ) as stream:
+                        if hooks.event is not None:
+                            async for event in stream:
+                                await _awaited(hooks.event(event))
+                        outcome = await stream.get_final_response()
         except StopIteration as end:
             whole: ToolRun = end.value
             return whole
         except CodexError as failure:
             failure.history = history
             raise
-
-
-async def _response(stream: AsyncResponseStream, hooks: Hooks) -> Response:
-    async with stream:
-        if hooks.event is not None:
-            async for event in stream:
-                await _awaited(hooks.event(event))
-        return await stream.get_final_response()
 
 
 async def _results(step: Run, hooks: Hooks, workers: _Tasks | _Threads) -> list[Any]:

@@ -235,7 +235,7 @@ class Core:
         self.catalog.announce(headers.get("x-models-etag"))
 
     def idle_seconds(self, outgoing: Outgoing) -> float:
-        """Return how long its answer may go on without an event."""
+        """Return how long the answer may go on without an event."""
         return (outgoing.timeouts or self.timeouts).idle
 
     def slow_start(self) -> Timeouts:
