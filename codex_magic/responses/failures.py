@@ -185,9 +185,23 @@ class _Fault:
     def limit_error(self) -> CodexError:
         if "usage_not_included" in (self.code, self.kind):
             return AuthError("Your plan does not include Codex.", hint=_NO_CODEX)
-        if self.is_about_limits:
-            return self._usage_limit()
-        return RateLimitError(f"Too many requests{self.quoted}", retry_after=self._pause())
+        if not self.is_about_limits:
+            return RateLimitError(f"Too many requests{self.quoted}", retry_after=self._pause())
+        rate_limits = limits.from_headers(self.headers, now=time.time()).get(limits.MAIN)
+        spent = rate_limits.effective if rate_limits else None
+        resets_at = limits.number(self.details.get("resets_at"))
+        left = limits.number(self.details.get("resets_in_seconds"))
+        if resets_at is None and left is not None:
+            resets_at = time.time() + left
+        if resets_at is None and spent:
+            resets_at = spent.resets_at
+        is_credit = "insufficient_quota" in (self.code, self.kind)
+        return UsageLimitError(
+            "Your API account has no quota left." if is_credit else "Your usage limit is reached.",
+            resets_at=None if resets_at is None or not 0 <= resets_at < _FAR_FUTURE else int(resets_at),
+            plan=self.details.get("plan_type") or (rate_limits.plan_type if rate_limits else None),
+            window=spent.window_duration_mins if spent else None,
+        )
 
     def request_error(self, status: int) -> InvalidRequestError:
         param = self.details.get("param")
@@ -209,25 +223,6 @@ class _Fault:
         if self.code in ("server_is_overloaded", "slow_down"):
             what = "The service has no capacity for this model now."
         return ServiceError(what, status=status, code=self.code or None)
-
-    def _usage_limit(self) -> UsageLimitError:
-        rate_limits = limits.from_headers(self.headers, now=time.time()).get(limits.MAIN)
-        spent = rate_limits.effective if rate_limits else None
-        resets_at = limits.number(self.details.get("resets_at"))
-        left = limits.number(self.details.get("resets_in_seconds"))
-        if resets_at is None and left is not None:
-            resets_at = time.time() + left
-        if resets_at is None and spent:
-            resets_at = spent.resets_at
-        plan = self.details.get("plan_type") or (rate_limits.plan_type if rate_limits else None)
-        return UsageLimitError(
-            "Your API account has no quota left."
-            if "insufficient_quota" in (self.code, self.kind)
-            else "Your usage limit is reached.",
-            resets_at=None if resets_at is None or not 0 <= resets_at < _FAR_FUTURE else int(resets_at),
-            plan=plan,
-            window=spent.window_duration_mins if spent else None,
-        )
 
     def _pause(self) -> float | None:
         """Return the seconds of `Retry-After` (a number or a date) or of the message's own words."""

@@ -112,22 +112,18 @@ def custom_tool_call_output(call: Mapping[str, Any] | str, output: Any) -> Item:
 
 
 def _output(kind: str, call: Mapping[str, Any] | str, output: Any) -> Item:
-    call_id = call if isinstance(call, str) else call["call_id"]
-    return {"type": kind, "call_id": call_id, "output": _result(output)}
-
-
-def _result(output: Any) -> Any:
+    item = {"type": kind, "call_id": call if isinstance(call, str) else call["call_id"]}
     if isinstance(output, str):
-        return output
+        return item | {"output": output}
     if is_image(output):
-        return [input_image(output)]
+        return item | {"output": [input_image(output)]}
     has_parts = isinstance(output, (list, tuple)) and any(
         map(is_part, output)
     )  # texts alone are sent as JSON
     if has_parts and all(isinstance(each, str) or is_part(each) for each in output):
-        return parts(output)
+        return item | {"output": parts(output)}
     try:
-        return msgspec.json.encode(output).decode()
+        return item | {"output": msgspec.json.encode(output).decode()}
     except (TypeError, UnicodeEncodeError) as error:
         raise InvalidRequestError(
             f"The result of a call can't be sent: {error}.", hint="Give a text, images or plain values."

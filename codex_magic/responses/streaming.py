@@ -116,9 +116,32 @@ class AsyncResponseStream:
             self._outgoing = await self._make_request()
         return self._outgoing
 
-    async def open(self) -> None:
-        """Send the request, unless that was done, and wait for an answer. Raises CodexError."""
-        await self._is_readable()
+    async def open(self) -> bool:
+        """Send the request, unless that was done; return whether there is an answer to read.
+
+        Raises ResponseAborted, and the CodexError that waiting can't mend.
+        """
+        if self._is_parents:
+            raise InvalidRequestError(
+                "This answer belongs to the process that this one was forked from.",
+                hint="Ask for one here: the client itself works in both.",
+            )
+        while not self._closed:
+            if self._aborted and not self._over:
+                await self._drop()
+                self.let_go()
+                raise ResponseAborted(response=self.response)
+            if self._answer is not None:
+                return True
+            try:
+                with self._waiting:
+                    answer = await self._send(await self.prepare(), self._exchange)
+                    self._answer = Answer(answer, blocks=self._transport.blocks)
+                    self._exchange.begin(answer.headers)
+            except CodexError:
+                if not self._exchange.ended.is_set():
+                    raise
+        return False
 
     async def next_events(self) -> list[Event] | None:
         """Return what the next piece of the answer holds, `None` after the last one; all before is left out."""
@@ -167,7 +190,7 @@ class AsyncResponseStream:
             await self._answer.close()
 
     async def _read_on(self) -> list[Event] | None:
-        while await self._is_readable():
+        while await self.open():
             try:
                 return await self._read()
             except CodexError as failure:
@@ -178,30 +201,6 @@ class AsyncResponseStream:
                         await self._transport.sleep(self._exchange.wait_after(failure), self._exchange)
         await self._drop()
         return None
-
-    async def _is_readable(self) -> bool:
-        """Whether there is an answer to read. Raises ResponseAborted, and what can't be mended by waiting."""
-        if self._is_parents:
-            raise InvalidRequestError(
-                "This answer belongs to the process that this one was forked from.",
-                hint="Ask for one here: the client itself works in both.",
-            )
-        while not self._closed:
-            if self._aborted and not self._over:
-                await self._drop()
-                self.let_go()
-                raise ResponseAborted(response=self.response)
-            if self._answer is not None:
-                return True
-            try:
-                with self._waiting:
-                    answer = await self._send(await self.prepare(), self._exchange)
-                    self._answer = self._transport.reading(answer)
-                    self._exchange.begin(answer.headers)
-            except CodexError:
-                if not self._exchange.ended.is_set():
-                    raise
-        return False
 
     async def _read(self) -> list[Event] | None:
         assert self._answer is not None

@@ -135,7 +135,7 @@ def tool(
     """
 
     def made(function: Callable[..., Any]) -> Tool:
-        named = _checked_name(name or _plain_name(function))
+        named = _checked_name(name, function)
         arguments = (
             _Arguments(function, named) if input_schema is None else _PlainArguments(function, input_schema)
         )
@@ -152,7 +152,7 @@ def tool(
             plain(definition) | {"type": "function"},
             arguments.schema,
             lambda text: functools.partial(function, **arguments.read(text)),
-            _checked_name(namespace) if namespace else None,
+            _checked_name(namespace, function) if namespace else None,
             needs_approval,
             Sandbox(needs),
         )
@@ -174,7 +174,7 @@ def custom_tool(
 
     `grammar`: from `lark` or `regex`; without it, any text. All else as for `tool`.
     """
-    named = _checked_name(name or _plain_name(function))
+    named = _checked_name(name, function)
     summary = description or _read_docstring(function)[0]
     definition: dict[str, Any] = {"type": "custom", "name": named, "description": summary}
     if grammar is not None:
@@ -184,7 +184,7 @@ def custom_tool(
         definition,
         _ONE_TEXT,
         functools.partial(functools.partial, function),
-        _checked_name(namespace) if namespace else None,
+        _checked_name(namespace, function) if namespace else None,
         needs_approval,
         Sandbox(needs),
     )
@@ -235,12 +235,11 @@ def _namespace(name: str, description: str, tools: list[dict[str, Any]]) -> dict
     return {"type": "namespace", "name": name, "description": description, "tools": tools}
 
 
-def _plain_name(function: Callable[..., Any]) -> str:
+def _checked_name(name: str | None, function: Callable[..., Any]) -> str:
+    """Return the name, or without one the function's own. Raises InvalidRequestError."""
     inner = function.func if isinstance(function, functools.partial) else function
-    return getattr(inner, "__name__", type(inner).__name__)
-
-
-def _checked_name(name: str) -> str:
+    own: str = getattr(inner, "__name__", type(inner).__name__)
+    name = name or own
     if not _NAME.fullmatch(name):
         what = f"{name!r} is no name for a tool: it takes up to 64 letters, digits, _ and -."
         raise _unusable(what, 'Give it one: tool(function, name="...")')

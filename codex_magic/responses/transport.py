@@ -336,10 +336,6 @@ class Transport:
     def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle | threading.Timer:
         return asyncio.get_running_loop().call_later(seconds, call)
 
-    def reading(self, answer: httpx.Response) -> Answer:
-        """Return what reads the body of an answer."""
-        return Answer(answer)
-
     def http(self) -> httpx.AsyncClient:
         """Return the connections of the running loop."""
         loop = asyncio.get_running_loop()
@@ -384,9 +380,6 @@ class BlockingTransport(Transport):
         timer.start()
         return timer
 
-    def reading(self, answer: httpx.Response) -> Answer:
-        return BlockingAnswer(answer)
-
     async def _send(self, outgoing: Outgoing) -> httpx.Response:
         with self._lock:
             if None not in self._https:
@@ -407,15 +400,26 @@ class BlockingTransport(Transport):
 class Answer:
     """An answer that is read in pieces, and that anyone may end under the reader."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, *, blocks: bool) -> None:
         self._response = response
         self._network: Any = response.extensions.get("network_stream")
-        self._chunks = self._iterate("content-encoding" in response.headers)
+        self._blocks = blocks
+        self._reading = threading.RLock()
+        """Held by a blocking reader, so that nobody closes the answer under it."""
+        self._chunks: Any
+        if "content-encoding" in response.headers:
+            self._chunks = response.iter_bytes() if blocks else response.aiter_bytes()
+        else:
+            self._chunks = response.iter_raw() if blocks else response.aiter_raw()
 
     async def chunk(self) -> bytes | None:
         """Return the next bytes, `None` at the end. Raises StreamError."""
         try:
-            chunk = await self._next()
+            if self._blocks:
+                with self._reading:
+                    chunk: bytes | None = next(self._chunks, None)
+            else:
+                chunk = await anext(self._chunks, None)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise failures.mid_stream(error) from without_secrets(error)
         if chunk is None:
@@ -432,36 +436,18 @@ class Answer:
             elif wire is not None:
                 wire.shutdown(socket.SHUT_RDWR)
 
-    async def close(self) -> None:
-        await self._response.aclose()
-
-    def _iterate(self, is_encoded: bool) -> Any:
-        return self._response.aiter_bytes() if is_encoded else self._response.aiter_raw()
-
-    async def _next(self) -> bytes | None:
-        return await anext(self._chunks, None)
-
-
-class BlockingAnswer(Answer):
-    def __init__(self, response: httpx.Response) -> None:
-        super().__init__(response)
-        self._reading = threading.RLock()
-
-    def end(self) -> None:
-        super().end()
-        with self._reading:
-            self._response.close()
+        if self._blocks:
+            self._close()
 
     async def close(self) -> None:
+        if self._blocks:
+            self._close()
+        else:
+            await self._response.aclose()
+
+    def _close(self) -> None:
         with self._reading:
             self._response.close()
-
-    def _iterate(self, is_encoded: bool) -> Any:
-        return self._response.iter_bytes() if is_encoded else self._response.iter_raw()
-
-    async def _next(self) -> bytes | None:
-        with self._reading:
-            return next(self._chunks, None)
 
 
 class Waiting:
