@@ -9,6 +9,7 @@ type in a shape we can't read, becomes an `UnknownEvent` that holds all of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -262,14 +263,9 @@ def decode_events(payloads: list[bytes]) -> list[Event]:
 
 def decode_event(payload: bytes) -> Event:
     """One payload as an event; never fails."""
-    try:
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_known.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_odd(payload)
-
-
-def _decode_odd(payload: bytes) -> Event:
-    """Also with what msgspec refuses to read: half surrogate pairs, bad UTF-8, numbers that are none, depths."""
+    # what msgspec refuses to read: half surrogate pairs, bad UTF-8, numbers that are none, depths
     try:
         raw = read_json(payload)
         name = str(raw["type"])

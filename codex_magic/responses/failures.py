@@ -149,16 +149,13 @@ class _Fault:
         except (msgspec.DecodeError, UnicodeDecodeError):
             text = "" if _is_web_page(headers, body) else body.decode(errors="replace")
             fault = cls({}, text, headers)
-        return fault if fault.code or fault.message else cls.from_headers(headers)
-
-    @classmethod
-    def from_headers(cls, headers: Mapping[str, str]) -> _Fault:
-        """Read what a gateway notes beside an answer without words."""
-        try:
-            body = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
+        if fault.code or fault.message:
+            return fault
+        try:  # what a gateway notes beside an answer without words
+            note = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
         except ValueError:
-            body = headers.get("x-openai-authorization-error")
-        return cls.from_json(body, headers)
+            note = headers.get("x-openai-authorization-error")
+        return cls.from_json(note, headers)
 
     @classmethod
     def from_json(cls, body: Any, headers: Mapping[str, str]) -> _Fault:

@@ -309,8 +309,8 @@ def without_absent(value: Any, part: Any, root: Mapping[str, Any]) -> Any:
 
     `part` of `root` is the schema before it was made strict.
     """
-    part = _resolved(part, root)
-    if choices := _choices(part):
+    part, choices = _resolved(part, root)
+    if choices:
         return without_absent(value, next((c for c in choices if not misfit(value, c, root)), {}), root)
     if isinstance(value, dict):
         properties = part.get("properties") or {}
@@ -326,8 +326,8 @@ def without_absent(value: Any, part: Any, root: Mapping[str, Any]) -> Any:
 
 def misfit(value: Any, part: Any, root: Mapping[str, Any], where: str = "it") -> str | None:
     """Return why the value does not fit a part of a schema, or `None`. Null stands for what may be absent."""
-    part = _resolved(part, root)
-    if choices := _choices(part):
+    part, choices = _resolved(part, root)
+    if choices:
         reasons = [misfit(value, choice, root, where) for choice in choices]
         return None if None in reasons else reasons[0]
     if "const" in part and value != part["const"]:
@@ -367,16 +367,15 @@ def _says_absent(value: Any, name: str, part: Mapping[str, Any], root: Mapping[s
     return not accepts_null((part.get("properties") or {}).get(name, True), root)
 
 
-def _resolved(part: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolved(part: Any, root: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[Any]]:
+    """Return what a part stands for, and the parts of which one or all apply."""
     seen: set[str] = set()
     while isinstance(part, Mapping) and "$ref" in part and part["$ref"] not in seen:
         seen.add(part["$ref"])
         part = target(root, part["$ref"])
-    return part if isinstance(part, Mapping) else {}
-
-
-def _choices(part: Mapping[str, Any]) -> Sequence[Any]:
-    return part.get("anyOf") or part.get("oneOf") or part.get("allOf") or ()
+    if not isinstance(part, Mapping):
+        return {}, ()
+    return part, part.get("anyOf") or part.get("oneOf") or part.get("allOf") or ()
 
 
 def _is_a(value: Any, kind: str) -> bool:

@@ -135,6 +135,12 @@ def tool(
     """
 
     def made(function: Callable[..., Any]) -> Tool:
+        def bind(text: str) -> functools.partial[Any]:
+            try:
+                return functools.partial(function, **arguments.read(text))
+            except (ValueError, RecursionError) as error:
+                raise ToolCallError(f"The arguments do not fit: {_one_line(str(error))}") from error
+
         named = _checked_name(name, function)
         arguments = (
             _Arguments(function, named) if input_schema is None else _PlainArguments(function, input_schema)
@@ -151,7 +157,7 @@ def tool(
             function,
             plain(definition) | {"type": "function"},
             arguments.schema,
-            lambda text: functools.partial(function, **arguments.read(text)),
+            bind,
             _checked_name(namespace, function) if namespace else None,
             needs_approval,
             Sandbox(needs),
@@ -276,12 +282,9 @@ class _Arguments:
             self.schema["properties"][each] = self._described_schema(each, kind)
 
     def read(self, text: str) -> dict[str, Any]:
-        try:
-            raw = msgspec.json.decode(text or "{}")
-            fitting = without_absent(raw, self.schema, self.schema)
-            values = msgspec.convert(fitting, self._type, dec_hook=read_custom)
-        except (ValueError, RecursionError) as error:
-            raise _do_not_fit(error) from error
+        """Raises ValueError, RecursionError."""
+        fitting = without_absent(msgspec.json.decode(text or "{}"), self.schema, self.schema)
+        values = msgspec.convert(fitting, self._type, dec_hook=read_custom)
         arguments = {name: getattr(values, name) for name in self._parameters}
         return {name: value for name, value in arguments.items() if value is not msgspec.UNSET}
 
@@ -308,13 +311,11 @@ class _PlainArguments:
         self.schema = dict(schema)
 
     def read(self, text: str) -> dict[str, Any]:
-        try:
-            raw = msgspec.json.decode(text or "{}", type=dict[str, Any])
-            fitting: dict[str, Any] = without_absent(raw, self.schema, self.schema)
-            if complaint := misfit(fitting, self.schema, self.schema):
-                raise ValueError(complaint)
-        except (ValueError, RecursionError) as error:
-            raise _do_not_fit(error) from error
+        """Raises ValueError, RecursionError."""
+        raw = msgspec.json.decode(text or "{}", type=dict[str, Any])
+        fitting: dict[str, Any] = without_absent(raw, self.schema, self.schema)
+        if complaint := misfit(fitting, self.schema, self.schema):
+            raise ValueError(complaint)
         return fitting
 
 
@@ -342,10 +343,6 @@ _HEADING = re.compile(r"(Args|Arguments|Parameters)(:|\n-)")
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _do_not_fit(error: Exception) -> ToolCallError:
-    return ToolCallError(f"The arguments do not fit: {_one_line(str(error))}")
 
 
 def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Parameter]:

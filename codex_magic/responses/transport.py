@@ -435,7 +435,6 @@ class Answer:
                 socket.socket.shutdown(wire, socket.SHUT_RDWR)
             elif wire is not None:
                 wire.shutdown(socket.SHUT_RDWR)
-
         if self._blocks:
             self._close()
 

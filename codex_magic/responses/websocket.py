@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -124,7 +124,11 @@ class Socket:
 
     def _items_so_far(self, body: dict[str, Any]) -> int:
         """Return how many items of the input the last response has seen or made; 0 for another conversation."""
-        if self._exchange is None or _without_input(body) != _without_input(self._body):
+        settings, before = (
+            {name: value for name, value in each.items() if name not in _VARYING}
+            for each in (body, self._body)
+        )
+        if self._exchange is None or settings != before:
             return 0
         last = self._exchange.response
         if last.status != "completed" or not last.id:
@@ -209,10 +213,6 @@ def _as_sse(messages: Sequence[str]) -> bytes:
     """A line break inside a message can only be white space of its JSON."""
     lines = (message.replace("\n", " ").replace("\r", " ") for message in messages)
     return "".join(f"event: \ndata: {line}\n\n" for line in lines).encode()
-
-
-def _without_input(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in body.items() if name not in _VARYING}
 
 
 @contextmanager
