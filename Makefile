@@ -1,7 +1,7 @@
 # make demo          run the quickstart notebook here in the terminal, no account needed
 # make test          install what the checks need and run them all
 # make lab           open JupyterLab on the notebooks
-# make bench         measure, and print one table
+# make bench         measure, and print one table; with BASE=FOLDER beside another checkout, in turns
 # make lint          the style alone
 # make types         the types alone
 # make pytest        the tests without a browser alone
@@ -26,6 +26,9 @@ BACKEND := $(if $(LATEST),,--build-constraint constraints.txt)
 VERSIONS = $(if $(LATEST),--upgrade --upgrade-strategy eager,--constraint $(1) $(BACKEND))
 ENVIRONMENTS := $(patsubst tests/environments/%.in,%,$(wildcard tests/environments/*.in))
 OUT ?= out
+# `make bench BASE=../before ROWS="load first_cell"`; without ROWS all that tests/benchmarks/compare.py has.
+BASE ?=
+ROWS ?=
 PYTEST_ARGS ?=
 # Most tests wait for sockets and processes; the browser ones fill a core each and go one by one.
 WORKERS ?= 2
@@ -66,7 +69,7 @@ browser: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -m browser $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN)
 
 bench: $(VENV)/test.stamp programs
-	@exec $(BIN)/python -m tests.benchmarks.run
+	@exec $(BIN)/python -m tests.benchmarks.$(if $(BASE),compare $(BASE) $(ROWS),run)
 
 programs:
 	@sh tests/need_program.sh Chromium chromium chromium chromium-browser google-chrome google-chrome-stable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from functools import cache
 from pathlib import Path
@@ -38,7 +39,7 @@ PACKAGES = {
     "threads": {"msgspec", "psutil"},
     "display": {"msgspec", "IPython", "markdown_it", "rich"},
     "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil"},
-    "local_service": {"msgspec", "tornado", "zstandard", "compression"},  # compression: since Python 3.14
+    "local_service": {"msgspec", "tornado"},
 }
 
 EVERYWHERE = {"codex_magic", "typing_extensions", *sys.stdlib_module_names}
@@ -77,6 +78,19 @@ def test_a_layer_uses_only_its_own_packages(layer: str) -> None:
         if each.top not in {*EVERYWHERE, *PACKAGES[layer]}
     ]
     assert foreign == []
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_uses_all_of_its_packages(layer: str) -> None:
+    used = {each.top for path in files_of(layer) for each in imports_of(path)}
+    assert PACKAGES[layer] - used == set()
+
+
+def test_every_folder_says_what_it_is() -> None:
+    folders = [path for path in files() if path.name == "__init__.py"]
+    assert [
+        str(path) for path in folders if ast.get_docstring(ast.parse(path.read_text("utf-8"))) is None
+    ] == []
 
 
 def test_the_local_service_is_imported_only_when_asked_for() -> None:

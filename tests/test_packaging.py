@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def test_the_wheel_holds_only_the_package_and_its_licence(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"codex_magic", meta}
     assert f"{meta}/licenses/LICENSE" in names
     assert "codex_magic/py.typed" in names
+
+
+def test_the_source_distribution_holds_the_documents(tmp_path: Path) -> None:
+    code = f"import hatchling.build; print(hatchling.build.build_sdist({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    [archive] = tmp_path.iterdir()
+    with tarfile.open(archive) as files:
+        names = {name.partition("/")[2] for name in files.getnames()}
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"} <= names
 
 
 @pytest.fixture

@@ -83,9 +83,12 @@ def test_no_block_is_left_out() -> None:
 
 
 def test_the_layers_drawn_are_the_folders_there_are() -> None:
-    drawn = set(re.findall(r"^(\w+)/", "".join(blocks("text")), re.MULTILINE))
-    folders = {path.parent.name for path in (ROOT / "codex_magic").glob("*/__init__.py")}
-    assert drawn == folders
+    drawn = set(re.findall(r"^(\w+)(?=/|  )", "".join(blocks("text")), re.MULTILINE))
+    package = ROOT / "codex_magic"
+    there = {path.parent.name for path in package.glob("*/__init__.py")} | {
+        path.stem for path in package.glob("*.py")
+    }
+    assert drawn == there - {"__init__"}
 
 
 def test_the_settings_listed_are_those_that_are_read() -> None:

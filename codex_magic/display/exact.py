@@ -10,7 +10,7 @@ import re
 import unicodedata
 
 MOST_MARKS = 4
-"""In a row, of scripts that are written with them; more hide what is below."""
+"""Combining marks in a row that scripts are written with; more hide what is below."""
 
 _ESCAPED = re.compile(r"\\u\{([0-9a-f]+)\}")
 _UNSEEN = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp", "Zs"}
@@ -51,7 +51,7 @@ def exact_diff(text: str) -> str:
 
 
 def original(shown: str) -> str:
-    """What one of these was made from."""
+    """Return the text that one of these was made from."""
     return _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), shown)
 
 
@@ -90,5 +90,5 @@ def _is_drawn(char: str) -> bool:
 
 
 def _carries(base: str) -> bool:
-    """Whether marks can stand on it."""
+    """Return whether combining marks can stand on `base`."""
     return base != "" and unicodedata.category(base)[0] in "LM"

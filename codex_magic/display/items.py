@@ -32,10 +32,10 @@ from codex_magic.protocol.types import (
 )
 
 HEAD_CHARS = 300
-"""Of a command or a tool's arguments, on their one line."""
+"""Characters of a command or a tool's arguments, on their one line."""
 BODY_CHARS = 4_000
 BODY_LINES = 40
-"""Of a command's output, a tool's result or a diff; the item itself keeps the rest."""
+"""Characters and lines of a command's output, a tool's result or a diff; the item itself keeps the rest."""
 
 FOLD_START = {
     "Reasoning": "<details><summary>Reasoning</summary>",
@@ -146,7 +146,7 @@ class MessageBlock(MarkdownBlock):
 
 
 class PlanBlock(MarkdownBlock):
-    """What it means to do."""
+    """The model's plan."""
 
     heading = "**Plan**\n\n"
 
@@ -248,7 +248,7 @@ class QuietBlock:
 
 
 class StepsBlock(NoticeBlock):
-    """The steps it means to take, each ticked off in its place; as plain text what was meant first."""
+    """The steps of the plan, each ticked off in its place; as plain text the first plan."""
 
     def __init__(self) -> None:
         super().__init__("Plan", "")
@@ -270,7 +270,7 @@ class StepsBlock(NoticeBlock):
 
 
 class SteerBlock(NoticeBlock):
-    """What the user has added while it answered."""
+    """What the user has added while the model answered."""
 
     def __init__(self, message: str) -> None:
         super().__init__("You", message)
@@ -299,7 +299,7 @@ class ActivityBlock:
         return sum(len(row.code) + len(row.body) for row in self.rows)
 
     def add_output(self, delta: str) -> None:
-        """Of a command; only the end is kept, as only the end is shown."""
+        """Add a command's output; only the end is kept, as only the end is shown."""
         self._output = (self._output + delta)[-2 * BODY_CHARS :]
         self._rows = []
 
@@ -308,12 +308,12 @@ class ActivityBlock:
         self._rows = []
 
     def replace_changes(self, changes: tuple[dict[str, Any], ...]) -> None:
-        """Of a file change, as far as it is known."""
+        """Show the changes of a file change that have been reported so far."""
         if isinstance(self._item, FileChange):
             self.replace(msgspec.structs.replace(self._item, changes=changes))
 
     def close(self, status: str = "left") -> None:
-        """No more will come of it; `status`: if it has not ended."""
+        """End the block; an item that is still in progress gets `status`."""
         self.closed = True
         now = getattr(self._item, "status", "")
         if now == "waiting":
@@ -342,7 +342,7 @@ Block = MarkdownBlock | ReasoningBlock | NoticeBlock | QuietBlock | ActivityBloc
 
 @singledispatch
 def item_rows(item: ThreadItem) -> list[Row]:
-    """The rows that tell of an item which is neither message, plan nor reasoning."""
+    """Return the rows of an item that is neither message, plan nor reasoning."""
     return [Row("An item of a kind this version does not show:", one_line(item_type(item), HEAD_CHARS))]
 
 
@@ -357,7 +357,7 @@ def _(item: CommandExecution) -> list[Row]:
 
 @item_rows.register
 def _(item: FileChange) -> list[Row]:
-    """The diff comes when it is settled: until then whoever decides reads it elsewhere."""
+    """Show the diff only of a settled change: before, the approval shows it."""
     return [
         Row(
             _verb(change_kind(change), item.status),
@@ -380,12 +380,12 @@ _VERBS = {
 
 
 def _verb(action: str, status: str) -> str:
-    """What waits, is being done, was done, was never done, or went wrong; what was stopped may be done in part."""
+    """Return the label for an action in this status; a stopped one may be done in part."""
     waiting, doing, done, undone, failed, left = _VERBS[action]
     if status in NEVER_DONE:
         return undone
-    known = {"waiting": waiting, "inProgress": doing, "completed": done, "left": left, "failed": failed}
-    return known.get(status, "Stopped")
+    labels = {"waiting": waiting, "inProgress": doing, "completed": done, "left": left, "failed": failed}
+    return labels.get(status, "Stopped")
 
 
 _NOTES: dict[str, tuple[str, ...]] = {
@@ -400,7 +400,7 @@ _NOTES: dict[str, tuple[str, ...]] = {
 }
 
 _IN_PART = dict.fromkeys(("failed", "interrupted"), ("some of it may be done",))
-"""The program writes file after file, and tells how it went of all of them at once."""
+"""The agent writes file after file, and reports one status for all of them."""
 
 
 def _notes(status: str) -> tuple[str, ...]:
@@ -413,7 +413,7 @@ def shown_command(command: str) -> str:
 
 
 def shell_and_script(command: str) -> tuple[str, str]:
-    """The agent's own shell around `command` (empty: none), and what it is told to run.
+    """Return the agent's own shell around `command` (empty: none), and the script it runs.
 
     Only the system's own: what merely calls itself a shell is nothing to hide from who has to say yes.
     """
@@ -438,7 +438,7 @@ def change_kind(change: Mapping[str, Any]) -> Literal["add", "delete", "update"]
 
 
 def change_diff(change: Mapping[str, Any]) -> str:
-    """The change of one file as a diff; of a file that comes or goes the program tells only the text."""
+    """Return the change of one file as a diff; for an added or deleted file the agent sends its text alone."""
     text, kind = str(change.get("diff") or ""), change_kind(change)
     if kind == "update":
         return text
@@ -479,7 +479,7 @@ def _(item: ContextCompaction) -> list[Row]:
 
 
 def _seconds(duration_ms: int | None) -> tuple[str, ...]:
-    """What took no noticeable time needs no word about it."""
+    """Return the time as a note; none for what took no noticeable time."""
     return () if duration_ms is None or duration_ms < 100 else (seconds(duration_ms),)
 
 
@@ -501,7 +501,7 @@ def one_line(text: str, limit: int = 1_000) -> str:
 
 
 def head(text: str) -> str:
-    """The first lines of `text`, and how many are left out."""
+    """Return the first lines of `text`, and how many are left out."""
     lines = _drawn(text).split("\n")
     shown = "\n".join(lines[:BODY_LINES])[:BODY_CHARS].split("\n")
     left = len(lines) - len(shown)
@@ -509,7 +509,7 @@ def head(text: str) -> str:
 
 
 def tail(text: str) -> str:
-    """The last lines of `text`."""
+    """Return the last lines of `text`."""
     return "\n".join(_drawn(text[-2 * BODY_CHARS :]).split("\n")[-BODY_LINES:])[-BODY_CHARS:]
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 MATH_OPENER = re.compile(r"\$\$?|\\\\?[(\[]|\\begin\{([A-Za-z]+\*?)\}")
 MOST_CHARS = 4096
-"""Of one formula; a longer one is no formula, so that an opener costs no more than this."""
+"""Characters of one formula; a longer one is text, so that no opener costs more than this."""
 
 # Commands that reach outside the formula: links, CSS, HTML, files, or definitions that outlive it.
 _FORBIDDEN = re.compile(
@@ -86,7 +86,7 @@ def _last(text: str, closer: str) -> int:
 
 
 def _dollar_end(text: str, start: int, most: int) -> int:
-    """Where `$...$` ends, or -1 when the dollar is money: see pandoc's rule for a dollar beside space or digit."""
+    """Return where `$...$` ends, or -1 when the dollar is money: see pandoc's rule for a dollar beside space or digit."""
     end = text.find("$", start, most)
     while end > 0 and text[end - 1] == "\\":
         end = text.find("$", end + 1, most)
@@ -100,7 +100,7 @@ def _dollar_end(text: str, start: int, most: int) -> int:
 
 
 def safe_tex(body: str) -> str | None:
-    """The formula between its delimiters, ready to stand between dollars; `None` if it is refused.
+    """Return the formula between its delimiters, ready to stand between dollars; `None` if it is refused.
 
     What is refused has forbidden commands, unknown or unbalanced environments, unbalanced braces,
     a blank line, a backtick or a dollar: places where readers disagree on where the formula ends.
@@ -121,7 +121,7 @@ def safe_tex(body: str) -> str | None:
 
 
 def _balanced(body: str) -> bool:
-    """Whether braces balance, both as TeX reads them and as JupyterLab's scanner does."""
+    """Return whether braces balance, both as TeX reads them and as JupyterLab's scanner does."""
     tex = re.sub(r"\\.", "", body, flags=re.DOTALL)
     lab = re.sub(r"\\[{}$]", "", body)
     return all(_nested(text) for text in (tex, lab))

@@ -93,7 +93,7 @@ class BlockStream:
         return passages
 
     def _cleaned(self) -> str:
-        """What has arrived, clean."""
+        """Return what has arrived since the last time, clean."""
         text = "".join(self._arrived)
         # A line feed may follow the carriage return.
         self._arrived = ["\r"] if text.endswith("\r") else []
@@ -129,7 +129,7 @@ _BLOCK_OPENER = re.compile(r"\$\$|\\\\?\[|\\begin\{")
 
 
 def _is_final(following: Token, lines: list[str]) -> bool:
-    """Whether the line that still grows cannot make this block a part of the one before it."""
+    """Return whether the line that still grows cannot make this block a part of the one before it."""
     growing = len(lines) - 1
     start, end = _lines_of(following)
     apart = _is_blank(lines[start - 1])
@@ -153,7 +153,7 @@ def _is_blank(line: str) -> bool:
 
 
 def _unclosed_fence(text: str) -> Token | None:
-    """The one token of a fence at the margin that nothing closes yet, found at the speed of a search."""
+    """Return the one token of a fence at the margin that nothing closes yet, found at the speed of a search."""
     opened = _FENCE.match(text)
     if not opened or re.compile(rf"^ {{0,3}}{opened[1]}+[ \t]*$", re.M).search(text, opened.end()):
         return None
@@ -220,7 +220,7 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _bounded(rule: _BlockRule) -> _BlockRule:
-    """The rule for a text that ends after so many characters, wherever its paragraph does."""
+    """Let a rule see no more than `_LONG_PARAGRAPH` characters, to the end of their line."""
 
     def bounded(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         whole = state.lineMax
@@ -246,7 +246,7 @@ _UNDERLINE = re.compile(r"[-=][ \t]*$", re.M)
 
 
 def _nested(rule: _BlockRule) -> _BlockRule:
-    """The rule for a quote or a list, down to so many of them."""
+    """Let a rule for a quote or a list apply to `_MOST_CONTAINERS` inside each other."""
 
     def nested(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         return state.level < 2 * _MOST_CONTAINERS and rule(state, start, end, silent)

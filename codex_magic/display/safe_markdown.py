@@ -17,7 +17,7 @@ __all__ = ["SafeMarkdown", "code_block", "code_span", "escape_markdown", "safe_m
 
 
 def safe_markdown(text: str) -> str:
-    """The text as safe Markdown: what `SafeMarkdown` ends with, however it was fed."""
+    """Return the text as safe Markdown: what `SafeMarkdown` ends with, however it was fed."""
     stream = SafeMarkdown()
     stream.feed(text)
     return stream.text

@@ -29,7 +29,7 @@ from .parsing import BlockStream
 from .view import TurnView
 
 LIVE_CHARS = 4_000
-"""Of a passage still open, the end that is redrawn: a screenful, so that a redraw costs the same at any length."""
+"""Characters at the end of an open passage that are redrawn: a screenful, so that each redraw costs the same."""
 
 
 class TerminalSurface:
@@ -56,7 +56,7 @@ class TerminalSurface:
 
 
 class PlainSurface:
-    """For pipes, files and dumb terminals: every character of `view.plain()` once, as soon as it is known."""
+    """Writes every character of `view.plain()` once, as soon as it is final: for pipes, files and dumb terminals."""
 
     pace = TERMINAL
 
@@ -148,7 +148,7 @@ class RichSurface:
             self._any = True
 
     def _read(self, view: TurnView) -> tuple[list[RenderableType], list[RenderableType]]:
-        """What will not change any more, and what may."""
+        """Return what will not change any more, and what may."""
         closed: list[RenderableType] = []
         for block in view.blocks[self._done :]:
             closed.extend(self._finished_parts(block))
@@ -197,7 +197,7 @@ class _Tail:
 
 
 class _Trimmed:
-    """Without the empty lines around it: how far parts stand from each other is not theirs to say."""
+    """A part without the empty lines around it; the surface sets the space between parts."""
 
     def __init__(self, part: RenderableType) -> None:
         self._part = part

@@ -94,7 +94,7 @@ class TurnView:
 
     def __init__(self, *, id: str | None = None, model: str | None = None, background: bool = False) -> None:
         self.id = id or new_id()
-        """Of the output: the `display_id`, unchanged for the life of the view."""
+        """The output's `display_id`, unchanged for the life of the view."""
         self.background = background
         """Whether its cell has ended while it goes on."""
         self.state: State = "streaming"
@@ -128,7 +128,7 @@ class TurnView:
         model: str | None = None,
         duration_ms: int | None = None,
     ) -> TurnView:
-        """The view of a turn that is kept somewhere, as if it had just been watched."""
+        """Return the view of a stored turn, as if it had just been watched."""
         turn = Turn(turn_id, status, error=error, duration_ms=duration_ms)
         view = cls()
         view.feed(TurnStarted(thread_id, turn, model))
@@ -180,7 +180,7 @@ class TurnView:
             block.close()
 
     def _take_state(self, notification: Notification) -> None:
-        """What concerns the turn as a whole."""
+        """Fold in what concerns the turn as a whole."""
         match notification:
             case TurnQueued():
                 self._queued = notification
@@ -208,11 +208,11 @@ class TurnView:
                 self._end(STATES[turn.status])
 
     def interrupt(self) -> None:
-        """The turn is over and nobody said how."""
+        """End the turn as interrupted: no engine has reported its end."""
         self._end("interrupted")
 
     def withdraw(self) -> None:
-        """The user took it back while it waited for another turn."""
+        """End a turn that the user took back while it waited for another."""
         self._withdrawn = True
         self._end("interrupted")
 
@@ -258,7 +258,7 @@ class TurnView:
         return lines
 
     def _status(self) -> str:
-        """What it is doing, where that is not to answer."""
+        """Return what the turn is doing, where that is not to answer."""
         from .safe_markdown import escape_markdown
 
         if self._queued is not None:
@@ -272,7 +272,7 @@ class TurnView:
         return RUNS if self.background else ""
 
     def plain(self) -> str:
-        """The text as it came, without control characters, and a line for each other thing that happened.
+        """Return the text as it came, without control characters, and a line for each other thing that happened.
 
         Only grows while items complete as their deltas said; so the difference to the last call can be printed.
         """
@@ -284,7 +284,7 @@ class TurnView:
         return "\n\n".join(filter(None, [*parts, *self.closing_lines()]))
 
     def closing_lines(self) -> list[str]:
-        """How it ended, where there is more to say than that it did."""
+        """Return how the turn ended, where there is more to say than that it did."""
         lines = []
         if self.state != "streaming" and self.error is not None:
             lines.append(f"Error: {one_line(self.error.message)}")
@@ -314,7 +314,7 @@ class TurnView:
         return " · ".join(filter(None, parts))
 
     def bundle(self, state: State | None = None) -> dict[str, Any]:
-        """The MIME bundle; `state` overrides the view's own. No message text outside the two texts."""
+        """Return the MIME bundle; `state` overrides the view's own. No message text outside the two texts."""
         state = state or self.state
         facts = {
             "v": 1,

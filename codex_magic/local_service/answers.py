@@ -190,8 +190,8 @@ def _prepared(text: str, talk: Conversation) -> str:
 
 
 def _so_far(talk: Conversation, _: object) -> str:
-    asked = [f"{n}. {_title(question)}" for n, question in enumerate(talk.earlier, talk.compacted + 1)]
-    listed = "\n".join(asked) or "Nothing: this is the first question that arrived."
+    questions = [f"{n}. {_title(question)}" for n, question in enumerate(talk.earlier, talk.compacted + 1)]
+    listed = "\n".join(questions) or "Nothing: this is the first question that arrived."
     return _prepared("You asked so far:\n\n" + listed, replace(talk, earlier=()))
 
 

@@ -91,30 +91,30 @@ def read_conversation(body: Body) -> Conversation:
     memory = (unseal(items[sealed].get("encrypted_content") or "") or {}) if sealed >= 0 else {}
     questions = [n for n, item in enumerate(items) if _is_question(item)]
     # those in front of a compaction item are part of what it stands for, all but the one in progress
-    asked = [n for n in questions if n > sealed] or questions[-1:]
-    last = asked[-1] if asked else -1
+    recent = [n for n in questions if n > sealed] or questions[-1:]
+    last = recent[-1] if recent else -1
     is_in_progress = last < sealed
     done = memory if is_in_progress else {}
     since = items[max(last, sealed) + 1 :]
-    before = items[asked[-2] : last] if len(asked) > 1 else []
+    before = items[recent[-2] : last] if len(recent) > 1 else []
     outputs = (item["output"] for item in since if item.get("type") in _OUTPUTS)
     return Conversation(
-        prompt=read_prompt(_question(items[last]) if asked else ""),
-        earlier=tuple(read_prompt(_question(items[n])).text for n in asked[:-1]),
+        prompt=read_prompt(_question(items[last]) if recent else ""),
+        earlier=tuple(read_prompt(_question(items[n])).text for n in recent[:-1]),
         last_answer="".join(text_of(item) for item in before if item.get("role") == "assistant"),
         outputs=(*done.get("outputs", ()), *(text_of({"content": output}) for output in outputs)),
         rounds=done.get("rounds", 0) + _rounds(since),
-        images=sum(part.get("type") == "input_image" for part in _parts(items[last])) if asked else 0,
+        images=sum(part.get("type") == "input_image" for part in _parts(items[last])) if recent else 0,
         compacted=max(0, memory.get("turns", 0) - is_in_progress),
         tools=tuple(_tools(body, items)),
     )
 
 
 def input_items(body: Body) -> list[Item]:
-    given = body.get("input", [])
-    if isinstance(given, str):
-        return [{"type": "message", "role": "user", "content": given}]
-    return list(given)
+    items = body.get("input", [])
+    if isinstance(items, str):
+        return [{"type": "message", "role": "user", "content": items}]
+    return list(items)
 
 
 def user_messages(body: Body) -> list[Item]:

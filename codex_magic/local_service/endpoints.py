@@ -140,8 +140,8 @@ class Responses(Endpoint):
     async def respond(self, body: Body, owner: str) -> None:
         with self._reading():
             prompt = conversation.read_conversation(body).prompt
-            asked = prompt.pace or self.request.headers.get("x-local-pace")
-            pace = Pace.parse(asked) if asked else self.state.pace
+            written = prompt.pace or self.request.headers.get("x-local-pace")
+            pace = Pace.parse(written) if written else self.state.pace
             fault = self.state.faults.marked(prompt.fault, prompt=prompt.text) if prompt.fault else None
         await self.answer(body, owner, pace, fault)
 

@@ -42,8 +42,8 @@ class Recorder:
         deadline = time.monotonic() + timeout
         with self._changed:
             while True:
-                found = [request for request in kind if request.path.endswith(path)]
-                if len(found) >= count:
-                    return found[count - 1]
+                matching = [request for request in kind if request.path.endswith(path)]
+                if len(matching) >= count:
+                    return matching[count - 1]
                 if not self._changed.wait(deadline - time.monotonic()):
-                    raise TimeoutError(f"{len(found)} of {count} came for {path!r} within {timeout} s")
+                    raise TimeoutError(f"{len(matching)} of {count} came for {path!r} within {timeout} s")

@@ -37,8 +37,12 @@ class NoAnswer(Exception):
 
 def alone(benchmark: str, *arguments: str, seconds: float = ANSWER_SECONDS) -> Any:
     """What a benchmark prints as a process of its own. Raises `NoAnswer`."""
-    command = [sys.executable, "-m", f"tests.benchmarks.{benchmark}", *arguments]
-    with group(command, stdout=subprocess.PIPE, text=True) as process:
+    return answer("-m", f"tests.benchmarks.{benchmark}", *arguments, seconds=seconds)
+
+
+def answer(*arguments: str, seconds: float, **options: Any) -> Any:
+    """What a Python prints, as JSON. Raises `NoAnswer`."""
+    with group([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, **options) as process:
         try:
             printed, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -51,7 +55,7 @@ def alone(benchmark: str, *arguments: str, seconds: float = ANSWER_SECONDS) -> A
 @contextmanager
 def group(command: list[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """A process that ends with the block, and all that it has started."""
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options)
+    process = subprocess.Popen(command, start_new_session=True, **({"cwd": ROOT} | options))
     try:
         yield process
     finally:

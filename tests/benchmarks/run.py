@@ -24,7 +24,7 @@ from tests.benchmarks.measuring import Row, group, row
 
 FOLDER = Path(__file__).parent
 
-NOT_BENCHMARKS = {"__init__", "measuring", "run"}
+NOT_BENCHMARKS = {"__init__", "compare", "measuring", "run"}
 
 LIMIT_SECONDS = 1200
 """The longest takes some minutes on a quick day."""

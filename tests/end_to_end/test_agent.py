@@ -17,7 +17,6 @@ import pytest
 
 from tests.end_to_end.kernel import Kernel, markdown, state
 from tests.end_to_end.widgets import FrontEnd
-from tests.known import some
 from tests.peers.agent import PATCH, as_provider, by_the_cli, escalated, sent, use
 
 pytest.importorskip("codex_cli_bin")
@@ -295,7 +294,7 @@ def test_two_questions_at_once_are_asked_one_after_the_other(front_end: FrontEnd
     cell = front_end.run(ASK_TWICE)
     front_end.until(lambda: front_end.shown("touch 0"))
     assert front_end.shown("touch 1") is None
-    earlier = some(front_end.model(description="Yes"))
+    earlier = front_end.until(lambda: front_end.model(description="Yes"))
     front_end.click("Yes")
     front_end.until(lambda: front_end.shown("touch 1"))
     front_end.click_on(earlier)  # comes late, and answers nothing any more

@@ -94,8 +94,8 @@ def test_a_store_that_cannot_be_opened_costs_the_memory_not_the_answer(notebook:
 def test_a_store_that_is_damaged_while_it_is_used_costs_nothing_of_the_conversation(notebook: Kernel) -> None:
     """What can still be read goes along."""
     notebook.execute("%codex echo: my name is Ada")
-    read_only = "get_ipython().magics_manager.registry['CodexMagics'].session.codex.call("
-    read_only += "get_ipython().magics_manager.registry['CodexMagics'].session.codex.asynchronous.store.run("
+    read_only = "get_ipython().magics_manager.registry['CodexMagics'].session.blocking.call("
+    read_only += "get_ipython().magics_manager.registry['CodexMagics'].session.codex.store.run("
     notebook.execute(f"{read_only}lambda store: store._db.execute('PRAGMA query_only = 1')))")
     shown = markdown(notebook.execute("%%codex\nWhat did I ask so far?"))
     assert "my name is Ada" in shown

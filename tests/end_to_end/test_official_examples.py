@@ -143,12 +143,13 @@ def test_01_quickstart_awaited(awaited):
 # 02 turn run -------------------------------------------------------------------------------------
 
 
-def test_02_a_result_says_all_about_its_turn(codex):
+def test_02_a_result_says_all_about_its_turn(codex, service):
+    service.faults.next("slow_headers", seconds=0.05)
     turn = codex.thread_start().turn(TextInput("Give 3 bullets about SIMD."))
     result = turn.run()
     assert (result.id, result.status, result.error) == (turn.id, TurnStatus.completed, None)
     assert result.started_at <= result.completed_at
-    assert result.duration_ms >= 0
+    assert result.duration_ms >= 50
     assert result.items[-1].text == result.final_response
     assert result.usage.last.total_tokens > result.usage.last.output_tokens > 0
 

@@ -5,7 +5,6 @@ import re
 import pytest
 from IPython.core.completer import provisionalcompleter
 
-from codex_magic.notebook.commands import COMMANDS
 from codex_magic.notebook.completion import complete
 from codex_magic.notebook.magics import loaded
 from tests.known import some
@@ -126,9 +125,9 @@ def test_the_local_service_needs_no_account(run):
 
 
 def test_help_names_every_command(run):
-    listed = run("%codex help")
-    assert all(command.usage in listed for command in COMMANDS.values())
-    assert "resume" in run("%codex help resume")
+    listed = re.findall(r"%codex ([a-z]+)\b", run("%codex help"))
+    assert set(TAKES) <= set(listed)
+    assert {name for name in TAKES if run(f"%codex help {name}").startswith(f"%codex {name}")} == set(TAKES)
 
 
 def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):
@@ -138,9 +137,48 @@ def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):
     assert shell.user_ns["_"] == 42
 
 
-def test_every_command_is_completed_with_what_it_takes(asked, shell):
+TAKES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys("new threads name history show continue logout account usage status models".split(), ()),
+    **dict.fromkeys("steer stop debug".split(), ()),
+    **dict.fromkeys("resume fork archive".split(), ("mine",)),
+    "unarchive": ("old",),
+    "login": ("device", "browser", "paste", "key"),
+    "provider": ("chatgpt", "openai", "local"),
+    "model": ("local-large", "local-small"),
+    "effort": ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"),
+    "engine": ("backend", "app-server"),
+    "sandbox": ("read-only", "workspace-write", "full-access"),
+    "approval": ("ask", "untrusted", "deny", "auto"),
+    "cwd": ("there/",),
+    "help": ("help", "new"),
+}
+"""Every command, and words that may stand behind it."""
+
+
+@pytest.fixture
+def session(asked, shell, tmp_path, monkeypatch):
+    """One whose thread is called `mine`, beside an archived one; in a folder with one below it."""
     asked("%codex name mine")
-    session = some(loaded(shell)).session
+    (mine,) = threads(asked)
+    asked("%codex new")
+    asked("%codex echo: in another")
+    (old,) = set(threads(asked)) - {mine}
+    asked(f"%codex archive {old}")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(TAKES, "unarchive", (old,))
+    return some(loaded(shell)).session
+
+
+def test_every_command_is_completed_with_what_it_takes(session):
+    assert set(complete(session, "%codex ", "")) == set(TAKES)
+    for name, words in TAKES.items():
+        offered = complete(session, f"%codex {name} ", "")
+        assert set(words) <= set(offered), name
+        assert words or offered == [], name
+
+
+def test_what_is_typed_is_completed(session):
     assert complete(session, "%codex stat", "stat") == ["status"]
     assert "--model" in complete(session, "%%codex --m", "--m")
     assert "local-large" in complete(session, "%%codex -m local", "local")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,6 +18,8 @@ from tests.notebook.conftest import Ask
 from tests.service import LocalService
 
 MOST_FILES = 7
+
+CONTRIBUTING = Path(__file__).parent.parent.parent / "CONTRIBUTING.md"
 
 DRIVERS = {"codex_magic.waiting"}
 """It runs whatever work it is handed, of sign-ins as of cells, and knows of none what it does."""
@@ -27,6 +31,11 @@ handed_over: ContextVar[list[str]] = ContextVar("handed_over")
 def test_a_cell_crosses_few_files_on_its_way_to_its_request(way: list[str], run: Ask) -> None:
     run("%%codex\nWhat is a generator?")
     assert 0 < len(way) <= MOST_FILES, way
+    section = (
+        CONTRIBUTING.read_text(encoding="utf-8").partition("## The way of a cell")[2].partition("\n## ")[0]
+    )
+    listed = re.findall(r"^\d+\. `([^`]+)\.py`", section, re.MULTILINE)
+    assert [name.replace("/", ".") for name in listed] == way
 
 
 @pytest.fixture

@@ -460,6 +460,15 @@ def test_pictures_and_the_cell_reach_the_agent(codex, service, folder):
     assert any(part["type"] == "input_image" for part in parts)
 
 
+def test_a_picture_is_found_from_where_the_kernel_stands_now(codex, service, folder, monkeypatch):
+    codex.thread_start().run("echo: the program has started")
+    (folder / "dot.png").write_bytes(PNG)
+    monkeypatch.chdir(folder)
+    codex.thread_start().run([TextInput("echo: seen"), LocalImageInput("dot.png")])
+    parts = [part for item in sent(service)["input"] for part in item.get("content") or ()]
+    assert any(part["type"] == "input_image" for part in parts)
+
+
 def test_turn_settings_reach_the_model(codex, service):
     codex.thread_start(developer_instructions="Be a pirate.").run("hi", effort="high", summary="detailed")
     body = sent(service)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -57,9 +58,16 @@ def test_a_tool_is_called_and_the_model_answers_with_its_result(codex, service):
         True,
     )
     assert call.content_items == ({"type": "inputText", "text": "5"},)
-    assert call.duration_ms >= 0
     assert outputs(sent(service)) == ["5"]
     assert "The tool gave:" in result.final_response
+
+
+def test_a_call_says_how_long_it_took(codex):
+    def pause() -> None:
+        time.sleep(0.05)
+
+    [call] = done(codex.thread_start(tools=(pause,)).run(use("pause")), ToolCall)
+    assert call.duration_ms >= 50
 
 
 def test_a_call_is_told_when_it_begins_and_when_it_is_done(codex):
