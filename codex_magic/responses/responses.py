@@ -16,7 +16,7 @@ from .models import A_DAY, AsyncModels
 from .parameters import Parameters, takes
 from .request import input_items
 from .response import Response
-from .streaming import AsyncResponseStream, ResponseStream, Send
+from .streaming import AsyncResponseStream, ResponseStream, Route
 from .structured import Format, ParsedResponse
 from .tool_turn import Approve, Hooks, OnCall, OnEvent, OnResult, Patience, ToolRun, run, turn
 from .tools import Toolbox
@@ -36,9 +36,9 @@ class Options(Parameters, total=False):
 class AsyncResponses:
     """`client.responses`."""
 
-    def __init__(self, transport: Transport, models: AsyncModels, send: Send | None = None) -> None:
+    def __init__(self, transport: Transport, models: AsyncModels, route: Route | None = None) -> None:
         self._transport = transport
-        self._send = send or transport.send
+        self._route = route
         self._core = transport.core
         self._models = models
 
@@ -121,7 +121,7 @@ class AsyncResponses:
             default = await self._default_model(options)
             return self._core.response_request(input, options, default)
 
-        return AsyncResponseStream(self._transport, exchange, make_request, self._send)
+        return AsyncResponseStream(self._transport, exchange, make_request, self._route)
 
     @overload
     async def parse(
@@ -235,7 +235,7 @@ class AsyncResponses:
             yield self
             return
         async with TurnSocket(self._transport) as socket:
-            yield AsyncResponses(self._transport, self._models, socket.send)
+            yield AsyncResponses(self._transport, self._models, socket.route)
 
     async def _token_limit(self, compact_at: int | Literal["auto"] | None, model: str | None) -> int | None:
         if compact_at != "auto":

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Send = Callable[[Outgoing, Exchange], Awaitable[httpx.Response]]
 """What sends a request and returns its answer, unread. Raises CodexError."""
 
+Route = Callable[[Outgoing], Send]
+"""What chooses how a request is sent."""
+
 _LINGER = 0.25
 """Seconds to wait for the end of the bytes after the last event, so that the connection can be kept."""
 
@@ -38,11 +41,11 @@ class AsyncResponseStream:
         transport: Transport,
         exchange: Exchange,
         make_request: Callable[[], Awaitable[Outgoing]],
-        send: Send | None = None,
+        route: Route | None = None,
     ) -> None:
-        """`make_request` is called when the request is needed; `send` takes the place of the transport's."""
+        """`make_request` is called when the request is needed; without a `route` the transport sends it."""
         self._transport = transport
-        self._send = send or transport.send
+        self._route = route
         self._exchange = exchange
         self._make_request = make_request
         self._outgoing: Outgoing | None = None
@@ -135,7 +138,9 @@ class AsyncResponseStream:
                 return True
             try:
                 with self._waiting:
-                    answer = await self._send(await self.prepare(), self._exchange)
+                    outgoing = await self.prepare()
+                    send = self._route(outgoing) if self._route else self._transport.send
+                    answer = await send(outgoing, self._exchange)
                     self._answer = Answer(answer, blocks=self._transport.blocks)
                     self._exchange.begin(answer.headers)
             except CodexError:

@@ -14,6 +14,7 @@ import base64
 import logging
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -21,6 +22,7 @@ import httpx
 from ..protocol.errors import CodexError
 from .exchange import Exchange
 from .request import LITE_HEADER
+from .streaming import Send
 from .transport import Outgoing, Transport
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ _NOT_NAMED = frozenset({"accept", "accept-encoding", "content-type", _TURN_STATE
 
 
 class TurnSocket:
-    """Sends the requests of one turn: over HTTP until a WebSocket is open, and again when it fails."""
+    """Routes the requests of one turn: over HTTP until a WebSocket is open, and again when it fails."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -55,22 +57,28 @@ class TurnSocket:
         self._headers: dict[str, str] = {}
         """Said once for all requests of the socket."""
 
-    async def send(self, outgoing: Outgoing, exchange: Exchange) -> httpx.Response:
-        """Return an answer whose body is unread. Raises CodexError."""
-        core = self._transport.core
+    def route(self, outgoing: Outgoing) -> Send:
+        """Return what sends the turn's next request; beside the third one, begin to open the socket."""
         if self._socket is not None:
-            if _named(outgoing) == self._headers:
-                answer = await self._socket.ask(outgoing, exchange, idle=core.idle_seconds(outgoing))
-                if answer is not None:
-                    return answer
-            await self._socket.close()
-            core.websockets = core.websockets and self._socket.was_of_use
-            self._socket = None
-        elif self._requests >= HTTP_REQUESTS and core.websockets and self._opening is None:
+            return partial(self._send, self._socket)
+        core = self._transport.core
+        if self._requests >= HTTP_REQUESTS and core.websockets and self._opening is None:
             self._headers = _named(outgoing)
             if LITE_HEADER not in self._headers:  # a dialect of single requests
                 self._opening = asyncio.create_task(self._open(outgoing))
         self._requests += 1
+        return self._transport.send
+
+    async def _send(self, socket: Socket, outgoing: Outgoing, exchange: Exchange) -> httpx.Response:
+        """Send a request over the socket; close that and use HTTP if it fails or is of another session."""
+        core = self._transport.core
+        if _named(outgoing) == self._headers:
+            answer = await socket.ask(outgoing, exchange, idle=core.idle_seconds(outgoing))
+            if answer is not None:
+                return answer
+        await socket.close()
+        core.websockets = core.websockets and socket.was_of_use
+        self._socket = None
         return await self._transport.send(outgoing, exchange)
 
     async def _open(self, outgoing: Outgoing) -> None:

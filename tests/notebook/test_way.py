@@ -17,7 +17,7 @@ import pytest
 from tests.notebook.conftest import Ask
 from tests.service import LocalService
 
-MOST_FILES = 7
+MOST_FILES = 6
 
 CONTRIBUTING = Path(__file__).parent.parent.parent / "CONTRIBUTING.md"
 
