@@ -156,20 +156,19 @@ class Loopback:
         if request.method != "GET":
             return ONLY_GET
         if request.target == "/cancel" and request.is_from_a_program:
-            return self._make_way()
-        if request.path != CALLBACK_PATH:
+            # The CLI asks so before it waits for a browser itself, and can't say who it is.
+            if not self._arrived.done():
+                self._arrived.set_exception(
+                    LoginError("Another program's sign-in has taken over the browser.")
+                )
+            return CANCELLED
+        if request.target.partition("?")[0] != CALLBACK_PATH:
             return NOT_FOUND
         callback = Callback.parse(request.target)
         if not callback.answers(self._state):
             return WRONG_STATE
         self.deliver(callback)
         return await asyncio.shield(self._outcome)
-
-    def _make_way(self) -> Page:
-        """End the wait: the CLI asks so before it waits for a browser itself, and can't say who it is."""
-        if not self._arrived.done():
-            self._arrived.set_exception(LoginError("Another program's sign-in has taken over the browser."))
-        return CANCELLED
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,3 @@ class _Request:
         hosts = [value for name, value in headers if name == "host"]
         is_from_a_program = {name for name, _ in headers} <= _OF_THE_CLI
         return cls(words[0], words[1], hosts[0] if len(hosts) == 1 else "", is_from_a_program)
-
-    @property
-    def path(self) -> str:
-        return self.target.partition("?")[0]

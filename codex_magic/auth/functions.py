@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from ..net import introduction
 from ..protocol.account import AccountLoginCompleted
@@ -22,6 +23,8 @@ from .oauth import Callback, Issuer
 from .sign_in import PendingLogin, SignIn, begin, redirect_uri
 from .storage import Storage
 from .tokens import TokenSource
+
+T = TypeVar("T", SignIn, TokenSource)
 
 DEFAULT_TOKEN_PATH = Path("~/.codex/auth.json")
 """Stands for the CLI's own sign-in: below CODEX_HOME as it is when a function is called, or in the
@@ -57,9 +60,8 @@ def login(
         _print_link(pending.url)
         address = input("Then copy the address at which the browser ended, and paste it here: ")
         return finish_login(pending, callback_url=address, token_path=token_path)
-    settings = Settings.from_env()
-    sign_in = _sign_in(token_path, settings)
-    completed = _wait_for_browser(sign_in, settings, _print_link if no_browser else None)
+    sign_in = _of(SignIn, token_path)
+    completed = _wait_for_browser(sign_in, Settings.from_env(), _print_link if no_browser else None)
     if not completed.success:
         raise LoginError(completed.error or "The sign-in failed.", hint="")
     stored = sign_in.storage.read()
@@ -72,7 +74,7 @@ def get_token(
     *, headless: bool = False, no_browser: bool = False, token_path: Path = DEFAULT_TOKEN_PATH
 ) -> str:
     """A valid access token: the stored one, renewed if it has to be, else that of a new sign-in."""
-    source = _source(token_path)
+    source = _of(TokenSource, token_path)
     try:
         credentials = source.current()
         if source.is_due():
@@ -86,8 +88,7 @@ def get_token(
 
 def refresh(refresh_token: str, token_path: Path = DEFAULT_TOKEN_PATH) -> TokenData:
     """New tokens for a refresh token, stored. Raises AuthError when it is good for nothing any more."""
-    source = _source(token_path)
-    return _data(wait(source.exchanged(refresh_token)))
+    return _data(wait(_of(TokenSource, token_path).exchanged(refresh_token)))
 
 
 def start_login() -> PendingLogin:
@@ -104,8 +105,8 @@ def finish_login(
     Raises LoginError, for the address of another sign-in too.
     """
     callback, callback_url = Callback.parse(callback_url), ""  # a traceback with locals shows no code
-    settings = Settings.from_env()
-    return _data(_sign_in(token_path, settings).finish(pending, callback, redirect_uri(settings)))
+    back = redirect_uri(Settings.from_env())
+    return _data(_of(SignIn, token_path).finish(pending, callback, back))
 
 
 def build_headers(token: str) -> dict[str, str]:
@@ -151,25 +152,14 @@ def _wait_for_browser(
         raise
 
 
-def _storage(token_path: Path, settings: Settings) -> Storage:
-    return Storage.of(settings) if token_path == DEFAULT_TOKEN_PATH else Storage.at(token_path.expanduser())
-
-
-def _sign_in(token_path: Path, settings: Settings) -> SignIn:
-    storage = _storage(token_path, settings)
-    return SignIn(storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
-
-
-def _source(token_path: Path) -> TokenSource:
+def _of(kind: Callable[..., T], token_path: Path) -> T:
+    """Return a `SignIn` or `TokenSource` of the sign-in that is kept there."""
     settings = Settings.from_env()
-    storage = _storage(token_path, settings)
-    return TokenSource(storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
+    is_own = token_path == DEFAULT_TOKEN_PATH
+    storage = Storage.of(settings) if is_own else Storage.at(token_path.expanduser())
+    return kind(storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
 
 
 def _data(stored: Credentials) -> TokenData:
-    return TokenData(
-        stored.access_token or "",
-        stored.refresh_token,
-        expires_at=stored.expires_at,
-        id_token=stored.id_token,
-    )
+    token = stored.access_token or ""
+    return TokenData(token, stored.refresh_token, stored.expires_at, id_token=stored.id_token)

@@ -251,19 +251,13 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
         """
         call = sign_in.issuer.ask_for_user_code()
         device = oauth.device(call, await awaited(in_thread(lambda: sign_in.send(call), daemon=True)))
-        handle = cls(
-            sign_in, device, seconds=seconds, interval=device.interval if interval is None else interval
-        )
+        interval = device.interval if interval is None else interval
+        handle = cls(sign_in, device, seconds=seconds, interval=interval)
         handle._begin()
         return handle
 
     async def _tokens(self) -> Tokens:
-        grant = await self._granted()
-        code, verifier = Secret(grant.code), Secret(grant.verifier)
-        return await self._redeem(code, redirect_uri=self._sign_in.issuer.device_redirect, verifier=verifier)
-
-    async def _granted(self) -> Granted:
-        """Poll until somebody has approved the code."""
+        """Poll until somebody has approved the code, and redeem what was granted."""
         call = self._sign_in.issuer.poll(self._device)
         interval, failures = self._interval, 0
         while True:
@@ -277,7 +271,9 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
                     raise
                 outcome = 0.0
             if isinstance(outcome, Granted):
-                return outcome
+                code, verifier = Secret(outcome.code), Secret(outcome.verifier)
+                redirect = self._sign_in.issuer.device_redirect
+                return await self._redeem(code, redirect_uri=redirect, verifier=verifier)
             interval += outcome
             await asyncio.sleep(interval)
 

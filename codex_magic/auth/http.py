@@ -129,9 +129,15 @@ class ChatGPTAuth(httpx.Auth):
 
     def _steps(self, request: httpx.Request) -> Steps:
         """What to send, and what to wait for on the way: renewals, a person who signs in."""
-        used = yield from self._current()
+        used: Credentials
+        try:
+            used = self.source.current()
+        except NotSignedInError:
+            if self._sign_in is None:
+                raise
+            used = yield self._sign_in
         if self.source.is_due():
-            used = yield from _renewal(self.source.early(used))
+            used = yield self.source.early(used)
         if not (yield from _refuses(request, used)):
             return
         stored = self.source.reload()
@@ -140,16 +146,8 @@ class ChatGPTAuth(httpx.Auth):
             if not (yield from _refuses(request, used)):
                 return
         if used.refresh_token is not None:
-            yield from _refuses(request, (yield from _renewal(self.source.renewed(used))))
-
-    def _current(self) -> Generator[Step, Any, Credentials]:
-        try:
-            return self.source.current()
-        except NotSignedInError:
-            if self._sign_in is None:
-                raise
-        credentials: Credentials = yield self._sign_in
-        return credentials
+            used = yield self.source.renewed(used)
+            yield from _refuses(request, used)
 
 
 def _refuses(request: httpx.Request, credentials: Credentials) -> Generator[Step, Any, bool]:
@@ -158,11 +156,6 @@ def _refuses(request: httpx.Request, credentials: Credentials) -> Generator[Step
         request.headers["ChatGPT-Account-ID"] = credentials.account_id
     response: httpx.Response = yield request
     return response.status_code == 401
-
-
-def _renewal(renewing: Future[Credentials]) -> Generator[Step, Any, Credentials]:
-    renewed: Credentials = yield renewing
-    return renewed
 
 
 def _bearer(token: str) -> str:

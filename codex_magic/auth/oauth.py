@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -32,11 +33,8 @@ SCOPE = "openid profile email offline_access api.connectors.read api.connectors.
 CALLBACK_PATH = "/auth/callback"
 
 ANSWER_SECONDS = 30.0
-REVOKE_SECONDS = 10.0
 POLL_SECONDS = 5.0
 """When the service names no interval."""
-
-_FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True)
@@ -113,17 +111,13 @@ class Issuer:
             "redirect_uri": redirect_uri,
             "code_verifier": verifier,
         }
-        headers = {"Content-Type": _FORM, "Accept": "application/json"}
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         body = urlencode(form).encode()
         return Call(f"{self.url}/oauth/token", headers, body, self.seconds, secrets=(code, verifier))
 
     def refresh(self, refresh_token: str) -> Call:
         """Renew a sign-in. Without a scope: a reduced one would narrow the grant."""
-        form = {
-            "client_id": self.client_id,
-            "grant_type": "refresh_token",
-            "refresh_token": refresh_token,
-        }
+        form = {"client_id": self.client_id, "grant_type": "refresh_token", "refresh_token": refresh_token}
         return self._json("/oauth/token", form, secrets=(refresh_token,))
 
     def revoke(self, credentials: Credentials) -> Call | None:
@@ -135,8 +129,7 @@ class Issuer:
             form = {"token": credentials.access_token, "token_type_hint": "access_token"}
         else:
             return None
-        seconds = min(self.seconds, REVOKE_SECONDS)
-        return self._json("/oauth/revoke", form, secrets=(form["token"],), seconds=seconds)
+        return self._json("/oauth/revoke", form, secrets=(form["token"],), seconds=min(self.seconds, 10.0))
 
     def ask_for_user_code(self) -> Call:
         return self._json("/api/accounts/deviceauth/usercode", {"client_id": self.client_id})
@@ -245,7 +238,7 @@ def granted_tokens(call: Call, answer: Answer) -> Tokens:
 
 def refreshed_tokens(call: Call, answer: Answer) -> Tokens:
     """Return what a refresh gave. Raises Refused when there is no use in asking again, else as above."""
-    fault = _Fault.of(call, answer)
+    fault = _Fault(call, answer)
     if answer.status != 200 and (answer.status == 401 or fault.code in _PERMANENT):
         raise Refused(fault.code)
     tokens = _tokens(call, answer)
@@ -295,14 +288,10 @@ def device(call: Call, answer: Answer) -> Device:
     user_code = fields.user_code or fields.usercode
     if user_code is None:
         raise LoginError("The sign-in service sent no code.")
-    return Device(fields.device_auth_id, user_code, _interval(fields.interval))
-
-
-def _interval(value: str | float | None) -> float:
-    try:
-        return max(float(value or POLL_SECONDS), 0.0)
-    except ValueError:
-        return POLL_SECONDS
+    interval = POLL_SECONDS
+    with suppress(ValueError):
+        interval = max(float(fields.interval or POLL_SECONDS), 0.0)
+    return Device(fields.device_auth_id, user_code, interval)
 
 
 SLOW_DOWN = 5.0
@@ -325,7 +314,7 @@ def polled(call: Call, answer: Answer) -> Granted | float:
     if answer.status == 200:
         grant = _decoded(answer, _Grant)
         return Granted(grant.authorization_code, grant.code_verifier)
-    code = _Fault.of(call, answer).code
+    code = _Fault(call, answer).code
     if code in _DENIALS:
         raise LoginError("The sign-in was denied.")
     if code in _EXPIRIES:
@@ -344,7 +333,7 @@ def expired() -> LoginError:
 def refusal(call: Call, answer: Answer) -> CodexError:
     """The error for a status other than 200."""
     status = answer.status
-    fault = _Fault.of(call, answer)
+    fault = _Fault(call, answer)
     if "cf-mitigated" in answer.headers or (fault.is_web_page and status < 500):
         return BlockedError(f"A web page came instead of the sign-in (HTTP {status}).", status=status)
     if status >= 500:
@@ -358,7 +347,14 @@ def refusal(call: Call, answer: Answer) -> CodexError:
 class _Fault:
     """`{"error": "code", "error_description": ...}`, `{"error": {"code", "message"}}`, or any text."""
 
-    def __init__(self, body: Any, *, is_web_page: bool) -> None:
+    def __init__(self, call: Call, answer: Answer) -> None:
+        hide(*call.secrets)  # many others may have been in use since it was made
+        self.is_web_page = answer.headers.get("content-type", "").startswith("text/html")
+        body: Any = None
+        try:
+            body = msgspec.json.decode(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.is_web_page = self.is_web_page or answer.body.lstrip()[:1] == b"<"
         top = body if isinstance(body, dict) else {}
         error = top.get("error")
         inner = error if isinstance(error, dict) else {}
@@ -366,16 +362,6 @@ class _Fault:
         text = inner.get("message") or top.get("error_description") or top.get("detail") or code
         self.code = mask(str(code)).lower()
         self.message = str(text)
-        self.is_web_page = is_web_page
-
-    @classmethod
-    def of(cls, call: Call, answer: Answer) -> _Fault:
-        hide(*call.secrets)  # many others may have been in use since it was made
-        is_page = answer.headers.get("content-type", "").startswith("text/html")
-        try:
-            return cls(msgspec.json.decode(answer.body), is_web_page=is_page)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return cls(None, is_web_page=is_page or answer.body.lstrip()[:1] == b"<")
 
 
 def _sentence(text: str) -> str:

@@ -113,7 +113,11 @@ class Storage:
 
         To be called under `locked()`. Raises ConfigurationError when it can't be written.
         """
-        document = change(self._document())
+        try:
+            document = msgspec.json.decode(self._place.read() or b"{}")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            document = {}
+        document = change(document if isinstance(document, dict) else {})
         try:
             self._place.write(document)
         except OSError as error:
@@ -158,16 +162,9 @@ class Storage:
             raise ConfigurationError(f"{self.name} can't be read: {error.strerror}.") from error
         return None if data is None else credentials_of(data)
 
-    def _document(self) -> Document:
-        try:
-            document = msgspec.json.decode(self._place.read() or b"{}")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return {}
-        return document if isinstance(document, dict) else {}
-
 
 def _lock_paths(path: Path, home: Path) -> tuple[Path, ...]:
-    """The lock stands beside the file; where that folder can't be written, in our own home."""
+    """Return the lock beside the file and, where that folder can't be written, the one in our own home."""
     return path.with_name(path.name + ".lock"), home / "locks" / f"{_digest(path)}.lock"
 
 

@@ -32,7 +32,6 @@ OLD = 8 * 24 * 3600
 PATIENCE = 30.0
 """Seconds without another try after one that failed while the token was still good."""
 
-_LOOKS = 10
 _LOOK_SECONDS = 0.1
 """A program without our lock stores its new tokens a moment after it got them."""
 
@@ -178,8 +177,7 @@ class TokenSource:
 
     def _renewed_elsewhere(self, stored: Credentials, refused: Refused) -> Credentials | None:
         """Return the tokens that another program got with the same refresh token, once it has stored them."""
-        looks = _LOOKS if refused.code == "refresh_token_reused" else 1
-        for look in range(looks):
+        for look in range(10 if refused.code == "refresh_token_reused" else 1):
             if look:
                 time.sleep(_LOOK_SECONDS)
             latest = self._owned(self.storage.read())

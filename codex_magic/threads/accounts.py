@@ -69,8 +69,12 @@ class AsyncAccounts(ABC):
         """Who is signed in; with `refresh_token` the service is asked whether that still holds."""
         account = await awaited(in_thread(self._sign_in().account))
         if refresh_token and isinstance(account, ChatgptAccount):
+            from ..auth.tokens import TokenSource
+
             try:
-                account = await awaited(in_thread(self._renewed_account))
+                source = TokenSource.of(self.settings)
+                renewed = await awaited(in_thread(lambda: source.renewed(source.current()).result()))
+                account = ChatgptAccount(renewed.email, renewed.plan)
             except AuthError as error:
                 log.info("the sign-in does not hold any more: %s", error.message)
                 account = None
@@ -94,13 +98,6 @@ class AsyncAccounts(ABC):
         from ..auth.sign_in import SignIn
 
         return SignIn.of(self.settings)
-
-    def _renewed_account(self) -> ChatgptAccount:
-        from ..auth.tokens import TokenSource
-
-        source = TokenSource.of(self.settings)
-        renewed = source.renewed(source.current()).result()
-        return ChatgptAccount(renewed.email, renewed.plan)
 
     def _follow(self) -> None:
         for source in self.engines.followers:

@@ -47,9 +47,6 @@ log = logging.getLogger(__name__)
 PAGE = 20
 """Threads in a list, unless asked for more or fewer."""
 
-_OF_PROGRAM = ("section_id", "source_kinds", "use_state_db_only")
-"""What only the agent's program can look for in a list of threads."""
-
 
 class ModelList(list["Model"]):
     """Models, best first."""
@@ -205,10 +202,18 @@ class AsyncCodex(AsyncAccounts):
         if self.config.engine == "app-server" and chosen.keys() & {"source_kinds", "section_id"}:
             # No providers are all; without the word they are the default's.
             wire = {"archived": False, "model_providers": [], "use_state_db_only": False, **chosen}
-            threads, cursor = await self._agent().threads({_camel_case(name): wire[name] for name in wire})
+            in_camel_case = (name[0] + name.title().replace("_", "")[1:] for name in wire)
+            threads, cursor = await self._agent().threads(
+                dict(zip(in_camel_case, wire.values(), strict=True))
+            )
             return ThreadPage(tuple(as_record(each, archived=wire["archived"]) for each in threads), cursor)
-        ours = {name: value for name, value in chosen.items() if name not in _OF_PROGRAM}
-        return await self.store.run(lambda store: _recovered(store).threads(**ours))
+        for name in (
+            "section_id",
+            "source_kinds",
+            "use_state_db_only",
+        ):  # only the program can look for these
+            chosen.pop(name, None)
+        return await self.store.run(lambda store: _recovered(store).threads(**chosen))
 
     async def thread_archive(self, thread_id: str) -> None:
         """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
@@ -232,8 +237,7 @@ class AsyncCodex(AsyncAccounts):
         agents = self._running_agents()
         if not agents:
             return
-        ids = await self.store_of(thread_id).run(lambda store: store.engine_threads(thread_id))
-        for program_id in ids:
+        for program_id in await self.store_of(thread_id).run(lambda store: store.engine_threads(thread_id)):
             for agent in sorted(agents, key=lambda agent: not agent.has_loaded(program_id)):
                 if await change(agent, program_id):
                     break
@@ -259,8 +263,7 @@ class AsyncCodex(AsyncAccounts):
         """Read a thread; with the agent, take one that its program keeps into the store first."""
         is_agents = (options.get("engine") or self.config.engine) == "app-server"
         if is_agents and thread_id not in self._ephemeral:
-            agent = self._agent(options.get("model_provider"))
-            thread_id = await adopt(thread_id, agent, self.store)
+            thread_id = await adopt(thread_id, self._agent(options.get("model_provider")), self.store)
         return await self.store_of(thread_id).run(lambda store: store.thread(thread_id))
 
     # Engines -------------------------------------------------------------------------------------
@@ -392,8 +395,7 @@ class AsyncThread:
     @takes(TurnOptions)
     async def run(self, input: RunInput, **options: Unpack[TurnOptions]) -> TurnResult:
         """Start a turn and wait for its end. Raises what the turn failed with."""
-        handle = await self.turn(input, **options)
-        return await handle.run()
+        return await (await self.turn(input, **options)).run()
 
     async def compact(self) -> TurnResult:
         """Shorten what the model is sent of the turns so far, and wait until that is done."""
@@ -409,8 +411,11 @@ class AsyncThread:
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
         record = await self._store.run(lambda store: _recovered(store).thread(self.id))
-        turns = tuple(map(_as_turn, await self.history())) if include_turns else ()
-        return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=turns))
+        turns = []
+        for turn in await self.history() if include_turns else ():
+            values = {name: getattr(turn, name) for name in Turn.__struct_fields__}
+            turns.append(Turn(**values | {"items": tuple(entry.item for entry in turn.items)}))
+        return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=tuple(turns)))
 
     async def revert(self, before_turn_id: str) -> None:
         """Take that turn and the later ones out of the thread. Raises OptionError when it is not in it."""
@@ -432,19 +437,6 @@ def _recovered(store: Store) -> Store:
     except StoreError as error:  # it can still be read
         log.info("turns that were cut off stay as they are: %s", error)
     return store
-
-
-def _camel_case(name: str) -> str:
-    """A name in the protocol's spelling."""
-    first, *more = name.split("_")
-    return first + "".join(map(str.capitalize, more))
-
-
-def _as_turn(turn: TurnRecord) -> Turn:
-    """A stored turn in the protocol's words."""
-    items = tuple(entry.item for entry in turn.items)
-    values = {name: getattr(turn, name) for name in Turn.__struct_fields__ if name != "items"}
-    return Turn(**values, items=items)
 
 
 def _this_package(settings: Settings) -> InitializeResponse:

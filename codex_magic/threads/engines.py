@@ -5,6 +5,7 @@ Each is made at its first use, and what it imports (httpx above all) comes with 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..engines.seam import Engine
@@ -66,7 +67,18 @@ class Engines:
         if not isinstance(choice, str):
             return choice
         if choice not in self._providers:
-            self._providers[choice] = _named_provider(choice, self._settings)
+            from ..responses.provider import chatgpt, custom, openai
+
+            if choice in NAMED:
+                named = chatgpt if choice == "chatgpt" else openai
+                self._providers[choice] = named(self._settings)
+            elif is_address(choice):
+                self._providers[choice] = custom(choice, name=choice.rstrip("/"), settings=self._settings)
+            else:
+                raise ConfigurationError(
+                    f"There is no provider {choice!r}.",
+                    hint="Use chatgpt, openai, local or the base URL of a Responses server.",
+                )
         return self._providers[choice]
 
     def backend(self, provider: Provider) -> BackendEngine:
@@ -122,19 +134,6 @@ class Engines:
         return None if is_own else provider
 
 
-def _named_provider(name: str, settings: Settings) -> Provider:
-    from ..responses.provider import chatgpt, custom, openai
-
-    if name in NAMED:
-        return chatgpt(settings) if name == "chatgpt" else openai(settings)
-    if is_address(name):
-        return custom(name, name=name.rstrip("/"), settings=settings)
-    raise ConfigurationError(
-        f"There is no provider {name!r}.",
-        hint="Use chatgpt, openai, local or the base URL of a Responses server.",
-    )
-
-
 def _signed_in_name(settings: Settings) -> str:
     """`chatgpt` when signed in with it, else `openai` when there is a key, else `chatgpt`."""
     from ..auth.storage import Storage
@@ -154,10 +153,7 @@ def _token_source(provider: Provider) -> TokenSource | None:
 
 def _sealing_identity(provider: Provider) -> str:
     """Whose encrypted reasoning this is: that of a provider and, where there are several, an account."""
-    source = _token_source(provider)
-    if source is None:
-        return provider.name
-    try:
-        return f"{provider.name} {source.current().account_id}"
-    except CodexError:
-        return provider.name  # nothing will be answered; the request will say why
+    with suppress(CodexError):  # else nothing will be answered; the request will say why
+        if source := _token_source(provider):
+            return f"{provider.name} {source.current().account_id}"
+    return provider.name

@@ -23,11 +23,6 @@ _DAMAGED = (
     "Rename it, and the -wal and -shm files beside it, and restart the kernel: a new one is made then, and what"
     " the old one still holds can be looked at with `sqlite3 FILE .recover`."
 )
-_PAGES = 28
-"""Where SQLite's header holds the number of pages (https://sqlite.org/fileformat.html, 1.3)."""
-
-_LITTLE = 1_000_000
-"""Bytes of free space below which a disk counts as full."""
 
 
 @contextmanager
@@ -97,8 +92,9 @@ def _look(path: Path) -> StoreError | None:
     size = path.stat().st_size
     if size and not header.startswith(b"SQLite format 3\0"):
         return damaged(path)
+    # The fields of SQLite's header: https://sqlite.org/fileformat.html, 1.3.
     page_size = int.from_bytes(header[16:18], "big")
-    pages = int.from_bytes(header[_PAGES : _PAGES + 4], "big")
+    pages = int.from_bytes(header[28:32], "big")
     is_counted = header[24:28] == header[92:96]
     if is_counted and size < pages * (65536 if page_size == 1 else page_size):
         return damaged(path, "is damaged: its end is missing")
@@ -126,7 +122,7 @@ _left_open: dict[tuple[int, int], int] = {}
 def _by_message(message: str, path: Path) -> StoreError:
     if "I/O error" in message:
         with suppress(OSError):
-            if shutil.disk_usage(path.parent).free < _LITTLE:
+            if shutil.disk_usage(path.parent).free < 1_000_000:
                 return _full(path)
         return _fault(f"The disk failed while {path} was in use", "Check the disk")
     if "unable to open" in message:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
+R = TypeVar("R")
 Migration = Callable[[sqlite3.Connection], None]
 
 
@@ -20,21 +23,26 @@ def migrate(db: sqlite3.Connection, migrations: tuple[Migration, ...]) -> None:
     """Run what is missing, each step in one transaction: a kill between two leaves a valid older schema."""
     for number, step in enumerate(migrations, start=1):
         if schema_version(db) < number:
-            _run(db, number, step)
+            in_transaction(db, "BEGIN IMMEDIATE", partial(_run, db, number, step))
 
 
 def _run(db: sqlite3.Connection, number: int, step: Migration) -> None:
-    db.execute("BEGIN IMMEDIATE")
+    if schema_version(db) < number:  # another kernel may have been quicker while we waited for the lock
+        step(db)
+        db.execute(f"PRAGMA user_version = {number}")
+
+
+def in_transaction(db: sqlite3.Connection, begin: str, work: Callable[[], R]) -> R:
+    """Return the result of `work`, committed; undo it where it fails."""
     try:
-        # Another kernel may have been quicker while we waited for the lock.
-        if schema_version(db) < number:
-            step(db)
-            db.execute(f"PRAGMA user_version = {number}")
+        db.execute(begin)
+        result = work()
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+    return result
 
 
 def threads_turns_items(db: sqlite3.Connection) -> None:

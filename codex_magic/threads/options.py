@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..engines.approvals import Approvals
 from ..protocol.errors import OptionError
@@ -171,8 +171,6 @@ CONFIGURED = {
 }
 """Keys of the agent's config.toml that mean something over HTTP too, as options."""
 
-E = TypeVar("E", bound=Enum)
-
 
 def checked(call: str, table: type, arguments: Mapping[str, Any]) -> Options:
     """Return the arguments of `call` that are not `None`, with enums for words. Raises TypeError, OptionError."""
@@ -186,18 +184,16 @@ def checked(call: str, table: type, arguments: Mapping[str, Any]) -> Options:
     for key, name in CONFIGURED.items():
         if key in options.get("config", ()):
             options.setdefault(name, options["config"][key])
-    for name, kind in (("approval_mode", ApprovalMode), ("sandbox", Sandbox)):
-        if name in options:
-            options[name] = _member(kind, options[name], name)
+    kinds: dict[str, type[Enum]] = {"approval_mode": ApprovalMode, "sandbox": Sandbox}
+    for name, kind in kinds.items():
+        try:
+            if name in options:
+                options[name] = kind(options[name])
+        except ValueError:
+            words = ", ".join(member.name for member in kind)
+            hint = f"It is one of {words}."
+            raise OptionError(f"{name} can't be {options[name]!r}.", hint=hint) from None
     return options
-
-
-def _member(kind: type[E], value: Any, name: str) -> E:
-    try:
-        return kind(value)
-    except ValueError:
-        words = ", ".join(member.name for member in kind)
-        raise OptionError(f"{name} can't be {value!r}.", hint=f"It is one of {words}.") from None
 
 
 NAMED = ("chatgpt", "openai")

@@ -12,30 +12,23 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..protocol.types import (
-    AgentMessage,
-    AgentMessageDelta,
-    CommandExecution,
-    CommandOutputDelta,
-    FileChange,
-    Plan,
-    PlanDelta,
-    Reasoning,
-    ReasoningSummaryDelta,
-    ReasoningTextDelta,
-    ThreadItem,
-    ToolCall,
-)
+from ..protocol import types
 from ..responses.inputs import assistant
 
-Delta = AgentMessageDelta | CommandOutputDelta | PlanDelta | ReasoningSummaryDelta | ReasoningTextDelta
+Delta = (
+    types.AgentMessageDelta
+    | types.CommandOutputDelta
+    | types.PlanDelta
+    | types.ReasoningSummaryDelta
+    | types.ReasoningTextDelta
+)
 
 
 class Piece(NamedTuple):
     """What came of an item since its last piece."""
 
     item_id: str
-    item: ThreadItem | None
+    item: types.ThreadItem | None
     """As it began; in its first piece only."""
     part: int
     """Of reasoning: the index of a summary, or -1 and below for those of its full text. Else 0."""
@@ -45,7 +38,7 @@ class Piece(NamedTuple):
 class OpenItem:
     """An item still being produced, and the text it has so far."""
 
-    def __init__(self, item: ThreadItem) -> None:
+    def __init__(self, item: types.ThreadItem) -> None:
         self.item = item
         self._parts: dict[int, list[str]] = {}
         self._new: list[tuple[int, str]] = []
@@ -54,16 +47,21 @@ class OpenItem:
     @classmethod
     def of(cls, delta: Delta) -> OpenItem | None:
         """Return the item that a delta belongs to when its start was never told."""
-        if isinstance(delta, CommandOutputDelta):
+        if isinstance(delta, types.CommandOutputDelta):
             return None
         owner = _OWNERS[type(delta)]
-        return cls(Reasoning(delta.item_id) if owner is Reasoning else owner(delta.item_id, ""))
+        return cls(types.Reasoning(delta.item_id) if owner is types.Reasoning else owner(delta.item_id, ""))
 
     def takes(self, delta: Delta) -> bool:
         return isinstance(self.item, _OWNERS[type(delta)])
 
     def append(self, delta: Delta) -> None:
-        self.add(_part(delta), delta.delta)
+        part = 0
+        if isinstance(delta, types.ReasoningSummaryDelta):
+            part = max(0, delta.summary_index)
+        elif isinstance(delta, types.ReasoningTextDelta):
+            part = -1 - max(0, delta.content_index)
+        self.add(part, delta.delta)
 
     def add(self, part: int, text: str) -> None:
         self._parts.setdefault(part, []).append(text)
@@ -71,7 +69,8 @@ class OpenItem:
 
     def new_pieces(self) -> list[Piece]:
         """Return what is not kept yet; it counts as kept from now on."""
-        if not self._new and (self._is_kept or isinstance(self.item, AgentMessage | Reasoning | Plan)):
+        is_text = isinstance(self.item, types.AgentMessage | types.Reasoning | types.Plan)
+        if not self._new and (self._is_kept or is_text):
             return []
         pieces = [
             Piece(self.item.id, None, part, "".join(text for _, text in run))
@@ -83,26 +82,22 @@ class OpenItem:
         self._new.clear()
         return pieces
 
-    @property
-    def is_answer(self) -> bool:
-        return isinstance(self.item, AgentMessage | Reasoning)
-
-    def partial(self, status: str) -> ThreadItem | None:
+    def partial(self, status: str) -> types.ThreadItem | None:
         """Return the item as far as it came, with that status if it is something done; `None` when nothing of it came."""
         item = self.item
-        if isinstance(item, AgentMessage | Plan):
+        if isinstance(item, types.AgentMessage | types.Plan):
             text = self._text(0) or item.text
             return msgspec.structs.replace(item, text=text) if text else None
-        if isinstance(item, Reasoning):
+        if isinstance(item, types.Reasoning):
             summary = tuple(self._text(part) for part in sorted(self._parts) if part >= 0)
             content = tuple(self._text(part) for part in sorted(self._parts, reverse=True) if part < 0)
-            return Reasoning(item.id, summary, content) if summary or content else None
-        if isinstance(item, ToolCall):
+            return types.Reasoning(item.id, summary, content) if summary or content else None
+        if isinstance(item, types.ToolCall):
             return msgspec.structs.replace(item, status=status, success=False)
-        if isinstance(item, CommandExecution):
+        if isinstance(item, types.CommandExecution):
             output = self._text(0) or item.aggregated_output
             return msgspec.structs.replace(item, status=status, aggregated_output=output)
-        if isinstance(item, FileChange):
+        if isinstance(item, types.FileChange):
             return msgspec.structs.replace(item, status=status)
         return None
 
@@ -121,23 +116,15 @@ def pieced_together(pieces: Iterable[Piece]) -> list[OpenItem]:
     return list(items.values())
 
 
-def replayed_partial(item: ThreadItem) -> tuple[dict[str, Any], ...]:
+def replayed_partial(item: types.ThreadItem) -> tuple[dict[str, Any], ...]:
     """Return what is sent again of an item that broke off: a message is the beginning of an answer."""
-    return (assistant(item.text),) if isinstance(item, AgentMessage) else ()
-
-
-def _part(delta: Delta) -> int:
-    if isinstance(delta, ReasoningSummaryDelta):
-        return max(0, delta.summary_index)
-    if isinstance(delta, ReasoningTextDelta):
-        return -1 - max(0, delta.content_index)
-    return 0
+    return (assistant(item.text),) if isinstance(item, types.AgentMessage) else ()
 
 
 _OWNERS: dict[type[Delta], type[Any]] = {
-    AgentMessageDelta: AgentMessage,
-    CommandOutputDelta: CommandExecution,
-    PlanDelta: Plan,
-    ReasoningSummaryDelta: Reasoning,
-    ReasoningTextDelta: Reasoning,
+    types.AgentMessageDelta: types.AgentMessage,
+    types.CommandOutputDelta: types.CommandExecution,
+    types.PlanDelta: types.Plan,
+    types.ReasoningSummaryDelta: types.Reasoning,
+    types.ReasoningTextDelta: types.Reasoning,
 }

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from ..engines.seam import Continuation, Earlier, TurnRequest
 from ..protocol.ids import new_id
 from ..protocol.types import ExternalMessage, InputItem, UserMessage, input_text
 from .history import context_held, continuation, history_items, past_of
 from .options import CodexConfig, Options, is_foreign
 from .store import AsyncStore, ItemRecord, Store, ThreadRecord
-
-
-class _Begun(NamedTuple):
-    """What the store knows of a turn that was begun in it."""
-
-    position: int
-    past: str
-    continuation: Continuation | None
-    thread_name: str | None
 
 
 async def begin_turn(
@@ -40,11 +29,15 @@ async def begin_turn(
         from ..engines.tools import ToolSet
 
         tools = ToolSet(options["tools"])
+    choice = options.get("model_provider") or config.provider
+    foreign = {"model_provider": choice} if is_foreign(choice) else {}  # only the agent's program knows it
     turn_id = new_id()
-    begun = await store.run(lambda file: _begin(file, thread.id, turn_id, inputs, options, sealed_for))
+    position, past, place, name = await store.run(
+        lambda file: _begin(file, thread.id, turn_id, inputs, options, sealed_for)
+    )
 
     def read_earlier(file: Store) -> Earlier:
-        turns = file.history(thread.id, before_position=begun.position)
+        turns = file.history(thread.id, before_position=position)
         return Earlier(history_items(turns, provider=sealed_for), context_held(turns))
 
     return TurnRequest(
@@ -52,9 +45,9 @@ async def begin_turn(
         turn_id=turn_id,
         inputs=inputs,
         earlier=lambda: store.run(read_earlier),
-        past=begun.past,
-        continuation=begun.continuation,
-        name=begun.thread_name,
+        past=past,
+        continuation=place,
+        name=name,
         tools=tools,
         instructions=options.get("instructions")
         or options.get("developer_instructions")
@@ -64,7 +57,7 @@ async def begin_turn(
         service_tier=options.get("turn_service_tier") or options.get("service_tier"),
         summary=options.get("summary", "auto"),
         approvals=options.get("approvals") or config.approvals,
-        config=_config_of(options, config),
+        config={**options.get("config", {}), **foreign} or None,
         ephemeral=is_ephemeral or None,
         **{name: options[name] for name in _AS_THEY_ARE if name in options},
     )
@@ -87,13 +80,6 @@ _AS_THEY_ARE = (
 """Options that an engine gets under the same name."""
 
 
-def _config_of(options: Options, config: CodexConfig) -> dict[str, Any] | None:
-    """The agent's config.toml for this turn, with the name of a provider that only its program knows."""
-    choice = options.get("model_provider") or config.provider
-    provider = {"model_provider": choice} if is_foreign(choice) else {}
-    return {**options.get("config", {}), **provider} or None
-
-
 def _begin(
     store: Store,
     thread_id: str,
@@ -101,7 +87,8 @@ def _begin(
     inputs: tuple[InputItem, ...],
     options: Options,
     sealed_for: str,
-) -> _Begun:
+) -> tuple[int, str, Continuation | None, str | None]:
+    """Begin the turn in the store; return its position, its past, where an agent goes on, the thread's name."""
     store.recover()
     turn = store.begin_turn(
         thread_id,
@@ -116,7 +103,7 @@ def _begin(
     # Where another account or provider has sealed its thoughts, ours could not go on.
     places, last = store.places([each.id for each in turns if each.provider == sealed_for])
     place = continuation(thread_id, turns, places, last, read=store.turn)
-    return _Begun(turn.position, past_of(turns), place, store.thread(thread_id).name)
+    return turn.position, past_of(turns), place, store.thread(thread_id).name
 
 
 def _question(turn_id: str, inputs: tuple[InputItem, ...], cell_id: str | None) -> ItemRecord:

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -45,18 +45,12 @@ from ..protocol.types import (
 )
 from .failures import damaged, store_errors
 from .journal import enter_wal, is_locked, leave_wal, wal_is_safe
-from .migrations import MIGRATIONS, migrate, schema_version
+from .migrations import MIGRATIONS, in_transaction, migrate, schema_version
 from .owner import Owner, is_alive, this_process
 from .partial import Piece, pieced_together, replayed_partial
 
 PREVIEW_LENGTH = 120
 """Characters of the first prompt kept beside a thread, for lists."""
-
-_LOCK_WAIT = 0.05
-"""Seconds SQLite itself waits for a lock. The rest of the timeout is waited in Python, where Ctrl-C works."""
-
-_PLAUSIBLE = 10_000
-"""Of schema versions: any other number was not written by us, whatever we become."""
 
 _END = 2**63 - 1
 """Later than every tick, after every position."""
@@ -187,7 +181,8 @@ def _transaction(begin: str) -> Callable[[Method[P, R]], Method[P, R]]:
         @wraps(method)
         def run(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
             with self._lock, store_errors(self.path):
-                return self._while_locked(lambda: self._attempt(begin, lambda: method(self, *args, **kwargs)))
+                work = partial(method, self, *args, **kwargs)
+                return self._while_locked(lambda: in_transaction(self._db, begin, work))
 
         return run
 
@@ -221,7 +216,11 @@ class Store:
         self._owner = msgspec.json.encode(owner or this_process()).decode()
         with store_errors(self.path):
             if path != ":memory:":
-                _make_private_file(self.path)
+                # Only its owner can read it. One that exists is never opened: closing it would drop the locks
+                # another connection of this process holds (https://sqlite.org/howtocorrupt.html, 2.2).
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with suppress(FileExistsError):
+                    os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             self._db = self._connect()
 
     def __enter__(self) -> Store:
@@ -687,7 +686,8 @@ class Store:
         return self._open(leave_wal)
 
     def _open(self, choose_journal: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
+        # SQLite itself waits for a lock only so long; the rest is waited in Python, where Ctrl-C works.
+        db = sqlite3.connect(self.path, timeout=0.05, isolation_level=None, check_same_thread=False)
         try:
             self._while_locked(lambda: self._prepare(db, choose_journal))
         except BaseException:
@@ -698,7 +698,7 @@ class Store:
     def _prepare(self, db: sqlite3.Connection, choose_journal: Callable[[sqlite3.Connection], None]) -> None:
         choose_journal(db)
         version = schema_version(db)
-        if not 0 <= version <= _PLAUSIBLE:
+        if not 0 <= version <= 10_000:  # no number that we write, whatever we become
             raise damaged(self.path)
         if version > len(MIGRATIONS):
             raise StoreError(
@@ -721,17 +721,6 @@ class Store:
                     raise
             # Some conflicts are refused at once, without SQLite's own wait.
             time.sleep(0.005)
-
-    def _attempt(self, begin: str, work: Callable[[], R]) -> R:
-        try:
-            self._db.execute(begin)
-            result = work()
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        return result
 
     def _now(self) -> int:
         return int(self._clock())
@@ -798,15 +787,14 @@ class Store:
             return None
         notebooks = [notebook] if notebook is None else self._notebook_lineage(notebook)
         for row in history:
-            if row["cell_id"] != cell_id or row["notebook"] not in notebooks:
-                continue
-            if not is_number(cell_id) or self._prompt(row) == prompt:
-                return row
+            if row["cell_id"] == cell_id and row["notebook"] in notebooks:
+                items = (
+                    (entry.item for entry in self._with_items([row])[0].items) if is_number(cell_id) else ()
+                )
+                prompts = (input_text(item.content) for item in items if isinstance(item, UserMessage))
+                if not is_number(cell_id) or next(prompts, None) == prompt:
+                    return row
         return None
-
-    def _prompt(self, turn: sqlite3.Row) -> str | None:
-        items = (entry.item for entry in self._with_items([turn])[0].items)
-        return next((input_text(item.content) for item in items if isinstance(item, UserMessage)), None)
 
     def _notebook_lineage(self, notebook_id: str) -> list[str]:
         """The notebook, the one it is a copy of, and so on."""
@@ -823,11 +811,11 @@ class Store:
 
     def _is_open(self, notebook_id: str, *, but: str | None) -> bool:
         """Whether a kernel of the notebook is alive, other than `but`."""
-        rows = self._db.execute("SELECT id, owner FROM kernels WHERE notebook = ?", (notebook_id,))
-        return any(
-            row["id"] != but and is_alive(msgspec.json.decode(row["owner"], type=Owner), silent=math.inf)
-            for row in rows
+        rows = self._db.execute(
+            "SELECT owner FROM kernels WHERE notebook = ? AND id IS NOT ?", (notebook_id, but)
         )
+        owners = (msgspec.json.decode(row["owner"], type=Owner) for row in rows)
+        return any(is_alive(owner, silent=math.inf) for owner in owners)
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
@@ -853,16 +841,12 @@ class Store:
         levels = []
         as_of = _END
         while True:
-            thread = self._thread(thread_id)
+            fork = self._thread(thread_id)
             levels.append(_Level(thread_id, as_of, upto))
-            if (
-                thread.forked_from is None
-                or thread.forked_at_seq is None
-                or thread.forked_at_position is None
-            ):
+            if fork.forked_from is None or fork.forked_at_seq is None or fork.forked_at_position is None:
                 return levels
-            thread_id, as_of = thread.forked_from, thread.forked_at_seq
-            upto = min(upto, thread.forked_at_position)
+            thread_id, as_of = fork.forked_from, fork.forked_at_seq
+            upto = min(upto, fork.forked_at_position)
 
     def _current(self, levels: Sequence[_Level]) -> list[sqlite3.Row]:
         """The rows of a history by position, without what the nearer threads have hidden of the farther ones."""
@@ -921,19 +905,12 @@ class Store:
         return interrupted
 
 
-def _make_private_file(path: Path) -> None:
-    """An empty file only its owner can read. Never opens one that exists: closing it would drop
-    the locks another connection of this process holds (https://sqlite.org/howtocorrupt.html, 2.2)."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-
-
 def _turn_record(row: sqlite3.Row, items: Iterable[ItemRecord] = ()) -> TurnRecord:
-    values = {column: row[column] for column in _TURN_COLUMNS}
-    values["status"] = _STATUSES.get(row["status"], TurnStatus.interrupted)
-    values["error"] = _decoded(row["error"], TurnError)
-    values["usage"] = _decoded(row["usage"], ThreadTokenUsage)
+    values = {column: row[column] for column in _TURN_COLUMNS} | {
+        "status": _STATUSES.get(row["status"], TurnStatus.interrupted),
+        "error": _decoded(row["error"], TurnError),
+        "usage": _decoded(row["usage"], ThreadTokenUsage),
+    }
     return TurnRecord(**values, items=tuple(items))
 
 
@@ -947,12 +924,8 @@ def _item_record(row: sqlite3.Row) -> ItemRecord:
 
 def _partial_records(rows: Sequence[sqlite3.Row], *, is_over: bool) -> list[ItemRecord]:
     """Return the items that rows of `partials` are of, each as far as it came."""
-    pieces = [
-        Piece(
-            row["id"], decode_item(_decoded(row["json"])) if row["json"] else None, row["part"], row["text"]
-        )
-        for row in rows
-    ]
+    items = [decode_item(_decoded(row["json"])) if row["json"] else None for row in rows]
+    pieces = [Piece(row["id"], item, row["part"], row["text"]) for row, item in zip(rows, items, strict=True)]
     sent = {row["id"]: _sent(row) for row in rows if row["json"]}
     records = []
     for opened in pieced_together(pieces):

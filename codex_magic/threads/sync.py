@@ -23,12 +23,7 @@ from .options import CodexConfig
 from .turns import AsyncTurnHandle
 
 if TYPE_CHECKING:
-    from ..auth.handles import (
-        AsyncChatgptLoginHandle,
-        AsyncDeviceCodeLoginHandle,
-        ChatgptLoginHandle,
-        DeviceCodeLoginHandle,
-    )
+    from ..auth import handles
 
 T = TypeVar("T")
 
@@ -101,13 +96,17 @@ class Thread(Blocking[AsyncThread]):
         return self.asynchronous.id
 
 
-def _browser_login(handle: AsyncChatgptLoginHandle, loop: BackgroundLoop) -> ChatgptLoginHandle:
+def _browser_login(
+    handle: handles.AsyncChatgptLoginHandle, loop: BackgroundLoop
+) -> handles.ChatgptLoginHandle:
     from ..auth.handles import ChatgptLoginHandle  # imports httpx
 
     return ChatgptLoginHandle(handle, loop)
 
 
-def _device_login(handle: AsyncDeviceCodeLoginHandle, loop: BackgroundLoop) -> DeviceCodeLoginHandle:
+def _device_login(
+    handle: handles.AsyncDeviceCodeLoginHandle, loop: BackgroundLoop
+) -> handles.DeviceCodeLoginHandle:
     from ..auth.handles import DeviceCodeLoginHandle
 
     return DeviceCodeLoginHandle(handle, loop)

@@ -15,44 +15,7 @@ from typing import Any
 import msgspec
 
 from ..engines.seam import Engine, Tell, TurnRequest
-from ..protocol.errors import (
-    AuthError,
-    CodexError,
-    ContextWindowError,
-    InvalidRequestError,
-    ServiceError,
-    StoreError,
-    UnreachableError,
-    UsageLimitError,
-)
-from ..protocol.types import (
-    AgentMessage,
-    CommandExecution,
-    ErrorReported,
-    FileChange,
-    ItemCompleted,
-    ItemStarted,
-    ModelRerouted,
-    Notification,
-    Reasoning,
-    RunInput,
-    ThreadItem,
-    ThreadTokenUsage,
-    TokenUsageUpdated,
-    ToolCall,
-    Turn,
-    TurnCompleted,
-    TurnError,
-    TurnResult,
-    TurnStarted,
-    TurnStatus,
-    TurnSteerResponse,
-    UnknownItem,
-    UserMessage,
-    Warned,
-    as_inputs,
-    is_empty_thought,
-)
+from ..protocol import errors, types
 from .partial import Delta, OpenItem, replayed_partial
 from .store import AsyncStore, Store
 
@@ -61,7 +24,7 @@ log = logging.getLogger(__name__)
 KEEP_SECONDS = 0.75
 """Between two writes of what is being produced; a kill costs at most a second of it, the write included."""
 
-Listener = Callable[[Notification], None]
+Listener = Callable[[types.Notification], None]
 Work = Callable[[TurnRequest, Tell], Coroutine[Any, Any, None]]
 """What a turn does on its engine: `Engine.run` or `Engine.compact`."""
 
@@ -78,20 +41,20 @@ class AsyncTurnHandle:
         self.id = request.turn_id
         self.thread_id = request.thread_id
         self.exception: BaseException | None = None
-        self.unkept: StoreError | None = None
+        self.unkept: errors.StoreError | None = None
         """Why not all of it is in the store."""
-        self.result: TurnResult | None = None
+        self.result: types.TurnResult | None = None
         self._engine = engine
         self._request = request
         self._store = store
-        self._log: list[Notification] = []
+        self._log: list[types.Notification] = []
         self._begun = asyncio.Event()
         self._listeners: list[Listener] = []
         self._open: dict[str, OpenItem] = {}
         self._keeping: asyncio.TimerHandle | None = None
-        self._items: list[ThreadItem] = []
+        self._items: list[types.ThreadItem] = []
         self._cut_off: set[str] = set()
-        self._usage: ThreadTokenUsage | None = None
+        self._usage: types.ThreadTokenUsage | None = None
         self._model = request.model
         self._writes: list[asyncio.Future[None]] = []
         request.outcomes.watch = self._wait
@@ -107,7 +70,7 @@ class AsyncTurnHandle:
     def check_process(self) -> None:
         """Raises InvalidRequestError where nothing of it will ever arrive."""
         if self.is_parents:
-            raise InvalidRequestError(
+            raise errors.InvalidRequestError(
                 "This turn runs in the process that this one was forked from.",
                 hint="Follow it there, or begin one here: the thread works in both.",
             )
@@ -119,17 +82,17 @@ class AsyncTurnHandle:
             listener(notification)
         self._listeners.append(listener)
 
-    async def stream(self) -> AsyncIterator[Notification]:
+    async def stream(self) -> AsyncIterator[types.Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
         self.check_process()
-        notifications: asyncio.Queue[Notification] = asyncio.Queue()
+        notifications: asyncio.Queue[types.Notification] = asyncio.Queue()
         self.subscribe(notifications.put_nowait)
         try:
             while True:
                 self.check_process()
                 notification = await notifications.get()
                 yield notification
-                if isinstance(notification, TurnCompleted):
+                if isinstance(notification, types.TurnCompleted):
                     return
         finally:
             if self.result is None and not self.is_parents:
@@ -145,15 +108,15 @@ class AsyncTurnHandle:
         """Wait for the end, whatever it is; to stop waiting does not stop the turn."""
         await asyncio.wait({self._task})
 
-    async def steer(self, input: RunInput) -> TurnSteerResponse:
+    async def steer(self, input: types.RunInput) -> types.TurnSteerResponse:
         """Say more while it answers. Raises InvalidRequestError when it takes no more."""
         self.check_process()
         await self._begun.wait()
         await asyncio.sleep(0)  # a turn that was made just now gets to its engine first
-        await self._engine.steer(self.id, as_inputs(input))
-        return TurnSteerResponse(self.id)
+        await self._engine.steer(self.id, types.as_inputs(input))
+        return types.TurnSteerResponse(self.id)
 
-    async def run(self) -> TurnResult:
+    async def run(self) -> types.TurnResult:
         """Wait for the end. Raises the turn's error, with the partial `TurnResult` as `.result`.
 
         So does a StoreError, when the answer came and could not be kept.
@@ -179,17 +142,22 @@ class AsyncTurnHandle:
         self._request.outcomes.stop()
         self._work.cancel()
 
-    async def _live(self) -> TurnResult:
+    async def _live(self) -> types.TurnResult:
         started, clock = int(time.time()), time.monotonic()
         await asyncio.wait({self._work})
-        status = self._status()
+        status = types.TurnStatus.interrupted
+        if not self._work.cancelled():
+            self.exception = self._work.exception()
+            status = types.TurnStatus.failed if self.exception else types.TurnStatus.completed
+        if self.exception is not None and not isinstance(self.exception, errors.CodexError):
+            log.error("turn %s failed", self.id, exc_info=self.exception)  # a bug, too, must end the turn
         if self._keeping is not None:
             self._keeping.cancel()
         self._request.outcomes.end()
         for opened in list(self._open.values()):
-            may_go_on = status is TurnStatus.completed and not isinstance(opened.item, ToolCall)
+            may_go_on = status is types.TurnStatus.completed and not isinstance(opened.item, types.ToolCall)
             self._complete(opened, "inProgress" if may_go_on else "failed")  # as a command after its turn
-        turn = Turn(
+        turn = types.Turn(
             id=self.id,
             status=status,
             error=_turn_error(self.exception) if self.exception else None,
@@ -198,45 +166,34 @@ class AsyncTurnHandle:
             duration_ms=round((time.monotonic() - clock) * 1000),
         )
         await self._keep_turn(turn)
-        values = {name: getattr(turn, name) for name in Turn.__struct_fields__}
+        values = {name: getattr(turn, name) for name in types.Turn.__struct_fields__}
         values |= {"items": list(self._items), "final_response": final_response(self._items)}
-        self.result = TurnResult(**values, usage=self._usage)
-        self._tell(TurnCompleted(self.thread_id, turn))
+        self.result = types.TurnResult(**values, usage=self._usage)
+        self._tell(types.TurnCompleted(self.thread_id, turn))
         return self.result
 
-    def _status(self) -> TurnStatus:
-        """Return how the engine's work ended."""
-        if self._work.cancelled():
-            return TurnStatus.interrupted
-        self.exception = self._work.exception()
-        if self.exception is None:
-            return TurnStatus.completed
-        if not isinstance(self.exception, CodexError):  # a bug, too, must end the turn
-            log.error("turn %s failed", self.id, exc_info=self.exception)
-        return TurnStatus.failed
-
-    def _receive(self, notification: Notification) -> None:
+    def _receive(self, notification: types.Notification) -> None:
         self._drop_cut_off(notification)
         if isinstance(notification, Delta):
             self._grow(notification)
-        elif isinstance(notification, ItemStarted):
-            if isinstance(notification.item, UserMessage):
-                for answer in [each for each in self._open.values() if each.is_answer]:
-                    self._complete(answer, "failed")  # it ends where the user has said more
+        elif isinstance(notification, types.ItemStarted):
+            if isinstance(notification.item, types.UserMessage):
+                for opened in list(self._open.values()):
+                    if isinstance(opened.item, types.AgentMessage | types.Reasoning):
+                        self._complete(opened, "failed")  # an answer ends where the user has said more
             item = self._request.outcomes.begun(notification.item)
             notification = msgspec.structs.replace(notification, item=item)
             self._open[item.id] = OpenItem(item)
             self._keep_soon()
-        elif isinstance(notification, ItemCompleted):
-            notification = self._keep_item(self._settled(self._whole(notification)))
-        elif isinstance(notification, TurnStarted):
+        elif isinstance(notification, types.ItemCompleted):
+            notification = self._keep_item(self._whole(notification))
+        elif isinstance(notification, types.TurnStarted):
             self._model = notification.model or self._model
-            if notification.place is not None:
-                place = notification.place
+            if place := notification.place:
                 self._keep(lambda store: store.place_turn(self.id, place))
-        elif isinstance(notification, ModelRerouted):
+        elif isinstance(notification, types.ModelRerouted):
             self._model = notification.to_model
-        elif isinstance(notification, TokenUsageUpdated):
+        elif isinstance(notification, types.TokenUsageUpdated):
             self._usage = notification.token_usage
         self._tell(notification)
 
@@ -244,35 +201,37 @@ class AsyncTurnHandle:
         opened = self._open.get(delta.item_id)
         if opened is None or not opened.takes(delta):
             opened = OpenItem.of(delta)
-            if opened is None:
-                return
+        if opened is not None:
             self._open[delta.item_id] = opened
-        opened.append(delta)
-        self._keep_soon()
+            opened.append(delta)
+            self._keep_soon()
 
-    def _whole(self, completed: ItemCompleted) -> ItemCompleted:
+    def _whole(self, completed: types.ItemCompleted) -> types.ItemCompleted:
         """Give a message the text of its deltas, where a server leaves it out of the whole one."""
         item = completed.item
         opened = self._open.pop(item.id, None)
         streamed = opened.partial("completed") if opened is not None else None
-        is_empty = isinstance(item, UnknownItem) or (isinstance(item, AgentMessage) and not item.text)
-        if not isinstance(streamed, AgentMessage) or not is_empty:
+        is_empty = isinstance(item, types.UnknownItem) or (
+            isinstance(item, types.AgentMessage) and not item.text
+        )
+        if not isinstance(streamed, types.AgentMessage) or not is_empty:
             return completed
         return msgspec.structs.replace(completed, item=streamed, response_items=replayed_partial(streamed))
 
     def _wait(self, item_id: str, status: str) -> None:
         """Tell an item as begun again when it waits for an answer, or goes on with one."""
         opened = self._open.get(item_id)
-        if opened is not None and isinstance(opened.item, CommandExecution | FileChange | ToolCall):
-            item = msgspec.structs.replace(opened.item, status=status)
-            self._receive(ItemStarted(self.thread_id, self.id, item))
+        item = opened.item if opened is not None else None
+        if isinstance(item, types.CommandExecution | types.FileChange | types.ToolCall):
+            item = msgspec.structs.replace(item, status=status)
+            self._receive(types.ItemStarted(self.thread_id, self.id, item))
 
-    def _drop_cut_off(self, notification: Notification) -> None:
+    def _drop_cut_off(self, notification: types.Notification) -> None:
         """Drop thoughts that a broken connection has ended: they are thought again."""
-        if isinstance(notification, ErrorReported) and notification.will_retry:
-            partial = {item_id: opened.partial("failed") for item_id, opened in self._open.items()}
-            self._cut_off = {item_id for item_id, item in partial.items() if isinstance(item, Reasoning)}
-        elif isinstance(notification, ItemStarted | Delta):
+        if isinstance(notification, types.ErrorReported) and notification.will_retry:
+            partial = {key: opened.partial("failed") for key, opened in self._open.items()}
+            self._cut_off = {key for key, item in partial.items() if isinstance(item, types.Reasoning)}
+        elif isinstance(notification, types.ItemStarted | Delta):
             for item_id in self._cut_off:
                 self._open.pop(item_id, None)
             self._cut_off = set()
@@ -283,35 +242,37 @@ class AsyncTurnHandle:
         A thought that says nothing is left out.
         """
         item = self._open.pop(opened.item.id).partial(status)
-        if isinstance(item, Reasoning) and all(map(is_empty_thought, (*item.summary, *item.content))):
+        if isinstance(item, types.Reasoning) and all(
+            map(types.is_empty_thought, (*item.summary, *item.content))
+        ):
             return
         if item is not None:
-            completed = ItemCompleted(self.thread_id, self.id, item, replayed_partial(item))
-            self._tell(self._keep_item(self._settled(completed)))
+            completed = types.ItemCompleted(self.thread_id, self.id, item, replayed_partial(item))
+            self._tell(self._keep_item(completed))
 
-    def _settled(self, completed: ItemCompleted) -> ItemCompleted:
-        """Give the item the status that it really has, also for whoever goes on with the thread."""
-        item = self._request.outcomes.settled(completed.item)
-        if item == completed.item:
-            return completed
-        told_again = completed.response_items
-        if isinstance(item, CommandExecution | FileChange):
-            from ..engines.app_server.replay import replayed  # only its items have two ways to be told
+    def _keep_item(self, completed: types.ItemCompleted) -> types.ItemCompleted:
+        """Keep an item with the status that it really has, also for whoever goes on with the thread."""
+        item, told_again = self._request.outcomes.settled(completed.item), completed.response_items
+        if item != completed.item:
+            if isinstance(item, types.CommandExecution | types.FileChange):
+                from ..engines.app_server.replay import replayed  # only its items have two ways to be told
 
-            told_again = replayed(item)
-        return msgspec.structs.replace(completed, item=item, response_items=told_again)
+                told_again = replayed(item)
+            completed = msgspec.structs.replace(completed, item=item, response_items=told_again)
+        self._items.append(item)
+        self._keep(lambda store: store.add_item(self.id, item, told_again))
+        return completed
 
-    def _tell(self, notification: Notification) -> None:
+    def _tell(self, notification: types.Notification) -> None:
         self._log.append(notification)
-        if isinstance(notification, TurnStarted | TurnCompleted):
+        if isinstance(notification, types.TurnStarted | types.TurnCompleted):
             self._begun.set()
         for listener in self._listeners:
             listener(notification)
 
     def _keep_soon(self) -> None:
         if self._keeping is None:
-            loop = asyncio.get_running_loop()
-            self._keeping = loop.call_later(KEEP_SECONDS, self._keep_pieces)
+            self._keeping = asyncio.get_running_loop().call_later(KEEP_SECONDS, self._keep_pieces)
 
     def _keep_pieces(self) -> None:
         if self._keeping is not None:
@@ -321,12 +282,7 @@ class AsyncTurnHandle:
         if pieces:
             self._keep(lambda store: store.add_pieces(self.id, pieces))
 
-    def _keep_item(self, completed: ItemCompleted) -> ItemCompleted:
-        self._items.append(completed.item)
-        self._keep(lambda store: store.add_item(self.id, completed.item, completed.response_items))
-        return completed
-
-    async def _keep_turn(self, turn: Turn) -> None:
+    async def _keep_turn(self, turn: types.Turn) -> None:
         self._keep(
             lambda store: store.finish_turn(
                 self.id,
@@ -341,40 +297,37 @@ class AsyncTurnHandle:
         failure = next((each for each in results if isinstance(each, Exception)), None)
         if failure is None:
             return
-        if not isinstance(failure, StoreError):
+        if not isinstance(failure, errors.StoreError):
             log.error("a part of a turn could not be kept", exc_info=failure)
-            failure = StoreError(f"A part of this turn could not be kept ({type(failure).__name__}).")
+            failure = errors.StoreError(f"A part of this turn could not be kept ({type(failure).__name__}).")
         self.unkept = failure
-        self._tell(Warned(self.thread_id, str(failure)))
+        self._tell(types.Warned(self.thread_id, str(failure)))
 
     def _keep(self, step: Callable[[Store], None]) -> None:
         self._writes.append(asyncio.ensure_future(self._store.run(step)))
 
 
-def final_response(items: list[ThreadItem]) -> str | None:
+def final_response(items: list[types.ThreadItem]) -> str | None:
     """The last final answer, or the last message whose phase the model did not say."""
-    messages = [item for item in items if isinstance(item, AgentMessage)]
-    for phase in ("final_answer", None):
-        for item in reversed(messages):
-            if item.phase == phase:
-                return item.text
-    return None
+    messages = [item for item in reversed(items) if isinstance(item, types.AgentMessage)]
+    texts = (item.text for phase in ("final_answer", None) for item in messages if item.phase == phase)
+    return next(texts, None)
 
 
-_ERROR_INFO: tuple[tuple[type[CodexError], str], ...] = (
-    (UsageLimitError, "usageLimitExceeded"),
-    (ContextWindowError, "contextWindowExceeded"),
-    (AuthError, "unauthorized"),
-    (InvalidRequestError, "badRequest"),
-    (ServiceError, "internalServerError"),
-    (UnreachableError, "httpConnectionFailed"),
+_ERROR_INFO: tuple[tuple[type[errors.CodexError], str], ...] = (
+    (errors.UsageLimitError, "usageLimitExceeded"),
+    (errors.ContextWindowError, "contextWindowExceeded"),
+    (errors.AuthError, "unauthorized"),
+    (errors.InvalidRequestError, "badRequest"),
+    (errors.ServiceError, "internalServerError"),
+    (errors.UnreachableError, "httpConnectionFailed"),
 )
 """Our errors in the app-server protocol's words (`codexErrorInfo`)."""
 
 
-def _turn_error(exception: BaseException) -> TurnError:
+def _turn_error(exception: BaseException) -> types.TurnError:
     info = next((name for kind, name in _ERROR_INFO if isinstance(exception, kind)), "other")
     text = str(exception)
-    if not isinstance(exception, CodexError):
+    if not isinstance(exception, errors.CodexError):
         text = f"Something broke inside codex_magic ({type(exception).__name__}). %codex debug shows where."
-    return TurnError(text, info)
+    return types.TurnError(text, info)
