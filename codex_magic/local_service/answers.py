@@ -163,8 +163,8 @@ def _text(talk: Conversation) -> str:
         return _quoting(talk.outputs)
     for pattern, text in _SCRIPTED:
         if match := re.search(pattern, talk.prompt.text, re.I):
-            return _prepared(text, talk) if isinstance(text, str) else text(talk, match)
-    return _prepared(prose.OVERVIEW, talk)
+            return _prepared(prose.text(text), talk) if isinstance(text, str) else text(talk, match)
+    return _prepared(prose.text("overview"), talk)
 
 
 def _quoting(outputs: Sequence[str]) -> str:
@@ -218,14 +218,14 @@ _SCRIPTED: tuple[tuple[str, str | Callable[[Conversation, re.Match[str]], str]],
     (r"\brepeat (\d+)\b", lambda _, match: prose.document(int(match[1]))),
     (CONTINUE, _continue),
     (r"\b(did I ask|so far)\b", _so_far),
-    (r"\bhaiku\b", prose.HAIKU),
-    (r"\b(plot|chart|figure|matplotlib)", prose.PLOT),
-    (r"\b(pandas|data ?frame|group ?by)", prose.PANDAS),
-    (r"\b(math|integral|formula|equation)", prose.MATH),
-    (r"\b(error|traceback|exception|fix)\b", prose.ERROR),
-    (r"\b(bash|shell|terminal)\b", prose.BASH),
-    (r"\btable\b", prose.TABLE),
-    (r"\blong\b", lambda talk, _: _prepared(prose.document(prose.LONG_CHARS), talk)),
-    (r"\b(explain|what does|how does)\b", prose.EXPLAIN),
+    (r"\bhaiku\b", "haiku"),
+    (r"\b(plot|chart|figure|matplotlib)", "plot"),
+    (r"\b(pandas|data ?frame|group ?by)", "pandas"),
+    (r"\b(math|integral|formula|equation)", "math"),
+    (r"\b(error|traceback|exception|fix)\b", "error"),
+    (r"\b(bash|shell|terminal)\b", "bash"),
+    (r"\btable\b", "table"),
+    (r"\blong\b", lambda talk, _: _prepared(prose.document(6000), talk)),
+    (r"\b(explain|what does|how does)\b", "explain"),
 )
 """What a question is answered with, by the first pattern in it."""
