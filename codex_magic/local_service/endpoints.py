@@ -23,9 +23,8 @@ from .conversation import Body, Item, count_tokens
 from .faults import Fault, Send, Step
 from .pace import Pace
 from .pictures import encoded_picture
-from .recorder import RecordedRequest
 from .replies import Reply
-from .state import State
+from .state import RecordedRequest, State
 from .stream import Event, Plan, completed_response, count_usage, events
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -14,15 +16,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from tornado.httpserver import HTTPServer
-from tornado.routing import Matcher, PathMatches, Rule
+from tornado.routing import Matcher
 from tornado.web import Application
 
 from .accounts import ACCESS_SECONDS, Account, Tokens
 from .endpoints import ROUTES, Endpoint, NotFound
 from .pace import Pace
-from .recorder import RecordedRequest
 from .sign_in import SIGN_IN_ROUTES
-from .state import State
+from .state import RecordedRequest, State
 
 HOST = "127.0.0.1"
 MOST_BODY_BYTES = 256 * 1024 * 1024
@@ -69,10 +70,7 @@ class LocalService:
         self._state = state
         every: Routes = [*(routes or ()), *ROUTES, *SIGN_IN_ROUTES]
         application = Application(
-            [
-                Rule(PathMatches(at) if isinstance(at, str) else at, endpoint, {"state": state})
-                for at, endpoint in every
-            ],
+            [(at, endpoint, {"state": state}) for at, endpoint in every],
             default_handler_class=NotFound,
             default_handler_args={"state": state},
             log_function=lambda handler: None,  # else each refusal is written into the user's notebook
@@ -82,12 +80,12 @@ class LocalService:
         self._loop = asyncio.SelectorEventLoop()
         self._stop = asyncio.Event()
         listening = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(server, listener, listening),
-            name="codex-magic-local-service",
-            daemon=True,
-        )
+
+        def run() -> None:
+            with contextlib.closing(self._loop) as loop:
+                loop.run_until_complete(self._serve(server, listener, listening))
+
+        self._thread = threading.Thread(target=run, name="codex-magic-local-service", daemon=True)
         self._thread.start()
         listening.wait()
 
@@ -138,15 +136,12 @@ class LocalService:
     ) -> Tokens:
         """Write an auth.json as the official client does after a sign-in, and return its tokens."""
         tokens = self.issue_tokens(email=email, plan=plan, expires_in=expires_in)
+        kept = dataclasses.asdict(tokens)
+        del kept["expires_in"]
         content = {
             "auth_mode": "chatgpt",
             "OPENAI_API_KEY": None,
-            "tokens": {
-                "id_token": tokens.id_token,
-                "access_token": tokens.access_token,
-                "refresh_token": tokens.refresh_token,
-                "account_id": tokens.account_id,
-            },
+            "tokens": kept,
             "last_refresh": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}000Z",
         }
         codex_home.mkdir(parents=True, exist_ok=True)
@@ -174,12 +169,6 @@ class LocalService:
             return function()
 
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
-
-    def _run(self, server: HTTPServer, listener: socket.socket, listening: threading.Event) -> None:
-        try:
-            self._loop.run_until_complete(self._serve(server, listener, listening))
-        finally:
-            self._loop.close()
 
     async def _serve(self, server: HTTPServer, listener: socket.socket, listening: threading.Event) -> None:
         server.add_socket(listener)
