@@ -25,8 +25,6 @@ from .pace import Pace
 from .sign_in import SIGN_IN_ROUTES
 from .state import RecordedRequest, State
 
-HOST = "127.0.0.1"
-MOST_BODY_BYTES = 256 * 1024 * 1024
 TIMEOUT = 10.0
 """Seconds that the `wait_for_...` methods wait unless told otherwise."""
 
@@ -47,9 +45,9 @@ def start(*, port: int = 0, pace: Pace | None = None, open_access: bool = False)
 
 def listen(port: int, *, scheme: str = "http") -> tuple[socket.socket, str]:
     """Open a port of this machine (0: any free one) and return it with its address."""
-    listener = socket.create_server((HOST, port))
+    listener = socket.create_server(("127.0.0.1", port))
     listener.setblocking(False)
-    return listener, f"{scheme}://{HOST}:{listener.getsockname()[1]}"
+    return listener, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
 
 
 class LocalService:
@@ -66,7 +64,12 @@ class LocalService:
         routes: Routes | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.url = state.url
+        self.url = self.issuer = state.url
+        self.chatgpt_url = state.url + "/backend-api"
+        self.base_url = state.url + "/backend-api/codex"
+        """Responses base of the Codex backend."""
+        self.api_url = state.url + "/v1"
+        """Responses base in the manner of the public API."""
         self._state = state
         every: Routes = [*(routes or ()), *ROUTES, *SIGN_IN_ROUTES]
         application = Application(
@@ -75,7 +78,7 @@ class LocalService:
             default_handler_args={"state": state},
             log_function=lambda handler: None,  # else each refusal is written into the user's notebook
         )
-        server = HTTPServer(application, ssl_options=tls, max_body_size=MOST_BODY_BYTES)
+        server = HTTPServer(application, ssl_options=tls, max_body_size=256 * 1024 * 1024)
         # tornado needs a selector loop, which is not the default on Windows
         self._loop = asyncio.SelectorEventLoop()
         self._stop = asyncio.Event()
@@ -88,24 +91,6 @@ class LocalService:
         self._thread = threading.Thread(target=run, name="codex-magic-local-service", daemon=True)
         self._thread.start()
         listening.wait()
-
-    @property
-    def base_url(self) -> str:
-        """Responses base of the Codex backend."""
-        return self.url + "/backend-api/codex"
-
-    @property
-    def api_url(self) -> str:
-        """Responses base in the manner of the public API."""
-        return self.url + "/v1"
-
-    @property
-    def chatgpt_url(self) -> str:
-        return self.url + "/backend-api"
-
-    @property
-    def issuer(self) -> str:
-        return self.url
 
     @property
     def requests(self) -> list[RecordedRequest]:

@@ -95,12 +95,6 @@ def numbered(stream: Iterator[Event]) -> Iterator[Event]:
         yield event
 
 
-def completed_response(plan: Plan) -> dict[str, Any]:
-    """The answer of a request that did not ask for a stream."""
-    *_, last = events(plan)
-    return dict(last["response"])
-
-
 def plain_events(plan: Plan) -> Iterator[Event]:
     yield {"type": "response.created", "response": plan.response("in_progress")}
     yield {"type": "response.in_progress", "response": plan.response("in_progress")}
