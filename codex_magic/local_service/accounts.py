@@ -152,7 +152,7 @@ class SignIn:
         user_code = f"{letters[:4]}-{letters[4:]}"
         verifier = secrets.token_urlsafe(64)
         self._devices[device_auth_id] = Device(user_code, verifier)
-        # seconds are text here, as the real service sends them
+        # the seconds between polls are text, as the real service sends them
         return {"device_auth_id": device_auth_id, "user_code": user_code, "interval": "1"}
 
     def approve_device(self, user_code: str, account: Account) -> bool:

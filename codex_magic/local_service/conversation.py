@@ -119,12 +119,10 @@ def input_items(body: Body) -> list[Item]:
 
 
 def user_messages(body: Body) -> list[Item]:
-    """What the user wrote, as a compaction of the public API keeps it."""
-    return [
-        {"type": "message", "role": "user", "status": "completed", "content": _parts(item)}
-        for item in input_items(body)
-        if item.get("role") == "user"
-    ]
+    """Return what the user wrote, as a compaction of the public API keeps it."""
+    written = [item for item in input_items(body) if item.get("role") == "user"]
+    message = {"type": "message", "role": "user", "status": "completed"}
+    return [{**message, "content": _parts(item)} for item in written]
 
 
 def text_of(item: Mapping[str, Any]) -> str:

@@ -367,10 +367,9 @@ class CodexCalls(Endpoint):
         self.account()
         sections = re.findall(r"^(m=\S+) \d+(.*)$", str(self.need("sdp")).replace("\r", ""), re.MULTILINE)
         session = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0"]
-        declined = [*session, *(f"{media} 0{formats}" for media, formats in sections), ""]
+        declined = "\r\n".join([*session, *(f"{media} 0{formats}" for media, formats in sections), ""])
         call = f"/v1/realtime/calls/rtc_{new_id().replace('-', '')}"
-        described = {"Content-Type": "application/sdp", "Location": call}
-        self.reply(Reply(201, "\r\n".join(declined), described))
+        self.reply(Reply(201, declined, {"Content-Type": "application/sdp", "Location": call}))
 
 
 class NotFound(Endpoint):

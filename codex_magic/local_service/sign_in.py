@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
+from string import Template
 from urllib.parse import urlencode
 
 from .accounts import Account
 from .endpoints import Endpoint
 from .replies import HTML, Reply
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>{title}</title>
-<style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 32em; margin: 4em auto; padding: 0 1em }}
-label, button {{ display: block; margin: 1em 0 }} input {{ font: inherit; width: 100% }}
-button {{ font: inherit; padding: .4em 1.2em }}</style></head>
-<body><h1>{title}</h1>{content}<p><small>This is the local service: nothing here reaches the internet.</small></p></body>
-</html>
-"""
+PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 
 class Authorize(Endpoint):
@@ -104,7 +98,7 @@ SIGN_IN_ROUTES: list[tuple[str, type[Endpoint]]] = [
 
 
 def page(title: str, content: str, *, status: int = 200) -> Reply:
-    return Reply(status, PAGE.format(title=escape(title), content=content), {"Content-Type": HTML})
+    return Reply(status, PAGE.substitute(title=escape(title), content=content), {"Content-Type": HTML})
 
 
 def _oauth_error(code: str, description: str) -> Reply:
