@@ -5,7 +5,7 @@ Its answers are scripted and say so; everything around them behaves like the rea
 """
 
 from .pace import Pace
-from .recorder import RecordedRequest
 from .service import LocalService, start
+from .state import RecordedRequest
 
 __all__ = ["LocalService", "Pace", "RecordedRequest", "start"]

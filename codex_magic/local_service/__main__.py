@@ -12,7 +12,14 @@ from . import LocalService, Pace, start
 
 
 def main(start: Callable[..., LocalService] = start) -> None:
-    options = _parser().parse_args()
+    parser = argparse.ArgumentParser(prog="python -m codex_magic.local_service", description=__doc__)
+    port = "port on 127.0.0.1; 0 (the default): any free one"
+    parser.add_argument("--port", type=int, default=0, help=port)
+    pace = "deltas a second (default 40), or max, or chunks"
+    parser.add_argument("--pace", type=Pace.parse, default=Pace(40), help=pace)
+    sign_in = "write an auth.json there that this service accepts; one that is there is overwritten"
+    parser.add_argument("--sign-in", type=Path, metavar="CODEX_HOME", help=sign_in)
+    options = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -23,23 +30,6 @@ def main(start: Callable[..., LocalService] = start) -> None:
         # a wait without a timeout can't be interrupted on Windows
         while not stop.wait(1):
             pass
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m codex_magic.local_service", description=__doc__)
-    parser.add_argument(
-        "--port", type=int, default=0, help="port on 127.0.0.1; 0 (the default): any free one"
-    )
-    parser.add_argument(
-        "--pace", type=Pace.parse, default=Pace(40), help="deltas a second (default 40), or max, or chunks"
-    )
-    parser.add_argument(
-        "--sign-in",
-        type=Path,
-        metavar="CODEX_HOME",
-        help="write an auth.json there that this service accepts; one that is there is overwritten",
-    )
-    return parser
 
 
 def _instructions(service: LocalService, codex_home: Path | None) -> str:

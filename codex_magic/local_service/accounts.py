@@ -20,12 +20,7 @@ from ..protocol.ids import new_id
 from . import replies
 from .replies import Reply
 
-CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
-
 ACCESS_SECONDS = 10 * 24 * 3600
-DEVICE_INTERVAL = "1"
-"""Seconds between polls; text, as the real service sends it."""
-
 _KEY = b"codex_magic local service"
 _CLAIMS = "https://api.openai.com/auth"
 _PROFILE = "https://api.openai.com/profile"
@@ -91,10 +86,25 @@ class SignIn:
         """A fresh set of tokens; the refresh token is good for one use."""
         refresh_token = f"rt_local_{secrets.token_urlsafe(24)}"
         self._refresh[refresh_token] = account
-        claims = self._claims(account, expires_in)
+        now = int(time.time())
+        claims = {
+            "iss": self._issuer,
+            "sub": f"local|{account.user_id}",
+            "iat": now,
+            "exp": now + expires_in,
+            "jti": new_id(),
+            _CLAIMS: {
+                "chatgpt_account_id": account.id,
+                "chatgpt_plan_type": account.plan,
+                "chatgpt_user_id": account.user_id,
+                "user_id": account.user_id,
+                "chatgpt_account_is_fedramp": False,
+                "organizations": [],
+            },
+        }
         profile = {"email": account.email, "email_verified": True}
         return Tokens(
-            id_token=encode_jwt(claims | profile | {"aud": [CLIENT_ID]}),
+            id_token=encode_jwt(claims | profile | {"aud": ["app_EMoamEEZ73f0CkXaXp7hrann"]}),
             access_token=encode_jwt(claims | {_PROFILE: profile}),
             refresh_token=refresh_token,
             account_id=account.id,
@@ -119,17 +129,17 @@ class SignIn:
         self._grants[code] = challenge, redirect_uri, account
         return code
 
-    def exchange(self, *, code: str, redirect_uri: str, verifier: str) -> Tokens | Reply:
+    def exchange(self, *, code: str, redirect_uri: str, verifier: str) -> Reply:
         challenge, address, account = self._grants.pop(code, ("", "", Account()))
         if (address, challenge) != (redirect_uri, challenge_of(verifier)):
             return replies.TOKEN_EXCHANGE_FAILED
-        return self.issue(account)
+        return Reply(200, self.issue(account).response())
 
-    def refresh(self, token: str) -> Tokens | Reply:
+    def refresh(self, token: str) -> Reply:
         if token not in self._refresh:
             return replies.REFRESH_TOKEN_INVALIDATED
         account, self._refresh[token] = self._refresh[token], None
-        return self.issue(account) if account else replies.REFRESH_TOKEN_REUSED
+        return Reply(200, self.issue(account).response()) if account else replies.REFRESH_TOKEN_REUSED
 
     def revoke(self, token: str) -> None:
         """Unknown tokens are fine: the caller only wants it to be over."""
@@ -142,48 +152,28 @@ class SignIn:
         user_code = f"{letters[:4]}-{letters[4:]}"
         verifier = secrets.token_urlsafe(64)
         self._devices[device_auth_id] = Device(user_code, verifier)
-        return {"device_auth_id": device_auth_id, "user_code": user_code, "interval": DEVICE_INTERVAL}
+        # the seconds between polls are text, as the real service sends them
+        return {"device_auth_id": device_auth_id, "user_code": user_code, "interval": "1"}
 
     def approve_device(self, user_code: str, account: Account) -> bool:
-        """Whether there was such a code to approve."""
-        for device in self._devices.values():
-            if device.user_code == user_code.strip().upper():
-                device.account = account
-                return True
-        return False
+        """Approve the devices that show this code; whether there was one."""
+        code = user_code.strip().upper()
+        waiting = [device for device in self._devices.values() if device.user_code == code]
+        for device in waiting:
+            device.account = account
+        return bool(waiting)
 
-    def poll_device(self, device_auth_id: str, user_code: str) -> dict[str, str] | Reply:
+    def poll_device(self, device_auth_id: str, user_code: str) -> Reply:
         device = self._devices.get(device_auth_id)
         if device is None or device.user_code != user_code or device.account is None:
-            return replies.api_error(
-                403, "Device authorization is pending.", code="deviceauth_authorization_pending"
-            )
+            pending = "deviceauth_authorization_pending"
+            return replies.api_error(403, "Device authorization is pending.", code=pending)
         del self._devices[device_auth_id]
         challenge = challenge_of(device.verifier)
         redirect_uri = f"{self._issuer}/deviceauth/callback"
-        return {
-            "authorization_code": self.grant(device.account, challenge=challenge, redirect_uri=redirect_uri),
-            "code_challenge": challenge,
-            "code_verifier": device.verifier,
-        }
-
-    def _claims(self, account: Account, expires_in: int) -> dict[str, Any]:
-        now = int(time.time())
-        return {
-            "iss": self._issuer,
-            "sub": f"local|{account.user_id}",
-            "iat": now,
-            "exp": now + expires_in,
-            "jti": new_id(),
-            _CLAIMS: {
-                "chatgpt_account_id": account.id,
-                "chatgpt_plan_type": account.plan,
-                "chatgpt_user_id": account.user_id,
-                "user_id": account.user_id,
-                "chatgpt_account_is_fedramp": False,
-                "organizations": [],
-            },
-        }
+        code = self.grant(device.account, challenge=challenge, redirect_uri=redirect_uri)
+        body = {"authorization_code": code, "code_challenge": challenge, "code_verifier": device.verifier}
+        return Reply(200, body)
 
 
 def challenge_of(verifier: str) -> str:
@@ -192,8 +182,8 @@ def challenge_of(verifier: str) -> str:
 
 
 def encode_jwt(claims: dict[str, Any]) -> str:
-    head = _base64url(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
-    signed = f"{head}.{_base64url(json.dumps(claims).encode())}"
+    parts = ({"alg": "HS256", "typ": "JWT"}, claims)
+    signed = ".".join(_base64url(json.dumps(part).encode()) for part in parts)
     return f"{signed}.{_signature(signed)}"
 
 

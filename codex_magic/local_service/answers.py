@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from . import prose
 from .conversation import Body, Conversation, Item, Prompt, Tool, input_items, read_conversation, seal
 from .pictures import encoded_picture
 from .samples import sample
-
-SUMMARIES = ("auto", "concise", "detailed")
-
-SOURCE = "https://example.com/local-service"
 
 
 def answer(body: Body, owner: str, talk: Conversation | None = None) -> list[Item]:
@@ -34,11 +31,9 @@ def thoughts(body: Body, owner: str) -> list[Item]:
     reasoning = body.get("reasoning")
     if reasoning is None or reasoning.get("effort") == "none":
         return []
-    texts = prose.THOUGHTS if reasoning.get("summary") in SUMMARIES else ()
-    thought: Item = {
-        "type": "reasoning",
-        "summary": [{"type": "summary_text", "text": text} for text in texts],
-    }
+    texts = prose.THOUGHTS if reasoning.get("summary") in ("auto", "concise", "detailed") else ()
+    summary = [{"type": "summary_text", "text": text} for text in texts]
+    thought: Item = {"type": "reasoning", "summary": summary}
     if "reasoning.encrypted_content" in (body.get("include") or []):
         thought["encrypted_content"] = seal(owner, {"thought": len(texts)})
     return [thought]
@@ -54,19 +49,17 @@ def _reply(body: Body, talk: Conversation) -> list[Item]:
         return [_message(structured)]
     if talk.prompt.echo is not None:
         return [_message(talk.prompt.echo)]
-    if re.search(r"\bsearch the web\b", question, re.I) and any(
-        kind.startswith("web_search") for kind in hosted
-    ):
+    can_search = any(kind.startswith("web_search") for kind in hosted)
+    if can_search and re.search(r"\bsearch the web\b", question, re.I):
         action = {"type": "search", "query": _title(question)}
         return [{"type": "web_search_call", "action": action}, _cited()]
     if re.search(r"\bdraw\b", question, re.I) and "image_generation" in hosted:
         prompt = _title(question)
-        drawing = {
-            "type": "image_generation_call",
-            "result": encoded_picture(prompt),
-            "revised_prompt": prompt,
-        }
-        return [drawing, _message(_prepared("A prepared picture.", talk))]
+        drawing = {"result": encoded_picture(prompt), "revised_prompt": prompt}
+        return [
+            {"type": "image_generation_call", **drawing},
+            _message(_prepared("A prepared picture.", talk)),
+        ]
     if re.search(r"^refuse\b", question, re.I):
         refusal = {"type": "refusal", "refusal": "The local service was asked to refuse, and so it does."}
         return [{**_message(""), "content": [refusal]}]
@@ -79,10 +72,10 @@ def _message(text: str, phase: str = "final_answer", annotations: Sequence[Item]
 
 
 def _cited() -> Item:
-    text = f"{prose.NOTICE}\n\nNothing was searched. [A prepared source]({SOURCE}) stands for a result.\n"
-    start = text.index(SOURCE)
-    place = {"start_index": start, "end_index": start + len(SOURCE)}
-    citation = {"type": "url_citation", "url": SOURCE, "title": "A prepared source", **place}
+    url = "https://example.com/local-service"
+    text = f"{prose.NOTICE}\n\nNothing was searched. [A prepared source]({url}) stands for a result.\n"
+    place = {"start_index": text.index(url), "end_index": text.index(url) + len(url)}
+    citation = {"type": "url_citation", "url": url, "title": "A prepared source", **place}
     return _message(text, annotations=[citation])
 
 
@@ -120,20 +113,15 @@ def _calls(body: Body, talk: Conversation) -> list[Item]:
 
 def _json_at(text: str, start: int) -> str | None:
     """The JSON object that begins at `start`, exactly as it is written there."""
-    if not text.startswith("{", start):
-        return None
-    try:
-        _, end = json.JSONDecoder().raw_decode(text, start)
-    except ValueError:
-        return None
-    return text[start:end]
+    with suppress(ValueError):
+        if text.startswith("{", start):
+            return text[start : json.JSONDecoder().raw_decode(text, start)[1]]
+    return None
 
 
 def _call(tool: Tool, arguments: str | None = None) -> Item:
     """A call with these arguments, or made-up ones; `{"input": TEXT}` is plain text for a tool that takes that."""
-    named = (
-        {"name": tool.name} if tool.namespace is None else {"name": tool.name, "namespace": tool.namespace}
-    )
+    named = {"name": tool.name} | ({"namespace": tool.namespace} if tool.namespace is not None else {})
     if tool.kind == "function":
         arguments = arguments or json.dumps(sample(tool.parameters), ensure_ascii=False)
         return {"type": "function_call", **named, "arguments": arguments}
@@ -157,14 +145,12 @@ def _structured(body: Body, talk: Conversation) -> str | None:
 
 
 def _text(talk: Conversation) -> str:
-    if talk.prompt.echo is not None:
-        return talk.prompt.echo
     if talk.outputs:
         return _quoting(talk.outputs)
     for pattern, text in _SCRIPTED:
         if match := re.search(pattern, talk.prompt.text, re.I):
-            return _prepared(text, talk) if isinstance(text, str) else text(talk, match)
-    return _prepared(prose.OVERVIEW, talk)
+            return _prepared(prose.text(text), talk) if isinstance(text, str) else text(talk, match)
+    return _prepared(prose.text("overview"), talk)
 
 
 def _quoting(outputs: Sequence[str]) -> str:
@@ -218,14 +204,14 @@ _SCRIPTED: tuple[tuple[str, str | Callable[[Conversation, re.Match[str]], str]],
     (r"\brepeat (\d+)\b", lambda _, match: prose.document(int(match[1]))),
     (CONTINUE, _continue),
     (r"\b(did I ask|so far)\b", _so_far),
-    (r"\bhaiku\b", prose.HAIKU),
-    (r"\b(plot|chart|figure|matplotlib)", prose.PLOT),
-    (r"\b(pandas|data ?frame|group ?by)", prose.PANDAS),
-    (r"\b(math|integral|formula|equation)", prose.MATH),
-    (r"\b(error|traceback|exception|fix)\b", prose.ERROR),
-    (r"\b(bash|shell|terminal)\b", prose.BASH),
-    (r"\btable\b", prose.TABLE),
-    (r"\blong\b", lambda talk, _: _prepared(prose.document(prose.LONG_CHARS), talk)),
-    (r"\b(explain|what does|how does)\b", prose.EXPLAIN),
+    (r"\bhaiku\b", "haiku"),
+    (r"\b(plot|chart|figure|matplotlib)", "plot"),
+    (r"\b(pandas|data ?frame|group ?by)", "pandas"),
+    (r"\b(math|integral|formula|equation)", "math"),
+    (r"\b(error|traceback|exception|fix)\b", "error"),
+    (r"\b(bash|shell|terminal)\b", "bash"),
+    (r"\btable\b", "table"),
+    (r"\blong\b", lambda talk, _: _prepared(prose.document(6000), talk)),
+    (r"\b(explain|what does|how does)\b", "explain"),
 )
 """What a question is answered with, by the first pattern in it."""

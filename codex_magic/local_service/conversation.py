@@ -89,7 +89,8 @@ def read_conversation(body: Body) -> Conversation:
     items = input_items(body)
     sealed = max((n for n, item in enumerate(items) if item.get("type") == "compaction"), default=-1)
     memory = (unseal(items[sealed].get("encrypted_content") or "") or {}) if sealed >= 0 else {}
-    questions = [n for n, item in enumerate(items) if _is_question(item)]
+    written = [n for n, item in enumerate(items) if item.get("role") == "user"]
+    questions = [n for n in written if not _CONTEXT.fullmatch(text_of(items[n]))]
     # those in front of a compaction item are part of what it stands for, all but the one in progress
     recent = [n for n in questions if n > sealed] or questions[-1:]
     last = recent[-1] if recent else -1
@@ -97,6 +98,7 @@ def read_conversation(body: Body) -> Conversation:
     done = memory if is_in_progress else {}
     since = items[max(last, sealed) + 1 :]
     before = items[recent[-2] : last] if len(recent) > 1 else []
+    more_tools = (tool for item in items if item.get("type") == "additional_tools" for tool in item["tools"])
     outputs = (item["output"] for item in since if item.get("type") in _OUTPUTS)
     return Conversation(
         prompt=read_prompt(_question(items[last]) if recent else ""),
@@ -106,24 +108,21 @@ def read_conversation(body: Body) -> Conversation:
         rounds=done.get("rounds", 0) + _rounds(since),
         images=sum(part.get("type") == "input_image" for part in _parts(items[last])) if recent else 0,
         compacted=max(0, memory.get("turns", 0) - is_in_progress),
-        tools=tuple(_tools(body, items)),
+        tools=tuple(_flatten([*(body.get("tools") or []), *more_tools])),
     )
 
 
 def input_items(body: Body) -> list[Item]:
     items = body.get("input", [])
-    if isinstance(items, str):
-        return [{"type": "message", "role": "user", "content": items}]
-    return list(items)
+    is_text = isinstance(items, str)
+    return [{"type": "message", "role": "user", "content": items}] if is_text else list(items)
 
 
 def user_messages(body: Body) -> list[Item]:
-    """What the user wrote, as a compaction of the public API keeps it."""
-    return [
-        {"type": "message", "role": "user", "status": "completed", "content": _parts(item)}
-        for item in input_items(body)
-        if item.get("role") == "user"
-    ]
+    """Return what the user wrote, as a compaction of the public API keeps it."""
+    written = [item for item in input_items(body) if item.get("role") == "user"]
+    message = {"type": "message", "role": "user", "status": "completed"}
+    return [{**message, "content": _parts(item)} for item in written]
 
 
 def text_of(item: Mapping[str, Any]) -> str:
@@ -173,10 +172,6 @@ def _parts(item: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"type": "input_text", "text": content}] if isinstance(content, str) else list(content)
 
 
-def _is_question(item: Mapping[str, Any]) -> bool:
-    return item.get("role") == "user" and not _CONTEXT.fullmatch(text_of(item))
-
-
 def _question(item: Mapping[str, Any]) -> str:
     """The parts a person wrote; those a client added around them are left out."""
     texts = [part["text"] for part in _parts(item) if "text" in part]
@@ -187,14 +182,6 @@ def _rounds(since: list[Item]) -> int:
     """Calls that follow each other without a result between them were made at once."""
     kinds = [item.get("type") for item in since if item.get("type") in _CALLS | _OUTPUTS]
     return sum(kind in _CALLS and (n == 0 or kinds[n - 1] in _OUTPUTS) for n, kind in enumerate(kinds))
-
-
-def _tools(body: Body, items: list[Item]) -> Iterator[Tool]:
-    """Those of the request, and those that its items add."""
-    yield from _flatten(body.get("tools") or [])
-    for item in items:
-        if item.get("type") == "additional_tools":
-            yield from _flatten(item["tools"])
 
 
 def _flatten(tools: Iterable[Mapping[str, Any]], namespace: str | None = None) -> Iterator[Tool]:

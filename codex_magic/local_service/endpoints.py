@@ -23,10 +23,9 @@ from .conversation import Body, Item, count_tokens
 from .faults import Fault, Send, Step
 from .pace import Pace
 from .pictures import encoded_picture
-from .recorder import RecordedRequest
 from .replies import Reply
-from .state import State
-from .stream import Event, Plan, completed_response, count_usage, events
+from .state import RecordedRequest, State
+from .stream import Event, Plan, count_usage, events
 
 
 class Endpoint(RequestHandler):
@@ -166,7 +165,8 @@ class Responses(Endpoint):
             steps = self.state.faults.steps(self.events(plan), fault or self._limit(plan, body))
             await self._play(steps, pace)
         else:
-            self.reply_json(completed_response(plan))
+            *_, last = self.events(plan)
+            self.reply_json(last["response"])
 
     def announce(self, headers: dict[str, str]) -> None:
         for name, value in headers.items():
@@ -215,10 +215,9 @@ class Responses(Endpoint):
         return {"openai-model": plan.model, "x-request-id": new_id()}
 
     async def _play(self, script: Iterable[Step], pace: Pace) -> None:
+        self.clear_header("Content-Type")  # the Codex backend sends none
         if not self.codex:
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
-        else:
-            self.clear_header("Content-Type")
         self.connection.stream.set_nodelay(True)
         try:
             await self.flush()
@@ -251,7 +250,7 @@ class Responses(Endpoint):
         await self.write_now(bytes(pending))
 
     async def do(self, step: Step) -> None:
-        """A step that sends nothing."""
+        """Do a step that sends nothing."""
         self.cut()
 
     async def write_now(self, data: bytes) -> None:
@@ -290,27 +289,19 @@ class ApiResponses(Responses):
     """`/v1/responses`: the public API, or any server that speaks it."""
 
     codex = False
-
-    def owner(self) -> str:
-        return self.key()
+    owner = Endpoint.key
 
 
 class ApiCompact(Endpoint):
     def post(self) -> None:
         body, owner = self.recorded.json, self.key()
         self.need("input")
-        sealed = answer(
-            {**body, "input": [*conversation.input_items(body), {"type": "compaction_trigger"}]}, owner
-        )
-        item = {"id": f"cmp_{new_id()}", **sealed[0]}
-        self.reply_json(
-            {
-                "id": f"resp_{new_id()}",
-                "object": "response.compaction",
-                "output": [*conversation.user_messages(body), item],
-                "usage": count_usage(sealed, sent=count_tokens(body), cached=0),
-            }
-        )
+        items = [*conversation.input_items(body), {"type": "compaction_trigger"}]
+        sealed = answer({**body, "input": items}, owner)
+        output = [*conversation.user_messages(body), {"id": f"cmp_{new_id()}", **sealed[0]}]
+        usage = count_usage(sealed, sent=count_tokens(body), cached=0)
+        described = {"id": f"resp_{new_id()}", "object": "response.compaction"}
+        self.reply_json({**described, "output": output, "usage": usage})
 
 
 class CodexModels(Endpoint):
@@ -354,8 +345,10 @@ class AccountsCheck(Endpoint):
             "account_routing_override": "NO_CONSTRAINT",
             "profile_picture_url": None,
         }
-        ids = {"account_ordering": [account.id], "default_account_id": account.id}
-        self.reply_json({"accounts": [described], **ids})
+        order = [account.id]
+        self.reply_json(
+            {"accounts": [described], "account_ordering": order, "default_account_id": account.id}
+        )
 
 
 class CodexGenerations(Endpoint):
@@ -374,10 +367,9 @@ class CodexCalls(Endpoint):
         self.account()
         sections = re.findall(r"^(m=\S+) \d+(.*)$", str(self.need("sdp")).replace("\r", ""), re.MULTILINE)
         session = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0"]
-        declined = [*session, *(f"{media} 0{formats}" for media, formats in sections), ""]
+        declined = "\r\n".join([*session, *(f"{media} 0{formats}" for media, formats in sections), ""])
         call = f"/v1/realtime/calls/rtc_{new_id().replace('-', '')}"
-        described = {"Content-Type": "application/sdp", "Location": call}
-        self.reply(Reply(201, "\r\n".join(declined), described))
+        self.reply(Reply(201, declined, {"Content-Type": "application/sdp", "Location": call}))
 
 
 class NotFound(Endpoint):

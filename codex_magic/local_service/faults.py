@@ -15,12 +15,6 @@ from typing import Any
 from .replies import CLOUDFLARE_CHALLENGE, Reply
 from .stream import DELTAS, Event, frame
 
-AFTER = 3
-"""Deltas sent before a stream goes wrong, unless the fault says otherwise."""
-
-OPENING = 2
-"""`response.created` and `response.in_progress` come in any case."""
-
 Params = Mapping[str, Any]
 
 
@@ -92,11 +86,14 @@ def send(event: Event) -> Send:
 
 
 def split(stream: Iterator[Event], params: Params) -> tuple[list[Event], list[Event]]:
-    """The events up to and with the `after`-th delta, and the rest; the last event is always rest."""
+    """The events up to and with the `after`-th delta (the third, else), and the rest.
+
+    `response.created` and `response.in_progress` come in any case; the last event is always rest.
+    """
     planned = list(stream)
     deltas = [at for at, event in enumerate(planned) if event["type"] in DELTAS]
-    after = int(params.get("after", AFTER))
-    ends = [OPENING, *(at + 1 for at in deltas), len(planned) - 1]
+    after = int(params.get("after", 3))
+    ends = [2, *(at + 1 for at in deltas), len(planned) - 1]
     cut = ends[min(after, len(ends) - 1)]
     return planned[:cut], planned[cut:]
 

@@ -7,42 +7,27 @@ import hashlib
 import struct
 import zlib
 
-SIDE = 32
-"""Pixels: enough to see that it is one, small enough to read in a log."""
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_TRUE_COLOUR = 2
-_NO_FILTER = b"\x00"
-
-
-def picture(prompt: str, *, side: int = SIDE) -> bytes:
-    """Always the same for the same prompt."""
-    start, end = _colours(prompt)
-    rows = b"".join(_NO_FILTER + _row(start, end, y, side) for y in range(side))
-    header = struct.pack(">IIBBBBB", side, side, 8, _TRUE_COLOUR, 0, 0, 0)
-    title = b"Title\x00A scripted picture"
-    chunks = ((b"IHDR", header), (b"tEXt", title), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
-    return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks)
+def picture(prompt: str, *, side: int = 32) -> bytes:
+    """Return a square of `side` pixels, from one colour to another; always the same for the same prompt."""
+    digest = hashlib.sha256(prompt.encode()).digest()
+    colours = list(zip(digest[:3], digest[3:6], strict=True))
+    last = 2 * (side - 1)
+    shades = [bytes((a * (last - at) + b * at) // last for a, b in colours) for at in range(last + 1)]
+    # the 0 before each row says that it is not filtered
+    rows = b"".join(b"\x00" + b"".join(shades[y : y + side]) for y in range(side))
+    true_colour = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = {
+        b"IHDR": true_colour,
+        b"tEXt": b"Title\x00A scripted picture",
+        b"IDAT": zlib.compress(rows, 9),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks.items()
+    )
 
 
 def encoded_picture(prompt: str) -> str:
     return base64.b64encode(picture(prompt)).decode()
-
-
-def _colours(prompt: str) -> tuple[bytes, bytes]:
-    digest = hashlib.sha256(prompt.encode()).digest()
-    return digest[:3], digest[3:6]
-
-
-def _row(start: bytes, end: bytes, y: int, side: int) -> bytes:
-    """From one colour to the other, from the upper left to the lower right."""
-    last = 2 * (side - 1)
-    return bytes(
-        (a * (last - x - y) + b * (x + y)) // last
-        for x in range(side)
-        for a, b in zip(start, end, strict=True)
-    )
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -26,7 +26,7 @@ _STRINGS = {
 
 
 def sample(schema: Schema | bool, *, name: str = "text", text: str = "local service") -> Any:
-    """A value for `schema`; `text` is worked into its free strings. `pattern` is not honoured."""
+    """Return a value for `schema`; `text` is worked into its free strings. `pattern` is not honoured."""
     return _Sampler(schema if isinstance(schema, Mapping) else {}, text).value(schema, name, 0)
 
 
@@ -39,10 +39,8 @@ class _Sampler:
         if isinstance(schema, bool):
             return self._text
         schema = self._resolve(schema, depth)
-        if "const" in schema:
-            return schema["const"]
-        if "enum" in schema:
-            return schema["enum"][0]
+        if "const" in schema or "enum" in schema:
+            return schema["const"] if "const" in schema else schema["enum"][0]
         match _kind(schema):
             case "object":
                 properties = schema.get("properties") or {}
@@ -60,7 +58,7 @@ class _Sampler:
             case "integer":
                 return int(_number(schema, distance=1, step=schema.get("multipleOf", 1)))
             case "number":
-                return float(_number(schema, distance=0.5, step=schema.get("multipleOf")))
+                return _number(schema, distance=0.5, step=schema.get("multipleOf"))
             case kind:
                 return True if kind == "boolean" else None
 
@@ -76,7 +74,9 @@ class _Sampler:
             elif parts := rest.pop("allOf", None):
                 schema = _merged([rest, *(self._resolve(part, depth) for part in parts)])
             elif choices := rest.pop("anyOf", None) or rest.pop("oneOf", None):
-                schema = _merged([rest, _chosen(choices, depth)])
+                # deep down, one that ends the recursion
+                ends = [one for one in choices if "$ref" not in one and one.get("type") != "object"]
+                schema = _merged([rest, (ends if depth >= DEEP and ends else choices)[0]])
             else:
                 return schema
 
@@ -84,41 +84,29 @@ class _Sampler:
 def _kind(schema: Schema) -> str:
     kind = schema.get("type")
     if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "null")
-    if kind is None:
-        kind = "object" if "properties" in schema else "array" if "items" in schema else "string"
-    return str(kind)
+        return next((str(one) for one in kind if one != "null"), "null")
+    return str(kind or ("object" if "properties" in schema else "array" if "items" in schema else "string"))
 
 
 def _number(schema: Schema, *, distance: float, step: float | None) -> float:
-    """A number `distance` above its lower bound, or below its upper one, or between them; a multiple of `step`."""
-    low: float = schema.get("minimum", -math.inf)
-    high: float = schema.get("maximum", math.inf)
-    low = max(low, schema.get("exclusiveMinimum", -math.inf) + (distance if step else 0))
-    high = min(high, schema.get("exclusiveMaximum", math.inf) - (distance if step else 0))
+    """Return a number `distance` from a bound, or between two; a multiple of `step`."""
+    margin = distance if step else 0
+    low = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf) + margin)
+    high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - margin)
     if step:
-        wanted = min(max(distance, low), high)
-        multiple = step * math.ceil(wanted / step)
-        return multiple if multiple <= high else step * math.floor(high / step)
+        multiple = step * math.ceil(min(max(distance, low), high) / step)
+        return float(multiple if multiple <= high else step * math.floor(high / step))
     if math.isinf(low):
-        return distance if math.isinf(high) else high - distance
-    return low + distance if math.isinf(high) else (low + high) / 2
-
-
-def _chosen(choices: list[Schema], depth: int) -> Schema:
-    """The first alternative; deep down one that ends the recursion, if there is one."""
-    if depth < DEEP:
-        return choices[0]
-    ends = [choice for choice in choices if "$ref" not in choice and choice.get("type") != "object"]
-    return (ends or choices)[0]
+        return distance if math.isinf(high) else float(high - distance)
+    return float(low + distance if math.isinf(high) else (low + high) / 2)
 
 
 def _merged(schemas: list[Schema]) -> Schema:
     merged: dict[str, Any] = {}
     for schema in schemas:
-        properties = {**merged.get("properties", {}), **schema.get("properties", {})}
-        required = [*merged.get("required", []), *schema.get("required", [])]
-        merged.update(schema)
+        properties = merged.get("properties", {}) | schema.get("properties", {})
+        required = merged.get("required", []) + schema.get("required", [])
+        merged |= schema
         if properties:
-            merged.update(properties=properties, required=required)
+            merged |= {"properties": properties, "required": required}
     return merged

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -14,18 +16,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from tornado.httpserver import HTTPServer
-from tornado.routing import Matcher, PathMatches, Rule
+from tornado.routing import Matcher
 from tornado.web import Application
 
 from .accounts import ACCESS_SECONDS, Account, Tokens
 from .endpoints import ROUTES, Endpoint, NotFound
 from .pace import Pace
-from .recorder import RecordedRequest
 from .sign_in import SIGN_IN_ROUTES
-from .state import State
+from .state import RecordedRequest, State
 
-HOST = "127.0.0.1"
-MOST_BODY_BYTES = 256 * 1024 * 1024
 TIMEOUT = 10.0
 """Seconds that the `wait_for_...` methods wait unless told otherwise."""
 
@@ -46,9 +45,9 @@ def start(*, port: int = 0, pace: Pace | None = None, open_access: bool = False)
 
 def listen(port: int, *, scheme: str = "http") -> tuple[socket.socket, str]:
     """Open a port of this machine (0: any free one) and return it with its address."""
-    listener = socket.create_server((HOST, port))
+    listener = socket.create_server(("127.0.0.1", port))
     listener.setblocking(False)
-    return listener, f"{scheme}://{HOST}:{listener.getsockname()[1]}"
+    return listener, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
 
 
 class LocalService:
@@ -65,49 +64,33 @@ class LocalService:
         routes: Routes | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.url = state.url
+        self.url = self.issuer = state.url
+        self.chatgpt_url = state.url + "/backend-api"
+        self.base_url = state.url + "/backend-api/codex"
+        """Responses base of the Codex backend."""
+        self.api_url = state.url + "/v1"
+        """Responses base in the manner of the public API."""
         self._state = state
         every: Routes = [*(routes or ()), *ROUTES, *SIGN_IN_ROUTES]
         application = Application(
-            [
-                Rule(PathMatches(at) if isinstance(at, str) else at, endpoint, {"state": state})
-                for at, endpoint in every
-            ],
+            [(at, endpoint, {"state": state}) for at, endpoint in every],
             default_handler_class=NotFound,
             default_handler_args={"state": state},
             log_function=lambda handler: None,  # else each refusal is written into the user's notebook
         )
-        server = HTTPServer(application, ssl_options=tls, max_body_size=MOST_BODY_BYTES)
+        server = HTTPServer(application, ssl_options=tls, max_body_size=256 * 1024 * 1024)
         # tornado needs a selector loop, which is not the default on Windows
         self._loop = asyncio.SelectorEventLoop()
         self._stop = asyncio.Event()
         listening = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(server, listener, listening),
-            name="codex-magic-local-service",
-            daemon=True,
-        )
+
+        def run() -> None:
+            with contextlib.closing(self._loop) as loop:
+                loop.run_until_complete(self._serve(server, listener, listening))
+
+        self._thread = threading.Thread(target=run, name="codex-magic-local-service", daemon=True)
         self._thread.start()
         listening.wait()
-
-    @property
-    def base_url(self) -> str:
-        """Responses base of the Codex backend."""
-        return self.url + "/backend-api/codex"
-
-    @property
-    def api_url(self) -> str:
-        """Responses base in the manner of the public API."""
-        return self.url + "/v1"
-
-    @property
-    def chatgpt_url(self) -> str:
-        return self.url + "/backend-api"
-
-    @property
-    def issuer(self) -> str:
-        return self.url
 
     @property
     def requests(self) -> list[RecordedRequest]:
@@ -138,15 +121,12 @@ class LocalService:
     ) -> Tokens:
         """Write an auth.json as the official client does after a sign-in, and return its tokens."""
         tokens = self.issue_tokens(email=email, plan=plan, expires_in=expires_in)
+        kept = dataclasses.asdict(tokens)
+        del kept["expires_in"]
         content = {
             "auth_mode": "chatgpt",
             "OPENAI_API_KEY": None,
-            "tokens": {
-                "id_token": tokens.id_token,
-                "access_token": tokens.access_token,
-                "refresh_token": tokens.refresh_token,
-                "account_id": tokens.account_id,
-            },
+            "tokens": kept,
             "last_refresh": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}000Z",
         }
         codex_home.mkdir(parents=True, exist_ok=True)
@@ -174,12 +154,6 @@ class LocalService:
             return function()
 
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
-
-    def _run(self, server: HTTPServer, listener: socket.socket, listening: threading.Event) -> None:
-        try:
-            self._loop.run_until_complete(self._serve(server, listener, listening))
-        finally:
-            self._loop.close()
 
     async def _serve(self, server: HTTPServer, listener: socket.socket, listening: threading.Event) -> None:
         server.add_socket(listener)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from html import escape
-from typing import Any
+from pathlib import Path
+from string import Template
 from urllib.parse import urlencode
 
-from .accounts import Account, SignIn, Tokens
+from .accounts import Account
 from .endpoints import Endpoint
 from .replies import HTML, Reply
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>{title}</title>
-<style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 32em; margin: 4em auto; padding: 0 1em }}
-label, button {{ display: block; margin: 1em 0 }} input {{ font: inherit; width: 100% }}
-button {{ font: inherit; padding: .4em 1.2em }}</style></head>
-<body><h1>{title}</h1>{content}<p><small>This is the local service: nothing here reaches the internet.</small></p></body>
-</html>
-"""
+PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 
 class Authorize(Endpoint):
@@ -40,35 +33,29 @@ class Authorize(Endpoint):
         self.reply(Reply(302, "", {"Location": location}))
 
 
-Grant = Callable[[SignIn, Mapping[str, str]], Tokens | Reply | dict[str, Any]]
-
-GRANTS: dict[str, Grant] = {
-    "authorization_code": lambda sign_in, fields: sign_in.exchange(
-        code=fields["code"], redirect_uri=fields["redirect_uri"], verifier=fields["code_verifier"]
-    ),
-    "refresh_token": lambda sign_in, fields: sign_in.refresh(fields["refresh_token"]),
-}
-
-
 class Token(Endpoint):
     """Codes and refresh tokens in, tokens out. Forms and JSON are both taken."""
-
-    grants = GRANTS
 
     def post(self) -> None:
         fields = self.recorded.json
         if not isinstance(fields, dict):
             fields = {name: self.get_body_argument(name, strip=False) for name in self.request.body_arguments}
-        grant = self.grants.get(fields.get("grant_type", ""))
-        if grant is None:
-            self.refuse(_oauth_error("unsupported_grant_type", "There is no such grant_type."))
         try:
-            granted = grant(self.state.sign_in, fields)
+            reply = self.grant(fields)
         except KeyError as missing:
-            self.refuse(_oauth_error("invalid_request", f"{missing.args[0]} is missing."))
-        if isinstance(granted, Reply):
-            self.refuse(granted)
-        self.reply_json(granted.response() if isinstance(granted, Tokens) else granted)
+            reply = _oauth_error("invalid_request", f"{missing.args[0]} is missing.")
+        self.reply(reply)
+
+    def grant(self, fields: Mapping[str, str]) -> Reply:
+        """Answer a request by its `grant_type`. KeyError: a field that this one needs is missing."""
+        sign_in = self.state.sign_in
+        match fields.get("grant_type"):
+            case "authorization_code":
+                verifier, redirect_uri = fields["code_verifier"], fields["redirect_uri"]
+                return sign_in.exchange(code=fields["code"], redirect_uri=redirect_uri, verifier=verifier)
+            case "refresh_token":
+                return sign_in.refresh(fields["refresh_token"])
+        return _oauth_error("unsupported_grant_type", "There is no such grant_type.")
 
 
 class Revoke(Endpoint):
@@ -84,8 +71,8 @@ class DeviceCode(Endpoint):
 
 class DeviceToken(Endpoint):
     def post(self) -> None:
-        polled = self.state.sign_in.poll_device(str(self.need("device_auth_id")), str(self.need("user_code")))
-        self.reply(polled if isinstance(polled, Reply) else Reply(200, polled))
+        device, code = str(self.need("device_auth_id")), str(self.need("user_code"))
+        self.reply(self.state.sign_in.poll_device(device, code))
 
 
 class DevicePage(Endpoint):
@@ -111,7 +98,7 @@ SIGN_IN_ROUTES: list[tuple[str, type[Endpoint]]] = [
 
 
 def page(title: str, content: str, *, status: int = 200) -> Reply:
-    return Reply(status, PAGE.format(title=escape(title), content=content), {"Content-Type": HTML})
+    return Reply(status, PAGE.substitute(title=escape(title), content=content), {"Content-Type": HTML})
 
 
 def _oauth_error(code: str, description: str) -> Reply:

@@ -1,8 +1,9 @@
-"""What the endpoints of one running service share. Touched on the service's own loop only."""
+"""What the endpoints of one running service share: touched on its own loop only, but for what they record."""
 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,11 +14,48 @@ from .accounts import Account, SignIn
 from .conversation import Body, input_items
 from .faults import Faults
 from .pace import Pace
-from .recorder import Recorder
 
 PRIMARY_SECONDS = 5 * 3600
 SECONDARY_SECONDS = 7 * 24 * 3600
-PERCENT_A_REQUEST = 1
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    """Names in lower case."""
+    body: bytes
+    """As sent, but decompressed."""
+    json: Any
+    """The decoded body; `None` when it is empty or no JSON."""
+    at: float
+    """`time.monotonic()` when the request was read."""
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.requests: list[RecordedRequest] = []
+        self.disconnects: list[RecordedRequest] = []
+        """Requests whose client went away before the answer was complete."""
+        self._changed = threading.Condition()
+
+    def add(self, kind: list[RecordedRequest], request: RecordedRequest) -> None:
+        with self._changed:
+            kind.append(request)
+            self._changed.notify_all()
+
+    def wait(self, kind: list[RecordedRequest], path: str, *, timeout: float, count: int) -> RecordedRequest:
+        """The `count`-th entry whose path ends with `path`; TimeoutError when it does not come."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                matching = [request for request in kind if request.path.endswith(path)]
+                if len(matching) >= count:
+                    return matching[count - 1]
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise TimeoutError(f"{len(matching)} of {count} came for {path!r} within {timeout} s")
 
 
 @dataclass
@@ -29,51 +67,46 @@ class Quota:
 
     @property
     def primary(self) -> int:
-        return min(95, 12 + PERCENT_A_REQUEST * self.requests)
+        return min(95, 12 + self.requests)
 
     @property
     def secondary(self) -> int:
-        return min(90, 31 + PERCENT_A_REQUEST * self.requests // 10)
+        return min(90, 31 + self.requests // 10)
 
     def headers(self, plan: str) -> dict[str, str]:
-        return {
+        windows = {
+            "primary": self.window(self.primary, PRIMARY_SECONDS),
+            "secondary": self.window(self.secondary, SECONDARY_SECONDS),
+        }
+        headers = {
             "x-codex-plan-type": plan,
             "x-codex-active-limit": "codex",
-            **self._window_headers("primary", self.primary, PRIMARY_SECONDS),
-            **self._window_headers("secondary", self.secondary, SECONDARY_SECONDS),
             "x-codex-primary-over-secondary-limit-percent": "0",
             "x-codex-credits-has-credits": "False",
             "x-codex-credits-unlimited": "False",
             "x-codex-credits-balance": "",
         }
+        for name, window in windows.items():
+            minutes = window.pop("limit_window_seconds") // 60
+            for key, value in {**window, "window_minutes": minutes}.items():
+                headers[f"x-codex-{name}-{key.replace('_', '-')}"] = str(value)
+        return headers
 
     def usage(self, account: Account) -> dict[str, Any]:
-        """The body of `/wham/usage`."""
-        windows = {
-            "primary_window": self.window(self.primary, PRIMARY_SECONDS),
-            "secondary_window": self.window(self.secondary, SECONDARY_SECONDS),
-        }
+        """Return the body of `/wham/usage`."""
         return {
             "user_id": account.user_id,
             "account_id": account.id,
             "email": account.email,
             "plan_type": account.plan,
-            "rate_limit": {"allowed": True, "limit_reached": False, **windows},
-            "additional_rate_limits": None,
-            "code_review_rate_limit": None,
+            "rate_limit": {
+                "allowed": True,
+                "limit_reached": False,
+                "primary_window": self.window(self.primary, PRIMARY_SECONDS),
+                "secondary_window": self.window(self.secondary, SECONDARY_SECONDS),
+            },
             "credits": {"has_credits": False, "unlimited": False, "balance": None},
-            "spend_control": None,
-            "rate_limit_reached_type": None,
-            "promo": None,
-        }
-
-    def _window_headers(self, name: str, used: int, seconds: int) -> dict[str, str]:
-        window = self.window(used, seconds)
-        return {
-            f"x-codex-{name}-used-percent": str(used),
-            f"x-codex-{name}-window-minutes": str(seconds // 60),
-            f"x-codex-{name}-reset-at": str(window["reset_at"]),
-            f"x-codex-{name}-reset-after-seconds": str(window["reset_after_seconds"]),
+            **dict.fromkeys(_NOTHING_TO_SAY),
         }
 
     def window(self, used: int, seconds: int) -> dict[str, Any]:
@@ -84,6 +117,12 @@ class Quota:
             "reset_after_seconds": max(0, reset_at - int(time.time())),
             "reset_at": reset_at,
         }
+
+
+_NOTHING_TO_SAY = (
+    *("additional_rate_limits", "code_review_rate_limit", "spend_control"),
+    *("rate_limit_reached_type", "promo"),
+)
 
 
 @dataclass

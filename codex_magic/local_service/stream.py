@@ -17,9 +17,6 @@ _WRITTEN = "output_text refusal reasoning_summary_text function_call_arguments c
 DELTAS = frozenset(f"response.{text}.delta" for text in _WRITTEN)
 """The events that a pace counts."""
 
-UNSAID_TOKENS = 8
-"""Reasoning costs more than its summary shows."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -60,7 +57,8 @@ class Plan:
 def count_usage(items: list[Item], *, sent: int, cached: int) -> dict[str, Any]:
     """The tokens of a request: `sent`, of which `cached` were known, and what the items cost."""
     tokens = [(item["type"], count_tokens(_content(item))) for item in items]
-    reasoning = sum(count + UNSAID_TOKENS for kind, count in tokens if kind == "reasoning")
+    # reasoning costs more than its summary shows
+    reasoning = sum(count + 8 for kind, count in tokens if kind == "reasoning")
     output = reasoning + sum(count for kind, count in tokens if kind != "reasoning")
     return {
         "input_tokens": sent,
@@ -95,12 +93,6 @@ def numbered(stream: Iterator[Event]) -> Iterator[Event]:
     for number, event in enumerate(stream):
         event["sequence_number"] = number
         yield event
-
-
-def completed_response(plan: Plan) -> dict[str, Any]:
-    """The answer of a request that did not ask for a stream."""
-    *_, last = events(plan)
-    return dict(last["response"])
 
 
 def plain_events(plan: Plan) -> Iterator[Event]:
@@ -167,15 +159,15 @@ def _message(item: Item, size: int) -> Iterator[Event]:
 
 
 def _call(item: Item, size: int) -> Iterator[Event]:
-    verb, name = "response.function_call_arguments", item["name"]
-    yield from _deltas(verb, item["arguments"], size, {})
-    yield {"type": f"{verb}.done", "name": name, "arguments": item["arguments"]}
+    is_function = item["type"] == "function_call"
+    verb, key = _FUNCTION_CALL if is_function else _CUSTOM_CALL
+    yield from _deltas(verb, item[key], size, {})
+    named = {"name": item["name"]} if is_function else {}
+    yield {"type": f"{verb}.done", **named, key: item[key]}
 
 
-def _custom_call(item: Item, size: int) -> Iterator[Event]:
-    verb = "response.custom_tool_call_input"
-    yield from _deltas(verb, item["input"], size, {})
-    yield {"type": f"{verb}.done", "input": item["input"]}
+_FUNCTION_CALL = ("response.function_call_arguments", "arguments")
+_CUSTOM_CALL = ("response.custom_tool_call_input", "input")
 
 
 def _deltas(verb: str, text: str, size: int, at: Event) -> Iterator[Event]:
@@ -183,29 +175,27 @@ def _deltas(verb: str, text: str, size: int, at: Event) -> Iterator[Event]:
         yield {"type": f"{verb}.delta", **at, "delta": text[start : start + size]}
 
 
-def _search(item: Item, size: int) -> Iterator[Event]:
-    for state in ("in_progress", "searching", "completed"):
-        yield {"type": f"response.web_search_call.{state}"}
+def _progress(item: Item, size: int) -> Iterator[Event]:
+    """The states of what the service does itself; a picture is sent with one of them."""
+    for state in _STATES[item["type"]]:
+        event: Event = {"type": f"response.{item['type']}.{state}"}
+        if state == "partial_image":
+            event |= {"partial_image_index": 0, "partial_image_b64": item["result"], "output_format": "png"}
+        yield event
 
 
-def _drawing(item: Item, size: int) -> Iterator[Event]:
-    for state in ("in_progress", "generating"):
-        yield {"type": f"response.image_generation_call.{state}"}
-    partial = {"partial_image_index": 0, "partial_image_b64": item["result"], "output_format": "png"}
-    yield {"type": "response.image_generation_call.partial_image", **partial}
-    yield {"type": "response.image_generation_call.completed"}
-
-
-def _compaction(item: Item, size: int) -> Iterator[Event]:
-    yield {"type": "response.compaction.compacting"}
-
+_STATES = {
+    "web_search_call": ("in_progress", "searching", "completed"),
+    "image_generation_call": ("in_progress", "generating", "partial_image", "completed"),
+    "compaction": ("compacting",),
+}
 
 _KINDS = {
     "reasoning": _Kind("rs", {"summary": []}, _reasoning, has_status=False),
     "message": _Kind("msg", {"content": []}, _message),
     "function_call": _Kind("fc", {"arguments": ""}, _call),
-    "custom_tool_call": _Kind("ctc", {"input": ""}, _custom_call),
-    "web_search_call": _Kind("ws", {"action": {"type": "search", "query": ""}}, _search),
-    "image_generation_call": _Kind("ig", {"result": None}, _drawing),
-    "compaction": _Kind("cmp", {"encrypted_content": ""}, _compaction, has_status=False),
+    "custom_tool_call": _Kind("ctc", {"input": ""}, _call),
+    "web_search_call": _Kind("ws", {"action": {"type": "search", "query": ""}}, _progress),
+    "image_generation_call": _Kind("ig", {"result": None}, _progress),
+    "compaction": _Kind("cmp", {"encrypted_content": ""}, _progress, has_status=False),
 }

@@ -8,8 +8,8 @@ from pathlib import Path
 from codex_magic.local_service import service as shipped
 from codex_magic.local_service.accounts import Account
 from codex_magic.local_service.pace import Pace
-from codex_magic.local_service.recorder import RecordedRequest
 from codex_magic.local_service.service import TIMEOUT, Routes
+from codex_magic.local_service.state import RecordedRequest
 from tests.service.certificates import make_certificates
 from tests.service.faults import Faults
 from tests.service.media import MEDIA_ROUTES

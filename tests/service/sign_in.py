@@ -5,15 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from html import escape
-from typing import Any
 from urllib.parse import urlsplit
 
 from codex_magic.local_service import sign_in as shipped
-from codex_magic.local_service.accounts import Account, SignIn, decode_jwt
+from codex_magic.local_service.accounts import Account, decode_jwt
 from codex_magic.local_service.endpoints import Endpoint
 from codex_magic.local_service.replies import TOKEN_EXCHANGE_FAILED, Reply
 from codex_magic.local_service.service import Routes
-from codex_magic.local_service.sign_in import GRANTS, page
+from codex_magic.local_service.sign_in import page
 from tests.service.state import StrictState
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -60,15 +59,15 @@ def _is_own_address(redirect_uri: str) -> bool:
     return address.scheme == "http" and address.hostname in ("127.0.0.1", "localhost")
 
 
-def api_key(sign_in: SignIn, fields: Mapping[str, str]) -> Reply | dict[str, Any]:
-    """The key for the public API that a browser sign-in may ask for besides."""
-    if decode_jwt(fields["subject_token"]) is None:
-        return TOKEN_EXCHANGE_FAILED
-    return {"access_token": f"sk-local-{secrets.token_urlsafe(16)}", "token_type": "Bearer"}
-
-
 class Token(shipped.Token):
-    grants = GRANTS | {TOKEN_EXCHANGE: api_key}
+    def grant(self, fields: Mapping[str, str]) -> Reply:
+        """Give the key for the public API too, which a browser sign-in may ask for besides."""
+        if fields.get("grant_type") != TOKEN_EXCHANGE:
+            return super().grant(fields)
+        if decode_jwt(fields["subject_token"]) is None:
+            return TOKEN_EXCHANGE_FAILED
+        key = f"sk-local-{secrets.token_urlsafe(16)}"
+        return Reply(200, {"access_token": key, "token_type": "Bearer"})
 
 
 class DevicePage(shipped.DevicePage):

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from codex_magic.local_service.recorder import RecordedRequest
-from codex_magic.local_service.state import State
+from codex_magic.local_service.state import RecordedRequest, State
 from tests.service.faults import Faults
 
 

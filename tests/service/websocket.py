@@ -24,9 +24,8 @@ from codex_magic.local_service.conversation import Body
 from codex_magic.local_service.endpoints import Endpoint, decoded
 from codex_magic.local_service.faults import Step
 from codex_magic.local_service.pace import Pace
-from codex_magic.local_service.recorder import RecordedRequest
 from codex_magic.local_service.replies import Reply
-from codex_magic.local_service.state import PRIMARY_SECONDS, SECONDARY_SECONDS, Quota
+from codex_magic.local_service.state import PRIMARY_SECONDS, SECONDARY_SECONDS, Quota, RecordedRequest
 from codex_magic.local_service.stream import Plan, count_usage
 from codex_magic.protocol.ids import new_id
 from tests.service import rules
