@@ -158,8 +158,6 @@ def _drive_in_thread(session: Session, turn: CellTurn) -> None:
     threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
 
 
-# One turn on screen ------------------------------------------------------------------------------
-
 GRACE_SECONDS = 0.15
 """How long an interrupted cell waits for the last notifications of the engine."""
 
@@ -254,8 +252,6 @@ class CellTurn:
         interrupted = Turn(id=new_id(), status=TurnStatus.interrupted)
         self._painter.feed([TurnCompleted("", interrupted)])
 
-
-# The two loops that drive the steps of a cell ----------------------------------------------------
 
 POLL_SECONDS = 0.05
 """A stop is noticed only between waits: Windows delivers Ctrl-C then, and ipykernel's signal handler

@@ -30,18 +30,17 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str]:
         return _folders(symbol)
     option = next((o for o in CELL_OPTIONS if last in (f"--{o.name}", f"-{o.short}")), None)
     if option is not None and option.value is not None:
-        return option.choices or _values(session, option.name)
+        return option.choices or _SOURCES.get(option.name, _nothing)(session)
     if symbol.startswith("-"):
         return [f"--{option.name}" for option in CELL_OPTIONS]
     if last == "%codex":
         return COMMANDS
-    return _values(session, last) if words[:1] == ["%codex"] and len(words) == 2 else ()
+    is_argument = words[:1] == ["%codex"] and len(words) == 2
+    return _SOURCES.get(last, _nothing)(session) if is_argument else ()
 
 
-def _values(session: Session, name: str) -> Iterable[str]:
-    """Return the values of an option or the arguments of a command."""
-    source = _SOURCES.get(name)
-    return source(session) if source is not None else ()
+def _nothing(session: Session) -> Iterable[str]:
+    return ()
 
 
 def _folders(symbol: str) -> list[str]:

@@ -164,8 +164,6 @@ class Slot:
         self.page.show(self._id, {**(controls or {}), **text})
 
 
-# A typed answer, in terminals and in cells that keep the kernel busy -----------------------------
-
 PROMPT = "Your answer [n]: "
 HIDDEN_PROMPT = "Your answer, which is not shown [n]: "
 
