@@ -40,13 +40,10 @@ def takes_login(rest: str) -> bool:
 def log_in(session: Session, rest: str) -> Steps[None]:
     if rest and rest not in set(Way):
         if _LIKE_A_KEY.search(rest) or rest.startswith(Way.key.value):
-            raise OptionError(
-                "A key does not belong in a cell.",
-                hint="Take it out again, since notebooks and histories are kept; %codex login key asks for it.",
-            )
-        raise OptionError(
-            f"%codex login takes one word, not {len(rest.split())}.", hint=f"Usage: {LOGIN_USAGE}"
-        )
+            hint = "Take it out again, since notebooks and histories are kept; %codex login key asks for it."
+            raise OptionError("A key does not belong in a cell.", hint=hint)
+        problem = f"%codex login takes one word, not {len(rest.split())}."
+        raise OptionError(problem, hint=f"Usage: {LOGIN_USAGE}")
     way = Way(rest) if rest else None
     screen, flow = session.screen, session.login
     if not screen.page.changes:
@@ -61,10 +58,8 @@ def log_in(session: Session, rest: str) -> Steps[None]:
     elif flow.view.stage is Stage.account and way is None:
         account = flow.view.account
         flow.cancel()
-        screen.say(
-            "Signed in." if screen.rich else f"Signed in {who(account)}.",
-            f"{LOGIN_USAGE} changes the account, %codex logout signs out.",
-        )
+        headline = "Signed in." if screen.rich else f"Signed in {who(account)}."
+        screen.say(headline, f"{LOGIN_USAGE} changes the account, %codex logout signs out.")
     else:
         yield from _sign_in_by_text(session, way or _text_way(session), new_id())
 
@@ -225,9 +220,8 @@ class _Lines:
 
     def __init__(self, session: Session, output: str) -> None:
         self._page = session.screen.page if session.screen.rich else None
-        self._id = output
+        self._id, self._over = output, False
         self._shown: list[str] = []
-        self._over = False
 
     def show(self, view: LoginView) -> None:
         self._over = view.over
@@ -251,8 +245,6 @@ class _Lines:
             markdown = [*map(words, lines), f"<{link}>" if link else "", f"**{words(code)}**" if code else ""]
             text = {"text/markdown": lines_of(filter(None, markdown)), "text/plain": "\n".join(plain)}
             self._page.show(self._id, text)
-        else:
-            for line in plain:
-                if line not in self._shown:
-                    print(line)  # noqa: T201  # a terminal reads standard output
+        elif new := [line for line in plain if line not in self._shown]:
+            print("\n".join(new))  # noqa: T201  # a terminal reads standard output
         self._shown = plain

@@ -78,10 +78,7 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
             from .commands import find_command  # a cell is a question, and should be on its way soon
 
             command = find_command(line)
-        if command is not None:
-            question = yield from command(session) or ()
-        else:
-            question = _question(line, cell, usage)
+        question = _question(line, cell, usage) if command is None else (yield from command(session) or ())
         if question is not None:
             yield from _ask(session, *question)
     except CodexError as error:
@@ -139,9 +136,8 @@ def _waits(session: Session) -> bool:
     Raises OptionError in a terminal.
     """
     if not session.screen.rich:
-        raise OptionError(
-            "A terminal has no place for an answer in the background.", hint="Leave --background out."
-        )
+        problem = "A terminal has no place for an answer in the background."
+        raise OptionError(problem, hint="Leave --background out.")
     if not may_ask(session.shell):
         session.screen.say("Nobody is there to see an answer in the background, so this cell waits for it.")
         return True
@@ -149,8 +145,6 @@ def _waits(session: Session) -> bool:
 
 
 def _drive_in_thread(session: Session, turn: CellTurn) -> None:
-    """Paint a turn whose cell ends now."""
-
     def paint() -> None:
         with suppress(CancelledError):  # the session was closed before it began
             session.last_error = drive(turn.steps()) or session.last_error
@@ -158,11 +152,8 @@ def _drive_in_thread(session: Session, turn: CellTurn) -> None:
     threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
 
 
-GRACE_SECONDS = 0.15
-"""How long an interrupted cell waits for the last notifications of the engine."""
-
-QUEUED_SECONDS = 0.5
-"""How long a turn waits for another one of its thread before it shows that it is there."""
+GRACE_SECONDS = 0.15  # an interrupted cell waits for the last notifications of the engine
+QUEUED_SECONDS = 0.5  # a turn waits for another one of its thread before it shows that it is there
 
 
 class CellTurn:

@@ -1,4 +1,7 @@
-"""The %codex commands. A line that is no command is a question."""
+"""The %codex commands, and what Tab completes after `%codex` and `%%codex`, without asking the network.
+
+A line that is no command is a question.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import difflib
 import os
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from ..display.items import one_line
@@ -17,6 +21,7 @@ from ..threads.options import CONTINUE
 from ..threads.store import ThreadRecord, TurnRecord
 from . import login_view, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
+from .login_view import Way
 from .options import APPROVALS, CELL_OPTIONS, EFFORTS, ENGINES, SANDBOXES, ParsedLine, nearest, no_such
 from .screen import ID_SHOWN, ago, count
 from .session import Session
@@ -73,12 +78,10 @@ def find_command(line: str) -> Callable[[Session], Steps[Question | None] | Step
     rest = rest.strip()
     if not name:
         return lambda session: _help(session, "")
-    command = COMMANDS.get(name)
-    if command is None:
+    if (command := COMMANDS.get(name)) is None:
         if not rest and (near := nearest(name, COMMANDS)):
-            raise OptionError(
-                f"There is no command {name!r}.{near}", hint=f"To ask it all the same: %codex -- {name}"
-            )
+            hint = f"To ask it all the same: %codex -- {name}"
+            raise OptionError(f"There is no command {name!r}.{near}", hint=hint)
         return None
     if command.takes(rest):
         word = rest[1:-1] if rest and rest[0] in "'\"" and _is_one_word(rest) else rest
@@ -186,7 +189,10 @@ def _show(session: Session, rest: str) -> Steps[None]:
         duration_ms=turn.duration_ms,
     )
     painter = session.screen.painter(view)
-    painter.open() if view.state == "streaming" else painter.finish()
+    if view.state == "streaming":
+        painter.open()
+    else:
+        painter.finish()
 
 
 def _continue(session: Session, rest: str) -> Steps[Question]:
@@ -365,3 +371,64 @@ _TABLE = (
 )
 
 COMMANDS = {command.name: command for command in _TABLE}
+
+
+def complete(session: Session, line: str, symbol: str) -> list[str]:
+    """Return the words that may stand where `symbol` is being typed, the last word of `line`."""
+    try:
+        return [word for word in _candidates(session, line, symbol) if word.startswith(symbol)]
+    except CodexError:
+        return []  # a store or a catalog that can't be read completes nothing; the command will say why
+
+
+def _candidates(session: Session, line: str, symbol: str) -> Iterable[str]:
+    words = line[: len(line) - len(symbol)].split()
+    last = words[-1] if words else ""
+    if last == "--cwd" or words == ["%codex", "cwd"]:
+        return _folders(symbol)
+    option = next((o for o in CELL_OPTIONS if last in (f"--{o.name}", f"-{o.short}")), None)
+    if option is not None and option.value is not None:
+        return option.choices or _SOURCES.get(option.name, _nothing)(session)
+    if symbol.startswith("-"):
+        return [f"--{option.name}" for option in CELL_OPTIONS]
+    if last == "%codex":
+        return COMMANDS
+    is_argument = words[:1] == ["%codex"] and len(words) == 2
+    return _SOURCES.get(last, _nothing)(session) if is_argument else ()
+
+
+def _nothing(session: Session) -> Iterable[str]:
+    return ()
+
+
+def _folders(symbol: str) -> list[str]:
+    """Return the folders whose path continues what is typed."""
+    beginning, slash, _ = symbol.rpartition("/")
+    try:
+        entries = Path(beginning + slash or ".").expanduser().iterdir()
+        return [f"{beginning}{slash}{entry.name}/" for entry in sorted(entries) if entry.is_dir()]
+    except OSError:
+        return []
+
+
+def _recent_threads(session: Session) -> list[str]:
+    page = session.blocking.thread_list(limit=50)
+    return [name for t in page.threads for name in (t.id[:ID_SHOWN], t.name) if name and " " not in name]
+
+
+def _archived(session: Session) -> list[str]:
+    return [t.id[:ID_SHOWN] for t in session.blocking.thread_list(limit=50, archived=True).threads]
+
+
+_SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
+    "model": Session.remembered_models,
+    **dict.fromkeys(("thread", "resume", "fork", "archive"), _recent_threads),
+    "unarchive": _archived,
+    "provider": lambda session: ("chatgpt", "openai", "local"),
+    "engine": lambda session: ENGINES,
+    "sandbox": lambda session: SANDBOXES,
+    "approval": lambda session: APPROVALS,
+    "effort": lambda session: EFFORTS,
+    "login": lambda session: [way.value for way in Way],
+    "help": lambda session: COMMANDS,
+}

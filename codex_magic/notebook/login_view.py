@@ -15,8 +15,7 @@ from ..protocol.account import Account, ChatgptAccount
 from ..protocol.errors import window_name
 from ..protocol.types import RateLimits, RateLimitWindow
 
-OPEN_SECONDS = 15 * 60
-"""How long controls that nobody touches stay on screen: as long as a device code is good."""
+OPEN_SECONDS = 15 * 60  # controls that nobody touches stay on screen as long as a device code is good
 
 
 class Way(str, Enum):

@@ -295,8 +295,7 @@ class Session:
         return await self.codex.thread_start(ephemeral=True)
 
     async def _continues(self, thread: AsyncThread, what: str) -> str | None:
-        turns = await thread.history(include_items=False)
-        if not turns:
+        if not (turns := await thread.history(include_items=False)):
             return None
         used = ago(thread.record.updated_at)
         return f"{what} {thread.id[:ID_SHOWN]}… ({count(len(turns), 'turn')}, {used}) · `%codex new`"
@@ -315,8 +314,7 @@ class Session:
     @property
     def local(self) -> LocalProvider:
         """The local service of this notebook; started at first use."""
-        if self._local is None:
-            self._local = LocalProvider(self.env)
+        self._local = self._local or LocalProvider(self.env)
         return self._local
 
     def _agent_provider(self, choice: str | None) -> str | None:
@@ -337,15 +335,10 @@ class Session:
 
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""
-        if provider.name == LOCAL:
-            address = self.local.service.chatgpt_url
-        elif provider.name == "chatgpt":
-            address = self.env.chatgpt_url
-        else:
-            raise ConfigurationError(
-                f"The provider {provider.name} has no plan whose limits could be asked for.",
-                hint="%codex provider chatgpt",
-            )
+        if provider.name not in (LOCAL, "chatgpt"):
+            problem = f"The provider {provider.name} has no plan whose limits could be asked for."
+            raise ConfigurationError(problem, hint="%codex provider chatgpt")
+        address = self.local.service.chatgpt_url if provider.name == LOCAL else self.env.chatgpt_url
         async with AsyncClient(provider, settings=self.env) as client:
             usage = await fetch_usage(client.transport, address)
         self.rate_limits = usage.limits
@@ -372,9 +365,7 @@ class RunningTurn:
     """
 
     def __init__(self, session: Session, prompt: str, options: ParsedLine, *, cell: int) -> None:
-        self.prompt = prompt
-        self.options = options
-        self.cell = cell
+        self.prompt, self.options, self.cell = prompt, options, cell
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
@@ -397,7 +388,12 @@ class RunningTurn:
         """Interrupt it, as soon as it has started, or take it back if it still waits; from any thread."""
         with suppress(InvalidStateError):
             self.withdrawn.set_result(None)
-        self.started.add_done_callback(lambda _: self._interrupt())
+
+        def interrupt(_: object) -> None:
+            if self.handle is not None:
+                self._session.blocking.submit(self.handle.interrupt())
+
+        self.started.add_done_callback(interrupt)
 
     def steer(self, text: str) -> Steps[None]:
         """Say more to it. Raises InvalidRequestError when it takes no more."""
@@ -411,10 +407,6 @@ class RunningTurn:
         if name is not None and self.handle is not None:
             self._session.shell.user_ns[name] = self.handle.result
         self.over.set_result(None)
-
-    def _interrupt(self) -> None:
-        if self.handle is not None:
-            self._session.blocking.submit(self.handle.interrupt())
 
 
 def _cut_off_warning(turn: TurnRecord) -> str:
@@ -462,13 +454,8 @@ class LocalProvider:
         home = Path(tempfile.mkdtemp(prefix="codex_magic-local-"))
         self._remove_home = weakref.finalize(self.service, _remove, home, os.getpid())
         self.service.sign_in(home)
-        settings = dataclasses.replace(
-            settings,
-            codex_home=home,
-            base_url=self.service.base_url,
-            chatgpt_url=self.service.chatgpt_url,
-            issuer=self.service.issuer,
-        )
+        urls = {name: getattr(self.service, name) for name in ("base_url", "chatgpt_url", "issuer")}
+        settings = dataclasses.replace(settings, codex_home=home, **urls)
         self.provider: Provider = dataclasses.replace(chatgpt(settings), name=LOCAL)
 
     def close(self) -> None:

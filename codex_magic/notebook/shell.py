@@ -127,8 +127,7 @@ class Installed:
     def news(self) -> str | None:
         """Return a sentence, once for each version that takes the place of this one."""
         try:
-            modified_at = os.stat(_FILE).st_mtime_ns
-            if modified_at == self._modified_at:
+            if (modified_at := os.stat(_FILE).st_mtime_ns) == self._modified_at:
                 return None
             version = _VERSION.search(Path(_FILE).read_text(encoding="utf-8"))
         except OSError:  # an upgrade is under way
