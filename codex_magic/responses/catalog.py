@@ -98,7 +98,8 @@ class _Remembered(msgspec.Struct, frozen=True):
     """What answers called this state then; on the way through a proxy an ETag may have changed."""
 
     def holds(self, announced: str) -> bool:
-        return announced in (_weak(self.etag), _weak(self.announced))
+        """Whether answers that announce this state, without `W/`, mean this copy."""
+        return announced in [(etag or "").removeprefix("W/") for etag in (self.etag, self.announced)]
 
 
 class Catalog:
@@ -125,7 +126,7 @@ class Catalog:
     def announce(self, etag: str | None) -> None:
         """Take an answer's `x-models-etag`. Safe from any thread."""
         if etag is not None:
-            self._announced = _weak(etag), time.time()
+            self._announced = etag.removeprefix("W/"), time.time()
 
     def remembered(self, *, max_age: float) -> list[Model] | None:
         """Return the models of the last answer, unless it is out of date or older than `max_age` seconds."""
@@ -156,18 +157,20 @@ class Catalog:
 
     @property
     def _path(self) -> Path:
-        """The file of this server and account."""
-        which = self._provider.base_url, dict(self._provider.models_query), _account(self._provider)
+        """The file of this server and account: plans differ in the models they may use."""
+        account, auth = None, self._provider.auth
+        if isinstance(auth, ChatGPTAuth):
+            with suppress(CodexError):  # the next request raises the same
+                account = auth.source.current().account_id
+        which = self._provider.base_url, dict(self._provider.models_query), account
         return self._folder / f"{hashlib.sha256(repr(which).encode()).hexdigest()[:16]}.json"
 
     def _is_good(self, copy: _Remembered, max_age: float) -> bool:
         seen = copy.fetched_at
-        if self._announced is not None:
-            etag, at = self._announced
-            if copy.holds(etag):
-                seen = max(seen, at)
-            elif at > seen:
+        if self._announced is not None and self._announced[1] > seen:
+            if not copy.holds(self._announced[0]):
                 return False
+            seen = self._announced[1]
         return 0 <= time.time() - seen <= max_age
 
     def _keep(self, copy: _Remembered) -> None:
@@ -188,26 +191,12 @@ def _read(path: Path) -> _Remembered | None:
         return None
 
 
-def _account(provider: Provider) -> str | None:
-    """Return the account that is signed in: plans differ in the models they may use."""
-    if not isinstance(provider.auth, ChatGPTAuth):
-        return None
-    try:
-        return provider.auth.source.current().account_id
-    except CodexError:
-        return None  # the next request raises the same
-
-
-def _weak(etag: str | None) -> str:
-    return (etag or "").removeprefix("W/")
-
-
 def read_models(body: bytes) -> list[Model]:
     """Return the models, best first. Reads `{"models": [...]}` (Codex) and `{"data": [{"id": ...}]}` (OpenAI)."""
     try:
         raw = msgspec.json.decode(body, type=dict[str, Any])
         if "models" in raw:
-            return sorted((_model(entry) for entry in raw["models"]), key=_rank)
+            return sorted(map(_model, raw["models"]), key=_rank)
         return [Model(entry["id"]) for entry in raw["data"]]
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ServiceError(
@@ -234,9 +223,8 @@ def _rank(model: Model) -> float:
 
 def find_model(models: list[Model], slug: str) -> Model:
     """Return the model of that name, hidden or not. Raises ModelNotFoundError with the closest names."""
-    for model in models:
-        if model.slug == slug:
-            return model
+    if (model := next((each for each in models if each.slug == slug), None)) is not None:
+        return model
     raise model_not_found(slug, [model.slug for model in models if not model.hidden])
 
 

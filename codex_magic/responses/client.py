@@ -4,7 +4,7 @@
    for its end. `client.models` (models.py) names the model where the caller names none.
 2. The stream (streaming.py) asks `Core.response_request` (transport.py) for the request: body and rules are in
    request.py, a stand-in for a previous response comes from `Memory`, the server and its headers from provider.py.
-3. `Transport.open` sends it through httpx, which signs in by auth/http.py, and sends it again where retry.py
+3. `Transport.send` sends it through httpx, which signs in by auth/http.py, and sends it again where retry.py
    says so. A refusal becomes an error in failures.py; limits in the headers are noted on the way.
 4. Each piece of the answer goes through the stream's `Exchange` (exchange.py): sse.py splits bytes into events,
    events.py decodes them, masking.py takes our own secrets out, response.py adds them up. What was delivered

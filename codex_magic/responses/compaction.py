@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from ..protocol.errors import ConfigurationError, ServiceError
+from ..protocol.errors import ServiceError
 from ..protocol.types import TokenUsage
 from .catalog import Model
 from .inputs import Item
@@ -39,10 +39,7 @@ _CHARACTERS = 4
 
 _KINDS = ("compaction", "compaction_summary")
 _KEPT_ROLES = ("user", "developer", "system")
-_TO_THE_ENDPOINT = (
-    *("model", "input", "instructions", "tools", "parallel_tool_calls"),
-    "previous_response_id",
-)
+_TO_THE_ENDPOINT = "model input instructions tools parallel_tool_calls previous_response_id".split()
 
 
 class Compacted(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,17 +66,6 @@ def token_limit(model: Model) -> int | None:
     if model.context_window is not None:
         limits.append(int(model.context_window * DUE_AT))
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-def known_limit(model: Model) -> int:
-    """Return the same. Raises ConfigurationError when the catalog does not say."""
-    limit = token_limit(model)
-    if limit is None:
-        raise ConfigurationError(
-            f"The catalog does not tell the context window of {model.slug!r}.",
-            hint="Give the limit in tokens, e.g. compact_at=100_000.",
-        )
-    return limit
 
 
 def is_due(usage: TokenUsage | None, limit: int | None) -> bool:

@@ -9,6 +9,7 @@ type in a shape we can't read, becomes an `UnknownEvent` that holds all of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -48,22 +49,22 @@ class _ItemEvent(StreamEvent, frozen=True):
     item: dict[str, Any] = {}
 
 
-class _OfItem(StreamEvent, frozen=True):
+class OfItem(StreamEvent, frozen=True):
     """Says something about the item `item_id`, the `output_index`-th of the response."""
 
     item_id: str = ""
     output_index: int = 0
 
 
-class _OfContent(_OfItem, frozen=True):
+class _OfContent(OfItem, frozen=True):
     content_index: int = 0
 
 
-class _OfSummary(_OfItem, frozen=True):
+class _OfSummary(OfItem, frozen=True):
     summary_index: int = 0
 
 
-class _OfCommand(_OfItem, frozen=True):
+class _OfCommand(OfItem, frozen=True):
     command_index: int = 0
 
 
@@ -157,37 +158,24 @@ class ReasoningTextDelta(_OfContent, frozen=True, tag="response.reasoning_text.d
     delta: str = ""
 
 
-class FunctionCallArgumentsDelta(_OfItem, frozen=True, tag="response.function_call_arguments.delta"):
+class FunctionCallArgumentsDelta(OfItem, frozen=True, tag="response.function_call_arguments.delta"):
     delta: str = ""
 
 
-class FunctionCallArgumentsDone(_OfItem, frozen=True, tag="response.function_call_arguments.done"):
+class FunctionCallArgumentsDone(OfItem, frozen=True, tag="response.function_call_arguments.done"):
     arguments: str = ""
     name: str | None = None
 
 
-class CustomToolCallInputDelta(_OfItem, frozen=True, tag="response.custom_tool_call_input.delta"):
-    delta: str = ""
-    call_id: str | None = None
-
-
 class ImageGenerationCallPartialImage(
-    _OfItem, frozen=True, tag="response.image_generation_call.partial_image"
+    OfItem, frozen=True, tag="response.image_generation_call.partial_image"
 ):
     partial_image_index: int = 0
     partial_image_b64: str = ""
 
 
-class CodeInterpreterCallCodeDelta(_OfItem, frozen=True, tag="response.code_interpreter_call_code.delta"):
-    delta: str = ""
-
-
-class McpCallArgumentsDelta(_OfItem, frozen=True, tag="response.mcp_call_arguments.delta"):
-    delta: str = ""
-
-
-class ShellCallCommandDelta(_OfCommand, frozen=True, tag="response.shell_call_command.delta"):
-    delta: str = ""
+class ShellCallOutputContentDelta(_OfCommand, frozen=True, tag="response.shell_call_output_content.delta"):
+    delta: dict[str, Any] = {}
 
 
 # Events by their names -----------------------------------------------------------------------------
@@ -199,7 +187,7 @@ _FIELDS: dict[str, tuple[Any, Any]] = {
     "call_id": (str | None, None),
     "code": (str, ""),
     "command": (str, ""),
-    "delta": (dict[str, Any], {}),
+    "delta": (str, ""),
     "input": (str, ""),
     "output": (list[dict[str, Any]], []),
     "part": (dict[str, Any], {}),
@@ -208,47 +196,44 @@ _FIELDS: dict[str, tuple[Any, Any]] = {
 }
 
 _PLAIN: dict[str, tuple[type[StreamEvent], str]] = {
-    "code_interpreter_call.in_progress .interpreting .completed": (_OfItem, ""),
-    "code_interpreter_call_code.done": (_OfItem, "code"),
-    "compaction.compacting": (_OfItem, ""),
+    "code_interpreter_call.in_progress .interpreting .completed": (OfItem, ""),
+    "code_interpreter_call_code.delta": (OfItem, "delta"),
+    "code_interpreter_call_code.done": (OfItem, "code"),
+    "compaction.compacting": (OfItem, ""),
     "content_part.added .done": (_OfContent, "part"),
-    "custom_tool_call_input.done": (_OfItem, "input call_id"),
-    "file_search_call.in_progress .searching .completed": (_OfItem, ""),
-    "image_generation_call.in_progress .generating .completed": (_OfItem, ""),
-    "mcp_call.in_progress .completed .failed": (_OfItem, ""),
-    "mcp_call_arguments.done": (_OfItem, "arguments"),
-    "mcp_list_tools.in_progress .completed .failed": (_OfItem, ""),
+    "custom_tool_call_input.delta": (OfItem, "delta call_id"),
+    "custom_tool_call_input.done": (OfItem, "input call_id"),
+    "file_search_call.in_progress .searching .completed": (OfItem, ""),
+    "image_generation_call.in_progress .generating .completed": (OfItem, ""),
+    "mcp_call.in_progress .completed .failed": (OfItem, ""),
+    "mcp_call_arguments.delta": (OfItem, "delta"),
+    "mcp_call_arguments.done": (OfItem, "arguments"),
+    "mcp_list_tools.in_progress .completed .failed": (OfItem, ""),
     "output_text.annotation.added": (_OfContent, "annotation_index annotation"),
     "reasoning_summary_part.added .done": (_OfSummary, "part"),
     "reasoning_text.done": (_OfContent, "text"),
     "refusal.done": (_OfContent, "refusal"),
+    "shell_call_command.delta": (_OfCommand, "delta"),
     "shell_call_command.added .done": (_OfCommand, "command"),
-    "shell_call_output_content.delta": (_OfCommand, "delta"),
     "shell_call_output_content.done": (_OfCommand, "output"),
-    "web_search_call.in_progress .searching .completed": (_OfItem, ""),
+    "web_search_call.in_progress .searching .completed": (OfItem, ""),
 }
-"""Events that are read and passed on, and that nothing here looks into: names -> base and fields."""
+"""Events that are read and passed on, or looked up in `EVENT_TYPES`: names -> base and fields."""
 
 
-def _plain_events() -> Iterator[type[StreamEvent]]:
-    """Make the structs of `_PLAIN`, called after their names: `WebSearchCallSearching`."""
-    for names, (base, fields) in _PLAIN.items():
-        first, *others = names.split()
-        about, _, _ = first.rpartition(".")
-        for name in (first, *(about + other for other in others)):
-            made: Any = msgspec.defstruct(
-                name.replace(".", "_").title().replace("_", ""),
-                [(field, *_FIELDS[field]) for field in fields.split()],
-                bases=(base,),
-                frozen=True,
-                gc=False,
-                tag=f"response.{name}",
-                module=__name__,
-            )
-            yield made
-
-
-globals().update({kind.__name__: kind for kind in _plain_events()})
+for _names, (_base, _fields) in _PLAIN.items():
+    _first, *_others = _names.split()
+    for _name in (_first, *(_first.rpartition(".")[0] + other for other in _others)):
+        _title = _name.replace(".", "_").title().replace("_", "")  # `WebSearchCallSearching`
+        globals()[_title] = msgspec.defstruct(
+            _title,
+            [(field, *_FIELDS[field]) for field in _fields.split()],
+            bases=(_base,),
+            frozen=True,
+            gc=False,
+            tag=f"response.{_name}",
+            module=__name__,
+        )
 
 
 # Decoding ----------------------------------------------------------------------------------------
@@ -256,16 +241,11 @@ globals().update({kind.__name__: kind for kind in _plain_events()})
 
 def _leaves(kind: type[StreamEvent]) -> Iterator[type[StreamEvent]]:
     """The classes below `kind` that stand for an event; the ones between only share fields."""
-    below = kind.__subclasses__()
-    if not below:
-        yield kind
-    for each in below:
-        yield from _leaves(each)
+    for each in kind.__subclasses__():
+        yield from _leaves(each) if each.__subclasses__() else (each,)
 
 
-EVENT_TYPES: dict[str, type[StreamEvent]] = {
-    str(kind.__struct_config__.tag): kind for kind in _leaves(StreamEvent)
-}
+EVENT_TYPES = {str(kind.__struct_config__.tag): kind for kind in _leaves(StreamEvent)}
 """Name on the wire -> struct."""
 
 _KNOWN: Any = reduce(or_, EVENT_TYPES.values())
@@ -283,21 +263,16 @@ def decode_events(payloads: list[bytes]) -> list[Event]:
 
 def decode_event(payload: bytes) -> Event:
     """One payload as an event; never fails."""
-    try:
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_known.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_odd(payload)
-
-
-def _decode_odd(payload: bytes) -> Event:
-    """Also with what msgspec refuses to read: half surrogate pairs, bad UTF-8, numbers that are none, depths."""
+    # what msgspec refuses to read: half surrogate pairs, bad UTF-8, numbers that are none, depths
     try:
         raw = read_json(payload)
         name = str(raw["type"])
     except (ValueError, TypeError, KeyError):
         return UnknownEvent("", payload)
     try:
-        event: StreamEvent = msgspec.convert(raw, _KNOWN)
+        event: Event = msgspec.convert(raw, _KNOWN)
     except msgspec.ValidationError:
-        return UnknownEvent(name, raw)
+        event = UnknownEvent(name, raw)
     return event

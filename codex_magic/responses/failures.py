@@ -57,6 +57,7 @@ _HINTS = {
 }
 """What to do next, by the code of a refusal."""
 
+_LIMIT_CODES = frozenset({"usage_limit_reached", "usage_not_included", "insufficient_quota"})
 _NO_CODEX = "Use an account whose plan includes Codex, or an API key: %codex provider openai"
 
 
@@ -74,8 +75,7 @@ def from_answer(
     """Return the error for a status other than 200. `names`: the catalog's models, to suggest near ones."""
     headers = masked({name.lower(): value for name, value in headers.items()})
     error = _by_status(status, headers, body, model, names)
-    error.status = status
-    error.request_id = headers.get("x-request-id") or headers.get("x-oai-request-id")
+    error.status, error.request_id = status, headers.get("x-request-id") or headers.get("x-oai-request-id")
     return error
 
 
@@ -87,14 +87,14 @@ def _by_status(
     if 300 <= status < 400:
         return BlockedError(f"The address redirects elsewhere (HTTP {status}).", status=status)
     fault = _Fault.from_body(body, headers)
-    if model and status in (400, 404) and fault.is_about_the_model:
+    is_about_the_model = fault.code == "model_not_found" or _MODEL_MISSING.search(fault.message)
+    if model and status in (400, 404) and is_about_the_model:
         return model_not_found(model, names)
     if status == 401:
         return fault.auth_error()
     if status == 403:
-        return AuthError(
-            f"The service does not allow this{fault.quoted}", hint="Check the account and its plan."
-        )
+        hint = "Check the account and its plan."
+        return AuthError(f"The service does not allow this{fault.quoted}", hint=hint)
     if status == 429 or fault.is_about_limits:
         return fault.limit_error()
     if status >= 500:
@@ -149,16 +149,13 @@ class _Fault:
         except (msgspec.DecodeError, UnicodeDecodeError):
             text = "" if _is_web_page(headers, body) else body.decode(errors="replace")
             fault = cls({}, text, headers)
-        return fault if fault.code or fault.message else cls.from_headers(headers)
-
-    @classmethod
-    def from_headers(cls, headers: Mapping[str, str]) -> _Fault:
-        """Read what a gateway notes beside an answer without words."""
-        try:
-            body = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
+        if fault.code or fault.message:
+            return fault
+        try:  # what a gateway notes beside an answer without words
+            note = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
         except ValueError:
-            body = headers.get("x-openai-authorization-error")
-        return cls.from_json(body, headers)
+            note = headers.get("x-openai-authorization-error")
+        return cls.from_json(note, headers)
 
     @classmethod
     def from_json(cls, body: Any, headers: Mapping[str, str]) -> _Fault:
@@ -175,27 +172,33 @@ class _Fault:
         return f": {_sentence(self.message)}" if self.message else "."
 
     @property
-    def is_about_the_model(self) -> bool:
-        return self.code == "model_not_found" or _MODEL_MISSING.search(self.message) is not None
-
-    @property
     def is_about_limits(self) -> bool:
-        return not {self.code, self.kind}.isdisjoint(
-            ("usage_limit_reached", "usage_not_included", "insufficient_quota")
-        )
+        return not _LIMIT_CODES.isdisjoint((self.code, self.kind))
 
     def auth_error(self) -> AuthError:
-        return AuthError(
-            _ENDED_SIGN_INS.get(self.code) or f"The service refused the credentials{self.quoted}"
-        )
+        ended = _ENDED_SIGN_INS.get(self.code)
+        return AuthError(ended or f"The service refused the credentials{self.quoted}")
 
     def limit_error(self) -> CodexError:
-        names = {self.code, self.kind}
-        if "usage_not_included" in names:
+        if "usage_not_included" in (self.code, self.kind):
             return AuthError("Your plan does not include Codex.", hint=_NO_CODEX)
-        if not names.isdisjoint(("usage_limit_reached", "insufficient_quota")):
-            return self._usage_limit()
-        return RateLimitError(f"Too many requests{self.quoted}", retry_after=self._pause())
+        if not self.is_about_limits:
+            return RateLimitError(f"Too many requests{self.quoted}", retry_after=self._pause())
+        rate_limits = limits.from_headers(self.headers, now=time.time()).get(limits.MAIN)
+        spent = rate_limits.effective if rate_limits else None
+        resets_at = limits.number(self.details.get("resets_at"))
+        left = limits.number(self.details.get("resets_in_seconds"))
+        if resets_at is None and left is not None:
+            resets_at = time.time() + left
+        if resets_at is None and spent:
+            resets_at = spent.resets_at
+        is_credit = "insufficient_quota" in (self.code, self.kind)
+        return UsageLimitError(
+            "Your API account has no quota left." if is_credit else "Your usage limit is reached.",
+            resets_at=None if resets_at is None or not 0 <= resets_at < _FAR_FUTURE else int(resets_at),
+            plan=self.details.get("plan_type") or (rate_limits.plan_type if rate_limits else None),
+            window=spent.window_duration_mins if spent else None,
+        )
 
     def request_error(self, status: int) -> InvalidRequestError:
         param = self.details.get("param")
@@ -212,31 +215,11 @@ class _Fault:
         )
 
     def service_error(self, status: int | None) -> ServiceError:
-        if self.code in ("server_is_overloaded", "slow_down"):
-            return ServiceError(
-                "The service has no capacity for this model now.", status=status, code=self.code
-            )
         where = f" (HTTP {status})" if status else ""
-        return ServiceError(f"The service failed{where}{self.quoted}", status=status, code=self.code or None)
-
-    def _usage_limit(self) -> UsageLimitError:
-        rate_limits = limits.from_headers(self.headers, now=time.time()).get(limits.MAIN)
-        spent = rate_limits.effective if rate_limits else None
-        resets_at = limits.number(self.details.get("resets_at"))
-        left = limits.number(self.details.get("resets_in_seconds"))
-        if resets_at is None and left is not None:
-            resets_at = time.time() + left
-        if resets_at is None and spent:
-            resets_at = spent.resets_at
-        plan = self.details.get("plan_type") or (rate_limits.plan_type if rate_limits else None)
-        return UsageLimitError(
-            "Your API account has no quota left."
-            if "insufficient_quota" in (self.code, self.kind)
-            else "Your usage limit is reached.",
-            resets_at=None if resets_at is None or not 0 <= resets_at < _FAR_FUTURE else int(resets_at),
-            plan=plan,
-            window=spent.window_duration_mins if spent else None,
-        )
+        what = f"The service failed{where}{self.quoted}"
+        if self.code in ("server_is_overloaded", "slow_down"):
+            what = "The service has no capacity for this model now."
+        return ServiceError(what, status=status, code=self.code or None)
 
     def _pause(self) -> float | None:
         """Return the seconds of `Retry-After` (a number or a date) or of the message's own words."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import io
 import mimetypes
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -86,13 +86,12 @@ def input_image(source: Any, *, detail: str | None = None) -> Part:
 def parts(content: Iterable[Any], *, role: str = "user") -> list[Part]:
     """Return the parts of a message: strings become text, dicts stay, the rest is shown as images."""
     kind = "output_text" if role == "assistant" else "input_text"
-    return [_part(each, kind) for each in content]
-
-
-def _part(value: Any, kind: str) -> Part:
-    if isinstance(value, str):
-        return {"type": kind, "text": value}
-    return dict(value) if isinstance(value, Mapping) else input_image(value)
+    return [
+        {"type": kind, "text": each}
+        if isinstance(each, str)
+        else (dict(each) if isinstance(each, Mapping) else input_image(each))
+        for each in content
+    ]
 
 
 # Tool results ------------------------------------------------------------------------------------
@@ -113,31 +112,26 @@ def custom_tool_call_output(call: Mapping[str, Any] | str, output: Any) -> Item:
 
 
 def _output(kind: str, call: Mapping[str, Any] | str, output: Any) -> Item:
-    call_id = call if isinstance(call, str) else call["call_id"]
-    return {"type": kind, "call_id": call_id, "output": _result(output)}
-
-
-def _result(output: Any) -> Any:
+    item = {"type": kind, "call_id": call if isinstance(call, str) else call["call_id"]}
     if isinstance(output, str):
-        return output
+        return item | {"output": output}
     if is_image(output):
-        return [input_image(output)]
-    if isinstance(output, (list, tuple)) and _are_parts(output):
-        return parts(output)
+        return item | {"output": [input_image(output)]}
+    has_parts = isinstance(output, (list, tuple)) and any(
+        map(is_part, output)
+    )  # texts alone are sent as JSON
+    if has_parts and all(isinstance(each, str) or is_part(each) for each in output):
+        return item | {"output": parts(output)}
     try:
-        return msgspec.json.encode(output).decode()
+        return item | {"output": msgspec.json.encode(output).decode()}
     except (TypeError, UnicodeEncodeError) as error:
         raise InvalidRequestError(
             f"The result of a call can't be sent: {error}.", hint="Give a text, images or plain values."
         ) from error
 
 
-def _are_parts(values: Sequence[Any]) -> bool:
-    """Texts alone are a list of strings, which is sent as JSON."""
-    return any(map(_is_shown, values)) and all(isinstance(each, str) or _is_shown(each) for each in values)
-
-
-def _is_shown(value: Any) -> bool:
+def is_part(value: Any) -> bool:
+    """Whether it is a part of a message, or an image; a text is none yet."""
     if isinstance(value, Mapping):
         return value.get("type") in ("input_text", "input_image", "input_file")
     return is_image(value)
@@ -156,26 +150,28 @@ def image_url(source: Any) -> str:
     if isinstance(source, str) and source.startswith(("http://", "https://", "data:")):
         return source
     if isinstance(source, (str, PathLike)):
-        return _file_url(Path(source))
-    content = bytes(source) if isinstance(source, (bytes, bytearray, memoryview)) else _painted(source)
-    if content is None:
+        path = Path(source)
+        try:
+            content = path.expanduser().read_bytes()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InvalidRequestError(
+                f"The image {str(path)!r} can't be read: {reason}.", hint="Check the path.", param="input"
+            ) from error
+        return _data_url(content, _media_type(content) or mimetypes.guess_type(path.name)[0])
+    shown: Any = None
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        shown = bytes(source)
+    elif (paint := _painter(source)) is not None:
+        shown = paint()
+    if shown is None:
         raise InvalidRequestError(
             f"A {type(source).__qualname__} is no image.",
             hint="Give an address, a path, bytes, a PIL image or a matplotlib figure.",
             param="input",
         )
+    content = base64.b64decode(shown) if isinstance(shown, str) else shown
     return _data_url(content, _media_type(content))
-
-
-def _file_url(path: Path) -> str:
-    try:
-        content = path.expanduser().read_bytes()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InvalidRequestError(
-            f"The image {str(path)!r} can't be read: {reason}.", hint="Check the path.", param="input"
-        ) from error
-    return _data_url(content, _media_type(content) or mimetypes.guess_type(path.name)[0])
 
 
 def _data_url(content: bytes, kind: str | None) -> str:
@@ -211,9 +207,3 @@ def _written(save: Callable[..., Any]) -> bytes:
     buffer = io.BytesIO()
     save(buffer, format="png")
     return buffer.getvalue()
-
-
-def _painted(value: Any) -> bytes | None:
-    paint = _painter(value)
-    shown = paint() if paint else None
-    return base64.b64decode(shown) if isinstance(shown, str) else shown

@@ -15,7 +15,6 @@ _SHORT_WINDOW_MINUTES = 24 * 60
 
 _MARK = "-primary-used-percent"
 
-
 _FIELDS = ("used_percent", "window_minutes", "reset_at", "reset_after_seconds")
 """What is said of a window: in events by these names, in headers with `-` for `_`."""
 
@@ -25,20 +24,14 @@ def from_headers(headers: Mapping[str, str], *, now: float) -> dict[str, RateLim
     values = {name.lower(): value for name, value in headers.items()}
     families = [name[2 : -len(_MARK)] for name in values if name.startswith("x-") and name.endswith(_MARK)]
     plan_type = values.get("x-codex-plan-type") or None
-    return {
-        family: _by_length(
-            [
-                _window(
-                    {name: values.get(f"x-{family}-{which}-{name.replace('_', '-')}") for name in _FIELDS},
-                    now,
-                )
-                for which in ("primary", "secondary")
-            ],
-            plan_type=plan_type,
-            limit_id=family,
-        )
-        for family in families
-    }
+    rate_limits = {}
+    for family in families:
+        windows = []
+        for which in ("primary", "secondary"):
+            fields = {name: values.get(f"x-{family}-{which}-{name.replace('_', '-')}") for name in _FIELDS}
+            windows.append(_window(fields, now))
+        rate_limits[family] = _by_length(windows, plan_type=plan_type, limit_id=family)
+    return rate_limits
 
 
 def from_event(rate_limits: Mapping[str, Any], *, plan_type: str | None, now: float) -> RateLimits:
@@ -57,11 +50,8 @@ def _window(values: Mapping[str, Any], now: float) -> RateLimitWindow | None:
         return None
     if resets_at is None and wait is not None:
         resets_at = now + wait
-    return RateLimitWindow(
-        percent,
-        window_duration_mins=int(minutes) if minutes else None,
-        resets_at=int(resets_at) if resets_at is not None else None,
-    )
+    ends = None if resets_at is None else int(resets_at)
+    return RateLimitWindow(percent, window_duration_mins=int(minutes) if minutes else None, resets_at=ends)
 
 
 def _by_length(windows: list[RateLimitWindow | None], *, plan_type: str | None, limit_id: str) -> RateLimits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any
 
@@ -12,40 +13,29 @@ import msgspec
 
 from ..protocol.secrets import MaskedDeltas, hide, mask, masked, names_secret
 from .events import (
-    CodeInterpreterCallCodeDelta,
-    CustomToolCallInputDelta,
+    EVENT_TYPES,
     ErrorEvent,
     Event,
-    FunctionCallArgumentsDelta,
-    McpCallArgumentsDelta,
-    OutputTextDelta,
-    ReasoningSummaryTextDelta,
-    ReasoningTextDelta,
-    RefusalDelta,
     ResponseCompleted,
     ResponseFailed,
     ResponseIncomplete,
-    ShellCallCommandDelta,
     StreamEvent,
     UnknownEvent,
 )
 
-_CONTENT = attrgetter("item_id", "output_index", "content_index")
-_SUMMARY = attrgetter("item_id", "output_index", "summary_index")
-_ITEM = attrgetter("item_id", "output_index")
-_CALL = attrgetter("item_id", "output_index", "call_id")
-_COMMAND = attrgetter("item_id", "output_index", "command_index")
-
 TEXTS: dict[type[Event], Callable[[Any], tuple[Any, ...]]] = {
-    OutputTextDelta: _CONTENT,
-    RefusalDelta: _CONTENT,
-    ReasoningSummaryTextDelta: _SUMMARY,
-    ReasoningTextDelta: _CONTENT,
-    FunctionCallArgumentsDelta: _ITEM,
-    CustomToolCallInputDelta: _CALL,
-    CodeInterpreterCallCodeDelta: _ITEM,
-    McpCallArgumentsDelta: _ITEM,
-    ShellCallCommandDelta: _COMMAND,
+    EVENT_TYPES[f"response.{name}.delta"]: attrgetter("item_id", "output_index", *place)
+    for name, place in {
+        "output_text": ["content_index"],
+        "refusal": ["content_index"],
+        "reasoning_summary_text": ["summary_index"],
+        "reasoning_text": ["content_index"],
+        "function_call_arguments": [],
+        "custom_tool_call_input": ["call_id"],
+        "code_interpreter_call_code": [],
+        "mcp_call_arguments": [],
+        "shell_call_command": ["command_index"],
+    }.items()
 }
 """Events that bring a piece of a text -> which text that is."""
 
@@ -71,11 +61,8 @@ def _proofs(header: str) -> Iterator[str]:
     scheme, _, rest = header.partition(" ")
     if scheme.lower() == "basic":
         yield rest
-        try:
-            _, _, password = base64.b64decode(rest).decode().partition(":")
-            yield password
-        except ValueError:
-            return
+        with suppress(ValueError):
+            yield base64.b64decode(rest).decode().partition(":")[2]
     elif rest and ";" not in header:
         yield rest
     else:
@@ -124,18 +111,15 @@ class MaskedEvents:
                 clean += self.end()
             elif event.type.endswith(".done"):
                 clean += self._deltas.end(lambda delta, over=event: _is_part(delta, over))  # type: ignore[misc]
-            clean.append(_masked_event(event))
+            if isinstance(event, UnknownEvent) and isinstance(event.raw, bytes):
+                clean.append(UnknownEvent(event.type, _masked_body(event.raw)))
+            else:
+                clean.append(masked(event))
         return clean
 
     def end(self) -> list[StreamEvent]:
         """Return what was held back, when no more comes."""
         return self._deltas.end()
-
-
-def _masked_event(event: Event) -> Event:
-    if isinstance(event, UnknownEvent) and isinstance(event.raw, bytes):
-        return UnknownEvent(event.type, _masked_body(event.raw))
-    return masked(event)
 
 
 def _is_part(delta: StreamEvent, over: Event) -> bool:

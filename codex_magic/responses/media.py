@@ -181,11 +181,8 @@ class ImagesResponse(msgspec.Struct, frozen=True):
 def generated_images(response: Response) -> list[Image]:
     """The pictures that the service made for an answer, by its tool `image_generation`."""
     pictures = (item for item in response.output if item.get("type") == "image_generation_call")
-    return [
-        Image(item["result"], revised_prompt=item.get("revised_prompt"))
-        for item in pictures
-        if item.get("result")
-    ]
+    whole = (item for item in pictures if item.get("result"))
+    return [Image(item["result"], revised_prompt=item.get("revised_prompt")) for item in whole]
 
 
 class AsyncImages(_Media):
@@ -208,8 +205,11 @@ class AsyncImages(_Media):
         CodexError. OpenAI's API takes no addresses of the web here.
         """
         body = _picture_of(prompt, options)
-        images = [_address(each) for each in (image if isinstance(image, (list, tuple)) else [image])]
-        masks = [_address(mask)] if mask is not None else []
+        sources = [*image] if isinstance(image, (list, tuple)) else [image]
+        images, masks = (
+            [image_url(each.url or each.content if isinstance(each, Image) else each) for each in group]
+            for group in (sources, [] if mask is None else [mask])
+        )
         url = f"{self._provider.base_url}/images/edits"
         if self._provider.is_codex:
             body["images"] = [{"image_url": each} for each in images]
@@ -232,15 +232,13 @@ class Images(Direct[AsyncImages]):
 def _picture_of(prompt: str, options: ImageOptions) -> dict[str, Any]:
     if not prompt:
         raise InvalidRequestError("A picture needs a prompt.", param="prompt")
-    return {"prompt": prompt, "model": IMAGE_MODEL, **_fields(options), **(options.get("extra_body") or {})}
+    return {"prompt": prompt, "model": IMAGE_MODEL, **_merged(options)}
 
 
-def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "extra_body" and value is not None}
-
-
-def _address(image: Any) -> str:
-    return image_url(image.url or image.content if isinstance(image, Image) else image)
+def _merged(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are not `None`, and over them what `extra_body` holds."""
+    fields = {name: value for name, value in options.items() if name != "extra_body" and value is not None}
+    return fields | (options.get("extra_body") or {})
 
 
 def _decoded(address: str) -> File:
@@ -286,8 +284,7 @@ class AsyncTranscriptions(_Media):
         recording = read_file(file, unnamed="audio.wav")
         if not recording.content:
             raise InvalidRequestError("The recording is empty.", param="file")
-        fields = {name: str(value) for name, value in _fields(options).items()}
-        fields |= options.get("extra_body") or {}
+        fields = {name: str(value) for name, value in _merged(options).items()}
         url = f"{self._transport.core.settings.chatgpt_url}/transcribe"
         if not self._provider.is_codex:
             url = f"{self._provider.base_url}/audio/transcriptions"

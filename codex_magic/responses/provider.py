@@ -21,7 +21,7 @@ from .request import CODEX_RULES, OPEN_RULES, Rules
 
 @dataclass(frozen=True)
 class Provider:
-    """A server that speaks the Responses API."""
+    """A server that speaks the Responses API. Raises ConfigurationError for an address that is none."""
 
     name: str
     base_url: str
@@ -38,11 +38,16 @@ class Provider:
         return self.rules is CODEX_RULES
 
     def __post_init__(self) -> None:
-        url = _address(self.base_url)
-        fields: dict[str, Any] = {
-            "headers": concealed(self.headers),
-            "models_query": concealed(self.models_query),
-        }
+        url = None
+        with suppress(httpx.InvalidURL):
+            url = httpx.URL(self.base_url)
+        if url is None or url.scheme not in ("http", "https"):
+            raise ConfigurationError(
+                f"{self.base_url!r} is not the address of a server.",
+                hint="It starts with http:// or https://, e.g. http://localhost:8000/v1",
+            )
+        fields: dict[str, Any] = {}
+        fields |= {"headers": concealed(self.headers), "models_query": concealed(self.models_query)}
         if url.userinfo:
             plain = str(url.copy_with(userinfo=b""))
             fields |= {
@@ -52,19 +57,6 @@ class Provider:
             }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
-
-
-def _address(base_url: str) -> httpx.URL:
-    """Return the parsed address of a server. Raises ConfigurationError."""
-    url = None
-    with suppress(httpx.InvalidURL):
-        url = httpx.URL(base_url)
-    if url is None or url.scheme not in ("http", "https"):
-        raise ConfigurationError(
-            f"{base_url!r} is not the address of a server.",
-            hint="It starts with http:// or https://, e.g. http://localhost:8000/v1",
-        )
-    return url
 
 
 def chatgpt(settings: Settings) -> Provider:
@@ -85,12 +77,13 @@ def chatgpt(settings: Settings) -> Provider:
 
 def openai(settings: Settings) -> Provider:
     """OpenAI's API, with OPENAI_API_KEY or the key that `codex login` stored."""
-    return Provider(
-        name="openai",
-        base_url=settings.openai_base_url,
-        auth=_key_auth(settings),
-        headers=introduction(settings),
-    )
+    auth: ApiKeyAuth | StoredKeyAuth
+    if settings.openai_api_key is not None:
+        auth = ApiKeyAuth(settings.openai_api_key)
+    else:
+        auth = StoredKeyAuth(Storage.of(settings))
+        auth.key()  # raises where none is stored
+    return Provider("openai", settings.openai_base_url, auth, headers=introduction(settings))
 
 
 def custom(
@@ -102,9 +95,9 @@ def custom(
 ) -> Provider:
     """Any server that speaks the Responses API. Without `settings` the environment's are used."""
     return Provider(
-        name=name,
-        base_url=base_url.rstrip("/"),
-        auth=ApiKeyAuth(api_key) if api_key else None,
+        name,
+        base_url.rstrip("/"),
+        ApiKeyAuth(api_key) if api_key else None,
         headers=introduction(settings or Settings.from_env()),
     )
 
@@ -122,11 +115,3 @@ def key_of(provider: Provider) -> str | None:
         f"{provider.name} is not signed in to with an API key, and another program can't be given what it is.",
         hint="Describe the provider in the program's own config.toml.",
     )
-
-
-def _key_auth(settings: Settings) -> httpx.Auth:
-    if settings.openai_api_key is not None:
-        return ApiKeyAuth(settings.openai_api_key)
-    stored = StoredKeyAuth(Storage.of(settings))
-    stored.key()
-    return stored

@@ -17,7 +17,7 @@ import msgspec
 from ..net import header_value
 from ..protocol.errors import InvalidRequestError
 from ..protocol.plain import encodable
-from .inputs import Item, is_image, parts, plain
+from .inputs import Item, is_image, is_part, parts, plain
 from .parameters import Parameters
 from .schema import strict_schema
 from .tools import LITE_NAMESPACE, definition_of
@@ -106,13 +106,14 @@ OPEN_RULES = Rules(fixed={"stream": True})
 
 def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
     """Return what to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one."""
-    _check_names(parameters)
-    own = {
-        name: plain(value)
-        for name, value in parameters.items()
-        if value is not None and name not in _NOT_SENT_AS_SUCH
-    }
-    body: dict[str, Any] = {"model": None, "stream": True, "store": False, **own}
+    body: dict[str, Any] = {"model": None, "stream": True, "store": False}
+    for name, value in parameters.items():
+        if name not in Parameters.__annotations__:
+            near = difflib.get_close_matches(name, Parameters.__annotations__, n=1)
+            advice = f"did you mean {near[0]}? Fields" if near else "fields"
+            raise TypeError(f"create() has no parameter {name!r}; {advice} not known here go into extra_body")
+        if value is not None and name not in _NOT_SENT_AS_SUCH:
+            body[name] = plain(value)
     body["input"] = _items(input, rules, stored=bool(body["store"]))
     if rules.needs_instructions and not body.get("instructions"):
         body["instructions"] = DEFAULT_INSTRUCTIONS
@@ -123,7 +124,11 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
     if tools := _tools(body, parameters):
         body["tools"] = tools
         body.setdefault("tool_choice", "auto")
-    if include := _include(body, rules):
+    include = list(body.get("include") or ())
+    encrypted = rules.always_encrypted_reasoning or body.get("reasoning")
+    if encrypted and not body["store"] and _ENCRYPTED not in include:
+        include.append(_ENCRYPTED)
+    if include:
         body["include"] = include
     if body.get("service_tier") == "fast":  # the name that the Codex CLI shows
         body["service_tier"] = "priority"
@@ -140,14 +145,6 @@ def encode(body: Any) -> bytes:
         return msgspec.json.encode(body)
     except UnicodeEncodeError:
         return msgspec.json.encode(_without_surrogates(body))
-
-
-def _check_names(parameters: Parameters) -> None:
-    for name in parameters:
-        if name not in Parameters.__annotations__:
-            near = difflib.get_close_matches(name, Parameters.__annotations__, n=1)
-            advice = f"did you mean {near[0]}? Fields" if near else "fields"
-            raise TypeError(f"create() has no parameter {name!r}; {advice} not known here go into extra_body")
 
 
 def _check_rules(body: Mapping[str, Any], rules: Rules) -> None:
@@ -197,14 +194,6 @@ _SEARCHES = {"cached": False, "live": True, "disabled": None}
 """Whether the search leaves the service's own copy of the web."""
 
 
-def _include(body: Mapping[str, Any], rules: Rules) -> list[str]:
-    include = list(body.get("include") or ())
-    encrypted = rules.always_encrypted_reasoning or body.get("reasoning")
-    if encrypted and not body["store"] and _ENCRYPTED not in include:
-        include.append(_ENCRYPTED)
-    return include
-
-
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value in allowed:
         return value
@@ -235,7 +224,7 @@ def _items(input: Any, rules: Rules, *, stored: bool) -> list[Item]:
             hint="Use the role 'developer', or instructions.",
             param="input",
         )
-    return items if stored else [_unstored(item) for item in items if _stands_alone(item)]
+    return items if stored else [*filter(None, map(_unstored, items))]
 
 
 def input_items(input: Any) -> list[Item]:
@@ -245,7 +234,7 @@ def input_items(input: Any) -> list[Item]:
     is_one = isinstance(input, (str, Mapping)) or is_image(input) or not isinstance(input, Iterable)
     for each in [input] if is_one else input:
         value = plain(each)
-        if _is_content(value):
+        if isinstance(value, str) or is_part(value):
             loose.append(value)
             continue
         if not isinstance(value, Mapping):
@@ -254,25 +243,11 @@ def input_items(input: Any) -> list[Item]:
                 hint="Give texts, images and the dicts of items: input=[*response.output, 'And then?']",
                 param="input",
             )
-        _close_message(loose, items)
+        if loose:
+            items.append({"role": "user", "content": loose})
+            loose = []
         items.append(dict(value))
-    _close_message(loose, items)
-    return items
-
-
-_PARTS = frozenset({"input_text", "input_image", "input_file"})
-
-
-def _is_content(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return value.get("type") in _PARTS
-    return isinstance(value, str) or is_image(value)
-
-
-def _close_message(loose: list[Any], items: list[Item]) -> None:
-    if loose:
-        items.append({"role": "user", "content": [*loose]})
-        loose.clear()
+    return [*items, {"role": "user", "content": loose}] if loose else items
 
 
 def _message(item: Item) -> Item:
@@ -287,15 +262,14 @@ def _message(item: Item) -> Item:
     return {"type": "message", **item, "content": parts(map(plain, loose), role=item["role"])}
 
 
-def _stands_alone(item: Item) -> bool:
-    """Whether a server that stores nothing can read it; one that needs its id looked up gives a 404."""
-    if item["type"] == "reasoning":
-        return bool(item.get("encrypted_content"))
-    return bool(item["type"] != "item_reference")
+def _unstored(item: Item) -> Item | None:
+    """Drop what only the answering server knows: the id, and the status of a message or call.
 
-
-def _unstored(item: Item) -> Item:
-    """Drop what only the answering server knows: the id, and the status of a message or call."""
+    `None` for what needs its id looked up, which gives a 404 where nothing is stored.
+    """
+    is_empty = item["type"] == "reasoning" and not item.get("encrypted_content")
+    if is_empty or item["type"] == "item_reference":
+        return None
     dropped = {"id"} if not item.keys() & _CONTENT_OF_AN_ID else set()
     if item["type"] in _WITHOUT_STATUS:
         dropped.add("status")

@@ -7,7 +7,7 @@ Text of a message that never got that far is kept from its deltas, as a message 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -21,6 +21,7 @@ from .events import (
     CodexRateLimits,
     ErrorEvent,
     Event,
+    OfItem,
     OutputItemAdded,
     OutputItemDone,
     OutputTextDelta,
@@ -100,13 +101,16 @@ class ResponseAccumulator:
         self._note_headers(headers or {})
 
     def feed(self, *events: Event) -> None:
+        deltas: Any
         for kind, run in groupby(events, type):
-            if kind in _TEXT:
-                self._add_text(_TEXT[kind], run)
-            elif (step := _STEPS.get(kind)) is not None:
+            if kind in _TEXT:  # joined for each chunk: the events of a long answer hold many times its text
+                for place, deltas in groupby(run, _PLACE):
+                    text = "".join([delta.delta for delta in deltas])
+                    self._text.setdefault((*place, _TEXT[kind]), []).append(text)
+            elif not issubclass(kind, OfItem):
                 for event in run:
                     if not self.done:
-                        step(self, event)
+                        self._take(event)
 
     @property
     def response(self) -> Response:
@@ -135,44 +139,31 @@ class ResponseAccumulator:
             raise self._failure
         return response
 
-    # Steps, one for each kind of event that matters.
-
-    def _begin(self, event: ResponseCreated | ResponseInProgress | ResponseQueued) -> None:
-        self._header.update(_readable(event.response or {}))
-
-    def _add_item(self, event: OutputItemAdded) -> None:
-        self._open[event.output_index] = event.item
-
-    def _finish_item(self, event: OutputItemDone) -> None:
-        self._items.append((event.output_index, event.item))
-        self._open.pop(event.output_index, None)
-        self._text = {place: text for place, text in self._text.items() if place[0] != event.output_index}
-
-    def _add_text(self, part: str, deltas: Iterator[Any]) -> None:
-        """Joined for each chunk: the events of a long answer hold many times its text."""
-        for place, run in groupby(deltas, _PLACE):
-            text = "".join([delta.delta for delta in run])
-            self._text.setdefault((*place, part), []).append(text)
-
-    def _finish(self, event: ResponseCompleted | ResponseIncomplete | ResponseFailed) -> None:
-        self._end(event.response, event.type.rpartition(".")[2])
-        if isinstance(event, ResponseFailed):
-            self._failure = failures.from_event((event.response or {}).get("error"))
-
-    def _report_error(self, event: ErrorEvent) -> None:
-        error = event.error or {"code": event.code, "message": event.message, "param": event.param}
-        headers = event.headers or {}
-        self._note_headers(headers)
-        self._end({"error": error if isinstance(error, dict) else {"message": error}}, "failed")
-        self._failure = failures.from_event(error, status=event.status or event.status_code, headers=headers)
-
-    def _note_metadata(self, event: ResponseMetadata) -> None:
-        self._note_headers(event.headers or {})
-
-    def _note_limits(self, event: CodexRateLimits) -> None:
-        self._rate_limits = limits.from_event(
-            event.rate_limits or {}, plan_type=event.plan_type, now=time.time()
-        )
+    def _take(self, event: Event) -> None:
+        match event:
+            case ResponseQueued() | ResponseCreated() | ResponseInProgress():
+                self._header.update(_readable(event.response or {}))
+            case OutputItemAdded():
+                self._open[event.output_index] = event.item
+            case OutputItemDone(output_index=index):
+                self._items.append((index, event.item))
+                self._open.pop(index, None)
+                self._text = {place: text for place, text in self._text.items() if place[0] != index}
+            case ResponseCompleted() | ResponseIncomplete() | ResponseFailed():
+                self._end(event.response, event.type.rpartition(".")[2])
+                if isinstance(event, ResponseFailed):
+                    self._failure = failures.from_event((event.response or {}).get("error"))
+            case ErrorEvent():
+                error = event.error or {"code": event.code, "message": event.message, "param": event.param}
+                headers, status = event.headers or {}, event.status or event.status_code
+                self._note_headers(headers)
+                self._end({"error": error if isinstance(error, dict) else {"message": error}}, "failed")
+                self._failure = failures.from_event(error, status=status, headers=headers)
+            case ResponseMetadata():
+                self._note_headers(event.headers or {})
+            case CodexRateLimits(plan_type=plan_type):
+                windows = event.rate_limits or {}
+                self._rate_limits = limits.from_event(windows, plan_type=plan_type, now=time.time())
 
     def _end(self, body: dict[str, Any] | None, status: str) -> None:
         self._header.update(_readable(body or {}))
@@ -189,10 +180,6 @@ class ResponseAccumulator:
         """Finished items and cut-off messages in the order of the response."""
         if not self._items and self._header.get("output"):
             return [item for item in self._header["output"] if isinstance(item, dict)]
-        both = [*self._items, *self._cut_off_messages().items()]
-        return [item for _, item in sorted(both, key=lambda pair: pair[0])]
-
-    def _cut_off_messages(self) -> dict[int, dict[str, Any]]:
         messages: dict[int, dict[str, Any]] = {}
         for (index, _, part), texts in sorted(self._text.items()):
             begun = {"type": "message", "role": "assistant"} | self._open.get(index, {})
@@ -200,7 +187,8 @@ class ResponseAccumulator:
             text = "".join(texts)
             words = {"refusal": text} if part == "refusal" else {"text": text, "annotations": []}
             message["content"].append({"type": part, **words})
-        return messages
+        both = [*self._items, *messages.items()]
+        return [item for _, item in sorted(both, key=lambda pair: pair[0])]
 
 
 def _readable(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,33 +207,19 @@ def token_usage(raw: Mapping[str, Any] | None) -> TokenUsage | None:
     """The `usage` of a response."""
     if raw is None:
         return None
+
+    def count(name: str, within: Any = raw) -> int:
+        tokens = within.get(name) if isinstance(within, Mapping) else None
+        return tokens if isinstance(tokens, int) else 0
+
     return TokenUsage(
-        input_tokens=_count(raw, "input_tokens"),
-        cached_input_tokens=_count(raw.get("input_tokens_details"), "cached_tokens"),
-        output_tokens=_count(raw, "output_tokens"),
-        reasoning_output_tokens=_count(raw.get("output_tokens_details"), "reasoning_tokens"),
-        total_tokens=_count(raw, "total_tokens"),
+        input_tokens=count("input_tokens"),
+        cached_input_tokens=count("cached_tokens", raw.get("input_tokens_details")),
+        output_tokens=count("output_tokens"),
+        reasoning_output_tokens=count("reasoning_tokens", raw.get("output_tokens_details")),
+        total_tokens=count("total_tokens"),
     )
-
-
-def _count(raw: Any, name: str) -> int:
-    count = raw.get(name) if isinstance(raw, Mapping) else None
-    return count if isinstance(count, int) else 0
 
 
 _TEXT: dict[type[Event], str] = {OutputTextDelta: "output_text", RefusalDelta: "refusal"}
 _PLACE = attrgetter("output_index", "content_index")
-
-_STEPS: dict[type[Event], Callable[[ResponseAccumulator, Any], None]] = {
-    ResponseQueued: ResponseAccumulator._begin,
-    ResponseCreated: ResponseAccumulator._begin,
-    ResponseInProgress: ResponseAccumulator._begin,
-    OutputItemAdded: ResponseAccumulator._add_item,
-    OutputItemDone: ResponseAccumulator._finish_item,
-    ResponseCompleted: ResponseAccumulator._finish,
-    ResponseIncomplete: ResponseAccumulator._finish,
-    ResponseFailed: ResponseAccumulator._finish,
-    ErrorEvent: ResponseAccumulator._report_error,
-    ResponseMetadata: ResponseAccumulator._note_metadata,
-    CodexRateLimits: ResponseAccumulator._note_limits,
-}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from ..protocol.errors import InvalidOutputError
+from ..protocol.errors import ConfigurationError, InvalidOutputError
 from ..waiting import Direct, blocking
 from . import compaction
 from .compaction import Compacted
@@ -240,9 +240,14 @@ class AsyncResponses:
     async def _token_limit(self, compact_at: int | Literal["auto"] | None, model: str | None) -> int | None:
         if compact_at != "auto":
             return compact_at
-        return compaction.known_limit(
-            await self._models.retrieve(model) if model else await self._models.default()
-        )
+        described = await (self._models.retrieve(model) if model else self._models.default())
+        limit = compaction.token_limit(described)
+        if limit is None:
+            raise ConfigurationError(
+                f"The catalog does not tell the context window of {described.slug!r}.",
+                hint="Give the limit in tokens, e.g. compact_at=100_000.",
+            )
+        return limit
 
     async def _default_model(self, parameters: Parameters) -> str | None:
         """Return the model where none is named; also fetches the catalog where the dialect depends on it."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -52,7 +53,10 @@ def schema_of(annotation: Any) -> Schema:
 
     Raises InvalidRequestError for a type that JSON can't hold.
     """
-    return _plain_root(_one_level_of_definitions(_generated(annotation)))
+    definitions: Schema = {}
+    # pydantic's definitions, nested where its model stands, move to the root, where `$ref` looks
+    root = _lifted(_generated(annotation), {}, definitions)
+    return _plain_root({**root, "$defs": definitions} if definitions else root)
 
 
 def strict_schema(schema: Mapping[str, Any]) -> Schema:
@@ -62,7 +66,11 @@ def strict_schema(schema: Mapping[str, Any]) -> Schema:
     type, `not`, `if`, `allOf` of several.
     """
     root = _plain_root(schema)
-    return _Strict(root).whole()
+    strict = _strict(root, root, "the schema")
+    for key in _DEFINITIONS:
+        if isinstance(root.get(key), Mapping):
+            strict[key] = {name: _strict(part, root, name) for name, part in root[key].items()}
+    return strict
 
 
 # Schemas of types --------------------------------------------------------------------------------
@@ -110,13 +118,6 @@ def _custom_schema(kind: Any) -> Schema:
     raise NotImplementedError(f"Type {kind!r} is not supported")
 
 
-def _one_level_of_definitions(schema: Schema) -> Schema:
-    """Move pydantic's definitions, nested where its model stands, to the root, where `$ref` looks."""
-    definitions: Schema = {}
-    root = _lifted(schema, {}, definitions)
-    return {**root, "$defs": definitions} if definitions else root
-
-
 def _lifted(part: Any, names: Mapping[str, str], definitions: Schema) -> Any:
     if isinstance(part, list):
         return [_lifted(each, names, definitions) for each in part]
@@ -125,8 +126,7 @@ def _lifted(part: Any, names: Mapping[str, str], definitions: Schema) -> Any:
     own = part.get("$defs")
     if isinstance(own, dict):
         names = {**names, **{name: _free_name(name, own[name], definitions) for name in own}}
-        for name, definition in own.items():
-            definitions[names[name]] = definition
+        definitions.update({names[name]: definition for name, definition in own.items()})
         for name, definition in own.items():
             definitions[names[name]] = _lifted(definition, names, definitions)
         part = {key: value for key, value in part.items() if key != "$defs"}
@@ -199,88 +199,57 @@ def _referenced(part: Any, prefix: str) -> Iterator[str]:
 # Strict schemas ----------------------------------------------------------------------------------
 
 
-class _Strict:
-    """Rewrites the parts of one schema, whose root is what references are looked up in."""
-
-    def __init__(self, root: Schema) -> None:
-        self._root = root
-
-    def whole(self) -> Schema:
-        strict = self._part(self._root, "the schema")
-        for key in _DEFINITIONS:
-            if isinstance(self._root.get(key), Mapping):
-                strict[key] = {name: self._part(part, name) for name, part in self._root[key].items()}
-        return strict
-
-    def _part(self, part: Any, where: str) -> Schema:
-        if not isinstance(part, Mapping) or not part:
-            raise _no_strict_form(where, "may hold anything", "Name its type.")
-        for keyword, instead in _REFUSED.items():
-            if keyword in part:
-                raise _no_strict_form(where, f"uses {keyword!r}", instead)
-        if "allOf" in part:
-            part = self._without_all_of(part, where)
-        described = _described(part)
-        if "$ref" in part:
-            target(self._root, part["$ref"])
-            reference = {"$ref": part["$ref"]}  # which may have no neighbours
-            return {"anyOf": [reference], **described} if described else reference
-        strict = {key: part[key] for key in _KEPT if key in part} | described
-        if part.get("format") in _FORMATS:
-            strict["format"] = part["format"]
-        choices = part.get("anyOf") or part.get("oneOf")
-        if choices:
-            return strict | {"anyOf": [self._part(each, where) for each in choices]}
-        if "type" not in strict:
-            strict["type"] = _kind(part, where)
-        kinds = [strict["type"]] if isinstance(strict["type"], str) else strict["type"]
-        if "object" in kinds:
-            strict |= self._object(part, where)
-        if "array" in kinds:
-            strict["items"] = self._items(part, where)
-        return strict
-
-    def _without_all_of(self, part: Mapping[str, Any], where: str) -> Schema:
-        rest = {key: value for key, value in part.items() if key != "allOf"}
+def _strict(part: Any, root: Schema, where: str) -> Schema:
+    """Return the strict form of one part of the schema `root`, in which references are looked up."""
+    if not isinstance(part, Mapping) or not part:
+        raise _no_strict_form(where, "may hold anything", "Name its type.")
+    for keyword, instead in _REFUSED.items():
+        if keyword in part:
+            raise _no_strict_form(where, f"uses {keyword!r}", instead)
+    if "allOf" in part:
         if len(part["allOf"]) != 1:
-            raise _no_strict_form(
-                where, "uses 'allOf' of several", "Write one object with all the properties."
+            instead = "Write one object with all the properties."
+            raise _no_strict_form(where, "uses 'allOf' of several", instead)
+        part = {**part["allOf"][0], **{key: value for key, value in part.items() if key != "allOf"}}
+    described = _described(part)
+    if "$ref" in part:
+        target(root, part["$ref"])
+        reference = {"$ref": part["$ref"]}  # which may have no neighbours
+        return {"anyOf": [reference], **described} if described else reference
+    strict = {key: part[key] for key in _KEPT if key in part} | described
+    if part.get("format") in _FORMATS:
+        strict["format"] = part["format"]
+    if choices := part.get("anyOf") or part.get("oneOf"):
+        return strict | {"anyOf": [_strict(each, root, where) for each in choices]}
+    if "type" not in strict:
+        strict["type"] = _kind(part, where)
+    kinds = [strict["type"]] if isinstance(strict["type"], str) else strict["type"]
+    if "object" in kinds:
+        strict |= _strict_object(part, root, where)
+    if "array" in kinds:
+        # A tuple's items lose their places: whoever reads the answer checks those.
+        firsts = [_strict(each, root, where) for each in part.get("prefixItems") or ()]
+        items = [each for at, each in enumerate(firsts) if each not in firsts[:at]]
+        items = items or [_strict(part.get("items"), root, f"an item of {where}")]
+        strict["items"] = items[0] if len(items) == 1 else {"anyOf": items}
+    return strict
+
+
+def _strict_object(part: Mapping[str, Any], root: Schema, where: str) -> Schema:
+    others = part.get("additionalProperties", True)
+    if ("properties" not in part and others is not False) or isinstance(others, Mapping):
+        raise _no_strict_form(where, "is a dictionary with free keys", _REFUSED["patternProperties"])
+    properties: Schema = {}
+    for name, each in (part.get("properties") or {}).items():
+        strict = _strict(each, root, repr(name))
+        if name not in (part.get("required") or ()) and not accepts_null(each, root):
+            strict = (
+                strict | {"anyOf": [*strict["anyOf"], _NULL]}
+                if "anyOf" in strict
+                else {"anyOf": [strict, _NULL]}
             )
-        return {**part["allOf"][0], **rest}
-
-    def _object(self, part: Mapping[str, Any], where: str) -> Schema:
-        others = part.get("additionalProperties", True)
-        if ("properties" not in part and others is not False) or isinstance(others, Mapping):
-            raise _no_strict_form(
-                where,
-                "is a dictionary with free keys",
-                "Use a list of objects that hold a name and a value.",
-            )
-        properties = part.get("properties") or {}
-        needed = part.get("required") or ()
-        return {
-            "properties": {
-                name: self._property(each, name, needed=name in needed) for name, each in properties.items()
-            },
-            "required": list(properties),
-            "additionalProperties": False,
-        }
-
-    def _property(self, part: Any, name: str, *, needed: bool) -> Schema:
-        strict = self._part(part, repr(name))
-        if needed or accepts_null(part, self._root):
-            return strict
-        if "anyOf" in strict:
-            return strict | {"anyOf": [*strict["anyOf"], _NULL]}
-        return {"anyOf": [strict, _NULL]}
-
-    def _items(self, part: Mapping[str, Any], where: str) -> Schema:
-        """A tuple's items lose their places: whoever reads the answer checks those."""
-        firsts = [self._part(each, where) for each in part.get("prefixItems") or ()]
-        if not firsts:
-            return self._part(part.get("items"), f"an item of {where}")
-        kinds = [each for at, each in enumerate(firsts) if each not in firsts[:at]]
-        return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        properties[name] = strict
+    return {"properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def accepts_null(part: Any, root: Mapping[str, Any]) -> bool:
@@ -298,19 +267,16 @@ def accepts_null(part: Any, root: Mapping[str, Any]) -> bool:
 
 
 def _described(part: Mapping[str, Any]) -> Schema:
-    limits = [
-        f"{key} {_spelt(part[key])}"
-        for key in _TOLD
-        if part.get(key) is not None and not (key == "format" and part[key] in _FORMATS)
-    ]
+    limits = []
+    for key in _TOLD:
+        value = part.get(key)
+        if value is not None and not (key == "format" and value in _FORMATS):
+            is_text = isinstance(value, str) and value
+            limits.append(f"{key} {value if is_text else msgspec.json.encode(value).decode()}")
     words = [part["description"]] if part.get("description") else []
     if limits:
         words.append(f"({', '.join(limits)})")
     return {"description": " ".join(words)} if words else {}
-
-
-def _spelt(value: Any) -> str:
-    return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
 
 
 _KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
@@ -343,8 +309,8 @@ def without_absent(value: Any, part: Any, root: Mapping[str, Any]) -> Any:
 
     `part` of `root` is the schema before it was made strict.
     """
-    part = _resolved(part, root)
-    if choices := _choices(part):
+    part, choices = _resolved(part, root)
+    if choices:
         return without_absent(value, next((c for c in choices if not misfit(value, c, root)), {}), root)
     if isinstance(value, dict):
         properties = part.get("properties") or {}
@@ -354,27 +320,23 @@ def without_absent(value: Any, part: Any, root: Mapping[str, Any]) -> Any:
             if not _says_absent(each, name, part, root)
         }
     if isinstance(value, list):
-        firsts, rest = part.get("prefixItems") or (), part.get("items")
-        return [
-            without_absent(each, firsts[at] if at < len(firsts) else rest, root)
-            for at, each in enumerate(value)
-        ]
+        return [without_absent(each, its_part, root) for each, its_part in _with_parts(value, part)]
     return value
 
 
 def misfit(value: Any, part: Any, root: Mapping[str, Any], where: str = "it") -> str | None:
     """Return why the value does not fit a part of a schema, or `None`. Null stands for what may be absent."""
-    part = _resolved(part, root)
-    if choices := _choices(part):
+    part, choices = _resolved(part, root)
+    if choices:
         reasons = [misfit(value, choice, root, where) for choice in choices]
         return None if None in reasons else reasons[0]
     if "const" in part and value != part["const"]:
         return f"{where} is not {part['const']!r}"
     if "enum" in part and value not in part["enum"]:
         return f"{where} is none of {', '.join(map(repr, part['enum']))}"
-    kinds = part.get("type")
-    if kinds is not None and not any(_is_a(value, kind) for kind in _listed(kinds)):
-        return f"{where} is no {' or '.join(_listed(kinds))}"
+    kinds = [part["type"]] if isinstance(part.get("type"), str) else part.get("type")
+    if kinds is not None and not any(_is_a(value, kind) for kind in kinds):
+        return f"{where} is no {' or '.join(kinds)}"
     for keyword, (kind, fits) in _LIMITS.items():
         if keyword in part and _is_a(value, kind) and not fits(value, part[keyword]):
             return f"{where} breaks {keyword} {part[keyword]}"
@@ -391,10 +353,12 @@ def _misfits_inside(value: Any, part: Mapping[str, Any], root: Mapping[str, Any]
             if name in value and not _says_absent(value[name], name, part, root):
                 yield from filter(None, [misfit(value[name], its_part, root, repr(name))])
     if isinstance(value, list):
-        firsts, rest = part.get("prefixItems") or (), part.get("items")
-        for at, each in enumerate(value):
-            its_part = firsts[at] if at < len(firsts) else rest
+        for at, (each, its_part) in enumerate(_with_parts(value, part)):
             yield from filter(None, [misfit(each, its_part, root, f"item {at}")])
+
+
+def _with_parts(values: list[Any], part: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    return zip(values, chain(part.get("prefixItems") or (), repeat(part.get("items"))), strict=False)
 
 
 def _says_absent(value: Any, name: str, part: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
@@ -403,20 +367,15 @@ def _says_absent(value: Any, name: str, part: Mapping[str, Any], root: Mapping[s
     return not accepts_null((part.get("properties") or {}).get(name, True), root)
 
 
-def _resolved(part: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolved(part: Any, root: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[Any]]:
+    """Return what a part stands for, and the parts of which one or all apply."""
     seen: set[str] = set()
     while isinstance(part, Mapping) and "$ref" in part and part["$ref"] not in seen:
         seen.add(part["$ref"])
         part = target(root, part["$ref"])
-    return part if isinstance(part, Mapping) else {}
-
-
-def _choices(part: Mapping[str, Any]) -> Sequence[Any]:
-    return part.get("anyOf") or part.get("oneOf") or part.get("allOf") or ()
-
-
-def _listed(kinds: Any) -> list[str]:
-    return [kinds] if isinstance(kinds, str) else list(kinds)
+    if not isinstance(part, Mapping):
+        return {}, ()
+    return part, part.get("anyOf") or part.get("oneOf") or part.get("allOf") or ()
 
 
 def _is_a(value: Any, kind: str) -> bool:

@@ -29,7 +29,9 @@ class SSEDecoder:
         chunk = self._unify_newlines(chunk)
         if not chunk:
             return []
-        end = self._end_of_events(chunk)
+        end = chunk.rfind(b"\n\n") + 2  # after the last blank line
+        if end == 1:
+            end = 1 if self._ends_with_newline and chunk.startswith(b"\n") else 0
         if end == 0:
             self._keep(chunk)
             return []
@@ -53,13 +55,6 @@ class SSEDecoder:
             return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         self._ends_with_cr = self._ends_with_cr and not chunk
         return chunk
-
-    def _end_of_events(self, chunk: bytes) -> int:
-        """The index after the last blank line; 0 when there is none."""
-        blank_line = chunk.rfind(b"\n\n")
-        if blank_line >= 0:
-            return blank_line + 2
-        return 1 if self._ends_with_newline and chunk.startswith(b"\n") else 0
 
     def _keep(self, rest: bytes) -> None:
         if rest:

@@ -13,7 +13,7 @@ from ..waiting import Direct, blocking
 from .events import Event, OutputTextDelta
 from .exchange import Exchange
 from .response import Response
-from .transport import Answer, Outgoing, Transport
+from .transport import Answer, Outgoing, Transport, Waiting
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -47,7 +47,7 @@ class AsyncResponseStream:
         self._make_request = make_request
         self._outgoing: Outgoing | None = None
         self._answer: Answer | None = None
-        self._waiting = transport.waiting()
+        self._waiting = Waiting(blocks=transport.blocks)
         self._batch: list[Event] = []
         self._closed = False
         self._aborted = False
@@ -116,9 +116,32 @@ class AsyncResponseStream:
             self._outgoing = await self._make_request()
         return self._outgoing
 
-    async def open(self) -> None:
-        """Send the request, unless that was done, and wait for an answer. Raises CodexError."""
-        await self._is_readable()
+    async def open(self) -> bool:
+        """Send the request, unless that was done; return whether there is an answer to read.
+
+        Raises ResponseAborted, and the CodexError that waiting can't mend.
+        """
+        if self._is_parents:
+            raise InvalidRequestError(
+                "This answer belongs to the process that this one was forked from.",
+                hint="Ask for one here: the client itself works in both.",
+            )
+        while not self._closed:
+            if self._aborted and not self._over:
+                await self._drop()
+                self.let_go()
+                raise ResponseAborted(response=self.response)
+            if self._answer is not None:
+                return True
+            try:
+                with self._waiting:
+                    answer = await self._send(await self.prepare(), self._exchange)
+                    self._answer = Answer(answer, blocks=self._transport.blocks)
+                    self._exchange.begin(answer.headers)
+            except CodexError:
+                if not self._exchange.ended.is_set():
+                    raise
+        return False
 
     async def next_events(self) -> list[Event] | None:
         """Return what the next piece of the answer holds, `None` after the last one; all before is left out."""
@@ -167,7 +190,7 @@ class AsyncResponseStream:
             await self._answer.close()
 
     async def _read_on(self) -> list[Event] | None:
-        while await self._is_readable():
+        while await self.open():
             try:
                 return await self._read()
             except CodexError as failure:
@@ -179,36 +202,19 @@ class AsyncResponseStream:
         await self._drop()
         return None
 
-    async def _is_readable(self) -> bool:
-        """Whether there is an answer to read. Raises ResponseAborted, and what can't be mended by waiting."""
-        if self._is_parents:
-            raise InvalidRequestError(
-                "This answer belongs to the process that this one was forked from.",
-                hint="Ask for one here: the client itself works in both.",
-            )
-        while not self._closed:
-            if self._aborted and not self._over:
-                await self._drop()
-                self.let_go()
-                raise ResponseAborted(response=self.response)
-            if self._answer is not None:
-                return True
-            try:
-                with self._waiting:
-                    answer = await self._send(await self.prepare(), self._exchange)
-                    self._answer = self._transport.reading(answer)
-                    self._exchange.begin(answer.headers)
-            except CodexError:
-                if not self._exchange.ended.is_set():
-                    raise
-        return False
-
     async def _read(self) -> list[Event] | None:
         assert self._answer is not None
         if self._exchange.over:
             self._exchange.finish()
             self._over = True
-            await self._linger(self._answer)
+            hurry = self._transport.later(_LINGER, self._answer.end)
+            try:
+                while await self._answer.chunk() is not None:
+                    pass
+            except CodexError:
+                await self._answer.close()
+            finally:
+                hurry.cancel()
             return None
         outgoing = await self.prepare()
         events: list[Event] = []
@@ -218,16 +224,6 @@ class AsyncResponseStream:
             events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         self._transport.core.remember(outgoing, self._exchange)
         return events
-
-    async def _linger(self, answer: Answer) -> None:
-        hurry = self._transport.later(_LINGER, answer.end)
-        try:
-            while await answer.chunk() is not None:
-                pass
-        except CodexError:
-            await answer.close()
-        finally:
-            hurry.cancel()
 
 
 class ResponseStream(Direct[AsyncResponseStream]):

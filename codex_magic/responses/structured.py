@@ -37,8 +37,12 @@ class Format(Generic[T]):
         self._type = text_format
         self._adapter = None if self._is_schema else pydantic_adapter(text_format)
         schema = dict(text_format) if self._is_schema else schema_of(text_format)
+        self.schema = schema
         self._is_wrapped = schema.get("type", "object" if "properties" in schema else None) != "object"
-        self.schema = _wrapped(schema) if self._is_wrapped else schema
+        if self._is_wrapped:
+            root = {key: schema.pop(key) for key in ("$defs", "definitions") if key in schema}
+            root |= {"type": "object", "properties": {"value": schema}, "required": ["value"]}
+            self.schema = root
         self.strict = strict_schema(self.schema)
         title = str(schema.get("title") or getattr(text_format, "__name__", "answer"))
         self.name = re.sub(r"[^A-Za-z0-9_-]+", "_", title)[:64] or "answer"
@@ -47,9 +51,8 @@ class Format(Generic[T]):
         """Return the caller's parameters with this format in them."""
         text = plain(parameters.get("text")) or {}
         if parameters.get("output_schema") or text.get("format"):
-            raise InvalidRequestError(
-                "There are two schemas.", hint="Leave out output_schema and text.format: text_format says it."
-            )
+            hint = "Leave out output_schema and text.format: text_format says it."
+            raise InvalidRequestError("There are two schemas.", hint=hint)
         format = {"type": "json_schema", "name": self.name, "schema": self.strict, "strict": True}
         return {**parameters, "text": {**text, "format": format}}
 
@@ -113,9 +116,3 @@ def answer_text(response: Response) -> str:
     messages = [item for item in response.output if item.get("type") == "message"]
     answers = [item for item in messages if item.get("phase") != "commentary"] or messages
     return "".join(texts(answers[-1], "output_text")) if answers else ""
-
-
-def _wrapped(schema: Mapping[str, Any]) -> dict[str, Any]:
-    definitions = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
-    inner = {key: part for key, part in schema.items() if key not in definitions}
-    return {"type": "object", "properties": {"value": inner}, "required": ["value"], **definitions}

@@ -246,19 +246,23 @@ async def run(
     With `blocks`, where there is no event loop, functions run in the calling thread, and nothing suspends.
     A cancelled turn cancels its async functions.
     """
-    workers: _Tasks | _Threads = _Threads() if blocks else _Tasks()
     outcome: Any = None
     while True:
         try:
             step = steps.send(outcome)
             match step:
                 case Run():
-                    outcome = await _results(step, hooks, workers)
+                    outcome = await _results(step, hooks, blocks=blocks)
                 case Compact():
                     outcome = await responses.compact(step.input, **step.parameters)
                 case Ask():
-                    stream = responses.stream(step.input, on_retry=hooks.retry, **step.parameters)
-                    outcome = await _response(stream, hooks)
+                    async with responses.stream(
+                        step.input, on_retry=hooks.retry, **step.parameters
+                    ) as stream:
+                        if hooks.event is not None:
+                            async for event in stream:
+                                await _awaited(hooks.event(event))
+                        outcome = await stream.get_final_response()
         except StopIteration as end:
             whole: ToolRun = end.value
             return whole
@@ -267,29 +271,27 @@ async def run(
             raise
 
 
-async def _response(stream: AsyncResponseStream, hooks: Hooks) -> Response:
-    async with stream:
-        if hooks.event is not None:
-            async for event in stream:
-                await _awaited(hooks.event(event))
-        return await stream.get_final_response()
-
-
-async def _results(step: Run, hooks: Hooks, workers: _Tasks | _Threads) -> list[Any]:
+async def _results(step: Run, hooks: Hooks, *, blocks: bool) -> list[Any]:
+    """Do the jobs; those of several threads go on when the turn has ended."""
     for job in step.jobs:
         if hooks.call is not None:
             await _awaited(hooks.call(job.call))
     jobs = [await _approved(job, hooks.approve) for job in step.jobs]
     at_once = step.parallel and len(jobs) > 1
-    running = [workers.start(job) for job in jobs] if at_once else []
+    threads = [_in_thread(partial(_outcome, job)) for job in jobs] if at_once and blocks else []
+    tasks = [asyncio.ensure_future(_outcome_on_loop(job)) for job in jobs] if at_once and not blocks else []
     results = []
     try:
         for at, job in enumerate(jobs):
-            results.append(await (workers.result(running[at]) if at_once else workers.run(job)))
+            if blocks:
+                results.append(wait(threads[at]) if at_once else _outcome(job))
+            else:
+                results.append(await (tasks[at] if at_once else _outcome_on_loop(job)))
             if hooks.result is not None:
                 await _awaited(hooks.result(job.call, results[-1]))
     finally:
-        workers.stop(running)
+        for task in tasks:
+            task.cancel()
     return results
 
 
@@ -311,46 +313,20 @@ def _in_thread(work: Callable[[], Any]) -> Future[Any]:
     return in_thread(lambda: context.run(work), daemon=True)
 
 
-class _Tasks:
-    """Jobs on an event loop; functions that are not async run in threads."""
-
-    def start(self, job: Job) -> Any:
-        return asyncio.ensure_future(self.run(job))
-
-    async def result(self, running: Any) -> Any:
-        return await running
-
-    def stop(self, running: list[Any]) -> None:
-        for task in running:
-            task.cancel()
-
-    async def run(self, job: Job) -> Any:
-        try:
-            return await _awaited(job.run() if job.is_async else await awaited(_in_thread(job.run)))
-        except Exception as error:  # noqa: BLE001  # whatever a tool raises is told to the model
-            return error
+def _outcome(job: Job) -> Any:
+    """Return what came of a job in the calling thread."""
+    try:
+        result = job.run()
+        if inspect.isawaitable(result):  # this thread may have a loop that runs
+            return wait(_in_thread(lambda: asyncio.run(_awaited(result))))
+        return result
+    except Exception as error:  # noqa: BLE001  # whatever a tool raises is told to the model
+        return error
 
 
-class _Threads:
-    """Jobs in the calling thread; several at a time have one each, and go on when the turn has ended."""
-
-    def start(self, job: Job) -> Any:
-        return _in_thread(lambda: self._outcome(job))
-
-    async def result(self, running: Any) -> Any:
-        return wait(running)
-
-    def stop(self, running: list[Any]) -> None:
-        pass
-
-    async def run(self, job: Job) -> Any:
-        return self._outcome(job)
-
-    def _outcome(self, job: Job) -> Any:
-        try:
-            result = job.run()
-            if inspect.isawaitable(result):  # this thread may have a loop that runs
-                return wait(_in_thread(lambda: asyncio.run(_awaited(result))))
-            return result
-        except Exception as error:  # noqa: BLE001  # whatever a tool raises is told to the model
-            return error
+async def _outcome_on_loop(job: Job) -> Any:
+    """Return what came of a job; functions that are not async run in threads."""
+    try:
+        return await _awaited(job.run() if job.is_async else await awaited(_in_thread(job.run)))
+    except Exception as error:  # noqa: BLE001  # whatever a tool raises is told to the model
+        return error

@@ -11,6 +11,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
@@ -83,7 +84,7 @@ class Namespace:
     @property
     def definition(self) -> dict[str, Any]:
         tools = [
-            dict(tool.definition) if isinstance(tool, Tool) else definition_of(tool) for tool in self.tools
+            dict(each.definition) if isinstance(each, Tool) else definition_of(each) for each in self.tools
         ]
         return _namespace(self.name, self.description, tools)
 
@@ -134,7 +135,13 @@ def tool(
     """
 
     def made(function: Callable[..., Any]) -> Tool:
-        named = _checked_name(name or _plain_name(function))
+        def bind(text: str) -> functools.partial[Any]:
+            try:
+                return functools.partial(function, **arguments.read(text))
+            except (ValueError, RecursionError) as error:
+                raise ToolCallError(f"The arguments do not fit: {_one_line(str(error))}") from error
+
+        named = _checked_name(name, function)
         arguments = (
             _Arguments(function, named) if input_schema is None else _PlainArguments(function, input_schema)
         )
@@ -150,8 +157,8 @@ def tool(
             function,
             plain(definition) | {"type": "function"},
             arguments.schema,
-            lambda text: functools.partial(function, **arguments.read(text)),
-            _checked_name(namespace) if namespace else None,
+            bind,
+            _checked_name(namespace, function) if namespace else None,
             needs_approval,
             Sandbox(needs),
         )
@@ -173,7 +180,7 @@ def custom_tool(
 
     `grammar`: from `lark` or `regex`; without it, any text. All else as for `tool`.
     """
-    named = _checked_name(name or _plain_name(function))
+    named = _checked_name(name, function)
     summary = description or _read_docstring(function)[0]
     definition: dict[str, Any] = {"type": "custom", "name": named, "description": summary}
     if grammar is not None:
@@ -183,7 +190,7 @@ def custom_tool(
         definition,
         _ONE_TEXT,
         functools.partial(functools.partial, function),
-        _checked_name(namespace) if namespace else None,
+        _checked_name(namespace, function) if namespace else None,
         needs_approval,
         Sandbox(needs),
     )
@@ -234,19 +241,19 @@ def _namespace(name: str, description: str, tools: list[dict[str, Any]]) -> dict
     return {"type": "namespace", "name": name, "description": description, "tools": tools}
 
 
-def _plain_name(function: Callable[..., Any]) -> str:
+def _checked_name(name: str | None, function: Callable[..., Any]) -> str:
+    """Return the name, or without one the function's own. Raises InvalidRequestError."""
     inner = function.func if isinstance(function, functools.partial) else function
-    return getattr(inner, "__name__", type(inner).__name__)
-
-
-def _checked_name(name: str) -> str:
+    own: str = getattr(inner, "__name__", type(inner).__name__)
+    name = name or own
     if not _NAME.fullmatch(name):
-        raise InvalidRequestError(
-            f"{name!r} is no name for a tool: it takes up to 64 letters, digits, _ and -.",
-            hint='Give it one: tool(function, name="...")',
-            param="tools",
-        )
+        what = f"{name!r} is no name for a tool: it takes up to 64 letters, digits, _ and -."
+        raise _unusable(what, 'Give it one: tool(function, name="...")')
     return name
+
+
+def _unusable(what: str, hint: str) -> InvalidRequestError:
+    return InvalidRequestError(what, hint=hint, param="tools")
 
 
 # Arguments ---------------------------------------------------------------------------------------
@@ -262,31 +269,24 @@ class _Arguments:
         self._parameters = _parameters(function, name)
         hints = _hints(inner, name)
         kinds = {each: hints.get(each, Any) for each in self._parameters}
-        self._type = msgspec.defstruct(
-            f"{name}_arguments",
-            [self._field(each, kind) for each, kind in kinds.items()],
-            kw_only=True,
-            forbid_unknown_fields=True,
-        )
+        fields = [
+            (each, kind)
+            if self._parameters[each].default is inspect.Parameter.empty
+            else (each, kind, msgspec.field(default_factory=lambda: msgspec.UNSET))
+            for each, kind in kinds.items()
+        ]
+        self._type = msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, forbid_unknown_fields=True)
         self.schema = schema_of(self._type)
         self.schema.pop("title", None)
         for each, kind in kinds.items():
             self.schema["properties"][each] = self._described_schema(each, kind)
 
     def read(self, text: str) -> dict[str, Any]:
-        try:
-            raw = msgspec.json.decode(text or "{}")
-            fitting = without_absent(raw, self.schema, self.schema)
-            values = msgspec.convert(fitting, self._type, dec_hook=read_custom)
-        except (ValueError, RecursionError) as error:
-            raise _do_not_fit(error) from error
+        """Raises ValueError, RecursionError."""
+        fitting = without_absent(msgspec.json.decode(text or "{}"), self.schema, self.schema)
+        values = msgspec.convert(fitting, self._type, dec_hook=read_custom)
         arguments = {name: getattr(values, name) for name in self._parameters}
         return {name: value for name, value in arguments.items() if value is not msgspec.UNSET}
-
-    def _field(self, name: str, kind: Any) -> tuple[Any, ...]:
-        if self._parameters[name].default is inspect.Parameter.empty:
-            return name, kind
-        return name, kind, msgspec.field(default_factory=lambda: msgspec.UNSET)
 
     def _described_schema(self, name: str, kind: Any) -> Schema:
         """Return the schema of one parameter with its description and default."""
@@ -297,8 +297,9 @@ class _Arguments:
             part["description"] = words
         default = self._parameters[name].default
         if default is not inspect.Parameter.empty and default is not None:
-            with_default = _plain_default(default)
-            part |= {} if with_default is None else {"default": with_default}
+            # one that JSON can't hold is kept from the model, and used all the same
+            with suppress(TypeError, msgspec.ValidationError):
+                part["default"] = msgspec.to_builtins(default)
         return part
 
 
@@ -310,13 +311,11 @@ class _PlainArguments:
         self.schema = dict(schema)
 
     def read(self, text: str) -> dict[str, Any]:
-        try:
-            raw = msgspec.json.decode(text or "{}", type=dict[str, Any])
-            fitting: dict[str, Any] = without_absent(raw, self.schema, self.schema)
-            if complaint := misfit(fitting, self.schema, self.schema):
-                raise ValueError(complaint)
-        except (ValueError, RecursionError) as error:
-            raise _do_not_fit(error) from error
+        """Raises ValueError, RecursionError."""
+        raw = msgspec.json.decode(text or "{}", type=dict[str, Any])
+        fitting: dict[str, Any] = without_absent(raw, self.schema, self.schema)
+        if complaint := misfit(fitting, self.schema, self.schema):
+            raise ValueError(complaint)
         return fitting
 
 
@@ -346,32 +345,19 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _do_not_fit(error: Exception) -> ToolCallError:
-    return ToolCallError(f"The arguments do not fit: {_one_line(str(error))}")
-
-
 def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Parameter]:
     try:
         parameters = dict(inspect.signature(function).parameters)
     except (TypeError, ValueError) as error:
-        raise InvalidRequestError(
-            f"The parameters of {name!r} can't be read: {error}.",
-            hint="Give its input_schema.",
-            param="tools",
-        ) from error
+        what = f"The parameters of {name!r} can't be read: {error}."
+        raise _unusable(what, "Give its input_schema.") from error
     for each in parameters.values():
-        if each.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-            raise InvalidRequestError(
-                f"The function {name!r} takes {each}, which a model can't be told.",
-                hint="Name each parameter.",
-                param="tools",
-            )
-        if each.kind is inspect.Parameter.POSITIONAL_ONLY:
-            raise InvalidRequestError(
-                f"The parameter {each.name!r} of {name!r} can't be given by name.",
-                hint="Leave out the / in its signature.",
-                param="tools",
-            )
+        if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
+            what = f"The function {name!r} takes {each}, which a model can't be told."
+            raise _unusable(what, "Name each parameter.")
+        if each.kind is each.POSITIONAL_ONLY:
+            what = f"The parameter {each.name!r} of {name!r} can't be given by name."
+            raise _unusable(what, "Leave out the / in its signature.")
     return parameters
 
 
@@ -380,18 +366,8 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
     try:
         return typing.get_type_hints(inspect.unwrap(target), include_extras=True)
     except (NameError, TypeError) as error:
-        raise InvalidRequestError(
-            f"The type hints of {name!r} can't be read: {error}.",
-            hint="Use types that are defined where the function is.",
-            param="tools",
-        ) from error
-
-
-def _plain_default(default: Any) -> Any:
-    try:
-        return msgspec.to_builtins(default)
-    except (TypeError, msgspec.ValidationError):
-        return None  # a default that JSON can't hold is kept from the model, and used all the same
+        what = f"The type hints of {name!r} can't be read: {error}."
+        raise _unusable(what, "Use types that are defined where the function is.") from error
 
 
 # Calls -------------------------------------------------------------------------------------------
@@ -419,13 +395,14 @@ class Call(msgspec.Struct, frozen=True):
 
 def plain_result(result: Any) -> Any:
     """Return a function's result as values that JSON can hold. Raises TypeError where there are none."""
-    return msgspec.to_builtins(result, enc_hook=_plain)
 
+    def shown(
+        value: Any,
+    ) -> Any:  # pydantic's models as what they hold; what JSON has no words for, in its own
+        held = plain(value)
+        return str(value) if held is value else held
 
-def _plain(value: Any) -> Any:
-    """pydantic's models as what they hold; what JSON has no words for, in its own."""
-    shown = plain(value)
-    return str(value) if shown is value else shown
+    return msgspec.to_builtins(result, enc_hook=shown)
 
 
 class _Named(msgspec.Struct):
@@ -439,24 +416,24 @@ class _Named(msgspec.Struct):
 
 def calls(response: Response | Iterable[Item]) -> list[Call]:
     """Return the calls of the model in their order. Raises ServiceError for a call without name or id."""
-    items = response.output if isinstance(response, Response) else response
-    return [_call(item) for item in items if item.get("type") in ("function_call", "custom_tool_call")]
+    made = []
+    for item in response.output if isinstance(response, Response) else response:
+        if item.get("type") not in ("function_call", "custom_tool_call"):
+            continue
+        try:
+            named = msgspec.convert(item, _Named)
+        except msgspec.ValidationError as error:
+            raise ServiceError("The service sent a tool call that can't be read.") from error
+        is_custom = named.type == "custom_tool_call"
+        text = named.input if is_custom else named.arguments
+        made.append(Call(named.call_id, named.name, text, named.namespace, is_custom))
+    return made
 
 
 def web_searches(response: Response) -> list[str]:
     """Return the queries of the service's web searches."""
     searches = (item for item in response.output if item.get("type") == "web_search_call")
     return [str(query) for item in searches if (query := (item.get("action") or {}).get("query"))]
-
-
-def _call(item: Item) -> Call:
-    try:
-        named = msgspec.convert(item, _Named)
-    except msgspec.ValidationError as error:
-        raise ServiceError("The service sent a tool call that can't be read.") from error
-    is_custom = named.type == "custom_tool_call"
-    text = named.input if is_custom else named.arguments
-    return Call(named.call_id, named.name, text, named.namespace, is_custom)
 
 
 class Toolbox:
@@ -469,7 +446,7 @@ class Toolbox:
     def __init__(self, tools: Iterable[Any] = ()) -> None:
         self.definitions: list[dict[str, Any]] = []
         self._tools: dict[tuple[str | None, str], Tool] = {}
-        self._groups: dict[str, dict[str, Any]] = {}
+        self._groups: dict[str, list[dict[str, Any]]] = {}
         for tool_like in tools:
             self._take(tool_like)
 
@@ -489,38 +466,30 @@ class Toolbox:
 
     def _take(self, tool_like: Any, namespace: str | None = None) -> None:
         if isinstance(tool_like, Namespace):
-            self._group(tool_like.name, tool_like.description)
+            self._place(tool_like.name, tool_like.description)
             for each in tool_like.tools:
                 self._take(each, tool_like.name)
         elif isinstance(tool_like, Tool) or _is_function(tool_like):
             made = tool_like if isinstance(tool_like, Tool) else tool(tool_like)
-            self._add(namespace or made.namespace, made)
+            namespace = namespace or made.namespace
+            if (namespace, made.name) in self._tools:
+                raise _unusable(f"There are two tools {made.name!r}.", 'Name one: tool(f, name="...")')
+            self._tools[namespace, made.name] = made
+            self._place(namespace).append(dict(made.definition))
         else:
             definition = definition_of(tool_like)
             if definition.get("type") in ("function", "custom"):
-                raise InvalidRequestError(
+                raise _unusable(
                     f"The tool {definition.get('name')!r} has no function to run.",
-                    hint="Pass the function itself, or use create() and answer its calls.",
-                    param="tools",
+                    "Pass the function itself, or use create() and answer its calls.",
                 )
             self._place(namespace).append(definition)
 
-    def _add(self, namespace: str | None, tool: Tool) -> None:
-        if (namespace, tool.name) in self._tools:
-            raise InvalidRequestError(
-                f"There are two tools {tool.name!r}.", hint='Name one: tool(f, name="...")', param="tools"
-            )
-        self._tools[namespace, tool.name] = tool
-        self._place(namespace).append(dict(tool.definition))
-
-    def _place(self, namespace: str | None) -> list[dict[str, Any]]:
+    def _place(self, namespace: str | None, description: str = "") -> list[dict[str, Any]]:
+        """Return the definitions of a namespace, which this begins; `None` is outside of all."""
         if namespace is None:
             return self.definitions
-        tools: list[dict[str, Any]] = self._group(namespace)["tools"]
-        return tools
-
-    def _group(self, name: str, description: str = "") -> dict[str, Any]:
-        if name not in self._groups:
-            self._groups[name] = _namespace(name, description, [])
-            self.definitions.append(self._groups[name])
-        return self._groups[name]
+        if namespace not in self._groups:
+            self._groups[namespace] = []
+            self.definitions.append(_namespace(namespace, description, self._groups[namespace]))
+        return self._groups[namespace]

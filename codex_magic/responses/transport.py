@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 from weakref import WeakSet
 
@@ -209,9 +209,8 @@ class Core:
             self.memory.keep(response, outgoing.items, len(outgoing.body))
 
     def build(self, http: httpx.Client | httpx.AsyncClient, outgoing: Outgoing) -> httpx.Request:
-        request = http.build_request(
-            outgoing.method, outgoing.url, headers=outgoing.headers, content=outgoing.body or None
-        )
+        content = outgoing.body or None
+        request = http.build_request(outgoing.method, outgoing.url, headers=outgoing.headers, content=content)
         if outgoing.timeouts is not None:
             request.extensions["timeout"] = _limits(outgoing.timeouts).as_dict()
         return request
@@ -236,26 +235,19 @@ class Core:
         self.catalog.announce(headers.get("x-models-etag"))
 
     def idle_seconds(self, outgoing: Outgoing) -> float:
-        """Return how long its answer may go on without an event."""
+        """Return how long the answer may go on without an event."""
         return (outgoing.timeouts or self.timeouts).idle
 
     def slow_start(self) -> Timeouts:
         """Return the limits for an answer that begins when all is done: a picture, a compaction."""
         return replace(self.timeouts, first_byte=max(self.timeouts.first_byte, self.timeouts.idle))
 
-    def unreachable(self, error: httpx.HTTPError) -> CodexError:
-        return no_answer(error, base_url=self.provider.base_url)
-
     def refusal(self, outgoing: Outgoing, answer: httpx.Response) -> CodexError:
         if outgoing.url == self.catalog.url and answer.status_code in (404, 405):
             return ConfigurationError("The service lists no models.", hint="Choose one with --model NAME.")
-        return failures.from_answer(
-            answer.status_code,
-            answer.headers,
-            answer.content,
-            model=outgoing.model,
-            names=self.catalog.names(),
-        )
+        names = self.catalog.names()
+        status, headers = answer.status_code, answer.headers
+        return failures.from_answer(status, headers, answer.content, model=outgoing.model, names=names)
 
 
 def _limits(seconds: Timeouts) -> httpx.Timeout:
@@ -265,10 +257,6 @@ def _limits(seconds: Timeouts) -> httpx.Timeout:
 
 
 # Sending -----------------------------------------------------------------------------------------
-
-
-class Abortable(Protocol):
-    def abort(self) -> None: ...
 
 
 class Transport:
@@ -281,7 +269,7 @@ class Transport:
         self.core = core
         self._pause = sleep
         self._https: dict[Any, Any] = {}
-        self._streams: WeakSet[Abortable] = WeakSet()
+        self._streams: WeakSet[Any] = WeakSet()
         self._lock = threading.Lock()
         begin_anew_in_children(self)
 
@@ -292,7 +280,7 @@ class Transport:
         self._lock = threading.Lock()
         return left
 
-    def watch(self, stream: Abortable) -> None:
+    def watch(self, stream: Any) -> None:
         """Let `abort()` end it too."""
         with self._lock:
             self._streams.add(stream)
@@ -310,7 +298,7 @@ class Transport:
         try:
             await self._read(answer)
         except httpx.HTTPError as error:
-            raise self.core.unreachable(error) from without_secrets(error)
+            raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
         return masked_answer(answer)
 
     async def send(self, outgoing: Outgoing, exchange: Exchange) -> httpx.Response:
@@ -330,7 +318,7 @@ class Transport:
                 return answer
             await self._read(answer)
         except httpx.HTTPError as error:
-            raise self.core.unreachable(error) from without_secrets(error)
+            raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
         raise self.core.refusal(outgoing, answer)
 
     # What waits, or stands for something that does
@@ -347,14 +335,6 @@ class Transport:
 
     def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle | threading.Timer:
         return asyncio.get_running_loop().call_later(seconds, call)
-
-    def reading(self, answer: httpx.Response) -> Answer:
-        """Return what reads the body of an answer."""
-        return Answer(answer)
-
-    def waiting(self) -> Waiting | NeverWaiting:
-        """Return the guard of one stream's waits."""
-        return Waiting()
 
     def http(self) -> httpx.AsyncClient:
         """Return the connections of the running loop."""
@@ -400,12 +380,6 @@ class BlockingTransport(Transport):
         timer.start()
         return timer
 
-    def reading(self, answer: httpx.Response) -> Answer:
-        return BlockingAnswer(answer)
-
-    def waiting(self) -> NeverWaiting:
-        return NeverWaiting()
-
     async def _send(self, outgoing: Outgoing) -> httpx.Response:
         with self._lock:
             if None not in self._https:
@@ -426,15 +400,26 @@ class BlockingTransport(Transport):
 class Answer:
     """An answer that is read in pieces, and that anyone may end under the reader."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, *, blocks: bool) -> None:
         self._response = response
         self._network: Any = response.extensions.get("network_stream")
-        self._chunks = self._iterate("content-encoding" in response.headers)
+        self._blocks = blocks
+        self._reading = threading.RLock()
+        """Held by a blocking reader, so that nobody closes the answer under it."""
+        self._chunks: Any
+        if "content-encoding" in response.headers:
+            self._chunks = response.iter_bytes() if blocks else response.aiter_bytes()
+        else:
+            self._chunks = response.iter_raw() if blocks else response.aiter_raw()
 
     async def chunk(self) -> bytes | None:
         """Return the next bytes, `None` at the end. Raises StreamError."""
         try:
-            chunk = await self._next()
+            if self._blocks:
+                with self._reading:
+                    chunk: bytes | None = next(self._chunks, None)
+            else:
+                chunk = await anext(self._chunks, None)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise failures.mid_stream(error) from without_secrets(error)
         if chunk is None:
@@ -450,74 +435,48 @@ class Answer:
                 socket.socket.shutdown(wire, socket.SHUT_RDWR)
             elif wire is not None:
                 wire.shutdown(socket.SHUT_RDWR)
+        if self._blocks:
+            self._close()
 
     async def close(self) -> None:
-        await self._response.aclose()
+        if self._blocks:
+            self._close()
+        else:
+            await self._response.aclose()
 
-    def _iterate(self, is_encoded: bool) -> Any:
-        return self._response.aiter_bytes() if is_encoded else self._response.aiter_raw()
-
-    async def _next(self) -> bytes | None:
-        return await anext(self._chunks, None)
-
-
-class BlockingAnswer(Answer):
-    def __init__(self, response: httpx.Response) -> None:
-        super().__init__(response)
-        self._reading = threading.RLock()
-
-    def end(self) -> None:
-        super().end()
+    def _close(self) -> None:
         with self._reading:
             self._response.close()
-
-    async def close(self) -> None:
-        with self._reading:
-            self._response.close()
-
-    def _iterate(self, is_encoded: bool) -> Any:
-        return self._response.iter_bytes() if is_encoded else self._response.iter_raw()
-
-    async def _next(self) -> bytes | None:
-        with self._reading:
-            return next(self._chunks, None)
-
-
-class NeverWaiting:
-    """Stands for `Waiting` where ending the answer is enough to wake its reader."""
-
-    def wake(self) -> None:
-        pass
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 class Waiting:
-    """A context in which a stream waits. `wake()` cancels the task and that is caught; other cancellations pass."""
+    """A context in which a stream waits. `wake()` cancels the task and that is caught; other cancellations pass.
 
-    def __init__(self) -> None:
+    Where the wait `blocks`, it does nothing: ending the answer is enough to wake its reader.
+    """
+
+    def __init__(self, *, blocks: bool) -> None:
+        self._blocks = blocks
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._is_woken = False
 
     def wake(self) -> None:
         """Safe from any thread; harmless when nobody waits."""
+
+        def cancel() -> None:
+            if self._task is not None:
+                self._is_woken = True
+                self._task.cancel()
+
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed, so nobody waits
-                self._loop.call_soon_threadsafe(self._cancel)
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._is_woken = True
-            self._task.cancel()
+                self._loop.call_soon_threadsafe(cancel)
 
     def __enter__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
+        if not self._blocks:
+            self._loop = asyncio.get_running_loop()
+            self._task = asyncio.current_task()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
         task, self._task = self._task, None

@@ -81,7 +81,18 @@ class TurnSocket:
         try:
             from .websocket import Socket, is_accepted  # wsproto is an extra, and its import takes a while
 
-            answer = await self._shake_hands(outgoing, key)
+            headers = self._headers | {
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": key,
+                "OpenAI-Beta": BETA,
+            }
+            if turn_state := outgoing.headers.get(_TURN_STATE):
+                headers[_TURN_STATE] = turn_state
+            http = self._transport.http()
+            request = core.build(http, replace(outgoing, method="GET", headers=headers, body=b""))
+            answer = await asyncio.wait_for(http.send(request, stream=True), OPEN_SECONDS)
             core.note(answer.headers)
             if is_accepted(answer, key):
                 self._socket = Socket(answer)
@@ -94,22 +105,6 @@ class TurnSocket:
             self._opening = None
         core.websockets = False
         log.info("responses go over HTTP, without a WebSocket: %s", reason)
-
-    async def _shake_hands(self, outgoing: Outgoing, key: str) -> httpx.Response:
-        core = self._transport.core
-        turn_state = outgoing.headers.get(_TURN_STATE)
-        headers = {
-            **self._headers,
-            **({_TURN_STATE: turn_state} if turn_state else {}),
-            "Connection": "Upgrade",
-            "Upgrade": "websocket",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": key,
-            "OpenAI-Beta": BETA,
-        }
-        http = self._transport.http()
-        request = core.build(http, replace(outgoing, method="GET", headers=headers, body=b""))
-        return await asyncio.wait_for(http.send(request, stream=True), OPEN_SECONDS)
 
     async def __aenter__(self) -> Self:
         return self

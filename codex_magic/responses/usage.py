@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import msgspec
 
@@ -66,21 +65,15 @@ def read_usage(body: bytes, *, now: float) -> Usage:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ServiceError("The service's account of your limits can't be read.") from error
     windows = answer.rate_limit or _Windows()
+    # as a `codex.rate_limits` event spells them
     described = {
-        "primary": _as_event(windows.primary_window),
-        "secondary": _as_event(windows.secondary_window),
+        name: window
+        and {
+            "used_percent": window.used_percent,
+            "window_minutes": window.limit_window_seconds and window.limit_window_seconds // 60,
+            "reset_at": window.reset_at,
+            "reset_after_seconds": window.reset_after_seconds,
+        }
+        for name, window in (("primary", windows.primary_window), ("secondary", windows.secondary_window))
     }
     return Usage(answer.email, answer.plan_type, from_event(described, plan_type=answer.plan_type, now=now))
-
-
-def _as_event(window: _Window | None) -> dict[str, Any] | None:
-    """Return the window as a `codex.rate_limits` event spells it."""
-    if window is None:
-        return None
-    seconds = window.limit_window_seconds
-    return {
-        "used_percent": window.used_percent,
-        "window_minutes": seconds // 60 if seconds else None,
-        "reset_at": window.reset_at,
-        "reset_after_seconds": window.reset_after_seconds,
-    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -75,7 +75,12 @@ class Socket:
 
     async def ask(self, outgoing: Outgoing, exchange: Exchange, *, idle: float) -> httpx.Response | None:
         """Return the answer once it has begun; `None` where HTTP is to be asked, and then this socket is used up."""
-        if not self._is_free(exchange):
+        now, last = time.monotonic(), self._exchange
+        is_young = now - self._opened_at < OLD_SECONDS and now - self._used_at < IDLE_SECONDS
+        is_free = last is None or (
+            last.over and last is not exchange
+        )  # a request that failed here goes elsewhere
+        if not (self._open and is_young and is_free):
             return None
         answer = None
         try:
@@ -85,18 +90,19 @@ class Socket:
                     message = self._request(msgspec.json.decode(outgoing.body), exchange)
                     await self._write(self._connection.send(TextMessage(data=message)))
                     first = await asyncio.wait_for(self._beginning(), FIRST_SECONDS)
-                    answer = self._answer_of(first, exchange, idle)
+                    # after an error HTTP succeeds, or tells it with its headers
+                    if not any(isinstance(decode_event(each.encode()), ErrorEvent) for each in first):
+                        self.was_of_use = True
+                        answer = httpx.Response(
+                            200,
+                            headers=self._answer.headers,
+                            stream=_Messages(self, first, exchange, idle),
+                            extensions={"network_stream": self._wire},
+                        )
         finally:
             if answer is None:
                 await self.close()
         return answer
-
-    def _is_free(self, exchange: Exchange) -> bool:
-        """Whether a request can go here: one at a time, and not one that has failed here."""
-        now = time.monotonic()
-        is_young = now - self._opened_at < OLD_SECONDS and now - self._used_at < IDLE_SECONDS
-        last = self._exchange
-        return self._open and is_young and (last is None or (last.over and last is not exchange))
 
     async def _is_quiet(self) -> bool:
         """Take what came while nobody read, pings and the end; whether the socket is still good."""
@@ -118,7 +124,11 @@ class Socket:
 
     def _items_so_far(self, body: dict[str, Any]) -> int:
         """Return how many items of the input the last response has seen or made; 0 for another conversation."""
-        if self._exchange is None or _without_input(body) != _without_input(self._body):
+        settings, before = (
+            {name: value for name, value in each.items() if name not in _VARYING}
+            for each in (body, self._body)
+        )
+        if self._exchange is None or settings != before:
             return 0
         last = self._exchange.response
         if last.status != "completed" or not last.id:
@@ -137,18 +147,6 @@ class Socket:
         while all(isinstance(decode_event(each.encode()), _BEFORE_AN_ANSWER) for each in messages):
             messages += await self.receive(FIRST_SECONDS)
         return messages
-
-    def _answer_of(self, first: list[str], exchange: Exchange, idle: float) -> httpx.Response | None:
-        """Return the answer that begins so; `None` for an error: HTTP succeeds, or tells it with its headers."""
-        if any(isinstance(decode_event(each.encode()), ErrorEvent) for each in first):
-            return None
-        self.was_of_use = True
-        return httpx.Response(
-            200,
-            headers=self._answer.headers,
-            stream=_Messages(self, first, exchange, idle),
-            extensions={"network_stream": self._wire},
-        )
 
     async def receive(self, seconds: float) -> list[str]:
         """Return the messages that the next bytes complete, often none. Raises httpx.HTTPError, ProtocolError."""
@@ -215,10 +213,6 @@ def _as_sse(messages: Sequence[str]) -> bytes:
     """A line break inside a message can only be white space of its JSON."""
     lines = (message.replace("\n", " ").replace("\r", " ") for message in messages)
     return "".join(f"event: \ndata: {line}\n\n" for line in lines).encode()
-
-
-def _without_input(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in body.items() if name not in _VARYING}
 
 
 @contextmanager
