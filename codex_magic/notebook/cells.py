@@ -160,9 +160,7 @@ class CellTurn:
     """Paints a turn, and takes its questions to a person at `desk`. Driving `steps` does it."""
 
     def __init__(self, turn: RunningTurn, desk: Desk, painter: Painter) -> None:
-        self._turn = turn
-        self._desk = desk
-        self._painter = painter
+        self._turn, self._desk, self._painter = turn, desk, painter
         self._completed = False
         turn.withdrawn.add_done_callback(lambda _: desk.stop())
 
@@ -218,13 +216,11 @@ class CellTurn:
 
     def _show_news(self) -> None:
         batch = self._desk.news.take()
-        notifications = [each for each in batch if not isinstance(each, Question)]
-        self._painter.feed(notifications)
+        self._painter.feed([each for each in batch if not isinstance(each, Question)])
         self._painter.tick()
         for question in (each for each in batch if isinstance(each, Question)):
             self._desk.take(question, pause=self._painter.pause)
-        if any(isinstance(each, TurnCompleted) for each in notifications):
-            self._completed = True
+        self._completed = self._completed or any(isinstance(each, TurnCompleted) for each in batch)
 
     def _stopped(self) -> Steps[None]:
         """Tell the engine that the user stopped the cell, and paint what it still has to say."""
@@ -240,8 +236,7 @@ class CellTurn:
                 return
         except KeyboardInterrupt:
             pass  # stopped twice: the same wish
-        interrupted = Turn(id=new_id(), status=TurnStatus.interrupted)
-        self._painter.feed([TurnCompleted("", interrupted)])
+        self._painter.feed([TurnCompleted("", Turn(id=new_id(), status=TurnStatus.interrupted))])
 
 
 POLL_SECONDS = 0.05

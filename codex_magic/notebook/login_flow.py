@@ -171,11 +171,10 @@ class LoginFlow:
             elif not await self._by_service(way, open_browser):
                 return
             self._change(lambda view: view.at(Stage.finishing))
-            account = (await self._asynchronous.account()).account
-            if account is None:
-                self._fail("The sign-in was ended by another program. Start it again.")
-            else:
+            if (account := (await self._asynchronous.account()).account) is not None:
                 await self._sign_in(account)
+            else:
+                self._fail("The sign-in was ended by another program. Start it again.")
         except CodexError as error:
             self._fail(str(error))
         except Exception:  # the top of a task: somebody looks on, and must not be left waiting
@@ -217,8 +216,7 @@ class LoginFlow:
 
     async def _stop(self) -> None:
         """End the attempt. One whose tokens are just being stored succeeds all the same."""
-        attempt = self._attempt
-        if attempt is None or attempt.done():
+        if (attempt := self._attempt) is None or attempt.done():
             return
         if self._handle is not None:
             await self._handle.cancel()

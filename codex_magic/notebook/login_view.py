@@ -124,10 +124,8 @@ class LoginView:
 
     def countdown(self) -> str:
         """`14:59`, or nothing when nothing runs out."""
-        if self.expires_at is None:
-            return ""
-        seconds = max(0, round(self.expires_at - self.now))
-        return f"{seconds // 60}:{seconds % 60:02}"
+        seconds = max(0, round((self.expires_at or 0) - self.now))
+        return "" if self.expires_at is None else f"{seconds // 60}:{seconds % 60:02}"
 
     def closing_lines(self) -> list[str]:
         """What stays in a notebook when it is over: no address and no quota, since notebooks are passed on."""

@@ -70,8 +70,7 @@ class CodexCells:
     """
 
     def __init__(self, shell: InteractiveShell, number: int) -> None:
-        self._shell = shell
-        self._number = number
+        self._shell, self._number = shell, number
         self._executing: deque[str | None] = deque(maxlen=32)  # more than execute at a time
 
     def pre_execute(self) -> None:
@@ -146,8 +145,7 @@ def load(shell: InteractiveShell) -> None:
 
 def unload(shell: InteractiveShell) -> None:
     """Take away what `load` has added."""
-    magics = loaded(shell)
-    if magics is None:
+    if (magics := loaded(shell)) is None:
         return
     magics.close()
     shell.events.unregister("pre_execute", magics.note_cell)

@@ -168,14 +168,13 @@ class Session:
                 self.rate_limits = notification.rate_limits
             listener(notification)
 
+        wanted = turn.options.text("thread")
+        own = self.new_thread if turn.options.values.get("new") else self.thread
         try:
-            if wanted := turn.options.text("thread"):
-                thread = await self.resume(wanted)
-            else:
-                thread = await (self.new_thread() if turn.options.values.get("new") else self.thread())
+            thread = await (self.resume(wanted) if wanted else own())
             handle = await self._start_on(thread, turn, turn_options, tell)
         except StoreError as problem:
-            if problem.is_busy or turn.options.text("thread"):
+            if problem.is_busy or wanted:
                 raise
             self.unkept = problem
             self._thread = thread = await self._unkept_thread(turn.options)
@@ -403,8 +402,7 @@ class RunningTurn:
     def end(self) -> None:
         """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
         self._session.running.remove(self)
-        name = self.options.text("output")
-        if name is not None and self.handle is not None:
+        if (name := self.options.text("output")) and self.handle is not None:
             self._session.shell.user_ns[name] = self.handle.result
         self.over.set_result(None)
 

@@ -73,8 +73,7 @@ class _Panel:
         self._made: list[ipywidgets.Widget] = []
         self._clicked = False
         self._box = self._make(ipywidgets.VBox())
-        self._box.add_class("codex-panel")
-        self._box.add_class(name)
+        self._box.add_class("codex-panel").add_class(name)
 
     @property
     def bundle(self) -> dict[str, object]:
@@ -93,10 +92,8 @@ class _Panel:
     def _row(self, *children: ipywidgets.Widget) -> ipywidgets.HBox:
         return self._make(ipywidgets.HBox(children, layout=ipywidgets.Layout(flex_flow="row wrap")))
 
-    def _button(
-        self, label: str, action: Callable[[], object], *, primary: bool = False
-    ) -> ipywidgets.Button:
-        button = self._make(ipywidgets.Button(description=label, button_style="primary" if primary else ""))
+    def _button(self, label: str, action: Callable[[], object], *, style: str = "") -> ipywidgets.Button:
+        button = self._make(ipywidgets.Button(description=label, button_style=style))
 
         def click(_: object) -> None:
             self._clicked = True
@@ -183,9 +180,7 @@ class LoginWidget(_Panel):
 
     def __init__(self, flow: LoginFlow, page: Page, *, in_blocking_cell: bool = False) -> None:
         super().__init__("codex-login")
-        self._flow = flow
-        self._page = page
-        self._id = new_id()
+        self._flow, self._page, self._id = flow, page, new_id()
         html = (self._make(ipywidgets.HTML()) for _ in range(5))
         self._style, self._status, self._offer, self._countdown, self._quota = html
         self._style.value = STYLE
@@ -199,9 +194,8 @@ class LoginWidget(_Panel):
         cancel, close = self._button("Cancel", flow.cancel), self._button("Close", flow.cancel)
         first = flow.ways[0]
         labels = {**flow.view.labels, first: f"{flow.view.labels[first]} (fits best here)"}
-        ways = [
-            self._button(labels[way], partial(flow.begin, way), primary=way is first) for way in flow.ways
-        ]
+        ways = [self._button(labels[way], partial(flow.begin, way)) for way in flow.ways]
+        ways[0].button_style = "primary"
         again = self._button("Try again", lambda: flow.begin(flow.view.way or first))
         self._choices = self._row(*ways, cancel)
         self._choices_again = self._row(again, *self._choices.children)
@@ -234,13 +228,11 @@ class LoginWidget(_Panel):
         self._offer.value = offer_html(view)
         self._countdown.value = countdown_html(view)
         self._quota.value = quota_html(view)
-        fields = []
-        if view.stage is Stage.waiting:
-            # The browser way takes an address too: its page may end on a machine that can't reach this one.
-            fields = [self._fields[view.way]] if view.way in self._fields else []
-        buttons = self._rows.get(view.stage, self._choices)
-        if view.stage is Stage.choosing and view.problem and view.way:
-            buttons = self._choices_again
+        # The browser way takes an address too: its page may end on a machine that can't reach this one.
+        waits = view.stage is Stage.waiting
+        fields = [field for way, field in self._fields.items() if waits and way is view.way]
+        failed = view.stage is Stage.choosing and view.problem and view.way
+        buttons = self._choices_again if failed else self._rows.get(view.stage, self._choices)
         # In the order in which Tab goes through them.
         read = (self._style, self._status, self._quota, self._offer)
         children = (*read, *fields, self._countdown, buttons)
@@ -273,7 +265,7 @@ class LoginWidget(_Panel):
 
         field.on_msg(lambda _, content, buffers: enter() if content.get("event") == "submit" else None)
         field.observe(lambda change: enter() if entered and change["new"] else None, "value")
-        return self._row(field, self._button("Go on", enter, primary=True))
+        return self._row(field, self._button("Go on", enter, style="primary"))
 
 
 def status_html(view: LoginView) -> str:
