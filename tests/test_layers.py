@@ -38,7 +38,7 @@ PACKAGES = {
     "engines": {"msgspec", "codex_cli_bin"},
     "threads": {"msgspec", "psutil"},
     "display": {"msgspec", "IPython", "markdown_it", "rich"},
-    "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil"},
+    "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil", "segno"},
     "local_service": {"msgspec", "tornado"},
 }
 

@@ -10,26 +10,18 @@ import time
 from datetime import datetime
 
 from ..auth.storage import Storage
+from ..protocol import errors
 from ..protocol.account import ChatgptAccount
-from ..protocol.errors import (
-    AccountChangedError,
-    AuthError,
-    CodexError,
-    ConfigurationError,
-    LoginError,
-    NotSignedInError,
-    OptionError,
-)
+from ..protocol.errors import CodexError, ConfigurationError, LoginError, OptionError
 from ..protocol.ids import new_id
 from ..responses.provider import Provider
 from ..waiting import Relay
 from . import login_view
 from .environment import is_remote, may_ask
-from .local import LOCAL
 from .login_view import LoginView, Stage, Way, who
 from .options import ParsedLine
 from .screen import lines_of, words
-from .session import Session
+from .session import LOCAL, Session
 from .shell import CellFailed
 from .steps import Steps, finished
 from .typed import interruptible
@@ -40,9 +32,6 @@ LOGIN_USAGE = f"%codex login {LOGIN_ARGUMENTS}"
 _LIKE_A_KEY = re.compile(r"\b(?:sk|sess)-\w")
 
 
-# Commands ----------------------------------------------------------------------------------------
-
-
 def takes_login(rest: str) -> bool:
     """`%codex login is broken` is a question, but a key must never be sent as one."""
     return rest.split()[0] in set(Way) or bool(_LIKE_A_KEY.search(rest))
@@ -51,13 +40,10 @@ def takes_login(rest: str) -> bool:
 def log_in(session: Session, rest: str) -> Steps[None]:
     if rest and rest not in set(Way):
         if _LIKE_A_KEY.search(rest) or rest.startswith(Way.key.value):
-            raise OptionError(
-                "A key does not belong in a cell.",
-                hint="Take it out again, since notebooks and histories are kept; %codex login key asks for it.",
-            )
-        raise OptionError(
-            f"%codex login takes one word, not {len(rest.split())}.", hint=f"Usage: {LOGIN_USAGE}"
-        )
+            hint = "Take it out again, since notebooks and histories are kept; %codex login key asks for it."
+            raise OptionError("A key does not belong in a cell.", hint=hint)
+        problem = f"%codex login takes one word, not {len(rest.split())}."
+        raise OptionError(problem, hint=f"Usage: {LOGIN_USAGE}")
     way = Way(rest) if rest else None
     screen, flow = session.screen, session.login
     if not screen.page.changes:
@@ -72,10 +58,8 @@ def log_in(session: Session, rest: str) -> Steps[None]:
     elif flow.view.stage is Stage.account and way is None:
         account = flow.view.account
         flow.cancel()
-        screen.say(
-            "Signed in." if screen.rich else f"Signed in {who(account)}.",
-            f"{LOGIN_USAGE} changes the account, %codex logout signs out.",
-        )
+        headline = "Signed in." if screen.rich else f"Signed in {who(account)}."
+        screen.say(headline, f"{LOGIN_USAGE} changes the account, %codex logout signs out.")
     else:
         yield from _sign_in_by_text(session, way or _text_way(session), new_id())
 
@@ -90,21 +74,16 @@ def log_out(session: Session, _: str) -> Steps[None]:
 
 
 def show_account(session: Session, _: str) -> None:
-    rows = account_rows(session, session.provider())
     note = "%codex login signs in or changes the account, %codex logout signs out."
-    session.screen.table(("", ""), rows, note=note)
+    session.screen.table(("", ""), account_rows(session, session.provider()), note=note)
 
 
 def show_usage(session: Session, _: str) -> Steps[None]:
     usage = yield from session.wait(session.usage(session.provider()))
+    view = login_view
     rows = [
-        (
-            login_view.name(each),
-            login_view.bar(each),
-            f"{login_view.left(each)} % left",
-            login_view.resets(each),
-        )
-        for each in login_view.windows(usage.limits)
+        (view.name(each), view.bar(each), f"{view.left(each)} % left", view.resets(each))
+        for each in view.windows(usage.limits)
     ]
     if not rows:
         session.screen.say("The service names no limits for this account.")
@@ -124,7 +103,7 @@ def account_rows(session: Session, provider: Provider) -> list[tuple[str, object
         place = storage.name if stored is not None and stored.api_key else "OPENAI_API_KEY"
         return [("signed in", "with an API key"), ("kept in", place)]
     if stored is None or stored.access_token is None:
-        return [("signed in", f"no: {NotSignedInError().hint}")]
+        return [("signed in", f"no: {errors.NotSignedInError().hint}")]
     rows: list[tuple[str, object]] = [
         ("signed in", who(ChatgptAccount(stored.email or stored.account_id, stored.plan))),
         ("kept in", storage.name),
@@ -135,14 +114,12 @@ def account_rows(session: Session, provider: Provider) -> list[tuple[str, object
     return rows
 
 
-# A cell that needs a sign-in ---------------------------------------------------------------------
-
-
 def can_sign_in(session: Session, error: CodexError, options: ParsedLine) -> bool:
     """Whether signing in, here and now, would let the cell continue."""
     screen = session.screen
     provider = options.text("provider") or session.settings.provider or "chatgpt"
-    helps = isinstance(error, AuthError) and not isinstance(error, AccountChangedError | LoginError)
+    helps = isinstance(error, errors.AuthError)
+    helps = helps and not isinstance(error, errors.AccountChangedError | LoginError)
     waits = screen.has_widgets or "wait-login" in options.values
     # Where a server runs the cells no widget is drawn, but there is a person who reads.
     reads = not screen.page.has_controls and "no-wait-login" not in options.values
@@ -189,8 +166,6 @@ def _sign_in_by_widget(session: Session, output: str, *, waits: bool) -> Steps[L
         flow.leave(relay.put)
 
 
-# By text: in terminals, and in notebooks that run where no widget can be shown -------------------
-
 _NOBODY = {
     Way.paste: ("There is nobody here to give an address.", "Use %codex login device."),
     Way.key: ("There is nobody here to give a key.", "Set OPENAI_API_KEY, or sign in from a terminal."),
@@ -198,10 +173,7 @@ _NOBODY = {
 
 _PROMPTS = {Way.paste: "Address (it stays hidden): ", Way.key: "API key (it stays hidden): "}
 
-PRESS_ENTER = "Press Enter when you have done so: "
-
-PATIENCE_SECONDS = 10
-"""Between two prompts for Enter: the service is polled for a code every few seconds."""
+PATIENCE_SECONDS = 10  # between two prompts for Enter: the service is polled for a code every few seconds
 
 
 def _text_way(session: Session) -> Way:
@@ -210,11 +182,9 @@ def _text_way(session: Session) -> Way:
 
 
 def _sign_in_by_text(session: Session, way: Way, output: str) -> Steps[LoginView]:
-    """Sign in one way, in place of that output, and wait for the end. Raises LoginError, ConfigurationError,
-    KeyboardInterrupt."""
+    """Sign in, in place of that output, to the end. Raises LoginError, ConfigurationError, KeyboardInterrupt."""
     if way in _NOBODY and not may_ask(session.shell):
-        sentence, hint = _NOBODY[way]
-        raise ConfigurationError(sentence, hint=hint)
+        raise ConfigurationError(_NOBODY[way][0], hint=_NOBODY[way][1])
     screen, flow, lines = session.screen, session.login, _Lines(session, output)
     # A page without controls may show nothing before its cell has ended; a prompt it does show.
     prompts = screen.rich and not screen.page.has_controls and may_ask(session.shell)
@@ -231,15 +201,14 @@ def _sign_in_by_text(session: Session, way: Way, output: str) -> Steps[LoginView
             lines.show(view)
             if view.over:
                 return view
-            if view.stage is not Stage.waiting:
-                continue
-            if view.way in _PROMPTS:
+            waits = view.stage is Stage.waiting
+            if waits and view.way in _PROMPTS:
                 if answers != view.misread:  # once for each answer that is needed
                     answers = view.misread
                     flow.enter(getpass.getpass(_PROMPTS[way]))
-            elif prompts and view.now - entered_at >= PATIENCE_SECONDS:
+            elif waits and prompts and view.now - entered_at >= PATIENCE_SECONDS:
                 with interruptible():
-                    input(f"{lines}\n{PRESS_ENTER}")
+                    input(f"{lines}\nPress Enter when you have done so: ")
                 entered_at = time.time()
     finally:
         flow.leave(relay.put)
@@ -251,9 +220,8 @@ class _Lines:
 
     def __init__(self, session: Session, output: str) -> None:
         self._page = session.screen.page if session.screen.rich else None
-        self._id = output
+        self._id, self._over = output, False
         self._shown: list[str] = []
-        self._over = False
 
     def show(self, view: LoginView) -> None:
         self._over = view.over
@@ -277,8 +245,6 @@ class _Lines:
             markdown = [*map(words, lines), f"<{link}>" if link else "", f"**{words(code)}**" if code else ""]
             text = {"text/markdown": lines_of(filter(None, markdown)), "text/plain": "\n".join(plain)}
             self._page.show(self._id, text)
-        else:
-            for line in plain:
-                if line not in self._shown:
-                    print(line)  # noqa: T201  # a terminal reads standard output
+        elif new := [line for line in plain if line not in self._shown]:
+            print("\n".join(new))  # noqa: T201  # a terminal reads standard output
         self._shown = plain

@@ -78,10 +78,7 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
             from .commands import find_command  # a cell is a question, and should be on its way soon
 
             command = find_command(line)
-        if command is not None:
-            question = yield from command(session) or ()
-        else:
-            question = _question(line, cell, usage)
+        question = _question(line, cell, usage) if command is None else (yield from command(session) or ())
         if question is not None:
             yield from _ask(session, *question)
     except CodexError as error:
@@ -139,9 +136,8 @@ def _waits(session: Session) -> bool:
     Raises OptionError in a terminal.
     """
     if not session.screen.rich:
-        raise OptionError(
-            "A terminal has no place for an answer in the background.", hint="Leave --background out."
-        )
+        problem = "A terminal has no place for an answer in the background."
+        raise OptionError(problem, hint="Leave --background out.")
     if not may_ask(session.shell):
         session.screen.say("Nobody is there to see an answer in the background, so this cell waits for it.")
         return True
@@ -149,8 +145,6 @@ def _waits(session: Session) -> bool:
 
 
 def _drive_in_thread(session: Session, turn: CellTurn) -> None:
-    """Paint a turn whose cell ends now."""
-
     def paint() -> None:
         with suppress(CancelledError):  # the session was closed before it began
             session.last_error = drive(turn.steps()) or session.last_error
@@ -158,22 +152,15 @@ def _drive_in_thread(session: Session, turn: CellTurn) -> None:
     threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
 
 
-# One turn on screen ------------------------------------------------------------------------------
-
-GRACE_SECONDS = 0.15
-"""How long an interrupted cell waits for the last notifications of the engine."""
-
-QUEUED_SECONDS = 0.5
-"""How long a turn waits for another one of its thread before it shows that it is there."""
+GRACE_SECONDS = 0.15  # an interrupted cell waits for the last notifications of the engine
+QUEUED_SECONDS = 0.5  # a turn waits for another one of its thread before it shows that it is there
 
 
 class CellTurn:
     """Paints a turn, and takes its questions to a person at `desk`. Driving `steps` does it."""
 
     def __init__(self, turn: RunningTurn, desk: Desk, painter: Painter) -> None:
-        self._turn = turn
-        self._desk = desk
-        self._painter = painter
+        self._turn, self._desk, self._painter = turn, desk, painter
         self._completed = False
         turn.withdrawn.add_done_callback(lambda _: desk.stop())
 
@@ -229,13 +216,11 @@ class CellTurn:
 
     def _show_news(self) -> None:
         batch = self._desk.news.take()
-        notifications = [each for each in batch if not isinstance(each, Question)]
-        self._painter.feed(notifications)
+        self._painter.feed([each for each in batch if not isinstance(each, Question)])
         self._painter.tick()
         for question in (each for each in batch if isinstance(each, Question)):
             self._desk.take(question, pause=self._painter.pause)
-        if any(isinstance(each, TurnCompleted) for each in notifications):
-            self._completed = True
+        self._completed = self._completed or any(isinstance(each, TurnCompleted) for each in batch)
 
     def _stopped(self) -> Steps[None]:
         """Tell the engine that the user stopped the cell, and paint what it still has to say."""
@@ -251,11 +236,8 @@ class CellTurn:
                 return
         except KeyboardInterrupt:
             pass  # stopped twice: the same wish
-        interrupted = Turn(id=new_id(), status=TurnStatus.interrupted)
-        self._painter.feed([TurnCompleted("", interrupted)])
+        self._painter.feed([TurnCompleted("", Turn(id=new_id(), status=TurnStatus.interrupted))])
 
-
-# The two loops that drive the steps of a cell ----------------------------------------------------
 
 POLL_SECONDS = 0.05
 """A stop is noticed only between waits: Windows delivers Ctrl-C then, and ipykernel's signal handler

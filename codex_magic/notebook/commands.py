@@ -1,4 +1,7 @@
-"""The %codex commands. A line that is no command is a question."""
+"""The %codex commands, and what Tab completes after `%codex` and `%%codex`, without asking the network.
+
+A line that is no command is a question.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import difflib
 import os
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from ..display.items import one_line
@@ -17,6 +21,7 @@ from ..threads.options import CONTINUE
 from ..threads.store import ThreadRecord, TurnRecord
 from . import login_view, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
+from .login_view import Way
 from .options import APPROVALS, CELL_OPTIONS, EFFORTS, ENGINES, SANDBOXES, ParsedLine, nearest, no_such
 from .screen import ID_SHOWN, ago, count
 from .session import Session
@@ -25,6 +30,8 @@ from .steps import Steps, finished
 Question = tuple[str, ParsedLine]
 """What a command asks: a prompt, and the options of a cell."""
 
+Run = Callable[[Session, str], Steps[Question | None] | Steps[None] | None]
+
 
 class Command(NamedTuple):
     """`run` answers at once, or returns the steps of an answer that has to wait for something."""
@@ -32,7 +39,7 @@ class Command(NamedTuple):
     name: str
     arguments: str
     help: str
-    run: Callable[[Session, str], Steps[Question | None] | Steps[None] | None]
+    run: Run
 
     @property
     def usage(self) -> str:
@@ -71,12 +78,10 @@ def find_command(line: str) -> Callable[[Session], Steps[Question | None] | Step
     rest = rest.strip()
     if not name:
         return lambda session: _help(session, "")
-    command = COMMANDS.get(name)
-    if command is None:
+    if (command := COMMANDS.get(name)) is None:
         if not rest and (near := nearest(name, COMMANDS)):
-            raise OptionError(
-                f"There is no command {name!r}.{near}", hint=f"To ask it all the same: %codex -- {name}"
-            )
+            hint = f"To ask it all the same: %codex -- {name}"
+            raise OptionError(f"There is no command {name!r}.{near}", hint=hint)
         return None
     if command.takes(rest):
         word = rest[1:-1] if rest and rest[0] in "'\"" and _is_one_word(rest) else rest
@@ -86,9 +91,6 @@ def find_command(line: str) -> Callable[[Session], Steps[Question | None] | Step
     return None
 
 
-# Threads -----------------------------------------------------------------------------------------
-
-
 def _new(session: Session, _: str) -> Steps[None]:
     thread = yield from session.wait(session.new_thread())
     session.screen.say(f"A new thread: {thread.id[:ID_SHOWN]}")
@@ -96,9 +98,8 @@ def _new(session: Session, _: str) -> Steps[None]:
 
 def _threads(session: Session, rest: str) -> Steps[None]:
     archived = rest == "--archived"
-    page = yield from session.wait(
-        session.codex.thread_list(archived=archived, search_term=None if archived or not rest else rest)
-    )
+    term = None if archived or not rest else rest
+    page = yield from session.wait(session.codex.thread_list(archived=archived, search_term=term))
     if not page.threads:
         session.screen.say("There are no threads here yet. Ask something: %%codex")
         return
@@ -107,9 +108,8 @@ def _threads(session: Session, rest: str) -> Steps[None]:
         ("→" if each.id == current else "", each.id[:ID_SHOWN], _title(each), ago(each.updated_at))
         for each in page.threads
     ]
-    note = "%codex resume ID goes on with one."
-    if page.next_cursor:
-        note += " There are older ones: %codex threads WORD searches."
+    older = " There are older ones: %codex threads WORD searches." if page.next_cursor else ""
+    note = f"%codex resume ID goes on with one.{older}"
     session.screen.table(("", "thread", "about", "last used"), rows, note=note)
 
 
@@ -157,9 +157,8 @@ def _history(session: Session, _: str) -> Steps[None]:
         session.screen.say("This thread is empty.")
         return
     rows = [(n, *_question_and_answer(turn), turn.status.value) for n, turn in enumerate(turns, 1)]
-    session.screen.table(
-        ("turn", "question", "answer", "status"), rows, note="%codex show N shows one again."
-    )
+    heads = ("turn", "question", "answer", "status")
+    session.screen.table(heads, rows, note="%codex show N shows one again.")
 
 
 def _question_and_answer(turn: TurnRecord) -> tuple[str, str]:
@@ -204,14 +203,9 @@ def _continue(session: Session, rest: str) -> Steps[Question]:
     return CONTINUE, cell_options
 
 
-# What runs ---------------------------------------------------------------------------------------
-
-NOTHING_RUNS = "Nothing is running."
-
-
 def _steer(session: Session, rest: str) -> Steps[None]:
     if not session.running:
-        session.screen.say(f"{NOTHING_RUNS} To ask it: %codex -- steer {rest}")
+        session.screen.say(f"Nothing is running. To ask it: %codex -- steer {rest}")
         return
     yield from session.running[-1].steer(rest)
     session.screen.say("Said.")
@@ -223,10 +217,7 @@ def _stop(session: Session, _: str) -> Steps[None]:
         turn.stop()
     for turn in running:
         yield from finished(turn.over)
-    session.screen.say(f"Stopped {count(len(running), 'turn')}." if running else NOTHING_RUNS)
-
-
-# Settings ----------------------------------------------------------------------------------------
+    session.screen.say(f"Stopped {count(len(running), 'turn')}." if running else "Nothing is running.")
 
 
 def _status(session: Session, _: str) -> Steps[None]:
@@ -256,8 +247,7 @@ def _status(session: Session, _: str) -> Steps[None]:
     ]
     for turn in session.running:
         rows.append(("running", f"{one_line(turn.prompt, 60)}, for {count(turn.seconds, 'second')}"))
-    limits = session.rate_limits
-    if limits is not None and (windows := login_view.windows(limits)):
+    if session.rate_limits and (windows := login_view.windows(session.rate_limits)):
         rows.append(("limits", "; ".join(map(login_view.sentence, windows))))
     session.screen.table(("", ""), rows)
 
@@ -269,15 +259,11 @@ def _model_in_use(session: Session) -> str:
 
 def _models(session: Session, _: str) -> Steps[None]:
     models = yield from session.wait(session.codex.models(provider=session.provider()))
-    rows = [
-        (
-            model.slug,
-            model.description or model.display_name or "",
-            f"{model.context_window:,}" if model.context_window else "",
-            ", ".join(model.efforts),
-        )
-        for model in models
-    ]
+    rows = []
+    for model in models:
+        context = f"{model.context_window:,}" if model.context_window else ""
+        about = model.description or model.display_name or ""
+        rows.append((model.slug, about, context, ", ".join(model.efforts)))
     note = "%codex model NAME takes one for this notebook."
     session.screen.table(("model", "", "context", "effort"), rows, note=note)
 
@@ -291,9 +277,8 @@ def _provider(session: Session, rest: str) -> None:
 
 def _model(session: Session, rest: str) -> Steps[None]:
     if rest:
-        models = yield from session.wait(
-            session.codex.models(provider=session.provider(), include_hidden=True)
-        )
+        provider = session.provider()
+        models = yield from session.wait(session.codex.models(provider=provider, include_hidden=True))
         slugs = [model.slug for model in models]
         if slugs and rest not in slugs:
             raise ModelNotFoundError(rest, near=difflib.get_close_matches(rest, slugs, n=2, cutoff=0.4))
@@ -302,26 +287,22 @@ def _model(session: Session, rest: str) -> Steps[None]:
 
 
 def _effort(session: Session, rest: str) -> None:
-    if rest and rest not in EFFORTS:
-        raise no_such("effort", rest, EFFORTS)
     if rest:
+        if rest not in EFFORTS:
+            raise no_such("effort", rest, EFFORTS)
         session.settings.effort = rest
     session.screen.say(f"Effort: {session.settings.effort or 'the default of the model'}")
 
 
-def _engine(session: Session, rest: str) -> None:
-    session.settings.engine = options.engine(rest or session.settings.engine)
-    session.screen.say(f"Engine: {_with_meaning(session.settings.engine, ENGINES)}")
+def _setting(name: str, read: Callable[[str], str], meanings: Mapping[str, str]) -> Run:
+    """Return the command that shows or sets a word which bounds the agent."""
 
+    def show_or_set(session: Session, rest: str) -> None:
+        word = options.word_for(read(rest or getattr(session.settings, name)))
+        setattr(session.settings, name, word)
+        session.screen.say(f"{name.capitalize()}: {_with_meaning(word, meanings)}")
 
-def _sandbox(session: Session, rest: str) -> None:
-    session.settings.sandbox = options.word_for(options.sandbox(rest or session.settings.sandbox))
-    session.screen.say(f"Sandbox: {_with_meaning(session.settings.sandbox, SANDBOXES)}")
-
-
-def _approval(session: Session, rest: str) -> None:
-    session.settings.approval = options.word_for(options.approval(rest or session.settings.approval))
-    session.screen.say(f"Approval: {_with_meaning(session.settings.approval, APPROVALS)}")
+    return show_or_set
 
 
 def _cwd(session: Session, rest: str) -> None:
@@ -335,8 +316,7 @@ def _with_meaning(word: str, meanings: Mapping[str, str]) -> str:
 
 
 def _debug(session: Session, _: str) -> None:
-    error = session.last_error
-    if error is None:
+    if (error := session.last_error) is None:
         raise ConfigurationError("Nothing has failed yet.")
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     session.screen.code(scrub("".join(lines)))
@@ -344,20 +324,21 @@ def _debug(session: Session, _: str) -> None:
 
 def _help(session: Session, rest: str) -> None:
     if rest:
-        command = COMMANDS.get(rest)
-        if command is None:
+        if (command := COMMANDS.get(rest)) is None:
             near = nearest(rest, COMMANDS)
             raise OptionError(f"There is no command {rest!r}.{near}", hint="%codex help lists them.")
         session.screen.say(f"{command.usage} — {command.help}")
         return
     rows = [(command.usage, command.help) for command in COMMANDS.values()]
-    rows += [
-        ("%%codex [OPTIONS]", "ask what the cell says, braces and all"),
-        ("%codex TEXT", "ask in one line"),
-    ]
+    rows.append(("%%codex [OPTIONS]", "ask what the cell says, braces and all"))
+    rows.append(("%codex TEXT", "ask in one line"))
     meanings = "; ".join(f"--{option.name}: {option.help}" for option in CELL_OPTIONS)
     session.screen.table(("write", "to"), rows, note=f"{options.usage_line()} — {meanings}")
 
+
+_engine = _setting("engine", options.engine, ENGINES)
+_sandbox = _setting("sandbox", options.sandbox, SANDBOXES)
+_approval = _setting("approval", options.approval, APPROVALS)
 
 _TABLE = (
     Command("new", "", "start a new thread", _new),
@@ -380,15 +361,8 @@ _TABLE = (
     Command("model", "[NAME]", "show or set the model", _model),
     Command("effort", "[LEVEL]", "show or set how long the model thinks", _effort),
     Command("engine", "[NAME]", "show or set: backend or app-server", _engine),
-    Command(
-        "sandbox",
-        "[LEVEL]",
-        "show or set what the agent reaches: read-only, workspace-write or full-access",
-        _sandbox,
-    ),
-    Command(
-        "approval", "[MODE]", "show or set who says yes to the agent: ask, untrusted, deny or auto", _approval
-    ),
+    Command("sandbox", "[LEVEL]", f"show or set {options.help_of('sandbox')}", _sandbox),
+    Command("approval", "[MODE]", f"show or set {options.help_of('approval')}", _approval),
     Command("cwd", "[FOLDER]", "show or set where the agent works", _cwd),
     Command("steer", "TEXT", "say more to the turn that runs", _steer),
     Command("stop", "", "stop what runs, and keep what was said", _stop),
@@ -397,3 +371,64 @@ _TABLE = (
 )
 
 COMMANDS = {command.name: command for command in _TABLE}
+
+
+def complete(session: Session, line: str, symbol: str) -> list[str]:
+    """Return the words that may stand where `symbol` is being typed, the last word of `line`."""
+    try:
+        return [word for word in _candidates(session, line, symbol) if word.startswith(symbol)]
+    except CodexError:
+        return []  # a store or a catalog that can't be read completes nothing; the command will say why
+
+
+def _candidates(session: Session, line: str, symbol: str) -> Iterable[str]:
+    words = line[: len(line) - len(symbol)].split()
+    last = words[-1] if words else ""
+    if last == "--cwd" or words == ["%codex", "cwd"]:
+        return _folders(symbol)
+    option = next((o for o in CELL_OPTIONS if last in (f"--{o.name}", f"-{o.short}")), None)
+    if option is not None and option.value is not None:
+        return option.choices or _SOURCES.get(option.name, _nothing)(session)
+    if symbol.startswith("-"):
+        return [f"--{option.name}" for option in CELL_OPTIONS]
+    if last == "%codex":
+        return COMMANDS
+    is_argument = words[:1] == ["%codex"] and len(words) == 2
+    return _SOURCES.get(last, _nothing)(session) if is_argument else ()
+
+
+def _nothing(session: Session) -> Iterable[str]:
+    return ()
+
+
+def _folders(symbol: str) -> list[str]:
+    """Return the folders whose path continues what is typed."""
+    beginning, slash, _ = symbol.rpartition("/")
+    try:
+        entries = Path(beginning + slash or ".").expanduser().iterdir()
+        return [f"{beginning}{slash}{entry.name}/" for entry in sorted(entries) if entry.is_dir()]
+    except OSError:
+        return []
+
+
+def _recent_threads(session: Session) -> list[str]:
+    page = session.blocking.thread_list(limit=50)
+    return [name for t in page.threads for name in (t.id[:ID_SHOWN], t.name) if name and " " not in name]
+
+
+def _archived(session: Session) -> list[str]:
+    return [t.id[:ID_SHOWN] for t in session.blocking.thread_list(limit=50, archived=True).threads]
+
+
+_SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
+    "model": Session.remembered_models,
+    **dict.fromkeys(("thread", "resume", "fork", "archive"), _recent_threads),
+    "unarchive": _archived,
+    "provider": lambda session: ("chatgpt", "openai", "local"),
+    "engine": lambda session: ENGINES,
+    "sandbox": lambda session: SANDBOXES,
+    "approval": lambda session: APPROVALS,
+    "effort": lambda session: EFFORTS,
+    "login": lambda session: [way.value for way in Way],
+    "help": lambda session: COMMANDS,
+}

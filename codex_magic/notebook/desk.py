@@ -19,18 +19,9 @@ from ..display.page import Page
 from ..protocol.ids import new_id
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Notification
 from ..waiting import Relay
+from . import question as questions
 from .environment import hears_clicks, is_run_by_server, may_ask
-from .question import (
-    ENDED,
-    NOBODY,
-    STOPPED,
-    Choice,
-    Question,
-    QuestionText,
-    choices,
-    decision_line,
-    question_text,
-)
+from .question import Choice, Question, QuestionText, choices, decision_line, question_text
 from .screen import Screen, lines_of, words
 from .shell import cell_id, is_kernel
 from .typed import read_typed_line
@@ -44,10 +35,8 @@ NO_BUTTONS = "This front end shows no buttons to answer with; to stop the cell i
 
 
 class Desk:
-    """Made in the cell that asks. Whoever paints the turn passes its questions to `take`.
-
-    `news` carries what the engine tells, and its questions, to that thread.
-    """
+    """Made in the cell that asks. `news` brings what the engine tells, and its questions, to whoever paints the
+    turn, who passes the questions to `take`."""
 
     def __init__(self, shell: InteractiveShell, screen: Screen, *, background: bool = False) -> None:
         self.news: Relay[Notification | Question] = Relay()
@@ -61,7 +50,7 @@ class Desk:
         self._shown: Question | None = None
         self._widget: ApprovalWidget | None = None
         self._closed = False
-        self._end = ENDED
+        self._end = questions.ENDED
 
     async def ask(self, request: ApprovalRequest) -> ApprovalDecision | None:
         """Called by the engine, in its loop; cancelled when the turn ends. `None`: nobody answered."""
@@ -89,12 +78,12 @@ class Desk:
 
     def stop(self) -> None:
         """Say of what is not answered from now on that the turn was stopped; from any thread."""
-        self._end = STOPPED
+        self._end = questions.STOPPED
 
     def close(self, *, is_shown: bool = True) -> None:
         """Answer no to whatever is still open, and say so if there is a place for it."""
         self._closed = True
-        left = [*([self._shown] if self._shown else []), *self._waiting]
+        left = [*filter(None, [self._shown]), *self._waiting]
         self._waiting.clear()
         for question in left:
             if is_shown:
@@ -114,7 +103,7 @@ class Desk:
         if self._typed:
             ask_by_text(question, self._slot.page, hidden=self._hidden)
         else:
-            question.refuse(NOBODY)
+            question.refuse(questions.NOBODY)
         self._settle(question)
 
     def _settle(self, question: Question) -> None:
@@ -123,17 +112,13 @@ class Desk:
             question.refuse(self._end)
         self._slot.add(question)
         if question is self._shown:
-            self._shown = None
             if self._widget is not None:
                 self._widget.close()
-                self._widget = None
+            self._shown = self._widget = None
 
 
 class Slot:
-    """The output below an answer: what was decided so far, and the buttons while there are any.
-
-    `page`: where it is shown; a terminal has none.
-    """
+    """The output below an answer on `page`, which a terminal lacks: what was decided, and buttons meanwhile."""
 
     def __init__(self, page: Page | None) -> None:
         self.page = page
@@ -154,20 +139,11 @@ class Slot:
         """Show what was decided, with the `controls` of an open question, and its `title` for who can't see them."""
         if self.page is None:
             return
-        lines = list(self._decisions)
-        if title:
-            lines.append((f"**{words(title)}** {NO_BUTTONS}", f"{title} {NO_BUTTONS}"))
-        text = {
-            "text/markdown": lines_of(markdown for markdown, _ in lines),
-            "text/plain": "\n".join(plain for _, plain in lines),
-        }
-        self.page.show(self._id, {**(controls or {}), **text})
+        open_question = [(f"**{words(title)}** {NO_BUTTONS}", f"{title} {NO_BUTTONS}")] if title else []
+        lines = [*self._decisions, *open_question]
+        markdown, plain = lines_of(line for line, _ in lines), "\n".join(line for _, line in lines)
+        self.page.show(self._id, {**(controls or {}), "text/markdown": markdown, "text/plain": plain})
 
-
-# A typed answer, in terminals and in cells that keep the kernel busy -----------------------------
-
-PROMPT = "Your answer [n]: "
-HIDDEN_PROMPT = "Your answer, which is not shown [n]: "
 
 LINE, WRAPPED = "  | ", "  : "
 """Marks before a line of the model's, and before its continuation, so that none begins where our lines do."""
@@ -189,7 +165,7 @@ def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) 
     try:
         choice = _typed_choice(choices(question.request), above, hidden=hidden)
     except (EOFError, OSError, RuntimeError):  # there is no line to be had
-        question.refuse(NOBODY)
+        question.refuse(questions.NOBODY)
     else:
         question.answer(choice.decision)
 
@@ -200,8 +176,9 @@ def _typed_choice(offered: list[Choice], above: str, *, hidden: bool) -> Choice:
     width = shutil.get_terminal_size().columns
     legend = chain.from_iterable(_wrap(f"  {each.key}  {each.label}", width, "") for each in offered)
     text = above + "\n".join(legend)
+    prompt = "Your answer, which is not shown [n]: " if hidden else "Your answer [n]: "
     while True:
-        line = read_typed_line(text, HIDDEN_PROMPT if hidden else PROMPT, hidden=hidden)
+        line = read_typed_line(text, prompt, hidden=hidden)
         key = "" if line is None else line.strip().lower() or "n"
         if key in keys:
             return keys[key]
@@ -212,24 +189,20 @@ def question_markdown(text: QuestionText) -> str:
 
     parts = [f"**{words(text.title)}**"]
     for passage in text.passages:
-        if passage.title:
-            parts.append(words(passage.title))
+        parts += [words(passage.title)] if passage.title else []
         parts.append(code_block(passage.text + "\n", passage.language))
     parts += [f"{label}: {words(value)}" for label, value in text.facts]
     return "\n\n".join(parts)
 
 
 def question_plain(text: QuestionText) -> str:
-    width = shutil.get_terminal_size().columns
-    lines = [*_wrap(text.title, width, "")]
+    lines = [(text.title, "")]
     for passage in text.passages:
-        if passage.title:
-            lines += _wrap(passage.title, width, "")
-        for line in passage.text.split("\n"):
-            lines += _wrap(line, width, LINE)
-    for label, value in text.facts:
-        lines += _wrap(f"{label}: {value}", width, "")
-    return "\n".join(lines)
+        lines += [(passage.title, "")] if passage.title else []
+        lines += [(line, LINE) for line in passage.text.split("\n")]
+    lines += [(f"{label}: {value}", "") for label, value in text.facts]
+    width = shutil.get_terminal_size().columns
+    return "\n".join(part for line, mark in lines for part in _wrap(line, width, mark))
 
 
 def _wrap(line: str, width: int, mark: str) -> Iterator[str]:

@@ -15,8 +15,8 @@ from .shell import cell_id, is_kernel
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+# Variables that are set where the user's browser probably can't reach a port of this machine.
 _REMOTE = ("CODESPACES", "SSH_CONNECTION", "KUBERNETES_SERVICE_HOST", "COLAB_RELEASE_TAG", "WSL_DISTRO_NAME")
-"""Variables that are set where the user's browser probably can't reach a port of this machine."""
 
 
 def is_remote(env: Mapping[str, str] | None = None, *, platform: str = sys.platform) -> bool:
@@ -106,20 +106,13 @@ def _message_id(message: Any) -> str:
 
 def may_ask(shell: InteractiveShell) -> bool:
     """Whether the running cell may read a line from a person, who sees what it is about."""
-    if not is_seen(shell):
+    if _is_collected(shell):
         return False
     kernel: Any = getattr(shell, "kernel", None)
     if kernel is None:
-        return sys.stdin is not None and sys.stdin.isatty()
+        return all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stdin))
     content = (kernel.get_parent("shell") or {}).get("content") or {}
     return bool(content.get("allow_stdin"))
-
-
-def is_seen(shell: InteractiveShell) -> bool:
-    """Whether what is shown now comes before a person: `%%capture` and a redirected output keep it."""
-    if _is_collected(shell):
-        return False
-    return is_kernel(shell) or (sys.stdout is not None and sys.stdout.isatty())
 
 
 def _is_collected(shell: InteractiveShell) -> bool:

@@ -27,13 +27,9 @@ from .login_view import LoginView, Stage, Way
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
-
-LIMITS_SECONDS = 5.0
-"""How long a sign-in waits for the numbers, which are not what it is for."""
+LIMITS_SECONDS = 5.0  # how long a sign-in waits for the numbers, which are not what it is for
 
 Listener = Callable[[LoginView], None]
-AskLimits = Callable[[], Awaitable[RateLimits]]
-
 
 P = ParamSpec("P")
 
@@ -59,7 +55,7 @@ def in_order(
 class LoginFlow:
     """What comes of the methods is seen by the listeners, and in `view`."""
 
-    def __init__(self, codex: Codex, ask_limits: AskLimits) -> None:
+    def __init__(self, codex: Codex, ask_limits: Callable[[], Awaitable[RateLimits]]) -> None:
         self._codex = codex
         self._asynchronous = codex.asynchronous
         self._ask_limits = ask_limits
@@ -76,18 +72,15 @@ class LoginFlow:
         self._reading_limits: asyncio.Task[None] | None = None
         self._before: Account | None = None
 
-    # Looking on ------------------------------------------------------------------------------
-
     @in_order
     async def open(self, problem: str = "") -> None:
         """Begin anew, or join what goes on. `problem`: why the account that is signed in does not do."""
-        storage = Storage.of(self._asynchronous.settings)
         account = (await self._asynchronous.account()).account
         self._before = None if problem else account
         self._change(lambda view: view.opened(account, time.time(), problem))
         if self._ticking is not None:
             self._ticking.cancel()
-        self._ticking = asyncio.create_task(self._tick(storage))
+        self._ticking = asyncio.create_task(self._tick())
         if self.view.stage is Stage.account:
             self._reading_limits = asyncio.create_task(self._read_limits())
 
@@ -108,8 +101,6 @@ class LoginFlow:
         if not watched:
             self.cancel()
         return watched
-
-    # What a person does ----------------------------------------------------------------------
 
     @in_order
     async def begin(self, way: Way, *, open_browser: bool = False) -> None:
@@ -152,11 +143,8 @@ class LoginFlow:
         if self._ticking is not None:
             self._ticking.cancel()
 
-    # In the loop -----------------------------------------------------------------------------
-
     async def _read_limits(self) -> None:
-        limits = await self._limits(self._before)
-        if limits is not None:
+        if limits := await self._limits(self._before):
             self._change(lambda view: view.with_limits(limits))
 
     async def _enter(self, text: str) -> None:
@@ -175,27 +163,23 @@ class LoginFlow:
         """Make one attempt, from its first request to its end. Cancelled, it changes nothing."""
         try:
             if way is Way.key:
-                await self._store_key()
+                self._key = asyncio.get_running_loop().create_future()
+                self._change(lambda view: view.at(Stage.waiting))
+                key = await self._key
+                self._change(lambda view: view.at(Stage.finishing))
+                await self._asynchronous.login_api_key(key)
             elif not await self._by_service(way, open_browser):
                 return
             self._change(lambda view: view.at(Stage.finishing))
-            account = (await self._asynchronous.account()).account
-            if account is None:
-                self._fail("The sign-in was ended by another program. Start it again.")
-            else:
+            if (account := (await self._asynchronous.account()).account) is not None:
                 await self._sign_in(account)
+            else:
+                self._fail("The sign-in was ended by another program. Start it again.")
         except CodexError as error:
             self._fail(str(error))
         except Exception:  # the top of a task: somebody looks on, and must not be left waiting
             log.exception("a sign-in broke")
             self._fail("The sign-in broke; the log says how.")
-
-    async def _store_key(self) -> None:
-        self._key = asyncio.get_running_loop().create_future()
-        self._change(lambda view: view.at(Stage.waiting))
-        key = await self._key
-        self._change(lambda view: view.at(Stage.finishing))
-        await self._asynchronous.login_api_key(key)
 
     async def _by_service(self, way: Way, open_browser: bool) -> bool:
         """Show the person what there is to do, and wait for the service. Returns whether it was done."""
@@ -206,10 +190,9 @@ class LoginFlow:
             link, code = device.verification_url, device.user_code
         else:
             pasted = way is Way.paste
-            handle = page = await (
-                codex.login_chatgpt_pasted() if pasted else codex.login_chatgpt(open_browser=open_browser)
-            )
-            link = page.auth_url
+            page = codex.login_chatgpt_pasted() if pasted else codex.login_chatgpt(open_browser=open_browser)
+            handle = opened = await page
+            link = opened.auth_url
         self._handle = handle
         self._change(lambda view: view.at(Stage.waiting, link=link, code=code, expires_at=handle.expires_at))
         completed = await handle.wait()
@@ -233,8 +216,7 @@ class LoginFlow:
 
     async def _stop(self) -> None:
         """End the attempt. One whose tokens are just being stored succeeds all the same."""
-        attempt = self._attempt
-        if attempt is None or attempt.done():
+        if (attempt := self._attempt) is None or attempt.done():
             return
         if self._handle is not None:
             await self._handle.cancel()
@@ -243,8 +225,9 @@ class LoginFlow:
         await asyncio.wait({attempt})
         self._handle = self._key = None
 
-    async def _tick(self, storage: Storage) -> None:
+    async def _tick(self) -> None:
         """Let time pass, and notice a sign-in that another notebook or the CLI has finished."""
+        storage = Storage.of(self._asynchronous.settings)
         seen = storage.stamp()
         while not self.view.over:
             await asyncio.sleep(TICK_SECONDS)

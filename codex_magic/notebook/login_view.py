@@ -15,8 +15,7 @@ from ..protocol.account import Account, ChatgptAccount
 from ..protocol.errors import window_name
 from ..protocol.types import RateLimits, RateLimitWindow
 
-OPEN_SECONDS = 15 * 60
-"""How long controls that nobody touches stay on screen: as long as a device code is good."""
+OPEN_SECONDS = 15 * 60  # controls that nobody touches stay on screen as long as a device code is good
 
 
 class Way(str, Enum):
@@ -49,9 +48,6 @@ LABELS = {
     Way.paste: "In a browser elsewhere, by pasting an address",
     Way.key: "With an API key",
 }
-
-LABELS_ON_A_SERVER = LABELS | {Way.browser: "In a browser on the server's own screen"}
-"""Where the user's browser runs on another machine than the kernel."""
 
 _STARTING = {
     Way.device: "Asking for a code …",
@@ -105,17 +101,9 @@ class LoginView:
         return self.stage in OVER
 
     @property
-    def takes_address(self) -> bool:
-        """The browser way too: its page may end on a machine that can't reach this one."""
-        return self.stage is Stage.waiting and self.way in (Way.paste, Way.browser)
-
-    @property
-    def takes_key(self) -> bool:
-        return self.stage is Stage.waiting and self.way is Way.key
-
-    @property
     def labels(self) -> dict[Way, str]:
-        return LABELS_ON_A_SERVER if self.remote else LABELS
+        server = {Way.browser: "In a browser on the server's own screen"}
+        return LABELS | server if self.remote else LABELS
 
     def headline(self) -> str:
         """What is going on, and what to do; one or two sentences."""
@@ -136,10 +124,8 @@ class LoginView:
 
     def countdown(self) -> str:
         """`14:59`, or nothing when nothing runs out."""
-        if self.expires_at is None:
-            return ""
-        seconds = max(0, round(self.expires_at - self.now))
-        return f"{seconds // 60}:{seconds % 60:02}"
+        seconds = max(0, round((self.expires_at or 0) - self.now))
+        return "" if self.expires_at is None else f"{seconds // 60}:{seconds % 60:02}"
 
     def closing_lines(self) -> list[str]:
         """What stays in a notebook when it is over: no address and no quota, since notebooks are passed on."""
@@ -147,11 +133,8 @@ class LoginView:
 
     def parting_lines(self) -> list[str]:
         """What a terminal says then, which keeps nothing."""
-        if self.stage is not Stage.signed_in or self.limits is None:
-            return [self.headline()]
-        return [self.headline(), *(f"{bar(window)} {sentence(window)}" for window in windows(self.limits))]
-
-    # The next view -----------------------------------------------------------------------------
+        limits = windows(self.limits) if self.stage is Stage.signed_in and self.limits else []
+        return [self.headline(), *(f"{bar(window)} {sentence(window)}" for window in limits)]
 
     def opened(self, account: Account | None, now: float, problem: str = "") -> LoginView:
         """Begin anew, or join what goes on. `account`: who is signed in; `problem`: why that does not do."""
@@ -163,10 +146,9 @@ class LoginView:
 
     def at(self, stage: Stage, **changes: Any) -> LoginView:
         """The view in another stage, without what only this one needed. What is over stays over."""
-        if self.over:
-            return self
         cleared = {"link": None, "code": None, "expires_at": None, "problem": "", "misread": 0}
-        return replace(self, stage=stage, touched_at=self.now, **{**cleared, **changes})
+        new = {"stage": stage, "touched_at": self.now, **cleared, **changes}
+        return self if self.over else replace(self, **new)
 
     def misunderstood(self, problem: str) -> LoginView:
         """What the person entered could not be read; the sign-in still waits."""
@@ -190,9 +172,8 @@ class LoginView:
             return view
         if self.stage is Stage.account:
             return view.at(Stage.signed_in)
-        return view.at(
-            Stage.cancelled, problem="Nobody signed in within 15 minutes. %codex login starts again."
-        )
+        problem = "Nobody signed in within 15 minutes. %codex login starts again."
+        return view.at(Stage.cancelled, problem=problem)
 
 
 def who(account: Account | None) -> str:
@@ -201,9 +182,6 @@ def who(account: Account | None) -> str:
         return "with an API key"
     plan = f", plan {account.plan_type}" if account.plan_type else ""
     return f"as {account.email or 'a ChatGPT account'}{plan}"
-
-
-# What is left of a plan ---------------------------------------------------------------------------
 
 
 def windows(limits: RateLimits) -> list[RateLimitWindow]:
@@ -225,9 +203,8 @@ def left(window: RateLimitWindow) -> int:
 
 def resets(window: RateLimitWindow) -> str:
     """When it is whole again, in local time; empty when the service did not say."""
-    if window.resets_at is None:
-        return ""
-    return f"resets {datetime.fromtimestamp(window.resets_at).astimezone():%a %d %b %H:%M}"
+    at = window.resets_at
+    return "" if at is None else f"resets {datetime.fromtimestamp(at).astimezone():%a %d %b %H:%M}"
 
 
 def sentence(window: RateLimitWindow) -> str:

@@ -70,9 +70,8 @@ class CodexCells:
     """
 
     def __init__(self, shell: InteractiveShell, number: int) -> None:
-        self._shell = shell
-        self._number = number
-        self._executing: deque[str | None] = deque(maxlen=_SUBSHELLS)
+        self._shell, self._number = shell, number
+        self._executing: deque[str | None] = deque(maxlen=32)  # more than execute at a time
 
     def pre_execute(self) -> None:
         self._executing.append(self._request())
@@ -98,21 +97,14 @@ class CodexCells:
     def _can_await(self) -> bool:
         """Whether the cell may await: our coroutines are asyncio's, `%autoawait trio` can't run them."""
         shell: Any = self._shell
-        return (
-            shell.autoawait
-            and shell.loop_runner is _asyncio_runner
-            and self._request() not in (None, *self._executing)
-        )
+        runs_asyncio = shell.autoawait and shell.loop_runner is _asyncio_runner
+        return runs_asyncio and self._request() not in (None, *self._executing)
 
     def _request(self) -> str | None:
         """Return the id of the request that is being handled; `None` outside a kernel."""
         kernel: Any = getattr(self._shell, "kernel", None)
         header = (kernel.get_parent("shell") or {}).get("header") if kernel is not None else None
         return str(header["msg_id"]) if header else None
-
-
-_SUBSHELLS = 32
-"""Requests that execute at a time, at most."""
 
 
 def _is_magic(line: str, name: str) -> bool:
@@ -135,7 +127,7 @@ def load(shell: InteractiveShell) -> None:
     shell.events.register("pre_execute", magics.note_cell)
 
     def complete(_: InteractiveShell, event: Any) -> list[str]:
-        from .completion import complete as completions
+        from .commands import complete as completions
 
         current = loaded(shell)  # a hook stays when the extension is unloaded, or loaded again
         return completions(current.session, event.line, event.symbol) if current is not None else []
@@ -153,8 +145,7 @@ def load(shell: InteractiveShell) -> None:
 
 def unload(shell: InteractiveShell) -> None:
     """Take away what `load` has added."""
-    magics = loaded(shell)
-    if magics is None:
+    if (magics := loaded(shell)) is None:
         return
     magics.close()
     shell.events.unregister("pre_execute", magics.note_cell)

@@ -79,22 +79,25 @@ def parse_line(line: str, *, usage: str = "%%codex") -> ParsedLine:
         if end := _END.match(line, position):
             position = end.end()
             break
-        word = _WORD.match(line, position)
-        if word is None:
+        if (word := _WORD.match(line, position)) is None:
             break
         position = word.end()
         option = _option(word[1], usage)
         if option.value is None:
             values[option.name] = True
             continue
-        value = _VALUE.match(line, position)
-        if value is None:
+        if (value := _VALUE.match(line, position)) is None:
             raise OptionError(f"{word[1]} needs a value.", hint=usage_line(usage))
         quoted = value[1] if value[1] is not None else value[2]
         text = value[3] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
         values[option.name] = _check_value(option, text)
         position = value.end()
     return ParsedLine(values, line[position:].strip())
+
+
+def help_of(name: str) -> str:
+    """Return the help of that option."""
+    return next(option.help for option in CELL_OPTIONS if option.name == name)
 
 
 def usage_line(usage: str = "%%codex") -> str:
@@ -114,33 +117,27 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 def no_such(kind: str, word: str, words: Iterable[str]) -> OptionError:
     """Return the error that names the words there are."""
-    return OptionError(
-        f"There is no {kind} {word!r}.{nearest(word, words)}", hint=f"It is one of {', '.join(words)}."
-    )
+    hint = f"It is one of {', '.join(words)}."
+    return OptionError(f"There is no {kind} {word!r}.{nearest(word, words)}", hint=hint)
 
 
 def _option(word: str, usage: str) -> Option:
     for option in CELL_OPTIONS:
         if word == f"--{option.name}" or (option.short and word == f"-{option.short}"):
             return option
-    near = nearest(
-        word if word.startswith("--") else f"-{word}", [f"--{option.name}" for option in CELL_OPTIONS]
-    )
+    names = [f"--{option.name}" for option in CELL_OPTIONS]
+    near = nearest(word if word.startswith("--") else f"-{word}", names)
     raise OptionError(f"There is no option {word}.{near}", hint=usage_line(usage))
 
 
 def _check_value(option: Option, value: str) -> str:
     if option.choices and value not in option.choices:
-        raise OptionError(
-            f"--{option.name} can't be {value!r}.{nearest(value, option.choices)}",
-            hint=f"It is one of {', '.join(option.choices)}.",
-        )
+        near, hint = nearest(value, option.choices), f"It is one of {', '.join(option.choices)}."
+        raise OptionError(f"--{option.name} can't be {value!r}.{near}", hint=hint)
     if option.name == "output" and not value.isidentifier():
         raise OptionError(f"-o needs a Python name, not {value!r}.", hint="For example: %%codex -o answer")
     return value
 
-
-# What bounds the agent ---------------------------------------------------------------------------
 
 ENGINES = {
     "backend": "answers, and touches nothing here",
@@ -191,11 +188,11 @@ def folder(path: str) -> str:
     return full
 
 
-def word_for(value: Sandbox | ApprovalMode) -> str:
-    """Return the word that is shown for it."""
+def word_for(value: str) -> str:
+    """Return the word that is shown for an engine, a sandbox or an approval mode."""
     if isinstance(value, Sandbox):
         return value.name.replace("_", "-")
-    return next(word for word, mode in _MODES.items() if mode is value)
+    return next((word for word, mode in _MODES.items() if mode is value), value)
 
 
 def _read(kind: str, word: str, read: Callable[[str], T], meanings: Mapping[str, str]) -> T:

@@ -12,16 +12,8 @@ from typing import Any, NamedTuple
 
 from ..display.exact import exact_diff, exact_line, exact_lines
 from ..display.items import HEAD_CHARS, change_diff, change_kind, one_line, shell_and_script, shown_command
-from ..protocol.types import (
-    AcceptWithExecpolicyAmendment,
-    ApplyNetworkPolicyAmendment,
-    ApprovalDecision,
-    ApprovalRequest,
-    CommandApproval,
-    Decision,
-    FileChangeApproval,
-    PermissionsApproval,
-)
+from ..protocol import types
+from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
 
 NOBODY = "Not allowed, since nobody is here to answer"
 ENDED = "Not answered here"
@@ -29,10 +21,7 @@ STOPPED = "Stopped before it was answered"
 
 
 class Question:
-    """One request and its answer, from whichever thread comes first.
-
-    Files below `folder` are named by their path in it.
-    """
+    """One request and its first answer, from any thread; files below `folder` are named by their path in it."""
 
     def __init__(self, request: ApprovalRequest, folder: str) -> None:
         self.request = request
@@ -72,15 +61,15 @@ class Choice(NamedTuple):
 def choices(request: ApprovalRequest) -> list[Choice]:
     """Return all that may be answered, every yes before the first no."""
     lasting: list[Choice] = []
-    if isinstance(request, CommandApproval):
+    if isinstance(request, types.CommandApproval):
         if words := request.proposed_execpolicy_amendment:
             label = f"Yes, and {_allowed_commands(words)} from now on"
-            lasting.append(Choice("b", label, AcceptWithExecpolicyAmendment(words)))
+            lasting.append(Choice("b", label, types.AcceptWithExecpolicyAmendment(words)))
         for number, proposed in enumerate(request.proposed_network_policy_amendments or (), 1):
             host, action = str(proposed.get("host")), str(proposed.get("action"))
             if action == "allow":
                 label = f"Yes, and {exact_line(host)} from now on"
-                lasting.append(Choice(f"h{number}", label, ApplyNetworkPolicyAmendment(host, action)))
+                lasting.append(Choice(f"h{number}", label, types.ApplyNetworkPolicyAmendment(host, action)))
     return [
         Choice("y", "Yes", Decision.accept),
         Choice("s", "Yes, for this session", Decision.accept_for_session),
@@ -110,7 +99,7 @@ def question_text(question: Question) -> QuestionText:
     """Return the whole question; of `facts` the reason is called the agent's, so that nobody takes it for ours."""
     request, facts = question.request, []
     match request:
-        case CommandApproval():
+        case types.CommandApproval():
             host = (request.network_approval_context or {}).get("host")
             title = "May the agent run this command?"
             if host is not None:
@@ -119,29 +108,29 @@ def question_text(question: Question) -> QuestionText:
             passages = [Passage("", exact_lines(script), "sh")]
             if shell:
                 facts.append(("Shell", exact_line(shell)))
-        case FileChangeApproval():
+        case types.FileChangeApproval():
             passages = [_change(change, question.folder) for change in request.changes]
             files = "this file" if len(passages) == 1 else f"these {len(passages)} files"
             title = f"May the agent change {files}?"
-        case PermissionsApproval():
+        case types.PermissionsApproval():
             title, passages = "May the agent have these permissions?", [_json(request.permissions)]
         case _:
             name = f"{request.namespace}.{request.tool}" if request.namespace else request.tool
             title = f"May the agent call the Python function {exact_line(name)}?"
             return QuestionText(title, (_json(request.arguments),), ())
-    if not isinstance(request, FileChangeApproval) and request.cwd:
+    if not isinstance(request, types.FileChangeApproval) and request.cwd:
         facts.append(("Folder", exact_line(request.cwd)))
     if request.reason and request.reason.strip():
         facts.append(("The agent's reason", exact_line(one_line(request.reason, 1_000))))
-    if isinstance(request, FileChangeApproval) and request.grant_root:
+    if isinstance(request, types.FileChangeApproval) and request.grant_root:
         facts.append(("It asks to write, from now on, below", exact_line(request.grant_root)))
     return QuestionText(title, tuple(passages), tuple(facts))
 
 
 def _change(change: dict[str, Any], folder: str) -> Passage:
     verb = {"add": "New", "delete": "Deleted", "update": "Changed"}[change_kind(change)]
-    diff = exact_diff(change_diff(change).removesuffix("\n"))
-    return Passage(f"{verb}: {_path(change, folder)}", diff, "diff")
+    diff = change_diff(change).removesuffix("\n")
+    return Passage(f"{verb}: {_path(change, folder)}", exact_diff(diff), "diff")
 
 
 def _json(value: Any) -> Passage:
@@ -164,40 +153,35 @@ def _below(path: str, folder: str) -> str:
 def _allowed_commands(words: Sequence[str]) -> str:
     """What a beginning of words stands for: with the agent's own shell before it, one command."""
     joined = shlex.join(words)
-    if shown_command(joined) != joined:
-        return "this very command"
-    return f"commands that begin with {exact_line(joined)}"
+    is_beginning = shown_command(joined) == joined
+    return f"commands that begin with {exact_line(joined)}" if is_beginning else "this very command"
 
 
 def decision_line(question: Question) -> tuple[str, str]:
     """Return what was decided, and about what: for one line that stays."""
     request = question.request
     match request:
-        case CommandApproval():
+        case types.CommandApproval():
             noun, subject = "the command", shown_command(request.command or "")
-        case FileChangeApproval():
+        case types.FileChangeApproval():
             noun = "the change"
             subject = ", ".join(_path(change, question.folder) for change in request.changes)
-        case PermissionsApproval():
+        case types.PermissionsApproval():
             noun, subject = "the permissions", json.dumps(request.permissions, ensure_ascii=False)
         case _:
             arguments = json.dumps(request.arguments, ensure_ascii=False, default=str)
             noun, subject = "the call", f"{request.tool}({arguments})"
-    return _decision(question, noun), exact_line(one_line(subject, HEAD_CHARS))
-
-
-def _decision(question: Question, noun: str) -> str:
     match question.decision:
         case Decision.accept:
-            return f"Allowed {noun}"
+            label = f"Allowed {noun}"
         case Decision.accept_for_session:
-            return f"Allowed {noun} for this session"
-        case AcceptWithExecpolicyAmendment(words):
-            return f"Allowed {noun}, and {_allowed_commands(words)} from now on"
-        case ApplyNetworkPolicyAmendment(host, _):
-            return f"Allowed {noun}, and {exact_line(host)} from now on"
+            label = f"Allowed {noun} for this session"
+        case types.AcceptWithExecpolicyAmendment(words):
+            label = f"Allowed {noun}, and {_allowed_commands(words)} from now on"
+        case types.ApplyNetworkPolicyAmendment(host, _):
+            label = f"Allowed {noun}, and {exact_line(host)} from now on"
         case Decision.cancel:
-            return f"Declined {noun}, and stopped the turn"
-        case None:
-            return question.reason
-    return f"Declined {noun}"
+            label = f"Declined {noun}, and stopped the turn"
+        case decision:
+            label = question.reason if decision is None else f"Declined {noun}"
+    return label, exact_line(one_line(subject, HEAD_CHARS))

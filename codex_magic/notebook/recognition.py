@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
 
     from ..threads.store import NotebookClaim, NotebookRecord, Store
 
-SERVER_SECONDS = 1.0
-"""How long the first question waits for the kernel's own server to say where the notebook is."""
+SERVER_SECONDS = 1.0  # the first question waits so long for the kernel's server to say where the notebook is
 
 
 class Evidence(NamedTuple):
@@ -74,17 +75,11 @@ def gather(shell: InteractiveShell, cells: set[str], env: Mapping[str, str] | No
     """Return the evidence of this kernel; `None` in a terminal, which has no notebook."""
     import psutil
 
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
+    if (kernel := getattr(shell, "kernel", None)) is None:
         return None
     path, name = _place(shell, os.environ if env is None else env)
-    return Evidence(
-        connection_file(kernel),
-        path and os.path.realpath(path),
-        name,
-        frozenset(filter(names_a_cell, cells)),
-        psutil.Process().create_time(),
-    )
+    path, lasting = path and os.path.realpath(path), frozenset(filter(names_a_cell, cells))
+    return Evidence(connection_file(kernel), path, name, lasting, psutil.Process().create_time())
 
 
 def recognise(store: Store, evidence: Evidence) -> Recognition:
@@ -102,9 +97,8 @@ def recognise(store: Store, evidence: Evidence) -> Recognition:
         evidence = _with_server_path(evidence)
         file = _File(evidence)
     here = evidence.here
-    claims = store.notebook_claims(
-        answers=file.answers, cells=file.cell_ids | evidence.cells, kernel=evidence.kernel, path=here
-    )
+    cells = file.cell_ids | evidence.cells
+    claims = store.notebook_claims(answers=file.answers, cells=cells, kernel=evidence.kernel, path=here)
     # A copy inherits what speaks for its original, so it is the original's path or its own turns that decide.
     claims.sort(
         key=lambda c: (len(c.answers), len(c.cells), c.notebook.path == here, c.own_answers), reverse=True
@@ -142,9 +136,10 @@ class _File:
         self.is_readable = self._saved is not None
         self.is_confirmed = not _lasting_ids(self._saved or ()).isdisjoint(evidence.cells)
         """A cell that ran here is in it."""
-        self.is_doubtful = (
-            self.is_readable and not self.is_confirmed and _changed_at(evidence.path) > evidence.started
-        )
+        self.is_doubtful = False
+        if self.is_readable and not self.is_confirmed:
+            with suppress(OSError):  # it was removed meanwhile
+                self.is_doubtful = os.stat(evidence.path or "").st_ctime > evidence.started
         """The file was written after the kernel began, perhaps in place of one that was renamed."""
         self._is_another = self.is_doubtful and not evidence.is_located and bool(evidence.cells)
         trusted = () if self._is_another else self._saved or ()
@@ -157,15 +152,11 @@ class _File:
         What can't be read says nothing, but a notebook that sends ids would have sent a known one. Else a
         cell that has no lasting id must ask what the notebook asked.
         """
-        if self._saved is None:
-            return not self._evidence.cells
-        if self._is_another:
-            return False
-        prompts = store.notebook_prompts(notebook.id)
+        if self._saved is None or self._is_another:
+            return self._saved is None and not self._evidence.cells
+        pairs = product(store.notebook_prompts(notebook.id), self._saved)
         return any(
-            may_be_one_cell(asked_by, cell.id) and _asks(cell.source, prompt)
-            for asked_by, prompt in prompts
-            for cell in self._saved
+            may_be_one_cell(by, cell.id) and _asks(cell.source, prompt) for (by, prompt), cell in pairs
         )
 
 
@@ -176,18 +167,9 @@ def _lasting_ids(cells: Iterable[SavedCell]) -> frozenset[str]:
 def _asks(source: str, prompt: str) -> bool:
     """Whether a cell's source is `%%codex` with this prompt, whatever its options."""
     head, _, body = source.partition("\n")
-    if not head.startswith(("%%codex", "%codex")):
-        return False
     question = body.strip() or head.partition(" ")[2].strip()
-    return bool(question) and prompt.strip().endswith(question)
-
-
-def _changed_at(path: str | None) -> float:
-    """Return when the file was last written or renamed, in Unix seconds."""
-    try:
-        return os.stat(path or "").st_ctime
-    except OSError:
-        return 0.0
+    is_magic = head.startswith(("%%codex", "%codex"))
+    return is_magic and bool(question) and prompt.strip().endswith(question)
 
 
 def _is_elsewhere(store: Store, claim: NotebookClaim) -> bool:
@@ -196,12 +178,8 @@ def _is_elsewhere(store: Store, claim: NotebookClaim) -> bool:
     cells = read_cells(notebook.path) if notebook.path else None
     if claim.used_elsewhere or not cells:
         return claim.used_elsewhere
-    claims = store.notebook_claims(
-        answers={turn_id: cell.id for cell in cells for turn_id in cell.turn_ids},
-        cells=_lasting_ids(cells),
-        kernel=None,
-        path=None,
-    )
+    answers = {turn_id: cell.id for cell in cells for turn_id in cell.turn_ids}
+    claims = store.notebook_claims(answers=answers, cells=_lasting_ids(cells), kernel=None, path=None)
     return any(each.notebook.id == notebook.id for each in claims)
 
 
@@ -243,12 +221,8 @@ class _Server(msgspec.Struct):
     token: str = ""
 
 
-class _ServerKernel(msgspec.Struct):
-    id: str
-
-
 class _ServerSession(msgspec.Struct):
-    kernel: _ServerKernel
+    kernel: dict[str, Any]
     path: str = ""
 
 
@@ -268,7 +242,7 @@ def _with_server_path(evidence: Evidence) -> Evidence:
     except (OSError, ValueError):  # no such server, or none that talks to us
         return evidence
     for session in sessions:
-        if f"kernel-{session.kernel.id}" == evidence.kernel and session.path:
+        if f"kernel-{session.kernel.get('id')}" == evidence.kernel and session.path:
             path = os.path.realpath(os.path.join(server.root_dir, session.path))
             if read_cells(path) is not None:
                 return evidence._replace(path=path, is_located=True)

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
-ID_SHOWN = 13
-"""Characters of a thread id in texts: its 48 bits of time, enough to tell threads apart."""
+ID_SHOWN = 13  # characters of a thread id in texts: its 48 bits of time, enough to tell threads apart
 
 _PAGE: ContextVar[Page | None] = ContextVar("page", default=None)
 """The page of the running request, by context: a button's callback may run beside a cell that waits."""

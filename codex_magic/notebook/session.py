@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import math
 import os
 import re
+import shutil
 import signal
+import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Coroutine
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -20,28 +24,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..display.items import one_line
 from ..engines.approvals import Approvals
 from ..forks import begin_anew_in_children
+from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
 from ..protocol.settings import Settings
-from ..protocol.types import (
-    Noted,
-    Notification,
-    RateLimits,
-    RateLimitsUpdated,
-    TurnQueued,
-    UserMessage,
-    Warned,
-    input_text,
-)
 from ..responses.catalog import Catalog, default_model
 from ..responses.client import AsyncClient
-from ..responses.provider import Provider
+from ..responses.provider import Provider, chatgpt
 from ..responses.usage import Usage, fetch_usage
 from ..threads.codex import AsyncThread
 from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, checked
 from ..threads.store import NotebookRecord, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
-from .local import LOCAL, LOCAL_AGENT_MODEL, LocalProvider
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .recognition import Recognition, gather, recognise
 from .screen import ID_SHOWN, Screen, ago, count
@@ -57,6 +51,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+LOCAL = "local"
+LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
 
 _WHOLE_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -78,7 +75,7 @@ class Session:
         self.blocking = Codex(CodexConfig(settings=self.env))
         self.codex = self.blocking.asynchronous
         self.last_error: BaseException | None = None
-        self.rate_limits: RateLimits | None = None
+        self.rate_limits: types.RateLimits | None = None
         self.running: list[RunningTurn] = []
         """The turns of this notebook that are not over, oldest first."""
         self.unkept: StoreError | None = None
@@ -95,8 +92,7 @@ class Session:
 
     def forked(self) -> object:
         """See `forks`: the turns that run and the sign-in that waits are the parent's."""
-        left = self.running, self._login
-        self.running, self._login = [], None
+        left, self.running, self._login = (self.running, self._login), [], None
         return left
 
     def close(self) -> None:
@@ -106,13 +102,10 @@ class Session:
         leave_termination()
         if self._local is not None:
             self._local.close()
-            self._local = None
 
     def wait(self, work: Coroutine[Any, Any, T]) -> Steps[T]:
         """Run `work` in the background loop, and wait without holding up the kernel. Raises what it raises."""
         return (yield from finished(self.blocking.submit(work)))
-
-    # A turn ----------------------------------------------------------------------------------
 
     def start_turn(
         self, prompt: str, options: ParsedLine, listener: Listener, approvals: Approvals
@@ -170,19 +163,18 @@ class Session:
     ) -> AsyncTurnHandle:
         """Raises NotSent when it is withdrawn in time, else CodexError."""
 
-        def tell(notification: Notification) -> None:
-            if isinstance(notification, RateLimitsUpdated):
+        def tell(notification: types.Notification) -> None:
+            if isinstance(notification, types.RateLimitsUpdated):
                 self.rate_limits = notification.rate_limits
             listener(notification)
 
+        wanted = turn.options.text("thread")
+        own = self.new_thread if turn.options.values.get("new") else self.thread
         try:
-            if wanted := turn.options.text("thread"):
-                thread = await self.resume(wanted)
-            else:
-                thread = await (self.new_thread() if turn.options.values.get("new") else self.thread())
+            thread = await (self.resume(wanted) if wanted else own())
             handle = await self._start_on(thread, turn, turn_options, tell)
         except StoreError as problem:
-            if problem.is_busy or turn.options.text("thread"):
+            if problem.is_busy or wanted:
                 raise
             self.unkept = problem
             self._thread = thread = await self._unkept_thread(turn.options)
@@ -206,13 +198,13 @@ class Session:
         handle = await self.codex.start_turn(thread.record, turn.prompt, checked_options)
         if self.unkept is not None:
             end = "So this conversation is kept nowhere: it is gone when the kernel ends."
-            tell(Warned(None, f"{self.unkept} {end}"))
+            tell(types.Warned(None, f"{self.unkept} {end}"))
             return handle
         if note is not None:
-            tell(Noted(thread.id, note))
+            tell(types.Noted(thread.id, note))
         for each in cut_off:
             if each.cell_id is None or each.cell_id != turn_options.get("cell_id"):
-                tell(Warned(thread.id, _cut_off_warning(each)))
+                tell(types.Warned(thread.id, _cut_off_warning(each)))
         return handle
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
@@ -220,15 +212,13 @@ class Session:
         while self.codex.is_answering(thread_id):
             handles = ((each.cell, each.handle) for each in self.running)
             cell = next((n for n, handle in handles if handle and handle.thread_id == thread_id), None)
-            tell(TurnQueued(thread_id, cell))
+            tell(types.TurnQueued(thread_id, cell))
             idle = asyncio.ensure_future(self.codex.idle(thread_id))
             withdrawn = asyncio.wrap_future(turn.withdrawn)
             await asyncio.wait({idle, withdrawn}, return_when=asyncio.FIRST_COMPLETED)
             if withdrawn.done():
                 idle.cancel()
                 raise NotSent
-
-    # The notebook's thread -------------------------------------------------------------------
 
     async def thread(self) -> AsyncThread:
         """Return this notebook's thread: the one it had before, else a new one; a copy's is a fork."""
@@ -287,12 +277,10 @@ class Session:
     async def use(self, thread: AsyncThread) -> AsyncThread:
         """Make `thread` this notebook's own, also after a restart."""
         self._thread, self.unkept = thread, None
-        notebook = await self._recognise()
-        if notebook is not None:
+        if (notebook := await self._recognise()) is not None:
             original, evidence = notebook.original, notebook.evidence
-            record = NotebookRecord(
-                notebook.id, thread.id, evidence.here, copied_from=original.id if original else None
-            )
+            copied_from = original.id if original else None
+            record = NotebookRecord(notebook.id, thread.id, evidence.here, copied_from=copied_from)
             await self.codex.store.run(lambda store: store.keep_notebook(record, kernel=evidence.kernel))
         return thread
 
@@ -306,8 +294,7 @@ class Session:
         return await self.codex.thread_start(ephemeral=True)
 
     async def _continues(self, thread: AsyncThread, what: str) -> str | None:
-        turns = await thread.history(include_items=False)
-        if not turns:
+        if not (turns := await thread.history(include_items=False)):
             return None
         used = ago(thread.record.updated_at)
         return f"{what} {thread.id[:ID_SHOWN]}… ({count(len(turns), 'turn')}, {used}) · `%codex new`"
@@ -318,8 +305,6 @@ class Session:
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 
-    # Providers -------------------------------------------------------------------------------
-
     def provider(self, choice: str | None = None) -> Provider:
         """Return the provider that `choice`, else the notebook's, stands for. Raises ConfigurationError."""
         choice = choice or self.settings.provider or None
@@ -328,8 +313,7 @@ class Session:
     @property
     def local(self) -> LocalProvider:
         """The local service of this notebook; started at first use."""
-        if self._local is None:
-            self._local = LocalProvider(self.env)
+        self._local = self._local or LocalProvider(self.env)
         return self._local
 
     def _agent_provider(self, choice: str | None) -> str | None:
@@ -342,7 +326,7 @@ class Session:
         if self._login is None:
             from .login_flow import LoginFlow  # signing in is rare, and its imports are not small
 
-            async def ask_limits() -> RateLimits:
+            async def ask_limits() -> types.RateLimits:
                 return (await self.usage(self.provider("chatgpt"))).limits
 
             self._login = LoginFlow(self.blocking, ask_limits)
@@ -350,15 +334,10 @@ class Session:
 
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""
-        if provider.name == LOCAL:
-            address = self.local.service.chatgpt_url
-        elif provider.name == "chatgpt":
-            address = self.env.chatgpt_url
-        else:
-            raise ConfigurationError(
-                f"The provider {provider.name} has no plan whose limits could be asked for.",
-                hint="%codex provider chatgpt",
-            )
+        if provider.name not in (LOCAL, "chatgpt"):
+            problem = f"The provider {provider.name} has no plan whose limits could be asked for."
+            raise ConfigurationError(problem, hint="%codex provider chatgpt")
+        address = self.local.service.chatgpt_url if provider.name == LOCAL else self.env.chatgpt_url
         async with AsyncClient(provider, settings=self.env) as client:
             usage = await fetch_usage(client.transport, address)
         self.rate_limits = usage.limits
@@ -385,9 +364,7 @@ class RunningTurn:
     """
 
     def __init__(self, session: Session, prompt: str, options: ParsedLine, *, cell: int) -> None:
-        self.prompt = prompt
-        self.options = options
-        self.cell = cell
+        self.prompt, self.options, self.cell = prompt, options, cell
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
@@ -410,7 +387,12 @@ class RunningTurn:
         """Interrupt it, as soon as it has started, or take it back if it still waits; from any thread."""
         with suppress(InvalidStateError):
             self.withdrawn.set_result(None)
-        self.started.add_done_callback(lambda _: self._interrupt())
+
+        def interrupt(_: object) -> None:
+            if self.handle is not None:
+                self._session.blocking.submit(self.handle.interrupt())
+
+        self.started.add_done_callback(interrupt)
 
     def steer(self, text: str) -> Steps[None]:
         """Say more to it. Raises InvalidRequestError when it takes no more."""
@@ -420,31 +402,23 @@ class RunningTurn:
     def end(self) -> None:
         """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
         self._session.running.remove(self)
-        name = self.options.text("output")
-        if name is not None and self.handle is not None:
+        if (name := self.options.text("output")) and self.handle is not None:
             self._session.shell.user_ns[name] = self.handle.result
         self.over.set_result(None)
-
-    def _interrupt(self) -> None:
-        if self.handle is not None:
-            self._session.blocking.submit(self.handle.interrupt())
 
 
 def _cut_off_warning(turn: TurnRecord) -> str:
     """Say of a turn that its kernel ended before it, and what is kept."""
     items = [entry.item for entry in turn.items]
-    question = " ".join(input_text(item.content) for item in items if isinstance(item, UserMessage))
+    question = " ".join(
+        types.input_text(item.content) for item in items if isinstance(item, types.UserMessage)
+    )
     about = f'The answer to "{one_line(question, 61)}"' if question.strip() else "An earlier turn"
-    kept = ""
-    if any(not isinstance(item, UserMessage) for item in items):
+    kept = " Nothing of the answer had arrived; the question is kept." if question.strip() else ""
+    if any(not isinstance(item, types.UserMessage) for item in items):
         kept = " What had arrived of the answer, but for its last second, is kept;"
         kept += " %codex continue goes on from it."
-    elif question.strip():
-        kept = " Nothing of the answer had arrived; the question is kept."
     return f"{about} was cut off when its kernel ended.{kept}"
-
-
-# SIGTERM, with which servers end kernels ---------------------------------------------------------
 
 
 def keep_at_termination() -> None:
@@ -465,3 +439,29 @@ def _end(number: int, frame: FrameType | None) -> None:
     keep_running()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+class LocalProvider:
+    """The built-in imitation of the service, with a home and an account of its own, until `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        from ..local_service import Pace, start  # never part of a session that does not ask for it
+
+        # About as many deltas a second as a real model writes.
+        self.service = start(pace=Pace(per_second=100), open_access=True)
+        home = Path(tempfile.mkdtemp(prefix="codex_magic-local-"))
+        self._remove_home = weakref.finalize(self.service, _remove, home, os.getpid())
+        self.service.sign_in(home)
+        urls = {name: getattr(self.service, name) for name in ("base_url", "chatgpt_url", "issuer")}
+        settings = dataclasses.replace(settings, codex_home=home, **urls)
+        self.provider: Provider = dataclasses.replace(chatgpt(settings), name=LOCAL)
+
+    def close(self) -> None:
+        self.service.close()
+        self._remove_home()
+
+
+def _remove(folder: Path, process: int) -> None:
+    """Remove the folder, unless this is a child of `process`, which may still need it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)

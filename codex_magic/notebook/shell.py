@@ -9,7 +9,6 @@ import os
 import re
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -24,16 +23,14 @@ shells: WeakValueDictionary[int, InteractiveShell] = WeakValueDictionary()
 """The shells with the extension, so that a rewritten cell finds its own, whatever its names mean."""
 
 
+_numbers = count(1)
+
+
 def register(shell: InteractiveShell) -> int:
     """Enter the shell in `shells`; return its number there."""
     number = next(_numbers)
     shells[number] = shell
     return number
-
-
-_numbers = count(1)
-
-# Cells -------------------------------------------------------------------------------------------
 
 
 def is_kernel(shell: InteractiveShell) -> bool:
@@ -43,16 +40,15 @@ def is_kernel(shell: InteractiveShell) -> bool:
 
 def cell_id(shell: InteractiveShell) -> str | None:
     """Return the id of the running cell as its front end sent it; `None` when it sends none."""
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
+    if (kernel := getattr(shell, "kernel", None)) is None:
         return None
     metadata: dict[str, Any] = (kernel.get_parent("shell") or {}).get("metadata") or {}
-    for name in ("cellId", "cell_id"):
-        cell = metadata.get(name)
-        if isinstance(cell, str) and cell:
-            # VS Code's address of a cell is made of its place: the next session's cell there is another.
-            return cell if is_cell_id(cell) else f"{Path(connection_file(kernel) or '').stem}:{cell}"
-    return None
+    cells = [metadata.get(name) for name in ("cellId", "cell_id")]
+    cell = next((each for each in cells if isinstance(each, str) and each), None)
+    if cell is None or is_cell_id(cell):
+        return cell
+    # VS Code's address of a cell is made of its place: the next session's cell there is another.
+    return f"{Path(connection_file(kernel) or '').stem}:{cell}"
 
 
 def connection_file(kernel: Any) -> str | None:
@@ -61,22 +57,18 @@ def connection_file(kernel: Any) -> str | None:
     return str(file) if file else None
 
 
-# How a cell ends that did not succeed ------------------------------------------------------------
+class _WithoutTraceback(BaseException):
+    def _render_traceback_(self) -> list[str]:
+        return []
 
 
-class CellFailed(Exception):
+class CellFailed(_WithoutTraceback, Exception):
     """Ends a cell as failed, so that "Run all", papermill and nbconvert stop there, without a traceback:
     what happened is on screen already. Its text is that sentence, for whoever runs notebooks unattended."""
 
-    def _render_traceback_(self) -> list[str]:
-        return []
 
-
-class CellStopped(KeyboardInterrupt):
+class CellStopped(_WithoutTraceback, KeyboardInterrupt):
     """The user stopped the cell."""
-
-    def _render_traceback_(self) -> list[str]:
-        return []
 
 
 class NotSent(Exception):
@@ -98,17 +90,11 @@ def unsilence(shell: InteractiveShell) -> None:
 
 
 def _show_nothing(
-    shell: Any,
-    kind: type[BaseException],
-    error: BaseException,
-    trace: TracebackType,
-    tb_offset: int | None = None,
+    shell: Any, kind: object, error: object, trace: object, tb_offset: object = None
 ) -> list[str]:
     shell._last_traceback = []  # ipykernel would send the one before with this cell's reply
     return []
 
-
-# An upgrade under a running kernel: the old code goes on until the kernel is restarted ---------------
 
 _PACKAGE = __package__.partition(".")[0]
 _VERSION = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
@@ -141,8 +127,7 @@ class Installed:
     def news(self) -> str | None:
         """Return a sentence, once for each version that takes the place of this one."""
         try:
-            modified_at = os.stat(_FILE).st_mtime_ns
-            if modified_at == self._modified_at:
+            if (modified_at := os.stat(_FILE).st_mtime_ns) == self._modified_at:
                 return None
             version = _VERSION.search(Path(_FILE).read_text(encoding="utf-8"))
         except OSError:  # an upgrade is under way

@@ -26,17 +26,12 @@ def read_typed_line(legend: str, prompt: str, *, hidden: bool = False) -> str | 
     do not show it, by which a front end of a kernel drops what was typed before.
     """
     with interruptible():
-        if _is_terminal():
+        if getattr(builtins.input, "__module__", None) == "builtins":  # a kernel has its own in its place
             print(legend)  # noqa: T201  # a terminal reads standard output
             return _from_terminal(prompt)
         # A kernel drops what a front end has sent before it asks.
         read = getpass.getpass if hidden else builtins.input
         return read(f"{legend}\n{prompt}")
-
-
-def _is_terminal() -> bool:
-    """Whether `input` is Python's own: a kernel has its own in its place."""
-    return getattr(builtins.input, "__module__", None) == "builtins"
 
 
 if sys.platform == "win32":

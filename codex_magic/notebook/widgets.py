@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from html import escape
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import ipywidgets
 from traitlets import Unicode
@@ -19,8 +19,7 @@ from traitlets import Unicode
 from ..display.page import Page
 from ..protocol.ids import new_id
 from .login_flow import LoginFlow
-from .login_view import LoginView, Stage, left, sentence, windows
-from .qr import qr_code, svg
+from .login_view import LoginView, Stage, Way, left, sentence, windows
 from .question import Passage, Question, QuestionText, choices, question_text
 from .screen import VIEW, lines_of, words
 
@@ -44,7 +43,7 @@ STYLE = """<style>
   color: var(--jp-ui-font-color1); background: var(--jp-layout-color2); border: 1px solid var(--jp-border-color1);
   font-family: var(--jp-code-font-family); font-size: var(--jp-ui-font-size1) }
 .codex-login input.codex-code { font-size: var(--jp-ui-font-size3); letter-spacing: 0.1em }
-.codex-login svg { width: 128px; height: 128px }
+.codex-login svg { width: 128px; height: 128px; shape-rendering: crispEdges }
 .codex-login .codex-quota { display: grid; grid-template-columns: minmax(6em, 14em) auto; gap: 4px 12px; align-items: center }
 .codex-login .codex-bar { border: 1px solid var(--jp-border-color1); height: 0.9em }
 .codex-login .codex-bar > div { height: 100%; background: var(--jp-brand-color1) }
@@ -74,8 +73,7 @@ class _Panel:
         self._made: list[ipywidgets.Widget] = []
         self._clicked = False
         self._box = self._make(ipywidgets.VBox())
-        self._box.add_class("codex-panel")
-        self._box.add_class(name)
+        self._box.add_class("codex-panel").add_class(name)
 
     @property
     def bundle(self) -> dict[str, object]:
@@ -94,16 +92,14 @@ class _Panel:
     def _row(self, *children: ipywidgets.Widget) -> ipywidgets.HBox:
         return self._make(ipywidgets.HBox(children, layout=ipywidgets.Layout(flex_flow="row wrap")))
 
-    def _button(
-        self, label: str, action: Callable[[], object], *, primary: bool = False
-    ) -> ipywidgets.Button:
-        button = self._make(ipywidgets.Button(description=label, button_style="primary" if primary else ""))
+    def _button(self, label: str, action: Callable[[], object], *, style: str = "") -> ipywidgets.Button:
+        button = self._make(ipywidgets.Button(description=label, button_style=style))
 
-        def clicked(_: object) -> None:
+        def click(_: object) -> None:
             self._clicked = True
             action()
 
-        button.on_click(clicked)
+        button.on_click(click)
         return button
 
     def _let_clicks_through(self) -> None:
@@ -111,9 +107,6 @@ class _Panel:
         for widget in self._made:
             if hasattr(widget.comm, "_reply_subshell_for"):
                 widget.comm._reply_subshell_for = None
-
-
-# A question --------------------------------------------------------------------------------------
 
 
 class ApprovalWidget(_Panel):
@@ -130,26 +123,22 @@ class ApprovalWidget(_Panel):
 
 def question_html(text: QuestionText) -> str:
     """Return the question as HTML whose only tags are ours; screen readers announce it."""
-    parts = [f'<p class="codex-title" role="alert">{escape(text.title)}</p>']
-    parts += map(_passage_html, text.passages)
-    parts += [f"<p>{escape(label)}: {escape(value)}</p>" for label, value in text.facts]
-    return "".join(parts)
+    title = f'<p class="codex-title" role="alert">{escape(text.title)}</p>'
+    facts = (f"<p>{escape(label)}: {escape(value)}</p>" for label, value in text.facts)
+    return "".join((title, *map(_passage_html, text.passages), *facts))
 
 
 def _passage_html(passage: Passage) -> str:
-    """Return a passage whose lines are elements of their own: HTML drops a line feed that comes first."""
+    """Return a passage whose lines are elements of their own: HTML drops a line feed that comes first.
+
+    Added and removed ones keep their signs, so that colour alone tells nothing.
+    """
     title = f"<p>{escape(passage.title)}</p>" if passage.title else ""
     tags = {"+": "ins", "-": "del"} if passage.language == "diff" else {}
-    body = "".join(_line(line, tags.get(line[:1], "span")) for line in passage.text.split("\n"))
+    lines = ((tags.get(line[:1], "span"), escape(line) or " ") for line in passage.text.split("\n"))
+    body = "".join(f"<{tag}>{line}</{tag}>" for tag, line in lines)
     return f'{title}<pre tabindex="0">{body}</pre>'
 
-
-def _line(line: str, tag: str) -> str:
-    """Return one line; added and removed ones keep their signs, so that colour alone tells nothing."""
-    return f"<{tag}>{escape(line) or ' '}</{tag}>"
-
-
-# The sign-in -------------------------------------------------------------------------------------
 
 NO_BUTTONS = (
     "Run the cell again to sign in. Where no buttons appear then, run %codex login in IPython in a terminal."
@@ -191,16 +180,13 @@ class LoginWidget(_Panel):
 
     def __init__(self, flow: LoginFlow, page: Page, *, in_blocking_cell: bool = False) -> None:
         super().__init__("codex-login")
-        self._flow = flow
-        self._page = page
-        self._id = new_id()
-        self._style, self._status, self._offer, self._countdown, self._quota = (
-            self._make(ipywidgets.HTML()) for _ in range(5)
-        )
+        self._flow, self._page, self._id = flow, page, new_id()
+        html = (self._make(ipywidgets.HTML()) for _ in range(5))
+        self._style, self._status, self._offer, self._countdown, self._quota = html
         self._style.value = STYLE
-        self._address = self._field(_Address, "Address")
-        self._key = self._field(_Key, "API key")
-        self._unlogged = _Unlogged(self._address.children[0], self._key.children[0])
+        address, key = self._field(_Address, "Address"), self._field(_Key, "API key")
+        self._fields = {Way.paste: address, Way.browser: address, Way.key: key}
+        self._unlogged = _Unlogged(address.children[0], key.children[0])
         self._unlogged.logger.addFilter(self._unlogged)
         another_way = self._button("Another way", flow.choose)
         another_account = self._button("Use another account", flow.choose)
@@ -208,9 +194,8 @@ class LoginWidget(_Panel):
         cancel, close = self._button("Cancel", flow.cancel), self._button("Close", flow.cancel)
         first = flow.ways[0]
         labels = {**flow.view.labels, first: f"{flow.view.labels[first]} (fits best here)"}
-        ways = [
-            self._button(labels[way], partial(flow.begin, way), primary=way is first) for way in flow.ways
-        ]
+        ways = [self._button(labels[way], partial(flow.begin, way)) for way in flow.ways]
+        ways[0].button_style = "primary"
         again = self._button("Try again", lambda: flow.begin(flow.view.way or first))
         self._choices = self._row(*ways, cancel)
         self._choices_again = self._row(again, *self._choices.children)
@@ -243,10 +228,11 @@ class LoginWidget(_Panel):
         self._offer.value = offer_html(view)
         self._countdown.value = countdown_html(view)
         self._quota.value = quota_html(view)
-        fields = [self._address] if view.takes_address else [self._key] if view.takes_key else []
-        buttons = self._rows.get(view.stage, self._choices)
-        if view.stage is Stage.choosing and view.problem and view.way:
-            buttons = self._choices_again
+        # The browser way takes an address too: its page may end on a machine that can't reach this one.
+        waits = view.stage is Stage.waiting
+        fields = [field for way, field in self._fields.items() if waits and way is view.way]
+        failed = view.stage is Stage.choosing and view.problem and view.way
+        buttons = self._choices_again if failed else self._rows.get(view.stage, self._choices)
         # In the order in which Tab goes through them.
         read = (self._style, self._status, self._quota, self._offer)
         children = (*read, *fields, self._countdown, buttons)
@@ -277,16 +263,9 @@ class LoginWidget(_Panel):
                 text, field.value = field.value, ""
                 self._flow.enter(text)
 
-        def on_message(_: object, content: dict[str, Any], buffers: object) -> None:
-            if content.get("event") == "submit":
-                enter()
-
-        field.on_msg(on_message)
+        field.on_msg(lambda _, content, buffers: enter() if content.get("event") == "submit" else None)
         field.observe(lambda change: enter() if entered and change["new"] else None, "value")
-        return self._row(field, self._button("Go on", enter, primary=True))
-
-
-# What is only to be read, as HTML -----------------------------------------------------------------
+        return self._row(field, self._button("Go on", enter, style="primary"))
 
 
 def status_html(view: LoginView) -> str:
@@ -305,9 +284,16 @@ def offer_html(view: LoginView) -> str:
         fields += _readonly("Code", view.code, "codex-code")
     fields += _readonly("Link, to copy", view.link)
     # Only a link that a phone can follow; one that ends on this computer is of no use to it.
-    code = qr_code(view.link) if view.code is not None else None
-    picture = svg(code, label="QR code of the link") if code is not None else ""
+    picture = _qr_code(view.link) if view.code is not None else ""
     return f'<div class="codex-offer"><div class="codex-fields">{fields}</div>{picture}</div>'
+
+
+def _qr_code(link: str) -> str:
+    """Return the link's QR code: dark on light in every theme, because few readers take the inverse."""
+    import segno  # a sign-in is rare
+
+    drawn = segno.make_qr(link, error="l").svg_inline(light="#fff", omitsize=True)
+    return f'<span role="img" aria-label="QR code of the link">{drawn}</span>'
 
 
 def _readonly(label: str, value: str, kind: str = "") -> str:
@@ -326,12 +312,10 @@ def quota_html(view: LoginView) -> str:
     """Return a bar for each window, with its numbers as text beside it."""
     if view.stage is not Stage.account or view.limits is None:
         return ""
-    rows = []
+    rows = ""
     for window in windows(view.limits):
         percent, text = left(window), escape(sentence(window))
         meter = f'role="meter" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"'
-        bar = (
-            f'<div class="codex-bar" {meter} aria-label="{text}"><div style="width: {percent}%"></div></div>'
-        )
-        rows.append(f"{bar}<span>{text}</span>")
-    return f'<div class="codex-quota">{"".join(rows)}</div>'
+        rows += f'<div class="codex-bar" {meter} aria-label="{text}">'
+        rows += f'<div style="width: {percent}%"></div></div><span>{text}</span>'
+    return f'<div class="codex-quota">{rows}</div>'

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from codex_magic.notebook.completion import complete
+from codex_magic.notebook.commands import complete
 from codex_magic.notebook.magics import loaded
 from codex_magic.notebook.options import parse_line
 from codex_magic.protocol.errors import OptionError

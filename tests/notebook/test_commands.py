@@ -5,7 +5,7 @@ import re
 import pytest
 from IPython.core.completer import provisionalcompleter
 
-from codex_magic.notebook.completion import complete
+from codex_magic.notebook.commands import complete
 from codex_magic.notebook.magics import loaded
 from tests.known import some
 

@@ -7,7 +7,7 @@ import threading
 import httpx
 import pytest
 
-from codex_magic.notebook.completion import complete
+from codex_magic.notebook.commands import complete
 from codex_magic.notebook.magics import loaded
 from tests.known import some
 

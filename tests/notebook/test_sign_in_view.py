@@ -146,7 +146,7 @@ def test_every_way_says_what_to_do(way):
 
 
 def test_only_a_link_that_another_device_can_open_has_a_qr_code():
-    assert "<svg" in offer_html(after(*DEVICE))
+    assert 'role="img" aria-label="QR code of the link"><svg viewBox' in offer_html(after(*DEVICE))
     assert "<svg" not in offer_html(after(begun(Way.browser), offered(LINK)))
 
 
