@@ -10,9 +10,10 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from markdown_it import MarkdownIt, rules_block
+from markdown_it.ruler import Ruler
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
@@ -30,6 +31,8 @@ _LONG_PARAGRAPH = 16_384
 """Characters after which a paragraph ends at the end of its line, so that no look reads more again."""
 
 _BlockRule = Callable[[StateBlock, int, int, bool], bool]
+_InlineRule = Callable[[StateInline, bool], bool]
+_Rule = TypeVar("_Rule")
 
 
 def parse_blocks(text: str, references: References) -> list[Token]:
@@ -254,6 +257,79 @@ def _nested(rule: _BlockRule) -> _BlockRule:
     return nested
 
 
+def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """markdown-it's rule, asked only where the next line may be the one below a table's head."""
+    if start + 2 > end:
+        return False
+    at = state.bMarks[start + 1] + state.tShift[start + 1]
+    return state.src[at : at + 1] in ("|", "-", ":") and rules_block.table(state, start, end, silent)
+
+
+def _indented_code(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    return state.sCount[start] - state.blkIndent >= 4 and rules_block.code(state, start, end, silent)
+
+
+_BLOCK_MARKS = {
+    "math_block": "$\\",
+    "fence": "`~",
+    "blockquote": ">",
+    "hr": "*-_",
+    "list": "*+-0123456789",
+    "reference": "[",
+    "heading": "#",
+}
+"""The first characters of the blocks that have a mark; the other rules look at every line."""
+
+_INLINE_MARKS = {
+    "newline": "\n",
+    "math": "$\\",
+    "escape": "\\",
+    "backticks": "`",
+    "strikethrough": "~",
+    "emphasis": "*_",
+    "link": "[",
+    "image": "!",
+    "autolink": "<",
+    "entity": "&",
+}
+
+
+def _by_mark(ruler: Ruler[_Rule], marks: dict[str, str], chain: str = "") -> dict[str, list[_Rule]]:
+    """Return the rules of a chain, in order, by the one character that they can begin with; "": any other."""
+    names = {rule.fn: rule.name for rule in ruler.__rules__}
+    rules = [(rule, marks.get(names[rule])) for rule in ruler.getRules(chain)]
+    return {
+        char: [rule for rule, begins in rules if begins is None or (char and char in begins)]
+        for char in {"", *"".join(marks.values())}
+    }
+
+
+def _block_rule(by_mark: dict[str, list[_BlockRule]]) -> _BlockRule:
+    """Join block rules in one that tries only those a line can begin with."""
+    others = by_mark[""]
+
+    def rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        at = state.bMarks[start] + state.tShift[start]
+        for each in by_mark.get(state.src[at : at + 1], others):  # noqa: SIM110  # a generator costs more
+            if each(state, start, end, silent):
+                return True
+        return False
+
+    return rule
+
+
+def _inline_rule(by_mark: dict[str, list[_InlineRule]]) -> _InlineRule:
+    others = by_mark[""]
+
+    def rule(state: StateInline, silent: bool) -> bool:
+        for each in by_mark.get(state.src[state.pos], others):  # noqa: SIM110  # a generator costs more
+            if each(state, silent):
+                return True
+        return False
+
+    return rule
+
+
 def _parser(most_nesting: int) -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": most_nesting})
     parser.disable(["html_block", "html_inline"])  # they would only look for what is off
@@ -275,11 +351,18 @@ def _block_parser() -> MarkdownIt:
         _nested(rules_block.blockquote),
         {"alt": ["paragraph", "reference", "blockquote", "list"]},
     )
+    ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
+    ruler.at("code", _indented_code)
     ruler.at("list", _nested(rules_block.list_block), {"alt": ["paragraph", "reference", "blockquote"]})
     ruler.at("reference", _bounded(rules_block.reference))
     ruler.at("lheading", _bounded(_underlined_heading))
     ruler.at("paragraph", _bounded(rules_block.paragraph))
+    chains = {chain: [_block_rule(_by_mark(ruler, _BLOCK_MARKS, chain))] for chain in _BLOCK_CHAINS}
+    ruler.getRules = lambda chainName="": chains[chainName]  # type: ignore[method-assign]
     return parser
+
+
+_BLOCK_CHAINS = ("", "paragraph", "reference", "blockquote", "list")
 
 
 def _inline_parser() -> MarkdownIt:
@@ -287,6 +370,10 @@ def _inline_parser() -> MarkdownIt:
     parser = _parser(_MOST_BRACKETS)
     parser.inline.ruler.before("escape", "math", _math_inline)
     parser.validateLink = lambda url: True  # type: ignore[method-assign]  # the parser's own seam
+    parser.disable("fragments_join")  # the writer joins texts itself
+    parser.inline.terminator_re = re.compile(r"[\n$\\`~*_\[\]!<&]")
+    rules = [_inline_rule(_by_mark(parser.inline.ruler, _INLINE_MARKS))]
+    parser.inline.ruler.getRules = lambda chainName="": rules  # type: ignore[method-assign]
     return parser
 
 

@@ -31,6 +31,7 @@ class SafeMarkdown:
         self._writer = BlockWriter()
         self._sources: list[str] = []
         self._closed: list[str] = []
+        self._joined = ""
         self._targets: dict[str, tuple[str, str]] = {}
 
     def feed(self, delta: str) -> None:
@@ -47,9 +48,9 @@ class SafeMarkdown:
     def text(self) -> str:
         """Everything fed so far, as if it ended here."""
         self._writer.look_again()
-        closed = self.closed
+        self._read()
         open_ = self._writer.write(self._stream.open.tokens, self._stream.references)
-        return "\n\n".join([*closed, open_] if open_ else closed)
+        return "\n\n".join(filter(None, (self._joined, open_)))
 
     def _read(self) -> None:
         passages = self._stream.read()
@@ -64,9 +65,11 @@ class SafeMarkdown:
                 else block
                 for source, block in zip(self._sources, self._closed, strict=True)
             ]
-        for passage in passages:
-            self._sources.append(passage.source)
-            self._closed.append(self._writer.write(passage.tokens, references))
+            self._joined = "\n\n".join(filter(None, self._closed))
+        self._sources += [passage.source for passage in passages]
+        blocks = [self._writer.write(passage.tokens, references) for passage in passages]
+        self._closed += blocks
+        self._joined = "\n\n".join(filter(None, (self._joined, *blocks)))
 
 
 def escape_markdown(text: str) -> str:

@@ -223,6 +223,7 @@ def _formula_lines(tex: str, *, nested: bool) -> list[str]:
 
 # Inline text -------------------------------------------------------------------------------------------
 
+_SPACE = re.compile(r"\s")
 _TEXTS = ("text", "text_special")
 _TASK = re.compile(r"\[[ xX]\](?=[ \t])")
 # Code that a reader would take for mathematics although it stands between backticks.
@@ -286,8 +287,9 @@ class InlineWriter:
             if token.type in _TEXTS:
                 text += token.content
                 continue
-            self._text(text)
-            text = ""
+            if text:
+                self._text(text)
+                text = ""
             if token.type == "link_open" and token.markup == "autolink":
                 self._address(next(rest).content, str(token.attrs["href"]))
                 next(rest)
@@ -329,7 +331,7 @@ class InlineWriter:
         elif last.endswith("&#92;") and _AFTER_BACKSLASH.match(piece):
             self._pieces.append(_WORD_JOINER if self._links else _APART)
         self._pieces.append(piece)
-        if self._after_target and re.search(r"\s", piece):
+        if self._after_target and _SPACE.search(piece):
             self._after_target = False
 
     def _text(self, text: str) -> None:
@@ -347,6 +349,9 @@ class InlineWriter:
 
     def _literal(self, text: str) -> None:
         """Exactly these characters, whatever they are."""
+        if "$" not in text:
+            self._put(self._escaped(text))
+            return
         first, *others = text.split("$")
         self._put(self._escaped(first))
         for part in others:
