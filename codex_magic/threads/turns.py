@@ -296,7 +296,7 @@ class AsyncTurnHandle:
             return completed
         told_again = completed.response_items
         if isinstance(item, CommandExecution | FileChange):
-            from ..engines.app_server.replay import replayed  # only its items have two ways to be told
+            from ..engines.replay import replayed  # only its items have two ways to be told
 
             told_again = replayed(item)
         return msgspec.structs.replace(completed, item=item, response_items=told_again)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from ...protocol import types
 from ...protocol.errors import (
     CodexError,
     MethodNotFoundError,
@@ -25,18 +26,6 @@ from ...protocol.errors import (
     TimedOutError,
 )
 from ...protocol.secrets import masked
-from ...protocol.types import (
-    CommandExecution,
-    Delta,
-    FileChange,
-    FileChangeUpdated,
-    ItemCompleted,
-    ItemStarted,
-    Notification,
-    TurnCompleted,
-    TurnStatus,
-    UnknownNotification,
-)
 from .failures import refused
 from .framing import Framer, Message, encode
 from .notifications import MaskedNotifications, read, thread_of
@@ -44,7 +33,7 @@ from .process import CLOSING_SECONDS, Process
 
 log = logging.getLogger(__name__)
 
-D = TypeVar("D", bound=Delta)
+D = TypeVar("D", bound=types.Delta)
 
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """A request of the server -> our result. It raises MethodNotFoundError for one it does not know."""
@@ -62,14 +51,14 @@ class Subscription:
     def __init__(self) -> None:
         self.changes: dict[str, tuple[dict[str, Any], ...]] = {}
         """The changes of each file change, by its item's id; the server's question about one carries no diff."""
-        self._unread: deque[Notification] = deque()
+        self._unread: deque[types.Notification] = deque()
         self._news = asyncio.Event()
         self._end: CodexError | None = None
 
-    def put(self, notification: Notification) -> None:
-        if isinstance(notification, ItemStarted) and isinstance(notification.item, FileChange):
+    def put(self, notification: types.Notification) -> None:
+        if isinstance(notification, types.ItemStarted) and isinstance(notification.item, types.FileChange):
             self.changes[notification.item.id] = notification.item.changes
-        elif isinstance(notification, FileChangeUpdated):
+        elif isinstance(notification, types.FileChangeUpdated):
             self.changes[notification.item_id] = notification.changes
         self._unread.append(notification)
         self._news.set()
@@ -78,7 +67,7 @@ class Subscription:
         self._end = reason
         self._news.set()
 
-    async def next(self) -> Notification:
+    async def next(self) -> types.Notification:
         """Wait for the next notification. Raises the reason when the process has ended and nothing is left."""
         while not self._unread:
             if self._end is not None:
@@ -86,7 +75,7 @@ class Subscription:
             self._news.clear()
             await self._news.wait()
         notification = self._unread.popleft()
-        return self._joined(notification) if isinstance(notification, Delta) else notification
+        return self._joined(notification) if isinstance(notification, types.Delta) else notification
 
     def _joined(self, first: D) -> D:
         """Take the deltas that follow it in the same part of its item along: each costs its readers once."""
@@ -253,9 +242,9 @@ class Connection:
             self._answering[message.id] = params.get("threadId"), task
             task.add_done_callback(lambda _: self._answering.pop(message.id, None))
 
-    def _pass_on(self, notification: Notification) -> None:
+    def _pass_on(self, notification: types.Notification) -> None:
         thread_id = thread_of(notification)
-        if not isinstance(notification, Delta):
+        if not isinstance(notification, types.Delta):
             self._keep_track(notification, thread_id)
         if thread_id is None:
             for subscription in self._subscriptions.values():
@@ -263,21 +252,21 @@ class Connection:
         elif thread_id in self._subscriptions:
             self._subscriptions[thread_id].put(notification)
 
-    def _keep_track(self, notification: Notification, thread_id: str | None) -> None:
+    def _keep_track(self, notification: types.Notification, thread_id: str | None) -> None:
         """Follow which questions are open, threads loaded and commands at work."""
         match notification:
-            case UnknownNotification("serverRequest/resolved", params):
+            case types.UnknownNotification("serverRequest/resolved", params):
                 # The server has its answer, ours or another's, or needs none any more.
                 _, task = self._answering.get(params.get("requestId"), (None, None))
                 if task is not None:
                     task.cancel()
-            case UnknownNotification("thread/closed"):
+            case types.UnknownNotification("thread/closed"):
                 self.threads.pop(str(thread_id), None)
-            case ItemStarted(turn_id=turn_id, item=CommandExecution(id=id)):
+            case types.ItemStarted(turn_id=turn_id, item=types.CommandExecution(id=id)):
                 self.commands[id] = turn_id
-            case ItemCompleted(item=CommandExecution(id=id)):
+            case types.ItemCompleted(item=types.CommandExecution(id=id)):
                 self.commands.pop(id, None)
-            case TurnCompleted(turn=turn) if turn.status is not TurnStatus.completed:
+            case types.TurnCompleted(turn=turn) if turn.status is not types.TurnStatus.completed:
                 self.commands = {id: of for id, of in self.commands.items() if of != turn.id}
 
     async def _answer_request(self, id: int | str, method: str, params: dict[str, Any]) -> None:

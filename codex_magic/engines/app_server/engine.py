@@ -13,8 +13,8 @@ from typing import Any
 
 from ...auth.credentials import credentials_of
 from ...auth.storage import auth_path
+from ...protocol.account import InitializeResponse
 from ...protocol.errors import InvalidRequestError, JsonRpcError, NotSignedInError
-from ...protocol.runtime import InitializeResponse
 from ...protocol.settings import Settings
 from ...protocol.types import InputItem, RateLimits, Turn, TurnPlace
 from ...responses.catalog import Model
@@ -23,13 +23,12 @@ from ...responses.usage import no_limits
 from ..seam import Tell, TurnRequest
 from . import library
 from .connection import Connection
-from .environment import withheld
 from .library import ProgramThread
 from .opening import Opening, usual_parameters
 from .parameters import own_provider, turn_parameters
-from .questions import default_answer
+from .process import withheld
 from .server import AppServer, Launch
-from .turn import AgentTurn
+from .turn import AgentTurn, default_answer
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
+from ...protocol.account import InitializeResponse, ServerInfo
 from ...protocol.errors import ServiceError
-from ...protocol.runtime import InitializeResponse, ServerInfo
 from ...protocol.types import RateLimits, Turn, TurnStatus, decode_item
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
+from ..replay import as_message
 from .connection import Connection
-from .replay import as_message
 
 PAGE = 100
 """Turns or models in one request."""

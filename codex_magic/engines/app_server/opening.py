@@ -10,9 +10,8 @@ from ...protocol.types import Warned
 from ...responses.provider import Provider
 from ..seam import Continuation, Tell, TurnRequest
 from .connection import Connection
-from .environment import exclusions
 from .library import models
-from .parameters import fork_parameters, start_parameters, thread_parameters
+from .parameters import exclusions, fork_parameters, start_parameters, thread_parameters
 
 _MISSING = ("no rollout found", "thread not found", "turn not found")
 """Words of the program about what it does not have, or no more."""

@@ -18,8 +18,7 @@ from ...net import header_value
 from ...protocol.errors import ConfigurationError
 from ...protocol.settings import Settings
 from .connection import Answer, Connection
-from .environment import configuration, program_environment
-from .process import Process
+from .process import Process, configuration, program_environment
 
 OLDEST = (0, 151, 0)
 """The first version that speaks the protocol as it is spoken here."""
