@@ -222,8 +222,6 @@ class _RunningTurn:
         self._narrator.done(message, items)
         self._history += items
 
-    # Steps ---------------------------------------------------------------------------------------
-
     async def _respond(self) -> None:
         """Take the steps until the model answers, or the user adds something, which begins them anew."""
         steps = turn(self._history, self._parameters(), self._tools, max_rounds=MOST_ROUNDS, compact_at=None)
@@ -310,7 +308,11 @@ class _RunningTurn:
     async def _execute_call(self, job: Job) -> str | list[dict[str, Any]]:
         begun = time.monotonic()
         if job.tool is None:
-            success, items = False, [text_item(_reason(job))]
+            try:
+                reason = str(job.run())
+            except ToolCallError as error:
+                reason = str(error)
+            success, items = False, [text_item(reason)]
         else:
             item = self._narrator.call(job.call.call_id)
             question = types.ToolCallApproval(
@@ -324,8 +326,6 @@ class _RunningTurn:
             success, items = await self._calls.run(job.tool, question, job.call.text)
         self._narrator.called(job.call.call_id, success, items, round((time.monotonic() - begun) * 1000))
         return output_of(items)
-
-    # Context -------------------------------------------------------------------------------------
 
     async def _compact_if_due(self) -> None:
         """Compact a context that is nearly full. To go on with all of it is better than not to go on."""
@@ -389,14 +389,6 @@ class _RunningTurn:
 async def _cancel() -> None:
     """End the turn, as a human has decided."""
     raise asyncio.CancelledError
-
-
-def _reason(job: Job) -> str:
-    """Tell the model why a call is not run."""
-    try:
-        return str(job.run())
-    except ToolCallError as error:
-        return str(error)
 
 
 def _without(parameters: Parameters, *names: str) -> Parameters:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -30,18 +31,13 @@ class Narrator:
 
     def __init__(self, request: TurnRequest, tell: Tell) -> None:
         self._tell = tell
-        self._thread = request.thread_id
-        self._turn = request.turn_id
+        self._about = request.thread_id, request.turn_id
         self._ids: dict[int, str] = {}
         self._calls: dict[str, tuple[types.ToolCall, Item]] = {}
         self._rerouted: str | None = None
 
-    # Responses -----------------------------------------------------------------------------------
-
     def retrying(self, failure: CodexError, seconds: float) -> None:
-        self._tell(
-            types.ErrorReported(self._thread, self._turn, types.TurnError(failure.message), will_retry=True)
-        )
+        self._tell(types.ErrorReported(*self._about, types.TurnError(failure.message), will_retry=True))
 
     def answering(self, requested: str | None, response: Response) -> None:
         """The service has begun to answer: with which model, and how much is left.
@@ -52,7 +48,7 @@ class Narrator:
         model = response.model
         if requested and model and not f"{model}-".startswith(f"{requested}-") and model != self._rerouted:
             self._rerouted = model
-            self._tell(types.ModelRerouted(self._thread, self._turn, requested, model))
+            self._tell(types.ModelRerouted(*self._about, requested, model))
         if response.rate_limits is not None:
             self._tell(types.RateLimitsUpdated(response.rate_limits))
 
@@ -74,7 +70,7 @@ class Narrator:
                 self.warn("This answer stopped at the model's output limit. %codex continue goes on from it.")
 
     def _notification(self, event: events.Event) -> types.Notification | None:
-        about = self._thread, self._turn
+        about = self._about
         match event:
             case events.OutputTextDelta() | events.RefusalDelta():
                 return types.AgentMessageDelta(*about, self._id(event.output_index), event.delta)
@@ -101,18 +97,14 @@ class Narrator:
         """Return an id of our own: servers reuse theirs, leave them out, or give an item two."""
         return self._ids.setdefault(output_index, new_id())
 
-    # Items of ours -------------------------------------------------------------------------------
-
     def begun(self, item: types.ThreadItem) -> None:
-        self._tell(types.ItemStarted(self._thread, self._turn, item))
+        self._tell(types.ItemStarted(*self._about, item))
 
     def done(self, item: types.ThreadItem, response_items: Iterable[Item]) -> None:
-        self._tell(types.ItemCompleted(self._thread, self._turn, item, tuple(response_items)))
+        self._tell(types.ItemCompleted(*self._about, item, tuple(response_items)))
 
     def warn(self, message: str) -> None:
-        self._tell(types.Warned(self._thread, message))
-
-    # Calls ---------------------------------------------------------------------------------------
+        self._tell(types.Warned(self._about[0], message))
 
     def call(self, call_id: str) -> types.ToolCall | None:
         """The call as it was told."""
@@ -157,7 +149,9 @@ def thread_item(item_id: str, raw: Mapping[str, Any]) -> types.ThreadItem:
         case "function_call" | "custom_tool_call":
             arguments = item.get("input")
             if kind == "function_call":
-                arguments = _arguments(item.get("arguments"))
+                arguments = item.get("arguments")
+                with suppress(TypeError, ValueError, RecursionError):  # else it stays as the model wrote it
+                    arguments = plain_json(json.loads(arguments)) if arguments else None
             return types.ToolCall(
                 item_id, _word(item, "name") or "", arguments, namespace=_word(item, "namespace")
             )
@@ -177,10 +171,3 @@ def thread_item(item_id: str, raw: Mapping[str, Any]) -> types.ThreadItem:
 def _word(item: Mapping[str, Any], name: str) -> str | None:
     value = item.get(name)
     return value if isinstance(value, str) else None
-
-
-def _arguments(text: Any) -> Any:
-    try:
-        return plain_json(json.loads(text)) if text else None
-    except (TypeError, ValueError, RecursionError):
-        return text

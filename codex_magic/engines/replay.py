@@ -41,12 +41,8 @@ def call_from_outside(message: types.ExternalMessage) -> tuple[Item, Item]:
 
     An output alone, as the official program sends it, is read by the Codex backend only.
     """
-    called = {"type": "function_call", "call_id": f"call_{new_id()}", "name": message.tool_name}
-    if message.namespace:
-        called["namespace"] = message.namespace
     content = message.content if isinstance(message.content, str) else list(message.content)
-    output = {"type": "function_call_output", "call_id": called["call_id"], "output": content}
-    return {**called, "arguments": "{}"}, output
+    return _call_and_output(f"call_{new_id()}", message.tool_name, message.namespace, "{}", content)
 
 
 def _sent(part: types.InputItem) -> Part:
@@ -103,7 +99,7 @@ def replayed(item: types.ThreadItem) -> tuple[Item, ...]:
             diffs = "\n".join(f"{change.get('path')}\n{change.get('diff')}" for change in item.changes)
             return (_event(f"{what} ({status}):\n{_cut(diffs)}"),)
         case types.ToolCall():
-            return _call_and_output(item)
+            return _tool_call(item)
     return ()
 
 
@@ -140,10 +136,7 @@ def _part(part: Any) -> Item:
     }
 
 
-def _call_and_output(item: types.ToolCall) -> tuple[Item, Item]:
-    call = {"type": "function_call", "call_id": item.id, "name": item.tool}
-    if item.namespace:
-        call["namespace"] = item.namespace
+def _tool_call(item: types.ToolCall) -> tuple[Item, Item]:
     fields = {"inputText": "text", "inputImage": "imageUrl"}
     readable = [
         part
@@ -151,10 +144,18 @@ def _call_and_output(item: types.ToolCall) -> tuple[Item, Item]:
         if isinstance(part.get(fields.get(str(part.get("type")), "")), str)
     ]
     output = output_of(readable) if readable else item.status
-    return (
-        {**call, "arguments": msgspec.json.encode(item.arguments or {}).decode()},
-        {"type": "function_call_output", "call_id": item.id, "output": output},
-    )
+    arguments = msgspec.json.encode(item.arguments or {}).decode()
+    return _call_and_output(item.id, item.tool, item.namespace, arguments, output)
+
+
+def _call_and_output(
+    call_id: str, name: str, namespace: str | None, arguments: str, output: str | list[Item]
+) -> tuple[Item, Item]:
+    call = {"type": "function_call", "call_id": call_id, "name": name}
+    if namespace:
+        call["namespace"] = namespace
+    result = {"type": "function_call_output", "call_id": call_id, "output": output}
+    return {**call, "arguments": arguments}, result
 
 
 def _cut(text: str) -> str:

@@ -13,7 +13,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,7 +28,7 @@ from ...protocol.errors import (
 from ...protocol.secrets import masked
 from .failures import refused
 from .framing import Framer, Message, encode
-from .notifications import MaskedNotifications, read, thread_of
+from .notifications import MaskedNotifications, place_of, read, thread_of
 from .process import CLOSING_SECONDS, Process
 
 log = logging.getLogger(__name__)
@@ -80,21 +80,14 @@ class Subscription:
     def _joined(self, first: D) -> D:
         """Take the deltas that follow it in the same part of its item along: each costs its readers once."""
         pieces = [first.delta]
-        part = getattr(first, "summary_index", None), getattr(first, "content_index", None)
+        place = place_of(first)
         while self._unread:
             after = self._unread[0]
-            if type(after) is not type(first) or after.item_id != first.item_id:
-                break
-            if part != (getattr(after, "summary_index", None), getattr(after, "content_index", None)):
+            if not isinstance(after, types.Delta) or place_of(after) != place:
                 break
             pieces.append(after.delta)
             self._unread.popleft()
         return msgspec.structs.replace(first, delta="".join(pieces)) if len(pieces) > 1 else first
-
-
-class _Call(NamedTuple):
-    method: str
-    reply: asyncio.Future[msgspec.Raw]
 
 
 class Connection:
@@ -111,7 +104,8 @@ class Connection:
         self._exit_code: int | None = None
         self._answer = answer
         self._ids = itertools.count(1)
-        self._calls: dict[int | str | None, _Call] = {}
+        self._calls: dict[int | str | None, tuple[str, asyncio.Future[msgspec.Raw]]] = {}
+        """The method of each request of ours, and what waits for its answer."""
         self._subscriptions: dict[str, Subscription] = {}
         self._answering: dict[int | str | None, tuple[str | None, asyncio.Task[None]]] = {}
         self._masked = MaskedNotifications()
@@ -190,18 +184,17 @@ class Connection:
         if self.ended:
             raise self._failure()
         id = next(self._ids)
-        call = self._calls[id] = _Call(method, asyncio.get_running_loop().create_future())
+        answer: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+        self._calls[id] = method, answer
         try:
             await self.process.write(encode({"id": id, "method": method, "params": params}))
-            raw = await asyncio.wait_for(call.reply, timeout)
+            raw = await asyncio.wait_for(answer, timeout)
         except asyncio.TimeoutError:
             raise TimedOutError(f"The app-server did not answer {method} within {timeout:g} s.") from None
         finally:
             self._calls.pop(id, None)
         result = masked(msgspec.json.decode(raw))
         return result if isinstance(result, dict) else {}
-
-    # What the server writes ----------------------------------------------------------------------
 
     async def _read(self) -> None:
         framer = Framer()
@@ -213,9 +206,9 @@ class Connection:
             log.exception("the app-server can't be understood")
             self.process.kill()
         self._exit_code = await self.process.wait()
-        for call in self._calls.values():
-            if not call.reply.done():
-                call.reply.set_exception(self._failure())
+        for _, answer in self._calls.values():
+            if not answer.done():
+                answer.set_exception(self._failure())
         for subscription in self._subscriptions.values():
             subscription.end(self._failure())
         for _, task in list(self._answering.values()):
@@ -225,13 +218,13 @@ class Connection:
         if message is None:
             log.warning("the app-server wrote a line that is no message")
         elif message.method is None:
-            call = self._calls.pop(message.id, None)
-            if call is None or call.reply.done():
+            method, answer = self._calls.pop(message.id, ("", None))
+            if answer is None or answer.done():
                 return
             if message.error is None:
-                call.reply.set_result(message.result)
+                answer.set_result(message.result)
             else:
-                call.reply.set_exception(refused(call.method, message.error))
+                answer.set_exception(refused(method, message.error))
         elif message.id is None:
             for notification in self._masked.feed(read(message.method, message.params)):
                 self._pass_on(notification)

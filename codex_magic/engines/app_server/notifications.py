@@ -40,9 +40,7 @@ class MaskedNotifications:
     def feed(self, notification: types.Notification) -> list[types.Notification]:
         """Return what can be told now: a delta that may begin a secret is held back until more has come."""
         if isinstance(notification, types.Delta):
-            part = getattr(notification, "summary_index", None), getattr(notification, "content_index", None)
-            place = type(notification), notification.thread_id, notification.item_id, *part
-            piece = self._deltas.feed(place, notification)
+            piece = self._deltas.feed(place_of(notification), notification)
             return [] if piece is None else [piece]
         rest: list[types.Notification] = []
         if isinstance(notification, types.TurnCompleted) or (
@@ -53,6 +51,12 @@ class MaskedNotifications:
         elif isinstance(notification, types.ItemCompleted):
             rest = self._deltas.end(lambda delta: delta.item_id == notification.item.id)
         return [*rest, masked(notification)]
+
+
+def place_of(delta: types.Delta) -> tuple[object, ...]:
+    """Return what the deltas of one text have in common: its item, and the part of it."""
+    part = getattr(delta, "summary_index", None), getattr(delta, "content_index", None)
+    return type(delta), delta.thread_id, delta.item_id, *part
 
 
 def thread_of(notification: types.Notification) -> str | None:
@@ -81,9 +85,6 @@ def readdressed(notification: types.Notification, *, thread_id: str, turn_id: st
     ids = {"thread_id": thread_id, "turn_id": turn_id}
     ids = {name: id for name, id in ids.items() if hasattr(notification, name)}
     return msgspec.structs.replace(notification, **ids)
-
-
-# Decoders ----------------------------------------------------------------------------------------
 
 
 class _OfItem(msgspec.Struct, rename="camel"):

@@ -134,7 +134,7 @@ class AppServer:
             answer=self._answer,
         )
         try:
-            check_version(str(connection.metadata.get("userAgent", "")))
+            _check_version(str(connection.metadata.get("userAgent", "")))
         except BaseException:
             await connection.close()
             raise
@@ -186,7 +186,7 @@ def find_binary(settings: Settings) -> Binary:
     return Binary((str(path),), str(search_path) if search_path else None)
 
 
-def check_version(user_agent: str) -> None:
+def _check_version(user_agent: str) -> None:
     """Raise ConfigurationError for a program that is too old, by how it introduces itself."""
     version = re.match(r"[^/]*/(\d+)\.(\d+)\.(\d+)", user_agent)
     if version and tuple(map(int, version.groups())) < OLDEST:
