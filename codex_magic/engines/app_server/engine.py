@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import msgspec
+
 from ...auth.credentials import credentials_of
 from ...auth.storage import auth_path
 from ...protocol.account import InitializeResponse
@@ -183,16 +185,18 @@ class AppServerEngine:
         """Return how much of the plan is left. Raises NotSignedInError, ConfigurationError."""
         async with self._program(signed_in=True) as connection:
             try:
-                return await library.rate_limits(connection)
+                answer = await connection.call("account/rateLimits/read", {})
             except JsonRpcError as error:
                 if "authentication required" not in error.message:
                     raise
                 raise no_limits("An API key") from error
+        return msgspec.convert(answer["rateLimits"], RateLimits)
 
     async def threads(self, parameters: Mapping[str, Any]) -> tuple[list[ProgramThread], str | None]:
         """Return a page of the program's own threads, and the cursor of the next."""
         async with self._program() as connection:
-            return await library.threads(connection, parameters)
+            page = await connection.call("thread/list", parameters)
+        return msgspec.convert(page["data"], list[ProgramThread]), page.get("nextCursor")
 
     async def program_thread(
         self, thread_id: str, *, known: Collection[str] = ()
@@ -200,11 +204,12 @@ class AppServerEngine:
         """Return one of the program's own threads, and its turns after the last that is `known`."""
         async with self._program() as connection:
             try:
-                thread = await library.thread(connection, thread_id)
+                answer = await connection.call("thread/read", {"threadId": thread_id})
             except JsonRpcError as error:
                 log.debug("the app-server has no thread %s: %s", thread_id, error)
                 return None
-            return thread, await library.turns(connection, thread_id, known=known)
+            turns = await library.turns(connection, thread_id, known=known)
+        return msgspec.convert(answer["thread"], ProgramThread), turns
 
     # What was done to a thread of ours, for the program to follow. Ours is done already, so that it fails
     # is no failure; and a program that is not running is not started for it.

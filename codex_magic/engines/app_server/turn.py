@@ -240,8 +240,8 @@ class Questions:
                 return {"decision": types.Decision.decline.value}
 
     async def _file_change(self, params: Params) -> Params:
-        params = {**params, "changes": self._changes(params["itemId"])}
-        decision = await self._request.ask(msgspec.convert(params, types.FileChangeApproval))
+        question = {**params, "changes": self._changes(params["itemId"])}
+        decision = await self._request.ask(msgspec.convert(question, types.FileChangeApproval))
         return {
             "decision": decision.value
             if isinstance(decision, types.Decision)
