@@ -25,8 +25,10 @@ if TYPE_CHECKING:
         CancelLoginAccountStatus as CancelLoginAccountStatus,
         ChatgptAccount as ChatgptAccount,
         GetAccountResponse as GetAccountResponse,
+        InitializeResponse as InitializeResponse,
         LoginState as LoginState,
         LoginUpdated as LoginUpdated,
+        ServerInfo as ServerInfo,
     )
     from .protocol.errors import (
         AccountChangedError as AccountChangedError,
@@ -58,7 +60,6 @@ if TYPE_CHECKING:
         UnreachableError as UnreachableError,
         UsageLimitError as UsageLimitError,
     )
-    from .protocol.runtime import InitializeResponse as InitializeResponse, ServerInfo as ServerInfo
     from .protocol.settings import Settings as Settings
     from .protocol.types import (
         AcceptWithExecpolicyAmendment as AcceptWithExecpolicyAmendment,
@@ -140,7 +141,7 @@ _MODULES = {
     "notebook.cells": "run_cell run_cell_blocking",
     "protocol.account": """
         Account AccountLoginCompleted ApiKeyAccount CancelLoginAccountResponse CancelLoginAccountStatus
-        ChatgptAccount GetAccountResponse LoginState LoginUpdated
+        ChatgptAccount GetAccountResponse InitializeResponse LoginState LoginUpdated ServerInfo
     """,
     "protocol.errors": """
         AccountChangedError AuthError BlockedError CodexError ConfigurationError ContextWindowError
@@ -149,7 +150,6 @@ _MODULES = {
         RefusedError ResponseAborted ServerBusyError ServiceError StoreError StreamError
         ThreadNotFoundError TimedOutError TruncatedError UnreachableError UsageLimitError
     """,
-    "protocol.runtime": "InitializeResponse ServerInfo",
     "protocol.settings": "Settings",
     "protocol.types": """
         AcceptWithExecpolicyAmendment AgentMessage AgentMessageDelta ApplyNetworkPolicyAmendment

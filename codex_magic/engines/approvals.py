@@ -10,25 +10,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..protocol.types import (
-    AcceptWithExecpolicyAmendment,
-    ApplyNetworkPolicyAmendment,
-    ApprovalDecision,
-    ApprovalRequest,
-    CommandApproval,
-    CommandExecution,
-    Decision,
-    FileChange,
-    FileChangeApproval,
-    PermissionsApproval,
-    ThreadItem,
-    ToolCall,
-)
+from ..protocol import types
 from ..waiting import awaited, in_thread
 
 log = logging.getLogger(__name__)
 
-Approvals = Callable[[ApprovalRequest], Any]
+Approvals = Callable[[types.ApprovalRequest], Any]
 """Gives an `ApprovalDecision`, its wire word (`"accept"`), or an awaitable of one. Anything else is no."""
 
 CLEANUP_SECONDS = 1.0
@@ -37,7 +24,7 @@ CLEANUP_SECONDS = 1.0
 RETRY = "retry without sandbox"
 """Words in the program's reason for asking about a change that has failed in the sandbox, perhaps half-way."""
 
-T = TypeVar("T", bound=ThreadItem)
+T = TypeVar("T", bound=types.ThreadItem)
 
 
 async def call(function: Callable[..., Any], *args: Any) -> Any:
@@ -73,7 +60,7 @@ async def _result(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         raise RuntimeError(f"{type(error).__name__} in {function!r}") from error
 
 
-async def ask(approvals: Approvals | None, request: ApprovalRequest) -> ApprovalDecision | None:
+async def ask(approvals: Approvals | None, request: types.ApprovalRequest) -> types.ApprovalDecision | None:
     """Return the decision. `None`, which is no: no answer, one we can't read, or a front end that fails or gives up.
 
     Read strictly: there are values that equal every word. Amendments are about commands; elsewhere they are
@@ -83,10 +70,10 @@ async def ask(approvals: Approvals | None, request: ApprovalRequest) -> Approval
         return None
     try:
         answer = await call(approvals, request)
-        if isinstance(answer, AcceptWithExecpolicyAmendment | ApplyNetworkPolicyAmendment):
+        if isinstance(answer, types.AcceptWithExecpolicyAmendment | types.ApplyNetworkPolicyAmendment):
             amendment = msgspec.convert(msgspec.to_builtins(answer), type(answer))
-            return amendment if isinstance(request, CommandApproval) else None
-        return Decision(answer) if isinstance(answer, str) else None
+            return amendment if isinstance(request, types.CommandApproval) else None
+        return types.Decision(answer) if isinstance(answer, str) else None
     except Exception:  # whatever broke, it was no yes
         log.warning("asking about %s failed, which is a no", request.method, exc_info=True)
         return None
@@ -107,7 +94,9 @@ class Outcomes:
         self.watch: Callable[[str, str], None] = lambda item_id, status: None
         """Called when an item begins to wait for an answer (`waiting`), and when it goes on with a yes (`inProgress`)."""
 
-    async def ask(self, approvals: Approvals | None, request: ApprovalRequest) -> ApprovalDecision | None:
+    async def ask(
+        self, approvals: Approvals | None, request: types.ApprovalRequest
+    ) -> types.ApprovalDecision | None:
         """Ask, and remember the result. No yes counts once the turn is being stopped."""
         about = _subject(request)
         self._open.add(about)
@@ -123,7 +112,7 @@ class Outcomes:
             return None
         if decision is None:
             self._refused[about] = "unanswered"
-        elif decision in (Decision.decline, Decision.cancel):
+        elif decision in (types.Decision.decline, types.Decision.cancel):
             self._refused[about] = "declined"
         else:
             self._granted.add(about)
@@ -142,33 +131,39 @@ class Outcomes:
 
     def begun(self, item: T) -> T:
         """Return an item that begins, as waiting where the question about it came first."""
-        if isinstance(item, CommandExecution | FileChange | ToolCall) and item.id in self._open:
+        if (
+            isinstance(item, types.CommandExecution | types.FileChange | types.ToolCall)
+            and item.id in self._open
+        ):
             return msgspec.structs.replace(item, status="waiting")
         return item
 
     def settled(self, item: T) -> T:
         """Return an item that is over with the status that it has; see `NEVER_DONE`."""
-        if not isinstance(item, CommandExecution | FileChange | ToolCall) or item.status == "completed":
+        if (
+            not isinstance(item, types.CommandExecution | types.FileChange | types.ToolCall)
+            or item.status == "completed"
+        ):
             return item
-        if isinstance(item, CommandExecution) and item.exit_code not in (None, -1):
+        if isinstance(item, types.CommandExecution) and item.exit_code not in (None, -1):
             return item
         status = self._refused.get(item.id, item.status)
-        says_why = isinstance(item, ToolCall) and item.content_items
+        says_why = isinstance(item, types.ToolCall) and item.content_items
         if status == "unfinished" or (self._stopped and status == "failed" and not says_why):
-            was_at_work = isinstance(item, CommandExecution) and bool(
+            was_at_work = isinstance(item, types.CommandExecution) and bool(
                 item.process_id or item.aggregated_output
             )
             status = "interrupted" if item.id in self._granted or was_at_work else "unfinished"
         return msgspec.structs.replace(item, status=status)
 
 
-def _subject(request: ApprovalRequest) -> str:
+def _subject(request: types.ApprovalRequest) -> str:
     """The id of the item that does nothing without a yes; empty for what is at work already."""
     match request:
-        case CommandApproval(network_approval_context=context) if context is not None:
+        case types.CommandApproval(network_approval_context=context) if context is not None:
             return ""
-        case FileChangeApproval(reason=reason) if RETRY in (reason or ""):
+        case types.FileChangeApproval(reason=reason) if RETRY in (reason or ""):
             return ""
-        case PermissionsApproval():
+        case types.PermissionsApproval():
             return ""
     return request.item_id

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
+from ..protocol import types
 from ..protocol.errors import (
     CodexError,
     InvalidRequestError,
@@ -22,18 +23,6 @@ from ..protocol.errors import (
 )
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
-from ..protocol.types import (
-    ContextCompaction,
-    InputItem,
-    ThreadTokenUsage,
-    TokenUsage,
-    TokenUsageUpdated,
-    ToolCallApproval,
-    Turn,
-    TurnStarted,
-    TurnStatus,
-    UserMessage,
-)
 from ..responses.catalog import Model
 from ..responses.client import AsyncClient
 from ..responses.compaction import Compacted, is_due, kept, token_limit
@@ -47,9 +36,9 @@ from ..responses.tool_turn import MOST_ROUNDS, Ask, Compact, Job, Patience, Run,
 from ..responses.tools import ToolCallError
 from .history import broken_off, is_foreign_call, mended
 from .narrator import Narrator
+from .replay import input_items
 from .seam import Tell, TurnRequest
 from .tools import ToolCalls, ToolSet, output_of, text_item
-from .user_input import input_items
 
 SMALL_CONTEXT = 8_000
 """Tokens that fit into any model's window: nobody is asked how large that is."""
@@ -112,7 +101,7 @@ class BackendEngine:
         """Shorten the history: by the service's own compaction where it has one, else to a summary."""
         await self._turn(request, tell).compact()
 
-    async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
+    async def steer(self, turn_id: str, inputs: tuple[types.InputItem, ...]) -> None:
         """Add to the input of a running turn: what it is answering is broken off, and it answers to both.
 
         While it runs tools, the model hears of it when they are done.
@@ -171,14 +160,14 @@ class _RunningTurn:
         self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=_cancel)
         self._model: str | None = request.model
         self._history: list[Item] = []
-        self._context: TokenUsage | None = None
+        self._context: types.TokenUsage | None = None
         """The usage of the last request, where that tells how full the context is."""
-        self._usage = TokenUsage()
+        self._usage = types.TokenUsage()
         self._compactions = 0
         self._turn_state: str | None = None
         self._responses = engine.client.responses
         self._stream: AsyncResponseStream | None = None
-        self._steering: list[tuple[UserMessage, tuple[Item, ...]]] = []
+        self._steering: list[tuple[types.UserMessage, tuple[Item, ...]]] = []
         """Input that the user has added and the model has not been sent yet."""
 
     async def run(self) -> None:
@@ -188,7 +177,7 @@ class _RunningTurn:
         if no_model is None:
             await self._compact_if_due()
         if items:
-            self._add(UserMessage(new_id(), self._request.inputs, self._request.cell_id), items)
+            self._add(types.UserMessage(new_id(), self._request.inputs, self._request.cell_id), items)
         if no_model is not None:
             raise no_model
         try:
@@ -208,8 +197,8 @@ class _RunningTurn:
         await self._compact()
         self._report_usage(self._usage)
 
-    def steer(self, inputs: tuple[InputItem, ...], items: tuple[Item, ...]) -> None:
-        self._steering.append((UserMessage(new_id(), inputs), items))
+    def steer(self, inputs: tuple[types.InputItem, ...], items: tuple[Item, ...]) -> None:
+        self._steering.append((types.UserMessage(new_id(), inputs), items))
         if self._stream is not None:
             self._stream.abort()
 
@@ -224,16 +213,14 @@ class _RunningTurn:
                 self._model = (await self._engine.client.models.default()).slug
             except CodexError as error:
                 no_model = error
-        started = Turn(request.turn_id, TurnStatus.in_progress, started_at=int(time.time()))
-        self._tell(TurnStarted(request.thread_id, started, self._model))
+        started = types.Turn(request.turn_id, types.TurnStatus.in_progress, started_at=int(time.time()))
+        self._tell(types.TurnStarted(request.thread_id, started, self._model))
         return no_model
 
-    def _add(self, message: UserMessage, items: tuple[Item, ...]) -> None:
+    def _add(self, message: types.UserMessage, items: tuple[Item, ...]) -> None:
         self._narrator.begun(message)
         self._narrator.done(message, items)
         self._history += items
-
-    # Steps ---------------------------------------------------------------------------------------
 
     async def _respond(self) -> None:
         """Take the steps until the model answers, or the user adds something, which begins them anew."""
@@ -321,10 +308,14 @@ class _RunningTurn:
     async def _execute_call(self, job: Job) -> str | list[dict[str, Any]]:
         begun = time.monotonic()
         if job.tool is None:
-            success, items = False, [text_item(_reason(job))]
+            try:
+                reason = str(job.run())
+            except ToolCallError as error:
+                reason = str(error)
+            success, items = False, [text_item(reason)]
         else:
             item = self._narrator.call(job.call.call_id)
-            question = ToolCallApproval(
+            question = types.ToolCallApproval(
                 self._request.thread_id,
                 self._request.turn_id,
                 item.id if item else job.call.call_id,
@@ -335,8 +326,6 @@ class _RunningTurn:
             success, items = await self._calls.run(job.tool, question, job.call.text)
         self._narrator.called(job.call.call_id, success, items, round((time.monotonic() - begun) * 1000))
         return output_of(items)
-
-    # Context -------------------------------------------------------------------------------------
 
     async def _compact_if_due(self) -> None:
         """Compact a context that is nearly full. To go on with all of it is better than not to go on."""
@@ -360,16 +349,16 @@ class _RunningTurn:
         compacted = await self._engine.compacted(self._history, parameters)
         self._history[:] = filter(None, map(mended, compacted.output))
         self._context = None
-        self._usage += compacted.usage or TokenUsage()
-        item = ContextCompaction(new_id(), past=self._request.past)
+        self._usage += compacted.usage or types.TokenUsage()
+        item = types.ContextCompaction(new_id(), past=self._request.past)
         self._narrator.begun(item)
         self._narrator.done(item, self._history)
 
-    def _report_usage(self, last: TokenUsage) -> None:
+    def _report_usage(self, last: types.TokenUsage) -> None:
         model = self._engine.client.models.known(self._model)
         window = model.usable_window if model else None
-        usage = ThreadTokenUsage(total=self._usage, last=last, model_context_window=window)
-        self._tell(TokenUsageUpdated(self._request.thread_id, self._request.turn_id, usage))
+        usage = types.ThreadTokenUsage(total=self._usage, last=last, model_context_window=window)
+        self._tell(types.TokenUsageUpdated(self._request.thread_id, self._request.turn_id, usage))
 
     def _parameters(self) -> Parameters:
         """Return what all requests of the turn share. Raises InvalidRequestError for an unknown personality."""
@@ -400,14 +389,6 @@ class _RunningTurn:
 async def _cancel() -> None:
     """End the turn, as a human has decided."""
     raise asyncio.CancelledError
-
-
-def _reason(job: Job) -> str:
-    """Tell the model why a call is not run."""
-    try:
-        return str(job.run())
-    except ToolCallError as error:
-        return str(error)
 
 
 def _without(parameters: Parameters, *names: str) -> Parameters:

@@ -71,9 +71,6 @@ def aborted(call: Item) -> Item:
     return {"type": f"{call['type']}_output", "call_id": call.get("call_id"), "output": ABORTED}
 
 
-# Items as servers send them -----------------------------------------------------------------------
-
-
 def mended(item: Mapping[str, Any]) -> Item | None:
     """Return an item in the form in which it can be sent again; `None` where it has none.
 

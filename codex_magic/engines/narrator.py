@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from ..protocol import types
 from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
 from ..protocol.plain import plain_json
-from ..protocol.types import (
-    AgentMessage,
-    AgentMessageDelta,
-    ContextCompaction,
-    ErrorReported,
-    ImageGeneration,
-    ItemCompleted,
-    ItemStarted,
-    ModelRerouted,
-    Notification,
-    RateLimitsUpdated,
-    Reasoning,
-    ReasoningSummaryDelta,
-    ReasoningTextDelta,
-    ThreadItem,
-    ToolCall,
-    TurnError,
-    Warned,
-    WebSearch,
-    unknown_item,
-)
 from ..responses import events
 from ..responses.inputs import Item
 from ..responses.response import Response
@@ -50,16 +31,13 @@ class Narrator:
 
     def __init__(self, request: TurnRequest, tell: Tell) -> None:
         self._tell = tell
-        self._thread = request.thread_id
-        self._turn = request.turn_id
+        self._about = request.thread_id, request.turn_id
         self._ids: dict[int, str] = {}
-        self._calls: dict[str, tuple[ToolCall, Item]] = {}
+        self._calls: dict[str, tuple[types.ToolCall, Item]] = {}
         self._rerouted: str | None = None
 
-    # Responses -----------------------------------------------------------------------------------
-
     def retrying(self, failure: CodexError, seconds: float) -> None:
-        self._tell(ErrorReported(self._thread, self._turn, TurnError(failure.message), will_retry=True))
+        self._tell(types.ErrorReported(*self._about, types.TurnError(failure.message), will_retry=True))
 
     def answering(self, requested: str | None, response: Response) -> None:
         """The service has begun to answer: with which model, and how much is left.
@@ -70,9 +48,9 @@ class Narrator:
         model = response.model
         if requested and model and not f"{model}-".startswith(f"{requested}-") and model != self._rerouted:
             self._rerouted = model
-            self._tell(ModelRerouted(self._thread, self._turn, requested, model))
+            self._tell(types.ModelRerouted(*self._about, requested, model))
         if response.rate_limits is not None:
-            self._tell(RateLimitsUpdated(response.rate_limits))
+            self._tell(types.RateLimitsUpdated(response.rate_limits))
 
     def tell(self, event: events.Event) -> None:
         """Pass on one event; those that say nothing about an item are passed over."""
@@ -91,48 +69,44 @@ class Narrator:
             else:
                 self.warn("This answer stopped at the model's output limit. %codex continue goes on from it.")
 
-    def _notification(self, event: events.Event) -> Notification | None:
-        about = self._thread, self._turn
+    def _notification(self, event: events.Event) -> types.Notification | None:
+        about = self._about
         match event:
             case events.OutputTextDelta() | events.RefusalDelta():
-                return AgentMessageDelta(*about, self._id(event.output_index), event.delta)
+                return types.AgentMessageDelta(*about, self._id(event.output_index), event.delta)
             case events.ReasoningSummaryTextDelta():
                 item_id = self._id(event.output_index)
-                return ReasoningSummaryDelta(*about, item_id, event.delta, event.summary_index)
+                return types.ReasoningSummaryDelta(*about, item_id, event.delta, event.summary_index)
             case events.ReasoningTextDelta():
                 item_id = self._id(event.output_index)
-                return ReasoningTextDelta(*about, item_id, event.delta, event.content_index)
+                return types.ReasoningTextDelta(*about, item_id, event.delta, event.content_index)
             case events.OutputItemAdded() if event.item.get("type") not in _CALLS:
-                return ItemStarted(*about, thread_item(self._id(event.output_index), event.item))
+                return types.ItemStarted(*about, thread_item(self._id(event.output_index), event.item))
             case events.OutputItemDone():
                 sent = mended(event.item)
                 item = thread_item(self._id(event.output_index), sent or event.item)
                 if sent is None:
-                    return ItemCompleted(*about, item)
-                if isinstance(item, ToolCall):
+                    return types.ItemCompleted(*about, item)
+                if isinstance(item, types.ToolCall):
                     self._calls[sent["call_id"]] = item, sent
-                    return ItemStarted(*about, item)
-                return ItemCompleted(*about, item, (sent,))
+                    return types.ItemStarted(*about, item)
+                return types.ItemCompleted(*about, item, (sent,))
         return None
 
     def _id(self, output_index: int) -> str:
         """Return an id of our own: servers reuse theirs, leave them out, or give an item two."""
         return self._ids.setdefault(output_index, new_id())
 
-    # Items of ours -------------------------------------------------------------------------------
+    def begun(self, item: types.ThreadItem) -> None:
+        self._tell(types.ItemStarted(*self._about, item))
 
-    def begun(self, item: ThreadItem) -> None:
-        self._tell(ItemStarted(self._thread, self._turn, item))
-
-    def done(self, item: ThreadItem, response_items: Iterable[Item]) -> None:
-        self._tell(ItemCompleted(self._thread, self._turn, item, tuple(response_items)))
+    def done(self, item: types.ThreadItem, response_items: Iterable[Item]) -> None:
+        self._tell(types.ItemCompleted(*self._about, item, tuple(response_items)))
 
     def warn(self, message: str) -> None:
-        self._tell(Warned(self._thread, message))
+        self._tell(types.Warned(self._about[0], message))
 
-    # Calls ---------------------------------------------------------------------------------------
-
-    def call(self, call_id: str) -> ToolCall | None:
+    def call(self, call_id: str) -> types.ToolCall | None:
         """The call as it was told."""
         return self._calls[call_id][0] if call_id in self._calls else None
 
@@ -161,38 +135,39 @@ class Narrator:
         self.done(item, (raw, {**aborted(raw), "output": output}))
 
 
-def thread_item(item_id: str, raw: Mapping[str, Any]) -> ThreadItem:
+def thread_item(item_id: str, raw: Mapping[str, Any]) -> types.ThreadItem:
     """A Responses item in the vocabulary of threads; what is not as it should be is read as far as it can be."""
     kind = raw.get("type")
     item: Item = plain_json(raw)
     match kind:
         case "message":
-            return AgentMessage(item_id, "".join(texts(item.get("content"))), _word(item, "phase"))
+            return types.AgentMessage(item_id, "".join(texts(item.get("content"))), _word(item, "phase"))
         case "reasoning":
-            return Reasoning(item_id, tuple(texts(item.get("summary"))), tuple(texts(item.get("content"))))
+            return types.Reasoning(
+                item_id, tuple(texts(item.get("summary"))), tuple(texts(item.get("content")))
+            )
         case "function_call" | "custom_tool_call":
             arguments = item.get("input")
             if kind == "function_call":
-                arguments = _arguments(item.get("arguments"))
-            return ToolCall(item_id, _word(item, "name") or "", arguments, namespace=_word(item, "namespace"))
+                arguments = item.get("arguments")
+                with suppress(TypeError, ValueError, RecursionError):  # else it stays as the model wrote it
+                    arguments = plain_json(json.loads(arguments)) if arguments else None
+            return types.ToolCall(
+                item_id, _word(item, "name") or "", arguments, namespace=_word(item, "namespace")
+            )
         case "web_search_call":
             action = item.get("action")
-            return WebSearch(item_id, (_word(action, "query") or "") if isinstance(action, dict) else "")
+            return types.WebSearch(
+                item_id, (_word(action, "query") or "") if isinstance(action, dict) else ""
+            )
         case "image_generation_call":
             status, result = _word(item, "status") or "", _word(item, "result") or ""
-            return ImageGeneration(item_id, status, result, _word(item, "revised_prompt"))
+            return types.ImageGeneration(item_id, status, result, _word(item, "revised_prompt"))
         case "compaction" | "compaction_summary":
-            return ContextCompaction(item_id)
-    return unknown_item(item_id, raw)
+            return types.ContextCompaction(item_id)
+    return types.unknown_item(item_id, raw)
 
 
 def _word(item: Mapping[str, Any], name: str) -> str | None:
     value = item.get(name)
     return value if isinstance(value, str) else None
-
-
-def _arguments(text: Any) -> Any:
-    try:
-        return plain_json(json.loads(text)) if text else None
-    except (TypeError, ValueError, RecursionError):
-        return text

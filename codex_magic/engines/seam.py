@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from ..protocol.types import (
-    ApprovalDecision,
-    ApprovalMode,
-    ApprovalRequest,
-    InputItem,
-    Notification,
-    Sandbox,
-    TokenUsage,
-    TurnPlace,
-)
+from ..protocol import types
 from .approvals import Approvals, Outcomes
 
 if TYPE_CHECKING:
@@ -26,7 +17,7 @@ if TYPE_CHECKING:
 class Continuation(msgspec.Struct, frozen=True):
     """The latest turn of this history that the app-server has too, in a thread with the same past."""
 
-    place: TurnPlace
+    place: types.TurnPlace
     is_last: bool
     """Whether nothing follows it there and the thread is this one's own; else it is forked."""
     unseen: tuple[dict[str, Any], ...] = ()
@@ -38,7 +29,7 @@ class Earlier(NamedTuple):
 
     items: tuple[dict[str, Any], ...]
     """Responses items, oldest first."""
-    context: TokenUsage | None
+    context: types.TokenUsage | None
     """Token usage of the last request, or `None` after a compaction."""
 
 
@@ -51,7 +42,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     thread_id: str
     turn_id: str
-    inputs: tuple[InputItem, ...]
+    inputs: tuple[types.InputItem, ...]
     instructions: str
     model: str | None = None
     effort: str | None = None
@@ -61,8 +52,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     output_schema: dict[str, Any] | None = None
     cell_id: str | None = None
     cwd: str | None = None
-    sandbox: Sandbox | None = None
-    approval_mode: ApprovalMode | None = None
+    sandbox: types.Sandbox | None = None
+    approval_mode: types.ApprovalMode | None = None
     """`None`: `ask` when there are `approvals`, else `deny_all`."""
     approvals: Approvals | None = None
     tools: ToolSet | None = None
@@ -84,13 +75,13 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     outcomes: Outcomes = msgspec.field(default_factory=Outcomes)
 
-    async def ask(self, question: ApprovalRequest) -> ApprovalDecision | None:
+    async def ask(self, question: types.ApprovalRequest) -> types.ApprovalDecision | None:
         """Put a question to `approvals`, unless all is to be denied. `None` is no."""
-        approvals = None if self.approval_mode is ApprovalMode.deny_all else self.approvals
+        approvals = None if self.approval_mode is types.ApprovalMode.deny_all else self.approvals
         return await self.outcomes.ask(approvals, question)
 
 
-Tell = Callable[[Notification], None]
+Tell = Callable[[types.Notification], None]
 
 
 class Engine(Protocol):
@@ -101,7 +92,7 @@ class Engine(Protocol):
         `CodexError` fails it, and a cancelled one is interrupted.
         """
 
-    async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
+    async def steer(self, turn_id: str, inputs: tuple[types.InputItem, ...]) -> None:
         """Add to the input of a turn that `run` is running. Raises InvalidRequestError when that can't be."""
 
     async def compact(self, request: TurnRequest, tell: Tell) -> None:

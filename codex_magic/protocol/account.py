@@ -1,4 +1,4 @@
-"""Accounts and sign-ins, in the app-server protocol's own words."""
+"""Accounts, sign-ins and what answers a session, in the app-server protocol's own words."""
 
 from __future__ import annotations
 
@@ -69,3 +69,20 @@ class CancelLoginAccountStatus(str, Enum):
 class CancelLoginAccountResponse(Struct, frozen=True):
     status: CancelLoginAccountStatus
     """`not_found`: it was over already."""
+
+
+class ServerInfo(Struct, frozen=True):
+    name: str
+    version: str
+
+
+class InitializeResponse(Struct, frozen=True):
+    """How the engine introduces itself: the codex program, or this package."""
+
+    user_agent: str
+    server_info: ServerInfo
+    codex_home: str
+    platform_family: str
+    """`unix` or `windows`."""
+    platform_os: str
+    """`linux`, `macos` or `windows`."""

@@ -43,22 +43,26 @@ class CodexError(Exception):
     """Base of all errors here. `str(error)` is the sentence and, after it, the hint."""
 
     hint: str = ""
-    response: Any = None
+    response: Any
     """What had arrived of the answer when it failed (a `responses.Response`)."""
     history: Any = None
     """With tools: the input and all that came before the request that failed, to go on with."""
     result: Any = None
     """With a turn: what became of it (a `TurnResult`)."""
-    status: int | None = None
+    status: int | None
     """The HTTP status that it came with; `None` without one, or inside a stream."""
     request_id: str | None = None
     """What the service's support asks for."""
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, status: int | None = None, response: Any = None
+    ) -> None:
         self.message = mask(message)
         super().__init__(self.message)
         if hint is not None:
             self.hint = mask(hint)
+        self.status = status
+        self.response = response
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
@@ -81,12 +85,10 @@ class AuthError(CodexError):
 class NotSignedInError(AuthError):
     """No credentials were found."""
 
+    hint = "Sign in with %codex login (or `codex login` in a terminal), set OPENAI_API_KEY, or try it without an account: %codex provider local"
+
     def __init__(self, message: str = "You are not signed in.", *, hint: str | None = None) -> None:
-        super().__init__(
-            message,
-            hint=hint
-            or "Sign in with %codex login (or `codex login` in a terminal), set OPENAI_API_KEY, or try it without an account: %codex provider local",
-        )
+        super().__init__(message, hint=hint)
 
 
 class AccountChangedError(AuthError):
@@ -162,14 +164,12 @@ class UsageLimitError(RateLimitError):
         self.resets_at = resets_at
         self.plan = plan
         self.window = window
-        super().__init__(message, retry_after=retry_after, hint=self._next_step())
-
-    def _next_step(self) -> str:
-        which = f"The {window_name(self.window)} limit" if self.window else "It"
-        if self.resets_at is None:
-            return "Try again later, or use another provider: %codex provider openai"
-        when = datetime.fromtimestamp(self.resets_at).astimezone().strftime("%a %d %b, %H:%M")
-        return f"{which} resets on {when}."
+        hint = "Try again later, or use another provider: %codex provider openai"
+        if resets_at is not None:
+            which = f"The {window_name(window)} limit" if window else "It"
+            when = datetime.fromtimestamp(resets_at).astimezone().strftime("%a %d %b, %H:%M")
+            hint = f"{which} resets on {when}."
+        super().__init__(message, retry_after=retry_after, hint=hint)
 
 
 class ServiceError(CodexError):
@@ -180,8 +180,7 @@ class ServiceError(CodexError):
     def __init__(
         self, message: str, *, status: int | None = None, code: str | None = None, hint: str | None = None
     ) -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
+        super().__init__(message, hint=hint, status=status)
         self.code = code
 
 
@@ -208,26 +207,20 @@ class StreamError(CodexError):
 
     hint = "What arrived is kept; %codex continue goes on from it."
 
-    def __init__(self, message: str, *, response: Any = None, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.response = response
-
 
 class ResponseAborted(CodexError):
     """The caller's own `abort()` ended the answer. `response`: what had arrived."""
 
     def __init__(self, message: str = "The answer was aborted.", *, response: Any = None) -> None:
-        super().__init__(message)
-        self.response = response
+        super().__init__(message, response=response)
 
 
 class OutputError(CodexError):
     """The answer came, and is not what was asked for. `text`: what the model said; `response`: all of it."""
 
     def __init__(self, message: str, *, text: str, response: Any, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, response=response)
         self.text = text
-        self.response = response
 
 
 class RefusedError(OutputError):

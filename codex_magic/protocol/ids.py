@@ -4,11 +4,6 @@ import os
 import re
 import time
 
-_CELL_ID = re.compile("[A-Za-z0-9_-]{1,64}")
-"""nbformat 4.5: https://nbformat.readthedocs.io/en/latest/format_description.html#cell-ids"""
-
-_NUMBER = re.compile("[0-9]{1,7}")
-
 
 def new_id(*, now_ms: int | None = None) -> str:
     """A UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then random bits."""
@@ -21,8 +16,11 @@ def new_id(*, now_ms: int | None = None) -> str:
 
 
 def is_cell_id(text: str) -> bool:
-    """Whether a notebook file may call a cell so; VS Code sends an address instead."""
-    return _CELL_ID.fullmatch(text) is not None
+    """Whether a notebook file may call a cell so; VS Code sends an address instead.
+
+    nbformat 4.5: https://nbformat.readthedocs.io/en/latest/format_description.html#cell-ids
+    """
+    return re.fullmatch("[A-Za-z0-9_-]{1,64}", text) is not None
 
 
 def is_number(cell_id: str) -> bool:
@@ -30,7 +28,7 @@ def is_number(cell_id: str) -> bool:
 
     Filters that keep notebooks small in git (nbstripout, nbwipers) name the cells 0, 1, 2 ... each time anew.
     """
-    return _NUMBER.fullmatch(cell_id) is not None
+    return re.fullmatch("[0-9]{1,7}", cell_id) is not None
 
 
 def names_a_cell(cell_id: str) -> bool:

@@ -38,11 +38,8 @@ def plain_json(value: Any, levels: int = DEEPEST) -> Any:
         return {encodable(str(name)): plain_json(each, levels - 1) for name, each in inside}
     if isinstance(value, (list, tuple)):
         return [plain_json(each, levels - 1) for each in value] if levels else []
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return None
-    return value
+    is_odd = isinstance(value, float) and not math.isfinite(value)
+    return None if is_odd or (isinstance(value, int) and not -(2**63) <= value < 2**63) else value
 
 
 def read_json(payload: bytes) -> Any:
@@ -52,14 +49,12 @@ def read_json(payload: bytes) -> Any:
     """
     try:
         text = _shallow(payload.decode(errors="replace"))
-        return plain_json(json.loads(text, parse_int=_integer))
+        # Nobody counts more digits; Python gives up at 4,300.
+        return plain_json(
+            json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 20 else None)
+        )
     except RecursionError as error:  # brackets that are never closed
         raise ValueError("no JSON") from error
-
-
-def _integer(digits: str) -> int | None:
-    """Nothing for more digits than anybody counts; Python gives up at 4,300."""
-    return int(digits) if len(digits) <= 20 else None
 
 
 def _shallow(text: str) -> str:

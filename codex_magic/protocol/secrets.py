@@ -22,20 +22,16 @@ HIDDEN = "<hidden>"
 LEAST = 8
 """Characters of the shortest value that is taken for a secret: dummy keys are shorter (`EMPTY`, `ollama`)."""
 
+# Characters from which on a value without digits and capitals counts as well; `lm-studio` is a placeholder.
 _LONG_WORD = 16
-"""Characters from which on a value without digits and capitals counts as well; `lm-studio` is a placeholder."""
-
+# Characters of a secret's beginning that are masked without the rest.
 _PREFIX = 12
-"""Characters of a secret's beginning that are masked without the rest."""
-
+# The same of its middle: a key cut by line breaks, the part of a JWT behind a dot.
 _PIECE = 20
-"""The same of its middle: a key cut by line breaks, the part of a JWT behind a dot."""
-
+# Characters that are looked up at once. A piece of seven holds one at a multiple of four, wherever it stands.
 _GRAM = 4
-"""Characters that are looked up at once. A piece of seven holds one at a multiple of four, wherever it stands."""
-
+# Secrets that are remembered: tokens are replaced every few days, and a process may live for months.
 _MOST = 48
-"""Secrets that are remembered: tokens are replaced every few days, and a process may live for months."""
 
 _GRAMS = re.compile("." * _GRAM)
 _RUN = re.compile(rf"[!-~]{{{LEAST},}}")
@@ -161,9 +157,7 @@ class _Known:
 
     def _longest_match(self, run: str, at: int) -> _Match:
         """Match the gram at `at`, which some form holds, and what stands around it."""
-        return max(self._matches_around(run, at), key=lambda match: match.end - match.begin)
-
-    def _matches_around(self, run: str, at: int) -> Iterator[_Match]:
+        matches: list[_Match] = []
         gram = run[at : at + _GRAM]
         for form in self.forms:
             inside = form.find(gram)
@@ -174,18 +168,17 @@ class _Known:
                 length = before + _GRAM + after
                 least = _PREFIX if inside - before < _GRAM else _PIECE
                 gives_away = length >= min(least, len(form))
-                yield _Match(at - before, at + _GRAM + after, rest[after:], gives_away)
+                matches.append(_Match(at - before, at + _GRAM + after, rest[after:], gives_away))
                 inside = form.find(gram, inside + 1)
+        return max(matches, key=lambda match: match.end - match.begin)
 
 
 def _common(one: str, other: str) -> int:
     """Count the characters that two texts have in common at their beginnings."""
-    size = 0
-    for mine, theirs in zip(one, other, strict=False):
+    for size, (mine, theirs) in enumerate(zip(one, other, strict=False)):
         if mine != theirs:
-            break
-        size += 1
-    return size
+            return size
+    return min(len(one), len(other))
 
 
 def _is_secret(text: str) -> bool:

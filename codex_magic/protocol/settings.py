@@ -68,6 +68,7 @@ class Settings:
 
         codex_home = read("CODEX_HOME")
         home = read("CODEX_MAGIC_HOME")
+        ports = _words(read("CODEX_MAGIC_CALLBACK_PORTS"))
         return cls(
             codex_home=Path(codex_home).expanduser() if codex_home else Path.home() / ".codex",
             home=Path(home).expanduser() if home else _user_data_dir(),
@@ -84,7 +85,7 @@ class Settings:
             client_version=read("CODEX_MAGIC_CLIENT_VERSION") or cls.client_version,
             ca_bundle=read("CODEX_CA_CERTIFICATE"),
             redirect_host=read("CODEX_MAGIC_REDIRECT_HOST") or cls.redirect_host,
-            callback_ports=_ports(read("CODEX_MAGIC_CALLBACK_PORTS")) or cls.callback_ports,
+            callback_ports=tuple(int(port) for port in ports if port.isdigit()) or cls.callback_ports,
         )
 
 
@@ -95,11 +96,6 @@ def _seconds(minutes: str | None, default: float) -> float:
     except ValueError:
         return default
     return seconds if seconds >= 0 else default
-
-
-def _ports(text: str | None) -> tuple[int, ...]:
-    """`"1455,1457"`; what is no number is left out."""
-    return tuple(int(word) for word in _words(text) if word.isdigit())
 
 
 def _words(text: str | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -216,29 +217,17 @@ def decode_item(raw: Any) -> ThreadItem:
     if known is None:
         return unknown_item(item_id, raw)
     kept = {**plain_json(raw), "id": item_id}
+    with suppress(msgspec.ValidationError):
+        return msgspec.convert(kept, known)
+    for field in msgspec.structs.fields(known):
+        try:
+            msgspec.convert(kept.get(field.encode_name), field.type)
+        except msgspec.ValidationError:
+            kept.pop(field.encode_name, None)
     try:
         return msgspec.convert(kept, known)
     except msgspec.ValidationError:
-        pass
-    try:
-        return msgspec.convert(_without_odd_fields(kept, known), known)
-    except msgspec.ValidationError:
-        return unknown_item(item_id, kept)
-
-
-def _without_odd_fields(raw: dict[str, Any], known: type[KnownItem]) -> dict[str, Any]:
-    fields = {field.encode_name: field for field in msgspec.structs.fields(known)}
-    return {
-        name: value for name, value in raw.items() if name not in fields or _fits(value, fields[name].type)
-    }
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        return False
-    return True
+        return unknown_item(item_id, raw)
 
 
 def encode_item(item: ThreadItem) -> bytes:

@@ -88,7 +88,7 @@ def adopted(
 
     They get ids of our own: a fork in the program has the turns of its past under the same ids.
     """
-    from ..engines.app_server.replay import replayed  # whoever lists threads needs none of the program
+    from ..engines.replay import replayed  # whoever lists threads needs none of the program
 
     history = list(after)
     places = {}

@@ -20,8 +20,8 @@ import msgspec
 
 from .. import __version__
 from ..forks import begin_anew_in_children
+from ..protocol.account import InitializeResponse, ServerInfo
 from ..protocol.errors import ConfigurationError, StoreError
-from ..protocol.runtime import InitializeResponse, ServerInfo
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits, RunInput, Turn, TurnCompleted, TurnResult, as_inputs
 from ..responses.parameters import takes

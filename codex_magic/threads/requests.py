@@ -108,7 +108,7 @@ def _begin(
 
 def _question(turn_id: str, inputs: tuple[InputItem, ...], cell_id: str | None) -> ItemRecord:
     """Return the user's message, kept until the engine has told it: a kill may come before."""
-    from ..engines.app_server.replay import replayed
+    from ..engines.replay import replayed
 
     message = UserMessage(turn_id, inputs, cell_id)
     is_refused = len(inputs) > 1 and any(isinstance(part, ExternalMessage) for part in inputs)

@@ -255,7 +255,7 @@ class AsyncTurnHandle:
         item, told_again = self._request.outcomes.settled(completed.item), completed.response_items
         if item != completed.item:
             if isinstance(item, types.CommandExecution | types.FileChange):
-                from ..engines.app_server.replay import replayed  # only its items have two ways to be told
+                from ..engines.replay import replayed  # only its items have two ways to be told
 
                 told_again = replayed(item)
             completed = msgspec.structs.replace(completed, item=item, response_items=told_again)

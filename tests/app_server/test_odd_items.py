@@ -8,8 +8,8 @@ import pytest
 
 from codex_magic.engines.app_server.framing import parse
 from codex_magic.engines.app_server.notifications import read, readdressed
-from codex_magic.engines.app_server.replay import as_message, replayed
 from codex_magic.engines.history import whole
+from codex_magic.engines.replay import as_message, replayed
 from codex_magic.protocol.types import AgentMessage, ItemCompleted, decode_item, encode_item, item_type
 from codex_magic.threads.history import history_items
 from codex_magic.threads.store import Store

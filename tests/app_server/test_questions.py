@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from codex_magic.engines.app_server.questions import Questions, default_answer
+from codex_magic.engines.app_server.turn import Questions, default_answer
 from codex_magic.engines.seam import TurnRequest
 from codex_magic.engines.tools import ToolSet
 from codex_magic.protocol.errors import MethodNotFoundError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_magic.engines.app_server.replay import replayed
+from codex_magic.engines.replay import replayed
 from codex_magic.protocol.types import CommandExecution, FileChange, ToolCall
 
 TEXT = {"type": "inputText", "text": "seen"}

@@ -13,10 +13,11 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from ...protocol import types
 from ...protocol.errors import (
     CodexError,
     MethodNotFoundError,
@@ -25,26 +26,14 @@ from ...protocol.errors import (
     TimedOutError,
 )
 from ...protocol.secrets import masked
-from ...protocol.types import (
-    CommandExecution,
-    Delta,
-    FileChange,
-    FileChangeUpdated,
-    ItemCompleted,
-    ItemStarted,
-    Notification,
-    TurnCompleted,
-    TurnStatus,
-    UnknownNotification,
-)
 from .failures import refused
 from .framing import Framer, Message, encode
-from .notifications import MaskedNotifications, read, thread_of
+from .notifications import MaskedNotifications, place_of, read, thread_of
 from .process import CLOSING_SECONDS, Process
 
 log = logging.getLogger(__name__)
 
-D = TypeVar("D", bound=Delta)
+D = TypeVar("D", bound=types.Delta)
 
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """A request of the server -> our result. It raises MethodNotFoundError for one it does not know."""
@@ -62,14 +51,14 @@ class Subscription:
     def __init__(self) -> None:
         self.changes: dict[str, tuple[dict[str, Any], ...]] = {}
         """The changes of each file change, by its item's id; the server's question about one carries no diff."""
-        self._unread: deque[Notification] = deque()
+        self._unread: deque[types.Notification] = deque()
         self._news = asyncio.Event()
         self._end: CodexError | None = None
 
-    def put(self, notification: Notification) -> None:
-        if isinstance(notification, ItemStarted) and isinstance(notification.item, FileChange):
+    def put(self, notification: types.Notification) -> None:
+        if isinstance(notification, types.ItemStarted) and isinstance(notification.item, types.FileChange):
             self.changes[notification.item.id] = notification.item.changes
-        elif isinstance(notification, FileChangeUpdated):
+        elif isinstance(notification, types.FileChangeUpdated):
             self.changes[notification.item_id] = notification.changes
         self._unread.append(notification)
         self._news.set()
@@ -78,7 +67,7 @@ class Subscription:
         self._end = reason
         self._news.set()
 
-    async def next(self) -> Notification:
+    async def next(self) -> types.Notification:
         """Wait for the next notification. Raises the reason when the process has ended and nothing is left."""
         while not self._unread:
             if self._end is not None:
@@ -86,26 +75,19 @@ class Subscription:
             self._news.clear()
             await self._news.wait()
         notification = self._unread.popleft()
-        return self._joined(notification) if isinstance(notification, Delta) else notification
+        return self._joined(notification) if isinstance(notification, types.Delta) else notification
 
     def _joined(self, first: D) -> D:
         """Take the deltas that follow it in the same part of its item along: each costs its readers once."""
         pieces = [first.delta]
-        part = getattr(first, "summary_index", None), getattr(first, "content_index", None)
+        place = place_of(first)
         while self._unread:
             after = self._unread[0]
-            if type(after) is not type(first) or after.item_id != first.item_id:
-                break
-            if part != (getattr(after, "summary_index", None), getattr(after, "content_index", None)):
+            if not isinstance(after, types.Delta) or place_of(after) != place:
                 break
             pieces.append(after.delta)
             self._unread.popleft()
         return msgspec.structs.replace(first, delta="".join(pieces)) if len(pieces) > 1 else first
-
-
-class _Call(NamedTuple):
-    method: str
-    reply: asyncio.Future[msgspec.Raw]
 
 
 class Connection:
@@ -122,7 +104,8 @@ class Connection:
         self._exit_code: int | None = None
         self._answer = answer
         self._ids = itertools.count(1)
-        self._calls: dict[int | str | None, _Call] = {}
+        self._calls: dict[int | str | None, tuple[str, asyncio.Future[msgspec.Raw]]] = {}
+        """The method of each request of ours, and what waits for its answer."""
         self._subscriptions: dict[str, Subscription] = {}
         self._answering: dict[int | str | None, tuple[str | None, asyncio.Task[None]]] = {}
         self._masked = MaskedNotifications()
@@ -201,18 +184,17 @@ class Connection:
         if self.ended:
             raise self._failure()
         id = next(self._ids)
-        call = self._calls[id] = _Call(method, asyncio.get_running_loop().create_future())
+        answer: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+        self._calls[id] = method, answer
         try:
             await self.process.write(encode({"id": id, "method": method, "params": params}))
-            raw = await asyncio.wait_for(call.reply, timeout)
+            raw = await asyncio.wait_for(answer, timeout)
         except asyncio.TimeoutError:
             raise TimedOutError(f"The app-server did not answer {method} within {timeout:g} s.") from None
         finally:
             self._calls.pop(id, None)
         result = masked(msgspec.json.decode(raw))
         return result if isinstance(result, dict) else {}
-
-    # What the server writes ----------------------------------------------------------------------
 
     async def _read(self) -> None:
         framer = Framer()
@@ -224,9 +206,9 @@ class Connection:
             log.exception("the app-server can't be understood")
             self.process.kill()
         self._exit_code = await self.process.wait()
-        for call in self._calls.values():
-            if not call.reply.done():
-                call.reply.set_exception(self._failure())
+        for _, answer in self._calls.values():
+            if not answer.done():
+                answer.set_exception(self._failure())
         for subscription in self._subscriptions.values():
             subscription.end(self._failure())
         for _, task in list(self._answering.values()):
@@ -236,13 +218,13 @@ class Connection:
         if message is None:
             log.warning("the app-server wrote a line that is no message")
         elif message.method is None:
-            call = self._calls.pop(message.id, None)
-            if call is None or call.reply.done():
+            method, answer = self._calls.pop(message.id, ("", None))
+            if answer is None or answer.done():
                 return
             if message.error is None:
-                call.reply.set_result(message.result)
+                answer.set_result(message.result)
             else:
-                call.reply.set_exception(refused(call.method, message.error))
+                answer.set_exception(refused(method, message.error))
         elif message.id is None:
             for notification in self._masked.feed(read(message.method, message.params)):
                 self._pass_on(notification)
@@ -253,9 +235,9 @@ class Connection:
             self._answering[message.id] = params.get("threadId"), task
             task.add_done_callback(lambda _: self._answering.pop(message.id, None))
 
-    def _pass_on(self, notification: Notification) -> None:
+    def _pass_on(self, notification: types.Notification) -> None:
         thread_id = thread_of(notification)
-        if not isinstance(notification, Delta):
+        if not isinstance(notification, types.Delta):
             self._keep_track(notification, thread_id)
         if thread_id is None:
             for subscription in self._subscriptions.values():
@@ -263,21 +245,21 @@ class Connection:
         elif thread_id in self._subscriptions:
             self._subscriptions[thread_id].put(notification)
 
-    def _keep_track(self, notification: Notification, thread_id: str | None) -> None:
+    def _keep_track(self, notification: types.Notification, thread_id: str | None) -> None:
         """Follow which questions are open, threads loaded and commands at work."""
         match notification:
-            case UnknownNotification("serverRequest/resolved", params):
+            case types.UnknownNotification("serverRequest/resolved", params):
                 # The server has its answer, ours or another's, or needs none any more.
                 _, task = self._answering.get(params.get("requestId"), (None, None))
                 if task is not None:
                     task.cancel()
-            case UnknownNotification("thread/closed"):
+            case types.UnknownNotification("thread/closed"):
                 self.threads.pop(str(thread_id), None)
-            case ItemStarted(turn_id=turn_id, item=CommandExecution(id=id)):
+            case types.ItemStarted(turn_id=turn_id, item=types.CommandExecution(id=id)):
                 self.commands[id] = turn_id
-            case ItemCompleted(item=CommandExecution(id=id)):
+            case types.ItemCompleted(item=types.CommandExecution(id=id)):
                 self.commands.pop(id, None)
-            case TurnCompleted(turn=turn) if turn.status is not TurnStatus.completed:
+            case types.TurnCompleted(turn=turn) if turn.status is not types.TurnStatus.completed:
                 self.commands = {id: of for id, of in self.commands.items() if of != turn.id}
 
     async def _answer_request(self, id: int | str, method: str, params: dict[str, Any]) -> None:

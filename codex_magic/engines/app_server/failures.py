@@ -5,21 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...net import one_line
-from ...protocol.errors import (
-    AuthError,
-    CodexError,
-    ContextWindowError,
-    InvalidParamsError,
-    InvalidRequestError,
-    JsonRpcError,
-    MethodNotFoundError,
-    RateLimitError,
-    ServerBusyError,
-    ServiceError,
-    StreamError,
-    UnreachableError,
-    UsageLimitError,
-)
+from ...protocol import errors
 from ...protocol.secrets import masked
 from ...protocol.types import TurnError
 from ...responses.failures import from_answer
@@ -30,33 +16,33 @@ LONGEST_INPUT = 1_048_576
 """Characters of text that the app-server takes for one turn."""
 
 
-def refused(method: str, error: RpcError) -> CodexError:
+def refused(method: str, error: RpcError) -> errors.CodexError:
     """Return the error for a refused request. The server says -32600 where JSON-RPC has other codes."""
     if isinstance(error.data, dict) and error.data.get("input_error_code") == "input_too_large":
         return input_too_long(error.data["actual_chars"])
-    kind = JsonRpcError
+    kind = errors.JsonRpcError
     if error.code == OVERLOADED:
-        kind = ServerBusyError
+        kind = errors.ServerBusyError
     elif error.code == -32601 or error.message.startswith("Invalid request: unknown variant"):
-        kind = MethodNotFoundError
+        kind = errors.MethodNotFoundError
     elif error.code == -32602 or error.message.startswith("Invalid request:"):
-        kind = InvalidParamsError
+        kind = errors.InvalidParamsError
     message = f"The app-server refused {method}: {one_line(error.message)}"
     return kind(message, code=error.code, data=masked(error.data))
 
 
-def input_too_long(characters: int) -> InvalidRequestError:
-    return InvalidRequestError(
+def input_too_long(characters: int) -> errors.InvalidRequestError:
+    return errors.InvalidRequestError(
         f"The prompt has {characters:,} characters; the agent takes {LONGEST_INPUT:,}.",
         hint="Put the text into a file and name the file.",
         code="input_too_large",
     )
 
 
-def turn_failure(error: TurnError | None) -> CodexError:
+def turn_failure(error: TurnError | None) -> errors.CodexError:
     """Return the error for a failed turn, by its `codexErrorInfo`: a word, or a word with an HTTP status."""
     if error is None:
-        return ServiceError("The agent's turn failed without saying why.")
+        return errors.ServiceError("The agent's turn failed without saying why.")
     info, status = error.codex_error_info, None
     if isinstance(info, dict) and info:
         info, details = next(iter(info.items()))
@@ -66,31 +52,31 @@ def turn_failure(error: TurnError | None) -> CodexError:
     return _FAILURES.get(str(info), _service_error)(one_line(error.message), status)
 
 
-def _service_error(message: str, status: int | None) -> CodexError:
-    return ServiceError(message, status=status)
+def _service_error(message: str, status: int | None) -> errors.CodexError:
+    return errors.ServiceError(message, status=status)
 
 
-def _connection_failed(message: str, status: int | None) -> CodexError:
+def _connection_failed(message: str, status: int | None) -> errors.CodexError:
     if status in (401, 403):
-        return AuthError(message)
-    return RateLimitError(message) if status == 429 else _service_error(message, status)
+        return errors.AuthError(message)
+    return errors.RateLimitError(message) if status == 429 else _service_error(message, status)
 
 
-def _unreachable(message: str, status: int | None) -> CodexError:
-    return UnreachableError(message) if status is None else _connection_failed(message, status)
+def _unreachable(message: str, status: int | None) -> errors.CodexError:
+    return errors.UnreachableError(message) if status is None else _connection_failed(message, status)
 
 
-_FAILURES: dict[str, Callable[[str, int | None], CodexError]] = {
-    "contextWindowExceeded": lambda message, _: ContextWindowError(message),
-    "sessionBudgetExceeded": lambda message, _: UsageLimitError(message),
-    "usageLimitExceeded": lambda message, _: UsageLimitError(message),
-    "rateLimitExceeded": lambda message, _: RateLimitError(message),
-    "serverOverloaded": lambda message, _: ServiceError(message, code="server_is_overloaded"),
-    "unauthorized": lambda message, _: AuthError(message),
-    "badRequest": lambda message, _: InvalidRequestError(message),
-    "cyberPolicy": lambda message, _: InvalidRequestError(message, code="cyber_policy"),
+_FAILURES: dict[str, Callable[[str, int | None], errors.CodexError]] = {
+    "contextWindowExceeded": lambda message, _: errors.ContextWindowError(message),
+    "sessionBudgetExceeded": lambda message, _: errors.UsageLimitError(message),
+    "usageLimitExceeded": lambda message, _: errors.UsageLimitError(message),
+    "rateLimitExceeded": lambda message, _: errors.RateLimitError(message),
+    "serverOverloaded": lambda message, _: errors.ServiceError(message, code="server_is_overloaded"),
+    "unauthorized": lambda message, _: errors.AuthError(message),
+    "badRequest": lambda message, _: errors.InvalidRequestError(message),
+    "cyberPolicy": lambda message, _: errors.InvalidRequestError(message, code="cyber_policy"),
     "httpConnectionFailed": _unreachable,
     "responseStreamConnectionFailed": _unreachable,
-    "responseStreamDisconnected": lambda message, _: StreamError(message),
+    "responseStreamDisconnected": lambda message, _: errors.StreamError(message),
     "responseTooManyFailedAttempts": _connection_failed,
 }

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
+from ...protocol.account import InitializeResponse
 from ...protocol.errors import ServiceError
-from ...protocol.runtime import InitializeResponse, ServerInfo
-from ...protocol.types import RateLimits, Turn, TurnStatus, decode_item
+from ...protocol.types import Turn, TurnStatus, decode_item
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
+from ..replay import as_message
 from .connection import Connection
-from .replay import as_message
 
 PAGE = 100
 """Turns or models in one request."""
@@ -34,20 +34,6 @@ class ProgramThread(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     updated_at: int
     forked_from_id: str | None = None
     originator: str | None = None
-
-
-async def threads(
-    connection: Connection, parameters: Mapping[str, Any]
-) -> tuple[list[ProgramThread], str | None]:
-    """Return a page of `thread/list`, and the cursor of the next."""
-    page = await connection.call("thread/list", parameters)
-    return msgspec.convert(page["data"], list[ProgramThread]), page.get("nextCursor")
-
-
-async def thread(connection: Connection, thread_id: str) -> ProgramThread:
-    """Raise JsonRpcError when the program has none of that id."""
-    answer = await connection.call("thread/read", {"threadId": thread_id})
-    return msgspec.convert(answer["thread"], ProgramThread)
 
 
 async def turns(connection: Connection, thread_id: str, *, known: Collection[str] = ()) -> list[Turn]:
@@ -102,20 +88,8 @@ async def _listed(
     raise ServiceError(f"The app-server gave {MOST_PAGES} pages of {method}, and no last one.")
 
 
-async def rate_limits(connection: Connection) -> RateLimits:
-    """Raise JsonRpcError for an account that has none."""
-    answer = await connection.call("account/rateLimits/read", {})
-    return msgspec.convert(answer["rateLimits"], RateLimits)
-
-
 def introduction(metadata: Mapping[str, Any]) -> InitializeResponse:
     """Read the program's answer to `initialize`. It names its version in its user agent only."""
-    user_agent = str(metadata["userAgent"])
-    name, _, version = user_agent.partition(" ")[0].partition("/")
-    return InitializeResponse(
-        user_agent=user_agent,
-        server_info=ServerInfo(name, version),
-        codex_home=str(metadata["codexHome"]),
-        platform_family=str(metadata["platformFamily"]),
-        platform_os=str(metadata["platformOs"]),
-    )
+    name, _, version = str(metadata["userAgent"]).partition(" ")[0].partition("/")
+    server_info = {"name": name, "version": version}
+    return msgspec.convert({**metadata, "serverInfo": server_info}, InitializeResponse)

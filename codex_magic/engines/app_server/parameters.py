@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from ...protocol import types
 from ...protocol.errors import InvalidRequestError
-from ...protocol.types import (
-    ApprovalMode,
-    ExternalMessage,
-    InputItem,
-    LocalImageInput,
-    MentionInput,
-    Sandbox,
-    TextInput,
-)
 from ...responses.provider import Provider, key_of
 from ..seam import TurnRequest
-from .environment import with_exclusions
 from .failures import LONGEST_INPUT, input_too_long
 
 Params = dict[str, Any]
 
 _PROVIDER_ID = "codex_magic"
 
+_POLICY = "shell_environment_policy"
+"""The table of config.toml that says what commands get."""
+
 _SANDBOX_POLICIES = {
-    Sandbox.read_only: "readOnly",
-    Sandbox.workspace_write: "workspaceWrite",
-    Sandbox.full_access: "dangerFullAccess",
+    types.Sandbox.read_only: "readOnly",
+    types.Sandbox.workspace_write: "workspaceWrite",
+    types.Sandbox.full_access: "dangerFullAccess",
 }
 
-_APPROVALS: dict[ApprovalMode, Params] = {
-    ApprovalMode.deny_all: {"approvalPolicy": "never"},
-    ApprovalMode.auto_review: {"approvalPolicy": "on-request", "approvalsReviewer": "auto_review"},
-    ApprovalMode.ask: {"approvalPolicy": "on-request", "approvalsReviewer": "user"},
-    ApprovalMode.untrusted: {"approvalPolicy": "untrusted", "approvalsReviewer": "user"},
+_APPROVALS: dict[types.ApprovalMode, Params] = {
+    types.ApprovalMode.deny_all: {"approvalPolicy": "never"},
+    types.ApprovalMode.auto_review: {"approvalPolicy": "on-request", "approvalsReviewer": "auto_review"},
+    types.ApprovalMode.ask: {"approvalPolicy": "on-request", "approvalsReviewer": "user"},
+    types.ApprovalMode.untrusted: {"approvalPolicy": "untrusted", "approvalsReviewer": "user"},
 }
 
 
@@ -72,6 +66,23 @@ def thread_parameters(
         modelProvider=_PROVIDER_ID if provider else own_provider(request),
         **_approvals(request),
     )
+
+
+def exclusions(config: Mapping[str, Any]) -> list[str] | None:
+    """Return those of a config.toml's table, nested or with dots; `None` where it has none."""
+    nested = config.get(_POLICY) or {}
+    excluded: list[str] | None = config.get(f"{_POLICY}.exclude", nested.get("exclude"))
+    return excluded
+
+
+def with_exclusions(config: Mapping[str, Any], excluded: Iterable[str]) -> dict[str, Any]:
+    """Return it with these exclusions: the program takes one list, and ours would replace the user's."""
+    names = list(dict.fromkeys(excluded))
+    if not names:
+        return dict(config)
+    if _POLICY in config:
+        return {**config, _POLICY: {**config[_POLICY], "exclude": names}}
+    return {**config, f"{_POLICY}.exclude": names}
 
 
 def own_provider(request: TurnRequest) -> str | None:
@@ -114,11 +125,11 @@ def turn_parameters(request: TurnRequest) -> Params:
     )
 
 
-def _input(inputs: Sequence[InputItem]) -> Params:
+def _input(inputs: Sequence[types.InputItem]) -> Params:
     """Return what the user says, or what a tool says that nobody called."""
-    outside = next((part for part in inputs if isinstance(part, ExternalMessage)), None)
+    outside = next((part for part in inputs if isinstance(part, types.ExternalMessage)), None)
     if outside is None:
-        characters = sum(len(part.text) for part in inputs if isinstance(part, TextInput))
+        characters = sum(len(part.text) for part in inputs if isinstance(part, types.TextInput))
         if characters > LONGEST_INPUT:
             raise input_too_long(characters)
         return {"input": _user_input(inputs)}
@@ -130,29 +141,31 @@ def _input(inputs: Sequence[InputItem]) -> Params:
     return {"input": [], "toolOutput": output}
 
 
-def steer_input(inputs: Sequence[InputItem]) -> list[Params]:
+def steer_input(inputs: Sequence[types.InputItem]) -> list[Params]:
     """Return more input for a running turn. Raises InvalidRequestError for what it can't be given."""
-    if any(isinstance(part, ExternalMessage) for part in inputs):
+    if any(isinstance(part, types.ExternalMessage) for part in inputs):
         raise InvalidRequestError(
             "A running turn takes no ExternalMessage.", hint="Start a turn with it when this one has ended."
         )
     return _user_input(inputs)
 
 
-def _user_input(inputs: Sequence[InputItem]) -> list[Params]:
+def _user_input(inputs: Sequence[types.InputItem]) -> list[Params]:
     """Name mentioned files in words: the program looks up mentions with an address (`app://...`) only."""
-    parts: list[InputItem] = []
+    parts: list[types.InputItem] = []
     for part in inputs:
-        if isinstance(part, LocalImageInput):  # the program may stand in another folder
+        if isinstance(part, types.LocalImageInput):  # the program may stand in another folder
             part = msgspec.structs.replace(part, path=os.path.abspath(part.path))
         parts.append(part)
-        if isinstance(part, MentionInput) and "://" not in part.path:
-            parts.append(TextInput(f"[{part.name}]({part.path})"))
+        if isinstance(part, types.MentionInput) and "://" not in part.path:
+            parts.append(types.TextInput(f"[{part.name}]({part.path})"))
     return msgspec.to_builtins(parts)  # type: ignore[no-any-return]  # a list for a list
 
 
 def _approvals(request: TurnRequest) -> Params:
-    mode = request.approval_mode or (ApprovalMode.ask if request.approvals else ApprovalMode.deny_all)
+    mode = request.approval_mode or (
+        types.ApprovalMode.ask if request.approvals else types.ApprovalMode.deny_all
+    )
     return _APPROVALS[mode]
 
 

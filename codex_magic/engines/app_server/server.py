@@ -11,15 +11,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ... import __version__
 from ...net import header_value
 from ...protocol.errors import ConfigurationError
 from ...protocol.settings import Settings
 from .connection import Answer, Connection
-from .environment import configuration, program_environment
-from .process import Process
+from .process import Process, configuration, program_environment
 
 OLDEST = (0, 151, 0)
 """The first version that speaks the protocol as it is spoken here."""
@@ -121,10 +120,12 @@ class AppServer:
     async def _start(self) -> Connection:
         home = self._settings.codex_home
         home.mkdir(mode=0o700, parents=True, exist_ok=True)  # without one the program ends at once
-        binary = Binary(self._launch.command) if self._launch.command else find_binary(self._settings)
-        options = [part for setting in self._launch.config for part in ("-c", setting)]
-        command = self._launch.command or (*binary.command, *options, "app-server")
-        self.environment = self._environment(binary.search_path)
+        command, search_path = self._launch.command, None
+        if command is None:
+            binary, search_path = find_binary(self._settings)
+            options = [part for setting in self._launch.config for part in ("-c", setting)]
+            command = (binary, *options, "app-server")
+        self.environment = self._environment(search_path)
         connection = await Connection.open(
             await Process.start(command, self.environment),
             client={
@@ -135,7 +136,7 @@ class AppServer:
             answer=self._answer,
         )
         try:
-            check_version(str(connection.metadata.get("userAgent", "")))
+            _check_version(str(connection.metadata.get("userAgent", "")))
         except BaseException:
             await connection.close()
             raise
@@ -158,16 +159,11 @@ class AppServer:
         }
 
 
-class Binary(NamedTuple):
-    """The place of the program."""
+def find_binary(settings: Settings) -> tuple[str, str | None]:
+    """Find the program of the settings, else of PATH, else of the package.
 
-    command: tuple[str, ...]
-    search_path: str | None = None
-    """A folder with programs that it brings along."""
-
-
-def find_binary(settings: Settings) -> Binary:
-    """Find the program of the settings, else of PATH, else of the package. Raises ConfigurationError."""
+    Gives its path and, where it brings programs along, their folder. Raises ConfigurationError.
+    """
     if settings.codex_bin is not None:
         chosen = shutil.which(str(Path(settings.codex_bin).expanduser()))
         if chosen is None:
@@ -175,19 +171,19 @@ def find_binary(settings: Settings) -> Binary:
                 f"There is no program {settings.codex_bin!r}.",
                 hint="Check CODEX_MAGIC_CODEX_BIN, or unset it.",
             )
-        return Binary((os.path.abspath(chosen),))
+        return os.path.abspath(chosen), None
     on_path = shutil.which("codex")
     if on_path is not None:
-        return Binary((os.path.abspath(on_path),))
+        return os.path.abspath(on_path), None
     try:
         package = importlib.import_module("codex_cli_bin")
         path, search_path = package.bundled_codex_path(), package.bundled_path_dir()
     except (ImportError, FileNotFoundError) as error:
         raise ConfigurationError("The codex program is not installed.", hint=INSTALL) from error
-    return Binary((str(path),), str(search_path) if search_path else None)
+    return str(path), str(search_path) if search_path else None
 
 
-def check_version(user_agent: str) -> None:
+def _check_version(user_agent: str) -> None:
     """Raise ConfigurationError for a program that is too old, by how it introduces itself."""
     version = re.match(r"[^/]*/(\d+)\.(\d+)\.(\d+)", user_agent)
     if version and tuple(map(int, version.groups())) < OLDEST:

@@ -1,38 +1,31 @@
-"""One turn of the codex program, from `turn/start` to `turn/completed`."""
+"""One turn of the codex program, from `turn/start` to `turn/completed`, and the answers to its questions meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from ...protocol.errors import CodexError, InvalidRequestError, JsonRpcError, TimedOutError
-from ...protocol.types import (
-    InputItem,
-    ItemCompleted,
-    ItemStarted,
-    Notification,
-    ThreadTokenUsage,
-    TokenUsageUpdated,
-    Turn,
-    TurnCompleted,
-    TurnPlace,
-    TurnStarted,
-    TurnStatus,
-    UnknownNotification,
+from ...protocol import types
+from ...protocol.errors import (
+    CodexError,
+    InvalidRequestError,
+    JsonRpcError,
+    MethodNotFoundError,
+    TimedOutError,
 )
+from ..replay import as_message, replayed
 from ..seam import Tell, TurnRequest
+from ..tools import ToolCalls, ToolSet, text_item, written
 from .connection import Connection, Subscription
 from .failures import turn_failure
 from .notifications import readdressed, turn_of
-from .parameters import steer_input
-from .questions import Questions
-from .replay import as_message, replayed
+from .parameters import Params, steer_input
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +62,8 @@ class AgentTurn:
         self._turn_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._interrupting: asyncio.Task[None] | None = None
         self._is_compaction = False
-        self._first_usage: ThreadTokenUsage | None = None
-        self._completed: Turn | None = None
+        self._first_usage: types.ThreadTokenUsage | None = None
+        self._completed: types.Turn | None = None
 
     async def run(self, method: str, parameters: dict[str, Any]) -> None:
         """Raise what the turn failed with, and CancelledError when the program interrupted it."""
@@ -83,12 +76,12 @@ class AgentTurn:
             if self._completed is None:
                 await _uninterrupted(self._stop(starting))
             raise
-        if turn.status is TurnStatus.interrupted:
+        if turn.status is types.TurnStatus.interrupted:
             raise asyncio.CancelledError
-        if turn.status is TurnStatus.failed:
+        if turn.status is types.TurnStatus.failed:
             raise turn_failure(turn.error)
 
-    async def steer(self, inputs: Sequence[InputItem]) -> None:
+    async def steer(self, inputs: Sequence[types.InputItem]) -> None:
         turn_id = await asyncio.shield(self._turn_id)
         where = {"threadId": self._thread_id, "expectedTurnId": turn_id}
         parameters = {**where, "input": steer_input(inputs)}
@@ -110,7 +103,7 @@ class AgentTurn:
             self._is_compaction = "turn" not in started
             while self._is_compaction:  # whose turn is told by a notification alone
                 event = await self._subscription.next()
-                if isinstance(event, UnknownNotification) and event.method == TurnStarted.method:
+                if isinstance(event, types.UnknownNotification) and event.method == types.TurnStarted.method:
                     started = event.params
                     break
             turn_id = str(started["turn"]["id"])
@@ -122,31 +115,31 @@ class AgentTurn:
         request = self._request
         model = request.model or self._connection.threads[self._thread_id].get("model")
         tools = request.tools.version if request.tools else ""
-        place = TurnPlace(self._thread_id, turn_id, past=request.past, tools=tools)
-        turn = Turn(request.turn_id, TurnStatus.in_progress, started_at=int(time.time()))
-        self._tell(TurnStarted(request.thread_id, turn, model, place))
+        place = types.TurnPlace(self._thread_id, turn_id, past=request.past, tools=tools)
+        turn = types.Turn(request.turn_id, types.TurnStatus.in_progress, started_at=int(time.time()))
+        self._tell(types.TurnStarted(request.thread_id, turn, model, place))
 
-    async def _listen(self) -> Turn:
+    async def _listen(self) -> types.Turn:
         """Tell what happens until the turn is over."""
         while True:
             notification = await self._subscription.next()
             if turn_of(notification) not in (None, self._turn_id.result()):
                 continue
-            if isinstance(notification, TurnCompleted):
+            if isinstance(notification, types.TurnCompleted):
                 self._completed = notification.turn
                 return notification.turn
             self._tell(self._translated(notification))
 
-    def _translated(self, notification: Notification) -> Notification:
+    def _translated(self, notification: types.Notification) -> types.Notification:
         """Return it under our ids, with what is told of an item elsewhere, and counting this turn alone."""
         request = self._request
         ours = readdressed(notification, thread_id=request.thread_id, turn_id=request.turn_id)
-        if isinstance(ours, ItemStarted):
+        if isinstance(ours, types.ItemStarted):
             return msgspec.structs.replace(ours, item=as_message(ours.item))
-        if isinstance(ours, ItemCompleted):
+        if isinstance(ours, types.ItemCompleted):
             item = as_message(ours.item)
             return msgspec.structs.replace(ours, item=item, response_items=replayed(item))
-        if isinstance(ours, TokenUsageUpdated):
+        if isinstance(ours, types.TokenUsageUpdated):
             usage = ours.token_usage
             first = self._first_usage = self._first_usage or usage
             # The program counts the whole thread; a compaction it begins by telling the count so far.
@@ -197,3 +190,99 @@ async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
             await asyncio.wait({task})
     if not task.cancelled() and (error := task.exception()):
         log.error("a turn could not be stopped", exc_info=error)
+
+
+class Questions:
+    """Answers the requests of one turn. `interrupt` ends it; `changes`: those of a file change, by its id.
+
+    `allowed`: the tools that somebody has allowed for the session; shared by the turns of a thread.
+    """
+
+    def __init__(
+        self,
+        request: TurnRequest,
+        *,
+        changes: Callable[[str], tuple[dict[str, Any], ...]],
+        allowed: set[str],
+        interrupt: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._request = request
+        self._tools = request.tools or ToolSet()
+        self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=interrupt)
+        self._changes = changes
+        self._interrupt = interrupt
+
+    async def answer(self, method: str, params: Params) -> Params:
+        """Raise MethodNotFoundError for a request of a kind that we do not know."""
+        answers: dict[str, Callable[[Params], Awaitable[Params]]] = {
+            types.CommandApproval.method: self._command,
+            types.FileChangeApproval.method: self._file_change,
+            types.PermissionsApproval.method: self._permissions,
+            types.ToolCallApproval.method: self._tool_call,
+        }
+        if method not in answers:
+            return default_answer(method)
+        ids = {"threadId": self._request.thread_id, "turnId": self._request.turn_id}
+        return await answers[method]({**params, **ids})
+
+    async def _command(self, params: Params) -> Params:
+        """Spell the decision as the protocol does: camelCase around snake_case."""
+        match await self._request.ask(msgspec.convert(params, types.CommandApproval)):
+            case types.AcceptWithExecpolicyAmendment(words):
+                amendment: dict[str, Any] = {"execpolicy_amendment": list(words)}
+                return {"decision": {"acceptWithExecpolicyAmendment": amendment}}
+            case types.ApplyNetworkPolicyAmendment(host, action):
+                amendment = {"network_policy_amendment": {"host": host, "action": action}}
+                return {"decision": {"applyNetworkPolicyAmendment": amendment}}
+            case types.Decision() as decision:
+                return {"decision": decision.value}
+            case None:
+                return {"decision": types.Decision.decline.value}
+
+    async def _file_change(self, params: Params) -> Params:
+        question = {**params, "changes": self._changes(params["itemId"])}
+        decision = await self._request.ask(msgspec.convert(question, types.FileChangeApproval))
+        return {
+            "decision": decision.value
+            if isinstance(decision, types.Decision)
+            else types.Decision.decline.value
+        }
+
+    async def _permissions(self, params: Params) -> Params:
+        """Grant all or nothing: the protocol has no word for no here, and none for cancel."""
+        decision = await self._request.ask(msgspec.convert(params, types.PermissionsApproval))
+        if decision in (types.Decision.accept, types.Decision.accept_for_session):
+            scope = "turn" if decision is types.Decision.accept else "session"
+            return {"permissions": params["permissions"], "scope": scope}
+        if decision is types.Decision.cancel:
+            await self._interrupt()
+        return {"permissions": {}, "scope": "turn"}
+
+    async def _tool_call(self, params: Params) -> Params:
+        tool = self._tools.find(params.get("namespace"), params["tool"])
+        if tool is None:
+            missing = text_item(f"The tool {params['tool']} is not here any more.")
+            return {"success": False, "contentItems": [missing]}
+        question = msgspec.convert({**params, "itemId": params["callId"]}, types.ToolCallApproval)
+        success, items = await self._calls.run(tool, question, written(tool, params["arguments"]))
+        return {"success": success, "contentItems": items}
+
+
+def default_answer(method: str) -> Params:
+    """Say no, since nobody can be asked. Raises MethodNotFoundError for a request that we do not know."""
+    if method in _NO:
+        return _NO[method]
+    raise MethodNotFoundError(f"codex_magic knows no {method}.", code=-32601)
+
+
+_NO: dict[str, Params] = {
+    types.CommandApproval.method: {"decision": "decline"},
+    types.FileChangeApproval.method: {"decision": "decline"},
+    types.PermissionsApproval.method: {"permissions": {}, "scope": "turn"},
+    types.ToolCallApproval.method: {
+        "success": False,
+        "contentItems": [text_item("Nobody is there to run it.")],
+    },
+    "item/tool/requestUserInput": {"answers": {}},
+    "mcpServer/elicitation/request": {"action": "decline"},
+}
