@@ -33,7 +33,7 @@ PACKAGES = {
     "forks": set(),
     "waiting": set(),
     "net": {"httpx"},
-    "auth": {"msgspec", "httpx", "filelock", "keyring"},
+    "auth": {"msgspec", "httpx", "keyring"},
     "responses": {"msgspec", "httpx", "httpcore", "wsproto", "docstring_parser"},
     "engines": {"msgspec", "codex_cli_bin"},
     "threads": {"msgspec", "psutil"},

@@ -12,15 +12,17 @@ import hashlib
 import importlib
 import os
 import re
+import sqlite3
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 
+from ..forks import undivided
 from ..protocol.errors import ConfigurationError
 from ..protocol.settings import Settings
 from .credentials import Credentials, Document, credentials_of
@@ -138,22 +140,20 @@ class Storage:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep our other processes out. Raises ConfigurationError when another one never ends."""
-        from filelock import FileLock, Timeout
-
         path = next(filter(_can_open, self._lock_paths), None)
         if path is None:
             raise ConfigurationError(f"No lock file can be made beside {self.name}.")
-        lock = FileLock(path, thread_local=False)
-        try:
-            lock.acquire(timeout=LOCK_SECONDS, poll_interval=_LOCK_POLL)
-        except Timeout:
-            raise ConfigurationError(
-                "Another program is busy with the sign-in.", hint=f"If there is none, delete {path}."
-            ) from None
-        try:
+        # Python's one lock that works on every system, ends with its process and is not lost when somebody
+        # else closes the file: https://sqlite.org/lockingv3.html. Nothing is ever written there.
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)) as lock:
+            deadline = time.monotonic() + LOCK_SECONDS
+            while not _begun(lock):
+                if time.monotonic() > deadline:
+                    raise ConfigurationError(
+                        "Another program is busy with the sign-in.", hint=f"If there is none, delete {path}."
+                    )
+                time.sleep(_LOCK_POLL)
             yield
-        finally:
-            lock.release()
 
     def _read(self) -> Credentials | None:
         try:
@@ -166,6 +166,17 @@ class Storage:
 def _lock_paths(path: Path, home: Path) -> tuple[Path, ...]:
     """Return the lock beside the file and, where that folder can't be written, the one in our own home."""
     return path.with_name(path.name + ".lock"), home / "locks" / f"{_digest(path)}.lock"
+
+
+def _begun(lock: sqlite3.Connection) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        with undivided():
+            lock.execute("PRAGMA journal_mode = MEMORY")  # no second file
+            lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error:
+        return False
+    return True
 
 
 def _can_open(path: Path) -> bool:

@@ -122,7 +122,6 @@ def test_a_reader_never_meets_half_a_file(tmp_path: Path) -> None:
 READ_ONLY = """
 import os, sys
 from pathlib import Path
-import filelock
 from codex_magic.auth.credentials import with_api_key
 from codex_magic.auth.storage import Storage
 from codex_magic.protocol.settings import Settings
