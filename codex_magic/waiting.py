@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
@@ -66,8 +67,20 @@ def taken(queue: SimpleQueue[T]) -> T:
 
 
 async def awaited(future: Future[T]) -> T:
-    """Await a future of another thread in any event loop; a caller that is cancelled leaves the work going on."""
-    return await asyncio.shield(asyncio.wrap_future(future))
+    """Await a future of another thread in any event loop; a caller that is cancelled leaves the work going on.
+
+    Unlike asyncio's own wrapper it ends for every exception: that one can't hold a StopIteration.
+    """
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def wake(_: Future[T]) -> None:
+        with suppress(RuntimeError):  # the loop was closed first
+            loop.call_soon_threadsafe(done.set)
+
+    future.add_done_callback(wake)
+    await done.wait()
+    return future.result()
 
 
 class Relay(Generic[T]):
