@@ -147,7 +147,7 @@ class Storage:
         # else closes the file: https://sqlite.org/lockingv3.html. Nothing is ever written there.
         with closing(sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)) as lock:
             deadline = time.monotonic() + LOCK_SECONDS
-            while not _begun(lock):
+            while not _begun(lock, path):
                 if time.monotonic() > deadline:
                     raise ConfigurationError(
                         "Another program is busy with the sign-in.", hint=f"If there is none, delete {path}."
@@ -168,14 +168,18 @@ def _lock_paths(path: Path, home: Path) -> tuple[Path, ...]:
     return path.with_name(path.name + ".lock"), home / "locks" / f"{_digest(path)}.lock"
 
 
-def _begun(lock: sqlite3.Connection) -> bool:
-    """Whether the lock is ours now."""
+def _begun(lock: sqlite3.Connection, path: Path) -> bool:
+    """Whether the lock is ours now, or another's still. Raises ConfigurationError where waiting is of no use."""
     try:
         with undivided():
             lock.execute("PRAGMA journal_mode = MEMORY")  # no second file
             lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.Error:
-        return False
+    except sqlite3.Error as error:
+        if "locked" in str(error):  # Python 3.10 has no sqlite_errorcode
+            return False
+        raise ConfigurationError(
+            f"The lock file {path} can't be used ({error}).", hint="Delete it, and try again."
+        ) from error
     return True
 
 

@@ -319,3 +319,17 @@ def test_a_lock_that_never_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     storage = Storage.of(a_home(tmp_path))
     with storage.locked(), pytest.raises(ConfigurationError, match=r"auth\.json\.lock"), storage.locked():
         pass
+
+
+def test_a_lock_file_of_something_else_is_named_at_once(tmp_path: Path) -> None:
+    """Waiting for it would be of no use, nor is another program busy with it."""
+    storage = Storage.of(a_home(tmp_path))
+    with storage.locked():
+        pass
+    [lock] = tmp_path.rglob("auth.json.lock")
+    lock.write_text("not ours" * 200)
+    with pytest.raises(ConfigurationError, match=r"auth\.json\.lock can't be used"), storage.locked():
+        pass
+    lock.unlink()
+    with storage.locked():
+        pass
