@@ -289,10 +289,16 @@ def offer_html(view: LoginView) -> str:
 
 
 def _qr_code(link: str) -> str:
-    """Return the link's QR code: dark on light in every theme, because few readers take the inverse."""
+    """Return the link's QR code: dark on light in every theme, because few readers take the inverse.
+
+    Empty for a link too long for any.
+    """
     import segno  # a sign-in is rare
 
-    drawn = segno.make_qr(link, error="l").svg_inline(light="#fff", omitsize=True)
+    try:
+        drawn = segno.make_qr(link, error="l").svg_inline(light="#fff", omitsize=True)
+    except segno.DataOverflowError:
+        return ""
     return f'<span role="img" aria-label="QR code of the link">{drawn}</span>'
 
 

@@ -150,6 +150,13 @@ def test_only_a_link_that_another_device_can_open_has_a_qr_code():
     assert "<svg" not in offer_html(after(begun(Way.browser), offered(LINK)))
 
 
+def test_a_link_too_long_for_a_qr_code_is_offered_without_one():
+    link = LINK + "x" * 3000
+    offer = offer_html(after(begun(Way.device), offered(link, "ABCD")))
+    assert link in offer
+    assert "<svg" not in offer
+
+
 def test_what_others_said_is_escaped():
     assert "<b>x" not in status_html(after(*DEVICE, failed("<b>x</b>")))
     offer = offer_html(after(begun(Way.device), offered('https://x/"><script>', '"><script>')))
