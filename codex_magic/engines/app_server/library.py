@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ...protocol.account import InitializeResponse
+from ...protocol.account import InitializeResponse, ServerInfo
 from ...protocol.errors import ServiceError
 from ...protocol.types import Turn, TurnStatus, decode_item
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
@@ -90,6 +90,12 @@ async def _listed(
 
 def introduction(metadata: Mapping[str, Any]) -> InitializeResponse:
     """Read the program's answer to `initialize`. It names its version in its user agent only."""
-    name, _, version = str(metadata["userAgent"]).partition(" ")[0].partition("/")
-    server_info = {"name": name, "version": version}
-    return msgspec.convert({**metadata, "serverInfo": server_info}, InitializeResponse)
+    user_agent = str(metadata["userAgent"])
+    name, _, version = user_agent.partition(" ")[0].partition("/")
+    return InitializeResponse(
+        user_agent=user_agent,
+        server_info=ServerInfo(name, version),
+        codex_home=str(metadata["codexHome"]),
+        platform_family=str(metadata["platformFamily"]),
+        platform_os=str(metadata["platformOs"]),
+    )
