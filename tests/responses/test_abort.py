@@ -14,8 +14,8 @@ from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta
 from codex_magic.responses.provider import custom
-from codex_magic.responses.retry import RetryPolicy
-from tests.responses.wire import CREATED, DROP, HANG, Wire, delta, good, plain, stream
+from codex_magic.responses.retry import PATIENT, RetryPolicy
+from tests.responses.wire import CREATED, DROP, HANG, Answer, Wire, delta, good, plain, stream
 from tests.service import LocalService, Pace, start
 
 BEGUN = stream(CREATED, delta("Hel"), HANG)
@@ -76,23 +76,16 @@ def test_a_whole_response_that_another_thread_waits_for(wire: Wire, client: Clie
             waiting.result()
 
 
-def test_a_wait_before_another_attempt(wire: Wire, settings: Settings) -> None:
-    wire.answer(plain(429, retry_after="50"))
+@pytest.mark.parametrize(
+    ("answer", "retry"),
+    [(plain(429, retry_after="50"), PATIENT), (stream(CREATED, DROP), RetryPolicy(first_wait=50))],
+    ids=["after a refusal", "after an answer that broke"],
+)
+def test_a_wait_before_another_attempt(
+    answer: Answer, retry: RetryPolicy, wire: Wire, settings: Settings
+) -> None:
+    wire.answer(answer)
     paused = threading.Event()
-    with Client(custom(wire.url), settings=settings) as client, ThreadPoolExecutor() as pool:
-        events = client.responses.stream("hi", model="m", on_retry=lambda *_: paused.set())
-        reading = pool.submit(list, events)
-        assert paused.wait(10)
-        events.abort()
-        with pytest.raises(ResponseAborted):
-            reading.result(10)
-    assert len(wire.requests) == 1
-
-
-def test_a_wait_after_an_answer_that_broke(wire: Wire, settings: Settings) -> None:
-    wire.answer(stream(CREATED, DROP))
-    paused = threading.Event()
-    retry = RetryPolicy(first_wait=50)
     with Client(custom(wire.url), settings=settings, retry=retry) as client, ThreadPoolExecutor() as pool:
         events = client.responses.stream("hi", model="m", on_retry=lambda *_: paused.set())
         reading = pool.submit(list, events)
