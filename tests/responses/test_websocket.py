@@ -470,14 +470,10 @@ def test_without_the_library_all_goes_over_http(
 # The bytes -----------------------------------------------------------------------------------------
 
 
-class Talker:
-    """Answers a POST and a message with the same events; how it frames the latter is the test's."""
+class Listener:
+    """Serves each connection in a thread of its own."""
 
-    def __init__(self, frames: Callable[[WSConnection, list[str]], bytes], *, size: int = 65536) -> None:
-        self.heard: list[Any] = []
-        """Events of the WebSocket, in order."""
-        self._frames = frames
-        self._size = size
+    def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -490,6 +486,20 @@ class Talker:
             while True:
                 client, _ = self._listener.accept()
                 threading.Thread(target=self._serve, args=[client], daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class Talker(Listener):
+    """Answers a POST and a message with the same events; how it frames the latter is the test's."""
+
+    def __init__(self, frames: Callable[[WSConnection, list[str]], bytes], *, size: int = 65536) -> None:
+        self.heard: list[Any] = []
+        """Events of the WebSocket, in order."""
+        self._frames = frames
+        self._size = size
+        super().__init__()
 
     def _serve(self, client: socket.socket) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -599,20 +609,12 @@ def test_signs_of_life_alone_are_no_answer(settings: Settings, monkeypatch: pyte
 # The network, and a whole turn ---------------------------------------------------------------------
 
 
-class Tunnel:
+class Tunnel(Listener):
     """A proxy that knows CONNECT; `asked` are the first lines of its requests."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+        super().__init__()
 
     def _serve(self, client: socket.socket) -> None:
         head = b""
@@ -627,9 +629,6 @@ class Tunnel:
             up.start()
             _pump(server, client)
             up.join(10)
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
