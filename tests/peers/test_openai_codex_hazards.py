@@ -13,7 +13,7 @@ from concurrent.futures import TimeoutError as NeverReturned
 
 import pytest
 
-from codex_magic import AsyncCodex, Codex, CodexConfig, Decision, TurnStatus, UsageLimitError
+from codex_magic import AsyncCodex, CodexConfig, Decision, TurnStatus, UsageLimitError
 from codex_magic import retry_on_overload as our_retry
 from codex_magic.protocol.errors import ServerBusyError
 from codex_magic.protocol.types import CommandExecution, UserMessage
@@ -55,12 +55,6 @@ def service(home, monkeypatch):
 @pytest.fixture
 def config(service):
     return CodexConfig(engine="app-server", model="gpt-5.5")
-
-
-@pytest.fixture
-def codex(config):
-    with Codex(config) as codex:
-        yield codex
 
 
 @pytest.fixture
