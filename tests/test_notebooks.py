@@ -76,13 +76,18 @@ def test_the_notebook_on_threads_says_what_is_saved_in_it_on_either_engine(
     asked.cells[1].source = asked.cells[1].source.replace('engine = "backend"', f'engine = "{engine}"')
     executed = execute(asked, tmp_path)
     assert failures(executed) == []
-    assert told(executed) == told(saved)
+    assert whole(told(executed)) == whole(told(saved))
 
 
 def told(notebook: NotebookNode) -> dict[str, str]:
     """What each cell printed and displayed."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     return {cell.id: "".join(map(_text, cell.outputs)) for cell in code}
+
+
+def whole(cells: dict[str, str]) -> dict[str, str]:
+    """`cells` with the answer of the one that prints it in pieces joined: a slow machine hands over fewer."""
+    return cells | {"stream": cells["stream"].replace("|", "")}
 
 
 def _text(output: NotebookNode) -> str:
