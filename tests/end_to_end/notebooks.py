@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import nbformat
+import zmq
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 from traitlets.config import Config
 
 from tests.end_to_end.kernel import own_sockets
+from tests.known import some
 
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"
 
@@ -29,9 +31,18 @@ def save_notebook(path: Path, *sources: str) -> Path:
     return path
 
 
+class _Client(NotebookClient):
+    async def _async_check_alive(self) -> None:
+        """Called every second. jupyter_client sends through a second handle of an asyncio socket, which can take
+        the notice of a reply that comes at the same moment (as with an Output widget's state); without a look at
+        the socket nobody reads that reply."""
+        some(self.kc).shell_channel.socket.get(zmq.EVENTS)
+        await super()._async_check_alive()
+
+
 def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
     """Run every cell with nbclient, which raises if one fails."""
-    NotebookClient(
+    _Client(
         notebook,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
