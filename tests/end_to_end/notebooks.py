@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import nbformat
-import zmq
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
@@ -36,7 +35,7 @@ class _Client(NotebookClient):
         """Called every second. jupyter_client sends through a second handle of an asyncio socket, which can take
         the notice of a reply that comes at the same moment (as with an Output widget's state); without a look at
         the socket nobody reads that reply."""
-        some(self.kc).shell_channel.socket.get(zmq.EVENTS)
+        self.log.debug("events of the shell's socket: %s", some(self.kc).shell_channel.socket.events)
         await super()._async_check_alive()
 
 
