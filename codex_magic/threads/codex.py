@@ -12,40 +12,59 @@ import logging
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from .. import __version__
+from ..engines.seam import Engine
 from ..forks import begin_anew_in_children
-from ..protocol.account import InitializeResponse, ServerInfo
-from ..protocol.errors import ConfigurationError, StoreError
+from ..protocol.account import ChatgptAccount, GetAccountResponse, InitializeResponse, LoginState, ServerInfo
+from ..protocol.errors import AuthError, CodexError, ConfigurationError, StoreError
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits, RunInput, Turn, TurnCompleted, TurnResult, as_inputs
 from ..responses.parameters import takes
-from .accounts import AsyncAccounts
-from .adoption import adopt, as_record, copied_to_memory
-from .engines import Engines
-from .options import LASTING, CodexConfig, ListOptions, Options, ThreadOptions, TurnOptions, checked
+from ..waiting import awaited, in_thread
+from .history import adopt, as_record, begin_turn, copied_to_memory
+from .options import (
+    LASTING,
+    NAMED,
+    CodexConfig,
+    ListOptions,
+    Options,
+    ThreadOptions,
+    TurnOptions,
+    checked,
+    is_address,
+    is_foreign,
+)
 from .owner import RENEW_SECONDS
-from .requests import begin_turn
 from .store import AsyncStore, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..auth.handles import AsyncLogin
+    from ..auth.handles import AsyncChatgptLoginHandle, AsyncDeviceCodeLoginHandle, AsyncLogin
+    from ..auth.sign_in import SignIn
+    from ..auth.tokens import TokenSource
     from ..engines.app_server.engine import AppServerEngine
+    from ..engines.backend import BackendEngine
     from ..responses.catalog import Model
     from ..responses.provider import Provider
+
+    L = TypeVar("L", bound=AsyncLogin)
 
 log = logging.getLogger(__name__)
 
 PAGE = 20
 """Threads in a list, unless asked for more or fewer."""
+
+_PROGRAMS = ("section_id", "source_kinds", "use_state_db_only")
+"""What only the agent's program can look for."""
 
 
 class ModelList(list["Model"]):
@@ -57,7 +76,7 @@ class ModelList(list["Model"]):
         return self
 
 
-class AsyncCodex(AsyncAccounts):
+class AsyncCodex:
     """Threads on an engine. Nothing is opened before the first use.
 
     Use it as `async with AsyncCodex() as codex:` or call `close()`.
@@ -96,11 +115,11 @@ class AsyncCodex(AsyncAccounts):
         if self._loop is loop:
             return
         if self._loop is not None and not self._loop.is_closed():
-            raise ConfigurationError(
-                "This AsyncCodex is in use in another event loop.",
-                hint="Make one for each loop, or use Codex, which works everywhere.",
-            )
-        self.engines.leave_loop()
+            hint = "Make one for each loop, or use Codex, which works everywhere."
+            raise ConfigurationError("This AsyncCodex is in use in another event loop.", hint=hint)
+        for agent in self.engines.agents.values():
+            agent.abandon()
+        self.engines.agents = {}
         self._begin_in_loop(loop)
 
     async def __aenter__(self) -> AsyncCodex:
@@ -121,11 +140,9 @@ class AsyncCodex(AsyncAccounts):
         """What answers here: the agent's program, or this package. Raises ConfigurationError before it runs."""
         if self.config.engine == "backend":
             return _this_package(self.settings)
-        metadata = self._agent().known_metadata
-        if metadata is None:
-            raise ConfigurationError(
-                "The agent's program does not run yet.", hint="Use `async with`, or await `start()`."
-            )
+        if (metadata := self._agent().known_metadata) is None:
+            hint = "Use `async with`, or await `start()`."
+            raise ConfigurationError("The agent's program does not run yet.", hint=hint)
         return metadata
 
     async def close(self) -> None:
@@ -134,7 +151,9 @@ class AsyncCodex(AsyncAccounts):
         for handle in list(self._running):
             await handle.interrupt()
         await self.give_up_sign_in()
-        await self.engines.close()
+        engines: list[Engine] = [*self.engines.backends.values(), *self.engines.agents.values()]
+        for engine in engines:
+            await engine.close()
         for store in (*self._ephemeral.values(), self.store):
             await store.close()
         self._begin_in_process()
@@ -202,16 +221,10 @@ class AsyncCodex(AsyncAccounts):
         if self.config.engine == "app-server" and chosen.keys() & {"source_kinds", "section_id"}:
             # No providers are all; without the word they are the default's.
             wire = {"archived": False, "model_providers": [], "use_state_db_only": False, **chosen}
-            in_camel_case = (name[0] + name.title().replace("_", "")[1:] for name in wire)
-            threads, cursor = await self._agent().threads(
-                dict(zip(in_camel_case, wire.values(), strict=True))
-            )
+            parameters = {name[0] + name.title().replace("_", "")[1:]: value for name, value in wire.items()}
+            threads, cursor = await self._agent().threads(parameters)
             return ThreadPage(tuple(as_record(each, archived=wire["archived"]) for each in threads), cursor)
-        for name in (
-            "section_id",
-            "source_kinds",
-            "use_state_db_only",
-        ):  # only the program can look for these
+        for name in _PROGRAMS:
             chosen.pop(name, None)
         return await self.store.run(lambda store: _recovered(store).threads(**chosen))
 
@@ -300,7 +313,81 @@ class AsyncCodex(AsyncAccounts):
 
     def _running_agents(self) -> list[AppServerEngine]:
         self.enter_loop()
-        return [agent for agent in self.engines.agents if agent.server.running]
+        return [agent for agent in self.engines.agents.values() if agent.server.running]
+
+    # Sign-in ---------------------------------------------------------------------------------------
+
+    async def login_chatgpt(self, *, open_browser: bool = False) -> AsyncChatgptLoginHandle:
+        """Sign in with the browser of this machine. Raises LoginError when no port is free for it."""
+        from ..auth.handles import AsyncChatgptLoginHandle
+
+        starting = AsyncChatgptLoginHandle.start(self._sign_in(), self.settings, open_browser=open_browser)
+        return await self._begin_sign_in(starting)
+
+    async def login_chatgpt_pasted(self) -> AsyncChatgptLoginHandle:
+        """Sign in with a browser elsewhere, whose last address is given to `paste`."""
+        from ..auth.handles import AsyncChatgptLoginHandle
+
+        return await self._begin_sign_in(AsyncChatgptLoginHandle.start_pasted(self._sign_in(), self.settings))
+
+    async def login_chatgpt_device_code(self) -> AsyncDeviceCodeLoginHandle:
+        """Sign in with a code typed into any browser. Raises LoginError when that is switched off."""
+        from ..auth.handles import AsyncDeviceCodeLoginHandle
+
+        return await self._begin_sign_in(AsyncDeviceCodeLoginHandle.start(self._sign_in()))
+
+    async def login_api_key(self, api_key: str) -> None:
+        """Store a key, which is not tried. Raises LoginError for what can be none."""
+        await self.give_up_sign_in()
+        sign_in = self._sign_in()
+        await awaited(in_thread(lambda: sign_in.keep_api_key(api_key)))
+        self._follow()
+
+    async def logout(self) -> None:
+        """Sign out here and, if it can be reached, at the service."""
+        await self.give_up_sign_in()
+        await awaited(in_thread(self._sign_in().forget))
+        self._follow()
+
+    async def account(self, *, refresh_token: bool = False) -> GetAccountResponse:
+        """Who is signed in; with `refresh_token` the service is asked whether that still holds."""
+        account = await awaited(in_thread(self._sign_in().account))
+        if refresh_token and isinstance(account, ChatgptAccount):
+            from ..auth.tokens import TokenSource
+
+            try:
+                source = TokenSource.of(self.settings)
+                renewed = await awaited(in_thread(lambda: source.renewed(source.current()).result()))
+                account = ChatgptAccount(renewed.email, renewed.plan)
+            except AuthError as error:
+                log.info("the sign-in does not hold any more: %s", error.message)
+                account = None
+            except CodexError as error:
+                log.info("the sign-in could not be checked: %s", error.message)
+        choice = self.config.provider
+        need_sign_in = choice is None or (choice if isinstance(choice, str) else choice.name) in NAMED
+        return GetAccountResponse(account, need_sign_in)
+
+    async def give_up_sign_in(self) -> None:
+        """End an attempt that still waits for a person."""
+        self.enter_loop()
+        if self._attempt is not None:
+            await self._attempt.cancel()
+
+    async def _begin_sign_in(self, starting: Coroutine[Any, Any, L]) -> L:
+        await self.give_up_sign_in()
+        self._attempt = handle = await starting
+        handle.subscribe(lambda update: self._follow() if update.state is LoginState.success else None)
+        return handle
+
+    def _sign_in(self) -> SignIn:
+        from ..auth.sign_in import SignIn
+
+        return SignIn.of(self.settings)
+
+    def _follow(self) -> None:
+        for source in self.engines.followers:
+            source.follow()
 
     # Turns ---------------------------------------------------------------------------------------
 
@@ -315,16 +402,11 @@ class AsyncCodex(AsyncAccounts):
         self.enter_loop()
         engine, identity = self.engines.choose(options)
         store = self.store_of(thread.id)
+        inputs, is_ephemeral = as_inputs(prompt), thread.id in self._ephemeral
         async with self._beginning[thread.id]:
             await self._until_ended(thread.id)
             request = await begin_turn(
-                store,
-                thread,
-                as_inputs(prompt),
-                options,
-                self.config,
-                sealed_for=identity,
-                is_ephemeral=thread.id in self._ephemeral,
+                store, thread, inputs, options, self.config, sealed_for=identity, is_ephemeral=is_ephemeral
             )
             handle = AsyncTurnHandle(engine, request, store, work=engine.compact if compacts else engine.run)
             self._running.add(handle)
@@ -428,6 +510,123 @@ class AsyncThread:
     @property
     def _store(self) -> AsyncStore:
         return self._codex.store_of(self.id)
+
+
+class Engines:
+    """The engines of one `AsyncCodex`, as its configuration has them."""
+
+    def __init__(self, config: CodexConfig, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._providers: dict[str, Provider] = {}
+        self.begin_in_process()
+
+    def begin_in_process(self) -> None:
+        """Let go of the engines of before: they are closed, or the parent process's."""
+        self.followers: list[TokenSource] = []
+        """Whose requests go on with the account that is signed in to here."""
+        self.backends: dict[tuple[str, str], BackendEngine] = {}
+        self.agents: dict[tuple[str, str | None], AppServerEngine] = {}
+
+    def choose(self, options: Options) -> tuple[Engine, str]:
+        """Return the engine of a turn, and the identity under which its reasoning is sealed."""
+        choice = options.get("model_provider") or self._config.provider
+        if (options.get("engine") or self._config.engine) == "backend":
+            provider = self.provider(choice)
+            return self.backend(provider), _sealing_identity(provider)
+        agent = self.agent(choice)
+        return agent, f"app-server {choice}" if is_foreign(choice) else agent.sealed_for
+
+    # Over HTTP -----------------------------------------------------------------------------------
+
+    def provider(self, choice: str | Provider | None = None) -> Provider:
+        """Return the provider that `choice`, else the configuration, else the sign-in stands for.
+
+        Raises ConfigurationError for a word that is no provider's.
+        """
+        choice = choice or self._config.provider or _signed_in_name(self._settings)
+        if not isinstance(choice, str):
+            return choice
+        if choice not in self._providers:
+            from ..responses.provider import chatgpt, custom, openai
+
+            if choice in NAMED:
+                named = chatgpt if choice == "chatgpt" else openai
+                self._providers[choice] = named(self._settings)
+            elif is_address(choice):
+                self._providers[choice] = custom(choice, name=choice.rstrip("/"), settings=self._settings)
+            else:
+                hint = "Use chatgpt, openai, local or the base URL of a Responses server."
+                raise ConfigurationError(f"There is no provider {choice!r}.", hint=hint)
+        return self._providers[choice]
+
+    def backend(self, provider: Provider) -> BackendEngine:
+        """Return the engine that sends its requests to `provider`."""
+        key = provider.name, provider.base_url
+        if key not in self.backends:
+            from ..engines.backend import BackendEngine
+
+            self.backends[key] = BackendEngine(provider, self._settings)
+            if source := _token_source(provider):
+                self.followers.append(source)
+        return self.backends[key]
+
+    # The agent -----------------------------------------------------------------------------------
+
+    def agent(self, choice: str | Provider | None = None) -> AppServerEngine:
+        """Return the agent whose program sends its requests there: one process for each server and key."""
+        from ..engines.app_server.engine import AppServerEngine
+        from ..engines.app_server.server import Launch
+        from ..responses.provider import key_of
+
+        provider = self.provider_for_agent(choice)
+        key = (provider.base_url, key_of(provider)) if provider else ("", None)
+        if key not in self.agents:
+            config = self._config
+            launch = Launch(
+                command=config.launch_args_override,
+                config=config.config_overrides,
+                env=config.env or {},
+                client_title=config.client_title or Launch.client_title,
+                client_version=config.client_version or Launch.client_version,
+            )
+            stand_in = self.provider("openai") if self._settings.openai_api_key else None
+            self.agents[key] = AppServerEngine(self._settings, provider, stand_in=stand_in, launch=launch)
+        return self.agents[key]
+
+    def provider_for_agent(self, choice: str | Provider | None = None) -> Provider | None:
+        """Return where the agent's program is told to send its requests; `None`: where it would by itself."""
+        choice = choice or self._config.provider
+        if choice is None or choice == "chatgpt" or is_foreign(choice):
+            return None
+        provider = self.provider(choice)
+        is_own = provider.is_codex and provider.base_url == self._settings.base_url
+        return None if is_own else provider
+
+
+def _signed_in_name(settings: Settings) -> str:
+    """`chatgpt` when signed in with it, else `openai` when there is a key, else `chatgpt`."""
+    from ..auth.storage import Storage
+
+    credentials = Storage.of(settings).read()
+    if credentials is not None:
+        return "chatgpt" if credentials.mode == "chatgpt" else "openai"
+    return "openai" if settings.openai_api_key else "chatgpt"
+
+
+def _token_source(provider: Provider) -> TokenSource | None:
+    """What has to hear of a sign-in, where the provider has one."""
+    from ..auth.http import ChatGPTAuth
+
+    return provider.auth.source if isinstance(provider.auth, ChatGPTAuth) else None
+
+
+def _sealing_identity(provider: Provider) -> str:
+    """Whose encrypted reasoning this is: that of a provider and, where there are several, an account."""
+    with suppress(CodexError):  # else nothing will be answered; the request will say why
+        if source := _token_source(provider):
+            return f"{provider.name} {source.current().account_id}"
+    return provider.name
 
 
 def _recovered(store: Store) -> Store:
