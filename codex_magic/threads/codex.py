@@ -85,7 +85,7 @@ class AsyncCodex:
     def __init__(self, config: CodexConfig | None = None) -> None:
         self.config = config or CodexConfig()
         self.settings = self.config.current_settings()
-        self.engines = Engines(self.config, self.settings)
+        self._providers: dict[str, Provider] = {}
         self._begin_in_process()
         begin_anew_in_children(self)
 
@@ -93,7 +93,10 @@ class AsyncCodex:
         self.store = AsyncStore(self.settings.home / "threads.db")
         self._ephemeral: dict[str, AsyncStore] = {}
         """Of each ephemeral thread: a store in memory, with a copy of the past that it was forked from."""
-        self.engines.begin_in_process()
+        self._followers: list[TokenSource] = []
+        """Whose requests go on with the account that is signed in to here."""
+        self._backends: dict[tuple[str, str], BackendEngine] = {}
+        self._agents: dict[tuple[str, str | None], AppServerEngine] = {}
         self._begin_in_loop(None)
 
     def _begin_in_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -105,7 +108,7 @@ class AsyncCodex:
 
     def forked(self) -> object:
         """Begin anew in a forked child; see `forks`."""
-        left = {**vars(self), "engines": vars(self.engines).copy()}
+        left = vars(self).copy()
         self._begin_in_process()
         return left
 
@@ -117,9 +120,9 @@ class AsyncCodex:
         if self._loop is not None and not self._loop.is_closed():
             hint = "Make one for each loop, or use Codex, which works everywhere."
             raise ConfigurationError("This AsyncCodex is in use in another event loop.", hint=hint)
-        for agent in self.engines.agents.values():
+        for agent in self._agents.values():
             agent.abandon()
-        self.engines.agents = {}
+        self._agents = {}
         self._begin_in_loop(loop)
 
     async def __aenter__(self) -> AsyncCodex:
@@ -151,7 +154,7 @@ class AsyncCodex:
         for handle in list(self._running):
             await handle.interrupt()
         await self.give_up_sign_in()
-        engines: list[Engine] = [*self.engines.backends.values(), *self.engines.agents.values()]
+        engines: list[Engine] = [*self._backends.values(), *self._agents.values()]
         for engine in engines:
             await engine.close()
         for store in (*self._ephemeral.values(), self.store):
@@ -191,11 +194,9 @@ class AsyncCodex:
         before_turn_id: str | None = None,
         **options: Unpack[ThreadOptions],
     ) -> AsyncThread:
-        """A new thread that shares the past of another one, all of it or as far as one turn.
+        """A new thread that shares the past of another one: all of it, up to `last_turn_id`, or `before_turn_id`.
 
-        `last_turn_id` is the last one shared, `before_turn_id` the first one that is not. A fork of an
-        ephemeral thread is one too. Raises ThreadNotFoundError, and OptionError for a turn that is not in
-        the thread.
+        A fork of an ephemeral thread is one too. Raises ThreadNotFoundError, OptionError for a turn not in it.
         """
         chosen = checked("thread_fork", ThreadOptions, options)
         thread = await self._record(thread_id, chosen)
@@ -209,12 +210,11 @@ class AsyncCodex:
 
     @takes(ListOptions)
     async def thread_list(self, **options: Unpack[ListOptions]) -> ThreadPage:
-        """A page of threads, the latest used first unless `sort_key` and `sort_direction` say otherwise.
+        """A page of the threads kept here, the latest used first unless `sort_key` and `sort_direction` differ.
 
-        They are those that are kept here. With the agent and `source_kinds` (`cli`, `vscode`, `exec`,
-        `appServer` ...) or `section_id` they are those that its program keeps, whoever made them;
-        `thread_resume` goes on with any of them. Over HTTP nothing has a source or a section, and both are
-        not looked at. `use_state_db_only`: the program does not look for files that its database misses.
+        With the agent and `source_kinds` (`cli`, `vscode`, `exec`, `appServer` ...) or `section_id`: of those
+        that its program keeps, whoever made them; `thread_resume` goes on with any of them. Over HTTP both are
+        ignored. `use_state_db_only`: the program does not look for files that its database misses.
         """
         chosen = checked("thread_list", ListOptions, options)
         chosen["limit"] = chosen.get("limit") or PAGE
@@ -282,8 +282,25 @@ class AsyncCodex:
     # Engines -------------------------------------------------------------------------------------
 
     def provider(self, choice: str | Provider | None = None) -> Provider:
-        """The provider that `choice`, else the configuration, else what is signed in, stands for."""
-        return self.engines.provider(choice)
+        """Return the provider that `choice`, else the configuration, else the sign-in stands for.
+
+        Raises ConfigurationError for a word that is no provider's.
+        """
+        choice = choice or self.config.provider or _signed_in_name(self.settings)
+        if not isinstance(choice, str):
+            return choice
+        if choice not in self._providers:
+            from ..responses.provider import chatgpt, custom, openai
+
+            if choice in NAMED:
+                named = chatgpt if choice == "chatgpt" else openai
+                self._providers[choice] = named(self.settings)
+            elif is_address(choice):
+                self._providers[choice] = custom(choice, name=choice.rstrip("/"), settings=self.settings)
+            else:
+                hint = "Use chatgpt, openai, local or the base URL of a Responses server."
+                raise ConfigurationError(f"There is no provider {choice!r}.", hint=hint)
+        return self._providers[choice]
 
     async def models(
         self, *, provider: str | Provider | None = None, include_hidden: bool = False
@@ -291,7 +308,7 @@ class AsyncCodex:
         """The catalog of the agent's program, or of the provider that is asked directly; best first."""
         if self._asks_program(provider):
             return ModelList(await self._agent().models(include_hidden=include_hidden))
-        models = await self.engines.backend(self.provider(provider)).models()
+        models = await self._backend(self.provider(provider)).models()
         return ModelList(model for model in models if include_hidden or not model.hidden)
 
     async def rate_limits(self) -> RateLimits:
@@ -305,15 +322,62 @@ class AsyncCodex:
 
     def _asks_program(self, provider: str | Provider | None = None) -> bool:
         """Whether the agent's program answers by its own sign-in, and not a server that it was told."""
-        return self.config.engine == "app-server" and self.engines.provider_for_agent(provider) is None
-
-    def _agent(self, provider: str | Provider | None = None) -> AppServerEngine:
-        self.enter_loop()
-        return self.engines.agent(provider)
+        return self.config.engine == "app-server" and self._provider_for_agent(provider) is None
 
     def _running_agents(self) -> list[AppServerEngine]:
         self.enter_loop()
-        return [agent for agent in self.engines.agents.values() if agent.server.running]
+        return [agent for agent in self._agents.values() if agent.server.running]
+
+    def _choose(self, options: Options) -> tuple[Engine, str]:
+        """Return the engine of a turn, and the identity under which its reasoning is sealed."""
+        choice = options.get("model_provider") or self.config.provider
+        if (options.get("engine") or self.config.engine) == "backend":
+            provider = self.provider(choice)
+            return self._backend(provider), _sealing_identity(provider)
+        agent = self._agent(choice)
+        return agent, f"app-server {choice}" if is_foreign(choice) else agent.sealed_for
+
+    def _backend(self, provider: Provider) -> BackendEngine:
+        """Return the engine that sends its requests to `provider`."""
+        key = provider.name, provider.base_url
+        if key not in self._backends:
+            from ..engines.backend import BackendEngine
+
+            self._backends[key] = BackendEngine(provider, self.settings)
+            if source := _token_source(provider):
+                self._followers.append(source)
+        return self._backends[key]
+
+    def _agent(self, choice: str | Provider | None = None) -> AppServerEngine:
+        """Return the agent whose program sends its requests there: one process for each server and key."""
+        from ..engines.app_server.engine import AppServerEngine
+        from ..engines.app_server.server import Launch
+        from ..responses.provider import key_of
+
+        self.enter_loop()
+        provider = self._provider_for_agent(choice)
+        key = (provider.base_url, key_of(provider)) if provider else ("", None)
+        if key not in self._agents:
+            config = self.config
+            launch = Launch(
+                command=config.launch_args_override,
+                config=config.config_overrides,
+                env=config.env or {},
+                client_title=config.client_title or Launch.client_title,
+                client_version=config.client_version or Launch.client_version,
+            )
+            stand_in = self.provider("openai") if self.settings.openai_api_key else None
+            self._agents[key] = AppServerEngine(self.settings, provider, stand_in=stand_in, launch=launch)
+        return self._agents[key]
+
+    def _provider_for_agent(self, choice: str | Provider | None = None) -> Provider | None:
+        """Return where the agent's program is told to send its requests; `None`: where it would by itself."""
+        choice = choice or self.config.provider
+        if choice is None or choice == "chatgpt" or is_foreign(choice):
+            return None
+        provider = self.provider(choice)
+        is_own = provider.is_codex and provider.base_url == self.settings.base_url
+        return None if is_own else provider
 
     # Sign-in ---------------------------------------------------------------------------------------
 
@@ -386,7 +450,7 @@ class AsyncCodex:
         return SignIn.of(self.settings)
 
     def _follow(self) -> None:
-        for source in self.engines.followers:
+        for source in self._followers:
             source.follow()
 
     # Turns ---------------------------------------------------------------------------------------
@@ -396,11 +460,10 @@ class AsyncCodex:
     ) -> AsyncTurnHandle:
         """Begin a turn when the one before in its thread has ended.
 
-        `options`: all that holds for it, `ThreadOptions` and `TurnOptions` in one. `compacts`: it shortens
-        what the model is sent of the turns before, and asks nothing.
+        `options`: `ThreadOptions` and `TurnOptions` in one. `compacts`: it asks nothing, and shortens the past.
         """
         self.enter_loop()
-        engine, identity = self.engines.choose(options)
+        engine, identity = self._choose(options)
         store = self.store_of(thread.id)
         inputs, is_ephemeral = as_inputs(prompt), thread.id in self._ephemeral
         async with self._beginning[thread.id]:
@@ -510,98 +573,6 @@ class AsyncThread:
     @property
     def _store(self) -> AsyncStore:
         return self._codex.store_of(self.id)
-
-
-class Engines:
-    """The engines of one `AsyncCodex`, as its configuration has them."""
-
-    def __init__(self, config: CodexConfig, settings: Settings) -> None:
-        self._config = config
-        self._settings = settings
-        self._providers: dict[str, Provider] = {}
-        self.begin_in_process()
-
-    def begin_in_process(self) -> None:
-        """Let go of the engines of before: they are closed, or the parent process's."""
-        self.followers: list[TokenSource] = []
-        """Whose requests go on with the account that is signed in to here."""
-        self.backends: dict[tuple[str, str], BackendEngine] = {}
-        self.agents: dict[tuple[str, str | None], AppServerEngine] = {}
-
-    def choose(self, options: Options) -> tuple[Engine, str]:
-        """Return the engine of a turn, and the identity under which its reasoning is sealed."""
-        choice = options.get("model_provider") or self._config.provider
-        if (options.get("engine") or self._config.engine) == "backend":
-            provider = self.provider(choice)
-            return self.backend(provider), _sealing_identity(provider)
-        agent = self.agent(choice)
-        return agent, f"app-server {choice}" if is_foreign(choice) else agent.sealed_for
-
-    # Over HTTP -----------------------------------------------------------------------------------
-
-    def provider(self, choice: str | Provider | None = None) -> Provider:
-        """Return the provider that `choice`, else the configuration, else the sign-in stands for.
-
-        Raises ConfigurationError for a word that is no provider's.
-        """
-        choice = choice or self._config.provider or _signed_in_name(self._settings)
-        if not isinstance(choice, str):
-            return choice
-        if choice not in self._providers:
-            from ..responses.provider import chatgpt, custom, openai
-
-            if choice in NAMED:
-                named = chatgpt if choice == "chatgpt" else openai
-                self._providers[choice] = named(self._settings)
-            elif is_address(choice):
-                self._providers[choice] = custom(choice, name=choice.rstrip("/"), settings=self._settings)
-            else:
-                hint = "Use chatgpt, openai, local or the base URL of a Responses server."
-                raise ConfigurationError(f"There is no provider {choice!r}.", hint=hint)
-        return self._providers[choice]
-
-    def backend(self, provider: Provider) -> BackendEngine:
-        """Return the engine that sends its requests to `provider`."""
-        key = provider.name, provider.base_url
-        if key not in self.backends:
-            from ..engines.backend import BackendEngine
-
-            self.backends[key] = BackendEngine(provider, self._settings)
-            if source := _token_source(provider):
-                self.followers.append(source)
-        return self.backends[key]
-
-    # The agent -----------------------------------------------------------------------------------
-
-    def agent(self, choice: str | Provider | None = None) -> AppServerEngine:
-        """Return the agent whose program sends its requests there: one process for each server and key."""
-        from ..engines.app_server.engine import AppServerEngine
-        from ..engines.app_server.server import Launch
-        from ..responses.provider import key_of
-
-        provider = self.provider_for_agent(choice)
-        key = (provider.base_url, key_of(provider)) if provider else ("", None)
-        if key not in self.agents:
-            config = self._config
-            launch = Launch(
-                command=config.launch_args_override,
-                config=config.config_overrides,
-                env=config.env or {},
-                client_title=config.client_title or Launch.client_title,
-                client_version=config.client_version or Launch.client_version,
-            )
-            stand_in = self.provider("openai") if self._settings.openai_api_key else None
-            self.agents[key] = AppServerEngine(self._settings, provider, stand_in=stand_in, launch=launch)
-        return self.agents[key]
-
-    def provider_for_agent(self, choice: str | Provider | None = None) -> Provider | None:
-        """Return where the agent's program is told to send its requests; `None`: where it would by itself."""
-        choice = choice or self._config.provider
-        if choice is None or choice == "chatgpt" or is_foreign(choice):
-            return None
-        provider = self.provider(choice)
-        is_own = provider.is_codex and provider.base_url == self._settings.base_url
-        return None if is_own else provider
 
 
 def _signed_in_name(settings: Settings) -> str:
