@@ -166,6 +166,7 @@ class _Level(NamedTuple):
 _THREAD = ", ".join(ThreadRecord.__struct_fields__)
 _TURN_COLUMNS = [field for field in TurnRecord.__struct_fields__ if field != "items"]
 _TURN = ", ".join(f"turns.{column}" for column in _TURN_COLUMNS)
+_PLACE = ("engine_thread", "engine_turn", "past", "tools")
 _VISIBLE = """
     turns.thread_id = :thread AND turns.position <= :upto AND turns.seq <= :as_of
     AND (turns.removed_at IS NULL OR turns.removed_at > :as_of)
@@ -236,26 +237,11 @@ class Store:
     # Threads -------------------------------------------------------------------------------------
 
     @_writes
-    def create_thread(
-        self,
-        *,
-        engine: str = "backend",
-        model: str | None = None,
-        name: str | None = None,
-        cwd: str = "",
-        thread_id: str | None = None,
-    ) -> ThreadRecord:
-        """Begin a thread; `thread_id` when it has a name already."""
+    def create_thread(self, *, thread_id: str | None = None, **values: Any) -> ThreadRecord:
+        """Begin a thread with these values of its record; `thread_id` when it has a name already."""
         now = self._now()
-        kept = {
-            "name": name,
-            "cwd": cwd,
-            "model": model,
-            "engine": engine,
-            "created_at": now,
-            "updated_at": now,
-        }
-        return self._insert_thread(msgspec.convert({"id": thread_id or new_id(), **kept}, ThreadRecord))
+        record = ThreadRecord(id=thread_id or new_id(), created_at=now, updated_at=now, **values)
+        return self._insert_thread(record)
 
     @_reads
     def thread(self, thread_id: str) -> ThreadRecord:
@@ -364,19 +350,15 @@ class Store:
         An answer that was pasted into another cell than asked it speaks for nothing.
         """
         turns: dict[str, set[str]] = defaultdict(set)
-        for row in self._db.execute(
-            "SELECT notebook, id, cell_id FROM turns"
-            " WHERE notebook IS NOT NULL AND id IN (SELECT value FROM json_each(?))",
-            (_to_json(list(answers)),),
-        ):
+        cells_of: dict[str, set[str]] = defaultdict(set)
+        sql = (
+            "SELECT DISTINCT notebook, {0} FROM turns"
+            " WHERE notebook IS NOT NULL AND {1} IN (SELECT value FROM json_each(?))"
+        )
+        for row in self._db.execute(sql.format("id, cell_id", "id"), (_to_json(list(answers)),)):
             if may_be_one_cell(row["cell_id"], answers[row["id"]]):
                 turns[row["notebook"]].add(row["id"])
-        cells_of: dict[str, set[str]] = defaultdict(set)
-        for row in self._db.execute(
-            "SELECT DISTINCT notebook, cell_id FROM turns"
-            " WHERE notebook IS NOT NULL AND cell_id IN (SELECT value FROM json_each(?))",
-            (_to_json(list(cells)),),
-        ):
+        for row in self._db.execute(sql.format("cell_id", "cell_id"), (_to_json(list(cells)),)):
             cells_of[row["notebook"]].add(row["cell_id"])
         row = self._db.execute("SELECT notebook FROM kernels WHERE id = ?", (kernel,)).fetchone()
         current = row["notebook"] if row else None
@@ -445,12 +427,10 @@ class Store:
         turn_id: str | None = None,
         question: ItemRecord | None = None,
     ) -> TurnRecord:
-        """Begin a turn: in the place of the cell's earlier turn when there is one, else at the end.
+        """Begin a turn: in the place of the earlier turn of that notebook's cell if there is one, else at the end.
 
-        `notebook`: whose cell it is; another notebook's may have the same id.
-        `preview`: the prompt, of which the thread keeps the beginning when it is its first. `question`: all
-        of it, which stands for the message of the user until `add_item` brings that.
-        `provider` and `model` become the thread's own; `turn_id`: when the turn has a name already.
+        `preview`: the prompt, whose beginning the thread keeps when it is its first. `question`: all of it,
+        in place of the user's message until `add_item` brings that. `provider`, `model`: the thread's own too.
         """
         thread = self.thread(thread_id)
         history = self._current(self._lineage(thread_id))
@@ -514,7 +494,7 @@ class Store:
             " AND later.n > places.n) AS is_last FROM places WHERE turn IN (SELECT value FROM json_each(?))",
             (_to_json(list(turn_ids)),),
         ).fetchall()
-        places = {row["turn"]: _place(row) for row in rows}
+        places = {row["turn"]: TurnPlace(*(row[column] for column in _PLACE)) for row in rows}
         return places, {row["turn"] for row in rows if row["is_last"]}
 
     @_reads
@@ -553,16 +533,13 @@ class Store:
             " forked_from = turns.thread_id AND forked_at_position >= position AND forked_at_seq >= seq)",
             (turn_id, thread_id),
         ).fetchone()
-        return _place(row) if row else None
+        return TurnPlace(*(row[column] for column in _PLACE)) if row else None
 
     @_writes
     def adopt(
         self, thread: ThreadRecord, turns: Sequence[TurnRecord], places: Mapping[str, TurnPlace]
     ) -> ThreadRecord:
-        """Take in a thread of elsewhere, or what was added to it there: turns that are over, with their items.
-
-        They come after those that are here, whatever their `seq` and `position`. `places`: by their ids.
-        """
+        """Take in a thread of elsewhere, or the turns added to it there, after those that are here."""
         here = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
         if here is None:
             self._insert_thread(thread)
@@ -610,10 +587,7 @@ class Store:
     def history(
         self, thread_id: str, *, before_position: int | None = None, include_items: bool = True
     ) -> list[TurnRecord]:
-        """Return the thread's current turns in order, with what it shares with the thread it was forked from.
-
-        With `before_position=turn.position`: the context of that turn.
-        """
+        """Return the thread's current turns in order, shared past included; those before a turn's position."""
         levels = self._lineage(thread_id, _END if before_position is None else before_position - 1)
         rows = self._current(levels)
         return self._with_items(rows) if include_items else list(map(_turn_record, rows))
@@ -622,7 +596,7 @@ class Store:
     def fork(self, thread_id: str, *, through: str | None = None, before: str | None = None) -> ThreadRecord:
         """Begin a thread with the same past: all of it, or as far as one turn (`through`: with it, `before`: without).
 
-        Nothing is copied. A turn of the past still in progress is shared too, with the items to come.
+        Nothing is copied: a turn still in progress is shared too, with the items to come.
         """
         parent = self.thread(thread_id)
         history = self._current(self._lineage(thread_id))
@@ -631,20 +605,10 @@ class Store:
             upto = _find(history, through)["position"]
         elif before is not None:
             upto = _find(history, before)["position"] - 1
-        now = self._now()
-        record = msgspec.structs.replace(
-            parent,
-            id=new_id(),
-            name=None,
-            preview=parent.preview if upto >= 0 else "",
-            created_at=now,
-            updated_at=now,
-            archived_at=None,
-            forked_from=thread_id,
-            forked_at_seq=self._ticks(),
-            forked_at_position=upto,
-        )
-        return self._insert_thread(record)
+        past = {"forked_from": thread_id, "forked_at_seq": self._tick(0), "forked_at_position": upto}
+        own = {"id": new_id(), "created_at": self._now(), "updated_at": self._now()}
+        rest = {"name": None, "archived_at": None, "preview": parent.preview if upto >= 0 else ""}
+        return self._insert_thread(msgspec.structs.replace(parent, **past, **own, **rest))
 
     @_writes
     def revert(self, thread_id: str, before_turn_id: str) -> list[str]:
@@ -689,12 +653,9 @@ class Store:
     def _now(self) -> int:
         return int(self._clock())
 
-    def _ticks(self) -> int:
+    def _tick(self, change: int = 1) -> int:
+        self._db.execute("UPDATE clock SET tick = tick + ?", (change,))
         return int(self._db.execute("SELECT tick FROM clock").fetchone()["tick"])
-
-    def _tick(self) -> int:
-        self._db.execute("UPDATE clock SET tick = tick + 1")
-        return self._ticks()
 
     def _insert(self, table: str, values: Mapping[str, Any], *, verb: str = "INSERT") -> None:
         sql = f"{verb} INTO {table} ({', '.join(values)}) VALUES ({_marks(values)})"
@@ -871,10 +832,6 @@ def _decoded(text: Any, kind: Any = Any) -> Any:
         return msgspec.json.decode(text, type=kind) if text else None
     except (msgspec.MsgspecError, TypeError, RecursionError):
         return None
-
-
-def _place(row: sqlite3.Row) -> TurnPlace:
-    return TurnPlace(row["engine_thread"], row["engine_turn"], row["past"], row["tools"])
 
 
 def _to_json(value: Any) -> str | None:
