@@ -25,7 +25,7 @@ from ..forks import begin_anew_in_children
 from ..protocol.account import ChatgptAccount, GetAccountResponse, InitializeResponse, LoginState, ServerInfo
 from ..protocol.errors import AuthError, CodexError, ConfigurationError, StoreError
 from ..protocol.settings import Settings
-from ..protocol.types import RateLimits, RunInput, Turn, TurnCompleted, TurnResult, as_inputs
+from ..protocol.types import RateLimits, RunInput, TurnCompleted, TurnResult, as_inputs
 from ..responses.parameters import takes
 from ..waiting import awaited, in_thread
 from .history import adopt, as_record, begin_turn, copied_to_memory
@@ -556,11 +556,8 @@ class AsyncThread:
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
         record = await self._store.run(lambda store: _recovered(store).thread(self.id))
-        turns = []
-        for turn in await self.history() if include_turns else ():
-            values = {name: getattr(turn, name) for name in Turn.__struct_fields__}
-            turns.append(Turn(**values | {"items": tuple(entry.item for entry in turn.items)}))
-        return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=tuple(turns)))
+        turns = tuple(turn.as_turn() for turn in (await self.history() if include_turns else ()))
+        return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=turns))
 
     async def revert(self, before_turn_id: str) -> None:
         """Take that turn and the later ones out of the thread. Raises OptionError when it is not in it."""

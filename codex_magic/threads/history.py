@@ -15,19 +15,9 @@ import msgspec
 
 from ..engines.history import is_common, mended, whole
 from ..engines.seam import Continuation, Earlier, TurnRequest
+from ..protocol import types
 from ..protocol.ids import new_id
-from ..protocol.types import (
-    AgentMessage,
-    ContextCompaction,
-    ExternalMessage,
-    InputItem,
-    TokenUsage,
-    Turn,
-    TurnPlace,
-    TurnStatus,
-    UserMessage,
-    input_text,
-)
+from ..protocol.types import ContextCompaction, InputItem, TurnPlace, TurnStatus, UserMessage, input_text
 from ..responses.inputs import assistant, developer
 from .options import CodexConfig, Options, is_foreign
 from .store import AsyncStore, ItemRecord, Store, ThreadRecord, TurnRecord
@@ -117,7 +107,7 @@ def _question(message: UserMessage) -> ItemRecord:
     from ..engines.replay import replayed
 
     parts = message.content
-    is_refused = len(parts) > 1 and any(isinstance(part, ExternalMessage) for part in parts)
+    is_refused = len(parts) > 1 and any(isinstance(part, types.ExternalMessage) for part in parts)
     return ItemRecord(message, () if is_refused else replayed(message))
 
 
@@ -147,7 +137,7 @@ def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[s
     return tuple(whole(items))
 
 
-def context_held(turns: Sequence[TurnRecord]) -> TokenUsage | None:
+def context_held(turns: Sequence[TurnRecord]) -> types.TokenUsage | None:
     """Return the usage of the last request, which tells how full the context is; `None` after a compaction."""
     for turn in reversed(turns):
         compacted = [isinstance(entry.item, ContextCompaction) for entry in turn.items]
@@ -214,7 +204,7 @@ def _beginning(turn: TurnRecord, read: Callable[[str], TurnRecord]) -> tuple[dic
     """Return the beginning of an answer that broke off: the app-server drops it."""
     broke_off = turn.status in (TurnStatus.interrupted, TurnStatus.failed)
     ends = [entry.item for entry in read(turn.id).items[-1:]] if broke_off else []
-    return tuple(assistant(end.text) for end in ends if isinstance(end, AgentMessage))
+    return tuple(assistant(end.text) for end in ends if isinstance(end, types.AgentMessage))
 
 
 # Threads of the program, and copies ----------------------------------------------------------------
@@ -249,38 +239,37 @@ async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> st
 
 
 async def copied_to_memory(thread: ThreadRecord, source: AsyncStore) -> AsyncStore:
-    """Return a store in memory with this thread and all of its past."""
+    """Return a store in memory with this thread and all of its past; what is in progress is cut off there."""
+    alone = dict.fromkeys(("forked_from", "forked_at_seq", "forked_at_position", "archived_at"))
+    over = {TurnStatus.in_progress: TurnStatus.interrupted}
 
-    def read(file: Store) -> tuple[list[TurnRecord], dict[str, TurnPlace]]:
-        turns = file.history(thread.id)
+    def read(file: Store) -> tuple[list[TurnRecord], dict[str, types.TurnPlace]]:
+        turns = [
+            msgspec.structs.replace(turn, thread_id=thread.id, status=over.get(turn.status, turn.status))
+            for turn in file.history(thread.id)
+        ]
         return turns, file.places([turn.id for turn in turns])[0]
 
-    history, places = await source.run(read)
-    record, turns = copied(thread, history)
+    turns, places = await source.run(read)
     copy = source.beside()
-    await copy.run(lambda file: file.adopt(record, turns, places))
+    await copy.run(lambda file: file.adopt(msgspec.structs.replace(thread, **alone), turns, places))
     return copy
 
 
 def as_record(kept: ProgramThread, *, archived: bool = False) -> ThreadRecord:
     """Return it as a thread of ours under the program's id, which `thread_resume` takes."""
+    same = ("id", "name", "preview", "cwd", "model", "created_at", "updated_at")
     return ThreadRecord(
-        id=kept.id,
-        name=kept.name,
-        preview=kept.preview,
-        cwd=kept.cwd,
+        **{name: getattr(kept, name) for name in same},
         provider=kept.model_provider,
-        model=kept.model,
         engine="app-server",
-        created_at=kept.created_at,
-        updated_at=kept.updated_at,
         archived_at=kept.updated_at if archived else None,
     )
 
 
 def adopted(
     kept: ProgramThread,
-    turns: Sequence[Turn],
+    turns: Sequence[types.Turn],
     *,
     thread_id: str,
     sealed_for: str,
@@ -310,14 +299,3 @@ def adopted(
         places[record.id] = TurnPlace(kept.id, turn.id, past=past_of(history))
         history.append(record)
     return history[len(after) :], places
-
-
-def copied(thread: ThreadRecord, turns: Sequence[TurnRecord]) -> tuple[ThreadRecord, list[TurnRecord]]:
-    """Return a thread with all of its past, for a store that has neither; what is in progress is cut off there."""
-    fork = dict.fromkeys(("forked_from", "forked_at_seq", "forked_at_position", "archived_at"))
-    over = {TurnStatus.in_progress: TurnStatus.interrupted}
-    copies = [
-        msgspec.structs.replace(turn, thread_id=thread.id, status=over.get(turn.status, turn.status))
-        for turn in turns
-    ]
-    return msgspec.structs.replace(thread, **fork), copies

@@ -26,23 +26,11 @@ from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 import msgspec
 
 from ..forks import undivided
+from ..protocol import types
 from ..protocol.errors import OptionError, ThreadNotFoundError
 from ..protocol.ids import is_number, may_be_one_cell, new_id
 from ..protocol.plain import shorten
-from ..protocol.types import (
-    ThreadItem,
-    ThreadTokenUsage,
-    Turn,
-    TurnError,
-    TurnPlace,
-    TurnStatus,
-    UserMessage,
-    decode_item,
-    encode_item,
-    input_text,
-    item_type,
-    unknown_item,
-)
+from ..protocol.types import ThreadItem, TurnStatus, UserMessage, encode_item, input_text, item_type
 from .database import connect, in_transaction, while_locked
 from .failures import damaged, store_errors
 from .owner import Owner, is_alive, this_process
@@ -79,7 +67,7 @@ class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ThreadDetails(ThreadRecord, frozen=True):
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[types.Turn, ...] = ()
     """Empty unless asked for."""
 
 
@@ -114,8 +102,8 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Its place in the thread; a re-run has the same."""
     cell_id: str | None = None
     status: TurnStatus = TurnStatus.in_progress
-    error: TurnError | None = None
-    usage: ThreadTokenUsage | None = None
+    error: types.TurnError | None = None
+    usage: types.ThreadTokenUsage | None = None
     provider: str | None = None
     """Whose encrypted reasoning its items hold: a provider and account, or the app-server."""
     model: str | None = None
@@ -127,6 +115,11 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     notebook: str | None = None
     """The id of the notebook that `cell_id` is a cell of."""
     items: tuple[ItemRecord, ...] = ()
+
+    def as_turn(self) -> types.Turn:
+        """The same in the protocol's shape."""
+        values = {name: getattr(self, name) for name in types.Turn.__struct_fields__}
+        return types.Turn(**values | {"items": tuple(entry.item for entry in self.items)})
 
 
 class NotebookRecord(msgspec.Struct, frozen=True):
@@ -479,7 +472,7 @@ class Store:
             self._insert_piece(turn, piece)
 
     @_writes
-    def place_turn(self, turn_id: str, place: TurnPlace) -> None:
+    def place_turn(self, turn_id: str, place: types.TurnPlace) -> None:
         """Keep where the app-server has the turn."""
         at = {"engine_thread": place.thread_id, "engine_turn": place.turn_id}
         self._insert(
@@ -487,14 +480,14 @@ class Store:
         )
 
     @_reads
-    def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, TurnPlace], set[str]]:
+    def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, types.TurnPlace], set[str]]:
         """Return where the app-server has these turns, and which of them no later one follows there."""
         rows = self._db.execute(
             "SELECT *, NOT EXISTS (SELECT 1 FROM places AS later WHERE later.engine_thread = places.engine_thread"
             " AND later.n > places.n) AS is_last FROM places WHERE turn IN (SELECT value FROM json_each(?))",
             (_to_json(list(turn_ids)),),
         ).fetchall()
-        places = {row["turn"]: TurnPlace(*(row[column] for column in _PLACE)) for row in rows}
+        places = {row["turn"]: types.TurnPlace(*(row[column] for column in _PLACE)) for row in rows}
         return places, {row["turn"] for row in rows if row["is_last"]}
 
     @_reads
@@ -525,7 +518,7 @@ class Store:
         )
 
     @_reads
-    def place_of_own(self, thread_id: str, turn_id: str) -> TurnPlace | None:
+    def place_of_own(self, thread_id: str, turn_id: str) -> types.TurnPlace | None:
         """Return where the app-server has this turn, if it is the thread's own and no fork has it in its past."""
         row = self._db.execute(
             "SELECT places.* FROM places JOIN turns ON turns.id = places.turn"
@@ -533,11 +526,11 @@ class Store:
             " forked_from = turns.thread_id AND forked_at_position >= position AND forked_at_seq >= seq)",
             (turn_id, thread_id),
         ).fetchone()
-        return TurnPlace(*(row[column] for column in _PLACE)) if row else None
+        return types.TurnPlace(*(row[column] for column in _PLACE)) if row else None
 
     @_writes
     def adopt(
-        self, thread: ThreadRecord, turns: Sequence[TurnRecord], places: Mapping[str, TurnPlace]
+        self, thread: ThreadRecord, turns: Sequence[TurnRecord], places: Mapping[str, types.TurnPlace]
     ) -> ThreadRecord:
         """Take in a thread of elsewhere, or the turns added to it there, after those that are here."""
         here = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
@@ -562,8 +555,8 @@ class Store:
         turn_id: str,
         status: TurnStatus,
         *,
-        error: TurnError | None = None,
-        usage: ThreadTokenUsage | None = None,
+        error: types.TurnError | None = None,
+        usage: types.ThreadTokenUsage | None = None,
         model: str | None = None,
         duration_ms: int | None = None,
     ) -> None:
@@ -791,8 +784,8 @@ class Store:
 def _turn_record(row: sqlite3.Row, items: Iterable[ItemRecord] = ()) -> TurnRecord:
     values = {column: row[column] for column in _TURN_COLUMNS} | {
         "status": _STATUSES.get(row["status"], TurnStatus.interrupted),
-        "error": _decoded(row["error"], TurnError),
-        "usage": _decoded(row["usage"], ThreadTokenUsage),
+        "error": _decoded(row["error"], types.TurnError),
+        "usage": _decoded(row["usage"], types.ThreadTokenUsage),
     }
     return TurnRecord(**values, items=tuple(items))
 
@@ -801,13 +794,14 @@ def _item_record(row: sqlite3.Row) -> ItemRecord:
     """Read an item; one that can't be read any more is of an unknown kind, and not sent again."""
     item = _decoded(row["json"])
     if item is None:
-        return ItemRecord(unknown_item(str(row["id"]), {"type": "unreadable", "text": str(row["json"])}))
-    return ItemRecord(decode_item(item), _sent(row))
+        raw = {"type": "unreadable", "text": str(row["json"])}
+        return ItemRecord(types.unknown_item(str(row["id"]), raw))
+    return ItemRecord(types.decode_item(item), _sent(row))
 
 
 def _partial_records(rows: Sequence[sqlite3.Row], *, is_over: bool) -> list[ItemRecord]:
     """Return the items that rows of `partials` are of, each as far as it came."""
-    items = [decode_item(_decoded(row["json"])) if row["json"] else None for row in rows]
+    items = [types.decode_item(_decoded(row["json"])) if row["json"] else None for row in rows]
     pieces = [Piece(row["id"], item, row["part"], row["text"]) for row, item in zip(rows, items, strict=True)]
     sent = {row["id"]: _sent(row) for row in rows if row["json"]}
     records = []

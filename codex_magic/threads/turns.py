@@ -78,9 +78,9 @@ class AsyncTurnHandle:
     def check_process(self) -> None:
         """Raises InvalidRequestError where nothing of it will ever arrive."""
         if self.is_parents:
+            hint = "Follow it there, or begin one here: the thread works in both."
             raise errors.InvalidRequestError(
-                "This turn runs in the process that this one was forked from.",
-                hint="Follow it there, or begin one here: the thread works in both.",
+                "This turn runs in the process that this one was forked from.", hint=hint
             )
 
     def subscribe(self, listener: Listener) -> None:
@@ -125,10 +125,7 @@ class AsyncTurnHandle:
         return types.TurnSteerResponse(self.id)
 
     async def run(self) -> types.TurnResult:
-        """Wait for the end. Raises the turn's error, with the partial `TurnResult` as `.result`.
-
-        So does a StoreError, when the answer came and could not be kept.
-        """
+        """Wait for the end. Raises the turn's error, or that it could not be kept, with the `TurnResult` as `.result`."""
         self.check_process()
         try:
             result = await asyncio.shield(self._task)
@@ -174,9 +171,8 @@ class AsyncTurnHandle:
             duration_ms=round((time.monotonic() - clock) * 1000),
         )
         await self._keep_turn(turn)
-        values = {name: getattr(turn, name) for name in types.Turn.__struct_fields__}
-        values |= {"items": list(self._items), "final_response": final_response(self._items)}
-        self.result = types.TurnResult(**values, usage=self._usage)
+        values = {"items": list(self._items), "final_response": final_response(self._items)}
+        self.result = types.TurnResult(**msgspec.structs.asdict(turn) | values, usage=self._usage)
         self._tell(types.TurnCompleted(self.thread_id, turn))
         return self.result
 
@@ -219,10 +215,8 @@ class AsyncTurnHandle:
         item = completed.item
         opened = self._open.pop(item.id, None)
         streamed = opened.partial("completed") if opened is not None else None
-        is_empty = isinstance(item, types.UnknownItem) or (
-            isinstance(item, types.AgentMessage) and not item.text
-        )
-        if not isinstance(streamed, types.AgentMessage) or not is_empty:
+        has_text = not isinstance(item, types.UnknownItem) and getattr(item, "text", "no message")
+        if has_text or not isinstance(streamed, types.AgentMessage):
             return completed
         return msgspec.structs.replace(completed, item=streamed, response_items=replayed_partial(streamed))
 
@@ -245,16 +239,10 @@ class AsyncTurnHandle:
             self._cut_off = set()
 
     def _complete(self, opened: OpenItem, status: str) -> None:
-        """Complete an item as far as it came, with that status if it is something done.
-
-        A thought that says nothing is left out.
-        """
+        """Complete an item as far as it came, with that status if it is something done; no thought that says nothing."""
         item = self._open.pop(opened.item.id).partial(status)
-        if isinstance(item, types.Reasoning) and all(
-            map(types.is_empty_thought, (*item.summary, *item.content))
-        ):
-            return
-        if item is not None:
+        thoughts = (*item.summary, *item.content) if isinstance(item, types.Reasoning) else ("no thought",)
+        if item is not None and not all(map(types.is_empty_thought, thoughts)):
             completed = types.ItemCompleted(self.thread_id, self.id, item, replayed_partial(item))
             self._tell(self._keep_item(completed))
 
