@@ -32,6 +32,7 @@ from .history import adopt, as_record, begin_turn, copied_to_memory
 from .options import (
     LASTING,
     NAMED,
+    PAGE,
     CodexConfig,
     ListOptions,
     Options,
@@ -59,12 +60,6 @@ if TYPE_CHECKING:
     L = TypeVar("L", bound=AsyncLogin)
 
 log = logging.getLogger(__name__)
-
-PAGE = 20
-"""Threads in a list, unless asked for more or fewer."""
-
-_PROGRAMS = ("section_id", "source_kinds", "use_state_db_only")
-"""What only the agent's program can look for."""
 
 
 class ModelList(list["Model"]):
@@ -217,15 +212,18 @@ class AsyncCodex:
         ignored. `use_state_db_only`: the program does not look for files that its database misses.
         """
         chosen = checked("thread_list", ListOptions, options)
-        chosen["limit"] = chosen.get("limit") or PAGE
         if self.config.engine == "app-server" and chosen.keys() & {"source_kinds", "section_id"}:
             # No providers are all; without the word they are the default's.
-            wire = {"archived": False, "model_providers": [], "use_state_db_only": False, **chosen}
+            wire = {
+                "archived": False,
+                "model_providers": [],
+                "use_state_db_only": False,
+                "limit": PAGE,
+                **chosen,
+            }
             parameters = {name[0] + name.title().replace("_", "")[1:]: value for name, value in wire.items()}
             threads, cursor = await self._agent().threads(parameters)
             return ThreadPage(tuple(as_record(each, archived=wire["archived"]) for each in threads), cursor)
-        for name in _PROGRAMS:
-            chosen.pop(name, None)
         return await self.store.run(lambda store: _recovered(store).threads(**chosen))
 
     async def thread_archive(self, thread_id: str) -> None:

@@ -139,6 +139,10 @@ class TurnOptions(_SharedOptions, total=False):
     verbosity: str | None
 
 
+PAGE = 20
+"""Threads in a list, unless asked for more or fewer."""
+
+
 class ListOptions(TypedDict, total=False):
     """What `thread_list` takes; `None` is the same as absent."""
 

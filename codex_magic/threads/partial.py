@@ -93,8 +93,8 @@ class OpenItem:
         if isinstance(item, types.ToolCall):
             return msgspec.structs.replace(item, status=status, success=False)
         if isinstance(item, types.CommandExecution):
-            text = text or item.aggregated_output
-            return msgspec.structs.replace(item, status=status, aggregated_output=text)
+            output = text or item.aggregated_output
+            return msgspec.structs.replace(item, status=status, aggregated_output=output)
         if isinstance(item, types.FileChange):
             return msgspec.structs.replace(item, status=status)
         return None

@@ -21,7 +21,7 @@ from functools import partial, wraps
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
@@ -33,8 +33,12 @@ from ..protocol.plain import shorten
 from ..protocol.types import ThreadItem, TurnStatus, UserMessage, encode_item, input_text, item_type
 from .database import connect, in_transaction, while_locked
 from .failures import damaged, store_errors
+from .options import PAGE, ListOptions
 from .owner import Owner, is_alive, this_process
 from .partial import Piece, pieced_together, replayed_partial
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PREVIEW_LENGTH = 120
 """Characters of the first prompt kept beside a thread, for lists."""
@@ -230,7 +234,7 @@ class Store:
     # Threads -------------------------------------------------------------------------------------
 
     @_writes
-    def create_thread(self, *, thread_id: str | None = None, **values: Any) -> ThreadRecord:
+    def create_thread(self, /, *, thread_id: str | None = None, **values: Any) -> ThreadRecord:
         """Begin a thread with these values of its record; `thread_id` when it has a name already."""
         now = self._now()
         record = ThreadRecord(id=thread_id or new_id(), created_at=now, updated_at=now, **values)
@@ -250,34 +254,22 @@ class Store:
         return self._db.execute("SELECT 1 FROM threads WHERE id = ?", (thread_id,)).fetchone() is not None
 
     @_reads
-    def threads(
-        self,
-        *,
-        cursor: str | None = None,
-        limit: int = 25,
-        search_term: str | None = None,
-        sort_key: Literal["created_at", "updated_at", "recency_at"] = "updated_at",
-        sort_direction: Literal["asc", "desc"] = "desc",
-        cwd: str | Sequence[str] | None = None,
-        model_providers: Sequence[str] | None = None,
-        archived: bool = False,
-    ) -> ThreadPage:
-        """One page of threads. `search_term` is looked for in names and first prompts, whatever the case.
-
-        `cwd`, `model_providers`: the thread's is one of these. Raises OptionError for another order.
-        """
-        order, later = _chosen(_DIRECTIONS, sort_direction, "sort_direction")
-        key = _chosen(_SORT_KEYS, sort_key, "sort_key")
-        tests = [f"archived_at IS {'NOT ' if archived else ''}NULL"]
+    def threads(self, **options: Unpack[ListOptions]) -> ThreadPage:
+        """One page of threads. `search_term` is looked for in names and first prompts, whatever the case."""
+        order, later = _chosen(_DIRECTIONS, options.get("sort_direction") or "desc", "sort_direction")
+        key = _chosen(_SORT_KEYS, options.get("sort_key") or "updated_at", "sort_key")
+        limit = options.get("limit") or PAGE
+        cwd, term, cursor = options.get("cwd"), options.get("search_term"), options.get("cursor")
+        tests = [f"archived_at IS {'NOT ' if options.get('archived') else ''}NULL"]
         values: list[Any] = []
         folders = [cwd] if isinstance(cwd, str) else cwd
-        for column, choices in (("cwd", folders), ("provider", model_providers)):
+        for column, choices in (("cwd", folders), ("provider", options.get("model_providers"))):
             if choices is not None:
                 tests.append(f"{column} IN ({_marks(choices)})")
                 values += choices
-        if search_term:
+        if term:
             tests.append("instr(casefold(coalesce(name, '') || char(10) || preview), ?)")
-            values.append(search_term.casefold())
+            values.append(term.casefold())
         if cursor is not None:
             value, _, last_id = cursor.partition(":")
             if not value.isdecimal():
@@ -416,14 +408,13 @@ class Store:
         notebook: str | None = None,
         preview: str = "",
         provider: str | None = None,
-        model: str | None = None,
         turn_id: str | None = None,
         question: ItemRecord | None = None,
     ) -> TurnRecord:
         """Begin a turn: in the place of the earlier turn of that notebook's cell if there is one, else at the end.
 
         `preview`: the prompt, whose beginning the thread keeps when it is its first. `question`: all of it,
-        in place of the user's message until `add_item` brings that. `provider`, `model`: the thread's own too.
+        in place of the user's message until `add_item` brings that. `provider`: the thread's own too.
         """
         thread = self.thread(thread_id)
         history = self._current(self._lineage(thread_id))
@@ -439,20 +430,15 @@ class Store:
             cell_id=cell_id,
             notebook=notebook,
             provider=provider,
-            model=model,
             started_at=self._now(),
             replaces=old["id"] if old else None,
         )
         self._insert_turn(turn)
         if question is not None:
             self._insert_piece(turn.seq, Piece(turn.id, question.item, 0, ""), question.response_items)
-        self._update_thread(
-            thread_id,
-            updated_at=turn.started_at,
-            provider=provider or thread.provider,
-            model=model or thread.model,
-            preview=thread.preview or shorten(preview, PREVIEW_LENGTH),
-        )
+        first = {"preview": thread.preview or shorten(preview, PREVIEW_LENGTH)}
+        provider = provider or thread.provider
+        self._update_thread(thread_id, updated_at=turn.started_at, provider=provider, **first)
         return turn
 
     @_writes
@@ -475,9 +461,8 @@ class Store:
     def place_turn(self, turn_id: str, place: types.TurnPlace) -> None:
         """Keep where the app-server has the turn."""
         at = {"engine_thread": place.thread_id, "engine_turn": place.turn_id}
-        self._insert(
-            "places", {"turn": turn_id, **at, "past": place.past, "tools": place.tools}, verb="REPLACE"
-        )
+        values = {"turn": turn_id, **at, "past": place.past, "tools": place.tools}
+        self._insert("places", values, verb="REPLACE")
 
     @_reads
     def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, types.TurnPlace], set[str]]:
@@ -513,9 +498,8 @@ class Store:
     @_writes
     def forget_places(self, turn_ids: Sequence[str]) -> None:
         """Forget where the app-server had these turns."""
-        self._db.execute(
-            "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))", (_to_json(list(turn_ids)),)
-        )
+        sql = "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))"
+        self._db.execute(sql, (_to_json(list(turn_ids)),))
 
     @_reads
     def place_of_own(self, thread_id: str, turn_id: str) -> types.TurnPlace | None:
@@ -746,10 +730,8 @@ class Store:
         for level in levels:
             turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level._asdict())
             rows += [row for row in turns if row["seq"] not in hidden]
-            removals = self._db.execute(
-                "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of", level._asdict()
-            )
-            hidden.update(row["turn"] for row in removals)
+            removals = "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of"
+            hidden.update(row["turn"] for row in self._db.execute(removals, level._asdict()))
         return sorted(rows, key=lambda row: row["position"])
 
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:

@@ -215,8 +215,8 @@ class AsyncTurnHandle:
         item = completed.item
         opened = self._open.pop(item.id, None)
         streamed = opened.partial("completed") if opened is not None else None
-        has_text = not isinstance(item, types.UnknownItem) and getattr(item, "text", "no message")
-        if has_text or not isinstance(streamed, types.AgentMessage):
+        is_empty = isinstance(item, types.UnknownItem) or getattr(item, "text", "no message") == ""
+        if not is_empty or not isinstance(streamed, types.AgentMessage):
             return completed
         return msgspec.structs.replace(completed, item=streamed, response_items=replayed_partial(streamed))
 
@@ -279,13 +279,8 @@ class AsyncTurnHandle:
             self._keep(lambda store: store.add_pieces(self.id, pieces))
 
     async def _keep_turn(self, turn: types.Turn) -> None:
-        end = {
-            "error": turn.error,
-            "usage": self._usage,
-            "model": self._model,
-            "duration_ms": turn.duration_ms,
-        }
-        self._keep(partial(Store.finish_turn, turn_id=self.id, status=turn.status, **end))
+        end: dict[str, Any] = {"usage": self._usage, "model": self._model, "duration_ms": turn.duration_ms}
+        self._keep(partial(Store.finish_turn, turn_id=self.id, status=turn.status, error=turn.error, **end))
         results = await asyncio.gather(*self._writes, return_exceptions=True)
         failure = next((each for each in results if isinstance(each, Exception)), None)
         if failure is None:
