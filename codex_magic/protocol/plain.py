@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -26,6 +25,8 @@ def shorten(text: str, longest: int) -> str:
 
 def did_you_mean(word: str, words: Iterable[str], *, quote: str = "") -> str:
     """Return ` Did you mean X?` for the closest of the words, else nothing."""
+    import difflib  # no part of `%load_ext`
+
     near = difflib.get_close_matches(word, [*words], n=1)
     return f" Did you mean {quote}{near[0]}{quote}?" if near else ""
 
