@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 DEEPEST = 100
 """Levels of lists and objects in what is kept: parsers give up at 128 (the agent's program) to some 1,000 (ours)."""
@@ -111,7 +112,7 @@ def _shallow(text: str) -> str:
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
-def read_struct(raw: Mapping[str, Any], kind: type[T]) -> T:
+def read_struct(raw: Mapping[str, Any], kind: type[S]) -> S:
     """Return `raw` as a struct: a field of a wrong type is read as the right one where it can be, else left out.
 
     Raises msgspec.ValidationError where one without a default is left out.
