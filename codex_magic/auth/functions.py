@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..net import introduction
-from ..protocol.account import AccountLoginCompleted
 from ..protocol.errors import AccountChangedError, AuthError, LoginError
 from ..protocol.settings import Settings
+from ..protocol.types import AccountLoginCompleted
 from ..waiting import in_thread, wait
 from .credentials import Credentials, account_of
 from .handles import AsyncChatgptLoginHandle

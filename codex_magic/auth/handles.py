@@ -19,17 +19,17 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from ..protocol.account import (
+from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError, UnreachableError
+from ..protocol.ids import new_id
+from ..protocol.secrets import Secret
+from ..protocol.settings import Settings
+from ..protocol.types import (
     AccountLoginCompleted,
     CancelLoginAccountResponse,
     CancelLoginAccountStatus,
     LoginState,
     LoginUpdated,
 )
-from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError, UnreachableError
-from ..protocol.ids import new_id
-from ..protocol.secrets import Secret
-from ..protocol.settings import Settings
 from ..waiting import Blocking, awaited, blocking, in_thread
 from . import oauth
 from .callback import SIGNED_IN, Loopback, failed

@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from ..net import Answer, Call, send
-from ..protocol.account import Account, ApiKeyAccount, ChatgptAccount
 from ..protocol.errors import CodexError, LoginError
 from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
+from ..protocol.types import Account, ApiKeyAccount, ChatgptAccount
 from ..waiting import in_thread
 from .credentials import API_KEY, Credentials, Tokens, with_api_key, with_sign_in
 from .oauth import CALLBACK_PATH, Callback, Issuer, Pkce, granted_tokens, new_state

@@ -11,9 +11,9 @@ from datetime import datetime
 
 from ..auth.storage import Storage
 from ..protocol import errors
-from ..protocol.account import ChatgptAccount
 from ..protocol.errors import CodexError, ConfigurationError, LoginError, OptionError
 from ..protocol.ids import new_id
+from ..protocol.types import ChatgptAccount
 from ..responses.provider import Provider
 from ..waiting import Relay
 from . import login_view

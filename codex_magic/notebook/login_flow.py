@@ -17,9 +17,8 @@ from typing import Any, Concatenate, ParamSpec
 
 from ..auth.handles import AsyncChatgptLoginHandle, AsyncLogin
 from ..auth.storage import Storage
-from ..protocol.account import Account, ChatgptAccount, LoginState
 from ..protocol.errors import CodexError
-from ..protocol.types import RateLimits
+from ..protocol.types import Account, ChatgptAccount, LoginState, RateLimits
 from ..threads.sync import Codex
 from .environment import is_remote
 from .login_view import LoginView, Stage, Way

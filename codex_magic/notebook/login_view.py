@@ -11,9 +11,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from ..protocol.account import Account, ChatgptAccount
 from ..protocol.errors import window_name
-from ..protocol.types import RateLimits, RateLimitWindow
+from ..protocol.types import Account, ChatgptAccount, RateLimits, RateLimitWindow
 
 OPEN_SECONDS = 15 * 60  # controls that nobody touches stay on screen as long as a device code is good
 

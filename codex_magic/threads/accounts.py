@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..protocol.account import ChatgptAccount, GetAccountResponse, LoginState
 from ..protocol.errors import AuthError, CodexError
 from ..protocol.settings import Settings
+from ..protocol.types import ChatgptAccount, GetAccountResponse, LoginState
 from ..waiting import awaited, in_thread
 from .engines import Engines
 

@@ -20,10 +20,18 @@ import msgspec
 
 from .. import __version__
 from ..forks import begin_anew_in_children
-from ..protocol.account import InitializeResponse, ServerInfo
 from ..protocol.errors import ConfigurationError, StoreError
 from ..protocol.settings import Settings
-from ..protocol.types import RateLimits, RunInput, Turn, TurnCompleted, TurnResult, as_inputs
+from ..protocol.types import (
+    InitializeResponse,
+    RateLimits,
+    RunInput,
+    ServerInfo,
+    Turn,
+    TurnCompleted,
+    TurnResult,
+    as_inputs,
+)
 from ..responses.parameters import takes
 from .accounts import AsyncAccounts
 from .adoption import adopt, as_record, copied_to_memory

@@ -15,10 +15,9 @@ import msgspec
 
 from ...auth.credentials import credentials_of
 from ...auth.storage import auth_path
-from ...protocol.account import InitializeResponse
 from ...protocol.errors import InvalidRequestError, JsonRpcError, NotSignedInError
 from ...protocol.settings import Settings
-from ...protocol.types import InputItem, RateLimits, Turn, TurnPlace, Warned
+from ...protocol.types import InitializeResponse, InputItem, RateLimits, Turn, TurnPlace, Warned
 from ...responses.catalog import Model
 from ...responses.provider import Provider, key_of
 from ...responses.usage import no_limits
