@@ -110,7 +110,7 @@ if TYPE_CHECKING:
     )
     from .responses.provider import Provider as Provider
     from .responses.response import Response as Response
-    from .responses.retry import RetryPolicy as RetryPolicy
+    from .responses.exchange import RetryPolicy as RetryPolicy
     from .responses.structured import ParsedResponse as ParsedResponse
     from .responses.tools import (
         Namespace as Namespace,
@@ -161,7 +161,7 @@ _MODULES = {
     "responses.parameters": "FunctionTool JsonObject JsonSchema PlainText Reasoning TextConfig Timeouts",
     "responses.provider": "Provider",
     "responses.response": "Response",
-    "responses.retry": "RetryPolicy",
+    "responses.exchange": "RetryPolicy",
     "responses.structured": "ParsedResponse",
     "responses.tools": "Namespace Tool custom_tool tool",
     "threads.codex": "AsyncCodex AsyncThread ModelList",

@@ -22,9 +22,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ..forks import undivided
 from ..protocol.errors import ConfigurationError
 from ..protocol.settings import Settings
+from ..waiting import undivided
 from .credentials import Credentials, Document, credentials_of
 
 _READS = 5

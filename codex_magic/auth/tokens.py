@@ -14,11 +14,10 @@ from concurrent.futures import Future
 
 import msgspec
 
-from ..forks import begin_anew_in_children
 from ..net import send
 from ..protocol.errors import AccountChangedError, AuthError, CodexError, ConfigurationError, NotSignedInError
 from ..protocol.settings import Settings
-from ..waiting import in_thread
+from ..waiting import begin_anew_in_children, in_thread
 from .credentials import CHATGPT, Credentials, Tokens, with_sign_in, with_tokens
 from .oauth import Issuer, Refused, refreshed_tokens
 from .storage import Storage

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..display.items import one_line
 from ..engines.approvals import Approvals
-from ..forks import begin_anew_in_children
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
 from ..protocol.settings import Settings
@@ -36,6 +35,7 @@ from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, ch
 from ..threads.store import NotebookRecord, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
+from ..waiting import begin_anew_in_children
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .recognition import Recognition, gather, recognise
 from .screen import ID_SHOWN, Screen, ago, count
@@ -91,7 +91,7 @@ class Session:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `forks`: the turns that run and the sign-in that waits are the parent's."""
+        """See `waiting.begin_anew_in_children`: the turns that run and the sign-in that waits are the parent's."""
         left, self.running, self._login = (self.running, self._login), [], None
         return left
 

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from .. import __version__
-from ..forks import begin_anew_in_children
 from ..protocol.errors import ConfigurationError, StoreError
 from ..protocol.settings import Settings
 from ..protocol.types import (
@@ -33,6 +32,7 @@ from ..protocol.types import (
     as_inputs,
 )
 from ..responses.parameters import takes
+from ..waiting import begin_anew_in_children
 from .accounts import AsyncAccounts
 from .adoption import adopt, as_record, copied_to_memory
 from .engines import Engines
@@ -93,7 +93,7 @@ class AsyncCodex(AsyncAccounts):
         self._attempt: AsyncLogin | None = None
 
     def forked(self) -> object:
-        """Begin anew in a forked child; see `forks`."""
+        """Begin anew in a forked child; see `waiting.begin_anew_in_children`."""
         left = {**vars(self), "engines": vars(self.engines).copy()}
         self._begin_in_process()
         return left

@@ -25,7 +25,6 @@ from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
-from ..forks import undivided
 from ..protocol.errors import OptionError, StoreError, ThreadNotFoundError
 from ..protocol.ids import is_number, may_be_one_cell, new_id
 from ..protocol.plain import shorten
@@ -43,6 +42,7 @@ from ..protocol.types import (
     item_type,
     unknown_item,
 )
+from ..waiting import undivided
 from .failures import damaged, store_errors
 from .journal import enter_wal, is_locked, leave_wal, wal_is_safe
 from .migrations import MIGRATIONS, in_transaction, migrate, schema_version

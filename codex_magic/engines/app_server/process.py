@@ -17,10 +17,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ...forks import begin_anew_in_children
 from ...net import one_line, scrub
 from ...protocol.errors import ConfigurationError
 from ...protocol.secrets import HIDDEN, names_secret
+from ...waiting import begin_anew_in_children
 
 CLOSING_SECONDS = 2.0
 """Until a process whose input is closed is killed; to end by itself takes it 20 to 120 ms."""
@@ -113,7 +113,7 @@ class Process:
         return code
 
     def forked(self) -> object:
-        """Close the inherited input in a forked child, which would keep the program alive; see `forks`."""
+        """Close the inherited input in a forked child, which would keep the program alive; see `waiting.begin_anew_in_children`."""
         pipe = self._input.transport.get_extra_info("pipe")
         if pipe is not None:
             pipe.close()
