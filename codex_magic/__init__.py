@@ -124,13 +124,13 @@ if TYPE_CHECKING:
         ModelList as ModelList,
     )
     from .threads.options import CodexConfig as CodexConfig
-    from .threads.overload import (
+    from .threads.store import ThreadPage as ThreadPage, ThreadReadResponse as ThreadReadResponse
+    from .threads.sync import Codex as Codex, Thread as Thread, TurnHandle as TurnHandle
+    from .threads.turns import (
+        AsyncTurnHandle as AsyncTurnHandle,
         is_retryable_error as is_retryable_error,
         retry_on_overload as retry_on_overload,
     )
-    from .threads.store import ThreadPage as ThreadPage, ThreadReadResponse as ThreadReadResponse
-    from .threads.sync import Codex as Codex, Thread as Thread, TurnHandle as TurnHandle
-    from .threads.turns import AsyncTurnHandle as AsyncTurnHandle
 
 _MODULES = {
     "auth.handles": """
@@ -166,10 +166,9 @@ _MODULES = {
     "responses.tools": "Namespace Tool custom_tool tool",
     "threads.codex": "AsyncCodex AsyncThread ModelList",
     "threads.options": "CodexConfig",
-    "threads.overload": "is_retryable_error retry_on_overload",
     "threads.store": "ThreadPage ThreadReadResponse",
     "threads.sync": "Codex Thread TurnHandle",
-    "threads.turns": "AsyncTurnHandle",
+    "threads.turns": "AsyncTurnHandle is_retryable_error retry_on_overload",
 }
 """The same names by their modules, for the run: imported at first use, so `%load_ext` stays cheap."""
 
