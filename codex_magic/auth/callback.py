@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
 from http import HTTPStatus
+from pathlib import Path
+from string import Template
 
 from ..protocol.errors import LoginError
 from .oauth import CALLBACK_PATH, Callback
@@ -32,7 +34,7 @@ class Page:
     text: str = ""
 
     def encode(self) -> bytes:
-        body = _HTML.format(title=escape(self.title), text=escape(self.text)).encode()
+        body = _HTML.substitute(title=escape(self.title), text=escape(self.text)).encode()
         head = _HEAD.format(status=self.status, reason=HTTPStatus(self.status).phrase, length=len(body))
         return head.encode() + body
 
@@ -67,15 +69,8 @@ _HEAD = (
     "Connection: close\r\n\r\n"
 )
 
-_HTML = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<style>:root {{ color-scheme: light dark }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 32em; margin: 4em auto; padding: 0 1em }}</style></head>
-<body><h1>{title}</h1><p>{text}</p><script>history.replaceState(null, "", "/")</script></body>
-</html>
-"""
-"""The script takes the spent code out of the address bar and the history."""
+_HTML = Template(Path(__file__).with_name("callback.html").read_text("utf-8"))
+"""Its script takes the spent code out of the address bar and the history."""
 
 
 class Loopback:
