@@ -20,9 +20,8 @@ from ..waiting import in_thread, wait
 from .credentials import Credentials, account_of
 from .handles import AsyncChatgptLoginHandle
 from .oauth import Callback, Issuer
-from .sign_in import PendingLogin, SignIn, begin, redirect_uri
+from .sign_in import PendingLogin, SignIn, TokenSource, begin, redirect_uri
 from .storage import Storage
-from .tokens import TokenSource
 
 T = TypeVar("T", SignIn, TokenSource)
 

@@ -18,10 +18,9 @@ from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
 from ..waiting import awaited, in_thread, wait
 from .credentials import API_KEY, Credentials
-from .oauth import Callback, Issuer
-from .sign_in import LoginHandler, SignIn, begin, redirect_uri
+from .oauth import Callback
+from .sign_in import LoginHandler, TokenSource, begin, redirect_uri
 from .storage import Storage
-from .tokens import TokenSource
 
 
 class ApiKeyAuth(httpx.Auth):
@@ -94,9 +93,8 @@ class ChatGPTAuth(httpx.Auth):
         """Return the same auth, which signs in by `handler` when a request finds no sign-in."""
 
         def sign_in() -> Credentials:
-            signing_in = SignIn(self.source.storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
-            pending = begin(signing_in.issuer, redirect_uri(settings))
-            return signing_in.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
+            pending = begin(self.source.issuer, redirect_uri(settings))
+            return self.source.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
 
         return ChatGPTAuth(self.source, sign_in=sign_in)
 

@@ -69,7 +69,7 @@ class AsyncAccounts(ABC):
         """Who is signed in; with `refresh_token` the service is asked whether that still holds."""
         account = await awaited(in_thread(self._sign_in().account))
         if refresh_token and isinstance(account, ChatgptAccount):
-            from ..auth.tokens import TokenSource
+            from ..auth.sign_in import TokenSource
 
             try:
                 source = TokenSource.of(self.settings)

@@ -14,7 +14,7 @@ from ..protocol.settings import Settings
 from .options import NAMED, CodexConfig, Options, is_address, is_foreign
 
 if TYPE_CHECKING:
-    from ..auth.tokens import TokenSource
+    from ..auth.sign_in import TokenSource
     from ..engines.app_server.engine import AppServerEngine
     from ..engines.backend import BackendEngine
     from ..responses.provider import Provider
