@@ -236,7 +236,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
 
     def __init__(self, sign_in: SignIn, device: Device, *, seconds: float, interval: float) -> None:
         super().__init__(sign_in, seconds=seconds)
-        self.verification_url = sign_in.issuer.device_page
+        self.verification_url = f"{sign_in.issuer.url}/codex/device"
         self.user_code = device.user_code
         self._device = device
         self._interval = interval
@@ -272,7 +272,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
                 outcome = 0.0
             if isinstance(outcome, Granted):
                 code, verifier = Secret(outcome.code), Secret(outcome.verifier)
-                redirect = self._sign_in.issuer.device_redirect
+                redirect = f"{self._sign_in.issuer.url}/deviceauth/callback"
                 return await self._redeem(code, redirect_uri=redirect, verifier=verifier)
             interval += outcome
             await asyncio.sleep(interval)
