@@ -40,21 +40,7 @@ class ApiKeyAuth(httpx.Auth):
         yield request
 
 
-class PasswordAuth(httpx.Auth):
-    """A name and a password, as an address may hold them."""
-
-    def __init__(self, name: str, password: str) -> None:
-        self._name = name
-        self._password = Secret(password)
-
-    def __repr__(self) -> str:
-        return "PasswordAuth(<password>)"
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        yield from httpx.BasicAuth(self._name, self._password.reveal()).auth_flow(request)
-
-
-class StoredKeyAuth(httpx.Auth):
+class StoredKeyAuth(ApiKeyAuth):
     """The API key of a CLI signed in with one, as it is at each request."""
 
     def __init__(self, storage: Storage) -> None:
@@ -73,9 +59,19 @@ class StoredKeyAuth(httpx.Auth):
             )
         return stored.api_key
 
+
+class PasswordAuth(httpx.Auth):
+    """A name and a password, as an address may hold them."""
+
+    def __init__(self, name: str, password: str) -> None:
+        self._name = name
+        self._password = Secret(password)
+
+    def __repr__(self) -> str:
+        return "PasswordAuth(<password>)"
+
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = _bearer(self.key())
-        yield request
+        yield from httpx.BasicAuth(self._name, self._password.reveal()).auth_flow(request)
 
 
 Step = httpx.Request | Future[Credentials] | Callable[[], Credentials]

@@ -30,7 +30,16 @@ from ..protocol.errors import (
 from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
 from ..waiting import in_thread
-from .credentials import API_KEY, CHATGPT, Credentials, Tokens, with_api_key, with_sign_in, with_tokens
+from .credentials import (
+    API_KEY,
+    CHATGPT,
+    Credentials,
+    Document,
+    Tokens,
+    with_api_key,
+    with_sign_in,
+    with_tokens,
+)
 from .oauth import CALLBACK_PATH, Callback, Issuer, Pkce, Refused, granted_tokens, new_state, refreshed_tokens
 from .storage import Storage
 
@@ -90,23 +99,14 @@ class SignIn:
 
     def keep(self, tokens: Tokens) -> Credentials:
         """Store the tokens of a sign-in. What was stored before is revoked meanwhile."""
-        with self.storage.locked():
-            before = self._stored()
-            kept = self.storage.update(lambda document: with_sign_in(document, tokens))
-        if before is not None and before.refresh_token != kept.refresh_token:
-            self._revoke_meanwhile(before)
-        return kept
+        return self._replace(lambda document: with_sign_in(document, tokens))
 
     def keep_api_key(self, key: str) -> None:
         """Store an API key as the sign-in. Raises LoginError for what can be none."""
         key = key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise LoginError("That is not an API key.", hint="Copy it again from platform.openai.com.")
-        with self.storage.locked():
-            before = self._stored()
-            self.storage.update(lambda document: with_api_key(document, key))
-        if before is not None:
-            self._revoke_meanwhile(before)
+        self._replace(lambda document: with_api_key(document, key))
 
     def forget(self) -> None:
         """Sign out: revoke as far as the service can be reached, then forget."""
@@ -125,8 +125,13 @@ class SignIn:
             return ApiKeyAccount() if stored.api_key else None
         return ChatgptAccount(stored.email, stored.plan) if stored.access_token else None
 
-    def _revoke_meanwhile(self, credentials: Credentials) -> None:
-        in_thread(lambda: self._revoke(credentials))
+    def _replace(self, change: Callable[[Document], Document]) -> Credentials:
+        with self.storage.locked():
+            before = self._stored()
+            kept = self.storage.update(change)
+        if before is not None and (kept.refresh_token is None or kept.refresh_token != before.refresh_token):
+            in_thread(lambda: self._revoke(before))
+        return kept
 
     def _revoke(self, credentials: Credentials) -> None:
         """End a sign-in at the service."""
