@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -149,7 +150,9 @@ def _drive_in_thread(session: Session, turn: CellTurn) -> None:
         with suppress(CancelledError):  # the session was closed before it began
             session.last_error = drive(turn.steps()) or session.last_error
 
-    threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
+    # In the cell's context ipykernel sends what is shown to the cell; else to whoever sent the newest message.
+    paint_here = partial(copy_context().run, paint)
+    threading.Thread(target=paint_here, name="codex_magic background turn", daemon=True).start()
 
 
 GRACE_SECONDS = 0.15  # an interrupted cell waits for the last notifications of the engine
