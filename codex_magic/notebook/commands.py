@@ -19,9 +19,9 @@ from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError
 from ..protocol.types import AgentMessage, UserMessage, input_text
 from ..threads.options import CONTINUE
 from ..threads.store import ThreadRecord, TurnRecord
-from . import login_view, options
+from . import login, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
-from .login_view import Way
+from .login import Way
 from .options import APPROVALS, CELL_OPTIONS, EFFORTS, ENGINES, SANDBOXES, ParsedLine, nearest, no_such
 from .screen import ID_SHOWN, ago, count
 from .session import Session
@@ -247,8 +247,8 @@ def _status(session: Session, _: str) -> Steps[None]:
     ]
     for turn in session.running:
         rows.append(("running", f"{one_line(turn.prompt, 60)}, for {count(turn.seconds, 'second')}"))
-    if session.rate_limits and (windows := login_view.windows(session.rate_limits)):
-        rows.append(("limits", "; ".join(map(login_view.sentence, windows))))
+    if session.rate_limits and (windows := login.windows(session.rate_limits)):
+        rows.append(("limits", "; ".join(map(login.sentence, windows))))
     session.screen.table(("", ""), rows)
 
 

@@ -46,7 +46,7 @@ from .steps import Steps, finished
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .login_flow import LoginFlow
+    from .login import LoginFlow
 
 T = TypeVar("T")
 
@@ -324,7 +324,7 @@ class Session:
     def login(self) -> LoginFlow:
         """The sign-in of this notebook; created at first use."""
         if self._login is None:
-            from .login_flow import LoginFlow  # signing in is rare, and its imports are not small
+            from .login import LoginFlow  # signing in is rare, and its imports are not small
 
             async def ask_limits() -> types.RateLimits:
                 return (await self.usage(self.provider("chatgpt"))).limits

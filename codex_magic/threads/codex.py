@@ -59,8 +59,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..auth.handles import AsyncChatgptLoginHandle, AsyncDeviceCodeLoginHandle, AsyncLogin
-    from ..auth.sign_in import SignIn
-    from ..auth.tokens import TokenSource
+    from ..auth.sign_in import SignIn, TokenSource
     from ..engines.app_server.engine import AppServerEngine
     from ..engines.backend import BackendEngine
     from ..responses.catalog import Model
@@ -427,7 +426,7 @@ class AsyncCodex:
         """Who is signed in; with `refresh_token` the service is asked whether that still holds."""
         account = await awaited(in_thread(self._sign_in().account))
         if refresh_token and isinstance(account, ChatgptAccount):
-            from ..auth.tokens import TokenSource
+            from ..auth.sign_in import TokenSource
 
             try:
                 source = TokenSource.of(self.settings)
