@@ -25,9 +25,8 @@ from .desk import Desk
 from .environment import may_ask
 from .options import ParsedLine, parse_line, usage_line
 from .question import Question
-from .session import RunningTurn, Session
+from .session import RunningTurn, Session, Steps, Wait
 from .shell import CellFailed, CellStopped, NotSent, shells
-from .steps import Steps, Wait
 
 if TYPE_CHECKING:
     from ..display.pace import Painter

@@ -6,10 +6,12 @@ A line that is no command is a question.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ from ..display.items import one_line
 from ..net import scrub
 from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
 from ..protocol.types import AgentMessage, UserMessage, input_text
+from ..responses.catalog import default_model
 from ..threads.options import CONTINUE
 from ..threads.store import ThreadRecord, TurnRecord
 from . import login_view, options
@@ -24,8 +27,7 @@ from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_accoun
 from .login_view import Way
 from .options import APPROVALS, CELL_OPTIONS, EFFORTS, ENGINES, SANDBOXES, ParsedLine, nearest, no_such
 from .screen import ID_SHOWN, ago, count
-from .session import Session
-from .steps import Steps, finished
+from .session import Session, Steps, finished
 
 Question = tuple[str, ParsedLine]
 """What a command asks: a prompt, and the options of a cell."""
@@ -253,8 +255,10 @@ def _status(session: Session, _: str) -> Steps[None]:
 
 
 def _model_in_use(session: Session) -> str:
-    chosen = session.settings.model or session.remembered_model()
-    return chosen or "the provider's default, asked for with the first question"
+    models = session.catalog.remembered(max_age=math.inf)
+    with suppress(ConfigurationError):  # none of them is the default
+        return session.settings.model or default_model(models or []).slug
+    return "provider default (looked up with your first question)"
 
 
 def _models(session: Session, _: str) -> Steps[None]:
@@ -421,7 +425,7 @@ def _archived(session: Session) -> list[str]:
 
 
 _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
-    "model": Session.remembered_models,
+    "model": lambda session: session.catalog.names(),
     **dict.fromkeys(("thread", "resume", "fork", "archive"), _recent_threads),
     "unarchive": _archived,
     "provider": lambda session: ("chatgpt", "openai", "local"),

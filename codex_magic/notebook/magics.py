@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from .settings import NotebookSettings
-from .shell import Installed, cell_id, register, silence, skip_reload, unsilence
+from .shell import Installed, NotebookSettings, cell_id, register, silence, skip_reload, unsilence
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

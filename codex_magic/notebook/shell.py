@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from traitlets import HasTraits, Unicode
+
 from .. import __file__ as _FILE
 from .. import __version__
 from ..protocol.ids import is_cell_id
@@ -55,6 +57,31 @@ def connection_file(kernel: Any) -> str | None:
     """Return the path of the kernel's connection file; its name holds the kernel's id, which a restart keeps."""
     file = getattr(getattr(kernel, "parent", None), "connection_file", None)
     return str(file) if file else None
+
+
+def _setting(help: str, default: str = "") -> Unicode[str, str | bytes]:
+    return Unicode(default, help=help).tag(config=True)
+
+
+class NotebookSettings(HasTraits):
+    """What a user sets for a notebook: `%config CodexMagics.NAME = ...`, or `c.CodexMagics.NAME` in ipython_config.py.
+
+    An empty value stands for the default.
+    """
+
+    model = _setting("The model; empty: the provider's own default.")
+    provider = _setting("chatgpt, openai, local or a base URL; empty: what is signed in.")
+    effort = _setting("How long the model thinks; empty: the model's own default.")
+    verbosity = _setting("low, medium or high; empty: the model's own default.")
+    tier = _setting("The service tier; empty: the account's default.")
+    instructions = _setting("What the model is told about where it is; empty: ours.")
+
+    engine = _setting(
+        "Who answers: backend, or app-server, the agent that runs commands and edits files.", "backend"
+    )
+    sandbox = _setting("What the agent reaches: read-only, workspace-write or full-access.", "read-only")
+    approval = _setting("Who says yes to the agent: ask, untrusted, deny or auto.", "ask")
+    cwd = _setting("The folder the agent works in; empty: the kernel's own.")
 
 
 class _WithoutTraceback(BaseException):
