@@ -146,7 +146,9 @@ class Session:
         name = "app-server" if options.values.get("agent") else engine(self.settings.engine)
         bound = next((word for word in ("sandbox", "approval", "cwd") if word in options.values), None)
         if name == "backend" and bound is not None:
-            raise OptionError(f"--{bound} is about the agent.", hint=f"%%codex --agent --{bound} ...")
+            raise OptionError(
+                f"--{bound} needs --agent.", hint=f"For example: `%%codex --agent --{bound} ...`"
+            )
         provider, model = chosen("provider"), chosen("model")
         turn_options: TurnOptions = {
             "engine": name,

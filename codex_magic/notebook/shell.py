@@ -40,17 +40,29 @@ def is_kernel(shell: InteractiveShell) -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
+def request(shell: InteractiveShell) -> dict[str, Any]:
+    """Return the message that the kernel is handling; nothing in a terminal."""
+    if (kernel := getattr(shell, "kernel", None)) is None:
+        return {}
+    try:
+        return kernel.get_parent("shell") or {}
+    except TypeError:  # xeus-python's names no channel
+        return kernel.get_parent() or {}
+
+
+def message_id(message: dict[str, Any]) -> str:
+    return str((message.get("header") or {}).get("msg_id") or "")
+
+
 def cell_id(shell: InteractiveShell) -> str | None:
     """Return the id of the running cell as its front end sent it; `None` when it sends none."""
-    if (kernel := getattr(shell, "kernel", None)) is None:
-        return None
-    metadata: dict[str, Any] = (kernel.get_parent("shell") or {}).get("metadata") or {}
+    metadata: dict[str, Any] = request(shell).get("metadata") or {}
     cells = [metadata.get(name) for name in ("cellId", "cell_id")]
     cell = next((each for each in cells if isinstance(each, str) and each), None)
     if cell is None or is_cell_id(cell):
         return cell
     # VS Code's address of a cell is made of its place: the next session's cell there is another.
-    return f"{Path(connection_file(kernel) or '').stem}:{cell}"
+    return f"{Path(connection_file(getattr(shell, 'kernel', None)) or '').stem}:{cell}"
 
 
 def connection_file(kernel: Any) -> str | None:
@@ -117,9 +129,14 @@ def unsilence(shell: InteractiveShell) -> None:
 
 
 def _show_nothing(
-    shell: Any, kind: object, error: object, trace: object, tb_offset: object = None
+    shell: Any, kind: type[BaseException], error: BaseException, trace: object, tb_offset: object = None
 ) -> list[str]:
-    shell._last_traceback = []  # ipykernel would send the one before with this cell's reply
+    content = request(shell).get("content") or {}
+    if str(error) and not content.get("allow_stdin", True):
+        # Nobody reads the cell: papermill looks for the reason in an output, nbclient in the reply.
+        shell._showtraceback(kind, error, [f"{kind.__name__}: {error}"])
+    else:
+        shell._last_traceback = []  # ipykernel would send the one before with this cell's reply
     return []
 
 
