@@ -21,9 +21,8 @@ from .environment import is_remote, may_ask
 from .login import LoginView, Stage, Way, who
 from .options import ParsedLine
 from .screen import lines_of, words
-from .session import LOCAL, Session
+from .session import LOCAL, Session, Steps, finished
 from .shell import CellFailed
-from .steps import Steps, finished
 from .typed import interruptible
 
 LOGIN_ARGUMENTS = f"[{' | '.join(Way)}]"

@@ -396,6 +396,12 @@ class Store:
         items = ((row["cell_id"], _item_record(row).item) for row in rows)
         return [(cell, input_text(item.content)) for cell, item in items if isinstance(item, UserMessage)]
 
+    @_reads
+    def notebook_paths(self) -> dict[str, str]:
+        """Return the notebook files, by the thread that each is on."""
+        rows = self._db.execute("SELECT thread_id, path FROM notebooks WHERE path IS NOT NULL").fetchall()
+        return {row["thread_id"]: row["path"] for row in rows}
+
     @_writes
     def keep_notebook(self, notebook: NotebookRecord, *, kernel: str | None) -> None:
         """Keep which thread a notebook is on and where it is, and that this process is its `kernel`."""
