@@ -21,13 +21,12 @@ import msgspec
 
 from .. import __version__
 from ..engines.seam import Engine
-from ..forks import begin_anew_in_children
-from ..protocol.account import ChatgptAccount, GetAccountResponse, InitializeResponse, LoginState, ServerInfo
+from ..protocol import types
 from ..protocol.errors import AuthError, CodexError, ConfigurationError, StoreError
 from ..protocol.settings import Settings
-from ..protocol.types import RateLimits, RunInput, TurnCompleted, TurnResult, as_inputs
+from ..protocol.types import GetAccountResponse, InitializeResponse, RunInput, TurnCompleted, as_inputs
 from ..responses.parameters import takes
-from ..waiting import awaited, in_thread
+from ..waiting import awaited, begin_anew_in_children, in_thread
 from .history import adopt, as_record, begin_turn, copied_to_memory
 from .options import (
     LASTING,
@@ -50,8 +49,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..auth.handles import AsyncChatgptLoginHandle, AsyncDeviceCodeLoginHandle, AsyncLogin
-    from ..auth.sign_in import SignIn
-    from ..auth.tokens import TokenSource
+    from ..auth.sign_in import SignIn, TokenSource
     from ..engines.app_server.engine import AppServerEngine
     from ..engines.backend import BackendEngine
     from ..responses.catalog import Model
@@ -102,7 +100,7 @@ class AsyncCodex:
         self._attempt: AsyncLogin | None = None
 
     def forked(self) -> object:
-        """Begin anew in a forked child; see `forks`."""
+        """Begin anew in a forked child; see `waiting.begin_anew_in_children`."""
         left = vars(self).copy()
         self._begin_in_process()
         return left
@@ -309,7 +307,7 @@ class AsyncCodex:
         models = await self._backend(self.provider(provider)).models()
         return ModelList(model for model in models if include_hidden or not model.hidden)
 
-    async def rate_limits(self) -> RateLimits:
+    async def rate_limits(self) -> types.RateLimits:
         """How much of the ChatGPT plan is left. Raises NotSignedInError, ConfigurationError for an API key."""
         if self._asks_program():
             return await self._agent().rate_limits()
@@ -414,13 +412,13 @@ class AsyncCodex:
     async def account(self, *, refresh_token: bool = False) -> GetAccountResponse:
         """Who is signed in; with `refresh_token` the service is asked whether that still holds."""
         account = await awaited(in_thread(self._sign_in().account))
-        if refresh_token and isinstance(account, ChatgptAccount):
-            from ..auth.tokens import TokenSource
+        if refresh_token and isinstance(account, types.ChatgptAccount):
+            from ..auth.sign_in import TokenSource
 
             try:
                 source = TokenSource.of(self.settings)
                 renewed = await awaited(in_thread(lambda: source.renewed(source.current()).result()))
-                account = ChatgptAccount(renewed.email, renewed.plan)
+                account = types.ChatgptAccount(renewed.email, renewed.plan)
             except AuthError as error:
                 log.info("the sign-in does not hold any more: %s", error.message)
                 account = None
@@ -439,7 +437,7 @@ class AsyncCodex:
     async def _begin_sign_in(self, starting: Coroutine[Any, Any, L]) -> L:
         await self.give_up_sign_in()
         self._attempt = handle = await starting
-        handle.subscribe(lambda update: self._follow() if update.state is LoginState.success else None)
+        handle.subscribe(lambda update: self._follow() if update.state is types.LoginState.success else None)
         return handle
 
     def _sign_in(self) -> SignIn:
@@ -536,11 +534,11 @@ class AsyncThread:
         return handle
 
     @takes(TurnOptions)
-    async def run(self, input: RunInput, **options: Unpack[TurnOptions]) -> TurnResult:
+    async def run(self, input: RunInput, **options: Unpack[TurnOptions]) -> types.TurnResult:
         """Start a turn and wait for its end. Raises what the turn failed with."""
         return await (await self.turn(input, **options)).run()
 
-    async def compact(self) -> TurnResult:
+    async def compact(self) -> types.TurnResult:
         """Shorten what the model is sent of the turns so far, and wait until that is done."""
         handle = await self._codex.start_turn(self.record, [], self._options, compacts=True)
         return await handle.run()
@@ -609,7 +607,7 @@ def _this_package(settings: Settings) -> InitializeResponse:
 
     return InitializeResponse(
         user_agent=introduction(settings)["User-Agent"],
-        server_info=ServerInfo(settings.originator, __version__),
+        server_info=types.ServerInfo(settings.originator, __version__),
         codex_home=str(settings.codex_home),
         platform_family="windows" if os.name == "nt" else "unix",
         platform_os={"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform),

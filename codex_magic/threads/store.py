@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeV
 
 import msgspec
 
-from ..forks import undivided
 from ..protocol import types
 from ..protocol.errors import OptionError, ThreadNotFoundError
 from ..protocol.ids import is_number, may_be_one_cell, new_id
 from ..protocol.plain import shorten
 from ..protocol.types import ThreadItem, TurnStatus, UserMessage, encode_item, input_text, item_type
+from ..waiting import undivided
 from .database import connect, in_transaction, while_locked
 from .failures import damaged, store_errors
 from .options import PAGE, ListOptions
@@ -380,6 +380,12 @@ class Store:
         ).fetchall()
         items = ((row["cell_id"], _item_record(row).item) for row in rows)
         return [(cell, input_text(item.content)) for cell, item in items if isinstance(item, UserMessage)]
+
+    @_reads
+    def notebook_paths(self) -> dict[str, str]:
+        """Return the notebook files, by the thread that each is on."""
+        rows = self._db.execute("SELECT thread_id, path FROM notebooks WHERE path IS NOT NULL").fetchall()
+        return {row["thread_id"]: row["path"] for row in rows}
 
     @_writes
     def keep_notebook(self, notebook: NotebookRecord, *, kernel: str | None) -> None:
