@@ -110,7 +110,7 @@ if TYPE_CHECKING:
     )
     from .responses.provider import Provider as Provider
     from .responses.response import Response as Response
-    from .responses.retry import RetryPolicy as RetryPolicy
+    from .responses.exchange import RetryPolicy as RetryPolicy
     from .responses.structured import ParsedResponse as ParsedResponse
     from .responses.tools import (
         Namespace as Namespace,
@@ -124,13 +124,13 @@ if TYPE_CHECKING:
         ModelList as ModelList,
     )
     from .threads.options import CodexConfig as CodexConfig
-    from .threads.overload import (
+    from .threads.store import ThreadPage as ThreadPage, ThreadReadResponse as ThreadReadResponse
+    from .threads.sync import Codex as Codex, Thread as Thread, TurnHandle as TurnHandle
+    from .threads.turns import (
+        AsyncTurnHandle as AsyncTurnHandle,
         is_retryable_error as is_retryable_error,
         retry_on_overload as retry_on_overload,
     )
-    from .threads.store import ThreadPage as ThreadPage, ThreadReadResponse as ThreadReadResponse
-    from .threads.sync import Codex as Codex, Thread as Thread, TurnHandle as TurnHandle
-    from .threads.turns import AsyncTurnHandle as AsyncTurnHandle
 
 _MODULES = {
     "auth.handles": """
@@ -161,15 +161,14 @@ _MODULES = {
     "responses.parameters": "FunctionTool JsonObject JsonSchema PlainText Reasoning TextConfig Timeouts",
     "responses.provider": "Provider",
     "responses.response": "Response",
-    "responses.retry": "RetryPolicy",
+    "responses.exchange": "RetryPolicy",
     "responses.structured": "ParsedResponse",
     "responses.tools": "Namespace Tool custom_tool tool",
     "threads.codex": "AsyncCodex AsyncThread ModelList",
     "threads.options": "CodexConfig",
-    "threads.overload": "is_retryable_error retry_on_overload",
     "threads.store": "ThreadPage ThreadReadResponse",
     "threads.sync": "Codex Thread TurnHandle",
-    "threads.turns": "AsyncTurnHandle",
+    "threads.turns": "AsyncTurnHandle is_retryable_error retry_on_overload",
 }
 """The same names by their modules, for the run: imported at first use, so `%load_ext` stays cheap."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_magic.notebook.login_view import OPEN_SECONDS, OVER, LoginView, Stage, Way
+from codex_magic.notebook.login import OPEN_SECONDS, OVER, LoginView, Stage, Way
 from codex_magic.notebook.widgets import countdown_html, offer_html, quota_html, status_html
 from codex_magic.protocol.types import ApiKeyAccount, ChatgptAccount, RateLimits, RateLimitWindow
 
