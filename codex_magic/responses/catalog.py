@@ -222,22 +222,19 @@ def _rank(model: Model) -> float:
 
 def find_model(models: list[Model], slug: str) -> Model:
     """Return the model of that name, hidden or not. Raises ModelNotFoundError with the closest names."""
-    if (model := next((each for each in models if each.slug == slug), None)) is not None:
-        return model
+    for model in models:
+        if model.slug == slug:
+            return model
     raise model_not_found(slug, [model.slug for model in models if not model.hidden])
 
 
 def default_model(models: list[Model]) -> Model:
     """Return the first by priority of those the catalog shows; without a catalog's order, the only one."""
     shown = [model for model in models if model.visibility == "list"]
-    if shown:
-        return min(shown, key=_rank)
-    if len(models) == 1:
-        return models[0]
-    if not models:
-        raise ConfigurationError("The service lists no models.", hint="Choose one with --model NAME.")
-    some = ", ".join(model.slug for model in models[:5])
-    raise ConfigurationError(
-        f"The service has {len(models)} models and names no default.",
-        hint=f"Choose one with --model NAME, e.g. {some}.",
-    )
+    if shown or len(models) == 1:
+        return min(shown or models, key=_rank)
+    what, which = "The service lists no models.", ""
+    if models:
+        what = f"The service has {len(models)} models and names no default."
+        which = f", e.g. {', '.join(model.slug for model in models[:5])}"
+    raise ConfigurationError(what, hint=f"Choose one with --model NAME{which}.")
