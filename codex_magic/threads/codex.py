@@ -276,10 +276,7 @@ class AsyncCodex:
     # Engines -------------------------------------------------------------------------------------
 
     def provider(self, choice: str | Provider | None = None) -> Provider:
-        """Return the provider that `choice`, else the configuration, else the sign-in stands for.
-
-        Raises ConfigurationError for a word that is no provider's.
-        """
+        """The provider that `choice`, the configuration or the sign-in stands for. Raises ConfigurationError."""
         choice = choice or self.config.provider or _signed_in_name(self.settings)
         if not isinstance(choice, str):
             return choice
@@ -453,10 +450,7 @@ class AsyncCodex:
     async def start_turn(
         self, thread: ThreadRecord, prompt: RunInput, options: Options, *, compacts: bool = False
     ) -> AsyncTurnHandle:
-        """Begin a turn when the one before in its thread has ended.
-
-        `options`: `ThreadOptions` and `TurnOptions` in one. `compacts`: it asks nothing, and shortens the past.
-        """
+        """Begin a turn when the one before in its thread has ended. `compacts`: it only shortens the past."""
         self.enter_loop()
         engine, identity = self._choose(options)
         store = self.store_of(thread.id)
