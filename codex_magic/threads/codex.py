@@ -38,7 +38,6 @@ from .options import (
     ThreadOptions,
     TurnOptions,
     checked,
-    is_address,
     is_foreign,
 )
 from .owner import RENEW_SECONDS
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from ..responses.provider import Provider
 
     L = TypeVar("L", bound=AsyncLogin)
+    Mirrored = Callable[[AppServerEngine, str], Awaitable[bool]]
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +70,7 @@ class ModelList(list["Model"]):
 
 
 class AsyncCodex:
-    """Threads on an engine. Nothing is opened before the first use.
-
-    Use it as `async with AsyncCodex() as codex:` or call `close()`.
-    """
+    """Threads on an engine, as `async with AsyncCodex() as codex:`. Nothing is opened before the first use."""
 
     def __init__(self, config: CodexConfig | None = None) -> None:
         self.config = config or CodexConfig()
@@ -127,16 +124,15 @@ class AsyncCodex:
 
     async def start(self) -> InitializeResponse:
         """Start the agent's program, where that is the engine. Raises ConfigurationError when there is none."""
-        if self.config.engine == "backend":
-            return _this_package(self.settings)
-        return await self._agent().metadata()
+        is_agents = self.config.engine == "app-server"
+        return await self._agent().metadata() if is_agents else _this_package(self.settings)
 
     @property
     def metadata(self) -> InitializeResponse:
         """What answers here: the agent's program, or this package. Raises ConfigurationError before it runs."""
-        if self.config.engine == "backend":
-            return _this_package(self.settings)
-        if (metadata := self._agent().known_metadata) is None:
+        is_agents = self.config.engine == "app-server"
+        metadata = self._agent().known_metadata if is_agents else _this_package(self.settings)
+        if metadata is None:
             hint = "Use `async with`, or await `start()`."
             raise ConfigurationError("The agent's program does not run yet.", hint=hint)
         return metadata
@@ -226,22 +222,24 @@ class AsyncCodex:
 
     async def thread_archive(self, thread_id: str) -> None:
         """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
-        thread = await self._record(thread_id, {})
-        await self.store_of(thread.id).run(lambda store: store.archive(thread.id))
-        await self.mirror(thread.id, lambda agent, program_id: agent.archive(program_id))
+        await self._change(thread_id, Store.archive, lambda agent, program_id: agent.archive(program_id))
 
     async def thread_unarchive(self, thread_id: str) -> AsyncThread:
         """Put it back into `thread_list`. Raises ThreadNotFoundError."""
-        thread = await self._record(thread_id, {})
-        await self.store_of(thread.id).run(lambda store: store.unarchive(thread.id))
-        await self.mirror(thread.id, lambda agent, program_id: agent.unarchive(program_id))
-        return await self.thread_resume(thread.id)
+        own_id = await self._change(thread_id, Store.unarchive, lambda agent, its_id: agent.unarchive(its_id))
+        return await self.thread_resume(own_id)
+
+    async def _change(self, thread_id: str, change: Callable[[Store, str], None], mirrored: Mirrored) -> str:
+        thread_id = (await self._record(thread_id, {})).id
+        await self.store_of(thread_id).run(lambda store: change(store, thread_id))
+        await self.mirror(thread_id, mirrored)
+        return thread_id
 
     def store_of(self, thread_id: str) -> AsyncStore:
         """Return where a thread is kept: an ephemeral one in memory."""
         return self._ephemeral.get(thread_id, self.store)
 
-    async def mirror(self, thread_id: str, change: Callable[[AppServerEngine, str], Awaitable[bool]]) -> None:
+    async def mirror(self, thread_id: str, change: Mirrored) -> None:
         """Let the agent's program know too what was done to a thread, as far as it runs and has the thread."""
         agents = self._running_agents()
         if not agents:
@@ -278,24 +276,22 @@ class AsyncCodex:
     # Engines -------------------------------------------------------------------------------------
 
     def provider(self, choice: str | Provider | None = None) -> Provider:
-        """Return the provider that `choice`, else the configuration, else the sign-in stands for.
-
-        Raises ConfigurationError for a word that is no provider's.
-        """
+        """The provider that `choice`, the configuration or the sign-in stands for. Raises ConfigurationError."""
         choice = choice or self.config.provider or _signed_in_name(self.settings)
         if not isinstance(choice, str):
             return choice
+        if is_foreign(choice):
+            hint = "Use chatgpt, openai, local or the base URL of a Responses server."
+            raise ConfigurationError(f"There is no provider {choice!r}.", hint=hint)
         if choice not in self._providers:
             from ..responses.provider import chatgpt, custom, openai
 
-            if choice in NAMED:
-                named = chatgpt if choice == "chatgpt" else openai
-                self._providers[choice] = named(self.settings)
-            elif is_address(choice):
-                self._providers[choice] = custom(choice, name=choice.rstrip("/"), settings=self.settings)
-            else:
-                hint = "Use chatgpt, openai, local or the base URL of a Responses server."
-                raise ConfigurationError(f"There is no provider {choice!r}.", hint=hint)
+            named = {"chatgpt": chatgpt, "openai": openai}.get(choice)
+            self._providers[choice] = (
+                named(self.settings)
+                if named
+                else custom(choice, name=choice.rstrip("/"), settings=self.settings)
+            )
         return self._providers[choice]
 
     async def models(
@@ -454,10 +450,7 @@ class AsyncCodex:
     async def start_turn(
         self, thread: ThreadRecord, prompt: RunInput, options: Options, *, compacts: bool = False
     ) -> AsyncTurnHandle:
-        """Begin a turn when the one before in its thread has ended.
-
-        `options`: `ThreadOptions` and `TurnOptions` in one. `compacts`: it asks nothing, and shortens the past.
-        """
+        """Begin a turn when the one before in its thread has ended. `compacts`: it only shortens the past."""
         self.enter_loop()
         engine, identity = self._choose(options)
         store = self.store_of(thread.id)
@@ -545,13 +538,12 @@ class AsyncThread:
 
     async def history(self, *, include_items: bool = True) -> list[TurnRecord]:
         """Its turns, oldest first, each in its latest version, with their items unless these are not needed."""
-        return await self._store.run(
-            lambda store: _recovered(store).history(self.id, include_items=include_items)
-        )
+        store = self._codex.store_of(self.id)
+        return await store.run(lambda file: _recovered(file).history(self.id, include_items=include_items))
 
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
-        record = await self._store.run(lambda store: _recovered(store).thread(self.id))
+        record = await self._codex.store_of(self.id).run(lambda store: _recovered(store).thread(self.id))
         turns = tuple(turn.as_turn() for turn in (await self.history() if include_turns else ()))
         return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=turns))
 
@@ -560,12 +552,8 @@ class AsyncThread:
         await self._codex.revert(self.id, before_turn_id)
 
     async def set_name(self, name: str) -> None:
-        await self._store.run(lambda store: store.set_name(self.id, name))
+        await self._codex.store_of(self.id).run(lambda store: store.set_name(self.id, name))
         await self._codex.mirror(self.id, lambda agent, program_id: agent.rename(program_id, name))
-
-    @property
-    def _store(self) -> AsyncStore:
-        return self._codex.store_of(self.id)
 
 
 def _signed_in_name(settings: Settings) -> str:

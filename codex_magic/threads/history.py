@@ -1,5 +1,4 @@
-"""A thread's history as an engine needs it: what a provider is sent, where the app-server goes on, and what its
-program keeps.
+"""A thread's history as an engine needs it: what a provider is sent, and where the app-server goes on.
 
 The app-server keeps threads of its own. One of them can be gone on with as far as it has the same turns as
 our history: a cell that ran again, or a turn over HTTP, is not in it.
@@ -45,10 +44,7 @@ async def begin_turn(
     sealed_for: str,
     is_ephemeral: bool,
 ) -> TurnRequest:
-    """Return the request of a new turn, which is in the store from then on, with its question.
-
-    `sealed_for`: the identity under which its reasoning is sealed.
-    """
+    """Return a new turn's request and keep its question. `sealed_for`: the identity that seals its reasoning."""
     tools = None
     if options.get("tools"):
         from ..engines.tools import ToolSet
@@ -117,10 +113,9 @@ def _question(message: UserMessage) -> ItemRecord:
 def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[str, Any], ...]:
     """Return the Responses items of these turns, oldest first, as `provider` understands them.
 
-    An interrupted turn is followed by a word that it was; a failed one that got no answer is left
-    out, since its question is usually asked again. Encrypted reasoning stays with the provider and
-    account that made it: others refuse it (`invalid_encrypted_content`). What was compacted takes the
-    place of what came before it, as long as that is the same.
+    A failed turn without an answer is left out: its question is usually asked again. Encrypted reasoning
+    stays with the provider and account that made it: others refuse it (`invalid_encrypted_content`).
+    What was compacted takes the place of what came before it, as long as that is the same.
     """
     turns = list(turns)
     items: list[dict[str, Any]] = []
@@ -187,8 +182,7 @@ def continuation(
 ) -> Continuation | None:
     """Return the latest of `turns` that the app-server has with the same past, and what it does not know.
 
-    `last`: the ids of turns that nothing follows in the app-server's thread. `read` gives a turn with its
-    items: of a long thread only few are needed.
+    `last`: ids of turns that nothing follows there. `read` gives a turn with its items: only few are needed.
     """
     for index in range(len(turns) - 1, -1, -1):
         turn = turns[index]
@@ -211,10 +205,7 @@ def _beginning(turn: TurnRecord, read: Callable[[str], TurnRecord]) -> tuple[dic
 
 
 async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> str:
-    """Take a thread of the program, with what is new in it, into the store; return its id there.
-
-    A thread that began here stays as it is, and so does one that has gone on both here and there since.
-    """
+    """Take what is new in a thread of the program into the store, unless it went on here too; return its id there."""
 
     def look(file: Store) -> tuple[str | None, dict[str, str], list[TurnRecord]]:
         here, turn_ids = file.known_engine_turns(thread_id)
@@ -275,17 +266,13 @@ def adopted(
     sealed_for: str,
     after: Sequence[TurnRecord],
 ) -> tuple[list[TurnRecord], dict[str, TurnPlace]]:
-    """Return turns of the program, in order, as turns of ours that come `after` others; and their places.
-
-    They get ids of our own: a fork in the program has the turns of its past under the same ids.
-    """
+    """Return turns of the program, in order, as turns of ours that come `after` others; and their places."""
     from ..engines.replay import replayed  # whoever lists threads needs none of the program
 
-    history = list(after)
-    places = {}
+    history, places = list(after), {}
     for turn in turns:
         record = TurnRecord(
-            id=new_id(),
+            id=new_id(),  # a fork in the program has the turns of its past under the same ids
             thread_id=thread_id,
             status=turn.status,
             error=turn.error,

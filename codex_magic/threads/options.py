@@ -196,11 +196,7 @@ _ENUMS: dict[str, type[Enum]] = {"approval_mode": ApprovalMode, "sandbox": Sandb
 NAMED = ("chatgpt", "openai")
 
 
-def is_address(provider: str) -> bool:
-    """Whether it is the base URL of a server, and no name."""
-    return provider.startswith(("http://", "https://"))
-
-
 def is_foreign(provider: str | Provider | None) -> bool:
-    """Whether only the agent's program can know a provider of that name."""
-    return isinstance(provider, str) and provider not in NAMED and not is_address(provider)
+    """Whether only the agent's program can know a provider of that name: it is neither ours nor an address."""
+    is_name = isinstance(provider, str) and not provider.startswith(("http://", "https://"))
+    return is_name and provider not in NAMED

@@ -194,9 +194,8 @@ _writes = _transaction("BEGIN IMMEDIATE")
 class Store:
     """The file `path`, made with its folder when missing, or ":memory:". Each method is one transaction.
 
-    Any thread may use it, one at a time. Every failure of the file is a `StoreError` that says what
-    to do; what was written before stays. `timeout`: seconds to wait for other processes' locks.
-    `owner`: who runs its turns, if not this process.
+    Any thread may use it, one at a time. Every failure of the file is a `StoreError` that says what to do.
+    `timeout`: seconds to wait for other processes' locks. `owner`: who runs its turns, if not this process.
     """
 
     def __init__(
@@ -290,7 +289,6 @@ class Store:
     def resolve(self, text: str) -> str:
         """Return the id of the thread a person means: its id, its name, or a unique beginning or end of its id.
 
-        Ids begin with their time: threads of the same minute differ in their end only.
         Raises ThreadNotFoundError, or OptionError when there are several.
         """
         for test in (
@@ -330,10 +328,7 @@ class Store:
         kernel: str | None,
         path: str | None,
     ) -> list[NotebookClaim]:
-        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path.
-
-        An answer that was pasted into another cell than asked it speaks for nothing.
-        """
+        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path."""
         turns: dict[str, set[str]] = defaultdict(set)
         cells_of: dict[str, set[str]] = defaultdict(set)
         sql = (
@@ -341,7 +336,7 @@ class Store:
             " WHERE notebook IS NOT NULL AND {1} IN (SELECT value FROM json_each(?))"
         )
         for row in self._db.execute(sql.format("id, cell_id", "id"), (_to_json(list(answers)),)):
-            if may_be_one_cell(row["cell_id"], answers[row["id"]]):
+            if may_be_one_cell(row["cell_id"], answers[row["id"]]):  # else it was pasted into another
                 turns[row["notebook"]].add(row["id"])
         for row in self._db.execute(sql.format("cell_id", "cell_id"), (_to_json(list(cells)),)):
             cells_of[row["notebook"]].add(row["cell_id"])
@@ -853,8 +848,7 @@ def _no_turn(turn_id: str) -> OptionError:
 class AsyncStore:
     """Runs steps on one `Store` in a worker thread, in order, so that a slow disk never holds up a stream.
 
-    The file is opened with the first step, and again with the next where that fails. Without a `path` it is
-    kept in memory. `worker`: another store's, to share it.
+    The file is opened with the first step; without a `path` it is kept in memory. `worker`: another store's.
     """
 
     def __init__(self, path: Path | None, *, worker: ThreadPoolExecutor | None = None) -> None:

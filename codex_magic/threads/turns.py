@@ -38,10 +38,7 @@ Work = Callable[[TurnRequest, Tell], Coroutine[Any, Any, None]]
 
 
 class AsyncTurnHandle:
-    """One turn in progress. Made by `AsyncThread.turn`; belongs to the event loop it was made in.
-
-    `work`: what it does, if it is not `engine.run`.
-    """
+    """One turn in progress, in the event loop that it was made in. `work`: what it does, if not `engine.run`."""
 
     def __init__(
         self, engine: Engine, request: TurnRequest, store: AsyncStore, *, work: Work | None = None
@@ -344,8 +341,8 @@ def retry_on_overload(
 ) -> T:
     """Call `op` until it succeeds, fails otherwise, or has failed `max_attempts` times.
 
-    The delay doubles, up to `max_delay_s`, give or take `jitter_ratio` of it. When `op` gives something to
-    await, as `AsyncThread.run` does, so does this, and the same is done in awaiting it.
+    The delay doubles, up to `max_delay_s`, give or take `jitter_ratio` of it. Where `op` returns something to
+    await, as `AsyncThread.run` does, so does this.
     """
     delays = [min(max_delay_s, initial_delay_s * 2**n) for n in range(max_attempts - 1)]
     pauses = [delay * random.uniform(1 - jitter_ratio, 1 + jitter_ratio) for delay in delays]
