@@ -14,7 +14,7 @@ from .store import AsyncStore, ItemRecord, Store, ThreadRecord, TurnRecord
 
 if TYPE_CHECKING:
     from ..engines.app_server.engine import AppServerEngine
-    from ..engines.app_server.library import ProgramThread
+    from ..engines.app_server.engine import ProgramThread
 
 
 async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> str:

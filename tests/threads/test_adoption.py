@@ -3,7 +3,7 @@
 import pytest
 
 from codex_magic import AgentMessage, TextInput, TurnStatus
-from codex_magic.engines.app_server.library import ProgramThread
+from codex_magic.engines.app_server.engine import ProgramThread
 from codex_magic.protocol.types import Turn, TurnError, TurnPlace, UserMessage
 from codex_magic.threads.adoption import adopted, as_record, copied
 from codex_magic.threads.history import continuation, history_items

@@ -15,26 +15,18 @@ import msgspec
 
 from ...auth.credentials import credentials_of
 from ...auth.storage import auth_path
-from ...protocol.account import InitializeResponse
-from ...protocol.errors import InvalidRequestError, JsonRpcError, NotSignedInError
+from ...protocol.account import InitializeResponse, ServerInfo
+from ...protocol.errors import InvalidRequestError, JsonRpcError, NotSignedInError, ServiceError
 from ...protocol.settings import Settings
-from ...protocol.types import InputItem, RateLimits, Turn, TurnPlace, Warned
-from ...responses.catalog import Model
+from ...protocol.types import InputItem, RateLimits, Turn, TurnPlace, TurnStatus, Warned, decode_item
+from ...responses.catalog import Model, ReasoningLevel, ServiceTier
 from ...responses.provider import Provider, key_of
 from ...responses.usage import no_limits
+from ..replay import as_message
 from ..seam import Continuation, Tell, TurnRequest
-from . import library
+from . import parameters
 from .connection import Connection
 from .environment import withheld
-from .library import ProgramThread
-from .parameters import (
-    exclusions,
-    fork_parameters,
-    own_provider,
-    start_parameters,
-    thread_parameters,
-    turn_parameters,
-)
 from .server import AppServer, Launch
 from .turn import AgentTurn, default_answer
 
@@ -44,6 +36,27 @@ _MISSING = ("no rollout found", "thread not found", "turn not found")
 """Words of the program about what it does not have, or no more."""
 
 _LASTING = ("model", "effort")
+
+PAGE = 100
+"""Turns or models in one request."""
+
+MOST_PAGES = 1000
+"""Pages of one list: a thread of 100,000 turns."""
+
+
+class ProgramThread(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A thread of the program, made by whoever: the CLI, an editor, a notebook. Times are Unix seconds."""
+
+    id: str
+    name: str | None = None
+    preview: str = ""
+    cwd: str = ""
+    model_provider: str | None = None
+    model: str | None = None
+    created_at: int
+    updated_at: int
+    forked_from_id: str | None = None
+    originator: str | None = None
 
 
 class AppServerEngine:
@@ -92,7 +105,7 @@ class AppServerEngine:
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """Run one turn; see `seam.Engine`. One at a time in a thread: a second would only add to the first."""
-        await self._run(request, tell, "turn/start", turn_parameters(request))
+        await self._run(request, tell, "turn/start", parameters.turn_parameters(request))
 
     async def compact(self, request: TurnRequest, tell: Tell) -> None:
         """Let the program shorten its thread; what it was shortened to, it does not tell."""
@@ -100,21 +113,21 @@ class AppServerEngine:
             raise InvalidRequestError("There is nothing to shorten yet.", hint="Ask something first.")
         await self._run(request, tell, "thread/compact/start", {})
 
-    async def _run(self, request: TurnRequest, tell: Tell, method: str, parameters: dict[str, Any]) -> None:
+    async def _run(self, request: TurnRequest, tell: Tell, method: str, params: dict[str, Any]) -> None:
         begun = self._turns[request.turn_id] = asyncio.get_running_loop().create_future()
         try:
-            async with self._program(signed_in=own_provider(request) is None) as connection:
+            async with self._program(signed_in=parameters.own_provider(request) is None) as connection:
                 key = key_of(self._provider) if self._provider else None
                 names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
                 thread_id = await Opening(connection, request, self._provider, names).thread(tell)
                 if method == "turn/start":
                     named = self._named[thread_id]
-                    parameters = {**await usual_parameters(connection, request, named), **parameters}
+                    params = {**await usual_parameters(connection, request, named), **params}
                 allowed = self._allowed[request.thread_id]
                 turn = self._running[thread_id] = AgentTurn(connection, thread_id, request, tell, allowed)
                 begun.set_result(turn)
                 try:
-                    await turn.run(method, parameters)
+                    await turn.run(method, params)
                 finally:
                     del self._running[thread_id]
         finally:
@@ -167,17 +180,17 @@ class AppServerEngine:
     async def metadata(self) -> InitializeResponse:
         """Start the program and return how it introduces itself."""
         async with self._program() as connection:
-            return library.introduction(connection.metadata)
+            return introduction(connection.metadata)
 
     @property
     def known_metadata(self) -> InitializeResponse | None:
         """The program's introduction, if it has run."""
-        return library.introduction(self.server.metadata) if self.server.metadata else None
+        return introduction(self.server.metadata) if self.server.metadata else None
 
     async def models(self, *, include_hidden: bool) -> list[Model]:
         """Return the program's catalog, the default first."""
         async with self._program() as connection:
-            return await library.models(connection, include_hidden=include_hidden)
+            return await models_of(connection, include_hidden=include_hidden)
 
     async def rate_limits(self) -> RateLimits:
         """Return how much of the plan is left. Raises NotSignedInError, ConfigurationError."""
@@ -190,10 +203,10 @@ class AppServerEngine:
                 raise no_limits("An API key") from error
         return msgspec.convert(answer["rateLimits"], RateLimits)
 
-    async def threads(self, parameters: Mapping[str, Any]) -> tuple[list[ProgramThread], str | None]:
+    async def threads(self, params: Mapping[str, Any]) -> tuple[list[ProgramThread], str | None]:
         """Return a page of the program's own threads, and the cursor of the next."""
         async with self._program() as connection:
-            page = await connection.call("thread/list", parameters)
+            page = await connection.call("thread/list", params)
         return msgspec.convert(page["data"], list[ProgramThread]), page.get("nextCursor")
 
     async def program_thread(
@@ -206,7 +219,7 @@ class AppServerEngine:
             except JsonRpcError as error:
                 log.debug("the app-server has no thread %s: %s", thread_id, error)
                 return None
-            turns = await library.turns(connection, thread_id, known=known)
+            turns = await turns_of(connection, thread_id, known=known)
         return msgspec.convert(answer["thread"], ProgramThread), turns
 
     # What was done to a thread of ours, for the program to follow. Ours is done already, so that it fails
@@ -236,11 +249,11 @@ class AppServerEngine:
             return False
         return await self._follow("thread/revert", place.thread_id, beforeTurnId=place.turn_id)
 
-    async def _follow(self, method: str, thread_id: str, **parameters: Any) -> bool:
+    async def _follow(self, method: str, thread_id: str, **params: Any) -> bool:
         if self.server.running is None:
             return False
         async with self.server.connected() as connection:
-            return await connection.try_call(method, {"threadId": thread_id, **parameters})
+            return await connection.try_call(method, {"threadId": thread_id, **params})
 
 
 def _account(settings: Settings) -> list[str | None]:
@@ -272,7 +285,7 @@ class Opening:
                 await self._inject(thread_id, continuation.unseen)
                 return thread_id
         thread_id = await self._load(
-            "thread/start", {**await self._parameters(), **start_parameters(request)}
+            "thread/start", {**await self._parameters(), **parameters.start_parameters(request)}
         )
         await self._inject(thread_id, (await request.earlier()).items)
         return thread_id
@@ -283,7 +296,7 @@ class Opening:
         if continuation.is_last and place.thread_id in self.connection.threads:
             return place.thread_id
         resumed = {**await self._parameters(), "threadId": place.thread_id, "excludeTurns": True}
-        forked = {**resumed, **fork_parameters(self.request), "lastTurnId": place.turn_id}
+        forked = {**resumed, **parameters.fork_parameters(self.request), "lastTurnId": place.turn_id}
         try:
             if continuation.is_last:
                 return await self._load("thread/resume", resumed)
@@ -297,21 +310,21 @@ class Opening:
                 return None
             raise
 
-    async def _load(self, method: str, parameters: dict[str, Any]) -> str:
+    async def _load(self, method: str, params: dict[str, Any]) -> str:
         """Open a thread, remember it as loaded, and give it the name that it has with us.
 
         An archived one is taken out of the archive; where only a fork goes on, it is put back.
         """
         request, call = self.request, self.connection.call
         try:
-            opened = await call(method, parameters)
+            opened = await call(method, params)
         except JsonRpcError as error:
             if "is archived" not in error.message:
                 raise
-            archived = {"threadId": parameters["threadId"]}
+            archived = {"threadId": params["threadId"]}
             await call("thread/unarchive", archived)
             try:
-                opened = await call(method, parameters)
+                opened = await call(method, params)
             finally:
                 if method == "thread/fork":
                     await call("thread/archive", archived)
@@ -324,10 +337,10 @@ class Opening:
 
     async def _parameters(self) -> dict[str, Any]:
         own: Sequence[str] | None = ()
-        if self.withheld and (own := exclusions(self.request.config or {})) is None:
+        if self.withheld and (own := parameters.exclusions(self.request.config or {})) is None:
             answer = await self.connection.call("config/read", {"cwd": self.request.cwd})
-            own = exclusions(answer["config"])
-        return thread_parameters(self.request, self.provider, [*(own or ()), *self.withheld])
+            own = parameters.exclusions(answer["config"])
+        return parameters.thread_parameters(self.request, self.provider, [*(own or ()), *self.withheld])
 
     async def _inject(self, thread_id: str, items: Iterable[dict[str, Any]]) -> None:
         """Add what happened elsewhere. Sealed reasoning stays with the service that made it."""
@@ -348,8 +361,71 @@ async def usual_parameters(connection: Connection, request: TurnRequest, named: 
     if not missing:
         return {}
     config = (await connection.call("config/read", {}))["config"]
-    catalog = await library.models(connection, include_hidden=True)
+    catalog = await models_of(connection, include_hidden=True)
     model = request.model or config["model"] or catalog[0].slug
     levels = {each.slug: each.default_reasoning_level for each in catalog}
     usual = {"model": model, "effort": config["model_reasoning_effort"] or levels.get(model)}
     return {name: usual[name] for name in missing if usual[name] is not None}
+
+
+async def turns_of(connection: Connection, thread_id: str, *, known: Collection[str] = ()) -> list[Turn]:
+    """Return the turns that are over, oldest first, with their items: those after the last one that is `known`."""
+    turns: list[Turn] = []
+    how = {"itemsView": "full", "sortDirection": "desc"}
+    async for raw in _listed(connection, "thread/turns/list", threadId=thread_id, **how):
+        if raw["id"] in known:
+            break
+        items = [as_message(decode_item(item)) for item in raw["items"]]
+        turn = msgspec.convert({**raw, "items": items}, Turn)
+        if turn.status is not TurnStatus.in_progress:
+            turns.append(turn)
+    return turns[::-1]
+
+
+async def models_of(connection: Connection, *, include_hidden: bool) -> list[Model]:
+    """Return its catalog, the default first."""
+    entries = [entry async for entry in _listed(connection, "model/list", includeHidden=include_hidden)]
+    entries.sort(key=lambda entry: not entry["isDefault"])
+    return [
+        Model(
+            slug=entry["model"],
+            display_name=entry["displayName"],
+            description=entry["description"],
+            visibility="hide" if entry["hidden"] else "list",
+            priority=priority,
+            default_reasoning_level=entry["defaultReasoningEffort"],
+            supported_reasoning_levels=tuple(
+                ReasoningLevel(level["reasoningEffort"], level["description"])
+                for level in entry["supportedReasoningEfforts"]
+            ),
+            input_modalities=tuple(entry.get("inputModalities") or ()),
+            service_tiers=msgspec.convert(entry.get("serviceTiers") or (), tuple[ServiceTier, ...]),
+        )
+        for priority, entry in enumerate(entries)
+    ]
+
+
+async def _listed(connection: Connection, method: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
+    """The entries of all pages. Raises ServiceError when there is no last one."""
+    cursor: dict[str, Any] = {}
+    for _ in range(MOST_PAGES):
+        page = await connection.call(method, {**params, "limit": PAGE, **cursor})
+        for entry in page["data"]:
+            yield entry
+        if not page.get("nextCursor"):
+            return
+        cursor = {"cursor": page["nextCursor"]}
+    raise ServiceError(f"The app-server gave {MOST_PAGES} pages of {method}, and no last one.")
+
+
+def introduction(metadata: Mapping[str, Any]) -> InitializeResponse:
+    """Read the program's answer to `initialize`. It names its version in its user agent only."""
+    user_agent = str(metadata["userAgent"])
+    name, _, version = user_agent.partition(" ")[0].partition("/")
+    return InitializeResponse(
+        user_agent=user_agent,
+        server_info=ServerInfo(name, version),
+        codex_home=str(metadata["codexHome"]),
+        platform_family=str(metadata["platformFamily"]),
+        platform_os=str(metadata["platformOs"]),
+    )

@@ -54,8 +54,7 @@ class AppServer:
         self._connection: Connection | None = None
         self._changing = asyncio.Lock()
         self._users = 0
-        self._idle_timer: asyncio.TimerHandle | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._idle: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Connection]:
@@ -66,6 +65,8 @@ class AppServer:
         self._users += 1
         try:
             async with self._changing:
+                if self._idle is not None:
+                    self._idle.cancel()
                 if self.running is None:
                     self._connection = await self._start()
                 connection = self._connection
@@ -73,7 +74,8 @@ class AppServer:
             yield connection
         finally:
             self._users -= 1
-            self._wait_until_idle()
+            if not self._users:
+                self._idle = asyncio.ensure_future(self._end_when_idle())
 
     @property
     def running(self) -> Connection | None:
@@ -83,34 +85,21 @@ class AppServer:
     async def close(self) -> None:
         """End the process, whatever it does."""
         async with self._changing:
+            if self._idle is not None:
+                self._idle.cancel()
             await self._close()
 
     async def _close(self) -> None:
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
 
-    def _wait_until_idle(self) -> None:
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-        if not self._users and self.running is not None:
-
-            def end() -> None:
-                self._ending = asyncio.ensure_future(self._end_if_idle())
-
-            loop = asyncio.get_running_loop()
-            self._idle_timer = loop.call_later(self._settings.agent_idle_seconds, end)
-
-    async def _end_if_idle(self) -> None:
-        async with self._changing:
-            if self._users or self.running is None:
-                return
-            if not self.running.commands:
-                await self._close()
-                return
-        self._wait_until_idle()
+    async def _end_when_idle(self) -> None:
+        while not self._users and self.running is not None:
+            await asyncio.sleep(self._settings.agent_idle_seconds)
+            async with self._changing:
+                if not self._users and self.running is not None and not self.running.commands:
+                    await self._close()
 
     async def _start(self) -> Connection:
         command = self._command()
