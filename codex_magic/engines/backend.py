@@ -27,11 +27,11 @@ from ..protocol.settings import Settings
 from ..responses.catalog import Model
 from ..responses.client import AsyncClient
 from ..responses.compaction import Compacted, is_due, kept, token_limit
+from ..responses.exchange import PATIENT
 from ..responses.inputs import Item, assistant, user
 from ..responses.parameters import Parameters
 from ..responses.provider import Provider
 from ..responses.response import Response
-from ..responses.retry import PATIENT
 from ..responses.streaming import AsyncResponseStream
 from ..responses.tool_turn import MOST_ROUNDS, Ask, Compact, Job, Patience, Run, turn
 from ..responses.tools import ToolCallError

@@ -20,7 +20,6 @@ from typing import Any
 
 import msgspec
 
-from ...forks import begin_anew_in_children
 from ...net import one_line
 from ...protocol import types
 from ...protocol.errors import (
@@ -32,6 +31,7 @@ from ...protocol.errors import (
     TimedOutError,
 )
 from ...protocol.secrets import masked
+from ...waiting import begin_anew_in_children
 from .failures import refused
 from .messages import Framer, MaskedNotifications, Message, address_of, encode, fields, place_of, read
 
@@ -217,7 +217,7 @@ class Connection:
         self._reading.cancel()
 
     def forked(self) -> object:
-        """Close the inherited input in a forked child, which would keep the program alive; see `forks`."""
+        """Close the inherited input in a forked child, which would keep the program alive; see `waiting.begin_anew_in_children`."""
         pipe = self._input.transport.get_extra_info("pipe")
         if pipe is not None:
             pipe.close()

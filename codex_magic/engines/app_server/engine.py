@@ -15,10 +15,9 @@ import msgspec
 
 from ...auth.credentials import credentials_of
 from ...auth.storage import auth_path
-from ...protocol.account import InitializeResponse, ServerInfo
+from ...protocol import types
 from ...protocol.errors import InvalidRequestError, JsonRpcError, NotSignedInError, ServiceError
 from ...protocol.settings import Settings
-from ...protocol.types import InputItem, RateLimits, Turn, TurnPlace, TurnStatus, Warned, decode_item
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
 from ...responses.provider import Provider, key_of
 from ...responses.usage import no_limits
@@ -134,7 +133,7 @@ class AppServerEngine:
             del self._turns[request.turn_id]
             begun.cancel()
 
-    async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
+    async def steer(self, turn_id: str, inputs: tuple[types.InputItem, ...]) -> None:
         """Add to the input of a running turn: what it is answering is broken off, and it answers to both."""
         begun = self._turns.get(turn_id)
         if begun is not None:
@@ -177,13 +176,13 @@ class AppServerEngine:
         turn = self._running.get(params.get("threadId", ""))
         return await turn.questions.answer(method, params) if turn else default_answer(method)
 
-    async def metadata(self) -> InitializeResponse:
+    async def metadata(self) -> types.InitializeResponse:
         """Start the program and return how it introduces itself."""
         async with self._program() as connection:
             return introduction(connection.metadata)
 
     @property
-    def known_metadata(self) -> InitializeResponse | None:
+    def known_metadata(self) -> types.InitializeResponse | None:
         """The program's introduction, if it has run."""
         return introduction(self.server.metadata) if self.server.metadata else None
 
@@ -192,7 +191,7 @@ class AppServerEngine:
         async with self._program() as connection:
             return await models_of(connection, include_hidden=include_hidden)
 
-    async def rate_limits(self) -> RateLimits:
+    async def rate_limits(self) -> types.RateLimits:
         """Return how much of the plan is left. Raises NotSignedInError, ConfigurationError."""
         async with self._program(signed_in=True) as connection:
             try:
@@ -201,7 +200,7 @@ class AppServerEngine:
                 if "authentication required" not in error.message:
                     raise
                 raise no_limits("An API key") from error
-        return msgspec.convert(answer["rateLimits"], RateLimits)
+        return msgspec.convert(answer["rateLimits"], types.RateLimits)
 
     async def threads(self, params: Mapping[str, Any]) -> tuple[list[ProgramThread], str | None]:
         """Return a page of the program's own threads, and the cursor of the next."""
@@ -211,7 +210,7 @@ class AppServerEngine:
 
     async def program_thread(
         self, thread_id: str, *, known: Collection[str] = ()
-    ) -> tuple[ProgramThread, list[Turn]] | None:
+    ) -> tuple[ProgramThread, list[types.Turn]] | None:
         """Return one of the program's own threads, and its turns after the last that is `known`."""
         async with self._program() as connection:
             try:
@@ -243,7 +242,7 @@ class AppServerEngine:
     async def unarchive(self, thread_id: str) -> bool:
         return await self._follow("thread/unarchive", thread_id)
 
-    async def revert(self, place: TurnPlace) -> bool:
+    async def revert(self, place: types.TurnPlace) -> bool:
         """Take that turn and the later ones out of its thread, where that is loaded and idle."""
         if place.thread_id in self._running or not self.has_loaded(place.thread_id):
             return False
@@ -304,7 +303,7 @@ class Opening:
         except JsonRpcError as error:
             if "active writer" in error.message:
                 copied = "This thread is open in another process; here a copy goes on."
-                tell(Warned(self.request.thread_id, copied))
+                tell(types.Warned(self.request.thread_id, copied))
                 return await self._load("thread/fork", forked)
             if any(words in error.message for words in _MISSING):
                 return None
@@ -368,16 +367,18 @@ async def usual_parameters(connection: Connection, request: TurnRequest, named: 
     return {name: usual[name] for name in missing if usual[name] is not None}
 
 
-async def turns_of(connection: Connection, thread_id: str, *, known: Collection[str] = ()) -> list[Turn]:
+async def turns_of(
+    connection: Connection, thread_id: str, *, known: Collection[str] = ()
+) -> list[types.Turn]:
     """Return the turns that are over, oldest first, with their items: those after the last one that is `known`."""
-    turns: list[Turn] = []
+    turns: list[types.Turn] = []
     how = {"itemsView": "full", "sortDirection": "desc"}
     async for raw in _listed(connection, "thread/turns/list", threadId=thread_id, **how):
         if raw["id"] in known:
             break
-        items = [as_message(decode_item(item)) for item in raw["items"]]
-        turn = msgspec.convert({**raw, "items": items}, Turn)
-        if turn.status is not TurnStatus.in_progress:
+        items = [as_message(types.decode_item(item)) for item in raw["items"]]
+        turn = msgspec.convert({**raw, "items": items}, types.Turn)
+        if turn.status is not types.TurnStatus.in_progress:
             turns.append(turn)
     return turns[::-1]
 
@@ -418,13 +419,13 @@ async def _listed(connection: Connection, method: str, **params: Any) -> AsyncIt
     raise ServiceError(f"The app-server gave {MOST_PAGES} pages of {method}, and no last one.")
 
 
-def introduction(metadata: Mapping[str, Any]) -> InitializeResponse:
+def introduction(metadata: Mapping[str, Any]) -> types.InitializeResponse:
     """Read the program's answer to `initialize`. It names its version in its user agent only."""
     user_agent = str(metadata["userAgent"])
     name, _, version = user_agent.partition(" ")[0].partition("/")
-    return InitializeResponse(
+    return types.InitializeResponse(
         user_agent=user_agent,
-        server_info=ServerInfo(name, version),
+        server_info=types.ServerInfo(name, version),
         codex_home=str(metadata["codexHome"]),
         platform_family=str(metadata["platformFamily"]),
         platform_os=str(metadata["platformOs"]),
