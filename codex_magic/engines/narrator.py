@@ -97,6 +97,11 @@ class Narrator:
     def done(self, item: types.ThreadItem, response_items: Iterable[Item]) -> None:
         self._tell(types.ItemCompleted(*self._about, item, tuple(response_items)))
 
+    def add(self, item: types.ThreadItem, response_items: Iterable[Item]) -> None:
+        """Tell an item that is over as it begins."""
+        self.begun(item)
+        self.done(item, response_items)
+
     def warn(self, message: str) -> None:
         self._tell(types.Warned(self._about[0], message))
 

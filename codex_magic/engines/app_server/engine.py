@@ -25,8 +25,7 @@ from ..replay import as_message
 from ..seam import Continuation, Tell, TurnRequest
 from . import parameters
 from .connection import Connection
-from .environment import withheld
-from .server import AppServer, Launch
+from .server import AppServer, Launch, withheld
 from .turn import AgentTurn, default_answer
 
 log = logging.getLogger(__name__)
@@ -174,7 +173,7 @@ class AppServerEngine:
     async def _answer(self, method: str, params: dict[str, Any]) -> Any:
         """Answer a request of the program."""
         turn = self._running.get(params.get("threadId", ""))
-        return await turn.questions.answer(method, params) if turn else default_answer(method)
+        return await turn.answer(method, params) if turn else default_answer(method)
 
     async def metadata(self) -> types.InitializeResponse:
         """Start the program and return how it introduces itself."""

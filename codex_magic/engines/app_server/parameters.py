@@ -22,12 +22,6 @@ _PROVIDER_ID = "codex_magic"
 _POLICY = "shell_environment_policy"
 """The table of config.toml that says what commands get."""
 
-_SANDBOX_POLICIES = {
-    types.Sandbox.read_only: "readOnly",
-    types.Sandbox.workspace_write: "workspaceWrite",
-    types.Sandbox.full_access: "dangerFullAccess",
-}
-
 _APPROVALS: dict[types.ApprovalMode, Params] = {
     types.ApprovalMode.deny_all: {"approvalPolicy": "never"},
     types.ApprovalMode.auto_review: {"approvalPolicy": "on-request", "approvalsReviewer": "auto_review"},
@@ -107,7 +101,7 @@ def turn_parameters(request: TurnRequest) -> Params:
         request,
         ("model", "effort", "summary", "personality", "cwd", "output_schema"),
         turnTrigger=request.source,
-        sandboxPolicy={"type": _SANDBOX_POLICIES[request.sandbox]} if request.sandbox else None,
+        sandboxPolicy={"type": _camel(request.sandbox.value)} if request.sandbox else None,
         serviceTierForTurn=request.service_tier,
         clientUserMessageId=request.cell_id,
         **_input(request.inputs),
@@ -161,5 +155,9 @@ def _approvals(request: TurnRequest) -> Params:
 
 def _parameters(request: TurnRequest, names: Iterable[str], **others: Any) -> Params:
     """Return these fields of the request and the others; what is left open is not sent."""
-    fields = {re.sub("_(.)", lambda match: match[1].upper(), name): getattr(request, name) for name in names}
+    fields = {_camel(name): getattr(request, name) for name in names}
     return {name: value for name, value in {**fields, **others}.items() if value is not None}
+
+
+def _camel(words: str) -> str:
+    return re.sub("[-_](.)", lambda match: match[1].upper(), words)
