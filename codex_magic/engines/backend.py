@@ -1,8 +1,4 @@
-"""The engine in process: the Responses requests of a turn, as notifications.
-
-A turn is requests and calls by turns: `_RunningTurn.run` starts it, `_respond` takes the steps of
-`responses.tool_turn`, `_request` sends one and reports what streams back, `_execute` runs the tools.
-"""
+"""The engine in process: requests and calls of tools by turns, the steps of `responses.tool_turn`, as notifications."""
 
 from __future__ import annotations
 
@@ -96,10 +92,7 @@ class BackendEngine:
         await _RunningTurn(self, request, tell).compact()
 
     async def steer(self, turn_id: str, inputs: tuple[types.InputItem, ...]) -> None:
-        """Add to the input of a running turn: what it is answering is broken off, and it answers to both.
-
-        While it runs tools, the model hears of it when they are done.
-        """
+        """Add to the input of a running turn: what is being answered is broken off; tools are waited for."""
         items = await input_items(inputs)
         if turn_id not in self._running:
             raise errors.InvalidRequestError("This turn takes no more input.", hint="Start a new one.")
@@ -114,10 +107,7 @@ class BackendEngine:
         return self.client.models.known(slug)
 
     async def compacted(self, history: list[Item], parameters: Parameters) -> Compacted:
-        """Return what replaces `history`: sealed by the service where it can, else summed up by the model.
-
-        Raises CodexError.
-        """
+        """Return what replaces `history`: sealed by the service where it can, else summed up by the model."""
         parameters = _without(parameters, "output_schema", "verbosity")
         if self._has_compaction:
             try:
@@ -223,10 +213,7 @@ class _RunningTurn:
                 return
 
     async def _send(self, step: Ask | Compact) -> Response | None:
-        """Send a request and report its response; `None` when the user added something before it was whole.
-
-        A `Compact` never comes: the context is looked at here, and before the question.
-        """
+        """Send a request and report its response; `None` when the user added something before it was whole."""
         await self._compact_if_due()
         while self._steering:
             self._add(*self._steering.pop(0))
@@ -256,10 +243,7 @@ class _RunningTurn:
         return response
 
     async def _report(self, stream: AsyncResponseStream) -> Response:
-        """Report a response as it streams.
-
-        Its items get the form that is sent again; a call that has none stays, for whoever is to run it to refuse.
-        """
+        """Report a response as it streams, and return it with items that can be sent again, and all of its calls."""
         async with stream:
             self._narrator.answering(self._model, stream.response)
             try:

@@ -25,10 +25,7 @@ _CALLS = ("function_call", "custom_tool_call")
 
 
 class Narrator:
-    """Tells what happens in one turn over HTTP.
-
-    A call is told as started when the model has written it, and completed by whoever ran it.
-    """
+    """Tells what happens in one turn over HTTP; a call starts when it is written, and ends when it was run."""
 
     def __init__(self, request: TurnRequest, tell: Tell) -> None:
         self._tell = tell
@@ -41,10 +38,7 @@ class Narrator:
         self._tell(types.ErrorReported(*self._about, types.TurnError(failure.message), will_retry=True))
 
     def answering(self, requested: str | None, response: Response) -> None:
-        """The service has begun to answer: with which model, and how much is left.
-
-        A dated snapshot of the model that was requested is that model.
-        """
+        """The service has begun to answer: with which model (a dated snapshot is the same), and how much is left."""
         self._ids = {}
         model = response.model
         if requested and model and not f"{model}-".startswith(f"{requested}-") and model != self._rerouted:

@@ -1,8 +1,4 @@
-"""One app-server process, from its start to its end. It ends when its input is closed, so also with this process.
-
-One task reads its messages, one what it writes to stderr, and each of its requests to us has a task
-of its own: nothing waits while a human thinks.
-"""
+"""One app-server process, from its start to its end. Each of its requests to us has a task of its own, so nothing waits for a human."""
 
 from __future__ import annotations
 
@@ -72,10 +68,7 @@ class Subscription:
         self._news.set()
 
     async def next(self) -> types.Notification:
-        """Wait for the next notification. Raises the reason when the process has ended and nothing is left.
-
-        The deltas that follow one in the same part of its item come along: each costs its readers once.
-        """
+        """Wait for the next notification, deltas with those that follow in the same text. Raises why none will come."""
         while not self._unread:
             self._news.clear()
             await self._news.wait()
@@ -151,10 +144,7 @@ class Connection:
     async def call(
         self, method: str, params: Mapping[str, Any], *, timeout: float = CALL_SECONDS
     ) -> dict[str, Any]:
-        """Send a request and wait for its answer; sent again while the server is too busy.
-
-        Raises JsonRpcError, TimedOutError, and ServiceError when the process ends first.
-        """
+        """Send a request, again while the server is too busy. Raises JsonRpcError, TimedOutError, ServiceError."""
         for seconds in BUSY_SECONDS:
             try:
                 return await self._call(method, params, timeout)

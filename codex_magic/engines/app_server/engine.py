@@ -58,11 +58,7 @@ class ProgramThread(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class AppServerEngine:
-    """Turns of the codex program. Belongs to the event loop it is first used in.
-
-    `provider`: where the program sends its requests; `None` leaves that to its own configuration.
-    `stand_in`: the one for when that needs a sign-in and there is none.
-    """
+    """Turns of the codex program, on `provider`, on its own one, or on `stand_in` where that needs a sign-in."""
 
     def __init__(
         self,
@@ -151,10 +147,7 @@ class AppServerEngine:
 
     @asynccontextmanager
     async def _program(self, *, signed_in: bool = False) -> AsyncIterator[Connection]:
-        """The running process. `signed_in`: or with a provider that needs no sign-in.
-
-        One that was started for another account is ended: it would not notice.
-        """
+        """The running process, of today's account: it would not notice. `signed_in`: or where none is needed."""
         account = _account(self._settings) if self._own is None else []
         if account != self._account:
             self._account, self._provider = account, self._own
@@ -217,8 +210,15 @@ class AppServerEngine:
             except JsonRpcError as error:
                 log.debug("the app-server has no thread %s: %s", thread_id, error)
                 return None
-            turns = await turns_of(connection, thread_id, known=known)
-        return msgspec.convert(answer["thread"], ProgramThread), turns
+            turns: list[types.Turn] = []
+            how = {"threadId": thread_id, "itemsView": "full", "sortDirection": "desc"}
+            async for raw in _listed(connection, "thread/turns/list", **how):
+                if raw["id"] in known:
+                    break
+                items = [as_message(types.decode_item(item)) for item in raw["items"]]
+                turns.append(msgspec.convert({**raw, "items": items}, types.Turn))
+        over = [turn for turn in reversed(turns) if turn.status is not types.TurnStatus.in_progress]
+        return msgspec.convert(answer["thread"], ProgramThread), over
 
     # What was done to a thread of ours, for the program to follow. Ours is done already, so that it fails
     # is no failure; and a program that is not running is not started for it.
@@ -309,10 +309,7 @@ class Opening:
             raise
 
     async def _load(self, method: str, params: dict[str, Any]) -> str:
-        """Open a thread, remember it as loaded, and give it the name that it has with us.
-
-        An archived one is taken out of the archive; where only a fork goes on, it is put back.
-        """
+        """Open a thread, out of the archive if need be, and give it the name that it has with us."""
         request, call = self.request, self.connection.call
         try:
             opened = await call(method, params)
@@ -348,11 +345,7 @@ class Opening:
 
 
 async def usual_parameters(connection: Connection, request: TurnRequest, named: set[str]) -> dict[str, Any]:
-    """Return the model and the effort of a turn that leaves them open, where an earlier one did not.
-
-    The program keeps both for the turns after the one that named them, and takes back neither. `named`:
-    what the turns of the thread have named so far; this one's are added.
-    """
+    """Return the model and the effort of a turn that leaves open what an earlier one `named`: the program keeps both."""
     naming = {name for name in _LASTING if getattr(request, name) is not None}
     missing = named - naming
     named |= naming
@@ -364,22 +357,6 @@ async def usual_parameters(connection: Connection, request: TurnRequest, named: 
     levels = {each.slug: each.default_reasoning_level for each in catalog}
     usual = {"model": model, "effort": config["model_reasoning_effort"] or levels.get(model)}
     return {name: usual[name] for name in missing if usual[name] is not None}
-
-
-async def turns_of(
-    connection: Connection, thread_id: str, *, known: Collection[str] = ()
-) -> list[types.Turn]:
-    """Return the turns that are over, oldest first, with their items: those after the last one that is `known`."""
-    turns: list[types.Turn] = []
-    how = {"itemsView": "full", "sortDirection": "desc"}
-    async for raw in _listed(connection, "thread/turns/list", threadId=thread_id, **how):
-        if raw["id"] in known:
-            break
-        items = [as_message(types.decode_item(item)) for item in raw["items"]]
-        turn = msgspec.convert({**raw, "items": items}, types.Turn)
-        if turn.status is not types.TurnStatus.in_progress:
-            turns.append(turn)
-    return turns[::-1]
 
 
 async def models_of(connection: Connection, *, include_hidden: bool) -> list[Model]:

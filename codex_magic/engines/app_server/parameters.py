@@ -35,9 +35,8 @@ def thread_parameters(
 ) -> Params:
     """Return the parameters that thread/start, thread/resume and thread/fork share.
 
-    `provider`: one of ours as keys of config.toml; without one the program's own stands. Its key goes to
-    the program's memory alone. As a variable (`env_key`) it would be in the environment of every command
-    that the agent runs, and from there in files. `excluded`: variables that commands do not get.
+    `provider`: one of ours, else the program's own. Its key goes to the program's memory alone: as a variable
+    (`env_key`) every command would have it. `excluded`: variables that commands do not get.
     """
     config = dict(request.config or {})
     if provider is not None:
@@ -51,12 +50,19 @@ def thread_parameters(
         if key is not None:
             entry["experimental_bearer_token"] = key
         config.update(model_provider=_PROVIDER_ID, model_providers={_PROVIDER_ID: entry})
+    if names := list(
+        dict.fromkeys(excluded)
+    ):  # the program takes one list, and ours would replace the user's
+        if _POLICY in config:
+            config[_POLICY] = {**config[_POLICY], "exclude": names}
+        else:
+            config[f"{_POLICY}.exclude"] = names
     return _parameters(
         request,
         ("model", "cwd", "base_instructions"),
         developerInstructions=request.instructions,
         sandbox=request.sandbox.value if request.sandbox else None,
-        config=with_exclusions(config, excluded) or None,
+        config=config or None,
         modelProvider=_PROVIDER_ID if provider else own_provider(request),
         **_approvals(request),
     )
@@ -67,16 +73,6 @@ def exclusions(config: Mapping[str, Any]) -> list[str] | None:
     nested = config.get(_POLICY) or {}
     excluded: list[str] | None = config.get(f"{_POLICY}.exclude", nested.get("exclude"))
     return excluded
-
-
-def with_exclusions(config: Mapping[str, Any], excluded: Iterable[str]) -> dict[str, Any]:
-    """Return it with these exclusions: the program takes one list, and ours would replace the user's."""
-    names = list(dict.fromkeys(excluded))
-    if not names:
-        return dict(config)
-    if _POLICY in config:
-        return {**config, _POLICY: {**config[_POLICY], "exclude": names}}
-    return {**config, f"{_POLICY}.exclude": names}
 
 
 def own_provider(request: TurnRequest) -> str | None:

@@ -70,10 +70,7 @@ class AppServer:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Connection]:
-        """The running process, which does not count as idle meanwhile.
-
-        Raises ConfigurationError when there is no program, or one too old.
-        """
+        """The running process, busy meanwhile. Raises ConfigurationError for no program, or one too old."""
         self._users += 1
         try:
             async with self._changing:
@@ -148,10 +145,7 @@ class AppServer:
 
 
 def find_binary(settings: Settings) -> tuple[str, str | None]:
-    """Find the program of the settings, else of PATH, else of the package.
-
-    Gives its path and, where it brings programs along, their folder. Raises ConfigurationError.
-    """
+    """Return the path of the settings' program, else of PATH's, else of the package's, and the folder of its tools."""
     chosen = shutil.which(Path(settings.codex_bin or "codex").expanduser())
     if chosen is not None:
         return os.path.abspath(chosen), None
@@ -181,10 +175,7 @@ def _check_version(user_agent: str) -> None:
 def program_environment(
     variables: Mapping[str, str], *, allowed: Sequence[str], configuration: str
 ) -> dict[str, str]:
-    """Return the variables that the program is started with.
-
-    `allowed`: names that the user lets pass, with `*` for any characters; `configuration`: of the program.
-    """
+    """Return the variables that the program is started with; `allowed`: names that may pass, with `*`."""
     return {
         name: value
         for name, value in variables.items()

@@ -93,9 +93,13 @@ class AgentTurn:
         if isinstance(question, types.ToolCallApproval):
             return await self._tool_call(question)
         decision = await self._request.ask(question)
-        if isinstance(question, types.PermissionsApproval):
-            return await self._permissions(question, decision)
-        return {"decision": _spelled(decision)}
+        if not isinstance(question, types.PermissionsApproval):
+            return {"decision": _spelled(decision)}
+        if decision is types.Decision.cancel:  # the protocol has no word for it here, and none for no
+            await self.interrupt()
+        is_yes = decision in (types.Decision.accept, types.Decision.accept_for_session)
+        scope = "session" if decision is types.Decision.accept_for_session else "turn"
+        return {"permissions": question.permissions if is_yes else {}, "scope": scope}
 
     async def _start(self, method: str, parameters: Params) -> None:
         try:
@@ -175,17 +179,6 @@ class AgentTurn:
         if self._completed is None:
             log.warning("the app-server refused to stop a turn for %s s and is killed", STOP_SECONDS)
             self._connection.kill()
-
-    async def _permissions(
-        self, question: types.PermissionsApproval, decision: types.ApprovalDecision | None
-    ) -> Params:
-        """Grant all or nothing: the protocol has no word for no here, and none for cancel."""
-        if decision in (types.Decision.accept, types.Decision.accept_for_session):
-            scope = "turn" if decision is types.Decision.accept else "session"
-            return {"permissions": question.permissions, "scope": scope}
-        if decision is types.Decision.cancel:
-            await self.interrupt()
-        return {"permissions": {}, "scope": "turn"}
 
     async def _tool_call(self, question: types.ToolCallApproval) -> Params:
         tool = self._tools.find(question.namespace, question.tool)
