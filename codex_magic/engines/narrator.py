@@ -79,11 +79,10 @@ class Narrator:
         if not self._ids:
             for index, item in enumerate(response.output):
                 self.tell(events.OutputItemDone(output_index=index, item=item))
-        if response.status == "incomplete":
-            if response.incomplete_reason == "content_filter":
-                self.warn("The service's content filter stopped this answer.")
-            else:
-                self.warn("This answer stopped at the model's output limit. %codex continue goes on from it.")
+        if response.status == "incomplete" and response.incomplete_reason == "content_filter":
+            self.warn("The service's content filter stopped this answer.")
+        elif response.status == "incomplete":
+            self.warn("This answer stopped at the model's output limit. %codex continue goes on from it.")
 
     def begun(self, item: types.ThreadItem) -> None:
         self._tell(types.ItemStarted(*self._about, item))

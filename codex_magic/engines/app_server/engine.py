@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -61,19 +61,10 @@ class AppServerEngine:
     """Turns of the codex program, on `provider`, on its own one, or on `stand_in` where that needs a sign-in."""
 
     def __init__(
-        self,
-        settings: Settings,
-        provider: Provider | None = None,
-        *,
-        stand_in: Provider | None = None,
-        launch: Launch | None = None,
+        self, settings: Settings, provider: Provider | None, *, stand_in: Provider | None, launch: Launch
     ) -> None:
-        launch = launch or Launch()
         if settings.base_url != Settings.base_url:
-            urls = (
-                f'openai_base_url="{settings.base_url}"',
-                f'chatgpt_base_url="{settings.chatgpt_url}/"',
-            )
+            urls = f'openai_base_url="{settings.base_url}"', f'chatgpt_base_url="{settings.chatgpt_url}/"'
             launch = dataclasses.replace(launch, config=(*urls, *launch.config))
         self.server = AppServer(settings, self._answer, launch)
         self._settings = settings
@@ -277,15 +268,16 @@ class Opening:
         """Go on with the thread of the earlier turn, or begin one with what it had; gives its id."""
         request, continuation = self.request, self.request.continuation
         tools = request.tools.version if request.tools else ""
+        thread_id = None
         if continuation is not None and continuation.place.tools == tools:
-            thread_id = await self._continued(continuation, tell)
-            if thread_id is not None:
-                await self._inject(thread_id, continuation.unseen)
-                return thread_id
-        thread_id = await self._load(
-            "thread/start", {**await self._parameters(), **parameters.start_parameters(request)}
-        )
-        await self._inject(thread_id, (await request.earlier()).items)
+            thread_id, missing = await self._continued(continuation, tell), continuation.unseen
+        if thread_id is None:
+            params = {**await self._parameters(), **parameters.start_parameters(request)}
+            thread_id, missing = await self._load("thread/start", params), (await request.earlier()).items
+        # Sealed reasoning stays with the service that made it.
+        readable = [item for item in missing if "encrypted_content" not in item]
+        if readable:
+            await self.connection.call("thread/inject_items", {"threadId": thread_id, "items": readable})
         return thread_id
 
     async def _continued(self, continuation: Continuation, tell: Tell) -> str | None:
@@ -336,12 +328,6 @@ class Opening:
             answer = await self.connection.call("config/read", {"cwd": self.request.cwd})
             own = parameters.exclusions(answer["config"])
         return parameters.thread_parameters(self.request, self.provider, [*(own or ()), *self.withheld])
-
-    async def _inject(self, thread_id: str, items: Iterable[dict[str, Any]]) -> None:
-        """Add what happened elsewhere. Sealed reasoning stays with the service that made it."""
-        readable = [item for item in items if "encrypted_content" not in item]
-        if readable:
-            await self.connection.call("thread/inject_items", {"threadId": thread_id, "items": readable})
 
 
 async def usual_parameters(connection: Connection, request: TurnRequest, named: set[str]) -> dict[str, Any]:

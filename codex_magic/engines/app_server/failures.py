@@ -33,11 +33,9 @@ def refused(method: str, error: RpcError) -> errors.CodexError:
 
 
 def input_too_long(characters: int) -> errors.InvalidRequestError:
-    return errors.InvalidRequestError(
-        f"The prompt has {characters:,} characters; the agent takes {LONGEST_INPUT:,}.",
-        hint="Put the text into a file and name the file.",
-        code="input_too_large",
-    )
+    message = f"The prompt has {characters:,} characters; the agent takes {LONGEST_INPUT:,}."
+    hint = "Put the text into a file and name the file."
+    return errors.InvalidRequestError(message, hint=hint, code="input_too_large")
 
 
 def turn_failure(error: TurnError | None) -> errors.CodexError:

@@ -146,7 +146,7 @@ class AppServer:
 
 def find_binary(settings: Settings) -> tuple[str, str | None]:
     """Return the path of the settings' program, else of PATH's, else of the package's, and the folder of its tools."""
-    chosen = shutil.which(Path(settings.codex_bin or "codex").expanduser())
+    chosen = shutil.which(os.path.expanduser(settings.codex_bin or "codex"))
     if chosen is not None:
         return os.path.abspath(chosen), None
     if settings.codex_bin is not None:
