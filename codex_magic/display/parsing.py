@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from markdown_it import MarkdownIt, rules_block
-from markdown_it.ruler import Ruler
+from markdown_it.ruler import RuleOptionsType, Ruler
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
@@ -399,7 +399,7 @@ def _block_parser() -> MarkdownIt:
     """Definitions of links to programs and data are text, by markdown-it's own rule."""
     parser = _parser(3 * _MOST_CONTAINERS)
     ruler = parser.block.ruler
-    everywhere = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    everywhere: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     ruler.before("fence", "math_block", _math_block, everywhere)
     ruler.at("blockquote", _nested(rules_block.blockquote), everywhere)
     ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
