@@ -96,7 +96,7 @@ def find_command(line: str) -> Callable[[Session], Steps[Question | None] | Step
     if name in _FIRST_WORDS and len(words) > 2 and not (rest[0] == "-" or rest[0].isdecimal()):
         return None
     choices = command.arguments.strip("[]").split(" | ")
-    near = difflib.get_close_matches(words[0], choices, n=1) if rest[:1] not in ("", "-") else None
+    near = difflib.get_close_matches(words[0], choices, n=1) if rest[:1] not in ("", "-") else []
     hint = f"Did you mean `%codex {name} {near[0]}`?" if near else f"Usage: `{command.usage}`."
     problem = f"doesn't take `{rest}`" if words else "needs more"
     raise OptionError(f"`%codex {name}` {problem}.", hint=f"{hint} {as_question}")

@@ -65,7 +65,7 @@ class CodexMagics(NotebookSettings, Magics):
 
         run_cell_blocking(line, cell, self.number)
 
-    @context_matcher(identifier="codex_magic", priority=200)
+    @context_matcher(identifier="codex_magic", priority=200)  # type: ignore[untyped-decorator]  # IPython is untyped here
     def complete(self, context: CompletionContext) -> SimpleMatcherResult:
         """Complete what stands behind `%codex` and `%%codex`, in place of what IPython offers there."""
         typed = context.text_until_cursor.lstrip()

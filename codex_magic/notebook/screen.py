@@ -195,11 +195,14 @@ def _fitting(text: str, width: int) -> int:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
+    """Break between words; one that does not fit stays whole, so that a path can be copied."""
     lines = []
     while (end := _fitting(text, width)) < len(text):
-        space = text.rfind(" ", 1, end + 1)
-        lines.append(text[: space if space > 0 else end])
-        text = text[len(lines[-1]) :].lstrip()
+        space = max(text.rfind(" ", 1, end + 1), 0) or text.find(" ", end)
+        if space < 0:
+            break
+        lines.append(text[:space])
+        text = text[space:].lstrip()
     return [*lines, text]
 
 

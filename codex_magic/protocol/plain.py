@@ -100,8 +100,8 @@ def read_json(data: bytes | str) -> Any:
         return plain_json(
             json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 20 else None)
         )
-    except RecursionError as error:  # brackets that are never closed
-        raise ValueError("no JSON") from error
+    except (ValueError, RecursionError) as error:  # or brackets that are never closed
+        raise ValueError(f"This is no JSON ({error}).") from error
 
 
 def _shallow(text: str) -> str:

@@ -67,15 +67,15 @@ def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
         return _full(path)
     if fault := _look(path):
         return fault
-    if "readonly" in message:
-        return _unwritable(path)
     if "I/O error" in message:
         with suppress(OSError):
             if shutil.disk_usage(path.parent).free < 1_000_000:
                 return _full(path)
         return _fault(f"The disk failed while {path} was in use", "Check the disk")
+    access = "It must be a file you can read and write, in a folder you can write: put that right"
+    if "readonly" in message:
+        return _unwritable(path)
     if "unable to open" in message:
-        access = "It must be a file you can read and write, in a folder you can write: put that right"
         return _fault(f"{path} can't be opened", access)
     # Malformed pages, tables that are gone, values that can't be: all that is left is the file.
     return damaged(path)
@@ -100,24 +100,20 @@ def _look(path: Path) -> StoreError | None:
             return _fault(f"{path} can't be written: its disk is mounted read-only", "Make it writable")
         header = _header(path)
     except PermissionError:
-        return _fault(
-            f"{path} can't be read: you have no permission",
-            "Give yourself permission to read and write the file and its folder",
-        )
+        access = "Give yourself permission to read and write the file and its folder"
+        return _fault(f"{path} can't be read: you have no permission", access)
     except OSError:
         return None
     size = path.stat().st_size
     if size and not header.startswith(b"SQLite format 3\0"):
         return damaged(path)
     # The fields of SQLite's header: https://sqlite.org/fileformat.html, 1.3.
-    page_size = int.from_bytes(header[16:18], "big")
-    pages = int.from_bytes(header[28:32], "big")
+    page_size, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
     is_counted = header[24:28] == header[92:96]
     if is_counted and size < pages * (65536 if page_size == 1 else page_size):
         return damaged(path, "is damaged: its end is missing")
-    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
-        return _unwritable(path)
-    return None
+    is_writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return None if is_writable else _unwritable(path)
 
 
 def _header(path: Path) -> bytes:

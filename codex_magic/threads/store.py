@@ -21,32 +21,24 @@ from functools import partial, wraps
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
+from ..protocol import types
 from ..protocol.errors import OptionError, ThreadNotFoundError
 from ..protocol.ids import is_number, may_be_one_cell, new_id
 from ..protocol.plain import shorten
-from ..protocol.types import (
-    ThreadItem,
-    ThreadTokenUsage,
-    Turn,
-    TurnError,
-    TurnPlace,
-    TurnStatus,
-    UserMessage,
-    decode_item,
-    encode_item,
-    input_text,
-    item_type,
-    unknown_item,
-)
+from ..protocol.types import ThreadItem, TurnStatus, UserMessage, encode_item, input_text, item_type
 from ..waiting import undivided
 from .database import connect, in_transaction, while_locked
 from .failures import damaged, store_errors
+from .options import PAGE, ListOptions
 from .owner import Owner, is_alive, this_process
 from .partial import Piece, pieced_together, replayed_partial
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PREVIEW_LENGTH = 120
 """Characters of the first prompt kept beside a thread, for lists."""
@@ -79,7 +71,7 @@ class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ThreadDetails(ThreadRecord, frozen=True):
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[types.Turn, ...] = ()
     """Empty unless asked for."""
 
 
@@ -114,8 +106,8 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Its place in the thread; a re-run has the same."""
     cell_id: str | None = None
     status: TurnStatus = TurnStatus.in_progress
-    error: TurnError | None = None
-    usage: ThreadTokenUsage | None = None
+    error: types.TurnError | None = None
+    usage: types.ThreadTokenUsage | None = None
     provider: str | None = None
     """Whose encrypted reasoning its items hold: a provider and account, or the app-server."""
     model: str | None = None
@@ -127,6 +119,11 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     notebook: str | None = None
     """The id of the notebook that `cell_id` is a cell of."""
     items: tuple[ItemRecord, ...] = ()
+
+    def as_turn(self) -> types.Turn:
+        """The same in the protocol's shape."""
+        values = {name: getattr(self, name) for name in types.Turn.__struct_fields__}
+        return types.Turn(**values | {"items": tuple(entry.item for entry in self.items)})
 
 
 class NotebookRecord(msgspec.Struct, frozen=True):
@@ -197,9 +194,8 @@ _writes = _transaction("BEGIN IMMEDIATE")
 class Store:
     """The file `path`, made with its folder when missing, or ":memory:". Each method is one transaction.
 
-    Any thread may use it, one at a time. Every failure of the file is a `StoreError` that says what
-    to do; what was written before stays. `timeout`: seconds to wait for other processes' locks.
-    `owner`: who runs its turns, if not this process.
+    Any thread may use it, one at a time. Every failure of the file is a `StoreError` that says what to do.
+    `timeout`: seconds to wait for other processes' locks. `owner`: who runs its turns, if not this process.
     """
 
     def __init__(
@@ -237,7 +233,7 @@ class Store:
     # Threads -------------------------------------------------------------------------------------
 
     @_writes
-    def create_thread(self, *, thread_id: str | None = None, **values: Any) -> ThreadRecord:
+    def create_thread(self, /, *, thread_id: str | None = None, **values: Any) -> ThreadRecord:
         """Begin a thread with these values of its record; `thread_id` when it has a name already."""
         now = self._now()
         record = ThreadRecord(id=thread_id or new_id(), created_at=now, updated_at=now, **values)
@@ -257,34 +253,22 @@ class Store:
         return self._db.execute("SELECT 1 FROM threads WHERE id = ?", (thread_id,)).fetchone() is not None
 
     @_reads
-    def threads(
-        self,
-        *,
-        cursor: str | None = None,
-        limit: int = 25,
-        search_term: str | None = None,
-        sort_key: Literal["created_at", "updated_at", "recency_at"] = "updated_at",
-        sort_direction: Literal["asc", "desc"] = "desc",
-        cwd: str | Sequence[str] | None = None,
-        model_providers: Sequence[str] | None = None,
-        archived: bool = False,
-    ) -> ThreadPage:
-        """One page of threads. `search_term` is looked for in names and first prompts, whatever the case.
-
-        `cwd`, `model_providers`: the thread's is one of these. Raises OptionError for another order.
-        """
-        order, later = _chosen(_DIRECTIONS, sort_direction, "sort_direction")
-        key = _chosen(_SORT_KEYS, sort_key, "sort_key")
-        tests = [f"archived_at IS {'NOT ' if archived else ''}NULL"]
+    def threads(self, **options: Unpack[ListOptions]) -> ThreadPage:
+        """One page of threads. `search_term` is looked for in names and first prompts, whatever the case."""
+        order, later = _chosen(_DIRECTIONS, options.get("sort_direction") or "desc", "sort_direction")
+        key = _chosen(_SORT_KEYS, options.get("sort_key") or "updated_at", "sort_key")
+        limit = options.get("limit") or PAGE
+        cwd, term, cursor = options.get("cwd"), options.get("search_term"), options.get("cursor")
+        tests = [f"archived_at IS {'NOT ' if options.get('archived') else ''}NULL"]
         values: list[Any] = []
         folders = [cwd] if isinstance(cwd, str) else cwd
-        for column, choices in (("cwd", folders), ("provider", model_providers)):
+        for column, choices in (("cwd", folders), ("provider", options.get("model_providers"))):
             if choices is not None:
                 tests.append(f"{column} IN ({_marks(choices)})")
                 values += choices
-        if search_term:
+        if term:
             tests.append("instr(casefold(coalesce(name, '') || char(10) || preview), ?)")
-            values.append(search_term.casefold())
+            values.append(term.casefold())
         if cursor is not None:
             value, _, last_id = cursor.partition(":")
             if not value.isdecimal():
@@ -305,7 +289,6 @@ class Store:
     def resolve(self, text: str) -> str:
         """Return the id of the thread a person means: its id, its name, or a unique beginning or end of its id.
 
-        Ids begin with their time: threads of the same minute differ in their end only.
         Raises ThreadNotFoundError, or OptionError when there are several.
         """
         for test in (
@@ -345,10 +328,7 @@ class Store:
         kernel: str | None,
         path: str | None,
     ) -> list[NotebookClaim]:
-        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path.
-
-        An answer that was pasted into another cell than asked it speaks for nothing.
-        """
+        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path."""
         turns: dict[str, set[str]] = defaultdict(set)
         cells_of: dict[str, set[str]] = defaultdict(set)
         sql = (
@@ -356,7 +336,7 @@ class Store:
             " WHERE notebook IS NOT NULL AND {1} IN (SELECT value FROM json_each(?))"
         )
         for row in self._db.execute(sql.format("id, cell_id", "id"), (_to_json(list(answers)),)):
-            if may_be_one_cell(row["cell_id"], answers[row["id"]]):
+            if may_be_one_cell(row["cell_id"], answers[row["id"]]):  # else it was pasted into another
                 turns[row["notebook"]].add(row["id"])
         for row in self._db.execute(sql.format("cell_id", "cell_id"), (_to_json(list(cells)),)):
             cells_of[row["notebook"]].add(row["cell_id"])
@@ -429,14 +409,13 @@ class Store:
         notebook: str | None = None,
         preview: str = "",
         provider: str | None = None,
-        model: str | None = None,
         turn_id: str | None = None,
         question: ItemRecord | None = None,
     ) -> TurnRecord:
         """Begin a turn: in the place of the earlier turn of that notebook's cell if there is one, else at the end.
 
         `preview`: the prompt, whose beginning the thread keeps when it is its first. `question`: all of it,
-        in place of the user's message until `add_item` brings that. `provider`, `model`: the thread's own too.
+        in place of the user's message until `add_item` brings that. `provider`: the thread's own too.
         """
         thread = self.thread(thread_id)
         history = self._current(self._lineage(thread_id))
@@ -452,20 +431,15 @@ class Store:
             cell_id=cell_id,
             notebook=notebook,
             provider=provider,
-            model=model,
             started_at=self._now(),
             replaces=old["id"] if old else None,
         )
         self._insert_turn(turn)
         if question is not None:
             self._insert_piece(turn.seq, Piece(turn.id, question.item, 0, ""), question.response_items)
-        self._update_thread(
-            thread_id,
-            updated_at=turn.started_at,
-            provider=provider or thread.provider,
-            model=model or thread.model,
-            preview=thread.preview or shorten(preview, PREVIEW_LENGTH),
-        )
+        first = {"preview": thread.preview or shorten(preview, PREVIEW_LENGTH)}
+        provider = provider or thread.provider
+        self._update_thread(thread_id, updated_at=turn.started_at, provider=provider, **first)
         return turn
 
     @_writes
@@ -485,22 +459,21 @@ class Store:
             self._insert_piece(turn, piece)
 
     @_writes
-    def place_turn(self, turn_id: str, place: TurnPlace) -> None:
+    def place_turn(self, turn_id: str, place: types.TurnPlace) -> None:
         """Keep where the app-server has the turn."""
         at = {"engine_thread": place.thread_id, "engine_turn": place.turn_id}
-        self._insert(
-            "places", {"turn": turn_id, **at, "past": place.past, "tools": place.tools}, verb="REPLACE"
-        )
+        values = {"turn": turn_id, **at, "past": place.past, "tools": place.tools}
+        self._insert("places", values, verb="REPLACE")
 
     @_reads
-    def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, TurnPlace], set[str]]:
+    def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, types.TurnPlace], set[str]]:
         """Return where the app-server has these turns, and which of them no later one follows there."""
         rows = self._db.execute(
             "SELECT *, NOT EXISTS (SELECT 1 FROM places AS later WHERE later.engine_thread = places.engine_thread"
             " AND later.n > places.n) AS is_last FROM places WHERE turn IN (SELECT value FROM json_each(?))",
             (_to_json(list(turn_ids)),),
         ).fetchall()
-        places = {row["turn"]: TurnPlace(*(row[column] for column in _PLACE)) for row in rows}
+        places = {row["turn"]: types.TurnPlace(*(row[column] for column in _PLACE)) for row in rows}
         return places, {row["turn"] for row in rows if row["is_last"]}
 
     @_reads
@@ -526,12 +499,11 @@ class Store:
     @_writes
     def forget_places(self, turn_ids: Sequence[str]) -> None:
         """Forget where the app-server had these turns."""
-        self._db.execute(
-            "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))", (_to_json(list(turn_ids)),)
-        )
+        sql = "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))"
+        self._db.execute(sql, (_to_json(list(turn_ids)),))
 
     @_reads
-    def place_of_own(self, thread_id: str, turn_id: str) -> TurnPlace | None:
+    def place_of_own(self, thread_id: str, turn_id: str) -> types.TurnPlace | None:
         """Return where the app-server has this turn, if it is the thread's own and no fork has it in its past."""
         row = self._db.execute(
             "SELECT places.* FROM places JOIN turns ON turns.id = places.turn"
@@ -539,11 +511,11 @@ class Store:
             " forked_from = turns.thread_id AND forked_at_position >= position AND forked_at_seq >= seq)",
             (turn_id, thread_id),
         ).fetchone()
-        return TurnPlace(*(row[column] for column in _PLACE)) if row else None
+        return types.TurnPlace(*(row[column] for column in _PLACE)) if row else None
 
     @_writes
     def adopt(
-        self, thread: ThreadRecord, turns: Sequence[TurnRecord], places: Mapping[str, TurnPlace]
+        self, thread: ThreadRecord, turns: Sequence[TurnRecord], places: Mapping[str, types.TurnPlace]
     ) -> ThreadRecord:
         """Take in a thread of elsewhere, or the turns added to it there, after those that are here."""
         here = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
@@ -568,8 +540,8 @@ class Store:
         turn_id: str,
         status: TurnStatus,
         *,
-        error: TurnError | None = None,
-        usage: ThreadTokenUsage | None = None,
+        error: types.TurnError | None = None,
+        usage: types.ThreadTokenUsage | None = None,
         model: str | None = None,
         duration_ms: int | None = None,
     ) -> None:
@@ -759,10 +731,8 @@ class Store:
         for level in levels:
             turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level._asdict())
             rows += [row for row in turns if row["seq"] not in hidden]
-            removals = self._db.execute(
-                "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of", level._asdict()
-            )
-            hidden.update(row["turn"] for row in removals)
+            removals = "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of"
+            hidden.update(row["turn"] for row in self._db.execute(removals, level._asdict()))
         return sorted(rows, key=lambda row: row["position"])
 
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
@@ -797,8 +767,8 @@ class Store:
 def _turn_record(row: sqlite3.Row, items: Iterable[ItemRecord] = ()) -> TurnRecord:
     values = {column: row[column] for column in _TURN_COLUMNS} | {
         "status": _STATUSES.get(row["status"], TurnStatus.interrupted),
-        "error": _decoded(row["error"], TurnError),
-        "usage": _decoded(row["usage"], ThreadTokenUsage),
+        "error": _decoded(row["error"], types.TurnError),
+        "usage": _decoded(row["usage"], types.ThreadTokenUsage),
     }
     return TurnRecord(**values, items=tuple(items))
 
@@ -807,13 +777,14 @@ def _item_record(row: sqlite3.Row) -> ItemRecord:
     """Read an item; one that can't be read any more is of an unknown kind, and not sent again."""
     item = _decoded(row["json"])
     if item is None:
-        return ItemRecord(unknown_item(str(row["id"]), {"type": "unreadable", "text": str(row["json"])}))
-    return ItemRecord(decode_item(item), _sent(row))
+        raw = {"type": "unreadable", "text": str(row["json"])}
+        return ItemRecord(types.unknown_item(str(row["id"]), raw))
+    return ItemRecord(types.decode_item(item), _sent(row))
 
 
 def _partial_records(rows: Sequence[sqlite3.Row], *, is_over: bool) -> list[ItemRecord]:
     """Return the items that rows of `partials` are of, each as far as it came."""
-    items = [decode_item(_decoded(row["json"])) if row["json"] else None for row in rows]
+    items = [types.decode_item(_decoded(row["json"])) if row["json"] else None for row in rows]
     pieces = [Piece(row["id"], item, row["part"], row["text"]) for row, item in zip(rows, items, strict=True)]
     sent = {row["id"]: _sent(row) for row in rows if row["json"]}
     records = []
@@ -877,8 +848,7 @@ def _no_turn(turn_id: str) -> OptionError:
 class AsyncStore:
     """Runs steps on one `Store` in a worker thread, in order, so that a slow disk never holds up a stream.
 
-    The file is opened with the first step, and again with the next where that fails. Without a `path` it is
-    kept in memory. `worker`: another store's, to share it.
+    The file is opened with the first step; without a `path` it is kept in memory. `worker`: another store's.
     """
 
     def __init__(self, path: Path | None, *, worker: ThreadPoolExecutor | None = None) -> None:
