@@ -13,9 +13,9 @@ from contextvars import ContextVar
 from itertools import compress, zip_longest
 from typing import TYPE_CHECKING
 
-from ..display.items import without_controls
 from ..display.page import Page, UpdatedPage
 from ..protocol.errors import CodexError
+from ..protocol.plain import without_controls
 from .environment import page_for, shows_widgets
 from .shell import is_kernel
 
@@ -67,15 +67,13 @@ class Screen:
 
     def painter(self, view: TurnView) -> Painter:
         """Return what paints a turn here."""
-        from ..display.pace import Painter
+        from ..display.pace import JupyterSurface, Painter
 
         if self.rich:
-            from ..display.jupyter import JupyterSurface
-
             return Painter(JupyterSurface(self.page), view)
-        from ..display.terminal import TerminalSurface
+        from ..display.terminal import terminal_surface
 
-        return Painter(TerminalSurface(), view)
+        return Painter(terminal_surface(), view)
 
     def say(self, *lines: str) -> None:
         """Show lines of text; what stands between backticks is code."""
