@@ -1,4 +1,4 @@
-"""Threads, futures and one event loop in the background: work that goes on whatever its caller does.
+"""Threads, futures and one event loop in the background: work that goes on whatever its caller does, and forks.
 
 An asyncio task on a kernel's own loop stalls under a synchronous cell; on a `BackgroundLoop` nothing blocks
 it. `blocking` makes the methods of an asynchronous class into those of its blocking facade.
@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
-
-from .forks import begin_anew_in_children
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from weakref import WeakSet
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -132,7 +132,7 @@ class BackgroundLoop:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """Begin anew in a forked child; see `forks`."""
+        """Begin anew in a forked child; see `begin_anew_in_children`."""
         left = self._loop, self._thread
         self._lock = threading.Lock()
         self._loop = self._thread = None
@@ -192,18 +192,27 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-class Facade(Generic[A]):
-    """The base of a facade for code that does not await: an asynchronous object, and how it is waited for."""
+class Direct(Generic[A]):
+    """A facade, for code that does not await, of an object whose coroutines never suspend: they block the thread.
+
+    Nothing changes threads: context variables, Ctrl-C, tracebacks and forks are those of a plain call.
+    """
 
     def __init__(self, asynchronous: A) -> None:
         self.asynchronous = asynchronous
 
     def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what `work` gives."""
-        raise NotImplementedError
+        try:
+            work.send(None)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        work.close()
+        raise RuntimeError("Something asynchronous can't be awaited here: this call has no event loop.")
 
 
-class Blocking(Facade[A]):
+class Blocking(Direct[A]):
     """A facade of an object that lives in a loop in the background."""
 
     def __init__(self, asynchronous: A, loop: BackgroundLoop) -> None:
@@ -214,27 +223,11 @@ class Blocking(Facade[A]):
         return self._loop.run(work)
 
 
-class Direct(Facade[A]):
-    """A facade of an object whose coroutines never suspend: where they wait, they block the calling thread.
-
-    Nothing changes threads: context variables, Ctrl-C, tracebacks and forks are those of a plain call.
-    """
-
-    def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            work.send(None)
-        except StopIteration as end:
-            value: T = end.value
-            return value
-        work.close()
-        raise RuntimeError("Something asynchronous can't be awaited here: this call has no event loop.")
-
-
 AsyncMethod = Callable[Concatenate[A, P], Coroutine[Any, Any, T]]
 
 
 @overload
-def blocking(method: AsyncMethod[A, P, T]) -> Callable[Concatenate[Facade[A], P], T]: ...
+def blocking(method: AsyncMethod[A, P, T]) -> Callable[Concatenate[Direct[A], P], T]: ...
 @overload
 def blocking(
     method: AsyncMethod[A, P, T], into: Callable[[T, BackgroundLoop], R]
@@ -256,3 +249,80 @@ def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[...
         run.__signature__ = signature.replace(return_annotation=facade)  # type: ignore[attr-defined]  # for inspect
         run.__annotations__ = {**method.__annotations__, "return": facade}
     return run
+
+
+# Forks -------------------------------------------------------------------------------------------
+
+WORK_SECONDS = 6.0
+"""How long a fork waits for undivided work; one step of a store takes 5 at most."""
+
+_living: WeakSet[Forkable] = WeakSet()
+_left: list[object] = []
+
+
+class Forkable(Protocol):
+    def forked(self) -> object:
+        """Begin anew, in the child; return what must not be collected there."""
+
+
+def begin_anew_in_children(thing: Forkable) -> None:
+    """Call its `forked` in each child that this process, or a child of it, forks while it lives.
+
+    Threads do not survive a fork, locks may be held by those that are gone, and connections, event loops and
+    SQLite's files are still the parent's: what is closed in the child may end there.
+    """
+    _living.add(thing)
+
+
+class _Gate:
+    """Lets work in until somebody forks, who waits for its end."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._busy = 0
+        self._is_shut = False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_shut)
+            self._busy += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._busy -= 1
+            self._changed.notify_all()
+
+    def shut(self) -> None:
+        self._changed.acquire()
+        self._is_shut = True
+        self._changed.wait_for(lambda: self._busy == 0, WORK_SECONDS)
+
+    def open(self) -> None:
+        self._is_shut = False
+        self._changed.notify_all()
+        self._changed.release()
+
+
+_gate = _Gate()
+
+
+def undivided() -> AbstractContextManager[None]:
+    """Let forks wait for work in SQLite, whose own locks a child would find held for ever."""
+    return _gate
+
+
+def _in_child() -> None:
+    global _gate  # whoever waits for the old one is not here
+    _gate = _Gate()
+    import ctypes  # a child's alone
+
+    for thing in list(_living):
+        _left.append(thing.forked())
+    # At the end of the child, too, nothing of it is closed, and nobody complains that it was not.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(_left))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(
+        before=lambda: _gate.shut(), after_in_parent=lambda: _gate.open(), after_in_child=_in_child
+    )

@@ -15,8 +15,8 @@ from codex_magic import AsyncClient, Client, Codex, CodexConfig
 from codex_magic.protocol.errors import CodexError
 from codex_magic.protocol.secrets import HIDDEN
 from codex_magic.protocol.settings import Settings
+from codex_magic.responses.exchange import RetryPolicy
 from codex_magic.responses.provider import Provider, custom
-from codex_magic.responses.retry import RetryPolicy
 from tests.echoes import (
     HEADERS,
     KEY,

@@ -13,16 +13,15 @@ from tests.imports import PACKAGE, files, imports_of, module_name
 
 LAYERS = {
     "protocol": set(),
-    "forks": set(),
-    "waiting": {"forks"},
+    "waiting": set(),
     "net": {"protocol"},
-    "auth": {"protocol", "forks", "waiting", "net"},
-    "responses": {"protocol", "forks", "waiting", "net", "auth"},
-    "engines": {"protocol", "forks", "waiting", "net", "auth", "responses"},
-    "threads": {"protocol", "forks", "waiting", "net", "auth", "responses", "engines"},
+    "auth": {"protocol", "waiting", "net"},
+    "responses": {"protocol", "waiting", "net", "auth"},
+    "engines": {"protocol", "waiting", "net", "auth", "responses"},
+    "threads": {"protocol", "waiting", "net", "auth", "responses", "engines"},
     "display": {"protocol"},
     "notebook": {
-        *("protocol", "forks", "waiting", "net", "auth"),
+        *("protocol", "waiting", "net", "auth"),
         *("responses", "engines", "threads", "display", "local_service"),
     },
     "local_service": {"protocol"},
@@ -30,7 +29,6 @@ LAYERS = {
 
 PACKAGES = {
     "protocol": {"msgspec", "platformdirs"},
-    "forks": set(),
     "waiting": set(),
     "net": {"httpx"},
     "auth": {"msgspec", "httpx", "keyring"},

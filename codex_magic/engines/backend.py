@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from contextlib import suppress
 from typing import Any, cast
 
 import msgspec
@@ -26,11 +27,11 @@ from ..protocol.settings import Settings
 from ..responses.catalog import Model
 from ..responses.client import AsyncClient
 from ..responses.compaction import Compacted, is_due, kept, token_limit
+from ..responses.exchange import PATIENT
 from ..responses.inputs import Item, assistant, user
 from ..responses.parameters import Parameters
 from ..responses.provider import Provider
 from ..responses.response import Response
-from ..responses.retry import PATIENT
 from ..responses.streaming import AsyncResponseStream
 from ..responses.tool_turn import MOST_ROUNDS, Ask, Compact, Job, Patience, Run, turn
 from ..responses.tools import ToolCallError
@@ -78,7 +79,7 @@ class BackendEngine:
     def __init__(self, provider: Provider, settings: Settings) -> None:
         self.client = AsyncClient(provider, settings=settings)
         self._running: dict[str, _RunningTurn] = {}
-        self._looked_up: dict[str, Model | None] = {}
+        self._looked_up: set[str] = set()
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
         self._has_compaction = True
 
@@ -116,14 +117,11 @@ class BackendEngine:
 
     async def model(self, slug: str) -> Model | None:
         """Return what the catalog says of a model, or `None`; a catalog that can't be had is tried once."""
-        known = self.client.models.known(slug)
-        if known is None and slug not in self._looked_up:
-            try:
-                models = await self.models()
-            except CodexError:
-                models = []
-            self._looked_up[slug] = next((model for model in models if model.slug == slug), None)
-        return known or self._looked_up.get(slug)
+        if self.client.models.known(slug) is None and slug not in self._looked_up:
+            self._looked_up.add(slug)
+            with suppress(CodexError):
+                await self.models()
+        return self.client.models.known(slug)
 
     async def compacted(self, history: list[Item], parameters: Parameters) -> Compacted:
         """Return what replaces `history`: sealed by the service where it can, else summed up by the model.
@@ -289,16 +287,12 @@ class _RunningTurn:
 
     async def _execute(self, step: Run) -> list[str | list[dict[str, Any]]]:
         """Run the calls of a response. A turn that is stopped does not wait: a function may not heed that."""
-        groups = [step.jobs] if step.parallel else [[job] for job in step.jobs]
         outputs: list[str | list[dict[str, Any]]] = []
-        for jobs in groups:
+        for jobs in [step.jobs] if step.parallel else [[job] for job in step.jobs]:
             tasks = [asyncio.ensure_future(self._execute_call(job)) for job in jobs]
             try:
-                pending = set(tasks)
-                while pending:
-                    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        task.result()  # one that is cancelled ends the turn
+                for next_done in asyncio.as_completed(tasks):
+                    await next_done  # one that is cancelled ends the turn
                 outputs += [task.result() for task in tasks]
             finally:
                 for task in tasks:
@@ -314,17 +308,12 @@ class _RunningTurn:
                 reason = str(error)
             success, items = False, [text_item(reason)]
         else:
-            item = self._narrator.call(job.call.call_id)
-            question = types.ToolCallApproval(
-                self._request.thread_id,
-                self._request.turn_id,
-                item.id if item else job.call.call_id,
-                job.call.name,
-                item.arguments if item else job.call.text,
-                job.call.namespace,
-            )
+            about = self._request.thread_id, self._request.turn_id
+            item = self._narrator.call(job.call)
+            question = types.ToolCallApproval(*about, item.id, item.tool, item.arguments, item.namespace)
             success, items = await self._calls.run(job.tool, question, job.call.text)
-        self._narrator.called(job.call.call_id, success, items, round((time.monotonic() - begun) * 1000))
+        milliseconds = round((time.monotonic() - begun) * 1000)
+        self._narrator.called(job.call.call_id, "completed" if success else "failed", items, milliseconds)
         return output_of(items)
 
     async def _compact_if_due(self) -> None:

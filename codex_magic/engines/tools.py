@@ -110,11 +110,10 @@ class ToolCalls:
                 self._allowed.add(name)
         if decision is Decision.cancel:
             await self._cancel()
-        if decision in (Decision.accept, Decision.accept_for_session):
-            return None
         if decision is None:
             return "Not run: nobody was there to allow this call."
-        return "The user declined this call."
+        is_yes = decision in (Decision.accept, Decision.accept_for_session)
+        return None if is_yes else "The user declined this call."
 
 
 def written(tool: Tool, arguments: Any) -> str:
@@ -148,10 +147,11 @@ def content_items(value: Any) -> list[ContentItem]:
         return [_content_item(value)]
     items = [_content_item(part) for part in value]
     room = LONGEST_TEXT
-    for at, item in enumerate(items):
+    for item in items:
         if item["type"] == "inputText":
-            items[at] = {**item, "text": cut(item["text"], room)}
-            room = max(0, room - len(item["text"]))
+            length = len(item["text"])
+            item["text"] = cut(item["text"], room)
+            room = max(0, room - length)
     return items
 
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import TypeVar
 
 import ipywidgets
@@ -18,52 +19,13 @@ from traitlets import Unicode
 
 from ..display.page import Page
 from ..protocol.ids import new_id
-from .login_flow import LoginFlow
-from .login_view import LoginView, Stage, Way, left, sentence, windows
+from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
 from .question import Passage, Question, QuestionText, choices, question_text
 from .screen import VIEW, lines_of, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
 
-STYLE = """<style>
-.codex-panel { border: 1px solid var(--jp-border-color2); padding: 12px 16px; overflow: visible }
-.codex-panel, .codex-panel .widget-html-content { line-height: 1.5; color: var(--jp-ui-font-color1) }
-.codex-panel .widget-html, .codex-panel .widget-html-content { height: auto; white-space: normal; margin: 0 }
-.codex-panel .widget-box { overflow: visible }
-.codex-panel p { margin: 0 0 8px }
-.codex-panel .widget-button { height: auto; width: auto; padding: 4px 12px; white-space: normal; line-height: 1.5 }
-.codex-login { max-width: 46em }
-.codex-login > .widget-hbox { margin: 4px 0; gap: 4px; align-items: center }
-.codex-login p { font-size: var(--jp-ui-font-size2) }
-.codex-login a { color: var(--jp-content-link-color); text-decoration: underline }
-.codex-login .codex-offer { display: flex; gap: 24px; align-items: flex-start; flex-wrap: wrap }
-.codex-login .codex-fields { flex: 1 1 20em }
-.codex-login label { display: block; color: var(--jp-ui-font-color1) }
-.codex-login input[readonly] { display: block; box-sizing: border-box; width: 100%; margin: 0 0 8px; padding: 4px 8px;
-  color: var(--jp-ui-font-color1); background: var(--jp-layout-color2); border: 1px solid var(--jp-border-color1);
-  font-family: var(--jp-code-font-family); font-size: var(--jp-ui-font-size1) }
-.codex-login input.codex-code { font-size: var(--jp-ui-font-size3); letter-spacing: 0.1em }
-.codex-login svg { width: 128px; height: 128px; shape-rendering: crispEdges }
-.codex-login .codex-quota { display: grid; grid-template-columns: minmax(6em, 14em) auto; gap: 4px 12px; align-items: center }
-.codex-login .codex-bar { border: 1px solid var(--jp-border-color1); height: 0.9em }
-.codex-login .codex-bar > div { height: 100%; background: var(--jp-brand-color1) }
-.codex-approval { border-left: 3px solid var(--jp-warn-color1); max-width: 60em }
-.codex-approval .widget-html { width: auto }
-.codex-approval > .widget-hbox { margin: 8px 0 0; gap: 4px }
-.codex-approval p, .codex-approval pre { direction: ltr; unicode-bidi: isolate-override }
-.codex-approval p { overflow-wrap: anywhere; font-size: var(--jp-ui-font-size1) }
-.codex-approval p.codex-title { font-size: var(--jp-ui-font-size2); font-weight: 600 }
-.codex-approval pre { margin: 0 0 8px; padding: 8px; max-height: 24em; overflow: auto; white-space: pre-wrap;
-  overflow-wrap: anywhere; color: var(--jp-content-font-color1); background: var(--jp-layout-color2);
-  font-family: var(--jp-code-font-family); font-size: var(--jp-code-font-size); line-height: var(--jp-code-line-height) }
-.codex-approval pre ins { text-decoration: none; display: block; background: color-mix(in srgb, var(--jp-success-color1) 20%, transparent) }
-.codex-approval pre del { text-decoration: none; display: block; background: color-mix(in srgb, var(--jp-error-color1) 20%, transparent) }
-.codex-approval pre span { display: block }
-.codex-approval .widget-button { animation: codex-just-come 0.6s }
-@keyframes codex-just-come { from, 99% { pointer-events: none; opacity: 0.5 } }
-</style>"""
-"""The animation keeps the second click of a double click from answering the question that comes next. The text of a
-question stands in the order in which it is read, also where letters of a right-to-left script would turn it around."""
+STYLE = f"<style>{Path(__file__).with_name('widgets.css').read_text('utf-8')}</style>"
 
 
 class _Panel:

@@ -1,10 +1,10 @@
 """`Client` and `AsyncClient`: one provider's resources. The way of a request, from here to the socket:
 
 1. `client.responses` (responses.py) makes a stream of the call: every response is streamed, `create` only waits
-   for its end. `client.models` (models.py) names the model where the caller names none.
+   for its end. `client.models` names the model where the caller names none.
 2. The stream (streaming.py) asks `Core.response_request` (transport.py) for the request: body and rules are in
    request.py, a stand-in for a previous response comes from `Memory`, the server and its headers from provider.py.
-3. `Transport.send` sends it through httpx, which signs in by auth/http.py, and sends it again where retry.py
+3. `Transport.send` sends it through httpx, which signs in by auth/http.py, and sends it again where exchange.py
    says so. A refusal becomes an error in failures.py; limits in the headers are noted on the way.
 4. Each piece of the answer goes through the stream's `Exchange` (exchange.py): sse.py splits bytes into events,
    events.py decodes them, masking.py takes our own secrets out, response.py adds them up. What was delivered
@@ -30,11 +30,10 @@ from ..protocol.settings import Settings
 from ..protocol.types import RateLimits
 from ..waiting import Direct, blocking
 from . import media
-from .models import AsyncModels, Models
+from .exchange import PATIENT, RetryPolicy
 from .parameters import DEFAULT_TIMEOUTS, Timeouts
 from .provider import Provider
-from .responses import AsyncResponses, Responses
-from .retry import PATIENT, RetryPolicy
+from .responses import AsyncModels, AsyncResponses, Models, Responses
 from .transport import BlockingTransport, Core, Transport
 from .usage import Usage, fetch_usage
 
@@ -52,8 +51,8 @@ class _Resources:
         self.models = AsyncModels(transport)
         self.responses = AsyncResponses(transport, self.models)
         self.images = media.AsyncImages(transport)
-        self.audio = media.AsyncAudio(media.AsyncTranscriptions(transport))
-        self.realtime = media.AsyncRealtime(media.AsyncCalls(transport))
+        self.audio = media.Audio(media.AsyncTranscriptions(transport))
+        self.realtime = media.Realtime(media.AsyncCalls(transport))
 
     async def usage(self) -> Usage:
         """Ask the service what is left of the ChatGPT plan. Raises CodexError."""

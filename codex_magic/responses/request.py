@@ -6,7 +6,6 @@ about their parameter instead of the service's `Unsupported parameter`.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import msgspec
 
 from ..net import header_value
 from ..protocol.errors import InvalidRequestError
-from ..protocol.plain import encodable
+from ..protocol.plain import did_you_mean, plain_json
 from .inputs import Item, is_image, is_part, parts, plain
 from .parameters import Parameters
 from .schema import strict_schema
@@ -109,9 +108,8 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
     body: dict[str, Any] = {"model": None, "stream": True, "store": False}
     for name, value in parameters.items():
         if name not in Parameters.__annotations__:
-            near = difflib.get_close_matches(name, Parameters.__annotations__, n=1)
-            advice = f"did you mean {near[0]}? Fields" if near else "fields"
-            raise TypeError(f"create() has no parameter {name!r}; {advice} not known here go into extra_body")
+            near = did_you_mean(name, Parameters.__annotations__).lower()
+            raise TypeError(f"create() has no parameter {name!r};{near} other fields go into extra_body")
         if value is not None and name not in _NOT_SENT_AS_SUCH:
             body[name] = plain(value)
     body["input"] = _items(input, rules, stored=bool(body["store"]))
@@ -140,11 +138,11 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
 
 
 def encode(body: Any) -> bytes:
-    """Return JSON, with U+FFFD for half a surrogate pair: such text can't be sent at all."""
+    """Return JSON, with U+FFFD for half a surrogate pair, and without what is too deep: such can't be sent at all."""
     try:
         return msgspec.json.encode(body)
-    except UnicodeEncodeError:
-        return msgspec.json.encode(_without_surrogates(body))
+    except (UnicodeEncodeError, RecursionError):
+        return msgspec.json.encode(plain_json(body))
 
 
 def _check_rules(body: Mapping[str, Any], rules: Rules) -> None:
@@ -199,16 +197,6 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
         return value
     listed = ", ".join(map(repr, allowed))
     raise InvalidRequestError(f"{name} is {value!r}.", hint=f"It is one of {listed}.", param=name)
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return encodable(value)
-    if isinstance(value, Mapping):
-        return {_without_surrogates(name): _without_surrogates(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_surrogates(each) for each in value]
-    return value
 
 
 # Input items -------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import msgspec
 
 from ..protocol.errors import CodexError, StreamError
 from ..protocol.types import RateLimits, TokenUsage
-from . import failures, limits
+from . import failures
 from .events import (
     CodexRateLimits,
     ErrorEvent,
@@ -163,7 +163,7 @@ class ResponseAccumulator:
                 self._note_headers(event.headers or {})
             case CodexRateLimits(plan_type=plan_type):
                 windows = event.rate_limits or {}
-                self._rate_limits = limits.from_event(windows, plan_type=plan_type, now=time.time())
+                self._rate_limits = failures.limits_from_event(windows, plan_type=plan_type, now=time.time())
 
     def _end(self, body: dict[str, Any] | None, status: str) -> None:
         self._header.update(_readable(body or {}))
@@ -173,8 +173,8 @@ class ResponseAccumulator:
     def _note_headers(self, headers: Mapping[str, Any]) -> None:
         texts = {name.lower(): str(value) for name, value in headers.items()}
         self._headers.update(texts)
-        families = limits.from_headers(texts, now=time.time())
-        self._rate_limits = families.get(limits.MAIN, self._rate_limits)
+        families = failures.limits_from_headers(texts, now=time.time())
+        self._rate_limits = families.get(failures.MAIN, self._rate_limits)
 
     def _output(self) -> list[dict[str, Any]]:
         """Finished items and cut-off messages in the order of the response."""

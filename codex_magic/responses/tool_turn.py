@@ -24,11 +24,10 @@ from ..protocol.types import TokenUsage
 from ..waiting import awaited, in_thread, wait
 from .compaction import Compacted, is_due
 from .events import Event
-from .exchange import OnRetry
+from .exchange import OnRetry, RetryPolicy
 from .inputs import Item
 from .parameters import Parameters
 from .response import Response
-from .retry import RetryPolicy
 from .streaming import AsyncResponseStream
 from .tools import Call, Tool, Toolbox, ToolCallError, calls, plain_result
 

@@ -24,23 +24,21 @@ import httpx
 
 from ..auth.http import ChatGPTAuth
 from ..auth.sign_in import LoginHandler
-from ..forks import begin_anew_in_children
 from ..net import header_value, no_answer, readable_proxies, trust, without_secrets
 from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError
 from ..protocol.ids import new_id
 from ..protocol.secrets import masked, revealed
 from ..protocol.settings import Settings
+from ..waiting import begin_anew_in_children
 from . import failures
 from .catalog import Catalog
-from .exchange import Exchange
+from .exchange import Exchange, RetryPolicy
 from .inputs import Item
-from .limits import MAIN, from_headers
 from .masking import hide_sent, hide_sent_async, masked_answer
 from .parameters import Parameters, Timeouts
 from .provider import Provider, chatgpt
 from .request import LITE_HEADER, as_lite, body_of, encode, input_items, session_headers
 from .response import Response
-from .retry import RetryPolicy
 
 if TYPE_CHECKING:
     from ..protocol.types import RateLimits
@@ -83,7 +81,7 @@ class Memory:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `forks`."""
+        """See `waiting.begin_anew_in_children`."""
         self._lock = threading.Lock()
         return None
 
@@ -231,7 +229,9 @@ class Core:
     def note(self, headers: Mapping[str, str]) -> None:
         """Keep what an answer's headers say of the limits and the catalog."""
         headers = masked(dict(headers))
-        self.rate_limits = from_headers(headers, now=time.time()).get(MAIN, self.rate_limits)
+        self.rate_limits = failures.limits_from_headers(headers, now=time.time()).get(
+            failures.MAIN, self.rate_limits
+        )
         self.catalog.announce(headers.get("x-models-etag"))
 
     def idle_seconds(self, outgoing: Outgoing) -> float:
@@ -274,7 +274,7 @@ class Transport:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `forks`: two processes can't talk over one connection."""
+        """See `waiting.begin_anew_in_children`: two processes can't talk over one connection."""
         left = self._https, list(self._streams)
         self._https, self._streams = {}, WeakSet()
         self._lock = threading.Lock()

@@ -8,7 +8,7 @@ import msgspec
 
 from ..protocol.errors import ConfigurationError, ServiceError
 from ..protocol.types import RateLimits
-from .limits import from_event
+from .failures import limits_from_event
 from .transport import Outgoing, Transport
 
 
@@ -76,4 +76,6 @@ def read_usage(body: bytes, *, now: float) -> Usage:
         }
         for name, window in (("primary", windows.primary_window), ("secondary", windows.secondary_window))
     }
-    return Usage(answer.email, answer.plan_type, from_event(described, plan_type=answer.plan_type, now=now))
+    return Usage(
+        answer.email, answer.plan_type, limits_from_event(described, plan_type=answer.plan_type, now=now)
+    )

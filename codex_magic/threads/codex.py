@@ -12,40 +12,68 @@ import logging
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from .. import __version__
-from ..forks import begin_anew_in_children
-from ..protocol.account import InitializeResponse, ServerInfo
-from ..protocol.errors import ConfigurationError, StoreError
+from ..engines.seam import Engine
+from ..protocol.errors import AuthError, CodexError, ConfigurationError, StoreError
 from ..protocol.settings import Settings
-from ..protocol.types import RateLimits, RunInput, Turn, TurnCompleted, TurnResult, as_inputs
+from ..protocol.types import (
+    ChatgptAccount,
+    GetAccountResponse,
+    InitializeResponse,
+    LoginState,
+    RateLimits,
+    RunInput,
+    ServerInfo,
+    Turn,
+    TurnCompleted,
+    TurnResult,
+    as_inputs,
+)
 from ..responses.parameters import takes
-from .accounts import AsyncAccounts
-from .adoption import adopt, as_record, copied_to_memory
-from .engines import Engines
-from .options import LASTING, CodexConfig, ListOptions, Options, ThreadOptions, TurnOptions, checked
+from ..waiting import awaited, begin_anew_in_children, in_thread
+from .history import adopt, as_record, begin_turn, copied_to_memory
+from .options import (
+    LASTING,
+    NAMED,
+    CodexConfig,
+    ListOptions,
+    Options,
+    ThreadOptions,
+    TurnOptions,
+    checked,
+    is_address,
+    is_foreign,
+)
 from .owner import RENEW_SECONDS
-from .requests import begin_turn
 from .store import AsyncStore, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..auth.handles import AsyncLogin
+    from ..auth.handles import AsyncChatgptLoginHandle, AsyncDeviceCodeLoginHandle, AsyncLogin
+    from ..auth.sign_in import SignIn, TokenSource
     from ..engines.app_server.engine import AppServerEngine
+    from ..engines.backend import BackendEngine
     from ..responses.catalog import Model
     from ..responses.provider import Provider
+
+    L = TypeVar("L", bound=AsyncLogin)
 
 log = logging.getLogger(__name__)
 
 PAGE = 20
 """Threads in a list, unless asked for more or fewer."""
+
+_PROGRAMS = ("section_id", "source_kinds", "use_state_db_only")
+"""What only the agent's program can look for."""
 
 
 class ModelList(list["Model"]):
@@ -57,7 +85,7 @@ class ModelList(list["Model"]):
         return self
 
 
-class AsyncCodex(AsyncAccounts):
+class AsyncCodex:
     """Threads on an engine. Nothing is opened before the first use.
 
     Use it as `async with AsyncCodex() as codex:` or call `close()`.
@@ -66,7 +94,7 @@ class AsyncCodex(AsyncAccounts):
     def __init__(self, config: CodexConfig | None = None) -> None:
         self.config = config or CodexConfig()
         self.settings = self.config.current_settings()
-        self.engines = Engines(self.config, self.settings)
+        self._providers: dict[str, Provider] = {}
         self._begin_in_process()
         begin_anew_in_children(self)
 
@@ -74,7 +102,10 @@ class AsyncCodex(AsyncAccounts):
         self.store = AsyncStore(self.settings.home / "threads.db")
         self._ephemeral: dict[str, AsyncStore] = {}
         """Of each ephemeral thread: a store in memory, with a copy of the past that it was forked from."""
-        self.engines.begin_in_process()
+        self._followers: list[TokenSource] = []
+        """Whose requests go on with the account that is signed in to here."""
+        self._backends: dict[tuple[str, str], BackendEngine] = {}
+        self._agents: dict[tuple[str, str | None], AppServerEngine] = {}
         self._begin_in_loop(None)
 
     def _begin_in_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -85,8 +116,8 @@ class AsyncCodex(AsyncAccounts):
         self._attempt: AsyncLogin | None = None
 
     def forked(self) -> object:
-        """Begin anew in a forked child; see `forks`."""
-        left = {**vars(self), "engines": vars(self.engines).copy()}
+        """Begin anew in a forked child; see `waiting.begin_anew_in_children`."""
+        left = vars(self).copy()
         self._begin_in_process()
         return left
 
@@ -96,11 +127,11 @@ class AsyncCodex(AsyncAccounts):
         if self._loop is loop:
             return
         if self._loop is not None and not self._loop.is_closed():
-            raise ConfigurationError(
-                "This AsyncCodex is in use in another event loop.",
-                hint="Make one for each loop, or use Codex, which works everywhere.",
-            )
-        self.engines.leave_loop()
+            hint = "Make one for each loop, or use Codex, which works everywhere."
+            raise ConfigurationError("This AsyncCodex is in use in another event loop.", hint=hint)
+        for agent in self._agents.values():
+            agent.abandon()
+        self._agents = {}
         self._begin_in_loop(loop)
 
     async def __aenter__(self) -> AsyncCodex:
@@ -121,11 +152,9 @@ class AsyncCodex(AsyncAccounts):
         """What answers here: the agent's program, or this package. Raises ConfigurationError before it runs."""
         if self.config.engine == "backend":
             return _this_package(self.settings)
-        metadata = self._agent().known_metadata
-        if metadata is None:
-            raise ConfigurationError(
-                "The agent's program does not run yet.", hint="Use `async with`, or await `start()`."
-            )
+        if (metadata := self._agent().known_metadata) is None:
+            hint = "Use `async with`, or await `start()`."
+            raise ConfigurationError("The agent's program does not run yet.", hint=hint)
         return metadata
 
     async def close(self) -> None:
@@ -134,7 +163,9 @@ class AsyncCodex(AsyncAccounts):
         for handle in list(self._running):
             await handle.interrupt()
         await self.give_up_sign_in()
-        await self.engines.close()
+        engines: list[Engine] = [*self._backends.values(), *self._agents.values()]
+        for engine in engines:
+            await engine.close()
         for store in (*self._ephemeral.values(), self.store):
             await store.close()
         self._begin_in_process()
@@ -172,11 +203,9 @@ class AsyncCodex(AsyncAccounts):
         before_turn_id: str | None = None,
         **options: Unpack[ThreadOptions],
     ) -> AsyncThread:
-        """A new thread that shares the past of another one, all of it or as far as one turn.
+        """A new thread that shares the past of another one: all of it, up to `last_turn_id`, or `before_turn_id`.
 
-        `last_turn_id` is the last one shared, `before_turn_id` the first one that is not. A fork of an
-        ephemeral thread is one too. Raises ThreadNotFoundError, and OptionError for a turn that is not in
-        the thread.
+        A fork of an ephemeral thread is one too. Raises ThreadNotFoundError, OptionError for a turn not in it.
         """
         chosen = checked("thread_fork", ThreadOptions, options)
         thread = await self._record(thread_id, chosen)
@@ -190,28 +219,21 @@ class AsyncCodex(AsyncAccounts):
 
     @takes(ListOptions)
     async def thread_list(self, **options: Unpack[ListOptions]) -> ThreadPage:
-        """A page of threads, the latest used first unless `sort_key` and `sort_direction` say otherwise.
+        """A page of the threads kept here, the latest used first unless `sort_key` and `sort_direction` differ.
 
-        They are those that are kept here. With the agent and `source_kinds` (`cli`, `vscode`, `exec`,
-        `appServer` ...) or `section_id` they are those that its program keeps, whoever made them;
-        `thread_resume` goes on with any of them. Over HTTP nothing has a source or a section, and both are
-        not looked at. `use_state_db_only`: the program does not look for files that its database misses.
+        With the agent and `source_kinds` (`cli`, `vscode`, `exec`, `appServer` ...) or `section_id`: of those
+        that its program keeps, whoever made them; `thread_resume` goes on with any of them. Over HTTP both are
+        ignored. `use_state_db_only`: the program does not look for files that its database misses.
         """
         chosen = checked("thread_list", ListOptions, options)
         chosen["limit"] = chosen.get("limit") or PAGE
         if self.config.engine == "app-server" and chosen.keys() & {"source_kinds", "section_id"}:
             # No providers are all; without the word they are the default's.
             wire = {"archived": False, "model_providers": [], "use_state_db_only": False, **chosen}
-            in_camel_case = (name[0] + name.title().replace("_", "")[1:] for name in wire)
-            threads, cursor = await self._agent().threads(
-                dict(zip(in_camel_case, wire.values(), strict=True))
-            )
+            parameters = {name[0] + name.title().replace("_", "")[1:]: value for name, value in wire.items()}
+            threads, cursor = await self._agent().threads(parameters)
             return ThreadPage(tuple(as_record(each, archived=wire["archived"]) for each in threads), cursor)
-        for name in (
-            "section_id",
-            "source_kinds",
-            "use_state_db_only",
-        ):  # only the program can look for these
+        for name in _PROGRAMS:
             chosen.pop(name, None)
         return await self.store.run(lambda store: _recovered(store).threads(**chosen))
 
@@ -269,8 +291,25 @@ class AsyncCodex(AsyncAccounts):
     # Engines -------------------------------------------------------------------------------------
 
     def provider(self, choice: str | Provider | None = None) -> Provider:
-        """The provider that `choice`, else the configuration, else what is signed in, stands for."""
-        return self.engines.provider(choice)
+        """Return the provider that `choice`, else the configuration, else the sign-in stands for.
+
+        Raises ConfigurationError for a word that is no provider's.
+        """
+        choice = choice or self.config.provider or _signed_in_name(self.settings)
+        if not isinstance(choice, str):
+            return choice
+        if choice not in self._providers:
+            from ..responses.provider import chatgpt, custom, openai
+
+            if choice in NAMED:
+                named = chatgpt if choice == "chatgpt" else openai
+                self._providers[choice] = named(self.settings)
+            elif is_address(choice):
+                self._providers[choice] = custom(choice, name=choice.rstrip("/"), settings=self.settings)
+            else:
+                hint = "Use chatgpt, openai, local or the base URL of a Responses server."
+                raise ConfigurationError(f"There is no provider {choice!r}.", hint=hint)
+        return self._providers[choice]
 
     async def models(
         self, *, provider: str | Provider | None = None, include_hidden: bool = False
@@ -278,7 +317,7 @@ class AsyncCodex(AsyncAccounts):
         """The catalog of the agent's program, or of the provider that is asked directly; best first."""
         if self._asks_program(provider):
             return ModelList(await self._agent().models(include_hidden=include_hidden))
-        models = await self.engines.backend(self.provider(provider)).models()
+        models = await self._backend(self.provider(provider)).models()
         return ModelList(model for model in models if include_hidden or not model.hidden)
 
     async def rate_limits(self) -> RateLimits:
@@ -292,15 +331,136 @@ class AsyncCodex(AsyncAccounts):
 
     def _asks_program(self, provider: str | Provider | None = None) -> bool:
         """Whether the agent's program answers by its own sign-in, and not a server that it was told."""
-        return self.config.engine == "app-server" and self.engines.provider_for_agent(provider) is None
-
-    def _agent(self, provider: str | Provider | None = None) -> AppServerEngine:
-        self.enter_loop()
-        return self.engines.agent(provider)
+        return self.config.engine == "app-server" and self._provider_for_agent(provider) is None
 
     def _running_agents(self) -> list[AppServerEngine]:
         self.enter_loop()
-        return [agent for agent in self.engines.agents if agent.server.running]
+        return [agent for agent in self._agents.values() if agent.server.running]
+
+    def _choose(self, options: Options) -> tuple[Engine, str]:
+        """Return the engine of a turn, and the identity under which its reasoning is sealed."""
+        choice = options.get("model_provider") or self.config.provider
+        if (options.get("engine") or self.config.engine) == "backend":
+            provider = self.provider(choice)
+            return self._backend(provider), _sealing_identity(provider)
+        agent = self._agent(choice)
+        return agent, f"app-server {choice}" if is_foreign(choice) else agent.sealed_for
+
+    def _backend(self, provider: Provider) -> BackendEngine:
+        """Return the engine that sends its requests to `provider`."""
+        key = provider.name, provider.base_url
+        if key not in self._backends:
+            from ..engines.backend import BackendEngine
+
+            self._backends[key] = BackendEngine(provider, self.settings)
+            if source := _token_source(provider):
+                self._followers.append(source)
+        return self._backends[key]
+
+    def _agent(self, choice: str | Provider | None = None) -> AppServerEngine:
+        """Return the agent whose program sends its requests there: one process for each server and key."""
+        from ..engines.app_server.engine import AppServerEngine
+        from ..engines.app_server.server import Launch
+        from ..responses.provider import key_of
+
+        self.enter_loop()
+        provider = self._provider_for_agent(choice)
+        key = (provider.base_url, key_of(provider)) if provider else ("", None)
+        if key not in self._agents:
+            config = self.config
+            launch = Launch(
+                command=config.launch_args_override,
+                config=config.config_overrides,
+                env=config.env or {},
+                client_title=config.client_title or Launch.client_title,
+                client_version=config.client_version or Launch.client_version,
+            )
+            stand_in = self.provider("openai") if self.settings.openai_api_key else None
+            self._agents[key] = AppServerEngine(self.settings, provider, stand_in=stand_in, launch=launch)
+        return self._agents[key]
+
+    def _provider_for_agent(self, choice: str | Provider | None = None) -> Provider | None:
+        """Return where the agent's program is told to send its requests; `None`: where it would by itself."""
+        choice = choice or self.config.provider
+        if choice is None or choice == "chatgpt" or is_foreign(choice):
+            return None
+        provider = self.provider(choice)
+        is_own = provider.is_codex and provider.base_url == self.settings.base_url
+        return None if is_own else provider
+
+    # Sign-in ---------------------------------------------------------------------------------------
+
+    async def login_chatgpt(self, *, open_browser: bool = False) -> AsyncChatgptLoginHandle:
+        """Sign in with the browser of this machine. Raises LoginError when no port is free for it."""
+        from ..auth.handles import AsyncChatgptLoginHandle
+
+        starting = AsyncChatgptLoginHandle.start(self._sign_in(), self.settings, open_browser=open_browser)
+        return await self._begin_sign_in(starting)
+
+    async def login_chatgpt_pasted(self) -> AsyncChatgptLoginHandle:
+        """Sign in with a browser elsewhere, whose last address is given to `paste`."""
+        from ..auth.handles import AsyncChatgptLoginHandle
+
+        return await self._begin_sign_in(AsyncChatgptLoginHandle.start_pasted(self._sign_in(), self.settings))
+
+    async def login_chatgpt_device_code(self) -> AsyncDeviceCodeLoginHandle:
+        """Sign in with a code typed into any browser. Raises LoginError when that is switched off."""
+        from ..auth.handles import AsyncDeviceCodeLoginHandle
+
+        return await self._begin_sign_in(AsyncDeviceCodeLoginHandle.start(self._sign_in()))
+
+    async def login_api_key(self, api_key: str) -> None:
+        """Store a key, which is not tried. Raises LoginError for what can be none."""
+        await self.give_up_sign_in()
+        sign_in = self._sign_in()
+        await awaited(in_thread(lambda: sign_in.keep_api_key(api_key)))
+        self._follow()
+
+    async def logout(self) -> None:
+        """Sign out here and, if it can be reached, at the service."""
+        await self.give_up_sign_in()
+        await awaited(in_thread(self._sign_in().forget))
+        self._follow()
+
+    async def account(self, *, refresh_token: bool = False) -> GetAccountResponse:
+        """Who is signed in; with `refresh_token` the service is asked whether that still holds."""
+        account = await awaited(in_thread(self._sign_in().account))
+        if refresh_token and isinstance(account, ChatgptAccount):
+            from ..auth.sign_in import TokenSource
+
+            try:
+                source = TokenSource.of(self.settings)
+                renewed = await awaited(in_thread(lambda: source.renewed(source.current()).result()))
+                account = ChatgptAccount(renewed.email, renewed.plan)
+            except AuthError as error:
+                log.info("the sign-in does not hold any more: %s", error.message)
+                account = None
+            except CodexError as error:
+                log.info("the sign-in could not be checked: %s", error.message)
+        choice = self.config.provider
+        need_sign_in = choice is None or (choice if isinstance(choice, str) else choice.name) in NAMED
+        return GetAccountResponse(account, need_sign_in)
+
+    async def give_up_sign_in(self) -> None:
+        """End an attempt that still waits for a person."""
+        self.enter_loop()
+        if self._attempt is not None:
+            await self._attempt.cancel()
+
+    async def _begin_sign_in(self, starting: Coroutine[Any, Any, L]) -> L:
+        await self.give_up_sign_in()
+        self._attempt = handle = await starting
+        handle.subscribe(lambda update: self._follow() if update.state is LoginState.success else None)
+        return handle
+
+    def _sign_in(self) -> SignIn:
+        from ..auth.sign_in import SignIn
+
+        return SignIn.of(self.settings)
+
+    def _follow(self) -> None:
+        for source in self._followers:
+            source.follow()
 
     # Turns ---------------------------------------------------------------------------------------
 
@@ -309,22 +469,16 @@ class AsyncCodex(AsyncAccounts):
     ) -> AsyncTurnHandle:
         """Begin a turn when the one before in its thread has ended.
 
-        `options`: all that holds for it, `ThreadOptions` and `TurnOptions` in one. `compacts`: it shortens
-        what the model is sent of the turns before, and asks nothing.
+        `options`: `ThreadOptions` and `TurnOptions` in one. `compacts`: it asks nothing, and shortens the past.
         """
         self.enter_loop()
-        engine, identity = self.engines.choose(options)
+        engine, identity = self._choose(options)
         store = self.store_of(thread.id)
+        inputs, is_ephemeral = as_inputs(prompt), thread.id in self._ephemeral
         async with self._beginning[thread.id]:
             await self._until_ended(thread.id)
             request = await begin_turn(
-                store,
-                thread,
-                as_inputs(prompt),
-                options,
-                self.config,
-                sealed_for=identity,
-                is_ephemeral=thread.id in self._ephemeral,
+                store, thread, inputs, options, self.config, sealed_for=identity, is_ephemeral=is_ephemeral
             )
             handle = AsyncTurnHandle(engine, request, store, work=engine.compact if compacts else engine.run)
             self._running.add(handle)
@@ -428,6 +582,31 @@ class AsyncThread:
     @property
     def _store(self) -> AsyncStore:
         return self._codex.store_of(self.id)
+
+
+def _signed_in_name(settings: Settings) -> str:
+    """`chatgpt` when signed in with it, else `openai` when there is a key, else `chatgpt`."""
+    from ..auth.storage import Storage
+
+    credentials = Storage.of(settings).read()
+    if credentials is not None:
+        return "chatgpt" if credentials.mode == "chatgpt" else "openai"
+    return "openai" if settings.openai_api_key else "chatgpt"
+
+
+def _token_source(provider: Provider) -> TokenSource | None:
+    """What has to hear of a sign-in, where the provider has one."""
+    from ..auth.http import ChatGPTAuth
+
+    return provider.auth.source if isinstance(provider.auth, ChatGPTAuth) else None
+
+
+def _sealing_identity(provider: Provider) -> str:
+    """Whose encrypted reasoning this is: that of a provider and, where there are several, an account."""
+    with suppress(CodexError):  # else nothing will be answered; the request will say why
+        if source := _token_source(provider):
+            return f"{provider.name} {source.current().account_id}"
+    return provider.name
 
 
 def _recovered(store: Store) -> Store:

@@ -17,7 +17,6 @@ from pathlib import Path
 import msgspec
 
 from ..protocol.errors import StoreError
-from .journal import is_locked
 
 _DAMAGED = (
     "Rename it, and the -wal and -shm files beside it, and restart the kernel: a new one is made then, and what"
@@ -49,6 +48,11 @@ def _fault(sentence: str, remedy: str) -> StoreError:
     return StoreError(f"{sentence}.", hint=f"{remedy}, or set CODEX_MAGIC_HOME to another folder.")
 
 
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another connection is in the way; by its message, since codes reach Python from 3.11 on only."""
+    return "is locked" in str(error) or "locking protocol" in str(error)
+
+
 def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
     message = str(error)
     if is_locked(error):
@@ -61,7 +65,20 @@ def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
         return StoreError(f"{path} can't be used: {message}.")
     if "is full" in message:
         return _full(path)
-    return _look(path) or (_unwritable(path) if "readonly" in message else _by_message(message, path))
+    if fault := _look(path):
+        return fault
+    if "readonly" in message:
+        return _unwritable(path)
+    if "I/O error" in message:
+        with suppress(OSError):
+            if shutil.disk_usage(path.parent).free < 1_000_000:
+                return _full(path)
+        return _fault(f"The disk failed while {path} was in use", "Check the disk")
+    if "unable to open" in message:
+        access = "It must be a file you can read and write, in a folder you can write: put that right"
+        return _fault(f"{path} can't be opened", access)
+    # Malformed pages, tables that are gone, values that can't be: all that is left is the file.
+    return damaged(path)
 
 
 def _full(path: Path) -> StoreError:
@@ -117,18 +134,3 @@ def _header(path: Path) -> bytes:
 
 
 _left_open: dict[tuple[int, int], int] = {}
-
-
-def _by_message(message: str, path: Path) -> StoreError:
-    if "I/O error" in message:
-        with suppress(OSError):
-            if shutil.disk_usage(path.parent).free < 1_000_000:
-                return _full(path)
-        return _fault(f"The disk failed while {path} was in use", "Check the disk")
-    if "unable to open" in message:
-        return _fault(
-            f"{path} can't be opened",
-            "It must be a file you can read and write, in a folder you can write: put that right",
-        )
-    # Malformed pages, tables that are gone, values that can't be: all that is left is the file.
-    return damaged(path)

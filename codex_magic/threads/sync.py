@@ -15,8 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-from ..protocol.account import InitializeResponse
-from ..protocol.types import Notification, TurnCompleted
+from ..protocol.types import InitializeResponse, Notification, TurnCompleted
 from ..waiting import BackgroundLoop, Blocking, blocking, taken
 from .codex import AsyncCodex, AsyncThread
 from .options import CodexConfig

@@ -6,11 +6,14 @@ Nothing that listens can slow it down or stop it, and it ends in exactly one `Tu
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +26,11 @@ log = logging.getLogger(__name__)
 
 KEEP_SECONDS = 0.75
 """Between two writes of what is being produced; a kill costs at most a second of it, the write included."""
+
+T = TypeVar("T")
+
+OVERLOADED = ("server_is_overloaded", "slow_down")
+"""What a service says inside an answer's stream, which has no status any more."""
 
 Listener = Callable[[types.Notification], None]
 Work = Callable[[TurnRequest, Tell], Coroutine[Any, Any, None]]
@@ -283,16 +291,13 @@ class AsyncTurnHandle:
             self._keep(lambda store: store.add_pieces(self.id, pieces))
 
     async def _keep_turn(self, turn: types.Turn) -> None:
-        self._keep(
-            lambda store: store.finish_turn(
-                self.id,
-                turn.status,
-                error=turn.error,
-                usage=self._usage,
-                model=self._model,
-                duration_ms=turn.duration_ms,
-            )
-        )
+        end = {
+            "error": turn.error,
+            "usage": self._usage,
+            "model": self._model,
+            "duration_ms": turn.duration_ms,
+        }
+        self._keep(partial(Store.finish_turn, turn_id=self.id, status=turn.status, **end))
         results = await asyncio.gather(*self._writes, return_exceptions=True)
         failure = next((each for each in results if isinstance(each, Exception)), None)
         if failure is None:
@@ -314,20 +319,73 @@ def final_response(items: list[types.ThreadItem]) -> str | None:
     return next(texts, None)
 
 
-_ERROR_INFO: tuple[tuple[type[errors.CodexError], str], ...] = (
-    (errors.UsageLimitError, "usageLimitExceeded"),
-    (errors.ContextWindowError, "contextWindowExceeded"),
-    (errors.AuthError, "unauthorized"),
-    (errors.InvalidRequestError, "badRequest"),
-    (errors.ServiceError, "internalServerError"),
-    (errors.UnreachableError, "httpConnectionFailed"),
-)
+_ERROR_INFO: dict[type[errors.CodexError], str] = {
+    errors.UsageLimitError: "usageLimitExceeded",
+    errors.ContextWindowError: "contextWindowExceeded",
+    errors.AuthError: "unauthorized",
+    errors.InvalidRequestError: "badRequest",
+    errors.ServiceError: "internalServerError",
+    errors.UnreachableError: "httpConnectionFailed",
+}
 """Our errors in the app-server protocol's words (`codexErrorInfo`)."""
 
 
 def _turn_error(exception: BaseException) -> types.TurnError:
-    info = next((name for kind, name in _ERROR_INFO if isinstance(exception, kind)), "other")
+    info = next((name for kind, name in _ERROR_INFO.items() if isinstance(exception, kind)), "other")
     text = str(exception)
     if not isinstance(exception, errors.CodexError):
         text = f"Something broke inside codex_magic ({type(exception).__name__}). %codex debug shows where."
     return types.TurnError(text, info)
+
+
+# Trying again what a busy server refused ------------------------------------------------------------
+
+
+def is_retryable_error(exc: BaseException) -> bool:
+    """Whether the same call may succeed in a moment: overload and rate limits, not a used-up quota."""
+    if isinstance(exc, errors.ServiceError):
+        busy = exc.status in (502, 503, 504, 529) or exc.code in OVERLOADED
+        return busy and not isinstance(exc, errors.BlockedError)
+    if isinstance(exc, errors.RateLimitError):
+        return not isinstance(exc, errors.UsageLimitError)
+    return isinstance(exc, errors.ServerBusyError)
+
+
+def retry_on_overload(
+    op: Callable[[], T],
+    *,
+    max_attempts: int = 3,
+    initial_delay_s: float = 0.25,
+    max_delay_s: float = 2.0,
+    jitter_ratio: float = 0.2,
+) -> T:
+    """Call `op` until it succeeds, fails otherwise, or has failed `max_attempts` times.
+
+    The delay doubles, up to `max_delay_s`, give or take `jitter_ratio` of it. When `op` gives something to
+    await, as `AsyncThread.run` does, so does this, and the same is done in awaiting it.
+    """
+    delays = [min(max_delay_s, initial_delay_s * 2**n) for n in range(max_attempts - 1)]
+    pauses = [delay * random.uniform(1 - jitter_ratio, 1 + jitter_ratio) for delay in delays]
+    while True:
+        try:
+            result = op()
+        except Exception as error:
+            if not pauses or not is_retryable_error(error):
+                raise
+        else:
+            if inspect.isawaitable(result):
+                return _awaiting(result, op, pauses)  # type: ignore[return-value]  # T is awaited
+            return result
+        time.sleep(pauses.pop(0))
+
+
+async def _awaiting(result: Any, op: Callable[[], Any], pauses: list[float]) -> Any:
+    for pause in pauses:
+        try:
+            return await result
+        except Exception as error:
+            if not is_retryable_error(error):
+                raise
+        await asyncio.sleep(pause)
+        result = op()
+    return await result

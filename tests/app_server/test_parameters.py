@@ -3,6 +3,7 @@
 import pytest
 
 from codex_magic import ExternalMessage, InvalidRequestError, MentionInput, NotSignedInError, TextInput
+from codex_magic.engines.app_server.environment import withheld
 from codex_magic.engines.app_server.parameters import (
     fork_parameters,
     start_parameters,
@@ -10,7 +11,6 @@ from codex_magic.engines.app_server.parameters import (
     thread_parameters,
     turn_parameters,
 )
-from codex_magic.engines.app_server.process import withheld
 from codex_magic.engines.seam import TurnRequest
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.provider import custom, openai

@@ -39,12 +39,7 @@ class Scene:
             tools=tools,
             sandbox=sandbox,
         )
-        self.questions = Questions(
-            request,
-            changes=lambda item_id: CHANGES if item_id == "i" else (),
-            allowed=set(),
-            interrupt=self._interrupt,
-        )
+        self.questions = Questions(request, {"i": CHANGES}, allowed=set(), interrupt=self._interrupt)
 
     async def _approve(self, request):
         self.asked.append(request)

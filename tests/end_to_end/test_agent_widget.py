@@ -170,7 +170,7 @@ def test_the_stop_button_is_a_no(visit: Visit) -> None:
 def test_a_turn_in_the_background_asks_when_its_cell_has_long_ended(visit: Visit) -> None:
     ask(visit)
     expect(visit.page.locator(".jp-InputPrompt").last).to_have_text("[3]:")
-    expect(question(visit)).to_contain_text("echo written > out.txt")
+    expect(visit.outputs.nth(1).locator(".codex-approval")).to_contain_text("echo written > out.txt")
     pictures(visit, "background")
     button(visit, "Yes").click()
     expect(visit.outputs.nth(1)).to_contain_text("exit code 0")

@@ -2,10 +2,9 @@
 
 import pytest
 
-from codex_magic.notebook.login_view import OPEN_SECONDS, OVER, LoginView, Stage, Way
+from codex_magic.notebook.login import OPEN_SECONDS, OVER, LoginView, Stage, Way
 from codex_magic.notebook.widgets import countdown_html, offer_html, quota_html, status_html
-from codex_magic.protocol.account import ApiKeyAccount, ChatgptAccount
-from codex_magic.protocol.types import RateLimits, RateLimitWindow
+from codex_magic.protocol.types import ApiKeyAccount, ChatgptAccount, RateLimits, RateLimitWindow
 
 NOW = 1_000_000.0
 ME = ChatgptAccount("me@example.com", "plus")

@@ -22,8 +22,8 @@ from codex_magic.protocol.errors import InvalidRequestError, ServiceError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta, ResponseCompleted, ResponseCreated, UnknownEvent
+from codex_magic.responses.exchange import RetryPolicy
 from codex_magic.responses.provider import Provider, custom
-from codex_magic.responses.retry import RetryPolicy
 from tests.known import some
 
 CHOSEN = os.environ.get("CODEX_MAGIC_FOREIGN_SERVER")

@@ -13,10 +13,10 @@ from codex_magic.protocol.errors import CodexError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import Event
+from codex_magic.responses.exchange import RetryPolicy
 from codex_magic.responses.parameters import Timeouts
 from codex_magic.responses.provider import Provider, custom
 from codex_magic.responses.response import Response
-from codex_magic.responses.retry import RetryPolicy
 from tests.responses.conversing import Caller
 from tests.responses.wire import Wire
 from tests.service import LocalService

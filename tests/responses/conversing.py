@@ -9,8 +9,8 @@ from typing import Any
 
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import AsyncClient, Client
+from codex_magic.responses.exchange import RetryPolicy
 from codex_magic.responses.provider import Provider, chatgpt, custom
-from codex_magic.responses.retry import RetryPolicy
 from tests.service import LocalService
 
 Use = Callable[[Any], Any]

@@ -13,8 +13,8 @@ from codex_magic.protocol.errors import ResponseAborted
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta
+from codex_magic.responses.exchange import PATIENT, RetryPolicy
 from codex_magic.responses.provider import custom
-from codex_magic.responses.retry import PATIENT, RetryPolicy
 from tests.responses.wire import CREATED, DROP, HANG, Answer, Wire, delta, good, plain, stream
 from tests.service import LocalService, Pace, start
 

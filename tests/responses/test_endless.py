@@ -7,9 +7,8 @@ import itertools
 import pytest
 
 from codex_magic.protocol.errors import StreamError
-from codex_magic.responses.exchange import LONGEST_ANSWER, WORKING_SECONDS, Exchange
+from codex_magic.responses.exchange import LONGEST_ANSWER, WORKING_SECONDS, Exchange, RetryPolicy
 from codex_magic.responses.parameters import Timeouts
-from codex_magic.responses.retry import RetryPolicy
 from tests.responses.conftest import Asker
 from tests.responses.wire import CREATED, Wire, completed, delta, event
 

@@ -19,7 +19,7 @@ from codex_magic.protocol.errors import (
     UnreachableError,
     UsageLimitError,
 )
-from codex_magic.responses.retry import RetryPolicy
+from codex_magic.responses.exchange import RetryPolicy
 
 POLICY = RetryPolicy(random=lambda: 0.5)
 

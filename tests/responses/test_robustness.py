@@ -26,9 +26,8 @@ from codex_magic.responses.events import (
     ResponseIncomplete,
     decode_event,
 )
-from codex_magic.responses.exchange import Exchange
+from codex_magic.responses.exchange import Exchange, RetryPolicy
 from codex_magic.responses.response import Response
-from codex_magic.responses.retry import RetryPolicy
 from tests.responses.conftest import Asker
 from tests.responses.wire import CREATED, DROP, Wire, completed, delta, event, message, stream
 

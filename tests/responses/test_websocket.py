@@ -24,10 +24,10 @@ from codex_magic.protocol.settings import Settings
 from codex_magic.responses import turn_socket, websocket
 from codex_magic.responses.client import AsyncClient
 from codex_magic.responses.events import OutputTextDelta
+from codex_magic.responses.exchange import RetryPolicy
 from codex_magic.responses.provider import Provider, chatgpt
 from codex_magic.responses.request import CODEX_RULES
 from codex_magic.responses.response import Response
-from codex_magic.responses.retry import RetryPolicy
 from tests.responses.wire import HANG, Answer, Wire, good, plain, stream
 from tests.service import LocalService, start
 from tests.service.faults import HANDSHAKE

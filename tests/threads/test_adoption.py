@@ -5,8 +5,7 @@ import pytest
 from codex_magic import AgentMessage, TextInput, TurnStatus
 from codex_magic.engines.app_server.library import ProgramThread
 from codex_magic.protocol.types import Turn, TurnError, TurnPlace, UserMessage
-from codex_magic.threads.adoption import adopted, as_record, copied
-from codex_magic.threads.history import continuation, history_items
+from codex_magic.threads.history import adopted, as_record, continuation, copied, history_items
 from codex_magic.threads.store import Store
 from tests.known import some
 

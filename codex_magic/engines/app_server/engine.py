@@ -15,16 +15,16 @@ import msgspec
 
 from ...auth.credentials import credentials_of
 from ...auth.storage import auth_path
-from ...protocol.account import InitializeResponse
 from ...protocol.errors import InvalidRequestError, JsonRpcError, NotSignedInError
 from ...protocol.settings import Settings
-from ...protocol.types import InputItem, RateLimits, Turn, TurnPlace, Warned
+from ...protocol.types import InitializeResponse, InputItem, RateLimits, Turn, TurnPlace, Warned
 from ...responses.catalog import Model
 from ...responses.provider import Provider, key_of
 from ...responses.usage import no_limits
 from ..seam import Continuation, Tell, TurnRequest
 from . import library
 from .connection import Connection
+from .environment import withheld
 from .library import ProgramThread
 from .parameters import (
     exclusions,
@@ -34,7 +34,6 @@ from .parameters import (
     thread_parameters,
     turn_parameters,
 )
-from .process import withheld
 from .server import AppServer, Launch
 from .turn import AgentTurn, default_answer
 
@@ -88,7 +87,7 @@ class AppServerEngine:
         """End the process when its event loop has ended, and nothing of it can be waited for any more."""
         if self.server.running is not None:
             with suppress(RuntimeError):  # the loop is closed
-                self.server.running.process.kill()
+                self.server.running.kill()
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """Run one turn; see `seam.Engine`. One at a time in a thread: a second would only add to the first."""
@@ -110,15 +109,13 @@ class AppServerEngine:
                 if method == "turn/start":
                     named = self._named[thread_id]
                     parameters = {**await usual_parameters(connection, request, named), **parameters}
-                with connection.subscribed(thread_id) as subscription:
-                    turn = self._running[thread_id] = AgentTurn(
-                        connection, thread_id, subscription, request, tell, self._allowed[request.thread_id]
-                    )
-                    begun.set_result(turn)
-                    try:
-                        await turn.run(method, parameters)
-                    finally:
-                        del self._running[thread_id]
+                allowed = self._allowed[request.thread_id]
+                turn = self._running[thread_id] = AgentTurn(connection, thread_id, request, tell, allowed)
+                begun.set_result(turn)
+                try:
+                    await turn.run(method, parameters)
+                finally:
+                    del self._running[thread_id]
         finally:
             del self._turns[request.turn_id]
             begun.cancel()
@@ -255,20 +252,18 @@ def _account(settings: Settings) -> list[str | None]:
     return [stored.mode, stored.account_id, key]
 
 
+@dataclasses.dataclass(frozen=True)
 class Opening:
     """The thread of one turn. `withheld`: the variables that commands do not get."""
 
-    def __init__(
-        self, connection: Connection, request: TurnRequest, provider: Provider | None, withheld: Sequence[str]
-    ) -> None:
-        self._connection = connection
-        self._request = request
-        self._provider = provider
-        self._withheld = withheld
+    connection: Connection
+    request: TurnRequest
+    provider: Provider | None
+    withheld: Sequence[str]
 
     async def thread(self, tell: Tell) -> str:
         """Go on with the thread of the earlier turn, or begin one with what it had; gives its id."""
-        request, continuation = self._request, self._request.continuation
+        request, continuation = self.request, self.request.continuation
         tools = request.tools.version if request.tools else ""
         if continuation is not None and continuation.place.tools == tools:
             thread_id = await self._continued(continuation, tell)
@@ -284,10 +279,10 @@ class Opening:
     async def _continued(self, continuation: Continuation, tell: Tell) -> str | None:
         """Open the thread of the earlier turn, or a fork of it; `None` when the program has it no more."""
         place = continuation.place
-        if continuation.is_last and place.thread_id in self._connection.threads:
+        if continuation.is_last and place.thread_id in self.connection.threads:
             return place.thread_id
         resumed = {**await self._parameters(), "threadId": place.thread_id, "excludeTurns": True}
-        forked = {**resumed, **fork_parameters(self._request), "lastTurnId": place.turn_id}
+        forked = {**resumed, **fork_parameters(self.request), "lastTurnId": place.turn_id}
         try:
             if continuation.is_last:
                 return await self._load("thread/resume", resumed)
@@ -295,7 +290,7 @@ class Opening:
         except JsonRpcError as error:
             if "active writer" in error.message:
                 copied = "This thread is open in another process; here a copy goes on."
-                tell(Warned(self._request.thread_id, copied))
+                tell(Warned(self.request.thread_id, copied))
                 return await self._load("thread/fork", forked)
             if any(words in error.message for words in _MISSING):
                 return None
@@ -306,7 +301,7 @@ class Opening:
 
         An archived one is taken out of the archive; where only a fork goes on, it is put back.
         """
-        request, call = self._request, self._connection.call
+        request, call = self.request, self.connection.call
         try:
             opened = await call(method, parameters)
         except JsonRpcError as error:
@@ -320,27 +315,24 @@ class Opening:
                 if method == "thread/fork":
                     await call("thread/archive", archived)
         thread_id = str(opened["thread"]["id"])
-        self._connection.threads[thread_id] = opened
+        self.connection.threads[thread_id] = opened
         if request.name and not request.ephemeral and opened["thread"].get("name") != request.name:
             renamed = {"threadId": thread_id, "name": request.name}
-            await self._connection.try_call("thread/name/set", renamed)
+            await self.connection.try_call("thread/name/set", renamed)
         return thread_id
 
     async def _parameters(self) -> dict[str, Any]:
-        names = list(self._withheld)
-        if names:
-            own = exclusions(self._request.config or {})
-            if own is None:
-                answer = await self._connection.call("config/read", {"cwd": self._request.cwd})
-                own = exclusions(answer["config"])
-            names = [*(own or ()), *names]
-        return thread_parameters(self._request, self._provider, names)
+        own: Sequence[str] | None = ()
+        if self.withheld and (own := exclusions(self.request.config or {})) is None:
+            answer = await self.connection.call("config/read", {"cwd": self.request.cwd})
+            own = exclusions(answer["config"])
+        return thread_parameters(self.request, self.provider, [*(own or ()), *self.withheld])
 
     async def _inject(self, thread_id: str, items: Iterable[dict[str, Any]]) -> None:
         """Add what happened elsewhere. Sealed reasoning stays with the service that made it."""
         readable = [item for item in items if "encrypted_content" not in item]
         if readable:
-            await self._connection.call("thread/inject_items", {"threadId": thread_id, "items": readable})
+            await self.connection.call("thread/inject_items", {"threadId": thread_id, "items": readable})
 
 
 async def usual_parameters(connection: Connection, request: TurnRequest, named: set[str]) -> dict[str, Any]:

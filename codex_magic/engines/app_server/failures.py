@@ -9,7 +9,7 @@ from ...protocol import errors
 from ...protocol.secrets import masked
 from ...protocol.types import TurnError
 from ...responses.failures import from_answer
-from .framing import RpcError
+from .messages import RpcError
 
 OVERLOADED = -32001
 LONGEST_INPUT = 1_048_576

@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from ...protocol.account import InitializeResponse, ServerInfo
 from ...protocol.errors import ServiceError
-from ...protocol.types import Turn, TurnStatus, decode_item
+from ...protocol.types import InitializeResponse, ServerInfo, Turn, TurnStatus, decode_item
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
 from ..replay import as_message
 from .connection import Connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -56,12 +57,11 @@ def thread_parameters(
         if key is not None:
             entry["experimental_bearer_token"] = key
         config.update(model_provider=_PROVIDER_ID, model_providers={_PROVIDER_ID: entry})
-    return _present(
-        model=request.model,
-        cwd=request.cwd,
-        sandbox=request.sandbox.value if request.sandbox else None,
+    return _parameters(
+        request,
+        ("model", "cwd", "base_instructions"),
         developerInstructions=request.instructions,
-        baseInstructions=request.base_instructions,
+        sandbox=request.sandbox.value if request.sandbox else None,
         config=with_exclusions(config, excluded) or None,
         modelProvider=_PROVIDER_ID if provider else own_provider(request),
         **_approvals(request),
@@ -92,35 +92,25 @@ def own_provider(request: TurnRequest) -> str | None:
 
 def start_parameters(request: TurnRequest) -> Params:
     """Return what thread/start takes besides: it can't be changed later."""
-    return _present(
-        dynamicTools=request.tools.specs() if request.tools else None,
-        personality=request.personality,
-        ephemeral=request.ephemeral,
-        serviceName=request.service_name,
-        sessionStartSource=request.session_start_source,
-        threadSource=request.thread_source,
-    )
+    names = ("personality", "ephemeral", "service_name", "session_start_source", "thread_source")
+    return _parameters(request, names, dynamicTools=request.tools.specs() if request.tools else None)
 
 
 def fork_parameters(request: TurnRequest) -> Params:
     """Return what thread/fork takes besides."""
-    return _present(ephemeral=request.ephemeral, threadSource=request.thread_source)
+    return _parameters(request, ("ephemeral", "thread_source"))
 
 
 def turn_parameters(request: TurnRequest) -> Params:
     """Return the parameters of turn/start. Raises InvalidRequestError for a prompt that can't be sent."""
-    return _present(
-        **_input(request.inputs),
+    return _parameters(
+        request,
+        ("model", "effort", "summary", "personality", "cwd", "output_schema"),
         turnTrigger=request.source,
-        model=request.model,
-        effort=request.effort,
-        summary=request.summary,
-        personality=request.personality,
-        cwd=request.cwd,
         sandboxPolicy={"type": _SANDBOX_POLICIES[request.sandbox]} if request.sandbox else None,
         serviceTierForTurn=request.service_tier,
-        outputSchema=request.output_schema,
         clientUserMessageId=request.cell_id,
+        **_input(request.inputs),
         **_approvals(request),
     )
 
@@ -137,7 +127,9 @@ def _input(inputs: Sequence[types.InputItem]) -> Params:
         raise InvalidRequestError(
             "An ExternalMessage is the whole input of its turn.", hint="Give the rest to the next turn."
         )
-    output = _present(name=outside.tool_name, namespace=outside.namespace, output=outside.content)
+    output = {"name": outside.tool_name, "output": outside.content}
+    if outside.namespace is not None:
+        output["namespace"] = outside.namespace
     return {"input": [], "toolOutput": output}
 
 
@@ -163,11 +155,11 @@ def _user_input(inputs: Sequence[types.InputItem]) -> list[Params]:
 
 
 def _approvals(request: TurnRequest) -> Params:
-    mode = request.approval_mode or (
-        types.ApprovalMode.ask if request.approvals else types.ApprovalMode.deny_all
-    )
-    return _APPROVALS[mode]
+    usual = types.ApprovalMode.ask if request.approvals else types.ApprovalMode.deny_all
+    return _APPROVALS[request.approval_mode or usual]
 
 
-def _present(**fields: Any) -> Params:
-    return {name: value for name, value in fields.items() if value is not None}
+def _parameters(request: TurnRequest, names: Iterable[str], **others: Any) -> Params:
+    """Return these fields of the request and the others; what is left open is not sent."""
+    fields = {re.sub("_(.)", lambda match: match[1].upper(), name): getattr(request, name) for name in names}
+    return {name: value for name, value in {**fields, **others}.items() if value is not None}

@@ -7,7 +7,7 @@ import importlib
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from ...net import header_value
 from ...protocol.errors import ConfigurationError
 from ...protocol.settings import Settings
 from .connection import Answer, Connection
-from .process import Process, configuration, program_environment
+from .environment import configuration, program_environment
 
 OLDEST = (0, 151, 0)
 """The first version that speaks the protocol as it is spoken here."""
@@ -80,11 +80,6 @@ class AppServer:
         """The running process, if there is one."""
         return self._connection if self._connection and not self._connection.ended else None
 
-    @property
-    def pid(self) -> int | None:
-        """The process id of the running process."""
-        return self.running.process.pid if self.running else None
-
     async def close(self) -> None:
         """End the process, whatever it does."""
         async with self._changing:
@@ -118,45 +113,37 @@ class AppServer:
         self._wait_until_idle()
 
     async def _start(self) -> Connection:
-        home = self._settings.codex_home
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # without one the program ends at once
-        command, search_path = self._launch.command, None
-        if command is None:
-            binary, search_path = find_binary(self._settings)
-            options = [part for setting in self._launch.config for part in ("-c", setting)]
-            command = (binary, *options, "app-server")
-        self.environment = self._environment(search_path)
-        connection = await Connection.open(
-            await Process.start(command, self.environment),
-            client={
-                "name": header_value(self._settings.originator),
-                "title": self._launch.client_title,
-                "version": self._launch.client_version,
-            },
-            answer=self._answer,
-        )
+        command = self._command()
+        connection = await Connection.start(command, self.environment, self._answer)
+        name, launch = header_value(self._settings.originator), self._launch
         try:
+            await connection.greet(
+                {"name": name, "title": launch.client_title, "version": launch.client_version}
+            )
             _check_version(str(connection.metadata.get("userAgent", "")))
         except BaseException:
+            connection.kill()
             await connection.close()
             raise
         self.metadata = connection.metadata
         return connection
 
-    def _environment(self, search_path: str | None) -> dict[str, str]:
-        home = self._settings.codex_home
-        path = self._launch.env.get("PATH") or os.environ.get("PATH", os.defpath)
-        variables = program_environment(
-            os.environ,
-            allowed=self._settings.agent_variables,
-            configuration=configuration(home, self._launch.config),
-        )
-        return {
-            **variables,
-            **self._launch.env,
-            "CODEX_HOME": os.path.abspath(home),
-            "PATH": os.pathsep.join([path, search_path]) if search_path else path,
-        }
+    def _command(self) -> Sequence[str]:
+        """Return how the program is started, and write down with which variables."""
+        settings, launch = self._settings, self._launch
+        home = settings.codex_home
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # without one the program ends at once
+        command, path = launch.command, launch.env.get("PATH") or os.environ.get("PATH", os.defpath)
+        if command is None:
+            binary, folder = find_binary(settings)
+            options = [part for setting in launch.config for part in ("-c", setting)]
+            command = (binary, *options, "app-server")
+            path = os.pathsep.join([path, folder]) if folder else path
+        named = configuration(home, launch.config)
+        variables = program_environment(os.environ, allowed=settings.agent_variables, configuration=named)
+        own = {"CODEX_HOME": os.path.abspath(home), "PATH": path}
+        self.environment = {**variables, **launch.env, **own}
+        return command
 
 
 def find_binary(settings: Settings) -> tuple[str, str | None]:
@@ -164,17 +151,13 @@ def find_binary(settings: Settings) -> tuple[str, str | None]:
 
     Gives its path and, where it brings programs along, their folder. Raises ConfigurationError.
     """
-    if settings.codex_bin is not None:
-        chosen = shutil.which(str(Path(settings.codex_bin).expanduser()))
-        if chosen is None:
-            raise ConfigurationError(
-                f"There is no program {settings.codex_bin!r}.",
-                hint="Check CODEX_MAGIC_CODEX_BIN, or unset it.",
-            )
+    chosen = shutil.which(Path(settings.codex_bin or "codex").expanduser())
+    if chosen is not None:
         return os.path.abspath(chosen), None
-    on_path = shutil.which("codex")
-    if on_path is not None:
-        return os.path.abspath(on_path), None
+    if settings.codex_bin is not None:
+        raise ConfigurationError(
+            f"There is no program {settings.codex_bin!r}.", hint="Check CODEX_MAGIC_CODEX_BIN, or unset it."
+        )
     try:
         package = importlib.import_module("codex_cli_bin")
         path, search_path = package.bundled_codex_path(), package.bundled_path_dir()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from functools import cached_property
+from typing import Any, get_args
 
 import msgspec
 
@@ -24,7 +25,7 @@ from ..seam import Tell, TurnRequest
 from ..tools import ToolCalls, ToolSet, text_item, written
 from .connection import Connection, Subscription
 from .failures import turn_failure
-from .notifications import readdressed, turn_of
+from .messages import address_of, readdressed
 from .parameters import Params, steer_input
 
 log = logging.getLogger(__name__)
@@ -40,51 +41,46 @@ class AgentTurn:
     """A running turn. `thread_id` is the program's; `allowed` goes to `Questions`."""
 
     def __init__(
-        self,
-        connection: Connection,
-        thread_id: str,
-        subscription: Subscription,
-        request: TurnRequest,
-        tell: Tell,
-        allowed: set[str],
+        self, connection: Connection, thread_id: str, request: TurnRequest, tell: Tell, allowed: set[str]
     ) -> None:
-        self.questions = Questions(
-            request,
-            changes=lambda item_id: subscription.changes.get(item_id, ()),
-            allowed=allowed,
-            interrupt=self.interrupt,
-        )
         self._connection = connection
         self._thread_id = thread_id
-        self._subscription = subscription
+        self._subscription = Subscription()
         self._request = request
         self._tell = tell
+        self._allowed = allowed
         self._turn_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._interrupting: asyncio.Task[None] | None = None
         self._is_compaction = False
         self._first_usage: types.ThreadTokenUsage | None = None
         self._completed: types.Turn | None = None
 
-    async def run(self, method: str, parameters: dict[str, Any]) -> None:
+    async def run(self, method: str, parameters: Params) -> None:
         """Raise what the turn failed with, and CancelledError when the program interrupted it."""
-        starting = asyncio.ensure_future(self._start(method, parameters))
-        starting.add_done_callback(_retrieve)
-        try:
-            await asyncio.shield(starting)
-            turn = await self._listen()
-        except BaseException:
-            if self._completed is None:
-                await _uninterrupted(self._stop(starting))
-            raise
+        with self._connection.subscribed(self._thread_id) as self._subscription:
+            starting = asyncio.ensure_future(self._start(method, parameters))
+            starting.add_done_callback(_retrieve)
+            try:
+                await asyncio.shield(starting)
+                turn = await self._listen()
+            except BaseException:
+                if self._completed is None:
+                    await _uninterrupted(self._stop(starting))
+                raise
         if turn.status is types.TurnStatus.interrupted:
             raise asyncio.CancelledError
         if turn.status is types.TurnStatus.failed:
             raise turn_failure(turn.error)
 
+    @cached_property
+    def questions(self) -> Questions:
+        return Questions(
+            self._request, self._subscription.changes, allowed=self._allowed, interrupt=self.interrupt
+        )
+
     async def steer(self, inputs: Sequence[types.InputItem]) -> None:
         turn_id = await asyncio.shield(self._turn_id)
-        where = {"threadId": self._thread_id, "expectedTurnId": turn_id}
-        parameters = {**where, "input": steer_input(inputs)}
+        parameters = {"threadId": self._thread_id, "expectedTurnId": turn_id, "input": steer_input(inputs)}
         try:
             await self._connection.call("turn/steer", parameters)
         except JsonRpcError as error:
@@ -97,7 +93,7 @@ class AgentTurn:
             self._interrupting.add_done_callback(_retrieve)
         await asyncio.shield(self._interrupting)
 
-    async def _start(self, method: str, parameters: dict[str, Any]) -> None:
+    async def _start(self, method: str, parameters: Params) -> None:
         try:
             started = await self._connection.call(method, {"threadId": self._thread_id, **parameters})
             self._is_compaction = "turn" not in started
@@ -123,7 +119,7 @@ class AgentTurn:
         """Tell what happens until the turn is over."""
         while True:
             notification = await self._subscription.next()
-            if turn_of(notification) not in (None, self._turn_id.result()):
+            if address_of(notification)[1] not in (None, self._turn_id.result()):
                 continue
             if isinstance(notification, types.TurnCompleted):
                 self._completed = notification.turn
@@ -156,7 +152,8 @@ class AgentTurn:
             await asyncio.wait_for(asyncio.gather(self.interrupt(), self._listen()), STOP_SECONDS)
         except (asyncio.TimeoutError, TimedOutError):
             log.warning("the app-server did not stop a turn within %s s and is killed", STOP_SECONDS)
-            await self._connection.kill()  # to its end: the next turn should not find it dying
+            self._connection.kill()
+            await self._connection.wait()  # to its end: the next turn should not find it dying
         except CodexError as error:
             log.debug("a turn that was to be stopped: %s", error)
 
@@ -173,7 +170,7 @@ class AgentTurn:
                 break
         if self._completed is None:
             log.warning("the app-server refused to stop a turn for %s s and is killed", STOP_SECONDS)
-            self._connection.process.kill()
+            self._connection.kill()
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
@@ -193,7 +190,7 @@ async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
 
 
 class Questions:
-    """Answers the requests of one turn. `interrupt` ends it; `changes`: those of a file change, by its id.
+    """Answers the requests of one turn. `interrupt` ends it; `changes`: those of each file change, by its id.
 
     `allowed`: the tools that somebody has allowed for the session; shared by the turns of a thread.
     """
@@ -201,8 +198,8 @@ class Questions:
     def __init__(
         self,
         request: TurnRequest,
+        changes: Mapping[str, tuple[dict[str, Any], ...]],
         *,
-        changes: Callable[[str], tuple[dict[str, Any], ...]],
         allowed: set[str],
         interrupt: Callable[[], Awaitable[None]],
     ) -> None:
@@ -214,58 +211,53 @@ class Questions:
 
     async def answer(self, method: str, params: Params) -> Params:
         """Raise MethodNotFoundError for a request of a kind that we do not know."""
-        answers: dict[str, Callable[[Params], Awaitable[Params]]] = {
-            types.CommandApproval.method: self._command,
-            types.FileChangeApproval.method: self._file_change,
-            types.PermissionsApproval.method: self._permissions,
-            types.ToolCallApproval.method: self._tool_call,
-        }
-        if method not in answers:
+        if method not in _KINDS:
             return default_answer(method)
-        ids = {"threadId": self._request.thread_id, "turnId": self._request.turn_id}
-        return await answers[method]({**params, **ids})
+        about = params.get("itemId") or params.get("callId")
+        ours = {"threadId": self._request.thread_id, "turnId": self._request.turn_id, "itemId": about}
+        changes = self._changes.get(str(about), ())
+        question = msgspec.convert({**params, **ours, "changes": changes}, _KINDS[method])
+        if isinstance(question, types.ToolCallApproval):
+            return await self._tool_call(question)
+        decision = await self._request.ask(question)
+        if isinstance(question, types.PermissionsApproval):
+            return await self._permissions(question, decision)
+        return {"decision": _spelled(decision)}
 
-    async def _command(self, params: Params) -> Params:
-        """Spell the decision as the protocol does: camelCase around snake_case."""
-        match await self._request.ask(msgspec.convert(params, types.CommandApproval)):
-            case types.AcceptWithExecpolicyAmendment(words):
-                amendment: dict[str, Any] = {"execpolicy_amendment": list(words)}
-                return {"decision": {"acceptWithExecpolicyAmendment": amendment}}
-            case types.ApplyNetworkPolicyAmendment(host, action):
-                amendment = {"network_policy_amendment": {"host": host, "action": action}}
-                return {"decision": {"applyNetworkPolicyAmendment": amendment}}
-            case types.Decision() as decision:
-                return {"decision": decision.value}
-            case None:
-                return {"decision": types.Decision.decline.value}
-
-    async def _file_change(self, params: Params) -> Params:
-        question = {**params, "changes": self._changes(params["itemId"])}
-        decision = await self._request.ask(msgspec.convert(question, types.FileChangeApproval))
-        return {
-            "decision": decision.value
-            if isinstance(decision, types.Decision)
-            else types.Decision.decline.value
-        }
-
-    async def _permissions(self, params: Params) -> Params:
+    async def _permissions(
+        self, question: types.PermissionsApproval, decision: types.ApprovalDecision | None
+    ) -> Params:
         """Grant all or nothing: the protocol has no word for no here, and none for cancel."""
-        decision = await self._request.ask(msgspec.convert(params, types.PermissionsApproval))
         if decision in (types.Decision.accept, types.Decision.accept_for_session):
             scope = "turn" if decision is types.Decision.accept else "session"
-            return {"permissions": params["permissions"], "scope": scope}
+            return {"permissions": question.permissions, "scope": scope}
         if decision is types.Decision.cancel:
             await self._interrupt()
         return {"permissions": {}, "scope": "turn"}
 
-    async def _tool_call(self, params: Params) -> Params:
-        tool = self._tools.find(params.get("namespace"), params["tool"])
+    async def _tool_call(self, question: types.ToolCallApproval) -> Params:
+        tool = self._tools.find(question.namespace, question.tool)
         if tool is None:
-            missing = text_item(f"The tool {params['tool']} is not here any more.")
+            missing = text_item(f"The tool {question.tool} is not here any more.")
             return {"success": False, "contentItems": [missing]}
-        question = msgspec.convert({**params, "itemId": params["callId"]}, types.ToolCallApproval)
-        success, items = await self._calls.run(tool, question, written(tool, params["arguments"]))
+        success, items = await self._calls.run(tool, question, written(tool, question.arguments))
         return {"success": success, "contentItems": items}
+
+
+_KINDS: dict[str, type[types.ApprovalRequest]] = {
+    kind.method: kind for kind in get_args(types.ApprovalRequest)
+}
+
+
+def _spelled(decision: types.ApprovalDecision | None) -> Any:
+    """Spell it as the protocol does: camelCase around snake_case."""
+    match decision:
+        case types.AcceptWithExecpolicyAmendment(words):
+            return {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": list(words)}}
+        case types.ApplyNetworkPolicyAmendment(host, action):
+            amendment = {"host": host, "action": action}
+            return {"applyNetworkPolicyAmendment": {"network_policy_amendment": amendment}}
+    return (decision or types.Decision.decline).value
 
 
 def default_answer(method: str) -> Params:
