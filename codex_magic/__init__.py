@@ -17,19 +17,6 @@ if TYPE_CHECKING:
         DeviceCodeLoginHandle as DeviceCodeLoginHandle,
     )
     from .notebook.cells import run_cell as run_cell, run_cell_blocking as run_cell_blocking
-    from .protocol.account import (
-        Account as Account,
-        AccountLoginCompleted as AccountLoginCompleted,
-        ApiKeyAccount as ApiKeyAccount,
-        CancelLoginAccountResponse as CancelLoginAccountResponse,
-        CancelLoginAccountStatus as CancelLoginAccountStatus,
-        ChatgptAccount as ChatgptAccount,
-        GetAccountResponse as GetAccountResponse,
-        InitializeResponse as InitializeResponse,
-        LoginState as LoginState,
-        LoginUpdated as LoginUpdated,
-        ServerInfo as ServerInfo,
-    )
     from .protocol.errors import (
         AccountChangedError as AccountChangedError,
         AuthError as AuthError,
@@ -63,22 +50,32 @@ if TYPE_CHECKING:
     from .protocol.settings import Settings as Settings
     from .protocol.types import (
         AcceptWithExecpolicyAmendment as AcceptWithExecpolicyAmendment,
+        Account as Account,
+        AccountLoginCompleted as AccountLoginCompleted,
         AgentMessage as AgentMessage,
         AgentMessageDelta as AgentMessageDelta,
+        ApiKeyAccount as ApiKeyAccount,
         ApplyNetworkPolicyAmendment as ApplyNetworkPolicyAmendment,
         ApprovalMode as ApprovalMode,
+        CancelLoginAccountResponse as CancelLoginAccountResponse,
+        CancelLoginAccountStatus as CancelLoginAccountStatus,
+        ChatgptAccount as ChatgptAccount,
         CommandApproval as CommandApproval,
         CommandExecution as CommandExecution,
         Decision as Decision,
         ExternalMessage as ExternalMessage,
         FileChange as FileChange,
         FileChangeApproval as FileChangeApproval,
+        GetAccountResponse as GetAccountResponse,
         ImageInput as ImageInput,
+        InitializeResponse as InitializeResponse,
         Input as Input,
         InputItem as InputItem,
         ItemCompleted as ItemCompleted,
         ItemStarted as ItemStarted,
         LocalImageInput as LocalImageInput,
+        LoginState as LoginState,
+        LoginUpdated as LoginUpdated,
         MentionInput as MentionInput,
         Notification as Notification,
         PermissionsApproval as PermissionsApproval,
@@ -86,6 +83,7 @@ if TYPE_CHECKING:
         RateLimitWindow as RateLimitWindow,
         RunInput as RunInput,
         Sandbox as Sandbox,
+        ServerInfo as ServerInfo,
         SkillInput as SkillInput,
         TextInput as TextInput,
         ThreadItem as ThreadItem,
@@ -126,23 +124,19 @@ if TYPE_CHECKING:
         ModelList as ModelList,
     )
     from .threads.options import CodexConfig as CodexConfig
-    from .threads.overload import (
+    from .threads.store import ThreadPage as ThreadPage, ThreadReadResponse as ThreadReadResponse
+    from .threads.sync import Codex as Codex, Thread as Thread, TurnHandle as TurnHandle
+    from .threads.turns import (
+        AsyncTurnHandle as AsyncTurnHandle,
         is_retryable_error as is_retryable_error,
         retry_on_overload as retry_on_overload,
     )
-    from .threads.store import ThreadPage as ThreadPage, ThreadReadResponse as ThreadReadResponse
-    from .threads.sync import Codex as Codex, Thread as Thread, TurnHandle as TurnHandle
-    from .threads.turns import AsyncTurnHandle as AsyncTurnHandle
 
 _MODULES = {
     "auth.handles": """
         AsyncChatgptLoginHandle AsyncDeviceCodeLoginHandle ChatgptLoginHandle DeviceCodeLoginHandle
     """,
     "notebook.cells": "run_cell run_cell_blocking",
-    "protocol.account": """
-        Account AccountLoginCompleted ApiKeyAccount CancelLoginAccountResponse CancelLoginAccountStatus
-        ChatgptAccount GetAccountResponse InitializeResponse LoginState LoginUpdated ServerInfo
-    """,
     "protocol.errors": """
         AccountChangedError AuthError BlockedError CodexError ConfigurationError ContextWindowError
         InvalidOutputError InvalidParamsError InvalidRequestError JsonRpcError LoginError
@@ -152,12 +146,15 @@ _MODULES = {
     """,
     "protocol.settings": "Settings",
     "protocol.types": """
-        AcceptWithExecpolicyAmendment AgentMessage AgentMessageDelta ApplyNetworkPolicyAmendment
-        ApprovalMode CommandApproval CommandExecution Decision ExternalMessage FileChange
-        FileChangeApproval ImageInput Input InputItem ItemCompleted ItemStarted LocalImageInput
-        MentionInput Notification PermissionsApproval RateLimitWindow RateLimits RunInput Sandbox
-        SkillInput TextInput ThreadItem ThreadTokenUsage ToolCallApproval Turn TurnCompleted TurnError
-        TurnResult TurnStarted TurnStatus TurnSteerResponse
+        AcceptWithExecpolicyAmendment Account AccountLoginCompleted AgentMessage AgentMessageDelta
+        ApiKeyAccount ApplyNetworkPolicyAmendment ApprovalMode CancelLoginAccountResponse
+        CancelLoginAccountStatus ChatgptAccount CommandApproval CommandExecution Decision
+        ExternalMessage FileChange FileChangeApproval GetAccountResponse ImageInput
+        InitializeResponse Input InputItem ItemCompleted ItemStarted LocalImageInput LoginState
+        LoginUpdated MentionInput Notification PermissionsApproval RateLimits RateLimitWindow
+        RunInput Sandbox ServerInfo SkillInput TextInput ThreadItem ThreadTokenUsage
+        ToolCallApproval Turn TurnCompleted TurnError TurnResult TurnStarted TurnStatus
+        TurnSteerResponse
     """,
     "responses.catalog": "Model",
     "responses.client": "AsyncClient Client",
@@ -169,10 +166,9 @@ _MODULES = {
     "responses.tools": "Namespace Tool custom_tool tool",
     "threads.codex": "AsyncCodex AsyncThread ModelList",
     "threads.options": "CodexConfig",
-    "threads.overload": "is_retryable_error retry_on_overload",
     "threads.store": "ThreadPage ThreadReadResponse",
     "threads.sync": "Codex Thread TurnHandle",
-    "threads.turns": "AsyncTurnHandle",
+    "threads.turns": "AsyncTurnHandle is_retryable_error retry_on_overload",
 }
 """The same names by their modules, for the run: imported at first use, so `%load_ext` stays cheap."""
 

@@ -33,8 +33,11 @@ def test_the_wheel_holds_only_the_package_and_its_licence(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"codex_magic", meta}
     assert f"{meta}/licenses/LICENSE" in names
     assert "codex_magic/py.typed" in names
-    data = ("models.json", "page.html", "texts/haiku.md")
-    assert {f"codex_magic/local_service/{name}" for name in data} <= {*names}
+    data = {
+        *("auth/callback.html", "notebook/widgets.css"),
+        *(f"local_service/{name}" for name in ("models.json", "page.html", "texts/haiku.md")),
+    }
+    assert {f"codex_magic/{name}" for name in data} <= {*names}
 
 
 def test_the_source_distribution_holds_the_documents(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from http import HTTPStatus
+from pathlib import Path
+from string import Template
 
 from ..protocol.errors import LoginError
 from .oauth import CALLBACK_PATH, Callback
@@ -32,24 +34,16 @@ class Page:
     text: str = ""
 
     def encode(self) -> bytes:
-        body = _HTML.format(title=escape(self.title), text=escape(self.text)).encode()
+        body = _HTML.substitute(title=escape(self.title), text=escape(self.text)).encode()
         head = _HEAD.format(status=self.status, reason=HTTPStatus(self.status).phrase, length=len(body))
         return head.encode() + body
 
 
 SIGNED_IN = Page(200, "Signed in", "You can close this page and go back to your notebook.")
 CANCELLED = Page(200, "Sign-in cancelled", "You can close this page.")
-WRONG_STATE = Page(
-    400, "Not this sign-in", "This address belongs to another sign-in. Use the link shown last."
-)
-NOT_FOUND = Page(404, "Nothing here", "This address only waits for a sign-in to come back.")
-ONLY_GET = Page(405, "Nothing here", "This address only waits for a sign-in to come back.")
-UNREADABLE = Page(400, "Not understood", "This is not a request of a browser.")
-
-
-def failed(error: str) -> Page:
-    return Page(400, "Not signed in", error)
-
+_ANOTHER = Page(400, "Not this sign-in", "This address belongs to another sign-in. Use the link shown last.")
+_NOT_FOUND = Page(404, "Nothing here", "This address only waits for a sign-in to come back.")
+_UNREADABLE = Page(400, "Not understood", "This is not a request of a browser.")
 
 _OWN_NAMES = (HOST, "localhost", "[::1]")
 
@@ -67,15 +61,8 @@ _HEAD = (
     "Connection: close\r\n\r\n"
 )
 
-_HTML = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<style>:root {{ color-scheme: light dark }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 32em; margin: 4em auto; padding: 0 1em }}</style></head>
-<body><h1>{title}</h1><p>{text}</p><script>history.replaceState(null, "", "/")</script></body>
-</html>
-"""
-"""The script takes the spent code out of the address bar and the history."""
+_HTML = Template(Path(__file__).with_name("callback.html").read_text("utf-8"))
+"""Its script takes the spent code out of the address bar and the history."""
 
 
 class Loopback:
@@ -150,11 +137,11 @@ class Loopback:
 
     async def _page(self, request: _Request | None) -> Page:
         if request is None:
-            return UNREADABLE
+            return _UNREADABLE
         if request.host not in {f"{name}:{self.port}" for name in _OWN_NAMES}:
-            return NOT_FOUND
+            return _NOT_FOUND
         if request.method != "GET":
-            return ONLY_GET
+            return replace(_NOT_FOUND, status=405)
         if request.target == "/cancel" and request.is_from_a_program:
             # The CLI asks so before it waits for a browser itself, and can't say who it is.
             if not self._arrived.done():
@@ -163,10 +150,10 @@ class Loopback:
                 )
             return CANCELLED
         if request.target.partition("?")[0] != CALLBACK_PATH:
-            return NOT_FOUND
+            return _NOT_FOUND
         callback = Callback.parse(request.target)
         if not callback.answers(self._state):
-            return WRONG_STATE
+            return _ANOTHER
         self.deliver(callback)
         return await asyncio.shield(self._outcome)
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -52,7 +53,7 @@ class Credentials:
         plan = _inner(decode_jwt(self.id_token), _CLAIMS).get("chatgpt_plan_type")
         return plan if isinstance(plan, str) else None
 
-    @property
+    @cached_property
     def expires_at(self) -> int | None:
         """Unix seconds at which the access token ends, if the service does not end it earlier."""
         exp = decode_jwt(self.access_token).get("exp")

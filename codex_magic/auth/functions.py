@@ -5,7 +5,6 @@ They read and write the official auth.json, check `state`, and renew under the l
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,16 +12,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..net import introduction
-from ..protocol.account import AccountLoginCompleted
 from ..protocol.errors import AccountChangedError, AuthError, LoginError
 from ..protocol.settings import Settings
-from ..waiting import in_thread, wait
+from ..protocol.types import AccountLoginCompleted
+from ..waiting import BackgroundLoop, wait
 from .credentials import Credentials, account_of
 from .handles import AsyncChatgptLoginHandle
 from .oauth import Callback, Issuer
-from .sign_in import PendingLogin, SignIn, begin, redirect_uri
+from .sign_in import PendingLogin, SignIn, TokenSource, begin, redirect_uri
 from .storage import Storage
-from .tokens import TokenSource
 
 T = TypeVar("T", SignIn, TokenSource)
 
@@ -134,22 +132,14 @@ def _wait_for_browser(
     sign_in: SignIn, settings: Settings, show: Callable[[str], None] | None
 ) -> AccountLoginCompleted:
     """Sign in on a loop of its own: a notebook's is busy with the cell that waits. Ctrl-C gives up."""
-    handles: list[AsyncChatgptLoginHandle] = []
-
-    async def live() -> AccountLoginCompleted:
-        handle = await AsyncChatgptLoginHandle.start(sign_in, settings, open_browser=show is None)
-        handles.append(handle)
+    loop = BackgroundLoop()
+    try:
+        handle = loop.run(AsyncChatgptLoginHandle.start(sign_in, settings, open_browser=show is None))
         if show is not None:
             show(handle.auth_url)
-        return await handle.wait()
-
-    running = in_thread(lambda: asyncio.run(live()))
-    try:
-        return wait(running)
-    except BaseException:
-        for handle in handles:
-            handle.stop()
-        raise
+        return loop.run(handle.wait())
+    finally:
+        loop.close()
 
 
 def _of(kind: Callable[..., T], token_path: Path) -> T:

@@ -19,20 +19,20 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from ..protocol.account import (
+from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError, UnreachableError
+from ..protocol.ids import new_id
+from ..protocol.secrets import Secret
+from ..protocol.settings import Settings
+from ..protocol.types import (
     AccountLoginCompleted,
     CancelLoginAccountResponse,
     CancelLoginAccountStatus,
     LoginState,
     LoginUpdated,
 )
-from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError, UnreachableError
-from ..protocol.ids import new_id
-from ..protocol.secrets import Secret
-from ..protocol.settings import Settings
 from ..waiting import Blocking, awaited, blocking, in_thread
 from . import oauth
-from .callback import SIGNED_IN, Loopback, failed
+from .callback import SIGNED_IN, Loopback, Page
 from .credentials import Tokens
 from .oauth import Callback, Device, Granted, Pkce, new_state
 from .sign_in import SignIn, redirect_uri
@@ -101,16 +101,17 @@ class AsyncLogin(ABC):
         if self.completed.done():
             return False
         self.check_process()
+
+        def stop() -> None:
+            if self._stoppable and self._task is not None:
+                self._task.cancel()
+
         with suppress(RuntimeError):  # its loop is closed
-            self._loop.call_soon_threadsafe(self._stop)
+            self._loop.call_soon_threadsafe(stop)
         return True
 
     def _begin(self) -> None:
         self._task = self._loop.create_task(self._live())
-
-    def _stop(self) -> None:
-        if self._stoppable and self._task is not None:
-            self._task.cancel()
 
     async def _live(self) -> None:
         state, error = LoginState.failed, None
@@ -128,7 +129,7 @@ class AsyncLogin(ABC):
             error = "The sign-in broke; the log says how."
         self._stoppable = False
         update = LoginUpdated(self.login_id, state, error)
-        await self._closed(update)
+        await self._close(update)
         with self._telling:
             self._update = update
             listeners = list(self._listeners)
@@ -136,14 +137,14 @@ class AsyncLogin(ABC):
             for listener in listeners:
                 listener(update)
         finally:
-            is_signed_in = state is LoginState.success
-            self.completed.set_result(AccountLoginCompleted(self.login_id, is_signed_in, error))
+            completed = AccountLoginCompleted(self.login_id, state is LoginState.success, error)
+            self.completed.set_result(completed)
 
     @abstractmethod
     async def _tokens(self) -> Tokens:
         """Wait for the person. Raises CodexError."""
 
-    async def _closed(self, update: LoginUpdated) -> None:  # noqa: B027  # only one kind holds something
+    async def _close(self, update: LoginUpdated) -> None:  # noqa: B027  # only one kind holds something
         """Let go of what was held open."""
 
     async def _keep(self, tokens: Tokens) -> None:
@@ -152,8 +153,7 @@ class AsyncLogin(ABC):
         await awaited(in_thread(lambda: self._sign_in.keep(tokens)))
 
     def _redeem(self, code: Secret, *, redirect_uri: str, verifier: Secret) -> Awaitable[Tokens]:
-        sign_in = self._sign_in
-        work = partial(sign_in.redeem, code, redirect_uri=redirect_uri, verifier=verifier)
+        work = partial(self._sign_in.redeem, code, redirect_uri=redirect_uri, verifier=verifier)
         return awaited(in_thread(work, daemon=True))
 
 
@@ -181,8 +181,7 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         """Wait for the browser on this machine. Raises LoginError when no port is free."""
         handle = cls(sign_in, settings, seconds=seconds)
         await handle._loopback.open(settings.callback_ports)
-        handle._address(handle._loopback.port)
-        handle._begin()
+        handle._begin_at(handle._loopback.port)
         if open_browser:
             threading.Thread(target=webbrowser.open, args=[handle.auth_url], daemon=True).start()
         return handle
@@ -193,8 +192,7 @@ class AsyncChatgptLoginHandle(AsyncLogin):
     ) -> AsyncChatgptLoginHandle:
         """Wait for `paste` alone: the browser is on another machine, and no port is needed here."""
         handle = cls(sign_in, settings, seconds=seconds)
-        handle._address(settings.callback_ports[0])
-        handle._begin()
+        handle._begin_at(settings.callback_ports[0])
         return handle
 
     def paste(self, address: str) -> None:
@@ -211,11 +209,12 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         with suppress(RuntimeError):  # its loop is closed: it is over
             self._loop.call_soon_threadsafe(self._loopback.deliver, callback)
 
-    def _address(self, port: int) -> None:
+    def _begin_at(self, port: int) -> None:
         self._redirect_uri = redirect_uri(self._settings, port)
         self.auth_url = self._sign_in.issuer.authorize_url(
             redirect_uri=self._redirect_uri, pkce=self._pkce, state=self._state
         )
+        self._begin()
 
     async def _tokens(self) -> Tokens:
         """Redeem the code from the browser or from `paste`, whichever is first."""
@@ -223,11 +222,11 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         verifier = Secret(self._pkce.verifier)
         return await self._redeem(callback.granted(), redirect_uri=self._redirect_uri, verifier=verifier)
 
-    async def _closed(self, update: LoginUpdated) -> None:
+    async def _close(self, update: LoginUpdated) -> None:
         if update.state is LoginState.success:
             self._loopback.show(SIGNED_IN)
         elif update.state is LoginState.failed:
-            self._loopback.show(failed(update.error or ""))
+            self._loopback.show(Page(400, "Not signed in", update.error or ""))
         await self._loopback.close()
 
 
@@ -236,7 +235,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
 
     def __init__(self, sign_in: SignIn, device: Device, *, seconds: float, interval: float) -> None:
         super().__init__(sign_in, seconds=seconds)
-        self.verification_url = sign_in.issuer.device_page
+        self.verification_url = f"{sign_in.issuer.url}/codex/device"
         self.user_code = device.user_code
         self._device = device
         self._interval = interval
@@ -272,7 +271,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
                 outcome = 0.0
             if isinstance(outcome, Granted):
                 code, verifier = Secret(outcome.code), Secret(outcome.verifier)
-                redirect = self._sign_in.issuer.device_redirect
+                redirect = f"{self._sign_in.issuer.url}/deviceauth/callback"
                 return await self._redeem(code, redirect_uri=redirect, verifier=verifier)
             interval += outcome
             await asyncio.sleep(interval)

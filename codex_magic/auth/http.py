@@ -18,10 +18,9 @@ from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
 from ..waiting import awaited, in_thread, wait
 from .credentials import API_KEY, Credentials
-from .oauth import Callback, Issuer
-from .sign_in import LoginHandler, SignIn, begin, redirect_uri
+from .oauth import Callback
+from .sign_in import LoginHandler, TokenSource, begin, redirect_uri
 from .storage import Storage
-from .tokens import TokenSource
 
 
 class ApiKeyAuth(httpx.Auth):
@@ -41,21 +40,7 @@ class ApiKeyAuth(httpx.Auth):
         yield request
 
 
-class PasswordAuth(httpx.Auth):
-    """A name and a password, as an address may hold them."""
-
-    def __init__(self, name: str, password: str) -> None:
-        self._name = name
-        self._password = Secret(password)
-
-    def __repr__(self) -> str:
-        return "PasswordAuth(<password>)"
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        yield from httpx.BasicAuth(self._name, self._password.reveal()).auth_flow(request)
-
-
-class StoredKeyAuth(httpx.Auth):
+class StoredKeyAuth(ApiKeyAuth):
     """The API key of a CLI signed in with one, as it is at each request."""
 
     def __init__(self, storage: Storage) -> None:
@@ -74,9 +59,19 @@ class StoredKeyAuth(httpx.Auth):
             )
         return stored.api_key
 
+
+class PasswordAuth(httpx.Auth):
+    """A name and a password, as an address may hold them."""
+
+    def __init__(self, name: str, password: str) -> None:
+        self._name = name
+        self._password = Secret(password)
+
+    def __repr__(self) -> str:
+        return "PasswordAuth(<password>)"
+
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = _bearer(self.key())
-        yield request
+        yield from httpx.BasicAuth(self._name, self._password.reveal()).auth_flow(request)
 
 
 Step = httpx.Request | Future[Credentials] | Callable[[], Credentials]
@@ -94,9 +89,8 @@ class ChatGPTAuth(httpx.Auth):
         """Return the same auth, which signs in by `handler` when a request finds no sign-in."""
 
         def sign_in() -> Credentials:
-            signing_in = SignIn(self.source.storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
-            pending = begin(signing_in.issuer, redirect_uri(settings))
-            return signing_in.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
+            pending = begin(self.source.issuer, redirect_uri(settings))
+            return self.source.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
 
         return ChatGPTAuth(self.source, sign_in=sign_in)
 

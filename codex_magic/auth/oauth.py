@@ -12,7 +12,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -45,19 +45,16 @@ class Pkce:
 
     @classmethod
     def new(cls) -> Pkce:
-        return cls(_base64url(secrets.token_bytes(64)))
+        return cls(secrets.token_urlsafe(64))
 
     @property
     def challenge(self) -> str:
-        return _base64url(hashlib.sha256(self.verifier.encode()).digest())
+        digest = hashlib.sha256(self.verifier.encode()).digest()
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def new_state() -> str:
-    return _base64url(secrets.token_bytes(32))
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return secrets.token_urlsafe(32)
 
 
 # What is asked -----------------------------------------------------------------------------------
@@ -70,7 +67,6 @@ class Issuer:
     url: str
     originator: str
     user_agent: str
-    client_id: str = CLIENT_ID
     seconds: float = ANSWER_SECONDS
     """How long an answer may take."""
 
@@ -78,19 +74,11 @@ class Issuer:
     def of(cls, settings: Settings) -> Issuer:
         return cls(settings.issuer, header_value(settings.originator), introduction(settings)["User-Agent"])
 
-    @property
-    def device_page(self) -> str:
-        return f"{self.url}/codex/device"
-
-    @property
-    def device_redirect(self) -> str:
-        return f"{self.url}/deviceauth/callback"
-
     def authorize_url(self, *, redirect_uri: str, pkce: Pkce, state: str) -> str:
         """The page on which a person approves the sign-in."""
         query = {
             "response_type": "code",
-            "client_id": self.client_id,
+            "client_id": CLIENT_ID,
             "redirect_uri": redirect_uri,
             "scope": SCOPE,
             "code_challenge": pkce.challenge,
@@ -104,55 +92,38 @@ class Issuer:
 
     def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> Call:
         """Exchange a code for tokens; `redirect_uri` is spelled as it was in the authorize link."""
-        form = {
-            "grant_type": "authorization_code",
-            "client_id": self.client_id,
-            "code": code,
-            "redirect_uri": redirect_uri,
-            "code_verifier": verifier,
-        }
+        form = {"grant_type": "authorization_code", "client_id": CLIENT_ID, "code": code}
+        form |= {"redirect_uri": redirect_uri, "code_verifier": verifier}
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         body = urlencode(form).encode()
         return Call(f"{self.url}/oauth/token", headers, body, self.seconds, secrets=(code, verifier))
 
     def refresh(self, refresh_token: str) -> Call:
         """Renew a sign-in. Without a scope: a reduced one would narrow the grant."""
-        form = {"client_id": self.client_id, "grant_type": "refresh_token", "refresh_token": refresh_token}
-        return self._json("/oauth/token", form, secrets=(refresh_token,))
+        form = {"client_id": CLIENT_ID, "grant_type": "refresh_token", "refresh_token": refresh_token}
+        return self._json("/oauth/token", form, refresh_token)
 
     def revoke(self, credentials: Credentials) -> Call | None:
         """End a sign-in at the service; `None` when there is nothing to revoke."""
-        if credentials.refresh_token:
-            form = {"token": credentials.refresh_token, "token_type_hint": "refresh_token"}
-            form["client_id"] = self.client_id
-        elif credentials.access_token:
-            form = {"token": credentials.access_token, "token_type_hint": "access_token"}
+        if token := credentials.refresh_token:
+            form = {"token": token, "token_type_hint": "refresh_token", "client_id": CLIENT_ID}
+        elif token := credentials.access_token:
+            form = {"token": token, "token_type_hint": "access_token"}
         else:
             return None
-        return self._json("/oauth/revoke", form, secrets=(form["token"],), seconds=min(self.seconds, 10.0))
+        return replace(self._json("/oauth/revoke", form, token), seconds=min(self.seconds, 10.0))
 
     def ask_for_user_code(self) -> Call:
-        return self._json("/api/accounts/deviceauth/usercode", {"client_id": self.client_id})
+        return self._json("/api/accounts/deviceauth/usercode", {"client_id": CLIENT_ID})
 
     def poll(self, device: Device) -> Call:
         form = {"device_auth_id": device.device_auth_id, "user_code": device.user_code}
-        return self._json("/api/accounts/deviceauth/token", form, secrets=(device.device_auth_id,))
+        return self._json("/api/accounts/deviceauth/token", form, device.device_auth_id)
 
-    def _json(
-        self,
-        path: str,
-        form: Mapping[str, str],
-        *,
-        secrets: tuple[str, ...] = (),
-        seconds: float | None = None,
-    ) -> Call:
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "originator": self.originator,
-            "User-Agent": self.user_agent,
-        }
-        return Call(self.url + path, headers, msgspec.json.encode(form), seconds or self.seconds, secrets)
+    def _json(self, path: str, form: Mapping[str, str], *hidden: str) -> Call:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers |= {"originator": self.originator, "User-Agent": self.user_agent}
+        return Call(self.url + path, headers, msgspec.json.encode(form), self.seconds, hidden)
 
 
 # Coming back from the browser --------------------------------------------------------------------
@@ -181,8 +152,14 @@ class Callback:
 
     def granted(self) -> Secret:
         """Return the code. Raises LoginError when there is none."""
+        description = self.error_description or ""
+        if "missing_codex_entitlement" in description:
+            hint = "Ask its administrator, or use another account."
+            raise LoginError("This workspace has no access to Codex.", hint=hint)
+        if self.error == "access_denied":
+            raise LoginError("The sign-in was denied in the browser.")
         if self.error is not None:
-            raise _denied(self.error, self.error_description or "")
+            raise LoginError(f"The sign-in page reported: {_sentence(description or self.error)}")
         if not self.code:
             raise LoginError("The browser came back without a code.")
         return Secret(self.code)
@@ -190,23 +167,11 @@ class Callback:
     def pasted(self, state: str) -> Secret:
         """Return the code, where a person copied the address. Raises LoginError."""
         if self.state is None and self.error is None:
-            raise LoginError(
-                "That is not the address the browser ended at.",
-                hint="Copy all of its address bar: it holds code= and state=.",
-            )
+            hint = "Copy all of its address bar: it holds code= and state=."
+            raise LoginError("That is not the address the browser ended at.", hint=hint)
         if not self.answers(state):
             raise LoginError("That address belongs to another sign-in.", hint="Use the link shown last.")
         return self.granted()
-
-
-def _denied(code: str, description: str) -> LoginError:
-    if "missing_codex_entitlement" in description:
-        return LoginError(
-            "This workspace has no access to Codex.", hint="Ask its administrator, or use another account."
-        )
-    if code == "access_denied":
-        return LoginError("The sign-in was denied in the browser.")
-    return LoginError(f"The sign-in page reported: {_sentence(description or code)}")
 
 
 # What the answers mean ---------------------------------------------------------------------------
@@ -230,8 +195,8 @@ _PERMANENT = {
 
 def granted_tokens(call: Call, answer: Answer) -> Tokens:
     """Return all three tokens of a new sign-in. Raises LoginError, ServiceError, BlockedError."""
-    tokens = _tokens(call, answer)
-    if tokens.access_token is None or tokens.id_token is None or tokens.refresh_token is None:
+    tokens = _decoded(call, answer, Tokens)
+    if None in msgspec.structs.astuple(tokens):
         raise LoginError("The sign-in service sent no complete set of tokens.")
     return tokens
 
@@ -241,16 +206,10 @@ def refreshed_tokens(call: Call, answer: Answer) -> Tokens:
     fault = _Fault(call, answer)
     if answer.status != 200 and (answer.status == 401 or fault.code in _PERMANENT):
         raise Refused(fault.code)
-    tokens = _tokens(call, answer)
+    tokens = _decoded(call, answer, Tokens)
     if tokens.access_token is None:
         raise ServiceError("The sign-in service sent no token.", status=answer.status)
     return tokens
-
-
-def _tokens(call: Call, answer: Answer) -> Tokens:
-    if answer.status != 200:
-        raise refusal(call, answer)
-    return _decoded(answer, Tokens)
 
 
 @dataclass(frozen=True)
@@ -270,11 +229,6 @@ class _UserCode(msgspec.Struct):
     interval: str | float | None = None
 
 
-class _Grant(msgspec.Struct):
-    authorization_code: str
-    code_verifier: str
-
-
 def device(call: Call, answer: Answer) -> Device:
     """Return the device sign-in. Raises LoginError when the service offers none, and as above."""
     if answer.status == 404:
@@ -282,9 +236,7 @@ def device(call: Call, answer: Answer) -> Device:
             "Signing in with a device code is switched off.",
             hint="Allow it in ChatGPT under Settings > Security, or sign in with the browser.",
         )
-    if answer.status != 200:
-        raise refusal(call, answer)
-    fields = _decoded(answer, _UserCode)
+    fields = _decoded(call, answer, _UserCode)
     user_code = fields.user_code or fields.usercode
     if user_code is None:
         raise LoginError("The sign-in service sent no code.")
@@ -301,19 +253,20 @@ _DENIALS = frozenset({"access_denied", "authorization_denied", "deviceauth_denie
 _EXPIRIES = frozenset({"expired_token", "device_code_expired", "deviceauth_expired"})
 
 
-@dataclass(frozen=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     """An approved device sign-in, to be redeemed."""
 
-    code: str = field(repr=False)
-    verifier: str = field(repr=False)
+    code: str = msgspec.field(name="authorization_code")
+    verifier: str = msgspec.field(name="code_verifier")
+
+    def __repr__(self) -> str:
+        return "Granted(<hidden>)"
 
 
 def polled(call: Call, answer: Answer) -> Granted | float:
     """Return the grant, or by how many seconds to slow down until it comes. Raises LoginError and as above."""
     if answer.status == 200:
-        grant = _decoded(answer, _Grant)
-        return Granted(grant.authorization_code, grant.code_verifier)
+        return _decoded(call, answer, Granted)
     code = _Fault(call, answer).code
     if code in _DENIALS:
         raise LoginError("The sign-in was denied.")
@@ -323,14 +276,14 @@ def polled(call: Call, answer: Answer) -> Granted | float:
         return SLOW_DOWN
     if answer.status in (403, 404) and "cf-mitigated" not in answer.headers:
         return 0.0
-    raise refusal(call, answer)
+    raise _refusal(call, answer)
 
 
 def expired() -> LoginError:
     return LoginError("Nobody approved the sign-in within 15 minutes.")
 
 
-def refusal(call: Call, answer: Answer) -> CodexError:
+def _refusal(call: Call, answer: Answer) -> CodexError:
     """The error for a status other than 200."""
     status = answer.status
     fault = _Fault(call, answer)
@@ -371,7 +324,10 @@ def _sentence(text: str) -> str:
 T = TypeVar("T")
 
 
-def _decoded(answer: Answer, kind: type[T]) -> T:
+def _decoded(call: Call, answer: Answer, kind: type[T]) -> T:
+    """Return what a good answer holds. Raises CodexError for any other."""
+    if answer.status != 200:
+        raise _refusal(call, answer)
     try:
         return msgspec.json.decode(answer.body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,24 +1,50 @@
-"""Signing in and out of one storage, one step at a time; none of them waits for a person."""
+"""Signing in and out of one storage, and the access token for the next request.
+
+A refresh token is good for one use. So one process renews, under a lock, and the others take what it stored; and
+once asked, the answer is waited for and kept even if the request that wanted it is not.
+"""
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
 
 from ..net import Answer, Call, send
-from ..protocol.account import Account, ApiKeyAccount, ChatgptAccount
-from ..protocol.errors import CodexError, LoginError
+from ..protocol.errors import (
+    AccountChangedError,
+    AuthError,
+    CodexError,
+    ConfigurationError,
+    LoginError,
+    NotSignedInError,
+)
 from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
-from ..waiting import in_thread
-from .credentials import API_KEY, Credentials, Tokens, with_api_key, with_sign_in
-from .oauth import CALLBACK_PATH, Callback, Issuer, Pkce, granted_tokens, new_state
+from ..protocol.types import Account, ApiKeyAccount, ChatgptAccount
+from ..waiting import begin_anew_in_children, in_thread
+from .credentials import (
+    API_KEY,
+    CHATGPT,
+    Credentials,
+    Document,
+    Tokens,
+    with_api_key,
+    with_sign_in,
+    with_tokens,
+)
+from .oauth import CALLBACK_PATH, Callback, Issuer, Pkce, Refused, granted_tokens, new_state, refreshed_tokens
 from .storage import Storage
 
 log = logging.getLogger(__name__)
 
+S = TypeVar("S", bound="SignIn")
 
 LoginHandler = Callable[[str], str]
 """Shows a link to the user and gives back the address at which their browser ended."""
@@ -53,7 +79,7 @@ class SignIn:
         self._ca_bundle = ca_bundle
 
     @classmethod
-    def of(cls, settings: Settings) -> SignIn:
+    def of(cls: type[S], settings: Settings) -> S:
         return cls(Storage.of(settings), Issuer.of(settings), ca_bundle=settings.ca_bundle)
 
     def send(self, call: Call) -> Answer:
@@ -72,23 +98,14 @@ class SignIn:
 
     def keep(self, tokens: Tokens) -> Credentials:
         """Store the tokens of a sign-in. What was stored before is revoked meanwhile."""
-        with self.storage.locked():
-            before = self._stored()
-            kept = self.storage.update(lambda document: with_sign_in(document, tokens))
-        if before is not None and before.refresh_token != kept.refresh_token:
-            self.revoke(before)
-        return kept
+        return self._replace(lambda document: with_sign_in(document, tokens))
 
     def keep_api_key(self, key: str) -> None:
         """Store an API key as the sign-in. Raises LoginError for what can be none."""
         key = key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise LoginError("That is not an API key.", hint="Copy it again from platform.openai.com.")
-        with self.storage.locked():
-            before = self._stored()
-            self.storage.update(lambda document: with_api_key(document, key))
-        if before is not None:
-            self.revoke(before)
+        self._replace(lambda document: with_api_key(document, key))
 
     def forget(self) -> None:
         """Sign out: revoke as far as the service can be reached, then forget."""
@@ -107,11 +124,16 @@ class SignIn:
             return ApiKeyAccount() if stored.api_key else None
         return ChatgptAccount(stored.email, stored.plan) if stored.access_token else None
 
-    def revoke(self, credentials: Credentials) -> Future[None]:
-        """End a sign-in at the service, in the background."""
-        return in_thread(lambda: self._revoke(credentials))
+    def _replace(self, change: Callable[[Document], Document]) -> Credentials:
+        with self.storage.locked():
+            before = self._stored()
+            kept = self.storage.update(change)
+        if before is not None and (kept.refresh_token is None or kept.refresh_token != before.refresh_token):
+            in_thread(lambda: self._revoke(before))
+        return kept
 
     def _revoke(self, credentials: Credentials) -> None:
+        """End a sign-in at the service."""
         call = self.issuer.revoke(credentials)
         if call is None:
             return
@@ -128,3 +150,184 @@ class SignIn:
             return self.storage.read()
         except CodexError:
             return None
+
+
+# The token for the next request ------------------------------------------------------------------
+
+EARLY = 300
+"""Seconds before its end at which a token is renewed, as the CLI does."""
+OLD = 8 * 24 * 3600
+"""Seconds after which a token that does not say when it ends is renewed."""
+PATIENCE = 30.0
+"""Seconds without another try after one that failed while the token was still good."""
+
+_LOOK_SECONDS = 0.1
+"""A program without our lock stores its new tokens a moment after it got them."""
+
+
+class TokenSource(SignIn):
+    """The ChatGPT sign-in in one storage, followed as it changes. It belongs to one account.
+
+    May be used from any thread.
+    """
+
+    def __init__(self, storage: Storage, issuer: Issuer, *, ca_bundle: str | None = None) -> None:
+        super().__init__(storage, issuer, ca_bundle=ca_bundle)
+        self._seen: object = None
+        self._held: Credentials | None = None
+        self._account: str | None = None
+        self._dead: tuple[str | None, str] | None = None
+        """A refresh token that was refused, and why."""
+        self._fresh_token: str | None = None
+        self._quiet_until = 0.0
+        self._turn = threading.Lock()
+        self.renewing: Future[Credentials] | None = None
+        """The renewal that runs, or the last one."""
+        begin_anew_in_children(self)
+
+    def forked(self) -> object:
+        """Begin anew in a forked child: a renewal that its parent waits for ends there."""
+        left, self.renewing = self.renewing, None
+        self._turn = threading.Lock()
+        return left
+
+    def current(self) -> Credentials:
+        """Return what is stored. Raises NotSignedInError, AccountChangedError, ConfigurationError."""
+        stamp = self.storage.stamp()
+        if self._held is None or stamp is None or stamp != self._seen:
+            self._held = self._owned(self.storage.read())
+            self._seen = stamp
+        return self._held
+
+    def reload(self) -> Credentials:
+        """Return what is stored, whatever its stamp says: some file systems count in seconds."""
+        self._seen = None
+        return self.current()
+
+    def follow(self) -> None:
+        """Go on with whichever account is signed in now."""
+        self._account = self._held = self._seen = None
+
+    def is_due(self) -> bool:
+        """Whether the current token should be renewed before it is used."""
+        held = self._held
+        if held is None or time.monotonic() < self._quiet_until:
+            return False
+        if held.refresh_token is None or held.mode != CHATGPT:
+            return False  # tokens of other modes are somebody else's to renew
+        if held.access_token == self._fresh_token:
+            return False  # just issued: if it seems to be over, this clock is wrong
+        return _ends_within(held, EARLY)
+
+    def early(self, used: Credentials) -> Future[Credentials]:
+        """Another token than `used`, which is due; the same if that fails while it is still good."""
+        return self._shared(lambda: self._early(used))
+
+    def renewed(self, used: Credentials) -> Future[Credentials]:
+        """Another token than `used`, which was refused. Fails with AuthError when there is none to be had."""
+        return self._shared(lambda: self._renew(used))
+
+    def exchanged(self, refresh_token: str) -> Future[Credentials]:
+        """New tokens for `refresh_token`, stored whatever was stored before."""
+        return in_thread(lambda: self._exchange(refresh_token))
+
+    def _shared(self, work: Callable[[], Credentials]) -> Future[Credentials]:
+        """One renewal at a time serves all who wait."""
+        with self._turn:
+            if self.renewing is None or self.renewing.done():
+                self.renewing = in_thread(work)
+            return self.renewing
+
+    def _early(self, used: Credentials) -> Credentials:
+        try:
+            return self._renew(used)
+        except (AccountChangedError, NotSignedInError):
+            raise
+        except CodexError as failure:
+            if _ends_within(used, 0):
+                raise
+            log.info("the sign-in could not be renewed yet: %s", failure.message)
+            self._quiet_until = time.monotonic() + PATIENCE
+            return used
+
+    def _renew(self, used: Credentials) -> Credentials:
+        self._check_dead(used)
+        with self.storage.locked():
+            stored = self._owned(self.storage.read())
+            if stored.access_token == used.access_token or _ends_within(stored, EARLY):
+                self._check_dead(stored)
+                stored = self._ask(stored)
+        self._held = None
+        return stored
+
+    def _exchange(self, refresh_token: str) -> Credentials:
+        with self.storage.locked():
+            tokens = self._refresh(self.issuer.refresh(refresh_token))
+            tokens = msgspec.structs.replace(tokens, refresh_token=tokens.refresh_token or refresh_token)
+            stored = self.storage.read()
+            is_ours = stored is not None and stored.refresh_token == refresh_token
+            change = with_tokens if is_ours else with_sign_in
+            return self.storage.update(lambda document: change(document, tokens))
+
+    def _check_dead(self, credentials: Credentials) -> None:
+        if self._dead is not None and credentials.refresh_token == self._dead[0]:
+            raise AuthError(self._dead[1])
+
+    def _ask(self, stored: Credentials) -> Credentials:
+        """Renew `stored` at the service, and keep that unless somebody signed in or out meanwhile."""
+        if stored.refresh_token is None:
+            raise AuthError("Your sign-in has ended.")
+        try:
+            tokens = self._refresh(self.issuer.refresh(stored.refresh_token))
+        except Refused as refused:
+            newer = self._renewed_elsewhere(stored, refused)
+            if newer is not None:
+                return newer
+            self._dead = stored.refresh_token, refused.message
+            raise AuthError(refused.message) from None
+        now = self.storage.read()
+        if now is None or now.refresh_token != stored.refresh_token:
+            return self._owned(now)
+        renewed = self.storage.update(lambda document: with_tokens(document, tokens))
+        self._fresh_token = renewed.access_token
+        return renewed
+
+    def _refresh(self, call: Call) -> Tokens:
+        """Get new tokens, if they can be kept: the old ones are good for nothing from then on."""
+        if not self.storage.is_writable():
+            raise ConfigurationError(
+                f"The sign-in must be renewed, but {self.storage.name} can't be written.",
+                hint="Make it writable, or renew it where it is: run `codex` there.",
+            )
+        return refreshed_tokens(call, self.send(call))
+
+    def _renewed_elsewhere(self, stored: Credentials, refused: Refused) -> Credentials | None:
+        """Return the tokens that another program got with the same refresh token, once it has stored them."""
+        for look in range(10 if refused.code == "refresh_token_reused" else 1):
+            if look:
+                time.sleep(_LOOK_SECONDS)
+            latest = self._owned(self.storage.read())
+            if latest.refresh_token != stored.refresh_token:
+                return latest
+        return None
+
+    def _owned(self, stored: Credentials | None) -> Credentials:
+        """Return `stored`, if it is a sign-in with ChatGPT to the account that this belongs to."""
+        if stored is None:
+            raise NotSignedInError
+        if stored.access_token is None or stored.mode == API_KEY:
+            raise NotSignedInError(
+                f"The sign-in in {self.storage.name} is not one with ChatGPT.",
+                hint="Sign in with %codex login, or use the key: %codex provider openai",
+            )
+        if self._account is not None and stored.account_id != self._account:
+            raise AccountChangedError(stored.email or stored.account_id)
+        self._account = stored.account_id
+        return stored
+
+
+def _ends_within(credentials: Credentials, seconds: float) -> bool:
+    if credentials.expires_at is not None:
+        return credentials.expires_at - time.time() <= seconds
+    refreshed = credentials.last_refresh
+    return seconds > 0 and refreshed is not None and time.time() - refreshed > OLD

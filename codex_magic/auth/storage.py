@@ -14,7 +14,6 @@ import os
 import re
 import sqlite3
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -47,45 +46,24 @@ def auth_path(codex_home: Path) -> Path:
     return codex_home / "auth.json"
 
 
-class Place(ABC):
-    """One place for one sign-in."""
-
-    name: str
-
-    @abstractmethod
-    def stamp(self) -> object:
-        """What changes when the content does; `None`: nothing is there."""
-
-    @abstractmethod
-    def read(self) -> bytes | None: ...
-
-    @abstractmethod
-    def write(self, document: Document) -> None: ...
-
-    @abstractmethod
-    def delete(self) -> None: ...
-
-    def is_writable(self) -> bool:
-        return True
-
-
 class Storage:
     """The sign-in of one CODEX_HOME. Every call looks anew; nothing is remembered here."""
 
-    def __init__(self, place: Place, *, lock_paths: tuple[Path, ...]) -> None:
+    def __init__(self, place: Place, path: Path, home: Path) -> None:
+        """`path`: the file that stands for the place; `home`: our own folder."""
         self._place = place
-        self._lock_paths = lock_paths
+        self._lock_paths = path.with_name(f"{path.name}.lock"), home / "locks" / f"{_digest(path)}.lock"
+        """Beside the file and, where that folder can't be written, in our own home."""
 
     @classmethod
     def of(cls, settings: Settings) -> Storage:
         """Where `cli_auth_credentials_store` says. Raises ConfigurationError when that can't be used."""
-        home = settings.codex_home
-        return cls(_chosen_place(home), lock_paths=_lock_paths(auth_path(home), settings.home))
+        return cls(_chosen_place(settings.codex_home), auth_path(settings.codex_home), settings.home)
 
     @classmethod
     def at(cls, path: Path) -> Storage:
         """A file of the official form anywhere."""
-        return cls(FilePlace(path), lock_paths=_lock_paths(path, Settings.from_env().home))
+        return cls(FilePlace(path), path, Settings.from_env().home)
 
     @property
     def name(self) -> str:
@@ -98,15 +76,12 @@ class Storage:
 
     def read(self, *, sleep: Callable[[float], None] = time.sleep) -> Credentials | None:
         """Return the sign-in, `None` for none. Raises ConfigurationError for what can't be read."""
-        for _ in range(_READS - 1):
-            try:
-                return self._read()
-            except (msgspec.DecodeError, UnicodeDecodeError):
+        for attempt in range(_READS):
+            if attempt:
                 sleep(_PAUSE)
-        try:
-            return self._read()
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            pass
+            with self._errors("read"), suppress(ValueError):
+                data = self._place.read()
+                return None if data is None else credentials_of(data)
         # outside the handler, because a decoder's frames would show the content
         raise ConfigurationError(f"{self.name} holds no credentials that can be read.", hint=_SIGN_IN)
 
@@ -115,23 +90,18 @@ class Storage:
 
         To be called under `locked()`. Raises ConfigurationError when it can't be written.
         """
-        try:
+        document: Any = {}
+        with self._errors("read"), suppress(ValueError):
             document = msgspec.json.decode(self._place.read() or b"{}")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            document = {}
         document = change(document if isinstance(document, dict) else {})
-        try:
+        with self._errors("written"):
             self._place.write(document)
-        except OSError as error:
-            raise ConfigurationError(f"{self.name} can't be written: {error.strerror}.") from error
         return credentials_of(msgspec.json.encode(document))
 
     def forget(self) -> None:
         """Remove it, under `locked()`. Raises ConfigurationError when that can't be."""
-        try:
+        with self._errors("removed"):
             self._place.delete()
-        except OSError as error:
-            raise ConfigurationError(f"{self.name} can't be removed: {error.strerror}.") from error
 
     def is_writable(self) -> bool:
         """Whether new tokens could be kept; if not, asking for them would end the old ones for all."""
@@ -155,17 +125,12 @@ class Storage:
                 time.sleep(_LOCK_POLL)
             yield
 
-    def _read(self) -> Credentials | None:
+    @contextmanager
+    def _errors(self, participle: str) -> Iterator[None]:
         try:
-            data = self._place.read()
+            yield
         except OSError as error:
-            raise ConfigurationError(f"{self.name} can't be read: {error.strerror}.") from error
-        return None if data is None else credentials_of(data)
-
-
-def _lock_paths(path: Path, home: Path) -> tuple[Path, ...]:
-    """Return the lock beside the file and, where that folder can't be written, the one in our own home."""
-    return path.with_name(path.name + ".lock"), home / "locks" / f"{_digest(path)}.lock"
+            raise ConfigurationError(f"{self.name} can't be {participle}: {error.strerror}.") from error
 
 
 def _begun(lock: sqlite3.Connection, path: Path) -> bool:
@@ -199,12 +164,13 @@ def _digest(path: Path) -> str:
 # A file ------------------------------------------------------------------------------------------
 
 
-class FilePlace(Place):
+class FilePlace:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.name = str(path)
 
     def stamp(self) -> object:
+        """What changes when the content does; `None`: nothing is there."""
         try:
             status = os.stat(self._path)
         except OSError:
@@ -265,7 +231,7 @@ def _write(path: Path, data: bytes) -> None:
 # A keyring ---------------------------------------------------------------------------------------
 
 
-class KeyringPlace(Place):
+class KeyringPlace:
     name = f"the keyring ({KEYRING_SERVICE})"
 
     def __init__(self, codex_home: Path) -> None:
@@ -298,6 +264,9 @@ class KeyringPlace(Place):
                 self._keyring.delete_password(KEYRING_SERVICE, self._key)
         self._file.delete()
 
+    def is_writable(self) -> bool:
+        return True
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -309,7 +278,7 @@ class KeyringPlace(Place):
             ) from None
 
 
-class AutoPlace(Place):
+class AutoPlace:
     """The keyring where one works, else the file."""
 
     def __init__(self, codex_home: Path) -> None:
@@ -319,7 +288,7 @@ class AutoPlace(Place):
             self._keyring = KeyringPlace(codex_home)
 
     @property
-    def name(self) -> str:  # type: ignore[override]  # it depends on where the sign-in is now
+    def name(self) -> str:
         return self._holder().name
 
     def stamp(self) -> object:
@@ -343,7 +312,7 @@ class AutoPlace(Place):
     def is_writable(self) -> bool:
         return self._holder().is_writable()
 
-    def _holder(self) -> Place:
+    def _holder(self) -> KeyringPlace | FilePlace:
         with suppress(ConfigurationError):
             if self._keyring is not None and self._keyring.read() is not None:
                 return self._keyring
@@ -353,7 +322,7 @@ class AutoPlace(Place):
 # Nowhere -----------------------------------------------------------------------------------------
 
 
-class MemoryPlace(Place):
+class MemoryPlace:
     """The memory of this process, shared by all who ask for the same home."""
 
     name = "memory"
@@ -362,11 +331,10 @@ class MemoryPlace(Place):
     def __init__(self, codex_home: Path) -> None:
         self._key = os.path.realpath(codex_home)
 
-    def stamp(self) -> object:
-        return self.read()
-
     def read(self) -> bytes | None:
         return self._contents.get(self._key)
+
+    stamp = read
 
     def write(self, document: Document) -> None:
         self._contents[self._key] = msgspec.json.encode(document)
@@ -374,6 +342,11 @@ class MemoryPlace(Place):
     def delete(self) -> None:
         self._contents.pop(self._key, None)
 
+    def is_writable(self) -> bool:
+        return True
+
+
+Place = FilePlace | KeyringPlace | AutoPlace | MemoryPlace
 
 # The setting -------------------------------------------------------------------------------------
 
@@ -392,7 +365,7 @@ def _chosen_place(codex_home: Path) -> Place:
     try:
         name = place_setting(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        name = "file"
+        return FilePlace(auth_path(codex_home))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} can't be read.") from error
     if name not in _PLACES:

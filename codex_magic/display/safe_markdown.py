@@ -18,16 +18,15 @@ __all__ = ["SafeMarkdown", "code_block", "code_span", "escape_markdown", "safe_m
 
 def safe_markdown(text: str) -> str:
     """Return the text as safe Markdown: what `SafeMarkdown` ends with, however it was fed."""
-    stream = SafeMarkdown()
-    stream.feed(text)
-    return stream.text
+    return SafeMarkdown(text).text
 
 
 class SafeMarkdown:
     """Safe Markdown of a text that is still coming in, at a cost linear in its length."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str = "") -> None:
         self._stream = BlockStream()
+        self._stream.feed(text)
         self._writer = BlockWriter()
         self._sources: list[str] = []
         self._closed: list[str] = []

@@ -10,42 +10,13 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from codex_magic.protocol import types
 from codex_magic.protocol.errors import window_name
 from codex_magic.protocol.ids import new_id
-from codex_magic.protocol.types import (
-    AgentMessage,
-    AgentMessageDelta,
-    CommandOutputDelta,
-    ErrorReported,
-    FileChangeUpdated,
-    ItemCompleted,
-    ItemStarted,
-    ModelRerouted,
-    Noted,
-    Notification,
-    Plan,
-    PlanDelta,
-    RateLimits,
-    RateLimitsUpdated,
-    Reasoning,
-    ReasoningSummaryDelta,
-    ReasoningTextDelta,
-    ThreadItem,
-    ThreadTokenUsage,
-    TokenUsageUpdated,
-    Turn,
-    TurnCompleted,
-    TurnError,
-    TurnPlanUpdated,
-    TurnQueued,
-    TurnStarted,
-    TurnStatus,
-    UnknownNotification,
-    UserMessage,
-    Warned,
-    input_text,
-)
+from codex_magic.protocol.plain import shorten
+from codex_magic.protocol.types import Notification, TurnStatus
 
+from . import MIME
 from .items import (
     ActivityBlock,
     Block,
@@ -57,11 +28,9 @@ from .items import (
     ReasoningBlock,
     SteerBlock,
     StepsBlock,
-    one_line,
     seconds,
 )
-
-MIME = "application/vnd.codex-magic.v1+json"
+from .safe_markdown import escape_markdown
 
 State = Literal["streaming", "done", "interrupted", "error"]
 
@@ -102,13 +71,13 @@ class TurnView:
         self.turn_id: str | None = None
         self.model = model
         self.rerouted_from: str | None = None
-        self.usage: ThreadTokenUsage | None = None
-        self.limits: RateLimits | None = None
+        self.usage: types.ThreadTokenUsage | None = None
+        self.limits: types.RateLimits | None = None
         self.duration_ms: int | None = None
-        self.error: TurnError | None = None
-        self._retrying: TurnError | None = None
+        self.error: types.TurnError | None = None
+        self._retrying: types.TurnError | None = None
         self._asking = False
-        self._queued: TurnQueued | None = None
+        self._queued: types.TurnQueued | None = None
         self._withdrawn = False
         self._prompt: str | None = None
         self._blocks: dict[str, Block] = {}
@@ -118,61 +87,61 @@ class TurnView:
     @classmethod
     def of(
         cls,
-        items: Iterable[ThreadItem],
+        items: Iterable[types.ThreadItem],
         *,
         turn_id: str,
         thread_id: str,
         status: TurnStatus,
-        error: TurnError | None = None,
-        usage: ThreadTokenUsage | None = None,
+        error: types.TurnError | None = None,
+        usage: types.ThreadTokenUsage | None = None,
         model: str | None = None,
         duration_ms: int | None = None,
     ) -> TurnView:
         """Return the view of a stored turn, as if it had just been watched."""
-        turn = Turn(turn_id, status, error=error, duration_ms=duration_ms)
+        turn = types.Turn(turn_id, status, error=error, duration_ms=duration_ms)
         view = cls()
-        view.feed(TurnStarted(thread_id, turn, model))
+        view.feed(types.TurnStarted(thread_id, turn, model))
         for item in items:
-            view.feed(ItemCompleted(thread_id, turn_id, item))
+            view.feed(types.ItemCompleted(thread_id, turn_id, item))
         if usage is not None:
-            view.feed(TokenUsageUpdated(thread_id, turn_id, usage))
-        view.feed(TurnCompleted(thread_id, turn))
+            view.feed(types.TokenUsageUpdated(thread_id, turn_id, usage))
+        view.feed(types.TurnCompleted(thread_id, turn))
         return view
 
     def feed(self, notification: Notification) -> None:
         """Fold one notification in. Those that say nothing about a turn's looks are passed over."""
         match notification:
-            case AgentMessageDelta(item_id=id, delta=delta):
+            case types.AgentMessageDelta(item_id=id, delta=delta):
                 self._block(id, MessageBlock).add(delta)
-            case PlanDelta(item_id=id, delta=delta):
+            case types.PlanDelta(item_id=id, delta=delta):
                 self._block(id, PlanBlock).add(delta)
-            case ReasoningSummaryDelta(item_id=id, summary_index=index, delta=delta):
+            case types.ReasoningSummaryDelta(item_id=id, summary_index=index, delta=delta):
                 self._block(id, ReasoningBlock).add_summary(index, delta)
-            case ReasoningTextDelta(item_id=id, content_index=index, delta=delta):
+            case types.ReasoningTextDelta(item_id=id, content_index=index, delta=delta):
                 self._block(id, ReasoningBlock).add_content(index, delta)
-            case CommandOutputDelta(item_id=id, delta=delta):
+            case types.CommandOutputDelta(item_id=id, delta=delta):
                 self._block(id, ActivityBlock).add_output(delta)
-            case FileChangeUpdated(item_id=id, changes=changes):
+            case types.FileChangeUpdated(item_id=id, changes=changes):
                 self._block(id, ActivityBlock).replace_changes(changes)
-            case TurnPlanUpdated(plan=plan):
+            case types.TurnPlanUpdated(plan=plan):
                 self._block("steps of the turn", StepsBlock).replace(plan)
-            case ItemStarted(item=item):
+            case types.ItemStarted(item=item):
                 self._take(item)
-            case ItemCompleted(item=item):
+            case types.ItemCompleted(item=item):
                 self._take(item, completed=True)
-            case Warned(message=message):
+            case types.Warned(message=message):
                 self._blocks[new_id()] = NoticeBlock("Warning", message)
-            case Noted(message=message):
+            case types.Noted(message=message):
                 self._blocks[f"note {len(self._blocks)}"] = QuietBlock(message)
             case _:
                 self._take_state(notification)
 
-    def _take(self, item: ThreadItem, *, completed: bool = False) -> None:
-        if isinstance(item, UserMessage):
+    def _take(self, item: types.ThreadItem, *, completed: bool = False) -> None:
+        if isinstance(item, types.UserMessage):
             # The first one is the prompt, which stands above; the next ones are what the user has added.
             self._prompt = self._prompt or item.id
             if item.id != self._prompt and completed:
-                self._blocks[item.id] = SteerBlock(input_text(item.content))
+                self._blocks[item.id] = SteerBlock(types.input_text(item.content))
             return
         block: Any = self._block(item.id, _BLOCKS.get(type(item), ActivityBlock))
         block.replace(item)
@@ -182,27 +151,27 @@ class TurnView:
     def _take_state(self, notification: Notification) -> None:
         """Fold in what concerns the turn as a whole."""
         match notification:
-            case TurnQueued():
+            case types.TurnQueued():
                 self._queued = notification
-            case TurnStarted(thread_id=thread_id, turn=turn, model=model):
+            case types.TurnStarted(thread_id=thread_id, turn=turn, model=model):
                 self._queued = None
                 self.thread_id, self.turn_id = thread_id, turn.id
                 self.model = model or self.model
-            case UnknownNotification(method="thread/status/changed", params=params):
+            case types.UnknownNotification(method="thread/status/changed", params=params):
                 self._asking = "waitingOnApproval" in (params.get("status") or {}).get("activeFlags", ())
-            case TokenUsageUpdated(token_usage=usage):
+            case types.TokenUsageUpdated(token_usage=usage):
                 self.usage = usage
-            case RateLimitsUpdated(rate_limits=limits):
+            case types.RateLimitsUpdated(rate_limits=limits):
                 self.limits = limits
-            case ModelRerouted(from_model=from_model, to_model=to_model):
+            case types.ModelRerouted(from_model=from_model, to_model=to_model):
                 self.rerouted_from, self.model = from_model, to_model
-            case ErrorReported(error=error, will_retry=True):
+            case types.ErrorReported(error=error, will_retry=True):
                 self._retrying = error
                 thoughts = [id for id, block in self._blocks.items() if isinstance(block, ReasoningBlock)]
                 self._cut_off = [id for id in thoughts if not self._blocks[id].closed]
-            case ErrorReported(error=error):
+            case types.ErrorReported(error=error):
                 self.error = error
-            case TurnCompleted(turn=turn):
+            case types.TurnCompleted(turn=turn):
                 self.error = turn.error or self.error
                 self.duration_ms = turn.duration_ms
                 self._end(STATES[turn.status])
@@ -242,8 +211,6 @@ class TurnView:
         return "\n\n".join(parts) or "*Working …*"
 
     def _closing_markdown(self) -> list[str]:
-        from .safe_markdown import escape_markdown
-
         if self.state == "streaming":
             return list(filter(None, [self._status()]))
         lines = []
@@ -259,8 +226,6 @@ class TurnView:
 
     def _status(self) -> str:
         """Return what the turn is doing, where that is not to answer."""
-        from .safe_markdown import escape_markdown
-
         if self._queued is not None:
             cell = self._queued.cell
             other = "another answer" if cell is None else rf"the answer of cell \[{cell}\]"
@@ -279,7 +244,7 @@ class TurnView:
         parts = []
         for block in self._blocks.values():
             parts.append(block.plain())
-            if not block.settled:
+            if not block.closed and not isinstance(block, ReasoningBlock):
                 break
         return "\n\n".join(filter(None, [*parts, *self.closing_lines()]))
 
@@ -287,7 +252,7 @@ class TurnView:
         """Return how the turn ended, where there is more to say than that it did."""
         lines = []
         if self.state != "streaming" and self.error is not None:
-            lines.append(f"Error: {one_line(self.error.message)}")
+            lines.append(f"Error: {shorten(self.error.message)}")
         if self.state == "interrupted":
             lines.append(NOT_SENT if self._withdrawn else "Interrupted. %codex continue goes on from here.")
         return lines
@@ -296,9 +261,9 @@ class TurnView:
         """Model, tokens, time and quota; what is unknown is left out, and all of it where nothing came."""
         if self.state == "error" and self.usage is None:
             return ""
-        parts = [one_line(self.model or "")]
+        parts = [shorten(self.model or "")]
         if self.rerouted_from:
-            parts[0] += f" (rerouted from {one_line(self.rerouted_from)})"
+            parts[0] += f" (rerouted from {shorten(self.rerouted_from)})"
         if self.usage is not None:
             total = self.usage.total
             cached = total.cached_input_tokens and 100 * total.cached_input_tokens / total.input_tokens
@@ -354,8 +319,12 @@ class TurnView:
         for block in self._blocks.values():
             if isinstance(block, ActivityBlock) and not block.closed:
                 block.close("left" if state == "done" else "unfinished")
-            elif not isinstance(block, NoticeBlock | QuietBlock) and not block.closed:
+            elif not isinstance(block, NoticeBlock) and not block.closed:
                 block.close()
 
 
-_BLOCKS: dict[type[Any], type[Any]] = {AgentMessage: MessageBlock, Plan: PlanBlock, Reasoning: ReasoningBlock}
+_BLOCKS: dict[type[Any], type[Any]] = {
+    types.AgentMessage: MessageBlock,
+    types.Plan: PlanBlock,
+    types.Reasoning: ReasoningBlock,
+}

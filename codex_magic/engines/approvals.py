@@ -26,13 +26,14 @@ RETRY = "retry without sandbox"
 
 T = TypeVar("T", bound=types.ThreadItem)
 
+_Action = types.CommandExecution | types.FileChange | types.ToolCall
+
 
 async def call(function: Callable[..., Any], *args: Any) -> Any:
     """Call what a user gave us, a function or a coroutine function, without holding up the event loop.
 
-    A plain function runs in a thread of its own: whatever else waits must not wait for a human. Raises what
-    it raises. A cancellation of its own is none of ours, and what ends an event loop must not end this one:
-    both are a RuntimeError.
+    A plain function runs in a thread of its own. Raises what it raises, and RuntimeError for a cancellation of
+    its own, which is none of ours, and for what ends an event loop.
     """
     task = asyncio.ensure_future(_result(function, args))
     # Nobody may wait for its failure any more.
@@ -60,30 +61,8 @@ async def _result(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         raise RuntimeError(f"{type(error).__name__} in {function!r}") from error
 
 
-async def ask(approvals: Approvals | None, request: types.ApprovalRequest) -> types.ApprovalDecision | None:
-    """Return the decision. `None`, which is no: no answer, one we can't read, or a front end that fails or gives up.
-
-    Read strictly: there are values that equal every word. Amendments are about commands; elsewhere they are
-    no answer.
-    """
-    if approvals is None:
-        return None
-    try:
-        answer = await call(approvals, request)
-        if isinstance(answer, types.AcceptWithExecpolicyAmendment | types.ApplyNetworkPolicyAmendment):
-            amendment = msgspec.convert(msgspec.to_builtins(answer), type(answer))
-            return amendment if isinstance(request, types.CommandApproval) else None
-        return types.Decision(answer) if isinstance(answer, str) else None
-    except Exception:  # whatever broke, it was no yes
-        log.warning("asking about %s failed, which is a no", request.method, exc_info=True)
-        return None
-
-
 class Outcomes:
-    """Results of the questions of one turn, by the item that each is about.
-
-    The program tells what was not allowed as declined, as failed, or not at all.
-    """
+    """Results of one turn's questions, by item: the program tells a no as declined, as failed, or not at all."""
 
     def __init__(self) -> None:
         self._open: set[str] = set()
@@ -97,12 +76,17 @@ class Outcomes:
     async def ask(
         self, approvals: Approvals | None, request: types.ApprovalRequest
     ) -> types.ApprovalDecision | None:
-        """Ask, and remember the result. No yes counts once the turn is being stopped."""
-        about = _subject(request)
+        """Ask, and remember the result. `None` is no; no yes counts once the turn is being stopped."""
+        is_network = (
+            isinstance(request, types.CommandApproval) and request.network_approval_context is not None
+        )
+        is_retry = isinstance(request, types.FileChangeApproval) and RETRY in (request.reason or "")
+        is_at_work = is_network or is_retry or isinstance(request, types.PermissionsApproval)
+        about = "" if is_at_work else request.item_id  # what does nothing without a yes
         self._open.add(about)
         self.watch(about, "waiting")
         try:
-            decision = await ask(approvals, request)
+            decision = await _decision(approvals, request) if approvals is not None else None
         except asyncio.CancelledError:  # the turn ends, or the program needs no answer any more
             self._withdrawn.add(about)
             raise
@@ -110,10 +94,8 @@ class Outcomes:
             self._open.discard(about)
         if self._stopped:
             return None
-        if decision is None:
-            self._refused[about] = "unanswered"
-        elif decision in (types.Decision.decline, types.Decision.cancel):
-            self._refused[about] = "declined"
+        if decision in (None, types.Decision.decline, types.Decision.cancel):
+            self._refused[about] = "unanswered" if decision is None else "declined"
         else:
             self._granted.add(about)
             self.watch(about, "inProgress")
@@ -131,39 +113,32 @@ class Outcomes:
 
     def begun(self, item: T) -> T:
         """Return an item that begins, as waiting where the question about it came first."""
-        if (
-            isinstance(item, types.CommandExecution | types.FileChange | types.ToolCall)
-            and item.id in self._open
-        ):
-            return msgspec.structs.replace(item, status="waiting")
-        return item
+        is_waiting = isinstance(item, _Action) and item.id in self._open
+        return msgspec.structs.replace(item, status="waiting") if is_waiting else item
 
     def settled(self, item: T) -> T:
         """Return an item that is over with the status that it has; see `NEVER_DONE`."""
-        if (
-            not isinstance(item, types.CommandExecution | types.FileChange | types.ToolCall)
-            or item.status == "completed"
-        ):
+        if not isinstance(item, _Action) or item.status == "completed":
             return item
-        if isinstance(item, types.CommandExecution) and item.exit_code not in (None, -1):
+        command = item if isinstance(item, types.CommandExecution) else None
+        if command and command.exit_code not in (None, -1):
             return item
         status = self._refused.get(item.id, item.status)
         says_why = isinstance(item, types.ToolCall) and item.content_items
         if status == "unfinished" or (self._stopped and status == "failed" and not says_why):
-            was_at_work = isinstance(item, types.CommandExecution) and bool(
-                item.process_id or item.aggregated_output
-            )
+            was_at_work = command and (command.process_id or command.aggregated_output)
             status = "interrupted" if item.id in self._granted or was_at_work else "unfinished"
         return msgspec.structs.replace(item, status=status)
 
 
-def _subject(request: types.ApprovalRequest) -> str:
-    """The id of the item that does nothing without a yes; empty for what is at work already."""
-    match request:
-        case types.CommandApproval(network_approval_context=context) if context is not None:
-            return ""
-        case types.FileChangeApproval(reason=reason) if RETRY in (reason or ""):
-            return ""
-        case types.PermissionsApproval():
-            return ""
-    return request.item_id
+async def _decision(approvals: Approvals, request: types.ApprovalRequest) -> types.ApprovalDecision | None:
+    """Return the decision, read strictly; `None` for no answer, one that is none here, or a failure of the front end."""
+    try:
+        answer = await call(approvals, request)
+        if isinstance(answer, types.AcceptWithExecpolicyAmendment | types.ApplyNetworkPolicyAmendment):
+            amendment = msgspec.convert(msgspec.to_builtins(answer), type(answer))
+            return amendment if isinstance(request, types.CommandApproval) else None
+        return types.Decision(answer) if isinstance(answer, str) else None
+    except Exception:  # whatever broke, it was no yes
+        log.warning("asking about %s failed, which is a no", request.method, exc_info=True)
+        return None

@@ -65,11 +65,7 @@ class ToolSet(Toolbox):
 
 
 class ToolCalls:
-    """The calls of one turn: each runs if its sandbox and, where it needs one, a human allow it.
-
-    `cancel` ends the turn. `allowed`: the tools that somebody has allowed for the session; shared by the
-    turns of a thread.
-    """
+    """The calls of one turn, if its sandbox and a human allow them; `allowed`: for the session, in all its turns."""
 
     def __init__(
         self,
@@ -110,11 +106,10 @@ class ToolCalls:
                 self._allowed.add(name)
         if decision is Decision.cancel:
             await self._cancel()
-        if decision in (Decision.accept, Decision.accept_for_session):
-            return None
         if decision is None:
             return "Not run: nobody was there to allow this call."
-        return "The user declined this call."
+        is_yes = decision in (Decision.accept, Decision.accept_for_session)
+        return None if is_yes else "The user declined this call."
 
 
 def written(tool: Tool, arguments: Any) -> str:
@@ -125,10 +120,7 @@ def written(tool: Tool, arguments: Any) -> str:
 
 
 async def run_tool(tool: Tool, text: str) -> tuple[bool, list[ContentItem]]:
-    """Return whether it worked, and what the model is told; `text`: what it wrote for arguments.
-
-    A failure is told as text, never raised.
-    """
+    """Return whether it worked, and what the model is told, a failure too; `text`: what it wrote for arguments."""
     try:
         result = await call(tool.bind(text))
         return True, await call(content_items, result)
@@ -141,17 +133,17 @@ async def run_tool(tool: Tool, text: str) -> tuple[bool, list[ContentItem]]:
 def content_items(value: Any) -> list[ContentItem]:
     """Return a function's result for the model: text, images, or a list of both; the rest as JSON or repr.
 
-    An image is what `responses.inputs` takes for one: the bytes of a file, a PIL image, a matplotlib
-    figure, or anything that IPython could show as PNG. All texts together are as long as one may be.
+    An image is what `responses.inputs` takes for one. All texts together are as long as one may be.
     """
     if not isinstance(value, list | tuple) or not any(map(is_image, value)):
         return [_content_item(value)]
     items = [_content_item(part) for part in value]
     room = LONGEST_TEXT
-    for at, item in enumerate(items):
+    for item in items:
         if item["type"] == "inputText":
-            items[at] = {**item, "text": cut(item["text"], room)}
-            room = max(0, room - len(item["text"]))
+            length = len(item["text"])
+            item["text"] = cut(item["text"], room)
+            room = max(0, room - length)
     return items
 
 

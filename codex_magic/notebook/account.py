@@ -11,19 +11,18 @@ from datetime import datetime
 
 from ..auth.storage import Storage
 from ..protocol import errors
-from ..protocol.account import ChatgptAccount
 from ..protocol.errors import CodexError, ConfigurationError, LoginError, OptionError
 from ..protocol.ids import new_id
+from ..protocol.types import ChatgptAccount
 from ..responses.provider import Provider
 from ..waiting import Relay
-from . import login_view
+from . import login
 from .environment import is_remote, may_ask
-from .login_view import LoginView, Stage, Way, who
+from .login import LoginView, Stage, Way, who
 from .options import ParsedLine
 from .screen import lines_of, words
-from .session import LOCAL, Session
+from .session import LOCAL, Session, Steps, finished
 from .shell import CellFailed
-from .steps import Steps, finished
 from .typed import interruptible
 
 LOGIN_ARGUMENTS = f"[{' | '.join(Way)}]"
@@ -80,15 +79,14 @@ def show_account(session: Session, _: str) -> None:
 
 def show_usage(session: Session, _: str) -> Steps[None]:
     usage = yield from session.wait(session.usage(session.provider()))
-    view = login_view
     rows = [
-        (view.name(each), view.bar(each), f"{view.left(each)} % left", view.resets(each))
-        for each in view.windows(usage.limits)
+        (login.name(each), f"{login.left(each)} % left", login.resets(each))
+        for each in login.windows(usage.limits)
     ]
     if not rows:
         session.screen.say("The service names no limits for this account.")
         return
-    session.screen.table(("", "", "", ""), rows, note=f"Plan: {usage.plan}" if usage.plan else "")
+    session.screen.table(("", "", ""), rows, note=f"Plan: {usage.plan}" if usage.plan else "")
 
 
 def account_rows(session: Session, provider: Provider) -> list[tuple[str, object]]:
@@ -225,9 +223,8 @@ class _Lines:
 
     def show(self, view: LoginView) -> None:
         self._over = view.over
-        closing = view.closing_lines() if self._page is not None else view.parting_lines()
-        lines = closing if view.over else [view.problem, view.headline()]
-        self._show([line for line in lines if line], view.link, view.code)
+        line = view.closing_line() if view.over and self._page is not None else view.headline()
+        self._show([text for text in ("" if view.over else view.problem, line) if text], view.link, view.code)
 
     def __str__(self) -> str:
         return "\n".join(self._shown)

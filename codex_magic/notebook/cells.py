@@ -24,11 +24,10 @@ from ..protocol.ids import new_id
 from ..protocol.types import Turn, TurnCompleted, TurnError, TurnStatus
 from .desk import Desk
 from .environment import may_ask
-from .options import ParsedLine, parse_line, usage_line
+from .options import ALL_OPTIONS, ParsedLine, parse_line
 from .question import Question
-from .session import RunningTurn, Session
+from .session import RunningTurn, Session, Steps, Wait
 from .shell import CellFailed, CellStopped, NotSent, shells
-from .steps import Steps, Wait
 
 if TYPE_CHECKING:
     from ..display.pace import Painter
@@ -72,14 +71,13 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
     """Answer a line or cell. Raises CellFailed or CellStopped."""
     if (news := session.installed.news()) is not None:
         session.screen.say(news)
-    usage = "%codex" if cell is None else "%%codex"
     try:
         command = None
         if cell is None:
             from .commands import find_command  # a cell is a question, and should be on its way soon
 
             command = find_command(line)
-        question = _question(line, cell, usage) if command is None else (yield from command(session) or ())
+        question = _question(line, cell) if command is None else (yield from command(session) or ())
         if question is not None:
             yield from _ask(session, *question)
     except CodexError as error:
@@ -90,12 +88,14 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
         raise CellStopped from None
 
 
-def _question(line: str, cell: str | None, usage: str) -> tuple[str, ParsedLine]:
+def _question(line: str, cell: str | None) -> tuple[str, ParsedLine]:
     """Return the words after the options and the cell below them, as they were typed, and the options."""
-    options = parse_line(line, usage=usage)
+    options = parse_line(line)
     prompt = "\n".join(filter(None, (options.rest, (cell or "").strip("\n"))))
     if not prompt.strip():
-        raise OptionError("There is nothing to ask.", hint=f"{usage_line(usage)} PROMPT")
+        raise OptionError(
+            "The prompt is empty.", hint="Write it below %%codex, or after %codex. " + ALL_OPTIONS
+        )
     return prompt, options
 
 
@@ -116,7 +116,9 @@ def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         turn = CellTurn(started, desk, painter)
         if background:
             painter.open()
-            _drive_in_thread(session, turn)
+            # In the cell's context ipykernel sends what is shown to it; else to whoever sent the newest message.
+            paint = partial(copy_context().run, _drive_in_thread, session, turn)
+            threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
             return
         error = yield from turn.steps()
         if error is None:
@@ -131,6 +133,11 @@ def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         yield from sign_in_first(session, error, options, output)
 
 
+def _drive_in_thread(session: Session, turn: CellTurn) -> None:
+    with suppress(CancelledError):  # the session was closed before it began
+        session.last_error = drive(turn.steps()) or session.last_error
+
+
 def _waits(session: Session) -> bool:
     """Whether nobody sees what comes after the cell: nbclient, papermill and their like save it as it is then.
 
@@ -143,16 +150,6 @@ def _waits(session: Session) -> bool:
         session.screen.say("Nobody is there to see an answer in the background, so this cell waits for it.")
         return True
     return not session.screen.page.has_controls
-
-
-def _drive_in_thread(session: Session, turn: CellTurn) -> None:
-    def paint() -> None:
-        with suppress(CancelledError):  # the session was closed before it began
-            session.last_error = drive(turn.steps()) or session.last_error
-
-    # In the cell's context ipykernel sends what is shown to the cell; else to whoever sent the newest message.
-    paint_here = partial(copy_context().run, paint)
-    threading.Thread(target=paint_here, name="codex_magic background turn", daemon=True).start()
 
 
 GRACE_SECONDS = 0.15  # an interrupted cell waits for the last notifications of the engine

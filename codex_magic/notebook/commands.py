@@ -1,31 +1,33 @@
 """The %codex commands, and what Tab completes after `%codex` and `%%codex`, without asking the network.
 
-A line that is no command is a question.
+A line whose first word is no command is a question.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..display.items import one_line
 from ..net import scrub
 from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
-from ..protocol.types import AgentMessage, UserMessage, input_text
+from ..protocol.plain import shorten
+from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
+from ..responses.catalog import default_model
 from ..threads.options import CONTINUE
-from ..threads.store import ThreadRecord, TurnRecord
-from . import login_view, options
+from ..threads.store import Store, ThreadRecord, TurnRecord
+from . import login, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
-from .login_view import Way
-from .options import APPROVALS, CELL_OPTIONS, EFFORTS, ENGINES, SANDBOXES, ParsedLine, nearest, no_such
+from .login import Way
+from .options import APPROVALS, CELL_OPTIONS, EFFORTS, ENGINES, OPTION_WORDS, SANDBOXES, ParsedLine, no_such
 from .screen import ID_SHOWN, ago, count
-from .session import Session
-from .steps import Steps, finished
+from .session import Session, Steps, finished
 
 Question = tuple[str, ParsedLine]
 """What a command asks: a prompt, and the options of a cell."""
@@ -46,20 +48,23 @@ class Command(NamedTuple):
         return f"%codex {self.name} {self.arguments}".rstrip()
 
     def takes(self, rest: str) -> bool:
-        """Whether the words after the name belong to the command; if not, the line is a question."""
+        """Whether the words after the name belong to the command."""
         if not rest:
             return self.arguments[:1] in ("", "[")
         return bool(self.arguments) and _ARGUMENTS.get(self.arguments, _is_one_word)(rest)
 
 
 def _is_one_word(rest: str) -> bool:
-    if rest[0] in "'\"":
-        return len(rest) > 2 and rest.find(rest[0], 1) == len(rest) - 1
-    return len(rest.split()) == 1 and not rest.startswith("-")
+    return _unquoted(rest) != rest or (len(rest.split()) == 1 and not rest.startswith("-"))
+
+
+def _unquoted(rest: str) -> str:
+    is_quoted = len(rest) > 2 and rest[0] in "'\"" and rest.find(rest[0], 1) == len(rest) - 1
+    return rest[1:-1] if is_quoted else rest
 
 
 _ARGUMENTS: dict[str, Callable[[str], bool]] = {
-    "TEXT": lambda rest: not rest.startswith("-"),
+    **dict.fromkeys(("TEXT", "THREAD", "[THREAD]", "[FOLDER]"), lambda rest: not rest.startswith("-")),
     "[N]": str.isdecimal,
     "[OPTIONS]": lambda rest: rest.startswith("-"),
     "[WORD | --archived]": lambda rest: rest == "--archived" or _is_one_word(rest),
@@ -67,33 +72,39 @@ _ARGUMENTS: dict[str, Callable[[str], bool]] = {
 }
 """What the words must be like; all other arguments are one word."""
 
+_FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login"})
+"""Commands with which a sentence may begin too: before three more words or more it does."""
+
 
 def find_command(line: str) -> Callable[[Session], Steps[Question | None] | Steps[None] | None] | None:
     """Return the command that a %codex line names, or None for a question. Raises OptionError.
 
-    %codex show is a command, %codex show me the data is a question. A question that looks like a
-    command can be asked after `--`.
+    %codex show is a command, %codex show me the data is a question. What looks like a command and is none is
+    not asked, since an answer costs: a question that looks so can be asked after `--`.
     """
-    name, _, rest = line.strip().partition(" ")
-    rest = rest.strip()
-    if not name:
-        return lambda session: _help(session, "")
+    name, *words = line.split() or ["help"]
+    rest = line.strip().removeprefix(name).strip()
+    as_question = f"To send it as a question: `%codex -- {line.strip()}`"
     if (command := COMMANDS.get(name)) is None:
-        if not rest and (near := nearest(name, COMMANDS)):
-            hint = f"To ask it all the same: %codex -- {name}"
-            raise OptionError(f"There is no command {name!r}.{near}", hint=hint)
+        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.8 if words else 0.6)
+        if near and len(words) < 2:
+            meant = " ".join(["%codex", near[0], *words])
+            raise OptionError(f"No command `{name}`.", hint=f"Did you mean `{meant}`? {as_question}")
         return None
     if command.takes(rest):
-        word = rest[1:-1] if rest and rest[0] in "'\"" and _is_one_word(rest) else rest
-        return lambda session: command.run(session, word)
-    if rest.startswith("-"):
-        raise OptionError(f"%codex {name} doesn't take {rest.split()[0]!r}.", hint=f"Usage: {command.usage}")
-    return None
+        return lambda session: command.run(session, _unquoted(rest))
+    if name in _FIRST_WORDS and len(words) > 2 and not (rest[0] == "-" or rest[0].isdecimal()):
+        return None
+    choices = command.arguments.strip("[]").split(" | ")
+    near = difflib.get_close_matches(words[0], choices, n=1) if rest[:1] not in ("", "-") else []
+    hint = f"Did you mean `%codex {name} {near[0]}`?" if near else f"Usage: `{command.usage}`."
+    problem = f"doesn't take `{rest}`" if words else "needs more"
+    raise OptionError(f"`%codex {name}` {problem}.", hint=f"{hint} {as_question}")
 
 
 def _new(session: Session, _: str) -> Steps[None]:
     thread = yield from session.wait(session.new_thread())
-    session.screen.say(f"A new thread: {thread.id[:ID_SHOWN]}")
+    session.screen.say(f"Started a new thread, {thread.id[:ID_SHOWN]}.")
 
 
 def _threads(session: Session, rest: str) -> Steps[None]:
@@ -101,16 +112,24 @@ def _threads(session: Session, rest: str) -> Steps[None]:
     term = None if archived or not rest else rest
     page = yield from session.wait(session.codex.thread_list(archived=archived, search_term=term))
     if not page.threads:
-        session.screen.say("There are no threads here yet. Ask something: %%codex")
+        nothing = f"No thread is about {term}." if term else "No threads yet. Ask something: `%%codex`"
+        session.screen.say(nothing)
         return
     current = yield from session.wait(session.current_id())
-    rows = [
-        ("→" if each.id == current else "", each.id[:ID_SHOWN], _title(each), ago(each.updated_at))
-        for each in page.threads
-    ]
-    older = " There are older ones: %codex threads WORD searches." if page.next_cursor else ""
-    note = f"%codex resume ID goes on with one.{older}"
-    session.screen.table(("", "thread", "about", "last used"), rows, note=note)
+
+    def rows(store: Store) -> Iterator[tuple[object, ...]]:
+        paths = store.notebook_paths()
+        for each in page.threads:
+            mark = "→" if each.id == current else ""
+            turns = len(store.history(each.id, include_items=False))
+            notebook = Path(paths.get(each.id, "")).name
+            yield mark, each.id[:ID_SHOWN], _title(each), turns, notebook, ago(each.updated_at)
+
+    older = " · Find an older one: `%codex threads WORD`" if page.next_cursor else ""
+    note = f"Continue one: `%codex resume {page.threads[0].id[:ID_SHOWN]}`{older}"
+    heads = ("", "Thread", "About", "Turns", "Notebook", "Last used")
+    shown = yield from session.wait(session.codex.store.run(lambda store: list(rows(store))))
+    session.screen.table(heads, shown, note=note)
 
 
 def _title(thread: ThreadRecord) -> str:
@@ -120,15 +139,15 @@ def _title(thread: ThreadRecord) -> str:
 
 def _resume(session: Session, rest: str) -> Steps[None]:
     thread = yield from session.wait(session.resume(rest))
-    turns = yield from session.wait(thread.history())
-    session.screen.say(f"This notebook is now on {thread.id[:ID_SHOWN]}, {count(len(turns), 'turn')} so far.")
+    turns = yield from session.wait(thread.history(include_items=False))
+    session.screen.say(f"Switched to thread {thread.id[:ID_SHOWN]} ({count(len(turns), 'turn')} so far).")
 
 
 def _fork(session: Session, rest: str) -> Steps[None]:
     thread = yield from session.wait(session.fork(rest or None))
-    turns = yield from session.wait(thread.history())
-    past = f"with {count(len(turns), 'turn')} of the past"
-    session.screen.say(f"A fork, {thread.id[:ID_SHOWN]}, {past}. The other thread stays as it is.")
+    turns = yield from session.wait(thread.history(include_items=False))
+    forked = f"Forked into {thread.id[:ID_SHOWN]} ({count(len(turns), 'turn')} so far)."
+    session.screen.say(f"{forked} The original thread is unchanged.")
 
 
 def _name(session: Session, rest: str) -> Steps[None]:
@@ -141,7 +160,7 @@ def _archive(session: Session, rest: str) -> Steps[None]:
     thread_id = yield from session.wait(session.resolve(rest))
     yield from session.wait(session.codex.thread_archive(thread_id))
     short = thread_id[:ID_SHOWN]
-    session.screen.say(f"Archived {short}. %codex unarchive {short} brings it back.")
+    session.screen.say(f"Archived {short}. Bring it back: `%codex unarchive {short}`")
 
 
 def _unarchive(session: Session, rest: str) -> Steps[None]:
@@ -156,9 +175,15 @@ def _history(session: Session, _: str) -> Steps[None]:
     if not turns:
         session.screen.say("This thread is empty.")
         return
-    rows = [(n, *_question_and_answer(turn), turn.status.value) for n, turn in enumerate(turns, 1)]
-    heads = ("turn", "question", "answer", "status")
-    session.screen.table(heads, rows, note="%codex show N shows one again.")
+    rows = [
+        (n, *_question_and_answer(turn), _STATES.get(turn.status, turn.status.value))
+        for n, turn in enumerate(turns, 1)
+    ]
+    note = f"Show a turn again: `%codex show {len(turns)}`"
+    session.screen.table(("#", "You asked", "Answer", "State"), rows, note=note)
+
+
+_STATES = {TurnStatus.completed: "done", TurnStatus.in_progress: "running"}
 
 
 def _question_and_answer(turn: TurnRecord) -> tuple[str, str]:
@@ -166,7 +191,8 @@ def _question_and_answer(turn: TurnRecord) -> tuple[str, str]:
     items = [entry.item for entry in turn.items]
     question = next((input_text(item.content) for item in items if isinstance(item, UserMessage)), "")
     answer = next((item.text for item in reversed(items) if isinstance(item, AgentMessage)), "")
-    return one_line(question, 60), one_line(re.sub("[*#>`|]", "", answer), 60)
+    shown = "↳ continued" if question == CONTINUE else shorten(question, 60)
+    return shown, shorten(re.sub("[*#>`|]", "", answer), 60)
 
 
 def _show(session: Session, rest: str) -> Steps[None]:
@@ -176,7 +202,8 @@ def _show(session: Session, rest: str) -> Steps[None]:
     turns = yield from session.wait(thread.history())
     number = int(rest) if rest else len(turns)
     if not 1 <= number <= len(turns):
-        raise OptionError(f"This thread has {count(len(turns), 'turn')}.", hint="%codex history lists them.")
+        session.screen.say(f"This thread has {count(len(turns), 'turn')}. List them: `%codex history`")
+        return
     turn = turns[number - 1]
     view = TurnView.of(
         [entry.item for entry in turn.items],
@@ -196,19 +223,21 @@ def _show(session: Session, rest: str) -> Steps[None]:
 
 
 def _continue(session: Session, rest: str) -> Steps[Question]:
-    cell_options = options.parse_line(rest, usage="%codex continue")
+    cell_options = options.parse_line(rest)
     if cell_options.rest:
-        raise OptionError("%codex continue takes options only.", hint=f"To ask it: %codex -- continue {rest}")
+        hint = f"To send it as a question: `%codex -- continue {rest}`"
+        raise OptionError("`%codex continue` takes options only.", hint=hint)
     yield from ()  # there is nothing to wait for
     return CONTINUE, cell_options
 
 
 def _steer(session: Session, rest: str) -> Steps[None]:
     if not session.running:
-        session.screen.say(f"Nothing is running. To ask it: %codex -- steer {rest}")
+        session.screen.say(f"Nothing is running. To send it as a question: `%codex -- steer {rest}`")
         return
-    yield from session.running[-1].steer(rest)
-    session.screen.say("Said.")
+    answering = (turn for turn in reversed(session.running) if turn.handle is not None)
+    yield from next(answering, session.running[0]).steer(rest)  # the others wait in line
+    session.screen.say("Sent to the running answer.")
 
 
 def _stop(session: Session, _: str) -> Steps[None]:
@@ -246,15 +275,17 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("threads kept in", problem or session.env.home / "threads.db"),
     ]
     for turn in session.running:
-        rows.append(("running", f"{one_line(turn.prompt, 60)}, for {count(turn.seconds, 'second')}"))
-    if session.rate_limits and (windows := login_view.windows(session.rate_limits)):
-        rows.append(("limits", "; ".join(map(login_view.sentence, windows))))
+        rows.append(("running", f"{shorten(turn.prompt, 60)}, for {count(turn.seconds, 'second')}"))
+    if session.rate_limits and (windows := login.windows(session.rate_limits)):
+        rows.append(("limits", "; ".join(map(login.sentence, windows))))
     session.screen.table(("", ""), rows)
 
 
 def _model_in_use(session: Session) -> str:
-    chosen = session.settings.model or session.remembered_model()
-    return chosen or "the provider's default, asked for with the first question"
+    models = session.catalog.remembered(max_age=math.inf)
+    with suppress(ConfigurationError):  # none of them is the default
+        return session.settings.model or default_model(models or []).slug
+    return "provider default (looked up with your first question)"
 
 
 def _models(session: Session, _: str) -> Steps[None]:
@@ -264,15 +295,8 @@ def _models(session: Session, _: str) -> Steps[None]:
         context = f"{model.context_window:,}" if model.context_window else ""
         about = model.description or model.display_name or ""
         rows.append((model.slug, about, context, ", ".join(model.efforts)))
-    note = "%codex model NAME takes one for this notebook."
-    session.screen.table(("model", "", "context", "effort"), rows, note=note)
-
-
-def _provider(session: Session, rest: str) -> None:
-    provider = session.provider(rest or None)
-    if rest:
-        session.settings.provider = rest
-    session.screen.say(f"Provider: {provider.name} ({provider.base_url})")
+    note = "Choose one: `%codex model NAME`"
+    session.screen.table(("Model", "", "Context", "Effort"), rows, note=note)
 
 
 def _model(session: Session, rest: str) -> Steps[None]:
@@ -286,23 +310,24 @@ def _model(session: Session, rest: str) -> Steps[None]:
     session.screen.say(f"Model: {_model_in_use(session)}")
 
 
-def _effort(session: Session, rest: str) -> None:
-    if rest:
-        if rest not in EFFORTS:
-            raise no_such("effort", rest, EFFORTS)
-        session.settings.effort = rest
-    session.screen.say(f"Effort: {session.settings.effort or 'the default of the model'}")
-
-
-def _setting(name: str, read: Callable[[str], str], meanings: Mapping[str, str]) -> Run:
-    """Return the command that shows or sets a word which bounds the agent."""
+def _setting(title: str, read: Callable[[Session, str], str], show: Callable[[Session], str]) -> Run:
+    """Return the command that sets a setting to what `read` makes of a word, and shows it."""
 
     def show_or_set(session: Session, rest: str) -> None:
-        word = options.word_for(read(rest or getattr(session.settings, name)))
-        setattr(session.settings, name, word)
-        session.screen.say(f"{name.capitalize()}: {_with_meaning(word, meanings)}")
+        if rest:
+            setattr(session.settings, title.lower(), read(session, rest))
+        session.screen.say(f"{title}: {show(session)}")
 
     return show_or_set
+
+
+def _bound(title: str, read: Callable[[str], str], meanings: Mapping[str, str]) -> Run:
+    """Return the command that shows or sets a word which bounds the agent."""
+
+    def show(session: Session) -> str:
+        return _with_meaning(options.word_for(read(getattr(session.settings, title.lower()))), meanings)
+
+    return _setting(title, lambda _, rest: options.word_for(read(rest)), show)
 
 
 def _cwd(session: Session, rest: str) -> None:
@@ -311,90 +336,137 @@ def _cwd(session: Session, rest: str) -> None:
     session.screen.say(f"Folder: {options.folder(session.settings.cwd)}")
 
 
+def _read_provider(session: Session, rest: str) -> str:
+    session.provider(rest)
+    return rest
+
+
+def _shown_provider(session: Session) -> str:
+    provider = session.provider()
+    return f"{provider.name} ({provider.base_url})"
+
+
+def _read_effort(session: Session, rest: str) -> str:
+    if rest not in EFFORTS:
+        raise no_such("effort", rest, EFFORTS)
+    return rest
+
+
 def _with_meaning(word: str, meanings: Mapping[str, str]) -> str:
     return f"{word} ({meanings[word]})" if word in meanings else word
 
 
 def _debug(session: Session, _: str) -> None:
     if (error := session.last_error) is None:
-        raise ConfigurationError("Nothing has failed yet.")
+        session.screen.say("No error to show.")
+        return
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     session.screen.code(scrub("".join(lines)))
 
 
+_EXAMPLES = """\
+%%codex
+How do I get the mean price of each city with pandas?
+
+%codex What is a generator?
+
+%%codex --agent
+Add a test for mean() and run it."""
+
+
 def _help(session: Session, rest: str) -> None:
+    screen = session.screen
     if rest:
         if (command := COMMANDS.get(rest)) is None:
-            near = nearest(rest, COMMANDS)
-            raise OptionError(f"There is no command {rest!r}.{near}", hint="%codex help lists them.")
-        session.screen.say(f"{command.usage} — {command.help}")
+            raise no_such("command", rest, COMMANDS)
+        screen.say(f"`{command.usage}` · {command.help}")
         return
-    rows = [(command.usage, command.help) for command in COMMANDS.values()]
-    rows.append(("%%codex [OPTIONS]", "ask what the cell says, braces and all"))
-    rows.append(("%codex TEXT", "ask in one line"))
-    meanings = "; ".join(f"--{option.name}: {option.help}" for option in CELL_OPTIONS)
-    session.screen.table(("write", "to"), rows, note=f"{options.usage_line()} — {meanings}")
+    screen.say("Ask in a cell, or in a line:")
+    screen.code(_EXAMPLES)
+    rows: list[tuple[str, ...]] = []
+    for group, commands in _GROUPS.items():
+        rows += [(group,), *((f"`{command.usage}`", command.help) for command in commands)]
+    screen.table(("Command", "What it does"), rows, wraps=True)
+    described = [(f"`{each.usage}`", each.help) for each in CELL_OPTIONS]
+    note = "One command in detail: `%codex help threads`"
+    screen.table(("Option", "What it does"), described, note=note, wraps=True)
 
 
-_engine = _setting("engine", options.engine, ENGINES)
-_sandbox = _setting("sandbox", options.sandbox, SANDBOXES)
-_approval = _setting("approval", options.approval, APPROVALS)
+_effort = _setting("Effort", _read_effort, lambda session: session.settings.effort or "the model's default")
+_provider = _setting("Provider", _read_provider, _shown_provider)
+_engine = _bound("Engine", options.engine, ENGINES)
+_sandbox = _bound("Sandbox", options.sandbox, SANDBOXES)
+_approval = _bound("Approval", options.approval, APPROVALS)
 
-_TABLE = (
-    Command("new", "", "start a new thread", _new),
-    Command("threads", "[WORD | --archived]", "list or search threads", _threads),
-    Command("resume", "ID", "go on with a thread (id, its beginning, or name)", _resume),
-    Command("fork", "[ID]", "go on from here in a copy of the thread", _fork),
-    Command("name", "TEXT", "name this thread", _name),
-    Command("archive", "ID", "take a thread out of the list", _archive),
-    Command("unarchive", "ID", "bring it back", _unarchive),
-    Command("history", "", "list the turns of this thread", _history),
-    Command("show", "[N]", "show a turn again, the last one by default", _show),
-    Command("continue", "[OPTIONS]", "go on with an interrupted answer", _continue),
-    Command("login", LOGIN_ARGUMENTS, "sign in, or change the account", log_in),
-    Command("logout", "", "sign out, here and at the service", log_out),
-    Command("account", "", "who is signed in, and where that is kept", show_account),
-    Command("usage", "", "what is left of the plan, asked of the service", show_usage),
-    Command("status", "", "who is signed in, which model, which thread, what runs, what is left", _status),
-    Command("models", "", "list the models", _models),
-    Command("provider", "[NAME]", "show or set: chatgpt, openai, local or a base URL", _provider),
-    Command("model", "[NAME]", "show or set the model", _model),
-    Command("effort", "[LEVEL]", "show or set how long the model thinks", _effort),
-    Command("engine", "[NAME]", "show or set: backend or app-server", _engine),
-    Command("sandbox", "[LEVEL]", f"show or set {options.help_of('sandbox')}", _sandbox),
-    Command("approval", "[MODE]", f"show or set {options.help_of('approval')}", _approval),
-    Command("cwd", "[FOLDER]", "show or set where the agent works", _cwd),
-    Command("steer", "TEXT", "say more to the turn that runs", _steer),
-    Command("stop", "", "stop what runs, and keep what was said", _stop),
-    Command("debug", "", "show where the last error came from", _debug),
-    Command("help", "[COMMAND]", "show this", _help),
-)
+_GROUPS = {
+    "Ask": (
+        Command("continue", "[OPTIONS]", "continue an interrupted answer", _continue),
+        Command("steer", "TEXT", "add to the question of the running answer", _steer),
+        Command("stop", "", "stop what is running; what has arrived is kept", _stop),
+        Command("model", "[NAME]", "show or set the model", _model),
+        Command("models", "", "list the models", _models),
+        Command("effort", "[LEVEL]", "show or set how long the model thinks", _effort),
+        Command("debug", "", "show where the last error came from", _debug),
+        Command("help", "[COMMAND]", "show this page, or one command", _help),
+    ),
+    "Threads": (
+        Command("new", "", "start a new thread", _new),
+        Command("threads", "[WORD | --archived]", "list or search threads", _threads),
+        Command("resume", "THREAD", "continue a thread: its ID, the beginning of it, or its name", _resume),
+        Command("fork", "[THREAD]", "continue in a copy of this thread, or of another", _fork),
+        Command("name", "TEXT", "name this thread", _name),
+        Command("history", "", "list the turns of this thread", _history),
+        Command("show", "[N]", "show turn N again, or the last one", _show),
+        Command("archive", "THREAD", "remove a thread from the list", _archive),
+        Command("unarchive", "THREAD", "bring it back", _unarchive),
+    ),
+    "Account": (
+        Command("login", LOGIN_ARGUMENTS, "sign in, or change the account", log_in),
+        Command("logout", "", "sign out, here and at the service", log_out),
+        Command("account", "", "show who is signed in, and where that is stored", show_account),
+        Command("usage", "", "show remaining plan limits (live)", show_usage),
+        Command("status", "", "show account, model, thread, limits and what is running", _status),
+        Command("provider", "[NAME]", "show or set: chatgpt, openai, local or a base URL", _provider),
+    ),
+    "Agent": (
+        Command("engine", "[NAME]", "show or set who answers: backend, or app-server (the agent)", _engine),
+        Command("sandbox", "[LEVEL]", f"show or set {options.help_of('sandbox')}", _sandbox),
+        Command("approval", "[MODE]", f"show or set {options.help_of('approval')}", _approval),
+        Command("cwd", "[FOLDER]", "show or set where the agent works", _cwd),
+    ),
+}
 
-COMMANDS = {command.name: command for command in _TABLE}
+COMMANDS = {command.name: command for group in _GROUPS.values() for command in group}
 
 
 def complete(session: Session, line: str, symbol: str) -> list[str]:
     """Return the words that may stand where `symbol` is being typed, the last word of `line`."""
+    return offers(session, line, symbol) or []
+
+
+def offers(session: Session, line: str, symbol: str) -> list[str] | None:
+    """Return the same, and `None` inside a question, where everything may be mentioned."""
     try:
-        return [word for word in _candidates(session, line, symbol) if word.startswith(symbol)]
+        candidates = _candidates(session, line, symbol)
     except CodexError:
         return []  # a store or a catalog that can't be read completes nothing; the command will say why
+    return None if candidates is None else [word for word in candidates if word.startswith(symbol)]
 
 
-def _candidates(session: Session, line: str, symbol: str) -> Iterable[str]:
-    words = line[: len(line) - len(symbol)].split()
+def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | None:
+    first, *words = line[: len(line) - len(symbol)].split()
     last = words[-1] if words else ""
-    if last == "--cwd" or words == ["%codex", "cwd"]:
+    if last == "--cwd" or (first, words) == ("%codex", ["cwd"]):
         return _folders(symbol)
-    option = next((o for o in CELL_OPTIONS if last in (f"--{o.name}", f"-{o.short}")), None)
+    option = next((each for each in CELL_OPTIONS if last in each.words), None)
     if option is not None and option.value is not None:
         return option.choices or _SOURCES.get(option.name, _nothing)(session)
     if symbol.startswith("-"):
-        return [f"--{option.name}" for option in CELL_OPTIONS]
-    if last == "%codex":
-        return COMMANDS
-    is_argument = words[:1] == ["%codex"] and len(words) == 2
-    return _SOURCES.get(last, _nothing)(session) if is_argument else ()
+        return OPTION_WORDS
+    if not words:
+        return COMMANDS if first == "%codex" else OPTION_WORDS if not symbol else None
+    is_argument = first == "%codex" and len(words) == 1 and last in COMMANDS
+    return _SOURCES.get(last, _nothing)(session) if is_argument else None
 
 
 def _nothing(session: Session) -> Iterable[str]:
@@ -421,7 +493,7 @@ def _archived(session: Session) -> list[str]:
 
 
 _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
-    "model": Session.remembered_models,
+    "model": lambda session: session.catalog.names(),
     **dict.fromkeys(("thread", "resume", "fork", "archive"), _recent_threads),
     "unarchive": _archived,
     "provider": lambda session: ("chatgpt", "openai", "local"),

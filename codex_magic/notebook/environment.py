@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ..display.page import AppendedPage, Page, RepaintedPage, UpdatedPage
-from .shell import cell_id, is_kernel
+from .shell import cell_id, is_kernel, message_id, request
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -77,7 +77,7 @@ def is_run_by_server(
     kernel: Any = getattr(shell, "kernel", None)
     if kernel is None or not env.get("JPY_SESSION_NAME") or cell_id(shell) is not None:
         return False
-    sender = _FROM_PYTHON.fullmatch(_message_id(kernel.get_parent("shell")))
+    sender = _FROM_PYTHON.fullmatch(message_id(request(shell)))
     connection = getattr(getattr(kernel, "parent", None), "connection_file", None) or ""
     by_server = os.path.basename(connection).startswith("kernel-")
     # On Windows JPY_PARENT_PID is a handle, not the process's number.
@@ -95,24 +95,18 @@ def is_captured(shell: InteractiveShell) -> bool:
     from ipywidgets import Output
     from ipywidgets.widgets.widget import _instances
 
-    parents = (each.get_parent() for each in (kernel, shell) if hasattr(each, "get_parent"))
+    parents = (each.get_parent() or {} for each in (kernel, shell) if hasattr(each, "get_parent"))
     captured = {widget.msg_id for widget in list(_instances.values()) if isinstance(widget, Output)}
-    return not captured.isdisjoint(set(map(_message_id, parents)) - {""})
-
-
-def _message_id(message: Any) -> str:
-    return str(((message or {}).get("header") or {}).get("msg_id") or "")
+    return not captured.isdisjoint(set(map(message_id, parents)) - {""})
 
 
 def may_ask(shell: InteractiveShell) -> bool:
     """Whether the running cell may read a line from a person, who sees what it is about."""
     if _is_collected(shell):
         return False
-    kernel: Any = getattr(shell, "kernel", None)
-    if kernel is None:
+    if not is_kernel(shell):
         return all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stdin))
-    content = (kernel.get_parent("shell") or {}).get("content") or {}
-    return bool(content.get("allow_stdin"))
+    return bool((request(shell).get("content") or {}).get("allow_stdin"))
 
 
 def _is_collected(shell: InteractiveShell) -> bool:

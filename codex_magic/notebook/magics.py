@@ -3,14 +3,26 @@ ipywidgets, no Markdown, no SQLite before the first use."""
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.async_helpers import _asyncio_runner
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core.inputtransformer2 import make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from .settings import NotebookSettings
-from .shell import Installed, cell_id, register, silence, skip_reload, unsilence
+from .shell import (
+    Installed,
+    NotebookSettings,
+    cell_id,
+    message_id,
+    register,
+    request,
+    silence,
+    skip_reload,
+    unsilence,
+)
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -42,10 +54,31 @@ class CodexMagics(NotebookSettings, Magics):
     @no_var_expand
     @line_cell_magic
     def codex(self, line: str, cell: str | None = None) -> None:
-        """`%%codex [options]` asks what the cell says; `%codex TEXT` asks in one line; `%codex help`."""
+        """Ask Codex: the cell below `%%codex [OPTIONS]`, or one line, `%codex [OPTIONS] TEXT`.
+
+        %codex Explain the difference between loc and iloc.
+        %codex status
+
+        `%codex help` lists all commands and options.
+        """
         from .cells import run_cell_blocking
 
         run_cell_blocking(line, cell, self.number)
+
+    @context_matcher(identifier="codex_magic", priority=200)  # type: ignore[untyped-decorator]  # IPython is untyped here
+    def complete(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Complete what stands behind `%codex` and `%%codex`, in place of what IPython offers there."""
+        typed = context.text_until_cursor.lstrip()
+        if not _is_magic(typed, "%codex") and not _is_magic(typed, "%%codex"):
+            return {"completions": []}
+        from .commands import offers
+
+        symbol = "" if typed[-1].isspace() else typed.split()[-1]
+        if (words := offers(self.session, typed, symbol)) is None:
+            return {"completions": []}
+        # What is typed stands for nothing to add: where we offer nothing, IPython offers all it has.
+        found = [SimpleCompletion(word, type="codex") for word in words or [symbol]]
+        return {"completions": found, "matched_fragment": symbol, "suppress": True}
 
     def note_cell(self) -> None:
         """Remember the running cell: it tells which notebook this is."""
@@ -65,50 +98,70 @@ class CodexCells:
     request for help. A `%%codex` cell, or a lone `%codex` line, becomes `await ...` in a kernel, so
     that buttons answer while it runs, and a plain magic call in a terminal, which stops that better.
     What runs inside another cell (`%%time`, `run_cell`) is transformed after that cell's request has begun
-    to execute and stays a plain call too, since those callers can't await. Ends are not counted: IPython
-    tells none of a nested `run_cell_async`.
+    to execute and stays a plain call too, since those callers can't await; so does a line among other code,
+    which may stand in a function. Ends are not counted: IPython tells none of a nested `run_cell_async`.
     """
+
+    has_side_effects = True
+    """IPython asks without us whether what is typed so far is complete: to itself a `%%codex` cell ends with an
+    empty line, what it becomes here is complete at once."""
 
     def __init__(self, shell: InteractiveShell, number: int) -> None:
         self._shell, self._number = shell, number
-        self._executing: deque[str | None] = deque(maxlen=32)  # more than execute at a time
+        self._executing: deque[str] = deque(maxlen=32)  # more than execute at a time
 
     def pre_execute(self) -> None:
-        self._executing.append(self._request())
+        self._executing.append(message_id(request(self._shell)))
         skip_reload(self._shell)
 
     def __call__(self, lines: list[str]) -> list[str]:
-        start = next((n for n, line in enumerate(lines) if line.strip()), None)
+        start = next((n for n, line in enumerate(lines) if line.strip() and line[0] != "#"), None)
         if start is None:
             return lines
         head, body = lines[start], "".join(lines[start + 1 :])
+        awaits = self._can_await()
         if _is_magic(head, "%%codex"):
-            return [self._call(head[len("%%codex") :].strip(), body)]
+            return [self._call(head[len("%%codex") :].strip(), body, awaits=awaits)]
         if _is_magic(head, "%codex") and not body.strip():
-            return [self._call(head[len("%codex") :].strip(), None)]
+            return [self._call(head[len("%codex") :].strip(), None, awaits=awaits)]
+        if head.startswith("%%"):
+            return lines
+        for n, line in enumerate(lines):
+            if (question := _QUESTION.fullmatch(line)) and _is_statement(lines[: n + 1]):
+                lines = [
+                    *lines[:n],
+                    question[1] + self._call(question[2], None, awaits=False),
+                    *lines[n + 1 :],
+                ]
         return lines
 
-    def _call(self, line: str, cell: str | None) -> str:
+    def _call(self, line: str, cell: str | None, *, awaits: bool) -> str:
         # `__import__` in one expression: the cell binds no name of ours, and no name of the user's is in its way.
-        function = "run_cell" if self._can_await() else "run_cell_blocking"
+        function = "run_cell" if awaits else "run_cell_blocking"
         call = f"__import__('codex_magic').{function}({line!r}, {cell!r}, {self._number})\n"
-        return f"await {call}" if self._can_await() else call
+        return f"await {call}" if awaits else call
 
     def _can_await(self) -> bool:
         """Whether the cell may await: our coroutines are asyncio's, `%autoawait trio` can't run them."""
         shell: Any = self._shell
         runs_asyncio = shell.autoawait and shell.loop_runner is _asyncio_runner
-        return runs_asyncio and self._request() not in (None, *self._executing)
+        return runs_asyncio and message_id(request(shell)) not in ("", *self._executing)
 
-    def _request(self) -> str | None:
-        """Return the id of the request that is being handled; `None` outside a kernel."""
-        kernel: Any = getattr(self._shell, "kernel", None)
-        header = (kernel.get_parent("shell") or {}).get("header") if kernel is not None else None
-        return str(header["msg_id"]) if header else None
+
+_QUESTION = re.compile(r"(\s*(?:[^%#'\"]*=\s*)?)%codex\s+(.*\?)\s*")
+"""A line that IPython would take for a request for help."""
 
 
 def _is_magic(line: str, name: str) -> bool:
     return line.startswith(name) and line[len(name) : len(name) + 1] in ("", " ", "\t", "\n", "\r")
+
+
+def _is_statement(lines: list[str]) -> bool:
+    """Whether a statement begins in the last line, as opposed to text inside a string."""
+    code = [re.sub(r"%codex\b.*", "pass", line) for line in lines]
+    starts = (token.start for line in make_tokens_by_line(code) for token in line if token.string.strip())
+    column = len(lines[-1]) - len(lines[-1].lstrip())
+    return (len(lines), column) in starts
 
 
 def loaded(shell: InteractiveShell) -> CodexMagics | None:
@@ -126,16 +179,7 @@ def load(shell: InteractiveShell) -> None:
     magics.note_cell()
     shell.events.register("pre_execute", magics.note_cell)
 
-    def complete(_: InteractiveShell, event: Any) -> list[str]:
-        from .commands import complete as completions
-
-        current = loaded(shell)  # a hook stays when the extension is unloaded, or loaded again
-        return completions(current.session, event.line, event.symbol) if current is not None else []
-
-    for command in ("%codex", "%%codex"):
-        shell.set_hook(  # type: ignore[no-untyped-call]  # IPython's hooks are untyped
-            "complete_command", complete, str_key=command
-        )
+    shell.Completer.custom_matchers.append(magics.complete)
     silence(shell)
     skip_reload(shell)
     cells = CodexCells(shell, magics.number)
@@ -152,6 +196,7 @@ def unload(shell: InteractiveShell) -> None:
     for cells in [step for step in shell.input_transformers_cleanup if isinstance(step, CodexCells)]:
         shell.input_transformers_cleanup.remove(cells)
         shell.events.unregister("pre_execute", cells.pre_execute)
+    shell.Completer.custom_matchers.remove(magics.complete)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("codex", None)
     shell.magics_manager.registry.pop("CodexMagics", None)

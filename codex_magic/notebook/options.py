@@ -31,6 +31,15 @@ class Option:
     short: str | None = None
     choices: tuple[str, ...] = ()
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is typed for it, the short form first."""
+        return (*([f"-{self.short}"] if self.short else []), f"--{self.name}")
+
+    @property
+    def usage(self) -> str:
+        return f"{', '.join(self.words)} {self.value or ''}".rstrip()
+
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 
@@ -54,8 +63,12 @@ CELL_OPTIONS: tuple[Option, ...] = (
     Option("no-wait-login", None, "fail at once if a sign-in is needed"),
 )
 
+OPTION_WORDS = [f"--{option.name}" for option in CELL_OPTIONS]
+
+ALL_OPTIONS = "All options: %codex help"
+
 _WORD = re.compile(r"\s*(--?[A-Za-z][\w-]*)(?:=|(?=\s|$))")
-_VALUE = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(\S+))""")
+_VALUE = re.compile(r"""\s*(?:"((?:\\"|[^"])*)"(?=\s|$)|'((?:\\'|[^'])*)'(?=\s|$)|(\S+))""")
 _END = re.compile(r"\s*--(?=\s|$)")
 
 
@@ -71,8 +84,8 @@ class ParsedLine:
         return value if isinstance(value, str) else None
 
 
-def parse_line(line: str, *, usage: str = "%%codex") -> ParsedLine:
-    """Read the leading options. A lone `--` ends them. Raises OptionError with the usage line."""
+def parse_line(line: str) -> ParsedLine:
+    """Read the leading options. A lone `--` ends them. Raises OptionError."""
     values: dict[str, str | bool] = {}
     position = 0
     while True:
@@ -82,14 +95,14 @@ def parse_line(line: str, *, usage: str = "%%codex") -> ParsedLine:
         if (word := _WORD.match(line, position)) is None:
             break
         position = word.end()
-        option = _option(word[1], usage)
+        option = _option(word[1])
         if option.value is None:
             values[option.name] = True
             continue
         if (value := _VALUE.match(line, position)) is None:
-            raise OptionError(f"{word[1]} needs a value.", hint=usage_line(usage))
+            raise OptionError(f"{word[1]} needs a value.", hint=f"{word[1]} {option.value}. {ALL_OPTIONS}")
         quoted = value[1] if value[1] is not None else value[2]
-        text = value[3] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        text = value[3] if quoted is None else re.sub(r"""\\(["'])""", r"\1", quoted)
         values[option.name] = _check_value(option, text)
         position = value.end()
     return ParsedLine(values, line[position:].strip())
@@ -100,42 +113,32 @@ def help_of(name: str) -> str:
     return next(option.help for option in CELL_OPTIONS if option.name == name)
 
 
-def usage_line(usage: str = "%%codex") -> str:
-    """Return one line: every option with its short form and its value."""
-    words = []
-    for option in CELL_OPTIONS:
-        name = f"-{option.short}|--{option.name}" if option.short else f"--{option.name}"
-        words.append(f"[{name} {option.value}]" if option.value else f"[{name}]")
-    return f"Usage: {usage} {' '.join(words)}"
-
-
 def nearest(word: str, words: Iterable[str]) -> str:
-    """Return ` Did you mean X?` for the closest of the words, else nothing."""
+    """Return `Did you mean X?` for the closest of the words, else nothing."""
     near = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]}?" if near else ""
+    return f"Did you mean {near[0]}?" if near else ""
 
 
 def no_such(kind: str, word: str, words: Iterable[str]) -> OptionError:
-    """Return the error that names the words there are."""
-    hint = f"It is one of {', '.join(words)}."
-    return OptionError(f"There is no {kind} {word!r}.{nearest(word, words)}", hint=hint)
+    """Return the error that names the closest of the words there are, else all of them."""
+    hint = nearest(word, words) or f"Choose one of: {', '.join(words)}."
+    return OptionError(f"Unknown {kind} {word!r}.", hint=hint)
 
 
-def _option(word: str, usage: str) -> Option:
+def _option(word: str) -> Option:
     for option in CELL_OPTIONS:
-        if word == f"--{option.name}" or (option.short and word == f"-{option.short}"):
+        if word in option.words:
             return option
-    names = [f"--{option.name}" for option in CELL_OPTIONS]
-    near = nearest(word if word.startswith("--") else f"-{word}", names)
-    raise OptionError(f"There is no option {word}.{near}", hint=usage_line(usage))
+    near = nearest(word if word.startswith("--") else f"-{word}", OPTION_WORDS)
+    raise OptionError(f"Unknown option {word}.", hint=f"{near} {ALL_OPTIONS}".strip())
 
 
 def _check_value(option: Option, value: str) -> str:
     if option.choices and value not in option.choices:
-        near, hint = nearest(value, option.choices), f"It is one of {', '.join(option.choices)}."
-        raise OptionError(f"--{option.name} can't be {value!r}.{near}", hint=hint)
+        raise no_such(option.name, value, option.choices)
     if option.name == "output" and not value.isidentifier():
-        raise OptionError(f"-o needs a Python name, not {value!r}.", hint="For example: %%codex -o answer")
+        problem = f"-o needs a Python variable name, not {value!r}."
+        raise OptionError(problem, hint="For example: %%codex -o answer")
     return value
 
 
@@ -184,7 +187,7 @@ def folder(path: str) -> str:
     """Return the full path of a folder that exists; `~` is the home folder, an empty path the current one."""
     full = os.path.abspath(Path(path).expanduser())
     if not os.path.isdir(full):
-        raise OptionError(f"There is no folder {path!r}.", hint="The agent works in one that exists.")
+        raise OptionError(f"No such folder: {path!r}.", hint="The agent needs one that exists.")
     return full
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from ..display.view import MIME
+from ..display import MIME
 from ..protocol.ids import may_be_one_cell, names_a_cell, new_id
 from .shell import connection_file
 
@@ -25,6 +25,43 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..threads.store import NotebookClaim, NotebookRecord, Store
+
+
+class _Answer(msgspec.Struct):
+    turn: str | None = None
+
+
+class _Data(msgspec.Struct, frozen=True):
+    answer: _Answer | None = msgspec.field(name=MIME, default=None)
+
+
+class _Output(msgspec.Struct):
+    data: _Data = _Data()
+
+
+class SavedCell(msgspec.Struct):
+    id: str | None = None
+    source: str | list[str] = ""
+    outputs: list[_Output] = []
+
+    @property
+    def turn_ids(self) -> set[str]:
+        """The turns whose answers are among its outputs."""
+        answers = (output.data.answer for output in self.outputs)
+        return {answer.turn for answer in answers if answer is not None and answer.turn is not None}
+
+
+class _Notebook(msgspec.Struct):
+    cells: list[SavedCell]
+
+
+def read_cells(path: str) -> list[SavedCell] | None:
+    """Return the cells of a notebook file as last saved; `None` where there is none that can be read."""
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=_Notebook).cells
+    except (OSError, ValueError, RecursionError):  # DecodeError and ValidationError are ValueErrors
+        return None
+
 
 SERVER_SECONDS = 1.0  # the first question waits so long for the kernel's server to say where the notebook is
 
@@ -62,13 +99,6 @@ class Recognition(NamedTuple):
     original: NotebookRecord | None
     """The notebook this new one is a copy of; both go on, so it needs a fork of that one's thread."""
     evidence: Evidence
-
-
-class SavedCell(NamedTuple):
-    id: str | None
-    source: str
-    turn_ids: tuple[str, ...]
-    """The turns whose answers are among its outputs."""
 
 
 def gather(shell: InteractiveShell, cells: set[str], env: Mapping[str, str] | None = None) -> Evidence | None:
@@ -156,7 +186,8 @@ class _File:
             return self._saved is None and not self._evidence.cells
         pairs = product(store.notebook_prompts(notebook.id), self._saved)
         return any(
-            may_be_one_cell(by, cell.id) and _asks(cell.source, prompt) for (by, prompt), cell in pairs
+            may_be_one_cell(by, cell.id) and _asks("".join(cell.source), prompt)
+            for (by, prompt), cell in pairs
         )
 
 
@@ -168,8 +199,7 @@ def _asks(source: str, prompt: str) -> bool:
     """Whether a cell's source is `%%codex` with this prompt, whatever its options."""
     head, _, body = source.partition("\n")
     question = body.strip() or head.partition(" ")[2].strip()
-    is_magic = head.startswith(("%%codex", "%codex"))
-    return is_magic and bool(question) and prompt.strip().endswith(question)
+    return head.startswith(("%%codex", "%codex")) and question != "" and prompt.strip().endswith(question)
 
 
 def _is_elsewhere(store: Store, claim: NotebookClaim) -> bool:
@@ -181,38 +211,6 @@ def _is_elsewhere(store: Store, claim: NotebookClaim) -> bool:
     answers = {turn_id: cell.id for cell in cells for turn_id in cell.turn_ids}
     claims = store.notebook_claims(answers=answers, cells=_lasting_ids(cells), kernel=None, path=None)
     return any(each.notebook.id == notebook.id for each in claims)
-
-
-class _Output(msgspec.Struct):
-    data: dict[str, msgspec.Raw] = {}
-
-
-class _Cell(msgspec.Struct):
-    id: str | None = None
-    source: str | list[str] = ""
-    outputs: list[_Output] = []
-
-
-class _Notebook(msgspec.Struct):
-    cells: list[_Cell]
-
-
-class _Answer(msgspec.Struct):
-    turn: str | None = None
-
-
-def read_cells(path: str) -> tuple[SavedCell, ...] | None:
-    """Return the cells of a notebook file as last saved; `None` where there is none that can be read."""
-    cells = []
-    try:
-        for cell in msgspec.json.decode(Path(path).read_bytes(), type=_Notebook).cells:
-            bundles = (output.data.get(MIME) for output in cell.outputs)
-            answers = [msgspec.json.decode(each, type=_Answer) for each in bundles if each is not None]
-            turn_ids = tuple(answer.turn for answer in answers if answer.turn is not None)
-            cells.append(SavedCell(cell.id, "".join(cell.source), turn_ids))
-    except (OSError, ValueError, RecursionError):  # DecodeError and ValidationError are ValueErrors
-        return None
-    return tuple(cells)
 
 
 class _Server(msgspec.Struct):
@@ -235,8 +233,8 @@ def _with_server_path(evidence: Evidence) -> Evidence:
     connection, launcher = evidence.connection, os.environ.get("JPY_PARENT_PID", "")
     if connection is None or not launcher.isdecimal():
         return evidence
+    file = Path(connection).with_name(f"jpserver-{launcher}.json")
     try:
-        file = Path(connection).with_name(f"jpserver-{launcher}.json")
         server = msgspec.json.decode(file.read_bytes(), type=_Server)
         sessions = _sessions(server)
     except (OSError, ValueError):  # no such server, or none that talks to us

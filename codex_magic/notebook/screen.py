@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import re
+import shutil
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import compress, zip_longest
 from typing import TYPE_CHECKING
 
 from ..display.page import Page, UpdatedPage
 from ..protocol.errors import CodexError
+from ..protocol.plain import without_controls
 from .environment import page_for, shows_widgets
 from .shell import is_kernel
 
@@ -61,36 +67,44 @@ class Screen:
 
     def painter(self, view: TurnView) -> Painter:
         """Return what paints a turn here."""
-        from ..display.pace import Painter
+        from ..display.pace import JupyterSurface, Painter
 
         if self.rich:
-            from ..display.jupyter import JupyterSurface
-
             return Painter(JupyterSurface(self.page), view)
-        from ..display.terminal import TerminalSurface
+        from ..display.terminal import terminal_surface
 
-        return Painter(TerminalSurface(), view)
+        return Painter(terminal_surface(), view)
 
     def say(self, *lines: str) -> None:
-        """Show lines of text, as they stand."""
-        self._show(lines_of(map(words, lines)), "\n".join(lines))
+        """Show lines of text; what stands between backticks is code."""
+        self._show(lines_of(quiet(words(line)) for line in lines), "\n".join(lines))
 
-    def table(self, heads: Sequence[str], rows: Iterable[Sequence[object]], *, note: str = "") -> None:
-        """Show a table of plain texts, and a line below it."""
-        cells = [[str(value) for value in row] for row in rows]
-        marked = [[words(cell) for cell in row] for row in cells]
-        markdown = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *marked)]
-        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-        padded = [map(str.ljust, row, widths) for row in (heads, *cells)]
-        plain = ["  ".join(row).rstrip() for row in padded]
+    def table(
+        self, heads: Sequence[str], rows: Iterable[Sequence[object]], *, note: str = "", wraps: bool = False
+    ) -> None:
+        """Show a table of texts, and a line below it. Empty heads are those of a page, whose first column
+        names what the others say; a row of one cell is a title.
+
+        `wraps`: in a terminal nothing is cut; nor is it in a page.
+        """
+        cells = [[" ".join(str(value).split()) for value in row] for row in rows]
+        filled = [any(column) for column in zip_longest(*cells, fillvalue="")]
+        heads, *cells = ([*compress(row, filled)] for row in (heads, *cells))
+        is_page = not any(heads)
+        listed = cells if is_page else [heads, *cells]
+        lines = [_row(row, len(heads), names=1 if is_page else len(heads) * (row is heads)) for row in listed]
+        markdown = "\n".join(["<table>", *lines, "</table>"])
+        shown = list(_aligned(listed, wraps=wraps or is_page))
         if note:
-            markdown += ["", words(note)]
-            plain += ["", note]
-        self._show("\n".join(markdown), "\n".join(plain))
+            markdown += f"\n\n{quiet(words(note))}"
+            shown += ["", note]
+        self._show(markdown, "\n".join(shown))
 
     def error(self, error: CodexError) -> None:
         """Show what happened, and what to do next."""
-        self._show(f"**Error:** {words(error)}", str(error))
+        hint = f"<br>{words(error.hint)}" if error.hint else ""
+        bar = '<blockquote style="border-left-color:#d32f2f;margin:.4em 0 .8em">'
+        self._show(f"{bar}\n\n**Error:** {words(error.message)}{hint}\n\n</blockquote>", f"Error: {error}")
 
     def code(self, text: str) -> None:
         """Show text as it stands, in a fixed-width font."""
@@ -99,10 +113,11 @@ class Screen:
         self._show(code_block(text), text)
 
     def _show(self, markdown: str, plain: str) -> None:
+        plain = _CODE.sub(r"\1", plain)
         if self.rich:
             self.page.say({"text/markdown": markdown, "text/plain": plain})
         else:
-            print(plain)  # noqa: T201  # a terminal reads standard output
+            print(without_controls(plain))  # noqa: T201  # a terminal reads standard output
 
 
 def lines_of(markdown: Iterable[str]) -> str:
@@ -110,11 +125,94 @@ def lines_of(markdown: Iterable[str]) -> str:
     return "  \n".join(markdown)
 
 
-def words(text: object) -> str:
-    """Return any text so that it reads as it stands inside Markdown."""
-    from ..display.safe_markdown import escape_markdown
+def quiet(markdown: str) -> str:
+    return f'<small style="opacity:.7">{markdown}</small>'
 
-    return escape_markdown(str(text))
+
+_CODE = re.compile(r"`([^`]+)`")
+
+
+def words(text: object) -> str:
+    """Return any text so that it reads as it stands inside Markdown, what is between backticks as code."""
+    from ..display.safe_markdown import code_span, escape_markdown
+
+    parts = _CODE.split(str(text))
+    shown = [
+        code_span(part) if n % 2 else _spaced(part, escape_markdown(part)) for n, part in enumerate(parts)
+    ]
+    return "".join(shown).strip()
+
+
+def _spaced(part: str, shown: str) -> str:
+    """Keep that there was space around a part of a line."""
+    return " " * part[:1].isspace() + shown + " " * (part[-1:].isspace() and shown != "")
+
+
+def _row(cells: Sequence[str], columns: int, *, names: int) -> str:
+    """Return a row of a table in HTML, which holds any text in every reader; `names` stand before the others."""
+    if len(cells) == 1:
+        return f'<tr><th colspan="{columns}">{_html(cells[0])}</th></tr>'
+    kinds = ["th"] * names + ["td"] * (len(cells) - names)
+    row = (f"<{kind}>{_html(cell)}</{kind}>" for kind, cell in zip(kinds, cells, strict=True))
+    return f"<tr>{''.join(row)}</tr>"
+
+
+def _html(text: str) -> str:
+    """Escape what is HTML, or mathematics to a reader that looks for it in the page."""
+    marked = re.sub(r"[$\\]", lambda mark: f"<span>&#{ord(mark[0])};</span>", html.escape(text))
+    return _CODE.sub(r"<code>\1</code>", marked)
+
+
+def _aligned(rows: Sequence[Sequence[str]], *, wraps: bool) -> Iterator[str]:
+    """Return the lines of a table that fits the terminal: its widest column is wrapped or cut."""
+    widths = [max(map(_columns, column)) for column in zip(*(row for row in rows if row[1:]), strict=True)]
+    widest = widths.index(max(widths))
+    over = sum(widths) + 2 * len(widths) - 2 - shutil.get_terminal_size().columns
+    widths[widest] = max(widths[widest] - max(over, 0), 10)
+    for row in rows:
+        if len(row) == 1:
+            yield from ("", row[0])
+            continue
+        cells = [[cell] for cell in row]
+        cells[widest] = (
+            _wrapped(row[widest], widths[widest]) if wraps else [_cut(row[widest], widths[widest])]
+        )
+        for line in zip_longest(*cells, fillvalue=""):
+            padded = [cell + " " * (width - _columns(cell)) for cell, width in zip(line, widths, strict=True)]
+            yield "  ".join(padded).rstrip()
+
+
+def _columns(text: str) -> int:
+    """Return how wide a terminal draws it."""
+    return sum(
+        2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char) for char in text
+    )
+
+
+def _fitting(text: str, width: int) -> int:
+    """Return how many of its characters fit."""
+    return next((n for n in range(len(text)) if _columns(text[: n + 1]) > width), len(text))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Break between words; one that does not fit stays whole, so that a path can be copied."""
+    lines = []
+    while (end := _fitting(text, width)) < len(text):
+        space = max(text.rfind(" ", 1, end + 1), 0) or text.find(" ", end)
+        if space < 0:
+            break
+        lines.append(text[:space])
+        text = text[space:].lstrip()
+    return [*lines, text]
+
+
+def _cut(text: str, width: int) -> str:
+    """Cut before what stands in parentheses at the end: it tells threads apart."""
+    if _columns(text) <= width:
+        return text
+    end = re.search(r" \([^()]*\)$", text)
+    tail = end[0] if end is not None and len(end[0]) < width - 3 else ""
+    return f"{text[: _fitting(text, width - 1 - len(tail))]}…{tail}"
 
 
 def count(number: int, noun: str) -> str:

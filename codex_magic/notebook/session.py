@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import math
 import os
 import re
 import shutil
@@ -14,19 +13,19 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..display.items import one_line
 from ..engines.approvals import Approvals
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
+from ..protocol.plain import shorten
 from ..protocol.settings import Settings
-from ..responses.catalog import Catalog, default_model
+from ..responses.catalog import Catalog
 from ..responses.client import AsyncClient
 from ..responses.provider import Provider, chatgpt
 from ..responses.usage import Usage, fetch_usage
@@ -39,16 +38,23 @@ from ..waiting import begin_anew_in_children
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .recognition import Recognition, gather, recognise
 from .screen import ID_SHOWN, Screen, ago, count
-from .settings import NotebookSettings
-from .shell import Installed, NotSent, cell_id
-from .steps import Steps, finished
+from .shell import Installed, NotebookSettings, NotSent, cell_id
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .login_flow import LoginFlow
+    from .login import LoginFlow
 
 T = TypeVar("T")
+
+Wait = tuple["Future[Any]", float | None]
+Steps = Generator[Wait, bool, T]
+"""The work of a cell as a generator, so that one function serves cells that await and cells that block.
+
+It yields what it waits for: a future, and for how many seconds at most (`None`: as long as it takes). It is sent
+`True` when the future is done, `False` when time ran out, and is thrown `KeyboardInterrupt` when the user stops the
+cell; after that it ends by itself. `cells` has the two loops that drive it.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +62,13 @@ LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
 
 _WHOLE_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def finished(future: Future[T]) -> Steps[T]:
+    """Wait for `future` and return its result. Raises what it failed with."""
+    while not future.done():
+        yield future, None
+    return future.result()
 
 
 class Session:
@@ -87,7 +100,7 @@ class Session:
         """What the next answer says of the thread it continues."""
         self._login: LoginFlow | None = None
         self._local: LocalProvider | None = None
-        keep_at_termination()
+        _replace_termination(signal.SIG_DFL, _keep_and_end)  # unless somebody else handles it
         begin_anew_in_children(self)
 
     def forked(self) -> object:
@@ -99,7 +112,7 @@ class Session:
         if self._login is not None:
             self._login.close().result()
         self.blocking.close()
-        leave_termination()
+        _replace_termination(_keep_and_end, signal.SIG_DFL)
         if self._local is not None:
             self._local.close()
 
@@ -133,7 +146,9 @@ class Session:
         name = "app-server" if options.values.get("agent") else engine(self.settings.engine)
         bound = next((word for word in ("sandbox", "approval", "cwd") if word in options.values), None)
         if name == "backend" and bound is not None:
-            raise OptionError(f"--{bound} is about the agent.", hint=f"%%codex --agent --{bound} ...")
+            raise OptionError(
+                f"--{bound} needs --agent.", hint=f"For example: `%%codex --agent --{bound} ...`"
+            )
         provider, model = chosen("provider"), chosen("model")
         turn_options: TurnOptions = {
             "engine": name,
@@ -324,7 +339,7 @@ class Session:
     def login(self) -> LoginFlow:
         """The sign-in of this notebook; created at first use."""
         if self._login is None:
-            from .login_flow import LoginFlow  # signing in is rare, and its imports are not small
+            from .login import LoginFlow  # signing in is rare, and its imports are not small
 
             async def ask_limits() -> types.RateLimits:
                 return (await self.usage(self.provider("chatgpt"))).limits
@@ -343,17 +358,10 @@ class Session:
         self.rate_limits = usage.limits
         return usage
 
-    def remembered_model(self) -> str | None:
-        """Return the provider's default model, as far as it is on this disk."""
-        models = Catalog(self.provider(), self.env).remembered(max_age=math.inf)
-        try:
-            return default_model(models).slug if models else None
-        except ConfigurationError:
-            return None
-
-    def remembered_models(self) -> list[str]:
-        """Return the names of the provider's models, as far as they are on this disk."""
-        return Catalog(self.provider(), self.env).names()
+    @property
+    def catalog(self) -> Catalog:
+        """The provider's models, as far as they are on this disk."""
+        return Catalog(self.provider(), self.env)
 
 
 class RunningTurn:
@@ -410,32 +418,23 @@ class RunningTurn:
 def _cut_off_warning(turn: TurnRecord) -> str:
     """Say of a turn that its kernel ended before it, and what is kept."""
     items = [entry.item for entry in turn.items]
-    question = " ".join(
-        types.input_text(item.content) for item in items if isinstance(item, types.UserMessage)
-    )
-    about = f'The answer to "{one_line(question, 61)}"' if question.strip() else "An earlier turn"
-    kept = " Nothing of the answer had arrived; the question is kept." if question.strip() else ""
-    if any(not isinstance(item, types.UserMessage) for item in items):
-        kept = " What had arrived of the answer, but for its last second, is kept;"
-        kept += " %codex continue goes on from it."
+    messages = [item for item in items if isinstance(item, types.UserMessage)]
+    question = " ".join(types.input_text(message.content) for message in messages).strip()
+    about = f'The answer to "{shorten(question, 61)}"' if question else "An earlier turn"
+    kept = " Nothing of the answer had arrived; the question is kept." if question else ""
+    if len(messages) < len(items):
+        kept = " What had arrived, all but its last second, is kept. Continue with %codex continue."
     return f"{about} was cut off when its kernel ended.{kept}"
 
 
-def keep_at_termination() -> None:
-    """Write what came of running turns before SIGTERM ends this process, unless somebody else handles it."""
-    if threading.current_thread() is not threading.main_thread():
-        return  # signals are the main thread's
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _end)
+def _replace_termination(old: object, new: Any) -> None:
+    """Handle SIGTERM in another way, where it is handled in the `old` one. Signals are the main thread's."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is old:
+        signal.signal(signal.SIGTERM, new)
 
 
-def leave_termination() -> None:
-    """Undo `keep_at_termination`."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is _end:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
+def _keep_and_end(number: int, frame: FrameType | None) -> None:
+    """Write what came of running turns before SIGTERM ends this process."""
     keep_running()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)

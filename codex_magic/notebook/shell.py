@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from traitlets import HasTraits, Unicode
+
 from .. import __file__ as _FILE
 from .. import __version__
 from ..protocol.ids import is_cell_id
@@ -38,23 +40,60 @@ def is_kernel(shell: InteractiveShell) -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
+def request(shell: InteractiveShell) -> dict[str, Any]:
+    """Return the message that the kernel is handling; nothing in a terminal."""
+    if (kernel := getattr(shell, "kernel", None)) is None:
+        return {}
+    try:
+        return kernel.get_parent("shell") or {}
+    except TypeError:  # xeus-python's names no channel
+        return kernel.get_parent() or {}
+
+
+def message_id(message: dict[str, Any]) -> str:
+    return str((message.get("header") or {}).get("msg_id") or "")
+
+
 def cell_id(shell: InteractiveShell) -> str | None:
     """Return the id of the running cell as its front end sent it; `None` when it sends none."""
-    if (kernel := getattr(shell, "kernel", None)) is None:
-        return None
-    metadata: dict[str, Any] = (kernel.get_parent("shell") or {}).get("metadata") or {}
+    metadata: dict[str, Any] = request(shell).get("metadata") or {}
     cells = [metadata.get(name) for name in ("cellId", "cell_id")]
     cell = next((each for each in cells if isinstance(each, str) and each), None)
     if cell is None or is_cell_id(cell):
         return cell
     # VS Code's address of a cell is made of its place: the next session's cell there is another.
-    return f"{Path(connection_file(kernel) or '').stem}:{cell}"
+    return f"{Path(connection_file(getattr(shell, 'kernel', None)) or '').stem}:{cell}"
 
 
 def connection_file(kernel: Any) -> str | None:
     """Return the path of the kernel's connection file; its name holds the kernel's id, which a restart keeps."""
     file = getattr(getattr(kernel, "parent", None), "connection_file", None)
     return str(file) if file else None
+
+
+def _setting(help: str, default: str = "") -> Unicode[str, str | bytes]:
+    return Unicode(default, help=help).tag(config=True)
+
+
+class NotebookSettings(HasTraits):
+    """What a user sets for a notebook: `%config CodexMagics.NAME = ...`, or `c.CodexMagics.NAME` in ipython_config.py.
+
+    An empty value stands for the default.
+    """
+
+    model = _setting("The model; empty: the provider's own default.")
+    provider = _setting("chatgpt, openai, local or a base URL; empty: what is signed in.")
+    effort = _setting("How long the model thinks; empty: the model's own default.")
+    verbosity = _setting("low, medium or high; empty: the model's own default.")
+    tier = _setting("The service tier; empty: the account's default.")
+    instructions = _setting("What the model is told about where it is; empty: ours.")
+
+    engine = _setting(
+        "Who answers: backend, or app-server, the agent that runs commands and edits files.", "backend"
+    )
+    sandbox = _setting("What the agent reaches: read-only, workspace-write or full-access.", "read-only")
+    approval = _setting("Who says yes to the agent: ask, untrusted, deny or auto.", "ask")
+    cwd = _setting("The folder the agent works in; empty: the kernel's own.")
 
 
 class _WithoutTraceback(BaseException):
@@ -90,9 +129,14 @@ def unsilence(shell: InteractiveShell) -> None:
 
 
 def _show_nothing(
-    shell: Any, kind: object, error: object, trace: object, tb_offset: object = None
+    shell: Any, kind: type[BaseException], error: BaseException, trace: object, tb_offset: object = None
 ) -> list[str]:
-    shell._last_traceback = []  # ipykernel would send the one before with this cell's reply
+    content = request(shell).get("content") or {}
+    if str(error) and not content.get("allow_stdin", True):
+        # Nobody reads the cell: papermill looks for the reason in an output, nbclient in the reply.
+        shell._showtraceback(kind, error, [f"{kind.__name__}: {error}"])
+    else:
+        shell._last_traceback = []  # ipykernel would send the one before with this cell's reply
     return []
 
 

@@ -8,14 +8,16 @@ it looks like, and a new kind of secret needs nothing but its registration.
 from __future__ import annotations
 
 import base64
+import operator
 import re
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from .plain import DEEPEST
+from .plain import map_leaves
 
 HIDDEN = "<hidden>"
 
@@ -106,6 +108,11 @@ def concealed(values: Mapping[str, Secret | str]) -> dict[str, Secret | str]:
     return {name: Secret.of(value) if names_secret(name) else value for name, value in values.items()}
 
 
+def _common(one: str, other: str) -> int:
+    """Count the characters that two texts have in common at their beginnings."""
+    return sum(takewhile(bool, map(operator.eq, one, other)))
+
+
 class _Match(NamedTuple):
     """Where a text holds a secret, or a piece of one: from `begin` to `end`."""
 
@@ -171,14 +178,6 @@ class _Known:
                 matches.append(_Match(at - before, at + _GRAM + after, rest[after:], gives_away))
                 inside = form.find(gram, inside + 1)
         return max(matches, key=lambda match: match.end - match.begin)
-
-
-def _common(one: str, other: str) -> int:
-    """Count the characters that two texts have in common at their beginnings."""
-    for size, (mine, theirs) in enumerate(zip(one, other, strict=False)):
-        if mine != theirs:
-            return size
-    return min(len(one), len(other))
 
 
 def _is_secret(text: str) -> bool:
@@ -273,26 +272,18 @@ def masked(value: T) -> T:
 
     What is nested deeper than `DEEPEST` levels is left empty.
     """
-    return _masked(value, DEEPEST) if _known.forms else value
-
-
-def _masked(value: Any, levels: int) -> Any:
-    new: Any = value
-    if isinstance(value, str):
-        new = mask(value)
-    elif isinstance(value, dict):
-        inside = value.items() if levels else ()
-        new = {
-            mask(name) if isinstance(name, str) else name: _masked(each, levels - 1) for name, each in inside
-        }
-    elif isinstance(value, list | tuple):
-        items = [_masked(each, levels - 1) for each in value] if levels else []
-        new = items if isinstance(value, list) else tuple(items)
-    elif isinstance(value, msgspec.Struct):
-        fields = {name: getattr(value, name) for name in value.__struct_fields__}
-        clean = {name: _masked(field, levels - 1) for name, field in fields.items()}
-        return value if clean == fields else msgspec.structs.replace(value, **clean)
+    new = map_leaves(value, _masked_leaf) if _known.forms else value
     return value if new == value else new
+
+
+def _masked_leaf(value: Any) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if not isinstance(value, msgspec.Struct):
+        return value
+    fields = {name: getattr(value, name) for name in value.__struct_fields__}
+    clean = masked(fields)
+    return value if clean is fields else msgspec.structs.replace(value, **clean)
 
 
 class MaskedText:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from enum import Enum
 from typing import Any, ClassVar
 
 import msgspec
 
-from .plain import encodable, plain_json
+from .plain import encodable, plain_json, read_struct
 
 
 class Struct(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -173,18 +172,8 @@ NEVER_DONE = ("declined", "unanswered", "stopped", "expired")
 was stopped, or it ended before an answer. Only `declined` is the protocol's. Further statuses of ours: `waiting` for an
 answer; `interrupted` while it ran; `unfinished`, when it is unknown whether it ran."""
 
-KnownItem = (
-    UserMessage
-    | AgentMessage
-    | Reasoning
-    | Plan
-    | CommandExecution
-    | FileChange
-    | ToolCall
-    | WebSearch
-    | ImageGeneration
-    | ContextCompaction
-)
+_Action = CommandExecution | FileChange | ToolCall | WebSearch | ImageGeneration | ContextCompaction
+KnownItem = UserMessage | AgentMessage | Reasoning | Plan | _Action
 ThreadItem = KnownItem | UnknownItem
 
 ITEM_TYPES: dict[str, type[KnownItem]] = {kind.__struct_config__.tag: kind for kind in KnownItem.__args__}
@@ -216,16 +205,8 @@ def decode_item(raw: Any) -> ThreadItem:
     known = ITEM_TYPES.get(str(raw.get("type")))
     if known is None:
         return unknown_item(item_id, raw)
-    kept = {**plain_json(raw), "id": item_id}
-    with suppress(msgspec.ValidationError):
-        return msgspec.convert(kept, known)
-    for field in msgspec.structs.fields(known):
-        try:
-            msgspec.convert(kept.get(field.encode_name), field.type)
-        except msgspec.ValidationError:
-            kept.pop(field.encode_name, None)
     try:
-        return msgspec.convert(kept, known)
+        return read_struct({**plain_json(raw), "id": item_id}, known)
     except msgspec.ValidationError:
         return unknown_item(item_id, raw)
 
@@ -486,28 +467,11 @@ class UnknownNotification(msgspec.Struct, frozen=True):
     params: dict[str, Any]
 
 
-Notification = (
-    TurnQueued
-    | TurnStarted
-    | ItemStarted
-    | AgentMessageDelta
-    | ReasoningSummaryDelta
-    | ReasoningTextDelta
-    | CommandOutputDelta
-    | PlanDelta
-    | FileChangeUpdated
-    | TurnDiffUpdated
-    | TurnPlanUpdated
-    | ItemCompleted
-    | TokenUsageUpdated
-    | RateLimitsUpdated
-    | ModelRerouted
-    | Warned
-    | Noted
-    | ErrorReported
-    | TurnCompleted
-    | UnknownNotification
-)
+_OfTurns = TurnQueued | TurnStarted | TurnDiffUpdated | TurnPlanUpdated | TokenUsageUpdated | TurnCompleted
+_OfItems = ItemStarted | FileChangeUpdated | ItemCompleted
+_OfTexts = AgentMessageDelta | ReasoningSummaryDelta | ReasoningTextDelta | CommandOutputDelta | PlanDelta
+_Notes = RateLimitsUpdated | ModelRerouted | Warned | Noted | ErrorReported
+Notification = _OfTurns | _OfItems | _OfTexts | _Notes | UnknownNotification
 
 
 class CommandApproval(OfItem, frozen=True):
@@ -614,3 +578,86 @@ class Sandbox(str, Enum):
 
 def _word(value: object) -> str:
     return value.replace("-", "_") if isinstance(value, str) else ""
+
+
+# Accounts and sign-ins ----------------------------------------------------------------------------
+
+
+class ApiKeyAccount(Struct, frozen=True, tag="apiKey"):
+    """Signed in with an API key; nothing else is known."""
+
+    @property
+    def type(self) -> str:
+        return "apiKey"
+
+
+class ChatgptAccount(Struct, frozen=True, tag="chatgpt"):
+    email: str | None = None
+    plan_type: str | None = None
+    """`plus`, `pro`, `business` ...: an open list."""
+
+    @property
+    def type(self) -> str:
+        return "chatgpt"
+
+
+Account = ApiKeyAccount | ChatgptAccount
+
+
+class GetAccountResponse(Struct, frozen=True):
+    account: Account | None = None
+    """`None`: not signed in."""
+    requires_openai_auth: bool = True
+    """False for a provider that needs no sign-in."""
+
+
+class LoginState(str, Enum):
+    pending = "pending"
+    success = "success"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+class LoginUpdated(Struct, frozen=True):
+    """What a sign-in in progress tells; the last one is not `pending`."""
+
+    login_id: str
+    state: LoginState
+    error: str | None = None
+    """One sentence, then what to do next."""
+
+
+class AccountLoginCompleted(Struct, frozen=True):
+    """The end of a sign-in."""
+
+    method: ClassVar[str] = "account/login/completed"
+    login_id: str | None
+    success: bool
+    error: str | None = None
+
+
+class CancelLoginAccountStatus(str, Enum):
+    canceled = "canceled"
+    not_found = "notFound"
+
+
+class CancelLoginAccountResponse(Struct, frozen=True):
+    status: CancelLoginAccountStatus
+    """`not_found`: it was over already."""
+
+
+class ServerInfo(Struct, frozen=True):
+    name: str
+    version: str
+
+
+class InitializeResponse(Struct, frozen=True):
+    """How the engine introduces itself: the codex program, or this package."""
+
+    user_agent: str
+    server_info: ServerInfo
+    codex_home: str
+    platform_family: str
+    """`unix` or `windows`."""
+    platform_os: str
+    """`linux`, `macos` or `windows`."""

@@ -39,8 +39,8 @@ class _Resources:
         self.models = AsyncModels(transport)
         self.responses = AsyncResponses(transport, self.models)
         self.images = media.AsyncImages(transport)
-        self.audio = media.AsyncAudio(media.AsyncTranscriptions(transport))
-        self.realtime = media.AsyncRealtime(media.AsyncCalls(transport))
+        self.audio = media.Audio(media.AsyncTranscriptions(transport))
+        self.realtime = media.Realtime(media.AsyncCalls(transport))
 
     async def usage(self) -> Usage:
         """Ask the service what is left of the ChatGPT plan. Raises CodexError."""

@@ -13,9 +13,9 @@ import mimetypes
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, NamedTuple, TypedDict, TypeVar
 from urllib.parse import urlencode
 
 import httpx
@@ -24,6 +24,7 @@ import msgspec
 from ..net import header_value
 from ..protocol.errors import InvalidRequestError, ServiceError
 from ..protocol.ids import new_id
+from ..protocol.plain import decode_json
 from ..waiting import Direct, blocking
 from .inputs import image_url
 from .request import encode
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 T = TypeVar("T")
+M = TypeVar("M")
+"""A resource, asynchronous or not."""
 
 IMAGE_MODEL = "gpt-image-2"
 TRANSCRIPTION_MODEL = "gpt-4o-transcribe"
@@ -53,35 +56,35 @@ FileSource = str | os.PathLike[str] | bytes | BinaryIO | tuple[str, bytes]
 """A path, the content itself, an open file, or a name and its content."""
 
 
-class File(msgspec.Struct, frozen=True):
+class File(NamedTuple):
     name: str
     content: bytes
-
-    @property
-    def media_type(self) -> str:
-        return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
 
 def read_file(source: FileSource, *, unnamed: str) -> File:
     """Return the file, called `unnamed` where `source` has no name. Raises InvalidRequestError if it can't be read."""
-    if isinstance(source, bytes):
-        return File(unnamed, source)
-    if isinstance(source, tuple):
-        return File(*source)
     try:
-        if isinstance(source, (str, os.PathLike)):
-            path = Path(source).expanduser()
-            return File(path.name, path.read_bytes())
+        match source:
+            case bytes():
+                return File(unnamed, source)
+            case (name, content):
+                return File(name, content)
+            case str() | os.PathLike():
+                path = Path(source).expanduser()
+                return File(path.name, path.read_bytes())
         return File(Path(str(getattr(source, "name", unnamed))).name, source.read())
     except OSError as error:
         raise InvalidRequestError(f"The file {str(source)!r} can't be read: {error.strerror}.") from error
+
+
+_BYTES = "application/octet-stream"
 
 
 def _form(
     url: str, fields: Mapping[str, str], files: Sequence[tuple[str, File]], accept: str = "application/json"
 ) -> Outgoing:
     """Return a request with form data. httpx writes it, once, so that it can be sent again."""
-    parts: list[Any] = [(name, (file.name, file.content, file.media_type)) for name, file in files]
+    parts: list[Any] = [(name, (*file, mimetypes.guess_type(file.name)[0] or _BYTES)) for name, file in files]
     parts += [(name, (None, value, None)) for name, value in fields.items()]
     form = httpx.Request("POST", "http://form", files=parts)
     headers = {"Accept": accept, "Content-Type": form.headers["Content-Type"]}
@@ -105,26 +108,27 @@ class _Media:
         patient = replace(request, timeouts=self._transport.core.slow_start())
         answer = await self._transport.fetch(patient)
         try:
-            return msgspec.json.decode(answer.content, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            value: T = decode_json(answer.content, kind)
+        except ValueError as error:
             raise ServiceError(f"The service's {called} can't be read.") from error
+        return value
 
 
 # Pictures ----------------------------------------------------------------------------------------
 
 
 class ImageOptions(TypedDict, total=False):
-    """The options of both requests; `None` is the same as absent: the service chooses."""
+    """The options of both requests; `None` is the same as absent: the service chooses.
+
+    background: `transparent`, `opaque` or `auto`. n: how many pictures. quality: `low`, `medium`, `high` or
+    `auto`. size: pixels, `1024x1024`, or `auto`.
+    """
 
     model: str | None
     background: str | None
-    """`transparent`, `opaque` or `auto`."""
     n: int | None
-    """How many pictures."""
     quality: str | None
-    """`low`, `medium`, `high` or `auto`."""
     size: str | None
-    """Pixels, `1024x1024`, or `auto`."""
     extra_body: Mapping[str, Any] | None
 
 
@@ -143,7 +147,7 @@ class Image(msgspec.Struct, frozen=True):
 
     @property
     def media_type(self) -> str:
-        return _decoded(image_url(self.content)).media_type
+        return image_url(self.content)[len("data:") :].partition(";")[0]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the file, over one that is there."""
@@ -151,14 +155,11 @@ class Image(msgspec.Struct, frozen=True):
         written.write_bytes(self.content)
         return written
 
-    def _repr_png_(self) -> bytes | None:
-        return self._as("image/png")
+    def _repr_png_(self, kind: str = "image/png") -> bytes | None:
+        return self.content if self.b64_json and self.media_type == kind else None
 
     def _repr_jpeg_(self) -> bytes | None:
-        return self._as("image/jpeg")
-
-    def _as(self, kind: str) -> bytes | None:
-        return self.content if self.b64_json and self.media_type == kind else None
+        return self._repr_png_("image/jpeg")
 
     def __repr__(self) -> str:
         shown = repr(self.url) if self.url else f"<{len(self.content)} bytes of {self.media_type}>"
@@ -205,19 +206,17 @@ class AsyncImages(_Media):
         CodexError. OpenAI's API takes no addresses of the web here.
         """
         body = _picture_of(prompt, options)
-        sources = [*image] if isinstance(image, (list, tuple)) else [image]
-        images, masks = (
-            [image_url(each.url or each.content if isinstance(each, Image) else each) for each in group]
-            for group in (sources, [] if mask is None else [mask])
-        )
         url = f"{self._provider.base_url}/images/edits"
+        sources = [*image] if isinstance(image, (list, tuple)) else [image]
+        images = [_address(each) for each in sources]
+        masks = [] if mask is None else [_address(mask)]
         if self._provider.is_codex:
             body["images"] = [{"image_url": each} for each in images]
-            if masks:
-                body["mask"] = {"image_url": masks[0]}
+            body |= {"mask": {"image_url": masks[0]}} if masks else {}
             return await self._fetch(_json(url, body), ImagesResponse, "picture")
-        files = [("image[]", _decoded(each)) for each in images]
-        files += [("mask", _decoded(each)) for each in masks]
+        files = [("image[]", _decoded(each)) for each in images] + [
+            ("mask", _decoded(each)) for each in masks
+        ]
         fields = {name: str(value) for name, value in body.items()}
         return await self._fetch(_form(url, fields, files), ImagesResponse, "picture")
 
@@ -227,6 +226,10 @@ class Images(Direct[AsyncImages]):
 
     generate = blocking(AsyncImages.generate)
     edit = blocking(AsyncImages.edit)
+
+
+def _address(image: Any) -> str:
+    return image_url(image.url or image.content if isinstance(image, Image) else image)
 
 
 def _picture_of(prompt: str, options: ImageOptions) -> dict[str, Any]:
@@ -298,16 +301,11 @@ class Transcriptions(Direct[AsyncTranscriptions]):
     create = blocking(AsyncTranscriptions.create)
 
 
-class AsyncAudio(NamedTuple):
+@dataclass(frozen=True)
+class Audio(Generic[M]):
     """`client.audio`."""
 
-    transcriptions: AsyncTranscriptions
-
-
-class Audio(NamedTuple):
-    """`client.audio`."""
-
-    transcriptions: Transcriptions
+    transcriptions: M
 
 
 # Voice calls -------------------------------------------------------------------------------------
@@ -322,11 +320,8 @@ class RealtimeCall(msgspec.Struct, frozen=True):
     """A WebSocket at which a second program may join the call; it takes the same sign-in as the call."""
 
 
-class AsyncCalls:
+class AsyncCalls(_Media):
     """`client.realtime.calls`."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     async def create(
         self,
@@ -347,7 +342,7 @@ class AsyncCalls:
         described = {name: value for name, value in (session or {}).items() if name != "id"}
         if instructions is not None:
             described["instructions"] = instructions
-        provider = self._transport.core.provider
+        provider = self._provider
         url, accept = f"{provider.base_url}/realtime/calls", "application/sdp"
         if provider.is_codex:
             name = header_value(session_id or new_id())
@@ -374,13 +369,8 @@ class Calls(Direct[AsyncCalls]):
     create = blocking(AsyncCalls.create)
 
 
-class AsyncRealtime(NamedTuple):
+@dataclass(frozen=True)
+class Realtime(Generic[M]):
     """`client.realtime`."""
 
-    calls: AsyncCalls
-
-
-class Realtime(NamedTuple):
-    """`client.realtime`."""
-
-    calls: Calls
+    calls: M

@@ -10,8 +10,8 @@ from functools import partial
 import httpx
 
 from ..auth.http import ApiKeyAuth, ChatGPTAuth, PasswordAuth, StoredKeyAuth
+from ..auth.sign_in import TokenSource
 from ..auth.storage import Storage
-from ..auth.tokens import TokenSource
 from ..net import header_value, introduction
 from ..protocol.errors import ConfigurationError
 from ..protocol.secrets import Secret, concealed

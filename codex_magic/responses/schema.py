@@ -12,9 +12,11 @@ that the service can't enforce are told to the model in the description.
 from __future__ import annotations
 
 import operator
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, repeat
+from contextlib import suppress
+from itertools import chain, count, repeat
 from typing import Any
 
 import msgspec
@@ -24,12 +26,9 @@ from ..protocol.errors import InvalidRequestError
 Schema = dict[str, Any]
 
 _KEPT = (
-    "type enum const title pattern multipleOf maximum exclusiveMaximum minimum exclusiveMinimum "
-    "minItems maxItems"
+    "type enum const title pattern multipleOf maximum exclusiveMaximum minimum exclusiveMinimum minItems maxItems"
 ).split()
-
 _FORMATS = frozenset("date-time time date duration email hostname ipv4 ipv6 uuid".split())
-
 _TOLD = (
     "format minLength maxLength uniqueItems contains minContains maxContains contentEncoding default".split()
 )
@@ -94,10 +93,8 @@ def read_custom(kind: type, value: Any) -> Any:
 
 
 def _generated(annotation: Any) -> Schema:
-    try:
+    with suppress(NotImplementedError):
         return _custom_schema(annotation)
-    except NotImplementedError:
-        pass
     try:
         return dict(msgspec.json.schema(annotation, schema_hook=_custom_schema))
     except (TypeError, NotImplementedError) as error:
@@ -119,30 +116,26 @@ def _custom_schema(kind: Any) -> Schema:
 
 
 def _lifted(part: Any, names: Mapping[str, str], definitions: Schema) -> Any:
+    """Move the definitions inside a part to the root, under names that are free there."""
     if isinstance(part, list):
         return [_lifted(each, names, definitions) for each in part]
     if not isinstance(part, dict):
         return part
     own = part.get("$defs")
     if isinstance(own, dict):
-        names = {**names, **{name: _free_name(name, own[name], definitions) for name in own}}
-        definitions.update({names[name]: definition for name, definition in own.items()})
+        part = {key: value for key, value in part.items() if key != "$defs"}
+        for name, definition in own.items():
+            frees = chain([name], (f"{name}_{number}" for number in count(2)))
+            free = next(each for each in frees if definitions.get(each, definition) == definition)
+            names = {**names, name: free}
+            definitions[free] = definition
         for name, definition in own.items():
             definitions[names[name]] = _lifted(definition, names, definitions)
-        part = {key: value for key, value in part.items() if key != "$defs"}
     reference = part.get("$ref")
     if isinstance(reference, str):
         name = reference.removeprefix("#/$defs/")
         part = {**part, "$ref": f"#/$defs/{names.get(name, name)}"}
     return {key: _lifted(value, names, definitions) for key, value in part.items()}
-
-
-def _free_name(name: str, definition: Any, definitions: Schema) -> str:
-    number, free = 1, name
-    while free in definitions and definitions[free] != definition:
-        number += 1
-        free = f"{name}_{number}"
-    return free
 
 
 def _plain_root(schema: Mapping[str, Any]) -> Schema:
@@ -176,24 +169,13 @@ def target(root: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
 def _reachable(root: Mapping[str, Any], key: str) -> set[str]:
     used: set[str] = set()
     waiting: list[Any] = [{name: part for name, part in root.items() if name != key}]
+    reference = re.compile(rf'"\$ref":"#/{re.escape(key)}/([^"]+)"')
     while waiting:
-        for name in _referenced(waiting.pop(), f"#/{key}/"):
-            if name not in used:
-                used.add(name)
-                waiting.append(root[key].get(name))
+        found = reference.findall(msgspec.json.encode(waiting.pop()).decode())
+        new = {name.replace("~1", "/").replace("~0", "~") for name in found} - used
+        used |= new
+        waiting += [root[key].get(name) for name in new]
     return used
-
-
-def _referenced(part: Any, prefix: str) -> Iterator[str]:
-    if isinstance(part, Mapping):
-        reference = part.get("$ref")
-        if isinstance(reference, str) and reference.startswith(prefix):
-            yield reference.removeprefix(prefix).replace("~1", "/").replace("~0", "~")
-        for each in part.values():
-            yield from _referenced(each, prefix)
-    elif isinstance(part, Sequence) and not isinstance(part, str):
-        for each in part:
-            yield from _referenced(each, prefix)
 
 
 # Strict schemas ----------------------------------------------------------------------------------
@@ -208,8 +190,9 @@ def _strict(part: Any, root: Schema, where: str) -> Schema:
             raise _no_strict_form(where, f"uses {keyword!r}", instead)
     if "allOf" in part:
         if len(part["allOf"]) != 1:
-            instead = "Write one object with all the properties."
-            raise _no_strict_form(where, "uses 'allOf' of several", instead)
+            raise _no_strict_form(
+                where, "uses 'allOf' of several", "Write one object with all the properties."
+            )
         part = {**part["allOf"][0], **{key: value for key, value in part.items() if key != "allOf"}}
     described = _described(part)
     if "$ref" in part:
@@ -243,11 +226,8 @@ def _strict_object(part: Mapping[str, Any], root: Schema, where: str) -> Schema:
     for name, each in (part.get("properties") or {}).items():
         strict = _strict(each, root, repr(name))
         if name not in (part.get("required") or ()) and not accepts_null(each, root):
-            strict = (
-                strict | {"anyOf": [*strict["anyOf"], _NULL]}
-                if "anyOf" in strict
-                else {"anyOf": [strict, _NULL]}
-            )
+            choices = [*strict["anyOf"], _NULL] if "anyOf" in strict else [strict, _NULL]
+            strict = {**(strict if "anyOf" in strict else {}), "anyOf": choices}
         properties[name] = strict
     return {"properties": properties, "required": list(properties), "additionalProperties": False}
 
@@ -267,15 +247,15 @@ def accepts_null(part: Any, root: Mapping[str, Any]) -> bool:
 
 
 def _described(part: Mapping[str, Any]) -> Schema:
-    limits = []
-    for key in _TOLD:
-        value = part.get(key)
-        if value is not None and not (key == "format" and value in _FORMATS):
-            is_text = isinstance(value, str) and value
-            limits.append(f"{key} {value if is_text else msgspec.json.encode(value).decode()}")
+    told = {key: part[key] for key in _TOLD if part.get(key) is not None}
+    if told.get("format") in _FORMATS:
+        del told["format"]
+    limits = [
+        f"{key} {value if isinstance(value, str) and value else msgspec.json.encode(value).decode()}"
+        for key, value in told.items()
+    ]
     words = [part["description"]] if part.get("description") else []
-    if limits:
-        words.append(f"({', '.join(limits)})")
+    words += [f"({', '.join(limits)})"] if limits else []
     return {"description": " ".join(words)} if words else {}
 
 

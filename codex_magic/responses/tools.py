@@ -13,11 +13,12 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 import msgspec
 
 from ..protocol.errors import InvalidRequestError, ServiceError
+from ..protocol.plain import decode_json
 from ..protocol.types import Sandbox
 from . import inputs
 from .inputs import Item, plain
@@ -69,6 +70,12 @@ class Tool:
     def is_custom(self) -> bool:
         return bool(self.definition["type"] == "custom")
 
+    def __post_init__(self) -> None:
+        for name in filter(None, (self.name, self.namespace)):
+            if not _NAME.fullmatch(name):
+                what = f"{name!r} is no name for a tool: it takes up to 64 letters, digits, _ and -."
+                raise _unusable(what, 'Give it one: tool(function, name="...")')
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
@@ -83,10 +90,8 @@ class Namespace:
 
     @property
     def definition(self) -> dict[str, Any]:
-        tools = [
-            dict(each.definition) if isinstance(each, Tool) else definition_of(each) for each in self.tools
-        ]
-        return _namespace(self.name, self.description, tools)
+        own = [each.definition if isinstance(each, Tool) else definition_of(each) for each in self.tools]
+        return _namespace(self.name, self.description, [*map(dict, own)])
 
 
 class ToolOptions(TypedDict, total=False):
@@ -141,10 +146,7 @@ def tool(
             except (ValueError, RecursionError) as error:
                 raise ToolCallError(f"The arguments do not fit: {_one_line(str(error))}") from error
 
-        named = _checked_name(name, function)
-        arguments = (
-            _Arguments(function, named) if input_schema is None else _PlainArguments(function, input_schema)
-        )
+        arguments = _Arguments(function, name or _own_name(function), input_schema)
         parameters, is_strict = arguments.schema, False
         try:
             if strict is not False:
@@ -152,16 +154,10 @@ def tool(
         except InvalidRequestError:
             if strict:
                 raise
-        definition = FunctionTool(named, description or arguments.summary, parameters, is_strict)
-        return Tool(
-            function,
-            plain(definition) | {"type": "function"},
-            arguments.schema,
-            bind,
-            _checked_name(namespace, function) if namespace else None,
-            needs_approval,
-            Sandbox(needs),
-        )
+        described = FunctionTool(arguments.name, description or arguments.summary, parameters, is_strict)
+        definition = plain(described) | {"type": "function"}
+        more = namespace or None, needs_approval, Sandbox(needs)
+        return Tool(function, definition, arguments.schema, bind, *more)
 
     return made if function is None else made(function)
 
@@ -180,20 +176,12 @@ def custom_tool(
 
     `grammar`: from `lark` or `regex`; without it, any text. All else as for `tool`.
     """
-    named = _checked_name(name, function)
-    summary = description or _read_docstring(function)[0]
-    definition: dict[str, Any] = {"type": "custom", "name": named, "description": summary}
+    definition: dict[str, Any] = {"type": "custom", "name": name or _own_name(function)}
+    definition["description"] = description or _read_docstring(function)[0]
     if grammar is not None:
         definition["format"] = dict(grammar)
-    return Tool(
-        function,
-        definition,
-        _ONE_TEXT,
-        functools.partial(functools.partial, function),
-        _checked_name(namespace, function) if namespace else None,
-        needs_approval,
-        Sandbox(needs),
-    )
+    bind = functools.partial(functools.partial, function)
+    return Tool(function, definition, _ONE_TEXT, bind, namespace or None, needs_approval, Sandbox(needs))
 
 
 _ONE_TEXT: Schema = {
@@ -228,9 +216,9 @@ def definition_of(tool_like: Any) -> dict[str, Any]:
     """Return what stands in a request for a function, a `Tool`, a `Namespace`, a struct or a dict."""
     if isinstance(tool_like, Tool) and tool_like.namespace:
         return _namespace(tool_like.namespace, "", [dict(tool_like.definition)])
-    if isinstance(tool_like, (Tool, Namespace)):
-        return dict(tool_like.definition)
-    return dict(tool(tool_like).definition) if _is_function(tool_like) else dict(plain(tool_like))
+    if _is_function(tool_like):
+        tool_like = tool(tool_like)
+    return dict(tool_like.definition if isinstance(tool_like, (Tool, Namespace)) else plain(tool_like))
 
 
 def _is_function(tool_like: Any) -> bool:
@@ -241,15 +229,12 @@ def _namespace(name: str, description: str, tools: list[dict[str, Any]]) -> dict
     return {"type": "namespace", "name": name, "description": description, "tools": tools}
 
 
-def _checked_name(name: str | None, function: Callable[..., Any]) -> str:
-    """Return the name, or without one the function's own. Raises InvalidRequestError."""
-    inner = function.func if isinstance(function, functools.partial) else function
-    own: str = getattr(inner, "__name__", type(inner).__name__)
-    name = name or own
-    if not _NAME.fullmatch(name):
-        what = f"{name!r} is no name for a tool: it takes up to 64 letters, digits, _ and -."
-        raise _unusable(what, 'Give it one: tool(function, name="...")')
-    return name
+def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function.func if isinstance(function, functools.partial) else function
+
+
+def _own_name(function: Callable[..., Any]) -> str:
+    return str(getattr(_inner(function), "__name__", type(_inner(function)).__name__))
 
 
 def _unusable(what: str, hint: str) -> InvalidRequestError:
@@ -260,63 +245,54 @@ def _unusable(what: str, hint: str) -> InvalidRequestError:
 
 
 class _Arguments:
-    """The parameters of a function: their schema, and how to read what the model sent for them."""
+    """The parameters of a function: their schema, and how to read what the model sent for them.
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
-        inner = function.func if isinstance(function, functools.partial) else function
-        self.summary, self._described = _read_docstring(inner)
-        self._name = name
+    With a schema that somebody wrote they are checked against that, and given as plain values.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, schema: Mapping[str, Any] | None) -> None:
+        self.name = name
+        self.summary, described = _read_docstring(_inner(function))
+        self._type: Any = None
+        if schema is not None:
+            self.schema = dict(schema)
+            return
         self._parameters = _parameters(function, name)
-        hints = _hints(inner, name)
+        hints = _hints(_inner(function), name)
         kinds = {each: hints.get(each, Any) for each in self._parameters}
+        unset = msgspec.field(default_factory=lambda: msgspec.UNSET)
         fields = [
-            (each, kind)
-            if self._parameters[each].default is inspect.Parameter.empty
-            else (each, kind, msgspec.field(default_factory=lambda: msgspec.UNSET))
+            (each, kind) if self._parameters[each].default is _NONE else (each, kind, unset)
             for each, kind in kinds.items()
         ]
         self._type = msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, forbid_unknown_fields=True)
         self.schema = schema_of(self._type)
         self.schema.pop("title", None)
         for each, kind in kinds.items():
-            self.schema["properties"][each] = self._described_schema(each, kind)
+            part = self.schema["properties"][each] = dict(self.schema["properties"][each])
+            notes = [note for note in getattr(kind, "__metadata__", ()) if isinstance(note, str)]
+            if words := next(filter(None, [*notes, described.get(each)]), ""):
+                part["description"] = words
+            default = self._parameters[each].default
+            if default is not _NONE and default is not None:
+                # one that JSON can't hold is kept from the model, and used all the same
+                with suppress(TypeError, msgspec.ValidationError):
+                    part["default"] = msgspec.to_builtins(default)
 
     def read(self, text: str) -> dict[str, Any]:
         """Raises ValueError, RecursionError."""
-        fitting = without_absent(msgspec.json.decode(text or "{}"), self.schema, self.schema)
+        raw = msgspec.json.decode(text or "{}")
+        fitting: dict[str, Any] = without_absent(raw, self.schema, self.schema)
+        if self._type is None:
+            if complaint := misfit(fitting, self.schema, self.schema):
+                raise ValueError(complaint)
+            return msgspec.convert(fitting, dict[str, Any])
         values = msgspec.convert(fitting, self._type, dec_hook=read_custom)
         arguments = {name: getattr(values, name) for name in self._parameters}
         return {name: value for name, value in arguments.items() if value is not msgspec.UNSET}
 
-    def _described_schema(self, name: str, kind: Any) -> Schema:
-        """Return the schema of one parameter with its description and default."""
-        part = dict(self.schema["properties"][name])
-        notes = [each for each in getattr(kind, "__metadata__", ()) if isinstance(each, str)]
-        descriptions = [*notes, self._described.get(name, "")]
-        if words := next(filter(None, descriptions), ""):
-            part["description"] = words
-        default = self._parameters[name].default
-        if default is not inspect.Parameter.empty and default is not None:
-            # one that JSON can't hold is kept from the model, and used all the same
-            with suppress(TypeError, msgspec.ValidationError):
-                part["default"] = msgspec.to_builtins(default)
-        return part
 
-
-class _PlainArguments:
-    """Arguments whose schema somebody wrote: checked against that, and given as plain values."""
-
-    def __init__(self, function: Callable[..., Any], schema: Mapping[str, Any]) -> None:
-        self.summary, _ = _read_docstring(function)
-        self.schema = dict(schema)
-
-    def read(self, text: str) -> dict[str, Any]:
-        """Raises ValueError, RecursionError."""
-        raw = msgspec.json.decode(text or "{}", type=dict[str, Any])
-        fitting: dict[str, Any] = without_absent(raw, self.schema, self.schema)
-        if complaint := misfit(fitting, self.schema, self.schema):
-            raise ValueError(complaint)
-        return fitting
+_NONE = inspect.Parameter.empty
 
 
 def _read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
@@ -324,21 +300,18 @@ def _read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     import docstring_parser  # when the first tool is made: no cell waits for it before
 
     text = inspect.getdoc(function) or ""
-    try:
+    summary, described = text.partition("\n\n")[0], {}
+    with suppress(docstring_parser.ParseError):
         # Below a line of ours, a docstring whose first line is a section is read as one.
         parsed = docstring_parser.parse(f"Summary.\n\n{text}")
-    except docstring_parser.ParseError:
-        return "" if _HEADING.match(text) else _one_line(text.partition("\n\n")[0]), {}
-    summary = (parsed.long_description or "").partition("\n\n")[0]
-    described = {
-        name.strip(" *"): _one_line(each.description or "")
-        for each in parsed.params
-        for name in each.arg_name.split(",")
-    }
-    return "" if _HEADING.match(summary) else _one_line(summary), described
-
-
-_HEADING = re.compile(r"(Args|Arguments|Parameters)(:|\n-)")
+        summary = (parsed.long_description or "").partition("\n\n")[0]
+        described = {
+            name.strip(" *"): _one_line(each.description or "")
+            for each in parsed.params
+            for name in each.arg_name.split(",")
+        }
+    is_heading = re.match(r"(Args|Arguments|Parameters)(:|\n-)", summary)
+    return "" if is_heading else _one_line(summary), described
 
 
 def _one_line(text: str) -> str:
@@ -353,8 +326,9 @@ def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Pa
         raise _unusable(what, "Give its input_schema.") from error
     for each in parameters.values():
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
-            what = f"The function {name!r} takes {each}, which a model can't be told."
-            raise _unusable(what, "Name each parameter.")
+            raise _unusable(
+                f"The function {name!r} takes {each}, which a model can't be told.", "Name each parameter."
+            )
         if each.kind is each.POSITIONAL_ONLY:
             what = f"The parameter {each.name!r} of {name!r} can't be given by name."
             raise _unusable(what, "Leave out the / in its signature.")
@@ -385,7 +359,7 @@ class Call(msgspec.Struct, frozen=True):
 
     def parsed_arguments(self) -> Any:
         """Return the JSON as plain values. Raises ValueError when it is none."""
-        return msgspec.json.decode(self.text or "{}")
+        return decode_json(self.text or "{}")
 
     def output(self, result: Any) -> Item:
         """Return `result` as the item that answers this call."""
@@ -396,37 +370,30 @@ class Call(msgspec.Struct, frozen=True):
 def plain_result(result: Any) -> Any:
     """Return a function's result as values that JSON can hold. Raises TypeError where there are none."""
 
-    def shown(
-        value: Any,
-    ) -> Any:  # pydantic's models as what they hold; what JSON has no words for, in its own
+    def shown(value: Any) -> Any:
+        """Pydantic's models as what they hold; what JSON has no words for, in its own."""
         held = plain(value)
         return str(value) if held is value else held
 
     return msgspec.to_builtins(result, enc_hook=shown)
 
 
-class _Named(msgspec.Struct):
-    type: Literal["function_call", "custom_tool_call"]
-    call_id: str
-    name: str
-    arguments: str = ""
-    input: str = ""
-    namespace: str | None = None
-
-
 def calls(response: Response | Iterable[Item]) -> list[Call]:
     """Return the calls of the model in their order. Raises ServiceError for a call without name or id."""
     made = []
     for item in response.output if isinstance(response, Response) else response:
-        if item.get("type") not in ("function_call", "custom_tool_call"):
+        if (kind := item.get("type")) not in ("function_call", "custom_tool_call"):
             continue
+        is_custom = kind == "custom_tool_call"
+        text = item.get("input" if is_custom else "arguments") or ""
+        fields = {"call_id": item.get("call_id"), "name": item.get("name"), "text": text}
         try:
-            named = msgspec.convert(item, _Named)
+            call = msgspec.convert(
+                {**fields, "namespace": item.get("namespace"), "is_custom": is_custom}, Call
+            )
         except msgspec.ValidationError as error:
             raise ServiceError("The service sent a tool call that can't be read.") from error
-        is_custom = named.type == "custom_tool_call"
-        text = named.input if is_custom else named.arguments
-        made.append(Call(named.call_id, named.name, text, named.namespace, is_custom))
+        made.append(call)
     return made
 
 

@@ -12,40 +12,52 @@ import logging
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from .. import __version__
-from ..protocol.account import InitializeResponse, ServerInfo
-from ..protocol.errors import ConfigurationError, StoreError
+from ..engines.seam import Engine
+from ..protocol import types
+from ..protocol.errors import AuthError, CodexError, ConfigurationError, StoreError
 from ..protocol.settings import Settings
-from ..protocol.types import RateLimits, RunInput, Turn, TurnCompleted, TurnResult, as_inputs
+from ..protocol.types import GetAccountResponse, InitializeResponse, RunInput, TurnCompleted, as_inputs
 from ..responses.parameters import takes
-from ..waiting import begin_anew_in_children
-from .accounts import AsyncAccounts
-from .adoption import adopt, as_record, copied_to_memory
-from .engines import Engines
-from .options import LASTING, CodexConfig, ListOptions, Options, ThreadOptions, TurnOptions, checked
+from ..waiting import awaited, begin_anew_in_children, in_thread
+from .history import adopt, as_record, begin_turn, copied_to_memory
+from .options import (
+    LASTING,
+    NAMED,
+    PAGE,
+    CodexConfig,
+    ListOptions,
+    Options,
+    ThreadOptions,
+    TurnOptions,
+    checked,
+    is_foreign,
+)
 from .owner import RENEW_SECONDS
-from .requests import begin_turn
 from .store import AsyncStore, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..auth.handles import AsyncLogin
+    from ..auth.handles import AsyncChatgptLoginHandle, AsyncDeviceCodeLoginHandle, AsyncLogin
+    from ..auth.sign_in import SignIn, TokenSource
     from ..engines.app_server.engine import AppServerEngine
+    from ..engines.backend import BackendEngine
     from ..responses.catalog import Model
     from ..responses.provider import Provider
 
-log = logging.getLogger(__name__)
+    L = TypeVar("L", bound=AsyncLogin)
+    Mirrored = Callable[[AppServerEngine, str], Awaitable[bool]]
 
-PAGE = 20
-"""Threads in a list, unless asked for more or fewer."""
+log = logging.getLogger(__name__)
 
 
 class ModelList(list["Model"]):
@@ -57,16 +69,13 @@ class ModelList(list["Model"]):
         return self
 
 
-class AsyncCodex(AsyncAccounts):
-    """Threads on an engine. Nothing is opened before the first use.
-
-    Use it as `async with AsyncCodex() as codex:` or call `close()`.
-    """
+class AsyncCodex:
+    """Threads on an engine, as `async with AsyncCodex() as codex:`. Nothing is opened before the first use."""
 
     def __init__(self, config: CodexConfig | None = None) -> None:
         self.config = config or CodexConfig()
         self.settings = self.config.current_settings()
-        self.engines = Engines(self.config, self.settings)
+        self._providers: dict[str, Provider] = {}
         self._begin_in_process()
         begin_anew_in_children(self)
 
@@ -74,7 +83,10 @@ class AsyncCodex(AsyncAccounts):
         self.store = AsyncStore(self.settings.home / "threads.db")
         self._ephemeral: dict[str, AsyncStore] = {}
         """Of each ephemeral thread: a store in memory, with a copy of the past that it was forked from."""
-        self.engines.begin_in_process()
+        self._followers: list[TokenSource] = []
+        """Whose requests go on with the account that is signed in to here."""
+        self._backends: dict[tuple[str, str], BackendEngine] = {}
+        self._agents: dict[tuple[str, str | None], AppServerEngine] = {}
         self._begin_in_loop(None)
 
     def _begin_in_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -86,7 +98,7 @@ class AsyncCodex(AsyncAccounts):
 
     def forked(self) -> object:
         """Begin anew in a forked child; see `waiting.begin_anew_in_children`."""
-        left = {**vars(self), "engines": vars(self.engines).copy()}
+        left = vars(self).copy()
         self._begin_in_process()
         return left
 
@@ -96,11 +108,11 @@ class AsyncCodex(AsyncAccounts):
         if self._loop is loop:
             return
         if self._loop is not None and not self._loop.is_closed():
-            raise ConfigurationError(
-                "This AsyncCodex is in use in another event loop.",
-                hint="Make one for each loop, or use Codex, which works everywhere.",
-            )
-        self.engines.leave_loop()
+            hint = "Make one for each loop, or use Codex, which works everywhere."
+            raise ConfigurationError("This AsyncCodex is in use in another event loop.", hint=hint)
+        for agent in self._agents.values():
+            agent.abandon()
+        self._agents = {}
         self._begin_in_loop(loop)
 
     async def __aenter__(self) -> AsyncCodex:
@@ -112,20 +124,17 @@ class AsyncCodex(AsyncAccounts):
 
     async def start(self) -> InitializeResponse:
         """Start the agent's program, where that is the engine. Raises ConfigurationError when there is none."""
-        if self.config.engine == "backend":
-            return _this_package(self.settings)
-        return await self._agent().metadata()
+        is_agents = self.config.engine == "app-server"
+        return await self._agent().metadata() if is_agents else _this_package(self.settings)
 
     @property
     def metadata(self) -> InitializeResponse:
         """What answers here: the agent's program, or this package. Raises ConfigurationError before it runs."""
-        if self.config.engine == "backend":
-            return _this_package(self.settings)
-        metadata = self._agent().known_metadata
+        is_agents = self.config.engine == "app-server"
+        metadata = self._agent().known_metadata if is_agents else _this_package(self.settings)
         if metadata is None:
-            raise ConfigurationError(
-                "The agent's program does not run yet.", hint="Use `async with`, or await `start()`."
-            )
+            hint = "Use `async with`, or await `start()`."
+            raise ConfigurationError("The agent's program does not run yet.", hint=hint)
         return metadata
 
     async def close(self) -> None:
@@ -134,7 +143,9 @@ class AsyncCodex(AsyncAccounts):
         for handle in list(self._running):
             await handle.interrupt()
         await self.give_up_sign_in()
-        await self.engines.close()
+        engines: list[Engine] = [*self._backends.values(), *self._agents.values()]
+        for engine in engines:
+            await engine.close()
         for store in (*self._ephemeral.values(), self.store):
             await store.close()
         self._begin_in_process()
@@ -172,11 +183,9 @@ class AsyncCodex(AsyncAccounts):
         before_turn_id: str | None = None,
         **options: Unpack[ThreadOptions],
     ) -> AsyncThread:
-        """A new thread that shares the past of another one, all of it or as far as one turn.
+        """A new thread that shares the past of another one: all of it, up to `last_turn_id`, or `before_turn_id`.
 
-        `last_turn_id` is the last one shared, `before_turn_id` the first one that is not. A fork of an
-        ephemeral thread is one too. Raises ThreadNotFoundError, and OptionError for a turn that is not in
-        the thread.
+        A fork of an ephemeral thread is one too. Raises ThreadNotFoundError, OptionError for a turn not in it.
         """
         chosen = checked("thread_fork", ThreadOptions, options)
         thread = await self._record(thread_id, chosen)
@@ -190,49 +199,47 @@ class AsyncCodex(AsyncAccounts):
 
     @takes(ListOptions)
     async def thread_list(self, **options: Unpack[ListOptions]) -> ThreadPage:
-        """A page of threads, the latest used first unless `sort_key` and `sort_direction` say otherwise.
+        """A page of the threads kept here, the latest used first unless `sort_key` and `sort_direction` differ.
 
-        They are those that are kept here. With the agent and `source_kinds` (`cli`, `vscode`, `exec`,
-        `appServer` ...) or `section_id` they are those that its program keeps, whoever made them;
-        `thread_resume` goes on with any of them. Over HTTP nothing has a source or a section, and both are
-        not looked at. `use_state_db_only`: the program does not look for files that its database misses.
+        With the agent and `source_kinds` (`cli`, `vscode`, `exec`, `appServer` ...) or `section_id`: of those
+        that its program keeps, whoever made them; `thread_resume` goes on with any of them. Over HTTP both are
+        ignored. `use_state_db_only`: the program does not look for files that its database misses.
         """
         chosen = checked("thread_list", ListOptions, options)
-        chosen["limit"] = chosen.get("limit") or PAGE
         if self.config.engine == "app-server" and chosen.keys() & {"source_kinds", "section_id"}:
             # No providers are all; without the word they are the default's.
-            wire = {"archived": False, "model_providers": [], "use_state_db_only": False, **chosen}
-            in_camel_case = (name[0] + name.title().replace("_", "")[1:] for name in wire)
-            threads, cursor = await self._agent().threads(
-                dict(zip(in_camel_case, wire.values(), strict=True))
-            )
+            wire = {
+                "archived": False,
+                "model_providers": [],
+                "use_state_db_only": False,
+                "limit": PAGE,
+                **chosen,
+            }
+            parameters = {name[0] + name.title().replace("_", "")[1:]: value for name, value in wire.items()}
+            threads, cursor = await self._agent().threads(parameters)
             return ThreadPage(tuple(as_record(each, archived=wire["archived"]) for each in threads), cursor)
-        for name in (
-            "section_id",
-            "source_kinds",
-            "use_state_db_only",
-        ):  # only the program can look for these
-            chosen.pop(name, None)
         return await self.store.run(lambda store: _recovered(store).threads(**chosen))
 
     async def thread_archive(self, thread_id: str) -> None:
         """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
-        thread = await self._record(thread_id, {})
-        await self.store_of(thread.id).run(lambda store: store.archive(thread.id))
-        await self.mirror(thread.id, lambda agent, program_id: agent.archive(program_id))
+        await self._change(thread_id, Store.archive, lambda agent, program_id: agent.archive(program_id))
 
     async def thread_unarchive(self, thread_id: str) -> AsyncThread:
         """Put it back into `thread_list`. Raises ThreadNotFoundError."""
-        thread = await self._record(thread_id, {})
-        await self.store_of(thread.id).run(lambda store: store.unarchive(thread.id))
-        await self.mirror(thread.id, lambda agent, program_id: agent.unarchive(program_id))
-        return await self.thread_resume(thread.id)
+        own_id = await self._change(thread_id, Store.unarchive, lambda agent, its_id: agent.unarchive(its_id))
+        return await self.thread_resume(own_id)
+
+    async def _change(self, thread_id: str, change: Callable[[Store, str], None], mirrored: Mirrored) -> str:
+        thread_id = (await self._record(thread_id, {})).id
+        await self.store_of(thread_id).run(lambda store: change(store, thread_id))
+        await self.mirror(thread_id, mirrored)
+        return thread_id
 
     def store_of(self, thread_id: str) -> AsyncStore:
         """Return where a thread is kept: an ephemeral one in memory."""
         return self._ephemeral.get(thread_id, self.store)
 
-    async def mirror(self, thread_id: str, change: Callable[[AppServerEngine, str], Awaitable[bool]]) -> None:
+    async def mirror(self, thread_id: str, change: Mirrored) -> None:
         """Let the agent's program know too what was done to a thread, as far as it runs and has the thread."""
         agents = self._running_agents()
         if not agents:
@@ -269,8 +276,23 @@ class AsyncCodex(AsyncAccounts):
     # Engines -------------------------------------------------------------------------------------
 
     def provider(self, choice: str | Provider | None = None) -> Provider:
-        """The provider that `choice`, else the configuration, else what is signed in, stands for."""
-        return self.engines.provider(choice)
+        """The provider that `choice`, the configuration or the sign-in stands for. Raises ConfigurationError."""
+        choice = choice or self.config.provider or _signed_in_name(self.settings)
+        if not isinstance(choice, str):
+            return choice
+        if is_foreign(choice):
+            hint = "Use chatgpt, openai, local or the base URL of a Responses server."
+            raise ConfigurationError(f"There is no provider {choice!r}.", hint=hint)
+        if choice not in self._providers:
+            from ..responses.provider import chatgpt, custom, openai
+
+            named = {"chatgpt": chatgpt, "openai": openai}.get(choice)
+            self._providers[choice] = (
+                named(self.settings)
+                if named
+                else custom(choice, name=choice.rstrip("/"), settings=self.settings)
+            )
+        return self._providers[choice]
 
     async def models(
         self, *, provider: str | Provider | None = None, include_hidden: bool = False
@@ -278,10 +300,10 @@ class AsyncCodex(AsyncAccounts):
         """The catalog of the agent's program, or of the provider that is asked directly; best first."""
         if self._asks_program(provider):
             return ModelList(await self._agent().models(include_hidden=include_hidden))
-        models = await self.engines.backend(self.provider(provider)).models()
+        models = await self._backend(self.provider(provider)).models()
         return ModelList(model for model in models if include_hidden or not model.hidden)
 
-    async def rate_limits(self) -> RateLimits:
+    async def rate_limits(self) -> types.RateLimits:
         """How much of the ChatGPT plan is left. Raises NotSignedInError, ConfigurationError for an API key."""
         if self._asks_program():
             return await self._agent().rate_limits()
@@ -292,39 +314,151 @@ class AsyncCodex(AsyncAccounts):
 
     def _asks_program(self, provider: str | Provider | None = None) -> bool:
         """Whether the agent's program answers by its own sign-in, and not a server that it was told."""
-        return self.config.engine == "app-server" and self.engines.provider_for_agent(provider) is None
-
-    def _agent(self, provider: str | Provider | None = None) -> AppServerEngine:
-        self.enter_loop()
-        return self.engines.agent(provider)
+        return self.config.engine == "app-server" and self._provider_for_agent(provider) is None
 
     def _running_agents(self) -> list[AppServerEngine]:
         self.enter_loop()
-        return [agent for agent in self.engines.agents if agent.server.running]
+        return [agent for agent in self._agents.values() if agent.server.running]
+
+    def _choose(self, options: Options) -> tuple[Engine, str]:
+        """Return the engine of a turn, and the identity under which its reasoning is sealed."""
+        choice = options.get("model_provider") or self.config.provider
+        if (options.get("engine") or self.config.engine) == "backend":
+            provider = self.provider(choice)
+            return self._backend(provider), _sealing_identity(provider)
+        agent = self._agent(choice)
+        return agent, f"app-server {choice}" if is_foreign(choice) else agent.sealed_for
+
+    def _backend(self, provider: Provider) -> BackendEngine:
+        """Return the engine that sends its requests to `provider`."""
+        key = provider.name, provider.base_url
+        if key not in self._backends:
+            from ..engines.backend import BackendEngine
+
+            self._backends[key] = BackendEngine(provider, self.settings)
+            if source := _token_source(provider):
+                self._followers.append(source)
+        return self._backends[key]
+
+    def _agent(self, choice: str | Provider | None = None) -> AppServerEngine:
+        """Return the agent whose program sends its requests there: one process for each server and key."""
+        from ..engines.app_server.engine import AppServerEngine
+        from ..engines.app_server.server import Launch
+        from ..responses.provider import key_of
+
+        self.enter_loop()
+        provider = self._provider_for_agent(choice)
+        key = (provider.base_url, key_of(provider)) if provider else ("", None)
+        if key not in self._agents:
+            config = self.config
+            launch = Launch(
+                command=config.launch_args_override,
+                config=config.config_overrides,
+                env=config.env or {},
+                client_title=config.client_title or Launch.client_title,
+                client_version=config.client_version or Launch.client_version,
+            )
+            stand_in = self.provider("openai") if self.settings.openai_api_key else None
+            self._agents[key] = AppServerEngine(self.settings, provider, stand_in=stand_in, launch=launch)
+        return self._agents[key]
+
+    def _provider_for_agent(self, choice: str | Provider | None = None) -> Provider | None:
+        """Return where the agent's program is told to send its requests; `None`: where it would by itself."""
+        choice = choice or self.config.provider
+        if choice is None or choice == "chatgpt" or is_foreign(choice):
+            return None
+        provider = self.provider(choice)
+        is_own = provider.is_codex and provider.base_url == self.settings.base_url
+        return None if is_own else provider
+
+    # Sign-in ---------------------------------------------------------------------------------------
+
+    async def login_chatgpt(self, *, open_browser: bool = False) -> AsyncChatgptLoginHandle:
+        """Sign in with the browser of this machine. Raises LoginError when no port is free for it."""
+        from ..auth.handles import AsyncChatgptLoginHandle
+
+        starting = AsyncChatgptLoginHandle.start(self._sign_in(), self.settings, open_browser=open_browser)
+        return await self._begin_sign_in(starting)
+
+    async def login_chatgpt_pasted(self) -> AsyncChatgptLoginHandle:
+        """Sign in with a browser elsewhere, whose last address is given to `paste`."""
+        from ..auth.handles import AsyncChatgptLoginHandle
+
+        return await self._begin_sign_in(AsyncChatgptLoginHandle.start_pasted(self._sign_in(), self.settings))
+
+    async def login_chatgpt_device_code(self) -> AsyncDeviceCodeLoginHandle:
+        """Sign in with a code typed into any browser. Raises LoginError when that is switched off."""
+        from ..auth.handles import AsyncDeviceCodeLoginHandle
+
+        return await self._begin_sign_in(AsyncDeviceCodeLoginHandle.start(self._sign_in()))
+
+    async def login_api_key(self, api_key: str) -> None:
+        """Store a key, which is not tried. Raises LoginError for what can be none."""
+        await self.give_up_sign_in()
+        sign_in = self._sign_in()
+        await awaited(in_thread(lambda: sign_in.keep_api_key(api_key)))
+        self._follow()
+
+    async def logout(self) -> None:
+        """Sign out here and, if it can be reached, at the service."""
+        await self.give_up_sign_in()
+        await awaited(in_thread(self._sign_in().forget))
+        self._follow()
+
+    async def account(self, *, refresh_token: bool = False) -> GetAccountResponse:
+        """Who is signed in; with `refresh_token` the service is asked whether that still holds."""
+        account = await awaited(in_thread(self._sign_in().account))
+        if refresh_token and isinstance(account, types.ChatgptAccount):
+            from ..auth.sign_in import TokenSource
+
+            try:
+                source = TokenSource.of(self.settings)
+                renewed = await awaited(in_thread(lambda: source.renewed(source.current()).result()))
+                account = types.ChatgptAccount(renewed.email, renewed.plan)
+            except AuthError as error:
+                log.info("the sign-in does not hold any more: %s", error.message)
+                account = None
+            except CodexError as error:
+                log.info("the sign-in could not be checked: %s", error.message)
+        choice = self.config.provider
+        need_sign_in = choice is None or (choice if isinstance(choice, str) else choice.name) in NAMED
+        return GetAccountResponse(account, need_sign_in)
+
+    async def give_up_sign_in(self) -> None:
+        """End an attempt that still waits for a person."""
+        self.enter_loop()
+        if self._attempt is not None:
+            await self._attempt.cancel()
+
+    async def _begin_sign_in(self, starting: Coroutine[Any, Any, L]) -> L:
+        await self.give_up_sign_in()
+        self._attempt = handle = await starting
+        handle.subscribe(lambda update: self._follow() if update.state is types.LoginState.success else None)
+        return handle
+
+    def _sign_in(self) -> SignIn:
+        from ..auth.sign_in import SignIn
+
+        return SignIn.of(self.settings)
+
+    def _follow(self) -> None:
+        for source in self._followers:
+            source.follow()
 
     # Turns ---------------------------------------------------------------------------------------
 
     async def start_turn(
         self, thread: ThreadRecord, prompt: RunInput, options: Options, *, compacts: bool = False
     ) -> AsyncTurnHandle:
-        """Begin a turn when the one before in its thread has ended.
-
-        `options`: all that holds for it, `ThreadOptions` and `TurnOptions` in one. `compacts`: it shortens
-        what the model is sent of the turns before, and asks nothing.
-        """
+        """Begin a turn when the one before in its thread has ended. `compacts`: it only shortens the past."""
         self.enter_loop()
-        engine, identity = self.engines.choose(options)
+        engine, identity = self._choose(options)
         store = self.store_of(thread.id)
+        inputs, is_ephemeral = as_inputs(prompt), thread.id in self._ephemeral
         async with self._beginning[thread.id]:
             await self._until_ended(thread.id)
             request = await begin_turn(
-                store,
-                thread,
-                as_inputs(prompt),
-                options,
-                self.config,
-                sealed_for=identity,
-                is_ephemeral=thread.id in self._ephemeral,
+                store, thread, inputs, options, self.config, sealed_for=identity, is_ephemeral=is_ephemeral
             )
             handle = AsyncTurnHandle(engine, request, store, work=engine.compact if compacts else engine.run)
             self._running.add(handle)
@@ -393,41 +527,58 @@ class AsyncThread:
         return handle
 
     @takes(TurnOptions)
-    async def run(self, input: RunInput, **options: Unpack[TurnOptions]) -> TurnResult:
+    async def run(self, input: RunInput, **options: Unpack[TurnOptions]) -> types.TurnResult:
         """Start a turn and wait for its end. Raises what the turn failed with."""
         return await (await self.turn(input, **options)).run()
 
-    async def compact(self) -> TurnResult:
+    async def compact(self) -> types.TurnResult:
         """Shorten what the model is sent of the turns so far, and wait until that is done."""
         handle = await self._codex.start_turn(self.record, [], self._options, compacts=True)
         return await handle.run()
 
     async def history(self, *, include_items: bool = True) -> list[TurnRecord]:
         """Its turns, oldest first, each in its latest version, with their items unless these are not needed."""
-        return await self._store.run(
-            lambda store: _recovered(store).history(self.id, include_items=include_items)
-        )
+        store = self._codex.store_of(self.id)
+        return await store.run(lambda file: _recovered(file).history(self.id, include_items=include_items))
 
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
-        record = await self._store.run(lambda store: _recovered(store).thread(self.id))
-        turns = []
-        for turn in await self.history() if include_turns else ():
-            values = {name: getattr(turn, name) for name in Turn.__struct_fields__}
-            turns.append(Turn(**values | {"items": tuple(entry.item for entry in turn.items)}))
-        return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=tuple(turns)))
+        record = await self._codex.store_of(self.id).run(lambda store: _recovered(store).thread(self.id))
+        turns = tuple(turn.as_turn() for turn in (await self.history() if include_turns else ()))
+        return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=turns))
 
     async def revert(self, before_turn_id: str) -> None:
         """Take that turn and the later ones out of the thread. Raises OptionError when it is not in it."""
         await self._codex.revert(self.id, before_turn_id)
 
     async def set_name(self, name: str) -> None:
-        await self._store.run(lambda store: store.set_name(self.id, name))
+        await self._codex.store_of(self.id).run(lambda store: store.set_name(self.id, name))
         await self._codex.mirror(self.id, lambda agent, program_id: agent.rename(program_id, name))
 
-    @property
-    def _store(self) -> AsyncStore:
-        return self._codex.store_of(self.id)
+
+def _signed_in_name(settings: Settings) -> str:
+    """`chatgpt` when signed in with it, else `openai` when there is a key, else `chatgpt`."""
+    from ..auth.storage import Storage
+
+    credentials = Storage.of(settings).read()
+    if credentials is not None:
+        return "chatgpt" if credentials.mode == "chatgpt" else "openai"
+    return "openai" if settings.openai_api_key else "chatgpt"
+
+
+def _token_source(provider: Provider) -> TokenSource | None:
+    """What has to hear of a sign-in, where the provider has one."""
+    from ..auth.http import ChatGPTAuth
+
+    return provider.auth.source if isinstance(provider.auth, ChatGPTAuth) else None
+
+
+def _sealing_identity(provider: Provider) -> str:
+    """Whose encrypted reasoning this is: that of a provider and, where there are several, an account."""
+    with suppress(CodexError):  # else nothing will be answered; the request will say why
+        if source := _token_source(provider):
+            return f"{provider.name} {source.current().account_id}"
+    return provider.name
 
 
 def _recovered(store: Store) -> Store:
@@ -444,7 +595,7 @@ def _this_package(settings: Settings) -> InitializeResponse:
 
     return InitializeResponse(
         user_agent=introduction(settings)["User-Agent"],
-        server_info=ServerInfo(settings.originator, __version__),
+        server_info=types.ServerInfo(settings.originator, __version__),
         codex_home=str(settings.codex_home),
         platform_family="windows" if os.name == "nt" else "unix",
         platform_os={"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform),

@@ -17,7 +17,6 @@ from pathlib import Path
 import msgspec
 
 from ..protocol.errors import StoreError
-from .journal import is_locked
 
 _DAMAGED = (
     "Rename it, and the -wal and -shm files beside it, and restart the kernel: a new one is made then, and what"
@@ -49,6 +48,11 @@ def _fault(sentence: str, remedy: str) -> StoreError:
     return StoreError(f"{sentence}.", hint=f"{remedy}, or set CODEX_MAGIC_HOME to another folder.")
 
 
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another connection is in the way; by its message, since codes reach Python from 3.11 on only."""
+    return "is locked" in str(error) or "locking protocol" in str(error)
+
+
 def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
     message = str(error)
     if is_locked(error):
@@ -61,7 +65,20 @@ def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
         return StoreError(f"{path} can't be used: {message}.")
     if "is full" in message:
         return _full(path)
-    return _look(path) or (_unwritable(path) if "readonly" in message else _by_message(message, path))
+    if fault := _look(path):
+        return fault
+    if "I/O error" in message:
+        with suppress(OSError):
+            if shutil.disk_usage(path.parent).free < 1_000_000:
+                return _full(path)
+        return _fault(f"The disk failed while {path} was in use", "Check the disk")
+    access = "It must be a file you can read and write, in a folder you can write: put that right"
+    if "readonly" in message:
+        return _unwritable(path)
+    if "unable to open" in message:
+        return _fault(f"{path} can't be opened", access)
+    # Malformed pages, tables that are gone, values that can't be: all that is left is the file.
+    return damaged(path)
 
 
 def _full(path: Path) -> StoreError:
@@ -83,24 +100,20 @@ def _look(path: Path) -> StoreError | None:
             return _fault(f"{path} can't be written: its disk is mounted read-only", "Make it writable")
         header = _header(path)
     except PermissionError:
-        return _fault(
-            f"{path} can't be read: you have no permission",
-            "Give yourself permission to read and write the file and its folder",
-        )
+        access = "Give yourself permission to read and write the file and its folder"
+        return _fault(f"{path} can't be read: you have no permission", access)
     except OSError:
         return None
     size = path.stat().st_size
     if size and not header.startswith(b"SQLite format 3\0"):
         return damaged(path)
     # The fields of SQLite's header: https://sqlite.org/fileformat.html, 1.3.
-    page_size = int.from_bytes(header[16:18], "big")
-    pages = int.from_bytes(header[28:32], "big")
+    page_size, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
     is_counted = header[24:28] == header[92:96]
     if is_counted and size < pages * (65536 if page_size == 1 else page_size):
         return damaged(path, "is damaged: its end is missing")
-    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
-        return _unwritable(path)
-    return None
+    is_writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return None if is_writable else _unwritable(path)
 
 
 def _header(path: Path) -> bytes:
@@ -117,18 +130,3 @@ def _header(path: Path) -> bytes:
 
 
 _left_open: dict[tuple[int, int], int] = {}
-
-
-def _by_message(message: str, path: Path) -> StoreError:
-    if "I/O error" in message:
-        with suppress(OSError):
-            if shutil.disk_usage(path.parent).free < 1_000_000:
-                return _full(path)
-        return _fault(f"The disk failed while {path} was in use", "Check the disk")
-    if "unable to open" in message:
-        return _fault(
-            f"{path} can't be opened",
-            "It must be a file you can read and write, in a folder you can write: put that right",
-        )
-    # Malformed pages, tables that are gone, values that can't be: all that is left is the file.
-    return damaged(path)

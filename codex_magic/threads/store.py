@@ -21,33 +21,24 @@ from functools import partial, wraps
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
-from ..protocol.errors import OptionError, StoreError, ThreadNotFoundError
+from ..protocol import types
+from ..protocol.errors import OptionError, ThreadNotFoundError
 from ..protocol.ids import is_number, may_be_one_cell, new_id
 from ..protocol.plain import shorten
-from ..protocol.types import (
-    ThreadItem,
-    ThreadTokenUsage,
-    Turn,
-    TurnError,
-    TurnPlace,
-    TurnStatus,
-    UserMessage,
-    decode_item,
-    encode_item,
-    input_text,
-    item_type,
-    unknown_item,
-)
+from ..protocol.types import ThreadItem, TurnStatus, UserMessage, encode_item, input_text, item_type
 from ..waiting import undivided
+from .database import connect, in_transaction, while_locked
 from .failures import damaged, store_errors
-from .journal import enter_wal, is_locked, leave_wal, wal_is_safe
-from .migrations import MIGRATIONS, in_transaction, migrate, schema_version
+from .options import PAGE, ListOptions
 from .owner import Owner, is_alive, this_process
 from .partial import Piece, pieced_together, replayed_partial
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PREVIEW_LENGTH = 120
 """Characters of the first prompt kept beside a thread, for lists."""
@@ -67,7 +58,6 @@ class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
     preview: str = ""
     """The beginning of its first prompt."""
     cwd: str = ""
-    notebook: str | None = None
     provider: str | None = None
     model: str | None = None
     engine: str = "backend"
@@ -81,7 +71,7 @@ class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ThreadDetails(ThreadRecord, frozen=True):
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[types.Turn, ...] = ()
     """Empty unless asked for."""
 
 
@@ -116,8 +106,8 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Its place in the thread; a re-run has the same."""
     cell_id: str | None = None
     status: TurnStatus = TurnStatus.in_progress
-    error: TurnError | None = None
-    usage: ThreadTokenUsage | None = None
+    error: types.TurnError | None = None
+    usage: types.ThreadTokenUsage | None = None
     provider: str | None = None
     """Whose encrypted reasoning its items hold: a provider and account, or the app-server."""
     model: str | None = None
@@ -129,6 +119,11 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     notebook: str | None = None
     """The id of the notebook that `cell_id` is a cell of."""
     items: tuple[ItemRecord, ...] = ()
+
+    def as_turn(self) -> types.Turn:
+        """The same in the protocol's shape."""
+        values = {name: getattr(self, name) for name in types.Turn.__struct_fields__}
+        return types.Turn(**values | {"items": tuple(entry.item for entry in self.items)})
 
 
 class NotebookRecord(msgspec.Struct, frozen=True):
@@ -168,6 +163,7 @@ class _Level(NamedTuple):
 _THREAD = ", ".join(ThreadRecord.__struct_fields__)
 _TURN_COLUMNS = [field for field in TurnRecord.__struct_fields__ if field != "items"]
 _TURN = ", ".join(f"turns.{column}" for column in _TURN_COLUMNS)
+_PLACE = ("engine_thread", "engine_turn", "past", "tools")
 _VISIBLE = """
     turns.thread_id = :thread AND turns.position <= :upto AND turns.seq <= :as_of
     AND (turns.removed_at IS NULL OR turns.removed_at > :as_of)
@@ -180,9 +176,11 @@ def _transaction(begin: str) -> Callable[[Method[P, R]], Method[P, R]]:
     def decorate(method: Method[P, R]) -> Method[P, R]:
         @wraps(method)
         def run(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            work = partial(method, self, *args, **kwargs)
             with self._lock, store_errors(self.path):
-                work = partial(method, self, *args, **kwargs)
-                return self._while_locked(lambda: in_transaction(self._db, begin, work))
+                if self._db.in_transaction:  # a step of another method
+                    return work()
+                return while_locked(lambda: in_transaction(self._db, begin, work), timeout=self._timeout)
 
         return run
 
@@ -196,9 +194,8 @@ _writes = _transaction("BEGIN IMMEDIATE")
 class Store:
     """The file `path`, made with its folder when missing, or ":memory:". Each method is one transaction.
 
-    Any thread may use it, one at a time. Every failure of the file is a `StoreError` that says what
-    to do; what was written before stays. `timeout`: seconds to wait for other processes' locks.
-    `owner`: who runs its turns, if not this process.
+    Any thread may use it, one at a time. Every failure of the file is a `StoreError` that says what to do.
+    `timeout`: seconds to wait for other processes' locks. `owner`: who runs its turns, if not this process.
     """
 
     def __init__(
@@ -212,7 +209,7 @@ class Store:
         self.path = Path(path)
         self._timeout = timeout
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._owner = msgspec.json.encode(owner or this_process()).decode()
         with store_errors(self.path):
             if path != ":memory:":
@@ -221,7 +218,7 @@ class Store:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with suppress(FileExistsError):
                     os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            self._db = self._connect()
+            self._db = connect(self.path, timeout=timeout)
 
     def __enter__(self) -> Store:
         return self
@@ -236,76 +233,53 @@ class Store:
     # Threads -------------------------------------------------------------------------------------
 
     @_writes
-    def create_thread(
-        self,
-        *,
-        engine: str = "backend",
-        model: str | None = None,
-        name: str | None = None,
-        cwd: str = "",
-        notebook: str | None = None,
-        thread_id: str | None = None,
-    ) -> ThreadRecord:
-        """Begin a thread; `thread_id` when it has a name already."""
+    def create_thread(self, /, *, thread_id: str | None = None, **values: Any) -> ThreadRecord:
+        """Begin a thread with these values of its record; `thread_id` when it has a name already."""
         now = self._now()
-        return self._insert_thread(
-            ThreadRecord(
-                id=thread_id or new_id(),
-                name=name,
-                cwd=cwd,
-                notebook=notebook,
-                model=model,
-                engine=engine,
-                created_at=now,
-                updated_at=now,
-            )
-        )
+        record = ThreadRecord(id=thread_id or new_id(), created_at=now, updated_at=now, **values)
+        return self._insert_thread(record)
 
     @_reads
     def thread(self, thread_id: str) -> ThreadRecord:
-        return self._thread(thread_id)
+        row = self._db.execute(f"SELECT {_THREAD} FROM threads WHERE id = ?", (thread_id,)).fetchone()
+        if row is None:
+            if self._db.execute("SELECT 1 FROM threads NOT INDEXED WHERE id = ?", (thread_id,)).fetchone():
+                raise damaged(self.path)  # it is there, and its index is not
+            raise ThreadNotFoundError(thread_id)
+        return ThreadRecord(**dict(row))
 
     @_reads
     def has(self, thread_id: str) -> bool:
         return self._db.execute("SELECT 1 FROM threads WHERE id = ?", (thread_id,)).fetchone() is not None
 
     @_reads
-    def threads(
-        self,
-        *,
-        cursor: str | None = None,
-        limit: int = 25,
-        search_term: str | None = None,
-        sort_key: Literal["created_at", "updated_at", "recency_at"] = "updated_at",
-        sort_direction: Literal["asc", "desc"] = "desc",
-        cwd: str | Sequence[str] | None = None,
-        model_providers: Sequence[str] | None = None,
-        archived: bool = False,
-    ) -> ThreadPage:
-        """One page of threads. `search_term` is looked for in names and first prompts, whatever the case.
-
-        `cwd`, `model_providers`: the thread's is one of these. Raises OptionError for another order.
-        """
-        order, later = _chosen(_DIRECTIONS, sort_direction, "sort_direction")
-        key = _chosen(_SORT_KEYS, sort_key, "sort_key")
-        where: list[tuple[str, tuple[Any, ...]]] = [(f"archived_at IS {'NOT ' if archived else ''}NULL", ())]
+    def threads(self, **options: Unpack[ListOptions]) -> ThreadPage:
+        """One page of threads. `search_term` is looked for in names and first prompts, whatever the case."""
+        order, later = _chosen(_DIRECTIONS, options.get("sort_direction") or "desc", "sort_direction")
+        key = _chosen(_SORT_KEYS, options.get("sort_key") or "updated_at", "sort_key")
+        limit = options.get("limit") or PAGE
+        cwd, term, cursor = options.get("cwd"), options.get("search_term"), options.get("cursor")
+        tests = [f"archived_at IS {'NOT ' if options.get('archived') else ''}NULL"]
+        values: list[Any] = []
         folders = [cwd] if isinstance(cwd, str) else cwd
-        for column, choices in (("cwd", folders), ("provider", model_providers)):
+        for column, choices in (("cwd", folders), ("provider", options.get("model_providers"))):
             if choices is not None:
-                where.append((f"{column} IN ({_marks(choices)})", tuple(choices)))
-        if search_term:
-            text = "casefold(coalesce(name, '') || char(10) || preview)"
-            where.append((f"instr({text}, ?)", (search_term.casefold(),)))
+                tests.append(f"{column} IN ({_marks(choices)})")
+                values += choices
+        if term:
+            tests.append("instr(casefold(coalesce(name, '') || char(10) || preview), ?)")
+            values.append(term.casefold())
         if cursor is not None:
             value, _, last_id = cursor.partition(":")
             if not value.isdecimal():
                 hint = "Give the next_cursor of the page before."
                 raise OptionError(f"{cursor!r} is no page of threads.", hint=hint)
-            where.append((f"({key}, id) {later} (?, ?)", (int(value), last_id)))
+            tests.append(f"({key}, id) {later} (?, ?)")
+            values += int(value), last_id
         rows = self._db.execute(
-            f"SELECT {_THREAD} FROM threads WHERE {' AND '.join(test for test, _ in where)}"
+            f"SELECT {_THREAD} FROM threads WHERE {' AND '.join(tests)}"
             f" ORDER BY {key} {order}, id {order} LIMIT ?",
-            (*(value for _, values in where for value in values), limit + 1),
+            (*values, limit + 1),
         ).fetchall()
         threads = tuple(ThreadRecord(**dict(row)) for row in rows[:limit])
         more = len(rows) > limit
@@ -315,7 +289,6 @@ class Store:
     def resolve(self, text: str) -> str:
         """Return the id of the thread a person means: its id, its name, or a unique beginning or end of its id.
 
-        Ids begin with their time: threads of the same minute differ in their end only.
         Raises ThreadNotFoundError, or OptionError when there are several.
         """
         for test in (
@@ -355,26 +328,20 @@ class Store:
         kernel: str | None,
         path: str | None,
     ) -> list[NotebookClaim]:
-        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path.
-
-        An answer that was pasted into another cell than asked it speaks for nothing.
-        """
+        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path."""
         turns: dict[str, set[str]] = defaultdict(set)
-        for row in self._db.execute(
-            "SELECT notebook, id, cell_id FROM turns"
-            " WHERE notebook IS NOT NULL AND id IN (SELECT value FROM json_each(?))",
-            (_to_json(list(answers)),),
-        ):
-            if may_be_one_cell(row["cell_id"], answers[row["id"]]):
-                turns[row["notebook"]].add(row["id"])
         cells_of: dict[str, set[str]] = defaultdict(set)
-        for row in self._db.execute(
-            "SELECT DISTINCT notebook, cell_id FROM turns"
-            " WHERE notebook IS NOT NULL AND cell_id IN (SELECT value FROM json_each(?))",
-            (_to_json(list(cells)),),
-        ):
+        sql = (
+            "SELECT DISTINCT notebook, {0} FROM turns"
+            " WHERE notebook IS NOT NULL AND {1} IN (SELECT value FROM json_each(?))"
+        )
+        for row in self._db.execute(sql.format("id, cell_id", "id"), (_to_json(list(answers)),)):
+            if may_be_one_cell(row["cell_id"], answers[row["id"]]):  # else it was pasted into another
+                turns[row["notebook"]].add(row["id"])
+        for row in self._db.execute(sql.format("cell_id", "cell_id"), (_to_json(list(cells)),)):
             cells_of[row["notebook"]].add(row["cell_id"])
-        current = self._db.execute("SELECT notebook FROM kernels WHERE id = ?", (kernel,)).fetchone()
+        row = self._db.execute("SELECT notebook FROM kernels WHERE id = ?", (kernel,)).fetchone()
+        current = row["notebook"] if row else None
         rows = self._db.execute(
             # Copies of those found inherit what speaks for them.
             """
@@ -384,23 +351,19 @@ class Store:
             )
             SELECT * FROM notebooks WHERE id IN family
             """,
-            (_to_json([*turns, *cells_of, *([current["notebook"]] if current else [])]), path),
+            (_to_json([*turns, *cells_of, current]), path),
         ).fetchall()
-        claims = []
-        for row in rows:
-            notebook = NotebookRecord(**dict(row))
-            lineage = self._notebook_lineage(notebook.id)
-            claims.append(
-                NotebookClaim(
-                    notebook,
-                    answers=frozenset().union(*(turns.get(each, ()) for each in lineage)),
-                    own_answers=len(turns.get(notebook.id, ())),
-                    cells=frozenset().union(*(cells_of.get(each, ()) for each in lineage)),
-                    is_kernel=current is not None and current["notebook"] == notebook.id,
-                    used_elsewhere=self._is_open(notebook.id, but=kernel),
-                )
+        return [
+            NotebookClaim(
+                NotebookRecord(**dict(row)),
+                answers=frozenset().union(*(turns.get(each, ()) for each in lineage)),
+                own_answers=len(turns.get(row["id"], ())),
+                cells=frozenset().union(*(cells_of.get(each, ()) for each in lineage)),
+                is_kernel=current == row["id"],
+                used_elsewhere=self._is_open(row["id"], but=kernel),
             )
-        return claims
+            for row, lineage in [(row, self._notebook_lineage(row["id"])) for row in rows]
+        ]
 
     @_reads
     def notebook_prompts(self, notebook_id: str) -> list[tuple[str | None, str]]:
@@ -413,10 +376,16 @@ class Store:
         items = ((row["cell_id"], _item_record(row).item) for row in rows)
         return [(cell, input_text(item.content)) for cell, item in items if isinstance(item, UserMessage)]
 
+    @_reads
+    def notebook_paths(self) -> dict[str, str]:
+        """Return the notebook files, by the thread that each is on."""
+        rows = self._db.execute("SELECT thread_id, path FROM notebooks WHERE path IS NOT NULL").fetchall()
+        return {row["thread_id"]: row["path"] for row in rows}
+
     @_writes
     def keep_notebook(self, notebook: NotebookRecord, *, kernel: str | None) -> None:
         """Keep which thread a notebook is on and where it is, and that this process is its `kernel`."""
-        self._thread(notebook.thread_id)
+        self.thread(notebook.thread_id)
         if notebook.path is not None:  # whoever was there before is elsewhere now
             self._db.execute("UPDATE notebooks SET path = NULL WHERE path = ?", (notebook.path,))
         # Not REPLACE: that is a deletion, which a foreign key forbids.
@@ -426,8 +395,8 @@ class Store:
             (notebook.id, notebook.thread_id, notebook.path, notebook.copied_from),
         )
         if kernel is not None:
-            row = (kernel, notebook.id, self._owner)
-            self._db.execute("INSERT OR REPLACE INTO kernels (id, notebook, owner) VALUES (?, ?, ?)", row)
+            kept = {"id": kernel, "notebook": notebook.id, "owner": self._owner}
+            self._insert("kernels", kept, verb="REPLACE")
 
     # Turns ---------------------------------------------------------------------------------------
 
@@ -440,18 +409,15 @@ class Store:
         notebook: str | None = None,
         preview: str = "",
         provider: str | None = None,
-        model: str | None = None,
         turn_id: str | None = None,
         question: ItemRecord | None = None,
     ) -> TurnRecord:
-        """Begin a turn: in the place of the cell's earlier turn when there is one, else at the end.
+        """Begin a turn: in the place of the earlier turn of that notebook's cell if there is one, else at the end.
 
-        `notebook`: whose cell it is; another notebook's may have the same id.
-        `preview`: the prompt, of which the thread keeps the beginning when it is its first. `question`: all
-        of it, which stands for the message of the user until `add_item` brings that.
-        `provider` and `model` become the thread's own; `turn_id`: when the turn has a name already.
+        `preview`: the prompt, whose beginning the thread keeps when it is its first. `question`: all of it,
+        in place of the user's message until `add_item` brings that. `provider`: the thread's own too.
         """
-        thread = self._thread(thread_id)
+        thread = self.thread(thread_id)
         history = self._current(self._lineage(thread_id))
         old = self._earlier_run(history, cell_id, notebook, preview)
         seq = self._tick()
@@ -465,20 +431,15 @@ class Store:
             cell_id=cell_id,
             notebook=notebook,
             provider=provider,
-            model=model,
             started_at=self._now(),
             replaces=old["id"] if old else None,
         )
         self._insert_turn(turn)
         if question is not None:
             self._insert_piece(turn.seq, Piece(turn.id, question.item, 0, ""), question.response_items)
-        self._update_thread(
-            thread_id,
-            updated_at=turn.started_at,
-            provider=provider or thread.provider,
-            model=model or thread.model,
-            preview=thread.preview or shorten(preview, PREVIEW_LENGTH),
-        )
+        first = {"preview": thread.preview or shorten(preview, PREVIEW_LENGTH)}
+        provider = provider or thread.provider
+        self._update_thread(thread_id, updated_at=turn.started_at, provider=provider, **first)
         return turn
 
     @_writes
@@ -488,7 +449,7 @@ class Store:
         whole = (item.id, turn_id) if isinstance(item, UserMessage) else (item.id,)
         self._db.execute(f"DELETE FROM partials WHERE turn = ? AND id IN ({_marks(whole)})", (turn, *whole))
         last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
-        self._insert_item(turn, 0 if last is None else last + 1, item, response_items)
+        self._insert_item(turn, 0 if last is None else last + 1, ItemRecord(item, tuple(response_items)))
 
     @_writes
     def add_pieces(self, turn_id: str, pieces: Sequence[Piece]) -> None:
@@ -498,19 +459,21 @@ class Store:
             self._insert_piece(turn, piece)
 
     @_writes
-    def place_turn(self, turn_id: str, place: TurnPlace) -> None:
+    def place_turn(self, turn_id: str, place: types.TurnPlace) -> None:
         """Keep where the app-server has the turn."""
-        self._place_turn(turn_id, place)
+        at = {"engine_thread": place.thread_id, "engine_turn": place.turn_id}
+        values = {"turn": turn_id, **at, "past": place.past, "tools": place.tools}
+        self._insert("places", values, verb="REPLACE")
 
     @_reads
-    def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, TurnPlace], set[str]]:
+    def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, types.TurnPlace], set[str]]:
         """Return where the app-server has these turns, and which of them no later one follows there."""
         rows = self._db.execute(
             "SELECT *, NOT EXISTS (SELECT 1 FROM places AS later WHERE later.engine_thread = places.engine_thread"
             " AND later.n > places.n) AS is_last FROM places WHERE turn IN (SELECT value FROM json_each(?))",
             (_to_json(list(turn_ids)),),
         ).fetchall()
-        places = {row["turn"]: _place(row) for row in rows}
+        places = {row["turn"]: types.TurnPlace(*(row[column] for column in _PLACE)) for row in rows}
         return places, {row["turn"] for row in rows if row["is_last"]}
 
     @_reads
@@ -536,12 +499,11 @@ class Store:
     @_writes
     def forget_places(self, turn_ids: Sequence[str]) -> None:
         """Forget where the app-server had these turns."""
-        self._db.execute(
-            "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))", (_to_json(list(turn_ids)),)
-        )
+        sql = "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))"
+        self._db.execute(sql, (_to_json(list(turn_ids)),))
 
     @_reads
-    def place_of_own(self, thread_id: str, turn_id: str) -> TurnPlace | None:
+    def place_of_own(self, thread_id: str, turn_id: str) -> types.TurnPlace | None:
         """Return where the app-server has this turn, if it is the thread's own and no fork has it in its past."""
         row = self._db.execute(
             "SELECT places.* FROM places JOIN turns ON turns.id = places.turn"
@@ -549,16 +511,13 @@ class Store:
             " forked_from = turns.thread_id AND forked_at_position >= position AND forked_at_seq >= seq)",
             (turn_id, thread_id),
         ).fetchone()
-        return _place(row) if row else None
+        return types.TurnPlace(*(row[column] for column in _PLACE)) if row else None
 
     @_writes
     def adopt(
-        self, thread: ThreadRecord, turns: Sequence[TurnRecord], places: Mapping[str, TurnPlace]
+        self, thread: ThreadRecord, turns: Sequence[TurnRecord], places: Mapping[str, types.TurnPlace]
     ) -> ThreadRecord:
-        """Take in a thread of elsewhere, or what was added to it there: turns that are over, with their items.
-
-        They come after those that are here, whatever their `seq` and `position`. `places`: by their ids.
-        """
+        """Take in a thread of elsewhere, or the turns added to it there, after those that are here."""
         here = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
         if here is None:
             self._insert_thread(thread)
@@ -567,13 +526,13 @@ class Store:
             version = msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
             self._insert_turn(version)
             for n, entry in enumerate(turn.items):
-                self._insert_item(version.seq, n, entry.item, entry.response_items)
+                self._insert_item(version.seq, n, entry)
             if turn.id in places:
-                self._place_turn(turn.id, places[turn.id])
+                self.place_turn(turn.id, places[turn.id])
             position += 1
         latest = max(thread.updated_at, here["updated_at"]) if here else thread.updated_at
         self._update_thread(thread.id, updated_at=latest)
-        return self._thread(thread.id)
+        return self.thread(thread.id)
 
     @_writes
     def finish_turn(
@@ -581,8 +540,8 @@ class Store:
         turn_id: str,
         status: TurnStatus,
         *,
-        error: TurnError | None = None,
-        usage: ThreadTokenUsage | None = None,
+        error: types.TurnError | None = None,
+        usage: types.ThreadTokenUsage | None = None,
         model: str | None = None,
         duration_ms: int | None = None,
     ) -> None:
@@ -606,10 +565,7 @@ class Store:
     def history(
         self, thread_id: str, *, before_position: int | None = None, include_items: bool = True
     ) -> list[TurnRecord]:
-        """Return the thread's current turns in order, with what it shares with the thread it was forked from.
-
-        With `before_position=turn.position`: the context of that turn.
-        """
+        """Return the thread's current turns in order, shared past included; those before a turn's position."""
         levels = self._lineage(thread_id, _END if before_position is None else before_position - 1)
         rows = self._current(levels)
         return self._with_items(rows) if include_items else list(map(_turn_record, rows))
@@ -618,29 +574,19 @@ class Store:
     def fork(self, thread_id: str, *, through: str | None = None, before: str | None = None) -> ThreadRecord:
         """Begin a thread with the same past: all of it, or as far as one turn (`through`: with it, `before`: without).
 
-        Nothing is copied. A turn of the past still in progress is shared too, with the items to come.
+        Nothing is copied: a turn still in progress is shared too, with the items to come.
         """
-        parent = self._thread(thread_id)
+        parent = self.thread(thread_id)
         history = self._current(self._lineage(thread_id))
         upto = _next_position(history) - 1
         if through is not None:
             upto = _find(history, through)["position"]
         elif before is not None:
             upto = _find(history, before)["position"] - 1
-        now = self._now()
-        record = msgspec.structs.replace(
-            parent,
-            id=new_id(),
-            name=None,
-            preview=parent.preview if upto >= 0 else "",
-            created_at=now,
-            updated_at=now,
-            archived_at=None,
-            forked_from=thread_id,
-            forked_at_seq=self._ticks(),
-            forked_at_position=upto,
-        )
-        return self._insert_thread(record)
+        past = {"forked_from": thread_id, "forked_at_seq": self._tick(0), "forked_at_position": upto}
+        own = {"id": new_id(), "created_at": self._now(), "updated_at": self._now()}
+        rest = {"name": None, "archived_at": None, "preview": parent.preview if upto >= 0 else ""}
+        return self._insert_thread(msgspec.structs.replace(parent, **past, **own, **rest))
 
     @_writes
     def revert(self, thread_id: str, before_turn_id: str) -> list[str]:
@@ -668,81 +614,33 @@ class Store:
             (self._now(), self._owner, *turn_ids),
         )
 
+    @_writes
     def take_cut_off(self, thread_id: str) -> list[TurnRecord]:
         """Return the thread's own turns whose process died, with what is kept of them; each only once."""
         self.recover()
-        return self._take_cut_off(thread_id)
+        turns = self._db.execute(
+            "SELECT * FROM turns WHERE thread_id = ? AND removed_at IS NULL AND cut_off = 1 ORDER BY position",
+            (thread_id,),
+        ).fetchall()
+        if turns:
+            self._db.execute("UPDATE turns SET cut_off = NULL WHERE thread_id = ?", (thread_id,))
+        return self._with_items(turns)
 
     # Inside --------------------------------------------------------------------------------------
-
-    def _connect(self) -> sqlite3.Connection:
-        """Open with WAL where it is safe; without it where it is not, or turns out not to work."""
-        if wal_is_safe(self.path.parent):
-            try:
-                return self._open(enter_wal)
-            except sqlite3.OperationalError as error:
-                if is_locked(error):
-                    raise
-        return self._open(leave_wal)
-
-    def _open(self, choose_journal: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
-        # SQLite itself waits for a lock only so long; the rest is waited in Python, where Ctrl-C works.
-        db = sqlite3.connect(self.path, timeout=0.05, isolation_level=None, check_same_thread=False)
-        try:
-            self._while_locked(lambda: self._prepare(db, choose_journal))
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _prepare(self, db: sqlite3.Connection, choose_journal: Callable[[sqlite3.Connection], None]) -> None:
-        choose_journal(db)
-        version = schema_version(db)
-        if not 0 <= version <= 10_000:  # no number that we write, whatever we become
-            raise damaged(self.path)
-        if version > len(MIGRATIONS):
-            raise StoreError(
-                f"{self.path} was written by a newer codex_magic (schema {version}, this one knows {len(MIGRATIONS)}).",
-                hint="Run %pip install -U codex-magic and restart the kernel, or set CODEX_MAGIC_HOME to another folder.",
-            )
-        migrate(db, MIGRATIONS)
-        db.execute("PRAGMA foreign_keys = ON")
-        db.row_factory = sqlite3.Row
-        db.text_factory = lambda text: str(text, "utf-8", "replace")
-        db.create_function("casefold", 1, lambda text: text and text.casefold(), deterministic=True)
-
-    def _while_locked(self, work: Callable[[], R]) -> R:
-        deadline = time.monotonic() + self._timeout
-        while True:
-            try:
-                return work()
-            except sqlite3.OperationalError as error:
-                if not is_locked(error) or time.monotonic() >= deadline:
-                    raise
-            # Some conflicts are refused at once, without SQLite's own wait.
-            time.sleep(0.005)
 
     def _now(self) -> int:
         return int(self._clock())
 
-    def _ticks(self) -> int:
+    def _tick(self, change: int = 1) -> int:
+        self._db.execute("UPDATE clock SET tick = tick + ?", (change,))
         return int(self._db.execute("SELECT tick FROM clock").fetchone()["tick"])
 
-    def _tick(self) -> int:
-        self._db.execute("UPDATE clock SET tick = tick + 1")
-        return self._ticks()
-
-    def _thread(self, thread_id: str) -> ThreadRecord:
-        row = self._db.execute(f"SELECT {_THREAD} FROM threads WHERE id = ?", (thread_id,)).fetchone()
-        if row is None:
-            if self._db.execute("SELECT 1 FROM threads NOT INDEXED WHERE id = ?", (thread_id,)).fetchone():
-                raise damaged(self.path)  # it is there, and its index is not
-            raise ThreadNotFoundError(thread_id)
-        return ThreadRecord(**dict(row))
+    def _insert(self, table: str, values: Mapping[str, Any], *, verb: str = "INSERT") -> None:
+        sql = f"{verb} INTO {table} ({', '.join(values)}) VALUES ({_marks(values)})"
+        self._db.execute(sql, tuple(values.values()))
 
     def _insert_thread(self, record: ThreadRecord) -> ThreadRecord:
-        values = tuple(getattr(record, column) for column in ThreadRecord.__struct_fields__)
-        self._db.execute(f"INSERT INTO threads ({_THREAD}) VALUES ({_marks(values)})", values)
+        self._insert("threads", msgspec.structs.asdict(record))
         return record
 
     def _update_thread(self, thread_id: str, **values: Any) -> None:
@@ -754,30 +652,17 @@ class Store:
     def _insert_turn(self, turn: TurnRecord) -> None:
         values = {column: getattr(turn, column) for column in _TURN_COLUMNS}
         values |= {"error": _to_json(turn.error), "usage": _to_json(turn.usage)}
-        values |= {"owner": self._owner, "alive_at": turn.started_at}
-        self._db.execute(
-            f"INSERT INTO turns ({', '.join(values)}) VALUES ({_marks(values)})", tuple(values.values())
-        )
+        self._insert("turns", {**values, "owner": self._owner, "alive_at": turn.started_at})
 
-    def _insert_item(
-        self, turn: int, n: int, item: ThreadItem, response_items: Sequence[dict[str, Any]]
-    ) -> None:
-        sent = _to_json(response_items or None)
-        row = (turn, n, item.id, item_type(item), encode_item(item).decode(), sent)
-        self._db.execute(f"INSERT INTO items VALUES ({_marks(row)})", row)
+    def _insert_item(self, turn: int, n: int, entry: ItemRecord) -> None:
+        item = {"id": entry.item.id, "type": item_type(entry.item), "json": encode_item(entry.item).decode()}
+        sent = _to_json(entry.response_items or None)
+        self._insert("items", {"turn": turn, "n": n, **item, "response_items": sent})
 
     def _insert_piece(self, turn: int, piece: Piece, response_items: Sequence[dict[str, Any]] = ()) -> None:
         item = None if piece.item is None else encode_item(piece.item).decode()
-        row = (turn, piece.item_id, item, _to_json(response_items or None), piece.part, piece.text)
-        self._db.execute(
-            "INSERT INTO partials (turn, id, json, response_items, part, text) VALUES (?, ?, ?, ?, ?, ?)", row
-        )
-
-    def _place_turn(self, turn_id: str, place: TurnPlace) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO places (turn, engine_thread, engine_turn, past, tools) VALUES (?, ?, ?, ?, ?)",
-            (turn_id, place.thread_id, place.turn_id, place.past, place.tools),
-        )
+        values = {"turn": turn, "id": piece.item_id, "json": item, "part": piece.part, "text": piece.text}
+        self._insert("partials", {**values, "response_items": _to_json(response_items or None)})
 
     def _earlier_run(
         self, history: Sequence[sqlite3.Row], cell_id: str | None, notebook: str | None, prompt: str
@@ -786,36 +671,29 @@ class Store:
         if cell_id is None:
             return None
         notebooks = [notebook] if notebook is None else self._notebook_lineage(notebook)
-        for row in history:
-            if row["cell_id"] == cell_id and row["notebook"] in notebooks:
-                items = (
-                    (entry.item for entry in self._with_items([row])[0].items) if is_number(cell_id) else ()
-                )
-                prompts = (input_text(item.content) for item in items if isinstance(item, UserMessage))
-                if not is_number(cell_id) or next(prompts, None) == prompt:
-                    return row
+        rows = [row for row in history if row["cell_id"] == cell_id and row["notebook"] in notebooks]
+        if not is_number(cell_id):
+            return rows[0] if rows else None
+        for row, turn in zip(rows, self._with_items(rows), strict=True):
+            questions = (each.item.content for each in turn.items if isinstance(each.item, UserMessage))
+            if next(map(input_text, questions), None) == prompt:
+                return row
         return None
 
     def _notebook_lineage(self, notebook_id: str) -> list[str]:
         """The notebook, the one it is a copy of, and so on."""
         rows = self._db.execute(
-            """
-            WITH RECURSIVE lineage (id) AS (
-                VALUES (?) UNION SELECT copied_from FROM notebooks JOIN lineage USING (id)
-            )
-            SELECT id FROM lineage WHERE id IS NOT NULL
-            """,
+            "WITH RECURSIVE lineage (id) AS (VALUES (?) UNION SELECT copied_from FROM notebooks"
+            " JOIN lineage USING (id)) SELECT id FROM lineage WHERE id IS NOT NULL",
             (notebook_id,),
         )
         return [row["id"] for row in rows]
 
     def _is_open(self, notebook_id: str, *, but: str | None) -> bool:
         """Whether a kernel of the notebook is alive, other than `but`."""
-        rows = self._db.execute(
-            "SELECT owner FROM kernels WHERE notebook = ? AND id IS NOT ?", (notebook_id, but)
-        )
-        owners = (msgspec.json.decode(row["owner"], type=Owner) for row in rows)
-        return any(is_alive(owner, silent=math.inf) for owner in owners)
+        others = "SELECT owner FROM kernels WHERE notebook = ? AND id IS NOT ?"
+        owners = [_decoded(row["owner"], Owner) for row in self._db.execute(others, (notebook_id, but))]
+        return any(owner is not None and is_alive(owner, silent=math.inf) for owner in owners)
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
@@ -838,15 +716,13 @@ class Store:
 
     def _lineage(self, thread_id: str, upto: int = _END) -> list[_Level]:
         """The thread, the one it was forked from, and so on, each with what of it is visible."""
-        levels = []
-        as_of = _END
-        while True:
-            fork = self._thread(thread_id)
-            levels.append(_Level(thread_id, as_of, upto))
-            if fork.forked_from is None or fork.forked_at_seq is None or fork.forked_at_position is None:
-                return levels
-            thread_id, as_of = fork.forked_from, fork.forked_at_seq
+        levels = [_Level(thread_id, _END, upto)]
+        fork = self.thread(thread_id)
+        while not (fork.forked_from is None or fork.forked_at_seq is None or fork.forked_at_position is None):
             upto = min(upto, fork.forked_at_position)
+            levels.append(_Level(fork.forked_from, fork.forked_at_seq, upto))
+            fork = self.thread(fork.forked_from)
+        return levels
 
     def _current(self, levels: Sequence[_Level]) -> list[sqlite3.Row]:
         """The rows of a history by position, without what the nearer threads have hidden of the farther ones."""
@@ -855,10 +731,8 @@ class Store:
         for level in levels:
             turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level._asdict())
             rows += [row for row in turns if row["seq"] not in hidden]
-            removals = self._db.execute(
-                "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of", level._asdict()
-            )
-            hidden.update(row["turn"] for row in removals)
+            removals = "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of"
+            hidden.update(row["turn"] for row in self._db.execute(removals, level._asdict()))
         return sorted(rows, key=lambda row: row["position"])
 
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
@@ -868,21 +742,11 @@ class Store:
         else:
             self._db.execute("INSERT INTO hidden VALUES (?, ?, ?)", (thread_id, turn["seq"], seq))
 
-    @_writes
-    def _take_cut_off(self, thread_id: str) -> list[TurnRecord]:
-        turns = self._db.execute(
-            "SELECT * FROM turns WHERE thread_id = ? AND removed_at IS NULL AND cut_off = 1 ORDER BY position",
-            (thread_id,),
-        ).fetchall()
-        if turns:
-            self._db.execute("UPDATE turns SET cut_off = NULL WHERE thread_id = ?", (thread_id,))
-        return self._with_items(turns)
-
     @_reads
     def _orphans(self) -> list[sqlite3.Row]:
         """The turns in progress whose process is dead, or can't be read any more."""
         orphans = []
-        for row in self._db.execute("SELECT * FROM turns WHERE status = 'inProgress'").fetchall():
+        for row in self._db.execute("SELECT * FROM turns WHERE status = 'inProgress'"):
             owner = _decoded(row["owner"], Owner)
             seconds = self._clock() - (row["alive_at"] or row["started_at"])
             if owner is None or not is_alive(owner, silent=seconds):
@@ -892,24 +756,19 @@ class Store:
     @_writes
     def _interrupt(self, orphans: Sequence[sqlite3.Row]) -> list[TurnRecord]:
         """Mark these, but for those that have ended, given a sign of life or been marked meanwhile."""
-        interrupted = []
-        for row in orphans:
-            done = self._db.execute(
-                "UPDATE turns SET status = 'interrupted', owner = NULL, cut_off = 1"
-                " WHERE seq = ? AND status = 'inProgress' AND owner IS ? AND alive_at IS ?",
-                (row["seq"], row["owner"], row["alive_at"]),
-            )
-            if done.rowcount:
-                turn = _turn_record(row)
-                interrupted.append(msgspec.structs.replace(turn, status=TurnStatus.interrupted))
-        return interrupted
+        sql = (
+            "UPDATE turns SET status = 'interrupted', owner = NULL, cut_off = 1"
+            " WHERE seq = :seq AND status = 'inProgress' AND owner IS :owner AND alive_at IS :alive_at"
+        )
+        marked = [_turn_record(row) for row in orphans if self._db.execute(sql, dict(row)).rowcount]
+        return [msgspec.structs.replace(turn, status=TurnStatus.interrupted) for turn in marked]
 
 
 def _turn_record(row: sqlite3.Row, items: Iterable[ItemRecord] = ()) -> TurnRecord:
     values = {column: row[column] for column in _TURN_COLUMNS} | {
         "status": _STATUSES.get(row["status"], TurnStatus.interrupted),
-        "error": _decoded(row["error"], TurnError),
-        "usage": _decoded(row["usage"], ThreadTokenUsage),
+        "error": _decoded(row["error"], types.TurnError),
+        "usage": _decoded(row["usage"], types.ThreadTokenUsage),
     }
     return TurnRecord(**values, items=tuple(items))
 
@@ -918,13 +777,14 @@ def _item_record(row: sqlite3.Row) -> ItemRecord:
     """Read an item; one that can't be read any more is of an unknown kind, and not sent again."""
     item = _decoded(row["json"])
     if item is None:
-        return ItemRecord(unknown_item(str(row["id"]), {"type": "unreadable", "text": str(row["json"])}))
-    return ItemRecord(decode_item(item), _sent(row))
+        raw = {"type": "unreadable", "text": str(row["json"])}
+        return ItemRecord(types.unknown_item(str(row["id"]), raw))
+    return ItemRecord(types.decode_item(item), _sent(row))
 
 
 def _partial_records(rows: Sequence[sqlite3.Row], *, is_over: bool) -> list[ItemRecord]:
     """Return the items that rows of `partials` are of, each as far as it came."""
-    items = [decode_item(_decoded(row["json"])) if row["json"] else None for row in rows]
+    items = [types.decode_item(_decoded(row["json"])) if row["json"] else None for row in rows]
     pieces = [Piece(row["id"], item, row["part"], row["text"]) for row, item in zip(rows, items, strict=True)]
     sent = {row["id"]: _sent(row) for row in rows if row["json"]}
     records = []
@@ -949,10 +809,6 @@ def _decoded(text: Any, kind: Any = Any) -> Any:
         return msgspec.json.decode(text, type=kind) if text else None
     except (msgspec.MsgspecError, TypeError, RecursionError):
         return None
-
-
-def _place(row: sqlite3.Row) -> TurnPlace:
-    return TurnPlace(row["engine_thread"], row["engine_turn"], row["past"], row["tools"])
 
 
 def _to_json(value: Any) -> str | None:
@@ -992,8 +848,7 @@ def _no_turn(turn_id: str) -> OptionError:
 class AsyncStore:
     """Runs steps on one `Store` in a worker thread, in order, so that a slow disk never holds up a stream.
 
-    The file is opened with the first step, and again with the next where that fails. Without a `path` it is
-    kept in memory. `worker`: another store's, to share it.
+    The file is opened with the first step; without a `path` it is kept in memory. `worker`: another store's.
     """
 
     def __init__(self, path: Path | None, *, worker: ThreadPoolExecutor | None = None) -> None:

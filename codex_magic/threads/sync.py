@@ -15,15 +15,19 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-from ..protocol.account import InitializeResponse
-from ..protocol.types import Notification, TurnCompleted
+from ..protocol.types import InitializeResponse, Notification, TurnCompleted
 from ..waiting import BackgroundLoop, Blocking, blocking, taken
 from .codex import AsyncCodex, AsyncThread
 from .options import CodexConfig
 from .turns import AsyncTurnHandle
 
 if TYPE_CHECKING:
-    from ..auth import handles
+    from ..auth.handles import (
+        AsyncChatgptLoginHandle,
+        AsyncDeviceCodeLoginHandle,
+        ChatgptLoginHandle,
+        DeviceCodeLoginHandle,
+    )
 
 T = TypeVar("T")
 
@@ -96,17 +100,13 @@ class Thread(Blocking[AsyncThread]):
         return self.asynchronous.id
 
 
-def _browser_login(
-    handle: handles.AsyncChatgptLoginHandle, loop: BackgroundLoop
-) -> handles.ChatgptLoginHandle:
+def _browser_login(handle: AsyncChatgptLoginHandle, loop: BackgroundLoop) -> ChatgptLoginHandle:
     from ..auth.handles import ChatgptLoginHandle  # imports httpx
 
     return ChatgptLoginHandle(handle, loop)
 
 
-def _device_login(
-    handle: handles.AsyncDeviceCodeLoginHandle, loop: BackgroundLoop
-) -> handles.DeviceCodeLoginHandle:
+def _device_login(handle: AsyncDeviceCodeLoginHandle, loop: BackgroundLoop) -> DeviceCodeLoginHandle:
     from ..auth.handles import DeviceCodeLoginHandle
 
     return DeviceCodeLoginHandle(handle, loop)

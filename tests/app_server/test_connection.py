@@ -81,7 +81,7 @@ def test_a_subscriber_hears_of_a_crash(settings):
         async with server.connected() as connection:
             with connection.subscribed("t") as subscription:
                 waiting = asyncio.ensure_future(subscription.next())
-                await connection.kill()
+                connection.kill()
                 return await asyncio.gather(waiting, return_exceptions=True)
 
     assert isinstance(scene(settings, play)[0], ServiceError)

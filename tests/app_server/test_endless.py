@@ -14,7 +14,7 @@ import pytest
 
 from codex_magic import Codex, CodexConfig, ServiceError, TurnStatus
 from codex_magic.display.view import TurnView
-from codex_magic.engines.app_server import library, turn
+from codex_magic.engines.app_server import engine, turn
 from codex_magic.protocol.types import AgentMessage, AgentMessageDelta, Reasoning
 from codex_magic.threads.sync import TurnHandle
 from tests.app_server.tireless_server import command
@@ -122,7 +122,7 @@ def test_a_cancel_that_the_program_does_not_heed_ends_the_turn_all_the_same(
 
 
 def test_pages_without_end_are_an_error(open_codex: Open, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "MOST_PAGES", 7)
+    monkeypatch.setattr(engine, "MOST_PAGES", 7)
     with pytest.raises(ServiceError, match="no last one"):
         open_codex("pages").models()
     assert log.read_text().split().count("model/list") == 7

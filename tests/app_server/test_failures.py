@@ -5,7 +5,7 @@ import json
 import pytest
 
 from codex_magic.engines.app_server.failures import refused, turn_failure
-from codex_magic.engines.app_server.framing import RpcError
+from codex_magic.engines.app_server.messages import RpcError
 from codex_magic.protocol.errors import (
     AuthError,
     ContextWindowError,

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from codex_magic.engines.app_server.framing import Framer, encode, parse
+from codex_magic.engines.app_server.messages import Framer, encode, parse
 from codex_magic.protocol.errors import InvalidRequestError
 from tests.known import some
 

@@ -3,12 +3,11 @@
 import msgspec
 import pytest
 
-from codex_magic.engines.app_server.notifications import (
+from codex_magic.engines.app_server.messages import (
     MaskedNotifications,
+    address_of,
     read,
     readdressed,
-    thread_of,
-    turn_of,
 )
 from codex_magic.protocol.secrets import hide
 from codex_magic.protocol.types import (
@@ -87,9 +86,9 @@ def test_the_servers_ids_become_ours():
         told("new/thing", **HERE),
         item(type="plan", text="p"),
     ):
-        assert (thread_of(notification), turn_of(notification)) == ("T", "U")
+        assert address_of(notification) == ("T", "U")
         ours = readdressed(notification, thread_id="t", turn_id="u")
-        assert (thread_of(ours), turn_of(ours)) == ("t", "u")
+        assert address_of(ours) == ("t", "u")
     limits = told("account/rateLimits/updated", rateLimits={})
     assert readdressed(limits, thread_id="t", turn_id="u") == limits
 

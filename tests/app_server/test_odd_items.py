@@ -6,8 +6,7 @@ import random
 
 import pytest
 
-from codex_magic.engines.app_server.framing import parse
-from codex_magic.engines.app_server.notifications import read, readdressed
+from codex_magic.engines.app_server.messages import parse, read, readdressed
 from codex_magic.engines.history import whole
 from codex_magic.engines.replay import as_message, replayed
 from codex_magic.protocol.types import AgentMessage, ItemCompleted, decode_item, encode_item, item_type

@@ -10,7 +10,7 @@ from codex_magic.engines.app_server.parameters import (
     thread_parameters,
     turn_parameters,
 )
-from codex_magic.engines.app_server.process import withheld
+from codex_magic.engines.app_server.server import withheld
 from codex_magic.engines.seam import TurnRequest
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.provider import custom, openai

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from codex_magic.auth.oauth import Issuer
-from codex_magic.auth.sign_in import SignIn
+from codex_magic.auth.sign_in import SignIn, TokenSource
 from codex_magic.auth.storage import Storage
-from codex_magic.auth.tokens import TokenSource
 from codex_magic.protocol.settings import Settings
 from tests.service import LocalService, start
 

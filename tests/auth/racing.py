@@ -10,7 +10,7 @@ import sys
 import httpx
 
 from codex_magic.auth.http import ChatGPTAuth
-from codex_magic.auth.tokens import TokenSource
+from codex_magic.auth.sign_in import TokenSource
 from codex_magic.protocol.settings import Settings
 
 if __name__ == "__main__":

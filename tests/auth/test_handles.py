@@ -20,9 +20,9 @@ from codex_magic.auth import callback as callback_module
 from codex_magic.auth.handles import AsyncChatgptLoginHandle, AsyncDeviceCodeLoginHandle
 from codex_magic.auth.sign_in import SignIn
 from codex_magic.auth.storage import auth_path
-from codex_magic.protocol.account import AccountLoginCompleted, CancelLoginAccountStatus, LoginState
 from codex_magic.protocol.errors import CodexError, LoginError
 from codex_magic.protocol.settings import Settings
+from codex_magic.protocol.types import AccountLoginCompleted, CancelLoginAccountStatus, LoginState
 from tests.service import LocalService
 
 BrowserTest = Callable[[AsyncChatgptLoginHandle, httpx.AsyncClient], Awaitable[Any]]

@@ -12,8 +12,8 @@ import pytest
 
 from codex_magic.auth.http import ApiKeyAuth, ChatGPTAuth
 from codex_magic.auth.oauth import Issuer
+from codex_magic.auth.sign_in import TokenSource
 from codex_magic.auth.storage import Storage, auth_path
-from codex_magic.auth.tokens import TokenSource
 from codex_magic.protocol.errors import AccountChangedError, AuthError, NotSignedInError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.provider import openai

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from codex_magic.auth import tokens as tokens_module
+from codex_magic.auth import sign_in as sign_in_module
 from codex_magic.auth.credentials import Tokens, with_sign_in, with_tokens
 from codex_magic.auth.http import ChatGPTAuth
+from codex_magic.auth.sign_in import TokenSource
 from codex_magic.auth.storage import Storage, auth_path
-from codex_magic.auth.tokens import TokenSource
 from codex_magic.protocol.errors import (
     AccountChangedError,
     AuthError,
@@ -129,7 +129,7 @@ def test_a_refresh_token_that_is_good_for_nothing_is_asked_for_once(
     code: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tokens_module, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(sign_in_module, "_LOOK_SECONDS", 0.001)
     before = issuer_service.sign_in(settings.codex_home, expires_in=-60)
     issuer_service.faults.next(code)
     for _ in range(2):
@@ -158,7 +158,7 @@ def test_the_shapes_of_a_final_refusal(
     body: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tokens_module, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(sign_in_module, "_LOOK_SECONDS", 0.001)
     issuer_service.sign_in(settings.codex_home)
     issuer_service.faults.next("status", path="/oauth/token", status=status, body=body)
     for _ in range(2):
@@ -184,7 +184,7 @@ def test_another_program_that_refreshed_at_the_same_moment_is_waited_for(
             issuer_service.sign_in(settings.codex_home)
         looked.set()
 
-    monkeypatch.setattr("codex_magic.auth.tokens.time.sleep", look)
+    monkeypatch.setattr("codex_magic.auth.sign_in.time.sleep", look)
     assert (ask(source), looked.is_set()) == (200, True)
 
 

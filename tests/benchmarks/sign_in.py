@@ -11,8 +11,8 @@ import httpx
 
 from codex_magic.auth import get_token
 from codex_magic.auth.http import ApiKeyAuth, ChatGPTAuth
+from codex_magic.auth.sign_in import TokenSource
 from codex_magic.auth.storage import auth_path
-from codex_magic.auth.tokens import TokenSource
 from codex_magic.protocol.settings import Settings
 from tests.benchmarks.measuring import Row, ratio, signed_in_service
 

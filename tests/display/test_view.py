@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from codex_magic.display import MIME
 from codex_magic.display.items import FOLD_END, FOLD_START
-from codex_magic.display.view import MIME, TurnView
+from codex_magic.display.view import TurnView
 from codex_magic.protocol.types import (
     AgentMessage,
     CommandExecution,

@@ -72,8 +72,8 @@ def test_what_a_cell_overrides_holds_for_that_cell(options, run):
     [
         ("--agent --sandbox readonly", "Did you mean read-only"),
         ("--agent --approval maybe", "ask, untrusted, deny, auto"),
-        ("--agent --cwd nowhere", "no folder 'nowhere'"),
-        ("--sandbox read-only", "about the agent"),
+        ("--agent --cwd nowhere", "No such folder: 'nowhere'"),
+        ("--sandbox read-only", "needs --agent"),
     ],
 )
 def test_a_wrong_bound_is_refused_before_anything_is_asked(options, line, word):
@@ -111,8 +111,8 @@ def test_a_folder_that_is_set_stays_when_the_kernel_moves(options, run, tmp_path
         ("sandbox", "read-only"),
         ("sandbox full_access", "full-access (no sandbox"),
         ("approval never", "deny (nothing goes beyond"),
-        ("approval sometimes", "There is no approval 'sometimes'"),
-        ("cwd /nowhere", "There is no folder"),
+        ("approval sometimes", "Unknown approval 'sometimes'"),
+        ("cwd /nowhere", "No such folder"),
     ],
 )
 def test_a_setting_is_shown_with_its_meaning(run, command, shown):

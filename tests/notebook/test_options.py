@@ -3,7 +3,7 @@
 import pytest
 
 from codex_magic.notebook.commands import find_command
-from codex_magic.notebook.options import CELL_OPTIONS, parse_line, usage_line
+from codex_magic.notebook.options import parse_line
 from codex_magic.protocol.errors import OptionError
 
 
@@ -35,17 +35,14 @@ def test_leading_options_are_read_and_the_rest_stays_as_typed(line, values, rest
         ("-x 1", "-x"),
         ("--effort hihg", "high"),
         ("-m", "value"),
-        ("-o not-a-name", "Python name"),
+        ("-o not-a-name", "variable name"),
     ],
 )
 def test_a_wrong_option_names_the_nearest_and_the_usage(line, word):
     with pytest.raises(OptionError, match=word) as refused:
         parse_line(line)
     assert refused.value.hint
-
-
-def test_the_usage_line_names_every_option():
-    assert all(f"--{option.name}" in usage_line() for option in CELL_OPTIONS)
+    assert len(str(refused.value)) < 120
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from codex_magic.notebook.environment import (
     may_ask,
     shows_widgets,
 )
-from codex_magic.notebook.login_flow import ways
-from codex_magic.notebook.login_view import Way
+from codex_magic.notebook.login import Way, ways
 from tests.notebook.shell_like import shell_like
 
 

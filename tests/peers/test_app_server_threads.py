@@ -32,8 +32,7 @@ from codex_magic import (
     ThreadNotFoundError,
     TurnStatus,
 )
-from codex_magic.protocol.account import ChatgptAccount
-from codex_magic.protocol.types import CommandExecution, ContextCompaction, UserMessage
+from codex_magic.protocol.types import ChatgptAccount, CommandExecution, ContextCompaction, UserMessage
 from codex_magic.responses.provider import custom
 from tests.known import some, the
 from tests.peers.agent import (

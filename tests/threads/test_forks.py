@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from codex_magic import AsyncClient, AsyncCodex, Client, Codex, CodexConfig, Thread, TurnHandle
-from codex_magic.protocol.account import ChatgptAccount
+from codex_magic.protocol.types import ChatgptAccount
 from tests.app_server.tireless_server import command
 from tests.forking import in_child
 from tests.known import the

@@ -15,7 +15,7 @@ import pytest
 
 from codex_magic.protocol.errors import StoreError
 from codex_magic.protocol.types import AgentMessage, UnknownItem
-from codex_magic.threads.migrations import MIGRATIONS, migrate, schema_version
+from codex_magic.threads.database import MIGRATIONS, migrate, schema_version
 from codex_magic.threads.store import Store
 
 NO_ROOM = """
@@ -215,10 +215,7 @@ def test_an_item_of_an_older_version_is_still_sent_again(tmp_path: Path) -> None
 
 
 def test_a_migration_that_fails_leaves_the_version_before(tmp_path: Path) -> None:
-    def broken(db: sqlite3.Connection) -> None:
-        db.execute("CREATE TABLE half (a)")
-        db.execute("SELECT * FROM missing")
-
+    broken = "CREATE TABLE half (a); SELECT * FROM missing"
     db = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     with pytest.raises(sqlite3.OperationalError):
         migrate(db, (*MIGRATIONS, broken))

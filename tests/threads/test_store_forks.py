@@ -36,7 +36,7 @@ def answers(store: Store, thread: str) -> list[str]:
 @pytest.fixture
 def parent(store: Store) -> str:
     """A thread of the turns a1 b1 c1 in the cells a b c."""
-    thread = store.create_thread(notebook="nb").id
+    thread = store.create_thread(cwd="/w").id
     for cell in "abc":
         ask(store, thread, cell, f"{cell}1")
     return thread
@@ -47,7 +47,7 @@ def test_a_fork_begins_with_its_parents_past(store: Store, parent: str) -> None:
     ask(store, fork.id, "d", "d1")
     assert answers(store, fork.id) == ["a1", "b1", "c1", "d1"]
     assert answers(store, parent) == ["a1", "b1", "c1"]
-    assert (fork.forked_from, fork.notebook, fork.preview) == (parent, "nb", "a1")
+    assert (fork.forked_from, fork.cwd, fork.preview) == (parent, "/w", "a1")
 
 
 def test_a_fork_may_end_with_or_before_a_turn(store: Store, parent: str) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from codex_magic.threads.journal import is_shared_type, is_unc, leave_wal, mount_of, wal_is_safe
+from codex_magic.threads.database import is_shared_type, is_unc, leave_wal, mount_of, wal_is_safe
 from codex_magic.threads.store import Store
 
 

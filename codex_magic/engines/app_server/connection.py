@@ -1,8 +1,4 @@
-"""One app-server process, from its start to its end.
-
-One task reads its messages, one what it writes to stderr, and each of its requests to us has a task
-of its own: nothing waits while a human thinks.
-"""
+"""One app-server process, from its start to its end. Each of its requests to us has a task of its own, so nothing waits for a human."""
 
 from __future__ import annotations
 
@@ -10,30 +6,24 @@ import asyncio
 import itertools
 import logging
 import random
+import re
+import subprocess
+import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import msgspec
 
-from ...protocol import types
-from ...protocol.errors import (
-    CodexError,
-    MethodNotFoundError,
-    ServerBusyError,
-    ServiceError,
-    TimedOutError,
-)
+from ...net import one_line
+from ...protocol import errors, types
 from ...protocol.secrets import masked
+from ...waiting import begin_anew_in_children
 from .failures import refused
-from .framing import Framer, Message, encode
-from .notifications import MaskedNotifications, place_of, read, thread_of
-from .process import CLOSING_SECONDS, Process
+from .messages import Framer, MaskedNotifications, Message, address_of, encode, fields, place_of, read
 
 log = logging.getLogger(__name__)
-
-D = TypeVar("D", bound=types.Delta)
 
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """A request of the server -> our result. It raises MethodNotFoundError for one it does not know."""
@@ -44,6 +34,18 @@ CALL_SECONDS = 60.0
 BUSY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Between attempts while the server has no room for a request."""
 
+CLOSING_SECONDS = 2.0
+"""Until a process whose input is closed is killed; to end by itself takes it 20 to 120 ms."""
+
+CHUNK = 1 << 20
+_STDERR_LINES = 20
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+# The kernel's Ctrl-C goes to its whole process group; a turn is interrupted by a request.
+_OWN_GROUP: dict[str, Any] = {"start_new_session": True}
+if sys.platform == "win32":
+    _OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+
 
 class Subscription:
     """The notifications of one thread of the server. Made by `Connection.subscribed`."""
@@ -51,92 +53,102 @@ class Subscription:
     def __init__(self) -> None:
         self.changes: dict[str, tuple[dict[str, Any], ...]] = {}
         """The changes of each file change, by its item's id; the server's question about one carries no diff."""
-        self._unread: deque[types.Notification] = deque()
+        self._unread: deque[types.Notification | errors.CodexError] = deque()
         self._news = asyncio.Event()
-        self._end: CodexError | None = None
 
-    def put(self, notification: types.Notification) -> None:
-        if isinstance(notification, types.ItemStarted) and isinstance(notification.item, types.FileChange):
-            self.changes[notification.item.id] = notification.item.changes
-        elif isinstance(notification, types.FileChangeUpdated):
-            self.changes[notification.item_id] = notification.changes
-        self._unread.append(notification)
-        self._news.set()
-
-    def end(self, reason: CodexError) -> None:
-        self._end = reason
+    def put(self, news: types.Notification | errors.CodexError) -> None:
+        """Add a notification, or the reason why no more will come."""
+        match news:
+            case (
+                types.ItemStarted(item=types.FileChange(id=item_id, changes=changes))
+                | types.FileChangeUpdated(item_id=item_id, changes=changes)
+            ):
+                self.changes[item_id] = changes
+        self._unread.append(news)
         self._news.set()
 
     async def next(self) -> types.Notification:
-        """Wait for the next notification. Raises the reason when the process has ended and nothing is left."""
+        """Wait for the next notification, deltas with those that follow in the same text. Raises why none will come."""
         while not self._unread:
-            if self._end is not None:
-                raise self._end
             self._news.clear()
             await self._news.wait()
-        notification = self._unread.popleft()
-        return self._joined(notification) if isinstance(notification, types.Delta) else notification
-
-    def _joined(self, first: D) -> D:
-        """Take the deltas that follow it in the same part of its item along: each costs its readers once."""
-        pieces = [first.delta]
-        place = place_of(first)
-        while self._unread:
-            after = self._unread[0]
-            if not isinstance(after, types.Delta) or place_of(after) != place:
-                break
+        first = self._unread[0]
+        if isinstance(first, errors.CodexError):
+            raise first
+        self._unread.popleft()
+        if not isinstance(first, types.Delta):
+            return first
+        place, pieces = place_of(first), [first.delta]
+        while self._unread and isinstance(after := self._unread[0], types.Delta) and place_of(after) == place:
             pieces.append(after.delta)
             self._unread.popleft()
         return msgspec.structs.replace(first, delta="".join(pieces)) if len(pieces) > 1 else first
 
 
 class Connection:
-    """A running process. Once it has ended it stays so; `AppServer` makes the next one."""
+    """A running process and its three pipes. Once it has ended it stays so; `AppServer` makes the next one."""
 
-    def __init__(self, process: Process, answer: Answer) -> None:
-        self.process = process
+    def __init__(self, process: asyncio.subprocess.Process, answer: Answer) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.pid = process.pid
         self.metadata: dict[str, Any] = {}
         """The server's answer to `initialize`."""
         self.threads: dict[str, dict[str, Any]] = {}
         """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
         self.commands: dict[str, str] = {}
         """The turn of each command that is at work, by its item's id. Some go on after their turn."""
+        self._process, self._input = process, process.stdin
         self._exit_code: int | None = None
+        self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
+        """The last lines that it wrote to stderr, without their colours."""
         self._answer = answer
         self._ids = itertools.count(1)
         self._calls: dict[int | str | None, tuple[str, asyncio.Future[msgspec.Raw]]] = {}
         """The method of each request of ours, and what waits for its answer."""
         self._subscriptions: dict[str, Subscription] = {}
-        self._answering: dict[int | str | None, tuple[str | None, asyncio.Task[None]]] = {}
+        self._answering: dict[int | str, tuple[str | None, asyncio.Task[None]]] = {}
+        """The thread of each request of the server, and what answers it."""
         self._masked = MaskedNotifications()
-        self._reading = asyncio.create_task(self._read())
+        self._draining = asyncio.create_task(self._drain(process.stderr))
+        self._reading = asyncio.create_task(self._read(process.stdout))
+        begin_anew_in_children(self)
 
     @classmethod
-    async def open(cls, process: Process, *, client: Mapping[str, str], answer: Answer) -> Connection:
-        """Shake hands. Raises ServiceError, TimedOutError."""
-        connection = cls(process, answer)
+    async def start(cls, command: Sequence[str], env: Mapping[str, str], answer: Answer) -> Connection:
+        """Start the process. Raises ConfigurationError when that can't be done."""
+        pipe = asyncio.subprocess.PIPE
         try:
-            connection.metadata = await connection.call(
-                "initialize", {"clientInfo": dict(client), "capabilities": {"experimentalApi": True}}
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=pipe, stdout=pipe, stderr=pipe, limit=CHUNK, env=dict(env), **_OWN_GROUP
             )
-            await process.write(encode({"method": "initialized"}))
-        except BaseException:
-            process.kill()
-            await connection.close()
-            raise
-        return connection
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise errors.ConfigurationError(
+                f"{command[0]} can't be started: {reason}.", hint="Check CODEX_MAGIC_CODEX_BIN."
+            ) from error
+        except NotImplementedError as error:
+            raise errors.ConfigurationError(
+                "The event loop of this program can't start other programs (Windows' selector loop).",
+                hint="Use Codex instead of AsyncCodex: it has a loop of its own.",
+            ) from error
+        return cls(process, answer)
+
+    async def greet(self, client: Mapping[str, str]) -> None:
+        """Shake hands, as the program demands before all else. Raises ServiceError, TimedOutError."""
+        introduction = {"clientInfo": dict(client), "capabilities": {"experimentalApi": True}}
+        self.metadata = await self.call("initialize", introduction)
+        await self._write({"method": "initialized"})
 
     async def call(
         self, method: str, params: Mapping[str, Any], *, timeout: float = CALL_SECONDS
     ) -> dict[str, Any]:
-        """Send a request and wait for its answer; sent again while the server is too busy.
-
-        Raises JsonRpcError, TimedOutError, and ServiceError when the process ends first.
-        """
+        """Send a request, again while the server is too busy. Raises JsonRpcError, TimedOutError, ServiceError."""
         for seconds in BUSY_SECONDS:
             try:
                 return await self._call(method, params, timeout)
-            except ServerBusyError:
+            except errors.ServerBusyError:
                 await asyncio.sleep(seconds * random.uniform(0.5, 1.5))
         return await self._call(method, params, timeout)
 
@@ -144,7 +156,7 @@ class Connection:
         """Send a request whose refusal is no failure; whether it was answered."""
         try:
             await self.call(method, params)
-        except CodexError as error:
+        except errors.CodexError as error:
             log.info("the app-server did not follow: %s", error.message)
             return False
         return True
@@ -154,7 +166,7 @@ class Connection:
         """Subscribe to what happens in that thread from now on. At the end its open questions are dropped."""
         subscription = self._subscriptions[thread_id] = Subscription()
         if self.ended:
-            subscription.end(self._failure())
+            subscription.put(self._failure())
         try:
             yield subscription
         finally:
@@ -167,18 +179,31 @@ class Connection:
     def ended(self) -> bool:
         return self._exit_code is not None
 
-    async def kill(self) -> None:
-        """End the process at once and wait for that; what waits for an answer fails."""
-        self.process.kill()
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def wait(self) -> None:
+        """Wait for its end; a program that it left behind may hold its output open."""
         await asyncio.wait({self._reading}, timeout=CLOSING_SECONDS)
 
     async def close(self) -> None:
-        """Let the process end by itself, and see to it that it does."""
-        await self.process.close()
-        # A program that it left behind may hold its output open.
-        _, unfinished = await asyncio.wait({self._reading}, timeout=CLOSING_SECONDS)
-        for task in unfinished:
-            task.cancel()
+        """Close its input, and kill it when it does not end by that."""
+        self._input.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), CLOSING_SECONDS)
+        except asyncio.TimeoutError:
+            self.kill()
+        await self.wait()
+        self._draining.cancel()
+        self._reading.cancel()
+
+    def forked(self) -> object:
+        """Close the inherited input in a forked child, which would keep the program alive; see `waiting.begin_anew_in_children`."""
+        pipe = self._input.transport.get_extra_info("pipe")
+        if pipe is not None:
+            pipe.close()
+        return dict(vars(self))
 
     async def _call(self, method: str, params: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         if self.ended:
@@ -187,30 +212,46 @@ class Connection:
         answer: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
         self._calls[id] = method, answer
         try:
-            await self.process.write(encode({"id": id, "method": method, "params": params}))
-            raw = await asyncio.wait_for(answer, timeout)
+            await self._write({"id": id, "method": method, "params": params})
+            return masked(fields(await asyncio.wait_for(answer, timeout)))
         except asyncio.TimeoutError:
-            raise TimedOutError(f"The app-server did not answer {method} within {timeout:g} s.") from None
+            raise errors.TimedOutError(
+                f"The app-server did not answer {method} within {timeout:g} s."
+            ) from None
         finally:
             self._calls.pop(id, None)
-        result = masked(msgspec.json.decode(raw))
-        return result if isinstance(result, dict) else {}
 
-    async def _read(self) -> None:
+    async def _write(self, message: Mapping[str, Any]) -> None:
+        """Write one line; ignored after the process has ended."""
+        self._input.write(encode(message))
+        with suppress(ConnectionError):
+            await self._input.drain()
+
+    async def _drain(self, stream: asyncio.StreamReader) -> None:
+        rest = b""
+        while chunk := await stream.read(CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[-4096:]
+            readable = (one_line(_ANSI.sub("", line.decode(errors="replace"))) for line in lines)
+            self._last_words.extend(filter(None, readable))
+
+    async def _read(self, output: asyncio.StreamReader) -> None:
         framer = Framer()
         try:
-            while chunk := await self.process.read():
+            while chunk := await output.read(CHUNK):
                 for message in framer.feed(chunk):
                     self._receive(message)
         except Exception:  # the top of a task: without a reader everything would wait for ever
             log.exception("the app-server can't be understood")
-            self.process.kill()
-        self._exit_code = await self.process.wait()
+            self.kill()
+        code = await self._process.wait()
+        await asyncio.wait({self._draining}, timeout=CLOSING_SECONDS)  # for its last words
+        self._exit_code = code
         for _, answer in self._calls.values():
             if not answer.done():
                 answer.set_exception(self._failure())
         for subscription in self._subscriptions.values():
-            subscription.end(self._failure())
+            subscription.put(self._failure())
         for _, task in list(self._answering.values()):
             task.cancel()
 
@@ -229,14 +270,13 @@ class Connection:
             for notification in self._masked.feed(read(message.method, message.params)):
                 self._pass_on(notification)
         else:
-            params = masked(msgspec.json.decode(message.params))
-            params = params if isinstance(params, dict) else {}
-            task = asyncio.create_task(self._answer_request(message.id, message.method, params))
-            self._answering[message.id] = params.get("threadId"), task
-            task.add_done_callback(lambda _: self._answering.pop(message.id, None))
+            id, params = message.id, masked(fields(message.params))
+            task = asyncio.create_task(self._answer_request(id, message.method, params))
+            self._answering[id] = params.get("threadId"), task
+            task.add_done_callback(lambda _: self._answering.pop(id, None))
 
     def _pass_on(self, notification: types.Notification) -> None:
-        thread_id = thread_of(notification)
+        thread_id, _ = address_of(notification)
         if not isinstance(notification, types.Delta):
             self._keep_track(notification, thread_id)
         if thread_id is None:
@@ -248,11 +288,10 @@ class Connection:
     def _keep_track(self, notification: types.Notification, thread_id: str | None) -> None:
         """Follow which questions are open, threads loaded and commands at work."""
         match notification:
-            case types.UnknownNotification("serverRequest/resolved", params):
+            case types.UnknownNotification("serverRequest/resolved", {"requestId": int() | str() as id}):
                 # The server has its answer, ours or another's, or needs none any more.
-                _, task = self._answering.get(params.get("requestId"), (None, None))
-                if task is not None:
-                    task.cancel()
+                if id in self._answering:
+                    self._answering[id][1].cancel()
             case types.UnknownNotification("thread/closed"):
                 self.threads.pop(str(thread_id), None)
             case types.ItemStarted(turn_id=turn_id, item=types.CommandExecution(id=id)):
@@ -264,20 +303,21 @@ class Connection:
 
     async def _answer_request(self, id: int | str, method: str, params: dict[str, Any]) -> None:
         try:
-            reply = encode({"id": id, "result": await self._answer(method, params)})
-        except MethodNotFoundError as error:
-            reply = encode({"id": id, "error": {"code": -32601, "message": error.message}})
+            await self._write({"id": id, "result": await self._answer(method, params)})
+        except errors.MethodNotFoundError as error:
+            await self._write({"id": id, "error": {"code": -32601, "message": error.message}})
         except Exception:  # the top of a task: an answer that is never given would hold up the turn for ever
             log.exception("%s could not be answered", method)
-            reply = encode({"id": id, "error": {"code": -32603, "message": "The client failed to answer."}})
-        await self.process.write(reply)
+            await self._write(
+                {"id": id, "error": {"code": -32603, "message": "The client failed to answer."}}
+            )
 
-    def _failure(self) -> ServiceError:
+    def _failure(self) -> errors.ServiceError:
         """Return a new error for everyone who waits: each turn adds its own result to it."""
-        code, words = self._exit_code, self.process.last_words
+        code, words = self._exit_code, self._last_words
         # One that was killed had no words about it.
         why = f" Its last words: {words[-1]}" if words and code and code > 0 else ""
-        return ServiceError(
+        return errors.ServiceError(
             f"The app-server has ended (exit code {code}).{why}",
             hint="Run the cell again: it is started anew, and goes on with the thread.",
         )

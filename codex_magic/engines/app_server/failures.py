@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ...net import one_line
 from ...protocol import errors
 from ...protocol.secrets import masked
 from ...protocol.types import TurnError
 from ...responses.failures import from_answer
-from .framing import RpcError
+from .messages import RpcError
 
 OVERLOADED = -32001
 LONGEST_INPUT = 1_048_576
@@ -32,11 +33,9 @@ def refused(method: str, error: RpcError) -> errors.CodexError:
 
 
 def input_too_long(characters: int) -> errors.InvalidRequestError:
-    return errors.InvalidRequestError(
-        f"The prompt has {characters:,} characters; the agent takes {LONGEST_INPUT:,}.",
-        hint="Put the text into a file and name the file.",
-        code="input_too_large",
-    )
+    message = f"The prompt has {characters:,} characters; the agent takes {LONGEST_INPUT:,}."
+    hint = "Put the text into a file and name the file."
+    return errors.InvalidRequestError(message, hint=hint, code="input_too_large")
 
 
 def turn_failure(error: TurnError | None) -> errors.CodexError:
@@ -49,34 +48,28 @@ def turn_failure(error: TurnError | None) -> errors.CodexError:
         status = details.get("httpStatusCode") if isinstance(details, dict) else None
     if info == "other" and error.message.startswith("{"):
         return from_answer(400, {}, error.message.encode())  # a refusal arrives as its bare body
-    return _FAILURES.get(str(info), _service_error)(one_line(error.message), status)
+    if info in _CONNECTIONS:
+        info = "unreachable" if status is None else status
+    kind = _KINDS.get(
+        info if isinstance(info, str | int) else "", partial(errors.ServiceError, status=status)
+    )
+    return kind(one_line(error.message))
 
 
-def _service_error(message: str, status: int | None) -> errors.CodexError:
-    return errors.ServiceError(message, status=status)
+_CONNECTIONS = ("httpConnectionFailed", "responseStreamConnectionFailed", "responseTooManyFailedAttempts")
 
-
-def _connection_failed(message: str, status: int | None) -> errors.CodexError:
-    if status in (401, 403):
-        return errors.AuthError(message)
-    return errors.RateLimitError(message) if status == 429 else _service_error(message, status)
-
-
-def _unreachable(message: str, status: int | None) -> errors.CodexError:
-    return errors.UnreachableError(message) if status is None else _connection_failed(message, status)
-
-
-_FAILURES: dict[str, Callable[[str, int | None], errors.CodexError]] = {
-    "contextWindowExceeded": lambda message, _: errors.ContextWindowError(message),
-    "sessionBudgetExceeded": lambda message, _: errors.UsageLimitError(message),
-    "usageLimitExceeded": lambda message, _: errors.UsageLimitError(message),
-    "rateLimitExceeded": lambda message, _: errors.RateLimitError(message),
-    "serverOverloaded": lambda message, _: errors.ServiceError(message, code="server_is_overloaded"),
-    "unauthorized": lambda message, _: errors.AuthError(message),
-    "badRequest": lambda message, _: errors.InvalidRequestError(message),
-    "cyberPolicy": lambda message, _: errors.InvalidRequestError(message, code="cyber_policy"),
-    "httpConnectionFailed": _unreachable,
-    "responseStreamConnectionFailed": _unreachable,
-    "responseStreamDisconnected": lambda message, _: errors.StreamError(message),
-    "responseTooManyFailedAttempts": _connection_failed,
+_KINDS: dict[str | int, Callable[[str], errors.CodexError]] = {
+    "contextWindowExceeded": errors.ContextWindowError,
+    "sessionBudgetExceeded": errors.UsageLimitError,
+    "usageLimitExceeded": errors.UsageLimitError,
+    "rateLimitExceeded": errors.RateLimitError,
+    429: errors.RateLimitError,
+    "serverOverloaded": partial(errors.ServiceError, code="server_is_overloaded"),
+    "unauthorized": errors.AuthError,
+    401: errors.AuthError,
+    403: errors.AuthError,
+    "badRequest": errors.InvalidRequestError,
+    "cyberPolicy": partial(errors.InvalidRequestError, code="cyber_policy"),
+    "unreachable": errors.UnreachableError,
+    "responseStreamDisconnected": errors.StreamError,
 }

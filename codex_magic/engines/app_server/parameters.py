@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,12 +22,6 @@ _PROVIDER_ID = "codex_magic"
 _POLICY = "shell_environment_policy"
 """The table of config.toml that says what commands get."""
 
-_SANDBOX_POLICIES = {
-    types.Sandbox.read_only: "readOnly",
-    types.Sandbox.workspace_write: "workspaceWrite",
-    types.Sandbox.full_access: "dangerFullAccess",
-}
-
 _APPROVALS: dict[types.ApprovalMode, Params] = {
     types.ApprovalMode.deny_all: {"approvalPolicy": "never"},
     types.ApprovalMode.auto_review: {"approvalPolicy": "on-request", "approvalsReviewer": "auto_review"},
@@ -40,9 +35,8 @@ def thread_parameters(
 ) -> Params:
     """Return the parameters that thread/start, thread/resume and thread/fork share.
 
-    `provider`: one of ours as keys of config.toml; without one the program's own stands. Its key goes to
-    the program's memory alone. As a variable (`env_key`) it would be in the environment of every command
-    that the agent runs, and from there in files. `excluded`: variables that commands do not get.
+    `provider`: one of ours, else the program's own. Its key goes to the program's memory alone: as a variable
+    (`env_key`) every command would have it. `excluded`: variables that commands do not get.
     """
     config = dict(request.config or {})
     if provider is not None:
@@ -56,13 +50,19 @@ def thread_parameters(
         if key is not None:
             entry["experimental_bearer_token"] = key
         config.update(model_provider=_PROVIDER_ID, model_providers={_PROVIDER_ID: entry})
-    return _present(
-        model=request.model,
-        cwd=request.cwd,
-        sandbox=request.sandbox.value if request.sandbox else None,
+    if names := list(
+        dict.fromkeys(excluded)
+    ):  # the program takes one list, and ours would replace the user's
+        if _POLICY in config:
+            config[_POLICY] = {**config[_POLICY], "exclude": names}
+        else:
+            config[f"{_POLICY}.exclude"] = names
+    return _parameters(
+        request,
+        ("model", "cwd", "base_instructions"),
         developerInstructions=request.instructions,
-        baseInstructions=request.base_instructions,
-        config=with_exclusions(config, excluded) or None,
+        sandbox=request.sandbox.value if request.sandbox else None,
+        config=config or None,
         modelProvider=_PROVIDER_ID if provider else own_provider(request),
         **_approvals(request),
     )
@@ -75,16 +75,6 @@ def exclusions(config: Mapping[str, Any]) -> list[str] | None:
     return excluded
 
 
-def with_exclusions(config: Mapping[str, Any], excluded: Iterable[str]) -> dict[str, Any]:
-    """Return it with these exclusions: the program takes one list, and ours would replace the user's."""
-    names = list(dict.fromkeys(excluded))
-    if not names:
-        return dict(config)
-    if _POLICY in config:
-        return {**config, _POLICY: {**config[_POLICY], "exclude": names}}
-    return {**config, f"{_POLICY}.exclude": names}
-
-
 def own_provider(request: TurnRequest) -> str | None:
     """Return the name of the provider of the program's own config.toml, where the turn names one."""
     return (request.config or {}).get("model_provider")
@@ -92,35 +82,25 @@ def own_provider(request: TurnRequest) -> str | None:
 
 def start_parameters(request: TurnRequest) -> Params:
     """Return what thread/start takes besides: it can't be changed later."""
-    return _present(
-        dynamicTools=request.tools.specs() if request.tools else None,
-        personality=request.personality,
-        ephemeral=request.ephemeral,
-        serviceName=request.service_name,
-        sessionStartSource=request.session_start_source,
-        threadSource=request.thread_source,
-    )
+    names = ("personality", "ephemeral", "service_name", "session_start_source", "thread_source")
+    return _parameters(request, names, dynamicTools=request.tools.specs() if request.tools else None)
 
 
 def fork_parameters(request: TurnRequest) -> Params:
     """Return what thread/fork takes besides."""
-    return _present(ephemeral=request.ephemeral, threadSource=request.thread_source)
+    return _parameters(request, ("ephemeral", "thread_source"))
 
 
 def turn_parameters(request: TurnRequest) -> Params:
     """Return the parameters of turn/start. Raises InvalidRequestError for a prompt that can't be sent."""
-    return _present(
-        **_input(request.inputs),
+    return _parameters(
+        request,
+        ("model", "effort", "summary", "personality", "cwd", "output_schema"),
         turnTrigger=request.source,
-        model=request.model,
-        effort=request.effort,
-        summary=request.summary,
-        personality=request.personality,
-        cwd=request.cwd,
-        sandboxPolicy={"type": _SANDBOX_POLICIES[request.sandbox]} if request.sandbox else None,
+        sandboxPolicy={"type": _camel(request.sandbox.value)} if request.sandbox else None,
         serviceTierForTurn=request.service_tier,
-        outputSchema=request.output_schema,
         clientUserMessageId=request.cell_id,
+        **_input(request.inputs),
         **_approvals(request),
     )
 
@@ -137,7 +117,9 @@ def _input(inputs: Sequence[types.InputItem]) -> Params:
         raise InvalidRequestError(
             "An ExternalMessage is the whole input of its turn.", hint="Give the rest to the next turn."
         )
-    output = _present(name=outside.tool_name, namespace=outside.namespace, output=outside.content)
+    output = {"name": outside.tool_name, "output": outside.content}
+    if outside.namespace is not None:
+        output["namespace"] = outside.namespace
     return {"input": [], "toolOutput": output}
 
 
@@ -163,11 +145,15 @@ def _user_input(inputs: Sequence[types.InputItem]) -> list[Params]:
 
 
 def _approvals(request: TurnRequest) -> Params:
-    mode = request.approval_mode or (
-        types.ApprovalMode.ask if request.approvals else types.ApprovalMode.deny_all
-    )
-    return _APPROVALS[mode]
+    usual = types.ApprovalMode.ask if request.approvals else types.ApprovalMode.deny_all
+    return _APPROVALS[request.approval_mode or usual]
 
 
-def _present(**fields: Any) -> Params:
-    return {name: value for name, value in fields.items() if value is not None}
+def _parameters(request: TurnRequest, names: Iterable[str], **others: Any) -> Params:
+    """Return these fields of the request and the others; what is left open is not sent."""
+    fields = {_camel(name): getattr(request, name) for name in names}
+    return {name: value for name, value in {**fields, **others}.items() if value is not None}
+
+
+def _camel(words: str) -> str:
+    return re.sub("[-_](.)", lambda match: match[1].upper(), words)

@@ -5,26 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from ...protocol import types
-from ...protocol.errors import (
-    CodexError,
-    InvalidRequestError,
-    JsonRpcError,
-    MethodNotFoundError,
-    TimedOutError,
-)
+from ...protocol import errors, types
 from ..replay import as_message, replayed
 from ..seam import Tell, TurnRequest
 from ..tools import ToolCalls, ToolSet, text_item, written
 from .connection import Connection, Subscription
 from .failures import turn_failure
-from .notifications import readdressed, turn_of
+from .messages import address_of, readdressed
 from .parameters import Params, steer_input
 
 log = logging.getLogger(__name__)
@@ -37,45 +30,36 @@ REFUSED_SECONDS = 0.02
 
 
 class AgentTurn:
-    """A running turn. `thread_id` is the program's; `allowed` goes to `Questions`."""
+    """A running turn. `thread_id` is the program's; `allowed` goes to `ToolCalls`."""
 
     def __init__(
-        self,
-        connection: Connection,
-        thread_id: str,
-        subscription: Subscription,
-        request: TurnRequest,
-        tell: Tell,
-        allowed: set[str],
+        self, connection: Connection, thread_id: str, request: TurnRequest, tell: Tell, allowed: set[str]
     ) -> None:
-        self.questions = Questions(
-            request,
-            changes=lambda item_id: subscription.changes.get(item_id, ()),
-            allowed=allowed,
-            interrupt=self.interrupt,
-        )
         self._connection = connection
         self._thread_id = thread_id
-        self._subscription = subscription
+        self.subscription = Subscription()
         self._request = request
         self._tell = tell
+        self._tools = request.tools or ToolSet()
+        self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=self.interrupt)
         self._turn_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._interrupting: asyncio.Task[None] | None = None
         self._is_compaction = False
         self._first_usage: types.ThreadTokenUsage | None = None
         self._completed: types.Turn | None = None
 
-    async def run(self, method: str, parameters: dict[str, Any]) -> None:
+    async def run(self, method: str, parameters: Params) -> None:
         """Raise what the turn failed with, and CancelledError when the program interrupted it."""
-        starting = asyncio.ensure_future(self._start(method, parameters))
-        starting.add_done_callback(_retrieve)
-        try:
-            await asyncio.shield(starting)
-            turn = await self._listen()
-        except BaseException:
-            if self._completed is None:
-                await _uninterrupted(self._stop(starting))
-            raise
+        with self._connection.subscribed(self._thread_id) as self.subscription:
+            starting = asyncio.ensure_future(self._start(method, parameters))
+            starting.add_done_callback(_retrieve)
+            try:
+                await asyncio.shield(starting)
+                turn = await self._listen()
+            except BaseException:
+                if self._completed is None:
+                    await _uninterrupted(self._stop(starting))
+                raise
         if turn.status is types.TurnStatus.interrupted:
             raise asyncio.CancelledError
         if turn.status is types.TurnStatus.failed:
@@ -83,12 +67,13 @@ class AgentTurn:
 
     async def steer(self, inputs: Sequence[types.InputItem]) -> None:
         turn_id = await asyncio.shield(self._turn_id)
-        where = {"threadId": self._thread_id, "expectedTurnId": turn_id}
-        parameters = {**where, "input": steer_input(inputs)}
+        parameters = {"threadId": self._thread_id, "expectedTurnId": turn_id, "input": steer_input(inputs)}
         try:
             await self._connection.call("turn/steer", parameters)
-        except JsonRpcError as error:
-            raise InvalidRequestError("This turn takes no more input.", hint="Start a new one.") from error
+        except errors.JsonRpcError as error:
+            raise errors.InvalidRequestError(
+                "This turn takes no more input.", hint="Start a new one."
+            ) from error
 
     async def interrupt(self) -> None:
         """Interrupt the turn. Sent once: the program never answers a second request."""
@@ -97,12 +82,31 @@ class AgentTurn:
             self._interrupting.add_done_callback(_retrieve)
         await asyncio.shield(self._interrupting)
 
-    async def _start(self, method: str, parameters: dict[str, Any]) -> None:
+    async def answer(self, method: str, params: Params) -> Params:
+        """Raise MethodNotFoundError for a request of a kind that we do not know."""
+        if method not in _KINDS:
+            return default_answer(method)
+        about = params.get("itemId") or params.get("callId")
+        ours = {"threadId": self._request.thread_id, "turnId": self._request.turn_id, "itemId": about}
+        changes = self.subscription.changes.get(str(about), ())
+        question = msgspec.convert({**params, **ours, "changes": changes}, _KINDS[method])
+        if isinstance(question, types.ToolCallApproval):
+            return await self._tool_call(question)
+        decision = await self._request.ask(question)
+        if not isinstance(question, types.PermissionsApproval):
+            return {"decision": _spelled(decision)}
+        if decision is types.Decision.cancel:  # the protocol has no word for it here, and none for no
+            await self.interrupt()
+        is_yes = decision in (types.Decision.accept, types.Decision.accept_for_session)
+        scope = "session" if decision is types.Decision.accept_for_session else "turn"
+        return {"permissions": question.permissions if is_yes else {}, "scope": scope}
+
+    async def _start(self, method: str, parameters: Params) -> None:
         try:
             started = await self._connection.call(method, {"threadId": self._thread_id, **parameters})
             self._is_compaction = "turn" not in started
             while self._is_compaction:  # whose turn is told by a notification alone
-                event = await self._subscription.next()
+                event = await self.subscription.next()
                 if isinstance(event, types.UnknownNotification) and event.method == types.TurnStarted.method:
                     started = event.params
                     break
@@ -122,8 +126,8 @@ class AgentTurn:
     async def _listen(self) -> types.Turn:
         """Tell what happens until the turn is over."""
         while True:
-            notification = await self._subscription.next()
-            if turn_of(notification) not in (None, self._turn_id.result()):
+            notification = await self.subscription.next()
+            if address_of(notification)[1] not in (None, self._turn_id.result()):
                 continue
             if isinstance(notification, types.TurnCompleted):
                 self._completed = notification.turn
@@ -154,10 +158,11 @@ class AgentTurn:
         try:
             await asyncio.wait_for(asyncio.shield(starting), STOP_SECONDS)
             await asyncio.wait_for(asyncio.gather(self.interrupt(), self._listen()), STOP_SECONDS)
-        except (asyncio.TimeoutError, TimedOutError):
+        except (asyncio.TimeoutError, errors.TimedOutError):
             log.warning("the app-server did not stop a turn within %s s and is killed", STOP_SECONDS)
-            await self._connection.kill()  # to its end: the next turn should not find it dying
-        except CodexError as error:
+            self._connection.kill()
+            await self._connection.wait()  # to its end: the next turn should not find it dying
+        except errors.CodexError as error:
             log.debug("a turn that was to be stopped: %s", error)
 
     async def _interrupt(self) -> None:
@@ -167,13 +172,21 @@ class AgentTurn:
             try:
                 await self._connection.call("turn/interrupt", where, timeout=STOP_SECONDS)
                 return
-            except JsonRpcError:  # it has just ended by itself, or is only about to begin
+            except errors.JsonRpcError:  # it has just ended by itself, or is only about to begin
                 await asyncio.sleep(REFUSED_SECONDS)
-            except TimedOutError:
+            except errors.TimedOutError:
                 break
         if self._completed is None:
             log.warning("the app-server refused to stop a turn for %s s and is killed", STOP_SECONDS)
-            self._connection.process.kill()
+            self._connection.kill()
+
+    async def _tool_call(self, question: types.ToolCallApproval) -> Params:
+        tool = self._tools.find(question.namespace, question.tool)
+        if tool is None:
+            missing = text_item(f"The tool {question.tool} is not here any more.")
+            return {"success": False, "contentItems": [missing]}
+        success, items = await self._calls.run(tool, question, written(tool, question.arguments))
+        return {"success": success, "contentItems": items}
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
@@ -192,87 +205,27 @@ async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
         log.error("a turn could not be stopped", exc_info=error)
 
 
-class Questions:
-    """Answers the requests of one turn. `interrupt` ends it; `changes`: those of a file change, by its id.
+_KINDS: dict[str, type[types.ApprovalRequest]] = {
+    kind.method: kind for kind in get_args(types.ApprovalRequest)
+}
 
-    `allowed`: the tools that somebody has allowed for the session; shared by the turns of a thread.
-    """
 
-    def __init__(
-        self,
-        request: TurnRequest,
-        *,
-        changes: Callable[[str], tuple[dict[str, Any], ...]],
-        allowed: set[str],
-        interrupt: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._request = request
-        self._tools = request.tools or ToolSet()
-        self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=interrupt)
-        self._changes = changes
-        self._interrupt = interrupt
-
-    async def answer(self, method: str, params: Params) -> Params:
-        """Raise MethodNotFoundError for a request of a kind that we do not know."""
-        answers: dict[str, Callable[[Params], Awaitable[Params]]] = {
-            types.CommandApproval.method: self._command,
-            types.FileChangeApproval.method: self._file_change,
-            types.PermissionsApproval.method: self._permissions,
-            types.ToolCallApproval.method: self._tool_call,
-        }
-        if method not in answers:
-            return default_answer(method)
-        ids = {"threadId": self._request.thread_id, "turnId": self._request.turn_id}
-        return await answers[method]({**params, **ids})
-
-    async def _command(self, params: Params) -> Params:
-        """Spell the decision as the protocol does: camelCase around snake_case."""
-        match await self._request.ask(msgspec.convert(params, types.CommandApproval)):
-            case types.AcceptWithExecpolicyAmendment(words):
-                amendment: dict[str, Any] = {"execpolicy_amendment": list(words)}
-                return {"decision": {"acceptWithExecpolicyAmendment": amendment}}
-            case types.ApplyNetworkPolicyAmendment(host, action):
-                amendment = {"network_policy_amendment": {"host": host, "action": action}}
-                return {"decision": {"applyNetworkPolicyAmendment": amendment}}
-            case types.Decision() as decision:
-                return {"decision": decision.value}
-            case None:
-                return {"decision": types.Decision.decline.value}
-
-    async def _file_change(self, params: Params) -> Params:
-        question = {**params, "changes": self._changes(params["itemId"])}
-        decision = await self._request.ask(msgspec.convert(question, types.FileChangeApproval))
-        return {
-            "decision": decision.value
-            if isinstance(decision, types.Decision)
-            else types.Decision.decline.value
-        }
-
-    async def _permissions(self, params: Params) -> Params:
-        """Grant all or nothing: the protocol has no word for no here, and none for cancel."""
-        decision = await self._request.ask(msgspec.convert(params, types.PermissionsApproval))
-        if decision in (types.Decision.accept, types.Decision.accept_for_session):
-            scope = "turn" if decision is types.Decision.accept else "session"
-            return {"permissions": params["permissions"], "scope": scope}
-        if decision is types.Decision.cancel:
-            await self._interrupt()
-        return {"permissions": {}, "scope": "turn"}
-
-    async def _tool_call(self, params: Params) -> Params:
-        tool = self._tools.find(params.get("namespace"), params["tool"])
-        if tool is None:
-            missing = text_item(f"The tool {params['tool']} is not here any more.")
-            return {"success": False, "contentItems": [missing]}
-        question = msgspec.convert({**params, "itemId": params["callId"]}, types.ToolCallApproval)
-        success, items = await self._calls.run(tool, question, written(tool, params["arguments"]))
-        return {"success": success, "contentItems": items}
+def _spelled(decision: types.ApprovalDecision | None) -> Any:
+    """Spell it as the protocol does: camelCase around snake_case."""
+    match decision:
+        case types.AcceptWithExecpolicyAmendment(words):
+            return {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": list(words)}}
+        case types.ApplyNetworkPolicyAmendment(host, action):
+            amendment = {"host": host, "action": action}
+            return {"applyNetworkPolicyAmendment": {"network_policy_amendment": amendment}}
+    return (decision or types.Decision.decline).value
 
 
 def default_answer(method: str) -> Params:
     """Say no, since nobody can be asked. Raises MethodNotFoundError for a request that we do not know."""
     if method in _NO:
         return _NO[method]
-    raise MethodNotFoundError(f"codex_magic knows no {method}.", code=-32601)
+    raise errors.MethodNotFoundError(f"codex_magic knows no {method}.", code=-32601)
 
 
 _NO: dict[str, Params] = {

@@ -1,0 +1,280 @@
+"""The SQLite file of the thread store: its schema in numbered steps, its journal, and its locks.
+
+WAL lets several kernels read and write at once, but its index is shared memory: on a file system
+that other machines mount too it corrupts the file (https://sqlite.org/wal.html, "All processes
+using a database must be on the same host"). There the rollback journal is used.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from ..protocol.errors import StoreError
+from .failures import damaged, is_locked
+
+R = TypeVar("R")
+
+_SHARED = re.compile(
+    "nfs.?|cifs|smb.*|afpfs|webdav|davfs|ncpfs|afs|auristorfs|coda"
+    "|lustre|gpfs|ceph|beegfs|glusterfs|gfs2|ocfs2|orangefs|pvfs2|panfs|weka.*|acfs"
+    "|9p|drvfs|virtiofs|vboxsf|vmhgfs|prl_fs|fakeowner|osxfs|macfuse|osxfuse"
+)
+"""File systems whose files another machine (or a virtual machine's host) may have open too."""
+
+_LOCAL_FUSE = re.compile("fuseblk|fuse[.](fuse-overlayfs|ntfs-3g|ntfs|exfat|ecryptfs)")
+"""FUSE file systems of this machine's own disks; any other may be sshfs, gcsfuse, rclone ..."""
+
+
+def connect(path: Path, *, timeout: float) -> sqlite3.Connection:
+    """Open the file with WAL where it is safe; without it where it is not, or turns out not to work."""
+    if wal_is_safe(path.parent):
+        try:
+            return _open(path, enter_wal, timeout=timeout)
+        except sqlite3.OperationalError as error:
+            if is_locked(error):
+                raise
+    return _open(path, leave_wal, timeout=timeout)
+
+
+def _open(
+    path: Path, choose_journal: Callable[[sqlite3.Connection], None], *, timeout: float
+) -> sqlite3.Connection:
+    def prepare() -> None:
+        choose_journal(db)
+        version = schema_version(db)
+        if not 0 <= version <= 10_000:  # no number that we write, whatever we become
+            raise damaged(path)
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"{path} was written by a newer codex_magic (schema {version}, this one knows {len(MIGRATIONS)}).",
+                hint="Run %pip install -U codex-magic and restart the kernel, or set CODEX_MAGIC_HOME to another folder.",
+            )
+        migrate(db, MIGRATIONS)
+        db.execute("PRAGMA foreign_keys = ON")
+
+    # SQLite itself waits for a lock only so long; the rest is waited in Python, where Ctrl-C works.
+    db = sqlite3.connect(path, timeout=0.05, isolation_level=None, check_same_thread=False)
+    try:
+        while_locked(prepare, timeout=timeout)
+    except BaseException:
+        db.close()
+        raise
+    db.row_factory = sqlite3.Row
+    db.text_factory = lambda text: str(text, "utf-8", "replace")
+    db.create_function("casefold", 1, lambda text: text and text.casefold(), deterministic=True)
+    return db
+
+
+def while_locked(work: Callable[[], R], *, timeout: float) -> R:
+    """Try `work` until no other connection is in its way, for `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if not is_locked(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.005)  # some conflicts are refused at once, without SQLite's own wait
+
+
+def in_transaction(db: sqlite3.Connection, begin: str, work: Callable[[], R]) -> R:
+    """Return the result of `work`, committed; undo it where it fails."""
+    try:
+        db.execute(begin)
+        result = work()
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return result
+
+
+# The journal ---------------------------------------------------------------------------------------
+
+
+def wal_is_safe(folder: Path) -> bool:
+    """Whether only this machine can have the files of a folder open."""
+    path = os.path.realpath(folder)
+    mount = None
+    with suppress(OSError):  # a system that does not list its mounts
+        mount = mount_of(path, psutil.disk_partitions(all=True))
+    is_shared = mount is not None and ("remote" in mount.opts.split(",") or is_shared_type(mount.fstype))
+    return not is_shared and not (os.name == "nt" and is_unc(path))
+
+
+def mount_of(path: str, mounts: Iterable[Any]) -> Any:
+    """The deepest of these `psutil` partitions over an absolute path; of two on one point the later counts."""
+    inside = os.path.join(os.path.normcase(path), "")
+    over = [each for each in mounts if inside.startswith(os.path.join(os.path.normcase(each.mountpoint), ""))]
+    return max(reversed(over), key=lambda mount: len(mount.mountpoint), default=None)
+
+
+def is_shared_type(name: str) -> bool:
+    """Whether a file system of this type may be in use by more than one machine."""
+    if name.startswith("fuse"):
+        return not _LOCAL_FUSE.fullmatch(name)
+    return _SHARED.fullmatch(name) is not None
+
+
+def is_unc(path: str) -> bool:
+    r"""Whether a Windows path names a share: `\\server\share` or `\\?\UNC\server\share`."""
+    plain = path.replace("/", "\\")
+    if plain.startswith(("\\\\?\\", "\\\\.\\")):
+        return plain[4:8].upper() == "UNC\\"
+    return plain.startswith("\\\\")
+
+
+def enter_wal(db: sqlite3.Connection) -> None:
+    """Give a new file WAL; one that has the rollback journal already keeps it.
+
+    Raises sqlite3.OperationalError where WAL can't work; SQLite says yes first, and fails at the first write.
+    """
+    if db.execute("PRAGMA page_count").fetchone()[0] == 0:
+        with _in_use_is_fine():
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("ROLLBACK")
+    # A commit then needs no fsync; a power cut may take the last ones, but harms nothing else.
+    is_wal = db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    db.execute(f"PRAGMA synchronous = {'NORMAL' if is_wal else 'FULL'}")
+
+
+def leave_wal(db: sqlite3.Connection) -> None:
+    """Switch the file to the rollback journal, unless others are at work in WAL.
+
+    For a connection that has read nothing yet: with the lock kept, SQLite needs no shared memory.
+    """
+    with _in_use_is_fine():
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = DELETE")
+    db.execute("PRAGMA locking_mode = NORMAL")
+    db.execute("PRAGMA synchronous = FULL")
+
+
+@contextmanager
+def _in_use_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if not is_locked(error):
+            raise
+
+
+# The schema ----------------------------------------------------------------------------------------
+
+
+def schema_version(db: sqlite3.Connection) -> int:
+    """The number of the last migration this file has seen; 0 for a new file."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(db: sqlite3.Connection, migrations: tuple[str, ...]) -> None:
+    """Run what is missing, each step in one transaction: a kill between two leaves a valid older schema."""
+    for number, step in enumerate(migrations, start=1):
+        if schema_version(db) < number:
+            in_transaction(db, "BEGIN IMMEDIATE", partial(_run, db, number, step))
+
+
+def _run(db: sqlite3.Connection, number: int, step: str) -> None:
+    if schema_version(db) < number:  # another kernel may have been quicker while we waited for the lock
+        for statement in (*step.split(";"), f"PRAGMA user_version = {number}"):
+            db.execute(statement)
+
+
+MIGRATIONS = (
+    # Threads with their turns and items, the notebooks' current threads, and the clock.
+    """
+    -- One tick for each change of any history. A version of a turn is current at the ticks
+    -- seq <= tick < removed_at, so a fork can read its parent as it was at the fork's tick.
+    CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 0), tick INTEGER NOT NULL);
+    INSERT INTO clock VALUES (0, 0);
+    CREATE TABLE threads (
+        id TEXT NOT NULL PRIMARY KEY, name TEXT, preview TEXT NOT NULL DEFAULT '', cwd TEXT NOT NULL DEFAULT '',
+        notebook TEXT, provider TEXT, model TEXT, engine TEXT NOT NULL,
+        created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, archived_at INTEGER,
+        forked_from TEXT REFERENCES threads (id), forked_at_seq INTEGER, forked_at_position INTEGER
+    );
+    CREATE INDEX threads_by_update ON threads (updated_at, id);
+    CREATE INDEX threads_by_creation ON threads (created_at, id);
+    CREATE TABLE turns (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, thread_id TEXT NOT NULL REFERENCES threads (id),
+        position INTEGER NOT NULL, cell_id TEXT, status TEXT NOT NULL, error TEXT, usage TEXT,
+        provider TEXT, model TEXT, started_at INTEGER NOT NULL, completed_at INTEGER, duration_ms INTEGER,
+        removed_at INTEGER, replaces TEXT, owner TEXT
+    );
+    CREATE INDEX turns_by_thread ON turns (thread_id, position);
+    CREATE UNIQUE INDEX current_turns ON turns (thread_id, position) WHERE removed_at IS NULL;
+    CREATE INDEX turns_in_progress ON turns (seq) WHERE status = 'inProgress';
+    -- Turns of a fork's past that the fork itself replaced or reverted, while the parent keeps them.
+    CREATE TABLE hidden (
+        thread_id TEXT NOT NULL REFERENCES threads (id), turn INTEGER NOT NULL REFERENCES turns (seq),
+        seq INTEGER NOT NULL, PRIMARY KEY (thread_id, turn)
+    ) WITHOUT ROWID;
+    CREATE TABLE items (
+        turn INTEGER NOT NULL REFERENCES turns (seq), n INTEGER NOT NULL,
+        id TEXT NOT NULL, type TEXT NOT NULL, json TEXT NOT NULL, response_item TEXT
+    );
+    CREATE UNIQUE INDEX items_in_order ON items (turn, n);
+    CREATE TABLE notebooks (
+        key TEXT NOT NULL PRIMARY KEY, thread_id TEXT NOT NULL REFERENCES threads (id)
+    ) WITHOUT ROWID
+    """,
+    # Where the app-server keeps a turn.
+    """
+    CREATE TABLE places (
+        n INTEGER PRIMARY KEY, turn TEXT NOT NULL UNIQUE REFERENCES turns (id), engine_thread TEXT NOT NULL,
+        engine_turn TEXT NOT NULL, past TEXT NOT NULL, tools TEXT NOT NULL
+    );
+    CREATE INDEX places_by_thread ON places (engine_thread, n)
+    """,
+    # A tool call is sent again as two items, the call and its output.
+    """
+    ALTER TABLE items RENAME COLUMN response_item TO response_items;
+    UPDATE items SET response_items = json_array(json(response_items)) WHERE response_items IS NOT NULL
+    """,
+    # Items as they are produced, and signs of life of who runs a turn.
+    """
+    -- A row is what came of an item since the last one. In its first row stands the item as it began.
+    -- They go when the item is whole. The id of a turn's question is the turn's.
+    CREATE TABLE partials (
+        n INTEGER PRIMARY KEY, turn INTEGER NOT NULL REFERENCES turns (seq), id TEXT NOT NULL, json TEXT,
+        response_items TEXT, part INTEGER NOT NULL DEFAULT 0, text TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX partials_by_turn ON partials (turn, id);
+    ALTER TABLE turns ADD COLUMN alive_at INTEGER;
+    -- 1 in a turn whose process died, until its thread has been told.
+    ALTER TABLE turns ADD COLUMN cut_off INTEGER
+    """,
+    # A notebook has an id of its own, which its turns carry; paths and kernels only point to it.
+    """
+    ALTER TABLE notebooks RENAME TO paths;
+    CREATE TABLE notebooks (
+        id TEXT NOT NULL PRIMARY KEY, thread_id TEXT NOT NULL REFERENCES threads (id), path TEXT,
+        copied_from TEXT REFERENCES notebooks (id)
+    ) WITHOUT ROWID;
+    CREATE INDEX notebooks_by_path ON notebooks (path);
+    CREATE TABLE kernels (
+        id TEXT NOT NULL PRIMARY KEY, notebook TEXT NOT NULL REFERENCES notebooks (id), owner TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX kernels_by_notebook ON kernels (notebook);
+    ALTER TABLE turns ADD COLUMN notebook TEXT;
+    INSERT INTO notebooks SELECT key, thread_id, substr(key, 6), NULL FROM paths WHERE key LIKE 'path:%';
+    -- Of two paths that shared a thread the later turns can't be told apart: it is the first one's.
+    UPDATE turns SET notebook = (SELECT min(id) FROM notebooks WHERE notebooks.thread_id = turns.thread_id)
+    WHERE cell_id IS NOT NULL;
+    CREATE INDEX turns_by_cell ON turns (cell_id, notebook) WHERE cell_id IS NOT NULL;
+    DROP TABLE paths
+    """,
+)
+"""The steps, as SQL. One is never edited once released: the next change is the next text."""
