@@ -135,6 +135,7 @@ class Core:
         self.rate_limits: RateLimits | None = None
         self.websockets = True
         """Until one could not be opened."""
+        self.elsewhere = "" if provider.is_codex else provider.name
         self.auth = provider.auth
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
             self.auth = provider.auth.asking(login_handler, self.settings)
@@ -245,7 +246,8 @@ class Core:
             return ConfigurationError("The service lists no models.", hint="Choose one with --model NAME.")
         names = self.catalog.names()
         status, headers = answer.status_code, answer.headers
-        return failures.from_answer(status, headers, answer.content, model=outgoing.model, names=names)
+        error = failures.from_answer(status, headers, answer.content, model=outgoing.model, names=names)
+        return failures.fitted(error, self.elsewhere)
 
 
 def _limits(seconds: Timeouts) -> httpx.Timeout:
@@ -293,7 +295,7 @@ class Transport:
     async def fetch(self, outgoing: Outgoing) -> httpx.Response:
         """Return a whole answer. Raises CodexError."""
         line = Line(blocks=self.blocks)
-        answer = await self.send(outgoing, Exchange(self.core.retry), line)
+        answer = await self.send(outgoing, Exchange(self.core.retry, elsewhere=self.core.elsewhere), line)
         with self._http_errors():
             await self._read(answer)
         return masked_answer(answer)
