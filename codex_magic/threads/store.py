@@ -31,8 +31,7 @@ from ..protocol.ids import is_number, may_be_one_cell, new_id
 from ..protocol.plain import shorten
 from ..protocol.types import ThreadItem, TurnStatus, UserMessage, encode_item, input_text, item_type
 from ..waiting import undivided
-from .database import connect, in_transaction, while_locked
-from .failures import damaged, store_errors
+from .database import connect, damaged, in_transaction, store_errors, while_locked
 from .options import PAGE, ListOptions
 from .owner import Owner, is_alive, this_process
 from .partial import Piece, pieced_together, replayed_partial
@@ -150,14 +149,6 @@ class NotebookClaim(NamedTuple):
     """The kernel belonged to it before."""
     used_elsewhere: bool
     """Another kernel of it is alive."""
-
-
-class _Level(NamedTuple):
-    """What one thread gives to a history: its turns as of a tick, up to a position."""
-
-    thread: str
-    as_of: int
-    upto: int
 
 
 _THREAD = ", ".join(ThreadRecord.__struct_fields__)
@@ -696,10 +687,7 @@ class Store:
         return any(owner is not None and is_alive(owner, silent=math.inf) for owner in owners)
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
-        row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
-        if row is None:
-            raise _no_turn(turn_id)
-        return row
+        return _find(self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)), turn_id)
 
     def _with_items(self, rows: Sequence[sqlite3.Row]) -> list[TurnRecord]:
         """The turns of these rows. Partial items have those that run, that broke off, that got no answer."""
@@ -714,25 +702,25 @@ class Store:
             items[turn] += _partial_records(list(run), is_over=turn not in running)
         return [_turn_record(row, items[row["seq"]]) for row in rows]
 
-    def _lineage(self, thread_id: str, upto: int = _END) -> list[_Level]:
+    def _lineage(self, thread_id: str, upto: int = _END) -> list[dict[str, Any]]:
         """The thread, the one it was forked from, and so on, each with what of it is visible."""
-        levels = [_Level(thread_id, _END, upto)]
+        levels = [{"thread": thread_id, "as_of": _END, "upto": upto}]
         fork = self.thread(thread_id)
         while not (fork.forked_from is None or fork.forked_at_seq is None or fork.forked_at_position is None):
             upto = min(upto, fork.forked_at_position)
-            levels.append(_Level(fork.forked_from, fork.forked_at_seq, upto))
+            levels.append({"thread": fork.forked_from, "as_of": fork.forked_at_seq, "upto": upto})
             fork = self.thread(fork.forked_from)
         return levels
 
-    def _current(self, levels: Sequence[_Level]) -> list[sqlite3.Row]:
+    def _current(self, levels: Sequence[Mapping[str, Any]]) -> list[sqlite3.Row]:
         """The rows of a history by position, without what the nearer threads have hidden of the farther ones."""
         rows: list[sqlite3.Row] = []
         hidden: set[int] = set()
         for level in levels:
-            turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level._asdict())
+            turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level)
             rows += [row for row in turns if row["seq"] not in hidden]
             removals = "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of"
-            hidden.update(row["turn"] for row in self._db.execute(removals, level._asdict()))
+            hidden.update(row["turn"] for row in self._db.execute(removals, level))
         return sorted(rows, key=lambda row: row["position"])
 
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
@@ -834,15 +822,11 @@ def _chosen(choices: Mapping[str, R], value: str, name: str) -> R:
     return choices[value]
 
 
-def _find(history: Sequence[sqlite3.Row], turn_id: str) -> sqlite3.Row:
-    for row in history:
+def _find(turns: Iterable[sqlite3.Row], turn_id: str) -> sqlite3.Row:
+    for row in turns:
         if row["id"] == turn_id:
             return row
-    raise _no_turn(turn_id)
-
-
-def _no_turn(turn_id: str) -> OptionError:
-    return OptionError(f"There is no turn {turn_id!r} in this history.", hint="%codex history lists them.")
+    raise OptionError(f"There is no turn {turn_id!r} in this history.", hint="%codex history lists them.")
 
 
 class AsyncStore:
