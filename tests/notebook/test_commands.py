@@ -91,7 +91,7 @@ def test_one_cell_can_ask_elsewhere_and_name_it(asked):
 
 def test_status_names_provider_model_account_thread_and_limits(asked):
     status = asked("%codex status")
-    words = ("chatgpt", "local-large", "@", "plus", "weekly", "threads.db")
+    words = ("chatgpt", "local-large", "@", "Plus plan", "weekly", "threads.db")
     assert [word for word in words if word not in status] == [], status
 
 

@@ -69,7 +69,7 @@ def test_a_code_is_shown_and_the_sign_in_waited_for(run, approving, home):
     said = run("%codex login device")
     assert re.search(r"[A-Z]{4}-[A-Z]{5}", said)
     assert f"{approving.issuer}/codex/device" in said
-    assert "Signed in as someone@example.com, plan plus." in said
+    assert "Signed in as someone@example.com (Plus plan)." in said
     assert stored(home)["auth_mode"] == "chatgpt"
 
 
@@ -127,7 +127,7 @@ def test_a_sentence_about_login_is_a_question(run, service):
 
 
 def test_who_is_signed_in_already_is_said(run, service):
-    assert "Signed in as someone@example.com, plan plus." in run("%codex login")
+    assert "Signed in as someone@example.com (Plus plan)." in run("%codex login")
 
 
 def test_signing_out_forgets_and_tells_the_service(run, service, home):
@@ -140,7 +140,7 @@ def test_signing_out_forgets_and_tells_the_service(run, service, home):
 def test_status_and_account_say_who_where_and_how_long(run, service, home):
     for command in ("status", "account"):
         said = run(f"%codex {command}")
-        assert "someone@example.com, plan plus" in said
+        assert "someone@example.com (Plus plan)" in said
         assert str(home / ".codex" / "auth.json") in said
         assert "good until" in said
 
