@@ -53,12 +53,13 @@ def login(
     `headless` it prints the link and asks for the address at which a browser elsewhere ended.
     Raises LoginError and what the network raises.
     """
+    sign_in = _of(SignIn, token_path)
     if headless:
+        sign_in.storage.check()
         pending = start_login()
         _print_link(pending.url)
         address = input("Then copy the address at which the browser ended, and paste it here: ")
         return finish_login(pending, callback_url=address, token_path=token_path)
-    sign_in = _of(SignIn, token_path)
     completed = _wait_for_browser(sign_in, Settings.from_env(), _print_link if no_browser else None)
     if not completed.success:
         raise LoginError(completed.error or "The sign-in failed.", hint="")

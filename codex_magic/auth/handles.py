@@ -157,6 +157,11 @@ class AsyncLogin(ABC):
         return awaited(in_thread(work, daemon=True))
 
 
+async def _check(sign_in: SignIn) -> None:
+    """Raise ConfigurationError where the sign-in could not be kept, before a person makes one."""
+    await awaited(in_thread(sign_in.storage.check, daemon=True))
+
+
 class AsyncChatgptLoginHandle(AsyncLogin):
     """A sign-in with the browser: open `auth_url` in it."""
 
@@ -179,6 +184,7 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         seconds: float = LOGIN_SECONDS,
     ) -> AsyncChatgptLoginHandle:
         """Wait for the browser on this machine. Raises LoginError when no port is free."""
+        await _check(sign_in)
         handle = cls(sign_in, settings, seconds=seconds)
         await handle._loopback.open(settings.callback_ports)
         handle._begin_at(handle._loopback.port)
@@ -191,6 +197,7 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         cls, sign_in: SignIn, settings: Settings, *, seconds: float = LOGIN_SECONDS
     ) -> AsyncChatgptLoginHandle:
         """Wait for `paste` alone: the browser is on another machine, and no port is needed here."""
+        await _check(sign_in)
         handle = cls(sign_in, settings, seconds=seconds)
         handle._begin_at(settings.callback_ports[0])
         return handle
@@ -248,6 +255,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
 
         `interval`: seconds between two polls, in place of the service's.
         """
+        await _check(sign_in)
         call = sign_in.issuer.ask_for_user_code()
         device = oauth.device(call, await awaited(in_thread(lambda: sign_in.send(call), daemon=True)))
         interval = device.interval if interval is None else interval
@@ -273,7 +281,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
                 code, verifier = Secret(outcome.code), Secret(outcome.verifier)
                 redirect = f"{self._sign_in.issuer.url}/deviceauth/callback"
                 return await self._redeem(code, redirect_uri=redirect, verifier=verifier)
-            interval += outcome
+            interval = min(interval + outcome, oauth.MOST_POLL_SECONDS)
             await asyncio.sleep(interval)
 
 

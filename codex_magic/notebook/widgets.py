@@ -156,7 +156,7 @@ class LoginWidget(_Panel):
             for way, (label, use) in flow.view.choices().items()
         ]
         choices[0].button_style = "primary"
-        self._choices = self._row(*choices).add_class("codex-choices")
+        self._choices = self._make(ipywidgets.VBox(choices)).add_class("codex-choices")
         self._again = self._button("", lambda: flow.begin(flow.view.way or Way.device), style="primary")
         another, sign_out = (
             self._button("Use another account", flow.choose),
