@@ -94,7 +94,8 @@ class Screen:
         listed = cells if is_page else [heads, *cells]
         lines = [_row(row, len(heads), names=1 if is_page else len(heads) * (row is heads)) for row in listed]
         markdown = "\n".join(["<table>", *lines, "</table>"])
-        shown = list(_aligned(listed, wraps=wraps or is_page))
+        plain = [[_CODE.sub(r"\1", cell) for cell in row] for row in listed]
+        shown = list(_aligned(plain, wraps=wraps or is_page))
         if note:
             markdown += f"\n\n{quiet(words(note))}"
             shown += ["", note]

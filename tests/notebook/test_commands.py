@@ -131,6 +131,12 @@ def test_help_names_every_command(run):
     assert {name for name in TAKES if run(f"%codex help {name}").startswith(f"%codex {name}")} == set(TAKES)
 
 
+def test_the_columns_of_the_help_begin_below_their_heads(run):
+    lines = run("%codex help").splitlines()
+    at = next(line for line in lines if line.startswith("Command ")).index("What")
+    assert next(line for line in lines if line.startswith("%codex new")).index("start a new") == at
+
+
 def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):
     run("21 * 2")
     run("%%codex -o answer\necho: bound")
