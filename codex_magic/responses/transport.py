@@ -24,7 +24,7 @@ import httpx
 
 from ..auth.http import ChatGPTAuth
 from ..auth.sign_in import LoginHandler
-from ..net import header_value, no_answer, readable_proxies, trust, without_secrets
+from ..net import header_value, mounts, no_answer, readable_proxies, trust, without_secrets
 from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError
 from ..protocol.ids import new_id
 from ..protocol.secrets import masked, revealed
@@ -140,14 +140,21 @@ class Core:
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
             self.auth = provider.auth.asking(login_handler, self.settings)
 
-    def http_options(self) -> dict[str, Any]:
-        """Return the arguments for `httpx.Client` and its async twin."""
+    def http_options(self, *, blocks: bool) -> dict[str, Any]:
+        """Return the arguments for `httpx.Client`, or its async twin."""
+        base, usage = self.provider.base_url, self.settings.chatgpt_url
+        carried: dict[str, Any] = {
+            "verify": trust(base, self.settings.ca_bundle),
+            "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
+        }
+        transport = httpx.HTTPTransport if blocks else httpx.AsyncHTTPTransport
         return {
             "auth": self.auth,
-            "headers": revealed(self.provider.headers),
+            "headers": {"Accept-Encoding": "gzip, deflate", **revealed(self.provider.headers)},
             "timeout": _limits(self.timeouts),
-            "verify": trust(self.provider.base_url, self.settings.ca_bundle),
-            "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
+            "trust_env": False,
+            "mounts": mounts(transport, base, *[usage] * self.provider.is_codex, **carried),
+            **carried,
         }
 
     def response_request(self, input: Any, parameters: Parameters, default: str | None) -> Outgoing:
@@ -325,7 +332,9 @@ class Transport:
     def _connections(self, loop: Any, kind: Callable[..., H], hook: Callable[..., Any]) -> H:
         with self._lock, readable_proxies():
             if loop not in self._https:
-                self._https[loop] = kind(event_hooks={"request": [hook]}, **self.core.http_options())
+                self._https[loop] = kind(
+                    event_hooks={"request": [hook]}, **self.core.http_options(blocks=self.blocks)
+                )
             http: H = self._https[loop]
             return http
 
