@@ -49,7 +49,7 @@ class AsyncResponseStream:
         self._exchange = exchange
         self._make_request = make_request
         self._outgoing: Outgoing | None = None
-        self._line = Line(blocks=transport.blocks)
+        self._line = transport.line()
         self._batch: list[Event] = []
         self._closed = False
         self._aborted = False
