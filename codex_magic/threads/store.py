@@ -442,7 +442,7 @@ class Store:
         """Keep an item that is complete, or will never be, in place of its pieces."""
         turn = self._turn_row(turn_id)["seq"]
         whole = (item.id, turn_id) if isinstance(item, UserMessage) else (item.id,)
-        self._db.execute(f"DELETE FROM partials WHERE turn = ? AND id IN ({_marks(whole)})", (turn, *whole))
+        self.drop_pieces(turn_id, whole)
         last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
         self._insert_item(turn, 0 if last is None else last + 1, ItemRecord(item, tuple(response_items)))
 
@@ -452,6 +452,14 @@ class Store:
         turn = self._turn_row(turn_id)["seq"]
         for piece in pieces:
             self._insert_piece(turn, piece)
+
+    @_writes
+    def drop_pieces(self, turn_id: str, item_ids: Sequence[str]) -> None:
+        """Forget what came of items that will never be complete."""
+        turn = self._turn_row(turn_id)["seq"]
+        self._db.execute(
+            f"DELETE FROM partials WHERE turn = ? AND id IN ({_marks(item_ids)})", (turn, *item_ids)
+        )
 
     @_writes
     def place_turn(self, turn_id: str, place: types.TurnPlace) -> None:
