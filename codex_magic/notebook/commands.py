@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..display.items import one_line
 from ..net import scrub
 from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
+from ..protocol.plain import shorten
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
 from ..responses.catalog import default_model
 from ..threads.options import CONTINUE
@@ -25,7 +25,17 @@ from ..threads.store import Store, ThreadRecord, TurnRecord
 from . import login, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .login import Way
-from .options import APPROVALS, CELL_OPTIONS, EFFORTS, ENGINES, OPTION_WORDS, SANDBOXES, ParsedLine, no_such
+from .options import (
+    APPROVALS,
+    CELL_OPTIONS,
+    EFFORTS,
+    ENGINES,
+    OPTION_WORDS,
+    SANDBOXES,
+    ParsedLine,
+    nearest,
+    no_such,
+)
 from .screen import ID_SHOWN, ago, count
 from .session import Session, Steps, finished
 
@@ -96,7 +106,7 @@ def find_command(line: str) -> Callable[[Session], Steps[Question | None] | Step
     if name in _FIRST_WORDS and len(words) > 2 and not (rest[0] == "-" or rest[0].isdecimal()):
         return None
     choices = command.arguments.strip("[]").split(" | ")
-    near = difflib.get_close_matches(words[0], choices, n=1) if rest[:1] not in ("", "-") else None
+    near = difflib.get_close_matches(words[0], choices, n=1) if rest[:1] not in ("", "-") else []
     hint = f"Did you mean `%codex {name} {near[0]}`?" if near else f"Usage: `{command.usage}`."
     problem = f"doesn't take `{rest}`" if words else "needs more"
     raise OptionError(f"`%codex {name}` {problem}.", hint=f"{hint} {as_question}")
@@ -191,8 +201,8 @@ def _question_and_answer(turn: TurnRecord) -> tuple[str, str]:
     items = [entry.item for entry in turn.items]
     question = next((input_text(item.content) for item in items if isinstance(item, UserMessage)), "")
     answer = next((item.text for item in reversed(items) if isinstance(item, AgentMessage)), "")
-    shown = "↳ continued" if question == CONTINUE else one_line(question, 60)
-    return shown, one_line(re.sub("[*#>`|]", "", answer), 60)
+    shown = "↳ continued" if question == CONTINUE else shorten(question, 60)
+    return shown, shorten(re.sub("[*#>`|]", "", answer), 60)
 
 
 def _show(session: Session, rest: str) -> Steps[None]:
@@ -275,7 +285,7 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("threads kept in", problem or session.env.home / "threads.db"),
     ]
     for turn in session.running:
-        rows.append(("running", f"{one_line(turn.prompt, 60)}, for {count(turn.seconds, 'second')}"))
+        rows.append(("running", f"{shorten(turn.prompt, 60)}, for {count(turn.seconds, 'second')}"))
     if session.rate_limits and (windows := login.windows(session.rate_limits)):
         rows.append(("limits", "; ".join(map(login.sentence, windows))))
     session.screen.table(("", ""), rows)
@@ -378,7 +388,8 @@ def _help(session: Session, rest: str) -> None:
     screen = session.screen
     if rest:
         if (command := COMMANDS.get(rest)) is None:
-            raise no_such("command", rest, COMMANDS)
+            hint = f"{nearest(rest, COMMANDS)} All commands: `%codex help`".strip()
+            raise OptionError(f"No command `{rest}`.", hint=hint)
         screen.say(f"`{command.usage}` · {command.help}")
         return
     screen.say("Ask in a cell, or in a line:")
@@ -461,10 +472,11 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | Non
     option = next((each for each in CELL_OPTIONS if last in each.words), None)
     if option is not None and option.value is not None:
         return option.choices or _SOURCES.get(option.name, _nothing)(session)
+    prompt = options.parse_line(" ".join(words)).rest.split()
     if symbol.startswith("-"):
-        return OPTION_WORDS
-    if not words:
-        return COMMANDS if first == "%codex" else OPTION_WORDS if not symbol else None
+        return OPTION_WORDS if prompt in ([], ["continue"]) else None
+    if not prompt:
+        return COMMANDS if first == "%codex" and not words else None if symbol else OPTION_WORDS
     is_argument = first == "%codex" and len(words) == 1 and last in COMMANDS
     return _SOURCES.get(last, _nothing)(session) if is_argument else None
 

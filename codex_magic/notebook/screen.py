@@ -13,9 +13,9 @@ from contextvars import ContextVar
 from itertools import compress, zip_longest
 from typing import TYPE_CHECKING
 
-from ..display.items import without_controls
 from ..display.page import Page, UpdatedPage
 from ..protocol.errors import CodexError
+from ..protocol.plain import without_controls
 from .environment import page_for, shows_widgets
 from .shell import is_kernel
 
@@ -67,15 +67,13 @@ class Screen:
 
     def painter(self, view: TurnView) -> Painter:
         """Return what paints a turn here."""
-        from ..display.pace import Painter
+        from ..display.pace import JupyterSurface, Painter
 
         if self.rich:
-            from ..display.jupyter import JupyterSurface
-
             return Painter(JupyterSurface(self.page), view)
-        from ..display.terminal import TerminalSurface
+        from ..display.terminal import terminal_surface
 
-        return Painter(TerminalSurface(), view)
+        return Painter(terminal_surface(), view)
 
     def say(self, *lines: str) -> None:
         """Show lines of text; what stands between backticks is code."""
@@ -96,7 +94,8 @@ class Screen:
         listed = cells if is_page else [heads, *cells]
         lines = [_row(row, len(heads), names=1 if is_page else len(heads) * (row is heads)) for row in listed]
         markdown = "\n".join(["<table>", *lines, "</table>"])
-        shown = list(_aligned(listed, wraps=wraps or is_page))
+        plain = [[_CODE.sub(r"\1", cell) for cell in row] for row in listed]
+        shown = list(_aligned(plain, wraps=wraps or is_page))
         if note:
             markdown += f"\n\n{quiet(words(note))}"
             shown += ["", note]
@@ -166,20 +165,16 @@ def _html(text: str) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]], *, wraps: bool) -> Iterator[str]:
-    """Return the lines of a table that fits the terminal: its widest column is wrapped or cut."""
+    """Return the lines of a table that fits the terminal: what is widest is wrapped or cut."""
     widths = [max(map(_columns, column)) for column in zip(*(row for row in rows if row[1:]), strict=True)]
-    widest = widths.index(max(widths))
-    over = sum(widths) + 2 * len(widths) - 2 - shutil.get_terminal_size().columns
-    widths[widest] = max(widths[widest] - max(over, 0), 10)
+    while sum(widths) + 2 * len(widths) - 2 > shutil.get_terminal_size().columns and max(widths) > 10:
+        widths[widths.index(max(widths))] -= 1
     for row in rows:
         if len(row) == 1:
             yield from ("", row[0])
             continue
-        cells = [[cell] for cell in row]
-        cells[widest] = (
-            _wrapped(row[widest], widths[widest]) if wraps else [_cut(row[widest], widths[widest])]
-        )
-        for line in zip_longest(*cells, fillvalue=""):
+        fitted = [(_wrapped if wraps else _cut)(cell, width) for cell, width in zip(row, widths, strict=True)]
+        for line in zip_longest(*fitted, fillvalue=""):
             padded = [cell + " " * (width - _columns(cell)) for cell, width in zip(line, widths, strict=True)]
             yield "  ".join(padded).rstrip()
 
@@ -197,21 +192,24 @@ def _fitting(text: str, width: int) -> int:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
+    """Break between words; one that does not fit stays whole, so that a path can be copied."""
     lines = []
     while (end := _fitting(text, width)) < len(text):
-        space = text.rfind(" ", 1, end + 1)
-        lines.append(text[: space if space > 0 else end])
-        text = text[len(lines[-1]) :].lstrip()
+        space = max(text.rfind(" ", 1, end + 1), 0) or text.find(" ", end)
+        if space < 0:
+            break
+        lines.append(text[:space])
+        text = text[space:].lstrip()
     return [*lines, text]
 
 
-def _cut(text: str, width: int) -> str:
-    """Cut before what stands in parentheses at the end: it tells threads apart."""
+def _cut(text: str, width: int) -> list[str]:
+    """Return one line, cut before what stands in parentheses at the end: it tells threads apart."""
     if _columns(text) <= width:
-        return text
+        return [text]
     end = re.search(r" \([^()]*\)$", text)
     tail = end[0] if end is not None and len(end[0]) < width - 3 else ""
-    return f"{text[: _fitting(text, width - 1 - len(tail))]}…{tail}"
+    return [f"{text[: _fitting(text, width - 1 - len(tail))]}…{tail}"]
 
 
 def count(number: int, noun: str) -> str:

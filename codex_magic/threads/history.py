@@ -22,8 +22,7 @@ from .options import CodexConfig, Options, is_foreign
 from .store import AsyncStore, ItemRecord, Store, ThreadRecord, TurnRecord
 
 if TYPE_CHECKING:
-    from ..engines.app_server.engine import AppServerEngine
-    from ..engines.app_server.library import ProgramThread
+    from ..engines.app_server.engine import AppServerEngine, ProgramThread
 
 _AS_THEY_ARE = (
     "approval_mode base_instructions cell_id effort output_schema personality sandbox service_name"

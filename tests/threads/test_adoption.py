@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from codex_magic import AgentMessage, TextInput, TurnStatus
-from codex_magic.engines.app_server.library import ProgramThread
+from codex_magic.engines.app_server.engine import ProgramThread
 from codex_magic.protocol.types import Turn, TurnError, TurnPlace, UserMessage
 from codex_magic.threads.history import adopted, as_record, continuation, copied_to_memory, history_items
 from codex_magic.threads.store import AsyncStore, Store
