@@ -266,7 +266,7 @@ class Store:
             values.append(term.casefold())
         if cursor is not None:
             value, _, last_id = cursor.partition(":")
-            if not value.isdecimal():
+            if not value.isdecimal() or len(value) > 18:
                 hint = "Give the next_cursor of the page before."
                 raise OptionError(f"{cursor!r} is no page of threads.", hint=hint)
             tests.append(f"({key}, id) {later} (?, ?)")
@@ -837,7 +837,7 @@ _SORT_KEYS = {"created_at": "created_at", "updated_at": "updated_at", "recency_a
 
 
 def _chosen(choices: Mapping[str, R], value: str, name: str) -> R:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise OptionError(f"{name} can't be {value!r}.", hint=f"It is one of {', '.join(choices)}.")
     return choices[value]
 
