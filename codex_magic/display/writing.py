@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from urllib.parse import quote
 
 from markdown_it.token import Token
 
@@ -58,7 +59,11 @@ class BlockWriter:
             case "fence" | "code_block":
                 return code_lines(token.content, token.info, nested=depth > 0)
             case "math_block":
-                return _formula_lines(token.content, nested=depth > 0)
+                tex = token.content
+                if depth or "\n" not in tex:
+                    # The marks of a container would be read as parts of the formula.
+                    return [f"$${tex}$$".replace("\n", " ")]
+                return ["$$", *tex.split("\n"), "$$"]
             case "hr":
                 return ["___"]
             case "blockquote_open":
@@ -210,14 +215,6 @@ def _language(info: str, code: str, *, nested: bool) -> str:
     return "" if is_scanned and language.lower() not in ("latex", "tex") else language
 
 
-def _formula_lines(tex: str, *, nested: bool) -> list[str]:
-    """A formula under the marks of a container is one line: the marks would be read as parts of it."""
-    if nested or "\n" not in tex:
-        tex = tex.replace("\n", " ")
-        return [f"$${tex}$$"]
-    return ["$$", *tex.split("\n"), "$$"]
-
-
 # Inline text -------------------------------------------------------------------------------------------
 
 _SPACE = re.compile(r"\s")
@@ -305,7 +302,10 @@ class InlineWriter:
             elif token.type == "code_inline":
                 self._code(token.content)
             elif token.type == "math":
-                self._math(token.markup, token.content)
+                tex = token.content.replace("\n", " ")
+                if self._cell:
+                    tex = tex.replace("\\|", "\\Vert ").replace("|", "\\vert ")
+                self._put(f"{token.markup}{tex}{token.markup}")
             elif token.type in ("softbreak", "hardbreak"):
                 mark = "\\\n" if token.type == "hardbreak" else "\n"
                 self._put(mark if self._breaks and not self._links else " ")
@@ -409,12 +409,6 @@ class InlineWriter:
         else:
             self._put(shown)
 
-    def _math(self, mark: str, tex: str) -> None:
-        tex = tex.replace("\n", " ")
-        if self._cell:
-            tex = re.sub(r"\\\|", r"\\Vert ", tex).replace("|", "\\vert ")
-        self._put(f"{mark}{tex}{mark}")
-
 
 def _code_span(text: str, *, cell: bool) -> str | None:
     """Code inside a line; `None` if no backticks can hold it for every reader."""
@@ -447,15 +441,15 @@ def safe_target(target: str) -> str | None:
     if not re.match(r"(?i)https?://[^/?#]|mailto:[^/]|#.", target):
         return None
     unsafe = r"[^A-Za-z0-9\-._~:/?#@!+,;=%&]" if target.startswith("#") else r"(?![^\W_])[^\-._~:/?#@!+,;=%&]"
-    safe = re.sub(unsafe, _percent, target).replace("@@", "%40%40").replace("~~", "%7E%7E")
+    safe = (
+        re.sub(unsafe, lambda char: quote(char[0], safe="", errors="replace"), target)
+        .replace("@@", "%40%40")
+        .replace("~~", "%7E%7E")
+    )
     return re.sub(r"&(?=#?\w+;)", "&amp;", safe)
 
 
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffc-\uffff]")
-
-
-def _percent(char: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in char[0].encode("utf-8", "replace"))
 
 
 def _safe_title(title: str) -> str:
