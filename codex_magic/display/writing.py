@@ -55,6 +55,7 @@ class BlockWriter:
                 text = self._inline(self._content())
                 if text.endswith("#") and not text.endswith("\\#"):
                     text = f"{text[:-1]}\\#"
+                text = _ATTRIBUTES.sub(r"\\\g<0>", text)
                 return [f"{'#' * int(token.tag[1])} {text}".rstrip()]
             case "fence" | "code_block":
                 return code_lines(token.content, token.info, nested=depth > 0)
@@ -170,9 +171,11 @@ def _seems_whole(text: str) -> bool:
     return text.count("[") == text.count("]") and not any(text.count(mark) % 2 for mark in ("`", "$", "**"))
 
 
+# What a heading ends with is not shown by pandoc.
+_ATTRIBUTES = re.compile(r"\{[^{}]*\}$")
 _LINE_START = re.compile(
     r"(?P<number>\d{1,9})[.)](?=\s|$)"
-    r"|[-+*](?=[ \t]|$)|#|>|=+[ \t]*$|~~~|:(?=[ \t]|$)|([-*_])(?:[ \t]*\2){2,}[ \t]*$|[|:=-][|:\-=\s]*$"
+    r"|[-+*|%](?=[ \t]|$)|#|>|=+[ \t]*$|~~~|:(?=[ \t:]|$)|([-*_])(?:[ \t]*\2){2,}[ \t]*$|[|:=-][|:\-=\s]*$"
 )
 
 
@@ -228,12 +231,13 @@ _CODE_AS_MARKUP = re.compile(r"[*_~\[\]\\]")
 
 _SPECIAL = re.compile(
     r"(?=[^\w .,;:'\"()+/=-]|_)"  # at most places no more is tried
-    r"(?:[`<\[\]*~\t\n\v\f\x1c-\x1f\x85\xa0\u2028\u2029]|(?<![^\W_])_|_(?![^\W_])|&(?=[#A-Za-z])"
+    r"(?:[`<\[\]*~^\t\n\v\f\x1c-\x1f\x85\xa0\u2028\u2029]|(?<![^\W_])_|_(?![^\W_])|&(?=[#A-Za-z])"
     # An address in the eyes of marked, or the place holder that JupyterLab puts a formula in.
     r"|(?<=[\w.+!#$%&'*/=?^`{|}~-])@|@(?=@)"
-    r"|\\(?![A-Za-z0-9])|\\(?=begin|end|(?:eq)?ref))"
+    # A backslash before a word is a command of TeX to pandoc.
+    r"|\\(?!begin|end|(?:eq)?ref)[A-Za-z0-9]|\\)"
 )
-_ESCAPES = {char: f"&#{ord(char)};" for char in "\\`[]@"} | {char: f"\\{char}" for char in "*_~"}
+_ESCAPES = {char: f"&#{ord(char)};" for char in "\\`[]@"} | {char: f"\\{char}" for char in "*_~^"}
 _ESCAPES |= {"<": "&lt;", "&": "&amp;", "\xa0": "&nbsp;"}
 _BACKSLASH = re.compile(r"&#92;(?=\\?\(|\[|&#9[12];|&#40;|begin|(?:eq)?ref)")
 _AFTER_BACKSLASH = re.compile(r"\\?\(|\[|&#9[12];|&#40;|begin|(?:eq)?ref")
@@ -320,15 +324,17 @@ class InlineWriter:
         last = self._pieces[-1] if self._pieces else "\n"
         before, first = last[-1], piece[0]
         # marked takes a tilde's neighbour with it, JupyterLab's scanner a dollar.
+        # After a formula pandoc takes no digit, and after code and links braces are what it does with them.
         same = before in "`$" and first == before
+        is_after_formula = before == "$" and first.isdigit() and not last.endswith("\\$")
         is_fence = before == "\n" and piece.startswith("```")
-        if same or is_fence or (first == "`" and before in "~$"):
+        if same or is_fence or is_after_formula or (first == "`" and before in "~$"):
             self._pieces.append(_WORD_JOINER)
         elif before == "!" and first == "[":
             self._pieces[-1] = f"{last[:-1]}&#33;"
         elif last.endswith("&#92;") and _AFTER_BACKSLASH.match(piece):
             self._pieces.append(_WORD_JOINER if self._links else _APART)
-        self._pieces.append(piece)
+        self._pieces.append(f"\\{piece}" if first == "{" and not before.isspace() else piece)
         if self._after_target and _SPACE.search(piece):
             self._after_target = False
 
@@ -358,7 +364,7 @@ class InlineWriter:
             self._put(self._escaped(part))
 
     def _escaped(self, text: str) -> str:
-        text = _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], " "), text)
+        text = _SPECIAL.sub(lambda m: _ESCAPES.get(m[0], f"\\{m[0]}" if m[0][1:] else " "), text)
         if "//" in text or "ww." in text.lower():
             text = _BARE_URL.sub(lambda url: url[0].replace("://", "&#58;//").replace(".", "&#46;"), text)
         if "&#92;" in text:
