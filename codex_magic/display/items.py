@@ -19,17 +19,21 @@ from codex_magic.protocol.plain import shorten, without_controls
 from codex_magic.protocol.types import NEVER_DONE
 
 from .exact import HEAD_CHARS, change_diff, change_kind, shown_command
-from .safe_markdown import SafeMarkdown, code_block, code_span, escape_markdown, safe_markdown
+from .safe_markdown import SafeMarkdown, code_block, code_span, escape_markdown, marked, safe_markdown
 
 BODY_CHARS = 4_000
 BODY_LINES = 40
 """Characters and lines of a command's output, a tool's result or a diff; the item itself keeps the rest."""
 
 FOLD_START = {
-    "Reasoning": "<details><summary>types.Reasoning</summary>",
-    "Result": "<details><summary>Result</summary>",
+    title: f'<details style="margin-bottom:.6em"><summary>{title}</summary>'
+    '<blockquote style="margin:.4em 0 .4em .3em">'
+    for title in ("Reasoning", "Result")
 }
-FOLD_END = "</details>"
+FOLD_END = "</blockquote></details>"
+ERROR_START = '<blockquote style="border-left-color:#d32f2f;margin:.4em 0 .8em">'
+ERROR_END = "</blockquote>"
+QUIET_START, QUIET_END = '<small style="opacity:.7">', "</small>"
 """The only HTML ever displayed: constants, so nothing from outside can be in it."""
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
@@ -46,6 +50,10 @@ def fold(title: str, markdown: str) -> str:
     return f"{FOLD_START[title]}\n\n{markdown}\n\n{FOLD_END}"
 
 
+def quiet(markdown: str) -> str:
+    return f"{QUIET_START}{markdown}{QUIET_END}"
+
+
 class Row(NamedTuple):
     """One line about something done, and what came out of it."""
 
@@ -57,8 +65,9 @@ class Row(NamedTuple):
     folded: bool = False
 
     def markdown(self) -> str:
-        head = f"**{self.label}** {code_span(self.code)}" if self.code else f"**{self.label}**"
-        line = " · ".join([head, *map(escape_markdown, self.notes)])
+        line = f"**{self.label}** {code_span(self.code)}" if self.code else f"**{self.label}**"
+        if self.notes:
+            line += f" {quiet(' '.join(f'· {escape_markdown(note)}' for note in self.notes))}"
         if not self.body:
             return line
         body = code_block(self.body, self.language)
@@ -154,7 +163,7 @@ class ReasoningBlock:
 
     def markdown(self) -> str:
         if not self.closed:
-            return f"*{escape_markdown(self.line())}*"
+            return quiet(escape_markdown(self.line()))
         if self._folded is None:
             text = "\n\n".join(part for part in self._parts() if not types.is_empty_thought(part))
             self._folded = fold("Reasoning", safe_markdown(text)) if text else ""
@@ -175,22 +184,30 @@ class NoticeBlock:
         self.size = len(message)
 
     def markdown(self) -> str:
-        return f"**{self._label}:** {escape_markdown(self._message)}"
+        return f"**{self._label}:** {marked(self._message)}"
 
     def plain(self) -> str:
         return f"{self._label}: {shorten(self._message)}"
 
 
+class ErrorBlock(NoticeBlock):
+    """Why a turn failed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("Error", message)
+
+    def markdown(self) -> str:
+        return f"{ERROR_START}\n\n{super().markdown()}\n\n{ERROR_END}"
+
+
 class QuietBlock(NoticeBlock):
-    """A line that is smaller than the answer."""
+    """A line that is smaller than the answer; what is between backticks is code."""
 
     def __init__(self, message: str) -> None:
         super().__init__("", message)
 
     def markdown(self) -> str:
-        parts = (part.strip() for part in self._message.split("`"))
-        shown = [code_span(part) if n % 2 else escape_markdown(part) for n, part in enumerate(parts)]
-        return f'<small style="opacity:.7">{" ".join(filter(None, shown))}</small>'
+        return quiet(marked(self._message)) if self._message else ""
 
     def plain(self) -> str:
         return shorten(self._message.replace("`", ""))
@@ -313,11 +330,11 @@ def _(item: types.FileChange) -> list[Row]:
 
 
 _VERBS = {
-    "run": ("Wants to run", "Runs", "Ran", "Not run:", "Failed", "Started"),
-    "call": ("Wants to call", "Calls", "Called", "Not called:", "Failed", "Called"),
-    "add": ("Wants to add", "Adds", "Added", "Not added:", "Failed to add", "Adds"),
-    "delete": ("Wants to delete", "Deletes", "Deleted", "Not deleted:", "Failed to delete", "Deletes"),
-    "update": ("Wants to change", "Changes", "Changed", "Not changed:", "Failed to change", "Changes"),
+    "run": ("Wants to run", "Running", "Ran", "Not run:", "Failed", "Started"),
+    "call": ("Wants to call", "Calling", "Called", "Not called:", "Failed", "Called"),
+    "add": ("Wants to add", "Adding", "Added", "Not added:", "Failed to add", "Adds"),
+    "delete": ("Wants to delete", "Deleting", "Deleted", "Not deleted:", "Failed to delete", "Deletes"),
+    "update": ("Wants to change", "Changing", "Changed", "Not changed:", "Failed to change", "Changes"),
 }
 
 

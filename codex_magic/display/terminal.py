@@ -204,5 +204,5 @@ def _lines(block: Block) -> list[RenderableType]:
 
 def _closing(view: TurnView) -> list[RenderableType]:
     style = "red" if view.state == "error" else "italic"
-    lines: list[RenderableType] = [Text(line, style) for line in view.closing_lines()]
+    lines: list[RenderableType] = [Text(block.plain(), style) for block in view.endings()]
     return [*lines, Text(footer, "dim")] if (footer := view.footer()) else lines

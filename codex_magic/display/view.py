@@ -6,6 +6,7 @@ Pure: no clock, no output. A surface decides where it is shown, a `Painter` when
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ from . import MIME
 from .items import (
     ActivityBlock,
     Block,
+    ErrorBlock,
     MarkdownBlock,
     MessageBlock,
     NoticeBlock,
@@ -30,7 +32,6 @@ from .items import (
     StepsBlock,
     seconds,
 )
-from .safe_markdown import escape_markdown
 
 State = Literal["streaming", "done", "interrupted", "error"]
 
@@ -41,16 +42,15 @@ STATES: dict[TurnStatus, State] = {
     TurnStatus.failed: "error",
 }
 
-IF_IT_STAYS = "*If this stays, show the answer with `%codex show`.*"
+IF_IT_STAYS = "If this stays, show the answer with `%codex show`."
 """A page that is loaded again while an answer comes hears no more of it; the end replaces this line."""
 
 NOT_SENT = "Not sent: stopped while it waited for another answer in this thread."
 
-RUNS = "*Running in the background.* `%codex steer TEXT` adds to it, `%codex stop` stops it."
+RUNS = "Running in the background. `%codex steer TEXT` adds to it, `%codex stop` stops it."
 
-PLAIN_WHILE_STREAMING = "Codex is answering … If this stays, show the answer with %codex show."
-"""A front end that reads only `text/plain` cannot redraw it either, and the text twice in every update nearly
-doubles the bytes (1.70 MB instead of 0.94 for 40,000 characters in 20 s): it comes with the last one."""
+LITTLE_LEFT = 20
+"""Percent of the plan's limit."""
 
 ItemBlock = TypeVar("ItemBlock", MessageBlock, PlanBlock, ReasoningBlock, ActivityBlock, StepsBlock)
 
@@ -194,11 +194,11 @@ class TurnView:
         """About how many characters there are to show."""
         return sum(block.size for block in self._blocks.values())
 
-    def markdown(self) -> str:
-        """All of it as Markdown that is safe to show."""
+    def markdown(self, hint: str = "") -> str:
+        """All of it as Markdown that is safe to show; `hint` is for the time until the turn ends."""
         parts: list[str] = []
         above: Block | None = None
-        for block in self._blocks.values():
+        for block in [*self._blocks.values(), *self._below(hint)]:
             text = block.markdown()
             if not text:
                 continue
@@ -207,33 +207,26 @@ class TurnView:
                 parts.append("***")
             parts.append(text)
             above = block
-        parts += self._closing_markdown()
-        return "\n\n".join(parts) or "*Working …*"
+        return "\n\n".join(parts) or QuietBlock("Working …").markdown()
 
-    def _closing_markdown(self) -> list[str]:
-        if self.state == "streaming":
-            return list(filter(None, [self._status()]))
-        lines = []
-        if self.error is not None:
-            lines.append(f"**Error:** {escape_markdown(self.error.message)}")
-        if self.state == "interrupted":
-            lines.append(
-                f"*{NOT_SENT}*" if self._withdrawn else "*Interrupted.* `%codex continue` goes on from here."
-            )
-        if footer := self.footer():
-            lines.append(f"*{escape_markdown(footer)}*")
-        return lines
+    def _below(self, hint: str) -> list[NoticeBlock]:
+        if self.state != "streaming":
+            return [*self.endings(), QuietBlock(self.footer())]
+        status = self._status()
+        if hint:
+            status = f"{status or ('Answering …' if self._blocks else 'Working …')} {hint}"
+        return [QuietBlock(status)]
 
     def _status(self) -> str:
         """Return what the turn is doing, where that is not to answer."""
         if self._queued is not None:
             cell = self._queued.cell
-            other = "another answer" if cell is None else rf"the answer of cell \[{cell}\]"
-            return f"*Queued: waits for {other} in this thread.*"
+            other = "another answer" if cell is None else f"the answer of cell [{cell}]"
+            return f"Queued: waits for {other} in this thread."
         if self._asking:
-            return "*Waiting for a yes or a no …*"
+            return "Waiting for your approval …"
         if self._retrying is not None:
-            return f"*Trying again: {escape_markdown(self._retrying.message)}*"
+            return f"Trying again: {self._retrying.message}"
         return RUNS if self.background else ""
 
     def plain(self) -> str:
@@ -246,16 +239,19 @@ class TurnView:
             parts.append(block.plain())
             if not block.closed and not isinstance(block, ReasoningBlock):
                 break
-        return "\n\n".join(filter(None, [*parts, *self.closing_lines()]))
+        parts += [block.plain() for block in self.endings()]
+        return "\n\n".join(filter(None, parts))
 
-    def closing_lines(self) -> list[str]:
+    def endings(self) -> list[NoticeBlock]:
         """Return how the turn ended, where there is more to say than that it did."""
-        lines = []
+        endings: list[NoticeBlock] = []
         if self.state != "streaming" and self.error is not None:
-            lines.append(f"Error: {shorten(self.error.message)}")
+            endings.append(ErrorBlock(self.error.message))
         if self.state == "interrupted":
-            lines.append(NOT_SENT if self._withdrawn else "Interrupted. %codex continue goes on from here.")
-        return lines
+            endings.append(
+                QuietBlock(NOT_SENT if self._withdrawn else "Interrupted. Continue with `%codex continue`.")
+            )
+        return endings
 
     def footer(self) -> str:
         """Model, tokens, time and quota; what is unknown is left out, and all of it where nothing came."""
@@ -267,16 +263,23 @@ class TurnView:
         if self.usage is not None:
             total = self.usage.total
             cached = total.cached_input_tokens and 100 * total.cached_input_tokens / total.input_tokens
-            parts.append(f"{total.input_tokens:,} in" + (f" ({cached:.0f} % cached)" if cached else ""))
-            parts.append(f"{total.output_tokens:,} out")
+            note = f" ({cached:.0f} % cached)" if cached else ""
+            parts.append(f"{total.input_tokens:,} tokens in{note}, {total.output_tokens:,} out")
         if self.duration_ms is not None:
             parts.append(seconds(self.duration_ms) + (", in the background" if self.background else ""))
         if self.limits is not None and self.limits.effective is not None:
-            window = self.limits.effective
-            minutes = window.window_duration_mins
-            name = f"{window_name(minutes)} limit" if minutes else "limit"
-            parts.append(f"{name} {window.used_percent:.0f} % used")
+            parts.append(self._left(self.limits.effective))
         return " · ".join(filter(None, parts))
+
+    def _left(self, window: types.RateLimitWindow) -> str:
+        """Return what is left of the plan, and from when it is little the day of the next."""
+        minutes, left = window.window_duration_mins, max(0.0, 100 - window.used_percent)
+        name = "limit" if minutes is None else "week" if minutes == 10080 else f"{window_name(minutes)} limit"
+        shown = f"{left:.0f} % of the {name} left"
+        if left > LITTLE_LEFT or window.resets_at is None:
+            return shown
+        when = datetime.fromtimestamp(window.resets_at).astimezone()
+        return f"{shown}, resets {when:%a} {when.day} {when:%b}"
 
     def bundle(self, state: State | None = None) -> dict[str, Any]:
         """Return the MIME bundle; `state` overrides the view's own. No message text outside the two texts."""
@@ -290,17 +293,12 @@ class TurnView:
             "model": self.model,
             "usage": msgspec.to_builtins(self.usage.total) if self.usage else None,
         }
-        markdown, plain = self.markdown(), PLAIN_WHILE_STREAMING
-        if state != "streaming":
-            plain = self.plain()
-        elif self._blocks and not self._status():
-            markdown += f"\n\n*Answering …* {IF_IT_STAYS}"
-        else:
-            markdown += f" {IF_IT_STAYS}"
+        is_over = state != "streaming"
         return {
             MIME: {name: value for name, value in facts.items() if value is not None},
-            "text/markdown": markdown,
-            "text/plain": plain,
+            "text/markdown": self.markdown("" if is_over else IF_IT_STAYS),
+            # What reads only this cannot redraw it either, and the text twice in each update doubles the bytes.
+            "text/plain": self.plain() if is_over else f"Codex is answering … {IF_IT_STAYS.replace('`', '')}",
         }
 
     def _block(self, item_id: str, kind: type[ItemBlock]) -> ItemBlock:
