@@ -156,7 +156,7 @@ class TurnView:
                 self.rerouted_from, self.model = from_model, to_model
             case types.ErrorReported(error=error, will_retry=True):
                 self._retrying = error
-                written = (ReasoningBlock, MessageBlock, PlanBlock)  # it is written again
+                written = (ReasoningBlock, MarkdownBlock)  # it is written again
                 texts = {id: block for id, block in self._blocks.items() if isinstance(block, written)}
                 self._cut_off = [id for id, block in texts.items() if not block.closed]
             case types.ErrorReported(error=error):
