@@ -149,6 +149,12 @@ def fitted(error: CodexError, elsewhere: str) -> CodexError:
     return error
 
 
+def is_unexplained(error: CodexError) -> bool:
+    """Whether a refusal may be one of the request's dialect: neither its code nor its parameter says otherwise."""
+    is_odd = type(error) is InvalidRequestError and not error.hint and error.status in (400, 404, 422)
+    return is_odd or isinstance(error, ModelNotFoundError)
+
+
 def model_not_found(model: str, names: Iterable[str]) -> ModelNotFoundError:
     others = [name for name in names if name != model]
     return ModelNotFoundError(model, near=difflib.get_close_matches(model, others, n=3, cutoff=0.4))

@@ -80,6 +80,8 @@ class Outgoing:
     """They take the place of the client's."""
     items: Sequence[Item] = field(default=(), repr=False)
     """The input, as sent."""
+    may_switch: bool = False
+    """Whether the dialect was our choice, see `Core.switch_dialect`."""
 
 
 # What is sent and remembered, without IO ---------------------------------------------------------
@@ -148,6 +150,8 @@ class Core:
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
         self.rate_limits: RateLimits | None = None
+        self.dialects: dict[str | None, bool] = {}
+        """Models that refused the dialect they were asked in -> whether they want Responses Lite."""
         self.websockets = True
         """Until one could not be opened."""
         self.elsewhere = "" if provider.is_codex else provider.name
@@ -200,17 +204,34 @@ class Core:
             model,
             timeouts=None if timeout is None else Timeouts.of(timeout),
             items=items,
+            may_switch=self.provider.is_codex and parameters.get("lite") in (None, "auto"),
         )
 
     def _is_lite(self, wanted: bool | Literal["auto"] | None, model: str | None) -> bool:
+        if wanted in (None, "auto") and model in self.dialects:
+            return self.dialects[model]
         if wanted == "auto":
-            described = self.catalog.known(model)
-            return self.provider.is_codex and bool(described and described.use_responses_lite)
+            return self.provider.is_codex and self._wants_lite(model)
         if wanted and not self.provider.is_codex:
             raise InvalidRequestError(
                 "Responses Lite is spoken by the Codex backend alone.", hint="Leave it out.", param="lite"
             )
         return bool(wanted)
+
+    def _wants_lite(self, model: str | None) -> bool:
+        described = self.catalog.known(model)
+        return bool(described and described.use_responses_lite)
+
+    def switch_dialect(self, refused: Outgoing) -> bool:
+        """Ask this model in the other dialect from now on; returns whether that is worth a try.
+
+        Nobody outside knows which one the service will want, and the catalog may be ahead of it or behind.
+        """
+        is_lite, model = LITE_HEADER in refused.headers, refused.model
+        if model in self.dialects or not (is_lite or self._wants_lite(model)):
+            return False
+        self.dialects[model] = not is_lite
+        return True
 
     def resolve(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
         """Put the items up to the previous response's end in place of its id, where the service stores nothing."""
