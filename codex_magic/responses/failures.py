@@ -220,8 +220,10 @@ class _Fault:
 
     @classmethod
     def from_json(cls, body: Any, headers: Mapping[str, str]) -> _Fault:
-        """Read `{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, or a text."""
-        details = masked(body.get("error", body) if isinstance(body, dict) else body)
+        """Read `{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, lists, or a text."""
+        details = masked(body)
+        while isinstance(details, dict) and (inner := details.get("error") or details.get("errors")):
+            details = inner[0] if isinstance(inner, list) else inner
         if not isinstance(details, dict):
             return cls({}, "" if details is None else str(details), headers)
         text = details.get("message") or details.get("detail") or ""
@@ -294,8 +296,14 @@ class _Fault:
     def _pause(self) -> float | None:
         """Return the seconds of `Retry-After` (a number, a date or words), or of the message's own words."""
         header = self.headers.get("retry-after", "").strip()
-        if (seconds := number(header)) is not None:
-            return max(0.0, seconds)
+        milliseconds = number(self.headers.get("retry-after-ms"))
+        for seconds in (
+            milliseconds and milliseconds / 1000,
+            number(header),
+            number(self.details.get("retry_after")),
+        ):
+            if seconds is not None:
+                return max(0.0, seconds)
         with suppress(ValueError, TypeError, OverflowError):
             return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
         words = _PAUSE.search(f"wait {header}") or _PAUSE.search(self._text)
