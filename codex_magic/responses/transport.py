@@ -25,13 +25,8 @@ import httpx
 from ..auth.http import ChatGPTAuth
 from ..auth.sign_in import LoginHandler
 from ..net import header_value, mounts, no_answer, readable_proxies, trust, without_secrets
-from ..protocol.errors import (
-    CodexError,
-    ConfigurationError,
-    InvalidRequestError,
-    StreamError,
-    UnreachableError,
-)
+from ..protocol import errors
+from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
 from ..protocol.secrets import masked, revealed
 from ..protocol.settings import Settings
@@ -115,7 +110,7 @@ class Memory:
         with self._lock:
             if response_id in self._held:
                 return self._held[response_id][0]
-        raise InvalidRequestError(
+        raise errors.InvalidRequestError(
             f"This client does not remember a response {response_id!r}.",
             hint=(
                 f"The service stores none, and a client knows its own last {MOST_RESPONSES}: "
@@ -210,7 +205,7 @@ class Core:
             by_catalog = wanted is not None and self.provider.is_codex and self._wants_lite(model)
             return self.dialects.get(model, by_catalog)
         if wanted and not self.provider.is_codex:
-            raise InvalidRequestError(
+            raise errors.InvalidRequestError(
                 "Responses Lite is spoken by the Codex backend alone.", hint="Leave it out.", param="lite"
             )
         return bool(wanted)
@@ -268,8 +263,7 @@ class Core:
     def note(self, headers: Mapping[str, str]) -> None:
         """Keep what an answer's headers say of the limits and the catalog."""
         headers = masked(dict(headers))
-        families = failures.limits_from_headers(headers, now=time.time())
-        self.rate_limits = families.get(failures.MAIN, self.rate_limits)
+        self.rate_limits = failures.limits_from_headers(headers, now=time.time()) or self.rate_limits
         self.catalog.announce(headers.get("x-models-etag"))
 
     def idle_seconds(self, outgoing: Outgoing) -> float:
@@ -282,7 +276,9 @@ class Core:
 
     def refusal(self, outgoing: Outgoing, answer: httpx.Response, body: bytes) -> CodexError:
         if outgoing.url == self.catalog.url and answer.status_code in (404, 405):
-            return ConfigurationError("The service lists no models.", hint="Choose one with --model NAME.")
+            return errors.ConfigurationError(
+                "The service lists no models.", hint="Choose one with --model NAME."
+            )
         names = self.catalog.names()
         status, headers = answer.status_code, answer.headers
         error = failures.from_answer(status, headers, body, model=outgoing.model, names=names)
@@ -341,7 +337,7 @@ class Transport:
         seconds = self.core.idle_seconds(outgoing)
         body, failure = await self._read(answer, line, most=LONGEST_ANSWER, seconds=seconds)
         if failure is not None:
-            raise UnreachableError(failure.message) from failure
+            raise errors.UnreachableError(failure.message) from failure
         headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
         return masked_answer(httpx.Response(answer.status_code, headers=headers, content=body))
 
@@ -362,13 +358,13 @@ class Transport:
 
     async def _read(
         self, answer: httpx.Response, line: Line, *, most: int, seconds: float
-    ) -> tuple[bytes, StreamError | None]:
+    ) -> tuple[bytes, errors.StreamError | None]:
         """Return what comes of an answer within its limits, and what kept the rest back."""
         pieces, size, failure = list[bytes](), 0, None
 
         def give_up() -> None:
             nonlocal failure  # without a length, the end of the connection is the end of the answer
-            failure = StreamError("The answer did not come to its end in time.")
+            failure = errors.StreamError("The answer did not come to its end in time.")
             line.shut()
 
         hurry = self.later(seconds, give_up)
@@ -377,14 +373,14 @@ class Transport:
             while size <= most and (chunk := await line.chunk()) is not None:
                 pieces.append(chunk)
                 size += len(chunk)
-        except StreamError as error:
+        except errors.StreamError as error:
             failure = failure or error
         finally:
             hurry.cancel()
             await line.close()
             line.answer = None
         if size > most:
-            failure = StreamError(f"The answer was longer than {most >> 20} MiB.")
+            failure = errors.StreamError(f"The answer was longer than {most >> 20} MiB.")
         return b"".join(pieces)[:most], failure
 
     @contextmanager
@@ -490,7 +486,7 @@ class Line:
         self._idle.pop(id(self._network), None)
         packed = answer.headers.get("content-encoding", "identity").strip().lower()
         if packed not in ("", "identity", "gzip", "deflate"):
-            raise StreamError("The answer is compressed in a way that was not asked for.")
+            raise errors.StreamError("The answer is compressed in a way that was not asked for.")
         what = "iter_bytes" if packed in ("gzip", "deflate") else "iter_raw"
         self._chunks = getattr(answer, what if self._blocks else f"a{what}")()
 
