@@ -19,17 +19,21 @@ from codex_magic.protocol.plain import shorten, without_controls
 from codex_magic.protocol.types import NEVER_DONE
 
 from .exact import HEAD_CHARS, change_diff, change_kind, shown_command
-from .safe_markdown import SafeMarkdown, code_block, code_span, escape_markdown, safe_markdown
+from .safe_markdown import SafeMarkdown, code_block, code_span, escape_markdown, marked, safe_markdown
 
 BODY_CHARS = 4_000
 BODY_LINES = 40
 """Characters and lines of a command's output, a tool's result or a diff; the item itself keeps the rest."""
 
 FOLD_START = {
-    "Reasoning": "<details><summary>types.Reasoning</summary>",
-    "Result": "<details><summary>Result</summary>",
+    title: f'<details style="margin-bottom:.6em"><summary>{title}</summary>'
+    '<blockquote style="margin:.4em 0 .4em .3em">'
+    for title in ("Reasoning", "Result")
 }
-FOLD_END = "</details>"
+FOLD_END = "</blockquote></details>"
+ERROR_START = '<blockquote style="border-left-color:#d32f2f;margin:.4em 0 .8em">'
+ERROR_END = "</blockquote>"
+QUIET_START, QUIET_END = '<small style="opacity:.7">', "</small>"
 """The only HTML ever displayed: constants, so nothing from outside can be in it."""
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
@@ -46,6 +50,10 @@ def fold(title: str, markdown: str) -> str:
     return f"{FOLD_START[title]}\n\n{markdown}\n\n{FOLD_END}"
 
 
+def quiet(markdown: str) -> str:
+    return f"{QUIET_START}{markdown}{QUIET_END}"
+
+
 class Row(NamedTuple):
     """One line about something done, and what came out of it."""
 
@@ -57,8 +65,9 @@ class Row(NamedTuple):
     folded: bool = False
 
     def markdown(self) -> str:
-        head = f"**{self.label}** {code_span(self.code)}" if self.code else f"**{self.label}**"
-        line = " · ".join([head, *map(escape_markdown, self.notes)])
+        line = f"**{self.label}** {code_span(self.code)}" if self.code else f"**{self.label}**"
+        if self.notes:
+            line += f" {quiet(' '.join(f'· {escape_markdown(note)}' for note in self.notes))}"
         if not self.body:
             return line
         body = code_block(self.body, self.language)
@@ -77,7 +86,7 @@ class MarkdownBlock:
     def __init__(self, text: str = "") -> None:
         self.size = len(text)
         self._pieces = [text]
-        self._safe = SafeMarkdown(text)
+        self.safe = SafeMarkdown(text)
 
     @property
     def text(self) -> str:
@@ -87,7 +96,7 @@ class MarkdownBlock:
     def add(self, delta: str) -> None:
         self.size += len(delta)
         self._pieces.append(delta)
-        self._safe.feed(delta)
+        self.safe.feed(delta)
 
     def replace(self, item: types.AgentMessage | types.Plan) -> None:
         if item.text != self.text:
@@ -97,7 +106,7 @@ class MarkdownBlock:
         self.closed = True
 
     def markdown(self) -> str:
-        return self.heading + self._safe.text
+        return self.heading + self.safe.text
 
     def plain(self) -> str:
         return without_controls(self.text)
@@ -154,7 +163,7 @@ class ReasoningBlock:
 
     def markdown(self) -> str:
         if not self.closed:
-            return f"*{escape_markdown(self.line())}*"
+            return quiet(escape_markdown(self.line()))
         if self._folded is None:
             text = "\n\n".join(part for part in self._parts() if not types.is_empty_thought(part))
             self._folded = fold("Reasoning", safe_markdown(text)) if text else ""
@@ -175,22 +184,30 @@ class NoticeBlock:
         self.size = len(message)
 
     def markdown(self) -> str:
-        return f"**{self._label}:** {escape_markdown(self._message)}"
+        return f"**{self._label}:** {marked(self._message)}"
 
     def plain(self) -> str:
         return f"{self._label}: {shorten(self._message)}"
 
 
+class ErrorBlock(NoticeBlock):
+    """Why a turn failed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("Error", message)
+
+    def markdown(self) -> str:
+        return f"{ERROR_START}\n\n{super().markdown()}\n\n{ERROR_END}"
+
+
 class QuietBlock(NoticeBlock):
-    """A line that is smaller than the answer."""
+    """A line that is smaller than the answer; what is between backticks is code."""
 
     def __init__(self, message: str) -> None:
         super().__init__("", message)
 
     def markdown(self) -> str:
-        parts = (part.strip() for part in self._message.split("`"))
-        shown = [code_span(part) if n % 2 else escape_markdown(part) for n, part in enumerate(parts)]
-        return f'<small style="opacity:.7">{" ".join(filter(None, shown))}</small>'
+        return quiet(marked(self._message)) if self._message else ""
 
     def plain(self) -> str:
         return shorten(self._message.replace("`", ""))
@@ -285,7 +302,16 @@ Block = MarkdownBlock | ReasoningBlock | NoticeBlock | ActivityBlock
 @singledispatch
 def item_rows(item: types.ThreadItem) -> list[Row]:
     """Return the rows of an item that is neither message, plan nor reasoning."""
-    return [Row("An item of a kind this version does not show:", shorten(types.item_type(item), HEAD_CHARS))]
+    match item:
+        case types.WebSearch(query=query):
+            return [Row("Searched the web", shorten(query, HEAD_CHARS))]
+        case types.ImageGeneration(status=status, revised_prompt=prompt):
+            label = {"completed": "Made an image", "inProgress": "Making an image"}.get(status, "No image:")
+            return [Row(label, shorten(prompt or "", HEAD_CHARS), _notes(status))]
+        case types.ContextCompaction():
+            return [Row("The earlier conversation was summarised to make room.")]
+    name = shorten(types.item_type(item), HEAD_CHARS)
+    return [Row("An item of a kind this version does not show:", name)]
 
 
 @item_rows.register
@@ -313,11 +339,11 @@ def _(item: types.FileChange) -> list[Row]:
 
 
 _VERBS = {
-    "run": ("Wants to run", "Runs", "Ran", "Not run:", "Failed", "Started"),
-    "call": ("Wants to call", "Calls", "Called", "Not called:", "Failed", "Called"),
-    "add": ("Wants to add", "Adds", "Added", "Not added:", "Failed to add", "Adds"),
-    "delete": ("Wants to delete", "Deletes", "Deleted", "Not deleted:", "Failed to delete", "Deletes"),
-    "update": ("Wants to change", "Changes", "Changed", "Not changed:", "Failed to change", "Changes"),
+    "run": ("Wants to run", "Running", "Ran", "Not run:", "Failed", "Started"),
+    "call": ("Wants to call", "Calling", "Called", "Not called:", "Failed", "Called"),
+    "add": ("Wants to add", "Adding", "Added", "Not added:", "Failed to add", "Adds"),
+    "delete": ("Wants to delete", "Deleting", "Deleted", "Not deleted:", "Failed to delete", "Deletes"),
+    "update": ("Wants to change", "Changing", "Changed", "Not changed:", "Failed to change", "Changes"),
 }
 
 
@@ -360,22 +386,6 @@ def _(item: types.ToolCall) -> list[Row]:
     parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
     body = head("\n".join(parts))
     return [Row(_verb("call", status), call, _notes(status) + _seconds(item.duration_ms), body, folded=True)]
-
-
-@item_rows.register
-def _(item: types.WebSearch) -> list[Row]:
-    return [Row("Searched the web", shorten(item.query, HEAD_CHARS))]
-
-
-@item_rows.register
-def _(item: types.ImageGeneration) -> list[Row]:
-    label = {"completed": "Made an image", "inProgress": "Makes an image"}.get(item.status, "No image:")
-    return [Row(label, shorten(item.revised_prompt or "", HEAD_CHARS), _notes(item.status))]
-
-
-@item_rows.register
-def _(item: types.ContextCompaction) -> list[Row]:
-    return [Row("The earlier conversation was summarised to make room.")]
 
 
 def _seconds(duration_ms: int | None) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import re
 from .parsing import BlockStream, clean, parse_blocks
 from .writing import BlockWriter, code_lines, code_span, plain_text
 
-__all__ = ["SafeMarkdown", "code_block", "code_span", "escape_markdown", "safe_markdown"]
+__all__ = ["SafeMarkdown", "code_block", "code_span", "escape_markdown", "marked", "safe_markdown"]
 
 
 def safe_markdown(text: str) -> str:
@@ -42,6 +42,17 @@ class SafeMarkdown:
         """The blocks that only a link definition can change; `text` is these and the open one, blank lines between."""
         self._read()
         return [block for block in self._closed if block]
+
+    @property
+    def sources(self) -> list[str]:
+        """What the closed blocks were made from, without the blank lines of its own in `closed`."""
+        self._read()
+        return self._sources
+
+    @property
+    def open_source(self) -> str:
+        """The source of the open block."""
+        return self._stream.open.source
 
     @property
     def text(self) -> str:
@@ -75,6 +86,21 @@ def escape_markdown(text: str) -> str:
     """Any text shown literally, on one line: for names, titles and error sentences."""
     shown = plain_text(" ".join(text.split()))
     return re.sub(r"^(\d{1,9})(?=[.)](?:\s|$))", r"\1\\", re.sub(r"^(?=[-+#>=:])", r"\\", shown))
+
+
+def marked(text: str) -> str:
+    """Any text shown literally, on one line, but what is between backticks as code."""
+    parts = _CODE.split(" ".join(text.split()))
+    shown = (code_span(part) if n % 2 else _spaced(part) for n, part in enumerate(parts))
+    return "".join(shown).strip()
+
+
+_CODE = re.compile(r"`([^`]+)`")
+
+
+def _spaced(part: str) -> str:
+    """Keep that there is space around a part of a line."""
+    return " " * part.startswith(" ") + escape_markdown(part) + " " * (part.endswith(" ") and part != " ")
 
 
 def code_block(text: str, info: str = "") -> str:

@@ -64,9 +64,13 @@ def log_in(session: Session, rest: str) -> Steps[None]:
 
 
 def log_out(session: Session, _: str) -> Steps[None]:
-    account = (yield from session.wait(session.codex.account())).account
+    try:
+        account = (yield from session.wait(session.codex.account())).account
+        line = "Signed out." if account is not None else "Nobody was signed in."
+    except ConfigurationError:
+        line = f"Signed out. {Storage.of(session.env).name} could not be read, and was removed."
     yield from finished(session.login.sign_out())
-    lines = ["Signed out." if account is not None else "Nobody was signed in."]
+    lines = [line]
     if os.environ.get("OPENAI_API_KEY"):
         lines.append("OPENAI_API_KEY is still set, and is used by %codex provider openai.")
     session.screen.say(*lines)

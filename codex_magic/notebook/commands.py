@@ -25,7 +25,17 @@ from ..threads.store import Store, ThreadRecord, TurnRecord
 from . import login, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .login import Way
-from .options import APPROVALS, CELL_OPTIONS, EFFORTS, ENGINES, OPTION_WORDS, SANDBOXES, ParsedLine, no_such
+from .options import (
+    APPROVALS,
+    CELL_OPTIONS,
+    EFFORTS,
+    ENGINES,
+    OPTION_WORDS,
+    SANDBOXES,
+    ParsedLine,
+    nearest,
+    no_such,
+)
 from .screen import ID_SHOWN, ago, count
 from .session import Session, Steps, finished
 
@@ -378,7 +388,8 @@ def _help(session: Session, rest: str) -> None:
     screen = session.screen
     if rest:
         if (command := COMMANDS.get(rest)) is None:
-            raise no_such("command", rest, COMMANDS)
+            hint = f"{nearest(rest, COMMANDS)} All commands: `%codex help`".strip()
+            raise OptionError(f"No command `{rest}`.", hint=hint)
         screen.say(f"`{command.usage}` · {command.help}")
         return
     screen.say("Ask in a cell, or in a line:")
@@ -461,10 +472,11 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | Non
     option = next((each for each in CELL_OPTIONS if last in each.words), None)
     if option is not None and option.value is not None:
         return option.choices or _SOURCES.get(option.name, _nothing)(session)
+    prompt = options.parse_line(" ".join(words)).rest.split()
     if symbol.startswith("-"):
-        return OPTION_WORDS
-    if not words:
-        return COMMANDS if first == "%codex" else OPTION_WORDS if not symbol else None
+        return OPTION_WORDS if prompt in ([], ["continue"]) else None
+    if not prompt:
+        return COMMANDS if first == "%codex" and not words else None if symbol else OPTION_WORDS
     is_argument = first == "%codex" and len(words) == 1 and last in COMMANDS
     return _SOURCES.get(last, _nothing)(session) if is_argument else None
 

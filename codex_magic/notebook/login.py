@@ -19,8 +19,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from ..auth.storage import Storage
-from ..protocol.errors import CodexError, window_name
+from ..protocol.errors import CodexError, ConfigurationError, window_name
 from ..protocol.types import Account, ChatgptAccount, LoginState, RateLimits, RateLimitWindow
+from ..waiting import awaited, in_thread
 from .environment import is_remote
 
 if TYPE_CHECKING:
@@ -221,8 +222,11 @@ def left(window: RateLimitWindow) -> int:
 
 def resets(window: RateLimitWindow) -> str:
     """When it is whole again, in local time; empty when the service did not say."""
-    at = window.resets_at
-    return "" if at is None else f"resets {datetime.fromtimestamp(at).astimezone():%a %d %b %H:%M}"
+    try:
+        at = datetime.fromtimestamp(window.resets_at or 0).astimezone()
+    except (ValueError, OverflowError, OSError):  # no clock shows it
+        return ""
+    return f"resets {at:%a %d %b %H:%M}" if window.resets_at else ""
 
 
 def sentence(window: RateLimitWindow) -> str:
@@ -277,7 +281,7 @@ class LoginFlow:
     @in_order
     async def open(self, problem: str = "") -> None:
         """Begin anew, or join what goes on. `problem`: why the account that is signed in does not do."""
-        account = (await self._asynchronous.account()).account
+        account = await self._account()
         self._before = None if problem else account
         self._change(lambda view: view.opened(account, time.time(), problem))
         if self._ticking is not None:
@@ -354,6 +358,15 @@ class LoginFlow:
         else:
             self._change(lambda view: replace(view, limits=limits))
 
+    async def _account(self) -> Account | None:
+        """Return who is signed in. Raises ConfigurationError where another sign-in could not be kept."""
+        try:
+            return (await self._asynchronous.account()).account
+        except ConfigurationError:
+            storage = Storage.of(self._asynchronous.settings)
+            await awaited(in_thread(storage.check))
+            return None  # what is broken is replaced
+
     async def _enter(self, text: str) -> None:
         if self._browser is not None:
             try:
@@ -370,6 +383,7 @@ class LoginFlow:
         """Make one attempt, from its first request to its end. Cancelled, it changes nothing."""
         try:
             if way is Way.key:
+                await awaited(in_thread(Storage.of(self._asynchronous.settings).check))
                 self._key = asyncio.get_running_loop().create_future()
                 self._change(lambda view: view.at(Stage.waiting))
                 key = await self._key

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
-from IPython.core.inputtransformer2 import make_tokens_by_line
+from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from .shell import (
@@ -65,7 +65,7 @@ class CodexMagics(NotebookSettings, Magics):
 
         run_cell_blocking(line, cell, self.number)
 
-    @context_matcher(identifier="codex_magic", priority=200)  # type: ignore[untyped-decorator]  # IPython is untyped here
+    @context_matcher(identifier="codex_magic", priority=200)  # type: ignore[untyped-decorator]  # IPython's
     def complete(self, context: CompletionContext) -> SimpleMatcherResult:
         """Complete what stands behind `%codex` and `%%codex`, in place of what IPython offers there."""
         typed = context.text_until_cursor.lstrip()
@@ -102,10 +102,6 @@ class CodexCells:
     which may stand in a function. Ends are not counted: IPython tells none of a nested `run_cell_async`.
     """
 
-    has_side_effects = True
-    """IPython asks without us whether what is typed so far is complete: to itself a `%%codex` cell ends with an
-    empty line, what it becomes here is complete at once."""
-
     def __init__(self, shell: InteractiveShell, number: int) -> None:
         self._shell, self._number = shell, number
         self._executing: deque[str] = deque(maxlen=32)  # more than execute at a time
@@ -113,6 +109,19 @@ class CodexCells:
     def pre_execute(self) -> None:
         self._executing.append(message_id(request(self._shell)))
         skip_reload(self._shell)
+
+    def check_complete(self, cell: str) -> tuple[str, int | None]:
+        """Answer a terminal whether what is typed so far is a whole cell: an empty line ends the question.
+
+        IPython would look at what we make of the cell, which is complete at once.
+        """
+        if not _is_magic(cell, "%%codex"):
+            manager: TransformerManager = self._shell.input_transformer_manager
+            answer: tuple[str, int | None] = TransformerManager.check_complete(manager, cell)
+            return answer
+        typed = cell[len("%%codex") :].rstrip(" \t")
+        is_whole = typed.endswith("\n") and (typed.strip() or typed.endswith("\n\n"))
+        return ("complete", None) if is_whole else ("incomplete", 0)
 
     def __call__(self, lines: list[str]) -> list[str]:
         start = next((n for n, line in enumerate(lines) if line.strip() and line[0] != "#"), None)
@@ -184,6 +193,7 @@ def load(shell: InteractiveShell) -> None:
     skip_reload(shell)
     cells = CodexCells(shell, magics.number)
     shell.input_transformers_cleanup.insert(0, cells)
+    shell.input_transformer_manager.check_complete = cells.check_complete
     shell.events.register("pre_execute", cells.pre_execute)
 
 
@@ -193,9 +203,12 @@ def unload(shell: InteractiveShell) -> None:
         return
     magics.close()
     shell.events.unregister("pre_execute", magics.note_cell)
+    manager = shell.input_transformer_manager
     for cells in [step for step in shell.input_transformers_cleanup if isinstance(step, CodexCells)]:
         shell.input_transformers_cleanup.remove(cells)
         shell.events.unregister("pre_execute", cells.pre_execute)
+        if vars(manager).get("check_complete") == cells.check_complete:
+            del manager.check_complete
     shell.Completer.custom_matchers.remove(magics.complete)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("codex", None)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..display.page import Page, UpdatedPage
 from ..protocol.errors import CodexError
 from ..protocol.plain import without_controls
-from .environment import page_for, shows_widgets
+from .environment import PrintedPage, page_for, shows_widgets
 from .shell import is_kernel
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Screen:
         """Return what paints a turn here."""
         from ..display.pace import JupyterSurface, Painter
 
-        if self.rich:
+        if self.rich and not isinstance(self.page, PrintedPage):
             return Painter(JupyterSurface(self.page), view)
         from ..display.terminal import terminal_surface
 
@@ -94,7 +94,8 @@ class Screen:
         listed = cells if is_page else [heads, *cells]
         lines = [_row(row, len(heads), names=1 if is_page else len(heads) * (row is heads)) for row in listed]
         markdown = "\n".join(["<table>", *lines, "</table>"])
-        shown = list(_aligned(listed, wraps=wraps or is_page))
+        plain = [[_CODE.sub(r"\1", cell) for cell in row] for row in listed]
+        shown = list(_aligned(plain, wraps=wraps or is_page))
         if note:
             markdown += f"\n\n{quiet(words(note))}"
             shown += ["", note]
@@ -164,20 +165,16 @@ def _html(text: str) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]], *, wraps: bool) -> Iterator[str]:
-    """Return the lines of a table that fits the terminal: its widest column is wrapped or cut."""
+    """Return the lines of a table that fits the terminal: what is widest is wrapped or cut."""
     widths = [max(map(_columns, column)) for column in zip(*(row for row in rows if row[1:]), strict=True)]
-    widest = widths.index(max(widths))
-    over = sum(widths) + 2 * len(widths) - 2 - shutil.get_terminal_size().columns
-    widths[widest] = max(widths[widest] - max(over, 0), 10)
+    while sum(widths) + 2 * len(widths) - 2 > shutil.get_terminal_size().columns and max(widths) > 10:
+        widths[widths.index(max(widths))] -= 1
     for row in rows:
         if len(row) == 1:
             yield from ("", row[0])
             continue
-        cells = [[cell] for cell in row]
-        cells[widest] = (
-            _wrapped(row[widest], widths[widest]) if wraps else [_cut(row[widest], widths[widest])]
-        )
-        for line in zip_longest(*cells, fillvalue=""):
+        fitted = [(_wrapped if wraps else _cut)(cell, width) for cell, width in zip(row, widths, strict=True)]
+        for line in zip_longest(*fitted, fillvalue=""):
             padded = [cell + " " * (width - _columns(cell)) for cell, width in zip(line, widths, strict=True)]
             yield "  ".join(padded).rstrip()
 
@@ -206,13 +203,13 @@ def _wrapped(text: str, width: int) -> list[str]:
     return [*lines, text]
 
 
-def _cut(text: str, width: int) -> str:
-    """Cut before what stands in parentheses at the end: it tells threads apart."""
+def _cut(text: str, width: int) -> list[str]:
+    """Return one line, cut before what stands in parentheses at the end: it tells threads apart."""
     if _columns(text) <= width:
-        return text
+        return [text]
     end = re.search(r" \([^()]*\)$", text)
     tail = end[0] if end is not None and len(end[0]) < width - 3 else ""
-    return f"{text[: _fitting(text, width - 1 - len(tail))]}…{tail}"
+    return [f"{text[: _fitting(text, width - 1 - len(tail))]}…{tail}"]
 
 
 def count(number: int, noun: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import TypeVar
 
 import ipywidgets
@@ -26,7 +27,12 @@ from .screen import VIEW, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
 
-STYLE = f"<style>{Path(__file__).with_name('widgets.css').read_text('utf-8')}</style>"
+
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("utf-8")
+
+
+STYLE = f"<style>{_read('widgets.css')}</style>"
 
 
 class _Panel:
@@ -156,7 +162,7 @@ class LoginWidget(_Panel):
             for way, (label, use) in flow.view.choices().items()
         ]
         choices[0].button_style = "primary"
-        self._choices = self._row(*choices).add_class("codex-choices")
+        self._choices = self._make(ipywidgets.VBox(choices)).add_class("codex-choices")
         self._again = self._button("", lambda: flow.begin(flow.view.way or Way.device), style="primary")
         another, sign_out = (
             self._button("Use another account", flow.choose),
@@ -240,59 +246,39 @@ _TITLES = {
 
 def card_html(view: LoginView) -> str:
     """Return what is going on and what there is to do; first what went wrong."""
-    title = _TITLES[view.way] if view.stage is Stage.waiting and view.way else view.headline()
-    is_reason = view.stage is Stage.choosing and not view.failed
     what, dot, rest = view.problem.partition(". ")
     problem = f'<p class="codex-problem" role="alert"><b>{escape(what + dot)}</b>{code_html(rest)}</p>'
     if view.failed:
         return problem
-    parts = [
-        problem if view.problem and not is_reason else "",
-        f'<p class="codex-title" role="status">{escape(title)}</p>',
-        f"<p>{code_html(view.problem)}</p>" if view.problem and is_reason else "",
-        offer_html(view),
-        quota_html(view),
-    ]
-    return "".join(parts)
+    title = _TITLES[view.way] if view.stage is Stage.waiting and view.way else view.headline()
+    title = f'<p class="codex-title" role="status">{escape(title)}</p>'
+    if view.problem:  # of the last attempt, or why another sign-in is needed at all
+        is_reason = view.stage is Stage.choosing
+        title = f"{title}<p>{code_html(view.problem)}</p>" if is_reason else problem + title
+    return title + offer_html(view) + quota_html(view)
+
+
+_OFFERS = {True: Template(_read("login_code.html")), False: Template(_read("login_page.html"))}
+"""With a code to type, and without."""
+
+_COPY = """
+const area = document.createElement('textarea'); area.value = this.dataset.copy; this.after(area); area.select();
+document.execCommand('copy'); area.remove(); this.textContent = 'Copied'
+"""
+"""Copies also from a page without HTTPS, which has no clipboard."""
 
 
 def offer_html(view: LoginView) -> str:
     """Return the steps of a sign-in, with the link and the code to be opened, copied or scanned."""
-    if view.stage is not Stage.waiting or view.link is None:
-        return f"<p>{escape(view.headline())}</p>" if view.stage is Stage.waiting else ""
-    link = escape(view.link)
-    page = f'<a href="{link}" target="_blank" rel="noopener noreferrer">Open the sign-in page</a>'
-    if view.code is None:
-        copy = _copy_html("Copy the link", link)
-        steps = [
-            f"{page} and sign in. {copy}",
-            "If the browser shows an error page, paste that page's address:",
-        ]
-        return _steps_html(steps)
-    code, spelled = escape(view.code), escape(" ".join(view.code.replace("-", ",")))
-    steps = [
-        f'Copy the code<div class="codex-code"><output aria-label="Code: {spelled}">{code}</output>'
-        f"{_copy_html('Copy', code)}</div>",
-        f"{page}<br><small>{link.partition('://')[2]}</small>",
-        "Paste the code, then come back. Nothing to click here.",
-    ]
-    hint = "<p><small>Enter it only on the page below, never anywhere else.</small></p>"
-    return f'{hint}<div class="codex-offer">{_steps_html(steps)}{_qr_code(view.link)}</div>'
-
-
-def _steps_html(steps: list[str]) -> str:
-    return f"<ol>{''.join(f'<li>{step}</li>' for step in steps)}</ol>"
-
-
-def _copy_html(label: str, text: str) -> str:
-    """Return a button that copies an escaped text, also from a page without HTTPS, which has no clipboard."""
-    copy = (
-        "const t=document.createElement('textarea');t.value=this.dataset.copy;this.after(t);t.select();"
-        "document.execCommand('copy');t.remove();this.textContent='Copied'"
-    )
-    return (
-        f'<button type="button" class="jupyter-button" data-copy="{text}" onclick="{copy}">{label}</button>'
-    )
+    if view.stage is not Stage.waiting:
+        return ""
+    if view.link is None:
+        return f"<p>{escape(view.headline())}</p>"
+    link, code = escape(view.link), escape(view.code or "")
+    parts = {"shown": link.partition("://")[2], "spelled": " ".join(code.replace("-", ","))}
+    # Only a link that a phone can follow has a picture; one that ends on this computer is of no use to it.
+    picture = _qr_code(view.link) if code else ""
+    return _OFFERS[bool(code)].substitute(parts, link=link, code=code, picture=picture, copy=_COPY)
 
 
 def _qr_code(link: str) -> str:

@@ -80,7 +80,9 @@ class ResponseIncomplete(_ResponseEvent, frozen=True, tag="response.incomplete")
 
 
 class ResponseFailed(_ResponseEvent, frozen=True, tag="response.failed"):
-    """The end, by the failure in `response["error"]`."""
+    """The end, by the failure in `response["error"]`, or `error`."""
+
+    error: Any = None
 
 
 class ErrorEvent(StreamEvent, frozen=True, tag="error"):
@@ -260,7 +262,8 @@ def decode_event(payload: bytes) -> Event:
         name = str(raw["type"])
     except (ValueError, TypeError, KeyError):
         return UnknownEvent("", payload)
+    if (kind := EVENT_TYPES.get(name)) is None:
+        return UnknownEvent(name, raw)
     if type(raw.get("output_index")) is not int:  # a guess would be worse than none
         raw.pop("output_index", None)
-    kind = EVENT_TYPES.get(name)
-    return UnknownEvent(name, raw) if kind is None else read_struct(raw, kind)
+    return read_struct(raw, kind)

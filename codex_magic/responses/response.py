@@ -297,7 +297,9 @@ class ResponseAccumulator:
             case OfItem():
                 return [self._take_text(event)]
             case events.ResponseCompleted() | events.ResponseIncomplete() | events.ResponseFailed():
-                return [*self._end(event.response, event.type.rpartition(".")[2]), event]
+                body = event.response or {}
+                error = body.get("error") or getattr(event, "error", None)
+                return [*self._end({**body, "error": error}, event.type.rpartition(".")[2]), event]
             case events.ErrorEvent():
                 error = event.error or {"code": event.code, "message": event.message, "param": event.param}
                 headers, status = event.headers or {}, event.status or event.status_code
@@ -368,13 +370,13 @@ class ResponseAccumulator:
             return event
         return msgspec.structs.replace(event, item=whole, output_index=item.index)
 
-    def _end(self, body: dict[str, Any] | None, status: str) -> list[Event]:
+    def _end(self, body: Mapping[str, Any], status: str) -> list[Event]:
         """Note the end; return the items that nothing but it finishes."""
-        self._header.update(_readable(body or {}))
+        self._header.update(_readable(body))
         if status == "completed" and self._header.get("status") in ("failed", "incomplete", "cancelled"):
             status = self._header["status"].replace("cancelled", "incomplete")
         if status == "failed":
-            self._failure = failures.from_event(self._header.get("error"))
+            self._failure = failures.from_event(body.get("error"))
         self._header["status"] = status
         told: list[Event] = []
         listed = [raw for raw in self._header.get("output") or () if isinstance(raw, dict)]

@@ -28,17 +28,20 @@ import msgspec
 from ..protocol import types
 from ..protocol.errors import OptionError, ThreadNotFoundError
 from ..protocol.ids import is_number, may_be_one_cell, new_id
-from ..protocol.plain import shorten
+from ..protocol.plain import read_struct, shorten
 from ..protocol.types import ThreadItem, TurnStatus, UserMessage, encode_item, input_text, item_type
 from ..waiting import undivided
-from .database import connect, in_transaction, while_locked
-from .failures import damaged, store_errors
+from .database import connect, damaged, in_transaction, store_errors, while_locked
 from .options import PAGE, ListOptions
 from .owner import Owner, is_alive, this_process
 from .partial import Piece, pieced_together, replayed_partial
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    Items = tuple["ItemRecord", ...]
+else:
+    Items = tuple  # msgspec can't tell the kinds of items apart
 
 PREVIEW_LENGTH = 120
 """Characters of the first prompt kept beside a thread, for lists."""
@@ -61,8 +64,8 @@ class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
     model: str | None = None
     engine: str = "backend"
-    created_at: int
-    updated_at: int
+    created_at: int = 0
+    updated_at: int = 0
     archived_at: int | None = None
     forked_from: str | None = None
     """The thread that this one shares its past with."""
@@ -111,14 +114,14 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
     """Whose encrypted reasoning its items hold: a provider and account, or the app-server."""
     model: str | None = None
-    started_at: int
+    started_at: int = 0
     completed_at: int | None = None
     duration_ms: int | None = None
     removed_at: int | None = None
     replaces: str | None = None
     notebook: str | None = None
     """The id of the notebook that `cell_id` is a cell of."""
-    items: tuple[ItemRecord, ...] = ()
+    items: Items = ()
 
     def as_turn(self) -> types.Turn:
         """The same in the protocol's shape."""
@@ -150,14 +153,6 @@ class NotebookClaim(NamedTuple):
     """The kernel belonged to it before."""
     used_elsewhere: bool
     """Another kernel of it is alive."""
-
-
-class _Level(NamedTuple):
-    """What one thread gives to a history: its turns as of a tick, up to a position."""
-
-    thread: str
-    as_of: int
-    upto: int
 
 
 _THREAD = ", ".join(ThreadRecord.__struct_fields__)
@@ -246,7 +241,7 @@ class Store:
             if self._db.execute("SELECT 1 FROM threads NOT INDEXED WHERE id = ?", (thread_id,)).fetchone():
                 raise damaged(self.path)  # it is there, and its index is not
             raise ThreadNotFoundError(thread_id)
-        return ThreadRecord(**dict(row))
+        return read_struct(dict(row), ThreadRecord)
 
     @_reads
     def has(self, thread_id: str) -> bool:
@@ -271,7 +266,7 @@ class Store:
             values.append(term.casefold())
         if cursor is not None:
             value, _, last_id = cursor.partition(":")
-            if not value.isdecimal():
+            if not value.isdecimal() or len(value) > 18:
                 hint = "Give the next_cursor of the page before."
                 raise OptionError(f"{cursor!r} is no page of threads.", hint=hint)
             tests.append(f"({key}, id) {later} (?, ?)")
@@ -281,7 +276,7 @@ class Store:
             f" ORDER BY {key} {order}, id {order} LIMIT ?",
             (*values, limit + 1),
         ).fetchall()
-        threads = tuple(ThreadRecord(**dict(row)) for row in rows[:limit])
+        threads = tuple(read_struct(dict(row), ThreadRecord) for row in rows[:limit])
         more = len(rows) > limit
         return ThreadPage(threads, f"{getattr(threads[-1], key)}:{threads[-1].id}" if more else None)
 
@@ -355,7 +350,7 @@ class Store:
         ).fetchall()
         return [
             NotebookClaim(
-                NotebookRecord(**dict(row)),
+                read_struct(dict(row), NotebookRecord),
                 answers=frozenset().union(*(turns.get(each, ()) for each in lineage)),
                 own_answers=len(turns.get(row["id"], ())),
                 cells=frozenset().union(*(cells_of.get(each, ()) for each in lineage)),
@@ -447,7 +442,7 @@ class Store:
         """Keep an item that is complete, or will never be, in place of its pieces."""
         turn = self._turn_row(turn_id)["seq"]
         whole = (item.id, turn_id) if isinstance(item, UserMessage) else (item.id,)
-        self._db.execute(f"DELETE FROM partials WHERE turn = ? AND id IN ({_marks(whole)})", (turn, *whole))
+        self.drop_pieces(turn_id, whole)
         last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
         self._insert_item(turn, 0 if last is None else last + 1, ItemRecord(item, tuple(response_items)))
 
@@ -457,6 +452,14 @@ class Store:
         turn = self._turn_row(turn_id)["seq"]
         for piece in pieces:
             self._insert_piece(turn, piece)
+
+    @_writes
+    def drop_pieces(self, turn_id: str, item_ids: Sequence[str]) -> None:
+        """Forget what came of items that will never be complete."""
+        turn = self._turn_row(turn_id)["seq"]
+        self._db.execute(
+            f"DELETE FROM partials WHERE turn = ? AND id IN ({_marks(item_ids)})", (turn, *item_ids)
+        )
 
     @_writes
     def place_turn(self, turn_id: str, place: types.TurnPlace) -> None:
@@ -632,7 +635,8 @@ class Store:
         return int(self._clock())
 
     def _tick(self, change: int = 1) -> int:
-        self._db.execute("UPDATE clock SET tick = tick + ?", (change,))
+        if self._db.execute("UPDATE clock SET tick = CAST(tick AS INTEGER) + ?", (change,)).rowcount != 1:
+            raise damaged(self.path)
         return int(self._db.execute("SELECT tick FROM clock").fetchone()["tick"])
 
     def _insert(self, table: str, values: Mapping[str, Any], *, verb: str = "INSERT") -> None:
@@ -696,10 +700,7 @@ class Store:
         return any(owner is not None and is_alive(owner, silent=math.inf) for owner in owners)
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
-        row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
-        if row is None:
-            raise _no_turn(turn_id)
-        return row
+        return _find(self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)), turn_id)
 
     def _with_items(self, rows: Sequence[sqlite3.Row]) -> list[TurnRecord]:
         """The turns of these rows. Partial items have those that run, that broke off, that got no answer."""
@@ -709,30 +710,38 @@ class Store:
         condition = "WHERE turn IN (SELECT value FROM json_each(?)) ORDER BY turn, n"
         for row in self._db.execute(f"SELECT * FROM items {condition}", turns):
             items[row["turn"]].append(_item_record(row))
-        pieces = self._db.execute(f"SELECT * FROM partials {condition}", turns)
+        pieces = self._db.execute(
+            "SELECT turn, CAST(id AS TEXT) AS id, json, response_items, CAST(part AS INTEGER) AS part,"
+            f" CAST(text AS TEXT) AS text FROM partials {condition}",
+            turns,
+        )
         for turn, run in groupby(pieces, itemgetter("turn")):
             items[turn] += _partial_records(list(run), is_over=turn not in running)
         return [_turn_record(row, items[row["seq"]]) for row in rows]
 
-    def _lineage(self, thread_id: str, upto: int = _END) -> list[_Level]:
+    def _lineage(self, thread_id: str, upto: int = _END) -> list[dict[str, Any]]:
         """The thread, the one it was forked from, and so on, each with what of it is visible."""
-        levels = [_Level(thread_id, _END, upto)]
+        levels = [{"thread": thread_id, "as_of": _END, "upto": upto}]
         fork = self.thread(thread_id)
         while not (fork.forked_from is None or fork.forked_at_seq is None or fork.forked_at_position is None):
             upto = min(upto, fork.forked_at_position)
-            levels.append(_Level(fork.forked_from, fork.forked_at_seq, upto))
+            levels.append({"thread": fork.forked_from, "as_of": fork.forked_at_seq, "upto": upto})
+            if fork.forked_from in [level["thread"] for level in levels[:-1]] or not self.has(
+                fork.forked_from
+            ):
+                raise damaged(self.path)
             fork = self.thread(fork.forked_from)
         return levels
 
-    def _current(self, levels: Sequence[_Level]) -> list[sqlite3.Row]:
+    def _current(self, levels: Sequence[Mapping[str, Any]]) -> list[sqlite3.Row]:
         """The rows of a history by position, without what the nearer threads have hidden of the farther ones."""
         rows: list[sqlite3.Row] = []
         hidden: set[int] = set()
         for level in levels:
-            turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level._asdict())
+            turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level)
             rows += [row for row in turns if row["seq"] not in hidden]
             removals = "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of"
-            hidden.update(row["turn"] for row in self._db.execute(removals, level._asdict()))
+            hidden.update(row["turn"] for row in self._db.execute(removals, level))
         return sorted(rows, key=lambda row: row["position"])
 
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
@@ -746,9 +755,10 @@ class Store:
     def _orphans(self) -> list[sqlite3.Row]:
         """The turns in progress whose process is dead, or can't be read any more."""
         orphans = []
-        for row in self._db.execute("SELECT * FROM turns WHERE status = 'inProgress'"):
+        sql = "SELECT *, CAST(coalesce(alive_at, started_at) AS INTEGER) AS seen_at FROM turns WHERE status = 'inProgress'"
+        for row in self._db.execute(sql):
             owner = _decoded(row["owner"], Owner)
-            seconds = self._clock() - (row["alive_at"] or row["started_at"])
+            seconds = self._clock() - row["seen_at"]
             if owner is None or not is_alive(owner, silent=seconds):
                 orphans.append(row)
         return orphans
@@ -765,12 +775,10 @@ class Store:
 
 
 def _turn_record(row: sqlite3.Row, items: Iterable[ItemRecord] = ()) -> TurnRecord:
-    values = {column: row[column] for column in _TURN_COLUMNS} | {
-        "status": _STATUSES.get(row["status"], TurnStatus.interrupted),
-        "error": _decoded(row["error"], types.TurnError),
-        "usage": _decoded(row["usage"], types.ThreadTokenUsage),
-    }
-    return TurnRecord(**values, items=tuple(items))
+    values = dict(row) | {"error": _decoded(row["error"]), "usage": _decoded(row["usage"])}
+    if row["status"] not in _STATUSES:
+        values["status"] = TurnStatus.interrupted
+    return read_struct(values | {"items": tuple(items)}, TurnRecord)
 
 
 def _item_record(row: sqlite3.Row) -> ItemRecord:
@@ -823,26 +831,22 @@ def _next_position(history: Sequence[sqlite3.Row]) -> int:
     return history[-1]["position"] + 1 if history else 0
 
 
-_STATUSES = {status.value: status for status in TurnStatus}
+_STATUSES = {status.value for status in TurnStatus}
 _DIRECTIONS = {"asc": ("ASC", ">"), "desc": ("DESC", "<")}
 _SORT_KEYS = {"created_at": "created_at", "updated_at": "updated_at", "recency_at": "updated_at"}
 
 
 def _chosen(choices: Mapping[str, R], value: str, name: str) -> R:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise OptionError(f"{name} can't be {value!r}.", hint=f"It is one of {', '.join(choices)}.")
     return choices[value]
 
 
-def _find(history: Sequence[sqlite3.Row], turn_id: str) -> sqlite3.Row:
-    for row in history:
+def _find(turns: Iterable[sqlite3.Row], turn_id: str) -> sqlite3.Row:
+    for row in turns:
         if row["id"] == turn_id:
             return row
-    raise _no_turn(turn_id)
-
-
-def _no_turn(turn_id: str) -> OptionError:
-    return OptionError(f"There is no turn {turn_id!r} in this history.", hint="%codex history lists them.")
+    raise OptionError(f"There is no turn {turn_id!r} in this history.", hint="%codex history lists them.")
 
 
 class AsyncStore:

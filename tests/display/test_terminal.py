@@ -346,6 +346,6 @@ def test_ctrl_c_leaves_the_text_and_a_sane_terminal() -> None:
         raw = terminal.close()
     assert [line for line in screen(raw) if line] == [
         "half an answ",
-        "Interrupted. %codex continue goes on from here.",
+        "Interrupted. Continue with %codex continue.",
     ]
     assert raw.rindex("\x1b[?25h") > raw.rindex("\x1b[?25l")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -56,3 +58,31 @@ def test_papermill_runs_a_notebook(service: LocalService, tmp_path: Path) -> Non
     papermill.execute_notebook(source, tmp_path / "out.ipynb", cwd=tmp_path, progress_bar=False)
     written = nbformat.read(tmp_path / "out.ipynb", as_version=4)
     assert written.cells[-1].outputs[0].text == "by papermill\n"
+
+
+BY_NBCLIENT = "import nbformat, nbclient; nbclient.execute(nbformat.read('in.ipynb', 4))"
+
+RUNNERS = {
+    "papermill": "-m papermill in.ipynb out.ipynb".split(),
+    "jupyter execute": "-m jupyter execute in.ipynb".split(),
+    "nbconvert": "-m jupyter nbconvert --to html --execute in.ipynb".split(),
+    "nbclient": ["-c", BY_NBCLIENT],
+}
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("%%codex\nhello", "You are not signed in."),
+        ("%codex resume nowhere", "There is no thread 'nowhere'."),
+    ],
+)
+def test_the_log_of_an_unattended_run_says_why_it_failed(
+    home: Path, tmp_path: Path, runner: str, cell: str, reason: str
+) -> None:
+    save_notebook(tmp_path / "in.ipynb", LOAD, cell)
+    command = [sys.executable, *RUNNERS[runner]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode != 0
+    assert f"CellFailed: {reason}" in done.stderr

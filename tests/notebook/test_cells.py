@@ -36,7 +36,11 @@ def test_it_is_a_plain_call_where_nothing_can_be_awaited(how):
 
 
 @pytest.mark.parametrize(
-    "source", ["1 + 1\n", "%%codexx\nhi\n", "%%time\n%%codex\nhi\n", "%codex hi\nx = 1\n", "", "\n"]
+    "source",
+    [
+        *("1 + 1\n", "%%codexx\nhi\n", "%%time\n%%codex\nhi\n", "%codex hi\nx = 1\n", "", "\n"),
+        *("%%time\n%codex why?\n", "x = '''\n%codex why?\n'''\n", "%codex?\n", "print(x)\nx?\n"),
+    ],
 )
 def test_every_other_cell_stays_as_it_is(source):
     assert rewritten(source) == source
@@ -51,3 +55,25 @@ def test_the_prompt_arrives_as_it_was_typed(body):
     stand_in = SimpleNamespace(run_cell_blocking=lambda *told: seen.append(told))
     exec(call, {"__builtins__": {"__import__": lambda name: stand_in}})
     assert seen == [("-m x", body, 7)]
+
+
+@pytest.mark.parametrize(
+    ("source", "question"),
+    [
+        ("x = 1\n%codex what is {x}?\n", "what is {x}?"),
+        ("for x in range(3):\n    %codex what's {x}??\n", "what's {x}??"),
+        ("if x:\n\tprint(x)\n\t%codex why (not?\nelse:\n\tpass\n", "why (not?"),
+        ("y = %codex -m small really?\nprint(y)\n", "-m small really?"),
+        ("%codex it's 'so\n%codex isn't it?\n", "isn't it?"),
+        ("def f():\n    return 1\n\n%codex how?\n\nf()\n", "how?"),
+    ],
+)
+def test_a_question_among_other_code_is_asked(source, question):
+    told = rewritten(source)
+    assert f"run_cell_blocking({question!r}, None, 7)\n" in told
+    assert told.count("\n") == source.count("\n")
+
+
+@pytest.mark.parametrize("source", ["# a note\n%%codex\nhi", "# a note\n\n%codex why?\n"])
+def test_a_comment_may_stand_above(source):
+    assert rewritten(source).startswith("await __import__('codex_magic').run_cell(")

@@ -4,9 +4,11 @@ import re
 
 import pytest
 from IPython.core.completer import provisionalcompleter
+from rich.cells import cell_len
 
 from codex_magic.notebook.commands import complete
 from codex_magic.notebook.magics import loaded
+from codex_magic.notebook.options import CELL_OPTIONS
 from tests.known import some
 
 
@@ -91,7 +93,7 @@ def test_one_cell_can_ask_elsewhere_and_name_it(asked):
 
 def test_status_names_provider_model_account_thread_and_limits(asked):
     status = asked("%codex status")
-    words = ("chatgpt", "local-large", "@", "plus", "weekly", "threads.db")
+    words = ("chatgpt", "local-large", "@", "Plus plan", "weekly", "threads.db")
     assert [word for word in words if word not in status] == [], status
 
 
@@ -129,6 +131,12 @@ def test_help_names_every_command(run):
     listed = re.findall(r"%codex ([a-z]+)\b", run("%codex help"))
     assert set(TAKES) <= set(listed)
     assert {name for name in TAKES if run(f"%codex help {name}").startswith(f"%codex {name}")} == set(TAKES)
+
+
+def test_the_columns_of_the_help_begin_below_their_heads(run):
+    lines = run("%codex help").splitlines()
+    at = next(line for line in lines if line.startswith("Command ")).index("What")
+    assert next(line for line in lines if line.startswith("%codex new")).index("start a new") == at
 
 
 def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):
@@ -188,15 +196,38 @@ def test_what_is_typed_is_completed(session):
     assert complete(session, "%%codex explain th", "th") == []
 
 
-def test_the_shell_completes_on_tab(shell):
+def completions(shell, line):
     with provisionalcompleter():
-        found = [completion.text for completion in shell.Completer.completions("%codex stat", 11)]
-    assert "status" in found
+        return [each.text for each in shell.Completer.completions(line, len(line))]
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("%codex stat", {"status"}),
+        ("%%codex --ef", {"--effort"}),
+        ("%%codex --", {f"--{option.name}" for option in CELL_OPTIONS}),
+        ("%codex ", set(TAKES)),
+        ("%codex engine ", {"backend", "app-server"}),
+        ("%codex model lo", {"lo"}),
+        ("    %codex login d", {"device"}),
+    ],
+)
+def test_the_shell_completes_on_tab_with_ours_alone(shell, line, offered):
+    """What has no end of ours is offered as it stands, so that nothing else is."""
+    assert set(completions(shell, line)) == offered
+
+
+def test_a_question_and_other_code_are_completed_by_ipython(shell):
+    shell.run_cell("orders = 1")
+    assert "--effort" not in completions(shell, "%%codex explain --ef")
+    assert "orders" in completions(shell, "print(ord")
 
 
 def test_unloading_takes_everything_away(shell):
     shell.extension_manager.unload_extension("codex_magic")
     assert shell.find_line_magic("codex") is None
+    assert shell.Completer.custom_matchers == []
     assert loaded(shell) is None
     assert shell.custom_exceptions == ()
     shell.extension_manager.load_extension("codex_magic")
@@ -205,3 +236,31 @@ def test_unloading_takes_everything_away(shell):
 def test_an_answer_is_continued_with_the_options_of_a_cell(asked):
     assert "agent" in asked("%codex continue --sandbox full-access")
     assert "options only" in asked("%codex continue -m local-small with it")
+
+
+def test_help_names_every_option_and_a_mistyped_one_gets_one_line(asked):
+    assert [option.name for option in CELL_OPTIONS if f"--{option.name}" not in asked("%codex help")] == []
+    assert len(asked("%%codex --modle x\nhi").splitlines()) == 1
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("page", ["threads", "history", "status", "help", "models"])
+def test_a_table_fits_the_terminal(asked, monkeypatch, columns, page):
+    asked("%codex name 売上の分析 " + "and everything about it " * 9)
+    asked("%codex fork")
+    asked("%codex " + "echo: 長い質問 " * 20)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = asked(f"%codex {page}")
+    assert max(map(cell_len, shown.splitlines())) <= columns
+    if page == "threads":
+        assert len(re.findall("a fork of", shown)) == 1
+        assert len(shown.strip().splitlines()) == 5
+
+
+def test_a_continuation_is_not_shown_as_our_own_words(asked):
+    asked("%codex continue")
+    assert "↳ continued" in asked("%codex history")
+
+
+def test_threads_tells_how_many_turns_there_are(asked):
+    assert re.search(r"the first answer +2 +just now", asked("%codex threads"))

@@ -137,6 +137,35 @@ def test_signing_out_forgets_and_tells_the_service(run, service, home):
     assert "Nobody" in run("%codex logout")
 
 
+@pytest.mark.parametrize("way", ["device", "paste", "key", ""])
+def test_a_folder_in_place_of_the_file_is_named_before_anybody_does_anything(run, nobody, home, person, way):
+    (home / ".codex" / "auth.json").mkdir()
+    said = run(f"%codex login {way}")
+    assert str(home / ".codex" / "auth.json") in said
+    assert nobody.requests == []
+
+
+def test_a_broken_file_is_replaced_by_a_sign_in(run, nobody, home, person):
+    (home / ".codex" / "auth.json").write_text("{")
+    assert "%codex login" in run("%codex account")
+    person.answers = [KEY]
+    assert "Signed in" in run("%codex login key")
+    assert stored(home)["OPENAI_API_KEY"] == KEY
+
+
+def test_signing_out_of_a_broken_file_removes_it_and_says_so(run, nobody, home):
+    (home / ".codex" / "auth.json").write_text("{")
+    said = run("%codex logout")
+    assert "removed" in said
+    assert "%codex login" not in said
+    assert stored(home) is None
+
+
+def test_signing_out_of_a_folder_says_that_it_can_not(run, nobody, home):
+    (home / ".codex" / "auth.json").mkdir()
+    assert "can't be removed" in run("%codex logout")
+
+
 def test_status_and_account_say_who_where_and_how_long(run, service, home):
     for command in ("status", "account"):
         said = run(f"%codex {command}")

@@ -20,7 +20,7 @@ from ...net import one_line
 from ...protocol import errors, types
 from ...protocol.secrets import masked
 from ...waiting import begin_anew_in_children
-from .failures import refused
+from .failures import INVALID_CONFIGURATION, refused
 from .messages import Framer, MaskedNotifications, Message, address_of, encode, fields, place_of, read
 
 log = logging.getLogger(__name__)
@@ -99,6 +99,8 @@ class Connection:
         """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
         self.commands: dict[str, str] = {}
         """The turn of each command that is at work, by its item's id. Some go on after their turn."""
+        self.invalid_configuration = ""
+        """What the server could not read of its configuration, with the file and the line where it knows them."""
         self._process, self._input = process, process.stdin
         self._exit_code: int | None = None
         self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -292,6 +294,8 @@ class Connection:
                 # The server has its answer, ours or another's, or needs none any more.
                 if id in self._answering:
                     self._answering[id][1].cancel()
+            case types.Warned(None, message) if message.startswith(INVALID_CONFIGURATION):
+                self.invalid_configuration = message.removeprefix(INVALID_CONFIGURATION).strip()
             case types.UnknownNotification("thread/closed"):
                 self.threads.pop(str(thread_id), None)
             case types.ItemStarted(turn_id=turn_id, item=types.CommandExecution(id=id)):

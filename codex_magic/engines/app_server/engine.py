@@ -15,16 +15,26 @@ import msgspec
 
 from ...auth.credentials import credentials_of
 from ...auth.storage import auth_path
+from ...net import Call, send
 from ...protocol import types
-from ...protocol.errors import InvalidRequestError, JsonRpcError, NotSignedInError, ServiceError
+from ...protocol.errors import (
+    InvalidRequestError,
+    JsonRpcError,
+    NotSignedInError,
+    ServiceError,
+    TimedOutError,
+    UnreachableError,
+)
 from ...protocol.settings import Settings
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
 from ...responses.provider import Provider, key_of
 from ...responses.usage import no_limits
+from ...waiting import awaited, in_thread
 from ..replay import as_message
 from ..seam import Continuation, Tell, TurnRequest
 from . import parameters
 from .connection import Connection
+from .failures import invalid_configuration
 from .server import AppServer, Launch, withheld
 from .turn import AgentTurn, default_answer
 
@@ -34,6 +44,9 @@ _MISSING = ("no rollout found", "thread not found", "turn not found")
 """Words of the program about what it does not have, or no more."""
 
 _LASTING = ("model", "effort")
+
+REACH_SECONDS = 5.0
+"""For our own look at a service that the program does not reach."""
 
 PAGE = 100
 """Turns or models in one request."""
@@ -144,15 +157,39 @@ class AppServerEngine:
             self._account, self._provider = account, self._own
             await self.server.close()
         async with self.server.connected() as connection:
-            if signed_in and self._provider is None and connection is not self._signed_in:
-                answer = await connection.call("account/read", {})
-                if answer.get("requiresOpenaiAuth") and answer.get("account") is None:
-                    if self._stand_in is None:
-                        await self.server.close()
-                        raise NotSignedInError
-                    self._provider = self._stand_in
-                self._signed_in = connection
-            yield connection
+            try:
+                if signed_in and self._provider is None and connection is not self._signed_in:
+                    await self._read_account(connection)
+                yield connection
+            except (JsonRpcError, NotSignedInError) as error:
+                invalid = connection.invalid_configuration or error.message.partition(" configuration")[2]
+                if connection.threads or not (invalid or isinstance(error, NotSignedInError)):
+                    raise
+                await self.server.close()  # it reads its files when it starts
+                if invalid:
+                    raise invalid_configuration(invalid) from error
+                raise
+            except UnreachableError as error:
+                if not isinstance(error, TimedOutError):
+                    await awaited(in_thread(self._reach, daemon=True))
+                raise
+
+    async def _read_account(self, connection: Connection) -> None:
+        """Look for a sign-in. Raises NotSignedInError where there is none, and no provider without."""
+        answer = await connection.call("account/read", {})
+        if answer.get("requiresOpenaiAuth") and answer.get("account") is None:
+            if self._stand_in is None:
+                raise NotSignedInError
+            self._provider = self._stand_in
+        self._signed_in = connection
+
+    def _reach(self) -> None:
+        """Try to reach the service from here: our own failure says what the program's does not."""
+        settings = self._settings
+        is_plan = self._account[:1] in ([], ["chatgpt"]) or settings.base_url != Settings.base_url
+        url = settings.base_url if is_plan else settings.openai_base_url
+        url = self._provider.base_url if self._provider else url
+        send(Call(url, {}, b"", REACH_SECONDS), ca_bundle=self._settings.ca_bundle)
 
     async def _answer(self, method: str, params: dict[str, Any]) -> Any:
         """Answer a request of the program."""

@@ -17,10 +17,20 @@ LONGEST_INPUT = 1_048_576
 """Characters of text that the app-server takes for one turn."""
 
 
+INVALID_CONFIGURATION = "Invalid configuration; using defaults."
+"""How the warning begins with which it starts in spite of its config.toml; a turn is refused later."""
+
+WAITING = "waiting for network"
+_UNREACHED = ("workspace routing discovery failed", "error sending request", WAITING)
+"""Words of the app-server where the service can't be reached. It never says why."""
+
+
 def refused(method: str, error: RpcError) -> errors.CodexError:
     """Return the error for a refused request. The server says -32600 where JSON-RPC has other codes."""
     if isinstance(error.data, dict) and error.data.get("input_error_code") == "input_too_large":
         return input_too_long(error.data["actual_chars"])
+    if any(words in error.message for words in _UNREACHED):
+        return unreachable(error.message)
     kind = errors.JsonRpcError
     if error.code == OVERLOADED:
         kind = errors.ServerBusyError
@@ -30,6 +40,19 @@ def refused(method: str, error: RpcError) -> errors.CodexError:
         kind = errors.InvalidParamsError
     message = f"The app-server refused {method}: {one_line(error.message)}"
     return kind(message, code=error.code, data=masked(error.data))
+
+
+def unreachable(message: str) -> errors.UnreachableError:
+    hint = (
+        "Check the network; behind a proxy or a company's certificate, HTTPS_PROXY and CODEX_CA_CERTIFICATE."
+    )
+    return errors.UnreachableError(f"The agent can't reach the service ({one_line(message)}).", hint=hint)
+
+
+def invalid_configuration(details: str) -> errors.ConfigurationError:
+    """`details`: the file, the line and the reason, as far as the app-server says them."""
+    message = f"The agent's configuration can't be used: {one_line(details.strip(': ')).rstrip('.')}."
+    return errors.ConfigurationError(message, hint="Correct it, then run the cell again.")
 
 
 def input_too_long(characters: int) -> errors.InvalidRequestError:
@@ -48,8 +71,10 @@ def turn_failure(error: TurnError | None) -> errors.CodexError:
         status = details.get("httpStatusCode") if isinstance(details, dict) else None
     if info == "other" and error.message.startswith("{"):
         return from_answer(400, {}, error.message.encode())  # a refusal arrives as its bare body
+    if any(words in error.message for words in _UNREACHED) or (info in _CONNECTIONS and status is None):
+        return unreachable(error.message)
     if info in _CONNECTIONS:
-        info = "unreachable" if status is None else status
+        info = status
     kind = _KINDS.get(
         info if isinstance(info, str | int) else "", partial(errors.ServiceError, status=status)
     )
@@ -70,6 +95,5 @@ _KINDS: dict[str | int, Callable[[str], errors.CodexError]] = {
     403: errors.AuthError,
     "badRequest": errors.InvalidRequestError,
     "cyberPolicy": partial(errors.InvalidRequestError, code="cyber_policy"),
-    "unreachable": errors.UnreachableError,
     "responseStreamDisconnected": errors.StreamError,
 }

@@ -32,6 +32,7 @@ OLDEST = (0, 151, 0)
 INSTALL = "Install it with %pip install 'codex-magic[agent]', or set CODEX_MAGIC_CODEX_BIN to its path."
 
 
+_FILES = ("auth.json", "config.toml")
 _OF_THE_SERVER = ("JUPYTERHUB_", "JPY_")
 _OF_THE_PROGRAM = "CODEX_"
 _MANAGED = Path("/etc/codex")
@@ -130,14 +131,24 @@ class AppServer:
         """Return how the program is started, and write down with which variables."""
         settings, launch = self._settings, self._launch
         home = settings.codex_home
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # without one the program ends at once
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)  # without one the program ends at once
+            named = configuration(home, launch.config)
+            odd = [file for file in map(home.joinpath, _FILES) if file.exists() and not file.is_file()]
+        except OSError as error:
+            is_none = isinstance(error, FileExistsError | NotADirectoryError)
+            why = "is not a folder" if is_none else f"can't be used ({error.strerror})"
+            raise ConfigurationError(f"{error.filename or home} {why}.", hint="Check CODEX_HOME.") from error
+        if odd:  # the program would wait for a pipe without end
+            raise ConfigurationError(
+                f"{odd[0]} is not a file.", hint="Move it away, then run the cell again."
+            )
         command, path = launch.command, launch.env.get("PATH") or os.environ.get("PATH", os.defpath)
         if command is None:
             binary, folder = find_binary(settings)
             options = [part for setting in launch.config for part in ("-c", setting)]
             command = (binary, *options, "app-server")
             path = os.pathsep.join([path, folder]) if folder else path
-        named = configuration(home, launch.config)
         variables = program_environment(os.environ, allowed=settings.agent_variables, configuration=named)
         own = {"CODEX_HOME": os.path.abspath(home), "PATH": path}
         self.environment = {**variables, **launch.env, **own}

@@ -16,7 +16,7 @@ from ..replay import as_message, replayed
 from ..seam import Tell, TurnRequest
 from ..tools import ToolCalls, ToolSet, text_item, written
 from .connection import Connection, Subscription
-from .failures import turn_failure
+from .failures import WAITING, turn_failure, unreachable
 from .messages import address_of, readdressed
 from .parameters import Params, steer_input
 
@@ -44,7 +44,7 @@ class AgentTurn:
         self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=self.interrupt)
         self._turn_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._interrupting: asyncio.Task[None] | None = None
-        self._is_compaction = False
+        self._is_compaction = self._has_begun = False
         self._first_usage: types.ThreadTokenUsage | None = None
         self._completed: types.Turn | None = None
 
@@ -132,6 +132,11 @@ class AgentTurn:
             if isinstance(notification, types.TurnCompleted):
                 self._completed = notification.turn
                 return notification.turn
+            if isinstance(notification, types.ErrorReported) and WAITING in notification.error.message:
+                if not self._has_begun:
+                    raise unreachable(notification.error.additional_details or notification.error.message)
+            elif isinstance(notification, types.Delta | types.ItemStarted):
+                self._has_begun |= not isinstance(getattr(notification, "item", None), types.UserMessage)
             self._tell(self._translated(notification))
 
     def _translated(self, notification: types.Notification) -> types.Notification:
