@@ -155,13 +155,16 @@ class _Item:
             content = item.get("content")
             content = content if isinstance(content, list) else [content]
             if not all(isinstance(part, dict) and _kind(part) for part in content):
-                item = {**item, "content": [*filter(None, map(_part, content))]}
+                kept = content if not self.texts else [part for part in content if isinstance(part, dict)]
+                item = {**item, "content": [*filter(None, map(_part, kept))]}
         parts: dict[str, list[Any]] = {}
         for (piece, at), pieces in sorted(self.texts.items()):
             if piece.holder:
                 _fill_part(parts.setdefault(piece.holder, []), item, piece, at, "".join(pieces))
             else:
                 item = _filled(item, {piece.field: "".join(pieces)})
+        if isinstance(item.get("arguments"), dict) and kind == "function_call":
+            item = {**item, "arguments": msgspec.json.encode(item["arguments"]).decode()}
         return {**item, **parts} if any(parts.values()) else item
 
 
@@ -181,9 +184,12 @@ def _kind(item: Mapping[str, Any]) -> str:
 
 
 def _filled(item: dict[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the item with what was said in place of what it leaves out; itself if that is nothing."""
+    """Return the item with what was said in place of what it leaves out, and texts in place of what is none."""
     new = {
-        name: value for name, value in said.items() if value not in _NOTHING and item.get(name) in _NOTHING
+        name: value
+        for name, value in said.items()
+        if value not in _NOTHING
+        and (item.get(name) in _NOTHING or (isinstance(value, str) and not isinstance(item[name], str)))
     }
     return {**item, **new} if new else item
 
@@ -397,17 +403,15 @@ class ResponseAccumulator:
         return told
 
     def _open(self) -> list[_Item]:
-        """Return the items with text that were not finished, but no rest of one that was."""
+        """Return what was not finished: items that were begun and got a text, and messages that are no rest of one."""
         finished = [item.done for item in self._items if item.done is not None]
-        return [
-            item
-            for item in self._items
-            if item.done is None
-            and any(
-                item.begun or not any("".join(text) in piece.of(done) for done in finished)
-                for (piece, _), text in item.texts.items()
-            )
-        ]
+
+        def is_rest(item: _Item) -> bool:
+            pieces = [(piece, "".join(text)) for (piece, _), text in item.texts.items()]
+            return all(any(text in piece.of(done) for done in finished) for piece, text in pieces)
+
+        unfinished = [item for item in self._items if item.done is None and item.texts]
+        return [item for item in unfinished if item.begun or (item.kind == "message" and not is_rest(item))]
 
     def _note_headers(self, headers: Mapping[str, Any]) -> None:
         texts = {name.lower(): str(value) for name, value in headers.items()}
