@@ -55,11 +55,14 @@ class Framer:
 
 
 def parse(line: bytes) -> Message | None:
-    """Read one line; `None` when it is no message."""
+    """Read one line, without what is nested too deep in it; `None` when it is no message."""
     try:
         message = _DECODER.decode(line)
     except _UNREADABLE:
-        return None
+        try:
+            message = _DECODER.decode(msgspec.json.encode(read_json(line)))
+        except (ValueError, msgspec.MsgspecError):
+            return None
     return None if message.method is None and message.id is None else message
 
 
@@ -67,7 +70,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
     """Write one line. NaN raises InvalidRequestError, half a character becomes U+FFFD: the server drops both."""
     try:
         text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"The agent can't be sent this: {error}.") from error
     return encodable(text).encode() + b"\n"
 
