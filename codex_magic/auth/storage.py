@@ -91,7 +91,7 @@ class Storage:
                 data = self._place.read()
                 return None if data is None else credentials_of(data)
         # outside the handler, because a decoder's frames would show the content
-        hint = "Replace it with %codex login, or remove it with %codex logout"
+        hint = "Replace it with `%codex login`, or remove it with `%codex logout`."
         raise ConfigurationError(f"{self.name} holds no credentials that can be read.", hint=hint)
 
     def update(self, change: Callable[[Document], Document]) -> Credentials:

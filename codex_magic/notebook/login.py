@@ -70,7 +70,7 @@ _SENTENCES: dict[Stage | tuple[Stage, Way | None], str] = {
     Stage.choosing: "Sign in to Codex",
     Stage.finishing: "Finishing the sign-in …",
     Stage.signed_out: "Signed out.",
-    Stage.cancelled: "The sign-in was cancelled. Start it again with %codex login",
+    Stage.cancelled: "The sign-in was cancelled. Start again: `%codex login`",
     (Stage.starting, Way.device): "Getting a code …",
     (Stage.starting, Way.browser): "Opening a port for your browser …",
     (Stage.starting, Way.paste): "Making a link …",
@@ -179,7 +179,7 @@ class LoginView:
             return view
         if self.stage is Stage.account:
             return view.at(Stage.signed_in)
-        problem = "Nobody signed in within 15 minutes. Start again with %codex login"
+        problem = "Nobody signed in within 15 minutes. Start again: `%codex login`"
         return view.at(Stage.cancelled, problem=problem)
 
 
@@ -210,9 +210,11 @@ def windows(limits: RateLimits) -> list[RateLimitWindow]:
 
 
 def name(window: RateLimitWindow) -> str:
-    """`5-hour limit`"""
-    minutes = window.window_duration_mins
-    return f"{window_name(minutes)} limit" if minutes else "limit"
+    """`Week`, `5 hours`"""
+    minutes = window.window_duration_mins or 0
+    number, unit = window_name(minutes).partition("-")[::2]
+    plural = "" if number == "1" else "s"
+    return {0: "Limit", 10080: "Week"}.get(minutes, f"{number} {unit}{plural}")
 
 
 def left(window: RateLimitWindow) -> int:
@@ -221,16 +223,19 @@ def left(window: RateLimitWindow) -> int:
 
 
 def resets(window: RateLimitWindow) -> str:
-    """When it is whole again, in local time; empty when the service did not say."""
+    """`resets Sat 5 Dec, 17:54`, in local time; empty when the service did not say, or says what no clock shows."""
     try:
         at = datetime.fromtimestamp(window.resets_at or 0).astimezone()
-    except (ValueError, OverflowError, OSError):  # no clock shows it
+    except (ValueError, OverflowError, OSError):
         return ""
-    return f"resets {at:%a %d %b %H:%M}" if window.resets_at else ""
+    day = "today" if at.date() == datetime.now().astimezone().date() else f"{at:%a} {at.day} {at:%b}"
+    return f"resets {day}, {at:%H:%M}" if window.resets_at else ""
 
 
 def sentence(window: RateLimitWindow) -> str:
-    return ", ".join(filter(None, [f"{name(window)}: {left(window)} % left", resets(window)]))
+    """`69 % of the week left, resets Sat 5 Dec, 17:54`"""
+    span = {"Week": "of the week ", "Limit": ""}.get(name(window), f"of {name(window)} ")
+    return ", ".join(filter(None, [f"{left(window)} % {span}left", resets(window)]))
 
 
 # The attempt -------------------------------------------------------------------------------------
@@ -401,7 +406,7 @@ class LoginFlow:
             self._fail(str(error))
         except Exception:  # the top of a task: somebody looks on, and must not be left waiting
             log.exception("a sign-in broke")
-            self._fail("The sign-in broke; the log says how.")
+            self._fail("The sign-in failed unexpectedly. The log says how.")
 
     async def _by_service(self, way: Way, open_browser: bool) -> bool:
         """Show the person what there is to do, and wait for the service. Returns whether it was done."""
