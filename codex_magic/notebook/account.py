@@ -13,6 +13,7 @@ from ..auth.storage import Storage
 from ..protocol import errors
 from ..protocol.errors import CodexError, ConfigurationError, LoginError, OptionError
 from ..protocol.ids import new_id
+from ..protocol.plain import without_controls
 from ..protocol.types import ChatgptAccount
 from ..responses.provider import Provider
 from ..waiting import Relay
@@ -133,10 +134,12 @@ def can_sign_in(session: Session, error: CodexError, options: ParsedLine) -> boo
 
 def sign_in_first(session: Session, error: CodexError, options: ParsedLine, output: str) -> Steps[None]:
     """Sign in, in place of the output that shows `error`. Raises CellFailed if nobody did."""
-    yield from finished(session.login.open(str(error)))
+    waits = "no-wait-login" not in options.values
+    reason = f"{error.message} Your question waits and is sent afterwards." if waits else error.message
+    yield from finished(session.login.open(reason))
     try:
         if session.screen.has_widgets:
-            view = yield from _sign_in_by_widget(session, output, waits="no-wait-login" not in options.values)
+            view = yield from _sign_in_by_widget(session, output, waits=waits)
         else:
             view = yield from _sign_in_by_text(session, _text_way(session), output)
     except KeyboardInterrupt:
@@ -251,5 +254,5 @@ class _Lines:
             text = {"text/markdown": lines_of(filter(None, markdown)), "text/plain": "\n".join(plain)}
             self._page.show(self._id, text)
         elif new := [line for line in plain if line not in self._shown]:
-            print("\n".join(new))  # noqa: T201  # a terminal reads standard output
+            print(without_controls("\n".join(new)))  # noqa: T201  # a terminal reads standard output
         self._shown = plain

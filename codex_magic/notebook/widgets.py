@@ -116,6 +116,9 @@ _NO_CARD = "No sign-in card below? Run the cell again, or run `%codex login` in 
 JupyterLab shows nothing else of that output."""
 
 
+_EMPTY = {"text/markdown": "", "text/plain": ""}
+
+
 class _Address(ipywidgets.Text):  # type: ignore[misc]  # ipywidgets is untyped
     """ipywidgets would send what is typed back to every front end; not this."""
 
@@ -182,7 +185,7 @@ class LoginWidget(_Panel):
         self._id = output or self._id
         quiet = f'<small style="opacity:.7">{code_html(_NO_CARD)}</small>'
         self._page.show(self._id, {"text/markdown": quiet, "text/plain": _NO_CARD.replace("`", "")})
-        self._page.show(self._card_id, self.bundle)
+        self._page.show(self._card_id, {**self.bundle, **_EMPTY})
         self._flow.subscribe(self.paint)
 
     def leave(self) -> None:
@@ -214,7 +217,7 @@ class LoginWidget(_Panel):
 
     def _finish(self, line: str) -> None:
         self._page.show(self._id, {"text/markdown": words(line), "text/plain": line.replace("`", "")})
-        self._page.show(self._card_id, {})
+        self._page.show(self._card_id, _EMPTY)
         self.close()
         self._unlogged.logger.removeFilter(self._unlogged)
 

@@ -164,7 +164,7 @@ def test_a_cell_that_gets_no_sign_in_fails_with_the_usual_sentence(front_end: Fr
         front_end.kernel.interrupt()
     front_end.idle(request)
     assert "You are not signed in" in markdown(front_end.outputs)
-    texts = [output for output in front_end.outputs if "text/markdown" in output["data"]]
+    texts = [output for output in front_end.outputs if output["data"].get("text/markdown")]
     assert len(texts) == 2
     assert {output["output_type"] for output in front_end.outputs} == {"display_data"}
 
