@@ -93,7 +93,7 @@ def test_one_cell_can_ask_elsewhere_and_name_it(asked):
 
 def test_status_names_provider_model_account_thread_and_limits(asked):
     status = asked("%codex status")
-    words = ("chatgpt", "local-large", "@", "Plus plan", "weekly", "threads.db")
+    words = ("chatgpt", "local-large", "%codex account", "Plus plan", "of the week left", "threads.db")
     assert [word for word in words if word not in status] == [], status
 
 
