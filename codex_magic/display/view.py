@@ -156,8 +156,9 @@ class TurnView:
                 self.rerouted_from, self.model = from_model, to_model
             case types.ErrorReported(error=error, will_retry=True):
                 self._retrying = error
-                thoughts = [id for id, block in self._blocks.items() if isinstance(block, ReasoningBlock)]
-                self._cut_off = [id for id in thoughts if not self._blocks[id].closed]
+                written = (ReasoningBlock, MarkdownBlock)  # it is written again
+                texts = {id: block for id, block in self._blocks.items() if isinstance(block, written)}
+                self._cut_off = [id for id, block in texts.items() if not block.closed]
             case types.ErrorReported(error=error):
                 self.error = error
             case types.TurnCompleted(turn=turn):
