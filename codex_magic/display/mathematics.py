@@ -6,7 +6,6 @@ A formula that cannot be made so is refused (`None`) and its caller shows the so
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 MATH_OPENER = re.compile(r"\$\$?|\\\\?[(\[]|\\begin\{([A-Za-z]+\*?)\}")
@@ -60,7 +59,7 @@ def find_formula(text: str, opener: re.Match[str], most: int) -> Formula | None:
     if mark == "$":
         closer, end = mark, _dollar_end(text, start, most)
     else:
-        closer = f"\\end{{{opener[1]}}}" if opener[1] else mark.translate(_CLOSING)
+        closer = f"\\end{{{opener[1]}}}" if opener[1] else mark.translate({ord("("): ")", ord("["): "]"})
         end = _closer(text, closer, start, most)
     if end < 0 or (mark[0] == "\\" and text.find(mark, start, end) >= 0):
         return None
@@ -70,23 +69,12 @@ def find_formula(text: str, opener: re.Match[str], most: int) -> Formula | None:
     return Formula("$" if mark[-1] in "$(" and mark != "$$" else "$$", tex, end + len(closer))
 
 
-_CLOSING = str.maketrans("([", ")]")
-
-
 def _closer(text: str, closer: str, start: int, most: int) -> int:
     """Return the closer's place, not inside another escape; -1 where there is none."""
-    if _last(text, closer) < start:
-        return -1
     at = text.find(closer, start, most)
     while at > 0 and (at - start - len(text[start:at].rstrip("\\"))) % 2:
         at = text.find(closer, at + 1, most)
     return at
-
-
-@lru_cache(maxsize=8)
-def _last(text: str, closer: str) -> int:
-    """Remembered for a text with many openers and no closer."""
-    return text.rfind(closer)
 
 
 def _dollar_end(text: str, start: int, most: int) -> int:

@@ -19,6 +19,8 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from codex_magic.protocol.plain import encodable, without_controls
+
 from .mathematics import MATH_OPENER, MOST_CHARS, find_formula
 
 References = dict[str, dict[str, Any]]
@@ -129,11 +131,8 @@ class BlockStream:
 
 
 def clean(text: str) -> str:
-    """Return `text` with `\\n` for every line end, and U+FFFD for what no reader can show."""
-    return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
-
-
-_UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
+    """Return `text` with `\\n` for every line end, and only what readers can show."""
+    return encodable(without_controls(text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def _count_final(blocks: list[Token], text: str, lines: list[str]) -> int:

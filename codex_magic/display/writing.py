@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from urllib.parse import quote
 
 from markdown_it.token import Token
 
@@ -54,11 +55,16 @@ class BlockWriter:
                 text = self._inline(self._content())
                 if text.endswith("#") and not text.endswith("\\#"):
                     text = f"{text[:-1]}\\#"
+                text = _ATTRIBUTES.sub(r"\\\g<0>", text)
                 return [f"{'#' * int(token.tag[1])} {text}".rstrip()]
             case "fence" | "code_block":
                 return code_lines(token.content, token.info, nested=depth > 0)
             case "math_block":
-                return _formula_lines(token.content, nested=depth > 0)
+                tex = token.content
+                if depth or "\n" not in tex:
+                    # The marks of a container would be read as parts of the formula.
+                    return [f"$${tex}$$".replace("\n", " ")]
+                return ["$$", *tex.split("\n"), "$$"]
             case "hr":
                 return ["___"]
             case "blockquote_open":
@@ -165,9 +171,11 @@ def _seems_whole(text: str) -> bool:
     return text.count("[") == text.count("]") and not any(text.count(mark) % 2 for mark in ("`", "$", "**"))
 
 
+# What a heading ends with is not shown by pandoc.
+_ATTRIBUTES = re.compile(r"\{[^{}]*\}$")
 _LINE_START = re.compile(
     r"(?P<number>\d{1,9})[.)](?=\s|$)"
-    r"|[-+*](?=[ \t]|$)|#|>|=+[ \t]*$|~~~|:(?=[ \t]|$)|([-*_])(?:[ \t]*\2){2,}[ \t]*$|[|:=-][|:\-=\s]*$"
+    r"|[-+*|%](?=[ \t]|$)|#|>|=+[ \t]*$|~~~|:(?=[ \t:]|$)|([-*_])(?:[ \t]*\2){2,}[ \t]*$|[|:=-][|:\-=\s]*$"
 )
 
 
@@ -210,14 +218,6 @@ def _language(info: str, code: str, *, nested: bool) -> str:
     return "" if is_scanned and language.lower() not in ("latex", "tex") else language
 
 
-def _formula_lines(tex: str, *, nested: bool) -> list[str]:
-    """A formula under the marks of a container is one line: the marks would be read as parts of it."""
-    if nested or "\n" not in tex:
-        tex = tex.replace("\n", " ")
-        return [f"$${tex}$$"]
-    return ["$$", *tex.split("\n"), "$$"]
-
-
 # Inline text -------------------------------------------------------------------------------------------
 
 _SPACE = re.compile(r"\s")
@@ -231,12 +231,13 @@ _CODE_AS_MARKUP = re.compile(r"[*_~\[\]\\]")
 
 _SPECIAL = re.compile(
     r"(?=[^\w .,;:'\"()+/=-]|_)"  # at most places no more is tried
-    r"(?:[`<\[\]*~\t\n\v\f\x1c-\x1f\x85\xa0\u2028\u2029]|(?<![^\W_])_|_(?![^\W_])|&(?=[#A-Za-z])"
+    r"(?:[`<\[\]*~^\t\n\v\f\x1c-\x1f\x85\xa0\u2028\u2029]|(?<![^\W_])_|_(?![^\W_])|&(?=[#A-Za-z])"
     # An address in the eyes of marked, or the place holder that JupyterLab puts a formula in.
     r"|(?<=[\w.+!#$%&'*/=?^`{|}~-])@|@(?=@)"
-    r"|\\(?![A-Za-z0-9])|\\(?=begin|end|(?:eq)?ref))"
+    # A backslash before a word is a command of TeX to pandoc.
+    r"|\\(?!begin|end|(?:eq)?ref)[A-Za-z0-9]|\\)"
 )
-_ESCAPES = {char: f"&#{ord(char)};" for char in "\\`[]@"} | {char: f"\\{char}" for char in "*_~"}
+_ESCAPES = {char: f"&#{ord(char)};" for char in "\\`[]@"} | {char: f"\\{char}" for char in "*_~^"}
 _ESCAPES |= {"<": "&lt;", "&": "&amp;", "\xa0": "&nbsp;"}
 _BACKSLASH = re.compile(r"&#92;(?=\\?\(|\[|&#9[12];|&#40;|begin|(?:eq)?ref)")
 _AFTER_BACKSLASH = re.compile(r"\\?\(|\[|&#9[12];|&#40;|begin|(?:eq)?ref")
@@ -305,7 +306,10 @@ class InlineWriter:
             elif token.type == "code_inline":
                 self._code(token.content)
             elif token.type == "math":
-                self._math(token.markup, token.content)
+                tex = token.content.replace("\n", " ")
+                if self._cell:
+                    tex = tex.replace("\\|", "\\Vert ").replace("|", "\\vert ")
+                self._put(f"{token.markup}{tex}{token.markup}")
             elif token.type in ("softbreak", "hardbreak"):
                 mark = "\\\n" if token.type == "hardbreak" else "\n"
                 self._put(mark if self._breaks and not self._links else " ")
@@ -320,15 +324,17 @@ class InlineWriter:
         last = self._pieces[-1] if self._pieces else "\n"
         before, first = last[-1], piece[0]
         # marked takes a tilde's neighbour with it, JupyterLab's scanner a dollar.
+        # After a formula pandoc takes no digit, and after code and links braces are what it does with them.
         same = before in "`$" and first == before
+        is_after_formula = before == "$" and first.isdigit() and not last.endswith("\\$")
         is_fence = before == "\n" and piece.startswith("```")
-        if same or is_fence or (first == "`" and before in "~$"):
+        if same or is_fence or is_after_formula or (first == "`" and before in "~$"):
             self._pieces.append(_WORD_JOINER)
         elif before == "!" and first == "[":
             self._pieces[-1] = f"{last[:-1]}&#33;"
         elif last.endswith("&#92;") and _AFTER_BACKSLASH.match(piece):
             self._pieces.append(_WORD_JOINER if self._links else _APART)
-        self._pieces.append(piece)
+        self._pieces.append(f"\\{piece}" if first == "{" and not before.isspace() else piece)
         if self._after_target and _SPACE.search(piece):
             self._after_target = False
 
@@ -358,7 +364,7 @@ class InlineWriter:
             self._put(self._escaped(part))
 
     def _escaped(self, text: str) -> str:
-        text = _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], " "), text)
+        text = _SPECIAL.sub(lambda m: _ESCAPES.get(m[0], f"\\{m[0]}" if m[0][1:] else " "), text)
         if "//" in text or "ww." in text.lower():
             text = _BARE_URL.sub(lambda url: url[0].replace("://", "&#58;//").replace(".", "&#46;"), text)
         if "&#92;" in text:
@@ -409,12 +415,6 @@ class InlineWriter:
         else:
             self._put(shown)
 
-    def _math(self, mark: str, tex: str) -> None:
-        tex = tex.replace("\n", " ")
-        if self._cell:
-            tex = re.sub(r"\\\|", r"\\Vert ", tex).replace("|", "\\vert ")
-        self._put(f"{mark}{tex}{mark}")
-
 
 def _code_span(text: str, *, cell: bool) -> str | None:
     """Code inside a line; `None` if no backticks can hold it for every reader."""
@@ -447,15 +447,15 @@ def safe_target(target: str) -> str | None:
     if not re.match(r"(?i)https?://[^/?#]|mailto:[^/]|#.", target):
         return None
     unsafe = r"[^A-Za-z0-9\-._~:/?#@!+,;=%&]" if target.startswith("#") else r"(?![^\W_])[^\-._~:/?#@!+,;=%&]"
-    safe = re.sub(unsafe, _percent, target).replace("@@", "%40%40").replace("~~", "%7E%7E")
+    safe = (
+        re.sub(unsafe, lambda char: quote(char[0], safe="", errors="replace"), target)
+        .replace("@@", "%40%40")
+        .replace("~~", "%7E%7E")
+    )
     return re.sub(r"&(?=#?\w+;)", "&amp;", safe)
 
 
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffc-\uffff]")
-
-
-def _percent(char: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in char[0].encode("utf-8", "replace"))
 
 
 def _safe_title(title: str) -> str:

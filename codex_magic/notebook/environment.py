@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ..display.page import AppendedPage, Page, RepaintedPage, UpdatedPage
+from ..display.page import AppendedPage, Bundle, Page, RepaintedPage, UpdatedPage
 from .shell import cell_id, is_kernel, message_id, request
 
 if TYPE_CHECKING:
@@ -56,9 +56,26 @@ def page_for(shell: InteractiveShell, *, alone: bool) -> Page:
     """Return where the running request's outputs go. `alone`: the caller is all there is in its cell."""
     if is_captured(shell):
         return AppendedPage()
+    if is_console(shell):
+        return PrintedPage()
     if not is_run_by_server(shell):
         return UpdatedPage()
     return RepaintedPage() if alone else AppendedPage()
+
+
+class PrintedPage(UpdatedPage):
+    """A console draws what is shown, and none of its changes: they are shown below it, as text."""
+
+    has_controls = False
+
+    def show(self, id: str, bundle: Bundle) -> None:
+        self.say({"text/plain": bundle["text/plain"]})
+
+
+def is_console(shell: InteractiveShell) -> bool:
+    """Whether a person types at a Python program (jupyter console, qtconsole), which names no cells."""
+    sender = _FROM_PYTHON.fullmatch(message_id(request(shell)))
+    return sender is not None and cell_id(shell) is None and may_ask(shell) and not is_run_by_server(shell)
 
 
 _FROM_PYTHON = re.compile(r"[0-9a-f]{8}-[0-9a-f]{24}_(?P<pid>\d+)_\d+")

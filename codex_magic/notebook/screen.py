@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..display.page import Page, UpdatedPage
 from ..protocol.errors import CodexError
 from ..protocol.plain import without_controls
-from .environment import page_for, shows_widgets
+from .environment import PrintedPage, page_for, shows_widgets
 from .shell import is_kernel
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Screen:
         """Return what paints a turn here."""
         from ..display.pace import JupyterSurface, Painter
 
-        if self.rich:
+        if self.rich and not isinstance(self.page, PrintedPage):
             return Painter(JupyterSurface(self.page), view)
         from ..display.terminal import terminal_surface
 

@@ -80,7 +80,9 @@ class ResponseIncomplete(_ResponseEvent, frozen=True, tag="response.incomplete")
 
 
 class ResponseFailed(_ResponseEvent, frozen=True, tag="response.failed"):
-    """The end, by the failure in `response["error"]`."""
+    """The end, by the failure in `response["error"]`, or `error`."""
+
+    error: Any = None
 
 
 class ErrorEvent(StreamEvent, frozen=True, tag="error"):

@@ -152,7 +152,7 @@ class ResponseAccumulator:
             case ResponseCompleted() | ResponseIncomplete() | ResponseFailed():
                 self._end(event.response, event.type.rpartition(".")[2])
                 if isinstance(event, ResponseFailed):
-                    self._failure = failures.from_event((event.response or {}).get("error"))
+                    self._failure = failures.from_event((event.response or {}).get("error") or event.error)
             case ErrorEvent():
                 error = event.error or {"code": event.code, "message": event.message, "param": event.param}
                 headers, status = event.headers or {}, event.status or event.status_code

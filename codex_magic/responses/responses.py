@@ -163,7 +163,8 @@ class AsyncResponses:
 
         The request leaves with the first event that is asked for. Parameters and errors as in `create`.
         """
-        exchange = Exchange(self._core.retry, options.pop("on_retry", None))
+        core, on_retry = self._core, options.pop("on_retry", None)
+        exchange = Exchange(core.retry, on_retry, elsewhere=core.elsewhere)
 
         async def make_request() -> Outgoing:
             default = await self._default_model(options)

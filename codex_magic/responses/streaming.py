@@ -216,11 +216,21 @@ class AsyncResponseStream:
         outgoing = await self.prepare()
         events: list[Event] = []
         with self._line:
-            chunk = await self._line.chunk()
+            chunk = await (self._reason() if self._exchange.lacks_reason else self._line.chunk())
             idle = self._transport.core.idle_seconds(outgoing)
             events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         self._transport.core.remember(outgoing, self._exchange)
         return events
+
+    async def _reason(self) -> bytes | None:
+        """Return the next bytes of an answer that has failed; `None` when they do not come at once."""
+        hurry = self._transport.later(_LINGER, self._line.shut)
+        try:
+            return await self._line.chunk()
+        except CodexError:
+            return None
+        finally:
+            hurry.cancel()
 
 
 class ResponseStream(Direct[AsyncResponseStream]):

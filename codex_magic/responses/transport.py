@@ -24,7 +24,7 @@ import httpx
 
 from ..auth.http import ChatGPTAuth
 from ..auth.sign_in import LoginHandler
-from ..net import header_value, no_answer, readable_proxies, trust, without_secrets
+from ..net import header_value, mounts, no_answer, readable_proxies, trust, without_secrets
 from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError
 from ..protocol.ids import new_id
 from ..protocol.secrets import masked, revealed
@@ -135,18 +135,26 @@ class Core:
         self.rate_limits: RateLimits | None = None
         self.websockets = True
         """Until one could not be opened."""
+        self.elsewhere = "" if provider.is_codex else provider.name
         self.auth = provider.auth
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
             self.auth = provider.auth.asking(login_handler, self.settings)
 
-    def http_options(self) -> dict[str, Any]:
-        """Return the arguments for `httpx.Client` and its async twin."""
+    def http_options(self, *, blocks: bool) -> dict[str, Any]:
+        """Return the arguments for `httpx.Client`, or its async twin."""
+        base, usage = self.provider.base_url, self.settings.chatgpt_url
+        carried: dict[str, Any] = {
+            "verify": trust(base, self.settings.ca_bundle),
+            "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
+        }
+        transport = httpx.HTTPTransport if blocks else httpx.AsyncHTTPTransport
         return {
             "auth": self.auth,
-            "headers": revealed(self.provider.headers),
+            "headers": {"Accept-Encoding": "gzip, deflate", **revealed(self.provider.headers)},
             "timeout": _limits(self.timeouts),
-            "verify": trust(self.provider.base_url, self.settings.ca_bundle),
-            "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
+            "trust_env": False,
+            "mounts": mounts(transport, base, *[usage] * self.provider.is_codex, **carried),
+            **carried,
         }
 
     def response_request(self, input: Any, parameters: Parameters, default: str | None) -> Outgoing:
@@ -245,7 +253,8 @@ class Core:
             return ConfigurationError("The service lists no models.", hint="Choose one with --model NAME.")
         names = self.catalog.names()
         status, headers = answer.status_code, answer.headers
-        return failures.from_answer(status, headers, answer.content, model=outgoing.model, names=names)
+        error = failures.from_answer(status, headers, answer.content, model=outgoing.model, names=names)
+        return failures.fitted(error, self.elsewhere)
 
 
 def _limits(seconds: Timeouts) -> httpx.Timeout:
@@ -293,7 +302,7 @@ class Transport:
     async def fetch(self, outgoing: Outgoing) -> httpx.Response:
         """Return a whole answer. Raises CodexError."""
         line = Line(blocks=self.blocks)
-        answer = await self.send(outgoing, Exchange(self.core.retry), line)
+        answer = await self.send(outgoing, Exchange(self.core.retry, elsewhere=self.core.elsewhere), line)
         with self._http_errors():
             await self._read(answer)
         return masked_answer(answer)
@@ -323,7 +332,9 @@ class Transport:
     def _connections(self, loop: Any, kind: Callable[..., H], hook: Callable[..., Any]) -> H:
         with self._lock, readable_proxies():
             if loop not in self._https:
-                self._https[loop] = kind(event_hooks={"request": [hook]}, **self.core.http_options())
+                self._https[loop] = kind(
+                    event_hooks={"request": [hook]}, **self.core.http_options(blocks=self.blocks)
+                )
             http: H = self._https[loop]
             return http
 

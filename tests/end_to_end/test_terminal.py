@@ -1,15 +1,18 @@
-"""`%%codex` in IPython on a real terminal."""
+"""`%%codex` in IPython and `jupyter console` on a real terminal."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pexpect
 import pytest
 
 from tests.end_to_end.held import hold
 from tests.service import LocalService
+from tests.test_readme import blocks, cells
 
 PROMPT = r"In \[\d+\]: "
 
@@ -45,3 +48,32 @@ def test_ctrl_c_stops_an_answer_without_a_traceback(terminal: pexpect.spawn, ser
     terminal.expect("nterrupted")
     terminal.expect(PROMPT)
     assert "Traceback" not in terminal.before
+
+
+def squashed(text: str) -> str:
+    """Without colours, spaces and the lines of tables."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|[\s|│─]", "", text)
+
+
+@pytest.mark.parametrize("program", ["IPython", "jupyter_console"])
+def test_the_first_session_of_the_readme_can_be_typed(home: Path, program: str) -> None:
+    """Key by key as a person does, at the prompts as the program draws them."""
+    pytest.importorskip(program)
+    options = ["-m", program, "--no-confirm-exit"]
+    child = pexpect.spawn(sys.executable, options, encoding="utf-8", timeout=60, dimensions=(50, 160))
+    prompt = r"In \[(?:\x1b\[[\d;]*m)*%d(?:\x1b\[[\d;]*m)*\]: "
+    child.expect(prompt % 1)
+    for number, cell in enumerate(cells(blocks("ipython")[0]), 2):
+        first, *others = cell.source.split("\n")
+        child.send(f"{first}\r")
+        for line in others:
+            child.expect(r"\.\.\.: ")
+            child.send(f"{line}\r")
+        if others:
+            child.expect(r"\.\.\.: ")
+            child.send("\r")
+        child.expect(prompt % number)
+        seen = squashed(str(child.before))
+        shown = [line for line in cell.shown if not line.startswith("```")]  # a terminal draws code in colours
+        assert [line for line in shown if squashed(line) not in seen] == []
+    child.close(force=True)

@@ -73,7 +73,7 @@ def test_an_answer_that_goes_on_may_take_as_long_as_it_does(exchange: Exchange, 
 
 
 def test_the_bytes_of_each_attempt_are_counted_from_the_beginning(exchange: Exchange) -> None:
-    half = b":" + b"x" * (LONGEST_ANSWER // 2 + 1)
+    half = (b":" + b"x" * 1022 + b"\n\n") * (LONGEST_ANSWER // 2048 + 1)
     exchange.feed(half)
     exchange.begin({})
     exchange.feed(half)

@@ -6,6 +6,7 @@ The oracle reads events line by line and adds up their text in the most obvious 
 from __future__ import annotations
 
 import gc
+import json
 import random
 import tracemalloc
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from codex_magic.protocol.errors import CodexError, StreamError
+from codex_magic.protocol.plain import read_json
 from codex_magic.responses.events import (
     ErrorEvent,
     Event,
@@ -24,6 +26,8 @@ from codex_magic.responses.events import (
     ResponseCompleted,
     ResponseFailed,
     ResponseIncomplete,
+    StreamEvent,
+    UnknownEvent,
     decode_event,
 )
 from codex_magic.responses.exchange import Exchange, RetryPolicy
@@ -46,30 +50,49 @@ SEED = 20261120
 # The oracle --------------------------------------------------------------------------------------
 
 
-def payloads(raw: bytes) -> Iterator[bytes]:
-    data: list[bytes] = []
+def payloads(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    """Each with the name of its event; without any, the lines of JSON."""
+    seen = False
+    name, data = "", list[bytes]()
     lines = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     for line in [*lines, b""]:
         if line.startswith(b"data:"):
             value = line[5:]
             data.append(value[1:] if value.startswith(b" ") else value)
-        elif line == b"" and data:
-            payload, data = b"\n".join(data), []
+        elif line.startswith(b"event:"):
+            name = line[6:].strip().decode(errors="replace")
+        elif line == b"":
+            payload = b"\n".join(data)
             if payload not in (b"", b"[DONE]"):
-                yield payload
+                yield name, payload
+                seen = True
+            name, data = "", []
+    for line in [] if seen else lines:
+        if not line.startswith(b"{") or not isinstance(decode_event(line), StreamEvent):
+            break
+        yield "", line
 
 
 ENDS = (ResponseCompleted, ResponseIncomplete, ResponseFailed, ErrorEvent)
 
 
 def told(raw: bytes) -> list[Event]:
-    """The events up to the first end."""
+    """The events up to the first end; a failure without a reason waits for one."""
     events: list[Event] = []
-    for payload in payloads(raw):
+    bare: list[Event] = []
+    for name, payload in payloads(raw):
         events.append(decode_event(payload))
-        if isinstance(events[-1], ENDS):
-            break
-    return events
+        if isinstance(events[-1], UnknownEvent) and not events[-1].type and name:
+            with suppress(ValueError, TypeError):
+                events[-1] = decode_event(json.dumps({**read_json(payload), "type": name}).encode())
+            if name == "error" and isinstance(events[-1], UnknownEvent):
+                events[-1] = ErrorEvent()
+        last = events[-1]
+        if isinstance(last, ResponseFailed) and not (last.error or (last.response or {}).get("error")):
+            bare = [events.pop()]
+        elif isinstance(last, ENDS):
+            return events
+    return events + bare
 
 
 def added_up(events: list[Event]) -> str:
