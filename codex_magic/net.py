@@ -34,6 +34,9 @@ _SHAPES = re.compile(
 _LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
 """They log addresses, and at DEBUG the headers of answers."""
 
+_LONGEST_ANSWER = 1 << 20
+"""Bytes of the sign-in service's answer that are read; its tokens are a few thousand."""
+
 _LONGEST_TEXT = 300
 """Characters of a service's text that still read as one sentence."""
 
@@ -182,8 +185,13 @@ def send(call: Call, *, ca_bundle: str | None) -> Answer:
     failure: httpx.HTTPError
     with http:
         try:
-            answer = http.post(call.url, headers=call.headers, content=call.body)
-            return Answer(answer.status_code, dict(answer.headers), answer.content)
+            with http.stream("POST", call.url, headers=call.headers, content=call.body) as answer:
+                body = b""
+                for piece in answer.iter_bytes():
+                    body += piece
+                    if len(body) > _LONGEST_ANSWER:
+                        break
+                return Answer(answer.status_code, dict(answer.headers), body)
         except httpx.HTTPError as error:
             failure = error
     raise no_answer(failure, base_url=call.url)

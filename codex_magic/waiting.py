@@ -10,7 +10,6 @@ import asyncio
 import functools
 import inspect
 import os
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -104,15 +103,12 @@ class Relay(Generic[T]):
     def ready(self) -> Future[None]:
         """Return a future that is done as soon as there is something to take."""
         with self._lock:
-            future = self._ready
-            if future is None:
+            if (future := self._ready) is None:
                 future = Future()
                 future.set_running_or_notify_cancel()  # so that nobody's cancel can make `put` fail
+            self._ready = None if self._waiting else future
             if self._waiting:
                 future.set_result(None)
-                self._ready = None
-            else:
-                self._ready = future
             return future
 
     def take(self) -> list[T]:
@@ -124,18 +120,15 @@ class Relay(Generic[T]):
 class BackgroundLoop:
     """An event loop in a daemon thread, started at first use, and again in a forked child."""
 
-    def __init__(self, name: str = "codex_magic") -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._serving: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """Begin anew in a forked child; see `begin_anew_in_children`."""
-        left = self._loop, self._thread
+        """See `begin_anew_in_children`."""
+        left, self._serving = self._serving, None
         self._lock = threading.Lock()
-        self._loop = self._thread = None
         return left
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -154,29 +147,21 @@ class BackgroundLoop:
     def close(self) -> None:
         """Stop the loop and its thread; pending work is cancelled. Safe to call twice."""
         with self._lock:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is None or thread is None:
-            return
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+            serving, self._serving = self._serving, None
+        if serving is not None:
+            loop, thread = serving
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None:
-                self._loop = _new_loop()
-                self._thread = threading.Thread(
-                    target=_serve, args=(self._loop,), name=self._name, daemon=True
-                )
-                self._thread.start()
-            return self._loop
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """Jupyter makes Windows' selector loop the default, which can't start other programs."""
-    if sys.platform == "win32":
-        return asyncio.ProactorEventLoop()
-    return asyncio.new_event_loop()
+            if self._serving is None:
+                # Jupyter makes Windows' selector loop the default, which can't start other programs.
+                loop = getattr(asyncio, "ProactorEventLoop", asyncio.new_event_loop)()
+                thread = threading.Thread(target=_serve, args=[loop], name="codex_magic", daemon=True)
+                self._serving = loop, thread
+                thread.start()
+            return self._serving[0]
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -279,8 +264,7 @@ class _Gate:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._busy = 0
-        self._is_shut = False
+        self._busy, self._is_shut = 0, False
 
     def __enter__(self) -> None:
         with self._changed:
@@ -307,7 +291,7 @@ _gate = _Gate()
 
 
 def undivided() -> AbstractContextManager[None]:
-    """Let forks wait for work in SQLite, whose own locks a child would find held for ever."""
+    """Return a context whose work forks wait for: SQLite's own locks would be held for ever in a child."""
     return _gate
 
 

@@ -34,7 +34,12 @@ def test_the_wheel_holds_only_the_package_and_its_licence(wheel: Path) -> None:
     assert f"{meta}/licenses/LICENSE" in names
     assert "codex_magic/py.typed" in names
     data = {
-        *("auth/callback.html", "notebook/widgets.css"),
+        *(
+            "auth/callback.html",
+            "notebook/login_code.html",
+            "notebook/login_page.html",
+            "notebook/widgets.css",
+        ),
         *(f"local_service/{name}" for name in ("models.json", "page.html", "texts/haiku.md")),
     }
     assert {f"codex_magic/{name}" for name in data} <= {*names}

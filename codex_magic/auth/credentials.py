@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +19,11 @@ API_KEY = "apikey"
 
 _CLAIMS = "https://api.openai.com/auth"
 _PROFILE = "https://api.openai.com/profile"
+
+_END_OF_TIME = 2**36
+"""Unix seconds, in the year 4147: what ends later says nothing that a clock knows."""
+
+T = TypeVar("T")
 
 Document = dict[str, Any]
 """auth.json as it stands, with whatever keys other programs put there."""
@@ -57,7 +61,7 @@ class Credentials:
     def expires_at(self) -> int | None:
         """Unix seconds at which the access token ends, if the service does not end it earlier."""
         exp = decode_jwt(self.access_token).get("exp")
-        return int(exp) if isinstance(exp, (int, float)) else None
+        return int(exp) if isinstance(exp, (int, float)) and 0 <= exp < _END_OF_TIME else None
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -89,8 +93,8 @@ class _AuthFile(msgspec.Struct):
 
 
 def credentials_of(data: bytes) -> Credentials:
-    """What the text of an auth.json says. Raises msgspec.DecodeError or UnicodeDecodeError."""
-    stored = msgspec.json.decode(data, type=_AuthFile)
+    """What the text of an auth.json says. Raises ValueError."""
+    stored = decoded(data, _AuthFile)
     tokens = stored.tokens or _StoredTokens()
     return Credentials(
         mode=stored.auth_mode or (API_KEY if stored.api_key else CHATGPT),
@@ -113,13 +117,21 @@ def decode_jwt(token: str | None) -> dict[str, Any]:
     """The claims of a JWT, unverified; empty when it is none."""
     try:
         payload = (token or "").split(".")[1]
-        claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, binascii.Error):
+        claims = decoded(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), Any)
+    except (IndexError, ValueError):
         return {}
     return claims if isinstance(claims, dict) else {}
 
 
-def _inner(claims: dict[str, Any], name: str) -> dict[str, Any]:
+def decoded(data: bytes, kind: type[T]) -> T:
+    """Return JSON of that kind. Raises ValueError for any other, also for what is nested too deep."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except RecursionError:
+        raise ValueError("JSON is nested too deep") from None
+
+
+def _inner(claims: Mapping[str, Any], name: str) -> dict[str, Any]:
     inner = claims.get(name)
     return inner if isinstance(inner, dict) else {}
 
@@ -128,9 +140,9 @@ def _unix_seconds(stamp: str | None) -> float | None:
     """RFC 3339. The CLI writes nine digits of a second, which Python 3.10 does not read."""
     try:
         when = datetime.fromisoformat(re.sub(r"\.\d+", "", stamp or "").replace("Z", "+00:00"))
-    except ValueError:
+        return when.replace(tzinfo=when.tzinfo or timezone.utc).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return when.replace(tzinfo=when.tzinfo or timezone.utc).timestamp()
 
 
 # Writing -----------------------------------------------------------------------------------------
@@ -138,9 +150,14 @@ def _unix_seconds(stamp: str | None) -> float | None:
 
 def with_tokens(document: Mapping[str, Any], tokens: Tokens) -> Document:
     """`document` signed in with ChatGPT by `tokens`; what they lack and what is unknown stays."""
-    held = document.get("tokens")
     new = {name: token for name, token in msgspec.structs.asdict(tokens).items() if token is not None}
-    held = {"id_token": None, "access_token": None, "refresh_token": None, **(held or {}), **new}
+    held = {
+        "id_token": None,
+        "access_token": None,
+        "refresh_token": None,
+        **_inner(document, "tokens"),
+        **new,
+    }
     account = account_of(tokens.id_token) or account_of(tokens.access_token) or held.get("account_id")
     return {
         "auth_mode": CHATGPT,
@@ -153,7 +170,7 @@ def with_tokens(document: Mapping[str, Any], tokens: Tokens) -> Document:
 
 def with_sign_in(document: Mapping[str, Any], tokens: Tokens) -> Document:
     """`document` after a sign-in with ChatGPT, whatever it was signed in with before."""
-    held = {name: value for name, value in (document.get("tokens") or {}).items() if name not in _OURS}
+    held = {name: value for name, value in _inner(document, "tokens").items() if name not in _OURS}
     return with_tokens({**document, "auth_mode": CHATGPT, "OPENAI_API_KEY": None, "tokens": held}, tokens)
 
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from ..net import introduction
 from ..protocol.errors import AccountChangedError, AuthError, LoginError
@@ -21,8 +20,6 @@ from .handles import AsyncChatgptLoginHandle
 from .oauth import Callback, Issuer
 from .sign_in import PendingLogin, SignIn, TokenSource, begin, redirect_uri
 from .storage import Storage
-
-T = TypeVar("T", SignIn, TokenSource)
 
 DEFAULT_TOKEN_PATH = Path("~/.codex/auth.json")
 """Stands for the CLI's own sign-in: below CODEX_HOME as it is when a function is called, or in the
@@ -53,12 +50,13 @@ def login(
     `headless` it prints the link and asks for the address at which a browser elsewhere ended.
     Raises LoginError and what the network raises.
     """
+    sign_in = _source(token_path)
     if headless:
+        sign_in.storage.check()
         pending = start_login()
         _print_link(pending.url)
         address = input("Then copy the address at which the browser ended, and paste it here: ")
         return finish_login(pending, callback_url=address, token_path=token_path)
-    sign_in = _of(SignIn, token_path)
     completed = _wait_for_browser(sign_in, Settings.from_env(), _print_link if no_browser else None)
     if not completed.success:
         raise LoginError(completed.error or "The sign-in failed.", hint="")
@@ -72,7 +70,7 @@ def get_token(
     *, headless: bool = False, no_browser: bool = False, token_path: Path = DEFAULT_TOKEN_PATH
 ) -> str:
     """A valid access token: the stored one, renewed if it has to be, else that of a new sign-in."""
-    source = _of(TokenSource, token_path)
+    source = _source(token_path)
     try:
         credentials = source.current()
         if source.is_due():
@@ -86,7 +84,7 @@ def get_token(
 
 def refresh(refresh_token: str, token_path: Path = DEFAULT_TOKEN_PATH) -> TokenData:
     """New tokens for a refresh token, stored. Raises AuthError when it is good for nothing any more."""
-    return _data(wait(_of(TokenSource, token_path).exchanged(refresh_token)))
+    return _data(wait(_source(token_path).exchanged(refresh_token)))
 
 
 def start_login() -> PendingLogin:
@@ -104,7 +102,7 @@ def finish_login(
     """
     callback, callback_url = Callback.parse(callback_url), ""  # a traceback with locals shows no code
     back = redirect_uri(Settings.from_env())
-    return _data(_of(SignIn, token_path).finish(pending, callback, back))
+    return _data(_source(token_path).finish(pending, callback, back))
 
 
 def build_headers(token: str) -> dict[str, str]:
@@ -142,12 +140,12 @@ def _wait_for_browser(
         loop.close()
 
 
-def _of(kind: Callable[..., T], token_path: Path) -> T:
-    """Return a `SignIn` or `TokenSource` of the sign-in that is kept there."""
+def _source(token_path: Path) -> TokenSource:
+    """Return the sign-in that is kept there."""
     settings = Settings.from_env()
     is_own = token_path == DEFAULT_TOKEN_PATH
     storage = Storage.of(settings) if is_own else Storage.at(token_path.expanduser())
-    return kind(storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
+    return TokenSource(storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
 
 
 def _data(stored: Credentials) -> TokenData:

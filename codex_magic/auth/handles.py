@@ -57,17 +57,14 @@ class AsyncLogin(ABC):
         self._sign_in = sign_in
         self._loop = asyncio.get_running_loop()
         self._seconds = seconds
-        self._update = LoginUpdated(self.login_id, LoginState.pending)
-        self._listeners: list[Listener] = []
-        self._telling = threading.Lock()
-        self.completed: Future[AccountLoginCompleted] = Future()
+        self._end: Future[LoginUpdated] = Future()
         self._task: asyncio.Task[None] | None = None
         self._stoppable = True
         self._process = os.getpid()
 
     def check_process(self) -> None:
         """Raises LoginError where nobody would ever hear how it ended."""
-        if os.getpid() != self._process and not self.completed.done():
+        if os.getpid() != self._process and not self._end.done():
             raise LoginError(
                 "This sign-in goes on in the process that this one was forked from.",
                 hint="Wait for it there, or start one here.",
@@ -75,18 +72,19 @@ class AsyncLogin(ABC):
 
     @property
     def state(self) -> LoginState:
-        return self._update.state
+        return self._end.result().state if self._end.done() else LoginState.pending
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with the state now and with each change, in the thread where it happens."""
-        with self._telling:
-            self._listeners.append(listener)
-            listener(self._update)
+        if not self._end.done():
+            listener(LoginUpdated(self.login_id, LoginState.pending))
+        self._end.add_done_callback(lambda end: listener(end.result()))
 
     async def wait(self) -> AccountLoginCompleted:
         """How it ended. Cancelling the wait does not cancel the sign-in."""
         self.check_process()
-        return await awaited(self.completed)
+        end = await awaited(self._end)
+        return AccountLoginCompleted(self.login_id, end.state is LoginState.success, end.error)
 
     async def cancel(self) -> CancelLoginAccountResponse:
         """Give up, unless it is over or its tokens are just being stored."""
@@ -98,7 +96,7 @@ class AsyncLogin(ABC):
 
     def stop(self) -> bool:
         """Ask it to give up, without waiting until it has. False: it is over already."""
-        if self.completed.done():
+        if self._end.done():
             return False
         self.check_process()
 
@@ -130,15 +128,7 @@ class AsyncLogin(ABC):
         self._stoppable = False
         update = LoginUpdated(self.login_id, state, error)
         await self._close(update)
-        with self._telling:
-            self._update = update
-            listeners = list(self._listeners)
-        try:
-            for listener in listeners:
-                listener(update)
-        finally:
-            completed = AccountLoginCompleted(self.login_id, state is LoginState.success, error)
-            self.completed.set_result(completed)
+        self._end.set_result(update)
 
     @abstractmethod
     async def _tokens(self) -> Tokens:
@@ -155,6 +145,11 @@ class AsyncLogin(ABC):
     def _redeem(self, code: Secret, *, redirect_uri: str, verifier: Secret) -> Awaitable[Tokens]:
         work = partial(self._sign_in.redeem, code, redirect_uri=redirect_uri, verifier=verifier)
         return awaited(in_thread(work, daemon=True))
+
+
+async def _check(sign_in: SignIn) -> None:
+    """Raise ConfigurationError where the sign-in could not be kept, before a person makes one."""
+    await awaited(in_thread(sign_in.storage.check, daemon=True))
 
 
 class AsyncChatgptLoginHandle(AsyncLogin):
@@ -179,6 +174,7 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         seconds: float = LOGIN_SECONDS,
     ) -> AsyncChatgptLoginHandle:
         """Wait for the browser on this machine. Raises LoginError when no port is free."""
+        await _check(sign_in)
         handle = cls(sign_in, settings, seconds=seconds)
         await handle._loopback.open(settings.callback_ports)
         handle._begin_at(handle._loopback.port)
@@ -191,6 +187,7 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         cls, sign_in: SignIn, settings: Settings, *, seconds: float = LOGIN_SECONDS
     ) -> AsyncChatgptLoginHandle:
         """Wait for `paste` alone: the browser is on another machine, and no port is needed here."""
+        await _check(sign_in)
         handle = cls(sign_in, settings, seconds=seconds)
         handle._begin_at(settings.callback_ports[0])
         return handle
@@ -248,6 +245,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
 
         `interval`: seconds between two polls, in place of the service's.
         """
+        await _check(sign_in)
         call = sign_in.issuer.ask_for_user_code()
         device = oauth.device(call, await awaited(in_thread(lambda: sign_in.send(call), daemon=True)))
         interval = device.interval if interval is None else interval
@@ -273,7 +271,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
                 code, verifier = Secret(outcome.code), Secret(outcome.verifier)
                 redirect = f"{self._sign_in.issuer.url}/deviceauth/callback"
                 return await self._redeem(code, redirect_uri=redirect, verifier=verifier)
-            interval += outcome
+            interval = min(interval + outcome, oauth.MOST_POLL_SECONDS)
             await asyncio.sleep(interval)
 
 

@@ -89,6 +89,7 @@ class ChatGPTAuth(httpx.Auth):
         """Return the same auth, which signs in by `handler` when a request finds no sign-in."""
 
         def sign_in() -> Credentials:
+            self.source.storage.check()
             pending = begin(self.source.issuer, redirect_uri(settings))
             return self.source.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
 

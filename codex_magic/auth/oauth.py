@@ -14,15 +14,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
 from ..net import Answer, Call, header_value, introduction, one_line
 from ..protocol.errors import AuthError, BlockedError, CodexError, LoginError, RateLimitError, ServiceError
+from ..protocol.plain import encodable, without_controls
 from ..protocol.secrets import Secret, hide, mask
 from ..protocol.settings import Settings
-from .credentials import Credentials, Tokens
+from .credentials import Credentials, Tokens, decoded
 
 CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 """The Codex CLI's; a public client without a secret."""
@@ -35,6 +36,8 @@ CALLBACK_PATH = "/auth/callback"
 ANSWER_SECONDS = 30.0
 POLL_SECONDS = 5.0
 """When the service names no interval."""
+LEAST_POLL_SECONDS, MOST_POLL_SECONDS = 1.0, 60.0
+"""Whatever interval it names."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,8 @@ class Callback:
     @classmethod
     def parse(cls, text: str) -> Callback:
         """Read a whole address, its path or query alone, or `code=...&state=...`."""
-        text = text.strip().strip("'\"<>")
-        query = urlsplit(text).query or text.partition("?")[2] or text
+        text = encodable(text).strip().strip("'\"<>")
+        query = (text.partition("?")[2] or text).partition("#")[0]
         values = dict(parse_qsl(query))
         return cls(*(values.get(name) for name in ("code", "state", "error", "error_description")))
 
@@ -242,8 +245,9 @@ def device(call: Call, answer: Answer) -> Device:
         raise LoginError("The sign-in service sent no code.")
     interval = POLL_SECONDS
     with suppress(ValueError):
-        interval = max(float(fields.interval or POLL_SECONDS), 0.0)
-    return Device(fields.device_auth_id, user_code, interval)
+        interval = float(fields.interval or POLL_SECONDS)
+    interval = min(MOST_POLL_SECONDS, max(LEAST_POLL_SECONDS, interval))
+    return Device(fields.device_auth_id, without_controls(user_code), interval)
 
 
 SLOW_DOWN = 5.0
@@ -305,8 +309,8 @@ class _Fault:
         self.is_web_page = answer.headers.get("content-type", "").startswith("text/html")
         body: Any = None
         try:
-            body = msgspec.json.decode(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            body = decoded(answer.body, Any)
+        except ValueError:
             self.is_web_page = self.is_web_page or answer.body.lstrip()[:1] == b"<"
         top = body if isinstance(body, dict) else {}
         error = top.get("error")
@@ -329,8 +333,8 @@ def _decoded(call: Call, answer: Answer, kind: type[T]) -> T:
     if answer.status != 200:
         raise _refusal(call, answer)
     try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decoded(answer.body, kind)
+    except ValueError:
         pass
     # outside the handler, because a decoder's frames would show the answer
     raise BlockedError("Something else than the sign-in service answered.", status=answer.status)

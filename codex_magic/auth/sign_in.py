@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from ..protocol.errors import (
     ConfigurationError,
     LoginError,
     NotSignedInError,
+    TimedOutError,
 )
 from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
@@ -83,7 +85,12 @@ class SignIn:
         return cls(Storage.of(settings), Issuer.of(settings), ca_bundle=settings.ca_bundle)
 
     def send(self, call: Call) -> Answer:
-        return send(call, ca_bundle=self._ca_bundle)
+        """Ask the service. Raises TimedOutError for an answer that drips, too, and what the network raises."""
+        answering = in_thread(lambda: send(call, ca_bundle=self._ca_bundle), daemon=True)
+        try:
+            return answering.result(call.seconds)
+        except FutureTimeout:
+            raise TimedOutError("The sign-in service did not answer in time.") from None
 
     def redeem(self, code: Secret, *, redirect_uri: str, verifier: Secret) -> Tokens:
         """Tokens for a code, which is good once. Raises LoginError, ServiceError, UnreachableError."""

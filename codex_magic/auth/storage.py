@@ -13,6 +13,7 @@ import importlib
 import os
 import re
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -24,7 +25,7 @@ import msgspec
 from ..protocol.errors import ConfigurationError
 from ..protocol.settings import Settings
 from ..waiting import undivided
-from .credentials import Credentials, Document, credentials_of
+from .credentials import Credentials, Document, credentials_of, decoded
 
 _READS = 5
 _PAUSE = 0.02
@@ -38,7 +39,6 @@ KEYRING_SERVICE = "Codex Auth"
 KEYRING_SECONDS = 30
 """A keyring can't be watched: a running notebook notices a change there within this time."""
 
-_SIGN_IN = "Sign in again: %codex login"
 _UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY})
 
 
@@ -74,6 +74,14 @@ class Storage:
         """What changes when the sign-in does; `None` when there is none."""
         return self._place.stamp()
 
+    def check(self) -> None:
+        """Raise ConfigurationError where a sign-in could not be kept, before a person makes one."""
+        with self._errors("read"):
+            self._place.read()
+        if not self.is_writable():
+            hint = "Make it writable, or set CODEX_HOME to a folder that is."
+            raise ConfigurationError(f"{self.name} can't be written.", hint=hint)
+
     def read(self, *, sleep: Callable[[float], None] = time.sleep) -> Credentials | None:
         """Return the sign-in, `None` for none. Raises ConfigurationError for what can't be read."""
         for attempt in range(_READS):
@@ -83,7 +91,8 @@ class Storage:
                 data = self._place.read()
                 return None if data is None else credentials_of(data)
         # outside the handler, because a decoder's frames would show the content
-        raise ConfigurationError(f"{self.name} holds no credentials that can be read.", hint=_SIGN_IN)
+        hint = "Replace it with %codex login, or remove it with %codex logout"
+        raise ConfigurationError(f"{self.name} holds no credentials that can be read.", hint=hint)
 
     def update(self, change: Callable[[Document], Document]) -> Credentials:
         """Write what `change` makes of the document there, an empty one if it is missing or broken.
@@ -92,7 +101,7 @@ class Storage:
         """
         document: Any = {}
         with self._errors("read"), suppress(ValueError):
-            document = msgspec.json.decode(self._place.read() or b"{}")
+            document = decoded(self._place.read() or b"{}", Any)
         document = change(document if isinstance(document, dict) else {})
         with self._errors("written"):
             self._place.write(document)
@@ -130,7 +139,10 @@ class Storage:
         try:
             yield
         except OSError as error:
-            raise ConfigurationError(f"{self.name} can't be {participle}: {error.strerror}.") from error
+            hint = f"Make {error.filename or 'it'} a file of yours, or move it away."
+            raise ConfigurationError(
+                f"{self.name} can't be {participle}: {error.strerror}.", hint=hint
+            ) from error
 
 
 def _begun(lock: sqlite3.Connection, path: Path) -> bool:
@@ -179,7 +191,8 @@ class FilePlace:
 
     def read(self) -> bytes | None:
         try:
-            return self._path.read_bytes()
+            with open(self._path, "rb", opener=_open_file) as file:
+                return file.read()
         except FileNotFoundError:
             return None
 
@@ -200,7 +213,20 @@ class FilePlace:
             path.unlink(missing_ok=True)
 
     def is_writable(self) -> bool:
-        return os.access(self._path.parent, os.W_OK) or os.access(self._path, os.W_OK)
+        """Whether it can be written or replaced, or made where neither it nor its folder is there yet."""
+        target = Path(os.path.realpath(self._path))
+        folder = next(parent for parent in target.parents if parent.exists())
+        return (folder.is_dir() and os.access(folder, os.W_OK)) or os.access(target, os.W_OK)
+
+
+def _open_file(path: str, flags: int) -> int:
+    """Open a file, without waiting for the other end of what is a pipe. Raises OSError for what is no file."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "It is a folder" if stat.S_ISDIR(mode) else "It is not a file", path)
 
 
 def _replace(target: Path, data: bytes) -> None:
@@ -222,7 +248,10 @@ def _beside(path: Path) -> Path:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+    flags = (
+        os.O_NONBLOCK if os.name == "posix" else 0
+    )  # a pipe in its place is an error, and is not waited for
+    with open(path, "wb", opener=lambda name, mode: os.open(name, mode | flags, 0o600)) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -363,11 +392,17 @@ _PLACES: dict[str, Callable[[Path], Place]] = {
 def _chosen_place(codex_home: Path) -> Place:
     path = codex_home / "config.toml"
     try:
-        name = place_setting(path.read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8", opener=_open_file) as file:
+            name = place_setting(file.read())
     except FileNotFoundError:
         return FilePlace(auth_path(codex_home))
+    except NotADirectoryError as error:
+        raise ConfigurationError(f"{codex_home} is not a folder.", hint="Set CODEX_HOME to one.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} can't be read.") from error
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigurationError(
+            f"{path} can't be read: {reason}.", hint="Mend it, or move it away."
+        ) from error
     if name not in _PLACES:
         raise ConfigurationError(
             f"{_SETTING} in {path} is {name!r}.", hint=f"It may be {', '.join(_PLACES)}."

@@ -7,7 +7,10 @@ What hides, moves, or looks like something else is written as `\\u{202e}`. A `\\
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
+from collections.abc import Mapping
+from typing import Any, Literal
 
 MOST_MARKS = 4
 """Combining marks in a row that scripts are written with; more hide what is below."""
@@ -92,3 +95,51 @@ def _is_drawn(char: str) -> bool:
 def _carries(base: str) -> bool:
     """Return whether combining marks can stand on `base`."""
     return base != "" and unicodedata.category(base)[0] in "LM"
+
+
+# What is asked about ------------------------------------------------------------------------------------
+
+HEAD_CHARS = 300
+"""Characters of a command or a tool's arguments, on their one line."""
+
+
+def shown_command(command: str) -> str:
+    """`command` without the shell that the agent wraps around each of its commands."""
+    return shell_and_script(command)[1]
+
+
+def shell_and_script(command: str) -> tuple[str, str]:
+    """Return the agent's own shell around `command` (empty: none), and the script it runs.
+
+    Only the system's own: what merely calls itself a shell is nothing to hide from who has to say yes.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return "", command
+    # In double quotes a shell takes a backslash from these too, and shlex does not.
+    is_exact = "\\$" not in command and "\\`" not in command
+    if is_exact and len(words) == 3 and words[1] in ("-c", "-lc") and words[0] in _SHELLS:
+        return " ".join(words[:2]), words[2]
+    return "", command
+
+
+_SHELLS = {f"{folder}/{name}" for folder in ("/bin", "/usr/bin") for name in ("bash", "sh", "zsh")}
+
+
+def change_kind(change: Mapping[str, Any]) -> Literal["add", "delete", "update"]:
+    kind = change.get("kind")
+    name = kind.get("type") if isinstance(kind, dict) else kind
+    return "add" if name == "add" else "delete" if name == "delete" else "update"
+
+
+def change_diff(change: Mapping[str, Any]) -> str:
+    """Return the change of one file as a diff; for an added or deleted file the agent sends its text alone."""
+    text, kind = str(change.get("diff") or ""), change_kind(change)
+    if kind == "update":
+        return text
+    sign = "+" if kind == "add" else "-"
+    lines = [f"{sign}{line}" for line in text.removesuffix("\n").split("\n")] if text else []
+    if text and not text.endswith("\n"):
+        lines.append("\\ No newline at end of file")
+    return "".join(f"{line}\n" for line in lines)

@@ -8,54 +8,37 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from functools import singledispatch
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from codex_magic.protocol.types import (
-    NEVER_DONE,
-    AgentMessage,
-    CommandExecution,
-    ContextCompaction,
-    FileChange,
-    ImageGeneration,
-    Plan,
-    Reasoning,
-    ThreadItem,
-    ToolCall,
-    WebSearch,
-    is_empty_thought,
-    item_type,
-)
+from codex_magic.protocol import types
+from codex_magic.protocol.plain import shorten, without_controls
+from codex_magic.protocol.types import NEVER_DONE
 
-HEAD_CHARS = 300
-"""Characters of a command or a tool's arguments, on their one line."""
+from .exact import HEAD_CHARS, change_diff, change_kind, shown_command
+from .safe_markdown import SafeMarkdown, code_block, code_span, escape_markdown, marked, safe_markdown
+
 BODY_CHARS = 4_000
 BODY_LINES = 40
 """Characters and lines of a command's output, a tool's result or a diff; the item itself keeps the rest."""
 
 FOLD_START = {
-    "Reasoning": "<details><summary>Reasoning</summary>",
-    "Result": "<details><summary>Result</summary>",
+    title: f'<details style="margin-bottom:.6em"><summary>{title}</summary>'
+    '<blockquote style="margin:.4em 0 .4em .3em">'
+    for title in ("Reasoning", "Result")
 }
-FOLD_END = "</details>"
+FOLD_END = "</blockquote></details>"
+ERROR_START = '<blockquote style="border-left-color:#d32f2f;margin:.4em 0 .8em">'
+ERROR_END = "</blockquote>"
+QUIET_START, QUIET_END = '<small style="opacity:.7">', "</small>"
 """The only HTML ever displayed: constants, so nothing from outside can be in it."""
 
-_NOT_DRAWN = dict.fromkeys(code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t")
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _DRAWN_OVER = re.compile(r"[^\n]*\r")
 _HEADING = re.compile(r"^\*\*(.+?)\*\*", re.M)
-
-
-def without_controls(text: str) -> str:
-    """`text` without the characters that drive a terminal; line feeds and tabs stay.
-
-    Character by character, so the pieces of a stream give together what the whole gives.
-    """
-    return text.translate(_NOT_DRAWN)
 
 
 def fold(title: str, markdown: str) -> str:
@@ -65,6 +48,10 @@ def fold(title: str, markdown: str) -> str:
     line that stands in the first column.
     """
     return f"{FOLD_START[title]}\n\n{markdown}\n\n{FOLD_END}"
+
+
+def quiet(markdown: str) -> str:
+    return f"{QUIET_START}{markdown}{QUIET_END}"
 
 
 class Row(NamedTuple):
@@ -78,10 +65,9 @@ class Row(NamedTuple):
     folded: bool = False
 
     def markdown(self) -> str:
-        from .safe_markdown import code_block, code_span, escape_markdown
-
-        head = f"**{self.label}** {code_span(self.code)}" if self.code else f"**{self.label}**"
-        line = " · ".join([head, *map(escape_markdown, self.notes)])
+        line = f"**{self.label}** {code_span(self.code)}" if self.code else f"**{self.label}**"
+        if self.notes:
+            line += f" {quiet(' '.join(f'· {escape_markdown(note)}' for note in self.notes))}"
         if not self.body:
             return line
         body = code_block(self.body, self.language)
@@ -95,21 +81,12 @@ class MarkdownBlock:
     """Markdown of the model's that grows at its end until the whole of it comes."""
 
     heading = ""
+    closed = False
 
-    def __init__(self) -> None:
-        self.closed = False
-        self._begin("")
-
-    def _begin(self, text: str) -> None:
+    def __init__(self, text: str = "") -> None:
         self.size = len(text)
         self._pieces = [text]
-        self._unsafe = [text]
-        self._safe: Any = None
-
-    @property
-    def settled(self) -> bool:
-        """Whether `plain()` is final; until then it only grows."""
-        return self.closed
+        self._safe = SafeMarkdown(text)
 
     @property
     def text(self) -> str:
@@ -119,23 +96,17 @@ class MarkdownBlock:
     def add(self, delta: str) -> None:
         self.size += len(delta)
         self._pieces.append(delta)
-        self._unsafe.append(delta)
+        self._safe.feed(delta)
 
-    def replace(self, item: AgentMessage | Plan) -> None:
+    def replace(self, item: types.AgentMessage | types.Plan) -> None:
         if item.text != self.text:
-            self._begin(item.text)
+            MarkdownBlock.__init__(self, item.text)
 
     def close(self) -> None:
         self.closed = True
 
     def markdown(self) -> str:
-        from .safe_markdown import SafeMarkdown
-
-        if self._safe is None:
-            self._safe = SafeMarkdown()
-        self._safe.feed("".join(self._unsafe))
-        self._unsafe.clear()
-        return self.heading + str(self._safe.text)
+        return self.heading + self._safe.text
 
     def plain(self) -> str:
         return without_controls(self.text)
@@ -154,10 +125,9 @@ class PlanBlock(MarkdownBlock):
 class ReasoningBlock:
     """One line about it while it lasts, folded away afterwards; no plain text."""
 
-    settled = True
+    closed = False
 
     def __init__(self) -> None:
-        self.closed = False
         self.size = 0
         self._summary: dict[int, list[str]] = {}
         self._content: dict[int, list[str]] = {}
@@ -171,7 +141,7 @@ class ReasoningBlock:
         self._content.setdefault(index, []).append(delta)
         self.size = 1
 
-    def replace(self, item: Reasoning) -> None:
+    def replace(self, item: types.Reasoning) -> None:
         if item.summary or item.content:
             self._summary = {index: [part] for index, part in enumerate(item.summary)}
             self._content = {index: [part] for index, part in enumerate(item.content)}
@@ -181,13 +151,10 @@ class ReasoningBlock:
         self.size = sum(map(len, self._parts()))
         self._folded = None
 
-    @property
-    def heading(self) -> str:
-        """The last heading of the summary; empty before the first."""
-        for part in reversed(self._parts()):
-            if headings := _HEADING.findall(part):
-                return one_line(headings[-1], 80)
-        return ""
+    def line(self) -> str:
+        """What it is about now: the last heading of the summary."""
+        headings = _HEADING.findall("\n\n".join(self._parts()))
+        return f"Thinking: {shorten(headings[-1], 80)}" if headings else "Thinking …"
 
     def _parts(self) -> list[str]:
         """The summary; the full text only where there is none."""
@@ -195,12 +162,10 @@ class ReasoningBlock:
         return [part for part in parts if part.strip()]
 
     def markdown(self) -> str:
-        from .safe_markdown import escape_markdown, safe_markdown
-
         if not self.closed:
-            return f"*Thinking: {escape_markdown(self.heading)}*" if self.heading else "*Thinking …*"
+            return quiet(escape_markdown(self.line()))
         if self._folded is None:
-            text = "\n\n".join(part for part in self._parts() if not is_empty_thought(part))
+            text = "\n\n".join(part for part in self._parts() if not types.is_empty_thought(part))
             self._folded = fold("Reasoning", safe_markdown(text)) if text else ""
         return self._folded
 
@@ -211,7 +176,7 @@ class ReasoningBlock:
 class NoticeBlock:
     """A sentence of the service's, outside any item."""
 
-    closed = settled = True
+    closed = True
 
     def __init__(self, label: str, message: str) -> None:
         self._label = label
@@ -219,32 +184,33 @@ class NoticeBlock:
         self.size = len(message)
 
     def markdown(self) -> str:
-        from .safe_markdown import escape_markdown
-
-        return f"**{self._label}:** {escape_markdown(self._message)}"
+        return f"**{self._label}:** {marked(self._message)}"
 
     def plain(self) -> str:
-        return f"{self._label}: {one_line(self._message)}"
+        return f"{self._label}: {shorten(self._message)}"
 
 
-class QuietBlock:
-    """A line that is smaller than the answer."""
-
-    closed = settled = True
+class ErrorBlock(NoticeBlock):
+    """Why a turn failed."""
 
     def __init__(self, message: str) -> None:
-        self._message = message
-        self.size = len(message)
+        super().__init__("Error", message)
 
     def markdown(self) -> str:
-        from .safe_markdown import code_span, escape_markdown
+        return f"{ERROR_START}\n\n{super().markdown()}\n\n{ERROR_END}"
 
-        parts = (part.strip() for part in self._message.split("`"))
-        shown = [code_span(part) if n % 2 else escape_markdown(part) for n, part in enumerate(parts)]
-        return f'<small style="opacity:.7">{" ".join(filter(None, shown))}</small>'
+
+class QuietBlock(NoticeBlock):
+    """A line that is smaller than the answer; what is between backticks is code."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("", message)
+
+    def markdown(self) -> str:
+        return quiet(marked(self._message)) if self._message else ""
 
     def plain(self) -> str:
-        return one_line(self._message.replace("`", ""))
+        return shorten(self._message.replace("`", ""))
 
 
 class StepsBlock(NoticeBlock):
@@ -255,13 +221,11 @@ class StepsBlock(NoticeBlock):
         self._steps: list[tuple[str, str]] = []
 
     def replace(self, steps: Iterable[Mapping[str, Any]]) -> None:
-        self._steps = [(one_line(str(s.get("step"))), str(s.get("status"))) for s in steps]
+        self._steps = [(shorten(str(s.get("step"))), str(s.get("status"))) for s in steps]
         self._message = self._message or "; ".join(step for step, _ in self._steps)
         self.size = sum(len(step) for step, _ in self._steps)
 
     def markdown(self) -> str:
-        from .safe_markdown import escape_markdown
-
         steps = []
         for step, status in self._steps:
             now = " *(now)*" if status == "inProgress" else ""
@@ -276,23 +240,18 @@ class SteerBlock(NoticeBlock):
         super().__init__("You", message)
 
     def markdown(self) -> str:
-        from .safe_markdown import escape_markdown
-
         return f"> You: {escape_markdown(self._message)}"
 
 
 class ActivityBlock:
     """Any other item: something is done, may report, and ends."""
 
+    closed = False
+
     def __init__(self) -> None:
-        self.closed = False
-        self._item: ThreadItem = CommandExecution(id="", command="")
+        self._item: types.ThreadItem = types.CommandExecution(id="", command="")
         self._output = ""
         self._rows: list[Row] = []
-
-    @property
-    def settled(self) -> bool:
-        return self.closed
 
     @property
     def size(self) -> int:
@@ -303,13 +262,13 @@ class ActivityBlock:
         self._output = (self._output + delta)[-2 * BODY_CHARS :]
         self._rows = []
 
-    def replace(self, item: ThreadItem) -> None:
+    def replace(self, item: types.ThreadItem) -> None:
         self._item = item
         self._rows = []
 
     def replace_changes(self, changes: tuple[dict[str, Any], ...]) -> None:
         """Show the changes of a file change that have been reported so far."""
-        if isinstance(self._item, FileChange):
+        if isinstance(self._item, types.FileChange):
             self.replace(msgspec.structs.replace(self._item, changes=changes))
 
     def close(self, status: str = "left") -> None:
@@ -325,7 +284,7 @@ class ActivityBlock:
     def rows(self) -> list[Row]:
         if not self._rows:
             item = self._item
-            if isinstance(item, CommandExecution) and item.aggregated_output is None:
+            if isinstance(item, types.CommandExecution) and item.aggregated_output is None:
                 item = msgspec.structs.replace(item, aggregated_output=self._output)
             self._rows = item_rows(item)
         return self._rows
@@ -337,18 +296,18 @@ class ActivityBlock:
         return "\n".join(row.plain() for row in self.rows) if self.closed else ""
 
 
-Block = MarkdownBlock | ReasoningBlock | NoticeBlock | QuietBlock | ActivityBlock
+Block = MarkdownBlock | ReasoningBlock | NoticeBlock | ActivityBlock
 
 
 @singledispatch
-def item_rows(item: ThreadItem) -> list[Row]:
+def item_rows(item: types.ThreadItem) -> list[Row]:
     """Return the rows of an item that is neither message, plan nor reasoning."""
-    return [Row("An item of a kind this version does not show:", one_line(item_type(item), HEAD_CHARS))]
+    return [Row("An item of a kind this version does not show:", shorten(types.item_type(item), HEAD_CHARS))]
 
 
 @item_rows.register
-def _(item: CommandExecution) -> list[Row]:
-    command = one_line(shown_command(item.command), HEAD_CHARS)
+def _(item: types.CommandExecution) -> list[Row]:
+    command = shorten(shown_command(item.command), HEAD_CHARS)
     label, notes = _verb("run", item.status), _notes(item.status)
     if item.exit_code is not None and item.status not in NEVER_DONE:
         label, notes = "Ran", (f"exit code {item.exit_code}",)
@@ -356,12 +315,12 @@ def _(item: CommandExecution) -> list[Row]:
 
 
 @item_rows.register
-def _(item: FileChange) -> list[Row]:
+def _(item: types.FileChange) -> list[Row]:
     """Show the diff only of a settled change: before, the approval shows it."""
     return [
         Row(
             _verb(change_kind(change), item.status),
-            one_line(str(change.get("path")), HEAD_CHARS),
+            shorten(str(change.get("path")), HEAD_CHARS),
             (*_notes(item.status), *_IN_PART.get(item.status, ())),
             "" if item.status in ("inProgress", "waiting") else head(change_diff(change)),
             "diff",
@@ -371,11 +330,11 @@ def _(item: FileChange) -> list[Row]:
 
 
 _VERBS = {
-    "run": ("Wants to run", "Runs", "Ran", "Not run:", "Failed", "Started"),
-    "call": ("Wants to call", "Calls", "Called", "Not called:", "Failed", "Called"),
-    "add": ("Wants to add", "Adds", "Added", "Not added:", "Failed to add", "Adds"),
-    "delete": ("Wants to delete", "Deletes", "Deleted", "Not deleted:", "Failed to delete", "Deletes"),
-    "update": ("Wants to change", "Changes", "Changed", "Not changed:", "Failed to change", "Changes"),
+    "run": ("Wants to run", "Running", "Ran", "Not run:", "Failed", "Started"),
+    "call": ("Wants to call", "Calling", "Called", "Not called:", "Failed", "Called"),
+    "add": ("Wants to add", "Adding", "Added", "Not added:", "Failed to add", "Adds"),
+    "delete": ("Wants to delete", "Deleting", "Deleted", "Not deleted:", "Failed to delete", "Deletes"),
+    "update": ("Wants to change", "Changing", "Changed", "Not changed:", "Failed to change", "Changes"),
 }
 
 
@@ -404,77 +363,35 @@ _IN_PART = dict.fromkeys(("failed", "interrupted"), ("some of it may be done",))
 
 
 def _notes(status: str) -> tuple[str, ...]:
-    return _NOTES.get(status, (one_line(status, 40),))
-
-
-def shown_command(command: str) -> str:
-    """`command` without the shell that the agent wraps around each of its commands."""
-    return shell_and_script(command)[1]
-
-
-def shell_and_script(command: str) -> tuple[str, str]:
-    """Return the agent's own shell around `command` (empty: none), and the script it runs.
-
-    Only the system's own: what merely calls itself a shell is nothing to hide from who has to say yes.
-    """
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return "", command
-    # In double quotes a shell takes a backslash from these too, and shlex does not.
-    is_exact = "\\$" not in command and "\\`" not in command
-    if is_exact and len(words) == 3 and words[1] in ("-c", "-lc") and words[0] in _SHELLS:
-        return " ".join(words[:2]), words[2]
-    return "", command
-
-
-_SHELLS = {f"{folder}/{name}" for folder in ("/bin", "/usr/bin") for name in ("bash", "sh", "zsh")}
-
-
-def change_kind(change: Mapping[str, Any]) -> Literal["add", "delete", "update"]:
-    kind = change.get("kind")
-    name = kind.get("type") if isinstance(kind, dict) else kind
-    return "add" if name == "add" else "delete" if name == "delete" else "update"
-
-
-def change_diff(change: Mapping[str, Any]) -> str:
-    """Return the change of one file as a diff; for an added or deleted file the agent sends its text alone."""
-    text, kind = str(change.get("diff") or ""), change_kind(change)
-    if kind == "update":
-        return text
-    sign = "+" if kind == "add" else "-"
-    lines = [f"{sign}{line}" for line in text.removesuffix("\n").split("\n")] if text else []
-    if text and not text.endswith("\n"):
-        lines.append("\\ No newline at end of file")
-    return "".join(f"{line}\n" for line in lines)
+    return _NOTES.get(status, (shorten(status, 40),))
 
 
 @item_rows.register
-def _(item: ToolCall) -> list[Row]:
+def _(item: types.ToolCall) -> list[Row]:
     tool = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
     status = "failed" if item.success is False and item.status == "completed" else item.status
     arguments = "" if item.arguments is None else _json(item.arguments)
     if isinstance(item.arguments, dict):
         arguments = ", ".join(f"{name}={_json(value)}" for name, value in item.arguments.items())
-    call = one_line(f"{tool}({arguments})", HEAD_CHARS)
+    call = shorten(f"{tool}({arguments})", HEAD_CHARS)
     parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
     body = head("\n".join(parts))
     return [Row(_verb("call", status), call, _notes(status) + _seconds(item.duration_ms), body, folded=True)]
 
 
 @item_rows.register
-def _(item: WebSearch) -> list[Row]:
-    return [Row("Searched the web", one_line(item.query, HEAD_CHARS))]
+def _(item: types.WebSearch) -> list[Row]:
+    return [Row("Searched the web", shorten(item.query, HEAD_CHARS))]
 
 
 @item_rows.register
-def _(item: ImageGeneration) -> list[Row]:
+def _(item: types.ImageGeneration) -> list[Row]:
     label = {"completed": "Made an image", "inProgress": "Makes an image"}.get(item.status, "No image:")
-    return [Row(label, one_line(item.revised_prompt or "", HEAD_CHARS), _notes(item.status))]
+    return [Row(label, shorten(item.revised_prompt or "", HEAD_CHARS), _notes(item.status))]
 
 
 @item_rows.register
-def _(item: ContextCompaction) -> list[Row]:
+def _(item: types.ContextCompaction) -> list[Row]:
     return [Row("The earlier conversation was summarised to make room.")]
 
 
@@ -493,11 +410,6 @@ def seconds(duration_ms: int) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def one_line(text: str, limit: int = 1_000) -> str:
-    line = without_controls(" ".join(text.split()))
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def head(text: str) -> str:

@@ -41,6 +41,10 @@ _BLOCK_START = re.compile(r"\n[ \t]*(?=[-+*#>=~|:_\d`])")
 _DOLLAR = re.compile(r"(?<!\\)\$|\\\\\$")
 
 
+_SIMPLE = re.compile(r"\s*\w(?:[\w ,+*/=(){}|'-]|\.(?=\d)|[<>] |\^(?=[\w({]))*", re.ASCII)
+"""Formulas that need no other look than at their braces."""
+
+
 class Formula(NamedTuple):
     """`tex` is safe between two `mark`s (one dollar or two); in its text the formula ends at `end`."""
 
@@ -105,6 +109,8 @@ def safe_tex(body: str) -> str | None:
     What is refused has forbidden commands, unknown or unbalanced environments, unbalanced braces,
     a blank line, a backtick or a dollar: places where readers disagree on where the formula ends.
     """
+    if _SIMPLE.fullmatch(body) and is_nested(body):
+        return body.strip()
     body = _COMMENT.sub("", body).strip()
     if not body.strip("\\ ") or "`" in body or re.search(r"\n[ \t]*\n", body):
         return None
@@ -122,29 +128,37 @@ def safe_tex(body: str) -> str | None:
 
 def _balanced(body: str) -> bool:
     """Return whether braces balance, both as TeX reads them and as JupyterLab's scanner does."""
-    tex = re.sub(r"\\.", "", body, flags=re.DOTALL)
-    lab = re.sub(r"\\[{}$]", "", body)
-    return all(_nested(text) for text in (tex, lab))
+    if "\\" not in body:
+        return is_nested(body)
+    return is_nested(re.sub(r"\\.", "", body, flags=re.DOTALL)) and is_nested(re.sub(r"\\[{}$]", "", body))
 
 
-def _nested(text: str) -> bool:
+def is_nested(text: str, pair: str = "{}") -> bool:
+    """Return whether each opening mark has its closing one."""
     depth = 0
-    for brace in re.findall(r"[{}]", text):
-        depth += 1 if brace == "{" else -1
+    for mark in filter(pair.__contains__, text):
+        depth += 1 if mark == pair[0] else -1
         if depth < 0:
             return False
     return depth == 0
 
 
 def _environments_match(body: str) -> bool:
+    if "\\" not in body:
+        return True
     opened: list[str] = []
-    for kind, name in _ENVIRONMENT.findall(body):
-        if name not in ENVIRONMENTS:
-            return False
+    pairs = _ENVIRONMENT.findall(body)
+    for kind, name in pairs:
         if kind == "begin":
             opened.append(name)
         elif not opened or opened.pop() != name:
             return False
-    return not opened and len(re.findall(r"\\(?:begin|end)(?![A-Za-z])", body)) == len(
-        _ENVIRONMENT.findall(body)
+    # None is written in another way, or left open.
+    return (
+        not opened
+        and ENVIRONMENTS.issuperset(name for _, name in pairs)
+        and len(pairs) == len(_ANY_ENVIRONMENT.findall(body))
     )
+
+
+_ANY_ENVIRONMENT = re.compile(r"\\(?:begin|end)(?![A-Za-z])")

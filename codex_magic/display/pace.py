@@ -12,46 +12,51 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 from codex_magic.protocol.types import Notification
 
+from .page import Pace, Page, UpdatedPage
 from .view import TurnView
 
 
-@dataclass(frozen=True)
-class Pace:
-    """Seconds between two paints: a floor, and a share for every character painted."""
-
-    floor: float
-    per_char: float = 0.0
-
-    def interval(self, size: int) -> float:
-        return max(self.floor, self.per_char * size)
-
-
-NOTEBOOK = Pace(floor=0.05, per_char=30e-6)
-"""A front end spends about 10 us on a character of live Markdown: this leaves it two thirds of its time."""
-
-TERMINAL = Pace(floor=1 / 15)
-
-
 class Surface(Protocol):
-    """Where a turn is painted. `open` comes first; `close` paints the end and may come without any `update`.
+    """Where a turn is painted; `close` paints the end and may come without any `update`.
 
     `pause` leaves the place to somebody else until the next `update`.
     """
 
     pace: Pace
 
-    def open(self, view: TurnView) -> None: ...
-
     def update(self, view: TurnView) -> None: ...
 
     def pause(self) -> None: ...
 
     def close(self, view: TurnView) -> None: ...
+
+
+class JupyterSurface:
+    """The whole bundle as one output, shown again as it grows: for every front end, with or without ours.
+
+    Measured for an answer of 40,000 characters in 20 s, updated in place: 0.94 MB in 74 messages; for
+    160,000 in the same time 1.27 MB in 28.
+    """
+
+    def __init__(self, page: Page | None = None) -> None:
+        self._page = page or UpdatedPage()
+        self.pace = self._page.pace
+        self._shown: object = None
+
+    def update(self, view: TurnView) -> None:
+        bundle = view.bundle()
+        if bundle != self._shown:
+            self._shown = bundle
+            self._page.show(view.id, bundle)
+
+    close = update
+
+    def pause(self) -> None:
+        """Other outputs have places of their own."""
 
 
 class Painter:
@@ -65,25 +70,23 @@ class Painter:
     ) -> None:
         self.surface = surface
         self.view = view
+        self.is_open = False
+        """Whether it has a place on the surface."""
         self._clock = clock
         self._next = 0.0
-        self._painted = -1
+        self._size = 0
+        """Of what is painted."""
         self._dirty = False
         self._finished = False
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it has a place on the surface."""
-        return self._painted >= 0
-
     def open(self) -> None:
         """Take the place on the surface now, before there is anything to show."""
-        if self._painted < 0:
+        if not self.is_open:
             self._paint()
 
     def pause(self) -> None:
         """Paint what there is, then leave the surface to somebody else until the next paint."""
-        if self._dirty or self._painted < 0:
+        if self._dirty or not self.is_open:
             self._paint()
         self.surface.pause()
 
@@ -97,9 +100,7 @@ class Painter:
         """Seconds until there is something to paint: 0 is now, `None` means nothing new."""
         if not self._dirty or self._finished:
             return None
-        if self._painted <= 0 < self.view.size:
-            return 0.0
-        return max(0.0, self._next - self._clock())
+        return 0.0 if self._size == 0 < self.view.size else max(0.0, self._next - self._clock())
 
     def tick(self) -> None:
         """Paint if it is time."""
@@ -107,14 +108,11 @@ class Painter:
             self._paint()
 
     def _paint(self) -> None:
-        size = self.view.size
-        if self._painted < 0:
-            self.surface.open(self.view)
-        else:
-            self.surface.update(self.view)
-        self._painted = size
-        self._next = self._clock() + self.surface.pace.interval(size)
-        self._dirty = False
+        self.surface.update(self.view)
+        self._size = self.view.size
+        self.is_open, self._dirty = True, False
+        pace = self.surface.pace
+        self._next = self._clock() + max(pace.floor, pace.per_char * self._size)
 
     def finish(self) -> None:
         """Paint the end, once. A turn that is still streaming was interrupted."""
@@ -123,6 +121,4 @@ class Painter:
         self._finished = True
         if self.view.state == "streaming":
             self.view.interrupt()
-        if self._painted < 0:
-            self.surface.open(self.view)
         self.surface.close(self.view)

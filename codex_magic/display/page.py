@@ -8,67 +8,63 @@ ends right everywhere. An Output widget takes new outputs only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
-
-from .pace import NOTEBOOK, Pace
+from typing import Any, NamedTuple
 
 Bundle = Mapping[str, Any]
+
+
+class Pace(NamedTuple):
+    """Seconds between two paints: a floor, and a share for every character painted."""
+
+    floor: float
+    per_char: float = 0.0
+
+
+NOTEBOOK = Pace(floor=0.05, per_char=30e-6)
+"""A front end spends about 10 us on a character of live Markdown: this leaves it two thirds of its time."""
 
 REPAINT = Pace(floor=1.0, per_char=100e-6)
 """Clearing and showing again costs a jump on screen, and a shared document keeps every version of it."""
 
 
-class Page(Protocol):
-    """`show` bundles that change, under an id of theirs; `say` what stays as it is; `close` with the request.
+class Page:
+    """`show` bundles that change, under an id of theirs; `say` what stays as it is; `close` with the request."""
 
-    `changes`: what is shown can change while the request runs. `has_controls`: widgets are drawn, and an
-    output can change after the end of its request too.
-    """
+    pace = REPAINT
+    changes = True
+    """Whether what is shown can change while the request runs."""
+    has_controls = False
+    """Whether widgets are drawn, and an output can change after the end of its request too."""
 
-    pace: Pace
-    changes: bool
-    has_controls: bool
+    def __init__(self) -> None:
+        self._parts: dict[str, Bundle] = {}
 
-    def show(self, id: str, bundle: Bundle) -> None: ...
+    def show(self, id: str, bundle: Bundle) -> None:
+        raise NotImplementedError
 
-    def say(self, bundle: Bundle) -> None: ...
+    def say(self, bundle: Bundle) -> None:
+        _publish(bundle)
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Show what has not been shown yet."""
 
 
-class UpdatedPage:
+class UpdatedPage(Page):
     """Each bundle is an output, replaced in place; from any thread, and after the end of the request.
 
     The metadata never changes: VS Code replaces all outputs of a cell when it does.
     """
 
     pace = NOTEBOOK
-    changes = True
     has_controls = True
 
-    def __init__(self) -> None:
-        self._shown: set[str] = set()
-
     def show(self, id: str, bundle: Bundle) -> None:
-        _publish(bundle, display_id=id, update=id in self._shown)
-        self._shown.add(id)
-
-    def say(self, bundle: Bundle) -> None:
-        _publish(bundle)
-
-    def close(self) -> None:
-        pass
+        _publish(bundle, display_id=id, update=id in self._parts)
+        self._parts[id] = {}
 
 
-class RepaintedPage:
+class RepaintedPage(Page):
     """One output for all of a request that has its cell to itself, cleared and shown again at each change."""
-
-    pace = REPAINT
-    changes = True
-    has_controls = False
-
-    def __init__(self) -> None:
-        self._parts: dict[str, Bundle] = {}
 
     def show(self, id: str, bundle: Bundle) -> None:
         from IPython.display import clear_output
@@ -83,28 +79,17 @@ class RepaintedPage:
     def say(self, bundle: Bundle) -> None:
         self.show(f"part {len(self._parts)}", bundle)
 
-    def close(self) -> None:
-        pass
 
-
-class AppendedPage:
+class AppendedPage(Page):
     """Nothing shown can change, as in an Output widget, or where clearing would take what others have printed.
 
     What changes is shown once, in one output, when the request is closed.
     """
 
-    pace = REPAINT
     changes = False
-    has_controls = False
-
-    def __init__(self) -> None:
-        self._parts: dict[str, Bundle] = {}
 
     def show(self, id: str, bundle: Bundle) -> None:
         self._parts[id] = bundle
-
-    def say(self, bundle: Bundle) -> None:
-        _publish(bundle)
 
     def close(self) -> None:
         if self._parts:
@@ -116,15 +101,12 @@ def _joined(bundles: Iterable[Bundle]) -> Bundle:
     """One bundle that reads like these below each other; other data is that of the last one that has it."""
     joined: dict[str, Any] = {}
     for bundle in bundles:
-        joined.update({**bundle, **{kind: _below(joined, bundle, kind) for kind in _TEXTS}})
+        texts = {
+            kind: "\n\n".join(filter(None, (joined.get(kind), bundle.get(kind))))
+            for kind in ("text/markdown", "text/plain")
+        }
+        joined.update({**bundle, **texts})
     return joined
-
-
-_TEXTS = ("text/markdown", "text/plain")
-
-
-def _below(above: Bundle, bundle: Bundle, kind: str) -> str:
-    return "\n\n".join(filter(None, (above.get(kind), bundle.get(kind))))
 
 
 def _publish(bundle: Bundle, *, display_id: str | None = None, update: bool = False) -> None:

@@ -10,10 +10,11 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from markdown_it import MarkdownIt, rules_block
-from markdown_it.ruler import Ruler
+from markdown_it.ruler import RuleOptionsType, Ruler
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
@@ -39,9 +40,29 @@ def parse_blocks(text: str, references: References) -> list[Token]:
     """Return the block tokens of `text`; the link definitions in it are added to `references`."""
     if (fence := _unclosed_fence(text)) is not None:
         return [fence]
-    tokens: list[Token] = []
-    _BLOCKS.block.parse(text, _BLOCKS, {"references": references}, tokens)
-    return tokens
+    state = _State(text, _BLOCKS, {"references": references}, [])
+    _BLOCKS.block.tokenize(state, 0, state.lineMax)
+    return state.tokens
+
+
+class _Token(Token):
+    """Cheap to make: a small table has fifty, of which few need more than these."""
+
+    attrs: Any = MappingProxyType({})
+    map = children = None
+    content = markup = info = ""
+    block = hidden = False
+
+    def __init__(self, type: str, tag: str, nesting: Literal[-1, 0, 1], level: int) -> None:
+        self.type, self.tag, self.nesting, self.level = type, tag, nesting, level
+
+
+class _State(StateBlock):
+    def push(self, ttype: str, tag: str, nesting: Literal[-1, 0, 1]) -> Token:
+        self.level -= nesting < 0
+        self.tokens.append(token := _Token(ttype, tag, nesting, self.level))
+        self.level += nesting > 0
+        return token
 
 
 def parse_inline(text: str, references: References) -> list[Token]:
@@ -138,7 +159,7 @@ def _is_final(following: Token, lines: list[str]) -> bool:
     apart = _is_blank(lines[start - 1])
     if start < growing:
         # These two need more than their first line to be what they are.
-        return apart or following.type not in ("table_open", "math_block") or end <= growing
+        return apart or following.type not in ("table", "math_block") or end <= growing
     return apart and not _NEARLY_AN_ITEM.match(lines[growing])
 
 
@@ -226,7 +247,9 @@ def _bounded(rule: _BlockRule) -> _BlockRule:
     """Let a rule see no more than `_LONG_PARAGRAPH` characters, to the end of their line."""
 
     def bounded(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-        whole = state.lineMax
+        at, whole = state.bMarks[start], state.lineMax
+        if state.src.find("\n\n", at, at + _LONG_PARAGRAPH) > 0:
+            return rule(state, start, end, silent)
         longest = bisect_right(state.eMarks, state.eMarks[start] + _LONG_PARAGRAPH, start, whole)
         state.lineMax = min(whole, longest)
         try:
@@ -237,12 +260,16 @@ def _bounded(rule: _BlockRule) -> _BlockRule:
     return bounded
 
 
-def _underlined_heading(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """markdown-it's rule tries every rule on every line of a paragraph, which seldom has an underline."""
+def _paragraph(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A paragraph, or a heading with a line below it.
+
+    markdown-it tries every rule on every line of a paragraph for a heading's underline, which is seldom there.
+    """
     at = state.bMarks[start]
     blank = state.src.find("\n\n", at)
     underline = _UNDERLINE.search(state.src, at, blank if blank > 0 else len(state.src))
-    return underline is not None and rules_block.lheading(state, start, end, silent)
+    is_heading = underline is not None and rules_block.lheading(state, start, end, silent)
+    return is_heading or rules_block.paragraph(state, start, end, silent)
 
 
 _UNDERLINE = re.compile(r"[-=][ \t]*$", re.M)
@@ -250,26 +277,70 @@ _UNDERLINE = re.compile(r"[-=][ \t]*$", re.M)
 
 def _nested(rule: _BlockRule) -> _BlockRule:
     """Let a rule for a quote or a list apply to `_MOST_CONTAINERS` inside each other."""
-
-    def nested(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-        return state.level < 2 * _MOST_CONTAINERS and rule(state, start, end, silent)
-
-    return nested
+    return lambda state, start, end, silent: (
+        state.level < 2 * _MOST_CONTAINERS and rule(state, start, end, silent)
+    )
 
 
 def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """markdown-it's rule, asked only where the next line may be the one below a table's head."""
-    if start + 2 > end:
-        return False
+    """A table is one token, whose cells stand in its `meta`; a bar in a formula or after a backslash parts none."""
     at = state.bMarks[start + 1] + state.tShift[start + 1]
-    return state.src[at : at + 1] in ("|", "-", ":") and rules_block.table(state, start, end, silent)
+    if start + 2 > end or not (below := _BELOW_HEAD.match(state.src, at)):
+        return False
+    head = state.src[state.bMarks[start] + state.tShift[start] : state.eMarks[start]]
+    indents = [state.sCount[line] - state.blkIndent for line in (start, start + 1)]
+    if "|" not in head or max(indents) > 3 or indents[1] < 0:
+        return False
+    marks, rows = _cells(below[0]), [_cells(head)]
+    if not marks or len(marks) != len(rows[0]) or not all(map(_COLUMN.fullmatch, marks)):
+        return False
+    if silent:
+        return True
+    [ends], outer, state.parentType = state.md.block.ruler.getRules("blockquote"), state.parentType, "table"
+    line, room = start + 2, _MOST_EMPTY_CELLS
+    while line < end and not state.isEmpty(line) and state.sCount[line] >= state.blkIndent:
+        if state.is_code_block(line) or ends(state, line, end, True):
+            break
+        cells = _cells(state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]])
+        room -= max(0, len(marks) - len(cells))
+        if room < 0:
+            break
+        rows.append([*cells, *[""] * (len(marks) - len(cells))][: len(marks)])
+        line += 1
+    state.parentType, state.line = outer, line
+    token = state.push("table", "table", 0)
+    token.map, token.meta = [start, line], {"rows": rows, "marks": marks}
+    return True
 
 
-def _indented_code(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    return state.sCount[start] - state.blkIndent >= 4 and rules_block.code(state, start, end, silent)
+_BELOW_HEAD = re.compile(r"(?!-[ \t])[|:-][|: \t-]+$", re.M)
+_COLUMN = re.compile(r":?-+:?")
+_MOST_EMPTY_CELLS = 65_536
+"""markdown-it's own bound for the cells that rows do not have."""
 
 
-_BLOCK_MARKS = {
+def _cells(row: str) -> list[str]:
+    """Return the cells of a table's row, without the backslashes before bars."""
+    cells, at = (row.split("|"), len(row)) if "$" not in row and "\\" not in row else ([""], 0)
+    for mark in _CELL_MARK.finditer(row, at):
+        if mark.start() < at:
+            continue
+        opener = MATH_OPENER.match(row, mark.start())
+        formula = find_formula(row, opener, len(row)) if opener else None
+        end = formula.end if formula else mark.end()
+        if mark[0] == "|":
+            cells[-1] += row[at : mark.start()]
+            cells.append("")
+        else:
+            cells[-1] += row[at:end].replace("\\|", "|")
+        at = end
+    cells = [cell.strip(" \t\v\f") for cell in (*cells[:-1], cells[-1] + row[at:])]
+    return cells[0 if cells[0] else 1 : None if cells[-1] else -1]
+
+
+_CELL_MARK = re.compile(rf"\\?\||\\\\(?=\$)|\\\$|{MATH_OPENER.pattern}")
+
+_MARKS = {
     "math_block": "$\\",
     "fence": "`~",
     "blockquote": ">",
@@ -277,10 +348,6 @@ _BLOCK_MARKS = {
     "list": "*+-0123456789",
     "reference": "[",
     "heading": "#",
-}
-"""The first characters of the blocks that have a mark; the other rules look at every line."""
-
-_INLINE_MARKS = {
     "newline": "\n",
     "math": "$\\",
     "escape": "\\",
@@ -292,19 +359,20 @@ _INLINE_MARKS = {
     "autolink": "<",
     "entity": "&",
 }
+"""The first characters of what has a mark; the rules for other blocks look at every line."""
 
 
-def _by_mark(ruler: Ruler[_Rule], marks: dict[str, str], chain: str = "") -> dict[str, list[_Rule]]:
-    """Return the rules of a chain, in order, by the one character that they can begin with; "": any other."""
+def _by_mark(ruler: Ruler[_Rule], chain: str = "") -> dict[str, list[_Rule]]:
+    """Return the rules of a chain, in order, by the character that they can begin with; "": any other."""
     names = {rule.fn: rule.name for rule in ruler.__rules__}
-    rules = [(rule, marks.get(names[rule])) for rule in ruler.getRules(chain)]
+    rules = [(rule, _MARKS.get(names[rule])) for rule in ruler.getRules(chain)]
     return {
         char: [rule for rule, begins in rules if begins is None or (char and char in begins)]
-        for char in {"", *"".join(marks.values())}
+        for char in {"", *"".join(begins or "" for _, begins in rules)}
     }
 
 
-def _block_rule(by_mark: dict[str, list[_BlockRule]]) -> _BlockRule:
+def _one_rule(by_mark: dict[str, list[_BlockRule]]) -> _BlockRule:
     """Join block rules in one that tries only those a line can begin with."""
     others = by_mark[""]
 
@@ -318,20 +386,8 @@ def _block_rule(by_mark: dict[str, list[_BlockRule]]) -> _BlockRule:
     return rule
 
 
-def _inline_rule(by_mark: dict[str, list[_InlineRule]]) -> _InlineRule:
-    others = by_mark[""]
-
-    def rule(state: StateInline, silent: bool) -> bool:
-        for each in by_mark.get(state.src[state.pos], others):  # noqa: SIM110  # a generator costs more
-            if each(state, silent):
-                return True
-        return False
-
-    return rule
-
-
 def _parser(most_nesting: int) -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": most_nesting})
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": most_nesting, "tasklists": False})
     parser.disable(["html_block", "html_inline"])  # they would only look for what is off
     # The writer spells targets in its own way.
     parser.normalizeLink = lambda url: url  # type: ignore[method-assign]  # the parser's own seam
@@ -343,26 +399,40 @@ def _block_parser() -> MarkdownIt:
     """Definitions of links to programs and data are text, by markdown-it's own rule."""
     parser = _parser(3 * _MOST_CONTAINERS)
     ruler = parser.block.ruler
-    ruler.before(
-        "fence", "math_block", _math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]}
-    )
-    ruler.at(
-        "blockquote",
-        _nested(rules_block.blockquote),
-        {"alt": ["paragraph", "reference", "blockquote", "list"]},
-    )
+    everywhere: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    ruler.before("fence", "math_block", _math_block, everywhere)
+    ruler.at("blockquote", _nested(rules_block.blockquote), everywhere)
     ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
-    ruler.at("code", _indented_code)
     ruler.at("list", _nested(rules_block.list_block), {"alt": ["paragraph", "reference", "blockquote"]})
     ruler.at("reference", _bounded(rules_block.reference))
-    ruler.at("lheading", _bounded(_underlined_heading))
-    ruler.at("paragraph", _bounded(rules_block.paragraph))
-    chains = {chain: [_block_rule(_by_mark(ruler, _BLOCK_MARKS, chain))] for chain in _BLOCK_CHAINS}
+    ruler.at("paragraph", _bounded(_paragraph))
+    parser.disable("lheading")  # `_paragraph` asks it
+    chains = {chain: [_one_rule(_by_mark(ruler, chain))] for chain in ("", *everywhere["alt"])}
     ruler.getRules = lambda chainName="": chains[chainName]  # type: ignore[method-assign]
     return parser
 
 
-_BLOCK_CHAINS = ("", "paragraph", "reference", "blockquote", "list")
+def _tokenize(state: StateInline, by_mark: dict[str, list[_InlineRule]]) -> None:
+    """markdown-it's loop, with only the rules that a mark can begin."""
+    while state.pos < state.posMax:
+        mark = _MARK.search(state.src, state.pos, state.posMax)
+        start = mark.start() if mark else state.posMax
+        if start > state.pos:
+            state.append_pending(state.src[state.pos : start])
+            state.pos = start
+            if mark is None:
+                break
+        for rule in by_mark[state.src[start]] if state.level < _MOST_BRACKETS else ():
+            if rule(state, False):
+                break
+        else:
+            state.append_pending(state.src[start])
+            state.pos += 1
+    if state.pending:
+        state.pushPending()
+
+
+_MARK = re.compile(r"[\n$\\`~*_\[!<&]")
 
 
 def _inline_parser() -> MarkdownIt:
@@ -371,9 +441,8 @@ def _inline_parser() -> MarkdownIt:
     parser.inline.ruler.before("escape", "math", _math_inline)
     parser.validateLink = lambda url: True  # type: ignore[method-assign]  # the parser's own seam
     parser.disable("fragments_join")  # the writer joins texts itself
-    parser.inline.terminator_re = re.compile(r"[\n$\\`~*_\[\]!<&]")
-    rules = [_inline_rule(_by_mark(parser.inline.ruler, _INLINE_MARKS))]
-    parser.inline.ruler.getRules = lambda chainName="": rules  # type: ignore[method-assign]
+    by_mark = _by_mark(parser.inline.ruler)
+    parser.inline.tokenize = lambda state: _tokenize(state, by_mark)  # type: ignore[method-assign]
     return parser
 
 

@@ -13,21 +13,20 @@ import re
 from .parsing import BlockStream, clean, parse_blocks
 from .writing import BlockWriter, code_lines, code_span, plain_text
 
-__all__ = ["SafeMarkdown", "code_block", "code_span", "escape_markdown", "safe_markdown"]
+__all__ = ["SafeMarkdown", "code_block", "code_span", "escape_markdown", "marked", "safe_markdown"]
 
 
 def safe_markdown(text: str) -> str:
     """Return the text as safe Markdown: what `SafeMarkdown` ends with, however it was fed."""
-    stream = SafeMarkdown()
-    stream.feed(text)
-    return stream.text
+    return SafeMarkdown(text).text
 
 
 class SafeMarkdown:
     """Safe Markdown of a text that is still coming in, at a cost linear in its length."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str = "") -> None:
         self._stream = BlockStream()
+        self._stream.feed(text)
         self._writer = BlockWriter()
         self._sources: list[str] = []
         self._closed: list[str] = []
@@ -76,6 +75,21 @@ def escape_markdown(text: str) -> str:
     """Any text shown literally, on one line: for names, titles and error sentences."""
     shown = plain_text(" ".join(text.split()))
     return re.sub(r"^(\d{1,9})(?=[.)](?:\s|$))", r"\1\\", re.sub(r"^(?=[-+#>=:])", r"\\", shown))
+
+
+def marked(text: str) -> str:
+    """Any text shown literally, on one line, but what is between backticks as code."""
+    parts = _CODE.split(" ".join(text.split()))
+    shown = (code_span(part) if n % 2 else _spaced(part) for n, part in enumerate(parts))
+    return "".join(shown).strip()
+
+
+_CODE = re.compile(r"`([^`]+)`")
+
+
+def _spaced(part: str) -> str:
+    """Keep that there is space around a part of a line."""
+    return " " * part.startswith(" ") + escape_markdown(part) + " " * (part.endswith(" ") and part != " ")
 
 
 def code_block(text: str, info: str = "") -> str:

@@ -16,43 +16,25 @@ from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
-from .items import (
-    ActivityBlock,
-    Block,
-    MarkdownBlock,
-    NoticeBlock,
-    ReasoningBlock,
-    without_controls,
-)
-from .pace import TERMINAL
+from codex_magic.protocol.plain import without_controls
+
+from .items import Block, MarkdownBlock, NoticeBlock, ReasoningBlock
+from .pace import Surface
+from .page import Pace
 from .parsing import BlockStream
 from .view import TurnView
+
+TERMINAL = Pace(floor=1 / 15)
 
 LIVE_CHARS = 4_000
 """Characters at the end of an open passage that are redrawn: a screenful, so that each redraw costs the same."""
 
 
-class TerminalSurface:
-    """Redraws where `file` (standard output) is a terminal that can; writes the plain text elsewhere."""
-
-    pace = TERMINAL
-
-    def __init__(self, file: TextIO | None = None) -> None:
-        file = file or sys.stdout
-        can_redraw = file.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-        self._surface = RichSurface(file) if can_redraw else PlainSurface(file)
-
-    def open(self, view: TurnView) -> None:
-        self._surface.open(view)
-
-    def update(self, view: TurnView) -> None:
-        self._surface.update(view)
-
-    def pause(self) -> None:
-        self._surface.pause()
-
-    def close(self, view: TurnView) -> None:
-        self._surface.close(view)
+def terminal_surface(file: TextIO | None = None) -> Surface:
+    """Return what redraws where `file` (standard output) is a terminal that can, and writes plain text elsewhere."""
+    file = file or sys.stdout
+    can_redraw = file.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return RichSurface(file) if can_redraw else PlainSurface(file)
 
 
 class PlainSurface:
@@ -64,9 +46,6 @@ class PlainSurface:
         self._file = file
         self._written = ""
 
-    def open(self, view: TurnView) -> None:
-        self.update(view)
-
     def update(self, view: TurnView) -> None:
         text = view.plain()
         if not text.startswith(self._written):
@@ -77,19 +56,20 @@ class PlainSurface:
         self._written = text
 
     def pause(self) -> None:
-        if self._written and not self._written.endswith("\n"):
-            self._file.write("\n\n")
-            self._file.flush()
+        self._end_line("\n\n")
 
     def close(self, view: TurnView) -> None:
         self.update(view)
+        self._end_line("\n")
+
+    def _end_line(self, end: str) -> None:
         if self._written and not self._written.endswith("\n"):
-            self._file.write("\n")
+            self._file.write(end)
             self._file.flush()
 
 
 class RichSurface:
-    """Rich on a terminal. Between `open` and `close` the cursor is hidden and `print` goes above the live part."""
+    """Rich on a terminal. Between the first `update` and `close` the cursor is hidden and `print` goes above the live part."""
 
     pace = TERMINAL
 
@@ -111,9 +91,6 @@ class RichSurface:
             redirect_stdout=sys.stdout.isatty(),
             redirect_stderr=sys.stderr.isatty(),
         )
-
-    def open(self, view: TurnView) -> None:
-        self.update(view)
 
     def update(self, view: TurnView) -> None:
         self._live.start()  # does nothing the second time
@@ -215,13 +192,10 @@ def _markdown(text: str) -> RenderableType:
 
 
 def _lines(block: Block) -> list[RenderableType]:
-    if isinstance(block, ReasoningBlock):
-        heading = without_controls(block.heading)
-        line = f"Thinking: {heading}" if heading else "Thinking …"
-        return [] if block.closed else [Text(line, style="italic dim")]
-    if isinstance(block, NoticeBlock):
+    if isinstance(block, MarkdownBlock | NoticeBlock):
         return [Text(block.plain(), "yellow")]
-    assert isinstance(block, ActivityBlock)
+    if isinstance(block, ReasoningBlock):
+        return [] if block.closed else [Text(block.line(), style="italic dim")]
     return [
         Text.assemble((without_controls(row.plain()), "bold"), (f"\n{row.body}" if row.body else "", "dim"))
         for row in block.rows
@@ -230,7 +204,5 @@ def _lines(block: Block) -> list[RenderableType]:
 
 def _closing(view: TurnView) -> list[RenderableType]:
     style = "red" if view.state == "error" else "italic"
-    lines: list[RenderableType] = [Text(without_controls(line), style) for line in view.closing_lines()]
-    if footer := view.footer():
-        lines.append(Text(without_controls(footer), "dim"))
-    return lines
+    lines: list[RenderableType] = [Text(block.plain(), style) for block in view.endings()]
+    return [*lines, Text(footer, "dim")] if (footer := view.footer()) else lines

@@ -6,49 +6,22 @@ Pure: no clock, no output. A surface decides where it is shown, a `Painter` when
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from codex_magic.protocol import types
 from codex_magic.protocol.errors import window_name
 from codex_magic.protocol.ids import new_id
-from codex_magic.protocol.types import (
-    AgentMessage,
-    AgentMessageDelta,
-    CommandOutputDelta,
-    ErrorReported,
-    FileChangeUpdated,
-    ItemCompleted,
-    ItemStarted,
-    ModelRerouted,
-    Noted,
-    Notification,
-    Plan,
-    PlanDelta,
-    RateLimits,
-    RateLimitsUpdated,
-    Reasoning,
-    ReasoningSummaryDelta,
-    ReasoningTextDelta,
-    ThreadItem,
-    ThreadTokenUsage,
-    TokenUsageUpdated,
-    Turn,
-    TurnCompleted,
-    TurnError,
-    TurnPlanUpdated,
-    TurnQueued,
-    TurnStarted,
-    TurnStatus,
-    UnknownNotification,
-    UserMessage,
-    Warned,
-    input_text,
-)
+from codex_magic.protocol.plain import shorten
+from codex_magic.protocol.types import Notification, TurnStatus
 
+from . import MIME
 from .items import (
     ActivityBlock,
     Block,
+    ErrorBlock,
     MarkdownBlock,
     MessageBlock,
     NoticeBlock,
@@ -57,11 +30,8 @@ from .items import (
     ReasoningBlock,
     SteerBlock,
     StepsBlock,
-    one_line,
     seconds,
 )
-
-MIME = "application/vnd.codex-magic.v1+json"
 
 State = Literal["streaming", "done", "interrupted", "error"]
 
@@ -72,16 +42,15 @@ STATES: dict[TurnStatus, State] = {
     TurnStatus.failed: "error",
 }
 
-IF_IT_STAYS = "*If this stays, show the answer with `%codex show`.*"
+IF_IT_STAYS = "If this stays, show the answer with `%codex show`."
 """A page that is loaded again while an answer comes hears no more of it; the end replaces this line."""
 
 NOT_SENT = "Not sent: stopped while it waited for another answer in this thread."
 
-RUNS = "*Running in the background.* `%codex steer TEXT` adds to it, `%codex stop` stops it."
+RUNS = "Running in the background. `%codex steer TEXT` adds to it, `%codex stop` stops it."
 
-PLAIN_WHILE_STREAMING = "Codex is answering … If this stays, show the answer with %codex show."
-"""A front end that reads only `text/plain` cannot redraw it either, and the text twice in every update nearly
-doubles the bytes (1.70 MB instead of 0.94 for 40,000 characters in 20 s): it comes with the last one."""
+LITTLE_LEFT = 20
+"""Percent of the plan's limit."""
 
 ItemBlock = TypeVar("ItemBlock", MessageBlock, PlanBlock, ReasoningBlock, ActivityBlock, StepsBlock)
 
@@ -102,13 +71,13 @@ class TurnView:
         self.turn_id: str | None = None
         self.model = model
         self.rerouted_from: str | None = None
-        self.usage: ThreadTokenUsage | None = None
-        self.limits: RateLimits | None = None
+        self.usage: types.ThreadTokenUsage | None = None
+        self.limits: types.RateLimits | None = None
         self.duration_ms: int | None = None
-        self.error: TurnError | None = None
-        self._retrying: TurnError | None = None
+        self.error: types.TurnError | None = None
+        self._retrying: types.TurnError | None = None
         self._asking = False
-        self._queued: TurnQueued | None = None
+        self._queued: types.TurnQueued | None = None
         self._withdrawn = False
         self._prompt: str | None = None
         self._blocks: dict[str, Block] = {}
@@ -118,61 +87,61 @@ class TurnView:
     @classmethod
     def of(
         cls,
-        items: Iterable[ThreadItem],
+        items: Iterable[types.ThreadItem],
         *,
         turn_id: str,
         thread_id: str,
         status: TurnStatus,
-        error: TurnError | None = None,
-        usage: ThreadTokenUsage | None = None,
+        error: types.TurnError | None = None,
+        usage: types.ThreadTokenUsage | None = None,
         model: str | None = None,
         duration_ms: int | None = None,
     ) -> TurnView:
         """Return the view of a stored turn, as if it had just been watched."""
-        turn = Turn(turn_id, status, error=error, duration_ms=duration_ms)
+        turn = types.Turn(turn_id, status, error=error, duration_ms=duration_ms)
         view = cls()
-        view.feed(TurnStarted(thread_id, turn, model))
+        view.feed(types.TurnStarted(thread_id, turn, model))
         for item in items:
-            view.feed(ItemCompleted(thread_id, turn_id, item))
+            view.feed(types.ItemCompleted(thread_id, turn_id, item))
         if usage is not None:
-            view.feed(TokenUsageUpdated(thread_id, turn_id, usage))
-        view.feed(TurnCompleted(thread_id, turn))
+            view.feed(types.TokenUsageUpdated(thread_id, turn_id, usage))
+        view.feed(types.TurnCompleted(thread_id, turn))
         return view
 
     def feed(self, notification: Notification) -> None:
         """Fold one notification in. Those that say nothing about a turn's looks are passed over."""
         match notification:
-            case AgentMessageDelta(item_id=id, delta=delta):
+            case types.AgentMessageDelta(item_id=id, delta=delta):
                 self._block(id, MessageBlock).add(delta)
-            case PlanDelta(item_id=id, delta=delta):
+            case types.PlanDelta(item_id=id, delta=delta):
                 self._block(id, PlanBlock).add(delta)
-            case ReasoningSummaryDelta(item_id=id, summary_index=index, delta=delta):
+            case types.ReasoningSummaryDelta(item_id=id, summary_index=index, delta=delta):
                 self._block(id, ReasoningBlock).add_summary(index, delta)
-            case ReasoningTextDelta(item_id=id, content_index=index, delta=delta):
+            case types.ReasoningTextDelta(item_id=id, content_index=index, delta=delta):
                 self._block(id, ReasoningBlock).add_content(index, delta)
-            case CommandOutputDelta(item_id=id, delta=delta):
+            case types.CommandOutputDelta(item_id=id, delta=delta):
                 self._block(id, ActivityBlock).add_output(delta)
-            case FileChangeUpdated(item_id=id, changes=changes):
+            case types.FileChangeUpdated(item_id=id, changes=changes):
                 self._block(id, ActivityBlock).replace_changes(changes)
-            case TurnPlanUpdated(plan=plan):
+            case types.TurnPlanUpdated(plan=plan):
                 self._block("steps of the turn", StepsBlock).replace(plan)
-            case ItemStarted(item=item):
+            case types.ItemStarted(item=item):
                 self._take(item)
-            case ItemCompleted(item=item):
+            case types.ItemCompleted(item=item):
                 self._take(item, completed=True)
-            case Warned(message=message):
+            case types.Warned(message=message):
                 self._blocks[new_id()] = NoticeBlock("Warning", message)
-            case Noted(message=message):
+            case types.Noted(message=message):
                 self._blocks[f"note {len(self._blocks)}"] = QuietBlock(message)
             case _:
                 self._take_state(notification)
 
-    def _take(self, item: ThreadItem, *, completed: bool = False) -> None:
-        if isinstance(item, UserMessage):
+    def _take(self, item: types.ThreadItem, *, completed: bool = False) -> None:
+        if isinstance(item, types.UserMessage):
             # The first one is the prompt, which stands above; the next ones are what the user has added.
             self._prompt = self._prompt or item.id
             if item.id != self._prompt and completed:
-                self._blocks[item.id] = SteerBlock(input_text(item.content))
+                self._blocks[item.id] = SteerBlock(types.input_text(item.content))
             return
         block: Any = self._block(item.id, _BLOCKS.get(type(item), ActivityBlock))
         block.replace(item)
@@ -182,27 +151,27 @@ class TurnView:
     def _take_state(self, notification: Notification) -> None:
         """Fold in what concerns the turn as a whole."""
         match notification:
-            case TurnQueued():
+            case types.TurnQueued():
                 self._queued = notification
-            case TurnStarted(thread_id=thread_id, turn=turn, model=model):
+            case types.TurnStarted(thread_id=thread_id, turn=turn, model=model):
                 self._queued = None
                 self.thread_id, self.turn_id = thread_id, turn.id
                 self.model = model or self.model
-            case UnknownNotification(method="thread/status/changed", params=params):
+            case types.UnknownNotification(method="thread/status/changed", params=params):
                 self._asking = "waitingOnApproval" in (params.get("status") or {}).get("activeFlags", ())
-            case TokenUsageUpdated(token_usage=usage):
+            case types.TokenUsageUpdated(token_usage=usage):
                 self.usage = usage
-            case RateLimitsUpdated(rate_limits=limits):
+            case types.RateLimitsUpdated(rate_limits=limits):
                 self.limits = limits
-            case ModelRerouted(from_model=from_model, to_model=to_model):
+            case types.ModelRerouted(from_model=from_model, to_model=to_model):
                 self.rerouted_from, self.model = from_model, to_model
-            case ErrorReported(error=error, will_retry=True):
+            case types.ErrorReported(error=error, will_retry=True):
                 self._retrying = error
                 thoughts = [id for id, block in self._blocks.items() if isinstance(block, ReasoningBlock)]
                 self._cut_off = [id for id in thoughts if not self._blocks[id].closed]
-            case ErrorReported(error=error):
+            case types.ErrorReported(error=error):
                 self.error = error
-            case TurnCompleted(turn=turn):
+            case types.TurnCompleted(turn=turn):
                 self.error = turn.error or self.error
                 self.duration_ms = turn.duration_ms
                 self._end(STATES[turn.status])
@@ -225,11 +194,11 @@ class TurnView:
         """About how many characters there are to show."""
         return sum(block.size for block in self._blocks.values())
 
-    def markdown(self) -> str:
-        """All of it as Markdown that is safe to show."""
+    def markdown(self, hint: str = "") -> str:
+        """All of it as Markdown that is safe to show; `hint` is for the time until the turn ends."""
         parts: list[str] = []
         above: Block | None = None
-        for block in self._blocks.values():
+        for block in [*self._blocks.values(), *self._below(hint)]:
             text = block.markdown()
             if not text:
                 continue
@@ -238,37 +207,26 @@ class TurnView:
                 parts.append("***")
             parts.append(text)
             above = block
-        parts += self._closing_markdown()
-        return "\n\n".join(parts) or "*Working …*"
+        return "\n\n".join(parts) or QuietBlock("Working …").markdown()
 
-    def _closing_markdown(self) -> list[str]:
-        from .safe_markdown import escape_markdown
-
-        if self.state == "streaming":
-            return list(filter(None, [self._status()]))
-        lines = []
-        if self.error is not None:
-            lines.append(f"**Error:** {escape_markdown(self.error.message)}")
-        if self.state == "interrupted":
-            lines.append(
-                f"*{NOT_SENT}*" if self._withdrawn else "*Interrupted.* `%codex continue` goes on from here."
-            )
-        if footer := self.footer():
-            lines.append(f"*{escape_markdown(footer)}*")
-        return lines
+    def _below(self, hint: str) -> list[NoticeBlock]:
+        if self.state != "streaming":
+            return [*self.endings(), QuietBlock(self.footer())]
+        status = self._status()
+        if hint:
+            status = f"{status or ('Answering …' if self._blocks else 'Working …')} {hint}"
+        return [QuietBlock(status)]
 
     def _status(self) -> str:
         """Return what the turn is doing, where that is not to answer."""
-        from .safe_markdown import escape_markdown
-
         if self._queued is not None:
             cell = self._queued.cell
-            other = "another answer" if cell is None else rf"the answer of cell \[{cell}\]"
-            return f"*Queued: waits for {other} in this thread.*"
+            other = "another answer" if cell is None else f"the answer of cell [{cell}]"
+            return f"Queued: waits for {other} in this thread."
         if self._asking:
-            return "*Waiting for a yes or a no …*"
+            return "Waiting for your approval …"
         if self._retrying is not None:
-            return f"*Trying again: {escape_markdown(self._retrying.message)}*"
+            return f"Trying again: {self._retrying.message}"
         return RUNS if self.background else ""
 
     def plain(self) -> str:
@@ -279,39 +237,49 @@ class TurnView:
         parts = []
         for block in self._blocks.values():
             parts.append(block.plain())
-            if not block.settled:
+            if not block.closed and not isinstance(block, ReasoningBlock):
                 break
-        return "\n\n".join(filter(None, [*parts, *self.closing_lines()]))
+        parts += [block.plain() for block in self.endings()]
+        return "\n\n".join(filter(None, parts))
 
-    def closing_lines(self) -> list[str]:
+    def endings(self) -> list[NoticeBlock]:
         """Return how the turn ended, where there is more to say than that it did."""
-        lines = []
+        endings: list[NoticeBlock] = []
         if self.state != "streaming" and self.error is not None:
-            lines.append(f"Error: {one_line(self.error.message)}")
+            endings.append(ErrorBlock(self.error.message))
         if self.state == "interrupted":
-            lines.append(NOT_SENT if self._withdrawn else "Interrupted. %codex continue goes on from here.")
-        return lines
+            endings.append(
+                QuietBlock(NOT_SENT if self._withdrawn else "Interrupted. Continue with `%codex continue`.")
+            )
+        return endings
 
     def footer(self) -> str:
         """Model, tokens, time and quota; what is unknown is left out, and all of it where nothing came."""
         if self.state == "error" and self.usage is None:
             return ""
-        parts = [one_line(self.model or "")]
+        parts = [shorten(self.model or "")]
         if self.rerouted_from:
-            parts[0] += f" (rerouted from {one_line(self.rerouted_from)})"
+            parts[0] += f" (rerouted from {shorten(self.rerouted_from)})"
         if self.usage is not None:
             total = self.usage.total
             cached = total.cached_input_tokens and 100 * total.cached_input_tokens / total.input_tokens
-            parts.append(f"{total.input_tokens:,} in" + (f" ({cached:.0f} % cached)" if cached else ""))
-            parts.append(f"{total.output_tokens:,} out")
+            note = f" ({cached:.0f} % cached)" if cached else ""
+            parts.append(f"{total.input_tokens:,} tokens in{note}, {total.output_tokens:,} out")
         if self.duration_ms is not None:
             parts.append(seconds(self.duration_ms) + (", in the background" if self.background else ""))
         if self.limits is not None and self.limits.effective is not None:
-            window = self.limits.effective
-            minutes = window.window_duration_mins
-            name = f"{window_name(minutes)} limit" if minutes else "limit"
-            parts.append(f"{name} {window.used_percent:.0f} % used")
+            parts.append(self._left(self.limits.effective))
         return " · ".join(filter(None, parts))
+
+    def _left(self, window: types.RateLimitWindow) -> str:
+        """Return what is left of the plan, and from when it is little the day of the next."""
+        minutes, left = window.window_duration_mins, max(0.0, 100 - window.used_percent)
+        name = "limit" if minutes is None else "week" if minutes == 10080 else f"{window_name(minutes)} limit"
+        shown = f"{left:.0f} % of the {name} left"
+        if left > LITTLE_LEFT or window.resets_at is None:
+            return shown
+        when = datetime.fromtimestamp(window.resets_at).astimezone()
+        return f"{shown}, resets {when:%a} {when.day} {when:%b}"
 
     def bundle(self, state: State | None = None) -> dict[str, Any]:
         """Return the MIME bundle; `state` overrides the view's own. No message text outside the two texts."""
@@ -325,17 +293,12 @@ class TurnView:
             "model": self.model,
             "usage": msgspec.to_builtins(self.usage.total) if self.usage else None,
         }
-        markdown, plain = self.markdown(), PLAIN_WHILE_STREAMING
-        if state != "streaming":
-            plain = self.plain()
-        elif self._blocks and not self._status():
-            markdown += f"\n\n*Answering …* {IF_IT_STAYS}"
-        else:
-            markdown += f" {IF_IT_STAYS}"
+        is_over = state != "streaming"
         return {
             MIME: {name: value for name, value in facts.items() if value is not None},
-            "text/markdown": markdown,
-            "text/plain": plain,
+            "text/markdown": self.markdown("" if is_over else IF_IT_STAYS),
+            # What reads only this cannot redraw it either, and the text twice in each update doubles the bytes.
+            "text/plain": self.plain() if is_over else f"Codex is answering … {IF_IT_STAYS.replace('`', '')}",
         }
 
     def _block(self, item_id: str, kind: type[ItemBlock]) -> ItemBlock:
@@ -354,8 +317,12 @@ class TurnView:
         for block in self._blocks.values():
             if isinstance(block, ActivityBlock) and not block.closed:
                 block.close("left" if state == "done" else "unfinished")
-            elif not isinstance(block, NoticeBlock | QuietBlock) and not block.closed:
+            elif not isinstance(block, NoticeBlock) and not block.closed:
                 block.close()
 
 
-_BLOCKS: dict[type[Any], type[Any]] = {AgentMessage: MessageBlock, Plan: PlanBlock, Reasoning: ReasoningBlock}
+_BLOCKS: dict[type[Any], type[Any]] = {
+    types.AgentMessage: MessageBlock,
+    types.Plan: PlanBlock,
+    types.Reasoning: ReasoningBlock,
+}

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from markdown_it.token import Token
 
+from .mathematics import is_nested
 from .parsing import References, clean, parse_inline
 
 _WORD_JOINER = "\u2060"
@@ -48,9 +49,9 @@ class BlockWriter:
     def _block(self, token: Token, depth: int) -> list[str]:
         match token.type:
             case "paragraph_open":
-                return self._inline(breaks=True).split("\n")
+                return self._inline(self._content(), breaks=True).split("\n")
             case "heading_open":
-                text = self._inline()
+                text = self._inline(self._content())
                 if text.endswith("#") and not text.endswith("\\#"):
                     text = f"{text[:-1]}\\#"
                 return [f"{'#' * int(token.tag[1])} {text}".rstrip()]
@@ -65,8 +66,10 @@ class BlockWriter:
                 return inner if depth >= _MOST_DEPTH else [f"> {line}".rstrip() for line in inner or [""]]
             case "bullet_list_open" | "ordered_list_open":
                 return self._list(token, depth)
-            case "table_open":
-                return self._table()
+            case "table":
+                head, *rows = ([self._inline(cell, cell=True) for cell in row] for row in token.meta["rows"])
+                marks = [f"{':'[: m[0] == ':']}---{':'[: m[-1] == ':']}" for m in token.meta["marks"]]
+                return [f"| {' | '.join(row)} |" for row in (head, marks, *rows)]
         return []
 
     def _children(self, closing: str, depth: int) -> Iterator[tuple[Token, list[str]]]:
@@ -92,29 +95,24 @@ class BlockWriter:
                 shown.append([f"{mark}{inner[0]}".rstrip(), *rest])
         return _joined(shown, loose=loose)
 
-    def _table(self) -> list[str]:
-        rows: list[list[str]] = []
-        marks = []
-        while (token := next(self._tokens)).type != "table_close":
-            if token.type == "tr_open":
-                rows.append([])
-            elif token.type in ("th_open", "td_open"):
-                rows[-1].append(self._inline(cell=True))
-                if token.type == "th_open":
-                    marks.append(_ALIGNMENTS.get(str(token.attrs.get("style")), "---"))
-        return [f"| {' | '.join(row)} |" for row in (rows[0], marks, *rows[1:])]
-
-    def _inline(self, *, breaks: bool = False, cell: bool = False) -> str:
-        """The text of the block whose opening token was the last one; `breaks`: it may have several lines."""
+    def _content(self) -> str:
+        """The text of the block whose opening token was the last one."""
         content = next(self._tokens).content
         next(self._tokens)
-        parts = _divide(content) if len(content) > _PART else [content]
-        shown = "".join(self._part(part, breaks, cell, len(parts) > 1) for part in parts).strip(" \n")
+        return content
+
+    def _inline(self, content: str, *, breaks: bool = False, cell: bool = False) -> str:
+        """Inline text; `breaks`: it may have several lines."""
+        if len(content) > _PART:
+            shown = "".join(self._part(part, breaks, cell, True) for part in _divide(content))
+        elif _MARKUP.search(content):
+            shown = self._part(content, breaks, cell, False)
+        else:
+            return _as_text(content) if breaks else content
+        shown = shown.strip(" \n")
         return "\n".join(map(_as_text, shown.split("\n"))) if breaks else shown
 
     def _part(self, text: str, breaks: bool, cell: bool, is_part: bool) -> str:
-        if not _MARKUP.search(text):
-            return text
         key = (text, breaks, cell, is_part)
         shown = self._before.get(key)
         if shown is None:
@@ -126,7 +124,6 @@ class BlockWriter:
 
 # Neither the parser nor the writer has anything to do where none of these is.
 _MARKUP = re.compile(r"[^\w .,;'\"()+/?=#{}%-]|ww\.|  |_")
-_ALIGNMENTS = {"text-align:left": ":---", "text-align:right": "---:", "text-align:center": ":---:"}
 
 
 def _joined(blocks: Sequence[list[str]], *, loose: bool) -> list[str]:
@@ -233,10 +230,11 @@ _LIVELY = re.compile(r"<[A-Za-z/!?]|\]\(|!\[|ftp:", re.IGNORECASE)
 _CODE_AS_MARKUP = re.compile(r"[*_~\[\]\\]")
 
 _SPECIAL = re.compile(
-    r"[`<\[\]*~\t\n\v\f\x1c-\x1f\x85\xa0\u2028\u2029]|(?<![^\W_])_|_(?![^\W_])|&(?=[#A-Za-z])"
+    r"(?=[^\w .,;:'\"()+/=-]|_)"  # at most places no more is tried
+    r"(?:[`<\[\]*~\t\n\v\f\x1c-\x1f\x85\xa0\u2028\u2029]|(?<![^\W_])_|_(?![^\W_])|&(?=[#A-Za-z])"
     # An address in the eyes of marked, or the place holder that JupyterLab puts a formula in.
     r"|(?<=[\w.+!#$%&'*/=?^`{|}~-])@|@(?=@)"
-    r"|\\(?![A-Za-z0-9])|\\(?=begin|end|(?:eq)?ref)"
+    r"|\\(?![A-Za-z0-9])|\\(?=begin|end|(?:eq)?ref))"
 )
 _ESCAPES = {char: f"&#{ord(char)};" for char in "\\`[]@"} | {char: f"\\{char}" for char in "*_~"}
 _ESCAPES |= {"<": "&lt;", "&": "&amp;", "\xa0": "&nbsp;"}
@@ -405,7 +403,7 @@ class InlineWriter:
             or self._after_target
             or any(mark in text for mark in self._loose)
             # Some readers see no link, or a shorter one, around code with backticks or half a bracket in it.
-            or (self._links and (shown.startswith("``") or not _is_bracketed(text)))
+            or (self._links and (shown.startswith("``") or not is_nested(text, "[]")))
         ):
             self._literal(text)
         else:
@@ -416,14 +414,6 @@ class InlineWriter:
         if self._cell:
             tex = re.sub(r"\\\|", r"\\Vert ", tex).replace("|", "\\vert ")
         self._put(f"{mark}{tex}{mark}")
-
-
-def _is_bracketed(code: str) -> bool:
-    """Whether square brackets balance."""
-    rest = re.sub(r"[^\[\]]", "", code)
-    while "[]" in rest:
-        rest = rest.replace("[]", "")
-    return not rest
 
 
 def _code_span(text: str, *, cell: bool) -> str | None:

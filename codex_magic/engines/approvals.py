@@ -32,9 +32,8 @@ _Action = types.CommandExecution | types.FileChange | types.ToolCall
 async def call(function: Callable[..., Any], *args: Any) -> Any:
     """Call what a user gave us, a function or a coroutine function, without holding up the event loop.
 
-    A plain function runs in a thread of its own: whatever else waits must not wait for a human. Raises what
-    it raises. A cancellation of its own is none of ours, and what ends an event loop must not end this one:
-    both are a RuntimeError.
+    A plain function runs in a thread of its own. Raises what it raises, and RuntimeError for a cancellation of
+    its own, which is none of ours, and for what ends an event loop.
     """
     task = asyncio.ensure_future(_result(function, args))
     # Nobody may wait for its failure any more.
@@ -63,10 +62,7 @@ async def _result(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
 
 
 class Outcomes:
-    """Results of the questions of one turn, by the item that each is about.
-
-    The program tells what was not allowed as declined, as failed, or not at all.
-    """
+    """Results of one turn's questions, by item: the program tells a no as declined, as failed, or not at all."""
 
     def __init__(self) -> None:
         self._open: set[str] = set()
@@ -81,7 +77,12 @@ class Outcomes:
         self, approvals: Approvals | None, request: types.ApprovalRequest
     ) -> types.ApprovalDecision | None:
         """Ask, and remember the result. `None` is no; no yes counts once the turn is being stopped."""
-        about = _subject(request)
+        is_network = (
+            isinstance(request, types.CommandApproval) and request.network_approval_context is not None
+        )
+        is_retry = isinstance(request, types.FileChangeApproval) and RETRY in (request.reason or "")
+        is_at_work = is_network or is_retry or isinstance(request, types.PermissionsApproval)
+        about = "" if is_at_work else request.item_id  # what does nothing without a yes
         self._open.add(about)
         self.watch(about, "waiting")
         try:
@@ -131,11 +132,7 @@ class Outcomes:
 
 
 async def _decision(approvals: Approvals, request: types.ApprovalRequest) -> types.ApprovalDecision | None:
-    """Return the decision. `None`: no answer, one we can't read, or a front end that fails or gives up.
-
-    Read strictly: there are values that equal every word. Amendments are about commands; elsewhere they are
-    no answer.
-    """
+    """Return the decision, read strictly; `None` for no answer, one that is none here, or a failure of the front end."""
     try:
         answer = await call(approvals, request)
         if isinstance(answer, types.AcceptWithExecpolicyAmendment | types.ApplyNetworkPolicyAmendment):
@@ -145,11 +142,3 @@ async def _decision(approvals: Approvals, request: types.ApprovalRequest) -> typ
     except Exception:  # whatever broke, it was no yes
         log.warning("asking about %s failed, which is a no", request.method, exc_info=True)
         return None
-
-
-def _subject(request: types.ApprovalRequest) -> str:
-    """The id of the item that does nothing without a yes; empty for what is at work already."""
-    is_network = isinstance(request, types.CommandApproval) and request.network_approval_context is not None
-    is_retry = isinstance(request, types.FileChangeApproval) and RETRY in (request.reason or "")
-    at_work = is_network or is_retry or isinstance(request, types.PermissionsApproval)
-    return "" if at_work else request.item_id

@@ -1,8 +1,4 @@
-"""The engine in process: the Responses requests of a turn, as notifications.
-
-A turn is requests and calls by turns: `_RunningTurn.run` starts it, `_respond` takes the steps of
-`responses.tool_turn`, `_request` sends one and reports what streams back, `_execute` runs the tools.
-"""
+"""The engine in process: requests and calls of tools by turns, the steps of `responses.tool_turn`, as notifications."""
 
 from __future__ import annotations
 
@@ -14,14 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from ..protocol import types
-from ..protocol.errors import (
-    CodexError,
-    InvalidRequestError,
-    ModelNotFoundError,
-    ResponseAborted,
-    ServiceError,
-)
+from ..protocol import errors, types
 from ..protocol.ids import new_id
 from ..protocol.settings import Settings
 from ..responses.catalog import Model
@@ -80,7 +69,7 @@ class BackendEngine:
         self.client = AsyncClient(provider, settings=settings)
         self._running: dict[str, _RunningTurn] = {}
         self._looked_up: set[str] = set()
-        self._allowed: defaultdict[str, set[str]] = defaultdict(set)
+        self.allowed: defaultdict[str, set[str]] = defaultdict(set)
         self._has_compaction = True
 
     async def close(self) -> None:
@@ -92,7 +81,7 @@ class BackendEngine:
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """Run one turn; see `seam.Engine`."""
-        running = self._running[request.turn_id] = self._turn(request, tell)
+        running = self._running[request.turn_id] = _RunningTurn(self, request, tell)
         try:
             await running.run()
         finally:
@@ -100,46 +89,37 @@ class BackendEngine:
 
     async def compact(self, request: TurnRequest, tell: Tell) -> None:
         """Shorten the history: by the service's own compaction where it has one, else to a summary."""
-        await self._turn(request, tell).compact()
+        await _RunningTurn(self, request, tell).compact()
 
     async def steer(self, turn_id: str, inputs: tuple[types.InputItem, ...]) -> None:
-        """Add to the input of a running turn: what it is answering is broken off, and it answers to both.
-
-        While it runs tools, the model hears of it when they are done.
-        """
+        """Add to the input of a running turn: what is being answered is broken off; tools are waited for."""
         items = await input_items(inputs)
         if turn_id not in self._running:
-            raise InvalidRequestError("This turn takes no more input.", hint="Start a new one.")
+            raise errors.InvalidRequestError("This turn takes no more input.", hint="Start a new one.")
         self._running[turn_id].steer(inputs, items)
-
-    def _turn(self, request: TurnRequest, tell: Tell) -> _RunningTurn:
-        return _RunningTurn(self, request, tell, self._allowed[request.thread_id])
 
     async def model(self, slug: str) -> Model | None:
         """Return what the catalog says of a model, or `None`; a catalog that can't be had is tried once."""
         if self.client.models.known(slug) is None and slug not in self._looked_up:
             self._looked_up.add(slug)
-            with suppress(CodexError):
+            with suppress(errors.CodexError):
                 await self.models()
         return self.client.models.known(slug)
 
     async def compacted(self, history: list[Item], parameters: Parameters) -> Compacted:
-        """Return what replaces `history`: sealed by the service where it can, else summed up by the model.
-
-        Raises CodexError.
-        """
+        """Return what replaces `history`: sealed by the service where it can, else summed up by the model."""
         parameters = _without(parameters, "output_schema", "verbosity")
         if self._has_compaction:
             try:
                 return await self.client.responses.compact(history, **parameters)
-            except InvalidRequestError as error:
-                if error.status not in _NO_SUCH_ENDPOINT or isinstance(error, ModelNotFoundError):
+            except errors.InvalidRequestError as error:
+                if error.status not in _NO_SUCH_ENDPOINT or isinstance(error, errors.ModelNotFoundError):
                     raise
                 self._has_compaction = False
         parameters = _without(parameters, "tools", "parallel_tool_calls")
         response = await self.client.responses.create([*history, user(SUMMARISE)], **parameters)
         if not response.output_text:
-            raise ServiceError("The model was to sum up the conversation, and said nothing.")
+            raise errors.ServiceError("The model was to sum up the conversation, and said nothing.")
         messages = [item for item in kept(history, tokens=SUMMARY_KEEPS) if item["role"] == "user"]
         output = [*messages, assistant(SUMMARY + response.output_text)]
         return Compacted(id=response.id, output=output, usage=response.usage)
@@ -148,13 +128,14 @@ class BackendEngine:
 class _RunningTurn:
     """One turn: requests and calls by turns until the model answers."""
 
-    def __init__(self, engine: BackendEngine, request: TurnRequest, tell: Tell, allowed: set[str]) -> None:
+    def __init__(self, engine: BackendEngine, request: TurnRequest, tell: Tell) -> None:
         self._engine = engine
         self._request = request
         self._tell = tell
         self._narrator = Narrator(request, tell)
         self._patience = Patience(self._narrator.retrying, PATIENT)
         self._tools = request.tools or ToolSet()
+        allowed = engine.allowed[request.thread_id]
         self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=_cancel)
         self._model: str | None = request.model
         self._history: list[Item] = []
@@ -172,8 +153,7 @@ class _RunningTurn:
         """Raise what the turn failed with, and CancelledError when a tool's approval was cancelled."""
         no_model = await self._start()
         items = await input_items(self._request.inputs)
-        if no_model is None:
-            await self._compact_if_due()
+        await self._compact_if_due()
         if items:
             self._add(types.UserMessage(new_id(), self._request.inputs, self._request.cell_id), items)
         if no_model is not None:
@@ -189,7 +169,7 @@ class _RunningTurn:
     async def compact(self) -> None:
         no_model = await self._start()
         if not self._history:
-            raise InvalidRequestError("There is nothing to shorten yet.", hint="Ask something first.")
+            raise errors.InvalidRequestError("There is nothing to shorten yet.", hint="Ask something first.")
         if no_model is not None:
             raise no_model
         await self._compact()
@@ -200,7 +180,7 @@ class _RunningTurn:
         if self._stream is not None:
             self._stream.abort()
 
-    async def _start(self) -> CodexError | None:
+    async def _start(self) -> errors.CodexError | None:
         """Read what came before and report which model answers; return why there is none."""
         request = self._request
         items, self._context = await request.earlier()
@@ -209,15 +189,14 @@ class _RunningTurn:
         if self._model is None:
             try:
                 self._model = (await self._engine.client.models.default()).slug
-            except CodexError as error:
+            except errors.CodexError as error:
                 no_model = error
         started = types.Turn(request.turn_id, types.TurnStatus.in_progress, started_at=int(time.time()))
         self._tell(types.TurnStarted(request.thread_id, started, self._model))
         return no_model
 
     def _add(self, message: types.UserMessage, items: tuple[Item, ...]) -> None:
-        self._narrator.begun(message)
-        self._narrator.done(message, items)
+        self._narrator.add(message, items)
         self._history += items
 
     async def _respond(self) -> None:
@@ -234,10 +213,7 @@ class _RunningTurn:
                 return
 
     async def _send(self, step: Ask | Compact) -> Response | None:
-        """Send a request and report its response; `None` when the user added something before it was whole.
-
-        A `Compact` never comes: the context is looked at here, and before the question.
-        """
+        """Send a request and report its response; `None` when the user added something before it was whole."""
         await self._compact_if_due()
         while self._steering:
             self._add(*self._steering.pop(0))
@@ -245,7 +221,7 @@ class _RunningTurn:
         self._stream = stream
         try:
             response = await self._report(stream)
-        except ResponseAborted:
+        except errors.ResponseAborted:
             if not self._steering:
                 raise
             self._history += broken_off(stream.response.output)
@@ -267,10 +243,7 @@ class _RunningTurn:
         return response
 
     async def _report(self, stream: AsyncResponseStream) -> Response:
-        """Report a response as it streams.
-
-        Its items get the form that is sent again; a call that has none stays, for whoever is to run it to refuse.
-        """
+        """Report a response as it streams, and return it with items that can be sent again, and all of its calls."""
         async with stream:
             self._narrator.answering(self._model, stream.response)
             try:
@@ -329,7 +302,7 @@ class _RunningTurn:
             return
         try:
             await self._compact()
-        except CodexError as error:
+        except errors.CodexError as error:
             self._context = None
             self._narrator.warn(f"The conversation could not be shortened: {error.message}")
 
@@ -339,9 +312,7 @@ class _RunningTurn:
         self._history[:] = filter(None, map(mended, compacted.output))
         self._context = None
         self._usage += compacted.usage or types.TokenUsage()
-        item = types.ContextCompaction(new_id(), past=self._request.past)
-        self._narrator.begun(item)
-        self._narrator.done(item, self._history)
+        self._narrator.add(types.ContextCompaction(new_id(), past=self._request.past), self._history)
 
     def _report_usage(self, last: types.TokenUsage) -> None:
         model = self._engine.client.models.known(self._model)
@@ -353,7 +324,7 @@ class _RunningTurn:
         """Return what all requests of the turn share. Raises InvalidRequestError for an unknown personality."""
         request = self._request
         if request.personality is not None and request.personality not in PERSONALITIES:
-            raise InvalidRequestError(
+            raise errors.InvalidRequestError(
                 f"There is no personality {request.personality!r}.",
                 hint=f"It is one of {', '.join(PERSONALITIES)}.",
             )

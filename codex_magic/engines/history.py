@@ -1,12 +1,8 @@
-"""A history that a service takes: pure.
-
-It refuses a call without its output and a thought that leads nowhere; and what one server sent in an odd
-shape, another, or the same, would refuse in every later request.
-"""
+"""A history that a service takes: no call without output, no thought that leads nowhere, no odd shape. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -72,27 +68,62 @@ def aborted(call: Item) -> Item:
 
 
 def mended(item: Mapping[str, Any]) -> Item | None:
-    """Return an item in the form in which it can be sent again; `None` where it has none.
-
-    What is as it should be stays as it came. Of a kind that we don't know, that is taken for granted.
-    """
+    """Return an item in the form in which it can be sent again, mostly as it came; `None` where it has none."""
     copy: Item = plain_json(item)
     if not isinstance(copy.get("type"), str):
         copy["type"] = "message" if any(texts(copy.get("content"))) else ""
     for name in _WORDS:
         if not isinstance(copy.get(name), str | None):
             del copy[name]
-    mend = _MENDERS.get(copy["type"])
-    return mend(copy) if mend else copy
+    kind = copy["type"]
+    if not all(isinstance(copy.get(name), str) for name in _REQUIRED.get(kind, ())):
+        return None
+    match kind:
+        case "" | "item_reference":
+            return None
+        case "message":
+            return _message(copy)
+        case "reasoning":
+            return _reasoning(copy)
+        case "function_call" | "custom_tool_call":
+            field, nothing = ("arguments", {}) if kind == "function_call" else ("input", "")
+            copy[field] = _as_text(copy.get(field), nothing)
+            return copy if copy["call_id"] and copy["name"] else None
+        case "function_call_output" | "custom_tool_call_output":
+            output = copy.get("output")
+            if isinstance(output, list) and all(isinstance(part, dict) and "type" in part for part in output):
+                copy["output"] = [part for each in output for part in _part(each, _KINDS["user"])]
+            else:
+                copy["output"] = _as_text(output, "")
+        case "web_search_call":
+            action = copy.get("action")
+            values = action.values() if isinstance(action, dict) else [0]
+            if not all(isinstance(each, str | list | None) for each in values):
+                copy.pop("action", None)
+    return copy
+
+
+def _as_text(value: Any, nothing: Any) -> str:
+    """Write what should have been JSON in a string, and came as itself."""
+    value = nothing if value is None else value
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 _WORDS = ("call_id", "encrypted_content", "id", "name", "namespace", "phase", "status")
 """Fields that are strings in items of every kind, and mostly may be missing."""
 
+_REQUIRED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_CALLS, ("call_id", "name")),
+    **dict.fromkeys(_OUTPUTS, ("call_id",)),
+    **dict.fromkeys(("compaction", "compaction_summary"), ("encrypted_content",)),
+    "image_generation_call": ("result",),
+}
+_COMMON = frozenset({"", "item_reference", "message", "reasoning", "web_search_call", *_REQUIRED})
+
 
 def is_common(item: Item) -> bool:
     """Whether it is of a kind that every provider knows, not only the one that made it."""
-    return item["type"] in _MENDERS
+    return item["type"] in _COMMON
 
 
 def texts(content: Any) -> Iterator[str]:
@@ -150,55 +181,3 @@ def _reasoning(item: Item) -> Item:
             parts = [{"type": kind, "text": text} for text in texts(parts)]
         item[name] = parts
     return item
-
-
-def _call(field: str, nothing: Any) -> Callable[[Item], Item | None]:
-    def mend(item: Item) -> Item | None:
-        if not all(isinstance(item.get(name), str) and item[name] for name in ("call_id", "name")):
-            return None
-        value = item.get(field)
-        return {**item, field: _as_text(nothing if value is None else value)}
-
-    return mend
-
-
-def _output(item: Item) -> Item | None:
-    if not isinstance(item.get("call_id"), str):
-        return None
-    output = item.get("output")
-    if isinstance(output, list) and all(isinstance(part, dict) and "type" in part for part in output):
-        return {**item, "output": [part for each in output for part in _part(each, _KINDS["user"])]}
-    return {**item, "output": _as_text("" if output is None else output)}
-
-
-def _as_text(value: Any) -> str:
-    """Write what should have been JSON in a string, and came as itself."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _search(item: Item) -> Item:
-    action = item.get("action")
-    if isinstance(action, dict) and all(isinstance(each, str | list | None) for each in action.values()):
-        return item
-    return {name: each for name, each in item.items() if name != "action"}
-
-
-def _with_text(field: str) -> Callable[[Item], Item | None]:
-    return lambda item: item if isinstance(item.get(field), str) else None
-
-
-_MENDERS: dict[str, Callable[[Item], Item | None]] = {
-    "": lambda item: None,
-    "item_reference": lambda item: None,
-    "message": _message,
-    "reasoning": _reasoning,
-    "function_call": _call("arguments", {}),
-    "custom_tool_call": _call("input", ""),
-    "function_call_output": _output,
-    "custom_tool_call_output": _output,
-    "web_search_call": _search,
-    "image_generation_call": _with_text("result"),
-    "compaction": _with_text("encrypted_content"),
-    "compaction_summary": _with_text("encrypted_content"),
-}
-"""Makes an item of that type one that can be sent again, perhaps by changing it; `None` where that can't be."""

@@ -25,10 +25,7 @@ _CALLS = ("function_call", "custom_tool_call")
 
 
 class Narrator:
-    """Tells what happens in one turn over HTTP.
-
-    A call is told as started when the model has written it, and completed by whoever ran it.
-    """
+    """Tells what happens in one turn over HTTP; a call starts when it is written, and ends when it was run."""
 
     def __init__(self, request: TurnRequest, tell: Tell) -> None:
         self._tell = tell
@@ -41,10 +38,7 @@ class Narrator:
         self._tell(types.ErrorReported(*self._about, types.TurnError(failure.message), will_retry=True))
 
     def answering(self, requested: str | None, response: Response) -> None:
-        """The service has begun to answer: with which model, and how much is left.
-
-        A dated snapshot of the model that was requested is that model.
-        """
+        """The service has begun to answer: with which model (a dated snapshot is the same), and how much is left."""
         self._ids = {}
         model = response.model
         if requested and model and not f"{model}-".startswith(f"{requested}-") and model != self._rerouted:
@@ -85,17 +79,21 @@ class Narrator:
         if not self._ids:
             for index, item in enumerate(response.output):
                 self.tell(events.OutputItemDone(output_index=index, item=item))
-        if response.status == "incomplete":
-            if response.incomplete_reason == "content_filter":
-                self.warn("The service's content filter stopped this answer.")
-            else:
-                self.warn("This answer stopped at the model's output limit. %codex continue goes on from it.")
+        if response.status == "incomplete" and response.incomplete_reason == "content_filter":
+            self.warn("The service's content filter stopped this answer.")
+        elif response.status == "incomplete":
+            self.warn("This answer stopped at the model's output limit. %codex continue goes on from it.")
 
     def begun(self, item: types.ThreadItem) -> None:
         self._tell(types.ItemStarted(*self._about, item))
 
     def done(self, item: types.ThreadItem, response_items: Iterable[Item]) -> None:
         self._tell(types.ItemCompleted(*self._about, item, tuple(response_items)))
+
+    def add(self, item: types.ThreadItem, response_items: Iterable[Item]) -> None:
+        """Tell an item that is over as it begins."""
+        self.begun(item)
+        self.done(item, response_items)
 
     def warn(self, message: str) -> None:
         self._tell(types.Warned(self._about[0], message))

@@ -20,10 +20,7 @@ LONGEST_OUTPUT = 4_000
 
 
 async def input_items(inputs: Sequence[types.InputItem]) -> tuple[Item, ...]:
-    """Return what a turn's input is to the model; nothing for nothing: it goes on from what there is.
-
-    Files are read in a thread of their own. Raises InvalidRequestError for what can't be sent.
-    """
+    """Return what a turn's input is to the model, maybe nothing. Raises InvalidRequestError for what can't be sent."""
     if len(inputs) == 1 and isinstance(inputs[0], types.ExternalMessage):
         return call_from_outside(inputs[0])
     if all(isinstance(part, types.TextInput | types.ImageInput) for part in inputs):
@@ -34,10 +31,7 @@ async def input_items(inputs: Sequence[types.InputItem]) -> tuple[Item, ...]:
 
 
 def call_from_outside(message: types.ExternalMessage) -> tuple[Item, Item]:
-    """Return it with a tool's authority, as the result of a call.
-
-    An output alone, as the official program sends it, is read by the Codex backend only.
-    """
+    """Return it with a tool's authority, as a call and its result: an output alone is read by one service only."""
     content = message.content if isinstance(message.content, str) else list(message.content)
     return _call_and_output(f"call_{new_id()}", message.tool_name, message.namespace, "{}", content)
 
@@ -64,11 +58,7 @@ def _sent(part: types.InputItem) -> Part:
 
 
 def replayed(item: types.ThreadItem) -> tuple[Item, ...]:
-    """Return what stands for the item in the history of another provider.
-
-    The developer says what the agent did, since its own tools are not on offer there. A tool of ours is, and
-    its result has no more authority than a tool's output.
-    """
+    """Return what stands for the item with another provider: there the developer says what the agent's tools did."""
     match item:
         case types.UserMessage(content=(types.ExternalMessage() as message, *_)):
             return call_from_outside(message)

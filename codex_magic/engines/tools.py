@@ -65,11 +65,7 @@ class ToolSet(Toolbox):
 
 
 class ToolCalls:
-    """The calls of one turn: each runs if its sandbox and, where it needs one, a human allow it.
-
-    `cancel` ends the turn. `allowed`: the tools that somebody has allowed for the session; shared by the
-    turns of a thread.
-    """
+    """The calls of one turn, if its sandbox and a human allow them; `allowed`: for the session, in all its turns."""
 
     def __init__(
         self,
@@ -124,10 +120,7 @@ def written(tool: Tool, arguments: Any) -> str:
 
 
 async def run_tool(tool: Tool, text: str) -> tuple[bool, list[ContentItem]]:
-    """Return whether it worked, and what the model is told; `text`: what it wrote for arguments.
-
-    A failure is told as text, never raised.
-    """
+    """Return whether it worked, and what the model is told, a failure too; `text`: what it wrote for arguments."""
     try:
         result = await call(tool.bind(text))
         return True, await call(content_items, result)
@@ -140,8 +133,7 @@ async def run_tool(tool: Tool, text: str) -> tuple[bool, list[ContentItem]]:
 def content_items(value: Any) -> list[ContentItem]:
     """Return a function's result for the model: text, images, or a list of both; the rest as JSON or repr.
 
-    An image is what `responses.inputs` takes for one: the bytes of a file, a PIL image, a matplotlib
-    figure, or anything that IPython could show as PNG. All texts together are as long as one may be.
+    An image is what `responses.inputs` takes for one. All texts together are as long as one may be.
     """
     if not isinstance(value, list | tuple) or not any(map(is_image, value)):
         return [_content_item(value)]

@@ -4,8 +4,8 @@
 Its answers are scripted and say so; everything around them behaves like the real service.
 """
 
-from .pace import Pace
 from .service import LocalService, start
 from .state import RecordedRequest
+from .stream import Pace
 
 __all__ = ["LocalService", "Pace", "RecordedRequest", "start"]

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import LocalService, Pace, start
+from .answers import prepared
 
 
 def main(start: Callable[..., LocalService] = start) -> None:
     parser = argparse.ArgumentParser(prog="python -m codex_magic.local_service", description=__doc__)
     port = "port on 127.0.0.1; 0 (the default): any free one"
     parser.add_argument("--port", type=int, default=0, help=port)
-    pace = "deltas a second (default 40), or max, or chunks"
+    pace = "deltas a second (default 40), or max"
     parser.add_argument("--pace", type=Pace.parse, default=Pace(40), help=pace)
     sign_in = "write an auth.json there that this service accepts; one that is there is overwritten"
     parser.add_argument("--sign-in", type=Path, metavar="CODEX_HOME", help=sign_in)
@@ -26,27 +27,11 @@ def main(start: Callable[..., LocalService] = start) -> None:
     with start(port=options.port, pace=options.pace, open_access=True) as service:
         if options.sign_in is not None:
             service.sign_in(options.sign_in)
-        print(_instructions(service, options.sign_in), flush=True)
+        home = f"\n  export CODEX_HOME={options.sign_in.resolve()}" if options.sign_in else ""
+        print(prepared("instructions").format(service=service) + home, flush=True)
         # a wait without a timeout can't be interrupted on Windows
         while not stop.wait(1):
             pass
-
-
-def _instructions(service: LocalService, codex_home: Path | None) -> str:
-    lines = [
-        f"The local service listens on {service.url}; its answers are scripted. Ctrl-C ends it.",
-        "",
-        "Any client of the Responses API:",
-        f"  export OPENAI_BASE_URL={service.api_url} OPENAI_API_KEY=local",
-        "",
-        "The Codex backend, as with a ChatGPT plan:",
-        f"  export CODEX_MAGIC_BASE_URL={service.base_url}",
-        f"  export CODEX_MAGIC_CHATGPT_URL={service.chatgpt_url}",
-        f"  export CODEX_MAGIC_ISSUER={service.issuer}",
-    ]
-    if codex_home is not None:
-        lines.append(f"  export CODEX_HOME={codex_home.resolve()}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,26 @@
 """The sign-in side: accounts, the tokens they hold, and the codes on the way to a token.
 
-Tokens are signed with a key that everybody can read: they guard scripted answers, and one that a
-service gave out is still good after its restart.
+A token's signature is the same everywhere: it guards scripted answers, and a token that a service
+gave out is still good after its restart.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import json
 import secrets
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..protocol.ids import new_id
-from . import replies
-from .replies import Reply
+from .faults import REFUSALS, Reply
 
 ACCESS_SECONDS = 10 * 24 * 3600
-_KEY = b"codex_magic local service"
+SCOPE = "openid profile email offline_access"
+_SIGNATURE = b"codex_magic local service"
 _CLAIMS = "https://api.openai.com/auth"
 _PROFILE = "https://api.openai.com/profile"
 """Only access tokens have it; id tokens name the email at the top."""
@@ -51,14 +50,9 @@ class Tokens:
     """Seconds; negative when the access token was expired from the start."""
 
     def response(self) -> dict[str, Any]:
-        return {
-            "id_token": self.id_token,
-            "access_token": self.access_token,
-            "refresh_token": self.refresh_token,
-            "expires_in": self.expires_in,
-            "token_type": "Bearer",
-            "scope": "openid profile email offline_access",
-        }
+        tokens = {"token_type": "Bearer", "scope": SCOPE, **asdict(self)}
+        del tokens["account_id"]
+        return tokens
 
 
 @dataclass
@@ -83,7 +77,7 @@ class SignIn:
         self._revoked: set[str] = set()
 
     def issue(self, account: Account, *, expires_in: int = ACCESS_SECONDS) -> Tokens:
-        """A fresh set of tokens; the refresh token is good for one use."""
+        """Return a fresh set of tokens; the refresh token is good for one use."""
         refresh_token = f"rt_local_{secrets.token_urlsafe(24)}"
         self._refresh[refresh_token] = account
         now = int(time.time())
@@ -103,28 +97,23 @@ class SignIn:
             },
         }
         profile = {"email": account.email, "email_verified": True}
-        return Tokens(
-            id_token=encode_jwt(claims | profile | {"aud": ["app_EMoamEEZ73f0CkXaXp7hrann"]}),
-            access_token=encode_jwt(claims | {_PROFILE: profile}),
-            refresh_token=refresh_token,
-            account_id=account.id,
-            expires_in=expires_in,
-        )
+        id_token = encode_jwt(claims | profile | {"aud": ["app_EMoamEEZ73f0CkXaXp7hrann"]})
+        access_token = encode_jwt(claims | {_PROFILE: profile})
+        return Tokens(id_token, access_token, refresh_token, account.id, expires_in)
 
     def check(self, bearer: str) -> Account | Reply:
-        """Who holds this access token, or why nobody does."""
+        """Return who holds this access token, or why nobody does."""
         claims = decode_jwt(bearer)
         if claims is None or _PROFILE not in claims:
-            return replies.UNAUTHORIZED
+            return REFUSALS["unauthorized"]
         if bearer in self._revoked:
-            return replies.TOKEN_INVALIDATED
+            return REFUSALS["token_invalidated"]
         if claims["exp"] <= time.time():
-            return replies.TOKEN_EXPIRED
-        profile = claims[_PROFILE]
-        return Account(profile["email"], claims[_CLAIMS]["chatgpt_plan_type"])
+            return REFUSALS["token_expired"]
+        return Account(claims[_PROFILE]["email"], claims[_CLAIMS]["chatgpt_plan_type"])
 
     def grant(self, account: Account, *, challenge: str, redirect_uri: str) -> str:
-        """An authorization code; good once, with the matching verifier and the same redirect."""
+        """Return an authorization code; good once, with the matching verifier and the same redirect."""
         code = f"ac_{secrets.token_urlsafe(24)}"
         self._grants[code] = challenge, redirect_uri, account
         return code
@@ -132,31 +121,30 @@ class SignIn:
     def exchange(self, *, code: str, redirect_uri: str, verifier: str) -> Reply:
         challenge, address, account = self._grants.pop(code, ("", "", Account()))
         if (address, challenge) != (redirect_uri, challenge_of(verifier)):
-            return replies.TOKEN_EXCHANGE_FAILED
+            return REFUSALS["token_exchange_failed"]
         return Reply(200, self.issue(account).response())
 
     def refresh(self, token: str) -> Reply:
         if token not in self._refresh:
-            return replies.REFRESH_TOKEN_INVALIDATED
+            return REFUSALS["refresh_token_invalidated"]
         account, self._refresh[token] = self._refresh[token], None
-        return Reply(200, self.issue(account).response()) if account else replies.REFRESH_TOKEN_REUSED
+        return Reply(200, self.issue(account).response()) if account else REFUSALS["refresh_token_reused"]
 
     def revoke(self, token: str) -> None:
-        """Unknown tokens are fine: the caller only wants it to be over."""
+        """Make a token invalid; an unknown one is fine, since the caller only wants it to be over."""
         self._refresh.pop(token, None)
         self._revoked.add(token)
 
     def start_device(self) -> dict[str, str]:
         device_auth_id = f"deviceauth_{secrets.token_hex(12)}"
         letters = "".join(secrets.choice("BCDFGHJKLMNPQRSTVWXZ") for _ in range(9))
-        user_code = f"{letters[:4]}-{letters[4:]}"
-        verifier = secrets.token_urlsafe(64)
-        self._devices[device_auth_id] = Device(user_code, verifier)
+        device = Device(f"{letters[:4]}-{letters[4:]}", verifier=secrets.token_urlsafe(64))
+        self._devices[device_auth_id] = device
         # the seconds between polls are text, as the real service sends them
-        return {"device_auth_id": device_auth_id, "user_code": user_code, "interval": "1"}
+        return {"device_auth_id": device_auth_id, "user_code": device.user_code, "interval": "1"}
 
     def approve_device(self, user_code: str, account: Account) -> bool:
-        """Approve the devices that show this code; whether there was one."""
+        """Approve the devices that show this code; return whether there was one."""
         code = user_code.strip().upper()
         waiting = [device for device in self._devices.values() if device.user_code == code]
         for device in waiting:
@@ -166,38 +154,29 @@ class SignIn:
     def poll_device(self, device_auth_id: str, user_code: str) -> Reply:
         device = self._devices.get(device_auth_id)
         if device is None or device.user_code != user_code or device.account is None:
-            pending = "deviceauth_authorization_pending"
-            return replies.api_error(403, "Device authorization is pending.", code=pending)
+            return REFUSALS["device_pending"]
         del self._devices[device_auth_id]
-        challenge = challenge_of(device.verifier)
-        redirect_uri = f"{self._issuer}/deviceauth/callback"
+        challenge, redirect_uri = challenge_of(device.verifier), f"{self._issuer}/deviceauth/callback"
         code = self.grant(device.account, challenge=challenge, redirect_uri=redirect_uri)
         body = {"authorization_code": code, "code_challenge": challenge, "code_verifier": device.verifier}
         return Reply(200, body)
 
 
 def challenge_of(verifier: str) -> str:
-    """PKCE, method S256."""
+    """Return the PKCE challenge, method S256."""
     return _base64url(hashlib.sha256(verifier.encode()).digest())
 
 
 def encode_jwt(claims: dict[str, Any]) -> str:
-    parts = ({"alg": "HS256", "typ": "JWT"}, claims)
-    signed = ".".join(_base64url(json.dumps(part).encode()) for part in parts)
-    return f"{signed}.{_signature(signed)}"
+    parts = (json.dumps({"alg": "HS256", "typ": "JWT"}).encode(), json.dumps(claims).encode(), _SIGNATURE)
+    return ".".join(map(_base64url, parts))
 
 
 def decode_jwt(token: str) -> dict[str, Any] | None:
-    """The claims of a token signed here, expired or not; else `None`."""
-    signed, _, signature = token.rpartition(".")
-    if not hmac.compare_digest(signature.encode(), _signature(signed).encode()):
-        return None
-    payload = signed.split(".")[1]
-    return dict(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
-
-
-def _signature(signed: str) -> str:
-    return _base64url(hmac.new(_KEY, signed.encode(), hashlib.sha256).digest())
+    """Return the claims of a token from here, expired or not; else `None`."""
+    _, payload, signature = [*token.split("."), "", ""][:3]
+    is_ours = signature == _base64url(_SIGNATURE)
+    return dict(json.loads(base64.urlsafe_b64decode(payload + "=="))) if is_ours else None
 
 
 def _base64url(data: bytes) -> str:

@@ -1,17 +1,26 @@
-"""What the local service answers: the items of a response, chosen by what the request says."""
+"""What the local service answers: the items of a response, chosen by what the request says.
+
+The texts are Markdown as models write it, with nothing made up about the world.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
-from . import prose
 from .conversation import Body, Conversation, Item, Prompt, Tool, input_items, read_conversation, seal
-from .pictures import encoded_picture
 from .samples import sample
+
+NOTICE = "*A scripted answer from the local service: no model was asked.*"
 
 
 def answer(body: Body, owner: str, talk: Conversation | None = None) -> list[Item]:
@@ -22,18 +31,22 @@ def answer(body: Body, owner: str, talk: Conversation | None = None) -> list[Ite
     talk = talk or read_conversation(body)
     items = input_items(body)
     if items and items[-1].get("type") == "compaction_trigger":
-        return [{"type": "compaction", "encrypted_content": seal(owner, talk.compaction())}]
+        done = {"rounds": talk.rounds, "outputs": talk.outputs} if talk.rounds else {}
+        memory = {"turns": talk.turn, "last": talk.prompt.text[:200], **done}
+        return [{"type": "compaction", "encrypted_content": seal(owner, memory)}]
     return [*thoughts(body, owner), *_reply(body, talk)]
 
 
 def thoughts(body: Body, owner: str) -> list[Item]:
-    """A reasoning item where the request has some effort for it; its summary only where one is wanted."""
+    """Return a reasoning item where the request has some effort for it; its summary where one is wanted."""
     reasoning = body.get("reasoning")
     if reasoning is None or reasoning.get("effort") == "none":
         return []
-    texts = prose.THOUGHTS if reasoning.get("summary") in ("auto", "concise", "detailed") else ()
-    summary = [{"type": "summary_text", "text": text} for text in texts]
-    thought: Item = {"type": "reasoning", "summary": summary}
+    texts = prepared_thoughts() if reasoning.get("summary") in ("auto", "concise", "detailed") else []
+    thought: Item = {
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": text} for text in texts],
+    }
     if "reasoning.encrypted_content" in (body.get("include") or []):
         thought["encrypted_content"] = seal(owner, {"thought": len(texts)})
     return [thought]
@@ -41,42 +54,36 @@ def thoughts(body: Body, owner: str) -> list[Item]:
 
 def _reply(body: Body, talk: Conversation) -> list[Item]:
     question = talk.prompt.text
-    hosted = {tool.kind for tool in talk.tools if not tool.is_callable}
     if calls := _calls(body, talk):
-        names = " and ".join(f"`{call['name']}`" for call in calls)
-        return [*([_message(f"I will use {names}.", "commentary")] if "aloud" in question else []), *calls]
+        return calls
     if structured := _structured(body, talk):
-        return [_message(structured)]
+        return [message(structured)]
     if talk.prompt.echo is not None:
-        return [_message(talk.prompt.echo)]
-    can_search = any(kind.startswith("web_search") for kind in hosted)
-    if can_search and re.search(r"\bsearch the web\b", question, re.I):
+        return [message(talk.prompt.echo)]
+    hosted = {tool.kind for tool in talk.tools if not tool.is_callable}
+    if re.search(r"\bsearch the web\b", question, re.I) and any(
+        kind.startswith("web_search") for kind in hosted
+    ):
         action = {"type": "search", "query": _title(question)}
         return [{"type": "web_search_call", "action": action}, _cited()]
     if re.search(r"\bdraw\b", question, re.I) and "image_generation" in hosted:
-        prompt = _title(question)
-        drawing = {"result": encoded_picture(prompt), "revised_prompt": prompt}
-        return [
-            {"type": "image_generation_call", **drawing},
-            _message(_prepared("A prepared picture.", talk)),
-        ]
-    if re.search(r"^refuse\b", question, re.I):
-        refusal = {"type": "refusal", "refusal": "The local service was asked to refuse, and so it does."}
-        return [{**_message(""), "content": [refusal]}]
-    return [_message(_text(talk))]
+        drawing = {"result": encoded_picture(_title(question)), "revised_prompt": _title(question)}
+        shown = message(_prepared("A prepared picture.", talk))
+        return [{"type": "image_generation_call", **drawing}, shown]
+    return [message(_text(talk))]
 
 
-def _message(text: str, phase: str = "final_answer", annotations: Sequence[Item] = ()) -> Item:
+def message(text: str, phase: str = "final_answer", annotations: Sequence[Item] = ()) -> Item:
     part = {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
     return {"type": "message", "role": "assistant", "phase": phase, "content": [part]}
 
 
 def _cited() -> Item:
     url = "https://example.com/local-service"
-    text = f"{prose.NOTICE}\n\nNothing was searched. [A prepared source]({url}) stands for a result.\n"
+    text = f"{NOTICE}\n\nNothing was searched. [A prepared source]({url}) stands for a result.\n"
     place = {"start_index": text.index(url), "end_index": text.index(url) + len(url)}
     citation = {"type": "url_citation", "url": url, "title": "A prepared source", **place}
-    return _message(text, annotations=[citation])
+    return message(text, annotations=[citation])
 
 
 # Tools -------------------------------------------------------------------------------------------
@@ -89,7 +96,7 @@ _USE = re.compile(
 
 
 def _calls(body: Body, talk: Conversation) -> list[Item]:
-    """The calls of this round; none when all that was asked for is done."""
+    """Return the calls of this round; none when all that was asked for is done."""
     choice = body.get("tool_choice")
     if choice == "none":
         return []
@@ -97,10 +104,8 @@ def _calls(body: Body, talk: Conversation) -> list[Item]:
     for order in _USE.finditer(talk.prompt.text if talk.prompt.echo is None else ""):
         arguments = _json_at(talk.prompt.text, order.end())
         names = re.split(r", | and ", order["names"].rstrip("."))
-        calls = [
-            _call(tool, arguments) for name in names for tool in talk.callable_tools if tool.is_named(name)
-        ]
-        rounds += [calls] * int(order["times"] or 1) if calls else []
+        tools = [tool for name in names for tool in talk.callable_tools if tool.is_named(name)]
+        rounds += [[_call(tool, arguments) for tool in tools]] * int(order["times"] or 1) if tools else []
     if talk.rounds < len(rounds):
         calls = rounds[talk.rounds]
         return calls if body.get("parallel_tool_calls", True) else calls[:1]
@@ -112,7 +117,7 @@ def _calls(body: Body, talk: Conversation) -> list[Item]:
 
 
 def _json_at(text: str, start: int) -> str | None:
-    """The JSON object that begins at `start`, exactly as it is written there."""
+    """Return the JSON object that begins at `start`, exactly as it is written there."""
     with suppress(ValueError):
         if text.startswith("{", start):
             return text[start : json.JSONDecoder().raw_decode(text, start)[1]]
@@ -120,7 +125,7 @@ def _json_at(text: str, start: int) -> str | None:
 
 
 def _call(tool: Tool, arguments: str | None = None) -> Item:
-    """A call with these arguments, or made-up ones; `{"input": TEXT}` is plain text for a tool that takes that."""
+    """Return a call with these arguments, or made-up ones; of a tool that takes text, with `{"input": TEXT}`."""
     named = {"name": tool.name} | ({"namespace": tool.namespace} if tool.namespace is not None else {})
     if tool.kind == "function":
         arguments = arguments or json.dumps(sample(tool.parameters), ensure_ascii=False)
@@ -131,7 +136,7 @@ def _call(tool: Tool, arguments: str | None = None) -> Item:
 
 
 def _structured(body: Body, talk: Conversation) -> str | None:
-    """JSON, where the request wants it, of its schema."""
+    """Return JSON, where the request wants it, of its schema."""
     wanted = (body.get("text") or {}).get("format") or {}
     if wanted.get("type") == "json_schema":
         value = sample(wanted["schema"], text=_title(talk.prompt.text) or "local service")
@@ -149,22 +154,22 @@ def _text(talk: Conversation) -> str:
         return _quoting(talk.outputs)
     for pattern, text in _SCRIPTED:
         if match := re.search(pattern, talk.prompt.text, re.I):
-            return _prepared(prose.text(text), talk) if isinstance(text, str) else text(talk, match)
-    return _prepared(prose.text("overview"), talk)
+            return _prepared(prepared(text), talk) if isinstance(text, str) else text(talk, match)
+    return _prepared(prepared("overview"), talk)
 
 
 def _quoting(outputs: Sequence[str]) -> str:
-    """The answer after tool calls shows what came back, each result in a fence longer than any in it."""
+    """Show what tool calls gave, each result in a fence longer than any in it."""
     shown = []
     for output in outputs:
         fence = "`" * max([2, *(len(run) for run in re.findall("`+", output))]) + "`"
         shown.append(f"{fence}\n{output}\n{fence}")
     came = "The tool gave:" if len(shown) == 1 else f"The {len(shown)} calls gave:"
-    return "\n\n".join([prose.NOTICE, came, *shown]) + "\n"
+    return "\n\n".join([NOTICE, came, *shown]) + "\n"
 
 
 def _prepared(text: str, talk: Conversation) -> str:
-    """A text and what arrived besides the question, so that a reader (or a test) sees that it did."""
+    """Return a text and what arrived besides the question, so that a reader (or a test) sees that it did."""
     notes = []
     if talk.images:
         notes.append(f"*With {talk.images} image{'s' if talk.images > 1 else ''}.*")
@@ -172,7 +177,7 @@ def _prepared(text: str, talk: Conversation) -> str:
         notes.append(f"*This is turn {talk.turn}; before it you asked: “{_title(talk.earlier[-1])}”*")
     elif talk.compacted:
         notes.append(f"*This is turn {talk.turn}; the {talk.compacted} before it were compacted.*")
-    return "\n\n".join([prose.NOTICE, text.strip("\n"), *notes]) + "\n"
+    return "\n\n".join([NOTICE, text.strip("\n"), *notes]) + "\n"
 
 
 def _so_far(talk: Conversation, _: object) -> str:
@@ -182,27 +187,27 @@ def _so_far(talk: Conversation, _: object) -> str:
 
 
 def _continue(talk: Conversation, _: object) -> str:
-    """The rest of the previous answer when it was cut off; else a remark that it was whole."""
+    """Return the rest of the previous answer when it was cut off; else a remark that it was whole."""
     if not talk.earlier:
         return _prepared("There is no answer to continue.", talk)
     before = replace(talk, prompt=Prompt(talk.earlier[-1]), earlier=talk.earlier[:-1], outputs=())
-    whole = "" if re.search(CONTINUE, before.prompt.text, re.I) else _text(before)
+    whole = "" if re.search(_CONTINUE, before.prompt.text, re.I) else _text(before)
     if talk.last_answer and whole.startswith(talk.last_answer) and whole != talk.last_answer:
         return whole[len(talk.last_answer) :]
     return _prepared("The previous answer was complete; there is nothing to add.", talk)
 
 
 def _title(text: str) -> str:
-    """The first line that says something, at most 80 characters."""
+    """Return the first line that says something, at most 80 characters."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return line if len(line) <= 80 else line[:79] + "…"
 
 
-CONTINUE = r"^(please )?(continue|go on)\b"
+_CONTINUE = r"^(please )?(continue|go on)\b"
 
 _SCRIPTED: tuple[tuple[str, str | Callable[[Conversation, re.Match[str]], str]], ...] = (
-    (r"\brepeat (\d+)\b", lambda _, match: prose.document(int(match[1]))),
-    (CONTINUE, _continue),
+    (r"\brepeat (\d+)\b", lambda _, match: document(int(match[1]))),
+    (_CONTINUE, _continue),
     (r"\b(did I ask|so far)\b", _so_far),
     (r"\bhaiku\b", "haiku"),
     (r"\b(plot|chart|figure|matplotlib)", "plot"),
@@ -211,7 +216,59 @@ _SCRIPTED: tuple[tuple[str, str | Callable[[Conversation, re.Match[str]], str]],
     (r"\b(error|traceback|exception|fix)\b", "error"),
     (r"\b(bash|shell|terminal)\b", "bash"),
     (r"\btable\b", "table"),
-    (r"\blong\b", lambda talk, _: _prepared(prose.document(6000), talk)),
+    (r"\blong\b", lambda talk, _: _prepared(document(6000), talk)),
     (r"\b(explain|what does|how does)\b", "explain"),
 )
 """What a question is answered with, by the first pattern in it."""
+
+
+@cache
+def prepared(name: str) -> str:
+    """Return the file `texts/NAME.md`, without the line break at its end."""
+    return (Path(__file__).parent / "texts" / f"{name}.md").read_text(encoding="utf-8").rstrip("\n")
+
+
+def prepared_thoughts() -> list[str]:
+    return prepared("thoughts").split("\n---\n")
+
+
+def document(length: int) -> str:
+    """Return exactly `length` characters of Markdown: whole sections, then plain words."""
+    written, number = "", 1
+    while len(written) + len(section := _section(number)) <= length:
+        written, number = written + section, number + 1
+    missing = length - len(written)
+    filler = "And so on, word by word, until the asked length is reached. "
+    return written + (filler * (missing // len(filler) + 1))[:missing]
+
+
+def _section(number: int) -> str:
+    topic = "Sorting Searching Caching Hashing Sampling Parsing Fitting Scheduling".split()[number % 8]
+    named = {"topic": topic, "name": topic.lower(), "number": number, "next": number + 1}
+    return prepared("section").format(**named, size=100 + 37 * number, share=10 + number % 40) + "\n\n"
+
+
+# Pictures ----------------------------------------------------------------------------------------
+
+
+def picture(prompt: str, *, side: int = 32) -> bytes:
+    """Return a gradient of `side` pixels as PNG (https://www.w3.org/TR/png), in colours of the prompt's own."""
+    colour = hashlib.sha256(prompt.encode()).digest()[:3]
+    # the 0 before each row says that it is not filtered
+    rows = (
+        b"\x00" + bytes(c * (x + y + 1) // (2 * side) for x in range(side) for c in colour)
+        for y in range(side)
+    )
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0),
+        b"IDAT": zlib.compress(b"".join(rows), 9),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks.items()
+    )
+
+
+def encoded_picture(prompt: str) -> str:
+    return base64.b64encode(picture(prompt)).decode()

@@ -7,13 +7,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 Body = Mapping[str, Any]
 Item = dict[str, Any]
-
-SEALED_BY = "local-service"
 
 _CONTEXT = re.compile(r"\s*<([A-Za-z_][\w-]*)[^>]*>.*</\1>\s*", re.DOTALL)
 """A block the client adds by itself, such as `<environment_context>`; it is no question."""
@@ -79,11 +78,6 @@ class Conversation:
     def callable_tools(self) -> list[Tool]:
         return [tool for tool in self.tools if tool.is_callable]
 
-    def compaction(self) -> Item:
-        """What a compaction item seals; of a turn in progress also what was done in it."""
-        done = {"rounds": self.rounds, "outputs": self.outputs} if self.rounds else {}
-        return {"turns": self.turn, "last": self.prompt.text[:200], **done}
-
 
 def read_conversation(body: Body) -> Conversation:
     items = input_items(body)
@@ -101,12 +95,12 @@ def read_conversation(body: Body) -> Conversation:
     more_tools = (tool for item in items if item.get("type") == "additional_tools" for tool in item["tools"])
     outputs = (item["output"] for item in since if item.get("type") in _OUTPUTS)
     return Conversation(
-        prompt=read_prompt(_question(items[last]) if recent else ""),
-        earlier=tuple(read_prompt(_question(items[n])).text for n in recent[:-1]),
+        prompt=_prompt(_question(items[last]) if recent else ""),
+        earlier=tuple(_prompt(_question(items[n])).text for n in recent[:-1]),
         last_answer="".join(text_of(item) for item in before if item.get("role") == "assistant"),
         outputs=(*done.get("outputs", ()), *(text_of({"content": output}) for output in outputs)),
         rounds=done.get("rounds", 0) + _rounds(since),
-        images=sum(part.get("type") == "input_image" for part in _parts(items[last])) if recent else 0,
+        images=sum(part.get("type") == "input_image" for part in parts_of(items[last])) if recent else 0,
         compacted=max(0, memory.get("turns", 0) - is_in_progress),
         tools=tuple(_flatten([*(body.get("tools") or []), *more_tools])),
     )
@@ -118,68 +112,33 @@ def input_items(body: Body) -> list[Item]:
     return [{"type": "message", "role": "user", "content": items}] if is_text else list(items)
 
 
-def user_messages(body: Body) -> list[Item]:
-    """Return what the user wrote, as a compaction of the public API keeps it."""
-    written = [item for item in input_items(body) if item.get("role") == "user"]
-    message = {"type": "message", "role": "user", "status": "completed"}
-    return [{**message, "content": _parts(item)} for item in written]
-
-
 def text_of(item: Mapping[str, Any]) -> str:
-    return "\n\n".join(part["text"] for part in _parts(item) if "text" in part)
+    return "\n\n".join(part["text"] for part in parts_of(item) if "text" in part)
 
 
-def read_prompt(text: str) -> Prompt:
-    """Marker lines count only above `echo:`, so that any text at all can be echoed."""
-    echo = _ECHO.search(text)
-    head = text[: echo.start()] if echo else text
-    markers = dict(_MARKER.findall(head))
-    return Prompt(
-        text=_MARKER.sub("", head).strip() if not echo else text[echo.start() :],
-        echo=text[echo.end() :] if echo else None,
-        fault=markers.get("fault"),
-        pace=markers.get("pace"),
-    )
-
-
-def seal(owner: str, content: Mapping[str, Any]) -> str:
-    """An `encrypted_content` bound to one account or key, as the real one is; it hides nothing else."""
-    return base64.b64encode(json.dumps([SEALED_BY, _digest(owner), content]).encode()).decode()
-
-
-def unseal(sealed: str, owner: str | None = None) -> dict[str, Any] | None:
-    """The content, or `None` when it was not sealed here (for `owner`, if given)."""
-    try:
-        by, made_for, content = json.loads(base64.b64decode(sealed, validate=True))
-    except (TypeError, ValueError):
-        return None
-    is_ours = by == SEALED_BY and (owner is None or made_for == _digest(owner))
-    return dict(content) if is_ours else None
-
-
-def _digest(owner: str) -> str:
-    """A key must not be readable in what a client keeps."""
-    return hashlib.sha256(owner.encode()).hexdigest()[:16]
-
-
-def count_tokens(value: object) -> int:
-    """Four characters of JSON a token, as a rule of thumb."""
-    return -(-len(json.dumps(value, ensure_ascii=False)) // 4)
-
-
-def _parts(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+def parts_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
     content = item.get("content") or []
     return [{"type": "input_text", "text": content}] if isinstance(content, str) else list(content)
 
 
+def _prompt(text: str) -> Prompt:
+    """Read marker lines above `echo:` only, so that any text at all can be echoed."""
+    echo = _ECHO.search(text)
+    head = text[: echo.start()] if echo else text
+    markers = dict(_MARKER.findall(head))
+    if echo:
+        return Prompt(text[echo.start() :], text[echo.end() :], **markers)
+    return Prompt(_MARKER.sub("", head).strip(), **markers)
+
+
 def _question(item: Mapping[str, Any]) -> str:
-    """The parts a person wrote; those a client added around them are left out."""
-    texts = [part["text"] for part in _parts(item) if "text" in part]
+    """Return the parts a person wrote; those a client added around them are left out."""
+    texts = [part["text"] for part in parts_of(item) if "text" in part]
     return "\n\n".join([text for text in texts if not _CONTEXT.fullmatch(text)] or texts)
 
 
 def _rounds(since: list[Item]) -> int:
-    """Calls that follow each other without a result between them were made at once."""
+    """Count calls; those that follow each other without a result between them were made at once."""
     kinds = [item.get("type") for item in since if item.get("type") in _CALLS | _OUTPUTS]
     return sum(kind in _CALLS and (n == 0 or kinds[n - 1] in _OUTPUTS) for n, kind in enumerate(kinds))
 
@@ -192,3 +151,30 @@ def _flatten(tools: Iterable[Mapping[str, Any]], namespace: str | None = None) -
         else:
             parameters, description = tool.get("parameters") or {}, str(tool.get("description") or "")
             yield Tool(kind, tool.get("name", kind), namespace, parameters, description)
+
+
+def seal(owner: str, content: Mapping[str, Any]) -> str:
+    """Return an `encrypted_content` bound to one account or key, as the real one is; it hides nothing else."""
+    return base64.b64encode(json.dumps([_seal_of(owner), content]).encode()).decode()
+
+
+def unseal(sealed: str, owner: str | None = None) -> dict[str, Any] | None:
+    """Return the content, or `None` when it was not sealed here (for `owner`, if given)."""
+    with suppress(TypeError, ValueError):
+        made_for, content = json.loads(base64.b64decode(sealed, validate=True))
+        if str(made_for).startswith(_SEAL if owner is None else _seal_of(owner)):
+            return dict(content)
+    return None
+
+
+_SEAL = "local-service "
+
+
+def _seal_of(owner: str) -> str:
+    """Hash a key, which must not be readable in what a client keeps."""
+    return _SEAL + hashlib.sha256(owner.encode()).hexdigest()[:16]
+
+
+def count_tokens(value: object) -> int:
+    """Count four characters of JSON as a token, as a rule of thumb."""
+    return -(-len(json.dumps(value, ensure_ascii=False)) // 4)

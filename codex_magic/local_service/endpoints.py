@@ -1,14 +1,21 @@
-"""The HTTP endpoints of the model service: responses, models, usage, accounts."""
+"""The endpoints: the stream of a response, and one table of all that is answered at once.
+
+Nobody clicks here: to open a sign-in link is to approve it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from html import escape
+from pathlib import Path
+from string import Template
 from typing import Any, NoReturn
+from urllib.parse import urlencode
 
 import msgspec
 from tornado.http1connection import HTTP1Connection
@@ -16,16 +23,20 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Finish, RequestHandler
 
 from ..protocol.ids import new_id
-from . import catalog, conversation, replies
-from .accounts import Account
-from .answers import answer
+from . import conversation
+from .accounts import SCOPE, Account
+from .answers import answer, encoded_picture
 from .conversation import Body, Item, count_tokens
-from .faults import Fault, Send, Step
-from .pace import Pace
-from .pictures import encoded_picture
-from .replies import Reply
+from .faults import HTML, REFUSALS, Fault, Reply, Step, api_error, detail, model_unsupported
 from .state import RecordedRequest, State
-from .stream import Event, Plan, count_usage, events
+from .stream import DELTAS, SHAPES, Event, Pace, Plan, count_usage, events, frame, numbered
+
+_CATALOG = msgspec.json.decode(Path(__file__).with_name("models.json").read_bytes())
+
+MODELS: dict[str, dict[str, Any]] = {model["slug"]: _CATALOG["every"] | model for model in _CATALOG["models"]}
+"""The models on offer: made-up ones whose names say so, and two official names the binary needs."""
+
+ETAG = f'W/"{hashlib.sha256(msgspec.json.encode(MODELS)).hexdigest()[:16]}"'
 
 
 class Endpoint(RequestHandler):
@@ -51,9 +62,6 @@ class Endpoint(RequestHandler):
             await self.state.middleware(self)
 
     def decoded_body(self) -> bytes:
-        encoding = self.request.headers.get("Content-Encoding", "identity")
-        if encoding != "identity":
-            self.refuse(replies.detail(415, f"Unsupported content encoding: {encoding}"))
         return self.request.body
 
     def reply(self, reply: Reply) -> None:
@@ -63,19 +71,22 @@ class Endpoint(RequestHandler):
             self.set_header(name, value)
         self.finish(reply.body if isinstance(reply.body, str) else msgspec.json.encode(reply.body))
 
-    def reply_json(self, body: Any) -> None:
-        self.reply(Reply(200, body))
-
     def refuse(self, reply: Reply) -> NoReturn:
         """Send `reply` and do nothing else for this request."""
         self.reply(reply)
         raise Finish
 
     def need(self, name: str) -> Any:
-        """A field that the JSON body must have."""
+        """Return a field that the JSON body must have."""
         if not isinstance(self.recorded.json, dict) or name not in self.recorded.json:
-            self.refuse(replies.api_error(400, f"Missing required parameter: '{name}'.", param=name))
+            self.refuse(api_error(400, f"Missing required parameter: '{name}'.", param=name))
         return self.recorded.json[name]
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a form or of a JSON body."""
+        if isinstance(self.recorded.json, dict):
+            return self.recorded.json
+        return {name: self.get_body_argument(name, strip=False) for name in self.request.body_arguments}
 
     def cut(self) -> NoReturn:
         """Break the connection."""
@@ -88,22 +99,22 @@ class Endpoint(RequestHandler):
         return self.request.connection
 
     def account(self) -> Account:
-        """Who asks, by the bearer token of the Codex backend."""
+        """Return who asks, by the bearer token of the Codex backend."""
         token = self._bearer()
         if token is None and self.state.open_access:
             return Account()
-        account = self.state.sign_in.check(token) if token else replies.UNAUTHORIZED
+        account = self.state.sign_in.check(token or "")
         if isinstance(account, Reply):
             self.refuse(account)
         if self.request.headers.get("ChatGPT-Account-ID", account.id) != account.id:
-            self.refuse(replies.UNAUTHORIZED)
+            self.refuse(REFUSALS["unauthorized"])
         return account
 
     def key(self) -> str:
-        """The API key, which may be any."""
+        """Return the API key, which may be any."""
         key = self._bearer()
         if key is None and not self.state.open_access:
-            self.refuse(replies.API_KEY_MISSING)
+            self.refuse(REFUSALS["api_key_missing"])
         return key or "nobody"
 
     def _bearer(self) -> str | None:
@@ -119,97 +130,93 @@ class Endpoint(RequestHandler):
         self.state.recorder.add(self.state.recorder.disconnects, self.recorded)
 
 
+def decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+# The stream --------------------------------------------------------------------------------------
+
+
 class Responses(Endpoint):
     """The stream. What the two ways to it do differently is in the subclasses."""
 
     codex: bool
 
     def owner(self) -> str:
-        """Who asks, and so whom sealed content is for."""
+        """Return who asks, and so whom sealed content is for."""
         raise NotImplementedError
 
     async def get(self) -> None:
         """A client that wants a WebSocket sends a POST when it is told that there is none."""
         wanted = self.request.headers.get("Upgrade", "").lower() == "websocket"
-        self.reply(replies.UPGRADE_REQUIRED if wanted else replies.detail(405, "Method Not Allowed"))
+        self.reply(REFUSALS["upgrade_required" if wanted else "method_not_allowed"])
 
     async def post(self) -> None:
         await self.respond(self.recorded.json, self.owner())
 
     async def respond(self, body: Body, owner: str) -> None:
-        with self._reading():
-            prompt = conversation.read_conversation(body).prompt
-            written = prompt.pace or self.request.headers.get("x-local-pace")
-            pace = Pace.parse(written) if written else self.state.pace
-            fault = self.state.faults.marked(prompt.fault, prompt=prompt.text) if prompt.fault else None
-        await self.answer(body, owner, pace, fault)
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Refuse a request whose parts are not what the answer is made of."""
+        """Answer, or refuse a request whose parts are not what the answer is made of."""
         try:
-            yield
-        except ValueError as error:
-            self.refuse(replies.detail(400, str(error)))
-        except (AttributeError, LookupError, TypeError) as error:
-            self.refuse(replies.api_error(400, f"The request can't be read: {error!r}"))
-
-    async def answer(self, body: Body, owner: str, pace: Pace, fault: Fault | None) -> None:
-        if fault is not None and (reply := self.state.faults.reply(fault)):
-            self.refuse(reply)
-        with self._reading():
+            prompt = conversation.read_conversation(body).prompt
+            pace = self.pace(prompt.pace)
+            fault = self.state.faults.marked(prompt.fault, prompt=prompt.text) if prompt.fault else None
             plan = self.plan(body, owner, pace)
-        self.state.quota.requests += 1
-        self.announce(self.service_headers(plan))
-        if body.get("stream"):
-            steps = self.state.faults.steps(self.events(plan), fault or self._limit(plan, body))
-            await self._play(steps, pace)
-        else:
-            *_, last = self.events(plan)
-            self.reply_json(last["response"])
+        except ValueError as error:
+            self.refuse(detail(400, str(error)))
+        except (AttributeError, LookupError, TypeError) as error:
+            self.refuse(api_error(400, f"The request can't be read: {error!r}"))
+        await self.answer(body, plan, pace, fault)
 
-    def announce(self, headers: dict[str, str]) -> None:
-        for name, value in headers.items():
-            self.set_header(name, value)
+    def plan(self, body: Body, owner: str, pace: Pace) -> Plan:
+        model = self.model(body)
+        items = self.items(body, owner)
+        sent = count_tokens([body.get(key) for key in ("instructions", "tools", "input")])
+        return Plan(
+            id=f"resp_{new_id().replace('-', '')}",
+            model=model,
+            created_at=int(time.time()),
+            items=items,
+            usage=count_usage(items, sent=sent),
+            delta_chars=pace.delta_chars,
+            codex=self.codex,
+            echoed={key: body[key] for key in _ECHOED if key in body},
+        )
+
+    def pace(self, words: str | None) -> Pace:
+        return Pace.parse(words) if words else self.state.pace
 
     def model(self, body: Body) -> str:
-        """The name of a model there is."""
+        """Return the name of a model there is."""
         name = str(body.get("model"))
-        if catalog.find(name) is None:
-            self.refuse(replies.model_unsupported(name))
+        if name not in MODELS:
+            self.refuse(model_unsupported(name))
         return name
 
     def items(self, body: Body, owner: str) -> list[Item]:
         return answer(body, owner)
 
     def events(self, plan: Plan) -> Iterator[Event]:
-        return events(plan)
+        return numbered(events(plan))
 
-    def plan(self, body: Body, owner: str, pace: Pace) -> Plan:
-        model = self.model(body)
-        items = self.items(body, owner)
-        sent = count_tokens([body.get(key) for key in ("instructions", "tools", "input")])
-        cached = self.state.cached_tokens(self.request.headers.get("session-id"), body)
-        return Plan(
-            id=f"resp_{new_id().replace('-', '')}",
-            model=model,
-            created_at=int(time.time()),
-            items=items,
-            usage=count_usage(items, sent=sent, cached=cached),
-            delta_chars=pace.delta_chars,
-            codex=self.codex,
-            echoed={key: body[key] for key in _ECHOED if key in body},
-        )
+    async def answer(self, body: Body, plan: Plan, pace: Pace, fault: Fault | None) -> None:
+        if fault is not None and (reply := self.state.faults.reply(fault)):
+            self.refuse(reply)
+        self.state.quota.requests += 1
+        self.announce(self.service_headers(plan))
+        if body.get("stream"):
+            bend = self.state.faults.streams.get(fault.kind) if fault else None
+            stream = self.events(plan)
+            await self._play(bend(stream, fault.params) if fault and bend else stream, pace)
+        else:
+            *_, last = self.events(plan)
+            self.reply(Reply(200, last["response"]))
 
-    def _limit(self, plan: Plan, body: Body) -> Fault | None:
-        """The ends that the request itself leads to."""
-        model = catalog.find(plan.model)
-        if model is not None and plan.usage["input_tokens"] > model["max_context_window"]:
-            return Fault("context_length_exceeded", {"after": 0})
-        most = body.get("max_output_tokens")
-        if most is not None and plan.usage["output_tokens"] > most:
-            return Fault("incomplete", {"after": max(1, most * 4 // plan.delta_chars)})
-        return None
+    def announce(self, headers: dict[str, str]) -> None:
+        for name, value in headers.items():
+            self.set_header(name, value)
 
     def service_headers(self, plan: Plan) -> dict[str, str]:
         return {"openai-model": plan.model, "x-request-id": new_id()}
@@ -226,30 +233,22 @@ class Responses(Endpoint):
             pass  # the client went away, which `on_connection_close` has recorded
 
     async def send(self, script: Iterable[Step], pace: Pace) -> None:
-        """Do the steps. With a chunk size, writes are cut there, wherever in an event that is."""
+        """Do the steps, until the client has gone."""
         loop = asyncio.get_running_loop()
         due = loop.time()
-        pending = bytearray()
         for step in script:
             if self.gone.is_set():
                 return
-            if isinstance(step, Send):
-                pending += step.data
-                while len(pending) >= max(1, pace.chunk_bytes):
-                    size = pace.chunk_bytes or len(pending)
-                    await self.write_now(bytes(pending[:size]))
-                    del pending[:size]
-                if pace.per_second is not None and step.is_delta:
-                    due += 1 / pace.per_second
-                    await asyncio.sleep(max(0.0, due - loop.time()))
+            if isinstance(step, str):
+                await self.do(step)
+                due = loop.time()
                 continue
-            await self.write_now(bytes(pending))
-            pending.clear()
-            await self.do(step)
-            due = loop.time()
-        await self.write_now(bytes(pending))
+            await self.write_now(step if isinstance(step, bytes) else frame(step))
+            if pace.per_second is not None and isinstance(step, dict) and step["type"] in DELTAS:
+                due += 1 / pace.per_second
+                await asyncio.sleep(max(0.0, due - loop.time()))
 
-    async def do(self, step: Step) -> None:
+    async def do(self, step: str) -> None:
         """Do a step that sends nothing."""
         self.cut()
 
@@ -277,7 +276,7 @@ class CodexResponses(Responses):
         return {
             **super().service_headers(plan),
             **self.state.quota.headers(self.plan_type),
-            "x-models-etag": catalog.ETAG,
+            "x-models-etag": ETAG,
             "x-codex-turn-state": state,
             "x-reasoning-included": "true",
             "x-oai-request-id": new_id(),
@@ -292,107 +291,145 @@ class ApiResponses(Responses):
     owner = Endpoint.key
 
 
-class ApiCompact(Endpoint):
-    def post(self) -> None:
-        body, owner = self.recorded.json, self.key()
-        self.need("input")
-        items = [*conversation.input_items(body), {"type": "compaction_trigger"}]
-        sealed = answer({**body, "input": items}, owner)
-        output = [*conversation.user_messages(body), {"id": f"cmp_{new_id()}", **sealed[0]}]
-        usage = count_usage(sealed, sent=count_tokens(body), cached=0)
-        described = {"id": f"resp_{new_id()}", "object": "response.compaction"}
-        self.reply_json({**described, "output": output, "usage": usage})
+# What is answered at once ------------------------------------------------------------------------
 
 
-class CodexModels(Endpoint):
-    def get(self) -> None:
-        self.account()
-        self.reply_catalog()
-
-    def reply_catalog(self) -> None:
-        version = self.get_query_argument("client_version", None)
-        self.reply(Reply(200, {"models": catalog.offered(version)}, {"ETag": catalog.ETAG}))
-
-
-class ApiModels(CodexModels):
-    """The public API's own list; a Codex client, which names its version, gets the Codex catalog."""
-
-    def get(self) -> None:
-        self.key()
-        if "client_version" in self.recorded.query:
-            self.reply_catalog()
-        else:
-            self.reply_json(catalog.openai_list())
+def api_compact(at: Endpoint) -> Reply:
+    body, owner = at.recorded.json, at.key()
+    at.need("input")
+    items = [*conversation.input_items(body), {"type": "compaction_trigger"}]
+    sealed = answer({**body, "input": items}, owner)
+    user = {"type": "message", "role": "user", "status": "completed"}
+    written = [item for item in items if item.get("role") == "user"]
+    kept = [{**user, "content": conversation.parts_of(item)} for item in written]
+    output = [*kept, {"id": f"cmp_{new_id()}", **sealed[0]}]
+    described = {"id": f"resp_{new_id()}", "object": "response.compaction", "output": output}
+    return Reply(200, {**described, "usage": count_usage(sealed, sent=count_tokens(body))})
 
 
-class WhamUsage(Endpoint):
-    def get(self) -> None:
-        self.reply_json(self.state.quota.usage(self.account()))
+def models(at: Endpoint) -> Reply:
+    """Return the Codex catalog; or the public API's own list, for a client that doesn't name its version."""
+    is_codex = at.request.path.startswith("/backend-api")
+    _ = at.account() if is_codex else at.key()
+    if is_codex or "client_version" in at.recorded.query:
+        return Reply(200, {"models": [*MODELS.values()]}, {"ETag": ETAG})
+    every = {"object": "model", "created": 0, "owned_by": "local-service"}
+    return Reply(200, {"object": "list", "data": [{"id": slug, **every} for slug in MODELS]})
 
 
-class AccountsCheck(Endpoint):
-    """Where a client may send this account's requests; the official one insists on https or no word."""
-
-    def get(self) -> None:
-        account = self.account()
-        origin = self.state.url if self.state.url.startswith("https:") else "NO_CONSTRAINT"
-        described = {
-            "id": account.id,
-            "plan_type": account.plan,
-            "name": None,
-            "structure": "personal",
-            "workspace_backend_origin": origin,
-            "account_routing_override": "NO_CONSTRAINT",
-            "profile_picture_url": None,
-        }
-        order = [account.id]
-        self.reply_json(
-            {"accounts": [described], "account_ordering": order, "default_account_id": account.id}
-        )
+def accounts_check(at: Endpoint) -> Reply:
+    """Say where a client may send this account's requests; the official one insists on https or no word."""
+    account, url = at.account(), at.state.url
+    origin = {"workspace_backend_origin": url if url.startswith("https:") else "NO_CONSTRAINT"}
+    described = SHAPES["account"] | origin | {"id": account.id, "plan_type": account.plan}
+    order = {"account_ordering": [account.id], "default_account_id": account.id}
+    return Reply(200, {"accounts": [described], **order})
 
 
-class CodexGenerations(Endpoint):
-    """`/backend-api/codex/images/generations`: one picture."""
-
-    def post(self) -> None:
-        self.account()
-        picture = {"b64_json": encoded_picture(str(self.need("prompt")))}
-        self.reply_json({"created": int(time.time()), "data": [picture], "output_format": "png"})
+def codex_picture(at: Endpoint) -> Reply:
+    at.account()
+    picture = {"b64_json": encoded_picture(str(at.need("prompt")))}
+    return Reply(200, {"created": int(time.time()), "data": [picture], "output_format": "png"})
 
 
-class CodexCalls(Endpoint):
-    """`/backend-api/codex/realtime/calls`: nobody is there to talk to, so every section is declined (RFC 3264 6)."""
+def codex_call(at: Endpoint) -> Reply:
+    """Decline every section: nobody is there to talk to (RFC 3264 6)."""
+    at.account()
+    sections = re.findall(r"^(m=\S+) \d+(.*)$", str(at.need("sdp")).replace("\r", ""), re.MULTILINE)
+    session = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0"]
+    declined = "\r\n".join([*session, *(f"{media} 0{formats}" for media, formats in sections), ""])
+    call = f"/v1/realtime/calls/rtc_{new_id().replace('-', '')}"
+    return Reply(201, declined, {"Content-Type": "application/sdp", "Location": call})
 
-    def post(self) -> None:
-        self.account()
-        sections = re.findall(r"^(m=\S+) \d+(.*)$", str(self.need("sdp")).replace("\r", ""), re.MULTILINE)
-        session = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0"]
-        declined = "\r\n".join([*session, *(f"{media} 0{formats}" for media, formats in sections), ""])
-        call = f"/v1/realtime/calls/rtc_{new_id().replace('-', '')}"
-        self.reply(Reply(201, declined, {"Content-Type": "application/sdp", "Location": call}))
+
+def approve(at: Endpoint, query: Mapping[str, str], account: Account) -> Reply:
+    """Send a browser back to the client's own address with a code."""
+    challenge, redirect_uri = query["code_challenge"], query["redirect_uri"]
+    code = at.state.sign_in.grant(account, challenge=challenge, redirect_uri=redirect_uri)
+    return redirect_back(query, {"code": code, "scope": query.get("scope", SCOPE)})
+
+
+def redirect_back(query: Mapping[str, str], answer: Mapping[str, str]) -> Reply:
+    location = f"{query['redirect_uri']}?{urlencode({**answer, 'state': query['state']})}"
+    return Reply(302, "", {"Location": location})
+
+
+def token(at: Endpoint) -> Reply:
+    """Take codes and refresh tokens, give tokens; by the `grant_type` of a form or of JSON."""
+    fields, sign_in = at.fields(), at.state.sign_in
+    try:
+        match fields.get("grant_type"):
+            case "authorization_code":
+                verifier, redirect_uri = fields["code_verifier"], fields["redirect_uri"]
+                return sign_in.exchange(code=fields["code"], redirect_uri=redirect_uri, verifier=verifier)
+            case "refresh_token":
+                return sign_in.refresh(fields["refresh_token"])
+    except KeyError as missing:
+        return _oauth_error("invalid_request", f"{missing.args[0]} is missing.")
+    return _oauth_error("unsupported_grant_type", "There is no such grant_type.")
+
+
+def _oauth_error(code: str, description: str) -> Reply:
+    return Reply(400, {"error": code, "error_description": description})
+
+
+def revoke(at: Endpoint) -> Reply:
+    at.state.sign_in.revoke(str(at.need("token")))
+    return Reply(200, {})
+
+
+def device_page(at: Endpoint) -> Reply:
+    """Show where a person types the code that a machine without a browser has shown."""
+    code = at.get_query_argument("user_code", "")
+    if at.state.sign_in.approve_device(code, Account()):
+        return page("Signed in", "<p>You can close this page and go back to your notebook.</p>")
+    field = f'<label>Code <input name="user_code" value="{escape(code)}" autofocus></label>'
+    return page("Sign in a device", f"<form>{field}<button>Approve</button></form>")
+
+
+_PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+
+
+def page(title: str, content: str, *, status: int = 200) -> Reply:
+    return Reply(status, _PAGE.substitute(title=escape(title), content=content), {"Content-Type": HTML})
+
+
+def endpoint(method: str, act: Callable[[Endpoint], Reply]) -> type[Endpoint]:
+    """Return the endpoint that answers `method` with what `act` returns."""
+
+    class Action(Endpoint): ...
+
+    setattr(Action, method, lambda self: self.reply(act(self)))
+    return Action
 
 
 class NotFound(Endpoint):
     async def prepare(self) -> None:
         await super().prepare()
-        self.reply(replies.NOT_FOUND)
+        self.reply(REFUSALS["not_found"])
 
+
+_ACTIONS: dict[str, tuple[str, Callable[[Endpoint], Reply]]] = {
+    r"/backend-api/codex/models": ("get", models),
+    r"/backend-api/codex/images/generations": ("post", codex_picture),
+    r"/backend-api/codex/realtime/calls": ("post", codex_call),
+    r"/backend-api/wham/usage": ("get", lambda at: Reply(200, at.state.quota.usage(at.account()))),
+    r"/backend-api/wham/accounts/check": ("get", accounts_check),
+    r"/v1/responses/compact": ("post", api_compact),
+    r"/v1/models": ("get", models),
+    r"/oauth/authorize": ("get", lambda at: approve(at, at.recorded.query, Account())),
+    r"/oauth/token": ("post", token),
+    r"/oauth/revoke": ("post", revoke),
+    r"/api/accounts/deviceauth/usercode": ("post", lambda at: Reply(200, at.state.sign_in.start_device())),
+    r"/api/accounts/deviceauth/token": (
+        "post",
+        lambda at: at.state.sign_in.poll_device(str(at.need("device_auth_id")), str(at.need("user_code"))),
+    ),
+    r"/codex/device": ("get", device_page),
+}
 
 ROUTES: list[tuple[str, type[Endpoint]]] = [
     (r"/backend-api/codex/responses", CodexResponses),
-    (r"/backend-api/codex/models", CodexModels),
-    (r"/backend-api/codex/images/generations", CodexGenerations),
-    (r"/backend-api/codex/realtime/calls", CodexCalls),
-    (r"/backend-api/wham/usage", WhamUsage),
-    (r"/backend-api/wham/accounts/check", AccountsCheck),
     (r"/v1/responses", ApiResponses),
-    (r"/v1/responses/compact", ApiCompact),
-    (r"/v1/models", ApiModels),
+    *((path, endpoint(*action)) for path, action in _ACTIONS.items()),
 ]
-
-
-def decoded(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None

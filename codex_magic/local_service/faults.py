@@ -1,43 +1,73 @@
-"""Failures that a prompt asks for by a line `fault: drop after=5`, as the real service words them.
+"""What goes wrong: refusals in the words of the real services, and failures that a prompt asks for.
 
-A fault is either a whole HTTP reply, or it bends the event stream, which stays a plain sequence of steps.
+A line `fault: drop after=5` asks for one: a whole HTTP reply, or a bent event stream, still a plain sequence of steps.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from .replies import CLOUDFLARE_CHALLENGE, Reply
-from .stream import DELTAS, Event, frame
+import msgspec
+
+from .stream import DELTAS, SHAPES, Event, frame
+
+HTML = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A status and a body: a `dict` is sent as JSON, a `str` as a web page."""
+
+    status: int
+    body: Mapping[str, Any] | str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+REFUSALS = msgspec.json.decode(Path(__file__).with_name("refusals.json").read_bytes(), type=dict[str, Reply])
+
+
+def detail(status: int, text: str) -> Reply:
+    """Return a refusal in the form of the Codex backend itself."""
+    return Reply(status, {"detail": text})
+
+
+def api_error(
+    status: int,
+    message: str,
+    *,
+    kind: str = "invalid_request_error",
+    param: str | None = None,
+    code: str | None = None,
+) -> Reply:
+    """Return a refusal in the form of the model API behind it."""
+    return Reply(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def model_unsupported(model: str) -> Reply:
+    return detail(400, f"The '{model}' model is not supported when using Codex with a ChatGPT account.")
+
+
+# Failures on demand ------------------------------------------------------------------------------
 
 Params = Mapping[str, Any]
+
+Step = Event | bytes | str
+"""One thing to do on the way of an answer: an event or bytes to send, or the name of something else."""
+
+CUT = "cut"
+"""The connection breaks."""
 
 
 @dataclass(frozen=True)
 class Fault:
     kind: str
     params: Params = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing to do on the way of an answer."""
-
-
-@dataclass(frozen=True)
-class Send(Step):
-    data: bytes
-    is_delta: bool = False
-
-
-@dataclass(frozen=True)
-class Cut(Step):
-    """The connection breaks."""
 
 
 class Faults:
@@ -57,36 +87,25 @@ class Faults:
             raise ValueError(f"no fault {kind!r}; there are {', '.join(sorted(self.kinds))}")
         return Fault(kind, params)
 
-    def parse(self, text: str) -> Fault:
-        """Read `drop after=5`; ValueError when there is no such fault."""
-        kind, *options = text.split()
-        return self.make(kind.replace("-", "_"), dict(map(_option, options)))
-
     def marked(self, text: str, *, prompt: str) -> Fault | None:
-        """The fault that a prompt asks for; with `times=N` only for its first N requests."""
-        fault = self.parse(text)
+        """Read `drop after=5`, which a prompt asks for; with `times=N` only for its first N requests.
+
+        ValueError when there is no such fault.
+        """
+        kind, *options = text.split()
+        fault = self.make(kind.replace("-", "_"), dict(map(_option, options)))
         self._marked[text, prompt] += 1
         times = fault.params.get("times")
         return None if times is not None and self._marked[text, prompt] > times else fault
 
     def reply(self, fault: Fault) -> Reply | None:
-        """What is sent in place of the answer, when the fault is a whole reply."""
+        """Return what is sent in place of the answer, when the fault is a whole reply."""
         make = self.replies.get(fault.kind)
         return make(fault.params) if make else None
 
-    def steps(self, stream: Iterator[Event], fault: Fault | None) -> Iterator[Step]:
-        """What to do to send `stream`, which `fault` bends."""
-        if fault is None or fault.kind not in self.streams:
-            return map(send, stream)
-        return self.streams[fault.kind](stream, fault.params)
 
-
-def send(event: Event) -> Send:
-    return Send(frame(event), event["type"] in DELTAS)
-
-
-def split(stream: Iterator[Event], params: Params) -> tuple[list[Event], list[Event]]:
-    """The events up to and with the `after`-th delta (the third, else), and the rest.
+def split(stream: Iterable[Event], params: Params) -> tuple[list[Event], list[Event]]:
+    """Return the events up to and with the `after`-th delta (the third, else), and the rest.
 
     `response.created` and `response.in_progress` come in any case; the last event is always rest.
     """
@@ -98,56 +117,34 @@ def split(stream: Iterator[Event], params: Params) -> tuple[list[Event], list[Ev
     return planned[:cut], planned[cut:]
 
 
-def end(stream: Iterator[Event], params: Params, status: str, **changes: Any) -> Iterator[Step]:
-    """The first deltas, then another end than the one that was planned."""
+def end(stream: Iterable[Event], params: Params, status: str, **changes: Any) -> Iterable[Step]:
+    """Return the first deltas, then another end than the one that was planned."""
     sent, rest = split(stream, params)
     response = rest[-1]["response"] | {"status": status, "output": [], **changes}
-    last = {"type": f"response.{status}", "sequence_number": len(sent), "response": response}
-    return map(send, [*sent, last])
+    return [*sent, {"type": f"response.{status}", "sequence_number": len(sent), "response": response}]
 
 
-def fail(message: str, code: str, stream: Iterator[Event], params: Params) -> Iterator[Step]:
+def fail(message: str, code: str, stream: Iterable[Event], params: Params) -> Iterable[Step]:
     return end(stream, params, "failed", error={"code": code, "message": message})
 
 
 def limit_error(params: Params) -> dict[str, Any]:
-    """The plan's limit is reached for `resets_in` seconds."""
+    """Return the error of a plan whose limit is reached for `resets_in` seconds."""
     seconds = int(params.get("resets_in", 3600))
-    return {
-        "type": "usage_limit_reached",
-        "message": "The usage limit has been reached",
-        "plan_type": params.get("plan", "plus"),
-        "resets_at": int(time.time()) + seconds,
-        "resets_in_seconds": seconds,
-        "eligible_promo": None,
-    }
+    resets = {"resets_at": int(time.time()) + seconds, "resets_in_seconds": seconds}
+    return SHAPES["limit_error"] | {"plan_type": params.get("plan", "plus"), **resets}
 
 
 def _usage_limit(params: Params) -> Reply:
     error = limit_error(params)
-    reached = {
-        "x-codex-plan-type": error["plan_type"],
-        "x-codex-rate-limit-reached-type": "primary",
-        "x-codex-primary-used-percent": "100.0",
-        "x-codex-primary-window-minutes": "300",
-        "x-codex-primary-reset-at": str(error["resets_at"]),
-        "x-codex-secondary-used-percent": "64.0",
-        "x-codex-secondary-window-minutes": "10080",
-    }
-    return Reply(429, {"error": error}, reached)
+    plan = {"x-codex-plan-type": error["plan_type"], "x-codex-primary-reset-at": str(error["resets_at"])}
+    return Reply(429, {"error": error}, SHAPES["limit_headers"] | plan)
 
 
-def _drop(stream: Iterator[Event], params: Params) -> Iterator[Step]:
+def _drop(stream: Iterable[Event], params: Params) -> Iterable[Step]:
     sent, rest = split(stream, params)
-    yield from map(send, sent)
     data = frame(rest[0])
-    yield Send(data[: len(data) // 2])
-    yield Cut()
-
-
-def _incomplete(stream: Iterator[Event], params: Params) -> Iterator[Step]:
-    reason = params.get("reason", "max_output_tokens")
-    return end(stream, params, "incomplete", incomplete_details={"reason": reason})
+    return [*sent, data[: len(data) // 2], CUT]
 
 
 TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
@@ -155,12 +152,11 @@ OVERLOADED = "Our servers are currently overloaded. Please try again later."
 
 REPLIES: dict[str, Callable[[Params], Reply]] = {
     "usage_limit": _usage_limit,
-    "cloudflare": lambda _: CLOUDFLARE_CHALLENGE,
+    "cloudflare": lambda _: REFUSALS["cloudflare"],
 }
 
-STREAMS: dict[str, Callable[[Iterator[Event], Params], Iterator[Step]]] = {
+STREAMS: dict[str, Callable[[Iterable[Event], Params], Iterable[Step]]] = {
     "drop": _drop,
-    "incomplete": _incomplete,
     "context_length_exceeded": partial(fail, TOO_LONG, "context_length_exceeded"),
     "server_is_overloaded": partial(fail, OVERLOADED, "server_is_overloaded"),
 }
@@ -170,7 +166,4 @@ def _option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"an option of a fault is name=value, not {text!r}")
-    try:
-        return name, float(value) if "." in value else int(value)
-    except ValueError:
-        return name, value
+    return name, msgspec.json.decode(value) if value.replace(".", "", 1).isdigit() else value

@@ -6,23 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .stream import SHAPES
+
 Schema = Mapping[str, Any]
 
 DEEP = 3
 """Levels of optional or recursive parts that are filled; below them the shortest choice is taken."""
-
-_STRINGS = {
-    "date": "2026-01-02",
-    "date-time": "2026-01-02T03:04:05Z",
-    "time": "03:04:05Z",
-    "duration": "PT5M",
-    "email": "someone@example.com",
-    "hostname": "example.com",
-    "ipv4": "127.0.0.1",
-    "ipv6": "::1",
-    "uri": "https://example.com/",
-    "uuid": "018f0000-0000-7000-8000-000000000000",
-}
 
 
 def sample(schema: Schema | bool, *, name: str = "text", text: str = "local service") -> Any:
@@ -53,7 +42,7 @@ class _Sampler:
                 parts += [schema.get("items", True)] * missing
                 return [self.value(part, name, depth + 1) for part in parts]
             case "string":
-                text = _STRINGS.get(schema.get("format", "")) or f"{name}: {self._text}"
+                text = SHAPES["formats"].get(schema.get("format", "")) or f"{name}: {self._text}"
                 return text.ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
             case "integer":
                 return int(_number(schema, distance=1, step=schema.get("multipleOf", 1)))

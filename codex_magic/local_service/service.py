@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
@@ -19,11 +19,10 @@ from tornado.httpserver import HTTPServer
 from tornado.routing import Matcher
 from tornado.web import Application
 
-from .accounts import ACCESS_SECONDS, Account, Tokens
+from .accounts import Account, Tokens
 from .endpoints import ROUTES, Endpoint, NotFound
-from .pace import Pace
-from .sign_in import SIGN_IN_ROUTES
 from .state import RecordedRequest, State
+from .stream import Pace
 
 TIMEOUT = 10.0
 """Seconds that the `wait_for_...` methods wait unless told otherwise."""
@@ -31,7 +30,7 @@ TIMEOUT = 10.0
 T = TypeVar("T")
 Service = TypeVar("Service", bound="LocalService")
 
-Routes = list[tuple[str | Matcher, type[Endpoint]]]
+Routes = Sequence[tuple[str | Matcher, type[Endpoint]]]
 
 
 def start(*, port: int = 0, pace: Pace | None = None, open_access: bool = False) -> LocalService:
@@ -61,7 +60,7 @@ class LocalService:
         state: State,
         listener: socket.socket,
         *,
-        routes: Routes | None = None,
+        routes: Routes = (),
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.url = self.issuer = state.url
@@ -71,11 +70,11 @@ class LocalService:
         self.api_url = state.url + "/v1"
         """Responses base in the manner of the public API."""
         self._state = state
-        every: Routes = [*(routes or ()), *ROUTES, *SIGN_IN_ROUTES]
+        known = {"state": state}
         application = Application(
-            [(at, endpoint, {"state": state}) for at, endpoint in every],
+            [(at, endpoint, known) for at, endpoint in [*routes, *ROUTES]],
             default_handler_class=NotFound,
-            default_handler_args={"state": state},
+            default_handler_args=known,
             log_function=lambda handler: None,  # else each refusal is written into the user's notebook
         )
         server = HTTPServer(application, ssl_options=tls, max_body_size=256 * 1024 * 1024)
@@ -100,27 +99,13 @@ class LocalService:
     def wait_for_disconnect(
         self, timeout: float = TIMEOUT, *, path: str = "", count: int = 1
     ) -> RecordedRequest:
-        """The `count`-th request whose client went away before the end of the answer."""
+        """Return the `count`-th request whose client went away before the end of the answer."""
         recorder = self._state.recorder
         return recorder.wait(recorder.disconnects, path, timeout=timeout, count=count)
 
-    def issue_tokens(
-        self, *, email: str = Account.email, plan: str = Account.plan, expires_in: int = ACCESS_SECONDS
-    ) -> Tokens:
-        """Tokens as after a sign-in; `expires_in` seconds, negative for one that has expired."""
-        account = Account(email, plan)
-        return self._call(lambda: self._state.sign_in.issue(account, expires_in=expires_in))
-
-    def sign_in(
-        self,
-        codex_home: Path,
-        *,
-        email: str = Account.email,
-        plan: str = Account.plan,
-        expires_in: int = ACCESS_SECONDS,
-    ) -> Tokens:
+    def sign_in(self, codex_home: Path, tokens: Tokens | None = None) -> Tokens:
         """Write an auth.json as the official client does after a sign-in, and return its tokens."""
-        tokens = self.issue_tokens(email=email, plan=plan, expires_in=expires_in)
+        tokens = tokens or self._call(lambda: self._state.sign_in.issue(Account()))
         kept = dataclasses.asdict(tokens)
         del kept["expires_in"]
         content = {

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
 from .conversation import Item, count_tokens
+
+TOKEN_CHARS = 4
+"""Characters of one delta: about one token of a real model."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast an answer leaves: `Pace()` as fast as the client reads, `Pace(40)` 40 deltas a second."""
+
+    per_second: float | None = None
+    delta_chars: int = TOKEN_CHARS
+
+    @classmethod
+    def parse(cls, text: str) -> Pace:
+        """Read `100` or `max`, then optionally `chars=20`; ValueError for anything else."""
+        match = re.fullmatch(r"(max|(?!0+$)\d+)(?: chars=([1-9]\d*))?", text)
+        if not match:
+            raise ValueError(f"a pace is max or a number of deltas a second, then maybe chars=20: {text!r}")
+        return cls(None if match[1] == "max" else int(match[1]), int(match[2] or TOKEN_CHARS))
+
+
+SHAPES: dict[str, dict[str, Any]] = msgspec.json.decode(Path(__file__).with_name("shapes.json").read_bytes())
+"""What is always the same in answers that have many fields."""
 
 Event = dict[str, Any]
 
@@ -34,28 +59,12 @@ class Plan:
     """Request fields that the response repeats."""
 
     def response(self, status: str, **changes: Any) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "object": "response",
-            "created_at": self.created_at,
-            "status": status,
-            "background": False,
-            "error": None,
-            "incomplete_details": None,
-            "model": self.model,
-            "output": [],
-            "parallel_tool_calls": True,
-            "store": False,
-            "tool_choice": "auto",
-            "tools": [],
-            "usage": None,
-            **self.echoed,
-            **changes,
-        }
+        own = {"id": self.id, "created_at": self.created_at, "model": self.model, "status": status}
+        return SHAPES["response"] | own | self.echoed | changes
 
 
-def count_usage(items: list[Item], *, sent: int, cached: int) -> dict[str, Any]:
-    """The tokens of a request: `sent`, of which `cached` were known, and what the items cost."""
+def count_usage(items: list[Item], *, sent: int, cached: int = 0) -> dict[str, Any]:
+    """Return the tokens of a request: `sent`, of which `cached` were known, and what the items cost."""
     tokens = [(item["type"], count_tokens(_content(item))) for item in items]
     # reasoning costs more than its summary shows
     reasoning = sum(count + 8 for kind, count in tokens if kind == "reasoning")
@@ -84,18 +93,15 @@ def frame(event: Event) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), msgspec.json.encode(event))
 
 
-def events(plan: Plan) -> Iterator[Event]:
-    """The whole stream: created, in_progress, every item, one terminal event; numbered from 0."""
-    return numbered(plain_events(plan))
-
-
 def numbered(stream: Iterator[Event]) -> Iterator[Event]:
+    """Number events from 0."""
     for number, event in enumerate(stream):
         event["sequence_number"] = number
         yield event
 
 
-def plain_events(plan: Plan) -> Iterator[Event]:
+def events(plan: Plan) -> Iterator[Event]:
+    """Give the whole stream: created, in_progress, every item, one terminal event."""
     yield {"type": "response.created", "response": plan.response("in_progress")}
     yield {"type": "response.in_progress", "response": plan.response("in_progress")}
     output = []
@@ -103,12 +109,11 @@ def plain_events(plan: Plan) -> Iterator[Event]:
         kind = _KINDS[item["type"]]
         number = f"{plan.id.removeprefix('resp_')}{index:02d}"
         whole = {"id": f"{kind.prefix}_{number}", **item}
-        if kind.has_status:
-            whole["status"] = "completed"
-        if item["type"] in ("function_call", "custom_tool_call"):
+        if kind.write is _call:
             whole["call_id"] = f"call_{number}"
-        started = whole | kind.empty | ({"status": "in_progress"} if kind.has_status else {})
-        yield {"type": "response.output_item.added", "output_index": index, "item": started}
+        if "status" in kind.empty:
+            whole["status"] = "completed"
+        yield {"type": "response.output_item.added", "output_index": index, "item": whole | kind.empty}
         for event in kind.write(whole, plan.delta_chars):
             yield {**event, "item_id": whole["id"], "output_index": index}
         yield {"type": "response.output_item.done", "output_index": index, "item": whole}
@@ -120,17 +125,12 @@ def plain_events(plan: Plan) -> Iterator[Event]:
 # Items -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How an item of one type is streamed."""
+class _Kind(NamedTuple):
+    """How items of one type are streamed: the prefix of their ids, what they begin with, the events until their end."""
 
     prefix: str
-    """Begins its id."""
     empty: dict[str, Any]
-    """What it has in place of its content when it begins."""
     write: Callable[[Item, int], Iterator[Event]]
-    """The events between its begin and its end; text comes in deltas of so many characters."""
-    has_status: bool = True
 
 
 def _reasoning(item: Item, size: int) -> Iterator[Event]:
@@ -159,15 +159,11 @@ def _message(item: Item, size: int) -> Iterator[Event]:
 
 
 def _call(item: Item, size: int) -> Iterator[Event]:
-    is_function = item["type"] == "function_call"
-    verb, key = _FUNCTION_CALL if is_function else _CUSTOM_CALL
+    key = "arguments" if item["type"] == "function_call" else "input"
+    verb = f"response.{item['type']}_{key}"
     yield from _deltas(verb, item[key], size, {})
-    named = {"name": item["name"]} if is_function else {}
+    named = {"name": item["name"]} if key == "arguments" else {}
     yield {"type": f"{verb}.done", **named, key: item[key]}
-
-
-_FUNCTION_CALL = ("response.function_call_arguments", "arguments")
-_CUSTOM_CALL = ("response.custom_tool_call_input", "input")
 
 
 def _deltas(verb: str, text: str, size: int, at: Event) -> Iterator[Event]:
@@ -176,12 +172,13 @@ def _deltas(verb: str, text: str, size: int, at: Event) -> Iterator[Event]:
 
 
 def _progress(item: Item, size: int) -> Iterator[Event]:
-    """The states of what the service does itself; a picture is sent with one of them."""
+    """Give the states of what the service does itself; a picture is sent with one of them."""
     for state in _STATES[item["type"]]:
-        event: Event = {"type": f"response.{item['type']}.{state}"}
-        if state == "partial_image":
-            event |= {"partial_image_index": 0, "partial_image_b64": item["result"], "output_format": "png"}
-        yield event
+        yield {"type": f"response.{item['type']}.{state}"} | (
+            {"partial_image_index": 0, "partial_image_b64": item["result"], "output_format": "png"}
+            if state == "partial_image"
+            else {}
+        )
 
 
 _STATES = {
@@ -190,12 +187,14 @@ _STATES = {
     "compaction": ("compacting",),
 }
 
+_BEGUN = {"status": "in_progress"}
+
 _KINDS = {
-    "reasoning": _Kind("rs", {"summary": []}, _reasoning, has_status=False),
-    "message": _Kind("msg", {"content": []}, _message),
-    "function_call": _Kind("fc", {"arguments": ""}, _call),
-    "custom_tool_call": _Kind("ctc", {"input": ""}, _call),
-    "web_search_call": _Kind("ws", {"action": {"type": "search", "query": ""}}, _progress),
-    "image_generation_call": _Kind("ig", {"result": None}, _progress),
-    "compaction": _Kind("cmp", {"encrypted_content": ""}, _progress, has_status=False),
+    "reasoning": _Kind("rs", {"summary": []}, _reasoning),
+    "message": _Kind("msg", {"content": [], **_BEGUN}, _message),
+    "function_call": _Kind("fc", {"arguments": "", **_BEGUN}, _call),
+    "custom_tool_call": _Kind("ctc", {"input": "", **_BEGUN}, _call),
+    "web_search_call": _Kind("ws", {"action": {"type": "search", "query": ""}, **_BEGUN}, _progress),
+    "image_generation_call": _Kind("ig", {"result": None, **_BEGUN}, _progress),
+    "compaction": _Kind("cmp", {"encrypted_content": ""}, _progress),
 }

@@ -64,9 +64,13 @@ def log_in(session: Session, rest: str) -> Steps[None]:
 
 
 def log_out(session: Session, _: str) -> Steps[None]:
-    account = (yield from session.wait(session.codex.account())).account
+    try:
+        account = (yield from session.wait(session.codex.account())).account
+        line = "Signed out." if account is not None else "Nobody was signed in."
+    except ConfigurationError:
+        line = f"Signed out. {Storage.of(session.env).name} could not be read, and was removed."
     yield from finished(session.login.sign_out())
-    lines = ["Signed out." if account is not None else "Nobody was signed in."]
+    lines = [line]
     if os.environ.get("OPENAI_API_KEY"):
         lines.append("OPENAI_API_KEY is still set, and is used by %codex provider openai.")
     session.screen.say(*lines)
@@ -80,13 +84,13 @@ def show_account(session: Session, _: str) -> None:
 def show_usage(session: Session, _: str) -> Steps[None]:
     usage = yield from session.wait(session.usage(session.provider()))
     rows = [
-        (login.name(each), login.bar(each), f"{login.left(each)} % left", login.resets(each))
+        (login.name(each), f"{login.left(each)} % left", login.resets(each))
         for each in login.windows(usage.limits)
     ]
     if not rows:
         session.screen.say("The service names no limits for this account.")
         return
-    session.screen.table(("", "", "", ""), rows, note=f"Plan: {usage.plan}" if usage.plan else "")
+    session.screen.table(("", "", ""), rows, note=f"Plan: {usage.plan}" if usage.plan else "")
 
 
 def account_rows(session: Session, provider: Provider) -> list[tuple[str, object]]:
@@ -223,9 +227,8 @@ class _Lines:
 
     def show(self, view: LoginView) -> None:
         self._over = view.over
-        closing = view.closing_lines() if self._page is not None else view.parting_lines()
-        lines = closing if view.over else [view.problem, view.headline()]
-        self._show([line for line in lines if line], view.link, view.code)
+        line = view.closing_line() if view.over and self._page is not None else view.headline()
+        self._show([text for text in ("" if view.over else view.problem, line) if text], view.link, view.code)
 
     def __str__(self) -> str:
         return "\n".join(self._shown)

@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..display.items import one_line
 from ..net import scrub
 from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
+from ..protocol.plain import shorten
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
 from ..responses.catalog import default_model
 from ..threads.options import CONTINUE
@@ -201,8 +201,8 @@ def _question_and_answer(turn: TurnRecord) -> tuple[str, str]:
     items = [entry.item for entry in turn.items]
     question = next((input_text(item.content) for item in items if isinstance(item, UserMessage)), "")
     answer = next((item.text for item in reversed(items) if isinstance(item, AgentMessage)), "")
-    shown = "↳ continued" if question == CONTINUE else one_line(question, 60)
-    return shown, one_line(re.sub("[*#>`|]", "", answer), 60)
+    shown = "↳ continued" if question == CONTINUE else shorten(question, 60)
+    return shown, shorten(re.sub("[*#>`|]", "", answer), 60)
 
 
 def _show(session: Session, rest: str) -> Steps[None]:
@@ -285,7 +285,7 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("threads kept in", problem or session.env.home / "threads.db"),
     ]
     for turn in session.running:
-        rows.append(("running", f"{one_line(turn.prompt, 60)}, for {count(turn.seconds, 'second')}"))
+        rows.append(("running", f"{shorten(turn.prompt, 60)}, for {count(turn.seconds, 'second')}"))
     if session.rate_limits and (windows := login.windows(session.rate_limits)):
         rows.append(("limits", "; ".join(map(login.sentence, windows))))
     session.screen.table(("", ""), rows)

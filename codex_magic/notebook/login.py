@@ -19,8 +19,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from ..auth.storage import Storage
-from ..protocol.errors import CodexError, window_name
+from ..protocol.errors import CodexError, ConfigurationError, window_name
 from ..protocol.types import Account, ChatgptAccount, LoginState, RateLimits, RateLimitWindow
+from ..waiting import awaited, in_thread
 from .environment import is_remote
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 15 * 60  # controls that nobody touches stay on screen as long as a device code is good
 TICK_SECONDS = 1.0
-LIMITS_SECONDS = 5.0  # how long a sign-in waits for the numbers, which are not what it is for
 
 
 class Way(str, Enum):
@@ -58,33 +58,33 @@ class Stage(str, Enum):
 
 OVER = frozenset({Stage.signed_in, Stage.signed_out, Stage.cancelled})
 
-LABELS = {
-    Way.device: "With a code, in any browser",
-    Way.browser: "In a browser on this computer",
-    Way.paste: "In a browser elsewhere, by pasting an address",
-    Way.key: "With an API key",
+_CHOICES = {
+    Way.device: ("One-time code", "Works from any browser, also on a remote server"),
+    Way.browser: ("Browser on this computer", "Only where the kernel runs on this computer"),
+    Way.paste: ("Paste an address", "From another computer's browser"),
+    Way.key: ("API key", "From platform.openai.com; billed per token"),
 }
+_ON_A_SERVER = {Way.browser: ("Browser on the server's own screen", "Only where you sit at the server")}
 
-_HEADLINES: dict[Stage | tuple[Stage, Way | None], str] = {
-    Stage.choosing: "Sign in to Codex. How?",
+_SENTENCES: dict[Stage | tuple[Stage, Way | None], str] = {
+    Stage.choosing: "Sign in to Codex",
     Stage.finishing: "Finishing the sign-in …",
     Stage.signed_out: "Signed out.",
-    Stage.cancelled: "The sign-in was cancelled. %codex login starts it again.",
-    (Stage.starting, Way.device): "Asking for a code …",
+    Stage.cancelled: "The sign-in was cancelled. Start it again with %codex login",
+    (Stage.starting, Way.device): "Getting a code …",
     (Stage.starting, Way.browser): "Opening a port for your browser …",
     (Stage.starting, Way.paste): "Making a link …",
-    (Stage.waiting, Way.device): "Open the link in any browser, sign in there and type this code. "
-    "Type it nowhere else.",
     (
         Stage.waiting,
-        Way.browser,
-    ): "Open the link, sign in there, and come back. Should the browser end at a page "
-    "it can't show, give its address back here.",
-    (Stage.waiting, Way.paste): "Open the link and sign in. The browser ends at a page it can't show, with "
-    "127.0.0.1 in its address: copy that whole address and give it back here.",
+        Way.device,
+    ): "Open the link, sign in, and enter this code. Never enter it on any other page.",
+    (Stage.waiting, Way.browser): "Open the link, sign in, and come back. "
+    "If the browser shows an error page, paste that page's address here.",
+    (Stage.waiting, Way.paste): "Open the link and sign in. "
+    "If the browser shows an error page, paste that page's address here.",
+    (Stage.waiting, Way.key): "Paste an API key from platform.openai.com. "
+    "It is stored {place}, never in the notebook.",
 }
-
-_KEY = "Give an API key of platform.openai.com. It is stored in your home folder{place}, and not in the notebook."
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,16 @@ class LoginView:
         return self.stage in OVER
 
     @property
-    def labels(self) -> dict[Way, str]:
-        server = {Way.browser: "In a browser on the server's own screen"}
-        return LABELS | server if self.remote else LABELS
+    def failed(self) -> bool:
+        """Whether an attempt has just failed, so that it may be tried again."""
+        return self.stage is Stage.choosing and self.way is not None and bool(self.problem)
+
+    def choices(self) -> dict[Way, tuple[str, str]]:
+        """Return the ways with a label and what they are good for; the first is recommended."""
+        choices = _CHOICES | _ON_A_SERVER if self.remote else _CHOICES
+        labels = {way: choices[way] for way in self.ways}
+        first = self.ways[0]
+        return labels | {first: (f"{labels[first][0]} (recommended)", labels[first][1])}
 
     def headline(self) -> str:
         """What is going on, and what to do; one or two sentences."""
@@ -127,23 +134,18 @@ class LoginView:
             return f"Signed in {who(self.account)}."
         if self.stage is Stage.cancelled and self.problem:
             return self.problem
-        if self.stage is Stage.waiting and self.way is Way.key:
-            return _KEY.format(place=" on this server" if self.remote else "")
-        return _HEADLINES.get(self.stage) or _HEADLINES.get((self.stage, self.way), "")
+        sentence = _SENTENCES.get(self.stage) or _SENTENCES.get((self.stage, self.way), "")
+        return sentence.format(
+            place="in your home folder on this server" if self.remote else "on this computer"
+        )
 
-    def countdown(self) -> str:
-        """`14:59`, or nothing when nothing runs out."""
-        seconds = max(0, round((self.expires_at or 0) - self.now))
-        return "" if self.expires_at is None else f"{seconds // 60}:{seconds % 60:02}"
+    def seconds_left(self) -> int | None:
+        """Until what is offered expires; `None` when nothing does."""
+        return None if self.expires_at is None else max(0, round(self.expires_at - self.now))
 
-    def closing_lines(self) -> list[str]:
+    def closing_line(self) -> str:
         """What stays in a notebook when it is over: no address and no quota, since notebooks are passed on."""
-        return ["Signed in."] if self.stage is Stage.signed_in else [self.headline()]
-
-    def parting_lines(self) -> list[str]:
-        """What a terminal says then, which keeps nothing."""
-        limits = windows(self.limits) if self.stage is Stage.signed_in and self.limits else []
-        return [self.headline(), *(f"{bar(window)} {sentence(window)}" for window in limits)]
+        return "Signed in." if self.stage is Stage.signed_in else self.headline()
 
     def opened(self, account: Account | None, now: float, problem: str = "") -> LoginView:
         """Begin anew, or join what goes on. `account`: who is signed in; `problem`: why that does not do."""
@@ -161,16 +163,12 @@ class LoginView:
 
     def misunderstood(self, problem: str) -> LoginView:
         """What the person entered could not be read; the sign-in still waits."""
-        if self.over:
-            return self
-        return replace(self, problem=problem, misread=self.misread + 1, touched_at=self.now)
+        again = replace(self, problem=problem, misread=self.misread + 1, touched_at=self.now)
+        return self if self.over else again
 
     def cancelled(self) -> LoginView:
         """Who is signed in already stays so."""
         return self.at(Stage.signed_in if self.stage is Stage.account else Stage.cancelled, way=None)
-
-    def with_limits(self, limits: RateLimits) -> LoginView:
-        return replace(self, limits=limits) if self.stage is Stage.account else self
 
     def ticked(self, now: float) -> LoginView:
         """Let time pass; controls that nobody touches are taken away."""
@@ -181,7 +179,7 @@ class LoginView:
             return view
         if self.stage is Stage.account:
             return view.at(Stage.signed_in)
-        problem = "Nobody signed in within 15 minutes. %codex login starts again."
+        problem = "Nobody signed in within 15 minutes. Start again with %codex login"
         return view.at(Stage.cancelled, problem=problem)
 
 
@@ -191,11 +189,15 @@ def ways(*, remote: bool) -> tuple[Way, ...]:
 
 
 def who(account: Account | None) -> str:
-    """`as me@example.com, plan plus`"""
+    """`as me@example.com (Plus plan)`"""
     if not isinstance(account, ChatgptAccount):
         return "with an API key"
-    plan = f", plan {account.plan_type}" if account.plan_type else ""
-    return f"as {account.email or 'a ChatGPT account'}{plan}"
+    return f"as {account.email or 'a ChatGPT account'}{plan_note(account.plan_type)}"
+
+
+def plan_note(plan: str | None) -> str:
+    """` (Plus plan)`; empty for none."""
+    return f" ({plan.replace('_', ' ').capitalize()} plan)" if plan else ""
 
 
 # What is left of a plan --------------------------------------------------------------------------
@@ -220,18 +222,15 @@ def left(window: RateLimitWindow) -> int:
 
 def resets(window: RateLimitWindow) -> str:
     """When it is whole again, in local time; empty when the service did not say."""
-    at = window.resets_at
-    return "" if at is None else f"resets {datetime.fromtimestamp(at).astimezone():%a %d %b %H:%M}"
+    try:
+        at = datetime.fromtimestamp(window.resets_at or 0).astimezone()
+    except (ValueError, OverflowError, OSError):  # no clock shows it
+        return ""
+    return f"resets {at:%a %d %b %H:%M}" if window.resets_at else ""
 
 
 def sentence(window: RateLimitWindow) -> str:
     return ", ".join(filter(None, [f"{name(window)}: {left(window)} % left", resets(window)]))
-
-
-def bar(window: RateLimitWindow) -> str:
-    """Return 20 characters, full ones for what is left."""
-    full = round(left(window) / 5)
-    return "█" * full + "░" * (20 - full)
 
 
 # The attempt -------------------------------------------------------------------------------------
@@ -277,20 +276,19 @@ class LoginFlow:
         """The same, where an address may be pasted."""
         self._key: asyncio.Future[str] | None = None
         self._ticking: asyncio.Task[None] | None = None
-        self._reading_limits: asyncio.Task[None] | None = None
         self._before: Account | None = None
 
     @in_order
     async def open(self, problem: str = "") -> None:
         """Begin anew, or join what goes on. `problem`: why the account that is signed in does not do."""
-        account = (await self._asynchronous.account()).account
+        account = await self._account()
         self._before = None if problem else account
         self._change(lambda view: view.opened(account, time.time(), problem))
         if self._ticking is not None:
             self._ticking.cancel()
         self._ticking = asyncio.create_task(self._tick())
-        if self.view.stage is Stage.account:
-            self._reading_limits = asyncio.create_task(self._show_limits())
+        if self.view.stage is Stage.account and isinstance(account, ChatgptAccount):
+            self._reading_limits = asyncio.create_task(self._read_limits())
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with the view now and with each later one, until the sign-in is over."""
@@ -351,9 +349,23 @@ class LoginFlow:
         if self._ticking is not None:
             self._ticking.cancel()
 
-    async def _show_limits(self) -> None:
-        if limits := await self._limits(self._before):
-            self._change(lambda view: view.with_limits(limits))
+    async def _read_limits(self) -> None:
+        """Show what is left of the plan, if the service says so."""
+        try:
+            limits = await self._ask_limits()
+        except CodexError as error:
+            log.info("the limits could not be read: %s", error)
+        else:
+            self._change(lambda view: replace(view, limits=limits))
+
+    async def _account(self) -> Account | None:
+        """Return who is signed in. Raises ConfigurationError where another sign-in could not be kept."""
+        try:
+            return (await self._asynchronous.account()).account
+        except ConfigurationError:
+            storage = Storage.of(self._asynchronous.settings)
+            await awaited(in_thread(storage.check))
+            return None  # what is broken is replaced
 
     async def _enter(self, text: str) -> None:
         if self._browser is not None:
@@ -371,6 +383,7 @@ class LoginFlow:
         """Make one attempt, from its first request to its end. Cancelled, it changes nothing."""
         try:
             if way is Way.key:
+                await awaited(in_thread(Storage.of(self._asynchronous.settings).check))
                 self._key = asyncio.get_running_loop().create_future()
                 self._change(lambda view: view.at(Stage.waiting))
                 key = await self._key
@@ -379,10 +392,11 @@ class LoginFlow:
             elif not await self._by_service(way, open_browser):
                 return
             self._change(lambda view: view.at(Stage.finishing))
-            if (account := (await self._asynchronous.account()).account) is not None:
-                await self._sign_in(account)
-            else:
+            account = (await self._asynchronous.account()).account
+            if account is None:
                 self._fail("The sign-in was ended by another program. Start it again.")
+            else:
+                self._change(lambda view: view.at(Stage.signed_in, way=None, account=account))
         except CodexError as error:
             self._fail(str(error))
         except Exception:  # the top of a task: somebody looks on, and must not be left waiting
@@ -407,19 +421,6 @@ class LoginFlow:
         if not completed.success and handle.state is not LoginState.cancelled:
             self._fail(completed.error or "The sign-in failed.")
         return completed.success
-
-    async def _sign_in(self, account: Account) -> None:
-        limits = await self._limits(account)
-        self._change(lambda view: view.at(Stage.signed_in, way=None, account=account, limits=limits))
-
-    async def _limits(self, account: Account | None) -> RateLimits | None:
-        if not isinstance(account, ChatgptAccount):
-            return None
-        try:
-            return await asyncio.wait_for(self._ask_limits(), LIMITS_SECONDS)
-        except (CodexError, asyncio.TimeoutError) as error:
-            log.info("the limits could not be read: %s", error)
-            return None
 
     async def _stop(self) -> None:
         """End the attempt. One whose tokens are just being stored succeeds all the same."""
@@ -447,7 +448,7 @@ class LoginFlow:
                 except CodexError:
                     continue  # the attempt itself will say so
                 if account is not None and account != self._before:
-                    await self._sign_in(account)
+                    self._change(lambda view: view.at(Stage.signed_in, way=None, account=account))  # noqa: B023  # at once
         await self._stop()
 
     def _fail(self, problem: str) -> None:

@@ -10,9 +10,18 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from ..display.exact import exact_diff, exact_line, exact_lines
-from ..display.items import HEAD_CHARS, change_diff, change_kind, one_line, shell_and_script, shown_command
+from ..display.exact import (
+    HEAD_CHARS,
+    change_diff,
+    change_kind,
+    exact_diff,
+    exact_line,
+    exact_lines,
+    shell_and_script,
+    shown_command,
+)
 from ..protocol import types
+from ..protocol.plain import shorten
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
 
 NOBODY = "Not allowed, since nobody is here to answer"
@@ -121,7 +130,7 @@ def question_text(question: Question) -> QuestionText:
     if not isinstance(request, types.FileChangeApproval) and request.cwd:
         facts.append(("Folder", exact_line(request.cwd)))
     if request.reason and request.reason.strip():
-        facts.append(("The agent's reason", exact_line(one_line(request.reason, 1_000))))
+        facts.append(("The agent's reason", exact_line(shorten(request.reason, 1_000))))
     if isinstance(request, types.FileChangeApproval) and request.grant_root:
         facts.append(("It asks to write, from now on, below", exact_line(request.grant_root)))
     return QuestionText(title, tuple(passages), tuple(facts))
@@ -184,4 +193,4 @@ def decision_line(question: Question) -> tuple[str, str]:
             label = f"Declined {noun}, and stopped the turn"
         case decision:
             label = question.reason if decision is None else f"Declined {noun}"
-    return label, exact_line(one_line(subject, HEAD_CHARS))
+    return label, exact_line(shorten(subject, HEAD_CHARS))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from ..display.view import MIME
+from ..display import MIME
 from ..protocol.ids import may_be_one_cell, names_a_cell, new_id
 from .shell import connection_file
 

@@ -13,9 +13,9 @@ from contextvars import ContextVar
 from itertools import compress, zip_longest
 from typing import TYPE_CHECKING
 
-from ..display.items import without_controls
 from ..display.page import Page, UpdatedPage
 from ..protocol.errors import CodexError
+from ..protocol.plain import without_controls
 from .environment import PrintedPage, page_for, shows_widgets
 from .shell import is_kernel
 
@@ -67,15 +67,13 @@ class Screen:
 
     def painter(self, view: TurnView) -> Painter:
         """Return what paints a turn here."""
-        from ..display.pace import Painter
+        from ..display.pace import JupyterSurface, Painter
 
         if self.rich and not isinstance(self.page, PrintedPage):
-            from ..display.jupyter import JupyterSurface
-
             return Painter(JupyterSurface(self.page), view)
-        from ..display.terminal import TerminalSurface
+        from ..display.terminal import terminal_surface
 
-        return Painter(TerminalSurface(), view)
+        return Painter(terminal_surface(), view)
 
     def say(self, *lines: str) -> None:
         """Show lines of text; what stands between backticks is code."""
@@ -96,7 +94,8 @@ class Screen:
         listed = cells if is_page else [heads, *cells]
         lines = [_row(row, len(heads), names=1 if is_page else len(heads) * (row is heads)) for row in listed]
         markdown = "\n".join(["<table>", *lines, "</table>"])
-        shown = list(_aligned(listed, wraps=wraps or is_page))
+        plain = [[_CODE.sub(r"\1", cell) for cell in row] for row in listed]
+        shown = list(_aligned(plain, wraps=wraps or is_page))
         if note:
             markdown += f"\n\n{quiet(words(note))}"
             shown += ["", note]
@@ -193,11 +192,14 @@ def _fitting(text: str, width: int) -> int:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
+    """Break between words; one that does not fit stays whole, so that a path can be copied."""
     lines = []
     while (end := _fitting(text, width)) < len(text):
-        space = text.rfind(" ", 1, end + 1)
-        lines.append(text[: space if space > 0 else end])
-        text = text[len(lines[-1]) :].lstrip()
+        space = max(text.rfind(" ", 1, end + 1), 0) or text.find(" ", end)
+        if space < 0:
+            break
+        lines.append(text[:space])
+        text = text[space:].lstrip()
     return [*lines, text]
 
 

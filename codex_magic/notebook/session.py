@@ -20,10 +20,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..display.items import one_line
 from ..engines.approvals import Approvals
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
+from ..protocol.plain import shorten
 from ..protocol.settings import Settings
 from ..responses.catalog import Catalog
 from ..responses.client import AsyncClient
@@ -420,7 +420,7 @@ def _cut_off_warning(turn: TurnRecord) -> str:
     items = [entry.item for entry in turn.items]
     messages = [item for item in items if isinstance(item, types.UserMessage)]
     question = " ".join(types.input_text(message.content) for message in messages).strip()
-    about = f'The answer to "{one_line(question, 61)}"' if question else "An earlier turn"
+    about = f'The answer to "{shorten(question, 61)}"' if question else "An earlier turn"
     kept = " Nothing of the answer had arrived; the question is kept." if question else ""
     if len(messages) < len(items):
         kept = " What had arrived, all but its last second, is kept. Continue with %codex continue."

@@ -8,10 +8,12 @@ escaped, and never Markdown or HTML.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from functools import partial
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import TypeVar
 
 import ipywidgets
@@ -21,11 +23,16 @@ from ..display.page import Page
 from ..protocol.ids import new_id
 from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
 from .question import Passage, Question, QuestionText, choices, question_text
-from .screen import VIEW, lines_of, words
+from .screen import VIEW, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
 
-STYLE = f"<style>{Path(__file__).with_name('widgets.css').read_text('utf-8')}</style>"
+
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("utf-8")
+
+
+STYLE = f"<style>{_read('widgets.css')}</style>"
 
 
 class _Panel:
@@ -54,8 +61,10 @@ class _Panel:
     def _row(self, *children: ipywidgets.Widget) -> ipywidgets.HBox:
         return self._make(ipywidgets.HBox(children, layout=ipywidgets.Layout(flex_flow="row wrap")))
 
-    def _button(self, label: str, action: Callable[[], object], *, style: str = "") -> ipywidgets.Button:
-        button = self._make(ipywidgets.Button(description=label, button_style=style))
+    def _button(
+        self, label: str, action: Callable[[], object], *, style: str = "", tooltip: str = ""
+    ) -> ipywidgets.Button:
+        button = self._make(ipywidgets.Button(description=label, button_style=style, tooltip=tooltip))
 
         def click(_: object) -> None:
             self._clicked = True
@@ -114,8 +123,8 @@ class _Address(ipywidgets.Text):  # type: ignore[misc]  # ipywidgets is untyped
     value = Unicode("").tag(sync=True, echo_update=False)
 
 
-class _Key(ipywidgets.Password):  # type: ignore[misc]  # ipywidgets is untyped
-    value = Unicode("").tag(sync=True, echo_update=False)
+class _Key(_Address, ipywidgets.Password):  # type: ignore[misc]  # ipywidgets is untyped
+    """The same, hidden."""
 
 
 class _Unlogged(logging.Filter):
@@ -135,38 +144,37 @@ class LoginWidget(_Panel):
     """Made and shown in a cell, on its page; painted by the flow from then on, in its thread.
 
     When it is over, plain Markdown takes its place, so that the saved notebook holds no dead button, no link and
-    no code.
-
-    `in_blocking_cell`: the cell keeps the kernel busy, so that clicks need a detour to get through.
+    no code. `in_blocking_cell`: the cell keeps the kernel busy, so that clicks need a detour to get through.
     """
 
     def __init__(self, flow: LoginFlow, page: Page, *, in_blocking_cell: bool = False) -> None:
         super().__init__("codex-login")
         self._flow, self._page, self._id = flow, page, new_id()
-        html = (self._make(ipywidgets.HTML()) for _ in range(5))
-        self._style, self._status, self._offer, self._countdown, self._quota = html
+        self._style, self._card, self._note = (self._make(ipywidgets.HTML()) for _ in range(3))
         self._style.value = STYLE
         address, key = self._field(_Address, "Address"), self._field(_Key, "API key")
+        # The browser way takes an address too: its page may end on a machine that can't reach this one.
         self._fields = {Way.paste: address, Way.browser: address, Way.key: key}
         self._unlogged = _Unlogged(address.children[0], key.children[0])
         self._unlogged.logger.addFilter(self._unlogged)
-        another_way = self._button("Another way", flow.choose)
-        another_account = self._button("Use another account", flow.choose)
-        sign_out = self._button("Sign out", flow.sign_out)
-        cancel, close = self._button("Cancel", flow.cancel), self._button("Close", flow.cancel)
-        first = flow.ways[0]
-        labels = {**flow.view.labels, first: f"{flow.view.labels[first]} (fits best here)"}
-        ways = [self._button(labels[way], partial(flow.begin, way)) for way in flow.ways]
-        ways[0].button_style = "primary"
-        again = self._button("Try again", lambda: flow.begin(flow.view.way or first))
-        self._choices = self._row(*ways, cancel)
-        self._choices_again = self._row(again, *self._choices.children)
-        self._rows = {
-            Stage.account: self._row(another_account, sign_out, close),
-            Stage.starting: self._row(cancel),
-            Stage.waiting: self._row(another_way, cancel),
-            Stage.finishing: self._row(cancel),
+        choices = [
+            self._button(label, partial(flow.begin, way), tooltip=use)
+            for way, (label, use) in flow.view.choices().items()
+        ]
+        choices[0].button_style = "primary"
+        self._choices = self._make(ipywidgets.VBox(choices)).add_class("codex-choices")
+        self._again = self._button("", lambda: flow.begin(flow.view.way or Way.device), style="primary")
+        another, sign_out = (
+            self._button("Use another account", flow.choose),
+            self._button("Sign out", flow.sign_out),
+        )
+        other, cancel = self._button("Other options", flow.choose), self._button("Cancel", flow.cancel)
+        self._buttons = {
+            Stage.account: (another, sign_out, self._button("Close", flow.cancel)),
+            Stage.waiting: (other, cancel),
         }
+        self._cancel = (cancel,)
+        self._actions = self._row().add_class("codex-actions")
         if in_blocking_cell:
             self._let_clicks_through()
 
@@ -180,34 +188,32 @@ class LoginWidget(_Panel):
     def leave(self) -> None:
         """Stop looking on, and leave a sentence in its place."""
         goes_on = self._flow.leave(self.paint)
-        self._finish(["The sign-in goes on above." if goes_on else "The sign-in was cancelled."])
+        self._finish("The sign-in continues above." if goes_on else "The sign-in was cancelled.")
 
     def paint(self, view: LoginView) -> None:
         if view.over:
-            self._finish(view.closing_lines())
+            self._finish(view.closing_line())
             return
-        self._status.value = status_html(view)
-        self._offer.value = offer_html(view)
-        self._countdown.value = countdown_html(view)
-        self._quota.value = quota_html(view)
-        # The browser way takes an address too: its page may end on a machine that can't reach this one.
-        waits = view.stage is Stage.waiting
-        fields = [field for way, field in self._fields.items() if waits and way is view.way]
-        failed = view.stage is Stage.choosing and view.problem and view.way
-        buttons = self._choices_again if failed else self._rows.get(view.stage, self._choices)
+        self._card.value, self._note.value = card_html(view), note_html(view)
+        self._again.description = "Get a new code" if view.way is Way.device else "Try again"
+        buttons = self._buttons.get(view.stage, self._cancel)
+        rows = [self._fields[view.way]] if view.stage is Stage.waiting and view.way in self._fields else []
+        if view.failed:
+            buttons = (self._again, *self._buttons[Stage.waiting])
+        elif view.stage is Stage.choosing:
+            rows = [self._choices]
         # In the order in which Tab goes through them.
-        read = (self._style, self._status, self._quota, self._offer)
-        children = (*read, *fields, self._countdown, buttons)
-        if children != self._box.children:
+        children = (self._style, self._card, *rows, self._actions)
+        if children != self._box.children or buttons != self._actions.children[1:]:
+            self._actions.children = (self._note, *buttons)
             self._box.children = children
         if self._clicked and view.stage not in (Stage.starting, Stage.finishing):
             # The click has removed what had the focus; it goes to what has come in its place.
             self._clicked = False
-            (*fields, buttons)[0].children[0].focus()
+            (*(child for row in rows for child in row.children), *buttons)[0].focus()
 
-    def _finish(self, lines: list[str]) -> None:
-        text = {"text/markdown": lines_of(map(words, lines)), "text/plain": "\n".join(lines)}
-        self._page.show(self._id, text)
+    def _finish(self, line: str) -> None:
+        self._page.show(self._id, {"text/markdown": words(line), "text/plain": line})
         self.close()
         self._unlogged.logger.removeFilter(self._unlogged)
 
@@ -227,27 +233,52 @@ class LoginWidget(_Panel):
 
         field.on_msg(lambda _, content, buffers: enter() if content.get("event") == "submit" else None)
         field.observe(lambda change: enter() if entered and change["new"] else None, "value")
-        return self._row(field, self._button("Go on", enter, style="primary"))
+        return self._row(field, self._button("Continue", enter, style="primary"))
 
 
-def status_html(view: LoginView) -> str:
-    """Return what is going on; first what went wrong."""
-    problem = f'<p role="alert"><b>{escape(view.problem)}</b></p>' if view.problem else ""
-    return f'{problem}<p role="status">{escape(view.headline())}</p>'
+_TITLES = {
+    Way.device: "Enter this code on the sign-in page",
+    Way.browser: "Waiting for you to finish in the browser",
+    Way.paste: "Paste an address",
+    Way.key: "Paste an API key",
+}
+
+
+def card_html(view: LoginView) -> str:
+    """Return what is going on and what there is to do; first what went wrong."""
+    what, dot, rest = view.problem.partition(". ")
+    problem = f'<p class="codex-problem" role="alert"><b>{escape(what + dot)}</b>{code_html(rest)}</p>'
+    if view.failed:
+        return problem
+    title = _TITLES[view.way] if view.stage is Stage.waiting and view.way else view.headline()
+    title = f'<p class="codex-title" role="status">{escape(title)}</p>'
+    if view.problem:  # of the last attempt, or why another sign-in is needed at all
+        is_reason = view.stage is Stage.choosing
+        title = f"{title}<p>{code_html(view.problem)}</p>" if is_reason else problem + title
+    return title + offer_html(view) + quota_html(view)
+
+
+_OFFERS = {True: Template(_read("login_code.html")), False: Template(_read("login_page.html"))}
+"""With a code to type, and without."""
+
+_COPY = """
+const area = document.createElement('textarea'); area.value = this.dataset.copy; this.after(area); area.select();
+document.execCommand('copy'); area.remove(); this.textContent = 'Copied'
+"""
+"""Copies also from a page without HTTPS, which has no clipboard."""
 
 
 def offer_html(view: LoginView) -> str:
-    """Return the link and the code, to be opened, copied or scanned."""
-    if view.stage is not Stage.waiting or view.link is None:
+    """Return the steps of a sign-in, with the link and the code to be opened, copied or scanned."""
+    if view.stage is not Stage.waiting:
         return ""
-    link = escape(view.link)
-    fields = f'<p><a href="{link}" target="_blank" rel="noopener noreferrer">Open the sign-in page</a></p>'
-    if view.code is not None:
-        fields += _readonly("Code", view.code, "codex-code")
-    fields += _readonly("Link, to copy", view.link)
-    # Only a link that a phone can follow; one that ends on this computer is of no use to it.
-    picture = _qr_code(view.link) if view.code is not None else ""
-    return f'<div class="codex-offer"><div class="codex-fields">{fields}</div>{picture}</div>'
+    if view.link is None:
+        return f"<p>{escape(view.headline())}</p>"
+    link, code = escape(view.link), escape(view.code or "")
+    parts = {"shown": link.partition("://")[2], "spelled": " ".join(code.replace("-", ","))}
+    # Only a link that a phone can follow has a picture; one that ends on this computer is of no use to it.
+    picture = _qr_code(view.link) if code else ""
+    return _OFFERS[bool(code)].substitute(parts, link=link, code=code, picture=picture, copy=_COPY)
 
 
 def _qr_code(link: str) -> str:
@@ -261,19 +292,19 @@ def _qr_code(link: str) -> str:
         drawn = segno.make_qr(link, error="l").svg_inline(light="#fff", omitsize=True)
     except segno.DataOverflowError:
         return ""
-    return f'<span role="img" aria-label="QR code of the link">{drawn}</span>'
+    return (
+        f'<span class="codex-qr" role="img" aria-label="QR code of the sign-in page">{drawn}Or scan it</span>'
+    )
 
 
-def _readonly(label: str, value: str, kind: str = "") -> str:
-    """Return a field that is reached by Tab and selects all of itself then, and by a click."""
-    field = f'<input readonly class="{kind}" value="{escape(value)}" onclick="this.select()">'
-    return f"<label>{escape(label)}{field}</label>"
-
-
-def countdown_html(view: LoginView) -> str:
+def note_html(view: LoginView) -> str:
     """Return the time left; screen readers do not announce each second of a `timer`."""
-    time = view.countdown()
-    return f'<p role="timer">Time left: {time}</p>' if time else ""
+    seconds = view.seconds_left()
+    if seconds is None:
+        is_choice = view.stage is Stage.choosing and not view.failed
+        return "<small>No account? <code>%codex provider local</code></small>" if is_choice else ""
+    text = f"{'Code' if view.code else 'Link'} expires in {seconds // 60}:{seconds % 60:02}"
+    return f'<small role="timer">{f"<b>{text}</b>" if seconds <= 120 else text}</small>'
 
 
 def quota_html(view: LoginView) -> str:
@@ -282,8 +313,16 @@ def quota_html(view: LoginView) -> str:
         return ""
     rows = ""
     for window in windows(view.limits):
-        percent, text = left(window), escape(sentence(window))
-        meter = f'role="meter" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"'
-        rows += f'<div class="codex-bar" {meter} aria-label="{text}">'
-        rows += f'<div style="width: {percent}%"></div></div><span>{text}</span>'
+        text = escape(sentence(window))
+        rows += (
+            f'<progress max="100" value="{left(window)}" aria-label="{text}"></progress><span>{text}</span>'
+        )
     return f'<div class="codex-quota">{rows}</div>'
+
+
+_COMMAND = re.compile(r"`([^`]+)`|(%%?codex(?: [a-z]+)*)")
+
+
+def code_html(text: str) -> str:
+    """Return a sentence whose commands are set as code."""
+    return _COMMAND.sub(lambda match: f"<code>{match[1] or match[2]}</code>", escape(text, quote=False))

@@ -18,9 +18,20 @@ DEEPEST = 100
 """Levels of lists and objects in what is kept: parsers give up at 128 (the agent's program) to some 1,000 (ours)."""
 
 
-def shorten(text: str, longest: int) -> str:
-    """`text` as one line of at most `longest` characters."""
-    line = " ".join(text.split())
+def without_controls(text: str) -> str:
+    """`text` without the characters that drive a terminal; line feeds and tabs stay.
+
+    Character by character, so the pieces of a stream give together what the whole gives.
+    """
+    return text.translate(_CONTROLS)
+
+
+_CONTROLS = dict.fromkeys(code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t")
+
+
+def shorten(text: str, longest: int = 1_000) -> str:
+    """`text` as one line of at most `longest` characters, none of which drives a terminal."""
+    line = without_controls(" ".join(text.split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
@@ -89,8 +100,8 @@ def read_json(data: bytes | str) -> Any:
         return plain_json(
             json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 20 else None)
         )
-    except RecursionError as error:  # brackets that are never closed
-        raise ValueError("no JSON") from error
+    except (ValueError, RecursionError) as error:  # or brackets that are never closed
+        raise ValueError(f"This is no JSON ({error}).") from error
 
 
 def _shallow(text: str) -> str:

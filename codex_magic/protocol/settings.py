@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +52,6 @@ class Settings:
         if self.openai_api_key is not None:
             object.__setattr__(self, "openai_api_key", Secret.of(self.openai_api_key))
 
-    def __repr__(self) -> str:
-        key = "set" if self.openai_api_key else "unset"
-        return f"Settings(codex_home={str(self.codex_home)!r}, home={str(self.home)!r}, base_url={self.base_url!r}, openai_api_key=<{key}>)"
-
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
         """Read the variables listed in the README; unset and empty both mean the default."""
@@ -91,11 +88,10 @@ class Settings:
 
 def _seconds(minutes: str | None, default: float) -> float:
     """`"2.5"` is 150; what is no number, or less than nothing, is the default."""
-    try:
-        seconds = float(minutes or "nan") * 60
-    except ValueError:
-        return default
-    return seconds if seconds >= 0 else default
+    with suppress(ValueError):
+        if (seconds := float(minutes or "nan") * 60) >= 0:
+            return seconds
+    return default
 
 
 def _words(text: str | None) -> tuple[str, ...]:

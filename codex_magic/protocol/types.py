@@ -172,18 +172,8 @@ NEVER_DONE = ("declined", "unanswered", "stopped", "expired")
 was stopped, or it ended before an answer. Only `declined` is the protocol's. Further statuses of ours: `waiting` for an
 answer; `interrupted` while it ran; `unfinished`, when it is unknown whether it ran."""
 
-KnownItem = (
-    UserMessage
-    | AgentMessage
-    | Reasoning
-    | Plan
-    | CommandExecution
-    | FileChange
-    | ToolCall
-    | WebSearch
-    | ImageGeneration
-    | ContextCompaction
-)
+_Action = CommandExecution | FileChange | ToolCall | WebSearch | ImageGeneration | ContextCompaction
+KnownItem = UserMessage | AgentMessage | Reasoning | Plan | _Action
 ThreadItem = KnownItem | UnknownItem
 
 ITEM_TYPES: dict[str, type[KnownItem]] = {kind.__struct_config__.tag: kind for kind in KnownItem.__args__}
@@ -477,28 +467,11 @@ class UnknownNotification(msgspec.Struct, frozen=True):
     params: dict[str, Any]
 
 
-Notification = (
-    TurnQueued
-    | TurnStarted
-    | ItemStarted
-    | AgentMessageDelta
-    | ReasoningSummaryDelta
-    | ReasoningTextDelta
-    | CommandOutputDelta
-    | PlanDelta
-    | FileChangeUpdated
-    | TurnDiffUpdated
-    | TurnPlanUpdated
-    | ItemCompleted
-    | TokenUsageUpdated
-    | RateLimitsUpdated
-    | ModelRerouted
-    | Warned
-    | Noted
-    | ErrorReported
-    | TurnCompleted
-    | UnknownNotification
-)
+_OfTurns = TurnQueued | TurnStarted | TurnDiffUpdated | TurnPlanUpdated | TokenUsageUpdated | TurnCompleted
+_OfItems = ItemStarted | FileChangeUpdated | ItemCompleted
+_OfTexts = AgentMessageDelta | ReasoningSummaryDelta | ReasoningTextDelta | CommandOutputDelta | PlanDelta
+_Notes = RateLimitsUpdated | ModelRerouted | Warned | Noted | ErrorReported
+Notification = _OfTurns | _OfItems | _OfTexts | _Notes | UnknownNotification
 
 
 class CommandApproval(OfItem, frozen=True):

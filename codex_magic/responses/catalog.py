@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +22,7 @@ import msgspec
 from ..auth.http import ChatGPTAuth
 from ..protocol.errors import CodexError, ConfigurationError, ServiceError
 from ..protocol.ids import new_id
+from ..protocol.plain import decode_json, read_struct
 from ..protocol.secrets import revealed
 from ..protocol.settings import Settings
 from .failures import model_not_found
@@ -186,35 +188,32 @@ class Catalog:
 
 def _read(path: Path) -> _Remembered | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Remembered)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        copy: _Remembered = decode_json(path.read_bytes(), _Remembered)
+    except (OSError, ValueError):
         return None
+    return copy
 
 
 def read_models(body: bytes) -> list[Model]:
-    """Return the models, best first. Reads `{"models": [...]}` (Codex) and `{"data": [{"id": ...}]}` (OpenAI)."""
-    try:
-        raw = msgspec.json.decode(body, type=dict[str, Any])
-        if "models" in raw:
-            return sorted(map(_model, raw["models"]), key=_rank)
-        return [Model(entry["id"]) for entry in raw["data"]]
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ServiceError(
-            "The list of models can't be read.", hint="Choose one with --model NAME."
-        ) from error
+    """Return the models, best first: those of `models` (Codex) and of `data` (OpenAI), named by `slug` or `id`.
 
-
-def _model(entry: dict[str, Any]) -> Model:
-    """Return an entry as a model; fields in a shape we can't read are left out, all but its name."""
-    try:
-        return msgspec.convert(entry, Model)
-    except msgspec.ValidationError:
-        readable = {"slug": entry["slug"]}
-        for name in Model.__struct_fields__:
-            with suppress(msgspec.ValidationError):
-                msgspec.convert({**readable, name: entry.get(name)}, Model)
-                readable[name] = entry.get(name)
-        return msgspec.convert(readable, Model)
+    Fields in a shape we can't read are left out. Raises ServiceError where neither list is there.
+    """
+    lists: list[Any] = []
+    with suppress(ValueError, AttributeError):
+        raw = decode_json(body)
+        lists = [each for each in (raw.get("models"), raw.get("data")) if isinstance(each, list)]
+    models: dict[str, Model] = {}
+    for entry in chain.from_iterable(lists):
+        names = (entry.get("slug"), entry.get("id")) if isinstance(entry, dict) else (entry,)
+        slug = next((name for name in names if name and isinstance(name, str)), None)
+        if slug is not None:
+            fields = entry if isinstance(entry, dict) else {}
+            models.setdefault(slug, read_struct({**fields, "slug": slug}, Model))
+    if not models and [] not in lists:
+        hint = "Choose one with --model NAME."
+        raise ServiceError("The list of models can't be read.", hint=hint)
+    return sorted(models.values(), key=_rank)
 
 
 def _rank(model: Model) -> float:
@@ -223,22 +222,19 @@ def _rank(model: Model) -> float:
 
 def find_model(models: list[Model], slug: str) -> Model:
     """Return the model of that name, hidden or not. Raises ModelNotFoundError with the closest names."""
-    if (model := next((each for each in models if each.slug == slug), None)) is not None:
-        return model
+    for model in models:
+        if model.slug == slug:
+            return model
     raise model_not_found(slug, [model.slug for model in models if not model.hidden])
 
 
 def default_model(models: list[Model]) -> Model:
     """Return the first by priority of those the catalog shows; without a catalog's order, the only one."""
     shown = [model for model in models if model.visibility == "list"]
-    if shown:
-        return min(shown, key=_rank)
-    if len(models) == 1:
-        return models[0]
-    if not models:
-        raise ConfigurationError("The service lists no models.", hint="Choose one with --model NAME.")
-    some = ", ".join(model.slug for model in models[:5])
-    raise ConfigurationError(
-        f"The service has {len(models)} models and names no default.",
-        hint=f"Choose one with --model NAME, e.g. {some}.",
-    )
+    if shown or len(models) == 1:
+        return min(shown or models, key=_rank)
+    what, which = "The service lists no models.", ""
+    if models:
+        what = f"The service has {len(models)} models and names no default."
+        which = f", e.g. {', '.join(model.slug for model in models[:5])}"
+    raise ConfigurationError(what, hint=f"Choose one with --model NAME{which}.")

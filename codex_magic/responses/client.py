@@ -1,21 +1,9 @@
-"""`Client` and `AsyncClient`: one provider's resources. The way of a request, from here to the socket:
+"""`Client` and `AsyncClient`: one provider's resources.
 
-1. `client.responses` (responses.py) makes a stream of the call: every response is streamed, `create` only waits
-   for its end. `client.models` names the model where the caller names none.
-2. The stream (streaming.py) asks `Core.response_request` (transport.py) for the request: body and rules are in
-   request.py, a stand-in for a previous response comes from `Memory`, the server and its headers from provider.py.
-3. `Transport.send` sends it through httpx, which signs in by auth/http.py, and sends it again where exchange.py
-   says so. A refusal becomes an error in failures.py; limits in the headers are noted on the way.
-4. Each piece of the answer goes through the stream's `Exchange` (exchange.py): sse.py splits bytes into events,
-   events.py decodes them, masking.py takes our own secrets out, response.py adds them up. What was delivered
-   already decides whether a broken answer is asked for again.
-5. The reader gets the events of each piece, and at the end the `Response`, which is remembered where the service
-   stores none.
-
-All of this is written once, as coroutines. Those of `AsyncClient` suspend; those of `Client` block the calling
-thread, so that functions and hooks run where the caller is, and nothing else is needed to drive them. A loop in
-the background would serve as well, but handing each piece of an answer from thread to thread makes reading a
-stream half as expensive again.
+A request goes from responses.py to a stream (streaming.py), which lets `Core` make it and `Transport` send it
+(transport.py); the answer's bytes come back through the stream's `Exchange` (exchange.py). All is written once, as
+coroutines: those of `AsyncClient` suspend, those of `Client` block the calling thread, where functions and hooks
+run. A loop in the background would make reading a stream half as expensive again.
 """
 
 from __future__ import annotations

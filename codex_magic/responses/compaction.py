@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from ..protocol.errors import ServiceError
+from ..protocol.plain import decode_json
 from ..protocol.types import TokenUsage
 from .catalog import Model
 from .inputs import Item
@@ -92,9 +93,8 @@ def read_response(sent: Sequence[Item], response: Response) -> Compacted:
     """Read the answer to `with_trigger`. Raises ServiceError unless it is one sealed item."""
     sealed = [item for item in response.output if item.get("type") in _KINDS]
     if len(sealed) != 1:
-        raise ServiceError(
-            f"The service was to compact the conversation, and gave {len(sealed)} compactions."
-        )
+        what = f"The service was to compact the conversation, and gave {len(sealed)} compactions."
+        raise ServiceError(what)
     return Compacted(id=response.id, output=[*kept(sent), *sealed], usage=response.usage)
 
 
@@ -121,8 +121,8 @@ class _Answer(msgspec.Struct):
 def read_answer(body: bytes) -> Compacted:
     """Read the answer of the endpoint. Raises ServiceError."""
     try:
-        answer = msgspec.json.decode(body, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        answer: _Answer = decode_json(body, _Answer)
+    except ValueError as error:
         raise ServiceError("The compacted conversation can't be read.") from error
     return Compacted(id=answer.id, output=answer.output, usage=token_usage(answer.usage))
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -54,18 +54,6 @@ class OfItem(StreamEvent, frozen=True):
 
     item_id: str = ""
     output_index: int = 0
-
-
-class _OfContent(OfItem, frozen=True):
-    content_index: int = 0
-
-
-class _OfSummary(OfItem, frozen=True):
-    summary_index: int = 0
-
-
-class _OfCommand(OfItem, frozen=True):
-    command_index: int = 0
 
 
 # The response ------------------------------------------------------------------------------------
@@ -134,47 +122,36 @@ class OutputItemDone(_ItemEvent, frozen=True, tag="response.output_item.done"):
     """The finished item, whole: the one to keep."""
 
 
-class OutputTextDelta(_OfContent, frozen=True, tag="response.output_text.delta"):
+class OutputTextDelta(OfItem, frozen=True, tag="response.output_text.delta"):
+    content_index: int = 0
     delta: str = ""
 
 
-class OutputTextDone(_OfContent, frozen=True, tag="response.output_text.done"):
-    text: str = ""
-
-
-class RefusalDelta(_OfContent, frozen=True, tag="response.refusal.delta"):
+class RefusalDelta(OfItem, frozen=True, tag="response.refusal.delta"):
+    content_index: int = 0
     delta: str = ""
 
 
-class ReasoningSummaryTextDelta(_OfSummary, frozen=True, tag="response.reasoning_summary_text.delta"):
+class ReasoningSummaryTextDelta(OfItem, frozen=True, tag="response.reasoning_summary_text.delta"):
+    summary_index: int = 0
     delta: str = ""
 
 
-class ReasoningSummaryTextDone(_OfSummary, frozen=True, tag="response.reasoning_summary_text.done"):
-    text: str = ""
-
-
-class ReasoningTextDelta(_OfContent, frozen=True, tag="response.reasoning_text.delta"):
+class ReasoningTextDelta(OfItem, frozen=True, tag="response.reasoning_text.delta"):
+    content_index: int = 0
     delta: str = ""
 
 
-class FunctionCallArgumentsDelta(OfItem, frozen=True, tag="response.function_call_arguments.delta"):
-    delta: str = ""
+_PREVIEW = "response.image_generation_call.partial_image"
 
 
-class FunctionCallArgumentsDone(OfItem, frozen=True, tag="response.function_call_arguments.done"):
-    arguments: str = ""
-    name: str | None = None
-
-
-class ImageGenerationCallPartialImage(
-    OfItem, frozen=True, tag="response.image_generation_call.partial_image"
-):
+class ImageGenerationCallPartialImage(OfItem, frozen=True, tag=_PREVIEW):
     partial_image_index: int = 0
     partial_image_b64: str = ""
 
 
-class ShellCallOutputContentDelta(_OfCommand, frozen=True, tag="response.shell_call_output_content.delta"):
+class ShellCallOutputContentDelta(OfItem, frozen=True, tag="response.shell_call_output_content.delta"):
+    command_index: int = 0
     delta: dict[str, Any] = {}
 
 
@@ -187,48 +164,60 @@ _FIELDS: dict[str, tuple[Any, Any]] = {
     "call_id": (str | None, None),
     "code": (str, ""),
     "command": (str, ""),
+    **dict.fromkeys(("content_index", "summary_index", "command_index"), (int, 0)),
     "delta": (str, ""),
     "input": (str, ""),
+    "name": (str | None, None),
     "output": (list[dict[str, Any]], []),
     "part": (dict[str, Any], {}),
     "refusal": (str, ""),
     "text": (str, ""),
 }
 
-_PLAIN: dict[str, tuple[type[StreamEvent], str]] = {
-    "code_interpreter_call.in_progress .interpreting .completed": (OfItem, ""),
-    "code_interpreter_call_code.delta": (OfItem, "delta"),
-    "code_interpreter_call_code.done": (OfItem, "code"),
-    "compaction.compacting": (OfItem, ""),
-    "content_part.added .done": (_OfContent, "part"),
-    "custom_tool_call_input.delta": (OfItem, "delta call_id"),
-    "custom_tool_call_input.done": (OfItem, "input call_id"),
-    "file_search_call.in_progress .searching .completed": (OfItem, ""),
-    "image_generation_call.in_progress .generating .completed": (OfItem, ""),
-    "mcp_call.in_progress .completed .failed": (OfItem, ""),
-    "mcp_call_arguments.delta": (OfItem, "delta"),
-    "mcp_call_arguments.done": (OfItem, "arguments"),
-    "mcp_list_tools.in_progress .completed .failed": (OfItem, ""),
-    "output_text.annotation.added": (_OfContent, "annotation_index annotation"),
-    "reasoning_summary_part.added .done": (_OfSummary, "part"),
-    "reasoning_text.done": (_OfContent, "text"),
-    "refusal.done": (_OfContent, "refusal"),
-    "shell_call_command.delta": (_OfCommand, "delta"),
-    "shell_call_command.added .done": (_OfCommand, "command"),
-    "shell_call_output_content.done": (_OfCommand, "output"),
-    "web_search_call.in_progress .searching .completed": (OfItem, ""),
+_PLAIN: dict[str, str] = {
+    "code_interpreter_call.in_progress .interpreting .completed": "",
+    "code_interpreter_call_code.delta": "delta",
+    "code_interpreter_call_code.done": "code",
+    "compaction.compacting": "",
+    "content_part.added .done": "content_index part",
+    "custom_tool_call_input.delta": "delta call_id",
+    "custom_tool_call_input.done": "input call_id",
+    "file_search_call.in_progress .searching .completed": "",
+    "image_generation_call.in_progress .generating .completed": "",
+    "function_call_arguments.delta": "delta",
+    "function_call_arguments.done": "arguments name",
+    "mcp_call.in_progress .completed .failed": "",
+    "mcp_call_arguments.delta": "delta",
+    "mcp_call_arguments.done": "arguments",
+    "mcp_list_tools.in_progress .completed .failed": "",
+    "output_text.done": "content_index text",
+    "output_text.annotation.added": "content_index annotation_index annotation",
+    "reasoning_summary_part.added .done": "summary_index part",
+    "reasoning_summary_text.done": "summary_index text",
+    "reasoning_text.done": "content_index text",
+    "refusal.done": "content_index refusal",
+    "shell_call_command.delta": "command_index delta",
+    "shell_call_command.added .done": "command_index command",
+    "shell_call_output_content.done": "command_index output",
+    "web_search_call.in_progress .searching .completed": "",
 }
-"""Events that are read and passed on, or looked up in `EVENT_TYPES`: names -> base and fields."""
+"""Events that are read and passed on, or looked up in `EVENT_TYPES`: names -> fields."""
 
 
-for _names, (_base, _fields) in _PLAIN.items():
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> type[StreamEvent]:
+        """One of these, by its name."""
+
+
+for _names, _fields in _PLAIN.items():
     _first, *_others = _names.split()
     for _name in (_first, *(_first.rpartition(".")[0] + other for other in _others)):
         _title = _name.replace(".", "_").title().replace("_", "")  # `WebSearchCallSearching`
         globals()[_title] = msgspec.defstruct(
             _title,
             [(field, *_FIELDS[field]) for field in _fields.split()],
-            bases=(_base,),
+            bases=(OfItem,),
             frozen=True,
             gc=False,
             tag=f"response.{_name}",
@@ -257,13 +246,13 @@ def decode_events(payloads: list[bytes]) -> list[Event]:
     decode = _decode_known.decode
     try:
         return [decode(payload) for payload in payloads]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return [decode_event(payload) for payload in payloads]
 
 
 def decode_event(payload: bytes) -> Event:
     """One payload as an event; never fails."""
-    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    with suppress(ValueError, RecursionError):
         return _decode_known.decode(payload)
     # what msgspec refuses to read: half surrogate pairs, bad UTF-8, numbers that are none, depths
     try:

@@ -264,15 +264,16 @@ _FIELDS = ("used_percent", "window_minutes", "reset_at", "reset_after_seconds")
 def limits_from_headers(headers: Mapping[str, str], *, now: float) -> dict[str, RateLimits]:
     """Return the limits by family; empty when the headers name none. `now`: Unix seconds."""
     values = {name.lower(): value for name, value in headers.items()}
-    families = [name[2 : -len(_MARK)] for name in values if name.startswith("x-") and name.endswith(_MARK)]
     plan_type = values.get("x-codex-plan-type") or None
     rate_limits = {}
-    for family in families:
-        windows = []
-        for which in ("primary", "secondary"):
-            fields = {name: values.get(f"x-{family}-{which}-{name.replace('_', '-')}") for name in _FIELDS}
-            windows.append(_window(fields, now))
-        rate_limits[family] = _by_length(windows, plan_type=plan_type, limit_id=family)
+    for family in [name[2 : -len(_MARK)] for name in values if name[:2] == "x-" and name.endswith(_MARK)]:
+        windows = [
+            _window(
+                {field: values.get(f"x-{family}-{which}-{field.replace('_', '-')}") for field in _FIELDS}, now
+            )
+            for which in ("primary", "secondary")
+        ]
+        rate_limits[family] = _by_length(windows, plan_type, family)
     return rate_limits
 
 
@@ -283,7 +284,7 @@ def limits_from_event(rate_limits: Mapping[str, Any], *, plan_type: str | None, 
         for raw in (rate_limits.get("primary"), rate_limits.get("secondary"))
         if isinstance(raw, dict)
     ]
-    return _by_length(windows, plan_type=plan_type, limit_id=MAIN)
+    return _by_length(windows, plan_type, MAIN)
 
 
 def _window(values: Mapping[str, Any], now: float) -> RateLimitWindow | None:
@@ -296,16 +297,12 @@ def _window(values: Mapping[str, Any], now: float) -> RateLimitWindow | None:
     return RateLimitWindow(percent, window_duration_mins=int(minutes) if minutes else None, resets_at=ends)
 
 
-def _by_length(windows: list[RateLimitWindow | None], *, plan_type: str | None, limit_id: str) -> RateLimits:
+def _by_length(windows: list[RateLimitWindow | None], plan_type: str | None, limit_id: str) -> RateLimits:
     """Free plans send their weekly window as the primary one, so the length decides, not the name."""
-    present = [window for window in windows if window is not None]
-    if len(present) == 1:
-        long = (present[0].window_duration_mins or 0) > _SHORT_WINDOW_MINUTES
-        primary, secondary = (None, present[0]) if long else (present[0], None)
-    else:
-        present.sort(key=lambda window: window.window_duration_mins or 0)
-        primary, secondary = present or (None, None)
-    return RateLimits(primary, secondary, plan_type=plan_type, limit_id=limit_id)
+    present = sorted(filter(None, windows), key=lambda window: window.window_duration_mins or 0)
+    is_long = len(present) == 1 and (present[0].window_duration_mins or 0) > _SHORT_WINDOW_MINUTES
+    ordered: list[RateLimitWindow | None] = [*([None] if is_long else []), *present, None, None]
+    return RateLimits(ordered[0], ordered[1], plan_type=plan_type, limit_id=limit_id)
 
 
 def number(value: Any) -> float | None:

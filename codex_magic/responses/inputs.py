@@ -86,12 +86,13 @@ def input_image(source: Any, *, detail: str | None = None) -> Part:
 def parts(content: Iterable[Any], *, role: str = "user") -> list[Part]:
     """Return the parts of a message: strings become text, dicts stay, the rest is shown as images."""
     kind = "output_text" if role == "assistant" else "input_text"
-    return [
-        {"type": kind, "text": each}
-        if isinstance(each, str)
-        else (dict(each) if isinstance(each, Mapping) else input_image(each))
-        for each in content
-    ]
+
+    def part(each: Any) -> Part:
+        if isinstance(each, str):
+            return {"type": kind, "text": each}
+        return dict(each) if isinstance(each, Mapping) else input_image(each)
+
+    return [*map(part, content)]
 
 
 # Tool results ------------------------------------------------------------------------------------
@@ -117,17 +118,16 @@ def _output(kind: str, call: Mapping[str, Any] | str, output: Any) -> Item:
         return item | {"output": output}
     if is_image(output):
         return item | {"output": [input_image(output)]}
-    has_parts = isinstance(output, (list, tuple)) and any(
-        map(is_part, output)
-    )  # texts alone are sent as JSON
-    if has_parts and all(isinstance(each, str) or is_part(each) for each in output):
-        return item | {"output": parts(output)}
+    shown = output if isinstance(output, (list, tuple)) and any(map(is_part, output)) else ()
+    if shown and all(
+        isinstance(each, str) or is_part(each) for each in shown
+    ):  # texts alone are sent as JSON
+        return item | {"output": parts(shown)}
     try:
         return item | {"output": msgspec.json.encode(output).decode()}
     except (TypeError, UnicodeEncodeError) as error:
-        raise InvalidRequestError(
-            f"The result of a call can't be sent: {error}.", hint="Give a text, images or plain values."
-        ) from error
+        hint = "Give a text, images or plain values."
+        raise InvalidRequestError(f"The result of a call can't be sent: {error}.", hint=hint) from error
 
 
 def is_part(value: Any) -> bool:
@@ -155,40 +155,32 @@ def image_url(source: Any) -> str:
             content = path.expanduser().read_bytes()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise InvalidRequestError(
-                f"The image {str(path)!r} can't be read: {reason}.", hint="Check the path.", param="input"
-            ) from error
-        return _data_url(content, _media_type(content) or mimetypes.guess_type(path.name)[0])
+            raise _no_image(f"The image {str(path)!r} can't be read: {reason}.", "Check the path.") from error
+        return _data_url(content, mimetypes.guess_type(path.name)[0])
     shown: Any = None
     if isinstance(source, (bytes, bytearray, memoryview)):
         shown = bytes(source)
     elif (paint := _painter(source)) is not None:
         shown = paint()
     if shown is None:
-        raise InvalidRequestError(
-            f"A {type(source).__qualname__} is no image.",
-            hint="Give an address, a path, bytes, a PIL image or a matplotlib figure.",
-            param="input",
-        )
-    content = base64.b64decode(shown) if isinstance(shown, str) else shown
-    return _data_url(content, _media_type(content))
+        hint = "Give an address, a path, bytes, a PIL image or a matplotlib figure."
+        raise _no_image(f"A {type(source).__qualname__} is no image.", hint)
+    return _data_url(base64.b64decode(shown) if isinstance(shown, str) else shown)
 
 
-def _data_url(content: bytes, kind: str | None) -> str:
+def _data_url(content: bytes, kind: str | None = None) -> str:
+    """`kind`: what it is where its own first bytes do not tell."""
+    own = (each for signature, each in _SIGNATURES.items() if content.startswith(signature))
+    is_webp = content[:4] == b"RIFF" and content[8:12] == b"WEBP"
+    kind = next(own, "image/webp" if is_webp else kind)
     if kind not in _READABLE:
-        raise InvalidRequestError(
-            f"These bytes are no image that the model can look at ({kind or 'of an unknown type'}).",
-            hint="Save it as PNG, JPEG, GIF or WebP.",
-            param="input",
-        )
+        what = f"These bytes are no image that the model can look at ({kind or 'of an unknown type'})."
+        raise _no_image(what, "Save it as PNG, JPEG, GIF or WebP.")
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _media_type(content: bytes) -> str | None:
-    for signature, kind in _SIGNATURES.items():
-        if content.startswith(signature):
-            return kind
-    return "image/webp" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None
+def _no_image(what: str, hint: str) -> InvalidRequestError:
+    return InvalidRequestError(what, hint=hint, param="input")
 
 
 def _painter(value: Any) -> Callable[[], Any] | None:
@@ -196,14 +188,14 @@ def _painter(value: Any) -> Callable[[], Any] | None:
     if isinstance(value, type):
         return None
     if hasattr(value, "save") and hasattr(value, "convert") and hasattr(value, "mode"):
-        return lambda: _written((value if value.mode in _PNG_MODES else value.convert("RGB")).save)
+        return lambda: _png((value if value.mode in _PNG_MODES else value.convert("RGB")).save)
     for figure in (value, getattr(value, "figure", None)):
         if (save := getattr(figure, "savefig", None)) is not None:
-            return lambda: _written(save)
+            return lambda: _png(save)
     return getattr(value, "_repr_png_", None)
 
 
-def _written(save: Callable[..., Any]) -> bytes:
+def _png(save: Callable[..., Any]) -> bytes:
     buffer = io.BytesIO()
     save(buffer, format="png")
     return buffer.getvalue()

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from ..protocol.plain import decode_json
 from ..protocol.secrets import MaskedDeltas, hide, mask, masked, names_secret
 from .events import (
     EVENT_TYPES,
@@ -82,14 +83,12 @@ def masked_answer(answer: httpx.Response) -> httpx.Response:
 
 
 def _masked_body(body: bytes) -> bytes:
-    try:
-        value = msgspec.json.decode(body)
+    with suppress(ValueError):
+        value = decode_json(body)
         clean = masked(value)
         return body if clean is value else msgspec.json.encode(clean)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        text = body.decode("latin-1")
-        clean_text = mask(text)
-        return body if clean_text is text else clean_text.encode("latin-1")
+    text = body.decode("latin-1")
+    return body if (clean := mask(text)) is text else clean.encode("latin-1")
 
 
 class MaskedEvents:
@@ -101,20 +100,17 @@ class MaskedEvents:
     def feed(self, events: list[Event]) -> list[Event]:
         clean: list[Event] = []
         for event in events:
-            which = TEXTS.get(type(event))
-            if which is not None:
-                piece = self._deltas.feed((type(event), which(event)), event)  # type: ignore[arg-type]  # no UnknownEvent
-                if piece is not None:
-                    clean.append(piece)
+            if (place := TEXTS.get(type(event))) is not None:
+                piece = self._deltas.feed((type(event), place(event)), event)  # type: ignore[arg-type]  # no UnknownEvent
+                clean += [] if piece is None else [piece]
                 continue
             if type(event) in ENDS:
                 clean += self.end()
             elif event.type.endswith(".done"):
                 clean += self._deltas.end(lambda delta, over=event: _is_part(delta, over))  # type: ignore[misc]
             if isinstance(event, UnknownEvent) and isinstance(event.raw, bytes):
-                clean.append(UnknownEvent(event.type, _masked_body(event.raw)))
-            else:
-                clean.append(masked(event))
+                event = UnknownEvent(event.type, _masked_body(event.raw))
+            clean.append(masked(event))
         return clean
 
     def end(self) -> list[StreamEvent]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import httpx
 
@@ -46,17 +46,14 @@ class Provider:
                 f"{self.base_url!r} is not the address of a server.",
                 hint="It starts with http:// or https://, e.g. http://localhost:8000/v1",
             )
-        fields: dict[str, Any] = {}
-        fields |= {"headers": concealed(self.headers), "models_query": concealed(self.models_query)}
+        put = partial(object.__setattr__, self)
+        put("headers", concealed(self.headers))
+        put("models_query", concealed(self.models_query))
         if url.userinfo:
             plain = str(url.copy_with(userinfo=b""))
-            fields |= {
-                "auth": self.auth or PasswordAuth(url.username, url.password),
-                "name": plain if self.name == self.base_url else self.name,
-                "base_url": plain,
-            }
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+            put("auth", self.auth or PasswordAuth(url.username, url.password))
+            put("name", plain if self.name == self.base_url else self.name)
+            put("base_url", plain)
 
 
 def chatgpt(settings: Settings) -> Provider:

@@ -28,15 +28,11 @@ _NOT_SENT_AS_SUCH = frozenset(
 _CONTENT_OF_AN_ID = frozenset({"encrypted_content", "result"})
 """An item that carries one of these is whole, and keeps its id."""
 
-_WITHOUT_STATUS = frozenset(
-    "message reasoning function_call function_call_output custom_tool_call custom_tool_call_output".split()
-)
+_CALLS = ("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
+_WITHOUT_STATUS = frozenset(("message", "reasoning", *_CALLS))
 
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant."
 """For bare calls. Servers of the Codex kind refuse a request without instructions."""
-
-_SCHEMA_NAME = "codex_output_schema"
-"""The Codex CLI's word for it."""
 
 _ENCRYPTED = "reasoning.encrypted_content"
 """Without it a reasoning item can't be sent again to a server that stores nothing."""
@@ -60,18 +56,21 @@ class Rules:
     """Whether `previous_response_id` is looked up there; where not, in the client's own memory."""
 
 
-_NO_SAMPLING = "Leave it out: this service chooses the sampling itself."
-_NO_LIMIT = "Leave it out, and ask for a short answer in the prompt or with verbosity='low'."
-_NOT_STORED = (
-    "Send the earlier items in `input` instead, [*response.output, ...]: this service stores nothing."
-)
-_LEAVE_OUT = "Leave it out, or use an API key: %codex provider openai"
-
+_NOT_STORED = "Send the earlier items in `input`, [*response.output, ...]: this service stores nothing."
 _OF_THE_API = (
     "context_management metadata user safety_identifier top_logprobs prompt_cache_retention background "
     "max_tool_calls stream_options generate"
-).split()
-
+)
+_REFUSED = {
+    "max_output_tokens": "Leave it out, and ask for a short answer in the prompt or with verbosity='low'.",
+    "prompt": "Put its text into `instructions`.",
+    "truncation": "Leave it out; a shorter `input` is the way to a smaller context.",
+    "previous_response_id conversation": _NOT_STORED,
+    "temperature top_p presence_penalty frequency_penalty seed": (
+        "Leave it out: this service chooses the sampling itself."
+    ),
+    _OF_THE_API: "Leave it out, or use an API key: %codex provider openai",
+}
 _INSTEAD = {
     "store": "Leave it out: previous_response_id works all the same, from this client's memory.",
     "stream": "Leave it out: create(stream=False) waits for the whole answer.",
@@ -79,14 +78,7 @@ _INSTEAD = {
 """What to do about a field that has one possible value."""
 
 CODEX_RULES = Rules(
-    refused={
-        "max_output_tokens": _NO_LIMIT,
-        "prompt": "Put its text into `instructions`.",
-        "truncation": "Leave it out; a shorter `input` is the way to a smaller context.",
-        **dict.fromkeys(("previous_response_id", "conversation"), _NOT_STORED),
-        **dict.fromkeys("temperature top_p presence_penalty frequency_penalty seed".split(), _NO_SAMPLING),
-        **dict.fromkeys(_OF_THE_API, _LEAVE_OUT),
-    },
+    refused={name: instead for names, instead in _REFUSED.items() for name in names.split()},
     fixed={"store": False, "stream": True},
     needs_instructions=True,
     always_encrypted_reasoning=True,
@@ -113,8 +105,8 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
         if value is not None and name not in _NOT_SENT_AS_SUCH:
             body[name] = plain(value)
     body["input"] = _items(input, rules, stored=bool(body["store"]))
-    if rules.needs_instructions and not body.get("instructions"):
-        body["instructions"] = DEFAULT_INSTRUCTIONS
+    if rules.needs_instructions:
+        body["instructions"] = body.get("instructions") or DEFAULT_INSTRUCTIONS
     if isinstance(body.get("reasoning"), str):
         body["reasoning"] = {"effort": body["reasoning"]}
     if text := _text(body.get("text") or {}, parameters):
@@ -133,8 +125,17 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
     if body.get("service_tier") == "auto" and not rules.automatic_tier:
         del body["service_tier"]
     body |= parameters.get("extra_body") or {}
-    _check_rules(body, rules)
+    for name, instead in rules.refused.items():
+        if name in body:
+            raise _refusal(f"{name} is not accepted by this service.", instead, name)
+    for name, value in rules.fixed.items():
+        if body[name] != value:
+            raise _refusal(f"{name} must be {str(value).lower()} here.", _INSTEAD[name], name)
     return body
+
+
+def _refusal(what: str, hint: str, param: str = "input") -> InvalidRequestError:
+    return InvalidRequestError(what, hint=hint, param=param)
 
 
 def encode(body: Any) -> bytes:
@@ -145,23 +146,17 @@ def encode(body: Any) -> bytes:
         return msgspec.json.encode(plain_json(body))
 
 
-def _check_rules(body: Mapping[str, Any], rules: Rules) -> None:
-    for name, instead in rules.refused.items():
-        if name in body:
-            raise InvalidRequestError(f"{name} is not accepted by this service.", hint=instead, param=name)
-    for name, value in rules.fixed.items():
-        if body[name] != value:
-            raise InvalidRequestError(
-                f"{name} must be {str(value).lower()} here.", hint=_INSTEAD[name], param=name
-            )
-
-
 def _text(options: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
     text = dict(options)
     if verbosity := parameters.get("verbosity"):
         text["verbosity"] = _one_of("verbosity", verbosity, ("low", "medium", "high"))
     if schema := parameters.get("output_schema"):
-        text["format"] = {"type": "json_schema", "name": _SCHEMA_NAME, "schema": schema, "strict": True}
+        text["format"] = {
+            "type": "json_schema",
+            "name": "codex_output_schema",
+            "schema": schema,
+            "strict": True,
+        }
     if text.get("format"):
         text["format"] = _strict(plain(text["format"]), "schema")
     return text
@@ -179,11 +174,8 @@ def _tools(body: Mapping[str, Any], parameters: Parameters) -> list[Mapping[str,
     search = _one_of("web_search", parameters.get("web_search") or "disabled", tuple(_SEARCHES))
     if _SEARCHES[search] is not None:
         if (body.get("reasoning") or {}).get("effort") == "minimal":
-            raise InvalidRequestError(
-                "Web search does not go with the effort 'minimal'.",
-                hint="Use reasoning={'effort': 'low'}, or leave out web_search.",
-                param="web_search",
-            )
+            what = "Web search does not go with the effort 'minimal'."
+            raise _refusal(what, "Use reasoning={'effort': 'low'}, or leave out web_search.", "web_search")
         tools.append({"type": "web_search", "external_web_access": _SEARCHES[search]})
     return tools
 
@@ -193,10 +185,9 @@ _SEARCHES = {"cached": False, "live": True, "disabled": None}
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value in allowed:
-        return value
-    listed = ", ".join(map(repr, allowed))
-    raise InvalidRequestError(f"{name} is {value!r}.", hint=f"It is one of {listed}.", param=name)
+    if value not in allowed:
+        raise _refusal(f"{name} is {value!r}.", f"It is one of {', '.join(map(repr, allowed))}.", name)
+    return value
 
 
 # Input items -------------------------------------------------------------------------------------
@@ -207,11 +198,8 @@ def _items(input: Any, rules: Rules, *, stored: bool) -> list[Item]:
         _message(item) if item.get("type", "message") == "message" else item for item in input_items(input)
     ]
     if not rules.system_role and any(item.get("role") == "system" for item in items):
-        raise InvalidRequestError(
-            "Messages with the role 'system' are not accepted by this service.",
-            hint="Use the role 'developer', or instructions.",
-            param="input",
-        )
+        what = "Messages with the role 'system' are not accepted by this service."
+        raise _refusal(what, "Use the role 'developer', or instructions.")
     return items if stored else [*filter(None, map(_unstored, items))]
 
 
@@ -226,11 +214,9 @@ def input_items(input: Any) -> list[Item]:
             loose.append(value)
             continue
         if not isinstance(value, Mapping):
-            raise InvalidRequestError(
-                f"A {type(each).__qualname__} is no input item.",
-                hint="Give texts, images and the dicts of items: input=[*response.output, 'And then?']",
-                param="input",
-            )
+            what = f"A {type(each).__qualname__} is no input item."
+            hint = "Give texts, images and the dicts of items: input=[*response.output, 'And then?']"
+            raise _refusal(what, hint)
         if loose:
             items.append({"role": "user", "content": loose})
             loose = []
@@ -242,9 +228,7 @@ def _message(item: Item) -> Item:
     """Return the long form of a message, `type` and a list of parts, which every server reads."""
     for key in ("role", "content"):
         if key not in item:
-            raise InvalidRequestError(
-                f"An input item has no {key!r}.", hint="A message has a role and its content.", param="input"
-            )
+            raise _refusal(f"An input item has no {key!r}.", "A message has a role and its content.")
     content = item["content"]
     loose = [content] if isinstance(content, (str, Mapping)) or is_image(content) else content or ()
     return {"type": "message", **item, "content": parts(map(plain, loose), role=item["role"])}
@@ -293,11 +277,10 @@ def as_lite(body: Mapping[str, Any]) -> dict[str, Any]:
         # the same tools have the same id: what comes first in the input decides the prompt cache
         digest = hashlib.sha256(msgspec.json.encode(tools)).hexdigest()[:32]
         own = [tool for tool in tools if tool["type"] in ("function", "custom")]
-        others = [tool for tool in tools if tool["type"] not in ("function", "custom")]
-        grouped = [{"type": "namespace", "name": LITE_NAMESPACE, "tools": own}, *others] if own else others
-        before.append(
-            {"type": "additional_tools", "id": f"at_{digest}", "role": "developer", "tools": grouped}
-        )
+        grouped = [{"type": "namespace", "name": LITE_NAMESPACE, "tools": own}] if own else []
+        grouped += [tool for tool in tools if tool not in own]
+        item = {"type": "additional_tools", "id": f"at_{digest}", "role": "developer", "tools": grouped}
+        before.append(item)
     if instructions := body.get("instructions"):
         content = [{"type": "input_text", "text": instructions}]
         before.append({"type": "message", "role": "developer", "content": content})

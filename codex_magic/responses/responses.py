@@ -127,19 +127,16 @@ class AsyncResponses:
         tools: dicts or `FunctionTool`s; where `strict`, the schema is made valid for it.
         tool_choice: `auto`, `none`, `required` or `{"type": "function", "name": ...}`.
         parallel_tool_calls: whether one answer may hold several calls.
-        reasoning: `{"effort": ..., "summary": "auto" | "concise" | "detailed"}`, `Reasoning`, or the effort
-            alone; the model's `efforts` are in the catalog.
+        reasoning: `Reasoning`, a dict of the same, or the effort alone: one of the model's `efforts`.
         text: `{"format": ..., "verbosity": ...}` or `TextConfig`.
         verbosity: `low`, `medium` or `high`.
         output_schema: a JSON schema that the text shall fit; made strict. `parse` also reads the text.
         web_search: `cached` (the service's copy of the web), `live`, or `disabled`.
         service_tier: `priority` (also called `fast`) or `flex`, by model.
-        include: further things to be sent, such as `reasoning.encrypted_content`, which is asked for anyway
-            where it is needed.
+        include: further things to be sent; `reasoning.encrypted_content` is, where it is needed.
         previous_response_id: goes on from that response. ChatGPT stores none, so there the client sends
             the items of its own last responses again.
-        prompt_cache_key: one per conversation; decides what the service's cache finds. The client's own
-            session unless given.
+        prompt_cache_key: one per conversation, for the service's cache; else the client's own session.
         store: whether the service keeps the response; ChatGPT does not.
         turn_state: `response.turn_state` of an earlier request of the same turn.
         lite: the dialect that the Codex CLI speaks to most models; "auto": where the catalog says so. Not
@@ -166,7 +163,6 @@ class AsyncResponses:
 
         The request leaves with the first event that is asked for. Parameters and errors as in `create`.
         """
-
         exchange = Exchange(self._core.retry, options.pop("on_retry", None))
 
         async def make_request() -> Outgoing:

@@ -26,12 +26,9 @@ from ..protocol.errors import InvalidRequestError
 Schema = dict[str, Any]
 
 _KEPT = (
-    "type enum const title pattern multipleOf maximum exclusiveMaximum minimum exclusiveMinimum "
-    "minItems maxItems"
+    "type enum const title pattern multipleOf maximum exclusiveMaximum minimum exclusiveMinimum minItems maxItems"
 ).split()
-
 _FORMATS = frozenset("date-time time date duration email hostname ipv4 ipv6 uuid".split())
-
 _TOLD = (
     "format minLength maxLength uniqueItems contains minContains maxContains contentEncoding default".split()
 )
@@ -193,8 +190,9 @@ def _strict(part: Any, root: Schema, where: str) -> Schema:
             raise _no_strict_form(where, f"uses {keyword!r}", instead)
     if "allOf" in part:
         if len(part["allOf"]) != 1:
-            instead = "Write one object with all the properties."
-            raise _no_strict_form(where, "uses 'allOf' of several", instead)
+            raise _no_strict_form(
+                where, "uses 'allOf' of several", "Write one object with all the properties."
+            )
         part = {**part["allOf"][0], **{key: value for key, value in part.items() if key != "allOf"}}
     described = _described(part)
     if "$ref" in part:
@@ -228,11 +226,8 @@ def _strict_object(part: Mapping[str, Any], root: Schema, where: str) -> Schema:
     for name, each in (part.get("properties") or {}).items():
         strict = _strict(each, root, repr(name))
         if name not in (part.get("required") or ()) and not accepts_null(each, root):
-            strict = (
-                strict | {"anyOf": [*strict["anyOf"], _NULL]}
-                if "anyOf" in strict
-                else {"anyOf": [strict, _NULL]}
-            )
+            choices = [*strict["anyOf"], _NULL] if "anyOf" in strict else [strict, _NULL]
+            strict = {**(strict if "anyOf" in strict else {}), "anyOf": choices}
         properties[name] = strict
     return {"properties": properties, "required": list(properties), "additionalProperties": False}
 

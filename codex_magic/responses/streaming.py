@@ -13,12 +13,12 @@ from ..waiting import Direct, blocking
 from .events import Event, OutputTextDelta
 from .exchange import Exchange
 from .response import Response
-from .transport import Answer, Outgoing, Transport, Waiting
+from .transport import Line, Outgoing, Transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Send = Callable[[Outgoing, Exchange], Awaitable[httpx.Response]]
+Send = Callable[[Outgoing, Exchange, Line], Awaitable[httpx.Response]]
 """What sends a request and returns its answer, unread. Raises CodexError."""
 
 Route = Callable[[Outgoing], Send]
@@ -49,8 +49,7 @@ class AsyncResponseStream:
         self._exchange = exchange
         self._make_request = make_request
         self._outgoing: Outgoing | None = None
-        self._answer: Answer | None = None
-        self._waiting = Waiting(blocks=transport.blocks)
+        self._line = Line(blocks=transport.blocks)
         self._batch: list[Event] = []
         self._closed = False
         self._aborted = False
@@ -105,7 +104,7 @@ class AsyncResponseStream:
             return
         self._closed = True
         self._end()
-        await self._drop()
+        await self._line.close()
 
     close = aclose
 
@@ -131,17 +130,17 @@ class AsyncResponseStream:
             )
         while not self._closed:
             if self._aborted and not self._over:
-                await self._drop()
+                await self._line.close()
                 self.let_go()
                 raise ResponseAborted(response=self.response)
-            if self._answer is not None:
+            if self._line.answer is not None:
                 return True
             try:
-                with self._waiting:
+                with self._line:
                     outgoing = await self.prepare()
                     send = self._route(outgoing) if self._route else self._transport.send
-                    answer = await send(outgoing, self._exchange)
-                    self._answer = Answer(answer, blocks=self._transport.blocks)
+                    answer = await send(outgoing, self._exchange, self._line)
+                    self._line.take(answer)
                     self._exchange.begin(answer.headers)
             except CodexError:
                 if not self._exchange.ended.is_set():
@@ -186,45 +185,38 @@ class AsyncResponseStream:
     def _end(self) -> None:
         self._exchange.ended.set()  # before the reader wakes, so that it asks for nothing more
         self._batch.clear()  # whoever iterates over it ends there
-        if self._answer is not None:
-            self._answer.end()
-        self._waiting.wake()
-
-    async def _drop(self) -> None:
-        if self._answer is not None:
-            await self._answer.close()
+        self._line.end()
 
     async def _read_on(self) -> list[Event] | None:
         while await self.open():
             try:
                 return await self._read()
             except CodexError as failure:
-                await self._drop()
-                self._answer = None
+                await self._line.close()
+                self._line.answer = None
                 if not self._exchange.ended.is_set():
-                    with self._waiting:
+                    with self._line:
                         await self._transport.sleep(self._exchange.wait_after(failure), self._exchange)
-        await self._drop()
+        await self._line.close()
         return None
 
     async def _read(self) -> list[Event] | None:
-        assert self._answer is not None
         if self._exchange.over:
             self._exchange.finish()
             self._over = True
-            hurry = self._transport.later(_LINGER, self._answer.end)
+            hurry = self._transport.later(_LINGER, self._line.shut)
             try:
-                while await self._answer.chunk() is not None:
+                while await self._line.chunk() is not None:
                     pass
             except CodexError:
-                await self._answer.close()
+                await self._line.close()
             finally:
                 hurry.cancel()
             return None
         outgoing = await self.prepare()
         events: list[Event] = []
-        with self._waiting:
-            chunk = await self._answer.chunk()
+        with self._line:
+            chunk = await self._line.chunk()
             idle = self._transport.core.idle_seconds(outgoing)
             events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         self._transport.core.remember(outgoing, self._exchange)
@@ -268,10 +260,6 @@ class ResponseStream(Direct[AsyncResponseStream]):
     def abort(self) -> None:
         """End it now, at the service too; whoever reads gets ResponseAborted. Harmless when over."""
         self.asynchronous.abort()
-
-    def let_go(self) -> list[Event]:
-        """Return what was held back of an answer that is read no further."""
-        return self.asynchronous.let_go()
 
     def _deliver(self) -> Iterator[Event]:
         while (events := self._block_on(self.asynchronous.next_events())) is not None:

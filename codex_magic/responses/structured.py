@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from ..protocol.errors import InvalidOutputError, InvalidRequestError, RefusedError, TruncatedError
+from ..protocol.plain import decode_json
 from .inputs import Item, plain, user
 from .parameters import Parameters
 from .request import input_items
@@ -65,26 +66,17 @@ class Format(Generic[T]):
             raise RefusedError(f"The model declined: {refusal}", text=refusal, response=response)
         if response.status == "incomplete":
             reason = response.incomplete_reason
-            raise TruncatedError(
-                f"The answer stopped before its end ({reason or 'no reason given'}).",
-                text=text,
-                response=response,
-                reason=reason,
-            )
+            what = f"The answer stopped before its end ({reason or 'no reason given'})."
+            raise TruncatedError(what, text=text, response=response, reason=reason)
         if not text and any(str(item.get("type")).endswith("_call") for item in response.output):
-            raise InvalidOutputError(
-                "The model called a tool and did not answer yet.",
-                text=text,
-                response=response,
-                hint="Use run_tools(), or send the results and parse the next answer.",
-            )
+            what = "The model called a tool and did not answer yet."
+            hint = "Use run_tools(), or send the results and parse the next answer."
+            raise InvalidOutputError(what, text=text, response=response, hint=hint)
         try:
             value = self._value(text)
         except (ValueError, RecursionError) as error:
-            reason = " ".join(str(error).split())
-            raise InvalidOutputError(
-                f"The answer does not fit: {reason}", text=text, response=response
-            ) from error
+            what = f"The answer does not fit: {' '.join(str(error).split())}"
+            raise InvalidOutputError(what, text=text, response=response) from error
         fields = {name: getattr(response, name) for name in Response.__struct_fields__}
         return ParsedResponse(**fields, output_parsed=value)
 
@@ -95,7 +87,7 @@ class Format(Generic[T]):
 
     def _value(self, text: str) -> T:
         """Raises ValueError."""
-        raw = msgspec.json.decode(text.encode(errors="replace"))
+        raw = decode_json(text)
         complaint = misfit(raw, self.schema, self.schema) if self._is_schema or self._is_wrapped else None
         if complaint:
             raise ValueError(complaint)
@@ -103,12 +95,11 @@ class Format(Generic[T]):
         if self._is_wrapped:
             value = value["value"]
         if self._is_schema:
-            read: T = value
-        elif self._adapter is not None:
-            read = self._adapter.validate_json(msgspec.json.encode(value))
-        else:
-            read = msgspec.json.decode(msgspec.json.encode(value), type=self._type, dec_hook=read_custom)
-        return read
+            return value  # type: ignore[no-any-return]  # T is Any then
+        encoded = msgspec.json.encode(value)
+        if self._adapter is not None:
+            return self._adapter.validate_json(encoded)  # type: ignore[no-any-return]
+        return msgspec.json.decode(encoded, type=self._type, dec_hook=read_custom)  # type: ignore[no-any-return]
 
 
 def answer_text(response: Response) -> str:

@@ -216,9 +216,9 @@ def definition_of(tool_like: Any) -> dict[str, Any]:
     """Return what stands in a request for a function, a `Tool`, a `Namespace`, a struct or a dict."""
     if isinstance(tool_like, Tool) and tool_like.namespace:
         return _namespace(tool_like.namespace, "", [dict(tool_like.definition)])
-    if isinstance(tool_like, (Tool, Namespace)):
-        return dict(tool_like.definition)
-    return dict(tool(tool_like).definition) if _is_function(tool_like) else dict(plain(tool_like))
+    if _is_function(tool_like):
+        tool_like = tool(tool_like)
+    return dict(tool_like.definition if isinstance(tool_like, (Tool, Namespace)) else plain(tool_like))
 
 
 def _is_function(tool_like: Any) -> bool:
@@ -300,21 +300,18 @@ def _read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     import docstring_parser  # when the first tool is made: no cell waits for it before
 
     text = inspect.getdoc(function) or ""
-    try:
+    summary, described = text.partition("\n\n")[0], {}
+    with suppress(docstring_parser.ParseError):
         # Below a line of ours, a docstring whose first line is a section is read as one.
         parsed = docstring_parser.parse(f"Summary.\n\n{text}")
-    except docstring_parser.ParseError:
-        return "" if _HEADING.match(text) else _one_line(text.partition("\n\n")[0]), {}
-    summary = (parsed.long_description or "").partition("\n\n")[0]
-    described = {
-        name.strip(" *"): _one_line(each.description or "")
-        for each in parsed.params
-        for name in each.arg_name.split(",")
-    }
-    return "" if _HEADING.match(summary) else _one_line(summary), described
-
-
-_HEADING = re.compile(r"(Args|Arguments|Parameters)(:|\n-)")
+        summary = (parsed.long_description or "").partition("\n\n")[0]
+        described = {
+            name.strip(" *"): _one_line(each.description or "")
+            for each in parsed.params
+            for name in each.arg_name.split(",")
+        }
+    is_heading = re.match(r"(Args|Arguments|Parameters)(:|\n-)", summary)
+    return "" if is_heading else _one_line(summary), described
 
 
 def _one_line(text: str) -> str:
@@ -329,8 +326,9 @@ def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Pa
         raise _unusable(what, "Give its input_schema.") from error
     for each in parameters.values():
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
-            what = f"The function {name!r} takes {each}, which a model can't be told."
-            raise _unusable(what, "Name each parameter.")
+            raise _unusable(
+                f"The function {name!r} takes {each}, which a model can't be told.", "Name each parameter."
+            )
         if each.kind is each.POSITIONAL_ONLY:
             what = f"The parameter {each.name!r} of {name!r} can't be given by name."
             raise _unusable(what, "Leave out the / in its signature.")

@@ -13,10 +13,10 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlencode
 from weakref import WeakSet
 
@@ -42,6 +42,8 @@ from .response import Response
 
 if TYPE_CHECKING:
     from ..protocol.types import RateLimits
+
+H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
 MOST_RESPONSES = 100
 """Responses that one client remembers for `previous_response_id`."""
@@ -76,40 +78,37 @@ class Memory:
 
     def __init__(self) -> None:
         self._held: OrderedDict[str, tuple[list[Item], int]] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
+        self.forked()
         begin_anew_in_children(self)
 
-    def forked(self) -> object:
+    def forked(self) -> None:
         """See `waiting.begin_anew_in_children`."""
         self._lock = threading.Lock()
-        return None
 
     def keep(self, response: Response, sent: Sequence[Item], size: int) -> None:
         """Remember a whole response to `sent`, a request of `size` bytes; the oldest are forgotten."""
         with self._lock:
-            _, before = self._held.pop(response.id, ([], 0))
+            self._held.pop(response.id, None)
             self._held[response.id] = ([*sent, *response.output], size)
-            self._bytes += size - before
-            while len(self._held) > MOST_RESPONSES or (self._bytes > MOST_BYTES and len(self._held) > 1):
+            total = sum(size for _, size in self._held.values())
+            while len(self._held) > MOST_RESPONSES or (total > MOST_BYTES and len(self._held) > 1):
                 _, (_, forgotten) = self._held.popitem(last=False)
-                self._bytes -= forgotten
+                total -= forgotten
 
     def items(self, response_id: str) -> list[Item]:
         """Return all items up to the end of that response. Raises InvalidRequestError for an unknown one."""
         with self._lock:
-            held = self._held.get(response_id)
-        if held is None:
-            raise InvalidRequestError(
-                f"This client does not remember a response {response_id!r}.",
-                hint=(
-                    f"The service stores none, and a client knows its own last {MOST_RESPONSES}: "
-                    "send the earlier items themselves, input=[*response.output, ...]."
-                ),
-                param="previous_response_id",
-                code="previous_response_not_found",
-            )
-        return held[0]
+            if response_id in self._held:
+                return self._held[response_id][0]
+        raise InvalidRequestError(
+            f"This client does not remember a response {response_id!r}.",
+            hint=(
+                f"The service stores none, and a client knows its own last {MOST_RESPONSES}: "
+                "send the earlier items themselves, input=[*response.output, ...]."
+            ),
+            param="previous_response_id",
+            code="previous_response_not_found",
+        )
 
 
 class Core:
@@ -127,9 +126,9 @@ class Core:
         self.settings = settings or Settings.from_env()
         self.provider = provider = provider or chatgpt(self.settings)
         self.timeouts = Timeouts.of(timeout)
-        self.retry = retry
         if max_retries is not None:
-            self.retry = replace(retry, request_retries=max_retries, stream_retries=max_retries)
+            retry = replace(retry, request_retries=max_retries, stream_retries=max_retries)
+        self.retry = retry
         self.memory = Memory()
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
@@ -161,11 +160,11 @@ class Core:
         items, dialect = body["input"], {}
         if self._is_lite(parameters.get("lite"), model):
             body, dialect = as_lite(body), {LITE_HEADER: "true"}
-        query = urlencode(parameters.get("extra_query") or {})
+        query = parameters.get("extra_query")
         extra = parameters.get("extra_headers") or {}
         return Outgoing(
             "POST",
-            f"{self.provider.base_url}/responses" + (f"?{query}" if query else ""),
+            f"{self.provider.base_url}/responses" + (f"?{urlencode(query)}" if query else ""),
             {
                 "Accept": "text/event-stream",
                 "Accept-Encoding": "identity",
@@ -200,11 +199,10 @@ class Core:
 
     def remember(self, outgoing: Outgoing, exchange: Exchange) -> None:
         """Keep the answer for `previous_response_id`, once it is whole."""
-        if self.provider.rules.stores or not exchange.over:
-            return
-        response = exchange.response
-        if response.status in ("completed", "incomplete"):
-            self.memory.keep(response, outgoing.items, len(outgoing.body))
+        if exchange.over and not self.provider.rules.stores:
+            response = exchange.response
+            if response.status in ("completed", "incomplete"):
+                self.memory.keep(response, outgoing.items, len(outgoing.body))
 
     def build(self, http: httpx.Client | httpx.AsyncClient, outgoing: Outgoing) -> httpx.Request:
         content = outgoing.body or None
@@ -294,32 +292,40 @@ class Transport:
 
     async def fetch(self, outgoing: Outgoing) -> httpx.Response:
         """Return a whole answer. Raises CodexError."""
-        answer = await self.send(outgoing, Exchange(self.core.retry))
-        try:
+        line = Line(blocks=self.blocks)
+        answer = await self.send(outgoing, Exchange(self.core.retry), line)
+        with self._http_errors():
             await self._read(answer)
-        except httpx.HTTPError as error:
-            raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
         return masked_answer(answer)
 
-    async def send(self, outgoing: Outgoing, exchange: Exchange) -> httpx.Response:
+    async def send(self, outgoing: Outgoing, exchange: Exchange, line: Line) -> httpx.Response:
         """Return an answer whose body is unread. Raises CodexError."""
         while True:
             try:
-                return await self._send_once(outgoing)
+                with self._http_errors():
+                    answer = await self._send(outgoing)
+                    if self.core.accepts(outgoing, answer):
+                        return answer
+                    await self._read(answer)
+                raise self.core.refusal(outgoing, answer)
             except CodexError as failure:
                 await self.sleep(exchange.wait_after(failure), exchange)
                 if exchange.ended.is_set():
                     raise
 
-    async def _send_once(self, outgoing: Outgoing) -> httpx.Response:
+    @contextmanager
+    def _http_errors(self) -> Iterator[None]:
         try:
-            answer = await self._send(outgoing)
-            if self.core.accepts(outgoing, answer):
-                return answer
-            await self._read(answer)
+            yield
         except httpx.HTTPError as error:
             raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
-        raise self.core.refusal(outgoing, answer)
+
+    def _connections(self, loop: Any, kind: Callable[..., H], hook: Callable[..., Any]) -> H:
+        with self._lock, readable_proxies():
+            if loop not in self._https:
+                self._https[loop] = kind(event_hooks={"request": [hook]}, **self.core.http_options())
+            http: H = self._https[loop]
+            return http
 
     # What waits, or stands for something that does
 
@@ -339,15 +345,9 @@ class Transport:
     def http(self) -> httpx.AsyncClient:
         """Return the connections of the running loop."""
         loop = asyncio.get_running_loop()
-        if loop not in self._https:
-            for ended in [each for each in self._https if each.is_closed()]:
-                del self._https[ended]  # nothing can be closed there any more
-            with readable_proxies():
-                self._https[loop] = httpx.AsyncClient(
-                    event_hooks={"request": [hide_sent_async]}, **self.core.http_options()
-                )
-        http: httpx.AsyncClient = self._https[loop]
-        return http
+        for ended in [each for each in self._https if each.is_closed()]:
+            del self._https[ended]  # nothing can be closed there any more
+        return self._connections(loop, httpx.AsyncClient, hide_sent_async)
 
     async def _send(self, outgoing: Outgoing) -> httpx.Response:
         http = self.http()
@@ -381,14 +381,8 @@ class BlockingTransport(Transport):
         return timer
 
     async def _send(self, outgoing: Outgoing) -> httpx.Response:
-        with self._lock:
-            if None not in self._https:
-                with readable_proxies():
-                    self._https[None] = httpx.Client(
-                        event_hooks={"request": [hide_sent]}, **self.core.http_options()
-                    )
-            http: httpx.Client = self._https[None]
-        return http.send(self.core.build(http, outgoing), stream=True)  # noqa: ASYNC212  # it is to block
+        http = self._connections(None, httpx.Client, hide_sent)
+        return http.send(self.core.build(http, outgoing), stream=True)
 
     async def _read(self, answer: httpx.Response) -> None:
         answer.read()
@@ -397,20 +391,32 @@ class BlockingTransport(Transport):
 # Reading -----------------------------------------------------------------------------------------
 
 
-class Answer:
-    """An answer that is read in pieces, and that anyone may end under the reader."""
+class Line:
+    """What one answer comes over, and whoever waits for it, whom anyone may wake at any moment.
 
-    def __init__(self, response: httpx.Response, *, blocks: bool) -> None:
-        self._response = response
-        self._network: Any = response.extensions.get("network_stream")
+    A task that waits `with` it is cancelled, which is caught; other cancellations pass. A thread wakes when its
+    socket is shut down; closing the answer under it would leave it waiting.
+    """
+
+    def __init__(self, *, blocks: bool) -> None:
         self._blocks = blocks
+        self.answer: httpx.Response | None = None
+        self._network: Any = None
+        self._chunks: Any = None
         self._reading = threading.RLock()
-        """Held by a blocking reader, so that nobody closes the answer under it."""
-        self._chunks: Any
-        if "content-encoding" in response.headers:
-            self._chunks = response.iter_bytes() if blocks else response.aiter_bytes()
+        """Held by a thread that reads, so that nobody closes the answer under it."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._is_woken = False
+
+    def take(self, answer: httpx.Response) -> None:
+        """Read this answer from now on."""
+        self._network = answer.extensions.get("network_stream")
+        if "content-encoding" in answer.headers:
+            self._chunks = answer.iter_bytes() if self._blocks else answer.aiter_bytes()
         else:
-            self._chunks = response.iter_raw() if blocks else response.aiter_raw()
+            self._chunks = answer.iter_raw() if self._blocks else answer.aiter_raw()
+        self.answer = answer
 
     async def chunk(self) -> bytes | None:
         """Return the next bytes, `None` at the end. Raises StreamError."""
@@ -426,8 +432,8 @@ class Answer:
             self._network = None  # the connection may serve another request now
         return chunk
 
-    def end(self) -> None:
-        """Shut the socket down: that wakes a reader; closing it would leave a thread waiting."""
+    def shut(self) -> None:
+        """End the answer under its reader; safe from any thread."""
         wire = self._network.get_extra_info("socket") if self._network is not None else None
         with suppress(OSError):
             if isinstance(wire, socket.socket):
@@ -438,40 +444,30 @@ class Answer:
         if self._blocks:
             self._close()
 
-    async def close(self) -> None:
-        if self._blocks:
-            self._close()
-        else:
-            await self._response.aclose()
-
-    def _close(self) -> None:
-        with self._reading:
-            self._response.close()
-
-
-class Waiting:
-    """A context in which a stream waits. `wake()` cancels the task and that is caught; other cancellations pass.
-
-    Where the wait `blocks`, it does nothing: ending the answer is enough to wake its reader.
-    """
-
-    def __init__(self, *, blocks: bool) -> None:
-        self._blocks = blocks
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._is_woken = False
-
-    def wake(self) -> None:
-        """Safe from any thread; harmless when nobody waits."""
+    def end(self) -> None:
+        """End the answer, and wake a task that waits for something else; safe from any thread."""
 
         def cancel() -> None:
             if self._task is not None:
                 self._is_woken = True
                 self._task.cancel()
 
+        self.shut()
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed, so nobody waits
                 self._loop.call_soon_threadsafe(cancel)
+
+    async def close(self) -> None:
+        """Let go of the answer, read to its end or not."""
+        if self._blocks:
+            self._close()
+        elif self.answer is not None:
+            await self.answer.aclose()
+
+    def _close(self) -> None:
+        with self._reading:
+            if self.answer is not None:
+                self.answer.close()
 
     def __enter__(self) -> None:
         if not self._blocks:

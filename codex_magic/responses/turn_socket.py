@@ -23,7 +23,7 @@ from ..protocol.errors import CodexError
 from .exchange import Exchange
 from .request import LITE_HEADER
 from .streaming import Send
-from .transport import Outgoing, Transport
+from .transport import Line, Outgoing, Transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,7 +69,9 @@ class TurnSocket:
         self._requests += 1
         return self._transport.send
 
-    async def _send(self, socket: Socket, outgoing: Outgoing, exchange: Exchange) -> httpx.Response:
+    async def _send(
+        self, socket: Socket, outgoing: Outgoing, exchange: Exchange, line: Line
+    ) -> httpx.Response:
         """Send a request over the socket; close that and use HTTP if it fails or is of another session."""
         core = self._transport.core
         if _named(outgoing) == self._headers:
@@ -79,7 +81,7 @@ class TurnSocket:
         await socket.close()
         core.websockets = core.websockets and socket.was_of_use
         self._socket = None
-        return await self._transport.send(outgoing, exchange)
+        return await self._transport.send(outgoing, exchange, line)
 
     async def _open(self, outgoing: Outgoing) -> None:
         """Open the socket. Where that fails, this client does not try again: HTTP tells what is wrong."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 
 from ..protocol.errors import ConfigurationError, ServiceError
 from ..protocol.types import RateLimits
-from .failures import limits_from_event
+from .failures import limits_from_event, number
 from .transport import Outgoing, Transport
 
 
@@ -18,22 +19,10 @@ class Usage(msgspec.Struct, frozen=True):
     limits: RateLimits
 
 
-class _Window(msgspec.Struct):
-    used_percent: float
-    limit_window_seconds: int | None = None
-    reset_after_seconds: float | None = None
-    reset_at: float | None = None
-
-
-class _Windows(msgspec.Struct):
-    primary_window: _Window | None = None
-    secondary_window: _Window | None = None
-
-
 class _Answer(msgspec.Struct):
     email: str | None = None
     plan_type: str | None = None
-    rate_limit: _Windows | None = None
+    rate_limit: dict[str, Any] | None = None
 
 
 async def fetch_usage(transport: Transport, chatgpt_url: str | None = None) -> Usage:
@@ -62,20 +51,16 @@ def read_usage(body: bytes, *, now: float) -> Usage:
     """Read an answer of `/wham/usage`. Raises ServiceError. `now`: Unix seconds."""
     try:
         answer = msgspec.json.decode(body, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ServiceError("The service's account of your limits can't be read.") from error
-    windows = answer.rate_limit or _Windows()
-    # as a `codex.rate_limits` event spells them
-    described = {
-        name: window
-        and {
-            "used_percent": window.used_percent,
-            "window_minutes": window.limit_window_seconds and window.limit_window_seconds // 60,
-            "reset_at": window.reset_at,
-            "reset_after_seconds": window.reset_after_seconds,
+        windows = {  # as a `codex.rate_limits` event spells them
+            name.removesuffix("_window"): {
+                **raw,
+                "used_percent": float(raw["used_percent"]),
+                "window_minutes": (number(raw.get("limit_window_seconds")) or 0) // 60,
+            }
+            for name, raw in (answer.rate_limit or {}).items()
+            if isinstance(raw, dict)
         }
-        for name, window in (("primary", windows.primary_window), ("secondary", windows.secondary_window))
-    }
-    return Usage(
-        answer.email, answer.plan_type, limits_from_event(described, plan_type=answer.plan_type, now=now)
-    )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServiceError("The service's account of your limits can't be read.") from error
+    limits = limits_from_event(windows, plan_type=answer.plan_type, now=now)
+    return Usage(answer.email, answer.plan_type, limits)

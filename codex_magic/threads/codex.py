@@ -21,34 +21,23 @@ import msgspec
 
 from .. import __version__
 from ..engines.seam import Engine
+from ..protocol import types
 from ..protocol.errors import AuthError, CodexError, ConfigurationError, StoreError
 from ..protocol.settings import Settings
-from ..protocol.types import (
-    ChatgptAccount,
-    GetAccountResponse,
-    InitializeResponse,
-    LoginState,
-    RateLimits,
-    RunInput,
-    ServerInfo,
-    Turn,
-    TurnCompleted,
-    TurnResult,
-    as_inputs,
-)
+from ..protocol.types import GetAccountResponse, InitializeResponse, RunInput, TurnCompleted, as_inputs
 from ..responses.parameters import takes
 from ..waiting import awaited, begin_anew_in_children, in_thread
 from .history import adopt, as_record, begin_turn, copied_to_memory
 from .options import (
     LASTING,
     NAMED,
+    PAGE,
     CodexConfig,
     ListOptions,
     Options,
     ThreadOptions,
     TurnOptions,
     checked,
-    is_address,
     is_foreign,
 )
 from .owner import RENEW_SECONDS
@@ -66,14 +55,9 @@ if TYPE_CHECKING:
     from ..responses.provider import Provider
 
     L = TypeVar("L", bound=AsyncLogin)
+    Mirrored = Callable[[AppServerEngine, str], Awaitable[bool]]
 
 log = logging.getLogger(__name__)
-
-PAGE = 20
-"""Threads in a list, unless asked for more or fewer."""
-
-_PROGRAMS = ("section_id", "source_kinds", "use_state_db_only")
-"""What only the agent's program can look for."""
 
 
 class ModelList(list["Model"]):
@@ -86,10 +70,7 @@ class ModelList(list["Model"]):
 
 
 class AsyncCodex:
-    """Threads on an engine. Nothing is opened before the first use.
-
-    Use it as `async with AsyncCodex() as codex:` or call `close()`.
-    """
+    """Threads on an engine, as `async with AsyncCodex() as codex:`. Nothing is opened before the first use."""
 
     def __init__(self, config: CodexConfig | None = None) -> None:
         self.config = config or CodexConfig()
@@ -143,16 +124,15 @@ class AsyncCodex:
 
     async def start(self) -> InitializeResponse:
         """Start the agent's program, where that is the engine. Raises ConfigurationError when there is none."""
-        if self.config.engine == "backend":
-            return _this_package(self.settings)
-        return await self._agent().metadata()
+        is_agents = self.config.engine == "app-server"
+        return await self._agent().metadata() if is_agents else _this_package(self.settings)
 
     @property
     def metadata(self) -> InitializeResponse:
         """What answers here: the agent's program, or this package. Raises ConfigurationError before it runs."""
-        if self.config.engine == "backend":
-            return _this_package(self.settings)
-        if (metadata := self._agent().known_metadata) is None:
+        is_agents = self.config.engine == "app-server"
+        metadata = self._agent().known_metadata if is_agents else _this_package(self.settings)
+        if metadata is None:
             hint = "Use `async with`, or await `start()`."
             raise ConfigurationError("The agent's program does not run yet.", hint=hint)
         return metadata
@@ -226,35 +206,40 @@ class AsyncCodex:
         ignored. `use_state_db_only`: the program does not look for files that its database misses.
         """
         chosen = checked("thread_list", ListOptions, options)
-        chosen["limit"] = chosen.get("limit") or PAGE
         if self.config.engine == "app-server" and chosen.keys() & {"source_kinds", "section_id"}:
             # No providers are all; without the word they are the default's.
-            wire = {"archived": False, "model_providers": [], "use_state_db_only": False, **chosen}
+            wire = {
+                "archived": False,
+                "model_providers": [],
+                "use_state_db_only": False,
+                "limit": PAGE,
+                **chosen,
+            }
             parameters = {name[0] + name.title().replace("_", "")[1:]: value for name, value in wire.items()}
             threads, cursor = await self._agent().threads(parameters)
             return ThreadPage(tuple(as_record(each, archived=wire["archived"]) for each in threads), cursor)
-        for name in _PROGRAMS:
-            chosen.pop(name, None)
         return await self.store.run(lambda store: _recovered(store).threads(**chosen))
 
     async def thread_archive(self, thread_id: str) -> None:
         """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
-        thread = await self._record(thread_id, {})
-        await self.store_of(thread.id).run(lambda store: store.archive(thread.id))
-        await self.mirror(thread.id, lambda agent, program_id: agent.archive(program_id))
+        await self._change(thread_id, Store.archive, lambda agent, program_id: agent.archive(program_id))
 
     async def thread_unarchive(self, thread_id: str) -> AsyncThread:
         """Put it back into `thread_list`. Raises ThreadNotFoundError."""
-        thread = await self._record(thread_id, {})
-        await self.store_of(thread.id).run(lambda store: store.unarchive(thread.id))
-        await self.mirror(thread.id, lambda agent, program_id: agent.unarchive(program_id))
-        return await self.thread_resume(thread.id)
+        own_id = await self._change(thread_id, Store.unarchive, lambda agent, its_id: agent.unarchive(its_id))
+        return await self.thread_resume(own_id)
+
+    async def _change(self, thread_id: str, change: Callable[[Store, str], None], mirrored: Mirrored) -> str:
+        thread_id = (await self._record(thread_id, {})).id
+        await self.store_of(thread_id).run(lambda store: change(store, thread_id))
+        await self.mirror(thread_id, mirrored)
+        return thread_id
 
     def store_of(self, thread_id: str) -> AsyncStore:
         """Return where a thread is kept: an ephemeral one in memory."""
         return self._ephemeral.get(thread_id, self.store)
 
-    async def mirror(self, thread_id: str, change: Callable[[AppServerEngine, str], Awaitable[bool]]) -> None:
+    async def mirror(self, thread_id: str, change: Mirrored) -> None:
         """Let the agent's program know too what was done to a thread, as far as it runs and has the thread."""
         agents = self._running_agents()
         if not agents:
@@ -291,24 +276,22 @@ class AsyncCodex:
     # Engines -------------------------------------------------------------------------------------
 
     def provider(self, choice: str | Provider | None = None) -> Provider:
-        """Return the provider that `choice`, else the configuration, else the sign-in stands for.
-
-        Raises ConfigurationError for a word that is no provider's.
-        """
+        """The provider that `choice`, the configuration or the sign-in stands for. Raises ConfigurationError."""
         choice = choice or self.config.provider or _signed_in_name(self.settings)
         if not isinstance(choice, str):
             return choice
+        if is_foreign(choice):
+            hint = "Use chatgpt, openai, local or the base URL of a Responses server."
+            raise ConfigurationError(f"There is no provider {choice!r}.", hint=hint)
         if choice not in self._providers:
             from ..responses.provider import chatgpt, custom, openai
 
-            if choice in NAMED:
-                named = chatgpt if choice == "chatgpt" else openai
-                self._providers[choice] = named(self.settings)
-            elif is_address(choice):
-                self._providers[choice] = custom(choice, name=choice.rstrip("/"), settings=self.settings)
-            else:
-                hint = "Use chatgpt, openai, local or the base URL of a Responses server."
-                raise ConfigurationError(f"There is no provider {choice!r}.", hint=hint)
+            named = {"chatgpt": chatgpt, "openai": openai}.get(choice)
+            self._providers[choice] = (
+                named(self.settings)
+                if named
+                else custom(choice, name=choice.rstrip("/"), settings=self.settings)
+            )
         return self._providers[choice]
 
     async def models(
@@ -320,7 +303,7 @@ class AsyncCodex:
         models = await self._backend(self.provider(provider)).models()
         return ModelList(model for model in models if include_hidden or not model.hidden)
 
-    async def rate_limits(self) -> RateLimits:
+    async def rate_limits(self) -> types.RateLimits:
         """How much of the ChatGPT plan is left. Raises NotSignedInError, ConfigurationError for an API key."""
         if self._asks_program():
             return await self._agent().rate_limits()
@@ -425,13 +408,13 @@ class AsyncCodex:
     async def account(self, *, refresh_token: bool = False) -> GetAccountResponse:
         """Who is signed in; with `refresh_token` the service is asked whether that still holds."""
         account = await awaited(in_thread(self._sign_in().account))
-        if refresh_token and isinstance(account, ChatgptAccount):
+        if refresh_token and isinstance(account, types.ChatgptAccount):
             from ..auth.sign_in import TokenSource
 
             try:
                 source = TokenSource.of(self.settings)
                 renewed = await awaited(in_thread(lambda: source.renewed(source.current()).result()))
-                account = ChatgptAccount(renewed.email, renewed.plan)
+                account = types.ChatgptAccount(renewed.email, renewed.plan)
             except AuthError as error:
                 log.info("the sign-in does not hold any more: %s", error.message)
                 account = None
@@ -450,7 +433,7 @@ class AsyncCodex:
     async def _begin_sign_in(self, starting: Coroutine[Any, Any, L]) -> L:
         await self.give_up_sign_in()
         self._attempt = handle = await starting
-        handle.subscribe(lambda update: self._follow() if update.state is LoginState.success else None)
+        handle.subscribe(lambda update: self._follow() if update.state is types.LoginState.success else None)
         return handle
 
     def _sign_in(self) -> SignIn:
@@ -467,10 +450,7 @@ class AsyncCodex:
     async def start_turn(
         self, thread: ThreadRecord, prompt: RunInput, options: Options, *, compacts: bool = False
     ) -> AsyncTurnHandle:
-        """Begin a turn when the one before in its thread has ended.
-
-        `options`: `ThreadOptions` and `TurnOptions` in one. `compacts`: it asks nothing, and shortens the past.
-        """
+        """Begin a turn when the one before in its thread has ended. `compacts`: it only shortens the past."""
         self.enter_loop()
         engine, identity = self._choose(options)
         store = self.store_of(thread.id)
@@ -547,41 +527,33 @@ class AsyncThread:
         return handle
 
     @takes(TurnOptions)
-    async def run(self, input: RunInput, **options: Unpack[TurnOptions]) -> TurnResult:
+    async def run(self, input: RunInput, **options: Unpack[TurnOptions]) -> types.TurnResult:
         """Start a turn and wait for its end. Raises what the turn failed with."""
         return await (await self.turn(input, **options)).run()
 
-    async def compact(self) -> TurnResult:
+    async def compact(self) -> types.TurnResult:
         """Shorten what the model is sent of the turns so far, and wait until that is done."""
         handle = await self._codex.start_turn(self.record, [], self._options, compacts=True)
         return await handle.run()
 
     async def history(self, *, include_items: bool = True) -> list[TurnRecord]:
         """Its turns, oldest first, each in its latest version, with their items unless these are not needed."""
-        return await self._store.run(
-            lambda store: _recovered(store).history(self.id, include_items=include_items)
-        )
+        store = self._codex.store_of(self.id)
+        return await store.run(lambda file: _recovered(file).history(self.id, include_items=include_items))
 
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
-        record = await self._store.run(lambda store: _recovered(store).thread(self.id))
-        turns = []
-        for turn in await self.history() if include_turns else ():
-            values = {name: getattr(turn, name) for name in Turn.__struct_fields__}
-            turns.append(Turn(**values | {"items": tuple(entry.item for entry in turn.items)}))
-        return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=tuple(turns)))
+        record = await self._codex.store_of(self.id).run(lambda store: _recovered(store).thread(self.id))
+        turns = tuple(turn.as_turn() for turn in (await self.history() if include_turns else ()))
+        return ThreadReadResponse(ThreadDetails(**msgspec.structs.asdict(record), turns=turns))
 
     async def revert(self, before_turn_id: str) -> None:
         """Take that turn and the later ones out of the thread. Raises OptionError when it is not in it."""
         await self._codex.revert(self.id, before_turn_id)
 
     async def set_name(self, name: str) -> None:
-        await self._store.run(lambda store: store.set_name(self.id, name))
+        await self._codex.store_of(self.id).run(lambda store: store.set_name(self.id, name))
         await self._codex.mirror(self.id, lambda agent, program_id: agent.rename(program_id, name))
-
-    @property
-    def _store(self) -> AsyncStore:
-        return self._codex.store_of(self.id)
 
 
 def _signed_in_name(settings: Settings) -> str:
@@ -623,7 +595,7 @@ def _this_package(settings: Settings) -> InitializeResponse:
 
     return InitializeResponse(
         user_agent=introduction(settings)["User-Agent"],
-        server_info=ServerInfo(settings.originator, __version__),
+        server_info=types.ServerInfo(settings.originator, __version__),
         codex_home=str(settings.codex_home),
         platform_family="windows" if os.name == "nt" else "unix",
         platform_os={"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform),

@@ -1,5 +1,4 @@
-"""A thread's history as an engine needs it: what a provider is sent, where the app-server goes on, and what its
-program keeps.
+"""A thread's history as an engine needs it: what a provider is sent, and where the app-server goes on.
 
 The app-server keeps threads of its own. One of them can be gone on with as far as it has the same turns as
 our history: a cell that ran again, or a turn over HTTP, is not in it.
@@ -15,26 +14,15 @@ import msgspec
 
 from ..engines.history import is_common, mended, whole
 from ..engines.seam import Continuation, Earlier, TurnRequest
+from ..protocol import types
 from ..protocol.ids import new_id
-from ..protocol.types import (
-    AgentMessage,
-    ContextCompaction,
-    ExternalMessage,
-    InputItem,
-    TokenUsage,
-    Turn,
-    TurnPlace,
-    TurnStatus,
-    UserMessage,
-    input_text,
-)
+from ..protocol.types import ContextCompaction, InputItem, TurnPlace, TurnStatus, UserMessage, input_text
 from ..responses.inputs import assistant, developer
 from .options import CodexConfig, Options, is_foreign
 from .store import AsyncStore, ItemRecord, Store, ThreadRecord, TurnRecord
 
 if TYPE_CHECKING:
-    from ..engines.app_server.engine import AppServerEngine
-    from ..engines.app_server.library import ProgramThread
+    from ..engines.app_server.engine import AppServerEngine, ProgramThread
 
 _AS_THEY_ARE = (
     "approval_mode base_instructions cell_id effort output_schema personality sandbox service_name"
@@ -55,10 +43,7 @@ async def begin_turn(
     sealed_for: str,
     is_ephemeral: bool,
 ) -> TurnRequest:
-    """Return the request of a new turn, which is in the store from then on, with its question.
-
-    `sealed_for`: the identity under which its reasoning is sealed.
-    """
+    """Return a new turn's request and keep its question. `sealed_for`: the identity that seals its reasoning."""
     tools = None
     if options.get("tools"):
         from ..engines.tools import ToolSet
@@ -117,7 +102,7 @@ def _question(message: UserMessage) -> ItemRecord:
     from ..engines.replay import replayed
 
     parts = message.content
-    is_refused = len(parts) > 1 and any(isinstance(part, ExternalMessage) for part in parts)
+    is_refused = len(parts) > 1 and any(isinstance(part, types.ExternalMessage) for part in parts)
     return ItemRecord(message, () if is_refused else replayed(message))
 
 
@@ -127,10 +112,9 @@ def _question(message: UserMessage) -> ItemRecord:
 def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[str, Any], ...]:
     """Return the Responses items of these turns, oldest first, as `provider` understands them.
 
-    An interrupted turn is followed by a word that it was; a failed one that got no answer is left
-    out, since its question is usually asked again. Encrypted reasoning stays with the provider and
-    account that made it: others refuse it (`invalid_encrypted_content`). What was compacted takes the
-    place of what came before it, as long as that is the same.
+    A failed turn without an answer is left out: its question is usually asked again. Encrypted reasoning
+    stays with the provider and account that made it: others refuse it (`invalid_encrypted_content`).
+    What was compacted takes the place of what came before it, as long as that is the same.
     """
     turns = list(turns)
     items: list[dict[str, Any]] = []
@@ -147,7 +131,7 @@ def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[s
     return tuple(whole(items))
 
 
-def context_held(turns: Sequence[TurnRecord]) -> TokenUsage | None:
+def context_held(turns: Sequence[TurnRecord]) -> types.TokenUsage | None:
     """Return the usage of the last request, which tells how full the context is; `None` after a compaction."""
     for turn in reversed(turns):
         compacted = [isinstance(entry.item, ContextCompaction) for entry in turn.items]
@@ -197,8 +181,7 @@ def continuation(
 ) -> Continuation | None:
     """Return the latest of `turns` that the app-server has with the same past, and what it does not know.
 
-    `last`: the ids of turns that nothing follows in the app-server's thread. `read` gives a turn with its
-    items: of a long thread only few are needed.
+    `last`: ids of turns that nothing follows there. `read` gives a turn with its items: only few are needed.
     """
     for index in range(len(turns) - 1, -1, -1):
         turn = turns[index]
@@ -214,17 +197,14 @@ def _beginning(turn: TurnRecord, read: Callable[[str], TurnRecord]) -> tuple[dic
     """Return the beginning of an answer that broke off: the app-server drops it."""
     broke_off = turn.status in (TurnStatus.interrupted, TurnStatus.failed)
     ends = [entry.item for entry in read(turn.id).items[-1:]] if broke_off else []
-    return tuple(assistant(end.text) for end in ends if isinstance(end, AgentMessage))
+    return tuple(assistant(end.text) for end in ends if isinstance(end, types.AgentMessage))
 
 
 # Threads of the program, and copies ----------------------------------------------------------------
 
 
 async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> str:
-    """Take a thread of the program, with what is new in it, into the store; return its id there.
-
-    A thread that began here stays as it is, and so does one that has gone on both here and there since.
-    """
+    """Take what is new in a thread of the program into the store, unless it went on here too; return its id there."""
 
     def look(file: Store) -> tuple[str | None, dict[str, str], list[TurnRecord]]:
         here, turn_ids = file.known_engine_turns(thread_id)
@@ -249,54 +229,49 @@ async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> st
 
 
 async def copied_to_memory(thread: ThreadRecord, source: AsyncStore) -> AsyncStore:
-    """Return a store in memory with this thread and all of its past."""
+    """Return a store in memory with this thread and all of its past; what is in progress is cut off there."""
+    alone = dict.fromkeys(("forked_from", "forked_at_seq", "forked_at_position", "archived_at"))
+    over = {TurnStatus.in_progress: TurnStatus.interrupted}
 
-    def read(file: Store) -> tuple[list[TurnRecord], dict[str, TurnPlace]]:
-        turns = file.history(thread.id)
+    def read(file: Store) -> tuple[list[TurnRecord], dict[str, types.TurnPlace]]:
+        turns = [
+            msgspec.structs.replace(turn, thread_id=thread.id, status=over.get(turn.status, turn.status))
+            for turn in file.history(thread.id)
+        ]
         return turns, file.places([turn.id for turn in turns])[0]
 
-    history, places = await source.run(read)
-    record, turns = copied(thread, history)
+    turns, places = await source.run(read)
     copy = source.beside()
-    await copy.run(lambda file: file.adopt(record, turns, places))
+    await copy.run(lambda file: file.adopt(msgspec.structs.replace(thread, **alone), turns, places))
     return copy
 
 
 def as_record(kept: ProgramThread, *, archived: bool = False) -> ThreadRecord:
     """Return it as a thread of ours under the program's id, which `thread_resume` takes."""
+    same = ("id", "name", "preview", "cwd", "model", "created_at", "updated_at")
     return ThreadRecord(
-        id=kept.id,
-        name=kept.name,
-        preview=kept.preview,
-        cwd=kept.cwd,
+        **{name: getattr(kept, name) for name in same},
         provider=kept.model_provider,
-        model=kept.model,
         engine="app-server",
-        created_at=kept.created_at,
-        updated_at=kept.updated_at,
         archived_at=kept.updated_at if archived else None,
     )
 
 
 def adopted(
     kept: ProgramThread,
-    turns: Sequence[Turn],
+    turns: Sequence[types.Turn],
     *,
     thread_id: str,
     sealed_for: str,
     after: Sequence[TurnRecord],
 ) -> tuple[list[TurnRecord], dict[str, TurnPlace]]:
-    """Return turns of the program, in order, as turns of ours that come `after` others; and their places.
-
-    They get ids of our own: a fork in the program has the turns of its past under the same ids.
-    """
+    """Return turns of the program, in order, as turns of ours that come `after` others; and their places."""
     from ..engines.replay import replayed  # whoever lists threads needs none of the program
 
-    history = list(after)
-    places = {}
+    history, places = list(after), {}
     for turn in turns:
         record = TurnRecord(
-            id=new_id(),
+            id=new_id(),  # a fork in the program has the turns of its past under the same ids
             thread_id=thread_id,
             status=turn.status,
             error=turn.error,
@@ -310,14 +285,3 @@ def adopted(
         places[record.id] = TurnPlace(kept.id, turn.id, past=past_of(history))
         history.append(record)
     return history[len(after) :], places
-
-
-def copied(thread: ThreadRecord, turns: Sequence[TurnRecord]) -> tuple[ThreadRecord, list[TurnRecord]]:
-    """Return a thread with all of its past, for a store that has neither; what is in progress is cut off there."""
-    fork = dict.fromkeys(("forked_from", "forked_at_seq", "forked_at_position", "archived_at"))
-    over = {TurnStatus.in_progress: TurnStatus.interrupted}
-    copies = [
-        msgspec.structs.replace(turn, thread_id=thread.id, status=over.get(turn.status, turn.status))
-        for turn in turns
-    ]
-    return msgspec.structs.replace(thread, **fork), copies

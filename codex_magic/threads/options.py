@@ -40,11 +40,9 @@ Options = dict[str, Any]
 class CodexConfig:
     """What a `Codex` starts from; every field has a working default.
 
-    `provider`: `chatgpt`, `openai`, the base URL of a server that speaks the Responses API, or a
-    `Provider`; `None` takes `chatgpt` when signed in, else `openai` when a key is set. The app-server
-    goes by its own configuration, unless it is given another server's address or an API key; of it also
-    the name of a provider in its config.toml will do.
-    `instructions`: what the model is told about where it is.
+    `provider`: `chatgpt`, `openai`, the base URL of a server that speaks the Responses API, or a `Provider`;
+    `None` takes `chatgpt` when signed in, else `openai` when a key is set. The app-server goes by its own
+    configuration unless this is a server's address, an API key's or the name of a provider in its config.toml.
     """
 
     settings: Settings | None = None
@@ -103,8 +101,7 @@ class _SharedOptions(TypedDict, total=False):
 class ThreadOptions(_SharedOptions, total=False):
     """What `thread_start`, `thread_resume` and `thread_fork` take; `None` is the same as absent.
 
-    It holds for the turns of the thread object that is returned, and is not kept: give it again to
-    `thread_resume`.
+    It holds for the turns of that thread object and is not kept: pass it to `thread_resume` again.
     """
 
     base_instructions: str | None
@@ -125,10 +122,7 @@ class ThreadOptions(_SharedOptions, total=False):
 
 
 class TurnOptions(_SharedOptions, total=False):
-    """What `turn` and `run` take; `None` leaves it to the thread, the configuration or the service.
-
-    Those in `LASTING` hold for the turns after this one too.
-    """
+    """What `turn` and `run` take, in place of the thread's; those in `LASTING` hold for later turns too."""
 
     cell_id: str | None
     """The notebook cell that asks: its earlier turn is replaced."""
@@ -143,6 +137,10 @@ class TurnOptions(_SharedOptions, total=False):
     turn_service_tier: str | None
     """As `service_tier`, for this turn alone."""
     verbosity: str | None
+
+
+PAGE = 20
+"""Threads in a list, unless asked for more or fewer."""
 
 
 class ListOptions(TypedDict, total=False):
@@ -184,26 +182,21 @@ def checked(call: str, table: type, arguments: Mapping[str, Any]) -> Options:
     for key, name in CONFIGURED.items():
         if key in options.get("config", ()):
             options.setdefault(name, options["config"][key])
-    kinds: dict[str, type[Enum]] = {"approval_mode": ApprovalMode, "sandbox": Sandbox}
-    for name, kind in kinds.items():
+    for name, kind in _ENUMS.items():
         try:
             if name in options:
                 options[name] = kind(options[name])
         except ValueError:
-            words = ", ".join(member.name for member in kind)
-            hint = f"It is one of {words}."
+            hint = f"It is one of {', '.join(member.name for member in kind)}."
             raise OptionError(f"{name} can't be {options[name]!r}.", hint=hint) from None
     return options
 
 
+_ENUMS: dict[str, type[Enum]] = {"approval_mode": ApprovalMode, "sandbox": Sandbox}
 NAMED = ("chatgpt", "openai")
 
 
-def is_address(provider: str) -> bool:
-    """Whether it is the base URL of a server, and no name."""
-    return provider.startswith(("http://", "https://"))
-
-
 def is_foreign(provider: str | Provider | None) -> bool:
-    """Whether only the agent's program can know a provider of that name."""
-    return isinstance(provider, str) and provider not in NAMED and not is_address(provider)
+    """Whether only the agent's program can know a provider of that name: it is neither ours nor an address."""
+    is_name = isinstance(provider, str) and not provider.startswith(("http://", "https://"))
+    return is_name and provider not in NAMED

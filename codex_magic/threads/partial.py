@@ -72,37 +72,32 @@ class OpenItem:
         is_text = isinstance(self.item, types.AgentMessage | types.Reasoning | types.Plan)
         if not self._new and (self._is_kept or is_text):
             return []
-        pieces = [
-            Piece(self.item.id, None, part, "".join(text for _, text in run))
-            for part, run in groupby(self._new, itemgetter(0))
-        ]
-        if not self._is_kept:
-            pieces.insert(0, Piece(self.item.id, self.item, 0, ""))
+        pieces = [] if self._is_kept else [Piece(self.item.id, self.item, 0, "")]
+        for part, run in groupby(self._new, itemgetter(0)):
+            pieces.append(Piece(self.item.id, None, part, "".join(text for _, text in run)))
         self._is_kept = True
         self._new.clear()
         return pieces
 
     def partial(self, status: str) -> types.ThreadItem | None:
         """Return the item as far as it came, with that status if it is something done; `None` when nothing of it came."""
-        item = self.item
+        item, text = self.item, "".join(self._parts.get(0, ()))
         if isinstance(item, types.AgentMessage | types.Plan):
-            text = self._text(0) or item.text
+            text = text or item.text
             return msgspec.structs.replace(item, text=text) if text else None
         if isinstance(item, types.Reasoning):
-            summary = tuple(self._text(part) for part in sorted(self._parts) if part >= 0)
-            content = tuple(self._text(part) for part in sorted(self._parts, reverse=True) if part < 0)
+            texts = {part: "".join(self._parts[part]) for part in sorted(self._parts)}
+            summary = tuple(text for part, text in texts.items() if part >= 0)
+            content = tuple(texts[part] for part in reversed(texts) if part < 0)
             return types.Reasoning(item.id, summary, content) if summary or content else None
         if isinstance(item, types.ToolCall):
             return msgspec.structs.replace(item, status=status, success=False)
         if isinstance(item, types.CommandExecution):
-            output = self._text(0) or item.aggregated_output
+            output = text or item.aggregated_output
             return msgspec.structs.replace(item, status=status, aggregated_output=output)
         if isinstance(item, types.FileChange):
             return msgspec.structs.replace(item, status=status)
         return None
-
-    def _text(self, part: int) -> str:
-        return "".join(self._parts.get(part, ()))
 
 
 def pieced_together(pieces: Iterable[Piece]) -> list[OpenItem]:

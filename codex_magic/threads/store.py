@@ -21,32 +21,27 @@ from functools import partial, wraps
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
+from ..protocol import types
 from ..protocol.errors import OptionError, ThreadNotFoundError
 from ..protocol.ids import is_number, may_be_one_cell, new_id
-from ..protocol.plain import shorten
-from ..protocol.types import (
-    ThreadItem,
-    ThreadTokenUsage,
-    Turn,
-    TurnError,
-    TurnPlace,
-    TurnStatus,
-    UserMessage,
-    decode_item,
-    encode_item,
-    input_text,
-    item_type,
-    unknown_item,
-)
+from ..protocol.plain import read_struct, shorten
+from ..protocol.types import ThreadItem, TurnStatus, UserMessage, encode_item, input_text, item_type
 from ..waiting import undivided
-from .database import connect, in_transaction, while_locked
-from .failures import damaged, store_errors
+from .database import connect, damaged, in_transaction, store_errors, while_locked
+from .options import PAGE, ListOptions
 from .owner import Owner, is_alive, this_process
 from .partial import Piece, pieced_together, replayed_partial
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    Items = tuple["ItemRecord", ...]
+else:
+    Items = tuple  # msgspec can't tell the kinds of items apart
 
 PREVIEW_LENGTH = 120
 """Characters of the first prompt kept beside a thread, for lists."""
@@ -69,8 +64,8 @@ class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
     model: str | None = None
     engine: str = "backend"
-    created_at: int
-    updated_at: int
+    created_at: int = 0
+    updated_at: int = 0
     archived_at: int | None = None
     forked_from: str | None = None
     """The thread that this one shares its past with."""
@@ -79,7 +74,7 @@ class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ThreadDetails(ThreadRecord, frozen=True):
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[types.Turn, ...] = ()
     """Empty unless asked for."""
 
 
@@ -114,19 +109,24 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Its place in the thread; a re-run has the same."""
     cell_id: str | None = None
     status: TurnStatus = TurnStatus.in_progress
-    error: TurnError | None = None
-    usage: ThreadTokenUsage | None = None
+    error: types.TurnError | None = None
+    usage: types.ThreadTokenUsage | None = None
     provider: str | None = None
     """Whose encrypted reasoning its items hold: a provider and account, or the app-server."""
     model: str | None = None
-    started_at: int
+    started_at: int = 0
     completed_at: int | None = None
     duration_ms: int | None = None
     removed_at: int | None = None
     replaces: str | None = None
     notebook: str | None = None
     """The id of the notebook that `cell_id` is a cell of."""
-    items: tuple[ItemRecord, ...] = ()
+    items: Items = ()
+
+    def as_turn(self) -> types.Turn:
+        """The same in the protocol's shape."""
+        values = {name: getattr(self, name) for name in types.Turn.__struct_fields__}
+        return types.Turn(**values | {"items": tuple(entry.item for entry in self.items)})
 
 
 class NotebookRecord(msgspec.Struct, frozen=True):
@@ -153,14 +153,6 @@ class NotebookClaim(NamedTuple):
     """The kernel belonged to it before."""
     used_elsewhere: bool
     """Another kernel of it is alive."""
-
-
-class _Level(NamedTuple):
-    """What one thread gives to a history: its turns as of a tick, up to a position."""
-
-    thread: str
-    as_of: int
-    upto: int
 
 
 _THREAD = ", ".join(ThreadRecord.__struct_fields__)
@@ -197,9 +189,8 @@ _writes = _transaction("BEGIN IMMEDIATE")
 class Store:
     """The file `path`, made with its folder when missing, or ":memory:". Each method is one transaction.
 
-    Any thread may use it, one at a time. Every failure of the file is a `StoreError` that says what
-    to do; what was written before stays. `timeout`: seconds to wait for other processes' locks.
-    `owner`: who runs its turns, if not this process.
+    Any thread may use it, one at a time. Every failure of the file is a `StoreError` that says what to do.
+    `timeout`: seconds to wait for other processes' locks. `owner`: who runs its turns, if not this process.
     """
 
     def __init__(
@@ -237,7 +228,7 @@ class Store:
     # Threads -------------------------------------------------------------------------------------
 
     @_writes
-    def create_thread(self, *, thread_id: str | None = None, **values: Any) -> ThreadRecord:
+    def create_thread(self, /, *, thread_id: str | None = None, **values: Any) -> ThreadRecord:
         """Begin a thread with these values of its record; `thread_id` when it has a name already."""
         now = self._now()
         record = ThreadRecord(id=thread_id or new_id(), created_at=now, updated_at=now, **values)
@@ -250,41 +241,29 @@ class Store:
             if self._db.execute("SELECT 1 FROM threads NOT INDEXED WHERE id = ?", (thread_id,)).fetchone():
                 raise damaged(self.path)  # it is there, and its index is not
             raise ThreadNotFoundError(thread_id)
-        return ThreadRecord(**dict(row))
+        return read_struct(dict(row), ThreadRecord)
 
     @_reads
     def has(self, thread_id: str) -> bool:
         return self._db.execute("SELECT 1 FROM threads WHERE id = ?", (thread_id,)).fetchone() is not None
 
     @_reads
-    def threads(
-        self,
-        *,
-        cursor: str | None = None,
-        limit: int = 25,
-        search_term: str | None = None,
-        sort_key: Literal["created_at", "updated_at", "recency_at"] = "updated_at",
-        sort_direction: Literal["asc", "desc"] = "desc",
-        cwd: str | Sequence[str] | None = None,
-        model_providers: Sequence[str] | None = None,
-        archived: bool = False,
-    ) -> ThreadPage:
-        """One page of threads. `search_term` is looked for in names and first prompts, whatever the case.
-
-        `cwd`, `model_providers`: the thread's is one of these. Raises OptionError for another order.
-        """
-        order, later = _chosen(_DIRECTIONS, sort_direction, "sort_direction")
-        key = _chosen(_SORT_KEYS, sort_key, "sort_key")
-        tests = [f"archived_at IS {'NOT ' if archived else ''}NULL"]
+    def threads(self, **options: Unpack[ListOptions]) -> ThreadPage:
+        """One page of threads. `search_term` is looked for in names and first prompts, whatever the case."""
+        order, later = _chosen(_DIRECTIONS, options.get("sort_direction") or "desc", "sort_direction")
+        key = _chosen(_SORT_KEYS, options.get("sort_key") or "updated_at", "sort_key")
+        limit = options.get("limit") or PAGE
+        cwd, term, cursor = options.get("cwd"), options.get("search_term"), options.get("cursor")
+        tests = [f"archived_at IS {'NOT ' if options.get('archived') else ''}NULL"]
         values: list[Any] = []
         folders = [cwd] if isinstance(cwd, str) else cwd
-        for column, choices in (("cwd", folders), ("provider", model_providers)):
+        for column, choices in (("cwd", folders), ("provider", options.get("model_providers"))):
             if choices is not None:
                 tests.append(f"{column} IN ({_marks(choices)})")
                 values += choices
-        if search_term:
+        if term:
             tests.append("instr(casefold(coalesce(name, '') || char(10) || preview), ?)")
-            values.append(search_term.casefold())
+            values.append(term.casefold())
         if cursor is not None:
             value, _, last_id = cursor.partition(":")
             if not value.isdecimal():
@@ -297,7 +276,7 @@ class Store:
             f" ORDER BY {key} {order}, id {order} LIMIT ?",
             (*values, limit + 1),
         ).fetchall()
-        threads = tuple(ThreadRecord(**dict(row)) for row in rows[:limit])
+        threads = tuple(read_struct(dict(row), ThreadRecord) for row in rows[:limit])
         more = len(rows) > limit
         return ThreadPage(threads, f"{getattr(threads[-1], key)}:{threads[-1].id}" if more else None)
 
@@ -305,7 +284,6 @@ class Store:
     def resolve(self, text: str) -> str:
         """Return the id of the thread a person means: its id, its name, or a unique beginning or end of its id.
 
-        Ids begin with their time: threads of the same minute differ in their end only.
         Raises ThreadNotFoundError, or OptionError when there are several.
         """
         for test in (
@@ -345,10 +323,7 @@ class Store:
         kernel: str | None,
         path: str | None,
     ) -> list[NotebookClaim]:
-        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path.
-
-        An answer that was pasted into another cell than asked it speaks for nothing.
-        """
+        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path."""
         turns: dict[str, set[str]] = defaultdict(set)
         cells_of: dict[str, set[str]] = defaultdict(set)
         sql = (
@@ -356,7 +331,7 @@ class Store:
             " WHERE notebook IS NOT NULL AND {1} IN (SELECT value FROM json_each(?))"
         )
         for row in self._db.execute(sql.format("id, cell_id", "id"), (_to_json(list(answers)),)):
-            if may_be_one_cell(row["cell_id"], answers[row["id"]]):
+            if may_be_one_cell(row["cell_id"], answers[row["id"]]):  # else it was pasted into another
                 turns[row["notebook"]].add(row["id"])
         for row in self._db.execute(sql.format("cell_id", "cell_id"), (_to_json(list(cells)),)):
             cells_of[row["notebook"]].add(row["cell_id"])
@@ -375,7 +350,7 @@ class Store:
         ).fetchall()
         return [
             NotebookClaim(
-                NotebookRecord(**dict(row)),
+                read_struct(dict(row), NotebookRecord),
                 answers=frozenset().union(*(turns.get(each, ()) for each in lineage)),
                 own_answers=len(turns.get(row["id"], ())),
                 cells=frozenset().union(*(cells_of.get(each, ()) for each in lineage)),
@@ -429,14 +404,13 @@ class Store:
         notebook: str | None = None,
         preview: str = "",
         provider: str | None = None,
-        model: str | None = None,
         turn_id: str | None = None,
         question: ItemRecord | None = None,
     ) -> TurnRecord:
         """Begin a turn: in the place of the earlier turn of that notebook's cell if there is one, else at the end.
 
         `preview`: the prompt, whose beginning the thread keeps when it is its first. `question`: all of it,
-        in place of the user's message until `add_item` brings that. `provider`, `model`: the thread's own too.
+        in place of the user's message until `add_item` brings that. `provider`: the thread's own too.
         """
         thread = self.thread(thread_id)
         history = self._current(self._lineage(thread_id))
@@ -452,20 +426,15 @@ class Store:
             cell_id=cell_id,
             notebook=notebook,
             provider=provider,
-            model=model,
             started_at=self._now(),
             replaces=old["id"] if old else None,
         )
         self._insert_turn(turn)
         if question is not None:
             self._insert_piece(turn.seq, Piece(turn.id, question.item, 0, ""), question.response_items)
-        self._update_thread(
-            thread_id,
-            updated_at=turn.started_at,
-            provider=provider or thread.provider,
-            model=model or thread.model,
-            preview=thread.preview or shorten(preview, PREVIEW_LENGTH),
-        )
+        first = {"preview": thread.preview or shorten(preview, PREVIEW_LENGTH)}
+        provider = provider or thread.provider
+        self._update_thread(thread_id, updated_at=turn.started_at, provider=provider, **first)
         return turn
 
     @_writes
@@ -485,22 +454,21 @@ class Store:
             self._insert_piece(turn, piece)
 
     @_writes
-    def place_turn(self, turn_id: str, place: TurnPlace) -> None:
+    def place_turn(self, turn_id: str, place: types.TurnPlace) -> None:
         """Keep where the app-server has the turn."""
         at = {"engine_thread": place.thread_id, "engine_turn": place.turn_id}
-        self._insert(
-            "places", {"turn": turn_id, **at, "past": place.past, "tools": place.tools}, verb="REPLACE"
-        )
+        values = {"turn": turn_id, **at, "past": place.past, "tools": place.tools}
+        self._insert("places", values, verb="REPLACE")
 
     @_reads
-    def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, TurnPlace], set[str]]:
+    def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, types.TurnPlace], set[str]]:
         """Return where the app-server has these turns, and which of them no later one follows there."""
         rows = self._db.execute(
             "SELECT *, NOT EXISTS (SELECT 1 FROM places AS later WHERE later.engine_thread = places.engine_thread"
             " AND later.n > places.n) AS is_last FROM places WHERE turn IN (SELECT value FROM json_each(?))",
             (_to_json(list(turn_ids)),),
         ).fetchall()
-        places = {row["turn"]: TurnPlace(*(row[column] for column in _PLACE)) for row in rows}
+        places = {row["turn"]: types.TurnPlace(*(row[column] for column in _PLACE)) for row in rows}
         return places, {row["turn"] for row in rows if row["is_last"]}
 
     @_reads
@@ -526,12 +494,11 @@ class Store:
     @_writes
     def forget_places(self, turn_ids: Sequence[str]) -> None:
         """Forget where the app-server had these turns."""
-        self._db.execute(
-            "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))", (_to_json(list(turn_ids)),)
-        )
+        sql = "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))"
+        self._db.execute(sql, (_to_json(list(turn_ids)),))
 
     @_reads
-    def place_of_own(self, thread_id: str, turn_id: str) -> TurnPlace | None:
+    def place_of_own(self, thread_id: str, turn_id: str) -> types.TurnPlace | None:
         """Return where the app-server has this turn, if it is the thread's own and no fork has it in its past."""
         row = self._db.execute(
             "SELECT places.* FROM places JOIN turns ON turns.id = places.turn"
@@ -539,11 +506,11 @@ class Store:
             " forked_from = turns.thread_id AND forked_at_position >= position AND forked_at_seq >= seq)",
             (turn_id, thread_id),
         ).fetchone()
-        return TurnPlace(*(row[column] for column in _PLACE)) if row else None
+        return types.TurnPlace(*(row[column] for column in _PLACE)) if row else None
 
     @_writes
     def adopt(
-        self, thread: ThreadRecord, turns: Sequence[TurnRecord], places: Mapping[str, TurnPlace]
+        self, thread: ThreadRecord, turns: Sequence[TurnRecord], places: Mapping[str, types.TurnPlace]
     ) -> ThreadRecord:
         """Take in a thread of elsewhere, or the turns added to it there, after those that are here."""
         here = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
@@ -568,8 +535,8 @@ class Store:
         turn_id: str,
         status: TurnStatus,
         *,
-        error: TurnError | None = None,
-        usage: ThreadTokenUsage | None = None,
+        error: types.TurnError | None = None,
+        usage: types.ThreadTokenUsage | None = None,
         model: str | None = None,
         duration_ms: int | None = None,
     ) -> None:
@@ -660,7 +627,8 @@ class Store:
         return int(self._clock())
 
     def _tick(self, change: int = 1) -> int:
-        self._db.execute("UPDATE clock SET tick = tick + ?", (change,))
+        if self._db.execute("UPDATE clock SET tick = CAST(tick AS INTEGER) + ?", (change,)).rowcount != 1:
+            raise damaged(self.path)
         return int(self._db.execute("SELECT tick FROM clock").fetchone()["tick"])
 
     def _insert(self, table: str, values: Mapping[str, Any], *, verb: str = "INSERT") -> None:
@@ -724,10 +692,7 @@ class Store:
         return any(owner is not None and is_alive(owner, silent=math.inf) for owner in owners)
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
-        row: sqlite3.Row | None = self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
-        if row is None:
-            raise _no_turn(turn_id)
-        return row
+        return _find(self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)), turn_id)
 
     def _with_items(self, rows: Sequence[sqlite3.Row]) -> list[TurnRecord]:
         """The turns of these rows. Partial items have those that run, that broke off, that got no answer."""
@@ -737,32 +702,38 @@ class Store:
         condition = "WHERE turn IN (SELECT value FROM json_each(?)) ORDER BY turn, n"
         for row in self._db.execute(f"SELECT * FROM items {condition}", turns):
             items[row["turn"]].append(_item_record(row))
-        pieces = self._db.execute(f"SELECT * FROM partials {condition}", turns)
+        pieces = self._db.execute(
+            "SELECT turn, CAST(id AS TEXT) AS id, json, response_items, CAST(part AS INTEGER) AS part,"
+            f" CAST(text AS TEXT) AS text FROM partials {condition}",
+            turns,
+        )
         for turn, run in groupby(pieces, itemgetter("turn")):
             items[turn] += _partial_records(list(run), is_over=turn not in running)
         return [_turn_record(row, items[row["seq"]]) for row in rows]
 
-    def _lineage(self, thread_id: str, upto: int = _END) -> list[_Level]:
+    def _lineage(self, thread_id: str, upto: int = _END) -> list[dict[str, Any]]:
         """The thread, the one it was forked from, and so on, each with what of it is visible."""
-        levels = [_Level(thread_id, _END, upto)]
+        levels = [{"thread": thread_id, "as_of": _END, "upto": upto}]
         fork = self.thread(thread_id)
         while not (fork.forked_from is None or fork.forked_at_seq is None or fork.forked_at_position is None):
             upto = min(upto, fork.forked_at_position)
-            levels.append(_Level(fork.forked_from, fork.forked_at_seq, upto))
+            levels.append({"thread": fork.forked_from, "as_of": fork.forked_at_seq, "upto": upto})
+            if fork.forked_from in [level["thread"] for level in levels[:-1]] or not self.has(
+                fork.forked_from
+            ):
+                raise damaged(self.path)
             fork = self.thread(fork.forked_from)
         return levels
 
-    def _current(self, levels: Sequence[_Level]) -> list[sqlite3.Row]:
+    def _current(self, levels: Sequence[Mapping[str, Any]]) -> list[sqlite3.Row]:
         """The rows of a history by position, without what the nearer threads have hidden of the farther ones."""
         rows: list[sqlite3.Row] = []
         hidden: set[int] = set()
         for level in levels:
-            turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level._asdict())
+            turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level)
             rows += [row for row in turns if row["seq"] not in hidden]
-            removals = self._db.execute(
-                "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of", level._asdict()
-            )
-            hidden.update(row["turn"] for row in removals)
+            removals = "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of"
+            hidden.update(row["turn"] for row in self._db.execute(removals, level))
         return sorted(rows, key=lambda row: row["position"])
 
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
@@ -776,9 +747,10 @@ class Store:
     def _orphans(self) -> list[sqlite3.Row]:
         """The turns in progress whose process is dead, or can't be read any more."""
         orphans = []
-        for row in self._db.execute("SELECT * FROM turns WHERE status = 'inProgress'"):
+        sql = "SELECT *, CAST(coalesce(alive_at, started_at) AS INTEGER) AS seen_at FROM turns WHERE status = 'inProgress'"
+        for row in self._db.execute(sql):
             owner = _decoded(row["owner"], Owner)
-            seconds = self._clock() - (row["alive_at"] or row["started_at"])
+            seconds = self._clock() - row["seen_at"]
             if owner is None or not is_alive(owner, silent=seconds):
                 orphans.append(row)
         return orphans
@@ -795,25 +767,24 @@ class Store:
 
 
 def _turn_record(row: sqlite3.Row, items: Iterable[ItemRecord] = ()) -> TurnRecord:
-    values = {column: row[column] for column in _TURN_COLUMNS} | {
-        "status": _STATUSES.get(row["status"], TurnStatus.interrupted),
-        "error": _decoded(row["error"], TurnError),
-        "usage": _decoded(row["usage"], ThreadTokenUsage),
-    }
-    return TurnRecord(**values, items=tuple(items))
+    values = dict(row) | {"error": _decoded(row["error"]), "usage": _decoded(row["usage"])}
+    if row["status"] not in _STATUSES:
+        values["status"] = TurnStatus.interrupted
+    return read_struct(values | {"items": tuple(items)}, TurnRecord)
 
 
 def _item_record(row: sqlite3.Row) -> ItemRecord:
     """Read an item; one that can't be read any more is of an unknown kind, and not sent again."""
     item = _decoded(row["json"])
     if item is None:
-        return ItemRecord(unknown_item(str(row["id"]), {"type": "unreadable", "text": str(row["json"])}))
-    return ItemRecord(decode_item(item), _sent(row))
+        raw = {"type": "unreadable", "text": str(row["json"])}
+        return ItemRecord(types.unknown_item(str(row["id"]), raw))
+    return ItemRecord(types.decode_item(item), _sent(row))
 
 
 def _partial_records(rows: Sequence[sqlite3.Row], *, is_over: bool) -> list[ItemRecord]:
     """Return the items that rows of `partials` are of, each as far as it came."""
-    items = [decode_item(_decoded(row["json"])) if row["json"] else None for row in rows]
+    items = [types.decode_item(_decoded(row["json"])) if row["json"] else None for row in rows]
     pieces = [Piece(row["id"], item, row["part"], row["text"]) for row, item in zip(rows, items, strict=True)]
     sent = {row["id"]: _sent(row) for row in rows if row["json"]}
     records = []
@@ -852,7 +823,7 @@ def _next_position(history: Sequence[sqlite3.Row]) -> int:
     return history[-1]["position"] + 1 if history else 0
 
 
-_STATUSES = {status.value: status for status in TurnStatus}
+_STATUSES = {status.value for status in TurnStatus}
 _DIRECTIONS = {"asc": ("ASC", ">"), "desc": ("DESC", "<")}
 _SORT_KEYS = {"created_at": "created_at", "updated_at": "updated_at", "recency_at": "updated_at"}
 
@@ -863,22 +834,17 @@ def _chosen(choices: Mapping[str, R], value: str, name: str) -> R:
     return choices[value]
 
 
-def _find(history: Sequence[sqlite3.Row], turn_id: str) -> sqlite3.Row:
-    for row in history:
+def _find(turns: Iterable[sqlite3.Row], turn_id: str) -> sqlite3.Row:
+    for row in turns:
         if row["id"] == turn_id:
             return row
-    raise _no_turn(turn_id)
-
-
-def _no_turn(turn_id: str) -> OptionError:
-    return OptionError(f"There is no turn {turn_id!r} in this history.", hint="%codex history lists them.")
+    raise OptionError(f"There is no turn {turn_id!r} in this history.", hint="%codex history lists them.")
 
 
 class AsyncStore:
     """Runs steps on one `Store` in a worker thread, in order, so that a slow disk never holds up a stream.
 
-    The file is opened with the first step, and again with the next where that fails. Without a `path` it is
-    kept in memory. `worker`: another store's, to share it.
+    The file is opened with the first step; without a `path` it is kept in memory. `worker`: another store's.
     """
 
     def __init__(self, path: Path | None, *, worker: ThreadPoolExecutor | None = None) -> None:

@@ -22,7 +22,12 @@ from .options import CodexConfig
 from .turns import AsyncTurnHandle
 
 if TYPE_CHECKING:
-    from ..auth import handles
+    from ..auth.handles import (
+        AsyncChatgptLoginHandle,
+        AsyncDeviceCodeLoginHandle,
+        ChatgptLoginHandle,
+        DeviceCodeLoginHandle,
+    )
 
 T = TypeVar("T")
 
@@ -95,17 +100,13 @@ class Thread(Blocking[AsyncThread]):
         return self.asynchronous.id
 
 
-def _browser_login(
-    handle: handles.AsyncChatgptLoginHandle, loop: BackgroundLoop
-) -> handles.ChatgptLoginHandle:
+def _browser_login(handle: AsyncChatgptLoginHandle, loop: BackgroundLoop) -> ChatgptLoginHandle:
     from ..auth.handles import ChatgptLoginHandle  # imports httpx
 
     return ChatgptLoginHandle(handle, loop)
 
 
-def _device_login(
-    handle: handles.AsyncDeviceCodeLoginHandle, loop: BackgroundLoop
-) -> handles.DeviceCodeLoginHandle:
+def _device_login(handle: AsyncDeviceCodeLoginHandle, loop: BackgroundLoop) -> DeviceCodeLoginHandle:
     from ..auth.handles import DeviceCodeLoginHandle
 
     return DeviceCodeLoginHandle(handle, loop)

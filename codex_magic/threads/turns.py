@@ -38,10 +38,7 @@ Work = Callable[[TurnRequest, Tell], Coroutine[Any, Any, None]]
 
 
 class AsyncTurnHandle:
-    """One turn in progress. Made by `AsyncThread.turn`; belongs to the event loop it was made in.
-
-    `work`: what it does, if it is not `engine.run`.
-    """
+    """One turn in progress, in the event loop that it was made in. `work`: what it does, if not `engine.run`."""
 
     def __init__(
         self, engine: Engine, request: TurnRequest, store: AsyncStore, *, work: Work | None = None
@@ -78,9 +75,9 @@ class AsyncTurnHandle:
     def check_process(self) -> None:
         """Raises InvalidRequestError where nothing of it will ever arrive."""
         if self.is_parents:
+            hint = "Follow it there, or begin one here: the thread works in both."
             raise errors.InvalidRequestError(
-                "This turn runs in the process that this one was forked from.",
-                hint="Follow it there, or begin one here: the thread works in both.",
+                "This turn runs in the process that this one was forked from.", hint=hint
             )
 
     def subscribe(self, listener: Listener) -> None:
@@ -125,10 +122,7 @@ class AsyncTurnHandle:
         return types.TurnSteerResponse(self.id)
 
     async def run(self) -> types.TurnResult:
-        """Wait for the end. Raises the turn's error, with the partial `TurnResult` as `.result`.
-
-        So does a StoreError, when the answer came and could not be kept.
-        """
+        """Wait for the end. Raises the turn's error, or that it could not be kept, with the `TurnResult` as `.result`."""
         self.check_process()
         try:
             result = await asyncio.shield(self._task)
@@ -174,9 +168,8 @@ class AsyncTurnHandle:
             duration_ms=round((time.monotonic() - clock) * 1000),
         )
         await self._keep_turn(turn)
-        values = {name: getattr(turn, name) for name in types.Turn.__struct_fields__}
-        values |= {"items": list(self._items), "final_response": final_response(self._items)}
-        self.result = types.TurnResult(**values, usage=self._usage)
+        values = {"items": list(self._items), "final_response": final_response(self._items)}
+        self.result = types.TurnResult(**msgspec.structs.asdict(turn) | values, usage=self._usage)
         self._tell(types.TurnCompleted(self.thread_id, turn))
         return self.result
 
@@ -219,10 +212,8 @@ class AsyncTurnHandle:
         item = completed.item
         opened = self._open.pop(item.id, None)
         streamed = opened.partial("completed") if opened is not None else None
-        is_empty = isinstance(item, types.UnknownItem) or (
-            isinstance(item, types.AgentMessage) and not item.text
-        )
-        if not isinstance(streamed, types.AgentMessage) or not is_empty:
+        is_empty = isinstance(item, types.UnknownItem) or getattr(item, "text", "no message") == ""
+        if not is_empty or not isinstance(streamed, types.AgentMessage):
             return completed
         return msgspec.structs.replace(completed, item=streamed, response_items=replayed_partial(streamed))
 
@@ -245,16 +236,10 @@ class AsyncTurnHandle:
             self._cut_off = set()
 
     def _complete(self, opened: OpenItem, status: str) -> None:
-        """Complete an item as far as it came, with that status if it is something done.
-
-        A thought that says nothing is left out.
-        """
+        """Complete an item as far as it came, with that status if it is something done; no thought that says nothing."""
         item = self._open.pop(opened.item.id).partial(status)
-        if isinstance(item, types.Reasoning) and all(
-            map(types.is_empty_thought, (*item.summary, *item.content))
-        ):
-            return
-        if item is not None:
+        thoughts = (*item.summary, *item.content) if isinstance(item, types.Reasoning) else ("no thought",)
+        if item is not None and not all(map(types.is_empty_thought, thoughts)):
             completed = types.ItemCompleted(self.thread_id, self.id, item, replayed_partial(item))
             self._tell(self._keep_item(completed))
 
@@ -291,13 +276,8 @@ class AsyncTurnHandle:
             self._keep(lambda store: store.add_pieces(self.id, pieces))
 
     async def _keep_turn(self, turn: types.Turn) -> None:
-        end = {
-            "error": turn.error,
-            "usage": self._usage,
-            "model": self._model,
-            "duration_ms": turn.duration_ms,
-        }
-        self._keep(partial(Store.finish_turn, turn_id=self.id, status=turn.status, **end))
+        end: dict[str, Any] = {"usage": self._usage, "model": self._model, "duration_ms": turn.duration_ms}
+        self._keep(partial(Store.finish_turn, turn_id=self.id, status=turn.status, error=turn.error, **end))
         results = await asyncio.gather(*self._writes, return_exceptions=True)
         failure = next((each for each in results if isinstance(each, Exception)), None)
         if failure is None:
@@ -361,8 +341,8 @@ def retry_on_overload(
 ) -> T:
     """Call `op` until it succeeds, fails otherwise, or has failed `max_attempts` times.
 
-    The delay doubles, up to `max_delay_s`, give or take `jitter_ratio` of it. When `op` gives something to
-    await, as `AsyncThread.run` does, so does this, and the same is done in awaiting it.
+    The delay doubles, up to `max_delay_s`, give or take `jitter_ratio` of it. Where `op` returns something to
+    await, as `AsyncThread.run` does, so does this.
     """
     delays = [min(max_delay_s, initial_delay_s * 2**n) for n in range(max_attempts - 1)]
     pauses = [delay * random.uniform(1 - jitter_ratio, 1 + jitter_ratio) for delay in delays]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from codex_magic import Codex, CodexConfig, ServiceError, TurnStatus
+from codex_magic import Codex, CodexConfig, ServiceError, TurnStatus, UnreachableError
 from codex_magic.display.view import TurnView
-from codex_magic.engines.app_server import library, turn
-from codex_magic.protocol.types import AgentMessage, AgentMessageDelta, Reasoning
+from codex_magic.engines.app_server import engine, turn
+from codex_magic.protocol.types import AgentMessage, AgentMessageDelta, ErrorReported, Reasoning
 from codex_magic.threads.sync import TurnHandle
 from tests.app_server.tireless_server import command
 
@@ -111,6 +111,25 @@ def test_questions_without_end_are_answered_until_the_turn_is_stopped(open_codex
     assert handle.asynchronous.result.status is TurnStatus.interrupted
 
 
+def test_a_turn_that_begins_without_a_network_waits_for_none(
+    open_codex: Open, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODEX_MAGIC_BASE_URL", "http://127.0.0.1:9/v1")
+    with pytest.raises(UnreachableError):
+        open_codex("offline").thread_start().run("hi")
+    assert "turn/interrupt" in log.read_text()
+
+
+def test_a_turn_that_has_begun_waits_for_the_network(open_codex: Open) -> None:
+    handle = open_codex("cut off").thread_start().turn("hi")
+    told = begun(handle)
+    while not isinstance(next(told), ErrorReported):
+        pass
+    handle.interrupt()
+    assert handle.asynchronous.result is not None
+    assert handle.asynchronous.result.status is TurnStatus.interrupted
+
+
 @pytest.mark.parametrize("mode", ["permissions, stubborn", "permissions, deaf"])
 def test_a_cancel_that_the_program_does_not_heed_ends_the_turn_all_the_same(
     open_codex: Open, mode: str
@@ -122,7 +141,7 @@ def test_a_cancel_that_the_program_does_not_heed_ends_the_turn_all_the_same(
 
 
 def test_pages_without_end_are_an_error(open_codex: Open, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "MOST_PAGES", 7)
+    monkeypatch.setattr(engine, "MOST_PAGES", 7)
     with pytest.raises(ServiceError, match="no last one"):
         open_codex("pages").models()
     assert log.read_text().split().count("model/list") == 7

@@ -3,7 +3,6 @@
 import pytest
 
 from codex_magic import ExternalMessage, InvalidRequestError, MentionInput, NotSignedInError, TextInput
-from codex_magic.engines.app_server.environment import withheld
 from codex_magic.engines.app_server.parameters import (
     fork_parameters,
     start_parameters,
@@ -11,6 +10,7 @@ from codex_magic.engines.app_server.parameters import (
     thread_parameters,
     turn_parameters,
 )
+from codex_magic.engines.app_server.server import withheld
 from codex_magic.engines.seam import TurnRequest
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.provider import custom, openai

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from codex_magic.engines.app_server.turn import Questions, default_answer
+from codex_magic.engines.app_server.turn import AgentTurn, default_answer
 from codex_magic.engines.seam import TurnRequest
 from codex_magic.engines.tools import ToolSet
 from codex_magic.protocol.errors import MethodNotFoundError
@@ -13,6 +13,8 @@ from codex_magic.protocol.types import (
     AcceptWithExecpolicyAmendment,
     ApplyNetworkPolicyAmendment,
     Decision,
+    FileChange,
+    ItemStarted,
     Sandbox,
 )
 from codex_magic.responses.tools import tool
@@ -22,15 +24,25 @@ FILES = "item/fileChange/requestApproval"
 PERMISSIONS = "item/permissions/requestApproval"
 CALL = "item/tool/call"
 CHANGES = ({"path": "a", "kind": {"type": "add"}, "diff": "+x"},)
+no_connection: Any = None
 WANTED = {"network": {"enabled": True}}
 
 
+class Asked(AgentTurn):
+    """A turn that has no program to interrupt."""
+
+    interrupted = False
+
+    async def interrupt(self):
+        self.interrupted = True
+
+
 class Scene:
-    """Questions with one answer; keeps what was asked and whether the turn was ended."""
+    """The questions of a turn with one answer; keeps what was asked and whether the turn was ended."""
 
     def __init__(self, answer, tools=None, sandbox=None):
         self.answer, self.asked, self.interrupted = answer, [], False
-        request = TurnRequest(
+        self.request = TurnRequest(
             thread_id="ours",
             turn_id="our turn",
             inputs=(),
@@ -39,18 +51,23 @@ class Scene:
             tools=tools,
             sandbox=sandbox,
         )
-        self.questions = Questions(request, {"i": CHANGES}, allowed=set(), interrupt=self._interrupt)
+        self.allowed = set()
 
     async def _approve(self, request):
         self.asked.append(request)
         return self.answer
 
-    async def _interrupt(self):
-        self.interrupted = True
-
     def __call__(self, method, **params):
         params = {"threadId": "T", "turnId": "U", "itemId": "i", "startedAtMs": 1, **params}
-        return asyncio.run(self.questions.answer(method, params))
+        return asyncio.run(self._answered(method, params))
+
+    async def _answered(self, method, params):
+        turn = Asked(no_connection, "T", self.request, lambda told: None, self.allowed)
+        turn.subscription.put(ItemStarted("T", "U", FileChange("i", CHANGES)))
+        try:
+            return await turn.answer(method, params)
+        finally:
+            self.interrupted = turn.interrupted
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,12 @@ class Server:
         if self.mode.startswith("breaks"):
             self.break_off(self.mode.removeprefix("breaks "))
             return
+        if self.mode == "offline":
+            self.wait_for_network()
+            return
         self.tell("item/agentMessage/delta", itemId="i", delta="first words ")
+        if self.mode == "cut off":
+            self.wait_for_network()
         if self.mode in ("words", "items", "commands"):
             threading.Thread(target=self.go_on, daemon=True).start()
         elif self.mode == "questions":
@@ -97,6 +102,14 @@ class Server:
                 }
                 self.tell("item/started", item=item)
                 self.tell("item/completed", item=item)
+
+    def wait_for_network(self) -> None:
+        """As the real one does without end where its requests reach nobody."""
+        item = {"id": "q", "type": "userMessage", "content": [{"type": "text", "text": "hi"}]}
+        self.tell("item/started", item=item)
+        self.tell("item/completed", item=item)
+        error = {"message": "Reconnecting... waiting for network", "additionalDetails": "Connection failed"}
+        self.tell("error", error=error, willRetry=True)
 
     def break_off(self, thought: str) -> None:
         """As the real one does where each of six connections breaks."""

@@ -63,7 +63,7 @@ def hurried_sign_in(settings: Settings) -> SignIn:
 
 
 def hasty(settings: Settings) -> Issuer:
-    return Issuer(settings.issuer, "codex_magic", "codex_magic/0", seconds=0.3)
+    return Issuer(settings.issuer, "codex_magic", "codex_magic/0", seconds=0.6)
 
 
 ROOT = Path(__file__).parent.parent.parent

@@ -118,6 +118,21 @@ def test_nothing_secret_is_shown() -> None:
     assert "secret" not in shown
 
 
-@pytest.mark.parametrize("token", [None, "", "a", "a.b.c", "a.!!.c", "a." + "W10" + ".c"])
+DEEP = base64.urlsafe_b64encode(b"[" * 99_999).decode()
+
+
+@pytest.mark.parametrize("end", [int("9" * 400), -1, "soon", None, [], 1e300])
+def test_an_end_that_no_clock_shows_is_none(tmp_path: Path, end: Any) -> None:
+    assert read(tmp_path, {"tokens": {"access_token": jwt(exp=end)}}).expires_at is None
+
+
+@pytest.mark.parametrize(
+    "stamp", ["0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00", "soon", "", "1e999"]
+)
+def test_any_stamp_of_a_refresh_is_read(tmp_path: Path, stamp: str) -> None:
+    read(tmp_path, {"tokens": {"access_token": "a"}, "last_refresh": stamp})
+
+
+@pytest.mark.parametrize("token", [None, "", "a", "a.b.c", "a.!!.c", "a." + "W10" + ".c", f"a.{DEEP}.c"])
 def test_what_is_no_token_has_no_claims(token: str | None) -> None:
     assert decode_jwt(token) == {}

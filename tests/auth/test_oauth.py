@@ -14,7 +14,7 @@ from codex_magic.auth import oauth
 from codex_magic.auth.credentials import Credentials
 from codex_magic.auth.oauth import Callback, Granted, Issuer, Pkce, new_state
 from codex_magic.net import Answer, Call
-from codex_magic.protocol.errors import LoginError
+from codex_magic.protocol.errors import CodexError, LoginError
 from codex_magic.protocol.settings import Settings
 
 ISSUER = Issuer("https://issuer.example", "codex_magic", "codex_magic/0")
@@ -92,6 +92,7 @@ def test_what_is_revoked(held: Credentials, sent: Any) -> None:
 # Coming back -------------------------------------------------------------------------------------
 
 ADDRESSES = [
+    "http://[::1/auth/callback?code=c%2F1&state=s",
     "http://127.0.0.1:1455/auth/callback?code=c%2F1&scope=openid&state=s",
     "  'http://localhost:1455/auth/callback?state=s&code=c%2F1#'\n",
     "/auth/callback?code=c%2F1&state=s",
@@ -113,6 +114,8 @@ def test_an_address_in_any_form(address: str) -> None:
         ("http://127.0.0.1:1455/auth/callback?code=c", "address"),
         ("ac_just-the-code", "address"),
         ("", "address"),
+        ("http://[::1", "address"),
+        ("http://[x]:y/?code=\ud800&state=\ud800", "another sign-in"),
         ("?state=s", "without a code"),
         ("?state=s&error=access_denied", "denied"),
         ("?state=s&error=access_denied&error_description=missing_codex_entitlement", "workspace"),
@@ -135,9 +138,21 @@ def test_only_the_same_state_answers(state: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "seconds"), [("5", 5), (5, 5), ("0.5", 0.5), (None, 5), ("soon", 5), (-1, 0)]
+    ("interval", "seconds"),
+    [
+        ("5", 5),
+        (5, 5),
+        ("1.5", 1.5),
+        (None, 5),
+        ("soon", 5),
+        (-1, 1),
+        ("0", 1),
+        ("nan", 1),
+        ("inf", 60),
+        (1e300, 60),
+    ],
 )
-def test_an_interval_is_a_text_or_a_number(interval: Any, seconds: float) -> None:
+def test_an_interval_is_a_text_or_a_number_within_bounds(interval: Any, seconds: float) -> None:
     body = {"device_auth_id": "d", "usercode": "ABCD-12345", "interval": interval}
     device = oauth.device(CALL, answer(200, body))
     assert (device.user_code, device.interval) == ("ABCD-12345", seconds)
@@ -175,6 +190,19 @@ def test_a_poll_that_ends_it(given: Answer, word: str) -> None:
     call = Call(CALL.url, {}, b"", 1.0, secrets=("s3cret-one",))  # its secrets are the latest that are in use
     with pytest.raises(LoginError, match=word):
         oauth.polled(call, given)
+
+
+def test_a_code_to_type_drives_no_terminal() -> None:
+    body = {"device_auth_id": "d", "user_code": "AB\x1b[2JCD"}
+    assert oauth.device(CALL, answer(200, body)).user_code == "AB[2JCD"
+
+
+@pytest.mark.parametrize("read", [oauth.device, oauth.polled, oauth.granted_tokens, oauth.refreshed_tokens])
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"error":' * 100_000, b"\xff", b"{}", b"5"])
+def test_an_answer_of_any_kind_is_an_error_of_ours(read: Any, status: int, body: bytes) -> None:
+    with pytest.raises(CodexError):
+        read(CALL, answer(status, body))
 
 
 @pytest.mark.parametrize(

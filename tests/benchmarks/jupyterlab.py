@@ -19,7 +19,7 @@ import nbformat
 from playwright.sync_api import Browser
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from codex_magic.local_service.prose import document
+from codex_magic.local_service.answers import document
 from tests.benchmarks.measuring import MS, Row, row, signed_in_service
 from tests.end_to_end.browser import Visit, browser
 from tests.end_to_end.held import hold
@@ -42,7 +42,7 @@ USUAL = f"""
 import time
 from pathlib import Path
 from IPython.display import Markdown, display
-from codex_magic.local_service.prose import document
+from codex_magic.local_service.answers import document
 text = document({SIZE})
 shown = display(Markdown(""), display_id=True)
 begun = time.monotonic()

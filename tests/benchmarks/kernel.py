@@ -32,7 +32,7 @@ Pairs = Iterator[tuple[float, float]]
 
 PER_DELTA = """
 from IPython.display import Markdown, display
-from codex_magic.local_service.prose import document
+from codex_magic.local_service.answers import document
 text = document(40_000)
 shown = display(Markdown(""), display_id=True)
 for end in range(20, len(text) + 1, 20):

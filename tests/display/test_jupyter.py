@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from codex_magic.display.view import MIME
+from codex_magic.display import MIME
 from tests.end_to_end.kernel import Kernel, outputs
 
 from .scripted import answer, seen
@@ -17,8 +17,7 @@ TEXT = "Hello **there**\n\n```python\n1 + 1\n```\n"
 PAINT = f"""
 import asyncio, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
-from codex_magic.display.jupyter import JupyterSurface
-from codex_magic.display.pace import Painter
+from codex_magic.display.pace import JupyterSurface, Painter
 from codex_magic.display.view import TurnView
 from tests.display.scripted import answer
 

@@ -14,7 +14,7 @@ import threading
 import pytest
 
 from codex_magic.display.parsing import BlockStream
-from codex_magic.display.terminal import TerminalSurface
+from codex_magic.display.terminal import terminal_surface
 from codex_magic.display.view import TurnView
 from codex_magic.protocol.types import (
     AgentMessage,
@@ -39,8 +39,8 @@ TEXT = (
 def written(notifications: list[Notification]) -> str:
     """What a file gets, painted after every notification."""
     file = io.StringIO()
-    surface, view = TerminalSurface(file), TurnView()
-    surface.open(view)
+    surface, view = terminal_surface(file), TurnView()
+    surface.update(view)
     for notification in notifications:
         view.feed(notification)
         surface.update(view)
@@ -192,8 +192,8 @@ def _a_capable_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def drawn(notifications: list[Notification], **size: int) -> str:
     """The bytes a terminal gets, painted after every notification."""
     with Terminal(**size) as terminal:
-        surface, view = TerminalSurface(terminal.file), TurnView()
-        surface.open(view)
+        surface, view = terminal_surface(terminal.file), TurnView()
+        surface.update(view)
         for notification in notifications:
             view.feed(notification)
             surface.update(view)
@@ -232,8 +232,8 @@ def test_a_passage_longer_than_the_screen_scrolls_by_and_stays_once() -> None:
 
 def test_a_terminal_may_change_its_width() -> None:
     with Terminal(columns=60) as terminal:
-        surface, view = TerminalSurface(terminal.file), TurnView()
-        surface.open(view)
+        surface, view = terminal_surface(terminal.file), TurnView()
+        surface.update(view)
         for columns, words in ((60, "a" * 50), (100, " " + "b" * 70), (80, " " + "c" * 75)):
             terminal.resize(columns)
             view.feed(said(words))
@@ -280,9 +280,9 @@ def test_a_dumb_terminal_gets_the_plain_text(monkeypatch: pytest.MonkeyPatch) ->
 def test_printing_meanwhile_goes_above_the_live_part(monkeypatch: pytest.MonkeyPatch) -> None:
     with Terminal() as terminal:
         monkeypatch.setattr(sys, "stdout", terminal.file)
-        surface, view = TerminalSurface(), TurnView()
+        surface, view = terminal_surface(), TurnView()
         view.feed(said("an open passage"))
-        surface.open(view)
+        surface.update(view)
         print("from a tool")
         view.feed(ended())
         surface.close(view)
@@ -292,9 +292,9 @@ def test_printing_meanwhile_goes_above_the_live_part(monkeypatch: pytest.MonkeyP
 
 def test_a_pause_leaves_the_terminal_to_somebody_else() -> None:
     with Terminal() as terminal:
-        surface, view = TerminalSurface(terminal.file), TurnView()
+        surface, view = terminal_surface(terminal.file), TurnView()
         view.feed(said("an open passage\nof two lines"))
-        surface.open(view)
+        surface.update(view)
         surface.pause()
         terminal.file.write("A question? y\r\n")
         view.feed(said(", and its end"))
@@ -307,9 +307,9 @@ def test_a_pause_leaves_the_terminal_to_somebody_else() -> None:
 
 def test_a_pause_begins_a_new_line_in_a_file() -> None:
     file = io.StringIO()
-    surface, view = TerminalSurface(file), TurnView()
+    surface, view = terminal_surface(file), TurnView()
     view.feed(said("Let me see"))
-    surface.open(view)
+    surface.update(view)
     surface.pause()
     view.feed(said(" now."))
     surface.close(view)
@@ -319,11 +319,11 @@ def test_a_pause_begins_a_new_line_in_a_file() -> None:
 WAIT = """
 import sys, threading
 from codex_magic.display.pace import Painter
-from codex_magic.display.terminal import TerminalSurface
+from codex_magic.display.terminal import terminal_surface
 from codex_magic.display.view import TurnView
 from tests.display.scripted import said
 
-painter = Painter(TerminalSurface(), TurnView())
+painter = Painter(terminal_surface(), TurnView())
 try:
     painter.feed([said("half an answ")])
     sys.stderr.write("ready\\n")
@@ -346,6 +346,6 @@ def test_ctrl_c_leaves_the_text_and_a_sane_terminal() -> None:
         raw = terminal.close()
     assert [line for line in screen(raw) if line] == [
         "half an answ",
-        "Interrupted. %codex continue goes on from here.",
+        "Interrupted. Continue with %codex continue.",
     ]
     assert raw.rindex("\x1b[?25h") > raw.rindex("\x1b[?25l")

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from codex_magic.display.items import FOLD_END, FOLD_START
-from codex_magic.display.view import MIME, TurnView
+from codex_magic.display import MIME
+from codex_magic.display.items import ERROR_END, ERROR_START, FOLD_END, FOLD_START, QUIET_END, QUIET_START
+from codex_magic.display.view import TurnView
 from codex_magic.protocol.types import (
     AgentMessage,
     CommandExecution,
@@ -44,6 +45,11 @@ from codex_magic.protocol.types import (
 )
 
 from .scripted import answer, begun, ended, failing, said, seen, start, thought, whole
+
+
+def quiet(text: str) -> str:
+    return f"{QUIET_START}{text}{QUIET_END}"
+
 
 TEXT = "# Means\n\nThe mean is $\\mu$:\n\n```python\nprint(sum(x) / len(x))\n```\n\n- one\n- two"
 
@@ -81,7 +87,7 @@ def test_a_delta_of_an_unknown_item_starts_it() -> None:
 
 def test_reasoning_is_one_line_while_it_lasts_and_folded_afterwards() -> None:
     view = seen([thought("**Reading the frame**\n\nIt has "), thought("**Fitting**", 1)])
-    assert view.markdown() == "*Thinking: Fitting*"
+    assert view.markdown() == quiet("Thinking: Fitting")
     view.feed(whole(Reasoning("r", ("**Reading the frame**\n\nIt has rows.",))))
     first, *_, last = view.markdown().splitlines()
     assert (first, last) == (FOLD_START["Reasoning"], FOLD_END)
@@ -108,7 +114,7 @@ def test_reasoning_that_a_broken_connection_ended_makes_room_for_the_next() -> N
     view = seen([start(Reasoning("a")), thought("**One**\n\nOne.", item_id="a"), broken])
     assert "One" in view.markdown()
     view.feed(start(Reasoning("b")))
-    assert view.markdown() == "*Thinking …*"
+    assert view.markdown() == quiet("Thinking …")
     for told in (thought("**Two**\n\nTwo.", item_id="b"), broken, said("Yes."), ended()):
         view.feed(told)
     assert view.markdown() == "Yes."
@@ -124,7 +130,7 @@ def test_a_tool_call_shows_its_name_its_arguments_and_its_result() -> None:
         "t", "run_python", {"code": "1 + 1"}, None, "completed", ({"type": "inputText", "text": "2"},)
     )
     running = seen([start(ToolCall("t", "run_python", {"code": "1 + 1"}))])
-    assert running.markdown() == '**Calls** `run_python(code="1 + 1")`'
+    assert running.markdown() == '**Calling** `run_python(code="1 + 1")`'
     assert "1.2 s" in seen([whole(call)]).plain()
     assert seen([whole(result)]).markdown().splitlines()[2] == FOLD_START["Result"]
 
@@ -134,11 +140,11 @@ def test_a_command_shows_its_exit_code_and_the_end_of_its_output() -> None:
     view = seen([start(CommandExecution("c", "make"))])
     for at in range(0, len(lines), 50):
         view.feed(CommandOutputDelta("thread", "turn", "c", lines[at : at + 50]))
-    assert "**Runs** `make`" in view.markdown()
+    assert "**Running** `make`" in view.markdown()
     assert "line 99\n```" in view.markdown()
     assert "line 5\n" not in view.markdown()
     view.feed(whole(CommandExecution("c", "make", status="failed", exit_code=2, duration_ms=100)))
-    assert "`make` · exit code 2 · 0.1 s" in view.markdown().replace("\\", "")
+    assert f"`make` {quiet('· exit code 2 · 0.1 s')}" in view.markdown()
     assert "line 99\n```" in view.markdown()
 
 
@@ -160,9 +166,11 @@ def test_a_change_that_is_not_settled_shows_its_files_only() -> None:
     changes = ({"path": "a.py", "kind": {"type": "update"}, "diff": "@@ -1 +1 @@\n-a\n+b"},)
     view = seen([start(FileChange("f"))])
     view.feed(FileChangeUpdated("thread", "turn", "f", changes))
-    assert view.markdown() == "**Changes** `a.py`"
+    assert view.markdown() == "**Changing** `a.py`"
     view.feed(whole(FileChange("f", changes, "declined")))
-    assert view.markdown().startswith("**Not changed:** `a.py` · declined\n\n```diff\n@@ -1 +1 @@\n-a\n+b")
+    assert view.markdown().startswith(
+        f"**Not changed:** `a.py` {quiet('· declined')}\n\n```diff\n@@ -1 +1 @@\n-a\n+b"
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,7 +208,12 @@ def test_a_command_is_shown_without_the_shell_around_it(command: str, shown: str
     ],
 )
 def test_only_what_was_done_is_told_as_done(item: ThreadItem, line: str) -> None:
-    assert seen([whole(item)]).markdown() == line
+    assert seen([whole(item)]).markdown() == with_quiet_facts(line)
+
+
+def with_quiet_facts(line: str) -> str:
+    step, dot, facts = line.partition(" · ")
+    return f"{step} {quiet(f'· {facts}')}" if dot else step
 
 
 @pytest.mark.parametrize(
@@ -213,12 +226,12 @@ def test_only_what_was_done_is_told_as_done(item: ThreadItem, line: str) -> None
 )
 def test_a_change_that_was_not_made_whole_says_so(status: str, line: str) -> None:
     change = FileChange("f", ({"path": "a.py", "kind": "update", "diff": ""},), status)
-    assert seen([whole(change)]).markdown() == line
+    assert seen([whole(change)]).markdown() == with_quiet_facts(line)
 
 
 def test_a_declined_command_was_not_run() -> None:
     view = seen([whole(CommandExecution("c", "rm -r .", status="declined", exit_code=-1))])
-    assert view.markdown() == "**Not run:** `rm -r .` · declined"
+    assert view.markdown() == f"**Not run:** `rm -r .` {quiet('· declined')}"
     assert view.plain() == "Not run: rm -r . · declined"
 
 
@@ -244,7 +257,7 @@ def test_waiting_for_a_person_is_told_while_it_lasts() -> None:
     for flags, waits in ((["waitingOnApproval"], True), ([], False)):
         status = {"threadId": "thread", "status": {"type": "active", "activeFlags": flags}}
         view.feed(UnknownNotification("thread/status/changed", status))
-        assert ("Waiting for a yes or a no" in view.markdown()) is waits
+        assert ("Waiting for your approval" in view.markdown()) is waits
 
 
 @pytest.mark.parametrize(
@@ -280,7 +293,8 @@ def test_the_footer_tells_model_tokens_time_and_quota() -> None:
         ]
     )
     assert view.footer() == (
-        "gpt-b (rerouted from gpt-a) · 1,234 in (80 % cached) · 567 out · 3.2 s · 5-hour limit 42 % used"
+        "gpt-b (rerouted from gpt-a) · 1,234 tokens in (80 % cached), 567 out · 3.2 s"
+        " · 58 % of the 5-hour limit left"
     )
     assert seen([begun(None), ended()]).footer() == ""
 
@@ -295,7 +309,7 @@ def test_the_states_of_a_turn() -> None:
 def test_an_interrupted_turn_keeps_its_text_and_says_how_to_go_on() -> None:
     view = seen([said("So f")])
     view.interrupt()
-    assert view.markdown() == "So f\n\n*Interrupted.* `%codex continue` goes on from here."
+    assert view.markdown() == f"So f\n\n{quiet('Interrupted. Continue with `%codex continue`.')}"
 
 
 def test_an_error_is_its_sentence() -> None:
@@ -313,7 +327,7 @@ def test_a_retry_is_mentioned_until_it_works() -> None:
 
 
 def test_notifications_that_say_nothing_about_looks_are_passed_over() -> None:
-    assert seen([UnknownNotification("fs/changed", {})]).markdown() == "*Working …*"
+    assert seen([UnknownNotification("fs/changed", {})]).markdown() == quiet("Working …")
 
 
 def test_the_bundle_has_no_html_and_no_message_text_in_its_facts() -> None:
@@ -383,13 +397,15 @@ def test_messages_together_are_as_safe_as_each(texts: list[str]) -> None:
 
 def _assert_safe(markdown: str) -> None:
     tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
-    for part in (part for token in tokens for part in (token, *(token.children or ()))):
-        assert part.type not in ("html_inline", "image")
-        assert "javascript" not in str(part.attrGet("href"))
+    for token in tokens:
+        for part in (token, *(token.children or ())):
+            assert part.type != "image"
+            assert "javascript" not in str(part.attrGet("href"))
+        inline = [part.content for part in token.children or () if part.type == "html_inline"]
+        assert inline in ([], [QUIET_START, QUIET_END])
     html = [token.content.strip() for token in tokens if token.type == "html_block"]
-    assert set(html[::2]) <= set(FOLD_START.values())
-    assert set(html[1::2]) <= {FOLD_END}
-    assert len(html) % 2 == 0
+    pairs = {*((first, FOLD_END) for first in FOLD_START.values()), (ERROR_START, ERROR_END)}
+    assert set(zip(html[::2], html[1::2], strict=True)) <= pairs
 
 
 def _hostile(text: str) -> list[Notification]:
@@ -442,7 +458,9 @@ def test_what_is_not_over_says_how_to_see_the_rest_and_only_then() -> None:
     ]
     for so_far in begins:
         bundle = seen(so_far).bundle()
-        assert bundle["text/markdown"].endswith("*If this stays, show the answer with `%codex show`.*")
+        assert bundle["text/markdown"].endswith(
+            f"If this stays, show the answer with `%codex show`.{QUIET_END}"
+        )
         assert bundle["text/plain"].endswith("If this stays, show the answer with %codex show.")
         for status in (TurnStatus.completed, TurnStatus.interrupted, TurnStatus.failed):
             assert "If this stays" not in str(seen([*so_far, ended(status)]).bundle())

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from codex_magic.display.pace import NOTEBOOK, Pace, Painter
+from codex_magic.display.pace import Painter
+from codex_magic.display.page import NOTEBOOK, Pace
 from codex_magic.display.view import TurnView
 from codex_magic.protocol.types import AgentMessage, Notification
 
@@ -43,9 +44,6 @@ class Recorder:
         self.times.append(self.clock())
         self.bytes += len(json.dumps(view.bundle(), ensure_ascii=False).encode()) + MESSAGE_OVERHEAD
 
-    def open(self, view: TurnView) -> None:
-        self._paint("open", view)
-
     def update(self, view: TurnView) -> None:
         self._paint("update", view)
 
@@ -78,11 +76,11 @@ def test_the_first_text_is_painted_at_once() -> None:
     painter = Painter(surface, TurnView(), clock=clock)
     painter.feed([begun()])
     painter.feed([start(AgentMessage("m", ""))])
-    assert surface.calls == ["open"]
+    assert surface.calls == ["update"]
     painter.feed([said("H")])
-    assert surface.calls == ["open", "update"]
+    assert surface.calls == ["update", "update"]
     painter.feed([said("e")])
-    assert surface.calls == ["open", "update"]
+    assert surface.calls == ["update", "update"]
     assert painter.due() == pytest.approx(NOTEBOOK.floor)
 
 
@@ -101,7 +99,7 @@ def test_the_end_is_painted_whatever_the_clock_says_and_only_once() -> None:
     painter.feed([begun(), said("a"), said("b"), ended()])
     painter.finish()
     painter.finish()
-    assert surface.calls == ["open", "close"]
+    assert surface.calls == ["update", "close"]
     assert painter.due() is None
 
 
@@ -111,7 +109,7 @@ def test_a_place_can_be_taken_before_there_is_anything_to_show() -> None:
     painter.open()
     painter.open()
     painter.feed([begun(), said("a")])
-    assert surface.calls == ["open", "update"]
+    assert surface.calls == ["update", "update"]
 
 
 def test_all_there_is_is_painted_before_a_pause() -> None:
@@ -121,7 +119,7 @@ def test_all_there_is_is_painted_before_a_pause() -> None:
     painter.feed([said("b")])
     painter.pause()
     painter.pause()
-    assert surface.calls == ["open", "update", "pause", "pause"]
+    assert surface.calls == ["update", "update", "pause", "pause"]
 
 
 def test_a_turn_nobody_ended_is_interrupted() -> None:

@@ -239,17 +239,17 @@ def test_what_runs_is_told_and_stopped(front_end: FrontEnd) -> None:
     front_end.idle(front_end.run("%codex status"))
     assert "use the tool exec" in markdown(front_end.outputs)
     front_end.idle(front_end.run("%codex stop"))
-    assert "*Interrupted.*" in over(front_end)
+    assert "Interrupted." in over(front_end)
     front_end.idle(front_end.run("%codex stop"))
     assert "Nothing is running." in markdown(front_end.outputs)
 
 
 def test_a_cell_that_runs_is_stopped_from_a_second_console(front_end: FrontEnd) -> None:
     cell = front_end.run(agent(NEVER_ENDS))
-    front_end.until(lambda: "**Runs** `sleep 600`" in markdown(front_end.outputs))
+    front_end.until(lambda: "**Running** `sleep 600`" in markdown(front_end.outputs))
     front_end.idle(in_subshell(front_end.kernel, "%codex stop"))
     front_end.idle(cell)
-    assert "*Interrupted.*" in markdown(front_end.outputs)
+    assert "Interrupted." in markdown(front_end.outputs)
     assert "Stopped 1 turn." in markdown(front_end.outputs)
 
 
@@ -358,7 +358,9 @@ def test_what_a_kernel_took_with_it_is_told_as_far_as_it_is_known(
     front_end: FrontEnd, home: Path, command: str, status: str, line: str
 ) -> None:
     front_end.idle(front_end.run(agent(command, "-b")))
-    front_end.until(lambda: "**Runs**" in markdown(front_end.outputs) or front_end.model(description="Yes"))
+    front_end.until(
+        lambda: "**Running**" in markdown(front_end.outputs) or front_end.model(description="Yes")
+    )
     while not kept(
         home, f'commandExecution%"status":"{status}"' if status == "waiting" else "commandExecution"
     ):

@@ -22,9 +22,9 @@ from tests.service import LocalService
 
 KEY = "sk-marked-0123456789abcdef"
 
-DEVICE = "With a code, in any browser (fits best here)"
-PASTE = "In a browser elsewhere, by pasting an address"
-API_KEY = "With an API key"
+DEVICE = "One-time code (recommended)"
+PASTE = "Paste an address"
+API_KEY = "API key"
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def front_end(
 
 def offered(front_end: FrontEnd) -> tuple[str, str | None]:
     """The link, and the code if there is one."""
-    shown = front_end.until(lambda: front_end.shown('class="codex-offer"'))
+    shown = front_end.until(lambda: front_end.shown("Open the sign-in page"))
     link = re.search(r'href="([^"]+)"', shown)
-    code = re.search(r'codex-code" value="([^"]+)"', shown)
+    code = re.search(r"<output[^>]*>([^<]+)<", shown)
     assert link is not None
     return html.unescape(link[1]), code[1] if code else None
 
@@ -116,7 +116,7 @@ def test_a_failed_sign_in_can_be_tried_again(front_end: FrontEnd, service: Local
     service.faults.next("device_login_off")
     front_end.idle(front_end.run("%codex login device"))
     front_end.until(lambda: front_end.shown('role="alert"'))
-    front_end.click("Try again")
+    front_end.click("Get a new code")
     approve(front_end, service)
     assert "Signed in." in ended(front_end)
 

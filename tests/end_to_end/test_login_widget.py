@@ -85,8 +85,12 @@ def link(visit: Visit) -> str:
     return str(shown.get_attribute("href"))
 
 
+def code(visit: Visit) -> Locator:
+    return widget(visit).locator("output")
+
+
 def approve(visit: Visit, service: LocalService) -> None:
-    service.approve_device(widget(visit).get_by_role("textbox", name="Code", exact=True).input_value())
+    service.approve_device(code(visit).inner_text())
 
 
 def pictures(visit: Visit, name: str) -> None:
@@ -110,8 +114,8 @@ def expect_signed_in(visit: Visit) -> None:
 def test_with_a_code(visit: Visit, service: LocalService) -> None:
     visit.run_all()
     pictures(visit, "choice")
-    button(visit, "With a code, in any browser (fits best here)").click()
-    expect(widget(visit).get_by_role("img", name="QR code of the link")).to_be_visible()
+    button(visit, "One-time code (recommended)").click()
+    expect(widget(visit).get_by_role("img", name="QR code of the sign-in page")).to_be_visible()
     expect(widget(visit).get_by_role("timer")).to_contain_text("14:")
     pictures(visit, "code")
     approve(visit, service)
@@ -122,7 +126,7 @@ def test_with_a_code(visit: Visit, service: LocalService) -> None:
 @cells("%codex login")
 def test_in_the_browser(visit: Visit) -> None:
     visit.run_all()
-    button(visit, "In a browser on the server's own screen").click()
+    button(visit, "Browser on the server's own screen").click()
     expect(widget(visit).get_by_role("link")).to_be_visible()
     pictures(visit, "browser")
     with visit.context.expect_page() as opened:
@@ -137,7 +141,7 @@ def test_by_pasting_the_address(visit: Visit) -> None:
     visit.run_all()
     field = widget(visit).get_by_label("Address")
     field.fill("nonsense")
-    button(visit, "Go on").click()
+    button(visit, "Continue").click()
     expect(widget(visit).get_by_role("alert")).to_contain_text("not the address")
     expect(field).to_have_value("")
     pictures(visit, "paste")
@@ -154,7 +158,7 @@ def test_with_a_key_that_stays_nowhere(visit: Visit) -> None:
     expect(field).to_have_attribute("type", "password")
     pictures(visit, "key")
     field.fill(KEY)
-    button(visit, "Go on").click()
+    button(visit, "Continue").click()
     expect(visit.page.get_by_text("Signed in.")).to_be_visible()
     visit.save()
     assert KEY not in visit.path.read_text()
@@ -174,7 +178,7 @@ def test_it_finishes_while_another_cell_runs(visit: Visit, service: LocalService
 @cells("%%codex\necho: answered at last")
 def test_a_cell_waits_for_it_and_goes_on(visit: Visit, service: LocalService) -> None:
     visit.start_all()
-    button(visit, "With a code").click()
+    button(visit, "One-time code").click()
     pictures(visit, "waiting-cell")
     approve(visit, service)
     expect(visit.page.get_by_text("answered at last").last).to_be_visible()
@@ -185,7 +189,7 @@ def test_a_cell_waits_for_it_and_goes_on(visit: Visit, service: LocalService) ->
 @cells("%%time\nget_ipython().run_cell_magic('codex', '', 'echo: answered at last')")
 def test_a_timed_cell_needs_no_click_and_can_be_cancelled(visit: Visit) -> None:
     visit.start_all()
-    expect(widget(visit).get_by_role("textbox", name="Code", exact=True)).to_be_visible()
+    expect(code(visit)).to_be_visible()
     button(visit, "Cancel").click()
     expect(visit.outputs.last).to_contain_text("You are not signed in.")
 
@@ -196,8 +200,8 @@ def test_who_is_signed_in_sees_the_quota_and_signs_out_by_keyboard(
 ) -> None:
     service.sign_in(lab_home / ".codex")
     visit.run_all()
-    meter = widget(visit).get_by_role("meter").first
-    expect(meter).to_have_attribute("aria-valuenow", "69")
+    bar = widget(visit).get_by_role("progressbar").first
+    expect(bar).to_have_attribute("value", "69")
     pictures(visit, "account")
     button(visit, "Use another account").focus()
     visit.page.keyboard.press("Tab")
@@ -213,6 +217,6 @@ def test_a_failure_says_why_and_the_focus_stays_inside(visit: Visit, service: Lo
     visit.run_all()
     expect(widget(visit).get_by_role("alert")).to_be_visible()
     pictures(visit, "failed")
-    button(visit, "Try again").click()
-    expect(widget(visit).get_by_role("textbox", name="Code", exact=True)).to_be_visible()
-    expect(button(visit, "Another way")).to_be_focused()
+    button(visit, "Get a new code").click()
+    expect(code(visit)).to_be_visible()
+    expect(button(visit, "Other options")).to_be_focused()

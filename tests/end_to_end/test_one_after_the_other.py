@@ -31,7 +31,7 @@ def states(front_end: FrontEnd) -> list[str]:
 
 
 def test_a_turn_in_the_background_says_so_until_it_ends(front_end: FrontEnd, service: LocalService) -> None:
-    told = "*Running in the background.* `%codex steer TEXT` adds to it, `%codex stop` stops it."
+    told = "Running in the background. `%codex steer TEXT` adds to it, `%codex stop` stops it."
     assert told in markdown(front_end.outputs)
     service.release()
     front_end.until(lambda: state(front_end.outputs) == "done")

@@ -241,9 +241,9 @@ def test_whoever_waits_in_vain_is_told(service):
 
 @pytest.mark.parametrize("kind", sorted(Faults().kinds))
 def test_every_fault_can_be_written_into_a_prompt(kind):
-    assert Faults().parse(kind.replace("_", "-") + " after=4 seconds=0.5 plan=pro") == Fault(
-        kind, {"after": 4, "seconds": 0.5, "plan": "pro"}
-    )
+    line = kind.replace("_", "-") + " after=4 seconds=0.5 plan=pro"
+    fault = Fault(kind, {"after": 4, "seconds": 0.5, "plan": "pro"})
+    assert Faults().marked(line, prompt="") == fault
 
 
 def test_a_refused_websocket_leaves_the_fault_to_the_post(client):

@@ -93,7 +93,8 @@ def test_one_cell_can_ask_elsewhere_and_name_it(asked):
 
 def test_status_names_provider_model_account_thread_and_limits(asked):
     status = asked("%codex status")
-    assert all(word in status for word in ("chatgpt", "local-large", "@", "plus", "weekly", "threads.db"))
+    words = ("chatgpt", "local-large", "@", "Plus plan", "weekly", "threads.db")
+    assert [word for word in words if word not in status] == [], status
 
 
 def test_models_lists_the_catalog_without_the_hidden_ones(service, run):
@@ -130,6 +131,12 @@ def test_help_names_every_command(run):
     listed = re.findall(r"%codex ([a-z]+)\b", run("%codex help"))
     assert set(TAKES) <= set(listed)
     assert {name for name in TAKES if run(f"%codex help {name}").startswith(f"%codex {name}")} == set(TAKES)
+
+
+def test_the_columns_of_the_help_begin_below_their_heads(run):
+    lines = run("%codex help").splitlines()
+    at = next(line for line in lines if line.startswith("Command ")).index("What")
+    assert next(line for line in lines if line.startswith("%codex new")).index("start a new") == at
 
 
 def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from codex_magic.display.exact import exact_diff, exact_line, exact_lines, original
-from codex_magic.display.items import change_diff
+from codex_magic.display.exact import change_diff, exact_diff, exact_line, exact_lines, original
 from codex_magic.notebook.desk import LINE, WRAPPED, ask_by_text, question_markdown, question_plain
 from codex_magic.notebook.question import Question, choices, question_text
 from codex_magic.notebook.widgets import question_html

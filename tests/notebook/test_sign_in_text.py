@@ -69,7 +69,7 @@ def test_a_code_is_shown_and_the_sign_in_waited_for(run, approving, home):
     said = run("%codex login device")
     assert re.search(r"[A-Z]{4}-[A-Z]{5}", said)
     assert f"{approving.issuer}/codex/device" in said
-    assert "Signed in as someone@example.com, plan plus." in said
+    assert "Signed in as someone@example.com (Plus plan)." in said
     assert stored(home)["auth_mode"] == "chatgpt"
 
 
@@ -127,7 +127,7 @@ def test_a_sentence_about_login_is_a_question(run, service):
 
 
 def test_who_is_signed_in_already_is_said(run, service):
-    assert "Signed in as someone@example.com, plan plus." in run("%codex login")
+    assert "Signed in as someone@example.com (Plus plan)." in run("%codex login")
 
 
 def test_signing_out_forgets_and_tells_the_service(run, service, home):
@@ -137,10 +137,39 @@ def test_signing_out_forgets_and_tells_the_service(run, service, home):
     assert "Nobody" in run("%codex logout")
 
 
+@pytest.mark.parametrize("way", ["device", "paste", "key", ""])
+def test_a_folder_in_place_of_the_file_is_named_before_anybody_does_anything(run, nobody, home, person, way):
+    (home / ".codex" / "auth.json").mkdir()
+    said = run(f"%codex login {way}")
+    assert str(home / ".codex" / "auth.json") in said
+    assert nobody.requests == []
+
+
+def test_a_broken_file_is_replaced_by_a_sign_in(run, nobody, home, person):
+    (home / ".codex" / "auth.json").write_text("{")
+    assert "%codex login" in run("%codex account")
+    person.answers = [KEY]
+    assert "Signed in" in run("%codex login key")
+    assert stored(home)["OPENAI_API_KEY"] == KEY
+
+
+def test_signing_out_of_a_broken_file_removes_it_and_says_so(run, nobody, home):
+    (home / ".codex" / "auth.json").write_text("{")
+    said = run("%codex logout")
+    assert "removed" in said
+    assert "%codex login" not in said
+    assert stored(home) is None
+
+
+def test_signing_out_of_a_folder_says_that_it_can_not(run, nobody, home):
+    (home / ".codex" / "auth.json").mkdir()
+    assert "can't be removed" in run("%codex logout")
+
+
 def test_status_and_account_say_who_where_and_how_long(run, service, home):
     for command in ("status", "account"):
         said = run(f"%codex {command}")
-        assert "someone@example.com, plan plus" in said
+        assert "someone@example.com (Plus plan)" in said
         assert str(home / ".codex" / "auth.json") in said
         assert "good until" in said
 

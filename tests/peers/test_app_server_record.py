@@ -65,7 +65,7 @@ class Scene:
         for notification in self.turn.stream():
             view.feed(notification)
             waited = waited or "**Wants to " in view.markdown()
-            assert not waited or "**Runs**" not in view.markdown()
+            assert not waited or "**Running**" not in view.markdown()
         assert waited
         shown = TurnView.of(turn.items, turn_id=turn.id, thread_id=self.thread.id, status=turn.status)
         [line] = [block for block in view.markdown().split("\n\n") if block.startswith("**Not ")]

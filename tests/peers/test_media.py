@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from codex_magic.local_service.pictures import picture
+from codex_magic.local_service.answers import picture
 from tests.local_service.test_media import OFFER
 
 pytestmark = pytest.mark.peer("openai", "codex-backend-sdk")

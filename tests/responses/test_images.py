@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image as Pillow
 
-from codex_magic.local_service.pictures import picture
+from codex_magic.local_service.answers import picture
 from codex_magic.protocol.errors import AuthError, InvalidRequestError, ServiceError
 from codex_magic.responses.client import Client
 from codex_magic.responses.inputs import image_url

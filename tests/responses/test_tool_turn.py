@@ -12,7 +12,7 @@ import pydantic
 import pytest
 from PIL import Image as Pillow
 
-from codex_magic.local_service.pictures import picture
+from codex_magic.local_service.answers import picture
 from codex_magic.protocol.errors import InvalidRequestError, OutputError, ServiceError, StreamError
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta

@@ -8,28 +8,28 @@ from __future__ import annotations
 import base64
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from codex_magic.local_service import faults as shipped
-from codex_magic.local_service import replies
 from codex_magic.local_service.faults import (
+    CUT,
     OVERLOADED,
+    REFUSALS,
     TOO_LONG,
-    Cut,
     Fault,
     Params,
-    Send,
+    Reply,
     Step,
+    api_error,
+    detail,
     end,
     fail,
     limit_error,
-    send,
+    model_unsupported,
     split,
 )
-from codex_magic.local_service.replies import Reply
 from codex_magic.local_service.stream import Event, frame
 from tests.service.replies import (
     CONNECTION_LIMIT,
@@ -88,7 +88,7 @@ def _usage_not_included(params: Params) -> Reply:
 
 
 def _too_many_requests(params: Params) -> Reply:
-    body = replies.api_error(429, "Too many requests", kind="requests", code="rate_limit_exceeded").body
+    body = api_error(429, "Too many requests", kind="requests", code="rate_limit_exceeded").body
     return Reply(429, body, {"Retry-After": str(params.get("retry_after", 1))})
 
 
@@ -101,26 +101,24 @@ def _status(params: Params) -> Reply:
 REPLIES: dict[str, Callable[[Params], Reply]] = {
     "usage_not_included": _usage_not_included,
     "too_many_requests": _too_many_requests,
-    "overloaded": lambda _: replies.api_error(
+    "overloaded": lambda _: api_error(
         503, OVERLOADED, kind="service_unavailable_error", code="server_is_overloaded"
     ),
     "server_error": lambda _: web_page(500, "Internal Server Error"),
     "bad_gateway": lambda _: web_page(502, "Bad Gateway"),
-    "unauthorized": lambda _: replies.UNAUTHORIZED,
-    "token_expired": lambda _: replies.TOKEN_EXPIRED,
-    "token_invalidated": lambda _: replies.TOKEN_INVALIDATED,
+    "unauthorized": lambda _: REFUSALS["unauthorized"],
+    "token_expired": lambda _: REFUSALS["token_expired"],
+    "token_invalidated": lambda _: REFUSALS["token_invalidated"],
     "token_revoked": lambda _: TOKEN_REVOKED,
     "model_not_found": lambda params: model_not_found(str(params.get("model", "local-large"))),
-    "model_unsupported": lambda params: replies.model_unsupported(str(params.get("model", "local-large"))),
-    "context_too_long": lambda _: replies.api_error(
-        400, TOO_LONG, param="input", code="context_length_exceeded"
-    ),
-    "refresh_token_reused": lambda _: replies.REFRESH_TOKEN_REUSED,
+    "model_unsupported": lambda params: model_unsupported(str(params.get("model", "local-large"))),
+    "context_too_long": lambda _: api_error(400, TOO_LONG, param="input", code="context_length_exceeded"),
+    "refresh_token_reused": lambda _: REFUSALS["refresh_token_reused"],
     "refresh_token_expired": lambda _: REFRESH_TOKEN_EXPIRED,
-    "refresh_token_invalidated": lambda _: replies.REFRESH_TOKEN_INVALIDATED,
-    "device_login_off": lambda _: replies.NOT_FOUND,
-    "voice_denied": lambda _: replies.detail(403, "Voice session access denied"),
-    "transcription_denied": lambda _: replies.detail(403, "Transcription is not available for this account"),
+    "refresh_token_invalidated": lambda _: REFUSALS["refresh_token_invalidated"],
+    "device_login_off": lambda _: REFUSALS["not_found"],
+    "voice_denied": lambda _: detail(403, "Voice session access denied"),
+    "transcription_denied": lambda _: detail(403, "Transcription is not available for this account"),
     "previous_response_not_found": lambda _: previous_response_not_found("resp_forgotten"),
     "websocket_connection_limit_reached": lambda _: CONNECTION_LIMIT,
     "status": _status,
@@ -150,71 +148,63 @@ SOCKET_FAULTS = frozenset({"binary_frame"})
 
 # Bent streams ------------------------------------------------------------------------------------
 
+SILENCE = "silence"
+"""Nothing more, until the client or the service goes away."""
 
-@dataclass(frozen=True)
-class Silence(Step):
-    """Nothing more, until the client or the service goes away."""
-
-
-@dataclass(frozen=True)
-class Hold(Step):
-    """Nothing more until `service.release()`."""
+HOLD = "hold"
+"""Nothing more until `service.release()`."""
 
 
-def _drop_in_character(stream: Iterator[Event], params: Params) -> Iterator[Step]:
-    sent, _ = split(stream, params)
-    yield from map(send, sent)
+def _drop_in_character(stream: Iterable[Event], params: Params) -> Iterable[Step]:
     data = frame({"type": "response.output_text.delta", "delta": "naïve 漢字"})
-    yield Send(data[: data.index("字".encode()) + 1])
-    yield Cut()
+    return [*split(stream, params)[0], data[: data.index("字".encode()) + 1], CUT]
 
 
-def _idle(stream: Iterator[Event], params: Params) -> Iterator[Step]:
-    sent, _ = split(stream, params)
-    yield from map(send, sent)
-    yield Silence()
+def _idle(stream: Iterable[Event], params: Params) -> Iterable[Step]:
+    return [*split(stream, params)[0], SILENCE]
 
 
-def _hold(stream: Iterator[Event], params: Params) -> Iterator[Step]:
+def _hold(stream: Iterable[Event], params: Params) -> Iterable[Step]:
     sent, rest = split(stream, params)
-    yield from map(send, sent)
-    yield Hold()
-    yield from map(send, rest)
+    return [*sent, HOLD, *rest]
 
 
-def _no_first_byte(stream: Iterator[Event], params: Params) -> Iterator[Step]:
-    yield Silence()
+def _no_first_byte(stream: Iterable[Event], params: Params) -> Iterable[Step]:
+    return [SILENCE]
 
 
-def _eof(stream: Iterator[Event], params: Params) -> Iterator[Step]:
-    sent, _ = split(stream, params)
-    return map(send, sent)
+def _eof(stream: Iterable[Event], params: Params) -> Iterable[Step]:
+    return [*split(stream, params)[0]]
 
 
-def _eof_before_end(stream: Iterator[Event], params: Params) -> Iterator[Step]:
+def _eof_before_end(stream: Iterable[Event], params: Params) -> Iterable[Step]:
     """All items arrive whole, only the terminal event is missing."""
-    return (send(event) for event in stream if event["type"] != "response.completed")
+    return (event for event in stream if event["type"] != "response.completed")
 
 
-def _failed(stream: Iterator[Event], params: Params) -> Iterator[Step]:
+def _incomplete(stream: Iterable[Event], params: Params) -> Iterable[Step]:
+    reason = params.get("reason", "max_output_tokens")
+    return end(stream, params, "incomplete", incomplete_details={"reason": reason})
+
+
+def _failed(stream: Iterable[Event], params: Params) -> Iterable[Step]:
     code = str(params.get("code", "server_error"))
     message = params.get("message") or FAILURES.get(code, FAILURES["server_error"])
     return end(stream, params, "failed", error={"code": code, "message": message})
 
 
-def _error(stream: Iterator[Event], params: Params) -> Iterator[Step]:
+def _error(stream: Iterable[Event], params: Params) -> Iterable[Step]:
     sent, _ = split(stream, params)
     headers = {"X-Codex-Primary-Used-Percent": "100"}
     error = {"type": "error", "error": limit_error(params), "status_code": 429, "headers": headers}
-    return map(send, [*sent, error | {"sequence_number": len(sent)}])
+    return [*sent, error | {"sequence_number": len(sent)}]
 
 
-def _error_then_open(stream: Iterator[Event], params: Params) -> Iterator[Step]:
-    yield from _error(stream, params)
-    yield Silence()
+def _error_then_open(stream: Iterable[Event], params: Params) -> Iterable[Step]:
+    return [*_error(stream, params), SILENCE]
 
 
-def _huge_event(stream: Iterator[Event], params: Params) -> Iterator[Step]:
+def _huge_event(stream: Iterable[Event], params: Params) -> Iterable[Step]:
     """A partial image, as large as real ones get."""
     sent, rest = split(stream, params)
     image = base64.b64encode(bytes(int(params.get("bytes", 3_000_000)) * 3 // 4)).decode()
@@ -225,8 +215,7 @@ def _huge_event(stream: Iterator[Event], params: Params) -> Iterator[Step]:
         "partial_image_b64": image,
     }
     huge = {"type": "response.image_generation_call.partial_image", **partial}
-    numbered = enumerate([*sent, huge, *rest])
-    return (send(event | {"sequence_number": number}) for number, event in numbered)
+    return [event | {"sequence_number": number} for number, event in enumerate([*sent, huge, *rest])]
 
 
 FAILURES = {
@@ -244,13 +233,14 @@ FAILURES = {
     "server_error": "An error occurred while processing your request. You can retry your request.",
 }
 
-STREAMS: dict[str, Callable[[Iterator[Event], Params], Iterator[Step]]] = {
+STREAMS: dict[str, Callable[[Iterable[Event], Params], Iterable[Step]]] = {
     "drop_in_character": _drop_in_character,
     "idle": _idle,
     "hold": _hold,
     "no_first_byte": _no_first_byte,
     "eof": _eof,
     "eof_before_end": _eof_before_end,
+    "incomplete": _incomplete,
     "failed": _failed,
     "error": _error,
     "error_then_open": _error_then_open,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from codex_magic.local_service import replies
+from codex_magic.local_service.answers import encoded_picture
 from codex_magic.local_service.endpoints import Endpoint
-from codex_magic.local_service.pictures import encoded_picture
-from codex_magic.local_service.replies import Reply
+from codex_magic.local_service.faults import REFUSALS, Reply, api_error, detail
 from codex_magic.local_service.service import Routes
 from codex_magic.protocol.ids import new_id
 from tests.service.sdp import NotAnOffer, answered
@@ -25,15 +24,12 @@ class _Media(Endpoint):
 
     def fields(self) -> dict[str, Any]:
         """Of a JSON body or of a form; in a form every value is a list of files or of texts."""
-        if isinstance(self.recorded.json, dict):
-            return self.recorded.json
-        texts = {name: self.get_body_argument(name, strip=False) for name in self.request.body_arguments}
-        return {**texts, **self.request.files}
+        return {**super().fields(), **self.request.files}
 
     def field(self, fields: dict[str, Any], name: str) -> Any:
         if not fields.get(name):
             self.refuse(
-                replies.api_error(
+                api_error(
                     400,
                     f"Missing required parameter: '{name}'.",
                     param=name,
@@ -67,11 +63,20 @@ class _Generations(_Media):
             message = (
                 f"Invalid 'n': expected a value between 1 and {MOST_PICTURES}, but got {number} instead."
             )
-            self.refuse(replies.api_error(400, message, param="n", code="integer_out_of_range"))
+            self.refuse(api_error(400, message, param="n", code="integer_out_of_range"))
         made = [{"b64_json": encoded_picture(f"{prompt} {at}")} for at in range(number)]
         described = {name: fields.get(name) or "auto" for name in ("background", "quality", "size")}
-        self.reply_json(
-            {"created": int(time.time()), "data": made, "output_format": "png", "usage": None, **described}
+        self.reply(
+            Reply(
+                200,
+                {
+                    "created": int(time.time()),
+                    "data": made,
+                    "output_format": "png",
+                    "usage": None,
+                    **described,
+                },
+            )
         )
 
     def check(self, fields: dict[str, Any]) -> None:
@@ -84,7 +89,7 @@ class _CodexEdits(_Generations):
             if not str(image.get("image_url", "")).startswith(("data:image/", "https://", "http://")):
                 message = f"Invalid 'images[{at}].image_url'. Expected a valid URL."
                 param = f"images[{at}].image_url"
-                self.refuse(replies.api_error(400, message, param=param, code="invalid_value"))
+                self.refuse(api_error(400, message, param=param, code="invalid_value"))
 
 
 class _ApiEdits(_Generations):
@@ -116,7 +121,9 @@ class _Transcriptions(_Media):
     def post(self) -> None:
         self.caller()
         (file, *_) = self.field(self.fields(), "file")
-        self.reply_json({"text": f"A scripted transcription of {file.filename}, {len(file.body)} bytes."})
+        self.reply(
+            Reply(200, {"text": f"A scripted transcription of {file.filename}, {len(file.body)} bytes."})
+        )
 
 
 class CodexTranscriptions(_Transcriptions, _Codex):
@@ -143,7 +150,7 @@ class _Calls(_Media):
         try:
             answer = answered(offer)
         except NotAnOffer as error:
-            self.refuse(replies.api_error(400, f"Invalid SDP offer: {error}.", param="sdp"))
+            self.refuse(api_error(400, f"Invalid SDP offer: {error}.", param="sdp"))
         call = f"/v1/realtime/calls/rtc_{new_id().replace('-', '')}"
         self.reply(Reply(201, answer, {"Content-Type": "application/sdp", "Location": call}))
 
@@ -156,12 +163,12 @@ class CodexCalls(_Calls, _Codex):
 
     def check(self, fields: dict[str, Any]) -> None:
         if "id" in self.field(fields, "session"):
-            self.refuse(replies.detail(400, "Unsupported parameter: session.id"))
+            self.refuse(detail(400, "Unsupported parameter: session.id"))
         for name in ("session-id", "thread-id"):
             if name not in self.request.headers:
-                self.refuse(replies.detail(400, f"Missing header: {name}"))
+                self.refuse(detail(400, f"Missing header: {name}"))
         if self.get_query_argument("intent", "") != "quicksilver":
-            self.refuse(replies.NOT_FOUND)
+            self.refuse(REFUSALS["not_found"])
 
 
 class ApiCalls(_Calls, _Api):

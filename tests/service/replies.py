@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from codex_magic.local_service.replies import HTML, Reply, api_error, unauthorized
+from codex_magic.local_service.faults import HTML, Reply, api_error
 
 CONNECTION_LIMIT = api_error(
     400,
     "Responses websocket connection limit reached (60 minutes). Create a new websocket connection to continue.",
     code="websocket_connection_limit_reached",
 )
+
+
+def unauthorized(code: str, message: str) -> Reply:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return Reply(401, {"error": error, "status": 401})
+
+
 TOKEN_REVOKED = unauthorized("token_revoked", "Encountered invalidated oauth token for user, failing request")
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codex_magic.local_service import catalog
 from codex_magic.local_service.conversation import Body, input_items, unseal
-from codex_magic.local_service.replies import Reply, api_error, detail, model_unsupported
+from codex_magic.local_service.endpoints import MODELS
+from codex_magic.local_service.faults import Reply, api_error, detail, model_unsupported
 from tests.service.replies import item_not_found, model_not_found, previous_response_not_found
 from tests.service.shape import is_uncalled
 
@@ -108,11 +108,22 @@ def _service_tier_is_offered(request: Request) -> Reply | None:
 
 def _model_is_supported(request: Request) -> Reply | None:
     slug = str(request.body.get("model"))
-    model = catalog.find(slug)
+    model = MODELS.get(slug)
     if model is None:
         return model_unsupported(slug)
     version = request.headers.get("version", "0.100.0")
-    return None if catalog.is_new_enough(version, model) else model_not_found(slug)
+    return None if is_new_enough(version, model) else model_not_found(slug)
+
+
+def is_new_enough(client_version: str, model: Mapping[str, Any]) -> bool:
+    """Whether a client of that version may use the model."""
+    return _version(client_version) >= _version(model["minimal_client_version"])
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Only the numbers count; a text without any is version 0."""
+    numbers = text.split("-")[0].split(".")
+    return tuple(int(number) for number in numbers if number.isdigit())
 
 
 def _lite_is_whole(request: Request) -> Reply | None:
@@ -138,7 +149,7 @@ def _model_exists(request: Request) -> Reply | None:
         return api_error(
             400, "Missing required parameter: 'model'.", param="model", code="missing_required_parameter"
         )
-    if catalog.find(slug) is not None:
+    if slug in MODELS:
         return None
     message = f"The model '{slug}' does not exist or you do not have access to it."
     return api_error(404, message, param="model", code="model_not_found")
@@ -158,7 +169,7 @@ def _input_is_given(request: Request) -> Reply | None:
 
 def _effort_is_offered(request: Request) -> Reply | None:
     effort = (request.body.get("reasoning") or {}).get("effort")
-    model = catalog.find(request.body["model"])
+    model = MODELS.get(request.body["model"])
     if effort is None or model is None:
         return None
     offered = [level["effort"] for level in model["supported_reasoning_levels"]]

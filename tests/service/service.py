@@ -6,10 +6,10 @@ import ssl
 from pathlib import Path
 
 from codex_magic.local_service import service as shipped
-from codex_magic.local_service.accounts import Account
-from codex_magic.local_service.pace import Pace
+from codex_magic.local_service.accounts import ACCESS_SECONDS, Account, Tokens
 from codex_magic.local_service.service import TIMEOUT, Routes
 from codex_magic.local_service.state import RecordedRequest
+from codex_magic.local_service.stream import Pace
 from tests.service.certificates import make_certificates
 from tests.service.faults import Faults
 from tests.service.media import MEDIA_ROUTES
@@ -81,6 +81,26 @@ class LocalService(shipped.LocalService):
     def wait_for_hold(self, timeout: float = TIMEOUT, *, path: str = "", count: int = 1) -> RecordedRequest:
         """The `count`-th request whose answer stopped at a `hold` or `hold_headers` fault."""
         return self.state.recorder.wait(self.state.held, path, timeout=timeout, count=count)
+
+    def issue_tokens(
+        self, *, email: str = Account.email, plan: str = Account.plan, expires_in: int = ACCESS_SECONDS
+    ) -> Tokens:
+        """Return tokens as after a sign-in; `expires_in` seconds, negative for one that has expired."""
+        account = Account(email, plan)
+        return self._call(lambda: self.state.sign_in.issue(account, expires_in=expires_in))
+
+    def sign_in(
+        self,
+        codex_home: Path,
+        tokens: Tokens | None = None,
+        *,
+        email: str = Account.email,
+        plan: str = Account.plan,
+        expires_in: int = ACCESS_SECONDS,
+    ) -> Tokens:
+        """Write an auth.json as the official client does after a sign-in, and return its tokens."""
+        tokens = tokens or self.issue_tokens(email=email, plan=plan, expires_in=expires_in)
+        return super().sign_in(codex_home, tokens)
 
     def release(self) -> None:
         """Let all held answers go on."""

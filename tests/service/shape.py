@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from codex_magic.local_service.replies import Reply, api_error
+from codex_magic.local_service.faults import Reply, api_error
 
 
 class _Typed(msgspec.Struct):

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from html import escape
 from urllib.parse import urlsplit
 
-from codex_magic.local_service import sign_in as shipped
+from codex_magic.local_service import endpoints as shipped
 from codex_magic.local_service.accounts import Account, decode_jwt
-from codex_magic.local_service.endpoints import Endpoint
-from codex_magic.local_service.replies import TOKEN_EXCHANGE_FAILED, Reply
+from codex_magic.local_service.endpoints import Endpoint, approve, endpoint, page, redirect_back
+from codex_magic.local_service.faults import REFUSALS, Reply
 from codex_magic.local_service.service import Routes
-from codex_magic.local_service.sign_in import page
 from tests.service.state import StrictState
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
-class Authorize(shipped.Authorize):
+class Authorize(Endpoint):
     """The page on which a person approves a browser sign-in."""
 
     def get(self) -> None:
         asked = self._asked()
         assert isinstance(self.state, StrictState)
         if self.state.auto_approve or self.get_query_argument("auto", "") == "1":
-            self.approve(asked, Account())
+            self.reply(approve(self, asked, Account()))
         else:
             self.reply(page("Sign in to the local service", _approval_form(asked)))
 
@@ -33,10 +31,10 @@ class Authorize(shipped.Authorize):
         asked = self._asked()
         if self.get_body_argument("decision") == "approve":
             account = Account(self.get_body_argument("email"), self.get_body_argument("plan"))
-            self.approve(asked, account)
+            self.reply(approve(self, asked, account))
         else:
             denied = {"error": "access_denied", "error_description": "The sign-in was denied."}
-            self.redirect_back(asked, denied)
+            self.reply(redirect_back(asked, denied))
 
     def _asked(self) -> dict[str, str]:
         asked = self.recorded.query
@@ -59,18 +57,18 @@ def _is_own_address(redirect_uri: str) -> bool:
     return address.scheme == "http" and address.hostname in ("127.0.0.1", "localhost")
 
 
-class Token(shipped.Token):
-    def grant(self, fields: Mapping[str, str]) -> Reply:
-        """Give the key for the public API too, which a browser sign-in may ask for besides."""
-        if fields.get("grant_type") != TOKEN_EXCHANGE:
-            return super().grant(fields)
-        if decode_jwt(fields["subject_token"]) is None:
-            return TOKEN_EXCHANGE_FAILED
-        key = f"sk-local-{secrets.token_urlsafe(16)}"
-        return Reply(200, {"access_token": key, "token_type": "Bearer"})
+def token(at: Endpoint) -> Reply:
+    """Give the key for the public API too, which a browser sign-in may ask for besides."""
+    fields = at.fields()
+    if fields.get("grant_type") != TOKEN_EXCHANGE:
+        return shipped.token(at)
+    if decode_jwt(fields["subject_token"]) is None:
+        return REFUSALS["token_exchange_failed"]
+    key = f"sk-local-{secrets.token_urlsafe(16)}"
+    return Reply(200, {"access_token": key, "token_type": "Bearer"})
 
 
-class DevicePage(shipped.DevicePage):
+class DevicePage(Endpoint):
     """Where a person types the code that a machine without a browser has shown."""
 
     def get(self) -> None:
@@ -95,7 +93,7 @@ class DeviceCallback(Endpoint):
 
 SIGN_IN_ROUTES: Routes = [
     (r"/oauth/authorize", Authorize),
-    (r"/oauth/token", Token),
+    (r"/oauth/token", endpoint("post", token)),
     (r"/codex/device", DevicePage),
     (r"/deviceauth/callback", DeviceCallback),
 ]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 
+from codex_magic.local_service.conversation import Body, input_items
 from codex_magic.local_service.state import RecordedRequest, State
 from tests.service.faults import Faults
 
@@ -20,6 +23,19 @@ class StrictState(State):
     sockets: set[Callable[[], None]] = field(default_factory=set)
     """What breaks each open WebSocket: the HTTP server forgets a connection when it is upgraded."""
     _holds: list[asyncio.Event] = field(default_factory=list)
+    _sent: dict[str, list[str]] = field(default_factory=dict)
+    """The last request of each session."""
+
+    def cached_tokens(self, session_id: str | None, body: Body) -> int:
+        """Return the tokens that this session sent before in the same order; a session is its `session-id`."""
+        if session_id is None:
+            return 0
+        parts = [json.dumps(body[key]) for key in ("model", "instructions", "tools") if key in body]
+        parts += map(json.dumps, input_items(body))
+        before = self._sent.get(session_id, [])
+        self._sent[session_id] = parts
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(before, parts, strict=False))
+        return sum(len(part) // 4 for part, _ in same)
 
     async def hold(self, request: RecordedRequest) -> None:
         """Wait until `release`."""

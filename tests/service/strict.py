@@ -5,23 +5,31 @@ from __future__ import annotations
 import asyncio
 import importlib
 import random
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from tornado.web import Finish
 
-from codex_magic.local_service import replies
-from codex_magic.local_service.conversation import Body, Item
-from codex_magic.local_service.endpoints import ApiCompact, ApiResponses, CodexResponses, Endpoint, Responses
-from codex_magic.local_service.faults import Fault, Step
-from codex_magic.local_service.pace import Pace
-from codex_magic.local_service.replies import Reply
+from codex_magic.local_service import endpoints as shipped
+from codex_magic.local_service.answers import message
+from codex_magic.local_service.conversation import Body, Item, read_conversation
+from codex_magic.local_service.endpoints import (
+    ETAG,
+    MODELS,
+    ApiResponses,
+    CodexResponses,
+    Endpoint,
+    Responses,
+    endpoint,
+)
+from codex_magic.local_service.faults import Fault, Reply, Step, detail
 from codex_magic.local_service.service import Routes
 from codex_magic.local_service.state import State
-from codex_magic.local_service.stream import DELTAS, Event, Plan, numbered, plain_events
+from codex_magic.local_service.stream import DELTAS, Event, Pace, Plan, count_usage, events, frame, numbered
 from tests.service import code_mode, rules
-from tests.service.faults import HANDSHAKE, Hold, Silence
+from tests.service.faults import HANDSHAKE, HOLD, SILENCE
 from tests.service.shape import shape_refusal
 from tests.service.state import StrictState
 
@@ -29,6 +37,14 @@ KEEPALIVE_EVERY = 50
 """Deltas between two keep-alive events."""
 
 NOISE = "mNq7VbX2Lw9TzRk4"
+
+CHUNK_BYTES = 64 * 1024
+"""What a fast server and a busy network hand over at once."""
+
+
+@dataclass(frozen=True)
+class Chunks(Pace):
+    """As fast as possible in 64 KB pieces that end anywhere, even inside a character."""
 
 
 async def middleware(endpoint: Endpoint) -> None:
@@ -82,15 +98,18 @@ class StrictResponses(Responses):
         return self.request.path + (HANDSHAKE if self.is_upgrade else "")
 
     def decoded_body(self) -> bytes:
-        if self.request.headers.get("Content-Encoding") != "zstd":
+        encoding = self.request.headers.get("Content-Encoding", "identity")
+        if encoding == "identity":
             return super().decoded_body()
+        if encoding != "zstd":
+            self.refuse(detail(415, f"Unsupported content encoding: {encoding}"))
         try:
             if sys.version_info >= (3, 14):
                 return bytes(importlib.import_module("compression.zstd").decompress(self.request.body))
             zstandard = importlib.import_module("zstandard")
             return bytes(zstandard.ZstdDecompressor().stream_reader(self.request.body).read())
         except ModuleNotFoundError:
-            self.refuse(replies.detail(415, "To read zstd bodies the service needs: pip install zstandard"))
+            self.refuse(detail(415, "To read zstd bodies the service needs: pip install zstandard"))
 
     async def respond(self, body: Body, owner: str) -> None:
         if refusal := shape_refusal(body):
@@ -100,12 +119,22 @@ class StrictResponses(Responses):
             self.refuse(refusal)
         await super().respond(body, owner)
 
-    async def answer(self, body: Body, owner: str, pace: Pace, fault: Fault | None) -> None:
+    async def answer(self, body: Body, plan: Plan, pace: Pace, fault: Fault | None) -> None:
         await suffer(self, fault)
-        await super().answer(body, owner, pace, self.fault or fault)
+        await super().answer(body, plan, pace, self.fault or fault or limit(body, plan))
+
+    def pace(self, words: str | None) -> Pace:
+        """Read `chunks` too, and `max` and others from a header."""
+        words = words or self.request.headers.get("x-local-pace")
+        if words and words.startswith("chunks"):
+            return Chunks(delta_chars=Pace.parse(words.replace("chunks", "max")).delta_chars)
+        return super().pace(words)
 
     def plan(self, body: Body, owner: str, pace: Pace) -> Plan:
         plan = super().plan(body, owner, pace)
+        sent = plan.usage["input_tokens"]
+        cached = self.state.cached_tokens(self.request.headers.get("session-id"), body)
+        plan = replace(plan, usage=count_usage(plan.items, sent=sent, cached=cached))
         fault = self.fault
         if fault is not None and fault.kind == "reroute":
             return replace(plan, model=str(fault.params.get("to", "local-small")))
@@ -119,15 +148,28 @@ class StrictResponses(Responses):
         """In the Lite dialect the model does not see top-level tools."""
         if self.recorded.headers.get(rules.LITE_HEADER) == "true":
             body = {key: value for key, value in body.items() if key != "tools"}
-        return code_mode.answer(body, owner)
+        question = read_conversation(body).prompt.text
+        items = code_mode.answer(body, owner)
+        if re.search(r"^refuse\b", question, re.I):
+            refusal = {"type": "refusal", "refusal": "The local service was asked to refuse, and so it does."}
+            return [*items[:-1], items[-1] | {"content": [refusal]}]
+        calls = [item for item in items if item["type"].endswith("_call") and "name" in item]
+        if "aloud" not in question or not calls:
+            return items
+        names = " and ".join(f"`{call['name']}`" for call in calls)
+        spoken = message(f"I will use {names}.", "commentary")
+        return [*(item for item in items if item not in calls), spoken, *calls]
 
     def events(self, plan: Plan) -> Iterator[Event]:
-        return numbered(with_habits(plan, plain_events(plan)) if self.codex else plain_events(plan))
+        return numbered(with_habits(plan, events(plan)) if self.codex else events(plan))
 
-    async def do(self, step: Step) -> None:
-        if isinstance(step, Hold):
+    async def send(self, script: Iterable[Step], pace: Pace) -> None:
+        await super().send(chunks(script) if isinstance(pace, Chunks) else script, pace)
+
+    async def do(self, step: str) -> None:
+        if step == HOLD:
             await self.state.hold(self.recorded)
-        elif isinstance(step, Silence):
+        elif step == SILENCE:
             await self.gone.wait()
         else:
             await super().do(step)
@@ -143,19 +185,55 @@ class StrictApiResponses(StrictResponses, ApiResponses):
         return rules.api_refusal(request)
 
 
-class StrictApiCompact(ApiCompact):
-    async def prepare(self) -> None:
-        await super().prepare()
-        self.key()
-        if refusal := shape_refusal(self.recorded.json):
-            self.refuse(refusal)
+def compact(at: Endpoint) -> Reply:
+    at.key()
+    return shape_refusal(at.recorded.json) or shipped.api_compact(at)
+
+
+def models(at: Endpoint) -> Reply:
+    """Give the models that a client of its version may see; one without a version sees all."""
+    reply = shipped.models(at)
+    version = at.get_query_argument("client_version", None)
+    if version is None:
+        return reply
+    offered = [model for model in MODELS.values() if rules.is_new_enough(version, model)]
+    return Reply(200, {"models": offered}, {"ETag": ETAG})
 
 
 STRICT_ROUTES: Routes = [
     (r"/backend-api/codex/responses", StrictCodexResponses),
     (r"/v1/responses", StrictApiResponses),
-    (r"/v1/responses/compact", StrictApiCompact),
+    (r"/v1/responses/compact", endpoint("post", compact)),
+    (r"/backend-api/codex/models", endpoint("get", models)),
+    (r"/v1/models", endpoint("get", models)),
 ]
+
+
+def limit(body: Body, plan: Plan) -> Fault | None:
+    """Return the end that the request itself leads to."""
+    model = MODELS.get(plan.model)
+    if model is not None and plan.usage["input_tokens"] > model["max_context_window"]:
+        return Fault("context_length_exceeded", {"after": 0})
+    most = body.get("max_output_tokens")
+    if most is not None and plan.usage["output_tokens"] > most:
+        return Fault("incomplete", {"after": max(1, most * 4 // plan.delta_chars)})
+    return None
+
+
+def chunks(script: Iterable[Step]) -> Iterator[Step]:
+    """Cut what is sent into pieces of one size, wherever in an event that is."""
+    pending = bytearray()
+    for step in script:
+        if isinstance(step, str):
+            yield bytes(pending)
+            pending.clear()
+            yield step
+            continue
+        pending += step if isinstance(step, bytes) else frame(step)
+        while len(pending) >= CHUNK_BYTES:
+            yield bytes(pending[:CHUNK_BYTES])
+            del pending[:CHUNK_BYTES]
+    yield bytes(pending)
 
 
 def with_habits(plan: Plan, stream: Iterator[Event]) -> Iterator[Event]:

@@ -19,14 +19,11 @@ from tornado.routing import PathMatches
 from tornado.web import Finish
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from codex_magic.local_service import catalog, replies
 from codex_magic.local_service.conversation import Body
-from codex_magic.local_service.endpoints import Endpoint, decoded
-from codex_magic.local_service.faults import Step
-from codex_magic.local_service.pace import Pace
-from codex_magic.local_service.replies import Reply
-from codex_magic.local_service.state import PRIMARY_SECONDS, SECONDARY_SECONDS, Quota, RecordedRequest
-from codex_magic.local_service.stream import Plan, count_usage
+from codex_magic.local_service.endpoints import ETAG, Endpoint, decoded
+from codex_magic.local_service.faults import Reply, Step, api_error
+from codex_magic.local_service.state import Quota, RecordedRequest
+from codex_magic.local_service.stream import SHAPES, Pace, Plan, count_usage
 from codex_magic.protocol.ids import new_id
 from tests.service import rules
 from tests.service.replies import CONNECTION_LIMIT, previous_response_not_found
@@ -118,7 +115,7 @@ class ResponsesSocket(WebSocketHandler, StrictResponses):
 
     async def _create(self, recorded: RecordedRequest) -> None:
         if self._active is not None:
-            self.reply(replies.api_error(400, "A response is already in progress on this connection."))
+            self.reply(api_error(400, "A response is already in progress on this connection."))
             return
         if self._running is not None:
             await asyncio.wait({self._running})
@@ -164,7 +161,7 @@ class ResponsesSocket(WebSocketHandler, StrictResponses):
     async def _play(self, script: Iterable[Step], pace: Pace) -> None:
         if self.fault is not None and self.fault.kind == "binary_frame":
             await self.write_message(b"\x00\x01", binary=True)
-        await self.send(script, replace(pace, chunk_bytes=0))
+        await self.send(script, Pace(pace.per_second, pace.delta_chars))
 
     async def write_now(self, data: bytes) -> None:
         if not data.endswith(b"\n\n"):
@@ -233,7 +230,7 @@ class ResponsesSocket(WebSocketHandler, StrictResponses):
 
 class CodexSocket(ResponsesSocket, StrictCodexResponses):
     def _hello(self) -> None:
-        self.set_header("x-models-etag", catalog.ETAG)
+        self.set_header("x-models-etag", ETAG)
         self.set_header("x-reasoning-included", "true")
         self.set_header(
             "x-codex-turn-state", self.request.headers.get("x-codex-turn-state") or f"ts_{new_id()}"
@@ -256,20 +253,13 @@ UPGRADES: list[tuple[Upgrade, type[Endpoint]]] = [
 
 def limits_event(quota: Quota, plan: str) -> dict[str, Any]:
     """The first message of each response on a WebSocket."""
-    windows = {
-        "primary": _window(quota, quota.primary, PRIMARY_SECONDS),
-        "secondary": _window(quota, quota.secondary, SECONDARY_SECONDS),
-    }
+    windows = quota.windows()
+    for window in windows.values():
+        window["window_minutes"] = window.pop("limit_window_seconds") // 60
     return {
         "type": "codex.rate_limits",
         "plan_type": plan,
         "rate_limits": {"allowed": True, "limit_reached": False, **windows},
-        "credits": {"has_credits": False, "unlimited": False, "balance": None},
+        "credits": SHAPES["usage"]["credits"],
         "metered_limit_name": None,
     }
-
-
-def _window(quota: Quota, used: int, seconds: int) -> dict[str, Any]:
-    window = quota.window(used, seconds)
-    del window["limit_window_seconds"]
-    return {**window, "window_minutes": seconds // 60}

@@ -1,12 +1,14 @@
 """Threads of the codex program become threads of ours."""
 
+import asyncio
+
 import pytest
 
 from codex_magic import AgentMessage, TextInput, TurnStatus
-from codex_magic.engines.app_server.library import ProgramThread
+from codex_magic.engines.app_server.engine import ProgramThread
 from codex_magic.protocol.types import Turn, TurnError, TurnPlace, UserMessage
-from codex_magic.threads.history import adopted, as_record, continuation, copied, history_items
-from codex_magic.threads.store import Store
+from codex_magic.threads.history import adopted, as_record, continuation, copied_to_memory, history_items
+from codex_magic.threads.store import AsyncStore, Store
 from tests.known import some
 
 KEPT = ProgramThread(
@@ -84,9 +86,15 @@ def test_a_copy_stands_alone_and_what_was_running_is_cut_off_in_it(store):
     store.begin_turn(thread.id)
     fork = store.fork(thread.id)
     store.begin_turn(fork.id)
-    alone, turns = copied(fork, store.history(fork.id))
-    with Store(":memory:") as memory:
-        memory.adopt(alone, turns, {})
-        kept = memory.history(fork.id)
+
+    async def copy():
+        source = AsyncStore(store.path)
+        memory = await copied_to_memory(fork, source)
+        kept = await memory.run(lambda file: file.history(fork.id))
+        await memory.close()
+        await source.close()
+        return kept
+
+    kept = asyncio.run(copy())
     assert [each.status for each in kept] == [TurnStatus.interrupted] * 2
     assert [each.id for each in kept] == [each.id for each in store.history(fork.id)]

@@ -1,8 +1,4 @@
-"""One app-server process, from its start to its end. It ends when its input is closed, so also with this process.
-
-One task reads its messages, one what it writes to stderr, and each of its requests to us has a task
-of its own: nothing waits while a human thinks.
-"""
+"""One app-server process, from its start to its end. Each of its requests to us has a task of its own, so nothing waits for a human."""
 
 from __future__ import annotations
 
@@ -21,18 +17,10 @@ from typing import Any
 import msgspec
 
 from ...net import one_line
-from ...protocol import types
-from ...protocol.errors import (
-    CodexError,
-    ConfigurationError,
-    MethodNotFoundError,
-    ServerBusyError,
-    ServiceError,
-    TimedOutError,
-)
+from ...protocol import errors, types
 from ...protocol.secrets import masked
 from ...waiting import begin_anew_in_children
-from .failures import refused
+from .failures import INVALID_CONFIGURATION, refused
 from .messages import Framer, MaskedNotifications, Message, address_of, encode, fields, place_of, read
 
 log = logging.getLogger(__name__)
@@ -65,10 +53,10 @@ class Subscription:
     def __init__(self) -> None:
         self.changes: dict[str, tuple[dict[str, Any], ...]] = {}
         """The changes of each file change, by its item's id; the server's question about one carries no diff."""
-        self._unread: deque[types.Notification | CodexError] = deque()
+        self._unread: deque[types.Notification | errors.CodexError] = deque()
         self._news = asyncio.Event()
 
-    def put(self, news: types.Notification | CodexError) -> None:
+    def put(self, news: types.Notification | errors.CodexError) -> None:
         """Add a notification, or the reason why no more will come."""
         match news:
             case (
@@ -80,15 +68,12 @@ class Subscription:
         self._news.set()
 
     async def next(self) -> types.Notification:
-        """Wait for the next notification. Raises the reason when the process has ended and nothing is left.
-
-        The deltas that follow one in the same part of its item come along: each costs its readers once.
-        """
+        """Wait for the next notification, deltas with those that follow in the same text. Raises why none will come."""
         while not self._unread:
             self._news.clear()
             await self._news.wait()
         first = self._unread[0]
-        if isinstance(first, CodexError):
+        if isinstance(first, errors.CodexError):
             raise first
         self._unread.popleft()
         if not isinstance(first, types.Delta):
@@ -114,6 +99,8 @@ class Connection:
         """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
         self.commands: dict[str, str] = {}
         """The turn of each command that is at work, by its item's id. Some go on after their turn."""
+        self.invalid_configuration = ""
+        """What the server could not read of its configuration, with the file and the line where it knows them."""
         self._process, self._input = process, process.stdin
         self._exit_code: int | None = None
         self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -140,11 +127,11 @@ class Connection:
             )
         except OSError as error:
             reason = error.strerror or str(error)
-            raise ConfigurationError(
+            raise errors.ConfigurationError(
                 f"{command[0]} can't be started: {reason}.", hint="Check CODEX_MAGIC_CODEX_BIN."
             ) from error
         except NotImplementedError as error:
-            raise ConfigurationError(
+            raise errors.ConfigurationError(
                 "The event loop of this program can't start other programs (Windows' selector loop).",
                 hint="Use Codex instead of AsyncCodex: it has a loop of its own.",
             ) from error
@@ -159,14 +146,11 @@ class Connection:
     async def call(
         self, method: str, params: Mapping[str, Any], *, timeout: float = CALL_SECONDS
     ) -> dict[str, Any]:
-        """Send a request and wait for its answer; sent again while the server is too busy.
-
-        Raises JsonRpcError, TimedOutError, and ServiceError when the process ends first.
-        """
+        """Send a request, again while the server is too busy. Raises JsonRpcError, TimedOutError, ServiceError."""
         for seconds in BUSY_SECONDS:
             try:
                 return await self._call(method, params, timeout)
-            except ServerBusyError:
+            except errors.ServerBusyError:
                 await asyncio.sleep(seconds * random.uniform(0.5, 1.5))
         return await self._call(method, params, timeout)
 
@@ -174,7 +158,7 @@ class Connection:
         """Send a request whose refusal is no failure; whether it was answered."""
         try:
             await self.call(method, params)
-        except CodexError as error:
+        except errors.CodexError as error:
             log.info("the app-server did not follow: %s", error.message)
             return False
         return True
@@ -233,7 +217,9 @@ class Connection:
             await self._write({"id": id, "method": method, "params": params})
             return masked(fields(await asyncio.wait_for(answer, timeout)))
         except asyncio.TimeoutError:
-            raise TimedOutError(f"The app-server did not answer {method} within {timeout:g} s.") from None
+            raise errors.TimedOutError(
+                f"The app-server did not answer {method} within {timeout:g} s."
+            ) from None
         finally:
             self._calls.pop(id, None)
 
@@ -243,9 +229,9 @@ class Connection:
         with suppress(ConnectionError):
             await self._input.drain()
 
-    async def _drain(self, errors: asyncio.StreamReader) -> None:
+    async def _drain(self, stream: asyncio.StreamReader) -> None:
         rest = b""
-        while chunk := await errors.read(CHUNK):
+        while chunk := await stream.read(CHUNK):
             *lines, rest = (rest + chunk).split(b"\n")
             rest = rest[-4096:]
             readable = (one_line(_ANSI.sub("", line.decode(errors="replace"))) for line in lines)
@@ -308,6 +294,8 @@ class Connection:
                 # The server has its answer, ours or another's, or needs none any more.
                 if id in self._answering:
                     self._answering[id][1].cancel()
+            case types.Warned(None, message) if message.startswith(INVALID_CONFIGURATION):
+                self.invalid_configuration = message.removeprefix(INVALID_CONFIGURATION).strip()
             case types.UnknownNotification("thread/closed"):
                 self.threads.pop(str(thread_id), None)
             case types.ItemStarted(turn_id=turn_id, item=types.CommandExecution(id=id)):
@@ -320,7 +308,7 @@ class Connection:
     async def _answer_request(self, id: int | str, method: str, params: dict[str, Any]) -> None:
         try:
             await self._write({"id": id, "result": await self._answer(method, params)})
-        except MethodNotFoundError as error:
+        except errors.MethodNotFoundError as error:
             await self._write({"id": id, "error": {"code": -32601, "message": error.message}})
         except Exception:  # the top of a task: an answer that is never given would hold up the turn for ever
             log.exception("%s could not be answered", method)
@@ -328,12 +316,12 @@ class Connection:
                 {"id": id, "error": {"code": -32603, "message": "The client failed to answer."}}
             )
 
-    def _failure(self) -> ServiceError:
+    def _failure(self) -> errors.ServiceError:
         """Return a new error for everyone who waits: each turn adds its own result to it."""
         code, words = self._exit_code, self._last_words
         # One that was killed had no words about it.
         why = f" Its last words: {words[-1]}" if words and code and code > 0 else ""
-        return ServiceError(
+        return errors.ServiceError(
             f"The app-server has ended (exit code {code}).{why}",
             hint="Run the cell again: it is started anew, and goes on with the thread.",
         )

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -15,26 +15,27 @@ import msgspec
 
 from ...auth.credentials import credentials_of
 from ...auth.storage import auth_path
-from ...protocol.errors import InvalidRequestError, JsonRpcError, NotSignedInError
+from ...net import Call, send
+from ...protocol import types
+from ...protocol.errors import (
+    InvalidRequestError,
+    JsonRpcError,
+    NotSignedInError,
+    ServiceError,
+    TimedOutError,
+    UnreachableError,
+)
 from ...protocol.settings import Settings
-from ...protocol.types import InitializeResponse, InputItem, RateLimits, Turn, TurnPlace, Warned
-from ...responses.catalog import Model
+from ...responses.catalog import Model, ReasoningLevel, ServiceTier
 from ...responses.provider import Provider, key_of
 from ...responses.usage import no_limits
+from ...waiting import awaited, in_thread
+from ..replay import as_message
 from ..seam import Continuation, Tell, TurnRequest
-from . import library
+from . import parameters
 from .connection import Connection
-from .environment import withheld
-from .library import ProgramThread
-from .parameters import (
-    exclusions,
-    fork_parameters,
-    own_provider,
-    start_parameters,
-    thread_parameters,
-    turn_parameters,
-)
-from .server import AppServer, Launch
+from .failures import invalid_configuration
+from .server import AppServer, Launch, withheld
 from .turn import AgentTurn, default_answer
 
 log = logging.getLogger(__name__)
@@ -44,28 +45,39 @@ _MISSING = ("no rollout found", "thread not found", "turn not found")
 
 _LASTING = ("model", "effort")
 
+REACH_SECONDS = 5.0
+"""For our own look at a service that the program does not reach."""
+
+PAGE = 100
+"""Turns or models in one request."""
+
+MOST_PAGES = 1000
+"""Pages of one list: a thread of 100,000 turns."""
+
+
+class ProgramThread(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A thread of the program, made by whoever: the CLI, an editor, a notebook. Times are Unix seconds."""
+
+    id: str
+    name: str | None = None
+    preview: str = ""
+    cwd: str = ""
+    model_provider: str | None = None
+    model: str | None = None
+    created_at: int
+    updated_at: int
+    forked_from_id: str | None = None
+    originator: str | None = None
+
 
 class AppServerEngine:
-    """Turns of the codex program. Belongs to the event loop it is first used in.
-
-    `provider`: where the program sends its requests; `None` leaves that to its own configuration.
-    `stand_in`: the one for when that needs a sign-in and there is none.
-    """
+    """Turns of the codex program, on `provider`, on its own one, or on `stand_in` where that needs a sign-in."""
 
     def __init__(
-        self,
-        settings: Settings,
-        provider: Provider | None = None,
-        *,
-        stand_in: Provider | None = None,
-        launch: Launch | None = None,
+        self, settings: Settings, provider: Provider | None, *, stand_in: Provider | None, launch: Launch
     ) -> None:
-        launch = launch or Launch()
         if settings.base_url != Settings.base_url:
-            urls = (
-                f'openai_base_url="{settings.base_url}"',
-                f'chatgpt_base_url="{settings.chatgpt_url}/"',
-            )
+            urls = f'openai_base_url="{settings.base_url}"', f'chatgpt_base_url="{settings.chatgpt_url}/"'
             launch = dataclasses.replace(launch, config=(*urls, *launch.config))
         self.server = AppServer(settings, self._answer, launch)
         self._settings = settings
@@ -91,7 +103,7 @@ class AppServerEngine:
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """Run one turn; see `seam.Engine`. One at a time in a thread: a second would only add to the first."""
-        await self._run(request, tell, "turn/start", turn_parameters(request))
+        await self._run(request, tell, "turn/start", parameters.turn_parameters(request))
 
     async def compact(self, request: TurnRequest, tell: Tell) -> None:
         """Let the program shorten its thread; what it was shortened to, it does not tell."""
@@ -99,28 +111,28 @@ class AppServerEngine:
             raise InvalidRequestError("There is nothing to shorten yet.", hint="Ask something first.")
         await self._run(request, tell, "thread/compact/start", {})
 
-    async def _run(self, request: TurnRequest, tell: Tell, method: str, parameters: dict[str, Any]) -> None:
+    async def _run(self, request: TurnRequest, tell: Tell, method: str, params: dict[str, Any]) -> None:
         begun = self._turns[request.turn_id] = asyncio.get_running_loop().create_future()
         try:
-            async with self._program(signed_in=own_provider(request) is None) as connection:
+            async with self._program(signed_in=parameters.own_provider(request) is None) as connection:
                 key = key_of(self._provider) if self._provider else None
                 names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
                 thread_id = await Opening(connection, request, self._provider, names).thread(tell)
                 if method == "turn/start":
                     named = self._named[thread_id]
-                    parameters = {**await usual_parameters(connection, request, named), **parameters}
+                    params = {**await usual_parameters(connection, request, named), **params}
                 allowed = self._allowed[request.thread_id]
                 turn = self._running[thread_id] = AgentTurn(connection, thread_id, request, tell, allowed)
                 begun.set_result(turn)
                 try:
-                    await turn.run(method, parameters)
+                    await turn.run(method, params)
                 finally:
                     del self._running[thread_id]
         finally:
             del self._turns[request.turn_id]
             begun.cancel()
 
-    async def steer(self, turn_id: str, inputs: tuple[InputItem, ...]) -> None:
+    async def steer(self, turn_id: str, inputs: tuple[types.InputItem, ...]) -> None:
         """Add to the input of a running turn: what it is answering is broken off, and it answers to both."""
         begun = self._turns.get(turn_id)
         if begun is not None:
@@ -139,46 +151,67 @@ class AppServerEngine:
 
     @asynccontextmanager
     async def _program(self, *, signed_in: bool = False) -> AsyncIterator[Connection]:
-        """The running process. `signed_in`: or with a provider that needs no sign-in.
-
-        One that was started for another account is ended: it would not notice.
-        """
+        """The running process, of today's account: it would not notice. `signed_in`: or where none is needed."""
         account = _account(self._settings) if self._own is None else []
         if account != self._account:
             self._account, self._provider = account, self._own
             await self.server.close()
         async with self.server.connected() as connection:
-            if signed_in and self._provider is None and connection is not self._signed_in:
-                answer = await connection.call("account/read", {})
-                if answer.get("requiresOpenaiAuth") and answer.get("account") is None:
-                    if self._stand_in is None:
-                        await self.server.close()
-                        raise NotSignedInError
-                    self._provider = self._stand_in
-                self._signed_in = connection
-            yield connection
+            try:
+                if signed_in and self._provider is None and connection is not self._signed_in:
+                    await self._read_account(connection)
+                yield connection
+            except (JsonRpcError, NotSignedInError) as error:
+                invalid = connection.invalid_configuration or error.message.partition(" configuration")[2]
+                if connection.threads or not (invalid or isinstance(error, NotSignedInError)):
+                    raise
+                await self.server.close()  # it reads its files when it starts
+                if invalid:
+                    raise invalid_configuration(invalid) from error
+                raise
+            except UnreachableError as error:
+                if not isinstance(error, TimedOutError):
+                    await awaited(in_thread(self._reach, daemon=True))
+                raise
+
+    async def _read_account(self, connection: Connection) -> None:
+        """Look for a sign-in. Raises NotSignedInError where there is none, and no provider without."""
+        answer = await connection.call("account/read", {})
+        if answer.get("requiresOpenaiAuth") and answer.get("account") is None:
+            if self._stand_in is None:
+                raise NotSignedInError
+            self._provider = self._stand_in
+        self._signed_in = connection
+
+    def _reach(self) -> None:
+        """Try to reach the service from here: our own failure says what the program's does not."""
+        settings = self._settings
+        is_plan = self._account[:1] in ([], ["chatgpt"]) or settings.base_url != Settings.base_url
+        url = settings.base_url if is_plan else settings.openai_base_url
+        url = self._provider.base_url if self._provider else url
+        send(Call(url, {}, b"", REACH_SECONDS), ca_bundle=self._settings.ca_bundle)
 
     async def _answer(self, method: str, params: dict[str, Any]) -> Any:
         """Answer a request of the program."""
         turn = self._running.get(params.get("threadId", ""))
-        return await turn.questions.answer(method, params) if turn else default_answer(method)
+        return await turn.answer(method, params) if turn else default_answer(method)
 
-    async def metadata(self) -> InitializeResponse:
+    async def metadata(self) -> types.InitializeResponse:
         """Start the program and return how it introduces itself."""
         async with self._program() as connection:
-            return library.introduction(connection.metadata)
+            return introduction(connection.metadata)
 
     @property
-    def known_metadata(self) -> InitializeResponse | None:
+    def known_metadata(self) -> types.InitializeResponse | None:
         """The program's introduction, if it has run."""
-        return library.introduction(self.server.metadata) if self.server.metadata else None
+        return introduction(self.server.metadata) if self.server.metadata else None
 
     async def models(self, *, include_hidden: bool) -> list[Model]:
         """Return the program's catalog, the default first."""
         async with self._program() as connection:
-            return await library.models(connection, include_hidden=include_hidden)
+            return await models_of(connection, include_hidden=include_hidden)
 
-    async def rate_limits(self) -> RateLimits:
+    async def rate_limits(self) -> types.RateLimits:
         """Return how much of the plan is left. Raises NotSignedInError, ConfigurationError."""
         async with self._program(signed_in=True) as connection:
             try:
@@ -187,17 +220,17 @@ class AppServerEngine:
                 if "authentication required" not in error.message:
                     raise
                 raise no_limits("An API key") from error
-        return msgspec.convert(answer["rateLimits"], RateLimits)
+        return msgspec.convert(answer["rateLimits"], types.RateLimits)
 
-    async def threads(self, parameters: Mapping[str, Any]) -> tuple[list[ProgramThread], str | None]:
+    async def threads(self, params: Mapping[str, Any]) -> tuple[list[ProgramThread], str | None]:
         """Return a page of the program's own threads, and the cursor of the next."""
         async with self._program() as connection:
-            page = await connection.call("thread/list", parameters)
+            page = await connection.call("thread/list", params)
         return msgspec.convert(page["data"], list[ProgramThread]), page.get("nextCursor")
 
     async def program_thread(
         self, thread_id: str, *, known: Collection[str] = ()
-    ) -> tuple[ProgramThread, list[Turn]] | None:
+    ) -> tuple[ProgramThread, list[types.Turn]] | None:
         """Return one of the program's own threads, and its turns after the last that is `known`."""
         async with self._program() as connection:
             try:
@@ -205,8 +238,15 @@ class AppServerEngine:
             except JsonRpcError as error:
                 log.debug("the app-server has no thread %s: %s", thread_id, error)
                 return None
-            turns = await library.turns(connection, thread_id, known=known)
-        return msgspec.convert(answer["thread"], ProgramThread), turns
+            turns: list[types.Turn] = []
+            how = {"threadId": thread_id, "itemsView": "full", "sortDirection": "desc"}
+            async for raw in _listed(connection, "thread/turns/list", **how):
+                if raw["id"] in known:
+                    break
+                items = [as_message(types.decode_item(item)) for item in raw["items"]]
+                turns.append(msgspec.convert({**raw, "items": items}, types.Turn))
+        over = [turn for turn in reversed(turns) if turn.status is not types.TurnStatus.in_progress]
+        return msgspec.convert(answer["thread"], ProgramThread), over
 
     # What was done to a thread of ours, for the program to follow. Ours is done already, so that it fails
     # is no failure; and a program that is not running is not started for it.
@@ -229,17 +269,17 @@ class AppServerEngine:
     async def unarchive(self, thread_id: str) -> bool:
         return await self._follow("thread/unarchive", thread_id)
 
-    async def revert(self, place: TurnPlace) -> bool:
+    async def revert(self, place: types.TurnPlace) -> bool:
         """Take that turn and the later ones out of its thread, where that is loaded and idle."""
         if place.thread_id in self._running or not self.has_loaded(place.thread_id):
             return False
         return await self._follow("thread/revert", place.thread_id, beforeTurnId=place.turn_id)
 
-    async def _follow(self, method: str, thread_id: str, **parameters: Any) -> bool:
+    async def _follow(self, method: str, thread_id: str, **params: Any) -> bool:
         if self.server.running is None:
             return False
         async with self.server.connected() as connection:
-            return await connection.try_call(method, {"threadId": thread_id, **parameters})
+            return await connection.try_call(method, {"threadId": thread_id, **params})
 
 
 def _account(settings: Settings) -> list[str | None]:
@@ -265,15 +305,16 @@ class Opening:
         """Go on with the thread of the earlier turn, or begin one with what it had; gives its id."""
         request, continuation = self.request, self.request.continuation
         tools = request.tools.version if request.tools else ""
+        thread_id = None
         if continuation is not None and continuation.place.tools == tools:
-            thread_id = await self._continued(continuation, tell)
-            if thread_id is not None:
-                await self._inject(thread_id, continuation.unseen)
-                return thread_id
-        thread_id = await self._load(
-            "thread/start", {**await self._parameters(), **start_parameters(request)}
-        )
-        await self._inject(thread_id, (await request.earlier()).items)
+            thread_id, missing = await self._continued(continuation, tell), continuation.unseen
+        if thread_id is None:
+            params = {**await self._parameters(), **parameters.start_parameters(request)}
+            thread_id, missing = await self._load("thread/start", params), (await request.earlier()).items
+        # Sealed reasoning stays with the service that made it.
+        readable = [item for item in missing if "encrypted_content" not in item]
+        if readable:
+            await self.connection.call("thread/inject_items", {"threadId": thread_id, "items": readable})
         return thread_id
 
     async def _continued(self, continuation: Continuation, tell: Tell) -> str | None:
@@ -282,7 +323,7 @@ class Opening:
         if continuation.is_last and place.thread_id in self.connection.threads:
             return place.thread_id
         resumed = {**await self._parameters(), "threadId": place.thread_id, "excludeTurns": True}
-        forked = {**resumed, **fork_parameters(self.request), "lastTurnId": place.turn_id}
+        forked = {**resumed, **parameters.fork_parameters(self.request), "lastTurnId": place.turn_id}
         try:
             if continuation.is_last:
                 return await self._load("thread/resume", resumed)
@@ -290,27 +331,24 @@ class Opening:
         except JsonRpcError as error:
             if "active writer" in error.message:
                 copied = "This thread is open in another process; here a copy goes on."
-                tell(Warned(self.request.thread_id, copied))
+                tell(types.Warned(self.request.thread_id, copied))
                 return await self._load("thread/fork", forked)
             if any(words in error.message for words in _MISSING):
                 return None
             raise
 
-    async def _load(self, method: str, parameters: dict[str, Any]) -> str:
-        """Open a thread, remember it as loaded, and give it the name that it has with us.
-
-        An archived one is taken out of the archive; where only a fork goes on, it is put back.
-        """
+    async def _load(self, method: str, params: dict[str, Any]) -> str:
+        """Open a thread, out of the archive if need be, and give it the name that it has with us."""
         request, call = self.request, self.connection.call
         try:
-            opened = await call(method, parameters)
+            opened = await call(method, params)
         except JsonRpcError as error:
             if "is archived" not in error.message:
                 raise
-            archived = {"threadId": parameters["threadId"]}
+            archived = {"threadId": params["threadId"]}
             await call("thread/unarchive", archived)
             try:
-                opened = await call(method, parameters)
+                opened = await call(method, params)
             finally:
                 if method == "thread/fork":
                     await call("thread/archive", archived)
@@ -323,32 +361,71 @@ class Opening:
 
     async def _parameters(self) -> dict[str, Any]:
         own: Sequence[str] | None = ()
-        if self.withheld and (own := exclusions(self.request.config or {})) is None:
+        if self.withheld and (own := parameters.exclusions(self.request.config or {})) is None:
             answer = await self.connection.call("config/read", {"cwd": self.request.cwd})
-            own = exclusions(answer["config"])
-        return thread_parameters(self.request, self.provider, [*(own or ()), *self.withheld])
-
-    async def _inject(self, thread_id: str, items: Iterable[dict[str, Any]]) -> None:
-        """Add what happened elsewhere. Sealed reasoning stays with the service that made it."""
-        readable = [item for item in items if "encrypted_content" not in item]
-        if readable:
-            await self.connection.call("thread/inject_items", {"threadId": thread_id, "items": readable})
+            own = parameters.exclusions(answer["config"])
+        return parameters.thread_parameters(self.request, self.provider, [*(own or ()), *self.withheld])
 
 
 async def usual_parameters(connection: Connection, request: TurnRequest, named: set[str]) -> dict[str, Any]:
-    """Return the model and the effort of a turn that leaves them open, where an earlier one did not.
-
-    The program keeps both for the turns after the one that named them, and takes back neither. `named`:
-    what the turns of the thread have named so far; this one's are added.
-    """
+    """Return the model and the effort of a turn that leaves open what an earlier one `named`: the program keeps both."""
     naming = {name for name in _LASTING if getattr(request, name) is not None}
     missing = named - naming
     named |= naming
     if not missing:
         return {}
     config = (await connection.call("config/read", {}))["config"]
-    catalog = await library.models(connection, include_hidden=True)
+    catalog = await models_of(connection, include_hidden=True)
     model = request.model or config["model"] or catalog[0].slug
     levels = {each.slug: each.default_reasoning_level for each in catalog}
     usual = {"model": model, "effort": config["model_reasoning_effort"] or levels.get(model)}
     return {name: usual[name] for name in missing if usual[name] is not None}
+
+
+async def models_of(connection: Connection, *, include_hidden: bool) -> list[Model]:
+    """Return its catalog, the default first."""
+    entries = [entry async for entry in _listed(connection, "model/list", includeHidden=include_hidden)]
+    entries.sort(key=lambda entry: not entry["isDefault"])
+    return [
+        Model(
+            slug=entry["model"],
+            display_name=entry["displayName"],
+            description=entry["description"],
+            visibility="hide" if entry["hidden"] else "list",
+            priority=priority,
+            default_reasoning_level=entry["defaultReasoningEffort"],
+            supported_reasoning_levels=tuple(
+                ReasoningLevel(level["reasoningEffort"], level["description"])
+                for level in entry["supportedReasoningEfforts"]
+            ),
+            input_modalities=tuple(entry.get("inputModalities") or ()),
+            service_tiers=msgspec.convert(entry.get("serviceTiers") or (), tuple[ServiceTier, ...]),
+        )
+        for priority, entry in enumerate(entries)
+    ]
+
+
+async def _listed(connection: Connection, method: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
+    """The entries of all pages. Raises ServiceError when there is no last one."""
+    cursor: dict[str, Any] = {}
+    for _ in range(MOST_PAGES):
+        page = await connection.call(method, {**params, "limit": PAGE, **cursor})
+        for entry in page["data"]:
+            yield entry
+        if not page.get("nextCursor"):
+            return
+        cursor = {"cursor": page["nextCursor"]}
+    raise ServiceError(f"The app-server gave {MOST_PAGES} pages of {method}, and no last one.")
+
+
+def introduction(metadata: Mapping[str, Any]) -> types.InitializeResponse:
+    """Read the program's answer to `initialize`. It names its version in its user agent only."""
+    user_agent = str(metadata["userAgent"])
+    name, _, version = user_agent.partition(" ")[0].partition("/")
+    return types.InitializeResponse(
+        user_agent=user_agent,
+        server_info=types.ServerInfo(name, version),
+        codex_home=str(metadata["codexHome"]),
+        platform_family=str(metadata["platformFamily"]),
+        platform_os=str(metadata["platformOs"]),
+    )

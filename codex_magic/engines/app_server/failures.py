@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ...net import one_line
 from ...protocol import errors
@@ -16,10 +17,20 @@ LONGEST_INPUT = 1_048_576
 """Characters of text that the app-server takes for one turn."""
 
 
+INVALID_CONFIGURATION = "Invalid configuration; using defaults."
+"""How the warning begins with which it starts in spite of its config.toml; a turn is refused later."""
+
+WAITING = "waiting for network"
+_UNREACHED = ("workspace routing discovery failed", "error sending request", WAITING)
+"""Words of the app-server where the service can't be reached. It never says why."""
+
+
 def refused(method: str, error: RpcError) -> errors.CodexError:
     """Return the error for a refused request. The server says -32600 where JSON-RPC has other codes."""
     if isinstance(error.data, dict) and error.data.get("input_error_code") == "input_too_large":
         return input_too_long(error.data["actual_chars"])
+    if any(words in error.message for words in _UNREACHED):
+        return unreachable(error.message)
     kind = errors.JsonRpcError
     if error.code == OVERLOADED:
         kind = errors.ServerBusyError
@@ -31,12 +42,23 @@ def refused(method: str, error: RpcError) -> errors.CodexError:
     return kind(message, code=error.code, data=masked(error.data))
 
 
-def input_too_long(characters: int) -> errors.InvalidRequestError:
-    return errors.InvalidRequestError(
-        f"The prompt has {characters:,} characters; the agent takes {LONGEST_INPUT:,}.",
-        hint="Put the text into a file and name the file.",
-        code="input_too_large",
+def unreachable(message: str) -> errors.UnreachableError:
+    hint = (
+        "Check the network; behind a proxy or a company's certificate, HTTPS_PROXY and CODEX_CA_CERTIFICATE."
     )
+    return errors.UnreachableError(f"The agent can't reach the service ({one_line(message)}).", hint=hint)
+
+
+def invalid_configuration(details: str) -> errors.ConfigurationError:
+    """`details`: the file, the line and the reason, as far as the app-server says them."""
+    message = f"The agent's configuration can't be used: {one_line(details.strip(': ')).rstrip('.')}."
+    return errors.ConfigurationError(message, hint="Correct it, then run the cell again.")
+
+
+def input_too_long(characters: int) -> errors.InvalidRequestError:
+    message = f"The prompt has {characters:,} characters; the agent takes {LONGEST_INPUT:,}."
+    hint = "Put the text into a file and name the file."
+    return errors.InvalidRequestError(message, hint=hint, code="input_too_large")
 
 
 def turn_failure(error: TurnError | None) -> errors.CodexError:
@@ -49,34 +71,29 @@ def turn_failure(error: TurnError | None) -> errors.CodexError:
         status = details.get("httpStatusCode") if isinstance(details, dict) else None
     if info == "other" and error.message.startswith("{"):
         return from_answer(400, {}, error.message.encode())  # a refusal arrives as its bare body
-    return _FAILURES.get(str(info), _service_error)(one_line(error.message), status)
+    if any(words in error.message for words in _UNREACHED) or (info in _CONNECTIONS and status is None):
+        return unreachable(error.message)
+    if info in _CONNECTIONS:
+        info = status
+    kind = _KINDS.get(
+        info if isinstance(info, str | int) else "", partial(errors.ServiceError, status=status)
+    )
+    return kind(one_line(error.message))
 
 
-def _service_error(message: str, status: int | None) -> errors.CodexError:
-    return errors.ServiceError(message, status=status)
+_CONNECTIONS = ("httpConnectionFailed", "responseStreamConnectionFailed", "responseTooManyFailedAttempts")
 
-
-def _connection_failed(message: str, status: int | None) -> errors.CodexError:
-    if status in (401, 403):
-        return errors.AuthError(message)
-    return errors.RateLimitError(message) if status == 429 else _service_error(message, status)
-
-
-def _unreachable(message: str, status: int | None) -> errors.CodexError:
-    return errors.UnreachableError(message) if status is None else _connection_failed(message, status)
-
-
-_FAILURES: dict[str, Callable[[str, int | None], errors.CodexError]] = {
-    "contextWindowExceeded": lambda message, _: errors.ContextWindowError(message),
-    "sessionBudgetExceeded": lambda message, _: errors.UsageLimitError(message),
-    "usageLimitExceeded": lambda message, _: errors.UsageLimitError(message),
-    "rateLimitExceeded": lambda message, _: errors.RateLimitError(message),
-    "serverOverloaded": lambda message, _: errors.ServiceError(message, code="server_is_overloaded"),
-    "unauthorized": lambda message, _: errors.AuthError(message),
-    "badRequest": lambda message, _: errors.InvalidRequestError(message),
-    "cyberPolicy": lambda message, _: errors.InvalidRequestError(message, code="cyber_policy"),
-    "httpConnectionFailed": _unreachable,
-    "responseStreamConnectionFailed": _unreachable,
-    "responseStreamDisconnected": lambda message, _: errors.StreamError(message),
-    "responseTooManyFailedAttempts": _connection_failed,
+_KINDS: dict[str | int, Callable[[str], errors.CodexError]] = {
+    "contextWindowExceeded": errors.ContextWindowError,
+    "sessionBudgetExceeded": errors.UsageLimitError,
+    "usageLimitExceeded": errors.UsageLimitError,
+    "rateLimitExceeded": errors.RateLimitError,
+    429: errors.RateLimitError,
+    "serverOverloaded": partial(errors.ServiceError, code="server_is_overloaded"),
+    "unauthorized": errors.AuthError,
+    401: errors.AuthError,
+    403: errors.AuthError,
+    "badRequest": errors.InvalidRequestError,
+    "cyberPolicy": partial(errors.InvalidRequestError, code="cyber_policy"),
+    "responseStreamDisconnected": errors.StreamError,
 }

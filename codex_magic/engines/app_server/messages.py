@@ -1,7 +1,4 @@
-"""The app-server's messages: JSON-RPC in lines without a `jsonrpc` member, and notifications in our vocabulary. Pure.
-
-Unknown notifications, and known ones in a shape we can't read, are passed on as they came.
-"""
+"""The app-server's messages: JSON-RPC in lines without a `jsonrpc` member, and notifications in our vocabulary. Pure."""
 
 from __future__ import annotations
 
@@ -28,10 +25,7 @@ class RpcError(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A notification (`method`), a request of the server (`method` and `id`), or an answer of it (`id`).
-
-    Its requests have ids of their own that collide with ours: only the method tells which one it is.
-    """
+    """A notification (`method`), a request of the server (`method` and an `id` of its own), or an answer (our `id`)."""
 
     id: int | str | None = None
     method: str | None = None
@@ -70,11 +64,7 @@ def parse(line: bytes) -> Message | None:
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Write one line.
-
-    The server drops one with NaN or half a character in it, without any reply: the first raises
-    InvalidRequestError, the second becomes U+FFFD.
-    """
+    """Write one line. NaN raises InvalidRequestError, half a character becomes U+FFFD: the server drops both."""
     try:
         text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
@@ -92,7 +82,7 @@ def fields(raw: msgspec.Raw) -> dict[str, Any]:
 
 
 def read(method: str, raw: msgspec.Raw) -> types.Notification:
-    """Read one notification, with the server's own ids."""
+    """Read one notification, with the server's own ids; what is unknown or odd is passed on as it came."""
     decode = _DECODERS.get(method)
     if decode is not None:
         with suppress(*_UNREADABLE):

@@ -22,12 +22,6 @@ _PROVIDER_ID = "codex_magic"
 _POLICY = "shell_environment_policy"
 """The table of config.toml that says what commands get."""
 
-_SANDBOX_POLICIES = {
-    types.Sandbox.read_only: "readOnly",
-    types.Sandbox.workspace_write: "workspaceWrite",
-    types.Sandbox.full_access: "dangerFullAccess",
-}
-
 _APPROVALS: dict[types.ApprovalMode, Params] = {
     types.ApprovalMode.deny_all: {"approvalPolicy": "never"},
     types.ApprovalMode.auto_review: {"approvalPolicy": "on-request", "approvalsReviewer": "auto_review"},
@@ -41,9 +35,8 @@ def thread_parameters(
 ) -> Params:
     """Return the parameters that thread/start, thread/resume and thread/fork share.
 
-    `provider`: one of ours as keys of config.toml; without one the program's own stands. Its key goes to
-    the program's memory alone. As a variable (`env_key`) it would be in the environment of every command
-    that the agent runs, and from there in files. `excluded`: variables that commands do not get.
+    `provider`: one of ours, else the program's own. Its key goes to the program's memory alone: as a variable
+    (`env_key`) every command would have it. `excluded`: variables that commands do not get.
     """
     config = dict(request.config or {})
     if provider is not None:
@@ -57,12 +50,19 @@ def thread_parameters(
         if key is not None:
             entry["experimental_bearer_token"] = key
         config.update(model_provider=_PROVIDER_ID, model_providers={_PROVIDER_ID: entry})
+    if names := list(
+        dict.fromkeys(excluded)
+    ):  # the program takes one list, and ours would replace the user's
+        if _POLICY in config:
+            config[_POLICY] = {**config[_POLICY], "exclude": names}
+        else:
+            config[f"{_POLICY}.exclude"] = names
     return _parameters(
         request,
         ("model", "cwd", "base_instructions"),
         developerInstructions=request.instructions,
         sandbox=request.sandbox.value if request.sandbox else None,
-        config=with_exclusions(config, excluded) or None,
+        config=config or None,
         modelProvider=_PROVIDER_ID if provider else own_provider(request),
         **_approvals(request),
     )
@@ -73,16 +73,6 @@ def exclusions(config: Mapping[str, Any]) -> list[str] | None:
     nested = config.get(_POLICY) or {}
     excluded: list[str] | None = config.get(f"{_POLICY}.exclude", nested.get("exclude"))
     return excluded
-
-
-def with_exclusions(config: Mapping[str, Any], excluded: Iterable[str]) -> dict[str, Any]:
-    """Return it with these exclusions: the program takes one list, and ours would replace the user's."""
-    names = list(dict.fromkeys(excluded))
-    if not names:
-        return dict(config)
-    if _POLICY in config:
-        return {**config, _POLICY: {**config[_POLICY], "exclude": names}}
-    return {**config, f"{_POLICY}.exclude": names}
 
 
 def own_provider(request: TurnRequest) -> str | None:
@@ -107,7 +97,7 @@ def turn_parameters(request: TurnRequest) -> Params:
         request,
         ("model", "effort", "summary", "personality", "cwd", "output_schema"),
         turnTrigger=request.source,
-        sandboxPolicy={"type": _SANDBOX_POLICIES[request.sandbox]} if request.sandbox else None,
+        sandboxPolicy={"type": _camel(request.sandbox.value)} if request.sandbox else None,
         serviceTierForTurn=request.service_tier,
         clientUserMessageId=request.cell_id,
         **_input(request.inputs),
@@ -161,5 +151,9 @@ def _approvals(request: TurnRequest) -> Params:
 
 def _parameters(request: TurnRequest, names: Iterable[str], **others: Any) -> Params:
     """Return these fields of the request and the others; what is left open is not sent."""
-    fields = {re.sub("_(.)", lambda match: match[1].upper(), name): getattr(request, name) for name in names}
+    fields = {_camel(name): getattr(request, name) for name in names}
     return {name: value for name, value in {**fields, **others}.items() if value is not None}
+
+
+def _camel(words: str) -> str:
+    return re.sub("[-_](.)", lambda match: match[1].upper(), words)

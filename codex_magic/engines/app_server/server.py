@@ -1,4 +1,9 @@
-"""The codex program of one session: started at first use, ended after idle minutes, and started again."""
+"""The codex program of one session: started at first use, ended after idle minutes, and started again.
+
+The output of its commands goes to the model. So what holds a secret, and what the Jupyter server gave this
+kernel alone, stays here. The program gets those variables that its own configuration names, its commands
+none of them.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +12,31 @@ import importlib
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ...net import header_value
+from ...net import header_value, scrub
 from ...protocol.errors import ConfigurationError
+from ...protocol.secrets import HIDDEN, names_secret
 from ...protocol.settings import Settings
 from .connection import Answer, Connection
-from .environment import configuration, program_environment
 
 OLDEST = (0, 151, 0)
 """The first version that speaks the protocol as it is spoken here."""
 
 INSTALL = "Install it with %pip install 'codex-magic[agent]', or set CODEX_MAGIC_CODEX_BIN to its path."
+
+
+_FILES = ("auth.json", "config.toml")
+_OF_THE_SERVER = ("JUPYTERHUB_", "JPY_")
+_OF_THE_PROGRAM = "CODEX_"
+_MANAGED = Path("/etc/codex")
+_URL_WITH_PASSWORD = re.compile(r"[a-z][\w+.-]*://[^/\s@:]*:[^/\s@]+@", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,18 +67,16 @@ class AppServer:
         self._connection: Connection | None = None
         self._changing = asyncio.Lock()
         self._users = 0
-        self._idle_timer: asyncio.TimerHandle | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._idle: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Connection]:
-        """The running process, which does not count as idle meanwhile.
-
-        Raises ConfigurationError when there is no program, or one too old.
-        """
+        """The running process, busy meanwhile. Raises ConfigurationError for no program, or one too old."""
         self._users += 1
         try:
             async with self._changing:
+                if self._idle is not None:
+                    self._idle.cancel()
                 if self.running is None:
                     self._connection = await self._start()
                 connection = self._connection
@@ -73,7 +84,8 @@ class AppServer:
             yield connection
         finally:
             self._users -= 1
-            self._wait_until_idle()
+            if not self._users:
+                self._idle = asyncio.ensure_future(self._end_when_idle())
 
     @property
     def running(self) -> Connection | None:
@@ -83,34 +95,21 @@ class AppServer:
     async def close(self) -> None:
         """End the process, whatever it does."""
         async with self._changing:
+            if self._idle is not None:
+                self._idle.cancel()
             await self._close()
 
     async def _close(self) -> None:
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
 
-    def _wait_until_idle(self) -> None:
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-        if not self._users and self.running is not None:
-
-            def end() -> None:
-                self._ending = asyncio.ensure_future(self._end_if_idle())
-
-            loop = asyncio.get_running_loop()
-            self._idle_timer = loop.call_later(self._settings.agent_idle_seconds, end)
-
-    async def _end_if_idle(self) -> None:
-        async with self._changing:
-            if self._users or self.running is None:
-                return
-            if not self.running.commands:
-                await self._close()
-                return
-        self._wait_until_idle()
+    async def _end_when_idle(self) -> None:
+        while not self._users and self.running is not None:
+            await asyncio.sleep(self._settings.agent_idle_seconds)
+            async with self._changing:
+                if not self._users and self.running is not None and not self.running.commands:
+                    await self._close()
 
     async def _start(self) -> Connection:
         command = self._command()
@@ -132,14 +131,24 @@ class AppServer:
         """Return how the program is started, and write down with which variables."""
         settings, launch = self._settings, self._launch
         home = settings.codex_home
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # without one the program ends at once
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)  # without one the program ends at once
+            named = configuration(home, launch.config)
+            odd = [file for file in map(home.joinpath, _FILES) if file.exists() and not file.is_file()]
+        except OSError as error:
+            is_none = isinstance(error, FileExistsError | NotADirectoryError)
+            why = "is not a folder" if is_none else f"can't be used ({error.strerror})"
+            raise ConfigurationError(f"{error.filename or home} {why}.", hint="Check CODEX_HOME.") from error
+        if odd:  # the program would wait for a pipe without end
+            raise ConfigurationError(
+                f"{odd[0]} is not a file.", hint="Move it away, then run the cell again."
+            )
         command, path = launch.command, launch.env.get("PATH") or os.environ.get("PATH", os.defpath)
         if command is None:
             binary, folder = find_binary(settings)
             options = [part for setting in launch.config for part in ("-c", setting)]
             command = (binary, *options, "app-server")
             path = os.pathsep.join([path, folder]) if folder else path
-        named = configuration(home, launch.config)
         variables = program_environment(os.environ, allowed=settings.agent_variables, configuration=named)
         own = {"CODEX_HOME": os.path.abspath(home), "PATH": path}
         self.environment = {**variables, **launch.env, **own}
@@ -147,11 +156,8 @@ class AppServer:
 
 
 def find_binary(settings: Settings) -> tuple[str, str | None]:
-    """Find the program of the settings, else of PATH, else of the package.
-
-    Gives its path and, where it brings programs along, their folder. Raises ConfigurationError.
-    """
-    chosen = shutil.which(Path(settings.codex_bin or "codex").expanduser())
+    """Return the path of the settings' program, else of PATH's, else of the package's, and the folder of its tools."""
+    chosen = shutil.which(os.path.expanduser(settings.codex_bin or "codex"))
     if chosen is not None:
         return os.path.abspath(chosen), None
     if settings.codex_bin is not None:
@@ -175,3 +181,45 @@ def _check_version(user_agent: str) -> None:
             f" {'.'.join(map(str, OLDEST))} or newer is needed.",
             hint="Update it, or take the packaged one: %pip install -U 'codex-magic[agent]'",
         )
+
+
+def program_environment(
+    variables: Mapping[str, str], *, allowed: Sequence[str], configuration: str
+) -> dict[str, str]:
+    """Return the variables that the program is started with; `allowed`: names that may pass, with `*`."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if not is_withheld(name, value)
+        or name.startswith(_OF_THE_PROGRAM)
+        or _is_one_of(name, allowed)
+        or re.search(rf"\b{re.escape(name)}\b", configuration)
+    }
+
+
+def configuration(codex_home: Path, overrides: Sequence[str]) -> str:
+    """Return all text that may name a variable which the program, a provider or an MCP server of it reads."""
+    files = [*sorted(codex_home.glob("*.toml")), *sorted(_MANAGED.glob("*.toml"))]
+    return "\n".join((*overrides, *(file.read_text(errors="replace") for file in files if file.is_file())))
+
+
+def withheld(environment: Mapping[str, str], *, allowed: Sequence[str], key: str | None) -> list[str]:
+    """Return the names of the program's variables that commands do not get. `key`: its provider's."""
+    return sorted(
+        name
+        for name, value in environment.items()
+        if (is_withheld(name, value) or (key is not None and value == key)) and not _is_one_of(name, allowed)
+    )
+
+
+def is_withheld(name: str, value: str) -> bool:
+    """Whether a variable stays here. A proxy does not: without it nothing is reached, password or not."""
+    if name.upper().startswith(_OF_THE_SERVER) or names_secret(name):
+        return True
+    if name.upper().endswith("_PROXY"):
+        return False
+    return _URL_WITH_PASSWORD.match(value) is not None or scrub(value.strip()) == HIDDEN
+
+
+def _is_one_of(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -5,26 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from functools import cached_property
 from typing import Any, get_args
 
 import msgspec
 
-from ...protocol import types
-from ...protocol.errors import (
-    CodexError,
-    InvalidRequestError,
-    JsonRpcError,
-    MethodNotFoundError,
-    TimedOutError,
-)
+from ...protocol import errors, types
 from ..replay import as_message, replayed
 from ..seam import Tell, TurnRequest
 from ..tools import ToolCalls, ToolSet, text_item, written
 from .connection import Connection, Subscription
-from .failures import turn_failure
+from .failures import WAITING, turn_failure, unreachable
 from .messages import address_of, readdressed
 from .parameters import Params, steer_input
 
@@ -38,26 +30,27 @@ REFUSED_SECONDS = 0.02
 
 
 class AgentTurn:
-    """A running turn. `thread_id` is the program's; `allowed` goes to `Questions`."""
+    """A running turn. `thread_id` is the program's; `allowed` goes to `ToolCalls`."""
 
     def __init__(
         self, connection: Connection, thread_id: str, request: TurnRequest, tell: Tell, allowed: set[str]
     ) -> None:
         self._connection = connection
         self._thread_id = thread_id
-        self._subscription = Subscription()
+        self.subscription = Subscription()
         self._request = request
         self._tell = tell
-        self._allowed = allowed
+        self._tools = request.tools or ToolSet()
+        self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=self.interrupt)
         self._turn_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._interrupting: asyncio.Task[None] | None = None
-        self._is_compaction = False
+        self._is_compaction = self._has_begun = False
         self._first_usage: types.ThreadTokenUsage | None = None
         self._completed: types.Turn | None = None
 
     async def run(self, method: str, parameters: Params) -> None:
         """Raise what the turn failed with, and CancelledError when the program interrupted it."""
-        with self._connection.subscribed(self._thread_id) as self._subscription:
+        with self._connection.subscribed(self._thread_id) as self.subscription:
             starting = asyncio.ensure_future(self._start(method, parameters))
             starting.add_done_callback(_retrieve)
             try:
@@ -72,19 +65,15 @@ class AgentTurn:
         if turn.status is types.TurnStatus.failed:
             raise turn_failure(turn.error)
 
-    @cached_property
-    def questions(self) -> Questions:
-        return Questions(
-            self._request, self._subscription.changes, allowed=self._allowed, interrupt=self.interrupt
-        )
-
     async def steer(self, inputs: Sequence[types.InputItem]) -> None:
         turn_id = await asyncio.shield(self._turn_id)
         parameters = {"threadId": self._thread_id, "expectedTurnId": turn_id, "input": steer_input(inputs)}
         try:
             await self._connection.call("turn/steer", parameters)
-        except JsonRpcError as error:
-            raise InvalidRequestError("This turn takes no more input.", hint="Start a new one.") from error
+        except errors.JsonRpcError as error:
+            raise errors.InvalidRequestError(
+                "This turn takes no more input.", hint="Start a new one."
+            ) from error
 
     async def interrupt(self) -> None:
         """Interrupt the turn. Sent once: the program never answers a second request."""
@@ -93,12 +82,31 @@ class AgentTurn:
             self._interrupting.add_done_callback(_retrieve)
         await asyncio.shield(self._interrupting)
 
+    async def answer(self, method: str, params: Params) -> Params:
+        """Raise MethodNotFoundError for a request of a kind that we do not know."""
+        if method not in _KINDS:
+            return default_answer(method)
+        about = params.get("itemId") or params.get("callId")
+        ours = {"threadId": self._request.thread_id, "turnId": self._request.turn_id, "itemId": about}
+        changes = self.subscription.changes.get(str(about), ())
+        question = msgspec.convert({**params, **ours, "changes": changes}, _KINDS[method])
+        if isinstance(question, types.ToolCallApproval):
+            return await self._tool_call(question)
+        decision = await self._request.ask(question)
+        if not isinstance(question, types.PermissionsApproval):
+            return {"decision": _spelled(decision)}
+        if decision is types.Decision.cancel:  # the protocol has no word for it here, and none for no
+            await self.interrupt()
+        is_yes = decision in (types.Decision.accept, types.Decision.accept_for_session)
+        scope = "session" if decision is types.Decision.accept_for_session else "turn"
+        return {"permissions": question.permissions if is_yes else {}, "scope": scope}
+
     async def _start(self, method: str, parameters: Params) -> None:
         try:
             started = await self._connection.call(method, {"threadId": self._thread_id, **parameters})
             self._is_compaction = "turn" not in started
             while self._is_compaction:  # whose turn is told by a notification alone
-                event = await self._subscription.next()
+                event = await self.subscription.next()
                 if isinstance(event, types.UnknownNotification) and event.method == types.TurnStarted.method:
                     started = event.params
                     break
@@ -118,12 +126,17 @@ class AgentTurn:
     async def _listen(self) -> types.Turn:
         """Tell what happens until the turn is over."""
         while True:
-            notification = await self._subscription.next()
+            notification = await self.subscription.next()
             if address_of(notification)[1] not in (None, self._turn_id.result()):
                 continue
             if isinstance(notification, types.TurnCompleted):
                 self._completed = notification.turn
                 return notification.turn
+            if isinstance(notification, types.ErrorReported) and WAITING in notification.error.message:
+                if not self._has_begun:
+                    raise unreachable(notification.error.additional_details or notification.error.message)
+            elif isinstance(notification, types.Delta | types.ItemStarted):
+                self._has_begun |= not isinstance(getattr(notification, "item", None), types.UserMessage)
             self._tell(self._translated(notification))
 
     def _translated(self, notification: types.Notification) -> types.Notification:
@@ -150,11 +163,11 @@ class AgentTurn:
         try:
             await asyncio.wait_for(asyncio.shield(starting), STOP_SECONDS)
             await asyncio.wait_for(asyncio.gather(self.interrupt(), self._listen()), STOP_SECONDS)
-        except (asyncio.TimeoutError, TimedOutError):
+        except (asyncio.TimeoutError, errors.TimedOutError):
             log.warning("the app-server did not stop a turn within %s s and is killed", STOP_SECONDS)
             self._connection.kill()
             await self._connection.wait()  # to its end: the next turn should not find it dying
-        except CodexError as error:
+        except errors.CodexError as error:
             log.debug("a turn that was to be stopped: %s", error)
 
     async def _interrupt(self) -> None:
@@ -164,13 +177,21 @@ class AgentTurn:
             try:
                 await self._connection.call("turn/interrupt", where, timeout=STOP_SECONDS)
                 return
-            except JsonRpcError:  # it has just ended by itself, or is only about to begin
+            except errors.JsonRpcError:  # it has just ended by itself, or is only about to begin
                 await asyncio.sleep(REFUSED_SECONDS)
-            except TimedOutError:
+            except errors.TimedOutError:
                 break
         if self._completed is None:
             log.warning("the app-server refused to stop a turn for %s s and is killed", STOP_SECONDS)
             self._connection.kill()
+
+    async def _tool_call(self, question: types.ToolCallApproval) -> Params:
+        tool = self._tools.find(question.namespace, question.tool)
+        if tool is None:
+            missing = text_item(f"The tool {question.tool} is not here any more.")
+            return {"success": False, "contentItems": [missing]}
+        success, items = await self._calls.run(tool, question, written(tool, question.arguments))
+        return {"success": success, "contentItems": items}
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
@@ -187,61 +208,6 @@ async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
             await asyncio.wait({task})
     if not task.cancelled() and (error := task.exception()):
         log.error("a turn could not be stopped", exc_info=error)
-
-
-class Questions:
-    """Answers the requests of one turn. `interrupt` ends it; `changes`: those of each file change, by its id.
-
-    `allowed`: the tools that somebody has allowed for the session; shared by the turns of a thread.
-    """
-
-    def __init__(
-        self,
-        request: TurnRequest,
-        changes: Mapping[str, tuple[dict[str, Any], ...]],
-        *,
-        allowed: set[str],
-        interrupt: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._request = request
-        self._tools = request.tools or ToolSet()
-        self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=interrupt)
-        self._changes = changes
-        self._interrupt = interrupt
-
-    async def answer(self, method: str, params: Params) -> Params:
-        """Raise MethodNotFoundError for a request of a kind that we do not know."""
-        if method not in _KINDS:
-            return default_answer(method)
-        about = params.get("itemId") or params.get("callId")
-        ours = {"threadId": self._request.thread_id, "turnId": self._request.turn_id, "itemId": about}
-        changes = self._changes.get(str(about), ())
-        question = msgspec.convert({**params, **ours, "changes": changes}, _KINDS[method])
-        if isinstance(question, types.ToolCallApproval):
-            return await self._tool_call(question)
-        decision = await self._request.ask(question)
-        if isinstance(question, types.PermissionsApproval):
-            return await self._permissions(question, decision)
-        return {"decision": _spelled(decision)}
-
-    async def _permissions(
-        self, question: types.PermissionsApproval, decision: types.ApprovalDecision | None
-    ) -> Params:
-        """Grant all or nothing: the protocol has no word for no here, and none for cancel."""
-        if decision in (types.Decision.accept, types.Decision.accept_for_session):
-            scope = "turn" if decision is types.Decision.accept else "session"
-            return {"permissions": question.permissions, "scope": scope}
-        if decision is types.Decision.cancel:
-            await self._interrupt()
-        return {"permissions": {}, "scope": "turn"}
-
-    async def _tool_call(self, question: types.ToolCallApproval) -> Params:
-        tool = self._tools.find(question.namespace, question.tool)
-        if tool is None:
-            missing = text_item(f"The tool {question.tool} is not here any more.")
-            return {"success": False, "contentItems": [missing]}
-        success, items = await self._calls.run(tool, question, written(tool, question.arguments))
-        return {"success": success, "contentItems": items}
 
 
 _KINDS: dict[str, type[types.ApprovalRequest]] = {
@@ -264,7 +230,7 @@ def default_answer(method: str) -> Params:
     """Say no, since nobody can be asked. Raises MethodNotFoundError for a request that we do not know."""
     if method in _NO:
         return _NO[method]
-    raise MethodNotFoundError(f"codex_magic knows no {method}.", code=-32601)
+    raise errors.MethodNotFoundError(f"codex_magic knows no {method}.", code=-32601)
 
 
 _NO: dict[str, Params] = {
