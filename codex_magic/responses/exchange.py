@@ -225,9 +225,7 @@ class Exchange:
         raise errors.StreamError(reason)
 
     def _rest(self) -> list[Event]:
-        events: list[Event] = [*self._masked.end()]
-        self._accumulator.feed(*events)
-        return events
+        return self._accumulator.feed(*self._masked.end())
 
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)
@@ -239,7 +237,7 @@ class Exchange:
         events = self._masked.feed(events)
         kinds = set(map(type, events))
         self._visible = self._visible or not _VISIBLE.isdisjoint(kinds)
-        self._accumulator.feed(*events)
+        events = self._accumulator.feed(*events)
         if _FAILURES.isdisjoint(kinds):
             return events
         return [event for event in events if type(event) not in _FAILURES]
