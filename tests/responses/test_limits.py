@@ -7,7 +7,6 @@ import pytest
 from codex_magic.protocol.types import RateLimits, RateLimitWindow
 from codex_magic.responses.failures import limits_from_event as from_event
 from codex_magic.responses.failures import limits_from_headers
-from codex_magic.responses.failures import limits_from_headers as from_headers
 
 NOW = 1000.0
 
