@@ -24,7 +24,12 @@ from ..protocol.secrets import masked
 from ..protocol.types import RateLimits, RateLimitWindow
 
 _MODEL_MISSING = re.compile(
-    r"model not found|model is not supported|model\b.*\bdoes not exist", re.IGNORECASE
+    r"model\b.*\b(not found|is not supported|does not exist)|unknown model", re.IGNORECASE
+)
+_TOO_LONG = re.compile(
+    r"(exceed|longer|larger|greater|maximum|too long).{0,60}context.?(size|length|window)"
+    r"|context.?(size|length|window).{0,40}(exceed|too long)",
+    re.IGNORECASE,
 )
 _NO_MONEY = re.compile(r"insufficient (credit|balance|fund)|out of credits|payment required", re.IGNORECASE)
 _AMOUNT = (
@@ -109,7 +114,7 @@ def _by_status(
     fault = _Fault.from_body(body, headers)
     is_about_the_model = fault.code == "model_not_found" or _MODEL_MISSING.search(fault.message)
     if model and status in (400, 404) and is_about_the_model:
-        return model_not_found(model, names)
+        return model_not_found(model, names, fault.message)
     return fault.error(status)
 
 
@@ -145,9 +150,12 @@ def is_unexplained(error: CodexError) -> bool:
     return is_odd or isinstance(error, errors.ModelNotFoundError)
 
 
-def model_not_found(model: str, names: Iterable[str]) -> errors.ModelNotFoundError:
+def model_not_found(model: str, names: Iterable[str], words: str = "") -> errors.ModelNotFoundError:
+    """Return the error with the closest of the names; `words` of the service count where they name another one."""
     others = [name for name in names if name != model]
-    return errors.ModelNotFoundError(model, near=difflib.get_close_matches(model, others, n=3, cutoff=0.4))
+    near = difflib.get_close_matches(model, others, n=3, cutoff=0.4)
+    is_another = "'" in words and not re.search(rf"(?<!\w){re.escape(model)}(?!\w)", words)
+    return errors.ModelNotFoundError(model, near=near, message=_sentence(words) if is_another else None)
 
 
 def _is_web_page(headers: Mapping[str, str], body: bytes) -> bool:
@@ -164,7 +172,7 @@ def from_event(
 ) -> CodexError:
     """Return the error for the `error` of a `response.failed` or `error` event; `status` if that carries one."""
     fault = _Fault.from_json(error, {name.lower(): str(value) for name, value in (headers or {}).items()})
-    if fault.code in ("context_length_exceeded", "cyber_policy", "invalid_prompt"):
+    if fault.is_too_long or fault.code in ("cyber_policy", "invalid_prompt"):
         return fault.request_error(400)
     status = _status_of(status) or fault.status
     if status is None or status >= 500 or status in TRANSIENT:
@@ -225,6 +233,10 @@ class _Fault:
         return f": {_sentence(self.message)}" if self.message else "."
 
     @property
+    def is_too_long(self) -> bool:
+        return _TOO_LONG.search(f"{self.code} {self.kind} {self.message}") is not None
+
+    @property
     def is_about_limits(self) -> bool:
         return not _LIMIT_CODES.isdisjoint((self.code, self.kind))
 
@@ -264,10 +276,10 @@ class _Fault:
 
     def request_error(self, status: int) -> errors.InvalidRequestError:
         param = self.details.get("param")
-        if self.code == "context_length_exceeded":
-            return errors.ContextWindowError(
-                "The conversation is longer than the model can read.", code=self.code
-            )
+        if self.is_too_long:
+            said = "" if self.code == "context_length_exceeded" else self.message
+            message = f"The conversation is longer than the model can read{': ' if said else ''}{said}"
+            return errors.ContextWindowError(_sentence(message), code=self.code)
         hint = _HINTS.get(self.code) or _HINTS.get(str(status))
         if str(param).endswith("image_url"):
             hint = "Send the image as PNG, JPEG, GIF or WebP, and not too large."
