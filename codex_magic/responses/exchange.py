@@ -38,7 +38,7 @@ from .events import (
     decode_event,
     decode_events,
 )
-from .failures import TRANSIENT, fitted
+from .failures import TRANSIENT, fitted, is_web_page
 from .masking import ENDS, TEXTS, MaskedEvents
 from .response import Response, ResponseAccumulator
 from .sse import SSEDecoder
@@ -277,7 +277,7 @@ def _real(event: Event, name: str) -> list[Event]:
     if isinstance(raw, list) and not name:
         return [real for each in raw for real in _real(decode_event(msgspec.json.encode(each)), "")]
     if not isinstance(raw, dict):
-        if str(raw).lstrip().startswith("<"):
+        if is_web_page({}, str(raw).encode()):
             raise errors.BlockedError("A web page came instead of an answer.", status=200)
         return [ErrorEvent(message=str(raw))] if name == "error" else [event]
     kind = raw.get("type")

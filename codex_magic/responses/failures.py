@@ -20,6 +20,7 @@ import msgspec
 from ..net import one_line
 from ..protocol import errors
 from ..protocol.errors import CodexError
+from ..protocol.plain import decode_json
 from ..protocol.secrets import masked
 from ..protocol.types import RateLimits, RateLimitWindow
 
@@ -107,7 +108,7 @@ def from_answer(
 def _by_status(
     status: int, headers: Mapping[str, str], body: bytes, model: str | None, names: Iterable[str]
 ) -> CodexError:
-    if "cf-mitigated" in headers or (status in _PAGES and _is_web_page(headers, body)):
+    if "cf-mitigated" in headers or (status in _PAGES and is_web_page(headers, body)):
         return errors.BlockedError(f"A web page came instead of an answer (HTTP {status}).", status=status)
     if 300 <= status < 400:
         return _redirect(status, headers.get("location", ""))
@@ -158,7 +159,7 @@ def model_not_found(model: str, names: Iterable[str], words: str = "") -> errors
     return errors.ModelNotFoundError(model, near=near, message=_sentence(words) if is_another else None)
 
 
-def _is_web_page(headers: Mapping[str, str], body: bytes) -> bool:
+def is_web_page(headers: Mapping[str, str], body: bytes) -> bool:
     return headers.get("content-type", "").startswith("text/html") or body.lstrip()[:9].lower().startswith(
         (b"<!doctype", b"<html")
     )
@@ -194,8 +195,9 @@ class _Fault:
     def __init__(self, details: Mapping[str, Any], message: str, headers: Mapping[str, str]) -> None:
         self.details = details
         self.headers = headers
-        self.code = str(details.get("code") or details.get("type") or "")
-        self.kind = str(details.get("type") or "")
+        kind = str(details.get("type") or "")
+        self.kind = "" if kind == "error" else kind
+        self.code = str(details.get("code") or self.kind)
         self.message = one_line(message)
         said = (details.get(name) for name in ("status", "status_code", "code", "type"))
         self.status = next(filter(None, map(_status_of, said)), 402 if _NO_MONEY.search(message) else None)
@@ -204,14 +206,14 @@ class _Fault:
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
         try:
-            fault = cls.from_json(msgspec.json.decode(body), headers)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            text = "" if _is_web_page(headers, body) else body.decode(errors="replace")
+            fault = cls.from_json(decode_json(body), headers)
+        except ValueError:
+            text = "" if is_web_page(headers, body) else body.decode(errors="replace")
             fault = cls({}, text, headers)
         if fault.code or fault.message:
             return fault
         try:  # what a gateway notes beside an answer without words
-            note = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
+            note = decode_json(base64.b64decode(headers.get("x-error-json", "")))
         except ValueError:
             note = headers.get("x-openai-authorization-error")
         return cls.from_json(note, headers)

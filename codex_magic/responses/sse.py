@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from itertools import takewhile
 
-import msgspec
+from ..protocol.plain import decode_json
 
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
@@ -126,7 +126,7 @@ def _documents(text: bytes) -> list[bytes]:
 
 def _is_json(line: bytes) -> bool:
     try:
-        msgspec.json.decode(line)
-    except (ValueError, RecursionError):
+        decode_json(line)
+    except ValueError:
         return False
     return True
