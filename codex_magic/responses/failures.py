@@ -30,6 +30,7 @@ from ..protocol.errors import (
     StreamError,
     UsageLimitError,
 )
+from ..protocol.plain import decode_json
 from ..protocol.secrets import masked
 from ..protocol.types import RateLimits, RateLimitWindow
 
@@ -200,14 +201,14 @@ class _Fault:
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
         try:
-            fault = cls.from_json(msgspec.json.decode(body), headers)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            fault = cls.from_json(decode_json(body), headers)
+        except ValueError:
             text = "" if _is_web_page(headers, body) else body.decode(errors="replace")
             fault = cls({}, text, headers)
         if fault.code or fault.message:
             return fault
         try:  # what a gateway notes beside an answer without words
-            note = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
+            note = decode_json(base64.b64decode(headers.get("x-error-json", "")))
         except ValueError:
             note = headers.get("x-openai-authorization-error")
         return cls.from_json(note, headers)

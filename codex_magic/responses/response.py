@@ -313,7 +313,7 @@ class ResponseAccumulator:
                 self._rate_limits = failures.limits_from_event(windows, plan_type=plan_type, now=time.time())
         return [event]
 
-    def _take_piece(self, delta: Any, piece: _Piece, at: int) -> Event:
+    def _take_piece(self, delta: Any, piece: _Piece, at: int) -> Any:
         item = self._item(delta.output_index, delta.item_id, piece.item)
         if item.done is not None and not item.is_empty:
             if delta.delta in piece.of(item.done):  # it comes late
