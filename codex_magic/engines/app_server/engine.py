@@ -284,8 +284,9 @@ class AppServerEngine:
 
 def _account(settings: Settings) -> list[str | None]:
     """Tell accounts apart: a running process does not notice when somebody else signs in."""
+    path = auth_path(settings.codex_home)
     try:
-        stored = credentials_of(auth_path(settings.codex_home).read_bytes())
+        stored = credentials_of(path.read_bytes() if path.is_file() else b"")
     except (OSError, ValueError):
         return []
     key = hashlib.sha256(stored.api_key.encode()).hexdigest() if stored.api_key else None
