@@ -137,6 +137,9 @@ class ToldOnce:
 
     def feed(self, notification: types.Notification) -> list[types.Notification]:
         """Return what is to be told now; an item that may be a repetition is told when it is whole and is none."""
+        if isinstance(notification, types.Delta):
+            is_known = notification.item_id in self._over or notification.item_id in self._again
+            return [] if is_known else [notification]
         match notification:
             case types.ErrorReported(will_retry=True):
                 self._unrepeated, self._again = [*self._said], {}
@@ -151,8 +154,6 @@ class ToldOnce:
                         self._again[item.id] = said
                         break
                 return [] if item.id in self._over or item.id in self._again else [notification]
-            case types.Delta(item_id=id):
-                return [] if id in self._over or id in self._again else [notification]
             case types.ItemCompleted(thread_id=thread_id, turn_id=turn_id, item=item):
                 said_before = self._again.pop(item.id, None)
                 is_again = said_before and msgspec.structs.replace(item, id=said_before.id) == said_before
@@ -176,11 +177,13 @@ def place_of(delta: types.Delta) -> tuple[object, ...]:
 
 def address_of(notification: types.Notification) -> tuple[str | None, str | None]:
     """Return the server's thread and turn that it is about, each `None` when it is about all or none."""
+    if isinstance(notification, types.OfTurn):
+        return notification.thread_id, notification.turn_id
     if isinstance(notification, types.UnknownNotification):
         ids = notification.params.get("threadId"), notification.params.get("turnId")
         return ids if all(isinstance(id, str | None) for id in ids) else (None, None)
-    thread_id, turn_id = getattr(notification, "thread_id", None), getattr(notification, "turn_id", None)
-    return thread_id, notification.turn.id if isinstance(notification, types.TurnCompleted) else turn_id
+    turn_id = notification.turn.id if isinstance(notification, types.TurnCompleted) else None
+    return getattr(notification, "thread_id", None), turn_id
 
 
 def readdressed(notification: types.Notification, *, thread_id: str, turn_id: str) -> types.Notification:
