@@ -208,7 +208,7 @@ _PLAIN: dict[str, str] = {
 
 if TYPE_CHECKING:
 
-    def __getattr__(name: str) -> type[StreamEvent]:
+    def __getattr__(name: str) -> Any:
         """One of these, by its name."""
 
 

@@ -139,6 +139,10 @@ def put(raw: Raw, path: tuple[Any, ...], change: Callable[[Any, Any], None]) -> 
     return new
 
 
+def setting(value: Any) -> Callable[[Any, Any], None]:
+    return lambda place, key: place.__setitem__(key, value)
+
+
 def mutations(raw: Raw) -> Iterator[Raw]:
     """The event with one thing wrong in it."""
     for path in paths(raw):
@@ -147,7 +151,7 @@ def mutations(raw: Raw) -> Iterator[Raw]:
             old = old[key]
         for value in (*WRONG, [old], {"value": old}):
             if type(value) is not type(old) or (value in ("", [], {}) and value != old):
-                yield put(raw, path, lambda place, key, value=value: place.__setitem__(key, value))
+                yield put(raw, path, setting(value))
         yield put(raw, path, lambda place, key: place.__delitem__(key))
     yield {**raw, "extra": {"deep": [[[None]]]}, "output": 5}
 
