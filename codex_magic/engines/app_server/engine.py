@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ...auth.credentials import credentials_of
-from ...auth.storage import auth_path
+from ...auth.storage import FilePlace, auth_path
 from ...net import Call, send
 from ...protocol import types
 from ...protocol.errors import (
@@ -285,7 +285,7 @@ class AppServerEngine:
 def _account(settings: Settings) -> list[str | None]:
     """Tell accounts apart: a running process does not notice when somebody else signs in."""
     try:
-        stored = credentials_of(auth_path(settings.codex_home).read_bytes())
+        stored = credentials_of(FilePlace(auth_path(settings.codex_home)).read() or b"")
     except (OSError, ValueError):
         return []
     key = hashlib.sha256(stored.api_key.encode()).hexdigest() if stored.api_key else None
