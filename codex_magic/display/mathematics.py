@@ -35,6 +35,9 @@ _TAG_LIKE = re.compile(r"<(?=[A-Za-z/!?])")
 _BRACKET_PAIR = re.compile(r"\](?=[(\[:])")
 _ROW_SPACE = re.compile(r"\\\\\[\s*-?[\d.]+\s*[a-z]{2}\s*\]")
 _COMMENT = re.compile(r"(?<!\\)%[^\n]*")
+# A formula in a text in a formula; the text ends before it and begins again.
+_IN_TEXT = re.compile(r"(\\(?:text\w*|mbox) *)\{([^{}$]*)\$((?:[^$\\]|\\[^$])+)\$", re.S)
+_MOST_IN_TEXT = 8
 # A line of a formula that some parser would take for the start of a block.
 _BLOCK_START = re.compile(r"\n[ \t]*(?=[-+*#>=~|:_\d`])")
 _DOLLAR = re.compile(r"(?<!\\)\$|\\\\\$")
@@ -100,6 +103,9 @@ def safe_tex(body: str) -> str | None:
     if _SIMPLE.fullmatch(body) and is_nested(body):
         return body.strip()
     body = _COMMENT.sub("", body).strip()
+    for _ in range(_MOST_IN_TEXT if "$" in body else 0):
+        body = _IN_TEXT.sub(r"\1{\2}\3\1{", body)
+    body = re.sub(r"\\(?:text\w*|mbox) *\{\}", "", body)
     if not body.strip("\\ ") or "`" in body or re.search(r"\n[ \t]*\n", body):
         return None
     if _FORBIDDEN.search(body) or _DOLLAR.search(body):

@@ -17,6 +17,7 @@ from markdown_it import MarkdownIt, rules_block
 from markdown_it.ruler import RuleOptionsType, Ruler
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline.state_inline import Scanned
 from markdown_it.token import Token
 
 from codex_magic.protocol.plain import encodable, without_controls
@@ -69,7 +70,29 @@ class _State(StateBlock):
 
 def parse_inline(text: str, references: References) -> list[Token]:
     """Return the tokens of a paragraph's, heading's or table cell's text."""
-    return _INLINE.inline.parse(text, _INLINE, {"references": references}, [])
+    state = _Inline(text, _INLINE, {"references": references}, [])
+    _INLINE.inline.tokenize(state)
+    for rule in _INLINE.inline.ruler2.getRules(""):
+        rule(state)
+    return state.tokens
+
+
+class _Inline(StateInline):
+    def scanDelims(self, start: int, canSplitWord: bool) -> Scanned:
+        """Emphasis in a text without spaces ends beside punctuation too, as in `**注意：**本文`."""
+        scanned = super().scanDelims(start, canSplitWord)
+        end = start + scanned.length
+        around = self.src[start - 1 : start], self.src[end : end + 1]
+        if not canSplitWord or not any(map(_SPACELESS.match, around)):
+            return scanned
+        before, after = (bool(char) and not char.isspace() for char in around)
+        return scanned._replace(can_open=after, can_close=before)
+
+
+# Chinese, Japanese and Korean letters and punctuation.
+_SPACELESS = re.compile(
+    "[\u1100-\u11ff\u2e80-\u31ff\u3400-\u9fff\ua960-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]"
+)
 
 
 class Passage(NamedTuple):

@@ -63,10 +63,8 @@ def page_for(shell: InteractiveShell, *, alone: bool) -> Page:
     return RepaintedPage() if alone else AppendedPage()
 
 
-class PrintedPage(UpdatedPage):
+class PrintedPage(Page):
     """A console draws what is shown, and none of its changes: they are shown below it, as text."""
-
-    has_controls = False
 
     def show(self, id: str, bundle: Bundle) -> None:
         self.say({"text/plain": bundle["text/plain"]})

@@ -152,7 +152,7 @@ class Exchange:
         self._bytes_ended = False
         self._accumulator = ResponseAccumulator(masked(dict(headers)))
         self._masked = MaskedEvents()
-        self._bare: ResponseFailed | None = None
+        self._bare: Event | None = None
         self._left: list[Event] = []
 
     def feed(self, chunk: bytes, *, idle: float | None = None) -> list[Event]:
@@ -232,9 +232,7 @@ class Exchange:
         raise StreamError(reason)
 
     def _rest(self) -> list[Event]:
-        events: list[Event] = [*self._masked.end()]
-        self._accumulator.feed(*events)
-        return events
+        return self._accumulator.feed(*self._masked.end())
 
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)
@@ -246,7 +244,7 @@ class Exchange:
         events = self._masked.feed(events)
         kinds = set(map(type, events))
         self._visible = self._visible or not _VISIBLE.isdisjoint(kinds)
-        self._accumulator.feed(*events)
+        events = self._accumulator.feed(*events)
         if _FAILURES.isdisjoint(kinds):
             return events
         return [event for event in events if type(event) not in _FAILURES]
@@ -254,7 +252,7 @@ class Exchange:
     def _up_to_the_end(self, events: list[Event]) -> list[Event]:
         kept: list[Event] = []
         for event in events:
-            if isinstance(event, ResponseFailed) and not (event.error or (event.response or {}).get("error")):
+            if _is_bare(event):
                 self._bare = event
                 continue
             kept.append(event)
@@ -264,6 +262,13 @@ class Exchange:
 
 
 # What other servers send ---------------------------------------------------------------------------
+
+
+def _is_bare(event: Event) -> bool:
+    """Whether it is a failure without any reason."""
+    if isinstance(event, ResponseFailed):
+        return not (event.error or (event.response or {}).get("error"))
+    return isinstance(event, ErrorEvent) and not (event.error or event.message or event.code or event.status)
 
 
 def _real(event: Event, name: str) -> list[Event]:
@@ -276,31 +281,31 @@ def _real(event: Event, name: str) -> list[Event]:
             raw = read_json(raw)
         except ValueError:
             raw = raw.decode(errors="replace")
-    kind = event.type or name
-    if str(raw).lstrip().startswith("<"):
-        raise BlockedError("A web page came instead of an answer.", status=200)
-    if isinstance(raw, list) and not kind:
+    if isinstance(raw, list) and not name:
         return [real for each in raw for real in _real(decode_event(msgspec.json.encode(each)), "")]
     if not isinstance(raw, dict):
-        return [ErrorEvent(message=str(raw))] if kind == "error" else [event]
-    if not event.type and name:
-        event = decode_event(msgspec.json.encode({**raw, "type": name}))
-        if not isinstance(event, UnknownEvent):
-            return [event]
+        if str(raw).lstrip().startswith("<"):
+            raise BlockedError("A web page came instead of an answer.", status=200)
+        return [ErrorEvent(message=str(raw))] if name == "error" else [event]
+    kind = raw.get("type")
+    if not isinstance(kind, str) or not kind:
+        kind = name
+        named = decode_event(msgspec.json.encode({**raw, "type": name}))
+        if not isinstance(named, UnknownEvent):
+            return [named]
     if isinstance(raw.get("output"), list) and not kind:
         return _events_of(raw)
-    words = raw.get("error") or raw.get("message") or raw.get("detail")
-    if kind in ("error", "response.error") or (words and not kind):
-        error = raw.get("error") or {key: value for key, value in raw.items() if key != "type"}
-        headers = raw.get("headers")
-        return [
-            ErrorEvent(
-                error=error,
-                status=raw.get("status") or raw.get("status_code"),
-                headers=headers if isinstance(headers, dict) else None,
-            )
-        ]
-    return [event]
+    is_error = any(raw.get(word) for word in ("error", "errors", "message", "detail")) and not kind
+    if not (is_error or kind.lower().endswith("error")):
+        return [event]
+    headers = raw.get("headers")
+    return [
+        ErrorEvent(
+            error=raw.get("error") or raw,
+            status=raw.get("status") or raw.get("status_code"),
+            headers=headers if isinstance(headers, dict) else None,
+        )
+    ]
 
 
 def _events_of(response: dict[str, Any]) -> list[Event]:

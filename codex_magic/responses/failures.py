@@ -149,6 +149,12 @@ def fitted(error: CodexError, elsewhere: str) -> CodexError:
     return error
 
 
+def is_unexplained(error: CodexError) -> bool:
+    """Whether a refusal may be one of the request's dialect: neither its code nor its parameter says otherwise."""
+    is_odd = type(error) is InvalidRequestError and not error.hint and error.status in (400, 404, 422)
+    return is_odd or isinstance(error, ModelNotFoundError)
+
+
 def model_not_found(model: str, names: Iterable[str]) -> ModelNotFoundError:
     others = [name for name in names if name != model]
     return ModelNotFoundError(model, near=difflib.get_close_matches(model, others, n=3, cutoff=0.4))
@@ -214,8 +220,10 @@ class _Fault:
 
     @classmethod
     def from_json(cls, body: Any, headers: Mapping[str, str]) -> _Fault:
-        """Read `{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, or a text."""
-        details = masked(body.get("error", body) if isinstance(body, dict) else body)
+        """Read `{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, lists, or a text."""
+        details = masked(body)
+        while isinstance(details, dict) and (inner := details.get("error") or details.get("errors")):
+            details = inner[0] if isinstance(inner, list) else inner
         if not isinstance(details, dict):
             return cls({}, "" if details is None else str(details), headers)
         text = details.get("message") or details.get("detail") or ""
@@ -288,8 +296,14 @@ class _Fault:
     def _pause(self) -> float | None:
         """Return the seconds of `Retry-After` (a number, a date or words), or of the message's own words."""
         header = self.headers.get("retry-after", "").strip()
-        if (seconds := number(header)) is not None:
-            return max(0.0, seconds)
+        milliseconds = number(self.headers.get("retry-after-ms"))
+        for seconds in (
+            milliseconds and milliseconds / 1000,
+            number(header),
+            number(self.details.get("retry_after")),
+        ):
+            if seconds is not None:
+                return max(0.0, seconds)
         with suppress(ValueError, TypeError, OverflowError):
             return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
         words = _PAUSE.search(f"wait {header}") or _PAUSE.search(self._text)

@@ -863,11 +863,20 @@ class AsyncStore:
 
     async def run(self, step: Callable[[Store], R]) -> R:
         """Run `step` on the store. Raises StoreError, ThreadNotFoundError, OptionError."""
+        return await self.begin(step)
+
+    def begin(self, step: Callable[[Store], R]) -> asyncio.Future[R]:
+        """Begin to run `step`, which goes on where the loop ends and cancels its tasks."""
+        loop = asyncio.get_running_loop()
         try:
-            done = asyncio.get_running_loop().run_in_executor(self._worker, self._run, step)
+            return loop.run_in_executor(self._worker, self._run, step)
         except RuntimeError:  # at the end of the interpreter, workers take nothing more
-            return self._run(step)
-        return await done
+            done: asyncio.Future[R] = loop.create_future()
+            try:
+                done.set_result(self._run(step))
+            except Exception as error:  # noqa: BLE001  # handed to whoever waits
+                done.set_exception(error)
+            return done
 
     def _run(self, step: Callable[[Store], R]) -> R:
         with undivided():
