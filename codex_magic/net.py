@@ -6,14 +6,16 @@ Texts of others are quoted, cut to one line and stripped of anything that looks 
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import re
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TypeVar
+from ipaddress import ip_address, ip_network
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies
 
@@ -24,6 +26,8 @@ from .protocol.errors import CodexError, ConfigurationError, TimedOutError, Unre
 from .protocol.plain import shorten
 from .protocol.secrets import HIDDEN, hide, mask, masked
 from .protocol.settings import Settings
+
+M = TypeVar("M", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 _SHAPES = re.compile(
     r"(?i:Bearer)\s+[^\s\"',;]+"
@@ -80,31 +84,79 @@ def trust(url: str, ca_bundle: str | None) -> ssl.SSLContext:
     """certifi or SSL_CERT_FILE / SSL_CERT_DIR, the system's store, and `ca_bundle`."""
     if url.startswith("http:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; loading a store takes 20 ms
-    context = httpx.create_ssl_context()
+    with _reading("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE")) as ours:
+        if ours:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ours)
+    with _reading("SSLKEYLOGFILE", os.environ.get("SSLKEYLOGFILE")):
+        context = httpx.create_ssl_context()
     context.load_default_certs()
-    if ca_bundle:
-        try:
+    with _reading("CODEX_CA_CERTIFICATE", ca_bundle):
+        if ca_bundle:
             context.load_verify_locations(ca_bundle)
-        except OSError as error:
-            raise ConfigurationError(
-                f"The CA file {ca_bundle!r} can't be read.", hint="Check CODEX_CA_CERTIFICATE."
-            ) from error
     return context
 
 
 @contextmanager
+def _reading(variable: str, path: str | None) -> Iterator[str | None]:
+    try:
+        yield path
+    except OSError as error:
+        reason = (
+            error.strerror if error.errno and not isinstance(error, ssl.SSLError) else "no PEM certificates"
+        )
+        raise ConfigurationError(
+            f"The file {path!r} can't be used ({reason}).", hint=f"Check {variable}, or unset it."
+        ) from error
+
+
+@contextmanager
 def readable_proxies() -> Iterator[None]:
-    """Build HTTP clients inside: httpx then reads the proxy variables, and does not know every kind of proxy."""
+    """Build HTTP clients inside: httpx does not know every kind of proxy."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_without_secrets)
+    for proxy in getproxies().values():
+        with suppress(ValueError):
+            hide(unquote(urlsplit(proxy).password or ""))
     try:
-        hide(*(unquote(urlsplit(proxy).password or "") for proxy in getproxies().values()))
         yield
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         raise ConfigurationError(
-            f"The proxy settings can't be used: {scrub(str(error))}.",
+            f"The proxy settings can't be used: {scrub(str(error)).rstrip('.')}.",
             hint="Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
         ) from error
+
+
+def mounts(transport: Callable[..., M], *urls: str, **options: Any) -> dict[str, M | None]:
+    """Return the `mounts` by which an HTTP client reaches these servers; the rest is for `transport`.
+
+    httpx's own reading of the variables gives up at networks and IPv6 in NO_PROXY, and at a proxy of an
+    unknown kind that nothing goes through.
+    """
+    proxies, ways = getproxies(), dict[str, M | None]()
+    for url in map(httpx.URL, urls):
+        if proxy := proxies.get(url.scheme) or proxies.get("all"):
+            scheme = f"{url.scheme}://"
+            if _is_direct(url, proxies.get("no", "")):
+                ways[f"{scheme}{url.netloc.decode()}"] = None
+            elif scheme not in ways:
+                ways[scheme] = transport(proxy=proxy if "://" in proxy else f"http://{proxy}", **options)
+    return ways
+
+
+def _is_direct(url: httpx.URL, no_proxy: str) -> bool:
+    """Whether NO_PROXY names the server: its name or a domain of it, address, network, with or without a port."""
+    host = url.host.lower()
+    for entry in re.split(r"[,\s]+", no_proxy.lower()):
+        name = entry.rpartition("://")[2]
+        with suppress(ValueError):
+            if ip_address(host) in ip_network(re.sub(r"[\[\]]", "", name), strict=False):
+                return True
+        name, port = re.fullmatch(r"(.*?)(?::(\d+))?", name).groups()  # type: ignore[union-attr]  # matches all
+        domain = name.strip("[]").removeprefix("*").removeprefix(".")
+        is_same = name == "*" or (domain and (host == domain or host.endswith(f".{domain}")))
+        if is_same and port in (None, str(url.port or {"http": 80, "https": 443}.get(url.scheme))):
+            return True
+    return False
 
 
 E = TypeVar("E", bound=BaseException)
@@ -181,7 +233,9 @@ def send(call: Call, *, ca_bundle: str | None) -> Answer:
     The error has no cause: the frames of the HTTP library hold what was sent.
     """
     with readable_proxies():
-        http = httpx.Client(verify=trust(call.url, ca_bundle), timeout=call.seconds)
+        verify = trust(call.url, ca_bundle)
+        ways = mounts(httpx.HTTPTransport, call.url, verify=verify)
+        http = httpx.Client(verify=verify, timeout=call.seconds, trust_env=False, mounts=ways)
     failure: httpx.HTTPError
     with http:
         try:

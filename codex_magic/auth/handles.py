@@ -66,7 +66,7 @@ class AsyncLogin(ABC):
         """Raises LoginError where nobody would ever hear how it ended."""
         if os.getpid() != self._process and not self._end.done():
             raise LoginError(
-                "This sign-in goes on in the process that this one was forked from.",
+                "This sign-in continues in the process that this one was forked from.",
                 hint="Wait for it there, or start one here.",
             )
 
@@ -119,12 +119,12 @@ class AsyncLogin(ABC):
         except asyncio.CancelledError:
             state, error = LoginState.cancelled, "The sign-in was cancelled."
         except asyncio.TimeoutError:
-            error = str(oauth.expired())
+            error = "Nobody signed in within 15 minutes."
         except CodexError as failure:
             error = str(failure)
         except Exception:  # the top of a task: whoever waits must not wait for ever
             log.exception("a sign-in broke")
-            error = "The sign-in broke; the log says how."
+            error = "The sign-in failed unexpectedly. The log says how."
         self._stoppable = False
         update = LoginUpdated(self.login_id, state, error)
         await self._close(update)

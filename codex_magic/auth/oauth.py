@@ -170,10 +170,10 @@ class Callback:
     def pasted(self, state: str) -> Secret:
         """Return the code, where a person copied the address. Raises LoginError."""
         if self.state is None and self.error is None:
-            hint = "Copy all of its address bar: it holds code= and state=."
+            hint = "Copy the whole address: it contains code= and state=."
             raise LoginError("That is not the address the browser ended at.", hint=hint)
         if not self.answers(state):
-            raise LoginError("That address belongs to another sign-in.", hint="Use the link shown last.")
+            raise LoginError("That address belongs to another sign-in.", hint="Use the most recent link.")
         return self.granted()
 
 
@@ -284,7 +284,7 @@ def polled(call: Call, answer: Answer) -> Granted | float:
 
 
 def expired() -> LoginError:
-    return LoginError("Nobody approved the sign-in within 15 minutes.")
+    return LoginError("The code has expired: nobody entered it within 15 minutes.", hint="Get a new code.")
 
 
 def _refusal(call: Call, answer: Answer) -> CodexError:
@@ -337,4 +337,4 @@ def _decoded(call: Call, answer: Answer, kind: type[T]) -> T:
     except ValueError:
         pass
     # outside the handler, because a decoder's frames would show the answer
-    raise BlockedError("Something else than the sign-in service answered.", status=answer.status)
+    raise BlockedError("Something else answered in place of the sign-in service.", status=answer.status)

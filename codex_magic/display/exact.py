@@ -34,23 +34,17 @@ _IGNORABLE = frozenset(
 
 def exact_line(text: str) -> str:
     """`text` in one line; a space is seen between two other characters only."""
-    return "".join(
-        _escaped(char) if char == " " and {_at(text, at - 1), _at(text, at + 1)} & {" ", ""} else shown
-        for at, (char, shown) in enumerate(zip(text, _shown(text), strict=True))
-    )
+    return _exact(text, hidden=r"(?<![^ ]) | (?![^ ])")
 
 
 def exact_lines(text: str) -> str:
     """`text` with its lines; what nobody sees at the end of one is escaped."""
-    return "".join(
-        _escaped(char) if char == " " and _at(text, at + 1) in ("\n", "") else shown
-        for at, (char, shown) in enumerate(zip(text, _shown(text, keep="\n"), strict=True))
-    )
+    return _exact(text, hidden=r" (?![^\n])", keep="\n")
 
 
 def exact_diff(text: str) -> str:
     """A diff, whose every line has a sign before it: blanks at the end of a line, and tabs, do no harm."""
-    return "".join(_shown(text, keep="\n\t"))
+    return _exact(text, hidden="(?!)", keep="\n\t")
 
 
 def original(shown: str) -> str:
@@ -58,8 +52,9 @@ def original(shown: str) -> str:
     return _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), shown)
 
 
-def _shown(text: str, *, keep: str = "") -> list[str]:
-    """Each character as it is or escaped. `keep`: controls that stay, a last line feed not."""
+def _exact(text: str, *, hidden: str, keep: str = "") -> str:
+    """Escape what is not seen. `hidden`: spaces that are not; `keep`: controls that stay, a last line feed not."""
+    unseen = {match.start() for match in re.finditer(hidden, text)}
     parts: list[str] = []
     marks = 0
     for at, char in enumerate(text):
@@ -67,19 +62,13 @@ def _shown(text: str, *, keep: str = "") -> list[str]:
         if char in keep:
             is_seen = char != "\n" or at + 1 < len(text)
         elif marks:
-            is_seen = _is_drawn(char) and marks <= MOST_MARKS and _carries(_at(text, at - marks))
+            # Combining marks stand on letters and other marks.
+            is_carried = at >= marks and unicodedata.category(text[at - marks])[0] in "LM"
+            is_seen = _is_drawn(char) and marks <= MOST_MARKS and is_carried
         else:
-            is_seen = _is_drawn(char) and not (char == "\\" and text.startswith("u{", at + 1))
-        parts.append(char if is_seen else _escaped(char))
-    return parts
-
-
-def _at(text: str, at: int) -> str:
-    return text[at] if 0 <= at < len(text) else ""
-
-
-def _escaped(char: str) -> str:
-    return f"\\u{{{ord(char):x}}}"
+            is_seen = at not in unseen and _is_drawn(char) and not text.startswith("\\u{", at)
+        parts.append(char if is_seen else f"\\u{{{ord(char):x}}}")
+    return "".join(parts)
 
 
 def _is_drawn(char: str) -> bool:
@@ -90,11 +79,6 @@ def _is_drawn(char: str) -> bool:
     if unicodedata.category(char) in _UNSEEN or code in _BLANK or code in _IGNORABLE:
         return False
     return not unicodedata.name(char, "").startswith("COMBINING ")
-
-
-def _carries(base: str) -> bool:
-    """Return whether combining marks can stand on `base`."""
-    return base != "" and unicodedata.category(base)[0] in "LM"
 
 
 # What is asked about ------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ class MarkdownBlock:
     def __init__(self, text: str = "") -> None:
         self.size = len(text)
         self._pieces = [text]
-        self._safe = SafeMarkdown(text)
+        self.safe = SafeMarkdown(text)
 
     @property
     def text(self) -> str:
@@ -96,7 +96,7 @@ class MarkdownBlock:
     def add(self, delta: str) -> None:
         self.size += len(delta)
         self._pieces.append(delta)
-        self._safe.feed(delta)
+        self.safe.feed(delta)
 
     def replace(self, item: types.AgentMessage | types.Plan) -> None:
         if item.text != self.text:
@@ -106,7 +106,7 @@ class MarkdownBlock:
         self.closed = True
 
     def markdown(self) -> str:
-        return self.heading + self._safe.text
+        return self.heading + self.safe.text
 
     def plain(self) -> str:
         return without_controls(self.text)
@@ -302,7 +302,16 @@ Block = MarkdownBlock | ReasoningBlock | NoticeBlock | ActivityBlock
 @singledispatch
 def item_rows(item: types.ThreadItem) -> list[Row]:
     """Return the rows of an item that is neither message, plan nor reasoning."""
-    return [Row("An item of a kind this version does not show:", shorten(types.item_type(item), HEAD_CHARS))]
+    match item:
+        case types.WebSearch(query=query):
+            return [Row("Searched the web", shorten(query, HEAD_CHARS))]
+        case types.ImageGeneration(status=status, revised_prompt=prompt):
+            label = {"completed": "Made an image", "inProgress": "Making an image"}.get(status, "No image:")
+            return [Row(label, shorten(prompt or "", HEAD_CHARS), _notes(status))]
+        case types.ContextCompaction():
+            return [Row("The earlier conversation was summarised to make room.")]
+    name = shorten(types.item_type(item), HEAD_CHARS)
+    return [Row("An item of a kind this version does not show:", name)]
 
 
 @item_rows.register
@@ -377,22 +386,6 @@ def _(item: types.ToolCall) -> list[Row]:
     parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
     body = head("\n".join(parts))
     return [Row(_verb("call", status), call, _notes(status) + _seconds(item.duration_ms), body, folded=True)]
-
-
-@item_rows.register
-def _(item: types.WebSearch) -> list[Row]:
-    return [Row("Searched the web", shorten(item.query, HEAD_CHARS))]
-
-
-@item_rows.register
-def _(item: types.ImageGeneration) -> list[Row]:
-    label = {"completed": "Made an image", "inProgress": "Makes an image"}.get(item.status, "No image:")
-    return [Row(label, shorten(item.revised_prompt or "", HEAD_CHARS), _notes(item.status))]
-
-
-@item_rows.register
-def _(item: types.ContextCompaction) -> list[Row]:
-    return [Row("The earlier conversation was summarised to make room.")]
 
 
 def _seconds(duration_ms: int | None) -> tuple[str, ...]:

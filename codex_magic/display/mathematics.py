@@ -6,7 +6,6 @@ A formula that cannot be made so is refused (`None`) and its caller shows the so
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 MATH_OPENER = re.compile(r"\$\$?|\\\\?[(\[]|\\begin\{([A-Za-z]+\*?)\}")
@@ -36,6 +35,9 @@ _TAG_LIKE = re.compile(r"<(?=[A-Za-z/!?])")
 _BRACKET_PAIR = re.compile(r"\](?=[(\[:])")
 _ROW_SPACE = re.compile(r"\\\\\[\s*-?[\d.]+\s*[a-z]{2}\s*\]")
 _COMMENT = re.compile(r"(?<!\\)%[^\n]*")
+# A formula in a text in a formula; the text ends before it and begins again.
+_IN_TEXT = re.compile(r"(\\(?:text\w*|mbox) *)\{([^{}$]*)\$((?:[^$\\]|\\[^$])+)\$", re.S)
+_MOST_IN_TEXT = 8
 # A line of a formula that some parser would take for the start of a block.
 _BLOCK_START = re.compile(r"\n[ \t]*(?=[-+*#>=~|:_\d`])")
 _DOLLAR = re.compile(r"(?<!\\)\$|\\\\\$")
@@ -60,7 +62,7 @@ def find_formula(text: str, opener: re.Match[str], most: int) -> Formula | None:
     if mark == "$":
         closer, end = mark, _dollar_end(text, start, most)
     else:
-        closer = f"\\end{{{opener[1]}}}" if opener[1] else mark.translate(_CLOSING)
+        closer = f"\\end{{{opener[1]}}}" if opener[1] else mark.translate({ord("("): ")", ord("["): "]"})
         end = _closer(text, closer, start, most)
     if end < 0 or (mark[0] == "\\" and text.find(mark, start, end) >= 0):
         return None
@@ -70,23 +72,12 @@ def find_formula(text: str, opener: re.Match[str], most: int) -> Formula | None:
     return Formula("$" if mark[-1] in "$(" and mark != "$$" else "$$", tex, end + len(closer))
 
 
-_CLOSING = str.maketrans("([", ")]")
-
-
 def _closer(text: str, closer: str, start: int, most: int) -> int:
     """Return the closer's place, not inside another escape; -1 where there is none."""
-    if _last(text, closer) < start:
-        return -1
     at = text.find(closer, start, most)
     while at > 0 and (at - start - len(text[start:at].rstrip("\\"))) % 2:
         at = text.find(closer, at + 1, most)
     return at
-
-
-@lru_cache(maxsize=8)
-def _last(text: str, closer: str) -> int:
-    """Remembered for a text with many openers and no closer."""
-    return text.rfind(closer)
 
 
 def _dollar_end(text: str, start: int, most: int) -> int:
@@ -112,6 +103,9 @@ def safe_tex(body: str) -> str | None:
     if _SIMPLE.fullmatch(body) and is_nested(body):
         return body.strip()
     body = _COMMENT.sub("", body).strip()
+    for _ in range(_MOST_IN_TEXT if "$" in body else 0):
+        body = _IN_TEXT.sub(r"\1{\2}\3\1{", body)
+    body = re.sub(r"\\(?:text\w*|mbox) *\{\}", "", body)
     if not body.strip("\\ ") or "`" in body or re.search(r"\n[ \t]*\n", body):
         return None
     if _FORBIDDEN.search(body) or _DOLLAR.search(body):

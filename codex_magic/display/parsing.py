@@ -17,7 +17,10 @@ from markdown_it import MarkdownIt, rules_block
 from markdown_it.ruler import RuleOptionsType, Ruler
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline.state_inline import Scanned
 from markdown_it.token import Token
+
+from codex_magic.protocol.plain import encodable, without_controls
 
 from .mathematics import MATH_OPENER, MOST_CHARS, find_formula
 
@@ -67,7 +70,29 @@ class _State(StateBlock):
 
 def parse_inline(text: str, references: References) -> list[Token]:
     """Return the tokens of a paragraph's, heading's or table cell's text."""
-    return _INLINE.inline.parse(text, _INLINE, {"references": references}, [])
+    state = _Inline(text, _INLINE, {"references": references}, [])
+    _INLINE.inline.tokenize(state)
+    for rule in _INLINE.inline.ruler2.getRules(""):
+        rule(state)
+    return state.tokens
+
+
+class _Inline(StateInline):
+    def scanDelims(self, start: int, canSplitWord: bool) -> Scanned:
+        """Emphasis in a text without spaces ends beside punctuation too, as in `**注意：**本文`."""
+        scanned = super().scanDelims(start, canSplitWord)
+        end = start + scanned.length
+        around = self.src[start - 1 : start], self.src[end : end + 1]
+        if not canSplitWord or not any(map(_SPACELESS.match, around)):
+            return scanned
+        before, after = (bool(char) and not char.isspace() for char in around)
+        return scanned._replace(can_open=after, can_close=before)
+
+
+# Chinese, Japanese and Korean letters and punctuation.
+_SPACELESS = re.compile(
+    "[\u1100-\u11ff\u2e80-\u31ff\u3400-\u9fff\ua960-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]"
+)
 
 
 class Passage(NamedTuple):
@@ -129,11 +154,8 @@ class BlockStream:
 
 
 def clean(text: str) -> str:
-    """Return `text` with `\\n` for every line end, and U+FFFD for what no reader can show."""
-    return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
-
-
-_UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
+    """Return `text` with `\\n` for every line end, and only what readers can show."""
+    return encodable(without_controls(text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def _count_final(blocks: list[Token], text: str, lines: list[str]) -> int:

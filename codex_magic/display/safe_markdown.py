@@ -44,6 +44,17 @@ class SafeMarkdown:
         return [block for block in self._closed if block]
 
     @property
+    def sources(self) -> list[str]:
+        """What the closed blocks were made from, without the blank lines of its own in `closed`."""
+        self._read()
+        return self._sources
+
+    @property
+    def open_source(self) -> str:
+        """The source of the open block."""
+        return self._stream.open.source
+
+    @property
     def text(self) -> str:
         """Everything fed so far, as if it ended here."""
         self._writer.look_again()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -21,8 +22,10 @@ from codex_magic.protocol.plain import without_controls
 from .items import Block, MarkdownBlock, NoticeBlock, ReasoningBlock
 from .pace import Surface
 from .page import Pace
-from .parsing import BlockStream
+from .safe_markdown import SafeMarkdown
 from .view import TurnView
+
+Line = list[Segment]
 
 TERMINAL = Pace(floor=1 / 15)
 
@@ -78,8 +81,9 @@ class RichSurface:
         self._console = Console(file=file, force_jupyter=False, highlight=False)
         self._live = self._new_live()
         self._done = 0
-        self._stream = BlockStream()
-        self._taken = ""
+        self._text = SafeMarkdown()
+        """That of the open block; so many of its passages are printed."""
+        self._passages = 0
         self._any = False
 
     def _new_live(self) -> Live:
@@ -99,7 +103,7 @@ class RichSurface:
         # One write for both: a redraw between them would show a passage twice.
         with self._console:
             self._print(closed)
-            self._live.update(_Tail(live), refresh=True)
+            self._live.update(_Some(live, _tail), refresh=True)
 
     def pause(self) -> None:
         self._live.stop()
@@ -132,20 +136,17 @@ class RichSurface:
             if not block.closed:
                 break
             self._done += 1
-            self._stream, self._taken = BlockStream(), ""
         return closed, self._open_parts(view)
 
     def _finished_parts(self, block: Block) -> list[RenderableType]:
         if not isinstance(block, MarkdownBlock):
             return _lines(block) if block.closed else []
-        text = block.plain()
-        if not text.startswith(self._taken):
-            self._stream, self._taken = BlockStream(), ""
-        self._stream.feed(text[len(self._taken) :])
-        self._taken = text
-        passages = [source for source, _ in self._stream.read()]
+        if block.safe is not self._text:
+            self._text, self._passages = block.safe, 0
+        passages = self._text.sources[self._passages :]
+        self._passages += len(passages)
         if block.closed:
-            passages.append(self._stream.open.source)
+            passages.append(self._text.open_source)
         return [_markdown(passage) for passage in passages if passage.strip()]
 
     def _open_parts(self, view: TurnView) -> list[RenderableType]:
@@ -153,42 +154,41 @@ class RichSurface:
         for block in view.blocks[self._done :]:
             if not isinstance(block, MarkdownBlock):
                 parts.extend(_lines(block))
-            elif (text := self._stream.open.source).strip():
+            elif (text := self._text.open_source).strip():
                 parts.append(_markdown(text) if len(text) <= LIVE_CHARS else Text(text[-LIVE_CHARS:]))
         return parts
 
 
-class _Tail:
-    """The last lines of what is drawn, as many as the screen holds."""
+class _Some:
+    """Those lines of what is drawn that `choose` takes; each part has an empty one above it."""
 
-    def __init__(self, parts: list[RenderableType]) -> None:
-        self._parts = parts
+    def __init__(
+        self, parts: list[RenderableType], choose: Callable[[list[Line], Console], list[Line]]
+    ) -> None:
+        self._parts, self._choose = parts, choose
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines: list[list[Segment]] = []
+        lines: list[Line] = []
         for part in self._parts:
             lines += [[], *console.render_lines(part, options, pad=False)]
-        for line in lines[-max(1, console.size.height - 2) :]:
+        for line in self._choose(lines, console):
             yield from line
             yield Segment.line()
 
 
-class _Trimmed:
-    """A part without the empty lines around it; the surface sets the space between parts."""
+def _tail(lines: list[Line], console: Console) -> list[Line]:
+    """As many as the screen holds."""
+    return lines[-max(1, console.size.height - 2) :]
 
-    def __init__(self, part: RenderableType) -> None:
-        self._part = part
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = console.render_lines(self._part, options, pad=False)
-        drawn = [index for index, line in enumerate(lines) if any(text.strip() for text, *_ in line)]
-        for line in lines[drawn[0] : drawn[-1] + 1] if drawn else []:
-            yield from line
-            yield Segment.line()
+def _trimmed(lines: list[Line], console: Console) -> list[Line]:
+    """Without the empty ones around; the surface sets the space between parts."""
+    drawn = [index for index, line in enumerate(lines) if any(text.strip() for text, *_ in line)]
+    return lines[drawn[0] : drawn[-1] + 1] if drawn else []
 
 
 def _markdown(text: str) -> RenderableType:
-    return _Trimmed(Markdown(text, hyperlinks=False))
+    return _Some([Markdown(text, hyperlinks=False)], _trimmed)
 
 
 def _lines(block: Block) -> list[RenderableType]:

@@ -17,21 +17,8 @@ from codex_magic.protocol.ids import new_id
 from codex_magic.protocol.plain import shorten
 from codex_magic.protocol.types import Notification, TurnStatus
 
-from . import MIME
-from .items import (
-    ActivityBlock,
-    Block,
-    ErrorBlock,
-    MarkdownBlock,
-    MessageBlock,
-    NoticeBlock,
-    PlanBlock,
-    QuietBlock,
-    ReasoningBlock,
-    SteerBlock,
-    StepsBlock,
-    seconds,
-)
+from . import MIME, items
+from .items import Block, MarkdownBlock, NoticeBlock, QuietBlock, ReasoningBlock
 
 State = Literal["streaming", "done", "interrupted", "error"]
 
@@ -52,7 +39,9 @@ RUNS = "Running in the background. `%codex steer TEXT` adds to it, `%codex stop`
 LITTLE_LEFT = 20
 """Percent of the plan's limit."""
 
-ItemBlock = TypeVar("ItemBlock", MessageBlock, PlanBlock, ReasoningBlock, ActivityBlock, StepsBlock)
+ItemBlock = TypeVar(
+    "ItemBlock", items.MessageBlock, items.PlanBlock, ReasoningBlock, items.ActivityBlock, items.StepsBlock
+)
 
 
 class TurnView:
@@ -87,7 +76,7 @@ class TurnView:
     @classmethod
     def of(
         cls,
-        items: Iterable[types.ThreadItem],
+        stored: Iterable[types.ThreadItem],
         *,
         turn_id: str,
         thread_id: str,
@@ -101,7 +90,7 @@ class TurnView:
         turn = types.Turn(turn_id, status, error=error, duration_ms=duration_ms)
         view = cls()
         view.feed(types.TurnStarted(thread_id, turn, model))
-        for item in items:
+        for item in stored:
             view.feed(types.ItemCompleted(thread_id, turn_id, item))
         if usage is not None:
             view.feed(types.TokenUsageUpdated(thread_id, turn_id, usage))
@@ -112,19 +101,19 @@ class TurnView:
         """Fold one notification in. Those that say nothing about a turn's looks are passed over."""
         match notification:
             case types.AgentMessageDelta(item_id=id, delta=delta):
-                self._block(id, MessageBlock).add(delta)
+                self._block(id, items.MessageBlock).add(delta)
             case types.PlanDelta(item_id=id, delta=delta):
-                self._block(id, PlanBlock).add(delta)
+                self._block(id, items.PlanBlock).add(delta)
             case types.ReasoningSummaryDelta(item_id=id, summary_index=index, delta=delta):
                 self._block(id, ReasoningBlock).add_summary(index, delta)
             case types.ReasoningTextDelta(item_id=id, content_index=index, delta=delta):
                 self._block(id, ReasoningBlock).add_content(index, delta)
             case types.CommandOutputDelta(item_id=id, delta=delta):
-                self._block(id, ActivityBlock).add_output(delta)
+                self._block(id, items.ActivityBlock).add_output(delta)
             case types.FileChangeUpdated(item_id=id, changes=changes):
-                self._block(id, ActivityBlock).replace_changes(changes)
+                self._block(id, items.ActivityBlock).replace_changes(changes)
             case types.TurnPlanUpdated(plan=plan):
-                self._block("steps of the turn", StepsBlock).replace(plan)
+                self._block("steps of the turn", items.StepsBlock).replace(plan)
             case types.ItemStarted(item=item):
                 self._take(item)
             case types.ItemCompleted(item=item):
@@ -141,9 +130,9 @@ class TurnView:
             # The first one is the prompt, which stands above; the next ones are what the user has added.
             self._prompt = self._prompt or item.id
             if item.id != self._prompt and completed:
-                self._blocks[item.id] = SteerBlock(types.input_text(item.content))
+                self._blocks[item.id] = items.SteerBlock(types.input_text(item.content))
             return
-        block: Any = self._block(item.id, _BLOCKS.get(type(item), ActivityBlock))
+        block: Any = self._block(item.id, _BLOCKS.get(type(item), items.ActivityBlock))
         block.replace(item)
         if completed:
             block.close()
@@ -167,8 +156,9 @@ class TurnView:
                 self.rerouted_from, self.model = from_model, to_model
             case types.ErrorReported(error=error, will_retry=True):
                 self._retrying = error
-                thoughts = [id for id, block in self._blocks.items() if isinstance(block, ReasoningBlock)]
-                self._cut_off = [id for id in thoughts if not self._blocks[id].closed]
+                written = (ReasoningBlock, MarkdownBlock)  # it is written again
+                texts = {id: block for id, block in self._blocks.items() if isinstance(block, written)}
+                self._cut_off = [id for id, block in texts.items() if not block.closed]
             case types.ErrorReported(error=error):
                 self.error = error
             case types.TurnCompleted(turn=turn):
@@ -202,7 +192,7 @@ class TurnView:
             text = block.markdown()
             if not text:
                 continue
-            if isinstance(block, MessageBlock) and isinstance(above, MarkdownBlock):
+            if isinstance(block, items.MessageBlock) and isinstance(above, MarkdownBlock):
                 # Else a list that ends one would go on in the other.
                 parts.append("***")
             parts.append(text)
@@ -246,7 +236,7 @@ class TurnView:
         """Return how the turn ended, where there is more to say than that it did."""
         endings: list[NoticeBlock] = []
         if self.state != "streaming" and self.error is not None:
-            endings.append(ErrorBlock(self.error.message))
+            endings.append(items.ErrorBlock(self.error.message))
         if self.state == "interrupted":
             endings.append(
                 QuietBlock(NOT_SENT if self._withdrawn else "Interrupted. Continue with `%codex continue`.")
@@ -266,7 +256,7 @@ class TurnView:
             note = f" ({cached:.0f} % cached)" if cached else ""
             parts.append(f"{total.input_tokens:,} tokens in{note}, {total.output_tokens:,} out")
         if self.duration_ms is not None:
-            parts.append(seconds(self.duration_ms) + (", in the background" if self.background else ""))
+            parts.append(items.seconds(self.duration_ms) + (", in the background" if self.background else ""))
         if self.limits is not None and self.limits.effective is not None:
             parts.append(self._left(self.limits.effective))
         return " · ".join(filter(None, parts))
@@ -315,14 +305,14 @@ class TurnView:
     def _end(self, state: State) -> None:
         self.state = state
         for block in self._blocks.values():
-            if isinstance(block, ActivityBlock) and not block.closed:
+            if isinstance(block, items.ActivityBlock) and not block.closed:
                 block.close("left" if state == "done" else "unfinished")
             elif not isinstance(block, NoticeBlock) and not block.closed:
                 block.close()
 
 
 _BLOCKS: dict[type[Any], type[Any]] = {
-    types.AgentMessage: MessageBlock,
-    types.Plan: PlanBlock,
+    types.AgentMessage: items.MessageBlock,
+    types.Plan: items.PlanBlock,
     types.Reasoning: ReasoningBlock,
 }

@@ -8,7 +8,10 @@ character that could begin something is escaped. Each block stands alone: links 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
+from typing import Literal
+from urllib.parse import quote
 
 from markdown_it.token import Token
 
@@ -16,6 +19,8 @@ from .mathematics import is_nested
 from .parsing import References, clean, parse_inline
 
 _WORD_JOINER = "\u2060"
+# The same, in a form that begins and ends with punctuation.
+_MARK = "&#8288;"
 # An element that shows nothing: MathJax takes no formula from one side of it to the other. Its target is not `#`
 # alone, which JupyterLab takes for a file and gives an address with the user's XSRF token.
 _APART = "[](#_)"
@@ -27,14 +32,18 @@ _SHORT = 2048
 _PART = 4096
 
 
+Kind = Literal["lines", "cell", "heading", ""]
+"""What inline text stands in: "" is one line."""
+
+
 class BlockWriter:
     """Writes blocks whose links are looked up in `references`; remembers what it has written last."""
 
     def __init__(self) -> None:
         self._tokens: Iterator[Token] = iter(())
         self._references: References = {}
-        self._before: dict[tuple[str, bool, bool, bool], str] = {}
-        self._now: dict[tuple[str, bool, bool, bool], str] = {}
+        self._before: dict[tuple[str, Kind, bool], str] = {}
+        self._now: dict[tuple[str, Kind, bool], str] = {}
 
     def look_again(self, *, changed: bool = False) -> None:
         """Keep of what is remembered the last look's; `changed`: none of it, since definitions are others now."""
@@ -49,16 +58,19 @@ class BlockWriter:
     def _block(self, token: Token, depth: int) -> list[str]:
         match token.type:
             case "paragraph_open":
-                return self._inline(self._content(), breaks=True).split("\n")
+                return self._inline(self._content(), "lines").split("\n")
             case "heading_open":
-                text = self._inline(self._content())
-                if text.endswith("#") and not text.endswith("\\#"):
-                    text = f"{text[:-1]}\\#"
-                return [f"{'#' * int(token.tag[1])} {text}".rstrip()]
+                # A heading would stand in the notebook's table of contents.
+                text = self._inline(self._content(), "heading")
+                return [f"**{text}**"] if text else []
             case "fence" | "code_block":
                 return code_lines(token.content, token.info, nested=depth > 0)
             case "math_block":
-                return _formula_lines(token.content, nested=depth > 0)
+                tex = token.content
+                if depth or "\n" not in tex:
+                    # The marks of a container would be read as parts of the formula.
+                    return [f"$${tex}$$".replace("\n", " ")]
+                return ["$$", *tex.split("\n"), "$$"]
             case "hr":
                 return ["___"]
             case "blockquote_open":
@@ -67,7 +79,7 @@ class BlockWriter:
             case "bullet_list_open" | "ordered_list_open":
                 return self._list(token, depth)
             case "table":
-                head, *rows = ([self._inline(cell, cell=True) for cell in row] for row in token.meta["rows"])
+                head, *rows = ([self._inline(cell, "cell") for cell in row] for row in token.meta["rows"])
                 marks = [f"{':'[: m[0] == ':']}---{':'[: m[-1] == ':']}" for m in token.meta["marks"]]
                 return [f"| {' | '.join(row)} |" for row in (head, marks, *rows)]
         return []
@@ -101,23 +113,21 @@ class BlockWriter:
         next(self._tokens)
         return content
 
-    def _inline(self, content: str, *, breaks: bool = False, cell: bool = False) -> str:
-        """Inline text; `breaks`: it may have several lines."""
+    def _inline(self, content: str, kind: Kind) -> str:
         if len(content) > _PART:
-            shown = "".join(self._part(part, breaks, cell, True) for part in _divide(content))
+            shown = "".join(self._part(part, kind, True) for part in _divide(content))
         elif _MARKUP.search(content):
-            shown = self._part(content, breaks, cell, False)
+            shown = self._part(content, kind, False)
         else:
-            return _as_text(content) if breaks else content
+            return _as_text(content) if kind == "lines" else content
         shown = shown.strip(" \n")
-        return "\n".join(map(_as_text, shown.split("\n"))) if breaks else shown
+        return "\n".join(map(_as_text, shown.split("\n"))) if kind == "lines" else shown
 
-    def _part(self, text: str, breaks: bool, cell: bool, is_part: bool) -> str:
-        key = (text, breaks, cell, is_part)
+    def _part(self, text: str, kind: Kind, is_part: bool) -> str:
+        key = (text, kind, is_part)
         shown = self._before.get(key)
         if shown is None:
-            tokens = parse_inline(text, self._references)
-            shown = InlineWriter(breaks=breaks, cell=cell, part=is_part).write(tokens)
+            shown = InlineWriter(kind, part=is_part).write(parse_inline(text, self._references))
         self._now[key] = shown
         return shown
 
@@ -167,7 +177,7 @@ def _seems_whole(text: str) -> bool:
 
 _LINE_START = re.compile(
     r"(?P<number>\d{1,9})[.)](?=\s|$)"
-    r"|[-+*](?=[ \t]|$)|#|>|=+[ \t]*$|~~~|:(?=[ \t]|$)|([-*_])(?:[ \t]*\2){2,}[ \t]*$|[|:=-][|:\-=\s]*$"
+    r"|[-+*|%](?=[ \t]|$)|#|>|=+[ \t]*$|~~~|:(?=[ \t:]|$)|([-*_])(?:[ \t]*\2){2,}[ \t]*$|[|:=-][|:\-=\s]*$"
 )
 
 
@@ -210,14 +220,6 @@ def _language(info: str, code: str, *, nested: bool) -> str:
     return "" if is_scanned and language.lower() not in ("latex", "tex") else language
 
 
-def _formula_lines(tex: str, *, nested: bool) -> list[str]:
-    """A formula under the marks of a container is one line: the marks would be read as parts of it."""
-    if nested or "\n" not in tex:
-        tex = tex.replace("\n", " ")
-        return [f"$${tex}$$"]
-    return ["$$", *tex.split("\n"), "$$"]
-
-
 # Inline text -------------------------------------------------------------------------------------------
 
 _SPACE = re.compile(r"\s")
@@ -231,12 +233,13 @@ _CODE_AS_MARKUP = re.compile(r"[*_~\[\]\\]")
 
 _SPECIAL = re.compile(
     r"(?=[^\w .,;:'\"()+/=-]|_)"  # at most places no more is tried
-    r"(?:[`<\[\]*~\t\n\v\f\x1c-\x1f\x85\xa0\u2028\u2029]|(?<![^\W_])_|_(?![^\W_])|&(?=[#A-Za-z])"
+    r"(?:[`<\[\]*~^\t\n\v\f\x1c-\x1f\x85\xa0\u2028\u2029]|(?<![^\W_])_|_(?![^\W_])|&(?=[#A-Za-z])"
     # An address in the eyes of marked, or the place holder that JupyterLab puts a formula in.
     r"|(?<=[\w.+!#$%&'*/=?^`{|}~-])@|@(?=@)"
-    r"|\\(?![A-Za-z0-9])|\\(?=begin|end|(?:eq)?ref))"
+    # A backslash before a word is a command of TeX to pandoc.
+    r"|\\(?!begin|end|(?:eq)?ref)[A-Za-z0-9]|\\)"
 )
-_ESCAPES = {char: f"&#{ord(char)};" for char in "\\`[]@"} | {char: f"\\{char}" for char in "*_~"}
+_ESCAPES = {char: f"&#{ord(char)};" for char in "\\`[]@"} | {char: f"\\{char}" for char in "*_~^"}
 _ESCAPES |= {"<": "&lt;", "&": "&amp;", "\xa0": "&nbsp;"}
 _BACKSLASH = re.compile(r"&#92;(?=\\?\(|\[|&#9[12];|&#40;|begin|(?:eq)?ref)")
 _AFTER_BACKSLASH = re.compile(r"\\?\(|\[|&#9[12];|&#40;|begin|(?:eq)?ref")
@@ -252,13 +255,16 @@ _PLAIN_ADDRESS = re.compile(r"(?!.*(?:~~|@@))[A-Za-z0-9._~:/?#@!'+,;=%-]+\Z")
 class InlineWriter:
     """Writes the tokens of one inline text. `part`: of a longer one, so what stands at its edges is unknown."""
 
-    def __init__(self, *, breaks: bool = False, cell: bool = False, part: bool = False) -> None:
-        self._breaks, self._cell, self._part = breaks, cell, part
+    def __init__(self, kind: Kind = "", *, part: bool = False) -> None:
+        self._breaks, self._cell, self._part = kind == "lines", kind == "cell", part
+        self._unmarked = ("strong_open", "strong_close") if kind == "heading" else ()
         self._pieces: list[str] = []
         self._loose: set[str] = set()
         self._dollars = 0
         self._links = 0
         self._after_target = False
+        self._run: tuple[int, set[int]] | None = None
+        """Where the marks of emphasis begin that stand last, and whether they open or close."""
 
     def write(self, tokens: Sequence[Token]) -> str:
         self._survey(tokens)
@@ -305,32 +311,51 @@ class InlineWriter:
             elif token.type == "code_inline":
                 self._code(token.content)
             elif token.type == "math":
-                self._math(token.markup, token.content)
+                tex = token.content.replace("\n", " ")
+                if self._cell:
+                    tex = tex.replace("\\|", "\\Vert ").replace("|", "\\vert ")
+                self._put(f"{token.markup}{tex}{token.markup}")
             elif token.type in ("softbreak", "hardbreak"):
                 mark = "\\\n" if token.type == "hardbreak" else "\n"
                 self._put(mark if self._breaks and not self._links else " ")
-            else:
+            elif token.type not in self._unmarked:
+                start, kinds = self._run or (len(self._pieces), set())
                 self._put(token.markup)
+                self._run = start, kinds | {token.nesting}
         self._text(text)
 
     def _put(self, piece: str) -> None:
         """Neighbours that would read as something else together are kept apart."""
         if not piece:
             return
+        if self._run and piece[0] not in "*_~":
+            self._flank(piece[0])
         last = self._pieces[-1] if self._pieces else "\n"
         before, first = last[-1], piece[0]
         # marked takes a tilde's neighbour with it, JupyterLab's scanner a dollar.
+        # After a formula pandoc takes no digit, and after code and links braces are what it does with them.
         same = before in "`$" and first == before
+        is_after_formula = before == "$" and first.isdigit() and not last.endswith("\\$")
         is_fence = before == "\n" and piece.startswith("```")
-        if same or is_fence or (first == "`" and before in "~$"):
+        if same or is_fence or is_after_formula or (first == "`" and before in "~$"):
             self._pieces.append(_WORD_JOINER)
         elif before == "!" and first == "[":
             self._pieces[-1] = f"{last[:-1]}&#33;"
         elif last.endswith("&#92;") and _AFTER_BACKSLASH.match(piece):
             self._pieces.append(_WORD_JOINER if self._links else _APART)
-        self._pieces.append(piece)
+        self._pieces.append(f"\\{piece}" if first == "{" and not before.isspace() else piece)
         if self._after_target and _SPACE.search(piece):
             self._after_target = False
+
+    def _flank(self, after: str) -> None:
+        """Set what readers take for punctuation where emphasis has punctuation inside and a letter outside."""
+        start, kinds = self._run or (0, set())
+        before = self._pieces[start - 1][-1] if start else " "
+        if kinds == {-1} and _is_mark(before) and not (after.isspace() or _is_mark(after)):
+            self._pieces.append(_MARK)
+        elif kinds == {1} and _is_mark(after) and not (before.isspace() or _is_mark(before)):
+            self._pieces.insert(start, _MARK)
+        self._run = None
 
     def _text(self, text: str) -> None:
         if not self._pieces and self._breaks and (task := _TASK.match(text)):
@@ -358,7 +383,7 @@ class InlineWriter:
             self._put(self._escaped(part))
 
     def _escaped(self, text: str) -> str:
-        text = _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], " "), text)
+        text = _SPECIAL.sub(lambda m: _ESCAPES.get(m[0], f"\\{m[0]}" if m[0][1:] else " "), text)
         if "//" in text or "ww." in text.lower():
             text = _BARE_URL.sub(lambda url: url[0].replace("://", "&#58;//").replace(".", "&#46;"), text)
         if "&#92;" in text:
@@ -409,11 +434,9 @@ class InlineWriter:
         else:
             self._put(shown)
 
-    def _math(self, mark: str, tex: str) -> None:
-        tex = tex.replace("\n", " ")
-        if self._cell:
-            tex = re.sub(r"\\\|", r"\\Vert ", tex).replace("|", "\\vert ")
-        self._put(f"{mark}{tex}{mark}")
+
+def _is_mark(char: str) -> bool:
+    return unicodedata.category(char)[0] in "PS"
 
 
 def _code_span(text: str, *, cell: bool) -> str | None:
@@ -447,15 +470,15 @@ def safe_target(target: str) -> str | None:
     if not re.match(r"(?i)https?://[^/?#]|mailto:[^/]|#.", target):
         return None
     unsafe = r"[^A-Za-z0-9\-._~:/?#@!+,;=%&]" if target.startswith("#") else r"(?![^\W_])[^\-._~:/?#@!+,;=%&]"
-    safe = re.sub(unsafe, _percent, target).replace("@@", "%40%40").replace("~~", "%7E%7E")
+    safe = (
+        re.sub(unsafe, lambda char: quote(char[0], safe="", errors="replace"), target)
+        .replace("@@", "%40%40")
+        .replace("~~", "%7E%7E")
+    )
     return re.sub(r"&(?=#?\w+;)", "&amp;", safe)
 
 
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffc-\uffff]")
-
-
-def _percent(char: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in char[0].encode("utf-8", "replace"))
 
 
 def _safe_title(title: str) -> str:

@@ -14,10 +14,8 @@ from .answers import prepared
 
 def main(start: Callable[..., LocalService] = start) -> None:
     parser = argparse.ArgumentParser(prog="python -m codex_magic.local_service", description=__doc__)
-    port = "port on 127.0.0.1; 0 (the default): any free one"
-    parser.add_argument("--port", type=int, default=0, help=port)
-    pace = "deltas a second (default 40), or max"
-    parser.add_argument("--pace", type=Pace.parse, default=Pace(40), help=pace)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: any free one)")
+    parser.add_argument("--pace", type=Pace.parse, default=Pace(40), help="deltas a second (40), or max")
     sign_in = "write an auth.json there that this service accepts; one that is there is overwritten"
     parser.add_argument("--sign-in", type=Path, metavar="CODEX_HOME", help=sign_in)
     options = parser.parse_args()

@@ -55,15 +55,6 @@ class Tokens:
         return tokens
 
 
-@dataclass
-class Device:
-    """A device sign-in that a person approves in a browser."""
-
-    user_code: str
-    verifier: str
-    account: Account | None = None
-
-
 class SignIn:
     """Codes and tokens of one running service. Not thread safe: used on the service's loop only."""
 
@@ -71,7 +62,8 @@ class SignIn:
         self._issuer = issuer
         self._grants: dict[str, tuple[str, str, Account]] = {}
         """By code: its PKCE challenge, the client's address and who approved."""
-        self._devices: dict[str, Device] = {}
+        self._devices: dict[str, tuple[str, Account | None]] = {}
+        """By the code that a person types: the device that shows it, and who approved."""
         self._refresh: dict[str, Account | None] = {}
         """Whose each refresh token is; `None` when it has been used."""
         self._revoked: set[str] = set()
@@ -138,27 +130,27 @@ class SignIn:
     def start_device(self) -> dict[str, str]:
         device_auth_id = f"deviceauth_{secrets.token_hex(12)}"
         letters = "".join(secrets.choice("BCDFGHJKLMNPQRSTVWXZ") for _ in range(9))
-        device = Device(f"{letters[:4]}-{letters[4:]}", verifier=secrets.token_urlsafe(64))
-        self._devices[device_auth_id] = device
+        user_code = f"{letters[:4]}-{letters[4:]}"
+        self._devices[user_code] = device_auth_id, None
         # the seconds between polls are text, as the real service sends them
-        return {"device_auth_id": device_auth_id, "user_code": device.user_code, "interval": "1"}
+        return {"device_auth_id": device_auth_id, "user_code": user_code, "interval": "1"}
 
     def approve_device(self, user_code: str, account: Account) -> bool:
-        """Approve the devices that show this code; return whether there was one."""
+        """Approve the device that shows this code; return whether there was one."""
         code = user_code.strip().upper()
-        waiting = [device for device in self._devices.values() if device.user_code == code]
-        for device in waiting:
-            device.account = account
-        return bool(waiting)
+        if code in self._devices:
+            self._devices[code] = self._devices[code][0], account
+        return code in self._devices
 
     def poll_device(self, device_auth_id: str, user_code: str) -> Reply:
-        device = self._devices.get(device_auth_id)
-        if device is None or device.user_code != user_code or device.account is None:
+        waiting, account = self._devices.get(user_code, ("", None))
+        if waiting != device_auth_id or account is None:
             return REFUSALS["device_pending"]
-        del self._devices[device_auth_id]
-        challenge, redirect_uri = challenge_of(device.verifier), f"{self._issuer}/deviceauth/callback"
-        code = self.grant(device.account, challenge=challenge, redirect_uri=redirect_uri)
-        body = {"authorization_code": code, "code_challenge": challenge, "code_verifier": device.verifier}
+        del self._devices[user_code]
+        verifier = secrets.token_urlsafe(64)
+        challenge, redirect_uri = challenge_of(verifier), f"{self._issuer}/deviceauth/callback"
+        code = self.grant(account, challenge=challenge, redirect_uri=redirect_uri)
+        body = {"authorization_code": code, "code_challenge": challenge, "code_verifier": verifier}
         return Reply(200, body)
 
 

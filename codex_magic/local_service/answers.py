@@ -1,7 +1,4 @@
-"""What the local service answers: the items of a response, chosen by what the request says.
-
-The texts are Markdown as models write it, with nothing made up about the world.
-"""
+"""What the local service answers: items chosen by what the request says, with nothing made up about the world."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from .conversation import Body, Conversation, Item, Prompt, Tool, input_items, read_conversation, seal
@@ -24,10 +22,7 @@ NOTICE = "*A scripted answer from the local service: no model was asked.*"
 
 
 def answer(body: Body, owner: str, talk: Conversation | None = None) -> list[Item]:
-    """Return the items to stream for one request, in order and without ids.
-
-    What is sealed is sealed for `owner`. `talk` stands in for what the body says, where that is more.
-    """
+    """Return the items to stream, in order and without ids; `talk` stands in for what the body says."""
     talk = talk or read_conversation(body)
     items = input_items(body)
     if items and items[-1].get("type") == "compaction_trigger":
@@ -42,7 +37,11 @@ def thoughts(body: Body, owner: str) -> list[Item]:
     reasoning = body.get("reasoning")
     if reasoning is None or reasoning.get("effort") == "none":
         return []
-    texts = prepared_thoughts() if reasoning.get("summary") in ("auto", "concise", "detailed") else []
+    texts = (
+        prepared("thoughts").split("\n---\n")
+        if reasoning.get("summary") in ("auto", "concise", "detailed")
+        else []
+    )
     thought: Item = {
         "type": "reasoning",
         "summary": [{"type": "summary_text", "text": text} for text in texts],
@@ -60,7 +59,7 @@ def _reply(body: Body, talk: Conversation) -> list[Item]:
         return [message(structured)]
     if talk.prompt.echo is not None:
         return [message(talk.prompt.echo)]
-    hosted = {tool.kind for tool in talk.tools if not tool.is_callable}
+    hosted = {tool.kind for tool in talk.tools}
     if re.search(r"\bsearch the web\b", question, re.I) and any(
         kind.startswith("web_search") for kind in hosted
     ):
@@ -228,24 +227,23 @@ def prepared(name: str) -> str:
     return (Path(__file__).parent / "texts" / f"{name}.md").read_text(encoding="utf-8").rstrip("\n")
 
 
-def prepared_thoughts() -> list[str]:
-    return prepared("thoughts").split("\n---\n")
-
-
 def document(length: int) -> str:
     """Return exactly `length` characters of Markdown: whole sections, then plain words."""
-    written, number = "", 1
-    while len(written) + len(section := _section(number)) <= length:
-        written, number = written + section, number + 1
+    written = ""
+    for number in count(1):
+        topic = _TOPICS[number % len(_TOPICS)]
+        named = {"topic": topic, "name": topic.lower(), "number": number, "next": number + 1}
+        numbers = {"size": 100 + 37 * number, "share": 10 + number % 40}
+        section = prepared("section").format(**named, **numbers) + "\n\n"
+        if len(written) + len(section) > length:
+            break
+        written += section
     missing = length - len(written)
     filler = "And so on, word by word, until the asked length is reached. "
     return written + (filler * (missing // len(filler) + 1))[:missing]
 
 
-def _section(number: int) -> str:
-    topic = "Sorting Searching Caching Hashing Sampling Parsing Fitting Scheduling".split()[number % 8]
-    named = {"topic": topic, "name": topic.lower(), "number": number, "next": number + 1}
-    return prepared("section").format(**named, size=100 + 37 * number, share=10 + number % 40) + "\n\n"
+_TOPICS = "Sorting Searching Caching Hashing Sampling Parsing Fitting Scheduling".split()
 
 
 # Pictures ----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ _CONTEXT = re.compile(r"\s*<([A-Za-z_][\w-]*)[^>]*>.*</\1>\s*", re.DOTALL)
 """A block the client adds by itself, such as `<environment_context>`; it is no question."""
 
 _MARKER = re.compile(r"^(fault|pace):[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_SEAL = "local-service "
 _ECHO = re.compile(r"^echo:[ \n]?", re.MULTILINE)
 
 _CALLS = {"function_call", "custom_tool_call"}
@@ -33,11 +34,6 @@ class Tool:
     namespace: str | None
     parameters: Mapping[str, Any]
     description: str
-
-    @property
-    def is_callable(self) -> bool:
-        """Whether the client runs it, and not the service."""
-        return self.kind in ("function", "custom")
 
     def is_named(self, name: str) -> bool:
         return name in (self.name, f"{self.namespace}.{self.name}")
@@ -76,7 +72,8 @@ class Conversation:
 
     @property
     def callable_tools(self) -> list[Tool]:
-        return [tool for tool in self.tools if tool.is_callable]
+        """Those that the client runs, and not the service."""
+        return [tool for tool in self.tools if tool.kind in ("function", "custom")]
 
 
 def read_conversation(body: Body) -> Conversation:
@@ -165,9 +162,6 @@ def unseal(sealed: str, owner: str | None = None) -> dict[str, Any] | None:
         if str(made_for).startswith(_SEAL if owner is None else _seal_of(owner)):
             return dict(content)
     return None
-
-
-_SEAL = "local-service "
 
 
 def _seal_of(owner: str) -> str:

@@ -1,7 +1,4 @@
-"""The endpoints: the stream of a response, and one table of all that is answered at once.
-
-Nobody clicks here: to open a sign-in link is to approve it.
-"""
+"""The endpoints: the stream of a response, and one table of all that is answered at once."""
 
 from __future__ import annotations
 
@@ -79,7 +76,7 @@ class Endpoint(RequestHandler):
     def need(self, name: str) -> Any:
         """Return a field that the JSON body must have."""
         if not isinstance(self.recorded.json, dict) or name not in self.recorded.json:
-            self.refuse(api_error(400, f"Missing required parameter: '{name}'.", param=name))
+            self.refuse(api_error(f"Missing required parameter: '{name}'.", name))
         return self.recorded.json[name]
 
     def fields(self) -> dict[str, Any]:
@@ -141,18 +138,17 @@ def decoded(body: bytes) -> Any:
 
 
 class Responses(Endpoint):
-    """The stream. What the two ways to it do differently is in the subclasses."""
+    """`/v1/responses`: the stream of the public API, or of any server that speaks it."""
 
-    codex: bool
+    codex = False
 
     def owner(self) -> str:
         """Return who asks, and so whom sealed content is for."""
-        raise NotImplementedError
+        return self.key()
 
     async def get(self) -> None:
-        """A client that wants a WebSocket sends a POST when it is told that there is none."""
-        wanted = self.request.headers.get("Upgrade", "").lower() == "websocket"
-        self.reply(REFUSALS["upgrade_required" if wanted else "method_not_allowed"])
+        """Refuse a client that wants a WebSocket: told that there is none, it sends a POST."""
+        self.reply(REFUSALS["upgrade_required"])
 
     async def post(self) -> None:
         await self.respond(self.recorded.json, self.owner())
@@ -167,7 +163,7 @@ class Responses(Endpoint):
         except ValueError as error:
             self.refuse(detail(400, str(error)))
         except (AttributeError, LookupError, TypeError) as error:
-            self.refuse(api_error(400, f"The request can't be read: {error!r}"))
+            self.refuse(api_error(f"The request can't be read: {error!r}"))
         await self.answer(body, plan, pace, fault)
 
     def plan(self, body: Body, owner: str, pace: Pace) -> Plan:
@@ -202,8 +198,8 @@ class Responses(Endpoint):
         return numbered(events(plan))
 
     async def answer(self, body: Body, plan: Plan, pace: Pace, fault: Fault | None) -> None:
-        if fault is not None and (reply := self.state.faults.reply(fault)):
-            self.refuse(reply)
+        if fault is not None and (reply := self.state.faults.replies.get(fault.kind)):
+            self.refuse(reply(fault.params))
         self.state.quota.requests += 1
         self.announce(self.service_headers(plan))
         if body.get("stream"):
@@ -284,13 +280,6 @@ class CodexResponses(Responses):
         }
 
 
-class ApiResponses(Responses):
-    """`/v1/responses`: the public API, or any server that speaks it."""
-
-    codex = False
-    owner = Endpoint.key
-
-
 # What is answered at once ------------------------------------------------------------------------
 
 
@@ -343,7 +332,7 @@ def codex_call(at: Endpoint) -> Reply:
 
 
 def approve(at: Endpoint, query: Mapping[str, str], account: Account) -> Reply:
-    """Send a browser back to the client's own address with a code."""
+    """Send a browser back to the client's own address with a code; nobody clicks, to open the link is enough."""
     challenge, redirect_uri = query["code_challenge"], query["redirect_uri"]
     code = at.state.sign_in.grant(account, challenge=challenge, redirect_uri=redirect_uri)
     return redirect_back(query, {"code": code, "scope": query.get("scope", SCOPE)})
@@ -357,6 +346,7 @@ def redirect_back(query: Mapping[str, str], answer: Mapping[str, str]) -> Reply:
 def token(at: Endpoint) -> Reply:
     """Take codes and refresh tokens, give tokens; by the `grant_type` of a form or of JSON."""
     fields, sign_in = at.fields(), at.state.sign_in
+    error = ("unsupported_grant_type", "There is no such grant_type.")
     try:
         match fields.get("grant_type"):
             case "authorization_code":
@@ -365,12 +355,8 @@ def token(at: Endpoint) -> Reply:
             case "refresh_token":
                 return sign_in.refresh(fields["refresh_token"])
     except KeyError as missing:
-        return _oauth_error("invalid_request", f"{missing.args[0]} is missing.")
-    return _oauth_error("unsupported_grant_type", "There is no such grant_type.")
-
-
-def _oauth_error(code: str, description: str) -> Reply:
-    return Reply(400, {"error": code, "error_description": description})
+        error = ("invalid_request", f"{missing.args[0]} is missing.")
+    return Reply(400, {"error": error[0], "error_description": error[1]})
 
 
 def revoke(at: Endpoint) -> Reply:
@@ -430,6 +416,6 @@ _ACTIONS: dict[str, tuple[str, Callable[[Endpoint], Reply]]] = {
 
 ROUTES: list[tuple[str, type[Endpoint]]] = [
     (r"/backend-api/codex/responses", CodexResponses),
-    (r"/v1/responses", ApiResponses),
+    (r"/v1/responses", Responses),
     *((path, endpoint(*action)) for path, action in _ACTIONS.items()),
 ]

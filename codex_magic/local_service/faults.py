@@ -1,7 +1,4 @@
-"""What goes wrong: refusals in the words of the real services, and failures that a prompt asks for.
-
-A line `fault: drop after=5` asks for one: a whole HTTP reply, or a bent event stream, still a plain sequence of steps.
-"""
+"""What goes wrong: refusals in the words of the real services, and failures that a prompt asks for."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -37,16 +34,10 @@ def detail(status: int, text: str) -> Reply:
     return Reply(status, {"detail": text})
 
 
-def api_error(
-    status: int,
-    message: str,
-    *,
-    kind: str = "invalid_request_error",
-    param: str | None = None,
-    code: str | None = None,
-) -> Reply:
+def api_error(message: str, param: str | None = None) -> Reply:
     """Return a refusal in the form of the model API behind it."""
-    return Reply(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
+    return Reply(400, {"error": error})
 
 
 def model_unsupported(model: str) -> Reply:
@@ -64,10 +55,9 @@ CUT = "cut"
 """The connection breaks."""
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     kind: str
-    params: Params = field(default_factory=dict)
+    params: Params
 
 
 class Faults:
@@ -76,11 +66,8 @@ class Faults:
     def __init__(self) -> None:
         self.replies = dict(REPLIES)
         self.streams = dict(STREAMS)
+        self.kinds = {*REPLIES, *STREAMS}
         self._marked: Counter[tuple[str, str]] = Counter()
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        return frozenset({*self.replies, *self.streams})
 
     def make(self, kind: str, params: Params) -> Fault:
         if kind not in self.kinds:
@@ -88,27 +75,16 @@ class Faults:
         return Fault(kind, params)
 
     def marked(self, text: str, *, prompt: str) -> Fault | None:
-        """Read `drop after=5`, which a prompt asks for; with `times=N` only for its first N requests.
-
-        ValueError when there is no such fault.
-        """
+        """Read a prompt's `drop after=5`, with `times=N` for its first N requests; ValueError: there is no such fault."""
         kind, *options = text.split()
         fault = self.make(kind.replace("-", "_"), dict(map(_option, options)))
         self._marked[text, prompt] += 1
         times = fault.params.get("times")
         return None if times is not None and self._marked[text, prompt] > times else fault
 
-    def reply(self, fault: Fault) -> Reply | None:
-        """Return what is sent in place of the answer, when the fault is a whole reply."""
-        make = self.replies.get(fault.kind)
-        return make(fault.params) if make else None
-
 
 def split(stream: Iterable[Event], params: Params) -> tuple[list[Event], list[Event]]:
-    """Return the events up to and with the `after`-th delta (the third, else), and the rest.
-
-    `response.created` and `response.in_progress` come in any case; the last event is always rest.
-    """
+    """Return the first two events and up to the `after`-th delta (the third, else), and a rest, be it the last event."""
     planned = list(stream)
     deltas = [at for at, event in enumerate(planned) if event["type"] in DELTAS]
     after = int(params.get("after", 3))

@@ -30,7 +30,8 @@ class _Sampler:
         schema = self._resolve(schema, depth)
         if "const" in schema or "enum" in schema:
             return schema["const"] if "const" in schema else schema["enum"][0]
-        match _kind(schema):
+        kind = schema.get("type") or next((kind for key, kind in _KINDS.items() if key in schema), "string")
+        match next((one for one in kind if one != "null"), "null") if isinstance(kind, list) else kind:
             case "object":
                 properties = schema.get("properties") or {}
                 wanted = properties if depth < DEEP else schema.get("required") or []
@@ -70,11 +71,7 @@ class _Sampler:
                 return schema
 
 
-def _kind(schema: Schema) -> str:
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        return next((str(one) for one in kind if one != "null"), "null")
-    return str(kind or ("object" if "properties" in schema else "array" if "items" in schema else "string"))
+_KINDS = {"properties": "object", "items": "array"}
 
 
 def _number(schema: Schema, *, distance: float, step: float | None) -> float:

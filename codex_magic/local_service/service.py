@@ -34,43 +34,32 @@ Routes = Sequence[tuple[str | Matcher, type[Endpoint]]]
 
 
 def start(*, port: int = 0, pace: Pace | None = None, open_access: bool = False) -> LocalService:
-    """Start a local service on 127.0.0.1; it listens when this returns. OSError if the port is taken.
-
-    `open_access` answers requests without credentials too.
-    """
-    listener, url = listen(port)
-    return LocalService(State(url, pace=pace or Pace(), open_access=open_access), listener)
-
-
-def listen(port: int, *, scheme: str = "http") -> tuple[socket.socket, str]:
-    """Open a port of this machine (0: any free one) and return it with its address."""
-    listener = socket.create_server(("127.0.0.1", port))
-    listener.setblocking(False)
-    return listener, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+    """Start to listen on 127.0.0.1, with `open_access` to requests without credentials. OSError: the port is taken."""
+    return LocalService(lambda url: State(url, pace=pace or Pace(), open_access=open_access), port)
 
 
 class LocalService:
-    """A running service; made by `start`. Its methods may be called from any thread but its own.
-
-    `routes` come before the service's own.
-    """
+    """A running service; made by `start`. Its methods may be called from any thread but its own."""
 
     def __init__(
         self,
-        state: State,
-        listener: socket.socket,
+        state: Callable[[str], State],
+        port: int,
         *,
         routes: Routes = (),
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.url = self.issuer = state.url
-        self.chatgpt_url = state.url + "/backend-api"
-        self.base_url = state.url + "/backend-api/codex"
+        """Open a port of this machine (0: any free one); `routes` come before the service's own."""
+        listener = socket.create_server(("127.0.0.1", port))
+        listener.setblocking(False)
+        self.url = self.issuer = f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}"
+        self.chatgpt_url = self.url + "/backend-api"
+        self.base_url = self.chatgpt_url + "/codex"
         """Responses base of the Codex backend."""
-        self.api_url = state.url + "/v1"
+        self.api_url = self.url + "/v1"
         """Responses base in the manner of the public API."""
-        self._state = state
-        known = {"state": state}
+        self._state = state(self.url)
+        known = {"state": self._state}
         application = Application(
             [(at, endpoint, known) for at, endpoint in [*routes, *ROUTES]],
             default_handler_class=NotFound,

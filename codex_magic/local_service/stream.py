@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -37,9 +37,9 @@ SHAPES: dict[str, dict[str, Any]] = msgspec.json.decode(Path(__file__).with_name
 
 Event = dict[str, Any]
 
-_WRITTEN = "output_text refusal reasoning_summary_text function_call_arguments custom_tool_call_input".split()
+_TEXTS = "output_text refusal reasoning_summary_text function_call_arguments custom_tool_call_input".split()
 
-DELTAS = frozenset(f"response.{text}.delta" for text in _WRITTEN)
+DELTAS = frozenset(f"response.{text}.delta" for text in _TEXTS)
 """The events that a pace counts."""
 
 
@@ -79,7 +79,7 @@ def count_usage(items: list[Item], *, sent: int, cached: int = 0) -> dict[str, A
 
 
 def _content(item: Item) -> object:
-    """What the model has written of an item."""
+    """Return what the model has written of an item."""
     match item:
         case {"summary": parts} | {"content": parts}:
             return "".join(part.get("text") or part.get("refusal", "") for part in parts)
@@ -106,15 +106,15 @@ def events(plan: Plan) -> Iterator[Event]:
     yield {"type": "response.in_progress", "response": plan.response("in_progress")}
     output = []
     for index, item in enumerate(plan.items):
-        kind = _KINDS[item["type"]]
+        prefix, empty, write = _KINDS[item["type"]]
         number = f"{plan.id.removeprefix('resp_')}{index:02d}"
-        whole = {"id": f"{kind.prefix}_{number}", **item}
-        if kind.write is _call:
+        whole = {"id": f"{prefix}_{number}", **item}
+        if write is _call:
             whole["call_id"] = f"call_{number}"
-        if "status" in kind.empty:
+        if "status" in empty:
             whole["status"] = "completed"
-        yield {"type": "response.output_item.added", "output_index": index, "item": whole | kind.empty}
-        for event in kind.write(whole, plan.delta_chars):
+        yield {"type": "response.output_item.added", "output_index": index, "item": whole | empty}
+        for event in write(whole, plan.delta_chars):
             yield {**event, "item_id": whole["id"], "output_index": index}
         yield {"type": "response.output_item.done", "output_index": index, "item": whole}
         output.append(whole)
@@ -123,14 +123,6 @@ def events(plan: Plan) -> Iterator[Event]:
 
 
 # Items -------------------------------------------------------------------------------------------
-
-
-class _Kind(NamedTuple):
-    """How items of one type are streamed: the prefix of their ids, what they begin with, the events until their end."""
-
-    prefix: str
-    empty: dict[str, Any]
-    write: Callable[[Item, int], Iterator[Event]]
 
 
 def _reasoning(item: Item, size: int) -> Iterator[Event]:
@@ -187,14 +179,17 @@ _STATES = {
     "compaction": ("compacting",),
 }
 
-_BEGUN = {"status": "in_progress"}
-
-_KINDS = {
-    "reasoning": _Kind("rs", {"summary": []}, _reasoning),
-    "message": _Kind("msg", {"content": [], **_BEGUN}, _message),
-    "function_call": _Kind("fc", {"arguments": "", **_BEGUN}, _call),
-    "custom_tool_call": _Kind("ctc", {"input": "", **_BEGUN}, _call),
-    "web_search_call": _Kind("ws", {"action": {"type": "search", "query": ""}, **_BEGUN}, _progress),
-    "image_generation_call": _Kind("ig", {"result": None, **_BEGUN}, _progress),
-    "compaction": _Kind("cmp", {"encrypted_content": ""}, _progress),
+_KINDS: dict[str, tuple[str, dict[str, Any], Callable[[Item, int], Iterator[Event]]]] = {
+    "reasoning": ("rs", {"summary": []}, _reasoning),
+    "message": ("msg", {"content": [], "status": "in_progress"}, _message),
+    "function_call": ("fc", {"arguments": "", "status": "in_progress"}, _call),
+    "custom_tool_call": ("ctc", {"input": "", "status": "in_progress"}, _call),
+    "web_search_call": (
+        "ws",
+        {"action": {"type": "search", "query": ""}, "status": "in_progress"},
+        _progress,
+    ),
+    "image_generation_call": ("ig", {"result": None, "status": "in_progress"}, _progress),
+    "compaction": ("cmp", {"encrypted_content": ""}, _progress),
 }
+"""By the type of an item: the prefix of its id, what it begins with, and the events until its end."""

@@ -19,14 +19,19 @@ DEEPEST = 100
 
 
 def without_controls(text: str) -> str:
-    """`text` without the characters that drive a terminal; line feeds and tabs stay.
+    """`text` without the characters that drive a terminal or turn its direction; line feeds and tabs stay.
 
     Character by character, so the pieces of a stream give together what the whole gives.
     """
     return text.translate(_CONTROLS)
 
 
-_CONTROLS = dict.fromkeys(code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t")
+_CONTROLS: dict[int, str | None] = {
+    **dict.fromkeys((*range(9), *range(0xD, 0x1C), *range(0x7F, 0xA0), *range(0x202A, 0x202F))),
+    **dict.fromkeys(range(0x2066, 0x206A)),
+    **dict.fromkeys((0xB, 0xC, *range(0x1C, 0x20), 0x85), " "),
+    0: "\ufffd",
+}
 
 
 def shorten(text: str, longest: int = 1_000) -> str:

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from .plain import encodable, plain_json, read_struct
+from .errors import OptionError
+from .plain import encodable, plain_json, read_struct, shorten
 
 
 class Struct(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -64,12 +65,25 @@ RunInput = Input | str
 def as_inputs(value: RunInput) -> tuple[InputItem, ...]:
     """Return the inputs as a tuple: a string is shorthand for one `TextInput`, an item for a list of one.
 
-    Lone surrogates, which no encoding can carry, become U+FFFD.
+    Lone surrogates, which no encoding can carry, become U+FFFD. Raises OptionError for anything else.
     """
     if isinstance(value, str):
         value = TextInput(value)
     parts = value if isinstance(value, list) else [value]
+    for part in parts:
+        if not _is_input(part):
+            hint = "It is a text, an input such as TextInput, or a list of inputs."
+            raise OptionError(f"The input can't be {shorten(repr(part), 60)}.", hint=hint)
     return tuple(TextInput(encodable(part.text)) if isinstance(part, TextInput) else part for part in parts)
+
+
+def _is_input(part: Any) -> bool:
+    try:
+        fields = msgspec.to_builtins(part, builtin_types=(bytes,))
+        msgspec.convert(fields, type(part))
+    except (TypeError, msgspec.ValidationError):
+        return False
+    return isinstance(part, InputItem)
 
 
 def input_text(inputs: tuple[InputItem, ...]) -> str:

@@ -13,7 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import msgspec
 
 from ..protocol.errors import (
     BlockedError,
@@ -24,6 +26,7 @@ from ..protocol.errors import (
     UnreachableError,
     UsageLimitError,
 )
+from ..protocol.plain import read_json
 from ..protocol.secrets import masked
 from .events import (
     ErrorEvent,
@@ -31,13 +34,18 @@ from .events import (
     ImageGenerationCallPartialImage,
     Keepalive,
     OutputItemDone,
+    OutputTextDelta,
+    ResponseCompleted,
     ResponseCreated,
     ResponseFailed,
+    ResponseIncomplete,
     ResponseInProgress,
     ResponseQueued,
     UnknownEvent,
+    decode_event,
     decode_events,
 )
+from .failures import TRANSIENT, fitted
 from .masking import ENDS, TEXTS, MaskedEvents
 from .response import Response, ResponseAccumulator
 from .sse import SSEDecoder
@@ -58,6 +66,9 @@ _SIGNS_OF_LIFE: frozenset[type[Event]] = frozenset(
 WORKING_SECONDS = 3600.0
 """How long signs of life may be all that comes. The longest thoughts without a summary take some 30 minutes."""
 
+LONGEST_EVENT = 64 << 20
+"""Bytes of one event; a large picture makes some 20 million."""
+
 LONGEST_ANSWER = 256 << 20
 """Bytes of one answer. A novel has one million; pictures, each with its previews, make some 30 million."""
 
@@ -65,7 +76,6 @@ OnRetry = Callable[[CodexError, float], None]
 """Called with the failure and the seconds until the next try."""
 
 
-_RETRIED_STATUSES = frozenset({500, 502, 503, 504})
 _FINAL_CODES = frozenset({"server_is_overloaded", "slow_down"})
 """Inside a stream these mean "no capacity now": the service asks not to be asked again."""
 
@@ -104,7 +114,7 @@ class RetryPolicy:
             case ServiceError(status=None):
                 return 0 if failure.code in _FINAL_CODES else self.stream_retries
             case ServiceError():
-                return self.request_retries if failure.status in _RETRIED_STATUSES else 0
+                return self.request_retries if failure.status in TRANSIENT else 0
         return 0
 
 
@@ -118,8 +128,11 @@ class Exchange:
         policy: RetryPolicy,
         on_retry: OnRetry | None = None,
         *,
+        elsewhere: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`elsewhere`: the provider's name, unless it is ChatGPT; failures have other advice there."""
+        self._elsewhere = elsewhere
         self._clock = clock
         self._policy = policy
         self._on_retry = on_retry
@@ -139,6 +152,7 @@ class Exchange:
         self._bytes_ended = False
         self._accumulator = ResponseAccumulator(masked(dict(headers)))
         self._masked = MaskedEvents()
+        self._bare: Event | None = None
         self._left: list[Event] = []
 
     def feed(self, chunk: bytes, *, idle: float | None = None) -> list[Event]:
@@ -150,6 +164,8 @@ class Exchange:
         if self._room < 0:
             self._give_up(f"The answer was longer than {LONGEST_ANSWER >> 20} MiB and had no end.")
         events = self._take(self._decoder.feed(chunk))
+        if self._decoder.pending > LONGEST_EVENT:
+            self._give_up(f"An event of the answer was longer than {LONGEST_EVENT >> 20} MiB.")
         now = self._clock()
         if events:
             self._event_at = now
@@ -164,7 +180,10 @@ class Exchange:
     def end(self) -> list[Event]:
         """Take the end of the bytes, and return the events still to deliver."""
         self._bytes_ended = True
-        return [*self._take(self._decoder.flush()), *self._rest()]
+        events = self._take(self._decoder.flush())
+        if self._bare is not None and not self._accumulator.done:
+            self._accumulator.feed(self._bare)
+        return [*events, *self._rest()]
 
     def let_go(self) -> list[Event]:
         """Return what was held back of an answer that is read no further: it might have gone on as a secret."""
@@ -177,13 +196,22 @@ class Exchange:
         return self._bytes_ended or self._accumulator.done
 
     @property
+    def lacks_reason(self) -> bool:
+        """Whether the response has failed without a reason, which some servers send in an event of its own."""
+        return self._bare is not None and not self.over
+
+    @property
     def response(self) -> Response:
         """The response as far as it has arrived."""
         return self._accumulator.response
 
     def finish(self) -> Response:
         """Return the whole response, or raise the failure it ended with."""
-        return self._accumulator.finish()
+        try:
+            return self._accumulator.finish()
+        except CodexError as failure:
+            fitted(failure, self._elsewhere)
+            raise
 
     def wait_after(self, failure: CodexError) -> float:
         """Return the seconds to wait before asking again. Raises `failure` when that is not to be done."""
@@ -204,19 +232,92 @@ class Exchange:
         raise StreamError(reason)
 
     def _rest(self) -> list[Event]:
-        events: list[Event] = [*self._masked.end()]
-        self._accumulator.feed(*events)
-        return events
+        return self._accumulator.feed(*self._masked.end())
 
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)
+        if UnknownEvent in map(type, events):
+            names = [*(name.decode(errors="replace") for name in self._decoder.names()), *[""] * len(events)]
+            events = [real for event, name in zip(events, names, strict=False) for real in _real(event, name)]
         if not ENDS.isdisjoint(map(type, events)):
-            first = next(at for at, event in enumerate(events) if type(event) in ENDS)
-            events = events[: first + 1]
+            events = self._up_to_the_end(events)
         events = self._masked.feed(events)
         kinds = set(map(type, events))
         self._visible = self._visible or not _VISIBLE.isdisjoint(kinds)
-        self._accumulator.feed(*events)
+        events = self._accumulator.feed(*events)
         if _FAILURES.isdisjoint(kinds):
             return events
         return [event for event in events if type(event) not in _FAILURES]
+
+    def _up_to_the_end(self, events: list[Event]) -> list[Event]:
+        kept: list[Event] = []
+        for event in events:
+            if _is_bare(event):
+                self._bare = event
+                continue
+            kept.append(event)
+            if type(event) in ENDS:
+                break
+        return kept
+
+
+# What other servers send ---------------------------------------------------------------------------
+
+
+def _is_bare(event: Event) -> bool:
+    """Whether it is a failure without any reason."""
+    if isinstance(event, ResponseFailed):
+        return not (event.error or (event.response or {}).get("error"))
+    return isinstance(event, ErrorEvent) and not (event.error or event.message or event.code or event.status)
+
+
+def _real(event: Event, name: str) -> list[Event]:
+    """Return what an event says whose payload has no known type: by its name, as an error, or as a whole answer."""
+    if not isinstance(event, UnknownEvent):
+        return [event]
+    raw: Any = event.raw
+    if isinstance(raw, bytes):
+        try:
+            raw = read_json(raw)
+        except ValueError:
+            raw = raw.decode(errors="replace")
+    if isinstance(raw, list) and not name:
+        return [real for each in raw for real in _real(decode_event(msgspec.json.encode(each)), "")]
+    if not isinstance(raw, dict):
+        if str(raw).lstrip().startswith("<"):
+            raise BlockedError("A web page came instead of an answer.", status=200)
+        return [ErrorEvent(message=str(raw))] if name == "error" else [event]
+    kind = raw.get("type")
+    if not isinstance(kind, str) or not kind:
+        kind = name
+        named = decode_event(msgspec.json.encode({**raw, "type": name}))
+        if not isinstance(named, UnknownEvent):
+            return [named]
+    if isinstance(raw.get("output"), list) and not kind:
+        return _events_of(raw)
+    is_error = any(raw.get(word) for word in ("error", "errors", "message", "detail")) and not kind
+    if not (is_error or kind.lower().endswith("error")):
+        return [event]
+    headers = raw.get("headers")
+    return [
+        ErrorEvent(
+            error=raw.get("error") or raw,
+            status=raw.get("status") or raw.get("status_code"),
+            headers=headers if isinstance(headers, dict) else None,
+        )
+    ]
+
+
+def _events_of(response: dict[str, Any]) -> list[Event]:
+    """Return the events of a response that came as one object."""
+    events: list[Event] = []
+    for at, item in enumerate(response["output"]):
+        if isinstance(item, dict):
+            parts = item.get("content")
+            for index, part in enumerate(parts if isinstance(parts, list) else ()):
+                if isinstance(part, dict) and isinstance(text := part.get("text"), str):
+                    events.append(OutputTextDelta(output_index=at, content_index=index, delta=text))
+            events.append(OutputItemDone(output_index=at, item=item))
+    status = "failed" if response.get("error") else response.get("status")
+    end = {"failed": ResponseFailed, "incomplete": ResponseIncomplete}.get(str(status), ResponseCompleted)
+    return [*events, end(response=response)]

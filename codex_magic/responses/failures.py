@@ -36,7 +36,12 @@ from ..protocol.types import RateLimits, RateLimitWindow
 _MODEL_MISSING = re.compile(
     r"model not found|model is not supported|model\b.*\bdoes not exist", re.IGNORECASE
 )
-_TRY_AGAIN = re.compile(r"try again in\s*(\d+(?:\.\d+)?)\s*(ms|s)", re.IGNORECASE)
+_NO_MONEY = re.compile(r"insufficient (credit|balance|fund)|out of credits|payment required", re.IGNORECASE)
+_AMOUNT = (
+    r"(\d+(?:\.\d+)?) ?(ms|milliseconds?|d|days?|h|hrs?|hours?|m|mins?|minutes?|s|secs?|seconds?)(?![a-z])"
+)
+_PAUSE = re.compile(rf"\b(?:again|retry|wait)\b\D{{0,16}}?(?:{_AMOUNT}[ ,]*(?:and )?)+", re.IGNORECASE)
+"""A wait in words: "try again in 7m12s", "retry after 30 seconds"."""
 
 _FAR_FUTURE = 1e11
 """Unix seconds beyond which there is no date to show."""
@@ -54,10 +59,35 @@ _HINTS = {
     "previous_response_not_found": "Send the earlier items in `input` instead: [*response.output, ...].",
     "cyber_policy": "Say what it is for, or ask in another way.",
     "invalid_prompt": "Ask in another way.",
+    "402": "Check the balance of your account there.",
+    "413": "Send less at once: fewer or smaller files and images, or a new thread (%codex new).",
 }
-"""What to do next, by the code of a refusal."""
+"""What to do next, by the code or the status of a refusal."""
+
+_STATUSES = {
+    name: status
+    for status, names in {
+        400: "badrequest invalidrequest invalidargument unsupportedparameter unsupportedvalue invalidvalue",
+        401: "authentication unauthorized unauthenticated invalidapikey incorrectapikey invalidtoken",
+        402: "insufficientcredits insufficientbalance paymentrequired billing billinghardlimitreached",
+        403: "permission permissiondenied forbidden accessdenied",
+        404: "notfound modelnotfound",
+        413: "requesttoolarge payloadtoolarge",
+        422: "unprocessableentity",
+        429: "ratelimit ratelimitexceeded toomanyrequests resourceexhausted throttling",
+    }.items()
+    for name in names.split()
+}
+"""HTTP's number for what servers call a failure, in letters alone and without `error` at the end."""
+
+TRANSIENT = frozenset({408, 409, 425, 500, 502, 503, 504, 507, *range(520, 528), 529, 530})
+"""Statuses of a service, or of a proxy before it, that another try may mend."""
+
+_PAGES = frozenset({200, 201, 202, 203, 403, 451, 511})
+"""Statuses with which networks and their gates send a web page in place of the service's answer."""
 
 _LIMIT_CODES = frozenset({"usage_limit_reached", "usage_not_included", "insufficient_quota"})
+_PLAN = "Check the account and its plan."
 _NO_CODEX = "Use an account whose plan includes Codex, or an API key: %codex provider openai"
 
 
@@ -82,24 +112,47 @@ def from_answer(
 def _by_status(
     status: int, headers: Mapping[str, str], body: bytes, model: str | None, names: Iterable[str]
 ) -> CodexError:
-    if "cf-mitigated" in headers or (_is_web_page(headers, body) and status < 500 and status != 404):
+    if "cf-mitigated" in headers or (status in _PAGES and _is_web_page(headers, body)):
         return BlockedError(f"A web page came instead of an answer (HTTP {status}).", status=status)
     if 300 <= status < 400:
-        return BlockedError(f"The address redirects elsewhere (HTTP {status}).", status=status)
+        return _redirect(status, headers.get("location", ""))
     fault = _Fault.from_body(body, headers)
     is_about_the_model = fault.code == "model_not_found" or _MODEL_MISSING.search(fault.message)
     if model and status in (400, 404) and is_about_the_model:
         return model_not_found(model, names)
-    if status == 401:
-        return fault.auth_error()
-    if status == 403:
-        hint = "Check the account and its plan."
-        return AuthError(f"The service does not allow this{fault.quoted}", hint=hint)
-    if status == 429 or fault.is_about_limits:
-        return fault.limit_error()
-    if status >= 500:
-        return fault.service_error(status)
-    return fault.request_error(status)
+    return fault.error(status)
+
+
+def _redirect(status: int, location: str) -> BlockedError:
+    hint, target = "Check the provider's address (%codex provider).", ""
+    with suppress(httpx.InvalidURL):
+        url = httpx.URL(location).copy_with(userinfo=b"", query=None, fragment=None)
+        target = one_line(str(url))
+        if url.is_absolute_url:
+            base = re.sub(r"/(responses|models)?/?$", "", target)
+            hint = f"If you trust that address, use it as the provider: %codex provider {base}"
+    return BlockedError(
+        f"The address redirects to {target or 'another one'} (HTTP {status}).", status=status, hint=hint
+    )
+
+
+def fitted(error: CodexError, elsewhere: str) -> CodexError:
+    """Return the error with advice for the provider of that name; what the classes say is for ChatGPT, `""`."""
+    key = "Check OPENAI_API_KEY, or store another key: %codex login key"
+    advice = {
+        AuthError: key if elsewhere == "openai" else f"Check the API key for {elsewhere}.",
+        BlockedError: "Check the provider's address (%codex provider) and the network (VPN, proxy).",
+        UsageLimitError: f"Check the balance and the limits of your account at {elsewhere}.",
+    }
+    if elsewhere and error.hint in (type(error).hint, _PLAN, UsageLimitError().hint):
+        error.hint = advice.get(type(error), error.hint)
+    return error
+
+
+def is_unexplained(error: CodexError) -> bool:
+    """Whether a refusal may be one of the request's dialect: neither its code nor its parameter says otherwise."""
+    is_odd = type(error) is InvalidRequestError and not error.hint and error.status in (400, 404, 422)
+    return is_odd or isinstance(error, ModelNotFoundError)
 
 
 def model_not_found(model: str, names: Iterable[str]) -> ModelNotFoundError:
@@ -123,13 +176,18 @@ def from_event(
     fault = _Fault.from_json(error, {name.lower(): str(value) for name, value in (headers or {}).items()})
     if fault.code in ("context_length_exceeded", "cyber_policy", "invalid_prompt"):
         return fault.request_error(400)
-    if fault.is_about_limits or fault.code == "rate_limit_exceeded" or status == 429:
-        return fault.limit_error()
-    if status == 401:
-        return fault.auth_error()
-    if status is not None and 400 <= status < 500:
-        return fault.request_error(status)
-    return fault.service_error(status=None)
+    status = _status_of(status) or fault.status
+    if status is None or status >= 500 or status in TRANSIENT:
+        return fault.limit_error() if fault.is_about_limits else fault.service_error(status=None)
+    return fault.error(status)
+
+
+def _status_of(said: Any) -> int | None:
+    """Return HTTP's status for what a server says of a failure: a number, its digits, or a word."""
+    if (status := number(said)) is not None:
+        return int(status) if 400 <= status < 600 else None
+    letters = re.sub("[^a-z]", "", str(said).lower())
+    return _STATUSES.get(letters.removesuffix("error"))
 
 
 class _Fault:
@@ -141,6 +199,9 @@ class _Fault:
         self.code = str(details.get("code") or details.get("type") or "")
         self.kind = str(details.get("type") or "")
         self.message = one_line(message)
+        said = (details.get(name) for name in ("status", "status_code", "code", "type"))
+        self.status = next(filter(None, map(_status_of, said)), 402 if _NO_MONEY.search(message) else None)
+        self._text = message
 
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
@@ -159,8 +220,10 @@ class _Fault:
 
     @classmethod
     def from_json(cls, body: Any, headers: Mapping[str, str]) -> _Fault:
-        """Read `{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, or a text."""
-        details = masked(body.get("error", body) if isinstance(body, dict) else body)
+        """Read `{"detail": ...}`, `{"error": {...}}`, `{"error": "text"}`, the inner object alone, lists, or a text."""
+        details = masked(body)
+        while isinstance(details, dict) and (inner := details.get("error") or details.get("errors")):
+            details = inner[0] if isinstance(inner, list) else inner
         if not isinstance(details, dict):
             return cls({}, "" if details is None else str(details), headers)
         text = details.get("message") or details.get("detail") or ""
@@ -175,9 +238,18 @@ class _Fault:
     def is_about_limits(self) -> bool:
         return not _LIMIT_CODES.isdisjoint((self.code, self.kind))
 
-    def auth_error(self) -> AuthError:
-        ended = _ENDED_SIGN_INS.get(self.code)
-        return AuthError(ended or f"The service refused the credentials{self.quoted}")
+    def error(self, status: int) -> CodexError:
+        """Return the error for this fault under that status."""
+        if status == 401:
+            ended = _ENDED_SIGN_INS.get(self.code)
+            return AuthError(ended or f"The service refused the credentials{self.quoted}")
+        if status == 403:
+            return AuthError(f"The service does not allow this{self.quoted}", hint=_PLAN)
+        if status == 429 or self.is_about_limits:
+            return self.limit_error()
+        if status >= 500 or status in TRANSIENT:
+            return self.service_error(status)
+        return self.request_error(status)
 
     def limit_error(self) -> CodexError:
         if "usage_not_included" in (self.code, self.kind):
@@ -204,10 +276,10 @@ class _Fault:
         param = self.details.get("param")
         if self.code == "context_length_exceeded":
             return ContextWindowError("The conversation is longer than the model can read.", code=self.code)
-        hint = _HINTS.get(self.code)
+        hint = _HINTS.get(self.code) or _HINTS.get(str(status))
         if str(param).endswith("image_url"):
             hint = "Send the image as PNG, JPEG, GIF or WebP, and not too large."
-        elif status == 404 and not self.details:
+        elif status in (404, 405) and not self.details:
             hint = "Check the provider's address (%codex provider)."
         reason = _sentence(self.message or f"HTTP {status}")
         return InvalidRequestError(
@@ -222,15 +294,26 @@ class _Fault:
         return ServiceError(what, status=status, code=self.code or None)
 
     def _pause(self) -> float | None:
-        """Return the seconds of `Retry-After` (a number or a date) or of the message's own words."""
+        """Return the seconds of `Retry-After` (a number, a date or words), or of the message's own words."""
         header = self.headers.get("retry-after", "").strip()
-        if header.replace(".", "", 1).isdigit():
-            return float(header)
+        milliseconds = number(self.headers.get("retry-after-ms"))
+        for seconds in (
+            milliseconds and milliseconds / 1000,
+            number(header),
+            number(self.details.get("retry_after")),
+        ):
+            if seconds is not None:
+                return max(0.0, seconds)
         with suppress(ValueError, TypeError, OverflowError):
             return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-        if match := _TRY_AGAIN.search(self.message):
-            return float(match[1]) / (1000 if match[2].lower() == "ms" else 1)
-        return None
+        words = _PAUSE.search(f"wait {header}") or _PAUSE.search(self._text)
+        amounts = re.findall(_AMOUNT, words[0], re.IGNORECASE) if words else []
+        waits = [float(amount) * _seconds(unit.lower()) for amount, unit in amounts]
+        return round(sum(waits), 3) if waits else None
+
+
+def _seconds(unit: str) -> float:
+    return 0.001 if unit.startswith(("ms", "mil")) else {"d": 86400, "h": 3600, "m": 60, "s": 1}[unit[0]]
 
 
 def _sentence(text: str) -> str:

@@ -2,13 +2,17 @@
 
 The unit of work is everything up to a blank line, so a chunk is looked at once however the network
 cut it, and no state survives between two events. Lines end at `\\n`, `\\r\\n` or `\\r` and nowhere
-else: U+2028 and its kin are ordinary characters inside a JSON string. The `event:` name is ignored
-because every payload repeats it. Specification: https://html.spec.whatwg.org/#parsing-an-event-stream
+else: U+2028 and its kin are ordinary characters inside a JSON string. Names of events are looked up only
+where a payload does not repeat its own. What has no events at all is read as JSON, a document or lines of it.
+Specification: https://html.spec.whatwg.org/#parsing-an-event-stream
 """
 
 from __future__ import annotations
 
 import re
+from itertools import takewhile
+
+import msgspec
 
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
@@ -16,11 +20,20 @@ _USUAL_EVENT = re.compile(rb"^event: .*\ndata: (\{.*)\n\n", re.MULTILINE)
 """What nearly every event of a Responses stream looks like: three lines, the payload in the second."""
 
 
+_ELSE = re.compile(rb"[\xef\xbb\xbf\s]*([\[{<]|\Z)")
+"""What JSON or a web page begins with, in place of a stream."""
+
+
 class SSEDecoder:
     """`feed` gives the payloads that a chunk completes, `flush` the one a closing stream left open."""
 
     def __init__(self) -> None:
         self._open: list[bytes] = []
+        self._unread: bytearray | None = bytearray()
+        """All that came, as long as it may be something else than a stream."""
+        self.pending = 0
+        """Bytes of an event that is not whole yet."""
+        self._last = b""
         self._ends_with_newline = False
         self._ends_with_cr = False
         self._at_start = True
@@ -29,22 +42,28 @@ class SSEDecoder:
         chunk = self._unify_newlines(chunk)
         if not chunk:
             return []
+        if self._unread is not None:
+            self._unread += chunk
+            if not _ELSE.match(self._unread):
+                self._unread = None
         end = chunk.rfind(b"\n\n") + 2  # after the last blank line
         if end == 1:
             end = 1 if self._ends_with_newline and chunk.startswith(b"\n") else 0
         if end == 0:
             self._keep(chunk)
             return []
-        events = b"".join((*self._open, chunk[:end]))
-        self._open.clear()
+        events = self._opened() + chunk[:end]
         self._keep(chunk[end:])
         return self._payloads(events)
 
     def flush(self) -> list[bytes]:
         """The last event, when the stream ended without the blank line after it."""
-        events = b"".join((*self._open, b"\n\n"))
-        self._open.clear()
-        return self._payloads(events)
+        payloads = self._payloads(self._opened() + b"\n\n")
+        return payloads if self._unread is None else _documents(bytes(self._unread).removeprefix(_BOM))
+
+    def names(self) -> list[bytes]:
+        """The names of the events whose payloads came last, empty where they have none."""
+        return [name for name, _ in _read_lines(self._last)]
 
     def _unify_newlines(self, chunk: bytes) -> bytes:
         if self._ends_with_cr and chunk.startswith(b"\n"):
@@ -59,29 +78,55 @@ class SSEDecoder:
     def _keep(self, rest: bytes) -> None:
         if rest:
             self._open.append(rest)
+            self.pending += len(rest)
         self._ends_with_newline = rest.endswith(b"\n")
+
+    def _opened(self) -> bytes:
+        kept = b"".join(self._open)
+        self._open.clear()
+        self.pending = 0
+        return kept
 
     def _payloads(self, events: bytes) -> list[bytes]:
         if self._at_start:
             self._at_start = False
             events = events.removeprefix(_BOM)
-        usual: list[bytes] = _USUAL_EVENT.findall(events)
+        self._last = events
+        payloads: list[bytes] = _USUAL_EVENT.findall(events)
         # Each match holds three newlines: an equal count means that nothing lies between the matches.
-        if len(usual) * 3 == events.count(b"\n"):
-            return usual
-        return _read_lines(events)
+        if len(payloads) * 3 != events.count(b"\n"):
+            payloads = [payload for _, payload in _read_lines(events)]
+        self._unread = None if payloads else self._unread
+        return payloads
 
 
-def _read_lines(events: bytes) -> list[bytes]:
-    """The specification, line by line: comments, several `data` lines, fields without a space."""
-    payloads: list[bytes] = []
-    data: list[bytes] = []
+def _read_lines(events: bytes) -> list[tuple[bytes, bytes]]:
+    """Names and payloads by the specification: comments, several `data` lines, fields without a space."""
+    payloads: list[tuple[bytes, bytes]] = []
+    name, data = b"", list[bytes]()
     for line in events.split(b"\n"):
         if line.startswith(b"data:"):
             data.append(line[5:].removeprefix(b" "))
-        elif not line and data:
+        elif line.startswith(b"event:"):
+            name = line[6:].strip()
+        elif not line:
             payload = b"\n".join(data)
             if payload and payload != _DONE:
-                payloads.append(payload)
-            data = []
+                payloads.append((name, payload))
+            name, data = b"", []
     return payloads
+
+
+def _documents(text: bytes) -> list[bytes]:
+    """What came instead of a stream: a web page, a JSON document, or the lines that are one each."""
+    if text.lstrip().startswith(b"<") or _is_json(text):
+        return [text]
+    return list(takewhile(_is_json, filter(bytes.strip, text.split(b"\n"))))
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -18,21 +18,27 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlencode
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import httpx
 
 from ..auth.http import ChatGPTAuth
 from ..auth.sign_in import LoginHandler
-from ..net import header_value, no_answer, readable_proxies, trust, without_secrets
-from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError
+from ..net import header_value, mounts, no_answer, readable_proxies, trust, without_secrets
+from ..protocol.errors import (
+    CodexError,
+    ConfigurationError,
+    InvalidRequestError,
+    StreamError,
+    UnreachableError,
+)
 from ..protocol.ids import new_id
 from ..protocol.secrets import masked, revealed
 from ..protocol.settings import Settings
 from ..waiting import begin_anew_in_children
 from . import failures
 from .catalog import Catalog
-from .exchange import Exchange, RetryPolicy
+from .exchange import LONGEST_ANSWER, Exchange, RetryPolicy
 from .inputs import Item
 from .masking import hide_sent, hide_sent_async, masked_answer
 from .parameters import Parameters, Timeouts
@@ -48,8 +54,17 @@ H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 MOST_RESPONSES = 100
 """Responses that one client remembers for `previous_response_id`."""
 
+MOST_WORDS = 64 * 1024
+"""Bytes that are read of a refusal."""
+
+WORDS_SECONDS = 10.0
+"""Within which they come."""
+
 MOST_BYTES = 64 * 1024 * 1024
 """Size of the requests they answered; images make those large."""
+
+
+_OF_THE_BYTES = ("content-encoding", "content-length", "transfer-encoding")
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,8 @@ class Outgoing:
     """They take the place of the client's."""
     items: Sequence[Item] = field(default=(), repr=False)
     """The input, as sent."""
+    may_switch: bool = False
+    """Whether the dialect was our choice, see `Core.switch_dialect`."""
 
 
 # What is sent and remembered, without IO ---------------------------------------------------------
@@ -133,20 +150,30 @@ class Core:
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
         self.rate_limits: RateLimits | None = None
+        self.dialects: dict[str | None, bool] = {}
+        """Models that refused the dialect they were asked in -> whether they want Responses Lite."""
         self.websockets = True
         """Until one could not be opened."""
+        self.elsewhere = "" if provider.is_codex else provider.name
         self.auth = provider.auth
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
             self.auth = provider.auth.asking(login_handler, self.settings)
 
-    def http_options(self) -> dict[str, Any]:
-        """Return the arguments for `httpx.Client` and its async twin."""
+    def http_options(self, *, blocks: bool) -> dict[str, Any]:
+        """Return the arguments for `httpx.Client`, or its async twin."""
+        base, usage = self.provider.base_url, self.settings.chatgpt_url
+        carried: dict[str, Any] = {
+            "verify": trust(base, self.settings.ca_bundle),
+            "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
+        }
+        transport = httpx.HTTPTransport if blocks else httpx.AsyncHTTPTransport
         return {
             "auth": self.auth,
-            "headers": revealed(self.provider.headers),
+            "headers": {"Accept-Encoding": "gzip, deflate", **revealed(self.provider.headers)},
             "timeout": _limits(self.timeouts),
-            "verify": trust(self.provider.base_url, self.settings.ca_bundle),
-            "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
+            "trust_env": False,
+            "mounts": mounts(transport, base, *[usage] * self.provider.is_codex, **carried),
+            **carried,
         }
 
     def response_request(self, input: Any, parameters: Parameters, default: str | None) -> Outgoing:
@@ -177,17 +204,34 @@ class Core:
             model,
             timeouts=None if timeout is None else Timeouts.of(timeout),
             items=items,
+            may_switch=self.provider.is_codex and parameters.get("lite") in (None, "auto"),
         )
 
     def _is_lite(self, wanted: bool | Literal["auto"] | None, model: str | None) -> bool:
+        if wanted in (None, "auto") and model in self.dialects:
+            return self.dialects[model]
         if wanted == "auto":
-            described = self.catalog.known(model)
-            return self.provider.is_codex and bool(described and described.use_responses_lite)
+            return self.provider.is_codex and self._wants_lite(model)
         if wanted and not self.provider.is_codex:
             raise InvalidRequestError(
                 "Responses Lite is spoken by the Codex backend alone.", hint="Leave it out.", param="lite"
             )
         return bool(wanted)
+
+    def _wants_lite(self, model: str | None) -> bool:
+        described = self.catalog.known(model)
+        return bool(described and described.use_responses_lite)
+
+    def switch_dialect(self, refused: Outgoing) -> bool:
+        """Ask this model in the other dialect from now on; returns whether that is worth a try.
+
+        Nobody outside knows which one the service will want, and the catalog may be ahead of it or behind.
+        """
+        is_lite, model = LITE_HEADER in refused.headers, refused.model
+        if model in self.dialects or not (is_lite or self._wants_lite(model)):
+            return False
+        self.dialects[model] = not is_lite
+        return True
 
     def resolve(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
         """Put the items up to the previous response's end in place of its id, where the service stores nothing."""
@@ -240,12 +284,13 @@ class Core:
         """Return the limits for an answer that begins when all is done: a picture, a compaction."""
         return replace(self.timeouts, first_byte=max(self.timeouts.first_byte, self.timeouts.idle))
 
-    def refusal(self, outgoing: Outgoing, answer: httpx.Response) -> CodexError:
+    def refusal(self, outgoing: Outgoing, answer: httpx.Response, body: bytes) -> CodexError:
         if outgoing.url == self.catalog.url and answer.status_code in (404, 405):
             return ConfigurationError("The service lists no models.", hint="Choose one with --model NAME.")
         names = self.catalog.names()
         status, headers = answer.status_code, answer.headers
-        return failures.from_answer(status, headers, answer.content, model=outgoing.model, names=names)
+        error = failures.from_answer(status, headers, body, model=outgoing.model, names=names)
+        return failures.fitted(error, self.elsewhere)
 
 
 def _limits(seconds: Timeouts) -> httpx.Timeout:
@@ -268,13 +313,18 @@ class Transport:
         self._pause = sleep
         self._https: dict[Any, Any] = {}
         self._streams: WeakSet[Any] = WeakSet()
+        self._idle: Networks = WeakValueDictionary()
         self._lock = threading.Lock()
         begin_anew_in_children(self)
+
+    def line(self) -> Line:
+        """Return what one answer may come over."""
+        return Line(self._idle, blocks=self.blocks)
 
     def forked(self) -> object:
         """See `waiting.begin_anew_in_children`: two processes can't talk over one connection."""
         left = self._https, list(self._streams)
-        self._https, self._streams = {}, WeakSet()
+        self._https, self._streams, self._idle = {}, WeakSet(), WeakValueDictionary()
         self._lock = threading.Lock()
         return left
 
@@ -292,26 +342,56 @@ class Transport:
 
     async def fetch(self, outgoing: Outgoing) -> httpx.Response:
         """Return a whole answer. Raises CodexError."""
-        line = Line(blocks=self.blocks)
-        answer = await self.send(outgoing, Exchange(self.core.retry), line)
-        with self._http_errors():
-            await self._read(answer)
-        return masked_answer(answer)
+        line = self.line()
+        answer = await self.send(outgoing, Exchange(self.core.retry, elsewhere=self.core.elsewhere), line)
+        seconds = self.core.idle_seconds(outgoing)
+        body, failure = await self._read(answer, line, most=LONGEST_ANSWER, seconds=seconds)
+        if failure is not None:
+            raise UnreachableError(failure.message) from failure
+        headers = {name: value for name, value in answer.headers.items() if name not in _OF_THE_BYTES}
+        return masked_answer(httpx.Response(answer.status_code, headers=headers, content=body))
 
     async def send(self, outgoing: Outgoing, exchange: Exchange, line: Line) -> httpx.Response:
         """Return an answer whose body is unread. Raises CodexError."""
         while True:
             try:
                 with self._http_errors():
-                    answer = await self._send(outgoing)
+                    answer = await self._send(outgoing, line)
                     if self.core.accepts(outgoing, answer):
                         return answer
-                    await self._read(answer)
-                raise self.core.refusal(outgoing, answer)
+                body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=WORDS_SECONDS)
+                raise self.core.refusal(outgoing, answer, body)
             except CodexError as failure:
                 await self.sleep(exchange.wait_after(failure), exchange)
                 if exchange.ended.is_set():
                     raise
+
+    async def _read(
+        self, answer: httpx.Response, line: Line, *, most: int, seconds: float
+    ) -> tuple[bytes, StreamError | None]:
+        """Return what comes of an answer within its limits, and what kept the rest back."""
+        pieces, size, failure = list[bytes](), 0, None
+
+        def give_up() -> None:
+            nonlocal failure  # without a length, the end of the connection is the end of the answer
+            failure = StreamError("The answer did not come to its end in time.")
+            line.shut()
+
+        hurry = self.later(seconds, give_up)
+        try:
+            line.take(answer)
+            while size <= most and (chunk := await line.chunk()) is not None:
+                pieces.append(chunk)
+                size += len(chunk)
+        except StreamError as error:
+            failure = failure or error
+        finally:
+            hurry.cancel()
+            await line.close()
+            line.answer = None
+        if size > most:
+            failure = StreamError(f"The answer was longer than {most >> 20} MiB.")
+        return b"".join(pieces)[:most], failure
 
     @contextmanager
     def _http_errors(self) -> Iterator[None]:
@@ -323,7 +403,9 @@ class Transport:
     def _connections(self, loop: Any, kind: Callable[..., H], hook: Callable[..., Any]) -> H:
         with self._lock, readable_proxies():
             if loop not in self._https:
-                self._https[loop] = kind(event_hooks={"request": [hook]}, **self.core.http_options())
+                self._https[loop] = kind(
+                    event_hooks={"request": [hook]}, **self.core.http_options(blocks=self.blocks)
+                )
             http: H = self._https[loop]
             return http
 
@@ -349,12 +431,9 @@ class Transport:
             del self._https[ended]  # nothing can be closed there any more
         return self._connections(loop, httpx.AsyncClient, hide_sent_async)
 
-    async def _send(self, outgoing: Outgoing) -> httpx.Response:
+    async def _send(self, outgoing: Outgoing, line: Line) -> httpx.Response:
         http = self.http()
         return await http.send(self.core.build(http, outgoing), stream=True)
-
-    async def _read(self, answer: httpx.Response) -> None:
-        await answer.aread()
 
 
 class BlockingTransport(Transport):
@@ -380,15 +459,27 @@ class BlockingTransport(Transport):
         timer.start()
         return timer
 
-    async def _send(self, outgoing: Outgoing) -> httpx.Response:
+    async def _send(self, outgoing: Outgoing, line: Line) -> httpx.Response:
         http = self._connections(None, httpx.Client, hide_sent)
-        return http.send(self.core.build(http, outgoing), stream=True)
+        request = self.core.build(http, outgoing)
+        request.extensions["trace"] = line.follow
+        return http.send(request, stream=True)
 
-    async def _read(self, answer: httpx.Response) -> None:
-        answer.read()
+
+def _shut(network: Any) -> None:
+    wire = None if network is None else network.get_extra_info("socket")
+    with suppress(OSError):
+        if isinstance(wire, socket.socket):
+            socket.socket.shutdown(wire, socket.SHUT_RDWR)  # a TLS socket's own would end only the encryption
+        elif wire is not None:
+            wire.shutdown(socket.SHUT_RDWR)
 
 
 # Reading -----------------------------------------------------------------------------------------
+
+
+Networks = WeakValueDictionary[int, Any]
+"""httpcore's network streams, by their `id`."""
 
 
 class Line:
@@ -398,25 +489,42 @@ class Line:
     socket is shut down; closing the answer under it would leave it waiting.
     """
 
-    def __init__(self, *, blocks: bool) -> None:
+    def __init__(self, idle: Networks, *, blocks: bool) -> None:
+        """`idle`: connections of the same client that no answer comes over; a request may take one of them."""
+        self._idle = idle
         self._blocks = blocks
         self.answer: httpx.Response | None = None
         self._network: Any = None
         self._chunks: Any = None
+        self._is_asking = self._is_ended = False
         self._reading = threading.RLock()
         """Held by a thread that reads, so that nobody closes the answer under it."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._is_woken = False
 
+    def follow(self, step: str, info: Mapping[str, Any]) -> None:
+        """Note the connection of a request that a thread makes; httpcore calls it at each step."""
+        if step.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._network = info["return_value"]
+        if not step.endswith(("connect_tcp.started", "request_headers.started", "response_headers.started")):
+            return
+        self._is_asking = True
+        if self._is_ended:
+            raise httpx.ReadError("Nobody waits for the answer any more.")
+
     def take(self, answer: httpx.Response) -> None:
-        """Read this answer from now on."""
+        """Read this answer from now on. Raises StreamError for one that is packed as nobody asked."""
+        self._is_asking, self.answer = False, answer
         self._network = answer.extensions.get("network_stream")
-        if "content-encoding" in answer.headers:
+        self._idle.pop(id(self._network), None)
+        packed = answer.headers.get("content-encoding", "identity").strip().lower()
+        if packed in ("gzip", "deflate"):
             self._chunks = answer.iter_bytes() if self._blocks else answer.aiter_bytes()
-        else:
+        elif packed in ("", "identity"):
             self._chunks = answer.iter_raw() if self._blocks else answer.aiter_raw()
-        self.answer = answer
+        else:
+            raise StreamError("The answer is compressed in a way that was not asked for.")
 
     async def chunk(self) -> bytes | None:
         """Return the next bytes, `None` at the end. Raises StreamError."""
@@ -428,19 +536,18 @@ class Line:
                 chunk = await anext(self._chunks, None)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise failures.mid_stream(error) from without_secrets(error)
-        if chunk is None:
-            self._network = None  # the connection may serve another request now
+        if chunk is None and self._network is not None:  # the connection may serve another request now
+            self._idle[id(self._network)] = self._network
+            self._network = None
         return chunk
 
     def shut(self) -> None:
-        """End the answer under its reader; safe from any thread."""
-        wire = self._network.get_extra_info("socket") if self._network is not None else None
-        with suppress(OSError):
-            if isinstance(wire, socket.socket):
-                # a TLS socket's own would end only the encryption
-                socket.socket.shutdown(wire, socket.SHUT_RDWR)
-            elif wire is not None:
-                wire.shutdown(socket.SHUT_RDWR)
+        """End the answer under its reader, or the request of a thread that waits for it; safe from any thread."""
+        if self._network is not None:
+            _shut(self._network)
+        elif self._is_asking:  # over any of these; to the others it is what a server does, too
+            for reference in self._idle.valuerefs():
+                _shut(reference())
         if self._blocks:
             self._close()
 
@@ -452,6 +559,7 @@ class Line:
                 self._is_woken = True
                 self._task.cancel()
 
+        self._is_ended = True
         self.shut()
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed, so nobody waits

@@ -37,6 +37,7 @@ from .options import (
     Options,
     ThreadOptions,
     TurnOptions,
+    check,
     checked,
     is_foreign,
 )
@@ -156,6 +157,7 @@ class AsyncCodex:
     async def thread_start(self, *, name: str | None = None, **options: Unpack[ThreadOptions]) -> AsyncThread:
         """A new, empty thread. Raises TypeError, OptionError for options that can't be."""
         chosen = checked("thread_start", ThreadOptions, options)
+        check("name", name, "str | None")
         cwd = chosen.get("cwd") or self.config.cwd or os.getcwd()
         engine = chosen.get("engine") or self.config.engine
         store = self.store.beside() if chosen.get("ephemeral") else self.store
@@ -188,6 +190,8 @@ class AsyncCodex:
         A fork of an ephemeral thread is one too. Raises ThreadNotFoundError, OptionError for a turn not in it.
         """
         chosen = checked("thread_fork", ThreadOptions, options)
+        check("last_turn_id", last_turn_id, "str | None")
+        check("before_turn_id", before_turn_id, "str | None")
         thread = await self._record(thread_id, chosen)
         store = self.store_of(thread.id)
         if chosen.get("ephemeral") or store is not self.store:
@@ -251,6 +255,7 @@ class AsyncCodex:
 
     async def revert(self, thread_id: str, before_turn_id: str) -> None:
         """Take that turn and the later ones out of the thread; in the agent's program, if it has it open, too."""
+        check("before_turn_id", before_turn_id, "str")
         store = self.store_of(thread_id)
         place = await store.run(lambda file: file.place_of_own(thread_id, before_turn_id))
         removed = await store.run(lambda file: file.revert(thread_id, before_turn_id))
@@ -268,6 +273,7 @@ class AsyncCodex:
 
     async def _record(self, thread_id: str, options: Options) -> ThreadRecord:
         """Read a thread; with the agent, take one that its program keeps into the store first."""
+        check("thread_id", thread_id, "str")
         is_agents = (options.get("engine") or self.config.engine) == "app-server"
         if is_agents and thread_id not in self._ephemeral:
             thread_id = await adopt(thread_id, self._agent(options.get("model_provider")), self.store)
@@ -277,6 +283,7 @@ class AsyncCodex:
 
     def provider(self, choice: str | Provider | None = None) -> Provider:
         """The provider that `choice`, the configuration or the sign-in stands for. Raises ConfigurationError."""
+        check("provider", choice, "str | Provider | None")
         choice = choice or self.config.provider or _signed_in_name(self.settings)
         if not isinstance(choice, str):
             return choice
@@ -552,6 +559,7 @@ class AsyncThread:
         await self._codex.revert(self.id, before_turn_id)
 
     async def set_name(self, name: str) -> None:
+        check("name", name, "str | None")
         await self._codex.store_of(self.id).run(lambda store: store.set_name(self.id, name))
         await self._codex.mirror(self.id, lambda agent, program_id: agent.rename(program_id, name))
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..engines.approvals import Approvals
 from ..protocol.errors import OptionError
+from ..protocol.plain import shorten
 from ..protocol.settings import Settings
 from ..protocol.types import ApprovalMode, Sandbox
 
@@ -69,6 +70,10 @@ class CodexConfig:
     """The same to the agent's program, for people to read."""
     client_version: str | None = None
     """The version that its program is told."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            check(field.name, getattr(self, field.name), field.type)
 
     def current_settings(self) -> Settings:
         """`settings`, else the environment's, with what else is configured here."""
@@ -180,8 +185,10 @@ def checked(call: str, table: type, arguments: Mapping[str, Any]) -> Options:
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}.{hint}")
     options = {name: value for name, value in arguments.items() if value is not None}
     for key, name in CONFIGURED.items():
-        if key in options.get("config", ()):
+        if isinstance(options.get("config"), Mapping) and key in options["config"]:
             options.setdefault(name, options["config"][key])
+    for name, value in options.items():
+        check(name, value, names.get(name, "str"))  # those of the configuration are texts
     for name, kind in _ENUMS.items():
         try:
             if name in options:
@@ -192,6 +199,42 @@ def checked(call: str, table: type, arguments: Mapping[str, Any]) -> Options:
     return options
 
 
+def check(name: str, value: Any, kind: object) -> None:
+    """Raise OptionError where a value is not of the kind that is annotated."""
+    annotation = str(getattr(kind, "__forward_arg__", kind))
+    fits, words = _KINDS.get(annotation.removesuffix(" | None"), (lambda _: True, ""))
+    if not fits(value) and not (value is None and annotation.endswith("| None")):
+        raise OptionError(f"{name} can't be {shorten(repr(value), 60)}.", hint=f"It is {words}.")
+
+
+def _all(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list | tuple) and all(isinstance(each, kinds) for each in value)
+
+
+def _are_tools(value: Any) -> bool:
+    parts = value if isinstance(value, list | tuple) else [None]
+    return not any(isinstance(part, str | bytes | int | float | list | tuple | None) for part in parts)
+
+
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "str": (lambda value: isinstance(value, str), "a text"),
+    "bool": (lambda value: isinstance(value, bool), "True or False"),
+    "int": (lambda value: type(value) is int and 0 < value < 2**31, "a whole number from 1 on"),
+    "EngineName": (lambda value: value in ("backend", "app-server"), "'backend' or 'app-server'"),
+    "Approvals": (callable, "a function"),
+    "Mapping[str, Any]": (lambda value: isinstance(value, Mapping), "a dictionary"),
+    "Mapping[str, str]": (lambda value: isinstance(value, Mapping), "a dictionary of texts"),
+    "Sequence[str]": (_all(str), "a list of texts"),
+    "str | Sequence[str]": (
+        lambda value: isinstance(value, str) or _all(str)(value),
+        "a text or a list of them",
+    ),
+    "str | Provider": (
+        lambda value: isinstance(value, str) or hasattr(value, "base_url"),
+        "a name, a base URL or a Provider",
+    ),
+    "Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]]": (_are_tools, "a list of tools"),
+}
 _ENUMS: dict[str, type[Enum]] = {"approval_mode": ApprovalMode, "sandbox": Sandbox}
 NAMED = ("chatgpt", "openai")
 

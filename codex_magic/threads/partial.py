@@ -23,13 +23,16 @@ Delta = (
     | types.ReasoningTextDelta
 )
 
+PRODUCED = types.AgentMessage | types.Plan | types.Reasoning
+"""What the model writes: nothing but its text."""
+
 
 class Piece(NamedTuple):
     """What came of an item since its last piece."""
 
     item_id: str
     item: types.ThreadItem | None
-    """As it began; in its first piece only."""
+    """As it began, in its first piece and where it began again."""
     part: int
     """Of reasoning: the index of a summary, or -1 and below for those of its full text. Else 0."""
     text: str
@@ -39,18 +42,26 @@ class OpenItem:
     """An item still being produced, and the text it has so far."""
 
     def __init__(self, item: types.ThreadItem) -> None:
-        self.item = item
         self._parts: dict[int, list[str]] = {}
         self._new: list[tuple[int, str]] = []
-        self._is_kept = False
+        self.begin(item)
 
     @classmethod
     def of(cls, delta: Delta) -> OpenItem | None:
-        """Return the item that a delta belongs to when its start was never told."""
+        """Return the item that a delta belongs to when its start was never told; a command is none without it."""
         if isinstance(delta, types.CommandOutputDelta):
             return None
         owner = _OWNERS[type(delta)]
         return cls(types.Reasoning(delta.item_id) if owner is types.Reasoning else owner(delta.item_id, ""))
+
+    def begin(self, item: types.ThreadItem) -> types.ThreadItem:
+        """Begin, or begin again, when what came of it stays; return it as far as it has come."""
+        for part, text in _texts(item).items():
+            if text.startswith("".join(self._parts.get(part, ()))):
+                self._parts[part] = [text] if text else []
+        self.item = item
+        self._is_kept = False
+        return self.partial(getattr(item, "status", "")) or item
 
     def takes(self, delta: Delta) -> bool:
         return isinstance(self.item, _OWNERS[type(delta)])
@@ -69,8 +80,7 @@ class OpenItem:
 
     def new_pieces(self) -> list[Piece]:
         """Return what is not kept yet; it counts as kept from now on."""
-        is_text = isinstance(self.item, types.AgentMessage | types.Reasoning | types.Plan)
-        if not self._new and (self._is_kept or is_text):
+        if not self._new and (self._is_kept or isinstance(self.item, PRODUCED)):
             return []
         pieces = [] if self._is_kept else [Piece(self.item.id, self.item, 0, "")]
         for part, run in groupby(self._new, itemgetter(0)):
@@ -81,33 +91,52 @@ class OpenItem:
 
     def partial(self, status: str) -> types.ThreadItem | None:
         """Return the item as far as it came, with that status if it is something done; `None` when nothing of it came."""
-        item, text = self.item, "".join(self._parts.get(0, ()))
+        item, texts = self.item, {part: "".join(self._parts[part]) for part in sorted(self._parts)}
+        text = texts.get(0, "")
         if isinstance(item, types.AgentMessage | types.Plan):
-            text = text or item.text
             return msgspec.structs.replace(item, text=text) if text else None
         if isinstance(item, types.Reasoning):
-            texts = {part: "".join(self._parts[part]) for part in sorted(self._parts)}
             summary = tuple(text for part, text in texts.items() if part >= 0)
             content = tuple(texts[part] for part in reversed(texts) if part < 0)
-            return types.Reasoning(item.id, summary, content) if summary or content else None
+            return types.Reasoning(item.id, summary, content) if any(texts.values()) else None
         if isinstance(item, types.ToolCall):
             return msgspec.structs.replace(item, status=status, success=False)
         if isinstance(item, types.CommandExecution):
-            output = text or item.aggregated_output
-            return msgspec.structs.replace(item, status=status, aggregated_output=output)
+            return msgspec.structs.replace(item, status=status, aggregated_output=text or None)
         if isinstance(item, types.FileChange):
             return msgspec.structs.replace(item, status=status)
         return None
+
+    def whole(self, item: types.ThreadItem) -> types.ThreadItem:
+        """Return the completed item, with what came of it in pieces where it leaves that out, as some servers do."""
+        came = self.partial(getattr(item, "status", ""))
+        if isinstance(item, types.UnknownItem) and isinstance(came, types.AgentMessage):
+            return came
+        names = ("text", "summary", "content", "aggregated_output") if type(item) is type(came) else ()
+        missing = {name: getattr(came, name) for name in names if not getattr(item, name, True)}
+        return msgspec.structs.replace(item, **missing)
+
+
+def _texts(item: types.ThreadItem) -> dict[int, str]:
+    """The texts that an item brings with it, by their parts."""
+    if isinstance(item, types.Reasoning):
+        return {**dict(enumerate(item.summary)), **{-1 - n: text for n, text in enumerate(item.content)}}
+    if isinstance(item, types.CommandExecution):
+        return {0: item.aggregated_output or ""}
+    return {0: item.text} if isinstance(item, types.AgentMessage | types.Plan) else {}
 
 
 def pieced_together(pieces: Iterable[Piece]) -> list[OpenItem]:
     """Return the items that those pieces are of, in the order in which they began."""
     items: dict[str, OpenItem] = {}
     for piece in pieces:
-        if piece.item is not None:
+        if piece.item is None:
+            if piece.item_id in items:
+                items[piece.item_id].add(piece.part, piece.text)
+        elif piece.item_id in items and type(items[piece.item_id].item) is type(piece.item):
+            items[piece.item_id].begin(piece.item)
+        else:
             items[piece.item_id] = OpenItem(piece.item)
-        elif piece.item_id in items:
-            items[piece.item_id].add(piece.part, piece.text)
     return list(items.values())
 
 

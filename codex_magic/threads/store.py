@@ -266,7 +266,7 @@ class Store:
             values.append(term.casefold())
         if cursor is not None:
             value, _, last_id = cursor.partition(":")
-            if not value.isdecimal():
+            if not value.isdecimal() or len(value) > 18:
                 hint = "Give the next_cursor of the page before."
                 raise OptionError(f"{cursor!r} is no page of threads.", hint=hint)
             tests.append(f"({key}, id) {later} (?, ?)")
@@ -442,7 +442,7 @@ class Store:
         """Keep an item that is complete, or will never be, in place of its pieces."""
         turn = self._turn_row(turn_id)["seq"]
         whole = (item.id, turn_id) if isinstance(item, UserMessage) else (item.id,)
-        self._db.execute(f"DELETE FROM partials WHERE turn = ? AND id IN ({_marks(whole)})", (turn, *whole))
+        self.drop_pieces(turn_id, whole)
         last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
         self._insert_item(turn, 0 if last is None else last + 1, ItemRecord(item, tuple(response_items)))
 
@@ -452,6 +452,14 @@ class Store:
         turn = self._turn_row(turn_id)["seq"]
         for piece in pieces:
             self._insert_piece(turn, piece)
+
+    @_writes
+    def drop_pieces(self, turn_id: str, item_ids: Sequence[str]) -> None:
+        """Forget what came of items that will never be complete."""
+        turn = self._turn_row(turn_id)["seq"]
+        self._db.execute(
+            f"DELETE FROM partials WHERE turn = ? AND id IN ({_marks(item_ids)})", (turn, *item_ids)
+        )
 
     @_writes
     def place_turn(self, turn_id: str, place: types.TurnPlace) -> None:
@@ -829,7 +837,7 @@ _SORT_KEYS = {"created_at": "created_at", "updated_at": "updated_at", "recency_a
 
 
 def _chosen(choices: Mapping[str, R], value: str, name: str) -> R:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise OptionError(f"{name} can't be {value!r}.", hint=f"It is one of {', '.join(choices)}.")
     return choices[value]
 
@@ -855,11 +863,20 @@ class AsyncStore:
 
     async def run(self, step: Callable[[Store], R]) -> R:
         """Run `step` on the store. Raises StoreError, ThreadNotFoundError, OptionError."""
+        return await self.begin(step)
+
+    def begin(self, step: Callable[[Store], R]) -> asyncio.Future[R]:
+        """Begin to run `step`, which goes on where the loop ends and cancels its tasks."""
+        loop = asyncio.get_running_loop()
         try:
-            done = asyncio.get_running_loop().run_in_executor(self._worker, self._run, step)
+            return loop.run_in_executor(self._worker, self._run, step)
         except RuntimeError:  # at the end of the interpreter, workers take nothing more
-            return self._run(step)
-        return await done
+            done: asyncio.Future[R] = loop.create_future()
+            try:
+                done.set_result(self._run(step))
+            except Exception as error:  # noqa: BLE001  # handed to whoever waits
+                done.set_exception(error)
+            return done
 
     def _run(self, step: Callable[[Store], R]) -> R:
         with undivided():

@@ -19,7 +19,7 @@ import msgspec
 
 from ..engines.seam import Engine, Tell, TurnRequest
 from ..protocol import errors, types
-from .partial import Delta, OpenItem, replayed_partial
+from .partial import PRODUCED, Delta, OpenItem, replayed_partial
 from .store import AsyncStore, Store
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,9 @@ class AsyncTurnHandle:
         self._open: dict[str, OpenItem] = {}
         self._keeping: asyncio.TimerHandle | None = None
         self._items: list[types.ThreadItem] = []
-        self._cut_off: set[str] = set()
+        self._cut_off: list[str] = []
+        self._early: dict[str, list[Delta]] = {}
+        """Output of commands whose start is still to come."""
         self._usage: types.ThreadTokenUsage | None = None
         self._model = request.model
         self._writes: list[asyncio.Future[None]] = []
@@ -146,7 +148,11 @@ class AsyncTurnHandle:
 
     async def _live(self) -> types.TurnResult:
         started, clock = int(time.time()), time.monotonic()
-        await asyncio.wait({self._work})
+        try:
+            await asyncio.wait({self._work})
+        except asyncio.CancelledError:  # the loop ends, and takes the turn with it
+            self._cancel()
+            await asyncio.wait({self._work})
         status = types.TurnStatus.interrupted
         if not self._work.cancelled():
             self.exception = self._work.exception()
@@ -182,12 +188,10 @@ class AsyncTurnHandle:
                 for opened in list(self._open.values()):
                     if isinstance(opened.item, types.AgentMessage | types.Reasoning):
                         self._complete(opened, "failed")  # an answer ends where the user has said more
-            item = self._request.outcomes.begun(notification.item)
+            item = self._begin(self._request.outcomes.begun(notification.item))
             notification = msgspec.structs.replace(notification, item=item)
-            self._open[item.id] = OpenItem(item)
-            self._keep_soon()
         elif isinstance(notification, types.ItemCompleted):
-            notification = self._keep_item(self._whole(notification))
+            notification = self._keep_item(notification)
         elif isinstance(notification, types.TurnStarted):
             self._model = notification.model or self._model
             if place := notification.place:
@@ -198,24 +202,27 @@ class AsyncTurnHandle:
             self._usage = notification.token_usage
         self._tell(notification)
 
+    def _begin(self, item: types.ThreadItem) -> types.ThreadItem:
+        """Return an item that begins, with what came of it before its start, as some servers send it."""
+        opened = self._open.get(item.id)
+        if opened is None or type(opened.item) is not type(item):
+            self._open[item.id] = opened = OpenItem(item)
+        for delta in self._early.pop(item.id, ()):
+            if opened.takes(delta):
+                opened.append(delta)
+        self._keep_soon()
+        return opened.begin(item)
+
     def _grow(self, delta: Delta) -> None:
         opened = self._open.get(delta.item_id)
         if opened is None or not opened.takes(delta):
             opened = OpenItem.of(delta)
-        if opened is not None:
-            self._open[delta.item_id] = opened
-            opened.append(delta)
-            self._keep_soon()
-
-    def _whole(self, completed: types.ItemCompleted) -> types.ItemCompleted:
-        """Give a message the text of its deltas, where a server leaves it out of the whole one."""
-        item = completed.item
-        opened = self._open.pop(item.id, None)
-        streamed = opened.partial("completed") if opened is not None else None
-        is_empty = isinstance(item, types.UnknownItem) or getattr(item, "text", "no message") == ""
-        if not is_empty or not isinstance(streamed, types.AgentMessage):
-            return completed
-        return msgspec.structs.replace(completed, item=streamed, response_items=replayed_partial(streamed))
+        if opened is None:
+            self._early.setdefault(delta.item_id, []).append(delta)
+            return
+        self._open[delta.item_id] = opened
+        opened.append(delta)
+        self._keep_soon()
 
     def _wait(self, item_id: str, status: str) -> None:
         """Tell an item as begun again when it waits for an answer, or goes on with one."""
@@ -226,14 +233,14 @@ class AsyncTurnHandle:
             self._receive(types.ItemStarted(self.thread_id, self.id, item))
 
     def _drop_cut_off(self, notification: types.Notification) -> None:
-        """Drop thoughts that a broken connection has ended: they are thought again."""
+        """Drop what the model was writing when a connection broke, as soon as it writes again: it repeats that."""
         if isinstance(notification, types.ErrorReported) and notification.will_retry:
-            partial = {key: opened.partial("failed") for key, opened in self._open.items()}
-            self._cut_off = {key for key, item in partial.items() if isinstance(item, types.Reasoning)}
-        elif isinstance(notification, types.ItemStarted | Delta):
-            for item_id in self._cut_off:
+            self._cut_off = [key for key, opened in self._open.items() if isinstance(opened.item, PRODUCED)]
+        elif self._cut_off and isinstance(notification, types.ItemStarted | Delta):
+            cut_off, self._cut_off = self._cut_off, []
+            for item_id in cut_off:
                 self._open.pop(item_id, None)
-            self._cut_off = set()
+            self._keep(lambda store: store.drop_pieces(self.id, cut_off))
 
     def _complete(self, opened: OpenItem, status: str) -> None:
         """Complete an item as far as it came, with that status if it is something done; no thought that says nothing."""
@@ -245,12 +252,18 @@ class AsyncTurnHandle:
 
     def _keep_item(self, completed: types.ItemCompleted) -> types.ItemCompleted:
         """Keep an item with the status that it really has, also for whoever goes on with the thread."""
-        item, told_again = self._request.outcomes.settled(completed.item), completed.response_items
+        opened, item, told_again = (
+            self._open.pop(completed.item.id, None),
+            completed.item,
+            completed.response_items,
+        )
+        item = self._request.outcomes.settled(opened.whole(item) if opened else item)
         if item != completed.item:
             if isinstance(item, types.CommandExecution | types.FileChange):
                 from ..engines.replay import replayed  # only its items have two ways to be told
 
                 told_again = replayed(item)
+            told_again = replayed_partial(item) or told_again
             completed = msgspec.structs.replace(completed, item=item, response_items=told_again)
         self._items.append(item)
         self._keep(lambda store: store.add_item(self.id, item, told_again))
@@ -289,7 +302,7 @@ class AsyncTurnHandle:
         self._tell(types.Warned(self.thread_id, str(failure)))
 
     def _keep(self, step: Callable[[Store], None]) -> None:
-        self._writes.append(asyncio.ensure_future(self._store.run(step)))
+        self._writes.append(self._store.begin(step))
 
 
 def final_response(items: list[types.ThreadItem]) -> str | None:

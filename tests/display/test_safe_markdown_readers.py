@@ -135,9 +135,28 @@ def test_mathematics_is_a_formula_on_a_page(marked: Marked) -> None:
 
 
 def test_ordinary_answers_are_not_spoiled() -> None:
-    """Typical Markdown means what it meant."""
+    """Typical Markdown means what it meant; only a heading is no entry of the table of contents."""
     for text in ANSWERS:
-        assert MEANT.render(safe_markdown(text)) == MEANT.render(text)
+        meant = re.sub(r"<h\d>(.*?)</h\d>", r"<p><strong>\1</strong></p>", MEANT.render(text))
+        assert MEANT.render(safe_markdown(text)) == meant
+
+
+CJK = [
+    "**注意：**正文です。",
+    "これは**「引用」**です",
+    "テスト**(注)**です",
+    "**“强调”**中文",
+    "*（注）*中文",
+    "중요**(주)**입니다",
+]
+
+
+@pytest.mark.parametrize("text", CJK)
+def test_a_text_without_spaces_has_its_emphasis_in_every_reader(marked: Marked, text: str) -> None:
+    safe = safe_markdown(text)
+    for page in (marked.read([safe])[0]["lab"]["page"], nbconvert_page(safe), GFM.render(safe)):
+        assert "*" not in page
+        assert re.search(r"<(strong|em)>", page)
 
 
 def test_made_safe_twice_reads_the_same() -> None:

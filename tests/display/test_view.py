@@ -120,6 +120,14 @@ def test_reasoning_that_a_broken_connection_ended_makes_room_for_the_next() -> N
     assert view.markdown() == "Yes."
 
 
+def test_an_answer_that_a_broken_connection_ended_makes_room_for_the_one_that_repeats_it() -> None:
+    view = seen([said("Hello wor"), failing("Reconnecting... 1/5", will_retry=True)])
+    assert "Hello wor" in view.markdown()
+    view.feed(said("Hello world", item_id="another"))
+    view.feed(ended())
+    assert view.markdown() == "Hello world"
+
+
 def test_the_summary_of_reasoning_outlives_a_completed_item_without_it() -> None:
     assert "kept" in seen([thought("kept"), whole(Reasoning("r")), ended()]).markdown()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from codex_magic.local_service.answers import prepared_thoughts
+from codex_magic.local_service.answers import prepared
 from codex_magic.local_service.stream import TOKEN_CHARS
 from tests.service import LocalService
 
 
 def hold(service: LocalService, *, after: int, delta_chars: int = TOKEN_CHARS) -> None:
     """Hold the next answer after its reasoning summary and `after` deltas of its text."""
-    thoughts = sum(-(-len(thought) // delta_chars) for thought in prepared_thoughts())
+    thoughts = sum(-(-len(thought) // delta_chars) for thought in prepared("thoughts").split("\n---\n"))
     service.faults.next("hold", after=thoughts + after)

@@ -598,3 +598,13 @@ def test_ctrl_c_stops_the_turn_and_not_the_process(codex, service):
     before = program()
     assert thread.run("echo: on").final_response == "on"
     assert program() == before
+
+
+def test_an_answer_whose_connection_breaks_is_told_and_kept_once(codex, service):
+    words = " ".join(map(str, range(200)))
+    service.faults.next("drop", after=70, times=2)
+    thread = codex.thread_start()
+    handle = thread.turn(f"echo: {words}")
+    assert "".join(n.delta for n in handle.stream() if isinstance(n, AgentMessageDelta)) == words
+    assert handle.asynchronous.result.final_response == words
+    assert [item.text for item in done(handle.asynchronous.result, AgentMessage)] == [words]

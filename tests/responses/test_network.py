@@ -9,12 +9,13 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from codex_magic.protocol.errors import ConfigurationError, UnreachableError
+from codex_magic.protocol.errors import CodexError, ConfigurationError, UnreachableError
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import Client
 from codex_magic.responses.provider import Provider, custom
@@ -51,6 +52,67 @@ def test_a_proxy_that_can_not_be_used(ask: Asker, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HTTP_PROXY", proxy)
     with pytest.raises(ConfigurationError, match="HTTP_PROXY"):
         ask()
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "is_direct"),
+    [
+        ("fe80::/10", "127.0.0.1:1", False),
+        ("fe80::/10,127.0.0.0/8", "127.0.0.1:1", True),
+        ("fd00::/8 [::1]", "[::1]:1", True),
+        ("::/0", "[::1]:1", True),
+        ("[::1]:2", "[::1]:1", False),
+        ("[::1]:1", "[::1]:1", True),
+        ("::1", "[::1]:1", True),
+        ("[fe80::/10", "[::1]:1", False),
+        ("10.0.0.0/99, ,%%%", "127.0.0.1:1", False),
+        ("http://127.0.0.1", "127.0.0.1:1", True),
+        ("localhost:1", "localhost:1", True),
+        ("localhost:2", "localhost:1", False),
+        (".localhost", "localhost:1", True),
+        ("*.localhost", "localhost:1", True),
+        ("calhost", "localhost:1", False),
+        ("*", "localhost:1", True),
+    ],
+)
+def test_no_proxy_holds_names_addresses_and_networks(
+    ask: Asker, wire: Wire, monkeypatch: pytest.MonkeyPatch, no_proxy: str, host: str, is_direct: bool
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", wire.url)
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    ask.provider = custom(f"http://{host}/v1")
+    wire.answer(stream(*good("Hello")))
+    with pytest.raises(UnreachableError) if is_direct else nullcontext():
+        ask()
+    assert bool(wire.requests) is not is_direct
+
+
+@pytest.mark.parametrize("other", ["ALL_PROXY", "HTTPS_PROXY"])
+@pytest.mark.parametrize("address", ["socks5://127.0.0.1:1", "socks://127.0.0.1:1", "gopher://x"])
+def test_a_proxy_that_nothing_goes_through_is_no_matter(
+    ask: Asker, wire: Wire, monkeypatch: pytest.MonkeyPatch, other: str, address: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", wire.url)
+    monkeypatch.setenv(other, address)
+    ask.provider = custom("http://service.invalid/v1")
+    wire.answer(stream(*good("Hello")))
+    assert ask().output_text == "Hello"
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSLKEYLOGFILE"])
+@pytest.mark.parametrize("name", ["none/file.pem", "words.pem", "."])
+def test_a_variable_for_tls_that_names_no_such_file(
+    ask: Asker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, name: str
+) -> None:
+    (tmp_path / "words.pem").write_text("no certificate")
+    monkeypatch.setenv(variable, str(tmp_path / name))
+    ask.provider = custom("https://127.0.0.1:1")
+    with pytest.raises(CodexError) as caught:
+        ask()
+    if (variable, name) != ("SSLKEYLOGFILE", "words.pem"):
+        assert isinstance(caught.value, ConfigurationError)
+        assert variable in caught.value.hint
+        assert str(tmp_path / name) in caught.value.message
 
 
 @pytest.fixture(scope="module")

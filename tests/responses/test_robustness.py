@@ -6,6 +6,7 @@ The oracle reads events line by line and adds up their text in the most obvious 
 from __future__ import annotations
 
 import gc
+import json
 import random
 import tracemalloc
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from codex_magic.protocol.errors import CodexError, StreamError
+from codex_magic.protocol.plain import read_json
 from codex_magic.responses.events import (
     ErrorEvent,
     Event,
@@ -24,6 +26,8 @@ from codex_magic.responses.events import (
     ResponseCompleted,
     ResponseFailed,
     ResponseIncomplete,
+    StreamEvent,
+    UnknownEvent,
     decode_event,
 )
 from codex_magic.responses.exchange import Exchange, RetryPolicy
@@ -46,48 +50,93 @@ SEED = 20261120
 # The oracle --------------------------------------------------------------------------------------
 
 
-def payloads(raw: bytes) -> Iterator[bytes]:
-    data: list[bytes] = []
+def payloads(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    """Each with the name of its event; without any, the lines of JSON."""
+    seen = False
+    name, data = "", list[bytes]()
     lines = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     for line in [*lines, b""]:
         if line.startswith(b"data:"):
             value = line[5:]
             data.append(value[1:] if value.startswith(b" ") else value)
-        elif line == b"" and data:
-            payload, data = b"\n".join(data), []
+        elif line.startswith(b"event:"):
+            name = line[6:].strip().decode(errors="replace")
+        elif line == b"":
+            payload = b"\n".join(data)
             if payload not in (b"", b"[DONE]"):
-                yield payload
+                yield name, payload
+                seen = True
+            name, data = "", []
+    for line in [] if seen else lines:
+        if not line.startswith(b"{") or not isinstance(decode_event(line), StreamEvent):
+            break
+        yield "", line
 
 
 ENDS = (ResponseCompleted, ResponseIncomplete, ResponseFailed, ErrorEvent)
 
 
 def told(raw: bytes) -> list[Event]:
-    """The events up to the first end."""
+    """The events up to the first end; a failure without a reason waits for one."""
     events: list[Event] = []
-    for payload in payloads(raw):
+    bare: list[Event] = []
+    for name, payload in payloads(raw):
         events.append(decode_event(payload))
-        if isinstance(events[-1], ENDS):
-            break
-    return events
+        if isinstance(events[-1], UnknownEvent) and not events[-1].type and name:
+            with suppress(ValueError, TypeError):
+                events[-1] = decode_event(json.dumps({**read_json(payload), "type": name}).encode())
+            if name == "error" and isinstance(events[-1], UnknownEvent):
+                events[-1] = ErrorEvent()
+        last = events[-1]
+        if isinstance(last, ResponseFailed) and not (last.error or (last.response or {}).get("error")):
+            bare = [events.pop()]
+        elif isinstance(last, ENDS):
+            return events
+    return events + bare
+
+
+def text_of(item: dict[str, Any]) -> str:
+    """The text of a message, whose parts may come without their type."""
+    parts = item.get("content")
+    parts = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    typed = [part if isinstance(part.get("type"), str) else {**part, "type": "output_text"} for part in parts]
+    return Response(output=[{**item, "content": typed}]).output_text
 
 
 def added_up(events: list[Event]) -> str:
-    """The text of finished messages, and of those that were begun."""
+    """The text of finished messages, and of those that were begun. A message that is finished without a text has
+    that of its pieces; pieces that come after a message with such a text are late."""
     finished: list[tuple[int, str]] = []
     begun: dict[tuple[int, int], str] = {}
+    named: dict[str, int] = {}
     for each in events:
+        if not isinstance(each, OutputTextDelta | OutputItemDone):
+            continue
+        places = [index for index, _ in begun]
+        following = max([-1, *places, *(index for index, _ in finished)]) + 1
+        name = each.item_id if isinstance(each, OutputTextDelta) else str(each.item.get("id") or "")
+        index = each.output_index
+        if index < 0:
+            index = named.get(name, [following, *places][-1])
+        if name:
+            named[name] = index
         if isinstance(each, OutputTextDelta):
-            place = each.output_index, each.content_index
-            begun[place] = begun.get(place, "") + each.delta
-        elif isinstance(each, OutputItemDone):
-            finished.append((each.output_index, Response(output=[each.item]).output_text))
-            begun = {place: text for place, text in begun.items() if place[0] != each.output_index}
-    if not finished and isinstance(events[-1] if events else None, ENDS[:3]):
-        listed = (getattr(events[-1], "response", None) or {}).get("output")
-        if listed and isinstance(listed, list):
-            return Response(output=[item for item in listed if isinstance(item, dict)]).output_text
-    rest = [(place[0], text) for place, text in sorted(begun.items())]
+            whole = [text for at, text in finished if at == index][-1:] if index not in places else []
+            if each.delta and not (whole and whole[0] and each.delta in whole[0]):
+                begun[index, each.content_index] = begun.get((index, each.content_index), "") + each.delta
+        else:
+            pieces = "".join(text for place, text in sorted(begun.items()) if place[0] == index)
+            finished.append((index, text_of(each.item) or pieces))
+            begun = {place: text for place, text in begun.items() if place[0] != index}
+    end = events[-1] if events else None
+    listed = (getattr(end, "response", None) or {}).get("output") if isinstance(end, ENDS[:3]) else None
+    if not finished and isinstance(listed, list) and any(isinstance(item, dict) for item in listed):
+        return Response(output=[item for item in listed if isinstance(item, dict)]).output_text
+    rest = [
+        (place[0], text)
+        for place, text in sorted(begun.items())
+        if not any(text in whole for _, whole in finished)
+    ]
     return "".join(text for _, text in sorted([*finished, *rest], key=lambda pair: pair[0]))
 
 

@@ -22,7 +22,6 @@ from codex_magic.local_service.faults import (
     Params,
     Reply,
     Step,
-    api_error,
     detail,
     end,
     fail,
@@ -35,6 +34,7 @@ from tests.service.replies import (
     CONNECTION_LIMIT,
     REFRESH_TOKEN_EXPIRED,
     TOKEN_REVOKED,
+    api_error,
     model_not_found,
     previous_response_not_found,
     web_page,
@@ -48,12 +48,9 @@ class Faults(shipped.Faults):
         super().__init__()
         self.replies |= REPLIES
         self.streams |= STREAMS
+        self.kinds |= {*REPLIES, *STREAMS, *CONNECTION_FAULTS, *HEADER_FAULTS, *SOCKET_FAULTS}
         self._lock = threading.Lock()
         self._queue: deque[tuple[str, Fault]] = deque()
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        return frozenset({*super().kinds, *CONNECTION_FAULTS, *HEADER_FAULTS, *SOCKET_FAULTS})
 
     def next(self, kind: str, *, times: int = 1, path: str | None = None, **params: Any) -> None:
         """Let the next `times` requests whose path ends with `path` fail; first in, first out.
@@ -68,6 +65,11 @@ class Faults(shipped.Faults):
         """Forget what is queued."""
         with self._lock:
             self._queue.clear()
+
+    def reply(self, fault: Fault) -> Reply | None:
+        """What is sent in place of the answer, when the fault is a whole reply."""
+        make = self.replies.get(fault.kind)
+        return make(fault.params) if make else None
 
     def take(self, path: str) -> Fault | None:
         """The fault for a request to `path`, taken off the queue."""

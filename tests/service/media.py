@@ -7,9 +7,10 @@ from typing import Any
 
 from codex_magic.local_service.answers import encoded_picture
 from codex_magic.local_service.endpoints import Endpoint
-from codex_magic.local_service.faults import REFUSALS, Reply, api_error, detail
+from codex_magic.local_service.faults import REFUSALS, Reply, detail
 from codex_magic.local_service.service import Routes
 from codex_magic.protocol.ids import new_id
+from tests.service.replies import api_error
 from tests.service.sdp import NotAnOffer, answered
 
 MOST_PICTURES = 10

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from codex_magic.local_service.faults import HTML, Reply, api_error
+from codex_magic.local_service.faults import HTML, Reply
+
+
+def api_error(
+    status: int,
+    message: str,
+    *,
+    kind: str = "invalid_request_error",
+    param: str | None = None,
+    code: str | None = None,
+) -> Reply:
+    """Return a refusal in the form of the model API."""
+    return Reply(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
+
 
 CONNECTION_LIMIT = api_error(
     400,

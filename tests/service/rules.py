@@ -8,8 +8,8 @@ from typing import Any
 
 from codex_magic.local_service.conversation import Body, input_items, unseal
 from codex_magic.local_service.endpoints import MODELS
-from codex_magic.local_service.faults import Reply, api_error, detail, model_unsupported
-from tests.service.replies import item_not_found, model_not_found, previous_response_not_found
+from codex_magic.local_service.faults import Reply, detail, model_unsupported
+from tests.service.replies import api_error, item_not_found, model_not_found, previous_response_not_found
 from tests.service.shape import is_uncalled
 
 LITE_HEADER = "x-openai-internal-codex-responses-lite"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from pathlib import Path
 
 from codex_magic.local_service import service as shipped
@@ -41,9 +42,8 @@ def start(
     if certificates is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificates.certificate, certificates.key)
-    listener, url = shipped.listen(port, scheme="https" if context else "http")
-    state = StrictState(
-        url,
+    state = partial(
+        StrictState,
         pace=pace or Pace(),
         open_access=open_access,
         middleware=middleware,
@@ -51,7 +51,7 @@ def start(
         auto_approve=auto_approve,
     )
     routes: Routes = [*(UPGRADES if websocket else []), *STRICT_ROUTES, *MEDIA_ROUTES, *SIGN_IN_ROUTES]
-    service = LocalService(state, listener, routes=routes, tls=context)
+    service = LocalService(state, port, routes=routes, tls=context)
     service.ca_file = certificates.ca if certificates else None
     return service
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from codex_magic.local_service.faults import Reply, api_error
+from codex_magic.local_service.faults import Reply
+from tests.service.replies import api_error
 
 
 class _Typed(msgspec.Struct):

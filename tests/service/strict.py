@@ -18,7 +18,6 @@ from codex_magic.local_service.conversation import Body, Item, read_conversation
 from codex_magic.local_service.endpoints import (
     ETAG,
     MODELS,
-    ApiResponses,
     CodexResponses,
     Endpoint,
     Responses,
@@ -180,7 +179,7 @@ class StrictCodexResponses(StrictResponses, CodexResponses):
         return rules.codex_refusal(request)
 
 
-class StrictApiResponses(StrictResponses, ApiResponses):
+class StrictApiResponses(StrictResponses):
     def refusal(self, request: rules.Request) -> Reply | None:
         return rules.api_refusal(request)
 

@@ -21,12 +21,12 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from codex_magic.local_service.conversation import Body
 from codex_magic.local_service.endpoints import ETAG, Endpoint, decoded
-from codex_magic.local_service.faults import Reply, Step, api_error
+from codex_magic.local_service.faults import Reply, Step
 from codex_magic.local_service.state import Quota, RecordedRequest
 from codex_magic.local_service.stream import SHAPES, Pace, Plan, count_usage
 from codex_magic.protocol.ids import new_id
 from tests.service import rules
-from tests.service.replies import CONNECTION_LIMIT, previous_response_not_found
+from tests.service.replies import CONNECTION_LIMIT, api_error, previous_response_not_found
 from tests.service.strict import StrictApiResponses, StrictCodexResponses, StrictResponses, suffer
 
 MESSAGE = "WEBSOCKET"

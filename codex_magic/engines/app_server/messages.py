@@ -55,11 +55,14 @@ class Framer:
 
 
 def parse(line: bytes) -> Message | None:
-    """Read one line; `None` when it is no message."""
+    """Read one line, without what is nested too deep in it; `None` when it is no message."""
     try:
         message = _DECODER.decode(line)
     except _UNREADABLE:
-        return None
+        try:
+            message = _DECODER.decode(msgspec.json.encode(read_json(line)))
+        except (ValueError, msgspec.MsgspecError):
+            return None
     return None if message.method is None and message.id is None else message
 
 
@@ -67,7 +70,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
     """Write one line. NaN raises InvalidRequestError, half a character becomes U+FFFD: the server drops both."""
     try:
         text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"The agent can't be sent this: {error}.") from error
     return encodable(text).encode() + b"\n"
 
@@ -116,6 +119,88 @@ class MaskedNotifications:
             case types.ItemCompleted(item=item):
                 rest = self._deltas.end(lambda delta: delta.item_id == item.id)
         return [*rest, masked(notification)]
+
+
+class Saying:
+    """A text of the model's: what was told of it, and what a new attempt has told of it again."""
+
+    def __init__(self, item: types.ThreadItem) -> None:
+        self.item = item
+        self.text = self.again = ""
+        self.is_over = False
+
+
+class ToldOnce:
+    """The notifications of one turn, each text told once: after a broken connection the program begins a request anew."""
+
+    def __init__(self) -> None:
+        self._over: set[str] = set()
+        self._said: list[Saying] = []
+        """What the answer to this request has said, whichever attempt it was."""
+        self._unrepeated: list[Saying] = []
+        self._sayings: dict[str, Saying] = {}
+        """By the id that the latest attempt gives it."""
+
+    def feed(self, notification: types.Notification) -> list[types.Notification]:
+        match notification:
+            case types.ErrorReported(will_retry=True):
+                # Readers drop a thought that was broken off.
+                is_thought = types.Reasoning
+                self._said = [
+                    each for each in self._said if each.is_over or not isinstance(each.item, is_thought)
+                ]
+                self._unrepeated, self._sayings = [*self._said], {}
+            case types.TokenUsageUpdated():
+                self._said, self._unrepeated = [], []
+            case types.ItemStarted(item=item):
+                return self._begin(notification, item)
+            case types.Delta(item_id=id):
+                if id in self._over:
+                    return []
+                return self._add(notification, self._sayings[id]) if id in self._sayings else [notification]
+            case types.ItemCompleted(item=item):
+                if item.id in self._over:
+                    return []
+                self._over.add(item.id)
+                return self._end(notification, self._sayings.pop(item.id, None))
+        return [notification]
+
+    def _begin(self, started: types.ItemStarted, item: types.ThreadItem) -> list[types.Notification]:
+        if item.id in self._over or item.id in self._sayings:
+            return []
+        if not isinstance(item, types.AgentMessage | types.Reasoning):
+            self._said, self._unrepeated = [], []  # another request follows
+            return [started]
+        for saying in self._unrepeated:
+            if type(saying.item) is type(item):
+                self._unrepeated.remove(saying)
+                self._sayings[item.id], saying.again = saying, ""
+                return []
+        self._sayings[item.id] = saying = Saying(item)
+        self._said.append(saying)
+        return [started]
+
+    def _add(self, delta: Any, saying: Saying) -> list[types.Notification]:
+        """Tell what is new; where an attempt says something else, the whole item tells it."""
+        if delta.item_id == saying.item.id:
+            saying.text += delta.delta
+            return [delta]
+        saying.again += delta.delta
+        if saying.is_over or not saying.again.startswith(saying.text):
+            return []
+        rest, saying.text = saying.again[len(saying.text) :], saying.again
+        return [msgspec.structs.replace(delta, item_id=saying.item.id, delta=rest)] if rest else []
+
+    def _end(self, completed: types.ItemCompleted, saying: Saying | None) -> list[types.Notification]:
+        if saying is None:
+            return [completed]
+        item = msgspec.structs.replace(completed.item, id=saying.item.id)
+        if saying.is_over and item == saying.item:
+            return []
+        if saying.is_over:
+            return [types.ItemStarted(completed.thread_id, completed.turn_id, completed.item), completed]
+        saying.item, saying.is_over = item, True
+        return [msgspec.structs.replace(completed, item=item)]
 
 
 def place_of(delta: types.Delta) -> tuple[object, ...]:
