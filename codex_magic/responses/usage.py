@@ -51,7 +51,7 @@ def no_limits(who: str) -> ConfigurationError:
 def read_usage(body: bytes, *, now: float) -> Usage:
     """Read an answer of `/wham/usage`. Raises ServiceError. `now`: Unix seconds."""
     try:
-        answer = decode_json(body, _Answer)
+        answer: _Answer = decode_json(body, _Answer)
         windows = {  # as a `codex.rate_limits` event spells them
             name.removesuffix("_window"): {
                 **raw,
