@@ -38,11 +38,10 @@ _SHAPES = re.compile(
 _LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
 """They log addresses, and at DEBUG the headers of answers."""
 
-_LONGEST_ANSWER = 1 << 20
-"""Bytes of the sign-in service's answer that are read; its tokens are a few thousand."""
-
-_LONGEST_TEXT = 300
-"""Characters of a service's text that still read as one sentence."""
+_LONGEST_ANSWER = (
+    1 << 20
+)  # bytes of the sign-in service's answer that are read; its tokens are a few thousand
+_LONGEST_TEXT = 300  # characters of a service's text that still read as one sentence
 
 
 def scrub(text: str) -> str:

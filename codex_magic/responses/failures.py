@@ -39,8 +39,7 @@ _AMOUNT = (
 _PAUSE = re.compile(rf"\b(?:again|retry|wait)\b\D{{0,16}}?(?:{_AMOUNT}[ ,]*(?:and )?)+", re.IGNORECASE)
 """A wait in words: "try again in 7m12s", "retry after 30 seconds"."""
 
-_FAR_FUTURE = 1e11
-"""Unix seconds beyond which there is no date to show."""
+_FAR_FUTURE = 1e11  # Unix seconds beyond which there is no date to show
 
 _ENDED_SIGN_INS = {
     "token_expired": "Your sign-in has expired.",
@@ -338,12 +337,10 @@ def mid_stream(error: Exception) -> errors.StreamError:
 
 # How much of the plan is used ----------------------------------------------------------------------
 
-_FAMILY = "codex"
-"""The limits that count for every Codex request; others belong to single models."""
-
-_SHORT_WINDOW_MINUTES = 24 * 60
-"""Up to here a window is the primary one (5 hours), above it the secondary (a week)."""
-
+_FAMILY = "codex"  # the limits that count for every request; others belong to single models
+_SHORT_WINDOW_MINUTES = (
+    24 * 60
+)  # up to here a window is the primary one (5 hours), else the secondary (a week)
 _FIELDS = ("used_percent", "window_minutes", "reset_at", "reset_after_seconds")
 """What is said of a window: in events by these names, in headers with `-` for `_`."""
 

@@ -29,13 +29,10 @@ class SSEDecoder:
 
     def __init__(self) -> None:
         self._open: list[bytes] = []
-        self._unread: bytearray | None = bytearray()
-        """All that came, as long as it may be something else than a stream."""
-        self.pending = 0
-        """Bytes of an event that is not whole yet."""
+        self._unread: bytearray | None = bytearray()  # all, as long as it may be something else than a stream
+        self.pending = 0  # bytes of an event that is not whole yet
         self._last = b""
-        self._ends_with_newline = False
-        self._ends_with_cr = False
+        self._ends_with_newline = self._ends_with_cr = False
         self._at_start = True
 
     def feed(self, chunk: bytes) -> list[bytes]:

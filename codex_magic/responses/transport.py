@@ -44,17 +44,10 @@ from .response import Response
 if TYPE_CHECKING:
     from ..protocol.types import RateLimits
 
-MOST_RESPONSES = 100
-"""Responses that one client remembers for `previous_response_id`."""
-
-MOST_BYTES = 64 * 1024 * 1024
-"""Size of the requests they answered; images make those large."""
-
-MOST_WORDS = 64 * 1024
-"""Bytes that are read of a refusal."""
-
-WORDS_SECONDS = 10.0
-"""Within which they come."""
+MOST_RESPONSES = 100  # that one client remembers for `previous_response_id`
+MOST_BYTES = 64 << 20  # of the requests they answered; images make those large
+MOST_WORDS = 64 << 10  # bytes that are read of a refusal
+WORDS_SECONDS = 10.0  # within which they come
 
 Networks = WeakValueDictionary[int, Any]
 """httpcore's network streams, by their `id`."""
@@ -143,10 +136,10 @@ class Core:
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
         self.rate_limits: RateLimits | None = None
-        self.dialects: dict[str | None, bool] = {}
-        """Models that refused the dialect they were asked in -> whether they want Responses Lite."""
-        self.websockets = True
-        """Until one could not be opened."""
+        self.dialects: dict[
+            str | None, bool
+        ] = {}  # models that refused one -> whether they want Responses Lite
+        self.websockets = True  # until one could not be opened
         self.elsewhere = "" if provider.is_codex else provider.name
         self.auth = provider.auth
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
@@ -463,8 +456,7 @@ class Line:
         self._network: Any = None
         self._chunks: Any = None
         self._is_asking = self._is_ended = False
-        self._reading = threading.RLock()
-        """Held by a thread that reads, so that nobody closes the answer under it."""
+        self._reading = threading.RLock()  # held by a thread that reads: nobody closes the answer under it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._is_woken = False
