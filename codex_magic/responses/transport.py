@@ -267,16 +267,6 @@ class Core:
         """Return the limits for an answer that begins when all is done: a picture, a compaction."""
         return replace(self.timeouts, first_byte=max(self.timeouts.first_byte, self.timeouts.idle))
 
-    def refusal(self, outgoing: Outgoing, answer: httpx.Response, body: bytes) -> CodexError:
-        if outgoing.url == self.catalog.url and answer.status_code in (404, 405):
-            return errors.ConfigurationError(
-                "The service lists no models.", hint="Choose one with --model NAME."
-            )
-        names = self.catalog.names()
-        status, headers = answer.status_code, answer.headers
-        error = failures.from_answer(status, headers, body, model=outgoing.model, names=names)
-        return failures.fitted(error, self.elsewhere)
-
 
 def _limits(seconds: Timeouts) -> httpx.Timeout:
     return httpx.Timeout(
@@ -342,12 +332,22 @@ class Transport:
                     answer = await self._send(outgoing, line)
                     if self.core.accepts(outgoing, answer):
                         return answer
-                body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=WORDS_SECONDS)
-                raise self.core.refusal(outgoing, answer, body)
+                raise await self._refusal(outgoing, answer, line)
             except CodexError as failure:
                 await self.sleep(exchange.wait_after(failure), exchange)
                 if exchange.ended.is_set():
                     raise
+
+    async def _refusal(self, outgoing: Outgoing, answer: httpx.Response, line: Line) -> CodexError:
+        """Return the error that an answer stands for; no frame of its traceback holds what the service said."""
+        body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=WORDS_SECONDS)
+        if outgoing.url == self.core.catalog.url and answer.status_code in (404, 405):
+            return errors.ConfigurationError(
+                "The service lists no models.", hint="Choose one with --model NAME."
+            )
+        names, status = self.core.catalog.names(), answer.status_code
+        error = failures.from_answer(status, answer.headers, body, model=outgoing.model, names=names)
+        return failures.fitted(error, self.core.elsewhere)
 
     async def _read(
         self, answer: httpx.Response, line: Line, *, most: int, seconds: float
