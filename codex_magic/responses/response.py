@@ -419,8 +419,7 @@ class ResponseAccumulator:
     def _note_headers(self, headers: Mapping[str, Any]) -> None:
         texts = {name.lower(): str(value) for name, value in headers.items()}
         self._headers.update(texts)
-        families = failures.limits_from_headers(texts, now=time.time())
-        self._rate_limits = families.get(failures.MAIN, self._rate_limits)
+        self._rate_limits = failures.limits_from_headers(texts, now=time.time()) or self._rate_limits
 
     def _output(self) -> list[dict[str, Any]]:
         """Finished items and cut-off messages in the order of the response."""
