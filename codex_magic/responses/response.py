@@ -106,6 +106,7 @@ _PLACES = {
     kind: attrgetter("output_index", f"{piece.holder}_index" if piece.holder else "output_index")
     for kind, piece in _DELTAS.items()
 }
+_BY_KIND = {piece.kind: piece for piece in _PIECES.values() if piece.kind}
 _KINDS = frozenset(piece.item for piece in _PIECES.values())
 
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
@@ -136,20 +137,19 @@ class _Item:
         done = self.done or {}
         return _kind(done) in ("", "message") and not any(piece.of(done) for piece in _PIECES.values())
 
-    def add(self, piece: _Piece, at: int, text: str, *, is_whole: bool = False) -> None:
-        """Take more of a text, or the whole; what comes after the item has it is late."""
+    def add(self, piece: _Piece, at: int, text: str) -> None:
+        """Take more of a text; what comes after the item has it is late."""
         if text and (self.done is None or not piece.of(self.done)):
-            pieces = self.texts.setdefault((piece, at), [])
-            if is_whole:
-                pieces.clear()
-            pieces.append(text)
+            self.texts.setdefault((piece, at), []).append(text)
 
     def merged(self, status: str = "incomplete") -> dict[str, Any]:
         """Return the item as it was done, with what other events said where it says nothing itself."""
         item = {"status": status} if self.done is None else self.done
         kind = self.kind
         begun = self.begun if _kind(self.begun) in ("", kind) else {}
-        item = _filled(item, {**begun, "type": kind, "status": None})
+        lists = {name: begun.get(name) for name in ("content", "summary")}
+        odd = {name: None for name, value in lists.items() if not isinstance(value, list)}
+        item = _filled(item, {**begun, **odd, "type": kind, "status": None})
         if kind == "message":
             item = _filled(item, {"role": "assistant"})
             content = item.get("content")
@@ -171,11 +171,9 @@ class _Item:
 def _part(part: Any) -> dict[str, Any] | None:
     """Return a part of a message that was sent without its type, or as its text alone."""
     part = {"text": part} if isinstance(part, str) else part
-    if not isinstance(part, dict) or not (_kind(part) or isinstance(part.get("text"), str)):
-        return None
-    return (
-        {"type": "output_text", "annotations": [], **part} if _kind(part) else {**part, "type": "output_text"}
-    )
+    if not isinstance(part, dict) or _kind(part):
+        return part if isinstance(part, dict) else None
+    return {**part, "type": "output_text"} if isinstance(part.get("text"), str) else None
 
 
 def _kind(item: Mapping[str, Any]) -> str:
@@ -324,18 +322,16 @@ class ResponseAccumulator:
 
     def _take_text(self, event: Any) -> Any:
         """Take the whole of a text from an event that says that it is done."""
-        piece = _WHOLE.get(type(event))
-        part: Mapping[str, Any] = {}
+        piece, text = _WHOLE.get(type(event)), None
         if type(event) in _PARTS:
-            part = event.part
-            piece = next(
-                (each for each in _PIECES.values() if each.kind and each.kind == part.get("type")), None
-            )
+            piece = _BY_KIND.get(_kind(event.part))
         item = self._item(event.output_index, event.item_id, piece.item if piece else "")
         if piece is not None:
-            text = part.get(piece.field) if part else getattr(event, piece.field)
-            at = getattr(event, f"{piece.holder}_index", 0)
-            item.add(piece, at, text if isinstance(text, str) else "", is_whole=True)
+            text = getattr(event, "part", {}).get(piece.field) or getattr(event, piece.field, "")
+        if piece is not None and text and isinstance(text, str):
+            at = getattr(event, f"{piece.holder}_index", event.output_index)
+            item.texts.pop((piece, at), None)
+            item.add(piece, at, text)
         if name := getattr(event, "name", None):
             item.begun = _filled(item.begun, {"name": name})
         return _placed(event, item)
@@ -374,7 +370,8 @@ class ResponseAccumulator:
 
     def _done(self, item: _Item, event: OutputItemDone, status: str = "incomplete") -> OutputItemDone:
         whole = item.merged(status)
-        item.done = whole
+        item.done, item.begun = whole, {}
+        item.texts.clear()
         if whole is event.item and item.index == event.output_index:
             return event
         return msgspec.structs.replace(event, item=whole, output_index=item.index)
