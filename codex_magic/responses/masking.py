@@ -94,9 +94,11 @@ class MaskedEvents:
     def feed(self, new: list[Event]) -> list[Event]:
         clean: list[Event] = []
         for event in new:
-            if (place := TEXTS.get(type(event))) is not None:
+            place = TEXTS.get(type(event))
+            if place is not None:
                 piece = self._deltas.feed((type(event), place(event)), event)  # type: ignore[arg-type]  # no UnknownEvent
-                clean += [] if piece is None else [piece]
+                if piece is not None:
+                    clean.append(piece)
                 continue
             if type(event) in ENDS:
                 clean += self.end()

@@ -106,6 +106,7 @@ _PLACES = {
     kind: attrgetter("output_index", f"{piece.holder}_index" if piece.holder else "output_index")
     for kind, piece in _DELTAS.items()
 }
+_NOWHERE = (-1, -1)
 _BY_KIND = {piece.kind: piece for piece in _PIECES.values() if piece.kind}
 _KINDS = frozenset(piece.item for piece in _PIECES.values())
 
@@ -232,25 +233,25 @@ class ResponseAccumulator:
     def feed(self, *new: Event) -> list[Event]:
         """Take events; return them as they are to be told: items apart from each other, and done with all they have."""
         told: list[Event] = []
+        same = at = 0
+        """Events between these are told as they came; most are, and a long answer has many."""
         deltas: Any
         for kind, run in groupby(new, type):
-            if self.done:
-                break
-            if kind not in _DELTAS:
-                for event in run:
-                    told += self._take(event)
-                continue
-            for (index, at), deltas in groupby(run, _PLACES[kind]):
-                group, key = [*deltas], (_DELTAS[kind], at)
-                item = self._at.get(index)
-                if item is None or item.done is not None or key not in item.texts:
-                    for each in group:
-                        told.append(self._take_piece(each, *key))
-                    continue
-                # joined for each chunk: the events of a long answer hold many times its text
-                item.texts[key].append("".join([delta.delta for delta in group]))
-                told += group if item.index == index else [_placed(delta, item) for delta in group]
-        return told
+            place = _PLACES.get(kind)
+            for (index, part), deltas in groupby(run, place) if place else [(_NOWHERE, run)]:
+                key = _DELTAS.get(kind), part
+                for event in deltas:
+                    instead = [] if self.done else self._take(event)
+                    if instead != [event]:
+                        told += (*new[same:at], *instead)
+                        same = at + 1
+                    at += 1
+                    item = self._at.get(index)
+                    if item is not None and item.done is None and item.index == index and key in item.texts:
+                        pieces = [delta.delta for delta in deltas]  # the rest of these
+                        item.texts[key].append("".join(pieces))  # the events hold many times their text
+                        at += len(pieces)
+        return [*told, *new[same:]]
 
     @property
     def response(self) -> Response:
@@ -293,7 +294,8 @@ class ResponseAccumulator:
                 item.done = event.item
                 return [self._done(item, event)]
             case OfItem():
-                return [self._take_text(event)]
+                piece = _DELTAS.get(type(event))
+                return [self._take_text(event) if piece is None else self._take_delta(event, piece)]
             case events.ResponseCompleted() | events.ResponseIncomplete() | events.ResponseFailed():
                 body = event.response or {}
                 error = body.get("error") or getattr(event, "error", None)
@@ -311,7 +313,8 @@ class ResponseAccumulator:
                 self._rate_limits = failures.limits_from_event(windows, plan_type=plan_type, now=time.time())
         return [event]
 
-    def _take_piece(self, delta: Any, piece: _Piece, at: int) -> Any:
+    def _take_delta(self, delta: Any, piece: _Piece) -> Any:
+        at = getattr(delta, f"{piece.holder}_index", delta.output_index)
         item = self._item(delta.output_index, delta.item_id, piece.item)
         if item.done is not None and not item.is_empty:
             if delta.delta in piece.of(item.done):  # it comes late
