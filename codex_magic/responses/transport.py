@@ -337,6 +337,7 @@ class Transport:
         seconds = self.core.idle_seconds(outgoing)
         body, failure = await self._read(answer, line, most=LONGEST_ANSWER, seconds=seconds)
         if failure is not None:
+            del body  # a traceback shows the values of names, and it may hold a key
             raise errors.UnreachableError(failure.message) from failure
         headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
         return masked_answer(httpx.Response(answer.status_code, headers=headers, content=body))
@@ -349,8 +350,9 @@ class Transport:
                     answer = await self._send(outgoing, line)
                     if self.core.accepts(outgoing, answer):
                         return answer
-                body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=WORDS_SECONDS)
-                raise self.core.refusal(outgoing, answer, body)
+                # no name for it: a traceback shows the values of names, and it may hold a key
+                read = self._read(answer, line, most=MOST_WORDS, seconds=WORDS_SECONDS)
+                raise self.core.refusal(outgoing, answer, (await read)[0])
             except CodexError as failure:
                 await self.sleep(exchange.wait_after(failure), exchange)
                 if exchange.ended.is_set():
