@@ -22,7 +22,7 @@ from ..responses.parameters import Parameters
 from ..responses.provider import Provider
 from ..responses.response import Response
 from ..responses.streaming import AsyncResponseStream
-from ..responses.tool_turn import MOST_ROUNDS, Ask, Compact, Job, Patience, Run, turn
+from ..responses.tool_turn import MOST_ROUNDS, Ask, Job, Patience, Run, turn
 from ..responses.tools import ToolCallError
 from .history import broken_off, is_foreign_call, mended
 from .narrator import Narrator
@@ -212,7 +212,7 @@ class _RunningTurn:
             if result is None:
                 return
 
-    async def _send(self, step: Ask | Compact) -> Response | None:
+    async def _send(self, step: Ask) -> Response | None:
         """Send a request and report its response; `None` when the user added something before it was whole."""
         await self._compact_if_due()
         while self._steering:
