@@ -53,7 +53,7 @@ def _sent(part: types.InputItem) -> Part:
             head = f"<name>{part.name}</name>\n<path>{part.path}</path>"
             return input_text(f"<{kind}>\n{head}\n{text}\n</{kind}>")
     raise InvalidRequestError(
-        "A message from outside is the whole input of its turn.", hint="Ask in a turn of its own."
+        "An ExternalMessage must be the only input of its turn.", hint="Send the rest in the next turn."
     )
 
 

@@ -73,7 +73,7 @@ class AgentTurn:
             await self._connection.call("turn/steer", parameters)
         except errors.JsonRpcError as error:
             raise errors.InvalidRequestError(
-                "This turn takes no more input.", hint="Start a new one."
+                "This turn no longer accepts input.", hint="Start a new one."
             ) from error
 
     async def interrupt(self) -> None:
@@ -190,7 +190,7 @@ class AgentTurn:
     async def _tool_call(self, question: types.ToolCallApproval) -> Params:
         tool = self._tools.find(question.namespace, question.tool)
         if tool is None:
-            missing = text_item(f"The tool {question.tool} is not here any more.")
+            missing = text_item(f"The tool {question.tool} no longer exists.")
             return {"success": False, "contentItems": [missing]}
         success, items = await self._calls.run(tool, question, written(tool, question.arguments))
         return {"success": success, "contentItems": items}
