@@ -92,7 +92,6 @@ class Connection:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        self.pid = process.pid
         self.metadata: dict[str, Any] = {}
         """The server's answer to `initialize`."""
         self.threads: dict[str, dict[str, Any]] = {}
@@ -196,8 +195,9 @@ class Connection:
             await asyncio.wait_for(self._process.wait(), CLOSING_SECONDS)
         except asyncio.TimeoutError:
             self.kill()
-        await self.wait()
+        await asyncio.wait({self._draining}, timeout=CLOSING_SECONDS)
         self._draining.cancel()
+        await self.wait()
         self._reading.cancel()
 
     def forked(self) -> object:

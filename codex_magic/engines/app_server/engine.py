@@ -159,8 +159,8 @@ class AppServerEngine:
                 if invalid:
                     raise invalid_configuration(invalid) from error
                 raise
-            except errors.UnreachableError as error:
-                if signed_in and not isinstance(error, errors.TimedOutError):
+            except errors.UnreachableError:
+                if signed_in:
                     await awaited(in_thread(self._reach, daemon=True))
                 raise
 

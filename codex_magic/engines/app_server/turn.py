@@ -133,11 +133,12 @@ class AgentTurn:
             if isinstance(notification, types.TurnCompleted):
                 self._completed = notification.turn
                 return notification.turn
-            if isinstance(notification, types.ErrorReported) and WAITING in notification.error.message:
-                if not self._has_begun:
+            if not self._has_begun:
+                if isinstance(notification, types.ErrorReported) and WAITING in notification.error.message:
                     raise unreachable(notification.error.additional_details or notification.error.message)
-            elif isinstance(notification, types.Delta | types.ItemStarted):
-                self._has_begun |= not isinstance(getattr(notification, "item", None), types.UserMessage)
+                is_question = isinstance(getattr(notification, "item", None), types.UserMessage)
+                is_output = isinstance(notification, types.Delta | types.ItemStarted)
+                self._has_begun = is_output and not is_question
             for news in self._told.feed(self._translated(notification)):
                 self._tell(news)
 
