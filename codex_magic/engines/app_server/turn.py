@@ -240,10 +240,7 @@ _NO: dict[str, Params] = {
     types.CommandApproval.method: {"decision": "decline"},
     types.FileChangeApproval.method: {"decision": "decline"},
     types.PermissionsApproval.method: {"permissions": {}, "scope": "turn"},
-    types.ToolCallApproval.method: {
-        "success": False,
-        "contentItems": [text_item("Nobody is there to run it.")],
-    },
+    types.ToolCallApproval.method: {"success": False, "contentItems": [text_item("Nobody runs it.")]},
     "item/tool/requestUserInput": {"answers": {}},
     "mcpServer/elicitation/request": {"action": "decline"},
 }
