@@ -95,7 +95,7 @@ class BackendEngine:
         """Add to the input of a running turn: what is being answered is broken off; tools are waited for."""
         items = await input_items(inputs)
         if turn_id not in self._running:
-            raise errors.InvalidRequestError("This turn takes no more input.", hint="Start a new one.")
+            raise errors.InvalidRequestError("This turn no longer accepts input.", hint="Start a new one.")
         self._running[turn_id].steer(inputs, items)
 
     async def model(self, slug: str) -> Model | None:
@@ -119,7 +119,7 @@ class BackendEngine:
         parameters = _without(parameters, "tools", "parallel_tool_calls")
         response = await self.client.responses.create([*history, user(SUMMARISE)], **parameters)
         if not response.output_text:
-            raise errors.ServiceError("The model was to sum up the conversation, and said nothing.")
+            raise errors.ServiceError("The model returned no summary of the conversation.")
         messages = [item for item in kept(history, tokens=SUMMARY_KEEPS) if item["role"] == "user"]
         output = [*messages, assistant(SUMMARY + response.output_text)]
         return Compacted(id=response.id, output=output, usage=response.usage)
@@ -237,9 +237,7 @@ class _RunningTurn:
         self._narrator.answered(response)
         foreign = sorted({str(item["type"]) for item in response.output if is_foreign_call(item)})
         if foreign:
-            self._narrator.warn(
-                f"The model asked for {', '.join(foreign)}, which nothing here can run, and waits for no answer."
-            )
+            self._narrator.warn(f"The model called {', '.join(foreign)}, which codex_magic can't run.")
         return response
 
     async def _report(self, stream: AsyncResponseStream) -> Response:
@@ -325,8 +323,8 @@ class _RunningTurn:
         request = self._request
         if request.personality is not None and request.personality not in PERSONALITIES:
             raise errors.InvalidRequestError(
-                f"There is no personality {request.personality!r}.",
-                hint=f"It is one of {', '.join(PERSONALITIES)}.",
+                f"Unknown personality {request.personality!r}.",
+                hint=f"Choose one of: {', '.join(PERSONALITIES)}.",
             )
         personality = PERSONALITIES[request.personality or "none"]
         instructions = request.base_instructions, request.instructions, personality
