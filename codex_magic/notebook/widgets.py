@@ -23,7 +23,7 @@ from ..display.page import Page
 from ..protocol.ids import new_id
 from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
 from .question import Passage, Question, QuestionText, choices, question_text
-from .screen import VIEW, words
+from .screen import VIEW, quiet, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
 
@@ -183,8 +183,7 @@ class LoginWidget(_Panel):
     def show(self, output: str | None = None) -> None:
         """Show it as an output of its own, or in place of that one."""
         self._id = output or self._id
-        quiet = f'<small style="opacity:.7">{code_html(_NO_CARD)}</small>'
-        self._page.show(self._id, {"text/markdown": quiet, "text/plain": _NO_CARD.replace("`", "")})
+        self._say(_NO_CARD)
         self._page.show(self._card_id, {**self.bundle, **_EMPTY})
         self._flow.subscribe(self.paint)
 
@@ -215,8 +214,11 @@ class LoginWidget(_Panel):
             self._clicked = False
             (*(child for row in rows for child in row.children), *buttons)[0].focus()
 
+    def _say(self, line: str) -> None:
+        self._page.show(self._id, {"text/markdown": quiet(words(line)), "text/plain": line.replace("`", "")})
+
     def _finish(self, line: str) -> None:
-        self._page.show(self._id, {"text/markdown": words(line), "text/plain": line.replace("`", "")})
+        self._say(line)
         self._page.show(self._card_id, _EMPTY)
         self.close()
         self._unlogged.logger.removeFilter(self._unlogged)
