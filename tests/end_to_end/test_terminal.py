@@ -74,6 +74,8 @@ def test_the_first_session_of_the_readme_can_be_typed(home: Path, program: str) 
             child.send("\r")
         child.expect(prompt % number)
         seen = squashed(str(child.before))
-        shown = [line for line in cell.shown if not line.startswith("```")]  # a terminal draws code in colours
+        shown = [
+            line for line in cell.shown if not line.startswith("```")
+        ]  # a terminal draws code in colours
         assert [line for line in shown if squashed(line) not in seen] == []
     child.close(force=True)
