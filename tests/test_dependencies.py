@@ -22,6 +22,7 @@ TYPE_CHECKERS_OWN = {"typing-extensions"}
 USED_UNIMPORTED = {
     "hatchling": "builds the wheel",
     "ipykernel": "the kernels that tests start",
+    "jupyter-console": "a terminal that tests type into",
     "jupyterlab": "the pages that tests open",
     "mypy": "make types",
     "notebook": "the pages that tests open",

@@ -41,9 +41,9 @@ class Page:
 
 SIGNED_IN = Page(200, "Signed in", "You can close this page and go back to your notebook.")
 CANCELLED = Page(200, "Sign-in cancelled", "You can close this page.")
-_ANOTHER = Page(400, "Not this sign-in", "This address belongs to another sign-in. Use the link shown last.")
-_NOT_FOUND = Page(404, "Nothing here", "This address only waits for a sign-in to come back.")
-_UNREADABLE = Page(400, "Not understood", "This is not a request of a browser.")
+_ANOTHER = Page(400, "Not this sign-in", "This address belongs to another sign-in. Use the most recent link.")
+_NOT_FOUND = Page(404, "Nothing here", "This address only receives the result of a sign-in.")
+_UNREADABLE = Page(400, "Not understood", "A browser does not send this.")
 
 _OWN_NAMES = (HOST, "localhost", "[::1]")
 
@@ -90,7 +90,7 @@ class Loopback:
         raise LoginError(
             f"The sign-in can't wait for the browser: port {' and port '.join(map(str, ports))} "
             "of this machine are in use.",
-            hint="Sign in with a device code, or end the program that uses them.",
+            hint="Sign in with a device code (`%codex login device`), or end the program that uses them.",
         )
 
     async def callback(self) -> Callback:

@@ -51,6 +51,8 @@ Listener = Callable[[LoginUpdated], None]
 class AsyncLogin(ABC):
     """One attempt to sign in. `expires_at`: Unix seconds at which it gives up."""
 
+    expiry = "Nobody signed in within 15 minutes."
+
     def __init__(self, sign_in: SignIn, *, seconds: float) -> None:
         self.login_id = new_id()
         self.expires_at = time.time() + seconds
@@ -66,7 +68,7 @@ class AsyncLogin(ABC):
         """Raises LoginError where nobody would ever hear how it ended."""
         if os.getpid() != self._process and not self._end.done():
             raise LoginError(
-                "This sign-in goes on in the process that this one was forked from.",
+                "This sign-in continues in the process that this one was forked from.",
                 hint="Wait for it there, or start one here.",
             )
 
@@ -119,12 +121,12 @@ class AsyncLogin(ABC):
         except asyncio.CancelledError:
             state, error = LoginState.cancelled, "The sign-in was cancelled."
         except asyncio.TimeoutError:
-            error = str(oauth.expired())
+            error = self.expiry
         except CodexError as failure:
             error = str(failure)
         except Exception:  # the top of a task: whoever waits must not wait for ever
             log.exception("a sign-in broke")
-            error = "The sign-in broke; the log says how."
+            error = "The sign-in failed unexpectedly. The log says how."
         self._stoppable = False
         update = LoginUpdated(self.login_id, state, error)
         await self._close(update)
@@ -229,6 +231,8 @@ class AsyncChatgptLoginHandle(AsyncLogin):
 
 class AsyncDeviceCodeLoginHandle(AsyncLogin):
     """A sign-in with a code: open `verification_url` in any browser and type `user_code`."""
+
+    expiry = str(oauth.expired())
 
     def __init__(self, sign_in: SignIn, device: Device, *, seconds: float, interval: float) -> None:
         super().__init__(sign_in, seconds=seconds)

@@ -55,7 +55,7 @@ class StoredKeyAuth(ApiKeyAuth):
         if stored is None or stored.api_key is None or stored.mode != API_KEY:
             raise NotSignedInError(
                 "There is no OpenAI API key.",
-                hint="Set OPENAI_API_KEY, or use your ChatGPT plan: %codex provider chatgpt",
+                hint="Set OPENAI_API_KEY, or use your ChatGPT plan: `%codex provider chatgpt`",
             )
         return stored.api_key
 
@@ -155,5 +155,5 @@ def _refuses(request: httpx.Request, credentials: Credentials) -> Generator[Step
 
 def _bearer(token: str) -> str:
     if not token.isascii() or not token.isprintable():
-        raise AuthError("The key or token holds characters that no key has.", hint="Copy it again.")
+        raise AuthError("The key or token contains characters that keys never have.", hint="Copy it again.")
     return f"Bearer {token}"

@@ -20,10 +20,10 @@ import msgspec
 
 from ..net import Answer, Call, header_value, introduction, one_line
 from ..protocol.errors import AuthError, BlockedError, CodexError, LoginError, RateLimitError, ServiceError
-from ..protocol.plain import encodable, without_controls
+from ..protocol.plain import decode_json, encodable, without_controls
 from ..protocol.secrets import Secret, hide, mask
 from ..protocol.settings import Settings
-from .credentials import Credentials, Tokens, decoded
+from .credentials import Credentials, Tokens
 
 CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 """The Codex CLI's; a public client without a secret."""
@@ -170,10 +170,10 @@ class Callback:
     def pasted(self, state: str) -> Secret:
         """Return the code, where a person copied the address. Raises LoginError."""
         if self.state is None and self.error is None:
-            hint = "Copy all of its address bar: it holds code= and state=."
+            hint = "Copy the whole address: it contains code= and state=."
             raise LoginError("That is not the address the browser ended at.", hint=hint)
         if not self.answers(state):
-            raise LoginError("That address belongs to another sign-in.", hint="Use the link shown last.")
+            raise LoginError("That address belongs to another sign-in.", hint="Use the most recent link.")
         return self.granted()
 
 
@@ -284,7 +284,7 @@ def polled(call: Call, answer: Answer) -> Granted | float:
 
 
 def expired() -> LoginError:
-    return LoginError("Nobody approved the sign-in within 15 minutes.")
+    return LoginError("The code has expired: nobody entered it within 15 minutes.", hint="Get a new code.")
 
 
 def _refusal(call: Call, answer: Answer) -> CodexError:
@@ -309,7 +309,7 @@ class _Fault:
         self.is_web_page = answer.headers.get("content-type", "").startswith("text/html")
         body: Any = None
         try:
-            body = decoded(answer.body, Any)
+            body = decode_json(answer.body)
         except ValueError:
             self.is_web_page = self.is_web_page or answer.body.lstrip()[:1] == b"<"
         top = body if isinstance(body, dict) else {}
@@ -333,8 +333,9 @@ def _decoded(call: Call, answer: Answer, kind: type[T]) -> T:
     if answer.status != 200:
         raise _refusal(call, answer)
     try:
-        return decoded(answer.body, kind)
+        result: T = decode_json(answer.body, kind)
+        return result
     except ValueError:
         pass
     # outside the handler, because a decoder's frames would show the answer
-    raise BlockedError("Something else than the sign-in service answered.", status=answer.status)
+    raise BlockedError("Something else answered in place of the sign-in service.", status=answer.status)

@@ -325,7 +325,7 @@ class TokenSource(SignIn):
         if stored.access_token is None or stored.mode == API_KEY:
             raise NotSignedInError(
                 f"The sign-in in {self.storage.name} is not one with ChatGPT.",
-                hint="Sign in with %codex login, or use the key: %codex provider openai",
+                hint="Sign in with `%codex login`, or use the key: `%codex provider openai`",
             )
         if self._account is not None and stored.account_id != self._account:
             raise AccountChangedError(stored.email or stored.account_id)

@@ -23,9 +23,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from ..protocol.errors import ConfigurationError
+from ..protocol.plain import decode_json
 from ..protocol.settings import Settings
 from ..waiting import undivided
-from .credentials import Credentials, Document, credentials_of, decoded
+from .credentials import Credentials, Document, credentials_of
 
 _READS = 5
 _PAUSE = 0.02
@@ -40,6 +41,9 @@ KEYRING_SECONDS = 30
 """A keyring can't be watched: a running notebook notices a change there within this time."""
 
 _UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY})
+_NOT_YOURS = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.ENXIO})
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+"""Nobody waits for the other end of what is a pipe."""
 
 
 def auth_path(codex_home: Path) -> Path:
@@ -91,7 +95,7 @@ class Storage:
                 data = self._place.read()
                 return None if data is None else credentials_of(data)
         # outside the handler, because a decoder's frames would show the content
-        hint = "Replace it with %codex login, or remove it with %codex logout"
+        hint = "Replace it with `%codex login`, or remove it with `%codex logout`."
         raise ConfigurationError(f"{self.name} holds no credentials that can be read.", hint=hint)
 
     def update(self, change: Callable[[Document], Document]) -> Credentials:
@@ -101,7 +105,7 @@ class Storage:
         """
         document: Any = {}
         with self._errors("read"), suppress(ValueError):
-            document = decoded(self._place.read() or b"{}", Any)
+            document = decode_json(self._place.read() or b"{}")
         document = change(document if isinstance(document, dict) else {})
         with self._errors("written"):
             self._place.write(document)
@@ -139,10 +143,13 @@ class Storage:
         try:
             yield
         except OSError as error:
-            hint = f"Make {error.filename or 'it'} a file of yours, or move it away."
-            raise ConfigurationError(
-                f"{self.name} can't be {participle}: {error.strerror}.", hint=hint
-            ) from error
+            hint = (
+                f"Make {error.filename} a file of yours, or move it away."
+                if error.errno in _NOT_YOURS
+                else ""
+            )
+            problem = f"{self.name} can't be {participle}: {error.strerror}."
+            raise ConfigurationError(problem, hint=hint) from error
 
 
 def _begun(lock: sqlite3.Connection, path: Path) -> bool:
@@ -201,9 +208,16 @@ class FilePlace:
         data = msgspec.json.format(msgspec.json.encode(document), indent=2)
         target = Path(os.path.realpath(self._path))  # a link stays one
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = _beside(target)
         try:
-            _replace(target, data)
+            _write(new, data)
+            if os.name == "posix" and os.geteuid() == 0 and target.exists():
+                owner = target.stat()
+                os.chown(new, owner.st_uid, owner.st_gid)  # under sudo it stays the user's
+            os.replace(new, target)
         except OSError as error:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
             if error.errno not in _UNWRITABLE or not os.access(target, os.W_OK):
                 raise
             _write(target, data)
@@ -220,26 +234,13 @@ class FilePlace:
 
 
 def _open_file(path: str, flags: int) -> int:
-    """Open a file, without waiting for the other end of what is a pipe. Raises OSError for what is no file."""
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    """Raises OSError for what is no file."""
+    descriptor = os.open(path, flags | _NO_WAIT)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return descriptor
     os.close(descriptor)
     raise OSError(errno.EINVAL, "It is a folder" if stat.S_ISDIR(mode) else "It is not a file", path)
-
-
-def _replace(target: Path, data: bytes) -> None:
-    new = _beside(target)
-    try:
-        _write(new, data)
-        if os.name == "posix" and os.geteuid() == 0 and target.exists():
-            owner = target.stat()
-            os.chown(new, owner.st_uid, owner.st_gid)  # under sudo it stays the user's
-        os.replace(new, target)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
 
 
 def _beside(path: Path) -> Path:
@@ -248,10 +249,7 @@ def _beside(path: Path) -> Path:
 
 
 def _write(path: Path, data: bytes) -> None:
-    flags = (
-        os.O_NONBLOCK if os.name == "posix" else 0
-    )  # a pipe in its place is an error, and is not waited for
-    with open(path, "wb", opener=lambda name, mode: os.open(name, mode | flags, 0o600)) as file:
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags | _NO_WAIT, 0o600)) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import msgspec
 
 from ..protocol import types
-from ..waiting import awaited, in_thread
+from ..waiting import BackgroundLoop, awaited, in_thread
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,9 @@ Approvals = Callable[[types.ApprovalRequest], Any]
 
 CLEANUP_SECONDS = 1.0
 """Until a coroutine function that was cancelled and goes on nevertheless is left behind."""
+
+BLOCKED_SECONDS = 1.0
+"""Until an event loop that does not come round counts as blocked."""
 
 RETRY = "retry without sandbox"
 """Words in the program's reason for asking about a change that has failed in the sandbox, perhaps half-way."""
@@ -35,7 +40,7 @@ async def call(function: Callable[..., Any], *args: Any) -> Any:
     A plain function runs in a thread of its own. Raises what it raises, and RuntimeError for a cancellation of
     its own, which is none of ours, and for what ends an event loop.
     """
-    task = asyncio.ensure_future(_result(function, args))
+    task = asyncio.ensure_future(_guarded(function, _result(function, args)))
     # Nobody may wait for its failure any more.
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
@@ -49,16 +54,49 @@ async def call(function: Callable[..., Any], *args: Any) -> Any:
     return task.result()
 
 
-async def _result(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+async def _guarded(function: Callable[..., Any], work: Awaitable[Any]) -> Any:
     try:
-        if inspect.iscoroutinefunction(function):
-            return await function(*args)
-        result = await awaited(in_thread(lambda: function(*args), daemon=True))
-        return await result if inspect.isawaitable(result) else result
+        return await work
     except (Exception, asyncio.CancelledError):
         raise
     except BaseException as error:
         raise RuntimeError(f"{type(error).__name__} in {function!r}") from error
+
+
+async def _result(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    is_async = inspect.iscoroutinefunction(function)
+    made = function(*args) if is_async else await awaited(in_thread(lambda: function(*args), daemon=True))
+    if not inspect.isawaitable(made):
+        return made
+    work = _guarded(function, made)
+    return await (_beside(work) if threading.current_thread().name == "codex_magic" else work)
+
+
+async def _beside(work: Coroutine[Any, Any, Any]) -> Any:
+    """Await a user's coroutine on a loop beside ours, and on a new one where an earlier coroutine blocks that."""
+    global _loop
+    try:
+        await asyncio.wait_for(awaited(_loop.submit(asyncio.sleep(0))), BLOCKED_SECONDS)
+    except asyncio.TimeoutError:
+        _loop = BackgroundLoop()
+    ended: Future[None] = Future()
+
+    async def run() -> Any:
+        try:
+            return await work
+        finally:
+            ended.set_result(None)
+
+    future = _loop.submit(run())
+    try:
+        return await awaited(future)
+    except asyncio.CancelledError:
+        future.cancel()
+        await awaited(ended)
+        raise
+
+
+_loop = BackgroundLoop()
 
 
 class Outcomes:

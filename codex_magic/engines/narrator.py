@@ -31,6 +31,7 @@ class Narrator:
         self._tell = tell
         self._about = request.thread_id, request.turn_id
         self._ids: dict[int, str] = {}
+        self._over: set[int] = set()
         self._calls: dict[str, tuple[types.ToolCall, Item]] = {}
         self._rerouted: str | None = None
 
@@ -39,7 +40,7 @@ class Narrator:
 
     def answering(self, requested: str | None, response: Response) -> None:
         """The service has begun to answer: with which model (a dated snapshot is the same), and how much is left."""
-        self._ids = {}
+        self._ids, self._over = {}, set()
         model = response.model
         if requested and model and not f"{model}-".startswith(f"{requested}-") and model != self._rerouted:
             self._rerouted = model
@@ -48,8 +49,10 @@ class Narrator:
             self._tell(types.RateLimitsUpdated(response.rate_limits))
 
     def tell(self, event: events.Event) -> None:
-        """Pass on one event; those that say nothing about an item are passed over."""
+        """Pass on one event; those that say nothing about an item, or add to one that is over, are passed over."""
         about = self._about
+        if isinstance(event, events.OfItem) and event.output_index in self._over:
+            return
         match event:
             case events.OutputTextDelta() | events.RefusalDelta():
                 self._tell(types.AgentMessageDelta(*about, self._id(event.output_index), event.delta))
@@ -62,6 +65,7 @@ class Narrator:
             case events.OutputItemAdded() if event.item.get("type") not in _CALLS:
                 self.begun(thread_item(self._id(event.output_index), event.item))
             case events.OutputItemDone():
+                self._over.add(event.output_index)
                 sent = mended(event.item)
                 item = thread_item(self._id(event.output_index), sent or event.item)
                 if sent is not None and isinstance(item, types.ToolCall):

@@ -13,12 +13,13 @@ from ..auth.storage import Storage
 from ..protocol import errors
 from ..protocol.errors import CodexError, ConfigurationError, LoginError, OptionError
 from ..protocol.ids import new_id
+from ..protocol.plain import without_controls
 from ..protocol.types import ChatgptAccount
 from ..responses.provider import Provider
 from ..waiting import Relay
 from . import login
 from .environment import is_remote, may_ask
-from .login import LoginView, Stage, Way, who
+from .login import LoginView, Stage, Way, plan_note, who
 from .options import ParsedLine
 from .screen import lines_of, words
 from .session import LOCAL, Session, Steps, finished
@@ -27,6 +28,7 @@ from .typed import interruptible
 
 LOGIN_ARGUMENTS = f"[{' | '.join(Way)}]"
 LOGIN_USAGE = f"%codex login {LOGIN_ARGUMENTS}"
+_NOTE = "Change the account: `%codex login` · Sign out: `%codex logout`"
 
 _LIKE_A_KEY = re.compile(r"\b(?:sk|sess)-\w")
 
@@ -39,14 +41,14 @@ def takes_login(rest: str) -> bool:
 def log_in(session: Session, rest: str) -> Steps[None]:
     if rest and rest not in set(Way):
         if _LIKE_A_KEY.search(rest) or rest.startswith(Way.key.value):
-            hint = "Take it out again, since notebooks and histories are kept; %codex login key asks for it."
-            raise OptionError("A key does not belong in a cell.", hint=hint)
+            hint = "Delete it (and consider revoking it), then run `%codex login key`."
+            raise OptionError("Don't put API keys in cells: notebooks and history are saved.", hint=hint)
         problem = f"%codex login takes one word, not {len(rest.split())}."
-        raise OptionError(problem, hint=f"Usage: {LOGIN_USAGE}")
+        raise OptionError(problem, hint=f"Usage: `{LOGIN_USAGE}`")
     way = Way(rest) if rest else None
     screen, flow = session.screen, session.login
     if not screen.page.changes:
-        raise ConfigurationError("A sign-in needs a cell to itself.", hint="Run %codex login in one.")
+        raise ConfigurationError("A sign-in needs a cell of its own.", hint="Run `%codex login` in one.")
     yield from finished(flow.open())
     if screen.has_widgets:
         from .widgets import LoginWidget
@@ -58,7 +60,7 @@ def log_in(session: Session, rest: str) -> Steps[None]:
         account = flow.view.account
         flow.cancel()
         headline = "Signed in." if screen.rich else f"Signed in {who(account)}."
-        screen.say(headline, f"{LOGIN_USAGE} changes the account, %codex logout signs out.")
+        screen.say(headline, _NOTE)
     else:
         yield from _sign_in_by_text(session, way or _text_way(session), new_id())
 
@@ -66,53 +68,55 @@ def log_in(session: Session, rest: str) -> Steps[None]:
 def log_out(session: Session, _: str) -> Steps[None]:
     try:
         account = (yield from session.wait(session.codex.account())).account
-        line = "Signed out." if account is not None else "Nobody was signed in."
+        line = "Signed out." if account is not None else "You were not signed in."
     except ConfigurationError:
         line = f"Signed out. {Storage.of(session.env).name} could not be read, and was removed."
     yield from finished(session.login.sign_out())
     lines = [line]
     if os.environ.get("OPENAI_API_KEY"):
-        lines.append("OPENAI_API_KEY is still set, and is used by %codex provider openai.")
+        lines.append("OPENAI_API_KEY is still set; `%codex provider openai` uses it.")
     session.screen.say(*lines)
 
 
 def show_account(session: Session, _: str) -> None:
-    note = "%codex login signs in or changes the account, %codex logout signs out."
-    session.screen.table(("", ""), account_rows(session, session.provider()), note=note)
+    session.screen.table(("", ""), account_rows(session, session.provider(), named=True), note=_NOTE)
 
 
 def show_usage(session: Session, _: str) -> Steps[None]:
     usage = yield from session.wait(session.usage(session.provider()))
-    rows = [
-        (login.name(each), f"{login.left(each)} % left", login.resets(each))
-        for each in login.windows(usage.limits)
-    ]
-    if not rows:
-        session.screen.say("The service names no limits for this account.")
+    windows = login.windows(usage.limits)
+    if not windows:
+        session.screen.say("The service reports no limits for this account.")
         return
-    session.screen.table(("", "", ""), rows, note=f"Plan: {usage.plan}" if usage.plan else "")
+    rows = [(login.name(each), f"{login.left(each)} % left", login.resets(each)) for each in windows]
+    session.screen.table(
+        ("", "", ""),
+        rows,
+        bars=[login.left(each) for each in windows],
+        note=f"Plan: {usage.plan}" if usage.plan else "",
+    )
 
 
-def account_rows(session: Session, provider: Provider) -> list[tuple[str, object]]:
-    """Return who the provider takes this user for, and where that is kept; no secrets."""
+def account_rows(session: Session, provider: Provider, *, named: bool = False) -> list[tuple[str, object]]:
+    """Return how the provider is signed in to, and where that is kept; no secrets, and no e-mail unless `named`."""
     if provider.name == LOCAL:
-        return [("signed in", "a made-up account of the local service")]
+        return [("account", "a made-up account of the local service")]
     if provider.name not in ("chatgpt", "openai"):
-        return [("signed in", "with a key" if provider.auth else "no sign-in needed")]
+        return [("account", "signed in with a key" if provider.auth else "no sign-in needed")]
     storage = Storage.of(session.env)
     stored = storage.read()
     if provider.name == "openai":
         place = storage.name if stored is not None and stored.api_key else "OPENAI_API_KEY"
-        return [("signed in", "with an API key"), ("kept in", place)]
+        return [("account", "signed in with an API key"), ("kept in", place)]
     if stored is None or stored.access_token is None:
-        return [("signed in", f"no: {errors.NotSignedInError().hint}")]
-    rows: list[tuple[str, object]] = [
-        ("signed in", who(ChatgptAccount(stored.email or stored.account_id, stored.plan))),
-        ("kept in", storage.name),
-    ]
+        return [("account", "not signed in: `%codex login`")]
+    account = f"{plan_note(stored.plan)}; e-mail: `%codex account`"
+    if named:
+        account = f" {who(ChatgptAccount(stored.email or stored.account_id, stored.plan))}"
+    rows: list[tuple[str, object]] = [("account", f"signed in{account}"), ("kept in", storage.name)]
     if stored.expires_at is not None:
         until = datetime.fromtimestamp(stored.expires_at).astimezone()
-        rows.append(("good until", f"{until:%a %d %b %H:%M}, and renewed before that"))
+        rows.append(("good until", f"{until:%a %d %b %H:%M}, renewed automatically"))
     return rows
 
 
@@ -130,10 +134,12 @@ def can_sign_in(session: Session, error: CodexError, options: ParsedLine) -> boo
 
 def sign_in_first(session: Session, error: CodexError, options: ParsedLine, output: str) -> Steps[None]:
     """Sign in, in place of the output that shows `error`. Raises CellFailed if nobody did."""
-    yield from finished(session.login.open(str(error)))
+    waits = "no-wait-login" not in options.values
+    reason = f"{error.message} Your question waits and is sent afterwards." if waits else error.message
+    yield from finished(session.login.open(reason))
     try:
         if session.screen.has_widgets:
-            view = yield from _sign_in_by_widget(session, output, waits="no-wait-login" not in options.values)
+            view = yield from _sign_in_by_widget(session, output, waits=waits)
         else:
             view = yield from _sign_in_by_text(session, _text_way(session), output)
     except KeyboardInterrupt:
@@ -169,8 +175,8 @@ def _sign_in_by_widget(session: Session, output: str, *, waits: bool) -> Steps[L
 
 
 _NOBODY = {
-    Way.paste: ("There is nobody here to give an address.", "Use %codex login device."),
-    Way.key: ("There is nobody here to give a key.", "Set OPENAI_API_KEY, or sign in from a terminal."),
+    Way.paste: ("No one is here to paste an address.", "Use `%codex login device`."),
+    Way.key: ("No one is here to paste a key.", "Set OPENAI_API_KEY, or sign in from a terminal."),
 }
 
 _PROMPTS = {Way.paste: "Address (it stays hidden): ", Way.key: "API key (it stays hidden): "}
@@ -210,7 +216,7 @@ def _sign_in_by_text(session: Session, way: Way, output: str) -> Steps[LoginView
                     flow.enter(getpass.getpass(_PROMPTS[way]))
             elif waits and prompts and view.now - entered_at >= PATIENCE_SECONDS:
                 with interruptible():
-                    input(f"{lines}\nPress Enter when you have done so: ")
+                    input(f"{lines}\nPress Enter when you are done: ")
                 entered_at = time.time()
     finally:
         flow.leave(relay.put)
@@ -239,7 +245,8 @@ class _Lines:
             self._show(["The sign-in was not finished."])
 
     def _show(self, lines: list[str], link: str | None = None, code: str | None = None) -> None:
-        plain = [*lines, *(f"  {part}" for part in (link, code) if part is not None)]
+        plain = [line.replace("`", "") for line in lines]
+        plain += [f"  {part}" for part in (link, code) if part is not None]
         if plain == self._shown:
             return
         if self._page is not None:
@@ -247,5 +254,5 @@ class _Lines:
             text = {"text/markdown": lines_of(filter(None, markdown)), "text/plain": "\n".join(plain)}
             self._page.show(self._id, text)
         elif new := [line for line in plain if line not in self._shown]:
-            print("\n".join(new))  # noqa: T201  # a terminal reads standard output
+            print(without_controls("\n".join(new)))  # noqa: T201  # a terminal reads standard output
         self._shown = plain

@@ -63,10 +63,8 @@ def page_for(shell: InteractiveShell, *, alone: bool) -> Page:
     return RepaintedPage() if alone else AppendedPage()
 
 
-class PrintedPage(UpdatedPage):
+class PrintedPage(Page):
     """A console draws what is shown, and none of its changes: they are shown below it, as text."""
-
-    has_controls = False
 
     def show(self, id: str, bundle: Bundle) -> None:
         self.say({"text/plain": bundle["text/plain"]})
@@ -124,6 +122,12 @@ def may_ask(shell: InteractiveShell) -> bool:
     if not is_kernel(shell):
         return all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stdin))
     return bool((request(shell).get("content") or {}).get("allow_stdin"))
+
+
+def is_attended(shell: InteractiveShell) -> bool:
+    """Whether a person sees what a cell shows; nbclient, papermill and their like answer no questions."""
+    answers = (request(shell).get("content") or {}).get("allow_stdin", True)
+    return bool(answers) or is_run_by_server(shell)
 
 
 def _is_collected(shell: InteractiveShell) -> bool:

@@ -66,25 +66,20 @@ _CHOICES = {
 }
 _ON_A_SERVER = {Way.browser: ("Browser on the server's own screen", "Only where you sit at the server")}
 
-_SENTENCES: dict[Stage | tuple[Stage, Way | None], str] = {
+_ERROR_PAGE = "If the browser shows an error page, paste that page's address here."
+
+_SENTENCES: dict[Stage | Way | None, str] = {
     Stage.choosing: "Sign in to Codex",
+    Stage.starting: "Starting the sign-in …",
     Stage.finishing: "Finishing the sign-in …",
     Stage.signed_out: "Signed out.",
-    Stage.cancelled: "The sign-in was cancelled. Start it again with %codex login",
-    (Stage.starting, Way.device): "Getting a code …",
-    (Stage.starting, Way.browser): "Opening a port for your browser …",
-    (Stage.starting, Way.paste): "Making a link …",
-    (
-        Stage.waiting,
-        Way.device,
-    ): "Open the link, sign in, and enter this code. Never enter it on any other page.",
-    (Stage.waiting, Way.browser): "Open the link, sign in, and come back. "
-    "If the browser shows an error page, paste that page's address here.",
-    (Stage.waiting, Way.paste): "Open the link and sign in. "
-    "If the browser shows an error page, paste that page's address here.",
-    (Stage.waiting, Way.key): "Paste an API key from platform.openai.com. "
-    "It is stored {place}, never in the notebook.",
+    Stage.cancelled: "The sign-in was cancelled. Start again: `%codex login`",
+    Way.device: "Open the link, sign in, and enter this code. Never enter it on any other page.",
+    Way.browser: f"Open the link, sign in, and come back. {_ERROR_PAGE}",
+    Way.paste: f"Open the link and sign in. {_ERROR_PAGE}",
+    Way.key: "Paste an API key from platform.openai.com. It is stored {place}, never in the notebook.",
 }
+"""By stage or, when it is the person's turn, by way."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +129,7 @@ class LoginView:
             return f"Signed in {who(self.account)}."
         if self.stage is Stage.cancelled and self.problem:
             return self.problem
-        sentence = _SENTENCES.get(self.stage) or _SENTENCES.get((self.stage, self.way), "")
+        sentence = _SENTENCES[self.way if self.stage is Stage.waiting else self.stage]
         return sentence.format(
             place="in your home folder on this server" if self.remote else "on this computer"
         )
@@ -179,7 +174,7 @@ class LoginView:
             return view
         if self.stage is Stage.account:
             return view.at(Stage.signed_in)
-        problem = "Nobody signed in within 15 minutes. Start again with %codex login"
+        problem = "Nobody signed in within 15 minutes. Start again: `%codex login`"
         return view.at(Stage.cancelled, problem=problem)
 
 
@@ -210,9 +205,11 @@ def windows(limits: RateLimits) -> list[RateLimitWindow]:
 
 
 def name(window: RateLimitWindow) -> str:
-    """`5-hour limit`"""
-    minutes = window.window_duration_mins
-    return f"{window_name(minutes)} limit" if minutes else "limit"
+    """`Week`, `5 hours`"""
+    minutes = window.window_duration_mins or 0
+    number, unit = window_name(minutes).partition("-")[::2]
+    plural = "" if number == "1" else "s"
+    return {0: "Limit", 10080: "Week"}.get(minutes, f"{number} {unit}{plural}")
 
 
 def left(window: RateLimitWindow) -> int:
@@ -221,16 +218,19 @@ def left(window: RateLimitWindow) -> int:
 
 
 def resets(window: RateLimitWindow) -> str:
-    """When it is whole again, in local time; empty when the service did not say."""
+    """`resets Sat 5 Dec, 17:54`, in local time; empty when the service did not say, or says what no clock shows."""
     try:
         at = datetime.fromtimestamp(window.resets_at or 0).astimezone()
-    except (ValueError, OverflowError, OSError):  # no clock shows it
+    except (ValueError, OverflowError, OSError):
         return ""
-    return f"resets {at:%a %d %b %H:%M}" if window.resets_at else ""
+    day = "today" if at.date() == datetime.now().astimezone().date() else f"{at:%a} {at.day} {at:%b}"
+    return f"resets {day}, {at:%H:%M}" if window.resets_at else ""
 
 
 def sentence(window: RateLimitWindow) -> str:
-    return ", ".join(filter(None, [f"{name(window)}: {left(window)} % left", resets(window)]))
+    """`69 % of the week left, resets Sat 5 Dec, 17:54`"""
+    span = {"Week": "of the week ", "Limit": ""}.get(name(window), f"of {name(window)} ")
+    return ", ".join(filter(None, [f"{left(window)} % {span}left", resets(window)]))
 
 
 # The attempt -------------------------------------------------------------------------------------
@@ -316,9 +316,19 @@ class LoginFlow:
         if not self.view.over:
             self._attempt = asyncio.create_task(self._try(way, open_browser))
 
-    def enter(self, text: str) -> Future[None]:
+    @in_order
+    async def enter(self, text: str) -> None:
         """Take the key, or the address at which the browser ended."""
-        return self._codex.submit(self._enter(text))
+        if self._browser is not None:
+            try:
+                self._browser.paste(text)
+            except CodexError as error:
+                problem = str(error)
+                self._change(lambda view: view.misunderstood(problem))
+            else:
+                self._change(lambda view: view.at(Stage.finishing))
+        elif self._key is not None and not self._key.done():
+            self._key.set_result(text)
 
     @in_order
     async def choose(self) -> None:
@@ -328,8 +338,13 @@ class LoginFlow:
 
     @in_order
     async def cancel(self) -> None:
+        """End it; whoever looks on sees that."""
         await self._stop()
         self._change(LoginView.cancelled)
+        if self._ticking is not None:
+            self._ticking.cancel()
+
+    close = cancel
 
     @in_order
     async def sign_out(self) -> None:
@@ -340,14 +355,6 @@ class LoginFlow:
             self._fail(str(error))
             raise
         self._change(lambda view: view.at(Stage.signed_out, way=None, account=None, limits=None))
-
-    @in_order
-    async def close(self) -> None:
-        """End it for good; whoever looks on sees that."""
-        await self._stop()
-        self._change(LoginView.cancelled)
-        if self._ticking is not None:
-            self._ticking.cancel()
 
     async def _read_limits(self) -> None:
         """Show what is left of the plan, if the service says so."""
@@ -366,18 +373,6 @@ class LoginFlow:
             storage = Storage.of(self._asynchronous.settings)
             await awaited(in_thread(storage.check))
             return None  # what is broken is replaced
-
-    async def _enter(self, text: str) -> None:
-        if self._browser is not None:
-            try:
-                self._browser.paste(text)
-            except CodexError as error:
-                problem = str(error)
-                self._change(lambda view: view.misunderstood(problem))
-            else:
-                self._change(lambda view: view.at(Stage.finishing))
-        elif self._key is not None and not self._key.done():
-            self._key.set_result(text)
 
     async def _try(self, way: Way, open_browser: bool) -> None:
         """Make one attempt, from its first request to its end. Cancelled, it changes nothing."""
@@ -401,7 +396,7 @@ class LoginFlow:
             self._fail(str(error))
         except Exception:  # the top of a task: somebody looks on, and must not be left waiting
             log.exception("a sign-in broke")
-            self._fail("The sign-in broke; the log says how.")
+            self._fail("The sign-in failed unexpectedly. The log says how.")
 
     async def _by_service(self, way: Way, open_browser: bool) -> bool:
         """Show the person what there is to do, and wait for the service. Returns whether it was done."""

@@ -80,12 +80,19 @@ class Screen:
         self._show(lines_of(quiet(words(line)) for line in lines), "\n".join(lines))
 
     def table(
-        self, heads: Sequence[str], rows: Iterable[Sequence[object]], *, note: str = "", wraps: bool = False
+        self,
+        heads: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        *,
+        note: str = "",
+        wraps: bool = False,
+        bars: Sequence[int] = (),
     ) -> None:
         """Show a table of texts, and a line below it. Empty heads are those of a page, whose first column
         names what the others say; a row of one cell is a title.
 
-        `wraps`: in a terminal nothing is cut; nor is it in a page.
+        `wraps`: in a terminal nothing is cut; nor is it in a page. `bars`: percents, one for each row, which HTML
+        shows behind its name.
         """
         cells = [[" ".join(str(value).split()) for value in row] for row in rows]
         filled = [any(column) for column in zip_longest(*cells, fillvalue="")]
@@ -93,6 +100,9 @@ class Screen:
         is_page = not any(heads)
         listed = cells if is_page else [heads, *cells]
         lines = [_row(row, len(heads), names=1 if is_page else len(heads) * (row is heads)) for row in listed]
+        for n, percent in enumerate(bars):
+            bar = f'</th><td><progress max="100" value="{percent}"></progress></td>'
+            lines[n] = lines[n].replace("</th>", bar, 1)
         markdown = "\n".join(["<table>", *lines, "</table>"])
         plain = [[_CODE.sub(r"\1", cell) for cell in row] for row in listed]
         shown = list(_aligned(plain, wraps=wraps or is_page))
@@ -137,16 +147,11 @@ def words(text: object) -> str:
     """Return any text so that it reads as it stands inside Markdown, what is between backticks as code."""
     from ..display.safe_markdown import code_span, escape_markdown
 
+    def spaced(part: str) -> str:
+        return " " * part[:1].isspace() + escape_markdown(part) + " " * part[-1:].isspace()
+
     parts = _CODE.split(str(text))
-    shown = [
-        code_span(part) if n % 2 else _spaced(part, escape_markdown(part)) for n, part in enumerate(parts)
-    ]
-    return "".join(shown).strip()
-
-
-def _spaced(part: str, shown: str) -> str:
-    """Keep that there was space around a part of a line."""
-    return " " * part[:1].isspace() + shown + " " * (part[-1:].isspace() and shown != "")
+    return "".join(code_span(part) if n % 2 else spaced(part) for n, part in enumerate(parts)).strip()
 
 
 def _row(cells: Sequence[str], columns: int, *, names: int) -> str:

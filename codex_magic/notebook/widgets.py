@@ -111,10 +111,12 @@ def _passage_html(passage: Passage) -> str:
     return f'{title}<pre tabindex="0">{body}</pre>'
 
 
-NO_BUTTONS = (
-    "Run the cell again to sign in. Where no buttons appear then, run %codex login in IPython in a terminal."
-)
-"""What a saved notebook says of a sign-in that nobody finished, and what consoles show, which draw nothing."""
+_NO_CARD = "No sign-in card below? Run the cell again, or run `%codex login` in IPython in a terminal."
+"""What stays readable above a card whose kernel has gone, and in consoles, which draw none: where a card is an output,
+JupyterLab shows nothing else of that output."""
+
+
+_EMPTY = {"text/markdown": "", "text/plain": ""}
 
 
 class _Address(ipywidgets.Text):  # type: ignore[misc]  # ipywidgets is untyped
@@ -143,13 +145,13 @@ class _Unlogged(logging.Filter):
 class LoginWidget(_Panel):
     """Made and shown in a cell, on its page; painted by the flow from then on, in its thread.
 
-    When it is over, plain Markdown takes its place, so that the saved notebook holds no dead button, no link and
-    no code. `in_blocking_cell`: the cell keeps the kernel busy, so that clicks need a detour to get through.
+    It is an output of its own, which is empty when it is over; Markdown above it says what there is to know without
+    it, so that a saved notebook holds no dead button, no link and no code. `in_blocking_cell`: the cell keeps the kernel busy, so that clicks need a detour to get through.
     """
 
     def __init__(self, flow: LoginFlow, page: Page, *, in_blocking_cell: bool = False) -> None:
         super().__init__("codex-login")
-        self._flow, self._page, self._id = flow, page, new_id()
+        self._flow, self._page, self._id, self._card_id = flow, page, new_id(), new_id()
         self._style, self._card, self._note = (self._make(ipywidgets.HTML()) for _ in range(3))
         self._style.value = STYLE
         address, key = self._field(_Address, "Address"), self._field(_Key, "API key")
@@ -181,8 +183,9 @@ class LoginWidget(_Panel):
     def show(self, output: str | None = None) -> None:
         """Show it as an output of its own, or in place of that one."""
         self._id = output or self._id
-        text = {"text/markdown": NO_BUTTONS, "text/plain": NO_BUTTONS}
-        self._page.show(self._id, {**self.bundle, **text})
+        quiet = f'<small style="opacity:.7">{code_html(_NO_CARD)}</small>'
+        self._page.show(self._id, {"text/markdown": quiet, "text/plain": _NO_CARD.replace("`", "")})
+        self._page.show(self._card_id, {**self.bundle, **_EMPTY})
         self._flow.subscribe(self.paint)
 
     def leave(self) -> None:
@@ -213,7 +216,8 @@ class LoginWidget(_Panel):
             (*(child for row in rows for child in row.children), *buttons)[0].focus()
 
     def _finish(self, line: str) -> None:
-        self._page.show(self._id, {"text/markdown": words(line), "text/plain": line})
+        self._page.show(self._id, {"text/markdown": words(line), "text/plain": line.replace("`", "")})
+        self._page.show(self._card_id, _EMPTY)
         self.close()
         self._unlogged.logger.removeFilter(self._unlogged)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..protocol.plain import read_json
+from ..protocol.plain import read_json, read_struct
 
 
 class StreamEvent(msgspec.Struct, frozen=True, tag_field="type", gc=False):
@@ -45,7 +45,7 @@ class _ResponseEvent(StreamEvent, frozen=True):
 
 
 class _ItemEvent(StreamEvent, frozen=True):
-    output_index: int = 0
+    output_index: int = -1
     item: dict[str, Any] = {}
 
 
@@ -53,7 +53,7 @@ class OfItem(StreamEvent, frozen=True):
     """Says something about the item `item_id`, the `output_index`-th of the response."""
 
     item_id: str = ""
-    output_index: int = 0
+    output_index: int = -1
 
 
 # The response ------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ _PLAIN: dict[str, str] = {
 
 if TYPE_CHECKING:
 
-    def __getattr__(name: str) -> type[StreamEvent]:
+    def __getattr__(name: str) -> Any:
         """One of these, by its name."""
 
 
@@ -262,8 +262,8 @@ def decode_event(payload: bytes) -> Event:
         name = str(raw["type"])
     except (ValueError, TypeError, KeyError):
         return UnknownEvent("", payload)
-    try:
-        event: Event = msgspec.convert(raw, _KNOWN)
-    except msgspec.ValidationError:
-        event = UnknownEvent(name, raw)
-    return event
+    if (kind := EVENT_TYPES.get(name)) is None:
+        return UnknownEvent(name, raw)
+    if type(raw.get("output_index")) is not int:  # a guess would be worse than none
+        raw.pop("output_index", None)
+    return read_struct(raw, kind)

@@ -17,15 +17,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from ..protocol.errors import (
-    BlockedError,
-    CodexError,
-    RateLimitError,
-    ServiceError,
-    StreamError,
-    UnreachableError,
-    UsageLimitError,
-)
+from ..protocol import errors
+from ..protocol.errors import CodexError
 from ..protocol.plain import read_json
 from ..protocol.secrets import masked
 from .events import (
@@ -98,22 +91,22 @@ class RetryPolicy:
         """Seconds to wait before asking again, `None` to give up. `attempt`: how often was asked again."""
         if attempt >= self._allowed(failure):
             return None
-        wanted = failure.retry_after if isinstance(failure, RateLimitError) else None
+        wanted = failure.retry_after if isinstance(failure, errors.RateLimitError) else None
         if wanted is None:
             return self.first_wait * 2.0**attempt * (0.9 + 0.2 * self.random())
         return wanted if wanted <= self.longest_wait else None
 
     def _allowed(self, failure: CodexError) -> int:
         match failure:
-            case UsageLimitError() | BlockedError():
+            case errors.UsageLimitError() | errors.BlockedError():
                 return 0
-            case RateLimitError() | StreamError():
+            case errors.RateLimitError() | errors.StreamError():
                 return self.stream_retries
-            case UnreachableError():
+            case errors.UnreachableError():
                 return self.request_retries
-            case ServiceError(status=None):
+            case errors.ServiceError(status=None):
                 return 0 if failure.code in _FINAL_CODES else self.stream_retries
-            case ServiceError():
+            case errors.ServiceError():
                 return self.request_retries if failure.status in TRANSIENT else 0
         return 0
 
@@ -152,7 +145,7 @@ class Exchange:
         self._bytes_ended = False
         self._accumulator = ResponseAccumulator(masked(dict(headers)))
         self._masked = MaskedEvents()
-        self._bare: ResponseFailed | None = None
+        self._bare: Event | None = None
         self._left: list[Event] = []
 
     def feed(self, chunk: bytes, *, idle: float | None = None) -> list[Event]:
@@ -172,7 +165,7 @@ class Exchange:
             if not _SIGNS_OF_LIFE.issuperset(map(type, events)):
                 self._progress_at = now
         elif idle is not None and now - self._event_at > idle:
-            raise StreamError("The service kept the connection open and sent nothing of its answer.")
+            raise errors.StreamError("The service kept the connection open and sent nothing of its answer.")
         if now - self._progress_at > WORKING_SECONDS and not self.over:
             self._give_up("The service said for an hour that it is working, and sent nothing.")
         return events
@@ -229,12 +222,10 @@ class Exchange:
     def _give_up(self, reason: str) -> NoReturn:
         """Raise a failure after which nothing is asked again: it would be the same."""
         self._visible = True
-        raise StreamError(reason)
+        raise errors.StreamError(reason)
 
     def _rest(self) -> list[Event]:
-        events: list[Event] = [*self._masked.end()]
-        self._accumulator.feed(*events)
-        return events
+        return self._accumulator.feed(*self._masked.end())
 
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)
@@ -246,7 +237,7 @@ class Exchange:
         events = self._masked.feed(events)
         kinds = set(map(type, events))
         self._visible = self._visible or not _VISIBLE.isdisjoint(kinds)
-        self._accumulator.feed(*events)
+        events = self._accumulator.feed(*events)
         if _FAILURES.isdisjoint(kinds):
             return events
         return [event for event in events if type(event) not in _FAILURES]
@@ -254,7 +245,7 @@ class Exchange:
     def _up_to_the_end(self, events: list[Event]) -> list[Event]:
         kept: list[Event] = []
         for event in events:
-            if isinstance(event, ResponseFailed) and not (event.error or (event.response or {}).get("error")):
+            if _is_bare(event):
                 self._bare = event
                 continue
             kept.append(event)
@@ -264,6 +255,13 @@ class Exchange:
 
 
 # What other servers send ---------------------------------------------------------------------------
+
+
+def _is_bare(event: Event) -> bool:
+    """Whether it is a failure without any reason."""
+    if isinstance(event, ResponseFailed):
+        return not (event.error or (event.response or {}).get("error"))
+    return isinstance(event, ErrorEvent) and not (event.error or event.message or event.code or event.status)
 
 
 def _real(event: Event, name: str) -> list[Event]:
@@ -276,31 +274,31 @@ def _real(event: Event, name: str) -> list[Event]:
             raw = read_json(raw)
         except ValueError:
             raw = raw.decode(errors="replace")
-    kind = event.type or name
-    if str(raw).lstrip().startswith("<"):
-        raise BlockedError("A web page came instead of an answer.", status=200)
-    if isinstance(raw, list) and not kind:
+    if isinstance(raw, list) and not name:
         return [real for each in raw for real in _real(decode_event(msgspec.json.encode(each)), "")]
     if not isinstance(raw, dict):
-        return [ErrorEvent(message=str(raw))] if kind == "error" else [event]
-    if not event.type and name:
-        event = decode_event(msgspec.json.encode({**raw, "type": name}))
-        if not isinstance(event, UnknownEvent):
-            return [event]
+        if str(raw).lstrip().startswith("<"):
+            raise errors.BlockedError("A web page came instead of an answer.", status=200)
+        return [ErrorEvent(message=str(raw))] if name == "error" else [event]
+    kind = raw.get("type")
+    if not isinstance(kind, str) or not kind:
+        kind = name
+        named = decode_event(msgspec.json.encode({**raw, "type": name}))
+        if not isinstance(named, UnknownEvent):
+            return [named]
     if isinstance(raw.get("output"), list) and not kind:
         return _events_of(raw)
-    words = raw.get("error") or raw.get("message") or raw.get("detail")
-    if kind in ("error", "response.error") or (words and not kind):
-        error = raw.get("error") or {key: value for key, value in raw.items() if key != "type"}
-        headers = raw.get("headers")
-        return [
-            ErrorEvent(
-                error=error,
-                status=raw.get("status") or raw.get("status_code"),
-                headers=headers if isinstance(headers, dict) else None,
-            )
-        ]
-    return [event]
+    is_error = any(raw.get(word) for word in ("error", "errors", "message", "detail")) and not kind
+    if not (is_error or kind.lower().endswith("error")):
+        return [event]
+    headers = raw.get("headers")
+    return [
+        ErrorEvent(
+            error=raw.get("error") or raw,
+            status=raw.get("status") or raw.get("status_code"),
+            headers=headers if isinstance(headers, dict) else None,
+        )
+    ]
 
 
 def _events_of(response: dict[str, Any]) -> list[Event]:

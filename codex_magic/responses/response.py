@@ -1,7 +1,8 @@
 """From events to a response. Pure.
 
-The items are those of `response.output_item.done`, because `response.completed` may list none.
-Text of a message that never got that far is kept from its deltas, as a message marked `incomplete`.
+The items are those of `response.output_item.done`, because `response.completed` may list none; what such an
+event leaves out is taken from the others. Text of a message that never got that far is kept, as a message
+marked `incomplete`.
 """
 
 from __future__ import annotations
@@ -10,30 +11,14 @@ import time
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ..protocol.errors import CodexError, StreamError
 from ..protocol.types import RateLimits, TokenUsage
-from . import failures
-from .events import (
-    CodexRateLimits,
-    ErrorEvent,
-    Event,
-    OfItem,
-    OutputItemAdded,
-    OutputItemDone,
-    OutputTextDelta,
-    RefusalDelta,
-    ResponseCompleted,
-    ResponseCreated,
-    ResponseFailed,
-    ResponseIncomplete,
-    ResponseInProgress,
-    ResponseMetadata,
-    ResponseQueued,
-)
+from . import events, failures
+from .events import EVENT_TYPES, Event, OfItem, OutputItemDone
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,8 +45,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def output_text(self) -> str:
         """All text of all messages."""
-        messages = (item for item in self.output if item.get("type") == "message")
-        return "".join(text for item in messages for text in texts(item, "output_text"))
+        return "".join(text for item in self.output for text in texts(item, "output_text"))
 
     @property
     def tool_calls(self) -> list[dict[str, Any]]:
@@ -84,6 +68,153 @@ def texts(item: Mapping[str, Any], kind: str, *, key: str = "content", field: st
             yield part[field]
 
 
+# Items -------------------------------------------------------------------------------------------
+
+
+class _Piece(NamedTuple):
+    """Where a text stands that comes in pieces."""
+
+    holder: str
+    """The item's list that holds it as a part; empty where it is a field of the item."""
+    kind: str
+    """The type of the part."""
+    field: str
+    item: str
+    """The type of the item."""
+
+    def of(self, item: Mapping[str, Any]) -> str:
+        """Return all such text of an item."""
+        if self.holder:
+            return "".join(texts(item, self.kind, key=self.holder, field=self.field))
+        return str(item.get(self.field) or "")
+
+
+_PIECES: dict[str, _Piece] = {
+    "output_text": _Piece("content", "output_text", "text", "message"),
+    "refusal": _Piece("content", "refusal", "refusal", "message"),
+    "reasoning_summary_text": _Piece("summary", "summary_text", "text", "reasoning"),
+    "reasoning_text": _Piece("content", "reasoning_text", "text", "reasoning"),
+    "function_call_arguments": _Piece("", "", "arguments", "function_call"),
+    "custom_tool_call_input": _Piece("", "", "input", "custom_tool_call"),
+    "mcp_call_arguments": _Piece("", "", "arguments", "mcp_call"),
+    "code_interpreter_call_code": _Piece("", "", "code", "code_interpreter_call"),
+}
+_DELTAS = {EVENT_TYPES[f"response.{name}.delta"]: piece for name, piece in _PIECES.items()}
+_WHOLE = {EVENT_TYPES[f"response.{name}.done"]: piece for name, piece in _PIECES.items()}
+_PARTS = {EVENT_TYPES[f"response.{name}.done"] for name in ("content_part", "reasoning_summary_part")}
+_PLACES = {
+    kind: attrgetter("output_index", f"{piece.holder}_index" if piece.holder else "output_index")
+    for kind, piece in _DELTAS.items()
+}
+_KINDS = frozenset(piece.item for piece in _PIECES.values())
+
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
+
+
+class _Item:
+    """One item of the answer, as far as it came."""
+
+    def __init__(self, index: int, order: int) -> None:
+        self.index = index
+        """Its own: servers give two items one, or none."""
+        self.order = order
+        """What the server said it was."""
+        self.ids: set[str] = set()
+        self.begun: dict[str, Any] = {}
+        self.done: dict[str, Any] | None = None
+        self.texts: dict[tuple[_Piece, int], list[str]] = {}
+
+    @property
+    def kind(self) -> str:
+        """Its type, once something says it."""
+        kinds = (_kind(self.done or {}), _kind(self.begun), *(piece.item for piece, _ in self.texts))
+        return next(filter(None, kinds), "")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is a message that was done without a word."""
+        done = self.done or {}
+        return _kind(done) in ("", "message") and not any(piece.of(done) for piece in _PIECES.values())
+
+    def add(self, piece: _Piece, at: int, text: str, *, is_whole: bool = False) -> None:
+        """Take more of a text, or the whole; what comes after the item has it is late."""
+        if text and (self.done is None or not piece.of(self.done)):
+            pieces = self.texts.setdefault((piece, at), [])
+            if is_whole:
+                pieces.clear()
+            pieces.append(text)
+
+    def merged(self, status: str = "incomplete") -> dict[str, Any]:
+        """Return the item as it was done, with what other events said where it says nothing itself."""
+        item = {"status": status} if self.done is None else self.done
+        kind = self.kind
+        begun = self.begun if _kind(self.begun) in ("", kind) else {}
+        item = _filled(item, {**begun, "type": kind, "status": None})
+        if kind == "message":
+            item = _filled(item, {"role": "assistant"})
+            content = item.get("content")
+            content = content if isinstance(content, list) else [content]
+            if not all(isinstance(part, dict) and _kind(part) for part in content):
+                kept = content if not self.texts else [part for part in content if isinstance(part, dict)]
+                item = {**item, "content": [*filter(None, map(_part, kept))]}
+        parts: dict[str, list[Any]] = {}
+        for (piece, at), pieces in sorted(self.texts.items()):
+            if piece.holder:
+                _fill_part(parts.setdefault(piece.holder, []), item, piece, at, "".join(pieces))
+            else:
+                item = _filled(item, {piece.field: "".join(pieces)})
+        if isinstance(item.get("arguments"), dict) and kind == "function_call":
+            item = {**item, "arguments": msgspec.json.encode(item["arguments"]).decode()}
+        return {**item, **parts} if any(parts.values()) else item
+
+
+def _part(part: Any) -> dict[str, Any] | None:
+    """Return a part of a message that was sent without its type, or as its text alone."""
+    part = {"text": part} if isinstance(part, str) else part
+    if not isinstance(part, dict) or not (_kind(part) or isinstance(part.get("text"), str)):
+        return None
+    return (
+        {"type": "output_text", "annotations": [], **part} if _kind(part) else {**part, "type": "output_text"}
+    )
+
+
+def _kind(item: Mapping[str, Any]) -> str:
+    kind = item.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
+def _filled(item: dict[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the item with what was said in place of what it leaves out, and texts in place of what is none."""
+    new = {
+        name: value
+        for name, value in said.items()
+        if value not in _NOTHING
+        and (item.get(name) in _NOTHING or (isinstance(value, str) and not isinstance(item[name], str)))
+    }
+    return {**item, **new} if new else item
+
+
+def _fill_part(parts: list[Any], item: Mapping[str, Any], piece: _Piece, at: int, text: str) -> None:
+    """Put a text where the item has it not; `parts` becomes the item's list, if anything is to be put there."""
+    own = item.get(piece.holder)
+    own = [part for part in own if isinstance(part, dict)] if isinstance(own, list) else []
+    old = own[at] if 0 <= at < len(own) else {}
+    is_same = _kind(old) == piece.kind
+    is_there = bool(old.get(piece.field)) and isinstance(old[piece.field], str)
+    if is_there if is_same else text in piece.of(item):
+        return
+    annotations: dict[str, Any] = {"annotations": []} if piece.kind == "output_text" else {}
+    part = {**annotations, **(old if is_same else {}), "type": piece.kind, piece.field: text}
+    parts += [] if parts else own
+    if is_same:
+        parts[at] = part
+    else:
+        parts.append(part)
+
+
+# The response ------------------------------------------------------------------------------------
+
+
 class ResponseAccumulator:
     """Reads the events of one answer; `response` is what came so far, `finish()` the whole."""
 
@@ -93,28 +224,40 @@ class ResponseAccumulator:
         """A terminal event came; nothing after it counts."""
         self._failure: CodexError | None = None
         self._header: dict[str, Any] = {}
-        self._items: list[tuple[int, dict[str, Any]]] = []
-        self._open: dict[int, dict[str, Any]] = {}
-        self._text: dict[tuple[int, int, str], list[str]] = {}
+        self._items: list[_Item] = []
+        self._at: dict[int, _Item] = {}
+        self._of_id: dict[str, _Item] = {}
         self._headers: dict[str, str] = {}
         self._rate_limits: RateLimits | None = None
         self._note_headers(headers or {})
 
-    def feed(self, *events: Event) -> None:
+    def feed(self, *new: Event) -> list[Event]:
+        """Take events; return them as they are to be told: items apart from each other, and done with all they have."""
+        told: list[Event] = []
         deltas: Any
-        for kind, run in groupby(events, type):
-            if kind in _TEXT:  # joined for each chunk: the events of a long answer hold many times its text
-                for place, deltas in groupby(run, _PLACE):
-                    text = "".join([delta.delta for delta in deltas])
-                    self._text.setdefault((*place, _TEXT[kind]), []).append(text)
-            elif not issubclass(kind, OfItem):
+        for kind, run in groupby(new, type):
+            if self.done:
+                break
+            if kind not in _DELTAS:
                 for event in run:
-                    if not self.done:
-                        self._take(event)
+                    told += self._take(event)
+                continue
+            for (index, at), deltas in groupby(run, _PLACES[kind]):
+                group, key = [*deltas], (_DELTAS[kind], at)
+                item = self._at.get(index)
+                if item is None or item.done is not None or key not in item.texts:
+                    for each in group:
+                        told.append(self._take_piece(each, *key))
+                    continue
+                # joined for each chunk: the events of a long answer hold many times its text
+                item.texts[key].append("".join([delta.delta for delta in group]))
+                told += group if item.index == index else [_placed(delta, item) for delta in group]
+        return told
 
     @property
     def response(self) -> Response:
         header = self._header
+        reason = header.get("incomplete_details", {}).get("reason")
         return Response(
             id=header.get("id", ""),
             model=self._headers.get("openai-model") or header.get("model"),
@@ -122,7 +265,7 @@ class ResponseAccumulator:
             output=self._output(),
             usage=token_usage(header.get("usage")),
             error=header.get("error"),
-            incomplete_reason=header.get("incomplete_details", {}).get("reason"),
+            incomplete_reason=reason if isinstance(reason, str) else None,
             service_tier=header.get("service_tier"),
             turn_state=self._headers.get("x-codex-turn-state"),
             rate_limits=self._rate_limits,
@@ -139,56 +282,161 @@ class ResponseAccumulator:
             raise self._failure
         return response
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Event) -> list[Event]:
         match event:
-            case ResponseQueued() | ResponseCreated() | ResponseInProgress():
+            case events.ResponseQueued() | events.ResponseCreated() | events.ResponseInProgress():
                 self._header.update(_readable(event.response or {}))
-            case OutputItemAdded():
-                self._open[event.output_index] = event.item
-            case OutputItemDone(output_index=index):
-                self._items.append((index, event.item))
-                self._open.pop(index, None)
-                self._text = {place: text for place, text in self._text.items() if place[0] != index}
-            case ResponseCompleted() | ResponseIncomplete() | ResponseFailed():
-                self._end(event.response, event.type.rpartition(".")[2])
-                if isinstance(event, ResponseFailed):
-                    self._failure = failures.from_event((event.response or {}).get("error") or event.error)
-            case ErrorEvent():
+            case events.OutputItemAdded():
+                item = self._item(event.output_index, _id(event.item), _kind(event.item), begins=True)
+                item.begun = item.begun or event.item
+                return [_placed(event, item)]
+            case OutputItemDone():
+                item = self._item(event.output_index, _id(event.item), _kind(event.item), ends=True)
+                item.done = event.item
+                return [self._done(item, event)]
+            case OfItem():
+                return [self._take_text(event)]
+            case events.ResponseCompleted() | events.ResponseIncomplete() | events.ResponseFailed():
+                body = event.response or {}
+                error = body.get("error") or getattr(event, "error", None)
+                return [*self._end({**body, "error": error}, event.type.rpartition(".")[2]), event]
+            case events.ErrorEvent():
                 error = event.error or {"code": event.code, "message": event.message, "param": event.param}
                 headers, status = event.headers or {}, event.status or event.status_code
                 self._note_headers(headers)
                 self._end({"error": error if isinstance(error, dict) else {"message": error}}, "failed")
                 self._failure = failures.from_event(error, status=status, headers=headers)
-            case ResponseMetadata():
+            case events.ResponseMetadata():
                 self._note_headers(event.headers or {})
-            case CodexRateLimits(plan_type=plan_type):
+            case events.CodexRateLimits(plan_type=plan_type):
                 windows = event.rate_limits or {}
                 self._rate_limits = failures.limits_from_event(windows, plan_type=plan_type, now=time.time())
+        return [event]
 
-    def _end(self, body: dict[str, Any] | None, status: str) -> None:
-        self._header.update(_readable(body or {}))
+    def _take_piece(self, delta: Any, piece: _Piece, at: int) -> Any:
+        item = self._item(delta.output_index, delta.item_id, piece.item)
+        if item.done is not None and not item.is_empty:
+            if delta.delta in piece.of(item.done):  # it comes late
+                return _placed(delta, item)
+            item = self._new(item.order if delta.output_index < 0 else delta.output_index, delta.item_id)
+        item.add(piece, at, delta.delta)
+        return _placed(delta, item)
+
+    def _take_text(self, event: Any) -> Any:
+        """Take the whole of a text from an event that says that it is done."""
+        piece = _WHOLE.get(type(event))
+        part: Mapping[str, Any] = {}
+        if type(event) in _PARTS:
+            part = event.part
+            piece = next(
+                (each for each in _PIECES.values() if each.kind and each.kind == part.get("type")), None
+            )
+        item = self._item(event.output_index, event.item_id, piece.item if piece else "")
+        if piece is not None:
+            text = part.get(piece.field) if part else getattr(event, piece.field)
+            at = getattr(event, f"{piece.holder}_index", 0)
+            item.add(piece, at, text if isinstance(text, str) else "", is_whole=True)
+        if name := getattr(event, "name", None):
+            item.begun = _filled(item.begun, {"name": name})
+        return _placed(event, item)
+
+    def _item(
+        self, index: int, item_id: str, kind: str, *, begins: bool = False, ends: bool = False
+    ) -> _Item:
+        """Return the item that an event speaks of: by its index, else by its id, else the one that is open."""
+
+        def fits(item: _Item | None) -> bool:
+            if item is None or len({kind, item.kind} & _KINDS) > 1:
+                return False
+            is_twice = begins and item.begun and item_id and item.ids and item_id not in item.ids
+            is_over = item.done is not None and (begins or (ends and not item.is_empty))
+            return not is_twice and not is_over
+
+        at, named = self._at.get(index), self._of_id.get(item_id)
+        last = self._items[-1] if self._items and self._items[-1].done is None else None
+        choices = (named, last) if index < 0 else (at, named if at else None)
+        order = named.order if named and index < 0 else index
+        item = next(filter(fits, choices), None) or self._new(order, item_id)
+        if item_id:
+            item.ids.add(item_id)
+            self._of_id[item_id] = item
+        return item
+
+    def _new(self, index: int, item_id: str) -> _Item:
+        taken = {each.index for each in self._items}
+        free = index if index >= 0 and index not in taken else max(taken, default=-1) + 1
+        item = _Item(free, index if index >= 0 else free)
+        self._items.append(item)
+        self._at[item.order] = item
+        if item_id:
+            self._of_id[item_id] = item  # servers give two items one
+        return item
+
+    def _done(self, item: _Item, event: OutputItemDone, status: str = "incomplete") -> OutputItemDone:
+        whole = item.merged(status)
+        item.done = whole
+        if whole is event.item and item.index == event.output_index:
+            return event
+        return msgspec.structs.replace(event, item=whole, output_index=item.index)
+
+    def _end(self, body: Mapping[str, Any], status: str) -> list[Event]:
+        """Note the end; return the items that nothing but it finishes."""
+        self._header.update(_readable(body))
+        if status == "completed" and self._header.get("status") in ("failed", "incomplete", "cancelled"):
+            status = self._header["status"].replace("cancelled", "incomplete")
+        if status == "failed":
+            self._failure = failures.from_event(body.get("error"))
         self._header["status"] = status
+        told: list[Event] = []
+        listed = [raw for raw in self._header.get("output") or () if isinstance(raw, dict)]
+        for at, raw in enumerate(listed):
+            item = self._of_id.get(_id(raw)) or self._at.get(at)
+            if item is None or len({_kind(raw), item.kind} & _KINDS) > 1:
+                if len(listed) <= len(self._items):
+                    continue
+                item = self._item(-1, _id(raw), _kind(raw), begins=True)
+            is_open = item.done is None
+            item.done = _filled(item.done or raw, raw)
+            if is_open:
+                told.append(self._done(item, OutputItemDone(output_index=item.index, item=raw)))
+        for item in self._open():
+            if status == "completed" or (status == "incomplete" and item.kind == "message"):
+                told.append(self._done(item, OutputItemDone(output_index=item.index), status))
         self.done = True
+        return told
+
+    def _open(self) -> list[_Item]:
+        """Return what was not finished: items that were begun and got a text, and messages that are no rest of one."""
+        finished = [item.done for item in self._items if item.done is not None]
+
+        def is_rest(item: _Item) -> bool:
+            pieces = [(piece, "".join(text)) for (piece, _), text in item.texts.items()]
+            return all(any(text in piece.of(done) for done in finished) for piece, text in pieces)
+
+        unfinished = [item for item in self._items if item.done is None and item.texts]
+        return [item for item in unfinished if item.begun or (item.kind == "message" and not is_rest(item))]
 
     def _note_headers(self, headers: Mapping[str, Any]) -> None:
         texts = {name.lower(): str(value) for name, value in headers.items()}
         self._headers.update(texts)
-        families = failures.limits_from_headers(texts, now=time.time())
-        self._rate_limits = families.get(failures.MAIN, self._rate_limits)
+        self._rate_limits = failures.limits_from_headers(texts, now=time.time()) or self._rate_limits
 
     def _output(self) -> list[dict[str, Any]]:
         """Finished items and cut-off messages in the order of the response."""
-        if not self._items and self._header.get("output"):
-            return [item for item in self._header["output"] if isinstance(item, dict)]
-        messages: dict[int, dict[str, Any]] = {}
-        for (index, _, part), texts in sorted(self._text.items()):
-            begun = {"type": "message", "role": "assistant"} | self._open.get(index, {})
-            message = messages.setdefault(index, begun | {"status": "incomplete", "content": []})
-            text = "".join(texts)
-            words = {"refusal": text} if part == "refusal" else {"text": text, "annotations": []}
-            message["content"].append({"type": part, **words})
-        both = [*self._items, *messages.items()]
-        return [item for _, item in sorted(both, key=lambda pair: pair[0])]
+        cut_off = [item for item in self._open() if item.kind == "message"]
+        both = [item for item in self._items if item.done is not None or item in cut_off]
+        return [item.merged() for item in sorted(both, key=attrgetter("order"))]
+
+
+def _id(item: Mapping[str, Any]) -> str:
+    name = item.get("id")
+    return name if isinstance(name, str) else ""
+
+
+def _placed(event: Any, item: _Item) -> Any:
+    if event.output_index == item.index:
+        return event
+    return msgspec.structs.replace(event, output_index=item.index)
 
 
 def _readable(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +458,7 @@ def token_usage(raw: Mapping[str, Any] | None) -> TokenUsage | None:
 
     def count(name: str, within: Any = raw) -> int:
         tokens = within.get(name) if isinstance(within, Mapping) else None
-        return tokens if isinstance(tokens, int) else 0
+        return int(failures.number(tokens) or 0)
 
     return TokenUsage(
         input_tokens=count("input_tokens"),
@@ -219,7 +467,3 @@ def token_usage(raw: Mapping[str, Any] | None) -> TokenUsage | None:
         reasoning_output_tokens=count("reasoning_tokens", raw.get("output_tokens_details")),
         total_tokens=count("total_tokens"),
     )
-
-
-_TEXT: dict[type[Event], str] = {OutputTextDelta: "output_text", RefusalDelta: "refusal"}
-_PLACE = attrgetter("output_index", "content_index")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from ..protocol.errors import ConfigurationError, InvalidOutputError
+from ..protocol.errors import CodexError, ConfigurationError, InvalidOutputError
 from ..waiting import Direct, blocking
 from . import compaction
 from .catalog import FRESH, Model, default_model, find_model
 from .compaction import Compacted
 from .exchange import Exchange, OnRetry
+from .failures import is_unexplained
 from .inputs import Item
 from .parameters import Parameters, takes
 from .request import input_items
@@ -168,9 +169,16 @@ class AsyncResponses:
 
         async def make_request() -> Outgoing:
             default = await self._default_model(options)
-            return self._core.response_request(input, options, default)
+            return core.response_request(input, options, default)
 
-        return AsyncResponseStream(self._transport, exchange, make_request, self._route)
+        return AsyncResponseStream(self._transport, exchange, make_request, self._route, self._switch)
+
+    async def _switch(self, refused: Outgoing, failure: CodexError) -> bool:
+        if not (refused.may_switch and is_unexplained(failure)):
+            return False
+        with suppress(CodexError):
+            await self._models.list(max_age=A_DAY)
+        return self._core.switch_dialect(refused)
 
     @overload
     async def parse(

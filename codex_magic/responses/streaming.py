@@ -27,6 +27,9 @@ Route = Callable[[Outgoing], Send]
 _LINGER = 0.25
 """Seconds to wait for the end of the bytes after the last event, so that the connection can be kept."""
 
+_PIECES = 4
+"""Such waits, for what some servers say after the end."""
+
 
 class AsyncResponseStream:
     """The events of one response as they arrive; an async context manager. Cancelling the reader closes it.
@@ -42,14 +45,21 @@ class AsyncResponseStream:
         exchange: Exchange,
         make_request: Callable[[], Awaitable[Outgoing]],
         route: Route | None = None,
+        switch: Callable[[Outgoing, CodexError], Awaitable[bool]] | None = None,
     ) -> None:
-        """`make_request` is called when the request is needed; without a `route` the transport sends it."""
+        """`make_request` is called when the request is needed; without a `route` the transport sends it.
+
+        `switch` says of a failed request whether it is made anew.
+        """
         self._transport = transport
         self._route = route
+        self._switch = switch
+        self._refused: tuple[str | None, CodexError] | None = None
+        """The model and the refusal of a request that was made anew."""
         self._exchange = exchange
         self._make_request = make_request
         self._outgoing: Outgoing | None = None
-        self._line = Line(blocks=transport.blocks)
+        self._line = transport.line()
         self._batch: list[Event] = []
         self._closed = False
         self._aborted = False
@@ -141,11 +151,23 @@ class AsyncResponseStream:
                     send = self._route(outgoing) if self._route else self._transport.send
                     answer = await send(outgoing, self._exchange, self._line)
                     self._line.take(answer)
+                    self._refused = None
                     self._exchange.begin(answer.headers)
-            except CodexError:
-                if not self._exchange.ended.is_set():
+            except CodexError as failure:
+                if not await self._is_made_anew(failure) and not self._exchange.ended.is_set():
                     raise
         return False
+
+    async def _is_made_anew(self, failure: CodexError) -> bool:
+        """Whether a refused request is asked once more, in the other dialect; that refused too, the first counts."""
+        if self._refused is not None:
+            model, refusal = self._refused
+            self._transport.core.dialects.pop(model, None)
+            raise refusal if isinstance(failure, InvalidRequestError) else failure
+        if self._outgoing is None or self._switch is None or not await self._switch(self._outgoing, failure):
+            return False
+        self._refused, self._outgoing = (self._outgoing.model, failure), None
+        return True
 
     async def next_events(self) -> list[Event] | None:
         """Return what the next piece of the answer holds, `None` after the last one; all before is left out."""
@@ -204,30 +226,27 @@ class AsyncResponseStream:
         if self._exchange.over:
             self._exchange.finish()
             self._over = True
-            hurry = self._transport.later(_LINGER, self._line.shut)
-            try:
-                while await self._line.chunk() is not None:
-                    pass
-            except CodexError:
-                await self._line.close()
-            finally:
-                hurry.cancel()
+            for _ in range(_PIECES):
+                if await self._next_at_once() is None:
+                    return None
+            await self._line.close()
             return None
         outgoing = await self.prepare()
         events: list[Event] = []
         with self._line:
-            chunk = await (self._reason() if self._exchange.lacks_reason else self._line.chunk())
+            chunk = await (self._next_at_once() if self._exchange.lacks_reason else self._line.chunk())
             idle = self._transport.core.idle_seconds(outgoing)
             events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         self._transport.core.remember(outgoing, self._exchange)
         return events
 
-    async def _reason(self) -> bytes | None:
-        """Return the next bytes of an answer that has failed; `None` when they do not come at once."""
+    async def _next_at_once(self) -> bytes | None:
+        """Return the next bytes; `None`, and the answer is closed, when they do not come at once."""
         hurry = self._transport.later(_LINGER, self._line.shut)
         try:
             return await self._line.chunk()
         except CodexError:
+            await self._line.close()
             return None
         finally:
             hurry.cancel()

@@ -1,8 +1,8 @@
 """A request on its way out and its answer on the way in: what everything else in this folder stands on.
 
 `Core` decides what is sent and remembers what answers said, without IO. A `Transport` sends it, again where
-that helps. What both clients do is written once, as coroutines; `BlockingTransport` replaces the few in which
-something waits by ones that block the calling thread and never suspend (see `waiting.Direct`).
+that helps, and an answer comes over a `Line`. What both clients do is written once, as coroutines; where a
+client `blocks`, they block the calling thread instead of suspending (see `waiting.Direct`).
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import httpx
 
 from ..auth.http import ChatGPTAuth
 from ..auth.sign_in import LoginHandler
 from ..net import header_value, mounts, no_answer, readable_proxies, trust, without_secrets
-from ..protocol.errors import CodexError, ConfigurationError, InvalidRequestError
+from ..protocol import errors
+from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
 from ..protocol.secrets import masked, revealed
 from ..protocol.settings import Settings
 from ..waiting import begin_anew_in_children
 from . import failures
 from .catalog import Catalog
-from .exchange import Exchange, RetryPolicy
+from .exchange import LONGEST_ANSWER, Exchange, RetryPolicy
 from .inputs import Item
 from .masking import hide_sent, hide_sent_async, masked_answer
 from .parameters import Parameters, Timeouts
@@ -43,13 +44,20 @@ from .response import Response
 if TYPE_CHECKING:
     from ..protocol.types import RateLimits
 
-H = TypeVar("H", httpx.Client, httpx.AsyncClient)
-
 MOST_RESPONSES = 100
 """Responses that one client remembers for `previous_response_id`."""
 
 MOST_BYTES = 64 * 1024 * 1024
 """Size of the requests they answered; images make those large."""
+
+MOST_WORDS = 64 * 1024
+"""Bytes that are read of a refusal."""
+
+WORDS_SECONDS = 10.0
+"""Within which they come."""
+
+Networks = WeakValueDictionary[int, Any]
+"""httpcore's network streams, by their `id`."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,8 @@ class Outgoing:
     """They take the place of the client's."""
     items: Sequence[Item] = field(default=(), repr=False)
     """The input, as sent."""
+    may_switch: bool = False
+    """Whether the dialect was our choice, see `Core.switch_dialect`."""
 
 
 # What is sent and remembered, without IO ---------------------------------------------------------
@@ -100,7 +110,7 @@ class Memory:
         with self._lock:
             if response_id in self._held:
                 return self._held[response_id][0]
-        raise InvalidRequestError(
+        raise errors.InvalidRequestError(
             f"This client does not remember a response {response_id!r}.",
             hint=(
                 f"The service stores none, and a client knows its own last {MOST_RESPONSES}: "
@@ -133,6 +143,8 @@ class Core:
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
         self.rate_limits: RateLimits | None = None
+        self.dialects: dict[str | None, bool] = {}
+        """Models that refused the dialect they were asked in -> whether they want Responses Lite."""
         self.websockets = True
         """Until one could not be opened."""
         self.elsewhere = "" if provider.is_codex else provider.name
@@ -185,17 +197,33 @@ class Core:
             model,
             timeouts=None if timeout is None else Timeouts.of(timeout),
             items=items,
+            may_switch=self.provider.is_codex and parameters.get("lite") in (None, "auto"),
         )
 
     def _is_lite(self, wanted: bool | Literal["auto"] | None, model: str | None) -> bool:
-        if wanted == "auto":
-            described = self.catalog.known(model)
-            return self.provider.is_codex and bool(described and described.use_responses_lite)
+        if wanted in (None, "auto"):
+            by_catalog = wanted is not None and self.provider.is_codex and self._wants_lite(model)
+            return self.dialects.get(model, by_catalog)
         if wanted and not self.provider.is_codex:
-            raise InvalidRequestError(
+            raise errors.InvalidRequestError(
                 "Responses Lite is spoken by the Codex backend alone.", hint="Leave it out.", param="lite"
             )
         return bool(wanted)
+
+    def _wants_lite(self, model: str | None) -> bool:
+        described = self.catalog.known(model)
+        return bool(described and described.use_responses_lite)
+
+    def switch_dialect(self, refused: Outgoing) -> bool:
+        """Ask this model in the other dialect from now on; returns whether that is worth a try.
+
+        Nobody outside knows which one the service will want, and the catalog may be ahead of it or behind.
+        """
+        is_lite, model = LITE_HEADER in refused.headers, refused.model
+        if model in self.dialects or not (is_lite or self._wants_lite(model)):
+            return False
+        self.dialects[model] = not is_lite
+        return True
 
     def resolve(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
         """Put the items up to the previous response's end in place of its id, where the service stores nothing."""
@@ -235,9 +263,7 @@ class Core:
     def note(self, headers: Mapping[str, str]) -> None:
         """Keep what an answer's headers say of the limits and the catalog."""
         headers = masked(dict(headers))
-        self.rate_limits = failures.limits_from_headers(headers, now=time.time()).get(
-            failures.MAIN, self.rate_limits
-        )
+        self.rate_limits = failures.limits_from_headers(headers, now=time.time()) or self.rate_limits
         self.catalog.announce(headers.get("x-models-etag"))
 
     def idle_seconds(self, outgoing: Outgoing) -> float:
@@ -248,12 +274,14 @@ class Core:
         """Return the limits for an answer that begins when all is done: a picture, a compaction."""
         return replace(self.timeouts, first_byte=max(self.timeouts.first_byte, self.timeouts.idle))
 
-    def refusal(self, outgoing: Outgoing, answer: httpx.Response) -> CodexError:
+    def refusal(self, outgoing: Outgoing, answer: httpx.Response, body: bytes) -> CodexError:
         if outgoing.url == self.catalog.url and answer.status_code in (404, 405):
-            return ConfigurationError("The service lists no models.", hint="Choose one with --model NAME.")
+            return errors.ConfigurationError(
+                "The service lists no models.", hint="Choose one with --model NAME."
+            )
         names = self.catalog.names()
         status, headers = answer.status_code, answer.headers
-        error = failures.from_answer(status, headers, answer.content, model=outgoing.model, names=names)
+        error = failures.from_answer(status, headers, body, model=outgoing.model, names=names)
         return failures.fitted(error, self.elsewhere)
 
 
@@ -267,25 +295,28 @@ def _limits(seconds: Timeouts) -> httpx.Timeout:
 
 
 class Transport:
-    """Sends requests from event loops, each of which has connections of its own."""
+    """Sends requests: from event loops, each of which has connections of its own, or from threads, over the same."""
 
-    blocks = False
-    """Whether its coroutines block the calling thread instead of suspending."""
-
-    def __init__(self, core: Core, sleep: Callable[[float], Any]) -> None:
+    def __init__(self, core: Core, sleep: Callable[[float], Any], *, blocks: bool = False) -> None:
         self.core = core
+        self.blocks = blocks
         self._pause = sleep
-        self._https: dict[Any, Any] = {}
+        self._https: dict[asyncio.AbstractEventLoop | None, Any] = {}
         self._streams: WeakSet[Any] = WeakSet()
+        self._idle: Networks = WeakValueDictionary()
         self._lock = threading.Lock()
         begin_anew_in_children(self)
 
     def forked(self) -> object:
         """See `waiting.begin_anew_in_children`: two processes can't talk over one connection."""
         left = self._https, list(self._streams)
-        self._https, self._streams = {}, WeakSet()
+        self._https, self._streams, self._idle = {}, WeakSet(), WeakValueDictionary()
         self._lock = threading.Lock()
         return left
+
+    def line(self) -> Line:
+        """Return what one answer may come over."""
+        return Line(self._idle, blocks=self.blocks)
 
     def watch(self, stream: Any) -> None:
         """Let `abort()` end it too."""
@@ -301,26 +332,56 @@ class Transport:
 
     async def fetch(self, outgoing: Outgoing) -> httpx.Response:
         """Return a whole answer. Raises CodexError."""
-        line = Line(blocks=self.blocks)
+        line = self.line()
         answer = await self.send(outgoing, Exchange(self.core.retry, elsewhere=self.core.elsewhere), line)
-        with self._http_errors():
-            await self._read(answer)
-        return masked_answer(answer)
+        seconds = self.core.idle_seconds(outgoing)
+        body, failure = await self._read(answer, line, most=LONGEST_ANSWER, seconds=seconds)
+        if failure is not None:
+            raise errors.UnreachableError(failure.message) from failure
+        headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
+        return masked_answer(httpx.Response(answer.status_code, headers=headers, content=body))
 
     async def send(self, outgoing: Outgoing, exchange: Exchange, line: Line) -> httpx.Response:
         """Return an answer whose body is unread. Raises CodexError."""
         while True:
             try:
                 with self._http_errors():
-                    answer = await self._send(outgoing)
+                    answer = await self._send(outgoing, line)
                     if self.core.accepts(outgoing, answer):
                         return answer
-                    await self._read(answer)
-                raise self.core.refusal(outgoing, answer)
+                body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=WORDS_SECONDS)
+                raise self.core.refusal(outgoing, answer, body)
             except CodexError as failure:
                 await self.sleep(exchange.wait_after(failure), exchange)
                 if exchange.ended.is_set():
                     raise
+
+    async def _read(
+        self, answer: httpx.Response, line: Line, *, most: int, seconds: float
+    ) -> tuple[bytes, errors.StreamError | None]:
+        """Return what comes of an answer within its limits, and what kept the rest back."""
+        pieces, size, failure = list[bytes](), 0, None
+
+        def give_up() -> None:
+            nonlocal failure  # without a length, the end of the connection is the end of the answer
+            failure = errors.StreamError("The answer did not come to its end in time.")
+            line.shut()
+
+        hurry = self.later(seconds, give_up)
+        try:
+            line.take(answer)
+            while size <= most and (chunk := await line.chunk()) is not None:
+                pieces.append(chunk)
+                size += len(chunk)
+        except errors.StreamError as error:
+            failure = failure or error
+        finally:
+            hurry.cancel()
+            await line.close()
+            line.answer = None
+        if size > most:
+            failure = errors.StreamError(f"The answer was longer than {most >> 20} MiB.")
+        return b"".join(pieces)[:most], failure
 
     @contextmanager
     def _http_errors(self) -> Iterator[None]:
@@ -329,74 +390,59 @@ class Transport:
         except httpx.HTTPError as error:
             raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
 
-    def _connections(self, loop: Any, kind: Callable[..., H], hook: Callable[..., Any]) -> H:
+    def http(self) -> Any:
+        """Return the connections of the running loop, or of all threads."""
+        loop = None if self.blocks else asyncio.get_running_loop()
         with self._lock, readable_proxies():
+            for ended in [each for each in self._https if each is not None and each.is_closed()]:
+                del self._https[ended]  # nothing can be closed there any more
             if loop not in self._https:
-                self._https[loop] = kind(
-                    event_hooks={"request": [hook]}, **self.core.http_options(blocks=self.blocks)
-                )
-            http: H = self._https[loop]
-            return http
-
-    # What waits, or stands for something that does
+                options = self.core.http_options(blocks=self.blocks)
+                kind = httpx.Client if self.blocks else httpx.AsyncClient
+                hook = hide_sent if self.blocks else hide_sent_async
+                self._https[loop] = kind(event_hooks={"request": [hook]}, **options)
+            return self._https[loop]
 
     async def close(self) -> None:
         """End the connections; the next request opens others."""
-        http = self._https.pop(asyncio.get_running_loop(), None)
-        if http is not None:
+        http = self._https.pop(None if self.blocks else asyncio.get_running_loop(), None)
+        if http is not None and self.blocks:
+            http.close()
+        elif http is not None:
             await http.aclose()
 
     async def sleep(self, seconds: float, exchange: Exchange) -> None:
         """Wait before another attempt, at most until nobody wants the answer any more."""
-        await self._pause(seconds)
-
-    def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle | threading.Timer:
-        return asyncio.get_running_loop().call_later(seconds, call)
-
-    def http(self) -> httpx.AsyncClient:
-        """Return the connections of the running loop."""
-        loop = asyncio.get_running_loop()
-        for ended in [each for each in self._https if each.is_closed()]:
-            del self._https[ended]  # nothing can be closed there any more
-        return self._connections(loop, httpx.AsyncClient, hide_sent_async)
-
-    async def _send(self, outgoing: Outgoing) -> httpx.Response:
-        http = self.http()
-        return await http.send(self.core.build(http, outgoing), stream=True)
-
-    async def _read(self, answer: httpx.Response) -> None:
-        await answer.aread()
-
-
-class BlockingTransport(Transport):
-    """Sends requests from any thread, over the same connections."""
-
-    blocks = True
-
-    async def close(self) -> None:
-        with self._lock:
-            http = self._https.pop(None, None)
-        if http is not None:
-            http.close()
-
-    async def sleep(self, seconds: float, exchange: Exchange) -> None:
         if self._pause is time.sleep:
             exchange.ended.wait(seconds)
-        else:
-            self._pause(seconds)
+        elif (pause := self._pause(seconds)) is not None:
+            await pause
 
-    def later(self, seconds: float, call: Callable[[], None]) -> threading.Timer:
+    def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle | threading.Timer:
+        if not self.blocks:
+            return asyncio.get_running_loop().call_later(seconds, call)
         timer = threading.Timer(seconds, call)
         timer.daemon = True
         timer.start()
         return timer
 
-    async def _send(self, outgoing: Outgoing) -> httpx.Response:
-        http = self._connections(None, httpx.Client, hide_sent)
-        return http.send(self.core.build(http, outgoing), stream=True)
+    async def _send(self, outgoing: Outgoing, line: Line) -> httpx.Response:
+        http = self.http()
+        request = self.core.build(http, outgoing)
+        if self.blocks:
+            request.extensions["trace"] = line.follow
+        sent = http.send(request, stream=True)
+        answer: httpx.Response = sent if self.blocks else await sent
+        return answer
 
-    async def _read(self, answer: httpx.Response) -> None:
-        answer.read()
+
+def _shut(network: Any) -> None:
+    wire = None if network is None else network.get_extra_info("socket")
+    with suppress(OSError):
+        if isinstance(wire, socket.socket):
+            socket.socket.shutdown(wire, socket.SHUT_RDWR)  # a TLS socket's own would end only the encryption
+        elif wire is not None:
+            wire.shutdown(socket.SHUT_RDWR)
 
 
 # Reading -----------------------------------------------------------------------------------------
@@ -409,25 +455,40 @@ class Line:
     socket is shut down; closing the answer under it would leave it waiting.
     """
 
-    def __init__(self, *, blocks: bool) -> None:
+    def __init__(self, idle: Networks, *, blocks: bool) -> None:
+        """`idle`: connections of the same client that no answer comes over; a request may take one of them."""
+        self._idle = idle
         self._blocks = blocks
         self.answer: httpx.Response | None = None
         self._network: Any = None
         self._chunks: Any = None
+        self._is_asking = self._is_ended = False
         self._reading = threading.RLock()
         """Held by a thread that reads, so that nobody closes the answer under it."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._is_woken = False
 
+    def follow(self, step: str, info: Mapping[str, Any]) -> None:
+        """Note the connection of a request that a thread makes; httpcore calls it at each step."""
+        if step.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._network = info["return_value"]
+        if not step.endswith(("connect_tcp.started", "request_headers.started", "response_headers.started")):
+            return
+        self._is_asking = True
+        if self._is_ended:
+            raise httpx.ReadError("Nobody waits for the answer any more.")
+
     def take(self, answer: httpx.Response) -> None:
-        """Read this answer from now on."""
+        """Read this answer from now on. Raises StreamError for one that is packed as nobody asked."""
+        self._is_asking, self.answer = False, answer
         self._network = answer.extensions.get("network_stream")
-        if "content-encoding" in answer.headers:
-            self._chunks = answer.iter_bytes() if self._blocks else answer.aiter_bytes()
-        else:
-            self._chunks = answer.iter_raw() if self._blocks else answer.aiter_raw()
-        self.answer = answer
+        self._idle.pop(id(self._network), None)
+        packed = answer.headers.get("content-encoding", "identity").strip().lower()
+        if packed not in ("", "identity", "gzip", "deflate"):
+            raise errors.StreamError("The answer is compressed in a way that was not asked for.")
+        what = "iter_bytes" if packed in ("gzip", "deflate") else "iter_raw"
+        self._chunks = getattr(answer, what if self._blocks else f"a{what}")()
 
     async def chunk(self) -> bytes | None:
         """Return the next bytes, `None` at the end. Raises StreamError."""
@@ -439,19 +500,18 @@ class Line:
                 chunk = await anext(self._chunks, None)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise failures.mid_stream(error) from without_secrets(error)
-        if chunk is None:
-            self._network = None  # the connection may serve another request now
+        if chunk is None and self._network is not None:  # the connection may serve another request now
+            self._idle[id(self._network)] = self._network
+            self._network = None
         return chunk
 
     def shut(self) -> None:
-        """End the answer under its reader; safe from any thread."""
-        wire = self._network.get_extra_info("socket") if self._network is not None else None
-        with suppress(OSError):
-            if isinstance(wire, socket.socket):
-                # a TLS socket's own would end only the encryption
-                socket.socket.shutdown(wire, socket.SHUT_RDWR)
-            elif wire is not None:
-                wire.shutdown(socket.SHUT_RDWR)
+        """End the answer under its reader, or the request of a thread that waits for it; safe from any thread."""
+        if self._network is not None:
+            _shut(self._network)
+        elif self._is_asking:  # over any of these; to the others it is what a server does, too
+            for reference in self._idle.valuerefs():
+                _shut(reference())
         if self._blocks:
             self._close()
 
@@ -463,6 +523,7 @@ class Line:
                 self._is_woken = True
                 self._task.cancel()
 
+        self._is_ended = True
         self.shut()
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed, so nobody waits

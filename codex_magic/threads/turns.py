@@ -148,7 +148,11 @@ class AsyncTurnHandle:
 
     async def _live(self) -> types.TurnResult:
         started, clock = int(time.time()), time.monotonic()
-        await asyncio.wait({self._work})
+        try:
+            await asyncio.wait({self._work})
+        except asyncio.CancelledError:  # the loop ends, and takes the turn with it
+            self._cancel()
+            await asyncio.wait({self._work})
         status = types.TurnStatus.interrupted
         if not self._work.cancelled():
             self.exception = self._work.exception()
@@ -298,7 +302,7 @@ class AsyncTurnHandle:
         self._tell(types.Warned(self.thread_id, str(failure)))
 
     def _keep(self, step: Callable[[Store], None]) -> None:
-        self._writes.append(asyncio.ensure_future(self._store.run(step)))
+        self._writes.append(self._store.begin(step))
 
 
 def final_response(items: list[types.ThreadItem]) -> str | None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from codex_magic.engines.app_server.messages import Framer, encode, parse
+from codex_magic.engines.app_server.messages import Framer, encode, fields, parse
 from codex_magic.protocol.errors import InvalidRequestError
 from tests.known import some
 
@@ -49,6 +49,20 @@ def test_a_line_may_be_as_long_as_it_likes():
 @pytest.mark.parametrize("line", [b"[]", b"3", b"{}", b'{"result":1}', b'{"id":1.5,"result":1}', b"\xff"])
 def test_what_is_no_message_is_read_as_none(line):
     assert parse(line) is None
+
+
+@pytest.mark.parametrize("levels", [100, 1_000, 100_000])
+def test_what_is_nested_too_deep_is_left_out_and_the_rest_is_read(levels):
+    line = b'{"id":1,"result":{"name":"n","odd":' + b"[" * levels + b"]" * levels + b"}}"
+    assert fields(some(parse(line)).result)["name"] == "n"
+
+
+def test_what_is_nested_too_deep_to_be_sent_is_refused():
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(InvalidRequestError):
+        encode({"params": nested})
 
 
 def test_what_is_sent_can_be_read():

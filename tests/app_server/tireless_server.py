@@ -63,6 +63,11 @@ class Server:
         if self.mode == "offline":
             self.wait_for_network()
             return
+        if self.mode.startswith("plays "):
+            for method, params in json.loads(self.mode.removeprefix("plays ")):
+                self.tell(method, **params)
+            self.tell("turn/completed", turn={**TURN, "status": "completed"})
+            return
         self.tell("item/agentMessage/delta", itemId="i", delta="first words ")
         if self.mode == "cut off":
             self.wait_for_network()

@@ -84,6 +84,10 @@ class Visit:
     def stop(self) -> None:
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
 
+    def restart_kernel(self) -> None:
+        """End the kernel and start another, as the page's button does after its question."""
+        self.page.evaluate(f"({_WIDGET}).sessionContext.session.kernel.restart()")
+
     def save(self) -> None:
         self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
 

@@ -149,7 +149,7 @@ def markdown(cell_outputs: list[dict[str, Any]]) -> str:
     return "\n\n".join(
         output["data"]["text/markdown"]
         for output in cell_outputs
-        if "text/markdown" in output.get("data", {})
+        if output.get("data", {}).get("text/markdown")
     )
 
 

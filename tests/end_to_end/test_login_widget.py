@@ -220,3 +220,17 @@ def test_a_failure_says_why_and_the_focus_stays_inside(visit: Visit, service: Lo
     button(visit, "Get a new code").click()
     expect(code(visit)).to_be_visible()
     expect(button(visit, "Other options")).to_be_focused()
+
+
+@cells("%codex login device")
+def test_what_its_kernel_leaves_behind_is_read_as_text(visit: Visit) -> None:
+    visit.run_all()
+    expect(code(visit)).to_be_visible()
+    visit.restart_kernel()
+    expect(code(visit)).to_be_hidden()
+    pictures(visit, "dead")
+    visit.save()
+    assert re.findall(r"/codex/device|\b[A-Z]{4}-[A-Z]{5}\b", visit.path.read_text()) == []
+    visit.open()
+    expect(visit.outputs.last).to_contain_text("Run the cell again")
+    pictures(visit, "reopened")

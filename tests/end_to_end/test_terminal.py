@@ -58,7 +58,6 @@ def squashed(text: str) -> str:
 @pytest.mark.parametrize("program", ["IPython", "jupyter_console"])
 def test_the_first_session_of_the_readme_can_be_typed(home: Path, program: str) -> None:
     """Key by key as a person does, at the prompts as the program draws them."""
-    pytest.importorskip(program)
     options = ["-m", program, "--no-confirm-exit"]
     child = pexpect.spawn(sys.executable, options, encoding="utf-8", timeout=60, dimensions=(50, 160))
     prompt = r"In \[(?:\x1b\[[\d;]*m)*%d(?:\x1b\[[\d;]*m)*\]: "

@@ -91,7 +91,7 @@ def test_opening_joins_what_goes_on():
 def test_who_is_signed_in_already_is_shown_with_what_is_left():
     view = after(lambda view: replace(view, limits=LIMITS), account=ME)
     assert view.stage is Stage.account
-    assert "40 % left" in quota_html(view).split("75 % left")[0]
+    assert "40 % of the week left" in quota_html(view).split("75 % of 5 hours left")[0]
     assert after(LoginView.cancelled, account=ME).headline() == "Signed in as me@example.com (Plus plan)."
     assert after(LoginView.cancelled, account=ME).closing_line() == "Signed in."
 

@@ -38,6 +38,7 @@ from codex_magic.protocol.types import (
     ItemCompleted,
     ItemStarted,
     RateLimitsUpdated,
+    Reasoning,
     ToolCall,
     TurnCompleted,
     TurnStarted,
@@ -598,3 +599,12 @@ def test_ctrl_c_stops_the_turn_and_not_the_process(codex, service):
     before = program()
     assert thread.run("echo: on").final_response == "on"
     assert program() == before
+
+
+def test_an_answer_whose_connection_breaks_is_told_and_kept_once(codex, service):
+    words = " ".join(map(str, range(200)))
+    service.faults.next("drop", after=70, times=2)
+    result = codex.thread_start().run(f"echo: {words}")
+    assert result.final_response == words
+    assert [item.text for item in done(result, AgentMessage)] == [words]
+    assert len(done(result, Reasoning)) == 1

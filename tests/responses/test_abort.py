@@ -15,7 +15,7 @@ from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta
 from codex_magic.responses.exchange import PATIENT, RetryPolicy
 from codex_magic.responses.provider import custom
-from tests.responses.wire import CREATED, DROP, HANG, Answer, Wire, delta, good, plain, stream
+from tests.responses.wire import CREATED, DROP, HANG, Answer, Seen, Wire, delta, good, plain, stream
 from tests.service import LocalService, Pace, start
 
 BEGUN = stream(CREATED, delta("Hel"), HANG)
@@ -74,6 +74,31 @@ def test_a_whole_response_that_another_thread_waits_for(wire: Wire, client: Clie
             client.abort()
         with pytest.raises(ResponseAborted):
             waiting.result()
+
+
+@pytest.mark.parametrize("begun", [[], [b"HTTP/1.1 429 X\r\n\r\nSlow", HANG]], ids=["nothing", "an error"])
+@pytest.mark.parametrize("is_kept", [False, True], ids=["a new connection", "a kept connection"])
+def test_before_an_answer_has_come(wire: Wire, client: Client, begun: Answer, is_kept: bool) -> None:
+    if is_kept:
+        wire.answer(stream(*good("Hello")))
+        client.responses.create("hi", model="m")
+    waits = threading.Event()
+
+    def hang(_: Seen) -> Answer:
+        waits.set()
+        return [*begun, HANG]
+
+    wire.answer_by(hang)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(client.responses.create, "hi", model="m")
+        assert waits.wait(10)
+        client.abort()
+        with pytest.raises(ResponseAborted):
+            waiting.result(10)
+    assert wire.left.wait(10)
+    assert wire.connections == 1
+    wire.answer_by(lambda _: stream(*good("Hello")))
+    assert client.responses.create("hi", model="m").output_text == "Hello"
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import itertools
+from typing import Any
 
 import pytest
 
-from codex_magic.protocol.errors import StreamError
+from codex_magic.protocol.errors import CodexError, InvalidRequestError, StreamError, UnreachableError
+from codex_magic.protocol.settings import Settings
+from codex_magic.responses import exchange as exchange_module
+from codex_magic.responses import transport
+from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.exchange import LONGEST_ANSWER, WORKING_SECONDS, Exchange, RetryPolicy
 from codex_magic.responses.parameters import Timeouts
+from codex_magic.responses.provider import Provider, custom
 from tests.responses.conftest import Asker
-from tests.responses.wire import CREATED, Wire, completed, delta, event
+from tests.responses.wire import CREATED, HANG, Wire, completed, delta, event, plain
 
 WORKING = {
     "in progress": event("response.in_progress", response={"id": "r"}),
@@ -88,3 +96,73 @@ def test_a_stream_of_comments_ends_by_the_idle_limit(ask: Asker, wire: Wire) -> 
     with pytest.raises(StreamError, match="nothing of its answer"):
         ask()
     assert len(ask.retried) == 5
+
+
+def test_a_refusal_without_end_is_read_no_further(ask: Asker, wire: Wire) -> None:
+    head = b"HTTP/1.1 400 X\r\nconnection: close\r\n\r\n"
+    wire.answer_by(lambda seen: itertools.chain([head], itertools.repeat(b"words " * 1000)))
+    with pytest.raises(InvalidRequestError, match="words words"):
+        ask()
+
+
+def test_a_refusal_that_drips_is_told_with_what_came(
+    ask: Asker, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "WORDS_SECONDS", 0.2)
+    wire.answer([b"HTTP/1.1 400 X\r\nconnection: close\r\n\r\nSome words", HANG])
+    with pytest.raises(InvalidRequestError, match="Some words"):
+        ask()
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_bomb_in_a_small_packet(
+    ask: Asker, wire: Wire, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_module, "LONGEST_ANSWER", 1 << 20)
+    monkeypatch.setattr(exchange_module, "LONGEST_EVENT", 1 << 20)
+    wire.answer(plain(status, gzip.compress(b"x" * (16 << 20)), content_encoding="gzip"))
+    with pytest.raises(CodexError):
+        ask()
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_packing_that_was_not_asked_for(ask: Asker, wire: Wire, status: int) -> None:
+    wire.answer(plain(status, b"\x28\xb5\x2f\xfd", content_encoding="zstd"))
+    with pytest.raises(CodexError):
+        ask()
+    assert "zstd" not in wire.requests[0].headers["accept-encoding"]
+
+
+def test_a_line_without_end(exchange: Exchange) -> None:
+    piece = b"x" * (1 << 20)
+    exchange.feed(b'data: {"type": "')
+    with pytest.raises(StreamError, match="event"):
+        any(exchange.feed(piece) for _ in range(LONGEST_ANSWER >> 20))
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_whole_answer_has_a_largest_size_and_an_end(
+    wire: Wire, settings: Settings, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(transport, "LONGEST_ANSWER", 1 << 20)
+    head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
+    wire.answer_by(lambda seen: itertools.chain([head], itertools.repeat(b" " * (1 << 16))))
+    with pytest.raises(UnreachableError, match="longer"):
+        models(kind, custom(wire.url), settings)
+    wire.answer_by(lambda seen: [head, b"{", HANG])
+    with pytest.raises(UnreachableError):
+        models(kind, custom(wire.url), settings)
+
+
+def models(kind: str, provider: Provider, settings: Settings) -> object:
+    options: Any = {"settings": settings, "timeout": Timeouts(idle=0.2)}
+    if kind == "sync":
+        with Client(provider, **options) as client:
+            return client.models.list()
+
+    async def ask() -> object:
+        async with AsyncClient(provider, **options) as client:
+            return await client.models.list()
+
+    return asyncio.run(ask())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,16 +45,41 @@ def test_an_error_in_its_flat_shape() -> None:
     assert event == ErrorEvent(code="oops", message="Sorry")
 
 
+def test_an_unknown_event_is_kept() -> None:
+    raw = {"type": "responsesapi.websocket_timing", "ms": 5}
+    assert decode_event(json.dumps(raw).encode()) == UnknownEvent(str(raw["type"]), raw)
+
+
 @pytest.mark.parametrize(
-    "raw",
+    ("field", "value", "read"),
     [
-        {"type": "responsesapi.websocket_timing", "ms": 5},
-        {"type": "response.output_text.delta", "delta": 5},
-        {"type": "response.output_item.done", "item": None},
+        ("output_index", None, -1),
+        ("output_index", "2", -1),
+        ("output_index", 2.0, -1),
+        ("output_index", [2], -1),
+        ("content_index", None, 0),
+        ("sequence_number", "3", 3),
+        ("item_id", None, ""),
+        ("item_id", 7, ""),
+        ("delta", 5, ""),
+        ("delta", None, ""),
     ],
 )
-def test_what_does_not_fit_is_kept(raw: dict[str, object]) -> None:
-    assert decode_event(json.dumps(raw).encode()) == UnknownEvent(str(raw["type"]), raw)
+def test_a_field_of_a_wrong_type_costs_that_field_alone(field: str, value: object, read: Any) -> None:
+    whole: dict[str, Any] = {
+        "sequence_number": 1,
+        "item_id": "m",
+        "output_index": 1,
+        "content_index": 1,
+        "delta": "a",
+    }
+    raw = {"type": "response.output_text.delta", **whole, field: value}
+    assert decode_event(json.dumps(raw).encode()) == OutputTextDelta(**whole | {field: read})
+
+
+def test_an_item_that_is_none_costs_the_item_alone() -> None:
+    raw = {"type": "response.output_item.done", "output_index": 1, "item": None}
+    assert decode_event(json.dumps(raw).encode()) == OutputItemDone(output_index=1)
 
 
 @pytest.mark.parametrize("payload", [b"", b"nonsense", b'{"type":"respo', b"[]", b"{}", b"5", b"[" * 5000])

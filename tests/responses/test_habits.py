@@ -41,6 +41,11 @@ def frame(data: Any, name: str = "") -> bytes:
         frame({"type": "error", **BROKE, "param": {"a": 1}}),
         frame({"error": "Insufficient credits."}),
         frame("Insufficient credits.", "error"),
+        frame({"type": None, "error": {"error": BROKE}}),
+        frame({"success": False, "errors": [BROKE]}),
+        frame({"type": "insufficient_credits_error", **BROKE}),
+        event("error", error=None, code=None, message=None)
+        + event("response.failed", response={"error": BROKE}),
         event("response.failed", error=BROKE),
         event("response.failed", response={"error": None}) + event("error", **BROKE),
         event("response.failed", response={"error": None}) + frame({"error": BROKE}),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from codex_magic.protocol.errors import InvalidRequestError
+from codex_magic.protocol.errors import CodexError, InvalidRequestError
+from codex_magic.protocol.settings import Settings
+from codex_magic.responses.client import Client
 from codex_magic.responses.inputs import input_image, user
+from codex_magic.responses.provider import custom
+from codex_magic.responses.request import CODEX_RULES
 from codex_magic.responses.tools import web_search
-from tests.responses.conftest import only_api, only_codex
+from tests.responses.conftest import Asker, only_api, only_codex
 from tests.responses.conversing import Caller
+from tests.responses.wire import Answer, Seen, Wire, good, plain, stream
 
 HEADER = "x-openai-internal-codex-responses-lite"
 
@@ -76,6 +82,92 @@ def test_the_catalog_chooses_the_dialect(call: Caller, model: str, is_lite: bool
 def test_it_is_not_spoken_unasked(call: Caller) -> None:
     call(create(lite=None))
     assert HEADER not in call.service.requests[-1].headers
+
+
+# A model that wants the other dialect ------------------------------------------------------------------
+
+
+@pytest.fixture
+def backend(ask: Asker, wire: Wire) -> Asker:
+    """The Codex backend, whose catalog has one model of either dialect."""
+    models = [{"slug": "lite", "use_responses_lite": True}, {"slug": "classic", "use_responses_lite": False}]
+    refusal = plain(400, {"detail": "This model can't be used in this way."})
+
+    def choose(seen: Seen) -> Answer:
+        if seen.method == "GET":
+            return plain(200, {"models": models})
+        wants_lite = seen.json["model"].startswith("lite")
+        return stream(*good("Hello")) if (HEADER in seen.headers) == wants_lite else refusal
+
+    wire.answer_by(choose)
+    ask.provider = dataclasses.replace(custom(wire.url), rules=CODEX_RULES)
+    return ask
+
+
+def dialects(wire: Wire) -> list[bool]:
+    return [HEADER in seen.headers for seen in wire.requests if seen.method == "POST"]
+
+
+def test_a_model_that_refuses_the_classic_dialect_is_asked_in_the_other(backend: Asker, wire: Wire) -> None:
+    assert backend(model="lite", tools=[add], instructions="Be brief.").output_text == "Hello"
+    assert dialects(wire) == [False, True]
+    assert wire.requests[-1].json["input"][0]["type"] == "additional_tools"
+
+
+def test_a_model_that_refuses_the_other_dialect_is_asked_in_the_classic(backend: Asker, wire: Wire) -> None:
+    wire.answer_by(
+        lambda seen: (
+            plain(200, {"models": [{"slug": "m", "use_responses_lite": True}]})
+            if seen.method == "GET"
+            else plain(400, {"detail": "No lite."})
+            if HEADER in seen.headers
+            else stream(*good("Hello"))
+        )
+    )
+    assert backend(model="m", lite="auto").output_text == "Hello"
+    assert dialects(wire) == [True, False]
+
+
+def test_the_dialect_is_remembered(backend: Asker, wire: Wire, settings: Settings) -> None:
+    with Client(backend.provider, settings=settings) as client:
+        for _ in range(3):
+            client.responses.create("hi", model="lite")
+    assert dialects(wire) == [False, True, True, True]
+
+
+@pytest.mark.parametrize("options", [{"model": "classic", "lite": True}, {"model": "lite", "lite": False}])
+def test_a_dialect_that_was_asked_for_is_kept(backend: Asker, wire: Wire, options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError):
+        backend(**options)
+    assert len(dialects(wire)) == 1
+
+
+def test_a_refusal_in_both_dialects_is_the_first_one(backend: Asker, wire: Wire) -> None:
+    models = plain(200, {"models": [{"slug": "m", "use_responses_lite": True}]})
+    answers = iter([plain(400, {"detail": "The first."}), models, plain(400, {"detail": "The second."})])
+    wire.answer_by(lambda seen: next(answers))
+    with pytest.raises(InvalidRequestError, match="The first"):
+        backend(model="m")
+    assert dialects(wire) == [False, True]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        plain(400, {"error": {"code": "context_length_exceeded"}}),
+        plain(400, {"error": {"code": "invalid_encrypted_content", "message": "No"}}),
+        plain(401, {"detail": "No"}),
+        plain(413),
+    ],
+)
+def test_a_refusal_of_another_kind_is_none_of_the_dialect(
+    backend: Asker, wire: Wire, refusal: Answer
+) -> None:
+    wire.answer(refusal)
+    wire.answer_by(lambda seen: refusal)
+    with pytest.raises(CodexError):
+        backend(model="lite")
+    assert dialects(wire) == [False]
 
 
 @only_codex

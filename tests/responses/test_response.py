@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,10 +11,14 @@ from codex_magic.protocol.errors import ContextWindowError, ServiceError, Stream
 from codex_magic.protocol.types import TokenUsage
 from codex_magic.responses.events import (
     CodexRateLimits,
+    ContentPartDone,
     ErrorEvent,
+    FunctionCallArgumentsDelta,
+    FunctionCallArgumentsDone,
     OutputItemAdded,
     OutputItemDone,
     OutputTextDelta,
+    OutputTextDone,
     RefusalDelta,
     ResponseCompleted,
     ResponseCreated,
@@ -161,3 +166,125 @@ def test_calls_and_thoughts_are_at_hand() -> None:
     assert response.tool_calls == [call, custom]
     assert response.reasoning_summary == "a\n\nb"
     assert Response(output=[message("x")]).reasoning_summary is None
+
+
+def part(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": []}
+
+
+BEGUN = OutputItemAdded(
+    output_index=1,
+    item={"id": "f", "type": "function_call", "call_id": "c", "name": "act", "arguments": ""},
+)
+ARGUMENTS = FunctionCallArgumentsDelta(output_index=1, item_id="f", delta='{"n": 1}')
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [OutputTextDelta(delta="Hel"), OutputTextDelta(delta="lo")],
+        [OutputTextDone(text="Hello")],
+        [ContentPartDone(part=part("Hello"))],
+        [OutputTextDelta(delta="Hel"), OutputTextDone(text="Hello")],
+    ],
+)
+@pytest.mark.parametrize("content", [[], None, "", [part("")], [{"type": "output_text"}], [None], 5])
+def test_a_message_that_is_finished_without_its_text_has_what_its_events_said(
+    before: list[Any], content: Any
+) -> None:
+    done = OutputItemDone(item={"type": "message", "role": "assistant", "content": content})
+    accumulator = ResponseAccumulator()
+    told = accumulator.feed(*before, done, ResponseCompleted())
+    assert accumulator.finish().output_text == "Hello"
+    items = [event.item for event in told if isinstance(event, OutputItemDone)]
+    assert [item["content"] for item in items] == [[part("Hello")]]
+
+
+@pytest.mark.parametrize("content", ["Hello", ["Hello"], [{"text": "Hello"}]])
+def test_a_message_in_an_odd_shape_is_read(content: Any) -> None:
+    done = OutputItemDone(item={"type": "message", "content": content})
+    assert fed(done, ResponseCompleted()).finish().output_text == "Hello"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "function_call", "call_id": "c", "name": "act", "arguments": ""},
+        {"type": "function_call", "call_id": "", "name": ""},
+        {"type": "function_call", "name": None, "arguments": 5},
+        {"type": "function_call", "arguments": {"n": 1}},
+        {},
+    ],
+)
+@pytest.mark.parametrize(
+    "arguments", [ARGUMENTS, FunctionCallArgumentsDone(output_index=1, arguments='{"n": 1}', name="act")]
+)
+def test_a_call_is_finished_with_what_its_events_said(arguments: Any, item: dict[str, Any]) -> None:
+    done = OutputItemDone(output_index=1, item=item)
+    (call,) = fed(BEGUN, arguments, done, ResponseCompleted()).finish().tool_calls
+    assert (call["name"], call["call_id"], json.loads(call["arguments"])) == ("act", "c", {"n": 1})
+
+
+def test_a_call_that_nothing_but_the_end_finishes() -> None:
+    (call,) = fed(BEGUN, ARGUMENTS, ResponseCompleted()).finish().tool_calls
+    assert (call["name"], call["arguments"]) == ("act", '{"n": 1}')
+    assert fed(BEGUN, ARGUMENTS, ResponseIncomplete()).finish().tool_calls == []
+
+
+def test_items_without_an_index_stay_apart() -> None:
+    accumulator = ResponseAccumulator()
+    told = accumulator.feed(
+        *[event for text in ("one", "two") for event in (OutputTextDelta(delta=text), done(text))],
+        ResponseCompleted(),
+    )
+    assert [event.output_index for event in told if isinstance(event, OutputItemDone)] == [0, 1]
+    assert [event.output_index for event in told if isinstance(event, OutputTextDelta)] == [0, 1]
+    assert accumulator.finish().output_text == "onetwo"
+
+
+def done(text: str, **place: Any) -> OutputItemDone:
+    return OutputItemDone(item=message(text), **place)
+
+
+def test_items_that_all_have_the_same_index_stay_apart() -> None:
+    accumulator = ResponseAccumulator()
+    told = accumulator.feed(done("one", output_index=0), done("two", output_index=0), ResponseCompleted())
+    assert [event.output_index for event in told if isinstance(event, OutputItemDone)] == [0, 1]
+    assert accumulator.finish().output_text == "onetwo"
+
+
+@pytest.mark.parametrize(
+    "place", [{"output_index": 0}, {"item_id": "m"}, {"output_index": 0, "item_id": "m"}]
+)
+def test_a_piece_that_comes_late_is_no_second_message(place: dict[str, Any]) -> None:
+    whole = OutputItemDone(output_index=0, item={**message("Hello"), "id": "m"})
+    late = OutputTextDelta(delta="lo", **place)
+    assert fed(OutputTextDelta(delta="Hel", **place), whole, late, ResponseCompleted()).finish().output == [
+        whole.item
+    ]
+
+
+def test_a_message_that_only_its_pieces_tell_is_finished_by_the_end() -> None:
+    accumulator = ResponseAccumulator()
+    told = accumulator.feed(OutputTextDelta(delta="Hello"), ResponseCompleted())
+    assert [type(event) for event in told] == [OutputTextDelta, OutputItemDone, ResponseCompleted]
+    assert accumulator.finish().output[0]["status"] == "completed"
+
+
+@pytest.mark.parametrize("count", [12, 12.0, "12"])
+def test_tokens_are_counted_however_they_are_written(count: Any) -> None:
+    usage = {"input_tokens": count, "total_tokens": count}
+    response = fed(ResponseCompleted(response={"usage": usage})).finish()
+    assert response.usage == TokenUsage(input_tokens=12, total_tokens=12)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [("failed", None), ("incomplete", "incomplete"), ("cancelled", "incomplete")]
+)
+def test_what_is_not_completed_is_not_called_so(status: str, expected: str | None) -> None:
+    accumulator = fed(OutputTextDelta(delta="Hel"), ResponseCompleted(response={"status": status}))
+    if expected is None:
+        with pytest.raises(ServiceError):
+            accumulator.finish()
+    else:
+        assert accumulator.finish().status == expected

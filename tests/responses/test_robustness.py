@@ -18,6 +18,7 @@ import pytest
 
 from codex_magic.protocol.errors import CodexError, StreamError
 from codex_magic.protocol.plain import read_json
+from codex_magic.responses.client import Client
 from codex_magic.responses.events import (
     ErrorEvent,
     Event,
@@ -33,7 +34,7 @@ from codex_magic.responses.events import (
 from codex_magic.responses.exchange import Exchange, RetryPolicy
 from codex_magic.responses.response import Response
 from tests.responses.conftest import Asker
-from tests.responses.wire import CREATED, DROP, Wire, completed, delta, event, message, stream
+from tests.responses.wire import CREATED, DROP, Wire, completed, delta, event, good, message, plain, stream
 
 RECORDED = (Path(__file__).parent / "fixtures" / "recorded.sse").read_bytes()
 """What the local service once said: reasoning, a message of many alphabets, unannounced events."""
@@ -95,22 +96,48 @@ def told(raw: bytes) -> list[Event]:
     return events + bare
 
 
+def text_of(item: dict[str, Any]) -> str:
+    """The text of a message, whose parts may come without their type."""
+    parts = item.get("content")
+    parts = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    typed = [part if isinstance(part.get("type"), str) else {**part, "type": "output_text"} for part in parts]
+    return Response(output=[{**item, "content": typed}]).output_text
+
+
 def added_up(events: list[Event]) -> str:
-    """The text of finished messages, and of those that were begun."""
+    """The text of finished messages, and of those that were begun. A message that is finished without a text has
+    that of its pieces; pieces that come after a message with such a text are late."""
     finished: list[tuple[int, str]] = []
     begun: dict[tuple[int, int], str] = {}
+    named: dict[str, int] = {}
     for each in events:
+        if not isinstance(each, OutputTextDelta | OutputItemDone):
+            continue
+        places = [index for index, _ in begun]
+        following = max([-1, *places, *(index for index, _ in finished)]) + 1
+        name = each.item_id if isinstance(each, OutputTextDelta) else str(each.item.get("id") or "")
+        index = each.output_index
+        if index < 0:
+            index = named.get(name, [following, *places][-1])
+        if name:
+            named[name] = index
         if isinstance(each, OutputTextDelta):
-            place = each.output_index, each.content_index
-            begun[place] = begun.get(place, "") + each.delta
-        elif isinstance(each, OutputItemDone):
-            finished.append((each.output_index, Response(output=[each.item]).output_text))
-            begun = {place: text for place, text in begun.items() if place[0] != each.output_index}
-    if not finished and isinstance(events[-1] if events else None, ENDS[:3]):
-        listed = (getattr(events[-1], "response", None) or {}).get("output")
-        if listed and isinstance(listed, list):
-            return Response(output=[item for item in listed if isinstance(item, dict)]).output_text
-    rest = [(place[0], text) for place, text in sorted(begun.items())]
+            whole = [text for at, text in finished if at == index][-1:] if index not in places else []
+            if each.delta and not (whole and whole[0] and each.delta in whole[0]):
+                begun[index, each.content_index] = begun.get((index, each.content_index), "") + each.delta
+        else:
+            pieces = "".join(text for place, text in sorted(begun.items()) if place[0] == index)
+            finished.append((index, text_of(each.item) or pieces))
+            begun = {place: text for place, text in begun.items() if place[0] != index}
+    end = events[-1] if events else None
+    listed = (getattr(end, "response", None) or {}).get("output") if isinstance(end, ENDS[:3]) else None
+    if not finished and isinstance(listed, list) and any(isinstance(item, dict) for item in listed):
+        return Response(output=[item for item in listed if isinstance(item, dict)]).output_text
+    rest = [
+        (place[0], text)
+        for place, text in sorted(begun.items())
+        if not any(text in whole for _, whole in finished)
+    ]
     return "".join(text for _, text in sorted([*finished, *rest], key=lambda pair: pair[0]))
 
 
@@ -260,3 +287,25 @@ def test_spoilt_streams_over_sockets(ask: Asker, wire: Wire, ending: list[Any]) 
         wire.answer(stream(*pieces(chance, spoil(chance)), *ending))
         with suppress(CodexError):
             assert isinstance(ask(), Response)
+
+
+# Depth -------------------------------------------------------------------------------------------
+
+DEPTHS = [b"[" * 900 + b"]" * 900, b'{"a":' * 50_000 + b"1" + b"}" * 50_000, b"[" * 50_000]
+
+
+@pytest.mark.parametrize("deep", DEPTHS, ids=["900", "50000", "open"])
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_json_of_any_depth_is_an_answer_or_an_error_of_ours(
+    client: Client, wire: Wire, deep: bytes, status: int
+) -> None:
+    wire.answer(plain(status, b'{"models": [{"slug": "m", "extra": %s}]}' % deep))
+    with suppress(CodexError):
+        assert [model.slug for model in client.models.list(force_refresh=True)] == ["m"]
+    wire.answer(plain(status, b'{"error": {"message": %s}}' % deep))
+    with suppress(CodexError):
+        client.responses.create("hi", model="m")
+    wire.answer(stream(b'data: {"type": "response.output_item.done", "item": {"a": %s}}\n\n' % deep, *good()))
+    response = client.responses.create("hi", model="m")
+    assert response.output_text == "Hello"
+    client.responses.create([*response.output, "And then?"], model="m")

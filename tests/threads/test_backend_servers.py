@@ -3,7 +3,8 @@
 import pytest
 
 from codex_magic import Codex, CodexConfig, OutputError, ServiceError, tool
-from codex_magic.protocol.types import AgentMessage, ToolCall, UserMessage
+from codex_magic.display.view import TurnView
+from codex_magic.protocol.types import AgentMessage, Reasoning, ToolCall, UserMessage
 from tests.peers.agent import done
 from tests.responses.wire import CREATED, Wire, completed, event, good, stream
 from tests.threads.backend import kinds
@@ -82,3 +83,56 @@ def test_calls_that_share_an_id_do_not_stop_the_turn(thread, wire):
     wire.answer(stream(CREATED, *both, completed()), stream(*good()))
     assert thread.run("hi").final_response == "Hello"
     assert len(outputs(wire)) == 2
+
+
+THOUGHT = {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "Hm."}]}
+ANSWER = {
+    "type": "message",
+    "id": "m",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "one"}],
+}
+
+
+def begun(item, **place):
+    return event("response.output_item.added", item={**item, "summary": [], "content": []}, **place)
+
+
+def over(item, **place):
+    return event("response.output_item.done", item=item, **place)
+
+
+def piece(**place):
+    return event("response.output_text.delta", delta="one", **place)
+
+
+def shown(thread, wire, *events):
+    """The items of a turn, and what was to be seen of it at its end."""
+    wire.answer(stream(CREATED, *events, completed()))
+    handle, view = thread.turn("hi"), TurnView()
+    for told in handle.stream():
+        view.feed(told)
+    return [
+        item for item in handle.asynchronous.result.items if not isinstance(item, UserMessage)
+    ], view.markdown()
+
+
+def test_what_a_server_adds_to_an_item_that_is_over_is_not_told_again(thread, wire):
+    whole = [begun(ANSWER), piece(item_id="m"), over(ANSWER)]
+    items, markdown = shown(thread, wire, *whole, piece(item_id="m"))
+    assert [item.text for item in items] == ["one"]
+    assert markdown.count("one") == 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_items_without_a_place_of_their_own_stay_apart(thread, wire, named, is_begun):
+    """A server that leaves out the index, and perhaps the ids."""
+    thought, answer = (
+        {**item, "id": item["id"]} if named else {**item, "id": None} for item in (THOUGHT, ANSWER)
+    )
+    words = piece(item_id="m") if named else piece()
+    first, second = ([begun(item)] if is_begun else [] for item in (thought, answer))
+    items, markdown = shown(thread, wire, *first, over(thought), *second, words, over(answer))
+    assert [type(item) for item in items] == [Reasoning, AgentMessage]
+    assert (markdown.count("Hm."), markdown.count("one")) == (1, 1)

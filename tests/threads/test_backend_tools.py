@@ -420,3 +420,26 @@ def test_tools_and_thoughts_on_a_server_of_ones_own():
         assert done(result, Reasoning)
         assert len(done(result, AgentMessage)) == 1
         assert thread.run("echo: next").final_response == "next"
+
+
+def test_an_async_tool_that_blocks_holds_up_no_other_turn_and_no_other_tool(codex):
+    stuck, released = threading.Event(), threading.Event()
+
+    async def stick() -> str:
+        stuck.set()
+        released.wait()
+        return "released"
+
+    async def greet() -> str:
+        return "hello"
+
+    handle = codex.thread_start(tools=(stick,)).turn(use("stick"))
+    assert stuck.wait(10)
+    try:
+        assert codex.thread_start().run("echo: meanwhile").final_response == "meanwhile"
+        other = codex.thread_start(tools=(greet,)).run(use("greet"))
+        assert [call.content_items[0]["text"] for call in done(other, ToolCall)] == ["hello"]
+        handle.interrupt()
+        assert done(handle.run(), ToolCall)[0].status == "unfinished"
+    finally:
+        released.set()

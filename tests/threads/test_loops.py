@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from codex_magic import AsyncClient, AsyncCodex, Codex, CodexConfig, ConfigurationError
+from codex_magic import (
+    AgentMessageDelta,
+    AsyncClient,
+    AsyncCodex,
+    AsyncThread,
+    AsyncTurnHandle,
+    Codex,
+    CodexConfig,
+    ConfigurationError,
+    TurnCompleted,
+    TurnStatus,
+)
 from tests.app_server.tireless_server import command
 from tests.service import LocalService
 
@@ -140,3 +151,30 @@ def test_a_codex_can_be_used_again_after_it_was_closed(service: LocalService) ->
     for _ in range(2):
         assert codex.thread_start().run("echo: x").final_response == "x"
         codex.close()
+
+
+def test_a_turn_that_runs_when_its_loop_ends_is_interrupted_with_what_came(service: LocalService) -> None:
+    """As at the end of `asyncio.run`, which cancels every task."""
+    codex = AsyncCodex()
+    service.faults.next("hold", after=2)
+
+    async def begin() -> tuple[AsyncThread, AsyncTurnHandle]:
+        thread = await codex.thread_start()
+        handle = await thread.turn("repeat 200", summary="none")
+        said = asyncio.Event()
+        handle.subscribe(lambda told: said.set() if isinstance(told, AgentMessageDelta) else None)
+        await said.wait()
+        return thread, handle
+
+    async def look(thread: AsyncThread, handle: AsyncTurnHandle) -> list[tuple[TurnStatus, int]]:
+        told = [each async for each in handle.stream()]
+        assert isinstance(told[-1], TurnCompleted)
+        assert (await handle.run()).status is TurnStatus.interrupted
+        await thread.run("echo: on", summary="none")
+        history = await thread.history()
+        await codex.close()
+        return [(turn.status, len(turn.items)) for turn in history]
+
+    thread, handle = asyncio.run(begin())
+    statuses = asyncio.run(asyncio.wait_for(look(thread, handle), 30))
+    assert statuses == [(TurnStatus.interrupted, 2), (TurnStatus.completed, 2)]

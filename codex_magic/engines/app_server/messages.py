@@ -55,11 +55,14 @@ class Framer:
 
 
 def parse(line: bytes) -> Message | None:
-    """Read one line; `None` when it is no message."""
+    """Read one line, without what is nested too deep in it; `None` when it is no message."""
     try:
         message = _DECODER.decode(line)
     except _UNREADABLE:
-        return None
+        try:
+            message = _DECODER.decode(msgspec.json.encode(read_json(line)))
+        except (ValueError, msgspec.MsgspecError):
+            return None
     return None if message.method is None and message.id is None else message
 
 
@@ -67,7 +70,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
     """Write one line. NaN raises InvalidRequestError, half a character becomes U+FFFD: the server drops both."""
     try:
         text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"The agent can't be sent this: {error}.") from error
     return encodable(text).encode() + b"\n"
 
@@ -118,6 +121,54 @@ class MaskedNotifications:
         return [*rest, masked(notification)]
 
 
+class ToldOnce:
+    """The notifications of one turn without what is told twice: after a broken connection a request begins anew.
+
+    What was broken off is dropped by whoever keeps or shows it; here it is what was whole.
+    """
+
+    def __init__(self) -> None:
+        self._over: set[str] = set()
+        self._said: list[types.ThreadItem] = []
+        """The whole texts of the answer to this request."""
+        self._unrepeated: list[types.ThreadItem] = []
+        self._again: dict[str, types.ThreadItem] = {}
+        """What an item that has begun may repeat, by its id."""
+
+    def feed(self, notification: types.Notification) -> list[types.Notification]:
+        """Return what is to be told now; an item that may be a repetition is told when it is whole and is none."""
+        if isinstance(notification, types.Delta):
+            is_known = notification.item_id in self._over or notification.item_id in self._again
+            return [] if is_known else [notification]
+        match notification:
+            case types.ErrorReported(will_retry=True):
+                self._unrepeated, self._again = [*self._said], {}
+            case types.TokenUsageUpdated():
+                self._said, self._unrepeated = [], []
+            case types.ItemStarted(item=item):
+                if not isinstance(item, types.AgentMessage | types.Reasoning):
+                    self._said, self._unrepeated = [], []  # another request follows
+                for said in self._unrepeated:
+                    if type(said) is type(item):
+                        self._unrepeated.remove(said)
+                        self._again[item.id] = said
+                        break
+                return [] if item.id in self._over or item.id in self._again else [notification]
+            case types.ItemCompleted(thread_id=thread_id, turn_id=turn_id, item=item):
+                said_before = self._again.pop(item.id, None)
+                is_again = said_before and msgspec.structs.replace(item, id=said_before.id) == said_before
+                if item.id in self._over or is_again:
+                    return []
+                self._over.add(item.id)
+                self._said.append(item)
+                return (
+                    [types.ItemStarted(thread_id, turn_id, item), notification]
+                    if said_before
+                    else [notification]
+                )
+        return [notification]
+
+
 def place_of(delta: types.Delta) -> tuple[object, ...]:
     """Return what the deltas of one text have in common: its item, and the part of it."""
     part = getattr(delta, "summary_index", None), getattr(delta, "content_index", None)
@@ -126,11 +177,13 @@ def place_of(delta: types.Delta) -> tuple[object, ...]:
 
 def address_of(notification: types.Notification) -> tuple[str | None, str | None]:
     """Return the server's thread and turn that it is about, each `None` when it is about all or none."""
+    if isinstance(notification, types.OfTurn):
+        return notification.thread_id, notification.turn_id
     if isinstance(notification, types.UnknownNotification):
         ids = notification.params.get("threadId"), notification.params.get("turnId")
         return ids if all(isinstance(id, str | None) for id in ids) else (None, None)
-    thread_id, turn_id = getattr(notification, "thread_id", None), getattr(notification, "turn_id", None)
-    return thread_id, notification.turn.id if isinstance(notification, types.TurnCompleted) else turn_id
+    turn_id = notification.turn.id if isinstance(notification, types.TurnCompleted) else None
+    return getattr(notification, "thread_id", None), turn_id
 
 
 def readdressed(notification: types.Notification, *, thread_id: str, turn_id: str) -> types.Notification:

@@ -17,7 +17,7 @@ from ..seam import Tell, TurnRequest
 from ..tools import ToolCalls, ToolSet, text_item, written
 from .connection import Connection, Subscription
 from .failures import WAITING, turn_failure, unreachable
-from .messages import address_of, readdressed
+from .messages import ToldOnce, address_of, readdressed
 from .parameters import Params, steer_input
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class AgentTurn:
         self._is_compaction = self._has_begun = False
         self._first_usage: types.ThreadTokenUsage | None = None
         self._completed: types.Turn | None = None
+        self._told = ToldOnce()
 
     async def run(self, method: str, parameters: Params) -> None:
         """Raise what the turn failed with, and CancelledError when the program interrupted it."""
@@ -137,7 +138,8 @@ class AgentTurn:
                     raise unreachable(notification.error.additional_details or notification.error.message)
             elif isinstance(notification, types.Delta | types.ItemStarted):
                 self._has_begun |= not isinstance(getattr(notification, "item", None), types.UserMessage)
-            self._tell(self._translated(notification))
+            for news in self._told.feed(self._translated(notification)):
+                self._tell(news)
 
     def _translated(self, notification: types.Notification) -> types.Notification:
         """Return it under our ids, with what is told of an item elsewhere, and counting this turn alone."""
