@@ -150,7 +150,7 @@ class RichSurface:
         self._passages += len(passages)
         if block.closed:
             passages.append(self._text.open_source)
-        return [_markdown(each, self._text.references) for each in passages if each.strip()]
+        return [markdown(each, self._text.references) for each in passages if each.strip()]
 
     def _open_parts(self, view: TurnView) -> list[RenderableType]:
         parts: list[RenderableType] = []
@@ -159,7 +159,7 @@ class RichSurface:
                 parts.extend(_lines(block))
             elif (text := self._text.open_source).strip():
                 is_short = len(text) <= LIVE_CHARS
-                parts.append(_markdown(text, self._text.references) if is_short else Text(text[-LIVE_CHARS:]))
+                parts.append(markdown(text, self._text.references) if is_short else Text(text[-LIVE_CHARS:]))
         return parts
 
 
@@ -191,7 +191,9 @@ def _trimmed(lines: list[Line], console: Console) -> list[Line]:
     return lines[drawn[0] : drawn[-1] + 1] if drawn else []
 
 
-def _markdown(text: str, references: References) -> RenderableType:
+def markdown(text: str, references: References | None = None) -> RenderableType:
+    """Return Markdown as a terminal shows it."""
+    references = references or {}
     shown = Markdown("", hyperlinks=False)
     shown.parsed = [
         *chain.from_iterable(_rich(token, references) for token in parse_blocks(text, references))
