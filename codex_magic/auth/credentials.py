@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
+from ..protocol.plain import decode_json
 from ..protocol.secrets import hide
 
 CHATGPT = "chatgpt"
@@ -22,8 +23,6 @@ _PROFILE = "https://api.openai.com/profile"
 
 _END_OF_TIME = 2**36
 """Unix seconds, in the year 4147: what ends later says nothing that a clock knows."""
-
-T = TypeVar("T")
 
 Document = dict[str, Any]
 """auth.json as it stands, with whatever keys other programs put there."""
@@ -94,7 +93,7 @@ class _AuthFile(msgspec.Struct):
 
 def credentials_of(data: bytes) -> Credentials:
     """What the text of an auth.json says. Raises ValueError."""
-    stored = decoded(data, _AuthFile)
+    stored = decode_json(data, _AuthFile)
     tokens = stored.tokens or _StoredTokens()
     return Credentials(
         mode=stored.auth_mode or (API_KEY if stored.api_key else CHATGPT),
@@ -117,18 +116,10 @@ def decode_jwt(token: str | None) -> dict[str, Any]:
     """The claims of a JWT, unverified; empty when it is none."""
     try:
         payload = (token or "").split(".")[1]
-        claims = decoded(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), Any)
+        claims = decode_json(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), Any)
     except (IndexError, ValueError):
         return {}
     return claims if isinstance(claims, dict) else {}
-
-
-def decoded(data: bytes, kind: type[T]) -> T:
-    """Return JSON of that kind. Raises ValueError for any other, also for what is nested too deep."""
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except RecursionError:
-        raise ValueError("JSON is nested too deep") from None
 
 
 def _inner(claims: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -51,6 +51,8 @@ Listener = Callable[[LoginUpdated], None]
 class AsyncLogin(ABC):
     """One attempt to sign in. `expires_at`: Unix seconds at which it gives up."""
 
+    expiry = "Nobody signed in within 15 minutes."
+
     def __init__(self, sign_in: SignIn, *, seconds: float) -> None:
         self.login_id = new_id()
         self.expires_at = time.time() + seconds
@@ -119,7 +121,7 @@ class AsyncLogin(ABC):
         except asyncio.CancelledError:
             state, error = LoginState.cancelled, "The sign-in was cancelled."
         except asyncio.TimeoutError:
-            error = "Nobody signed in within 15 minutes."
+            error = self.expiry
         except CodexError as failure:
             error = str(failure)
         except Exception:  # the top of a task: whoever waits must not wait for ever
@@ -229,6 +231,8 @@ class AsyncChatgptLoginHandle(AsyncLogin):
 
 class AsyncDeviceCodeLoginHandle(AsyncLogin):
     """A sign-in with a code: open `verification_url` in any browser and type `user_code`."""
+
+    expiry = str(oauth.expired())
 
     def __init__(self, sign_in: SignIn, device: Device, *, seconds: float, interval: float) -> None:
         super().__init__(sign_in, seconds=seconds)

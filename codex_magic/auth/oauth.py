@@ -20,10 +20,10 @@ import msgspec
 
 from ..net import Answer, Call, header_value, introduction, one_line
 from ..protocol.errors import AuthError, BlockedError, CodexError, LoginError, RateLimitError, ServiceError
-from ..protocol.plain import encodable, without_controls
+from ..protocol.plain import decode_json, encodable, without_controls
 from ..protocol.secrets import Secret, hide, mask
 from ..protocol.settings import Settings
-from .credentials import Credentials, Tokens, decoded
+from .credentials import Credentials, Tokens
 
 CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 """The Codex CLI's; a public client without a secret."""
@@ -309,7 +309,7 @@ class _Fault:
         self.is_web_page = answer.headers.get("content-type", "").startswith("text/html")
         body: Any = None
         try:
-            body = decoded(answer.body, Any)
+            body = decode_json(answer.body)
         except ValueError:
             self.is_web_page = self.is_web_page or answer.body.lstrip()[:1] == b"<"
         top = body if isinstance(body, dict) else {}
@@ -333,7 +333,8 @@ def _decoded(call: Call, answer: Answer, kind: type[T]) -> T:
     if answer.status != 200:
         raise _refusal(call, answer)
     try:
-        return decoded(answer.body, kind)
+        result: T = decode_json(answer.body, kind)
+        return result
     except ValueError:
         pass
     # outside the handler, because a decoder's frames would show the answer

@@ -23,9 +23,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from ..protocol.errors import ConfigurationError
+from ..protocol.plain import decode_json
 from ..protocol.settings import Settings
 from ..waiting import undivided
-from .credentials import Credentials, Document, credentials_of, decoded
+from .credentials import Credentials, Document, credentials_of
 
 _READS = 5
 _PAUSE = 0.02
@@ -104,7 +105,7 @@ class Storage:
         """
         document: Any = {}
         with self._errors("read"), suppress(ValueError):
-            document = decoded(self._place.read() or b"{}", Any)
+            document = decode_json(self._place.read() or b"{}")
         document = change(document if isinstance(document, dict) else {})
         with self._errors("written"):
             self._place.write(document)

@@ -21,14 +21,6 @@ from .history import ABORTED, aborted, mended, texts
 from .seam import Tell, TurnRequest
 from .tools import ContentItem, output_of, text_item
 
-_Told = (
-    events.OutputTextDelta
-    | events.RefusalDelta
-    | events.ReasoningSummaryTextDelta
-    | events.ReasoningTextDelta
-    | events.OutputItemAdded
-    | events.OutputItemDone
-)
 _CALLS = ("function_call", "custom_tool_call")
 
 
@@ -39,8 +31,7 @@ class Narrator:
         self._tell = tell
         self._about = request.thread_id, request.turn_id
         self._ids: dict[int, str] = {}
-        self._over: dict[int, Mapping[str, Any]] = {}
-        """The items of this response that are over, as they came."""
+        self._over: set[int] = set()
         self._calls: dict[str, tuple[types.ToolCall, Item]] = {}
         self._rerouted: str | None = None
 
@@ -49,7 +40,7 @@ class Narrator:
 
     def answering(self, requested: str | None, response: Response) -> None:
         """The service has begun to answer: with which model (a dated snapshot is the same), and how much is left."""
-        self._ids, self._over = {}, {}
+        self._ids, self._over = {}, set()
         model = response.model
         if requested and model and not f"{model}-".startswith(f"{requested}-") and model != self._rerouted:
             self._rerouted = model
@@ -59,46 +50,33 @@ class Narrator:
 
     def tell(self, event: events.Event) -> None:
         """Pass on one event; those that say nothing about an item, or add to one that is over, are passed over."""
-        if not isinstance(event, _Told) or (item_id := self._id(event)) is None:
+        about = self._about
+        if isinstance(event, events.OfItem) and event.output_index in self._over:
             return
-        about = *self._about, item_id
         match event:
+            case events.OutputTextDelta() | events.RefusalDelta():
+                self._tell(types.AgentMessageDelta(*about, self._id(event.output_index), event.delta))
             case events.ReasoningSummaryTextDelta():
-                self._tell(types.ReasoningSummaryDelta(*about, event.delta, event.summary_index))
+                place = event.delta, event.summary_index
+                self._tell(types.ReasoningSummaryDelta(*about, self._id(event.output_index), *place))
             case events.ReasoningTextDelta():
-                self._tell(types.ReasoningTextDelta(*about, event.delta, event.content_index))
-            case events.OutputItemAdded():
-                if event.item.get("type") not in _CALLS:
-                    self.begun(thread_item(item_id, event.item))
+                place = event.delta, event.content_index
+                self._tell(types.ReasoningTextDelta(*about, self._id(event.output_index), *place))
+            case events.OutputItemAdded() if event.item.get("type") not in _CALLS:
+                self.begun(thread_item(self._id(event.output_index), event.item))
             case events.OutputItemDone():
-                self._over[event.output_index] = event.item
+                self._over.add(event.output_index)
                 sent = mended(event.item)
-                item = thread_item(item_id, sent or event.item)
+                item = thread_item(self._id(event.output_index), sent or event.item)
                 if sent is not None and isinstance(item, types.ToolCall):
                     self._calls[sent["call_id"]] = item, sent
                     self.begun(item)
                 else:
                     self.done(item, (sent,) if sent is not None else ())
-            case _:
-                self._tell(types.AgentMessageDelta(*about, event.delta))
 
-    def _id(self, event: _Told) -> str | None:
-        """Return an id of our own: servers reuse theirs, leave them and the index out, or give an item two.
-
-        `None` for an item that is over, of which nothing more is told.
-        """
-        over = self._over.get(event.output_index)
-        if over is not None:
-            if isinstance(event, events.OutputItemDone):
-                is_same = event.item == over
-            elif isinstance(event, events.OutputItemAdded):
-                is_same = "id" in over and event.item.get("id") == over["id"]
-            else:
-                is_same = event.item_id in ("", over.get("id"))
-            if is_same:
-                return None
-            del self._over[event.output_index], self._ids[event.output_index]
-        return self._ids.setdefault(event.output_index, new_id())
+    def _id(self, output_index: int) -> str:
+        """Return an id of our own: servers reuse theirs, leave them out, or give an item two."""
+        return self._ids.setdefault(output_index, new_id())
 
     def answered(self, response: Response) -> None:
         """The response is whole. Some servers tell its items only now."""

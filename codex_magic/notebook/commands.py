@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..net import scrub
 from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
-from ..protocol.plain import shorten
+from ..protocol.plain import did_you_mean, shorten
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
 from ..responses.catalog import default_model
 from ..threads.options import CONTINUE
@@ -25,17 +25,7 @@ from ..threads.store import Store, ThreadRecord, TurnRecord
 from . import login, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .login import Way
-from .options import (
-    APPROVALS,
-    CELL_OPTIONS,
-    EFFORTS,
-    ENGINES,
-    OPTION_WORDS,
-    SANDBOXES,
-    ParsedLine,
-    nearest,
-    no_such,
-)
+from .options import APPROVALS, CELL_OPTIONS, EFFORTS, ENGINES, OPTION_WORDS, SANDBOXES, ParsedLine
 from .screen import ID_SHOWN, ago, count
 from .session import Session, Steps, finished
 
@@ -260,7 +250,7 @@ def _stop(session: Session, _: str) -> Steps[None]:
 
 
 def _status(session: Session, _: str) -> Steps[None]:
-    provider, settings = session.provider(), session.settings
+    settings = session.settings
     problem: CodexError | None = session.unkept
     current = None
     try:
@@ -268,8 +258,8 @@ def _status(session: Session, _: str) -> Steps[None]:
     except StoreError as error:
         problem = error
     rows: list[tuple[str, object]] = [
-        ("provider", f"{provider.name} ({provider.base_url})"),
-        *account_rows(session, provider),
+        ("provider", _shown_provider(session)),
+        *account_rows(session, session.provider()),
         ("model", _model_in_use(session)),
         ("effort", settings.effort or "the model's default"),
         ("engine", _with_meaning(settings.engine, ENGINES)),
@@ -320,46 +310,31 @@ def _model(session: Session, rest: str) -> Steps[None]:
     session.screen.say(f"Model: {_model_in_use(session)}")
 
 
-def _setting(title: str, read: Callable[[Session, str], str], show: Callable[[Session], str]) -> Run:
+def _setting(
+    name: str, title: str, read: Callable[[Session, str], str], show: Callable[[Session], str]
+) -> Run:
     """Return the command that sets a setting to what `read` makes of a word, and shows it."""
 
     def show_or_set(session: Session, rest: str) -> None:
         if rest:
-            setattr(session.settings, title.lower(), read(session, rest))
+            setattr(session.settings, name, read(session, rest))
         session.screen.say(f"{title}: {show(session)}")
 
     return show_or_set
 
 
-def _bound(title: str, read: Callable[[str], str], meanings: Mapping[str, str]) -> Run:
+def _bound(name: str, read: Callable[[str], str], meanings: Mapping[str, str]) -> Run:
     """Return the command that shows or sets a word which bounds the agent."""
 
     def show(session: Session) -> str:
-        return _with_meaning(options.word_for(read(getattr(session.settings, title.lower()))), meanings)
+        return _with_meaning(options.word_for(read(getattr(session.settings, name))), meanings)
 
-    return _setting(title, lambda _, rest: options.word_for(read(rest)), show)
-
-
-def _cwd(session: Session, rest: str) -> None:
-    if rest:
-        session.settings.cwd = options.folder(rest)
-    session.screen.say(f"Folder: {options.folder(session.settings.cwd)}")
-
-
-def _read_provider(session: Session, rest: str) -> str:
-    session.provider(rest)
-    return rest
+    return _setting(name, name.capitalize(), lambda _, word: options.word_for(read(word)), show)
 
 
 def _shown_provider(session: Session) -> str:
     provider = session.provider()
     return f"{provider.name} ({provider.base_url})"
-
-
-def _read_effort(session: Session, rest: str) -> str:
-    if rest not in EFFORTS:
-        raise no_such("effort", rest, EFFORTS)
-    return rest
 
 
 def _with_meaning(word: str, meanings: Mapping[str, str]) -> str:
@@ -388,7 +363,7 @@ def _help(session: Session, rest: str) -> None:
     screen = session.screen
     if rest:
         if (command := COMMANDS.get(rest)) is None:
-            hint = f"{nearest(rest, COMMANDS)} All commands: `%codex help`".strip()
+            hint = f"{did_you_mean(rest, COMMANDS)} All commands: `%codex help`".strip()
             raise OptionError(f"No command `{rest}`.", hint=hint)
         screen.say(f"`{command.usage}` · {command.help}")
         return
@@ -403,11 +378,24 @@ def _help(session: Session, rest: str) -> None:
     screen.table(("Option", "What it does"), described, note=note, wraps=True)
 
 
-_effort = _setting("Effort", _read_effort, lambda session: session.settings.effort or "the model's default")
-_provider = _setting("Provider", _read_provider, _shown_provider)
-_engine = _bound("Engine", options.engine, ENGINES)
-_sandbox = _bound("Sandbox", options.sandbox, SANDBOXES)
-_approval = _bound("Approval", options.approval, APPROVALS)
+_effort = _setting(
+    "effort",
+    "Effort",
+    lambda _, word: options.checked("effort", word),
+    lambda session: session.settings.effort or "the model's default",
+)
+_provider = _setting(
+    "provider", "Provider", lambda session, word: session.provider(word) and word, _shown_provider
+)
+_cwd = _setting(
+    "cwd",
+    "Folder",
+    lambda _, path: options.folder(path),
+    lambda session: options.folder(session.settings.cwd),
+)
+_engine = _bound("engine", options.engine, ENGINES)
+_sandbox = _bound("sandbox", options.sandbox, SANDBOXES)
+_approval = _bound("approval", options.approval, APPROVALS)
 
 _GROUPS = {
     "Ask": (

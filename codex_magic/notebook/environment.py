@@ -124,6 +124,12 @@ def may_ask(shell: InteractiveShell) -> bool:
     return bool((request(shell).get("content") or {}).get("allow_stdin"))
 
 
+def is_attended(shell: InteractiveShell) -> bool:
+    """Whether a person sees what a cell shows; nbclient, papermill and their like answer no questions."""
+    answers = (request(shell).get("content") or {}).get("allow_stdin", True)
+    return bool(answers) or is_run_by_server(shell)
+
+
 def _is_collected(shell: InteractiveShell) -> bool:
     """Whether `%%capture` keeps what is displayed."""
     from IPython.core.displaypub import CapturingDisplayPublisher

@@ -13,15 +13,15 @@ from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_li
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from .shell import (
+    CellFailed,
+    CellStopped,
     Installed,
     NotebookSettings,
     cell_id,
     message_id,
     register,
     request,
-    silence,
     skip_reload,
-    unsilence,
 )
 
 if TYPE_CHECKING:
@@ -173,6 +173,23 @@ def _is_statement(lines: list[str]) -> bool:
     return (len(lines), column) in starts
 
 
+QUIET = (CellFailed, CellStopped)
+
+
+def _show_nothing(
+    shell: Any, kind: type[BaseException], error: BaseException, trace: object, tb_offset: object = None
+) -> list[str]:
+    """Let the shell show no traceback: what happened is on screen. Where nobody sees that, the sentence is what
+    papermill looks for in an output, and nbclient in the reply."""
+    from .environment import is_attended
+
+    if str(error) and not is_attended(shell):
+        shell._showtraceback(kind, error, [f"{kind.__name__}: {error}"])
+    else:
+        shell._last_traceback = []  # ipykernel would send the one before with this cell's reply
+    return []
+
+
 def loaded(shell: InteractiveShell) -> CodexMagics | None:
     """Return the magics of this shell, if the extension is loaded."""
     magics = shell.magics_manager.registry.get("CodexMagics")
@@ -189,7 +206,8 @@ def load(shell: InteractiveShell) -> None:
     shell.events.register("pre_execute", magics.note_cell)
 
     shell.Completer.custom_matchers.append(magics.complete)
-    silence(shell)
+    if not shell.custom_exceptions:  # unless someone else handles some already
+        shell.set_custom_exc(QUIET, _show_nothing)  # type: ignore[no-untyped-call]  # IPython is untyped here
     skip_reload(shell)
     cells = CodexCells(shell, magics.number)
     shell.input_transformers_cleanup.insert(0, cells)
@@ -214,4 +232,5 @@ def unload(shell: InteractiveShell) -> None:
         shell.magics_manager.magics[kind].pop("codex", None)
     shell.magics_manager.registry.pop("CodexMagics", None)
     shell.configurables.remove(magics)  # type: ignore[arg-type]  # a list of Configurables, typed by its first
-    unsilence(shell)
+    if shell.custom_exceptions == QUIET:
+        shell.set_custom_exc((), None)  # type: ignore[no-untyped-call]  # IPython is untyped here

@@ -6,7 +6,6 @@ was typed, so apostrophes, braces and backslashes need no quoting.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..protocol.errors import OptionError
+from ..protocol.plain import did_you_mean
 from ..protocol.types import ApprovalMode, Sandbox
 from ..threads.options import EngineName
 
@@ -44,28 +44,28 @@ class Option:
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 
 CELL_OPTIONS: tuple[Option, ...] = (
-    Option("model", "MODEL", "the model for this turn", short="m"),
-    Option("effort", "EFFORT", "how long the model thinks", short="e", choices=EFFORTS),
-    Option("agent", None, "let the agent do this turn: it runs commands and edits files"),
-    Option("sandbox", "LEVEL", "what the agent reaches: read-only, workspace-write or full-access"),
-    Option("approval", "MODE", "who says yes to the agent: ask, untrusted, deny or auto"),
+    Option("model", "NAME", "use this model", short="m"),
+    Option("effort", "LEVEL", "how long the model thinks", short="e", choices=EFFORTS),
+    Option("agent", None, "let the agent answer: it may run commands and edit files, after asking"),
+    Option("sandbox", "LEVEL", "what the agent may access: read-only, workspace-write or full-access"),
+    Option("approval", "MODE", "who approves the agent's actions: ask, untrusted, deny or auto"),
     Option("cwd", "FOLDER", "where the agent works"),
-    Option("background", None, "give the kernel back at once; the answer goes on here", short="b"),
+    Option("background", None, "free the kernel immediately; the answer continues here", short="b"),
     Option("new", None, "start a new thread"),
-    Option("thread", "ID", "ask in that thread (id, its beginning, or name)", short="t"),
+    Option("thread", "THREAD", "ask in that thread: its ID, the beginning of it, or its name", short="t"),
     Option("provider", "PROVIDER", "chatgpt, openai, local or a base URL, for this turn", short="p"),
-    Option("instructions", "TEXT", "what the model is told about where it is", short="i"),
+    Option("instructions", "TEXT", "what the model is told about its task", short="i"),
     Option("verbosity", "LEVEL", "how long the answer is", choices=("low", "medium", "high")),
     Option("tier", "TIER", "the service tier, e.g. priority or flex"),
     Option("name", "NAME", "name the thread"),
-    Option("output", "NAME", "bind the TurnResult to this Python name", short="o"),
-    Option("wait-login", None, "if a sign-in is needed, wait for it and go on; so in notebooks anyway"),
-    Option("no-wait-login", None, "fail at once if a sign-in is needed"),
+    Option("output", "NAME", "save the result in this variable", short="o"),
+    Option("wait-login", None, "wait for sign-in if needed (the default in notebooks)"),
+    Option("no-wait-login", None, "fail at once if sign-in is needed"),
 )
 
 OPTION_WORDS = [f"--{option.name}" for option in CELL_OPTIONS]
 
-ALL_OPTIONS = "All options: %codex help"
+ALL_OPTIONS = "All options: `%codex help`"
 
 _WORD = re.compile(r"\s*(--?[A-Za-z][\w-]*)(?:=|(?=\s|$))")
 _VALUE = re.compile(r"""\s*(?:"((?:\\"|[^"])*)"(?=\s|$)|'((?:\\'|[^'])*)'(?=\s|$)|(\S+))""")
@@ -103,7 +103,7 @@ def parse_line(line: str) -> ParsedLine:
             raise OptionError(f"{word[1]} needs a value.", hint=f"{word[1]} {option.value}. {ALL_OPTIONS}")
         quoted = value[1] if value[1] is not None else value[2]
         text = value[3] if quoted is None else re.sub(r"""\\(["'])""", r"\1", quoted)
-        values[option.name] = _check_value(option, text)
+        values[option.name] = checked(option.name, text)
         position = value.end()
     return ParsedLine(values, line[position:].strip())
 
@@ -113,15 +113,9 @@ def help_of(name: str) -> str:
     return next(option.help for option in CELL_OPTIONS if option.name == name)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
-    """Return `Did you mean X?` for the closest of the words, else nothing."""
-    near = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f"Did you mean {near[0]}?" if near else ""
-
-
 def no_such(kind: str, word: str, words: Iterable[str]) -> OptionError:
     """Return the error that names the closest of the words there are, else all of them."""
-    hint = nearest(word, words) or f"Choose one of: {', '.join(words)}."
+    hint = did_you_mean(word, words).strip() or f"Choose one of: {', '.join(words)}."
     return OptionError(f"Unknown {kind} {word!r}.", hint=hint)
 
 
@@ -129,35 +123,37 @@ def _option(word: str) -> Option:
     for option in CELL_OPTIONS:
         if word in option.words:
             return option
-    near = nearest(word if word.startswith("--") else f"-{word}", OPTION_WORDS)
-    raise OptionError(f"Unknown option {word}.", hint=f"{near} {ALL_OPTIONS}".strip())
+    near = did_you_mean(word if word.startswith("--") else f"-{word}", OPTION_WORDS, quote="`")
+    raise OptionError(f"Unknown option `{word}`.", hint=f"{near} {ALL_OPTIONS}".strip())
 
 
-def _check_value(option: Option, value: str) -> str:
+def checked(name: str, value: str) -> str:
+    """Return the value of that option. Raises OptionError."""
+    option = next(each for each in CELL_OPTIONS if each.name == name)
     if option.choices and value not in option.choices:
-        raise no_such(option.name, value, option.choices)
-    if option.name == "output" and not value.isidentifier():
+        raise no_such(name, value, option.choices)
+    if name == "output" and not value.isidentifier():
         problem = f"-o needs a Python variable name, not {value!r}."
-        raise OptionError(problem, hint="For example: %%codex -o answer")
+        raise OptionError(problem, hint="For example: `%%codex -o answer`")
     return value
 
 
 ENGINES = {
-    "backend": "answers, and touches nothing here",
+    "backend": "answers only; no access to your files",
     "app-server": "the Codex program as an agent that runs commands and edits files",
 }
 
 SANDBOXES = {
-    "read-only": "it reads files; whatever writes or needs the network goes beyond",
-    "workspace-write": "it writes below its folder and in temporary folders too; the network goes beyond",
-    "full-access": "no sandbox: its commands run as you do, and nothing goes beyond",
+    "read-only": "may read files; asks before writing or using the network",
+    "workspace-write": "may also write below its folder and in temporary folders; asks before using the network",
+    "full-access": "no sandbox: its commands may do whatever you may",
 }
 
 APPROVALS = {
     "ask": "you are asked before anything goes beyond the sandbox",
     "untrusted": "you are asked before every command that is not known to be harmless",
-    "deny": "nothing goes beyond the sandbox, and nobody is asked",
-    "auto": "a reviewing model of the service decides instead of you",
+    "deny": "never leaves the sandbox; you are not asked",
+    "auto": "a reviewing model of the service decides in your place",
 }
 
 _ENGINE_NAMES: dict[str, EngineName] = {"backend": "backend", "app-server": "app-server"}

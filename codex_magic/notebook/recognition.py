@@ -237,7 +237,7 @@ def _with_server_path(evidence: Evidence) -> Evidence:
     try:
         server = msgspec.json.decode(file.read_bytes(), type=_Server)
         sessions = _sessions(server)
-    except (OSError, ValueError):  # no such server, or none that talks to us
+    except (OSError, ValueError, RecursionError):  # no such server, or none that talks to us
         return evidence
     for session in sessions:
         if f"kernel-{session.kernel.get('id')}" == evidence.kernel and session.path:

@@ -147,16 +147,11 @@ def words(text: object) -> str:
     """Return any text so that it reads as it stands inside Markdown, what is between backticks as code."""
     from ..display.safe_markdown import code_span, escape_markdown
 
+    def spaced(part: str) -> str:
+        return " " * part[:1].isspace() + escape_markdown(part) + " " * part[-1:].isspace()
+
     parts = _CODE.split(str(text))
-    shown = [
-        code_span(part) if n % 2 else _spaced(part, escape_markdown(part)) for n, part in enumerate(parts)
-    ]
-    return "".join(shown).strip()
-
-
-def _spaced(part: str, shown: str) -> str:
-    """Keep that there was space around a part of a line."""
-    return " " * part[:1].isspace() + shown + " " * (part[-1:].isspace() and shown != "")
+    return "".join(code_span(part) if n % 2 else spaced(part) for n, part in enumerate(parts)).strip()
 
 
 def _row(cells: Sequence[str], columns: int, *, names: int) -> str:

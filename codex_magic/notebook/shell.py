@@ -114,32 +114,6 @@ class NotSent(Exception):
     """The user took a question back while it waited for the answer before it."""
 
 
-QUIET = (CellFailed, CellStopped)
-
-
-def silence(shell: InteractiveShell) -> None:
-    """Let the shell show no traceback of these exceptions, unless someone else handles some already."""
-    if not shell.custom_exceptions:
-        shell.set_custom_exc(QUIET, _show_nothing)  # type: ignore[no-untyped-call]  # IPython is untyped here
-
-
-def unsilence(shell: InteractiveShell) -> None:
-    if shell.custom_exceptions == QUIET:
-        shell.set_custom_exc((), None)  # type: ignore[no-untyped-call]  # IPython is untyped here
-
-
-def _show_nothing(
-    shell: Any, kind: type[BaseException], error: BaseException, trace: object, tb_offset: object = None
-) -> list[str]:
-    content = request(shell).get("content") or {}
-    if str(error) and not content.get("allow_stdin", True):
-        # Nobody reads the cell: papermill looks for the reason in an output, nbclient in the reply.
-        shell._showtraceback(kind, error, [f"{kind.__name__}: {error}"])
-    else:
-        shell._last_traceback = []  # ipykernel would send the one before with this cell's reply
-    return []
-
-
 _PACKAGE = __package__.partition(".")[0]
 _VERSION = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 

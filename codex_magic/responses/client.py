@@ -22,7 +22,7 @@ from .exchange import PATIENT, RetryPolicy
 from .parameters import DEFAULT_TIMEOUTS, Timeouts
 from .provider import Provider
 from .responses import AsyncModels, AsyncResponses, Models, Responses
-from .transport import BlockingTransport, Core, Transport
+from .transport import Core, Transport
 from .usage import Usage, fetch_usage
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Client(Direct[_Resources]):
         login_handler: LoginHandler | None = None,
     ) -> None:
         self._core = Core(provider, settings, timeout, retry, max_retries, login_handler)
-        resources = _Resources(BlockingTransport(self._core, sleep))
+        resources = _Resources(Transport(self._core, sleep, blocks=True))
         super().__init__(resources)
         self.provider = resources.provider
         self.models = Models(resources.models)

@@ -17,15 +17,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from ..protocol.errors import (
-    BlockedError,
-    CodexError,
-    RateLimitError,
-    ServiceError,
-    StreamError,
-    UnreachableError,
-    UsageLimitError,
-)
+from ..protocol import errors
+from ..protocol.errors import CodexError
 from ..protocol.plain import read_json
 from ..protocol.secrets import masked
 from .events import (
@@ -98,22 +91,22 @@ class RetryPolicy:
         """Seconds to wait before asking again, `None` to give up. `attempt`: how often was asked again."""
         if attempt >= self._allowed(failure):
             return None
-        wanted = failure.retry_after if isinstance(failure, RateLimitError) else None
+        wanted = failure.retry_after if isinstance(failure, errors.RateLimitError) else None
         if wanted is None:
             return self.first_wait * 2.0**attempt * (0.9 + 0.2 * self.random())
         return wanted if wanted <= self.longest_wait else None
 
     def _allowed(self, failure: CodexError) -> int:
         match failure:
-            case UsageLimitError() | BlockedError():
+            case errors.UsageLimitError() | errors.BlockedError():
                 return 0
-            case RateLimitError() | StreamError():
+            case errors.RateLimitError() | errors.StreamError():
                 return self.stream_retries
-            case UnreachableError():
+            case errors.UnreachableError():
                 return self.request_retries
-            case ServiceError(status=None):
+            case errors.ServiceError(status=None):
                 return 0 if failure.code in _FINAL_CODES else self.stream_retries
-            case ServiceError():
+            case errors.ServiceError():
                 return self.request_retries if failure.status in TRANSIENT else 0
         return 0
 
@@ -172,7 +165,7 @@ class Exchange:
             if not _SIGNS_OF_LIFE.issuperset(map(type, events)):
                 self._progress_at = now
         elif idle is not None and now - self._event_at > idle:
-            raise StreamError("The service kept the connection open and sent nothing of its answer.")
+            raise errors.StreamError("The service kept the connection open and sent nothing of its answer.")
         if now - self._progress_at > WORKING_SECONDS and not self.over:
             self._give_up("The service said for an hour that it is working, and sent nothing.")
         return events
@@ -229,7 +222,7 @@ class Exchange:
     def _give_up(self, reason: str) -> NoReturn:
         """Raise a failure after which nothing is asked again: it would be the same."""
         self._visible = True
-        raise StreamError(reason)
+        raise errors.StreamError(reason)
 
     def _rest(self) -> list[Event]:
         return self._accumulator.feed(*self._masked.end())
@@ -285,7 +278,7 @@ def _real(event: Event, name: str) -> list[Event]:
         return [real for each in raw for real in _real(decode_event(msgspec.json.encode(each)), "")]
     if not isinstance(raw, dict):
         if str(raw).lstrip().startswith("<"):
-            raise BlockedError("A web page came instead of an answer.", status=200)
+            raise errors.BlockedError("A web page came instead of an answer.", status=200)
         return [ErrorEvent(message=str(raw))] if name == "error" else [event]
     kind = raw.get("type")
     if not isinstance(kind, str) or not kind:

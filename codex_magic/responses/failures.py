@@ -18,23 +18,19 @@ import httpx
 import msgspec
 
 from ..net import one_line
-from ..protocol.errors import (
-    AuthError,
-    BlockedError,
-    CodexError,
-    ContextWindowError,
-    InvalidRequestError,
-    ModelNotFoundError,
-    RateLimitError,
-    ServiceError,
-    StreamError,
-    UsageLimitError,
-)
+from ..protocol import errors
+from ..protocol.errors import CodexError
+from ..protocol.plain import decode_json
 from ..protocol.secrets import masked
 from ..protocol.types import RateLimits, RateLimitWindow
 
 _MODEL_MISSING = re.compile(
-    r"model not found|model is not supported|model\b.*\bdoes not exist", re.IGNORECASE
+    r"model\b.*\b(not found|is not supported|does not exist)|unknown model", re.IGNORECASE
+)
+_TOO_LONG = re.compile(
+    r"(exceed|longer|larger|greater|maximum|too long).{0,60}context.?(size|length|window)"
+    r"|context.?(size|length|window).{0,40}(exceed|too long)",
+    re.IGNORECASE,
 )
 _NO_MONEY = re.compile(r"insufficient (credit|balance|fund)|out of credits|payment required", re.IGNORECASE)
 _AMOUNT = (
@@ -113,17 +109,17 @@ def _by_status(
     status: int, headers: Mapping[str, str], body: bytes, model: str | None, names: Iterable[str]
 ) -> CodexError:
     if "cf-mitigated" in headers or (status in _PAGES and _is_web_page(headers, body)):
-        return BlockedError(f"A web page came instead of an answer (HTTP {status}).", status=status)
+        return errors.BlockedError(f"A web page came instead of an answer (HTTP {status}).", status=status)
     if 300 <= status < 400:
         return _redirect(status, headers.get("location", ""))
     fault = _Fault.from_body(body, headers)
     is_about_the_model = fault.code == "model_not_found" or _MODEL_MISSING.search(fault.message)
     if model and status in (400, 404) and is_about_the_model:
-        return model_not_found(model, names)
+        return model_not_found(model, names, fault.message)
     return fault.error(status)
 
 
-def _redirect(status: int, location: str) -> BlockedError:
+def _redirect(status: int, location: str) -> errors.BlockedError:
     hint, target = "Check the provider's address (%codex provider).", ""
     with suppress(httpx.InvalidURL):
         url = httpx.URL(location).copy_with(userinfo=b"", query=None, fragment=None)
@@ -131,7 +127,7 @@ def _redirect(status: int, location: str) -> BlockedError:
         if url.is_absolute_url:
             base = re.sub(r"/(responses|models)?/?$", "", target)
             hint = f"If you trust that address, use it as the provider: %codex provider {base}"
-    return BlockedError(
+    return errors.BlockedError(
         f"The address redirects to {target or 'another one'} (HTTP {status}).", status=status, hint=hint
     )
 
@@ -140,24 +136,27 @@ def fitted(error: CodexError, elsewhere: str) -> CodexError:
     """Return the error with advice for the provider of that name; what the classes say is for ChatGPT, `""`."""
     key = "Check OPENAI_API_KEY, or store another key: %codex login key"
     advice = {
-        AuthError: key if elsewhere == "openai" else f"Check the API key for {elsewhere}.",
-        BlockedError: "Check the provider's address (%codex provider) and the network (VPN, proxy).",
-        UsageLimitError: f"Check the balance and the limits of your account at {elsewhere}.",
+        errors.AuthError: key if elsewhere == "openai" else f"Check the API key for {elsewhere}.",
+        errors.BlockedError: "Check the provider's address (%codex provider) and the network (VPN, proxy).",
+        errors.UsageLimitError: f"Check the balance and the limits of your account at {elsewhere}.",
     }
-    if elsewhere and error.hint in (type(error).hint, _PLAN, UsageLimitError().hint):
+    if elsewhere and error.hint in (type(error).hint, _PLAN, errors.UsageLimitError().hint):
         error.hint = advice.get(type(error), error.hint)
     return error
 
 
 def is_unexplained(error: CodexError) -> bool:
     """Whether a refusal may be one of the request's dialect: neither its code nor its parameter says otherwise."""
-    is_odd = type(error) is InvalidRequestError and not error.hint and error.status in (400, 404, 422)
-    return is_odd or isinstance(error, ModelNotFoundError)
+    is_odd = type(error) is errors.InvalidRequestError and not error.hint and error.status in (400, 404, 422)
+    return is_odd or isinstance(error, errors.ModelNotFoundError)
 
 
-def model_not_found(model: str, names: Iterable[str]) -> ModelNotFoundError:
+def model_not_found(model: str, names: Iterable[str], words: str = "") -> errors.ModelNotFoundError:
+    """Return the error with the closest of the names; `words` of the service count where they name another one."""
     others = [name for name in names if name != model]
-    return ModelNotFoundError(model, near=difflib.get_close_matches(model, others, n=3, cutoff=0.4))
+    near = difflib.get_close_matches(model, others, n=3, cutoff=0.4)
+    is_another = "'" in words and not re.search(rf"(?<!\w){re.escape(model)}(?!\w)", words)
+    return errors.ModelNotFoundError(model, near=near, message=_sentence(words) if is_another else None)
 
 
 def _is_web_page(headers: Mapping[str, str], body: bytes) -> bool:
@@ -174,7 +173,7 @@ def from_event(
 ) -> CodexError:
     """Return the error for the `error` of a `response.failed` or `error` event; `status` if that carries one."""
     fault = _Fault.from_json(error, {name.lower(): str(value) for name, value in (headers or {}).items()})
-    if fault.code in ("context_length_exceeded", "cyber_policy", "invalid_prompt"):
+    if fault.is_too_long or fault.code in ("cyber_policy", "invalid_prompt"):
         return fault.request_error(400)
     status = _status_of(status) or fault.status
     if status is None or status >= 500 or status in TRANSIENT:
@@ -206,14 +205,14 @@ class _Fault:
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
         try:
-            fault = cls.from_json(msgspec.json.decode(body), headers)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            fault = cls.from_json(decode_json(body), headers)
+        except ValueError:
             text = "" if _is_web_page(headers, body) else body.decode(errors="replace")
             fault = cls({}, text, headers)
         if fault.code or fault.message:
             return fault
         try:  # what a gateway notes beside an answer without words
-            note = msgspec.json.decode(base64.b64decode(headers.get("x-error-json", "")))
+            note = decode_json(base64.b64decode(headers.get("x-error-json", "")))
         except ValueError:
             note = headers.get("x-openai-authorization-error")
         return cls.from_json(note, headers)
@@ -235,6 +234,10 @@ class _Fault:
         return f": {_sentence(self.message)}" if self.message else "."
 
     @property
+    def is_too_long(self) -> bool:
+        return _TOO_LONG.search(f"{self.code} {self.kind} {self.message}") is not None
+
+    @property
     def is_about_limits(self) -> bool:
         return not _LIMIT_CODES.isdisjoint((self.code, self.kind))
 
@@ -242,9 +245,9 @@ class _Fault:
         """Return the error for this fault under that status."""
         if status == 401:
             ended = _ENDED_SIGN_INS.get(self.code)
-            return AuthError(ended or f"The service refused the credentials{self.quoted}")
+            return errors.AuthError(ended or f"The service refused the credentials{self.quoted}")
         if status == 403:
-            return AuthError(f"The service does not allow this{self.quoted}", hint=_PLAN)
+            return errors.AuthError(f"The service does not allow this{self.quoted}", hint=_PLAN)
         if status == 429 or self.is_about_limits:
             return self.limit_error()
         if status >= 500 or status in TRANSIENT:
@@ -253,10 +256,10 @@ class _Fault:
 
     def limit_error(self) -> CodexError:
         if "usage_not_included" in (self.code, self.kind):
-            return AuthError("Your plan does not include Codex.", hint=_NO_CODEX)
+            return errors.AuthError("Your plan does not include Codex.", hint=_NO_CODEX)
         if not self.is_about_limits:
-            return RateLimitError(f"Too many requests{self.quoted}", retry_after=self._pause())
-        rate_limits = limits_from_headers(self.headers, now=time.time()).get(MAIN)
+            return errors.RateLimitError(f"Too many requests{self.quoted}", retry_after=self._pause())
+        rate_limits = limits_from_headers(self.headers, now=time.time())
         spent = rate_limits.effective if rate_limits else None
         resets_at = number(self.details.get("resets_at"))
         left = number(self.details.get("resets_in_seconds"))
@@ -265,33 +268,35 @@ class _Fault:
         if resets_at is None and spent:
             resets_at = spent.resets_at
         is_credit = "insufficient_quota" in (self.code, self.kind)
-        return UsageLimitError(
+        return errors.UsageLimitError(
             "Your API account has no quota left." if is_credit else "Your usage limit is reached.",
             resets_at=None if resets_at is None or not 0 <= resets_at < _FAR_FUTURE else int(resets_at),
             plan=self.details.get("plan_type") or (rate_limits.plan_type if rate_limits else None),
             window=spent.window_duration_mins if spent else None,
         )
 
-    def request_error(self, status: int) -> InvalidRequestError:
+    def request_error(self, status: int) -> errors.InvalidRequestError:
         param = self.details.get("param")
-        if self.code == "context_length_exceeded":
-            return ContextWindowError("The conversation is longer than the model can read.", code=self.code)
+        if self.is_too_long:
+            said = "" if self.code == "context_length_exceeded" else self.message
+            message = f"The conversation is longer than the model can read{': ' if said else ''}{said}"
+            return errors.ContextWindowError(_sentence(message), code=self.code)
         hint = _HINTS.get(self.code) or _HINTS.get(str(status))
         if str(param).endswith("image_url"):
             hint = "Send the image as PNG, JPEG, GIF or WebP, and not too large."
         elif status in (404, 405) and not self.details:
             hint = "Check the provider's address (%codex provider)."
         reason = _sentence(self.message or f"HTTP {status}")
-        return InvalidRequestError(
+        return errors.InvalidRequestError(
             f"The service refused the request: {reason}", hint=hint, param=param, code=self.code or None
         )
 
-    def service_error(self, status: int | None) -> ServiceError:
+    def service_error(self, status: int | None) -> errors.ServiceError:
         where = f" (HTTP {status})" if status else ""
         what = f"The service failed{where}{self.quoted}"
         if self.code in ("server_is_overloaded", "slow_down"):
             what = "The service has no capacity for this model now."
-        return ServiceError(what, status=status, code=self.code or None)
+        return errors.ServiceError(what, status=status, code=self.code or None)
 
     def _pause(self) -> float | None:
         """Return the seconds of `Retry-After` (a number, a date or words), or of the message's own words."""
@@ -323,41 +328,35 @@ def _sentence(text: str) -> str:
 # A broken connection -----------------------------------------------------------------------------
 
 
-def mid_stream(error: Exception) -> StreamError:
+def mid_stream(error: Exception) -> errors.StreamError:
     """Return the error for an answer that broke off."""
     if isinstance(error, httpx.TimeoutException):
-        return StreamError("The service went silent in the middle of its answer.")
-    return StreamError("The connection broke in the middle of the answer.")
+        return errors.StreamError("The service went silent in the middle of its answer.")
+    return errors.StreamError("The connection broke in the middle of the answer.")
 
 
 # How much of the plan is used ----------------------------------------------------------------------
 
-MAIN = "codex"
-"""The limit family that counts for every Codex request; others belong to single models."""
+_FAMILY = "codex"
+"""The limits that count for every Codex request; others belong to single models."""
 
 _SHORT_WINDOW_MINUTES = 24 * 60
 """Up to here a window is the primary one (5 hours), above it the secondary (a week)."""
-
-_MARK = "-primary-used-percent"
 
 _FIELDS = ("used_percent", "window_minutes", "reset_at", "reset_after_seconds")
 """What is said of a window: in events by these names, in headers with `-` for `_`."""
 
 
-def limits_from_headers(headers: Mapping[str, str], *, now: float) -> dict[str, RateLimits]:
-    """Return the limits by family; empty when the headers name none. `now`: Unix seconds."""
+def limits_from_headers(headers: Mapping[str, str], *, now: float) -> RateLimits | None:
+    """Return the limits, `None` when the headers name none. `now`: Unix seconds."""
     values = {name.lower(): value for name, value in headers.items()}
-    plan_type = values.get("x-codex-plan-type") or None
-    rate_limits = {}
-    for family in [name[2 : -len(_MARK)] for name in values if name[:2] == "x-" and name.endswith(_MARK)]:
-        windows = [
-            _window(
-                {field: values.get(f"x-{family}-{which}-{field.replace('_', '-')}") for field in _FIELDS}, now
-            )
-            for which in ("primary", "secondary")
-        ]
-        rate_limits[family] = _by_length(windows, plan_type, family)
-    return rate_limits
+    if f"x-{_FAMILY}-primary-used-percent" not in values:
+        return None
+    windows = [
+        _window({name: values.get(f"x-{_FAMILY}-{which}-{name.replace('_', '-')}") for name in _FIELDS}, now)
+        for which in ("primary", "secondary")
+    ]
+    return _by_length(windows, values.get("x-codex-plan-type") or None)
 
 
 def limits_from_event(rate_limits: Mapping[str, Any], *, plan_type: str | None, now: float) -> RateLimits:
@@ -367,7 +366,7 @@ def limits_from_event(rate_limits: Mapping[str, Any], *, plan_type: str | None, 
         for raw in (rate_limits.get("primary"), rate_limits.get("secondary"))
         if isinstance(raw, dict)
     ]
-    return _by_length(windows, plan_type, MAIN)
+    return _by_length(windows, plan_type)
 
 
 def _window(values: Mapping[str, Any], now: float) -> RateLimitWindow | None:
@@ -380,12 +379,12 @@ def _window(values: Mapping[str, Any], now: float) -> RateLimitWindow | None:
     return RateLimitWindow(percent, window_duration_mins=int(minutes) if minutes else None, resets_at=ends)
 
 
-def _by_length(windows: list[RateLimitWindow | None], plan_type: str | None, limit_id: str) -> RateLimits:
+def _by_length(windows: list[RateLimitWindow | None], plan_type: str | None) -> RateLimits:
     """Free plans send their weekly window as the primary one, so the length decides, not the name."""
     present = sorted(filter(None, windows), key=lambda window: window.window_duration_mins or 0)
     is_long = len(present) == 1 and (present[0].window_duration_mins or 0) > _SHORT_WINDOW_MINUTES
     ordered: list[RateLimitWindow | None] = [*([None] if is_long else []), *present, None, None]
-    return RateLimits(ordered[0], ordered[1], plan_type=plan_type, limit_id=limit_id)
+    return RateLimits(ordered[0], ordered[1], plan_type=plan_type, limit_id=_FAMILY)
 
 
 def number(value: Any) -> float | None:

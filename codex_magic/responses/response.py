@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from itertools import groupby, takewhile
+from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -103,7 +103,7 @@ _DELTAS = {EVENT_TYPES[f"response.{name}.delta"]: piece for name, piece in _PIEC
 _WHOLE = {EVENT_TYPES[f"response.{name}.done"]: piece for name, piece in _PIECES.items()}
 _PARTS = {EVENT_TYPES[f"response.{name}.done"] for name in ("content_part", "reasoning_summary_part")}
 _PLACES = {
-    kind: attrgetter("output_index", "item_id", *([f"{piece.holder}_index"] if piece.holder else []))
+    kind: attrgetter("output_index", f"{piece.holder}_index" if piece.holder else "output_index")
     for kind, piece in _DELTAS.items()
 }
 _KINDS = frozenset(piece.item for piece in _PIECES.values())
@@ -234,6 +234,7 @@ class ResponseAccumulator:
     def feed(self, *new: Event) -> list[Event]:
         """Take events; return them as they are to be told: items apart from each other, and done with all they have."""
         told: list[Event] = []
+        deltas: Any
         for kind, run in groupby(new, type):
             if self.done:
                 break
@@ -241,22 +242,15 @@ class ResponseAccumulator:
                 for event in run:
                     told += self._take(event)
                 continue
-            piece = _DELTAS[
-                kind
-            ]  # joined for each chunk: the events of a long answer hold many times its text
-            deltas: Any
-            for (index, item_id, *at), deltas in groupby(run, _PLACES[kind]):
-                group, place = [*deltas], at[0] if at else 0
-                item = self._item(index, item_id, piece.item)
-                if item.done is not None and not item.is_empty:
-                    whole = piece.of(item.done)
-                    late = [*takewhile(lambda delta, whole=whole: delta.delta in whole, group)]  # type: ignore[misc]
-                    told += [_placed(delta, item) for delta in late]
-                    group = group[len(late) :]
-                    if not group:
-                        continue
-                    item = self._new(item.order if index < 0 else index, item_id)
-                item.add(piece, place, "".join([delta.delta for delta in group]))
+            for (index, at), deltas in groupby(run, _PLACES[kind]):
+                group, key = [*deltas], (_DELTAS[kind], at)
+                item = self._at.get(index)
+                if item is None or item.done is not None or key not in item.texts:
+                    for each in group:
+                        told.append(self._take_piece(each, *key))
+                    continue
+                # joined for each chunk: the events of a long answer hold many times its text
+                item.texts[key].append("".join([delta.delta for delta in group]))
                 told += group if item.index == index else [_placed(delta, item) for delta in group]
         return told
 
@@ -318,6 +312,15 @@ class ResponseAccumulator:
                 windows = event.rate_limits or {}
                 self._rate_limits = failures.limits_from_event(windows, plan_type=plan_type, now=time.time())
         return [event]
+
+    def _take_piece(self, delta: Any, piece: _Piece, at: int) -> Any:
+        item = self._item(delta.output_index, delta.item_id, piece.item)
+        if item.done is not None and not item.is_empty:
+            if delta.delta in piece.of(item.done):  # it comes late
+                return _placed(delta, item)
+            item = self._new(item.order if delta.output_index < 0 else delta.output_index, delta.item_id)
+        item.add(piece, at, delta.delta)
+        return _placed(delta, item)
 
     def _take_text(self, event: Any) -> Any:
         """Take the whole of a text from an event that says that it is done."""
@@ -416,8 +419,7 @@ class ResponseAccumulator:
     def _note_headers(self, headers: Mapping[str, Any]) -> None:
         texts = {name.lower(): str(value) for name, value in headers.items()}
         self._headers.update(texts)
-        families = failures.limits_from_headers(texts, now=time.time())
-        self._rate_limits = families.get(failures.MAIN, self._rate_limits)
+        self._rate_limits = failures.limits_from_headers(texts, now=time.time()) or self._rate_limits
 
     def _output(self) -> list[dict[str, Any]]:
         """Finished items and cut-off messages in the order of the response."""

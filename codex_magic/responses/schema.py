@@ -34,6 +34,9 @@ _TOLD = (
 )
 """Said in the description, because the service refuses the keyword."""
 
+_LOOK_AROUND = re.compile(r"\(\?<?[=!]")
+"""In a pattern: constrained decoding looks neither back nor ahead, so it is said in the description too."""
+
 _REFUSED = {
     "not": "Say what is allowed instead.",
     "if": "Use a union of two types.",
@@ -200,6 +203,8 @@ def _strict(part: Any, root: Schema, where: str) -> Schema:
         reference = {"$ref": part["$ref"]}  # which may have no neighbours
         return {"anyOf": [reference], **described} if described else reference
     strict = {key: part[key] for key in _KEPT if key in part} | described
+    if _LOOK_AROUND.search(str(strict.get("pattern"))):
+        del strict["pattern"]
     if part.get("format") in _FORMATS:
         strict["format"] = part["format"]
     if choices := part.get("anyOf") or part.get("oneOf"):
@@ -248,6 +253,8 @@ def accepts_null(part: Any, root: Mapping[str, Any]) -> bool:
 
 def _described(part: Mapping[str, Any]) -> Schema:
     told = {key: part[key] for key in _TOLD if part.get(key) is not None}
+    if _LOOK_AROUND.search(str(part.get("pattern"))):
+        told["pattern"] = part["pattern"]
     if told.get("format") in _FORMATS:
         del told["format"]
     limits = [

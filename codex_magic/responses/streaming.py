@@ -27,6 +27,9 @@ Route = Callable[[Outgoing], Send]
 _LINGER = 0.25
 """Seconds to wait for the end of the bytes after the last event, so that the connection can be kept."""
 
+_PIECES = 4
+"""Such waits, for what some servers say after the end."""
+
 
 class AsyncResponseStream:
     """The events of one response as they arrive; an async context manager. Cancelling the reader closes it.
@@ -223,30 +226,27 @@ class AsyncResponseStream:
         if self._exchange.over:
             self._exchange.finish()
             self._over = True
-            hurry = self._transport.later(_LINGER, self._line.shut)
-            try:
-                while await self._line.chunk() is not None:
-                    pass
-            except CodexError:
-                await self._line.close()
-            finally:
-                hurry.cancel()
+            for _ in range(_PIECES):
+                if await self._next_at_once() is None:
+                    return None
+            await self._line.close()
             return None
         outgoing = await self.prepare()
         events: list[Event] = []
         with self._line:
-            chunk = await (self._reason() if self._exchange.lacks_reason else self._line.chunk())
+            chunk = await (self._next_at_once() if self._exchange.lacks_reason else self._line.chunk())
             idle = self._transport.core.idle_seconds(outgoing)
             events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         self._transport.core.remember(outgoing, self._exchange)
         return events
 
-    async def _reason(self) -> bytes | None:
-        """Return the next bytes of an answer that has failed; `None` when they do not come at once."""
+    async def _next_at_once(self) -> bytes | None:
+        """Return the next bytes; `None`, and the answer is closed, when they do not come at once."""
         hurry = self._transport.later(_LINGER, self._line.shut)
         try:
             return await self._line.chunk()
         except CodexError:
+            await self._line.close()
             return None
         finally:
             hurry.cancel()

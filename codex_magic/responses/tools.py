@@ -281,7 +281,7 @@ class _Arguments:
 
     def read(self, text: str) -> dict[str, Any]:
         """Raises ValueError, RecursionError."""
-        raw = msgspec.json.decode(text or "{}")
+        raw = decode_json(text or "{}")
         fitting: dict[str, Any] = without_absent(raw, self.schema, self.schema)
         if self._type is None:
             if complaint := misfit(fitting, self.schema, self.schema):

@@ -1,8 +1,8 @@
 """A request on its way out and its answer on the way in: what everything else in this folder stands on.
 
 `Core` decides what is sent and remembers what answers said, without IO. A `Transport` sends it, again where
-that helps. What both clients do is written once, as coroutines; `BlockingTransport` replaces the few in which
-something waits by ones that block the calling thread and never suspend (see `waiting.Direct`).
+that helps, and an answer comes over a `Line`. What both clients do is written once, as coroutines; where a
+client `blocks`, they block the calling thread instead of suspending (see `waiting.Direct`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 from weakref import WeakSet, WeakValueDictionary
 
@@ -25,13 +25,8 @@ import httpx
 from ..auth.http import ChatGPTAuth
 from ..auth.sign_in import LoginHandler
 from ..net import header_value, mounts, no_answer, readable_proxies, trust, without_secrets
-from ..protocol.errors import (
-    CodexError,
-    ConfigurationError,
-    InvalidRequestError,
-    StreamError,
-    UnreachableError,
-)
+from ..protocol import errors
+from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
 from ..protocol.secrets import masked, revealed
 from ..protocol.settings import Settings
@@ -49,10 +44,11 @@ from .response import Response
 if TYPE_CHECKING:
     from ..protocol.types import RateLimits
 
-H = TypeVar("H", httpx.Client, httpx.AsyncClient)
-
 MOST_RESPONSES = 100
 """Responses that one client remembers for `previous_response_id`."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Size of the requests they answered; images make those large."""
 
 MOST_WORDS = 64 * 1024
 """Bytes that are read of a refusal."""
@@ -60,11 +56,8 @@ MOST_WORDS = 64 * 1024
 WORDS_SECONDS = 10.0
 """Within which they come."""
 
-MOST_BYTES = 64 * 1024 * 1024
-"""Size of the requests they answered; images make those large."""
-
-
-_OF_THE_BYTES = ("content-encoding", "content-length", "transfer-encoding")
+Networks = WeakValueDictionary[int, Any]
+"""httpcore's network streams, by their `id`."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +110,7 @@ class Memory:
         with self._lock:
             if response_id in self._held:
                 return self._held[response_id][0]
-        raise InvalidRequestError(
+        raise errors.InvalidRequestError(
             f"This client does not remember a response {response_id!r}.",
             hint=(
                 f"The service stores none, and a client knows its own last {MOST_RESPONSES}: "
@@ -208,12 +201,11 @@ class Core:
         )
 
     def _is_lite(self, wanted: bool | Literal["auto"] | None, model: str | None) -> bool:
-        if wanted in (None, "auto") and model in self.dialects:
-            return self.dialects[model]
-        if wanted == "auto":
-            return self.provider.is_codex and self._wants_lite(model)
+        if wanted in (None, "auto"):
+            by_catalog = wanted is not None and self.provider.is_codex and self._wants_lite(model)
+            return self.dialects.get(model, by_catalog)
         if wanted and not self.provider.is_codex:
-            raise InvalidRequestError(
+            raise errors.InvalidRequestError(
                 "Responses Lite is spoken by the Codex backend alone.", hint="Leave it out.", param="lite"
             )
         return bool(wanted)
@@ -271,9 +263,7 @@ class Core:
     def note(self, headers: Mapping[str, str]) -> None:
         """Keep what an answer's headers say of the limits and the catalog."""
         headers = masked(dict(headers))
-        self.rate_limits = failures.limits_from_headers(headers, now=time.time()).get(
-            failures.MAIN, self.rate_limits
-        )
+        self.rate_limits = failures.limits_from_headers(headers, now=time.time()) or self.rate_limits
         self.catalog.announce(headers.get("x-models-etag"))
 
     def idle_seconds(self, outgoing: Outgoing) -> float:
@@ -286,7 +276,9 @@ class Core:
 
     def refusal(self, outgoing: Outgoing, answer: httpx.Response, body: bytes) -> CodexError:
         if outgoing.url == self.catalog.url and answer.status_code in (404, 405):
-            return ConfigurationError("The service lists no models.", hint="Choose one with --model NAME.")
+            return errors.ConfigurationError(
+                "The service lists no models.", hint="Choose one with --model NAME."
+            )
         names = self.catalog.names()
         status, headers = answer.status_code, answer.headers
         error = failures.from_answer(status, headers, body, model=outgoing.model, names=names)
@@ -303,23 +295,17 @@ def _limits(seconds: Timeouts) -> httpx.Timeout:
 
 
 class Transport:
-    """Sends requests from event loops, each of which has connections of its own."""
+    """Sends requests: from event loops, each of which has connections of its own, or from threads, over the same."""
 
-    blocks = False
-    """Whether its coroutines block the calling thread instead of suspending."""
-
-    def __init__(self, core: Core, sleep: Callable[[float], Any]) -> None:
+    def __init__(self, core: Core, sleep: Callable[[float], Any], *, blocks: bool = False) -> None:
         self.core = core
+        self.blocks = blocks
         self._pause = sleep
-        self._https: dict[Any, Any] = {}
+        self._https: dict[asyncio.AbstractEventLoop | None, Any] = {}
         self._streams: WeakSet[Any] = WeakSet()
         self._idle: Networks = WeakValueDictionary()
         self._lock = threading.Lock()
         begin_anew_in_children(self)
-
-    def line(self) -> Line:
-        """Return what one answer may come over."""
-        return Line(self._idle, blocks=self.blocks)
 
     def forked(self) -> object:
         """See `waiting.begin_anew_in_children`: two processes can't talk over one connection."""
@@ -327,6 +313,10 @@ class Transport:
         self._https, self._streams, self._idle = {}, WeakSet(), WeakValueDictionary()
         self._lock = threading.Lock()
         return left
+
+    def line(self) -> Line:
+        """Return what one answer may come over."""
+        return Line(self._idle, blocks=self.blocks)
 
     def watch(self, stream: Any) -> None:
         """Let `abort()` end it too."""
@@ -347,8 +337,8 @@ class Transport:
         seconds = self.core.idle_seconds(outgoing)
         body, failure = await self._read(answer, line, most=LONGEST_ANSWER, seconds=seconds)
         if failure is not None:
-            raise UnreachableError(failure.message) from failure
-        headers = {name: value for name, value in answer.headers.items() if name not in _OF_THE_BYTES}
+            raise errors.UnreachableError(failure.message) from failure
+        headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
         return masked_answer(httpx.Response(answer.status_code, headers=headers, content=body))
 
     async def send(self, outgoing: Outgoing, exchange: Exchange, line: Line) -> httpx.Response:
@@ -368,13 +358,13 @@ class Transport:
 
     async def _read(
         self, answer: httpx.Response, line: Line, *, most: int, seconds: float
-    ) -> tuple[bytes, StreamError | None]:
+    ) -> tuple[bytes, errors.StreamError | None]:
         """Return what comes of an answer within its limits, and what kept the rest back."""
         pieces, size, failure = list[bytes](), 0, None
 
         def give_up() -> None:
             nonlocal failure  # without a length, the end of the connection is the end of the answer
-            failure = StreamError("The answer did not come to its end in time.")
+            failure = errors.StreamError("The answer did not come to its end in time.")
             line.shut()
 
         hurry = self.later(seconds, give_up)
@@ -383,14 +373,14 @@ class Transport:
             while size <= most and (chunk := await line.chunk()) is not None:
                 pieces.append(chunk)
                 size += len(chunk)
-        except StreamError as error:
+        except errors.StreamError as error:
             failure = failure or error
         finally:
             hurry.cancel()
             await line.close()
             line.answer = None
         if size > most:
-            failure = StreamError(f"The answer was longer than {most >> 20} MiB.")
+            failure = errors.StreamError(f"The answer was longer than {most >> 20} MiB.")
         return b"".join(pieces)[:most], failure
 
     @contextmanager
@@ -400,70 +390,50 @@ class Transport:
         except httpx.HTTPError as error:
             raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
 
-    def _connections(self, loop: Any, kind: Callable[..., H], hook: Callable[..., Any]) -> H:
+    def http(self) -> Any:
+        """Return the connections of the running loop, or of all threads."""
+        loop = None if self.blocks else asyncio.get_running_loop()
         with self._lock, readable_proxies():
+            for ended in [each for each in self._https if each is not None and each.is_closed()]:
+                del self._https[ended]  # nothing can be closed there any more
             if loop not in self._https:
-                self._https[loop] = kind(
-                    event_hooks={"request": [hook]}, **self.core.http_options(blocks=self.blocks)
-                )
-            http: H = self._https[loop]
-            return http
-
-    # What waits, or stands for something that does
+                options = self.core.http_options(blocks=self.blocks)
+                kind = httpx.Client if self.blocks else httpx.AsyncClient
+                hook = hide_sent if self.blocks else hide_sent_async
+                self._https[loop] = kind(event_hooks={"request": [hook]}, **options)
+            return self._https[loop]
 
     async def close(self) -> None:
         """End the connections; the next request opens others."""
-        http = self._https.pop(asyncio.get_running_loop(), None)
-        if http is not None:
+        http = self._https.pop(None if self.blocks else asyncio.get_running_loop(), None)
+        if http is not None and self.blocks:
+            http.close()
+        elif http is not None:
             await http.aclose()
 
     async def sleep(self, seconds: float, exchange: Exchange) -> None:
         """Wait before another attempt, at most until nobody wants the answer any more."""
-        await self._pause(seconds)
-
-    def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle | threading.Timer:
-        return asyncio.get_running_loop().call_later(seconds, call)
-
-    def http(self) -> httpx.AsyncClient:
-        """Return the connections of the running loop."""
-        loop = asyncio.get_running_loop()
-        for ended in [each for each in self._https if each.is_closed()]:
-            del self._https[ended]  # nothing can be closed there any more
-        return self._connections(loop, httpx.AsyncClient, hide_sent_async)
-
-    async def _send(self, outgoing: Outgoing, line: Line) -> httpx.Response:
-        http = self.http()
-        return await http.send(self.core.build(http, outgoing), stream=True)
-
-
-class BlockingTransport(Transport):
-    """Sends requests from any thread, over the same connections."""
-
-    blocks = True
-
-    async def close(self) -> None:
-        with self._lock:
-            http = self._https.pop(None, None)
-        if http is not None:
-            http.close()
-
-    async def sleep(self, seconds: float, exchange: Exchange) -> None:
         if self._pause is time.sleep:
             exchange.ended.wait(seconds)
-        else:
-            self._pause(seconds)
+        elif (pause := self._pause(seconds)) is not None:
+            await pause
 
-    def later(self, seconds: float, call: Callable[[], None]) -> threading.Timer:
+    def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle | threading.Timer:
+        if not self.blocks:
+            return asyncio.get_running_loop().call_later(seconds, call)
         timer = threading.Timer(seconds, call)
         timer.daemon = True
         timer.start()
         return timer
 
     async def _send(self, outgoing: Outgoing, line: Line) -> httpx.Response:
-        http = self._connections(None, httpx.Client, hide_sent)
+        http = self.http()
         request = self.core.build(http, outgoing)
-        request.extensions["trace"] = line.follow
-        return http.send(request, stream=True)
+        if self.blocks:
+            request.extensions["trace"] = line.follow
+        sent = http.send(request, stream=True)
+        answer: httpx.Response = sent if self.blocks else await sent
+        return answer
 
 
 def _shut(network: Any) -> None:
@@ -476,10 +446,6 @@ def _shut(network: Any) -> None:
 
 
 # Reading -----------------------------------------------------------------------------------------
-
-
-Networks = WeakValueDictionary[int, Any]
-"""httpcore's network streams, by their `id`."""
 
 
 class Line:
@@ -519,12 +485,10 @@ class Line:
         self._network = answer.extensions.get("network_stream")
         self._idle.pop(id(self._network), None)
         packed = answer.headers.get("content-encoding", "identity").strip().lower()
-        if packed in ("gzip", "deflate"):
-            self._chunks = answer.iter_bytes() if self._blocks else answer.aiter_bytes()
-        elif packed in ("", "identity"):
-            self._chunks = answer.iter_raw() if self._blocks else answer.aiter_raw()
-        else:
-            raise StreamError("The answer is compressed in a way that was not asked for.")
+        if packed not in ("", "identity", "gzip", "deflate"):
+            raise errors.StreamError("The answer is compressed in a way that was not asked for.")
+        what = "iter_bytes" if packed in ("gzip", "deflate") else "iter_raw"
+        self._chunks = getattr(answer, what if self._blocks else f"a{what}")()
 
     async def chunk(self) -> bytes | None:
         """Return the next bytes, `None` at the end. Raises StreamError."""

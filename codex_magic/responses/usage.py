@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..protocol.errors import ConfigurationError, ServiceError
+from ..protocol.plain import decode_json
 from ..protocol.types import RateLimits
 from .failures import limits_from_event, number
 from .transport import Outgoing, Transport
@@ -50,7 +51,7 @@ def no_limits(who: str) -> ConfigurationError:
 def read_usage(body: bytes, *, now: float) -> Usage:
     """Read an answer of `/wham/usage`. Raises ServiceError. `now`: Unix seconds."""
     try:
-        answer = msgspec.json.decode(body, type=_Answer)
+        answer: _Answer = decode_json(body, _Answer)
         windows = {  # as a `codex.rate_limits` event spells them
             name.removesuffix("_window"): {
                 **raw,

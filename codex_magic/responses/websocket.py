@@ -77,9 +77,8 @@ class Socket:
         """Return the answer once it has begun; `None` where HTTP is to be asked, and then this socket is used up."""
         now, last = time.monotonic(), self._exchange
         is_young = now - self._opened_at < OLD_SECONDS and now - self._used_at < IDLE_SECONDS
-        is_free = last is None or (
-            last.over and last is not exchange
-        )  # a request that failed here goes elsewhere
+        # a request that failed here goes elsewhere
+        is_free = last is None or (last.over and last is not exchange)
         if not (self._open and is_young and is_free):
             return None
         answer = None
@@ -93,12 +92,10 @@ class Socket:
                     # after an error HTTP succeeds, or tells it with its headers
                     if not any(isinstance(decode_event(each.encode()), ErrorEvent) for each in first):
                         self.was_of_use = True
-                        answer = httpx.Response(
-                            200,
-                            headers=self._answer.headers,
-                            stream=_Messages(self, first, exchange, idle),
-                            extensions={"network_stream": self._wire},
-                        )
+                        messages = _Messages(self, first, exchange, idle)
+                        wire = {"network_stream": self._wire}
+                        headers = self._answer.headers
+                        answer = httpx.Response(200, headers=headers, stream=messages, extensions=wire)
         finally:
             if answer is None:
                 await self.close()

@@ -28,19 +28,7 @@ from ..protocol.types import GetAccountResponse, InitializeResponse, RunInput, T
 from ..responses.parameters import takes
 from ..waiting import awaited, begin_anew_in_children, in_thread
 from .history import adopt, as_record, begin_turn, copied_to_memory
-from .options import (
-    LASTING,
-    NAMED,
-    PAGE,
-    CodexConfig,
-    ListOptions,
-    Options,
-    ThreadOptions,
-    TurnOptions,
-    check,
-    checked,
-    is_foreign,
-)
+from .options import CodexConfig, ListOptions, Options, ThreadOptions, TurnOptions, check, checked, is_foreign
 from .owner import RENEW_SECONDS
 from .store import AsyncStore, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle
@@ -59,6 +47,10 @@ if TYPE_CHECKING:
     Mirrored = Callable[[AppServerEngine, str], Awaitable[bool]]
 
 log = logging.getLogger(__name__)
+
+
+LASTING = ("approval_mode", "cwd", "effort", "model", "personality", "sandbox", "service_tier", "summary")
+"""Options of a turn that the app-server keeps for later turns, and so do we, on either engine."""
 
 
 class ModelList(list["Model"]):
@@ -212,13 +204,7 @@ class AsyncCodex:
         chosen = checked("thread_list", ListOptions, options)
         if self.config.engine == "app-server" and chosen.keys() & {"source_kinds", "section_id"}:
             # No providers are all; without the word they are the default's.
-            wire = {
-                "archived": False,
-                "model_providers": [],
-                "use_state_db_only": False,
-                "limit": PAGE,
-                **chosen,
-            }
+            wire = {"archived": False, "model_providers": [], "use_state_db_only": False, **chosen}
             parameters = {name[0] + name.title().replace("_", "")[1:]: value for name, value in wire.items()}
             threads, cursor = await self._agent().threads(parameters)
             return ThreadPage(tuple(as_record(each, archived=wire["archived"]) for each in threads), cursor)
@@ -428,8 +414,8 @@ class AsyncCodex:
             except CodexError as error:
                 log.info("the sign-in could not be checked: %s", error.message)
         choice = self.config.provider
-        need_sign_in = choice is None or (choice if isinstance(choice, str) else choice.name) in NAMED
-        return GetAccountResponse(account, need_sign_in)
+        name = choice if isinstance(choice, str | None) else choice.name
+        return GetAccountResponse(account, name in (None, "chatgpt", "openai"))
 
     async def give_up_sign_in(self) -> None:
         """End an attempt that still waits for a person."""

@@ -251,10 +251,11 @@ def _unwritable(path: Path) -> StoreError:
 
 def _look(path: Path) -> StoreError | None:
     """Return what is wrong, as far as the file itself shows it."""
-    if path.is_dir():
-        return _fault(f"{path} is a folder, not a file", "Move it away")
-    if not path.is_file():
+    if not path.exists():
         return None
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device, a pipe or a socket"
+        return _fault(f"{path} is {kind}, not a file", "Move it away")
     try:
         if sys.platform != "win32" and os.statvfs(path.parent).f_flag & os.ST_RDONLY:
             return _fault(f"{path} can't be written: its disk is mounted read-only", "Make it writable")

@@ -44,14 +44,17 @@ async def begin_turn(
     is_ephemeral: bool,
 ) -> TurnRequest:
     """Return a new turn's request and keep its question. `sealed_for`: the identity that seals its reasoning."""
-    tools = None
-    if options.get("tools"):
-        from ..engines.tools import ToolSet
+    from ..engines.replay import replayed
+    from ..engines.tools import ToolSet
 
-        tools = ToolSet(options["tools"])
+    tools = ToolSet(options["tools"]) if options.get("tools") else None
     choice = options.get("model_provider") or config.provider
     foreign = {"model_provider": choice} if is_foreign(choice) else {}  # only the agent's program knows it
     turn_id, cell_id = new_id(), options.get("cell_id")
+    message = UserMessage(turn_id, inputs, cell_id)
+    is_refused = len(inputs) > 1 and any(isinstance(part, types.ExternalMessage) for part in inputs)
+    # It is kept until the engine has told it: a kill may come before.
+    question = ItemRecord(message, () if is_refused else replayed(message))
 
     def begin(file: Store) -> tuple[int, str, Continuation | None, str | None]:
         file.recover()
@@ -62,7 +65,7 @@ async def begin_turn(
             notebook=options.get("notebook"),
             preview=input_text(inputs),
             provider=sealed_for,
-            question=_question(UserMessage(turn_id, inputs, cell_id)) if inputs else None,
+            question=question if inputs else None,
         )
         turns = file.history(thread.id, before_position=turn.position, include_items=False)
         # Where another account or provider has sealed its thoughts, ours could not go on.
@@ -97,15 +100,6 @@ async def begin_turn(
     )
 
 
-def _question(message: UserMessage) -> ItemRecord:
-    """Return the user's message, kept until the engine has told it: a kill may come before."""
-    from ..engines.replay import replayed
-
-    parts = message.content
-    is_refused = len(parts) > 1 and any(isinstance(part, types.ExternalMessage) for part in parts)
-    return ItemRecord(message, () if is_refused else replayed(message))
-
-
 # What a provider is sent ---------------------------------------------------------------------------
 
 
@@ -121,11 +115,13 @@ def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[s
     for at, turn in enumerate(turns):
         answered = any(not isinstance(entry.item, UserMessage | ContextCompaction) for entry in turn.items)
         for entry in turn.items:
+            sent = filter(None, map(mended, entry.response_items))  # an older version kept them as they came
+            readable = [each for each in sent if _is_open(each, turn, provider)]
             if isinstance(entry.item, ContextCompaction):
-                if _stands(entry, entry.item, turn, turns[:at], provider):
-                    items[:] = _sendable(entry)
+                is_whole = len(readable) == len(entry.response_items) > 0
+                items = readable if is_whole and entry.item.past == past_of(turns[:at]) else items
             elif answered or turn.status is not TurnStatus.failed:
-                items += (each for each in _sendable(entry) if _is_open(each, turn, provider))
+                items += readable
         if turn.status is TurnStatus.interrupted and turn.items:
             items.append(developer(_INTERRUPTED))
     return tuple(whole(items))
@@ -145,22 +141,6 @@ def context_held(turns: Sequence[TurnRecord]) -> types.TokenUsage | None:
 def past_of(turns: Iterable[TurnRecord]) -> str:
     """Return a digest of the turn ids, in order."""
     return hashlib.sha256("\n".join(turn.id for turn in turns).encode()).hexdigest()[:32]
-
-
-def _stands(
-    entry: ItemRecord, item: ContextCompaction, turn: TurnRecord, before: Sequence[TurnRecord], provider: str
-) -> bool:
-    """Whether a compaction can be sent in place of what came before it."""
-    items = _sendable(entry)
-    can_be_read = len(items) == len(entry.response_items) and all(
-        _is_open(each, turn, provider) for each in items
-    )
-    return bool(items) and can_be_read and item.past == past_of(before)
-
-
-def _sendable(entry: ItemRecord) -> list[dict[str, Any]]:
-    """Return its items as they can be sent: an older version stored them as they came."""
-    return list(filter(None, map(mended, entry.response_items)))
 
 
 def _is_open(item: dict[str, Any], turn: TurnRecord, provider: str) -> bool:
@@ -187,17 +167,14 @@ def continuation(
         turn = turns[index]
         place = places.get(turn.id)
         if place is not None and place.past == past_of(turns[:index]):
+            # The beginning of an answer that broke off is not kept there.
+            broke_off = turn.status in (TurnStatus.interrupted, TurnStatus.failed)
+            ends = [entry.item for entry in read(turn.id).items[-1:]] if broke_off else []
+            begun = [assistant(end.text) for end in ends if isinstance(end, types.AgentMessage)]
             later = [read(each.id) for each in turns[index + 1 :]]
-            unseen = _beginning(turn, read) + history_items(later, provider="app-server")
+            unseen = (*begun, *history_items(later, provider="app-server"))
             return Continuation(place, turn.thread_id == thread_id and turn.id in last, unseen)
     return None
-
-
-def _beginning(turn: TurnRecord, read: Callable[[str], TurnRecord]) -> tuple[dict[str, Any], ...]:
-    """Return the beginning of an answer that broke off: the app-server drops it."""
-    broke_off = turn.status in (TurnStatus.interrupted, TurnStatus.failed)
-    ends = [entry.item for entry in read(turn.id).items[-1:]] if broke_off else []
-    return tuple(assistant(end.text) for end in ends if isinstance(end, types.AgentMessage))
 
 
 # Threads of the program, and copies ----------------------------------------------------------------

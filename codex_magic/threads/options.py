@@ -164,9 +164,6 @@ class ListOptions(TypedDict, total=False):
     use_state_db_only: bool | None
 
 
-LASTING = ("approval_mode", "cwd", "effort", "model", "personality", "sandbox", "service_tier", "summary")
-"""Overrides that the app-server keeps for later turns, and so do we, on either engine."""
-
 CONFIGURED = {
     "model_reasoning_effort": "effort",
     "model_reasoning_summary": "summary",
@@ -184,6 +181,8 @@ def checked(call: str, table: type, arguments: Mapping[str, Any]) -> Options:
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}.{hint}")
     options = {name: value for name, value in arguments.items() if value is not None}
+    if table is ListOptions:
+        options.setdefault("limit", PAGE)
     for key, name in CONFIGURED.items():
         if isinstance(options.get("config"), Mapping) and key in options["config"]:
             options.setdefault(name, options["config"][key])

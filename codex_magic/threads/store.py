@@ -413,7 +413,7 @@ class Store:
         in place of the user's message until `add_item` brings that. `provider`: the thread's own too.
         """
         thread = self.thread(thread_id)
-        history = self._current(self._lineage(thread_id))
+        history = self._current(thread_id)
         old = self._earlier_run(history, cell_id, notebook, preview)
         seq = self._tick()
         if old is not None:
@@ -524,7 +524,7 @@ class Store:
         here = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
         if here is None:
             self._insert_thread(thread)
-        position = _next_position(self._current(self._lineage(thread.id)))
+        position = _next_position(self._current(thread.id))
         for turn in turns:
             version = msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
             self._insert_turn(version)
@@ -569,8 +569,7 @@ class Store:
         self, thread_id: str, *, before_position: int | None = None, include_items: bool = True
     ) -> list[TurnRecord]:
         """Return the thread's current turns in order, shared past included; those before a turn's position."""
-        levels = self._lineage(thread_id, _END if before_position is None else before_position - 1)
-        rows = self._current(levels)
+        rows = self._current(thread_id, _END if before_position is None else before_position - 1)
         return self._with_items(rows) if include_items else list(map(_turn_record, rows))
 
     @_writes
@@ -580,7 +579,7 @@ class Store:
         Nothing is copied: a turn still in progress is shared too, with the items to come.
         """
         parent = self.thread(thread_id)
-        history = self._current(self._lineage(thread_id))
+        history = self._current(thread_id)
         upto = _next_position(history) - 1
         if through is not None:
             upto = _find(history, through)["position"]
@@ -594,7 +593,7 @@ class Store:
     @_writes
     def revert(self, thread_id: str, before_turn_id: str) -> list[str]:
         """Take that turn and the later ones out of the thread; return their ids, in order."""
-        history = self._current(self._lineage(thread_id))
+        history = self._current(thread_id)
         first = _find(history, before_turn_id)
         seq = self._tick()
         removed = [row for row in history if row["position"] >= first["position"]]
@@ -719,30 +718,29 @@ class Store:
             items[turn] += _partial_records(list(run), is_over=turn not in running)
         return [_turn_record(row, items[row["seq"]]) for row in rows]
 
-    def _lineage(self, thread_id: str, upto: int = _END) -> list[dict[str, Any]]:
-        """The thread, the one it was forked from, and so on, each with what of it is visible."""
-        levels = [{"thread": thread_id, "as_of": _END, "upto": upto}]
-        fork = self.thread(thread_id)
-        while not (fork.forked_from is None or fork.forked_at_seq is None or fork.forked_at_position is None):
-            upto = min(upto, fork.forked_at_position)
-            levels.append({"thread": fork.forked_from, "as_of": fork.forked_at_seq, "upto": upto})
-            if fork.forked_from in [level["thread"] for level in levels[:-1]] or not self.has(
-                fork.forked_from
-            ):
-                raise damaged(self.path)
-            fork = self.thread(fork.forked_from)
-        return levels
+    def _current(self, thread_id: str, upto: int = _END) -> list[sqlite3.Row]:
+        """The rows of a history by position: of the thread, the one it was forked from, and so on.
 
-    def _current(self, levels: Sequence[Mapping[str, Any]]) -> list[sqlite3.Row]:
-        """The rows of a history by position, without what the nearer threads have hidden of the farther ones."""
+        Those are left out that a nearer thread has hidden of a farther one.
+        """
         rows: list[sqlite3.Row] = []
         hidden: set[int] = set()
-        for level in levels:
+        levels: list[str] = []
+        as_of = _END
+        while True:
+            fork = self.thread(thread_id)
+            levels.append(thread_id)
+            level = {"thread": thread_id, "as_of": as_of, "upto": upto}
             turns = self._db.execute(f"SELECT {_TURN} FROM turns WHERE {_VISIBLE}", level)
             rows += [row for row in turns if row["seq"] not in hidden]
             removals = "SELECT turn FROM hidden WHERE thread_id = :thread AND seq <= :as_of"
             hidden.update(row["turn"] for row in self._db.execute(removals, level))
-        return sorted(rows, key=lambda row: row["position"])
+            if fork.forked_from is None or fork.forked_at_seq is None or fork.forked_at_position is None:
+                return sorted(rows, key=lambda row: row["position"])
+            thread_id, as_of = fork.forked_from, fork.forked_at_seq
+            upto = min(upto, fork.forked_at_position)
+            if thread_id in levels or not self.has(thread_id):
+                raise damaged(self.path)
 
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
         """Take a turn out of a thread's history as of `seq`; from a shared past, for this thread only."""

@@ -124,10 +124,16 @@ import os, sys
 from pathlib import Path
 from codex_magic.auth.credentials import with_api_key
 from codex_magic.auth.storage import Storage
+from codex_magic.protocol.errors import ConfigurationError
 from codex_magic.protocol.settings import Settings
 if os.geteuid() == 0:
     os.setuid(65534)  # the administrator may write everywhere
 storage = Storage.of(Settings(codex_home=Path(sys.argv[1]), home=Path(sys.argv[2])))
+try:
+    storage.check()
+    print("usable")
+except ConfigurationError as error:
+    print("can't be" in str(error) and "auth.json" in str(error))
 with storage.locked():
     print(storage.is_writable(), *(path.suffix for path in Path(sys.argv[2]).rglob("*") if path.is_file()))
     try:
@@ -140,7 +146,12 @@ with storage.locked():
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX permissions")
 @pytest.mark.parametrize(
     ("file_mode", "expected"),
-    [(0o666, ["True .lock", "sk-2"]), (0o444, ["False .lock", "ConfigurationError"])],
+    [
+        (0o666, ["usable", "True .lock", "sk-2"]),
+        (0o444, ["True", "False .lock", "ConfigurationError"]),
+        (0o222, ["True", "True .lock", "ConfigurationError"]),
+        (0o000, ["True", "False .lock", "ConfigurationError"]),
+    ],
 )
 def test_a_read_only_home(shared_folder: Path, file_mode: int, expected: list[str]) -> None:
     """The lock is then in our own home; a file that is writable in it is written in place."""

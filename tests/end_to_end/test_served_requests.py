@@ -117,5 +117,6 @@ def test_nbclient_in_a_cell_of_a_notebook_is_no_server(
     notebook = notebook_of("%load_ext codex_magic", WORDS)
     with pytest.raises(CellExecutionError):
         execute(notebook, tmp_path)
-    [answer] = notebook.cells[1].outputs
+    answer, failure = notebook.cells[1].outputs
     assert "You are not signed in" in answer.data["text/plain"]
+    assert "You are not signed in" in failure.evalue

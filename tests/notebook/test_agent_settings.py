@@ -110,7 +110,7 @@ def test_a_folder_that_is_set_stays_when_the_kernel_moves(options, run, tmp_path
         ("engine app-server", "app-server (the Codex program"),
         ("sandbox", "read-only"),
         ("sandbox full_access", "full-access (no sandbox"),
-        ("approval never", "deny (nothing goes beyond"),
+        ("approval never", "deny (never leaves the sandbox"),
         ("approval sometimes", "Unknown approval 'sometimes'"),
         ("cwd /nowhere", "No such folder"),
     ],

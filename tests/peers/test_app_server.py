@@ -38,6 +38,7 @@ from codex_magic.protocol.types import (
     ItemCompleted,
     ItemStarted,
     RateLimitsUpdated,
+    Reasoning,
     ToolCall,
     TurnCompleted,
     TurnStarted,
@@ -603,8 +604,7 @@ def test_ctrl_c_stops_the_turn_and_not_the_process(codex, service):
 def test_an_answer_whose_connection_breaks_is_told_and_kept_once(codex, service):
     words = " ".join(map(str, range(200)))
     service.faults.next("drop", after=70, times=2)
-    thread = codex.thread_start()
-    handle = thread.turn(f"echo: {words}")
-    assert "".join(n.delta for n in handle.stream() if isinstance(n, AgentMessageDelta)) == words
-    assert handle.asynchronous.result.final_response == words
-    assert [item.text for item in done(handle.asynchronous.result, AgentMessage)] == [words]
+    result = codex.thread_start().run(f"echo: {words}")
+    assert result.final_response == words
+    assert [item.text for item in done(result, AgentMessage)] == [words]
+    assert len(done(result, Reasoning)) == 1

@@ -79,7 +79,7 @@ def test_a_home_that_is_a_file_is_named(home):
 )
 def test_what_should_be_a_file_and_is_none_is_named(folder, name, make):
     getattr(os, make)(folder / name)
-    # With a provider of its own the sign-in is not looked at before.
+    assert str(folder / name) in refusal(ConfigurationError)
     assert str(folder / name) in refusal(ConfigurationError, provider="http://127.0.0.1:9/v1")
 
 

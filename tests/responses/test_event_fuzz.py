@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,17 +130,19 @@ def paths(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from paths(each, (*before, key))
 
 
-def put(raw: Raw, path: tuple[Any, ...], change: Callable[[Any, Any], None]) -> Raw:
+LEFT_OUT = object()
+
+
+def put(raw: Raw, path: tuple[Any, ...], value: Any) -> Raw:
     new = copy.deepcopy(raw)
     place: Any = new
     for key in path[:-1]:
         place = place[key]
-    change(place, path[-1])
+    if value is LEFT_OUT:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
     return new
-
-
-def setting(value: Any) -> Callable[[Any, Any], None]:
-    return lambda place, key: place.__setitem__(key, value)
 
 
 def mutations(raw: Raw) -> Iterator[Raw]:
@@ -149,10 +151,9 @@ def mutations(raw: Raw) -> Iterator[Raw]:
         old: Any = raw
         for key in path:
             old = old[key]
-        for value in (*WRONG, [old], {"value": old}):
+        for value in (*WRONG, [old], {"value": old}, LEFT_OUT):
             if type(value) is not type(old) or (value in ("", [], {}) and value != old):
-                yield put(raw, path, setting(value))
-        yield put(raw, path, lambda place, key: place.__delitem__(key))
+                yield put(raw, path, value)
     yield {**raw, "extra": {"deep": [[[None]]]}, "output": 5}
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from codex_magic.protocol.errors import CodexError, StreamError
 from codex_magic.protocol.plain import read_json
+from codex_magic.responses.client import Client
 from codex_magic.responses.events import (
     ErrorEvent,
     Event,
@@ -33,7 +34,7 @@ from codex_magic.responses.events import (
 from codex_magic.responses.exchange import Exchange, RetryPolicy
 from codex_magic.responses.response import Response
 from tests.responses.conftest import Asker
-from tests.responses.wire import CREATED, DROP, Wire, completed, delta, event, message, stream
+from tests.responses.wire import CREATED, DROP, Wire, completed, delta, event, good, message, plain, stream
 
 RECORDED = (Path(__file__).parent / "fixtures" / "recorded.sse").read_bytes()
 """What the local service once said: reasoning, a message of many alphabets, unannounced events."""
@@ -286,3 +287,25 @@ def test_spoilt_streams_over_sockets(ask: Asker, wire: Wire, ending: list[Any]) 
         wire.answer(stream(*pieces(chance, spoil(chance)), *ending))
         with suppress(CodexError):
             assert isinstance(ask(), Response)
+
+
+# Depth -------------------------------------------------------------------------------------------
+
+DEPTHS = [b"[" * 900 + b"]" * 900, b'{"a":' * 50_000 + b"1" + b"}" * 50_000, b"[" * 50_000]
+
+
+@pytest.mark.parametrize("deep", DEPTHS, ids=["900", "50000", "open"])
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_json_of_any_depth_is_an_answer_or_an_error_of_ours(
+    client: Client, wire: Wire, deep: bytes, status: int
+) -> None:
+    wire.answer(plain(status, b'{"models": [{"slug": "m", "extra": %s}]}' % deep))
+    with suppress(CodexError):
+        assert [model.slug for model in client.models.list(force_refresh=True)] == ["m"]
+    wire.answer(plain(status, b'{"error": {"message": %s}}' % deep))
+    with suppress(CodexError):
+        client.responses.create("hi", model="m")
+    wire.answer(stream(b'data: {"type": "response.output_item.done", "item": {"a": %s}}\n\n' % deep, *good()))
+    response = client.responses.create("hi", model="m")
+    assert response.output_text == "Hello"
+    client.responses.create([*response.output, "And then?"], model="m")

@@ -165,3 +165,13 @@ def test_what_has_no_strict_form(schema: dict[str, Any], word: str) -> None:
 def test_a_type_that_json_can_not_hold(kind: Any) -> None:
     with pytest.raises(InvalidRequestError, match="no JSON schema"):
         schema_of(kind)
+
+
+def test_a_pattern_that_looks_around_is_told_and_not_asked_for() -> None:
+    plain = {"type": "string", "pattern": "^a+$"}
+    looking = {"type": "string", "pattern": r"^(?!0)\d+(?<=5)$", "description": "A number."}
+    strict = strict_schema({"type": "object", "properties": {"plain": plain, "looking": looking}})
+    kept, told = strict["properties"]["plain"], strict["properties"]["looking"]
+    assert "^a+$" in str(kept["anyOf"][0]["pattern"])
+    assert "pattern" not in told["anyOf"][0]
+    assert looking["pattern"] in told["anyOf"][0]["description"]

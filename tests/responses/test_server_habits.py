@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -241,6 +242,7 @@ HABITS = [
                 {"error": {"message": "litellm.APIError: upstream is gone", "param": "None", "code": "500"}},
             )
         ),
+        "Hel",
         error=errors.ServiceError,
         words="upstream is gone",
     ),
@@ -501,44 +503,6 @@ HABITS = [
     ),
 ]
 
-NOT_YET = {
-    "vLLM, the item is done without its content": "an empty item takes nothing from its deltas",
-    "llama.cpp, the input is too long": "exceed_context_size_error is not known",
-    "llama.cpp, the input is too long, told in a 200": "an error in a 200 is not read",
-    "Ollama, an error that is a text": "a model that is not found is not told as one",
-    "LM Studio, the error is named by the event alone, in a 200": "the name of an event is not read",
-    "LiteLLM, an error without a type in the middle": "an error without a type is not read",
-    "LiteLLM, the parameter of an error is an object": "one odd field costs the whole event",
-    "Azure OpenAI, the reason stands in an error behind a failure without one": "what follows is not read",
-    "Bifrost, its own envelope of an error": "an error without a type is not read",
-    "Bifrost, a failure without a response": "the error beside the response is not read",
-    "Hugging Face TGI, an error that is a text, without a space behind the colon": "it has no type",
-    "SGLang, an error object with a numeric code behind the start": "an error without a type is not read",
-    "Llama Stack, a textual status as the code": "a code that is a status is not read",
-    "gemini-web2api, the text at its end alone": "output_text.done is not read",
-    "cursor2api, the response is the event, whose name stands outside": "the name of an event is not read",
-    "opencodex, arguments at their end alone": "function_call_arguments.done is not read",
-    "bano, one JSON object in place of a stream": "an answer in place of a stream is not read",
-    "OmniRoute, an error body behind a started stream": "an error without a type is not read",
-}
-"""What is still read wrong, and why."""
-
-RIGHT_IN_A_THREAD = {"vLLM, the item is done without its content"}
-
-
-def habits(right: set[str]) -> list[Any]:
-    """Give each habit as a case; those that are read wrong are expected to fail, unless they are `right`."""
-    return [
-        pytest.param(
-            habit,
-            id=habit.server,
-            marks=[pytest.mark.xfail(strict=True, reason=NOT_YET[habit.server])]
-            if habit.server in NOT_YET.keys() - right
-            else [],
-        )
-        for habit in HABITS
-    ]
-
 
 @pytest.fixture
 def thread(wire: Wire) -> Iterator[Any]:
@@ -554,7 +518,7 @@ def test_at_least_twelve_servers_are_in_the_table() -> None:
     assert len({habit.server.partition(",")[0] for habit in HABITS}) >= 12
 
 
-@pytest.mark.parametrize("habit", habits(set()))
+@pytest.mark.parametrize("habit", HABITS, ids=attrgetter("server"))
 def test_the_client_reads_what_a_server_sends(wire: Wire, client: Client, habit: Habit) -> None:
     wire.answer(habit.answer)
     if habit.error is None:
@@ -568,7 +532,7 @@ def test_the_client_reads_what_a_server_sends(wire: Wire, client: Client, habit:
     assert (caught.value.response.output_text if habit.text else "") == habit.text
 
 
-@pytest.mark.parametrize("habit", habits(RIGHT_IN_A_THREAD))
+@pytest.mark.parametrize("habit", HABITS, ids=attrgetter("server"))
 def test_a_thread_reads_what_a_server_sends(wire: Wire, thread: Any, habit: Habit) -> None:
     wire.answer(habit.answer, *([stream(*good("Hello"))] if habit.calls else []))
     if habit.error is None:

@@ -136,6 +136,17 @@ def test_a_folder_in_the_place_of_the_file_cannot_be_opened(tmp_path: Path) -> N
     assert "is a folder" in failure(path, read).message
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes with names")
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: os.symlink("/dev/null", path)] if os.name == "posix" else []
+)
+def test_a_pipe_or_a_device_in_the_place_of_the_file_is_no_failed_disk(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "threads.db")
+    assert "not a file" in failure(tmp_path / "threads.db", read).message
+
+
 def test_a_home_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
     assert "can't be made" in failure(tmp_path / "home" / "codex-magic" / "threads.db", read).message

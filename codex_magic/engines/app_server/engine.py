@@ -16,15 +16,7 @@ import msgspec
 from ...auth.credentials import credentials_of
 from ...auth.storage import auth_path
 from ...net import Call, send
-from ...protocol import types
-from ...protocol.errors import (
-    InvalidRequestError,
-    JsonRpcError,
-    NotSignedInError,
-    ServiceError,
-    TimedOutError,
-    UnreachableError,
-)
+from ...protocol import errors, types
 from ...protocol.settings import Settings
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
 from ...responses.provider import Provider, key_of
@@ -66,8 +58,6 @@ class ProgramThread(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     model: str | None = None
     created_at: int
     updated_at: int
-    forked_from_id: str | None = None
-    originator: str | None = None
 
 
 class AppServerEngine:
@@ -108,7 +98,7 @@ class AppServerEngine:
     async def compact(self, request: TurnRequest, tell: Tell) -> None:
         """Let the program shorten its thread; what it was shortened to, it does not tell."""
         if not (await request.earlier()).items:
-            raise InvalidRequestError("There is nothing to shorten yet.", hint="Ask something first.")
+            raise errors.InvalidRequestError("There is nothing to shorten yet.", hint="Ask something first.")
         await self._run(request, tell, "thread/compact/start", {})
 
     async def _run(self, request: TurnRequest, tell: Tell, method: str, params: dict[str, Any]) -> None:
@@ -138,7 +128,7 @@ class AppServerEngine:
         if begun is not None:
             await asyncio.wait({begun})  # the program may be starting still
         if begun is None or begun.cancelled():
-            raise InvalidRequestError("This turn is not running.", hint="Start a new one.")
+            raise errors.InvalidRequestError("This turn is not running.", hint="Start a new one.")
         await begun.result().steer(inputs)
 
     @property
@@ -161,16 +151,16 @@ class AppServerEngine:
                 if signed_in and self._provider is None and connection is not self._signed_in:
                     await self._read_account(connection)
                 yield connection
-            except (JsonRpcError, NotSignedInError) as error:
+            except (errors.JsonRpcError, errors.NotSignedInError) as error:
                 invalid = connection.invalid_configuration or error.message.partition(" configuration")[2]
-                if connection.threads or not (invalid or isinstance(error, NotSignedInError)):
+                if connection.threads or not (invalid or isinstance(error, errors.NotSignedInError)):
                     raise
                 await self.server.close()  # it reads its files when it starts
                 if invalid:
                     raise invalid_configuration(invalid) from error
                 raise
-            except UnreachableError as error:
-                if not isinstance(error, TimedOutError):
+            except errors.UnreachableError as error:
+                if signed_in and not isinstance(error, errors.TimedOutError):
                     await awaited(in_thread(self._reach, daemon=True))
                 raise
 
@@ -179,7 +169,7 @@ class AppServerEngine:
         answer = await connection.call("account/read", {})
         if answer.get("requiresOpenaiAuth") and answer.get("account") is None:
             if self._stand_in is None:
-                raise NotSignedInError
+                raise errors.NotSignedInError
             self._provider = self._stand_in
         self._signed_in = connection
 
@@ -187,9 +177,9 @@ class AppServerEngine:
         """Try to reach the service from here: our own failure says what the program's does not."""
         settings = self._settings
         is_plan = self._account[:1] in ([], ["chatgpt"]) or settings.base_url != Settings.base_url
-        url = settings.base_url if is_plan else settings.openai_base_url
-        url = self._provider.base_url if self._provider else url
-        send(Call(url, {}, b"", REACH_SECONDS), ca_bundle=self._settings.ca_bundle)
+        usual = settings.base_url if is_plan else settings.openai_base_url
+        url = self._provider.base_url if self._provider else usual
+        send(Call(url, {}, b"", REACH_SECONDS), ca_bundle=settings.ca_bundle)
 
     async def _answer(self, method: str, params: dict[str, Any]) -> Any:
         """Answer a request of the program."""
@@ -216,7 +206,7 @@ class AppServerEngine:
         async with self._program(signed_in=True) as connection:
             try:
                 answer = await connection.call("account/rateLimits/read", {})
-            except JsonRpcError as error:
+            except errors.JsonRpcError as error:
                 if "authentication required" not in error.message:
                     raise
                 raise no_limits("An API key") from error
@@ -235,7 +225,7 @@ class AppServerEngine:
         async with self._program() as connection:
             try:
                 answer = await connection.call("thread/read", {"threadId": thread_id})
-            except JsonRpcError as error:
+            except errors.JsonRpcError as error:
                 log.debug("the app-server has no thread %s: %s", thread_id, error)
                 return None
             turns: list[types.Turn] = []
@@ -284,8 +274,9 @@ class AppServerEngine:
 
 def _account(settings: Settings) -> list[str | None]:
     """Tell accounts apart: a running process does not notice when somebody else signs in."""
+    path = auth_path(settings.codex_home)
     try:
-        stored = credentials_of(auth_path(settings.codex_home).read_bytes())
+        stored = credentials_of(path.read_bytes() if path.is_file() else b"")
     except (OSError, ValueError):
         return []
     key = hashlib.sha256(stored.api_key.encode()).hexdigest() if stored.api_key else None
@@ -328,7 +319,7 @@ class Opening:
             if continuation.is_last:
                 return await self._load("thread/resume", resumed)
             return await self._load("thread/fork", forked)
-        except JsonRpcError as error:
+        except errors.JsonRpcError as error:
             if "active writer" in error.message:
                 copied = "This thread is open in another process; here a copy goes on."
                 tell(types.Warned(self.request.thread_id, copied))
@@ -342,7 +333,7 @@ class Opening:
         request, call = self.request, self.connection.call
         try:
             opened = await call(method, params)
-        except JsonRpcError as error:
+        except errors.JsonRpcError as error:
             if "is archived" not in error.message:
                 raise
             archived = {"threadId": params["threadId"]}
@@ -415,7 +406,7 @@ async def _listed(connection: Connection, method: str, **params: Any) -> AsyncIt
         if not page.get("nextCursor"):
             return
         cursor = {"cursor": page["nextCursor"]}
-    raise ServiceError(f"The app-server gave {MOST_PAGES} pages of {method}, and no last one.")
+    raise errors.ServiceError(f"The app-server gave {MOST_PAGES} pages of {method}, and no last one.")
 
 
 def introduction(metadata: Mapping[str, Any]) -> types.InitializeResponse:

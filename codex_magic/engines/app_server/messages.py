@@ -121,86 +121,52 @@ class MaskedNotifications:
         return [*rest, masked(notification)]
 
 
-class Saying:
-    """A text of the model's: what was told of it, and what a new attempt has told of it again."""
-
-    def __init__(self, item: types.ThreadItem) -> None:
-        self.item = item
-        self.text = self.again = ""
-        self.is_over = False
-
-
 class ToldOnce:
-    """The notifications of one turn, each text told once: after a broken connection the program begins a request anew."""
+    """The notifications of one turn without what is told twice: after a broken connection a request begins anew.
+
+    What was broken off is dropped by whoever keeps or shows it; here it is what was whole.
+    """
 
     def __init__(self) -> None:
         self._over: set[str] = set()
-        self._said: list[Saying] = []
-        """What the answer to this request has said, whichever attempt it was."""
-        self._unrepeated: list[Saying] = []
-        self._sayings: dict[str, Saying] = {}
-        """By the id that the latest attempt gives it."""
+        self._said: list[types.ThreadItem] = []
+        """The whole texts of the answer to this request."""
+        self._unrepeated: list[types.ThreadItem] = []
+        self._again: dict[str, types.ThreadItem] = {}
+        """What an item that has begun may repeat, by its id."""
 
     def feed(self, notification: types.Notification) -> list[types.Notification]:
+        """Return what is to be told now; an item that may be a repetition is told when it is whole and is none."""
+        if isinstance(notification, types.Delta):
+            is_known = notification.item_id in self._over or notification.item_id in self._again
+            return [] if is_known else [notification]
         match notification:
             case types.ErrorReported(will_retry=True):
-                # Readers drop a thought that was broken off.
-                is_thought = types.Reasoning
-                self._said = [
-                    each for each in self._said if each.is_over or not isinstance(each.item, is_thought)
-                ]
-                self._unrepeated, self._sayings = [*self._said], {}
+                self._unrepeated, self._again = [*self._said], {}
             case types.TokenUsageUpdated():
                 self._said, self._unrepeated = [], []
             case types.ItemStarted(item=item):
-                return self._begin(notification, item)
-            case types.Delta(item_id=id):
-                if id in self._over:
-                    return []
-                return self._add(notification, self._sayings[id]) if id in self._sayings else [notification]
-            case types.ItemCompleted(item=item):
-                if item.id in self._over:
+                if not isinstance(item, types.AgentMessage | types.Reasoning):
+                    self._said, self._unrepeated = [], []  # another request follows
+                for said in self._unrepeated:
+                    if type(said) is type(item):
+                        self._unrepeated.remove(said)
+                        self._again[item.id] = said
+                        break
+                return [] if item.id in self._over or item.id in self._again else [notification]
+            case types.ItemCompleted(thread_id=thread_id, turn_id=turn_id, item=item):
+                said_before = self._again.pop(item.id, None)
+                is_again = said_before and msgspec.structs.replace(item, id=said_before.id) == said_before
+                if item.id in self._over or is_again:
                     return []
                 self._over.add(item.id)
-                return self._end(notification, self._sayings.pop(item.id, None))
+                self._said.append(item)
+                return (
+                    [types.ItemStarted(thread_id, turn_id, item), notification]
+                    if said_before
+                    else [notification]
+                )
         return [notification]
-
-    def _begin(self, started: types.ItemStarted, item: types.ThreadItem) -> list[types.Notification]:
-        if item.id in self._over or item.id in self._sayings:
-            return []
-        if not isinstance(item, types.AgentMessage | types.Reasoning):
-            self._said, self._unrepeated = [], []  # another request follows
-            return [started]
-        for saying in self._unrepeated:
-            if type(saying.item) is type(item):
-                self._unrepeated.remove(saying)
-                self._sayings[item.id], saying.again = saying, ""
-                return []
-        self._sayings[item.id] = saying = Saying(item)
-        self._said.append(saying)
-        return [started]
-
-    def _add(self, delta: Any, saying: Saying) -> list[types.Notification]:
-        """Tell what is new; where an attempt says something else, the whole item tells it."""
-        if delta.item_id == saying.item.id:
-            saying.text += delta.delta
-            return [delta]
-        saying.again += delta.delta
-        if saying.is_over or not saying.again.startswith(saying.text):
-            return []
-        rest, saying.text = saying.again[len(saying.text) :], saying.again
-        return [msgspec.structs.replace(delta, item_id=saying.item.id, delta=rest)] if rest else []
-
-    def _end(self, completed: types.ItemCompleted, saying: Saying | None) -> list[types.Notification]:
-        if saying is None:
-            return [completed]
-        item = msgspec.structs.replace(completed.item, id=saying.item.id)
-        if saying.is_over and item == saying.item:
-            return []
-        if saying.is_over:
-            return [types.ItemStarted(completed.thread_id, completed.turn_id, completed.item), completed]
-        saying.item, saying.is_over = item, True
-        return [msgspec.structs.replace(completed, item=item)]
 
 
 def place_of(delta: types.Delta) -> tuple[object, ...]:
@@ -211,11 +177,13 @@ def place_of(delta: types.Delta) -> tuple[object, ...]:
 
 def address_of(notification: types.Notification) -> tuple[str | None, str | None]:
     """Return the server's thread and turn that it is about, each `None` when it is about all or none."""
+    if isinstance(notification, types.OfTurn):
+        return notification.thread_id, notification.turn_id
     if isinstance(notification, types.UnknownNotification):
         ids = notification.params.get("threadId"), notification.params.get("turnId")
         return ids if all(isinstance(id, str | None) for id in ids) else (None, None)
-    thread_id, turn_id = getattr(notification, "thread_id", None), getattr(notification, "turn_id", None)
-    return thread_id, notification.turn.id if isinstance(notification, types.TurnCompleted) else turn_id
+    turn_id = notification.turn.id if isinstance(notification, types.TurnCompleted) else None
+    return getattr(notification, "thread_id", None), turn_id
 
 
 def readdressed(notification: types.Notification, *, thread_id: str, turn_id: str) -> types.Notification:
