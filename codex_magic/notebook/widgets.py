@@ -21,7 +21,7 @@ from traitlets import Unicode
 from ..display.page import Page
 from ..protocol.ids import new_id
 from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
-from .question import Passage, Question, QuestionText, choices, question_text
+from .question import CHOICES, WHY, Choice, Passage, Question, QuestionText, more_choices, question_text
 from .screen import VIEW, marked_html, quiet, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
@@ -72,6 +72,24 @@ class _Panel:
         button.on_click(click)
         return button
 
+    def _field(self, field: ipywidgets.Text, button: str, use: Callable[[str], object]) -> ipywidgets.HBox:
+        """A field and its button. What is in it is used at once, and nothing of it stays."""
+        field = self._make(field)
+        field.layout.flex, field.layout.width = "1 1 20em", "auto"
+        field.style.description_width = "initial"
+        entered = False
+
+        def enter() -> None:
+            nonlocal entered
+            entered = not field.value  # the event of Enter comes before the text it ends
+            if field.value:
+                text, field.value = field.value, ""
+                use(text)
+
+        field.on_msg(lambda _, content, buffers: enter() if content.get("event") == "submit" else None)
+        field.observe(lambda change: enter() if entered and change["new"] else None, "value")
+        return self._row(field, self._button(button, enter, style="primary"))
+
     def _let_clicks_through(self) -> None:
         """Undo that ipykernel 7.4 answers on the channel that the last message came by, which a busy cell blocks."""
         for widget in self._made:
@@ -84,18 +102,41 @@ class ApprovalWidget(_Panel):
 
     def __init__(self, question: Question) -> None:
         super().__init__("codex-approval")
-        text = self._make(ipywidgets.HTML(STYLE + question_html(question_text(question))))
-        offered = choices(question.request)
-        buttons = [self._button(each.label, partial(question.answer, each.decision)) for each in offered]
-        self._box.children = (text, self._row(*buttons))
+        self._text, self._question = self._make(ipywidgets.HTML()), question_text(question)
+
+        def button(choice: Choice, style: str = "") -> ipywidgets.Button:
+            return self._button(choice.label, partial(question.answer, choice.decision), style=style)
+
+        decline, why, session, approve = CHOICES
+        field = ipywidgets.Text(placeholder=WHY, continuous_update=False)
+        row = self._field(field, "Send", partial(question.answer, why.decision))
+        more = self._row(*map(button, more_choices(question.request)))
+        say_why = self._button(why.label, lambda: self._fold(row))
+        no, yes = self._row(button(decline), say_why), self._row(button(session), button(approve, "primary"))
+        fold = self._button("More answers", lambda: self._fold(more)).add_class("codex-fold")
+        self._box.children = (self._text, self._row(no, yes).add_class("codex-answers"), row, fold, more)
+        for hidden in (row, more):
+            self._fold(hidden)
         self._let_clicks_through()
 
+    def count(self, waiting: int) -> None:
+        """Show the question as the first of so many."""
+        self._text.value = STYLE + question_html(self._question, waiting)
 
-def question_html(text: QuestionText) -> str:
+    def _fold(self, row: ipywidgets.HBox) -> None:
+        """Show a row of further answers, or hide it again."""
+        is_hidden = row.layout.display == "none"
+        row.layout.display = None if is_hidden else "none"
+        if is_hidden:
+            row.children[0].focus()
+
+
+def question_html(text: QuestionText, waiting: int = 1) -> str:
     """Return the question as HTML whose only tags are ours; screen readers announce it."""
-    title = f'<p class="codex-title" role="alert">{escape(text.title)}</p>'
-    facts = (f"<p>{escape(label)}: {escape(value)}</p>" for label, value in text.facts)
-    return "".join((title, *map(_passage_html, text.passages), *facts))
+    count = f"<small>1 of {waiting}</small>" if waiting > 1 else ""
+    title = f'<p class="codex-title" role="alert">{escape(text.title)}{count}</p>'
+    facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(value)}</dd>" for label, value in text.facts)
+    return "".join((title, *map(_passage_html, text.passages), f"<dl>{facts}</dl>" if facts else ""))
 
 
 def _passage_html(passage: Passage) -> str:
@@ -105,10 +146,15 @@ def _passage_html(passage: Passage) -> str:
     """
     title = f"<p>{escape(passage.title)}</p>" if passage.title else ""
     tags = {"+": "ins", "-": "del"} if passage.language == "diff" else {}
-    lines = ((tags.get(line[:1], "span"), escape(line) or " ") for line in passage.text.split("\n"))
+    texts = passage.text.split("\n")
+    lines = ((tags.get(line[:1], "span"), escape(line) or " ") for line in texts)
     body = "".join(f"<{tag}>{line}</{tag}>" for tag, line in lines)
-    return f'{title}<pre tabindex="0">{body}</pre>'
+    hint = f"<p>{len(texts)} lines: scroll to read all.</p>" if len(texts) > SHOWN_LINES else ""
+    return f'{title}<pre tabindex="0">{body}</pre>{hint}'
 
+
+SHOWN_LINES = 10
+"""What a passage shows at once, where no line is broken."""
 
 _NO_CARD = "No sign-in card below? Run the cell again, or run `%codex login` in IPython in a terminal."
 """What stays readable above a card whose kernel has gone, and in consoles, which draw none: where a card is an output,
@@ -153,7 +199,10 @@ class LoginWidget(_Panel):
         self._flow, self._page, self._id, self._card_id = flow, page, new_id(), new_id()
         self._style, self._card, self._note = (self._make(ipywidgets.HTML()) for _ in range(3))
         self._style.value = STYLE
-        address, key = self._field(_Address, "Address"), self._field(_Key, "API key")
+        address, key = (
+            self._field(kind(description=label, continuous_update=False), "Continue", flow.enter)
+            for kind, label in ((_Address, "Address"), (_Key, "API key"))
+        )
         # The browser way takes an address too: its page may end on a machine that can't reach this one.
         self._fields = {Way.paste: address, Way.browser: address, Way.key: key}
         self._unlogged = _Unlogged(address.children[0], key.children[0])
@@ -218,24 +267,6 @@ class LoginWidget(_Panel):
         self._page.show(self._card_id, _EMPTY)
         self.close()
         self._unlogged.logger.removeFilter(self._unlogged)
-
-    def _field(self, kind: type[ipywidgets.Text], label: str) -> ipywidgets.HBox:
-        """A field and its button. What is in it goes to the flow at once, and nothing of it stays."""
-        layout = ipywidgets.Layout(flex="1 1 20em", width="auto")
-        field = self._make(kind(description=label, continuous_update=False, layout=layout))
-        field.style.description_width = "initial"
-        entered = False
-
-        def enter() -> None:
-            nonlocal entered
-            entered = not field.value  # the event of Enter comes before the text it ends
-            if field.value:
-                text, field.value = field.value, ""
-                self._flow.enter(text)
-
-        field.on_msg(lambda _, content, buffers: enter() if content.get("event") == "submit" else None)
-        field.observe(lambda change: enter() if entered and change["new"] else None, "value")
-        return self._row(field, self._button("Continue", enter, style="primary"))
 
 
 _TITLES = {
