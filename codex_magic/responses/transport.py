@@ -320,6 +320,7 @@ class Transport:
         seconds = self.core.idle_seconds(outgoing)
         body, failure = await self._read(answer, line, most=LONGEST_ANSWER, seconds=seconds)
         if failure is not None:
+            del body  # a traceback shows the values of names, and it may hold a key
             raise errors.UnreachableError(failure.message) from failure
         headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
         return masked_answer(httpx.Response(answer.status_code, headers=headers, content=body))
