@@ -385,7 +385,7 @@ _effort = _setting(
     lambda session: session.settings.effort or "the model's default",
 )
 _provider = _setting(
-    "provider", "Provider", lambda session, word: session.provider(word) and word, _shown_provider
+    "provider", "Provider", lambda session, word: word if session.provider(word) else "", _shown_provider
 )
 _cwd = _setting(
     "cwd",
