@@ -266,8 +266,8 @@ def item_rows(item: types.ThreadItem) -> list[Row]:
     match item:
         case types.CommandExecution():
             return [_command_row(item)]
-        case types.FileChange(changes=changes, status=status):
-            return [_change_row(change, status) for change in changes]
+        case types.FileChange(changes=changes):
+            return [_change_row(change, item) for change in changes]
         case types.ToolCall():
             return [_call_row(item)]
         case types.WebSearch(query=query):
@@ -286,16 +286,18 @@ def _command_row(item: types.CommandExecution) -> Row:
     label, notes = _verb("run", item.status), _notes(item.status)
     if item.exit_code is not None and item.status not in NEVER_DONE:
         label, notes = "Ran", (f"exit code {item.exit_code}",)
-    return Row(label, command, notes + _seconds(item.duration_ms), tail(item.aggregated_output or ""))
+    notes = (*_approval(item), *notes, *_seconds(item.duration_ms))
+    return Row(label, command, notes, tail(item.aggregated_output or ""))
 
 
-def _change_row(change: Mapping[str, Any], status: str) -> Row:
+def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
     """Show the diff only of a settled change: before, the approval shows it."""
-    path, diff = shorten(str(change.get("path")), HEAD_CHARS), change_diff(change)
+    path, diff, status = shorten(str(change.get("path")), HEAD_CHARS), change_diff(change), item.status
     # The agent writes file after file, and reports one status for all of them.
     in_part = ("some of it may be done",) if status in ("failed", "interrupted") else ()
+    notes = (*_notes(status), *_approval(item), *in_part)
     body = "" if status in ("inProgress", "waiting") else head(diff)
-    return Row(_verb(change_kind(change), status), path, (*_notes(status), *in_part), body, "diff")
+    return Row(_verb(change_kind(change), status), path, notes, body, "diff")
 
 
 _VERBS = {
@@ -338,7 +340,20 @@ def _call_row(item: types.ToolCall) -> Row:
     call = shorten(f"{tool}({arguments})", HEAD_CHARS)
     parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
     body = head("\n".join(parts))
-    return Row(_verb("call", status), call, _notes(status) + _seconds(item.duration_ms), body, folded=True)
+    notes = (*_approval(item), *_notes(status), *_seconds(item.duration_ms))
+    return Row(_verb("call", status), call, notes, body, folded=True)
+
+
+_APPROVALS = {
+    "accept": "approved",
+    "acceptForSession": "approved for this session",
+    "always": "always approved",
+}
+
+
+def _approval(item: types.CommandExecution | types.FileChange | types.ToolCall) -> tuple[str, ...]:
+    """Return the decision that stands in its step."""
+    return (_APPROVALS[item.approval],) if item.approval in _APPROVALS else ()
 
 
 def _seconds(duration_ms: int | None) -> tuple[str, ...]:
