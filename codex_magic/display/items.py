@@ -295,7 +295,9 @@ def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
     path, diff, status = shorten(str(change.get("path")), HEAD_CHARS), change_diff(change), item.status
     # The agent writes file after file, and reports one status for all of them.
     in_part = ("some of it may be done",) if status in ("failed", "interrupted") else ()
-    notes = (*_notes(status), *_approval(item), *in_part)
+    signs = [line[:1] for line in diff.splitlines() if not line.startswith(("+++ ", "--- "))]
+    size = (f"+{signs.count('+')} −{signs.count('-')}",) if diff and status == "completed" else ()
+    notes = (*size, *_notes(status), *_approval(item), *in_part)
     body = "" if status in ("inProgress", "waiting") else head(diff)
     return Row(_verb(change_kind(change), status), path, notes, body, "diff")
 
