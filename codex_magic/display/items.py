@@ -63,7 +63,7 @@ class Row(NamedTuple):
     def markdown(self) -> str:
         line = f"**{self.label}** {code_span(self.code)}" if self.code else f"**{self.label}**"
         if self.notes:
-            line += " " + QUIET.format("", " ".join(f"· {escape_markdown(note)}" for note in self.notes))
+            line += " " + QUIET.format("", escape_markdown("· " + " · ".join(self.notes)))
         if not self.body:
             return line
         body = code_block(self.body, self.language)
