@@ -8,7 +8,6 @@ escaped, and never Markdown or HTML.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -23,7 +22,7 @@ from ..display.page import Page
 from ..protocol.ids import new_id
 from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
 from .question import CHOICES, WHY, Choice, Passage, Question, QuestionText, more_choices, question_text
-from .screen import VIEW, words
+from .screen import VIEW, marked_html, quiet, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
 
@@ -161,7 +160,6 @@ _NO_CARD = "No sign-in card below? Run the cell again, or run `%codex login` in 
 """What stays readable above a card whose kernel has gone, and in consoles, which draw none: where a card is an output,
 JupyterLab shows nothing else of that output."""
 
-
 _EMPTY = {"text/markdown": "", "text/plain": ""}
 
 
@@ -191,8 +189,9 @@ class _Unlogged(logging.Filter):
 class LoginWidget(_Panel):
     """Made and shown in a cell, on its page; painted by the flow from then on, in its thread.
 
-    It is an output of its own, which is empty when it is over; Markdown above it says what there is to know without
-    it, so that a saved notebook holds no dead button, no link and no code. `in_blocking_cell`: the cell keeps the kernel busy, so that clicks need a detour to get through.
+    It is an output of its own, which is empty when it is over; Markdown above it says what there is to know, so that
+    a saved notebook holds no link and no code. `in_blocking_cell`: the cell keeps the kernel busy, so that clicks
+    need a detour to get through.
     """
 
     def __init__(self, flow: LoginFlow, page: Page, *, in_blocking_cell: bool = False) -> None:
@@ -215,15 +214,12 @@ class LoginWidget(_Panel):
         choices[0].button_style = "primary"
         self._choices = self._make(ipywidgets.VBox(choices)).add_class("codex-choices")
         self._again = self._button("", lambda: flow.begin(flow.view.way or Way.device), style="primary")
-        another, sign_out = (
-            self._button("Use another account", flow.choose),
-            self._button("Sign out", flow.sign_out),
+        another, other = (
+            self._button(what, flow.choose) for what in ("Use another account", "Other options")
         )
-        other, cancel = self._button("Other options", flow.choose), self._button("Cancel", flow.cancel)
-        self._buttons = {
-            Stage.account: (another, sign_out, self._button("Close", flow.cancel)),
-            Stage.waiting: (other, cancel),
-        }
+        close, cancel = (self._button(what, flow.cancel) for what in ("Close", "Cancel"))
+        sign_out = self._button("Sign out", flow.sign_out)
+        self._buttons = {Stage.account: (another, sign_out, close), Stage.waiting: (other, cancel)}
         self._cancel = (cancel,)
         self._actions = self._row().add_class("codex-actions")
         if in_blocking_cell:
@@ -232,8 +228,7 @@ class LoginWidget(_Panel):
     def show(self, output: str | None = None) -> None:
         """Show it as an output of its own, or in place of that one."""
         self._id = output or self._id
-        quiet = f'<small style="opacity:.7">{code_html(_NO_CARD)}</small>'
-        self._page.show(self._id, {"text/markdown": quiet, "text/plain": _NO_CARD.replace("`", "")})
+        self._say(_NO_CARD)
         self._page.show(self._card_id, {**self.bundle, **_EMPTY})
         self._flow.subscribe(self.paint)
 
@@ -264,8 +259,11 @@ class LoginWidget(_Panel):
             self._clicked = False
             (*(child for row in rows for child in row.children), *buttons)[0].focus()
 
+    def _say(self, line: str) -> None:
+        self._page.show(self._id, {"text/markdown": quiet(words(line)), "text/plain": line.replace("`", "")})
+
     def _finish(self, line: str) -> None:
-        self._page.show(self._id, {"text/markdown": words(line), "text/plain": line.replace("`", "")})
+        self._say(line)
         self._page.show(self._card_id, _EMPTY)
         self.close()
         self._unlogged.logger.removeFilter(self._unlogged)
@@ -282,25 +280,19 @@ _TITLES = {
 def card_html(view: LoginView) -> str:
     """Return what is going on and what there is to do; first what went wrong."""
     what, dot, rest = view.problem.partition(". ")
-    problem = f'<p class="codex-problem" role="alert"><b>{escape(what + dot)}</b>{code_html(rest)}</p>'
+    problem = f'<p class="codex-problem" role="alert"><b>{escape(what + dot)}</b>{marked_html(rest)}</p>'
     if view.failed:
         return problem
     title = _TITLES[view.way] if view.stage is Stage.waiting and view.way else view.headline()
     title = f'<p class="codex-title" role="status">{escape(title)}</p>'
     if view.problem:  # of the last attempt, or why another sign-in is needed at all
         is_reason = view.stage is Stage.choosing
-        title = f"{title}<p>{code_html(view.problem)}</p>" if is_reason else problem + title
+        title = f"{title}<p>{marked_html(view.problem)}</p>" if is_reason else problem + title
     return title + offer_html(view) + quota_html(view)
 
 
 _OFFERS = {True: Template(_read("login_code.html")), False: Template(_read("login_page.html"))}
-"""With a code to type, and without."""
-
-_COPY = """
-const area = document.createElement('textarea'); area.value = this.dataset.copy; this.after(area); area.select();
-document.execCommand('copy'); area.remove(); this.textContent = 'Copied'
-"""
-"""Copies also from a page without HTTPS, which has no clipboard."""
+"""With a code to type, and without. Their buttons copy from a page without HTTPS, too, which has no clipboard."""
 
 
 def offer_html(view: LoginView) -> str:
@@ -313,7 +305,7 @@ def offer_html(view: LoginView) -> str:
     parts = {"shown": link.partition("://")[2], "spelled": " ".join(code.replace("-", ","))}
     # Only a link that a phone can follow has a picture; one that ends on this computer is of no use to it.
     picture = _qr_code(view.link) if code else ""
-    return _OFFERS[bool(code)].substitute(parts, link=link, code=code, picture=picture, copy=_COPY)
+    return _OFFERS[bool(code)].substitute(parts, link=link, code=code, picture=picture)
 
 
 def _qr_code(link: str) -> str:
@@ -346,18 +338,6 @@ def quota_html(view: LoginView) -> str:
     """Return a bar for each window, with its numbers as text beside it."""
     if view.stage is not Stage.account or view.limits is None:
         return ""
-    rows = ""
-    for window in windows(view.limits):
-        text = escape(sentence(window))
-        rows += (
-            f'<progress max="100" value="{left(window)}" aria-label="{text}"></progress><span>{text}</span>'
-        )
-    return f'<div class="codex-quota">{rows}</div>'
-
-
-_COMMAND = re.compile(r"`([^`]+)`|(%%?codex(?: [a-z]+)*)")
-
-
-def code_html(text: str) -> str:
-    """Return a sentence whose commands are set as code."""
-    return _COMMAND.sub(lambda match: f"<code>{match[1] or match[2]}</code>", escape(text, quote=False))
+    bars = ((left(window), escape(sentence(window))) for window in windows(view.limits))
+    rows = (f'<progress max="100" value="{n}" aria-label="{text}"></progress>{text}' for n, text in bars)
+    return f'<p class="codex-quota">{"<br>".join(rows)}</p>'
