@@ -368,7 +368,7 @@ def _help(session: Session, rest: str) -> None:
         screen.say(f"`{command.usage}` · {command.help}")
         return
     screen.say("Ask in a cell, or in a line:")
-    screen.code(_EXAMPLES)
+    screen.code(_EXAMPLES + "\n")
     rows: list[tuple[str, ...]] = []
     for group, commands in _GROUPS.items():
         rows += [(group,), *((f"`{command.usage}`", command.help) for command in commands)]
