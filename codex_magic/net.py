@@ -17,7 +17,7 @@ from functools import cache
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]  # undocumented
 
 import httpx
 
@@ -38,11 +38,10 @@ _SHAPES = re.compile(
 _LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
 """They log addresses, and at DEBUG the headers of answers."""
 
-_LONGEST_ANSWER = 1 << 20
-"""Bytes of the sign-in service's answer that are read; its tokens are a few thousand."""
-
-_LONGEST_TEXT = 300
-"""Characters of a service's text that still read as one sentence."""
+_LONGEST_ANSWER = (
+    1 << 20
+)  # bytes of the sign-in service's answer that are read; its tokens are a few thousand
+_LONGEST_TEXT = 300  # characters of a service's text that still read as one sentence
 
 
 def scrub(text: str) -> str:
@@ -145,18 +144,14 @@ def mounts(transport: Callable[..., M], *urls: str, **options: Any) -> dict[str,
 
 def _is_direct(url: httpx.URL, no_proxy: str) -> bool:
     """Whether NO_PROXY names the server: its name or a domain of it, address, network, with or without a port."""
-    host = url.host.lower()
-    for entry in re.split(r"[,\s]+", no_proxy.lower()):
-        name = entry.rpartition("://")[2]
+    entries = [entry.rpartition("://")[2].removeprefix("*.") for entry in re.split(r"[,\s]+", no_proxy)]
+    for entry in entries:
         with suppress(ValueError):
-            if ip_address(host) in ip_network(re.sub(r"[\[\]]", "", name), strict=False):
+            if ip_address(url.host) in ip_network(entry.strip("[]"), strict=False):
                 return True
-        name, port = re.fullmatch(r"(.*?)(?::(\d+))?", name).groups()  # type: ignore[union-attr]  # matches all
-        domain = name.strip("[]").removeprefix("*").removeprefix(".")
-        is_same = name == "*" or (domain and (host == domain or host.endswith(f".{domain}")))
-        if is_same and port in (None, str(url.port or {"http": 80, "https": 443}.get(url.scheme))):
-            return True
-    return False
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    return "*" in entries or bool(proxy_bypass_environment(f"{host}:{port}", {"no": ",".join(entries)}))
 
 
 E = TypeVar("E", bound=BaseException)

@@ -26,10 +26,18 @@ from rich.segment import Segment
 from rich.syntax import Syntax
 from rich.text import Text
 
+from codex_magic.display import MIME
+from codex_magic.display.terminal import markdown
+
 NOTEBOOK = Path(__file__).with_name("01_quickstart.ipynb")
 
-FOLDED = re.compile(r"<details>.*?</details>\n", re.DOTALL)
+FOLDED = re.compile(r"<details.*?</details>\n?", re.DOTALL)
 """What a notebook folds away, and a terminal can't."""
+TAGS = re.compile(r"</?(?:small|blockquote)[^>]*>|\[\]\(#_\)")
+"""What sets a line small, an error apart, and dollars from each other."""
+
+STYLE = "<style>.jp-RenderedMarkdown pre { font-family: monospace; margin-bottom: 1em }</style>"
+"""nbconvert sets the code of an answer in the font of its text."""
 
 
 def main(folder: Path, console: Console) -> None:
@@ -54,7 +62,7 @@ def save(notebook: NotebookNode, folder: Path) -> tuple[Path, Path]:
     nbformat.write(notebook, executed)
     html, _ = HTMLExporter().from_notebook_node(notebook)
     page = executed.with_suffix(".html")
-    page.write_text(html, encoding="utf-8")
+    page.write_text(html.replace("</head>", f"{STYLE}</head>", 1), encoding="utf-8")
     return executed, page
 
 
@@ -107,8 +115,8 @@ def _output(output: NotebookNode) -> RenderableType:
         return Text.from_ansi(output.text)
     if output.output_type == "error":
         return Text.from_ansi("\n".join(output.traceback))
-    if "text/markdown" in output.data:
-        return Markdown(FOLDED.sub("*Reasoning …*\n", output.data["text/markdown"]))
+    if MIME in output.data:
+        return markdown(TAGS.sub("", FOLDED.sub("*Reasoning …*\n", output.data["text/markdown"])))
     return Text(output.data.get("text/plain", ""))
 
 

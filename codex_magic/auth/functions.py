@@ -6,19 +6,17 @@ They read and write the official auth.json, check `state`, and renew under the l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..net import introduction
 from ..protocol.errors import AccountChangedError, AuthError, LoginError
 from ..protocol.settings import Settings
-from ..protocol.types import AccountLoginCompleted
-from ..waiting import BackgroundLoop, wait
+from ..waiting import BackgroundLoop, in_thread, wait
 from .credentials import Credentials, account_of
 from .handles import AsyncChatgptLoginHandle
 from .oauth import Callback, Issuer
-from .sign_in import PendingLogin, SignIn, TokenSource, begin, redirect_uri
+from .sign_in import PendingLogin, TokenSource, begin, redirect_uri
 from .storage import Storage
 
 DEFAULT_TOKEN_PATH = Path("~/.codex/auth.json")
@@ -50,17 +48,25 @@ def login(
     `headless` it prints the link and asks for the address at which a browser elsewhere ended.
     Raises LoginError and what the network raises.
     """
-    sign_in = _source(token_path)
+    source = _source(token_path)
     if headless:
-        sign_in.storage.check()
+        source.storage.check()
         pending = start_login()
         _print_link(pending.url)
         address = input("Then copy the address at which the browser ended, and paste it here: ")
         return finish_login(pending, callback_url=address, token_path=token_path)
-    completed = _wait_for_browser(sign_in, Settings.from_env(), _print_link if no_browser else None)
+    loop = BackgroundLoop()  # a notebook's is busy with the cell that waits
+    try:
+        starting = AsyncChatgptLoginHandle.start(source, Settings.from_env(), open_browser=not no_browser)
+        handle = loop.run(starting)
+        if no_browser:
+            _print_link(handle.auth_url)
+        completed = loop.run(handle.wait())
+    finally:
+        loop.close()
     if not completed.success:
         raise LoginError(completed.error or "The sign-in failed.", hint="")
-    stored = sign_in.storage.read()
+    stored = source.storage.read()
     if stored is None:
         raise LoginError("Somebody signed out at the same moment.")
     return _data(stored)
@@ -84,7 +90,7 @@ def get_token(
 
 def refresh(refresh_token: str, token_path: Path = DEFAULT_TOKEN_PATH) -> TokenData:
     """New tokens for a refresh token, stored. Raises AuthError when it is good for nothing any more."""
-    return _data(wait(_source(token_path).exchanged(refresh_token)))
+    return _data(wait(in_thread(lambda: _source(token_path).exchange(refresh_token))))
 
 
 def start_login() -> PendingLogin:
@@ -124,20 +130,6 @@ def get_account_id(token: str) -> str | None:
 
 def _print_link(url: str) -> None:
     print(f"Open this link to sign in:\n{url}")  # noqa: T201  # what was asked for
-
-
-def _wait_for_browser(
-    sign_in: SignIn, settings: Settings, show: Callable[[str], None] | None
-) -> AccountLoginCompleted:
-    """Sign in on a loop of its own: a notebook's is busy with the cell that waits. Ctrl-C gives up."""
-    loop = BackgroundLoop()
-    try:
-        handle = loop.run(AsyncChatgptLoginHandle.start(sign_in, settings, open_browser=show is None))
-        if show is not None:
-            show(handle.auth_url)
-        return loop.run(handle.wait())
-    finally:
-        loop.close()
 
 
 def _source(token_path: Path) -> TokenSource:

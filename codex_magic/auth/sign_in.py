@@ -234,10 +234,6 @@ class TokenSource(SignIn):
         """Another token than `used`, which was refused. Fails with AuthError when there is none to be had."""
         return self._shared(lambda: self._renew(used))
 
-    def exchanged(self, refresh_token: str) -> Future[Credentials]:
-        """New tokens for `refresh_token`, stored whatever was stored before."""
-        return in_thread(lambda: self._exchange(refresh_token))
-
     def _shared(self, work: Callable[[], Credentials]) -> Future[Credentials]:
         """One renewal at a time serves all who wait."""
         with self._turn:
@@ -267,7 +263,8 @@ class TokenSource(SignIn):
         self._held = None
         return stored
 
-    def _exchange(self, refresh_token: str) -> Credentials:
+    def exchange(self, refresh_token: str) -> Credentials:
+        """Get new tokens for `refresh_token`, and store them whatever was stored before."""
         with self.storage.locked():
             tokens = self._refresh(self.issuer.refresh(refresh_token))
             tokens = msgspec.structs.replace(tokens, refresh_token=tokens.refresh_token or refresh_token)

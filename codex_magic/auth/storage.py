@@ -118,7 +118,8 @@ class Storage:
 
     def is_writable(self) -> bool:
         """Whether new tokens could be kept; if not, asking for them would end the old ones for all."""
-        return self._place.is_writable()
+        path = self._place.path
+        return path is None or _can_write(Path(os.path.realpath(path)))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -185,20 +186,20 @@ def _digest(path: Path) -> str:
 
 class FilePlace:
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self.name = str(path)
 
     def stamp(self) -> object:
         """What changes when the content does; `None`: nothing is there."""
         try:
-            status = os.stat(self._path)
+            status = os.stat(self.path)
         except OSError:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def read(self) -> bytes | None:
         try:
-            with open(self._path, "rb", opener=_open_file) as file:
+            with open(self.path, "rb", opener=_open_file) as file:
                 return file.read()
         except FileNotFoundError:
             return None
@@ -206,7 +207,7 @@ class FilePlace:
     def write(self, document: Document) -> None:
         """Write beside the file and rename; in place where only the file itself may be written."""
         data = msgspec.json.format(msgspec.json.encode(document), indent=2)
-        target = Path(os.path.realpath(self._path))  # a link stays one
+        target = Path(os.path.realpath(self.path))  # a link stays one
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = _beside(target)
         try:
@@ -223,14 +224,14 @@ class FilePlace:
             _write(target, data)
 
     def delete(self) -> None:
-        for path in (self._path, _beside(self._path)):
+        for path in (self.path, _beside(self.path)):
             path.unlink(missing_ok=True)
 
-    def is_writable(self) -> bool:
-        """Whether it can be written or replaced, or made where neither it nor its folder is there yet."""
-        target = Path(os.path.realpath(self._path))
-        folder = next(parent for parent in target.parents if parent.exists())
-        return (folder.is_dir() and os.access(folder, os.W_OK)) or os.access(target, os.W_OK)
+
+def _can_write(path: Path) -> bool:
+    """Whether it can be written or replaced, or made where neither it nor its folder is there yet."""
+    folder = next(parent for parent in path.parents if parent.exists())
+    return (folder.is_dir() and os.access(folder, os.W_OK)) or os.access(path, os.W_OK)
 
 
 def _open_file(path: str, flags: int) -> int:
@@ -259,6 +260,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 class KeyringPlace:
+    path = None
     name = f"the keyring ({KEYRING_SERVICE})"
 
     def __init__(self, codex_home: Path) -> None:
@@ -291,9 +293,6 @@ class KeyringPlace:
                 self._keyring.delete_password(KEYRING_SERVICE, self._key)
         self._file.delete()
 
-    def is_writable(self) -> bool:
-        return True
-
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -318,6 +317,10 @@ class AutoPlace:
     def name(self) -> str:
         return self._holder().name
 
+    @property
+    def path(self) -> Path | None:
+        return self._holder().path
+
     def stamp(self) -> object:
         return self._file.stamp(), self._keyring and self._keyring.stamp()
 
@@ -336,9 +339,6 @@ class AutoPlace:
                 self._keyring.delete()
         self._file.delete()
 
-    def is_writable(self) -> bool:
-        return self._holder().is_writable()
-
     def _holder(self) -> KeyringPlace | FilePlace:
         with suppress(ConfigurationError):
             if self._keyring is not None and self._keyring.read() is not None:
@@ -352,6 +352,7 @@ class AutoPlace:
 class MemoryPlace:
     """The memory of this process, shared by all who ask for the same home."""
 
+    path = None
     name = "memory"
     _contents: ClassVar[dict[str, bytes]] = {}
 
@@ -368,9 +369,6 @@ class MemoryPlace:
 
     def delete(self) -> None:
         self._contents.pop(self._key, None)
-
-    def is_writable(self) -> bool:
-        return True
 
 
 Place = FilePlace | KeyringPlace | AutoPlace | MemoryPlace

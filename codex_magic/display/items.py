@@ -320,6 +320,7 @@ def _(item: types.CommandExecution) -> list[Row]:
     label, notes = _verb("run", item.status), _notes(item.status)
     if item.exit_code is not None and item.status not in NEVER_DONE:
         label, notes = "Ran", (f"exit code {item.exit_code}",)
+    notes = _approval(item) + notes
     return [Row(label, command, notes + _seconds(item.duration_ms), tail(item.aggregated_output or ""))]
 
 
@@ -330,7 +331,7 @@ def _(item: types.FileChange) -> list[Row]:
         Row(
             _verb(change_kind(change), item.status),
             shorten(str(change.get("path")), HEAD_CHARS),
-            (*_notes(item.status), *_IN_PART.get(item.status, ())),
+            (*_notes(item.status), *_approval(item), *_IN_PART.get(item.status, ())),
             "" if item.status in ("inProgress", "waiting") else head(change_diff(change)),
             "diff",
         )
@@ -385,7 +386,20 @@ def _(item: types.ToolCall) -> list[Row]:
     call = shorten(f"{tool}({arguments})", HEAD_CHARS)
     parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
     body = head("\n".join(parts))
-    return [Row(_verb("call", status), call, _notes(status) + _seconds(item.duration_ms), body, folded=True)]
+    notes = (*_approval(item), *_notes(status), *_seconds(item.duration_ms))
+    return [Row(_verb("call", status), call, notes, body, folded=True)]
+
+
+_APPROVALS = {
+    "accept": "approved",
+    "acceptForSession": "approved for this session",
+    "always": "always approved",
+}
+
+
+def _approval(item: types.CommandExecution | types.FileChange | types.ToolCall) -> tuple[str, ...]:
+    """Return the decision that stands in its step."""
+    return (_APPROVALS[item.approval],) if item.approval in _APPROVALS else ()
 
 
 def _seconds(duration_ms: int | None) -> tuple[str, ...]:

@@ -231,6 +231,7 @@ def _math_inline(state: StateInline, silent: bool) -> bool:
     if not silent:
         token = state.push("math", "", 0)
         token.markup, token.content = formula.mark, formula.tex
+        token.info = state.src[state.pos : formula.end]
     state.pos = formula.end
     return True
 
@@ -259,7 +260,7 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
             return False
         if not silent:
             token = state.push("math_block", "", 0)
-            token.content, token.map = formula.tex, [start, line + 1]
+            token.content, token.info, token.map = formula.tex, text, [start, line + 1]
             state.line = line + 1
         return True
     return False

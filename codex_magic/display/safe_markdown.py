@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from .parsing import BlockStream, clean, parse_blocks
+from .parsing import BlockStream, References, clean, parse_blocks
 from .writing import BlockWriter, code_lines, code_span, plain_text
 
 __all__ = ["SafeMarkdown", "code_block", "code_span", "escape_markdown", "marked", "safe_markdown"]
@@ -48,6 +48,11 @@ class SafeMarkdown:
         """What the closed blocks were made from, without the blank lines of its own in `closed`."""
         self._read()
         return self._sources
+
+    @property
+    def references(self) -> References:
+        """The link definitions so far."""
+        return dict(self._stream.references)
 
     @property
     def open_source(self) -> str:

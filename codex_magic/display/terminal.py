@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TextIO
 
+from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.markdown import Markdown
@@ -22,6 +24,7 @@ from codex_magic.protocol.plain import without_controls
 from .items import Block, MarkdownBlock, NoticeBlock, ReasoningBlock
 from .pace import Surface
 from .page import Pace
+from .parsing import References, parse_blocks, parse_inline
 from .safe_markdown import SafeMarkdown
 from .view import TurnView
 
@@ -147,7 +150,7 @@ class RichSurface:
         self._passages += len(passages)
         if block.closed:
             passages.append(self._text.open_source)
-        return [_markdown(passage) for passage in passages if passage.strip()]
+        return [markdown(each, self._text.references) for each in passages if each.strip()]
 
     def _open_parts(self, view: TurnView) -> list[RenderableType]:
         parts: list[RenderableType] = []
@@ -155,7 +158,8 @@ class RichSurface:
             if not isinstance(block, MarkdownBlock):
                 parts.extend(_lines(block))
             elif (text := self._text.open_source).strip():
-                parts.append(_markdown(text) if len(text) <= LIVE_CHARS else Text(text[-LIVE_CHARS:]))
+                is_short = len(text) <= LIVE_CHARS
+                parts.append(markdown(text, self._text.references) if is_short else Text(text[-LIVE_CHARS:]))
         return parts
 
 
@@ -187,8 +191,45 @@ def _trimmed(lines: list[Line], console: Console) -> list[Line]:
     return lines[drawn[0] : drawn[-1] + 1] if drawn else []
 
 
-def _markdown(text: str) -> RenderableType:
-    return _Some([Markdown(text, hyperlinks=False)], _trimmed)
+def markdown(text: str, references: References | None = None) -> RenderableType:
+    """Return Markdown as a terminal shows it."""
+    references = references or {}
+    shown = Markdown("", hyperlinks=False)
+    shown.parsed = [
+        *chain.from_iterable(_rich(token, references) for token in parse_blocks(text, references))
+    ]
+    return _Some([shown], _trimmed)
+
+
+def _rich(token: Token, references: References) -> list[Token]:
+    """Return a block's token as rich knows it: formulas are their source."""
+
+    def inline(text: str) -> list[Token]:
+        tokens = parse_inline(text, references)
+        return [Token("text", "", 0, content=each.info) if each.type == "math" else each for each in tokens]
+
+    def row(cells: Sequence[str]) -> list[Token]:
+        aligned = zip(cells, token.meta["marks"], strict=True)
+        return _within(
+            "tr", *(_within("td", inline(cell), style=_STYLES[m[0] + m[-1]]) for cell, m in aligned)
+        )
+
+    if token.type == "inline":
+        return inline(token.content)
+    if token.type == "math_block":
+        return _within("paragraph", [Token("text", "", 0, content=token.info)])
+    if token.type != "table":
+        return [token]
+    head, *rows = token.meta["rows"]
+    return _within("table", _within("thead", row(head)), _within("tbody", *map(row, rows)))
+
+
+def _within(name: str, *tokens: list[Token], style: str = "") -> list[Token]:
+    inside = chain.from_iterable(tokens)
+    return [Token(f"{name}_open", "", 1, {"style": style}), *inside, Token(f"{name}_close", "", -1)]
+
+
+_STYLES = {":-": "text-align:left", "-:": "text-align:right", "::": "text-align:center", "--": ""}
 
 
 def _lines(block: Block) -> list[RenderableType]:

@@ -105,7 +105,8 @@ class Outcomes:
     def __init__(self) -> None:
         self._open: set[str] = set()
         self._withdrawn: set[str] = set()
-        self._granted: set[str] = set()
+        self._granted: dict[str, str] = {}
+        """By item: the word of the decision that allowed it."""
         self._refused: dict[str, str] = {}
         self._stopped = False
         self.watch: Callable[[str, str], None] = lambda item_id, status: None
@@ -115,12 +116,7 @@ class Outcomes:
         self, approvals: Approvals | None, request: types.ApprovalRequest
     ) -> types.ApprovalDecision | None:
         """Ask, and remember the result. `None` is no; no yes counts once the turn is being stopped."""
-        is_network = (
-            isinstance(request, types.CommandApproval) and request.network_approval_context is not None
-        )
-        is_retry = isinstance(request, types.FileChangeApproval) and RETRY in (request.reason or "")
-        is_at_work = is_network or is_retry or isinstance(request, types.PermissionsApproval)
-        about = "" if is_at_work else request.item_id  # what does nothing without a yes
+        about = "" if is_at_work(request) else request.item_id  # what does nothing without a yes
         self._open.add(about)
         self.watch(about, "waiting")
         try:
@@ -135,7 +131,7 @@ class Outcomes:
         if decision in (None, types.Decision.decline, types.Decision.cancel):
             self._refused[about] = "unanswered" if decision is None else "declined"
         else:
-            self._granted.add(about)
+            self._granted[about] = decision.value if isinstance(decision, types.Decision) else "always"
             self.watch(about, "inProgress")
         return decision
 
@@ -150,12 +146,17 @@ class Outcomes:
             self._refused = {**dict.fromkeys(self._withdrawn | self._open, "expired"), **self._refused}
 
     def begun(self, item: T) -> T:
-        """Return an item that begins, as waiting where the question about it came first."""
+        """Return an item that begins, as waiting where the question about it came first, or as allowed."""
         is_waiting = isinstance(item, _Action) and item.id in self._open
-        return msgspec.structs.replace(item, status="waiting") if is_waiting else item
+        return msgspec.structs.replace(item, status="waiting") if is_waiting else self._allowed(item)
+
+    def _allowed(self, item: T) -> T:
+        word = self._granted.get(item.id)
+        return msgspec.structs.replace(item, approval=word) if word and isinstance(item, _Action) else item
 
     def settled(self, item: T) -> T:
         """Return an item that is over with the status that it has; see `NEVER_DONE`."""
+        item = self._allowed(item)
         if not isinstance(item, _Action) or item.status == "completed":
             return item
         command = item if isinstance(item, types.CommandExecution) else None
@@ -167,6 +168,16 @@ class Outcomes:
             was_at_work = command and (command.process_id or command.aggregated_output)
             status = "interrupted" if item.id in self._granted or was_at_work else "unfinished"
         return msgspec.structs.replace(item, status=status)
+
+
+def is_at_work(request: types.ApprovalRequest) -> bool:
+    """Whether what asks has begun already, and wants to reach more: its step tells more than this decision."""
+    match request:
+        case types.FileChangeApproval(reason=reason):
+            return RETRY in (reason or "")
+        case types.CommandApproval(network_approval_context=network):
+            return network is not None
+    return isinstance(request, types.PermissionsApproval)
 
 
 async def _decision(approvals: Approvals, request: types.ApprovalRequest) -> types.ApprovalDecision | None:

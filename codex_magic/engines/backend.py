@@ -22,7 +22,7 @@ from ..responses.parameters import Parameters
 from ..responses.provider import Provider
 from ..responses.response import Response
 from ..responses.streaming import AsyncResponseStream
-from ..responses.tool_turn import MOST_ROUNDS, Ask, Compact, Job, Patience, Run, turn
+from ..responses.tool_turn import MOST_ROUNDS, Ask, Job, Patience, Run, turn
 from ..responses.tools import ToolCallError
 from .history import broken_off, is_foreign_call, mended
 from .narrator import Narrator
@@ -95,7 +95,7 @@ class BackendEngine:
         """Add to the input of a running turn: what is being answered is broken off; tools are waited for."""
         items = await input_items(inputs)
         if turn_id not in self._running:
-            raise errors.InvalidRequestError("This turn takes no more input.", hint="Start a new one.")
+            raise errors.InvalidRequestError("This turn no longer accepts input.", hint="Start a new one.")
         self._running[turn_id].steer(inputs, items)
 
     async def model(self, slug: str) -> Model | None:
@@ -119,7 +119,7 @@ class BackendEngine:
         parameters = _without(parameters, "tools", "parallel_tool_calls")
         response = await self.client.responses.create([*history, user(SUMMARISE)], **parameters)
         if not response.output_text:
-            raise errors.ServiceError("The model was to sum up the conversation, and said nothing.")
+            raise errors.ServiceError("The model returned no summary of the conversation.")
         messages = [item for item in kept(history, tokens=SUMMARY_KEEPS) if item["role"] == "user"]
         output = [*messages, assistant(SUMMARY + response.output_text)]
         return Compacted(id=response.id, output=output, usage=response.usage)
@@ -212,7 +212,7 @@ class _RunningTurn:
             if result is None:
                 return
 
-    async def _send(self, step: Ask | Compact) -> Response | None:
+    async def _send(self, step: Ask) -> Response | None:
         """Send a request and report its response; `None` when the user added something before it was whole."""
         await self._compact_if_due()
         while self._steering:
@@ -237,9 +237,7 @@ class _RunningTurn:
         self._narrator.answered(response)
         foreign = sorted({str(item["type"]) for item in response.output if is_foreign_call(item)})
         if foreign:
-            self._narrator.warn(
-                f"The model asked for {', '.join(foreign)}, which nothing here can run, and waits for no answer."
-            )
+            self._narrator.warn(f"The model called {', '.join(foreign)}, which codex_magic can't run.")
         return response
 
     async def _report(self, stream: AsyncResponseStream) -> Response:
@@ -325,8 +323,8 @@ class _RunningTurn:
         request = self._request
         if request.personality is not None and request.personality not in PERSONALITIES:
             raise errors.InvalidRequestError(
-                f"There is no personality {request.personality!r}.",
-                hint=f"It is one of {', '.join(PERSONALITIES)}.",
+                f"Unknown personality {request.personality!r}.",
+                hint=f"Choose one of: {', '.join(PERSONALITIES)}.",
             )
         personality = PERSONALITIES[request.personality or "none"]
         instructions = request.base_instructions, request.instructions, personality

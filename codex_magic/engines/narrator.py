@@ -86,7 +86,7 @@ class Narrator:
         if response.status == "incomplete" and response.incomplete_reason == "content_filter":
             self.warn("The service's content filter stopped this answer.")
         elif response.status == "incomplete":
-            self.warn("This answer stopped at the model's output limit. %codex continue goes on from it.")
+            self.warn("This answer stopped at the model's output limit. Continue with `%codex continue`.")
 
     def begun(self, item: types.ThreadItem) -> None:
         self._tell(types.ItemStarted(*self._about, item))

@@ -53,7 +53,7 @@ def _sent(part: types.InputItem) -> Part:
             head = f"<name>{part.name}</name>\n<path>{part.path}</path>"
             return input_text(f"<{kind}>\n{head}\n{text}\n</{kind}>")
     raise InvalidRequestError(
-        "A message from outside is the whole input of its turn.", hint="Ask in a turn of its own."
+        "An ExternalMessage must be the only input of its turn.", hint="Send the rest in the next turn."
     )
 
 
@@ -71,14 +71,14 @@ def replayed(item: types.ThreadItem) -> tuple[Item, ...]:
             return (developer(f"A command was not run ({status}):\n$ {item.command}"),)
         case types.CommandExecution():
             ended = f"exit code {item.exit_code}" if item.exit_code is not None else item.status
-            output = _cut(item.aggregated_output or "")
+            output = cut(item.aggregated_output or "", LONGEST_OUTPUT)
             return (developer(f"A command was run ({ended}):\n$ {item.command}\n{output}"),)
         case types.FileChange(status=status):
             what = "Files were not changed" if status in types.NEVER_DONE else "Files were changed"
             if status not in (*types.NEVER_DONE, "completed"):
                 what = "A change of files ended early, perhaps half-way"
             diffs = "\n".join(f"{change.get('path')}\n{change.get('diff')}" for change in item.changes)
-            return (developer(f"{what} ({status}):\n{_cut(diffs)}"),)
+            return (developer(f"{what} ({status}):\n{cut(diffs, LONGEST_OUTPUT)}"),)
         case types.ToolCall():
             fields = {"inputText": "text", "inputImage": "imageUrl"}
             content = item.content_items or ()
@@ -112,7 +112,3 @@ def _call_and_output(
         call["namespace"] = namespace
     result = {"type": "function_call_output", "call_id": call_id, "output": output}
     return {**call, "arguments": arguments}, result
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_OUTPUT else f"{text[:LONGEST_OUTPUT]}\n[…]"

@@ -50,11 +50,12 @@ class ToolSet(Toolbox):
         tool = self.find(namespace, definition.get("name", ""))
         if tool is None:
             raise InvalidRequestError(
-                f"The agent has its own way for {definition['type']}.", hint="Leave it out of the tools."
+                f"The agent has its own {definition['type']} tool.", hint="Leave it out of the tools."
             )
         if namespace is None and tool.name in TAKEN:
             raise InvalidRequestError(
-                f"The agent has a tool {tool.name!r} of its own.", hint='Name yours: tool(f, name="...")'
+                f"The agent already has a tool named {tool.name!r}.",
+                hint='Choose another name: `tool(f, name="...")`.',
             )
         return {
             "type": "function",

@@ -7,7 +7,6 @@ import math
 import os
 import re
 import time
-from datetime import datetime
 
 from ..auth.storage import Storage
 from ..protocol import errors
@@ -93,7 +92,7 @@ def show_usage(session: Session, _: str) -> Steps[None]:
         ("", "", ""),
         rows,
         bars=[login.left(each) for each in windows],
-        note=f"Plan: {usage.plan}" if usage.plan else "",
+        note=f"Plan: {usage.plan.capitalize()}" if usage.plan else "",
     )
 
 
@@ -114,9 +113,8 @@ def account_rows(session: Session, provider: Provider, *, named: bool = False) -
     if named:
         account = f" {who(ChatgptAccount(stored.email or stored.account_id, stored.plan))}"
     rows: list[tuple[str, object]] = [("account", f"signed in{account}"), ("kept in", storage.name)]
-    if stored.expires_at is not None:
-        until = datetime.fromtimestamp(stored.expires_at).astimezone()
-        rows.append(("good until", f"{until:%a %d %b %H:%M}, renewed automatically"))
+    if until := login.moment(stored.expires_at):
+        rows.append(("good until", f"{until}, renewed automatically"))
     return rows
 
 

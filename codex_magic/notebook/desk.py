@@ -1,7 +1,7 @@
 """Where the questions of one turn come to a person, one after the other.
 
 By buttons where a front end has some that answer while the cell runs, else by a typed line, else the
-answer is no. What was decided stays as plain lines below the answer.
+answer is no. What was decided stands in the step it is about; only what has none is a line of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import shutil
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from ..protocol.types import ApprovalDecision, ApprovalRequest, Notification
 from ..waiting import Relay
 from . import question as questions
 from .environment import hears_clicks, is_run_by_server, may_ask
-from .question import Choice, Question, QuestionText, choices, decision_line, question_text
+from .question import CHOICES, Choice, Question, QuestionText, decision_line, more_choices, question_text
 from .screen import Screen, lines_of, words
 from .shell import cell_id, is_kernel
 from .typed import read_typed_line
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
     from .widgets import ApprovalWidget
 
-NO_BUTTONS = "This front end shows no buttons to answer with; to stop the cell is a no."
+NO_BUTTONS = "This front end shows no buttons. Stop the cell to decline."
+
+STEER_SECONDS = 2.0
+"""Until what a person said with a no is left behind."""
 
 
 class Desk:
@@ -51,6 +54,8 @@ class Desk:
         self._widget: ApprovalWidget | None = None
         self._closed = False
         self._end = questions.ENDED
+        self.steer: Callable[[str], Awaitable[object]] | None = None
+        """Says more to the turn."""
 
     async def ask(self, request: ApprovalRequest) -> ApprovalDecision | None:
         """Called by the engine, in its loop; cancelled when the turn ends. `None`: nobody answered."""
@@ -59,7 +64,12 @@ class Desk:
         question = Question(request, self._folder)
         self.news.put(question)
         try:
-            return await asyncio.wrap_future(question.answered)
+            decision = await asyncio.wrap_future(question.answered)
+            if question.why and self.steer is not None:
+                saying = asyncio.ensure_future(self.steer(question.why))
+                saying.add_done_callback(lambda done: done.cancelled() or done.exception())
+                await asyncio.wait({saying}, timeout=STEER_SECONDS)
+            return decision
         finally:
             self.news.put(question)  # it is over
 
@@ -73,6 +83,8 @@ class Desk:
             self._settle(question)
         elif not question.over:
             self._waiting.append(question)
+            if self._widget is not None:
+                self._widget.count(1 + len(self._waiting))
         while self._shown is None and self._waiting:
             self._show(self._waiting.popleft(), pause)
 
@@ -97,6 +109,7 @@ class Desk:
             from .widgets import ApprovalWidget
 
             self._widget = ApprovalWidget(question)
+            self._widget.count(1 + len(self._waiting))
             self._slot.show(question_text(question).title, self._widget.bundle)
             return
         pause()
@@ -124,21 +137,25 @@ class Slot:
         self.page = page
         self._id = new_id()
         self._decisions: list[tuple[str, str]] = []
+        self._is_shown = False
 
     def add(self, question: Question) -> None:
-        """Replace the question by the line about what was decided."""
+        """Take the question away, for a line about what was decided where no step tells it."""
         from ..display.safe_markdown import code_span
 
-        label, subject = decision_line(question)
-        self._decisions.append((f"**{words(label)}:** {code_span(subject)}", f"{label}: {subject}"))
-        if self.page is None:
-            print(self._decisions[-1][1])  # noqa: T201  # a terminal reads standard output
-        self.show()
+        if decision := decision_line(question):
+            label, subject = decision
+            self._decisions.append((f"**{words(label)}:** {code_span(subject)}", f"{label}: {subject}"))
+            if self.page is None:
+                print(self._decisions[-1][1])  # noqa: T201  # a terminal reads standard output
+        if decision or self._is_shown:
+            self.show()
 
     def show(self, title: str = "", controls: Mapping[str, object] | None = None) -> None:
         """Show what was decided, with the `controls` of an open question, and its `title` for who can't see them."""
         if self.page is None:
             return
+        self._is_shown = True
         open_question = [(f"**{words(title)}** {NO_BUTTONS}", f"{title} {NO_BUTTONS}")] if title else []
         lines = [*self._decisions, *open_question]
         markdown, plain = lines_of(line for line, _ in lines), "\n".join(line for _, line in lines)
@@ -163,23 +180,25 @@ def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) 
     else:
         above = f"{question_plain(text)}\n"
     try:
-        choice = _typed_choice(choices(question.request), above, hidden=hidden)
+        offered = [*CHOICES, *more_choices(question.request)]
+        choice = _typed_choice(offered, above, hidden=hidden)
+        why = read_typed_line("", f"{questions.WHY} ", hidden=hidden) if choice.says_why else ""
     except (EOFError, OSError, RuntimeError):  # there is no line to be had
         question.refuse(questions.NOBODY)
     else:
-        question.answer(choice.decision)
+        question.answer(choice.decision, (why or "").strip())
 
 
 def _typed_choice(offered: list[Choice], above: str, *, hidden: bool) -> Choice:
-    """Ask until a line is one of the keys; an empty line is no."""
+    """Ask until a line is one of the keys; an empty line declines."""
     keys = {choice.key: choice for choice in offered}
     width = shutil.get_terminal_size().columns
     legend = chain.from_iterable(_wrap(f"  {each.key}  {each.label}", width, "") for each in offered)
     text = above + "\n".join(legend)
-    prompt = "Your answer, which is not shown [n]: " if hidden else "Your answer [n]: "
+    prompt = "Your answer, which is not shown [d]: " if hidden else "Your answer [d]: "
     while True:
         line = read_typed_line(text, prompt, hidden=hidden)
-        key = "" if line is None else line.strip().lower() or "n"
+        key = "" if line is None else line.strip().lower() or "d"
         if key in keys:
             return keys[key]
 

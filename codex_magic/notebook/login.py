@@ -219,12 +219,18 @@ def left(window: RateLimitWindow) -> int:
 
 def resets(window: RateLimitWindow) -> str:
     """`resets Sat 5 Dec, 17:54`, in local time; empty when the service did not say, or says what no clock shows."""
+    at = moment(window.resets_at)
+    return f"resets {at}" if at else ""
+
+
+def moment(seconds: float | None) -> str:
+    """`Sat 5 Dec, 17:54`, `today, 17:54`: Unix seconds in local time."""
     try:
-        at = datetime.fromtimestamp(window.resets_at or 0).astimezone()
+        at = datetime.fromtimestamp(seconds or 0).astimezone()
     except (ValueError, OverflowError, OSError):
         return ""
     day = "today" if at.date() == datetime.now().astimezone().date() else f"{at:%a} {at.day} {at:%b}"
-    return f"resets {day}, {at:%H:%M}" if window.resets_at else ""
+    return f"{day}, {at:%H:%M}" if seconds else ""
 
 
 def sentence(window: RateLimitWindow) -> str:

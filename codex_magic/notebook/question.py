@@ -20,13 +20,18 @@ from ..display.exact import (
     shell_and_script,
     shown_command,
 )
+from ..engines.approvals import is_at_work
 from ..protocol import types
 from ..protocol.plain import shorten
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
 
-NOBODY = "Not allowed, since nobody is here to answer"
+NOBODY = "Not allowed, because nobody is here to answer"
 ENDED = "Not answered here"
 STOPPED = "Stopped before it was answered"
+
+
+LONG_NAME = 60
+"""Characters of a path that no title has room for."""
 
 
 class Question:
@@ -39,13 +44,16 @@ class Question:
         """`None`: nobody answered, which is no."""
         self.reason = ENDED
         """Why nobody answered."""
+        self.why = ""
+        """What a person said with a no."""
 
     @property
     def over(self) -> bool:
         return self.answered.done()
 
-    def answer(self, decision: ApprovalDecision | None) -> None:
-        """The first answer holds."""
+    def answer(self, decision: ApprovalDecision | None, why: str = "") -> None:
+        """Answer; the first answer holds."""
+        self.why = self.why if self.over else why
         with suppress(InvalidStateError):
             self.answered.set_result(decision)
 
@@ -65,27 +73,32 @@ class Choice(NamedTuple):
     key: str
     label: str
     decision: ApprovalDecision
+    says_why: bool = False
 
 
-def choices(request: ApprovalRequest) -> list[Choice]:
-    """Return all that may be answered, every yes before the first no."""
+WHY = "What should Codex do instead?"
+
+CHOICES = (
+    Choice("d", "Decline", Decision.decline),
+    Choice("w", "Decline and say why …", Decision.decline, says_why=True),
+    Choice("s", "Approve for this session", Decision.accept_for_session),
+    Choice("a", "Approve", Decision.accept),
+)
+
+
+def more_choices(request: ApprovalRequest) -> list[Choice]:
+    """Return the answers that are one fold away: what holds from now on, and the end of the turn."""
     lasting: list[Choice] = []
     if isinstance(request, types.CommandApproval):
         if words := request.proposed_execpolicy_amendment:
-            label = f"Yes, and {_allowed_commands(words)} from now on"
-            lasting.append(Choice("b", label, types.AcceptWithExecpolicyAmendment(words)))
+            label = f"Always allow {_allowed_commands(words)}"
+            lasting.append(Choice("c", label, types.AcceptWithExecpolicyAmendment(words)))
         for number, proposed in enumerate(request.proposed_network_policy_amendments or (), 1):
             host, action = str(proposed.get("host")), str(proposed.get("action"))
             if action == "allow":
-                label = f"Yes, and {exact_line(host)} from now on"
+                label = f"Always allow {exact_line(host)}"
                 lasting.append(Choice(f"h{number}", label, types.ApplyNetworkPolicyAmendment(host, action)))
-    return [
-        Choice("y", "Yes", Decision.accept),
-        Choice("s", "Yes, for this session", Decision.accept_for_session),
-        *lasting,
-        Choice("n", "No", Decision.decline),
-        Choice("x", "No, and stop", Decision.cancel),
-    ]
+    return [*lasting, Choice("x", "Decline and stop the turn", Decision.cancel)]
 
 
 class Passage(NamedTuple):
@@ -105,34 +118,39 @@ class QuestionText(NamedTuple):
 
 
 def question_text(question: Question) -> QuestionText:
-    """Return the whole question; of `facts` the reason is called the agent's, so that nobody takes it for ours."""
+    """Return the whole question; of `facts` the reason is what Codex says, so that nobody takes it for ours."""
     request, facts = question.request, []
     match request:
         case types.CommandApproval():
             host = (request.network_approval_context or {}).get("host")
-            title = "May the agent run this command?"
+            title = "Allow Codex to run this command?"
             if host is not None:
-                title = f"May the agent's command reach {exact_line(str(host))}?"
+                title = f"Allow Codex to reach {exact_line(str(host))} with this command?"
             shell, script = shell_and_script(request.command or "")
             passages = [Passage("", exact_lines(script), "sh")]
             if shell:
                 facts.append(("Shell", exact_line(shell)))
         case types.FileChangeApproval():
             passages = [_change(change, question.folder) for change in request.changes]
-            files = "this file" if len(passages) == 1 else f"these {len(passages)} files"
-            title = f"May the agent change {files}?"
+            files = f"these {len(passages)} files"
+            if len(request.changes) == 1:
+                name = _path(request.changes[0], question.folder)
+                files = name if len(name) <= LONG_NAME else "this file"
+            title = f"Allow Codex to change {files}?"
         case types.PermissionsApproval():
-            title, passages = "May the agent have these permissions?", [_json(request.permissions)]
+            title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
         case _:
             name = f"{request.namespace}.{request.tool}" if request.namespace else request.tool
-            title = f"May the agent call the Python function {exact_line(name)}?"
+            title = f"Allow Codex to call the Python function {exact_line(name)}?"
             return QuestionText(title, (_json(request.arguments),), ())
     if not isinstance(request, types.FileChangeApproval) and request.cwd:
-        facts.append(("Folder", exact_line(request.cwd)))
+        facts.append(("In", exact_line(request.cwd)))
+    if isinstance(request, types.FileChangeApproval):
+        facts.append(("Size", _size(request.changes)))
     if request.reason and request.reason.strip():
-        facts.append(("The agent's reason", exact_line(shorten(request.reason, 1_000))))
+        facts.append(("Codex says", f"“{exact_line(shorten(request.reason, 1_000))}”"))
     if isinstance(request, types.FileChangeApproval) and request.grant_root:
-        facts.append(("It asks to write, from now on, below", exact_line(request.grant_root)))
+        facts.append(("Also allows, from now on, to write below", exact_line(request.grant_root)))
     return QuestionText(title, tuple(passages), tuple(facts))
 
 
@@ -140,6 +158,12 @@ def _change(change: dict[str, Any], folder: str) -> Passage:
     verb = {"add": "New", "delete": "Deleted", "update": "Changed"}[change_kind(change)]
     diff = change_diff(change).removesuffix("\n")
     return Passage(f"{verb}: {_path(change, folder)}", exact_diff(diff), "diff")
+
+
+def _size(changes: Sequence[dict[str, Any]]) -> str:
+    lines = [line for change in changes for line in change_diff(change).splitlines()]
+    added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
+    return f"{added} line{'s' * (added != 1)} added, {removed} removed"
 
 
 def _json(value: Any) -> Passage:
@@ -163,34 +187,31 @@ def _allowed_commands(words: Sequence[str]) -> str:
     """What a beginning of words stands for: with the agent's own shell before it, one command."""
     joined = shlex.join(words)
     is_beginning = shown_command(joined) == joined
-    return f"commands that begin with {exact_line(joined)}" if is_beginning else "this very command"
+    return f"commands that start with {exact_line(joined)}" if is_beginning else "exactly this command"
 
 
-def decision_line(question: Question) -> tuple[str, str]:
-    """Return what was decided, and about what: for one line that stays."""
+def decision_line(question: Question) -> tuple[str, str] | None:
+    """Return what was decided, and about what, where no step of the turn tells it."""
     request = question.request
+    if not is_at_work(request):
+        return None
     match request:
-        case types.CommandApproval():
-            noun, subject = "the command", shown_command(request.command or "")
-        case types.FileChangeApproval():
-            noun = "the change"
-            subject = ", ".join(_path(change, question.folder) for change in request.changes)
-        case types.PermissionsApproval():
-            noun, subject = "the permissions", json.dumps(request.permissions, ensure_ascii=False)
-        case _:
-            arguments = json.dumps(request.arguments, ensure_ascii=False, default=str)
-            noun, subject = "the call", f"{request.tool}({arguments})"
+        case types.CommandApproval(network_approval_context=network):
+            noun, subject = "the network", str((network or {}).get("host"))
+        case types.PermissionsApproval(permissions=permissions):
+            noun, subject = "the permissions", json.dumps(permissions, ensure_ascii=False)
+        case types.FileChangeApproval(changes=changes):
+            noun = "the change without the sandbox"
+            subject = ", ".join(_path(change, question.folder) for change in changes)
     match question.decision:
+        case None:
+            label = question.reason
+        case Decision.decline | Decision.cancel:
+            label = f"Declined {noun}"
         case Decision.accept:
-            label = f"Allowed {noun}"
+            label = f"Approved {noun}"
         case Decision.accept_for_session:
-            label = f"Allowed {noun} for this session"
-        case types.AcceptWithExecpolicyAmendment(words):
-            label = f"Allowed {noun}, and {_allowed_commands(words)} from now on"
-        case types.ApplyNetworkPolicyAmendment(host, _):
-            label = f"Allowed {noun}, and {exact_line(host)} from now on"
-        case Decision.cancel:
-            label = f"Declined {noun}, and stopped the turn"
-        case decision:
-            label = question.reason if decision is None else f"Declined {noun}"
+            label = f"Approved {noun} for this session"
+        case _:
+            label = f"Approved {noun}, from now on"
     return label, exact_line(shorten(subject, HEAD_CHARS))

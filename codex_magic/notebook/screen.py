@@ -157,13 +157,13 @@ def words(text: object) -> str:
 def _row(cells: Sequence[str], columns: int, *, names: int) -> str:
     """Return a row of a table in HTML, which holds any text in every reader; `names` stand before the others."""
     if len(cells) == 1:
-        return f'<tr><th colspan="{columns}">{_html(cells[0])}</th></tr>'
+        return f'<tr><th colspan="{columns}">{marked_html(cells[0])}</th></tr>'
     kinds = ["th"] * names + ["td"] * (len(cells) - names)
-    row = (f"<{kind}>{_html(cell)}</{kind}>" for kind, cell in zip(kinds, cells, strict=True))
+    row = (f"<{kind}>{marked_html(cell)}</{kind}>" for kind, cell in zip(kinds, cells, strict=True))
     return f"<tr>{''.join(row)}</tr>"
 
 
-def _html(text: str) -> str:
+def marked_html(text: str) -> str:
     """Escape what is HTML, or mathematics to a reader that looks for it in the page."""
     marked = re.sub(r"[$\\]", lambda mark: f"<span>&#{ord(mark[0])};</span>", html.escape(text))
     return _CODE.sub(r"<code>\1</code>", marked)

@@ -8,7 +8,6 @@ escaped, and never Markdown or HTML.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -22,8 +21,8 @@ from traitlets import Unicode
 from ..display.page import Page
 from ..protocol.ids import new_id
 from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
-from .question import Passage, Question, QuestionText, choices, question_text
-from .screen import VIEW, words
+from .question import CHOICES, WHY, Choice, Passage, Question, QuestionText, more_choices, question_text
+from .screen import VIEW, marked_html, quiet, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
 
@@ -73,6 +72,24 @@ class _Panel:
         button.on_click(click)
         return button
 
+    def _field(self, field: ipywidgets.Text, button: str, use: Callable[[str], object]) -> ipywidgets.HBox:
+        """A field and its button. What is in it is used at once, and nothing of it stays."""
+        field = self._make(field)
+        field.layout.flex, field.layout.width = "1 1 20em", "auto"
+        field.style.description_width = "initial"
+        entered = False
+
+        def enter() -> None:
+            nonlocal entered
+            entered = not field.value  # the event of Enter comes before the text it ends
+            if field.value:
+                text, field.value = field.value, ""
+                use(text)
+
+        field.on_msg(lambda _, content, buffers: enter() if content.get("event") == "submit" else None)
+        field.observe(lambda change: enter() if entered and change["new"] else None, "value")
+        return self._row(field, self._button(button, enter, style="primary"))
+
     def _let_clicks_through(self) -> None:
         """Undo that ipykernel 7.4 answers on the channel that the last message came by, which a busy cell blocks."""
         for widget in self._made:
@@ -85,18 +102,41 @@ class ApprovalWidget(_Panel):
 
     def __init__(self, question: Question) -> None:
         super().__init__("codex-approval")
-        text = self._make(ipywidgets.HTML(STYLE + question_html(question_text(question))))
-        offered = choices(question.request)
-        buttons = [self._button(each.label, partial(question.answer, each.decision)) for each in offered]
-        self._box.children = (text, self._row(*buttons))
+        self._text, self._question = self._make(ipywidgets.HTML()), question_text(question)
+
+        def button(choice: Choice, style: str = "") -> ipywidgets.Button:
+            return self._button(choice.label, partial(question.answer, choice.decision), style=style)
+
+        decline, why, session, approve = CHOICES
+        field = ipywidgets.Text(placeholder=WHY, continuous_update=False)
+        row = self._field(field, "Send", partial(question.answer, why.decision))
+        more = self._row(*map(button, more_choices(question.request)))
+        say_why = self._button(why.label, lambda: self._fold(row))
+        no, yes = self._row(button(decline), say_why), self._row(button(session), button(approve, "primary"))
+        fold = self._button("More answers", lambda: self._fold(more)).add_class("codex-fold")
+        self._box.children = (self._text, self._row(no, yes).add_class("codex-answers"), row, fold, more)
+        for hidden in (row, more):
+            self._fold(hidden)
         self._let_clicks_through()
 
+    def count(self, waiting: int) -> None:
+        """Show the question as the first of so many."""
+        self._text.value = STYLE + question_html(self._question, waiting)
 
-def question_html(text: QuestionText) -> str:
+    def _fold(self, row: ipywidgets.HBox) -> None:
+        """Show a row of further answers, or hide it again."""
+        is_hidden = row.layout.display == "none"
+        row.layout.display = None if is_hidden else "none"
+        if is_hidden:
+            row.children[0].focus()
+
+
+def question_html(text: QuestionText, waiting: int = 1) -> str:
     """Return the question as HTML whose only tags are ours; screen readers announce it."""
-    title = f'<p class="codex-title" role="alert">{escape(text.title)}</p>'
-    facts = (f"<p>{escape(label)}: {escape(value)}</p>" for label, value in text.facts)
-    return "".join((title, *map(_passage_html, text.passages), *facts))
+    count = f"<small>1 of {waiting}</small>" if waiting > 1 else ""
+    title = f'<p class="codex-title" role="alert">{escape(text.title)}{count}</p>'
+    facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(value)}</dd>" for label, value in text.facts)
+    return "".join((title, *map(_passage_html, text.passages), f"<dl>{facts}</dl>" if facts else ""))
 
 
 def _passage_html(passage: Passage) -> str:
@@ -106,15 +146,19 @@ def _passage_html(passage: Passage) -> str:
     """
     title = f"<p>{escape(passage.title)}</p>" if passage.title else ""
     tags = {"+": "ins", "-": "del"} if passage.language == "diff" else {}
-    lines = ((tags.get(line[:1], "span"), escape(line) or " ") for line in passage.text.split("\n"))
+    texts = passage.text.split("\n")
+    lines = ((tags.get(line[:1], "span"), escape(line) or " ") for line in texts)
     body = "".join(f"<{tag}>{line}</{tag}>" for tag, line in lines)
-    return f'{title}<pre tabindex="0">{body}</pre>'
+    hint = f"<p>{len(texts)} lines: scroll to read all.</p>" if len(texts) > SHOWN_LINES else ""
+    return f'{title}<pre tabindex="0">{body}</pre>{hint}'
 
+
+SHOWN_LINES = 10
+"""What a passage shows at once, where no line is broken."""
 
 _NO_CARD = "No sign-in card below? Run the cell again, or run `%codex login` in IPython in a terminal."
 """What stays readable above a card whose kernel has gone, and in consoles, which draw none: where a card is an output,
 JupyterLab shows nothing else of that output."""
-
 
 _EMPTY = {"text/markdown": "", "text/plain": ""}
 
@@ -145,8 +189,9 @@ class _Unlogged(logging.Filter):
 class LoginWidget(_Panel):
     """Made and shown in a cell, on its page; painted by the flow from then on, in its thread.
 
-    It is an output of its own, which is empty when it is over; Markdown above it says what there is to know without
-    it, so that a saved notebook holds no dead button, no link and no code. `in_blocking_cell`: the cell keeps the kernel busy, so that clicks need a detour to get through.
+    It is an output of its own, which is empty when it is over; Markdown above it says what there is to know, so that
+    a saved notebook holds no link and no code. `in_blocking_cell`: the cell keeps the kernel busy, so that clicks
+    need a detour to get through.
     """
 
     def __init__(self, flow: LoginFlow, page: Page, *, in_blocking_cell: bool = False) -> None:
@@ -154,7 +199,10 @@ class LoginWidget(_Panel):
         self._flow, self._page, self._id, self._card_id = flow, page, new_id(), new_id()
         self._style, self._card, self._note = (self._make(ipywidgets.HTML()) for _ in range(3))
         self._style.value = STYLE
-        address, key = self._field(_Address, "Address"), self._field(_Key, "API key")
+        address, key = (
+            self._field(kind(description=label, continuous_update=False), "Continue", flow.enter)
+            for kind, label in ((_Address, "Address"), (_Key, "API key"))
+        )
         # The browser way takes an address too: its page may end on a machine that can't reach this one.
         self._fields = {Way.paste: address, Way.browser: address, Way.key: key}
         self._unlogged = _Unlogged(address.children[0], key.children[0])
@@ -166,15 +214,12 @@ class LoginWidget(_Panel):
         choices[0].button_style = "primary"
         self._choices = self._make(ipywidgets.VBox(choices)).add_class("codex-choices")
         self._again = self._button("", lambda: flow.begin(flow.view.way or Way.device), style="primary")
-        another, sign_out = (
-            self._button("Use another account", flow.choose),
-            self._button("Sign out", flow.sign_out),
+        another, other = (
+            self._button(what, flow.choose) for what in ("Use another account", "Other options")
         )
-        other, cancel = self._button("Other options", flow.choose), self._button("Cancel", flow.cancel)
-        self._buttons = {
-            Stage.account: (another, sign_out, self._button("Close", flow.cancel)),
-            Stage.waiting: (other, cancel),
-        }
+        close, cancel = (self._button(what, flow.cancel) for what in ("Close", "Cancel"))
+        sign_out = self._button("Sign out", flow.sign_out)
+        self._buttons = {Stage.account: (another, sign_out, close), Stage.waiting: (other, cancel)}
         self._cancel = (cancel,)
         self._actions = self._row().add_class("codex-actions")
         if in_blocking_cell:
@@ -183,8 +228,7 @@ class LoginWidget(_Panel):
     def show(self, output: str | None = None) -> None:
         """Show it as an output of its own, or in place of that one."""
         self._id = output or self._id
-        quiet = f'<small style="opacity:.7">{code_html(_NO_CARD)}</small>'
-        self._page.show(self._id, {"text/markdown": quiet, "text/plain": _NO_CARD.replace("`", "")})
+        self._say(_NO_CARD)
         self._page.show(self._card_id, {**self.bundle, **_EMPTY})
         self._flow.subscribe(self.paint)
 
@@ -215,29 +259,14 @@ class LoginWidget(_Panel):
             self._clicked = False
             (*(child for row in rows for child in row.children), *buttons)[0].focus()
 
+    def _say(self, line: str) -> None:
+        self._page.show(self._id, {"text/markdown": quiet(words(line)), "text/plain": line.replace("`", "")})
+
     def _finish(self, line: str) -> None:
-        self._page.show(self._id, {"text/markdown": words(line), "text/plain": line.replace("`", "")})
+        self._say(line)
         self._page.show(self._card_id, _EMPTY)
         self.close()
         self._unlogged.logger.removeFilter(self._unlogged)
-
-    def _field(self, kind: type[ipywidgets.Text], label: str) -> ipywidgets.HBox:
-        """A field and its button. What is in it goes to the flow at once, and nothing of it stays."""
-        layout = ipywidgets.Layout(flex="1 1 20em", width="auto")
-        field = self._make(kind(description=label, continuous_update=False, layout=layout))
-        field.style.description_width = "initial"
-        entered = False
-
-        def enter() -> None:
-            nonlocal entered
-            entered = not field.value  # the event of Enter comes before the text it ends
-            if field.value:
-                text, field.value = field.value, ""
-                self._flow.enter(text)
-
-        field.on_msg(lambda _, content, buffers: enter() if content.get("event") == "submit" else None)
-        field.observe(lambda change: enter() if entered and change["new"] else None, "value")
-        return self._row(field, self._button("Continue", enter, style="primary"))
 
 
 _TITLES = {
@@ -251,25 +280,19 @@ _TITLES = {
 def card_html(view: LoginView) -> str:
     """Return what is going on and what there is to do; first what went wrong."""
     what, dot, rest = view.problem.partition(". ")
-    problem = f'<p class="codex-problem" role="alert"><b>{escape(what + dot)}</b>{code_html(rest)}</p>'
+    problem = f'<p class="codex-problem" role="alert"><b>{escape(what + dot)}</b>{marked_html(rest)}</p>'
     if view.failed:
         return problem
     title = _TITLES[view.way] if view.stage is Stage.waiting and view.way else view.headline()
     title = f'<p class="codex-title" role="status">{escape(title)}</p>'
     if view.problem:  # of the last attempt, or why another sign-in is needed at all
         is_reason = view.stage is Stage.choosing
-        title = f"{title}<p>{code_html(view.problem)}</p>" if is_reason else problem + title
+        title = f"{title}<p>{marked_html(view.problem)}</p>" if is_reason else problem + title
     return title + offer_html(view) + quota_html(view)
 
 
 _OFFERS = {True: Template(_read("login_code.html")), False: Template(_read("login_page.html"))}
-"""With a code to type, and without."""
-
-_COPY = """
-const area = document.createElement('textarea'); area.value = this.dataset.copy; this.after(area); area.select();
-document.execCommand('copy'); area.remove(); this.textContent = 'Copied'
-"""
-"""Copies also from a page without HTTPS, which has no clipboard."""
+"""With a code to type, and without. Their buttons copy from a page without HTTPS, too, which has no clipboard."""
 
 
 def offer_html(view: LoginView) -> str:
@@ -282,7 +305,7 @@ def offer_html(view: LoginView) -> str:
     parts = {"shown": link.partition("://")[2], "spelled": " ".join(code.replace("-", ","))}
     # Only a link that a phone can follow has a picture; one that ends on this computer is of no use to it.
     picture = _qr_code(view.link) if code else ""
-    return _OFFERS[bool(code)].substitute(parts, link=link, code=code, picture=picture, copy=_COPY)
+    return _OFFERS[bool(code)].substitute(parts, link=link, code=code, picture=picture)
 
 
 def _qr_code(link: str) -> str:
@@ -315,18 +338,6 @@ def quota_html(view: LoginView) -> str:
     """Return a bar for each window, with its numbers as text beside it."""
     if view.stage is not Stage.account or view.limits is None:
         return ""
-    rows = ""
-    for window in windows(view.limits):
-        text = escape(sentence(window))
-        rows += (
-            f'<progress max="100" value="{left(window)}" aria-label="{text}"></progress><span>{text}</span>'
-        )
-    return f'<div class="codex-quota">{rows}</div>'
-
-
-_COMMAND = re.compile(r"`([^`]+)`|(%%?codex(?: [a-z]+)*)")
-
-
-def code_html(text: str) -> str:
-    """Return a sentence whose commands are set as code."""
-    return _COMMAND.sub(lambda match: f"<code>{match[1] or match[2]}</code>", escape(text, quote=False))
+    bars = ((left(window), escape(sentence(window))) for window in windows(view.limits))
+    rows = (f'<progress max="100" value="{n}" aria-label="{text}"></progress>{text}' for n, text in bars)
+    return f'<p class="codex-quota">{"<br>".join(rows)}</p>'

@@ -79,13 +79,13 @@ class ConfigurationError(CodexError):
 class AuthError(CodexError):
     """The service refused the credentials."""
 
-    hint = "Sign in again: %codex login (or `codex login` in a terminal)."
+    hint = "Sign in again: `%codex login` (or `codex login` in a terminal)."
 
 
 class NotSignedInError(AuthError):
     """No credentials were found."""
 
-    hint = "Sign in with %codex login (or `codex login` in a terminal), set OPENAI_API_KEY, or try it without an account: %codex provider local"
+    hint = "Sign in with `%codex login` (or `codex login` in a terminal), set OPENAI_API_KEY, or try it without an account: `%codex provider local`"
 
     def __init__(self, message: str = "You are not signed in.", *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -94,7 +94,7 @@ class NotSignedInError(AuthError):
 class AccountChangedError(AuthError):
     """Another account was signed in to under us; nothing goes on under its name unasked."""
 
-    hint = "Restart the kernel to go on with that account, or sign in again with the other."
+    hint = "Restart the kernel to continue with that account, or sign in again with the other."
 
     def __init__(self, now: str | None, *, hint: str | None = None) -> None:
         super().__init__(f"The sign-in now belongs to another account ({now or 'unknown'}).", hint=hint)

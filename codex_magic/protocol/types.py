@@ -132,12 +132,15 @@ class CommandExecution(Struct, frozen=True, tag="commandExecution"):
     duration_ms: int | None = None
     process_id: str | None = None
     """Set once the command has begun, if the program reports it."""
+    approval: str | None = None
+    """The `Decision` that allowed it, or `always` (ours)."""
 
 
 class FileChange(Struct, frozen=True, tag="fileChange"):
     id: str
     changes: tuple[dict[str, Any], ...] = ()
     status: str = "inProgress"
+    approval: str | None = None
 
 
 class ToolCall(Struct, frozen=True, tag="dynamicToolCall"):
@@ -151,6 +154,7 @@ class ToolCall(Struct, frozen=True, tag="dynamicToolCall"):
     content_items: tuple[dict[str, Any], ...] | None = None
     success: bool | None = None
     duration_ms: int | None = None
+    approval: str | None = None
 
 
 class WebSearch(Struct, frozen=True, tag="webSearch"):

@@ -38,7 +38,7 @@ from .events import (
     decode_event,
     decode_events,
 )
-from .failures import TRANSIENT, fitted
+from .failures import TRANSIENT, fitted, is_web_page
 from .masking import ENDS, TEXTS, MaskedEvents
 from .response import Response, ResponseAccumulator
 from .sse import SSEDecoder
@@ -56,14 +56,9 @@ _SIGNS_OF_LIFE: frozenset[type[Event]] = frozenset(
 )
 """They say that the service is still there, and bring nothing of the answer."""
 
-WORKING_SECONDS = 3600.0
-"""How long signs of life may be all that comes. The longest thoughts without a summary take some 30 minutes."""
-
-LONGEST_EVENT = 64 << 20
-"""Bytes of one event; a large picture makes some 20 million."""
-
-LONGEST_ANSWER = 256 << 20
-"""Bytes of one answer. A novel has one million; pictures, each with its previews, make some 30 million."""
+WORKING_SECONDS = 3600.0  # of nothing but signs of life; the longest thoughts without a summary take half
+LONGEST_EVENT = 64 << 20  # bytes; a large picture makes some 20 million
+LONGEST_ANSWER = 256 << 20  # bytes; a novel has one million, pictures with their previews some 30 million
 
 OnRetry = Callable[[CodexError, float], None]
 """Called with the failure and the seconds until the next try."""
@@ -129,8 +124,7 @@ class Exchange:
         self._clock = clock
         self._policy = policy
         self._on_retry = on_retry
-        self.ended = threading.Event()
-        """Set when nobody wants the answer any more; then nothing is asked again."""
+        self.ended = threading.Event()  # when nobody wants the answer any more, and nothing is asked again
         self._retries = 0
         self._visible = False
         self.begin({})
@@ -277,7 +271,7 @@ def _real(event: Event, name: str) -> list[Event]:
     if isinstance(raw, list) and not name:
         return [real for each in raw for real in _real(decode_event(msgspec.json.encode(each)), "")]
     if not isinstance(raw, dict):
-        if str(raw).lstrip().startswith("<"):
+        if is_web_page({}, str(raw).encode()):
             raise errors.BlockedError("A web page came instead of an answer.", status=200)
         return [ErrorEvent(message=str(raw))] if name == "error" else [event]
     kind = raw.get("type")

@@ -39,8 +39,7 @@ _AMOUNT = (
 _PAUSE = re.compile(rf"\b(?:again|retry|wait)\b\D{{0,16}}?(?:{_AMOUNT}[ ,]*(?:and )?)+", re.IGNORECASE)
 """A wait in words: "try again in 7m12s", "retry after 30 seconds"."""
 
-_FAR_FUTURE = 1e11
-"""Unix seconds beyond which there is no date to show."""
+_FAR_FUTURE = 1e11  # Unix seconds beyond which there is no date to show
 
 _ENDED_SIGN_INS = {
     "token_expired": "Your sign-in has expired.",
@@ -108,7 +107,7 @@ def from_answer(
 def _by_status(
     status: int, headers: Mapping[str, str], body: bytes, model: str | None, names: Iterable[str]
 ) -> CodexError:
-    if "cf-mitigated" in headers or (status in _PAGES and _is_web_page(headers, body)):
+    if "cf-mitigated" in headers or (status in _PAGES and is_web_page(headers, body)):
         return errors.BlockedError(f"A web page came instead of an answer (HTTP {status}).", status=status)
     if 300 <= status < 400:
         return _redirect(status, headers.get("location", ""))
@@ -159,7 +158,7 @@ def model_not_found(model: str, names: Iterable[str], words: str = "") -> errors
     return errors.ModelNotFoundError(model, near=near, message=_sentence(words) if is_another else None)
 
 
-def _is_web_page(headers: Mapping[str, str], body: bytes) -> bool:
+def is_web_page(headers: Mapping[str, str], body: bytes) -> bool:
     return headers.get("content-type", "").startswith("text/html") or body.lstrip()[:9].lower().startswith(
         (b"<!doctype", b"<html")
     )
@@ -195,8 +194,9 @@ class _Fault:
     def __init__(self, details: Mapping[str, Any], message: str, headers: Mapping[str, str]) -> None:
         self.details = details
         self.headers = headers
-        self.code = str(details.get("code") or details.get("type") or "")
-        self.kind = str(details.get("type") or "")
+        kind = str(details.get("type") or "")
+        self.kind = "" if kind == "error" else kind
+        self.code = str(details.get("code") or self.kind)
         self.message = one_line(message)
         said = (details.get(name) for name in ("status", "status_code", "code", "type"))
         self.status = next(filter(None, map(_status_of, said)), 402 if _NO_MONEY.search(message) else None)
@@ -207,7 +207,7 @@ class _Fault:
         try:
             fault = cls.from_json(decode_json(body), headers)
         except ValueError:
-            text = "" if _is_web_page(headers, body) else body.decode(errors="replace")
+            text = "" if is_web_page(headers, body) else body.decode(errors="replace")
             fault = cls({}, text, headers)
         if fault.code or fault.message:
             return fault
@@ -337,12 +337,10 @@ def mid_stream(error: Exception) -> errors.StreamError:
 
 # How much of the plan is used ----------------------------------------------------------------------
 
-_FAMILY = "codex"
-"""The limits that count for every Codex request; others belong to single models."""
-
-_SHORT_WINDOW_MINUTES = 24 * 60
-"""Up to here a window is the primary one (5 hours), above it the secondary (a week)."""
-
+_FAMILY = "codex"  # the limits that count for every request; others belong to single models
+_SHORT_WINDOW_MINUTES = (
+    24 * 60
+)  # up to here a window is the primary one (5 hours), else the secondary (a week)
 _FIELDS = ("used_percent", "window_minutes", "reset_at", "reset_after_seconds")
 """What is said of a window: in events by these names, in headers with `-` for `_`."""
 

@@ -13,19 +13,11 @@ import msgspec
 
 from ..protocol.plain import decode_json
 from ..protocol.secrets import MaskedDeltas, hide, mask, masked, names_secret
-from .events import (
-    EVENT_TYPES,
-    ErrorEvent,
-    Event,
-    ResponseCompleted,
-    ResponseFailed,
-    ResponseIncomplete,
-    StreamEvent,
-    UnknownEvent,
-)
+from . import events
+from .events import Event, StreamEvent, UnknownEvent
 
 TEXTS: dict[type[Event], Callable[[Any], tuple[Any, ...]]] = {
-    EVENT_TYPES[f"response.{name}.delta"]: attrgetter("item_id", "output_index", *place)
+    events.EVENT_TYPES[f"response.{name}.delta"]: attrgetter("item_id", "output_index", *place)
     for name, place in {
         "output_text": ["content_index"],
         "refusal": ["content_index"],
@@ -40,7 +32,9 @@ TEXTS: dict[type[Event], Callable[[Any], tuple[Any, ...]]] = {
 }
 """Events that bring a piece of a text -> which text that is."""
 
-ENDS = frozenset({ResponseCompleted, ResponseFailed, ResponseIncomplete, ErrorEvent})
+ENDS = frozenset(
+    {events.ResponseCompleted, events.ResponseFailed, events.ResponseIncomplete, events.ErrorEvent}
+)
 """Nothing after one of these counts."""
 
 
@@ -97,12 +91,14 @@ class MaskedEvents:
     def __init__(self) -> None:
         self._deltas: MaskedDeltas[StreamEvent] = MaskedDeltas()
 
-    def feed(self, events: list[Event]) -> list[Event]:
+    def feed(self, new: list[Event]) -> list[Event]:
         clean: list[Event] = []
-        for event in events:
-            if (place := TEXTS.get(type(event))) is not None:
+        for event in new:
+            place = TEXTS.get(type(event))
+            if place is not None:
                 piece = self._deltas.feed((type(event), place(event)), event)  # type: ignore[arg-type]  # no UnknownEvent
-                clean += [] if piece is None else [piece]
+                if piece is not None:
+                    clean.append(piece)
                 continue
             if type(event) in ENDS:
                 clean += self.end()

@@ -106,6 +106,8 @@ _PLACES = {
     kind: attrgetter("output_index", f"{piece.holder}_index" if piece.holder else "output_index")
     for kind, piece in _DELTAS.items()
 }
+_NOWHERE = (-1, -1)
+_BY_KIND = {piece.kind: piece for piece in _PIECES.values() if piece.kind}
 _KINDS = frozenset(piece.item for piece in _PIECES.values())
 
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
@@ -136,20 +138,19 @@ class _Item:
         done = self.done or {}
         return _kind(done) in ("", "message") and not any(piece.of(done) for piece in _PIECES.values())
 
-    def add(self, piece: _Piece, at: int, text: str, *, is_whole: bool = False) -> None:
-        """Take more of a text, or the whole; what comes after the item has it is late."""
+    def add(self, piece: _Piece, at: int, text: str) -> None:
+        """Take more of a text; what comes after the item has it is late."""
         if text and (self.done is None or not piece.of(self.done)):
-            pieces = self.texts.setdefault((piece, at), [])
-            if is_whole:
-                pieces.clear()
-            pieces.append(text)
+            self.texts.setdefault((piece, at), []).append(text)
 
     def merged(self, status: str = "incomplete") -> dict[str, Any]:
         """Return the item as it was done, with what other events said where it says nothing itself."""
         item = {"status": status} if self.done is None else self.done
         kind = self.kind
         begun = self.begun if _kind(self.begun) in ("", kind) else {}
-        item = _filled(item, {**begun, "type": kind, "status": None})
+        lists = {name: begun.get(name) for name in ("content", "summary")}
+        odd = {name: None for name, value in lists.items() if not isinstance(value, list)}
+        item = _filled(item, {**begun, **odd, "type": kind, "status": None})
         if kind == "message":
             item = _filled(item, {"role": "assistant"})
             content = item.get("content")
@@ -171,11 +172,9 @@ class _Item:
 def _part(part: Any) -> dict[str, Any] | None:
     """Return a part of a message that was sent without its type, or as its text alone."""
     part = {"text": part} if isinstance(part, str) else part
-    if not isinstance(part, dict) or not (_kind(part) or isinstance(part.get("text"), str)):
-        return None
-    return (
-        {"type": "output_text", "annotations": [], **part} if _kind(part) else {**part, "type": "output_text"}
-    )
+    if not isinstance(part, dict) or _kind(part):
+        return part if isinstance(part, dict) else None
+    return {**part, "type": "output_text"} if isinstance(part.get("text"), str) else None
 
 
 def _kind(item: Mapping[str, Any]) -> str:
@@ -234,25 +233,25 @@ class ResponseAccumulator:
     def feed(self, *new: Event) -> list[Event]:
         """Take events; return them as they are to be told: items apart from each other, and done with all they have."""
         told: list[Event] = []
+        same = at = 0
+        """Events between these are told as they came; most are, and a long answer has many."""
         deltas: Any
         for kind, run in groupby(new, type):
-            if self.done:
-                break
-            if kind not in _DELTAS:
-                for event in run:
-                    told += self._take(event)
-                continue
-            for (index, at), deltas in groupby(run, _PLACES[kind]):
-                group, key = [*deltas], (_DELTAS[kind], at)
-                item = self._at.get(index)
-                if item is None or item.done is not None or key not in item.texts:
-                    for each in group:
-                        told.append(self._take_piece(each, *key))
-                    continue
-                # joined for each chunk: the events of a long answer hold many times its text
-                item.texts[key].append("".join([delta.delta for delta in group]))
-                told += group if item.index == index else [_placed(delta, item) for delta in group]
-        return told
+            place = _PLACES.get(kind)
+            for (index, part), deltas in groupby(run, place) if place else [(_NOWHERE, run)]:
+                key = _DELTAS.get(kind), part
+                for event in deltas:
+                    instead = [] if self.done else self._take(event)
+                    if instead != [event]:
+                        told += (*new[same:at], *instead)
+                        same = at + 1
+                    at += 1
+                    item = self._at.get(index)
+                    if item is not None and item.done is None and item.index == index and key in item.texts:
+                        pieces = [delta.delta for delta in deltas]  # the rest of these
+                        item.texts[key].append("".join(pieces))  # the events hold many times their text
+                        at += len(pieces)
+        return [*told, *new[same:]]
 
     @property
     def response(self) -> Response:
@@ -295,7 +294,8 @@ class ResponseAccumulator:
                 item.done = event.item
                 return [self._done(item, event)]
             case OfItem():
-                return [self._take_text(event)]
+                piece = _DELTAS.get(type(event))
+                return [self._take_text(event) if piece is None else self._take_delta(event, piece)]
             case events.ResponseCompleted() | events.ResponseIncomplete() | events.ResponseFailed():
                 body = event.response or {}
                 error = body.get("error") or getattr(event, "error", None)
@@ -313,7 +313,8 @@ class ResponseAccumulator:
                 self._rate_limits = failures.limits_from_event(windows, plan_type=plan_type, now=time.time())
         return [event]
 
-    def _take_piece(self, delta: Any, piece: _Piece, at: int) -> Any:
+    def _take_delta(self, delta: Any, piece: _Piece) -> Any:
+        at = getattr(delta, f"{piece.holder}_index", delta.output_index)
         item = self._item(delta.output_index, delta.item_id, piece.item)
         if item.done is not None and not item.is_empty:
             if delta.delta in piece.of(item.done):  # it comes late
@@ -324,18 +325,16 @@ class ResponseAccumulator:
 
     def _take_text(self, event: Any) -> Any:
         """Take the whole of a text from an event that says that it is done."""
-        piece = _WHOLE.get(type(event))
-        part: Mapping[str, Any] = {}
+        piece, text = _WHOLE.get(type(event)), None
         if type(event) in _PARTS:
-            part = event.part
-            piece = next(
-                (each for each in _PIECES.values() if each.kind and each.kind == part.get("type")), None
-            )
+            piece = _BY_KIND.get(_kind(event.part))
         item = self._item(event.output_index, event.item_id, piece.item if piece else "")
         if piece is not None:
-            text = part.get(piece.field) if part else getattr(event, piece.field)
-            at = getattr(event, f"{piece.holder}_index", 0)
-            item.add(piece, at, text if isinstance(text, str) else "", is_whole=True)
+            text = getattr(event, "part", {}).get(piece.field) or getattr(event, piece.field, "")
+        if piece is not None and text and isinstance(text, str):
+            at = getattr(event, f"{piece.holder}_index", event.output_index)
+            item.texts.pop((piece, at), None)
+            item.add(piece, at, text)
         if name := getattr(event, "name", None):
             item.begun = _filled(item.begun, {"name": name})
         return _placed(event, item)
@@ -374,7 +373,8 @@ class ResponseAccumulator:
 
     def _done(self, item: _Item, event: OutputItemDone, status: str = "incomplete") -> OutputItemDone:
         whole = item.merged(status)
-        item.done = whole
+        item.done, item.begun = whole, {}
+        item.texts.clear()
         if whole is event.item and item.index == event.output_index:
             return event
         return msgspec.structs.replace(event, item=whole, output_index=item.index)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from itertools import takewhile
 
-import msgspec
+from ..protocol.plain import decode_json
 
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
@@ -29,13 +29,10 @@ class SSEDecoder:
 
     def __init__(self) -> None:
         self._open: list[bytes] = []
-        self._unread: bytearray | None = bytearray()
-        """All that came, as long as it may be something else than a stream."""
-        self.pending = 0
-        """Bytes of an event that is not whole yet."""
+        self._unread: bytearray | None = bytearray()  # all, as long as it may be something else than a stream
+        self.pending = 0  # bytes of an event that is not whole yet
         self._last = b""
-        self._ends_with_newline = False
-        self._ends_with_cr = False
+        self._ends_with_newline = self._ends_with_cr = False
         self._at_start = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -126,7 +123,7 @@ def _documents(text: bytes) -> list[bytes]:
 
 def _is_json(line: bytes) -> bool:
     try:
-        msgspec.json.decode(line)
-    except (ValueError, RecursionError):
+        decode_json(line)
+    except ValueError:
         return False
     return True

@@ -24,11 +24,8 @@ Send = Callable[[Outgoing, Exchange, Line], Awaitable[httpx.Response]]
 Route = Callable[[Outgoing], Send]
 """What chooses how a request is sent."""
 
-_LINGER = 0.25
-"""Seconds to wait for the end of the bytes after the last event, so that the connection can be kept."""
-
-_PIECES = 4
-"""Such waits, for what some servers say after the end."""
+_LINGER = 0.25  # seconds to wait for the end of the bytes after the last event: then the connection is kept
+_PIECES = 4  # such waits, for what some servers say after the end
 
 
 class AsyncResponseStream:
@@ -54,19 +51,17 @@ class AsyncResponseStream:
         self._transport = transport
         self._route = route
         self._switch = switch
-        self._refused: tuple[str | None, CodexError] | None = None
-        """The model and the refusal of a request that was made anew."""
+        self._refused: tuple[str | None, CodexError] | None = (
+            None  # the model and why, where it is asked anew
+        )
         self._exchange = exchange
         self._make_request = make_request
         self._outgoing: Outgoing | None = None
         self._line = transport.line()
         self._batch: list[Event] = []
-        self._closed = False
-        self._aborted = False
-        self._over = False
-        """The response came to its end."""
-        self._ended = False
-        """The reader has seen the end, whatever it was."""
+        self._closed = self._aborted = False
+        self._over = False  # the response came to its end
+        self._ended = False  # the reader has seen the end, whatever it was
         self._process = os.getpid()
         self._events = self._deliver()
         transport.watch(self)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,11 +28,10 @@ from .exchange import OnRetry, RetryPolicy
 from .inputs import Item
 from .parameters import Parameters
 from .response import Response
-from .streaming import AsyncResponseStream
 from .tools import Call, Tool, Toolbox, ToolCallError, calls, plain_result
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    pass
 
 MOST_ROUNDS = 20
 """Rounds of calls in one turn, unless the caller says otherwise; then the model has to answer."""
@@ -75,18 +74,11 @@ class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Ask:
-    """Send a request; gives a Response."""
+    """Send a request; gives a Response, or a Compacted if the history is to be made shorter."""
 
     input: list[Item]
     parameters: Parameters
-
-
-@dataclass(frozen=True)
-class Compact:
-    """Shorten the history; gives a Compacted."""
-
-    input: list[Item]
-    parameters: Parameters
+    compacts: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +106,7 @@ class Run:
     parallel: bool
 
 
-Step = Ask | Run | Compact
+Step = Ask | Run
 Turn = Generator[Step, Any, ToolRun]
 
 
@@ -164,7 +156,7 @@ def turn(
         if parameters.get("tool_choice") not in (None, "none"):
             parameters["tool_choice"] = "auto"  # a call that was demanded has been made
         if is_due(response.usage, compact_at):
-            compacted: Compacted = yield Compact(history, {**parameters})
+            compacted: Compacted = yield Ask(history, {**parameters}, compacts=True)
             usage += compacted.usage or TokenUsage()
             items += compacted.added
             history[:] = compacted.output
@@ -227,20 +219,10 @@ class Hooks:
     retry: OnRetry | None = None
 
 
-class Asks(Protocol):
-    """`client.responses`."""
-
-    def stream(
-        self, input: Any, *, on_retry: OnRetry | None = ..., **parameters: Unpack[Parameters]
-    ) -> AsyncResponseStream: ...
-
-    async def compact(self, input: Any, **parameters: Unpack[Parameters]) -> Compacted: ...
-
-
 async def run(
-    responses: Asks, history: list[Item], steps: Turn, hooks: Hooks, *, blocks: bool = False
+    responses: Any, history: list[Item], steps: Turn, hooks: Hooks, *, blocks: bool = False
 ) -> ToolRun:
-    """Carry out a turn. Raises CodexError when a request fails; its `history` is what to go on with.
+    """Carry out a turn of `client.responses`. Raises CodexError when a request fails; its `history` is what to go on with.
 
     With `blocks`, where there is no event loop, functions run in the calling thread, and nothing suspends.
     A cancelled turn cancels its async functions.
@@ -252,7 +234,7 @@ async def run(
             match step:
                 case Run():
                     outcome = await _results(step, hooks, blocks=blocks)
-                case Compact():
+                case Ask(compacts=True):
                     outcome = await responses.compact(step.input, **step.parameters)
                 case Ask():
                     async with responses.stream(

@@ -44,17 +44,10 @@ from .response import Response
 if TYPE_CHECKING:
     from ..protocol.types import RateLimits
 
-MOST_RESPONSES = 100
-"""Responses that one client remembers for `previous_response_id`."""
-
-MOST_BYTES = 64 * 1024 * 1024
-"""Size of the requests they answered; images make those large."""
-
-MOST_WORDS = 64 * 1024
-"""Bytes that are read of a refusal."""
-
-WORDS_SECONDS = 10.0
-"""Within which they come."""
+MOST_RESPONSES = 100  # that one client remembers for `previous_response_id`
+MOST_BYTES = 64 << 20  # of the requests they answered; images make those large
+MOST_WORDS = 64 << 10  # bytes that are read of a refusal
+WORDS_SECONDS = 10.0  # within which they come
 
 Networks = WeakValueDictionary[int, Any]
 """httpcore's network streams, by their `id`."""
@@ -143,10 +136,10 @@ class Core:
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
         self.rate_limits: RateLimits | None = None
-        self.dialects: dict[str | None, bool] = {}
-        """Models that refused the dialect they were asked in -> whether they want Responses Lite."""
-        self.websockets = True
-        """Until one could not be opened."""
+        self.dialects: dict[
+            str | None, bool
+        ] = {}  # models that refused one -> whether they want Responses Lite
+        self.websockets = True  # until one could not be opened
         self.elsewhere = "" if provider.is_codex else provider.name
         self.auth = provider.auth
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
@@ -274,16 +267,6 @@ class Core:
         """Return the limits for an answer that begins when all is done: a picture, a compaction."""
         return replace(self.timeouts, first_byte=max(self.timeouts.first_byte, self.timeouts.idle))
 
-    def refusal(self, outgoing: Outgoing, answer: httpx.Response, body: bytes) -> CodexError:
-        if outgoing.url == self.catalog.url and answer.status_code in (404, 405):
-            return errors.ConfigurationError(
-                "The service lists no models.", hint="Choose one with --model NAME."
-            )
-        names = self.catalog.names()
-        status, headers = answer.status_code, answer.headers
-        error = failures.from_answer(status, headers, body, model=outgoing.model, names=names)
-        return failures.fitted(error, self.elsewhere)
-
 
 def _limits(seconds: Timeouts) -> httpx.Timeout:
     return httpx.Timeout(
@@ -337,6 +320,7 @@ class Transport:
         seconds = self.core.idle_seconds(outgoing)
         body, failure = await self._read(answer, line, most=LONGEST_ANSWER, seconds=seconds)
         if failure is not None:
+            del body  # a traceback shows the values of names, and it may hold a key
             raise errors.UnreachableError(failure.message) from failure
         headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
         return masked_answer(httpx.Response(answer.status_code, headers=headers, content=body))
@@ -349,12 +333,22 @@ class Transport:
                     answer = await self._send(outgoing, line)
                     if self.core.accepts(outgoing, answer):
                         return answer
-                body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=WORDS_SECONDS)
-                raise self.core.refusal(outgoing, answer, body)
+                raise await self._refusal(outgoing, answer, line)
             except CodexError as failure:
                 await self.sleep(exchange.wait_after(failure), exchange)
                 if exchange.ended.is_set():
                     raise
+
+    async def _refusal(self, outgoing: Outgoing, answer: httpx.Response, line: Line) -> CodexError:
+        """Return the error that an answer stands for; no frame of its traceback holds what the service said."""
+        body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=WORDS_SECONDS)
+        if outgoing.url == self.core.catalog.url and answer.status_code in (404, 405):
+            return errors.ConfigurationError(
+                "The service lists no models.", hint="Choose one with --model NAME."
+            )
+        names, status = self.core.catalog.names(), answer.status_code
+        error = failures.from_answer(status, answer.headers, body, model=outgoing.model, names=names)
+        return failures.fitted(error, self.core.elsewhere)
 
     async def _read(
         self, answer: httpx.Response, line: Line, *, most: int, seconds: float
@@ -463,8 +457,7 @@ class Line:
         self._network: Any = None
         self._chunks: Any = None
         self._is_asking = self._is_ended = False
-        self._reading = threading.RLock()
-        """Held by a thread that reads, so that nobody closes the answer under it."""
+        self._reading = threading.RLock()  # held by a thread that reads: nobody closes the answer under it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._is_woken = False

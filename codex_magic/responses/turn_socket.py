@@ -33,15 +33,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BETA = "responses_websockets=2026-02-06"
-
-HTTP_REQUESTS = 2
-"""Most turns run tools once or not at all, and are over before a socket would be of use."""
-
-OPEN_SECONDS = 10.0
-"""Within which a handshake is answered; longer, and something between swallows it."""
-
+HTTP_REQUESTS = 2  # most turns run tools once or not at all, and are over before a socket would be of use
+OPEN_SECONDS = 10.0  # for a handshake; longer, and something between swallows it
 _TURN_STATE = "x-codex-turn-state"
-
 _NOT_NAMED = frozenset({"accept", "accept-encoding", "content-type", _TURN_STATE})
 """Headers of a POST by which no connection is chosen."""
 
@@ -54,8 +48,7 @@ class TurnSocket:
         self._requests = 0
         self._opening: asyncio.Task[None] | None = None
         self._socket: Socket | None = None
-        self._headers: dict[str, str] = {}
-        """Said once for all requests of the socket."""
+        self._headers: dict[str, str] = {}  # said once for all requests of the socket
 
     def route(self, outgoing: Outgoing) -> Send:
         """Return what sends the turn's next request; beside the third one, begin to open the socket."""

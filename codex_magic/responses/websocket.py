@@ -26,18 +26,10 @@ from .inputs import Item
 from .request import OPEN_RULES, body_of, encode
 from .transport import Outgoing
 
-FIRST_SECONDS = 30.0
-"""Within which an answer begins (its first event comes before the model thinks); longer, and HTTP is asked."""
-
-WRITE_SECONDS = 60.0
-"""For each piece of a request."""
-
-IDLE_SECONDS = 45.0
-"""Networks forget connections without a word when nothing passes for a minute or more."""
-
-OLD_SECONDS = 1800.0
-"""The service ends a connection after an hour, and an answer may take half of that."""
-
+FIRST_SECONDS = 30.0  # for an answer to begin, which it does before the model thinks; then HTTP is asked
+WRITE_SECONDS = 60.0  # for each piece of a request
+IDLE_SECONDS = 45.0  # networks forget silent connections without a word after a minute or more
+OLD_SECONDS = 1800.0  # the service ends a connection after an hour, and an answer may take half of that
 _LEFTOVER_SECONDS = 0.25
 _PIECE_BYTES = 64 * 1024
 
@@ -65,11 +57,9 @@ class Socket:
         self._connection = Connection(ConnectionType.CLIENT)
         self._open = True
         self._opened_at = self._used_at = time.monotonic()
-        self.was_of_use = True
-        """False when its first request failed: the next socket would fare no better."""
+        self.was_of_use = True  # until its first request fails: the next socket would fare no better
         self._parts: list[str] = []
-        self._length = 0
-        """Characters of the parts."""
+        self._length = 0  # characters of the parts
         self._body: dict[str, Any] = {}
         self._exchange: Exchange | None = None
 

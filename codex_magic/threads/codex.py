@@ -270,7 +270,13 @@ class AsyncCodex:
     def provider(self, choice: str | Provider | None = None) -> Provider:
         """The provider that `choice`, the configuration or the sign-in stands for. Raises ConfigurationError."""
         check("provider", choice, "str | Provider | None")
-        choice = choice or self.config.provider or _signed_in_name(self.settings)
+        choice = choice or self.config.provider
+        if not choice:
+            from ..auth.storage import Storage
+
+            credentials, key = Storage.of(self.settings).read(), self.settings.openai_api_key
+            is_chatgpt = credentials.mode == "chatgpt" if credentials else not key
+            choice = "chatgpt" if is_chatgpt else "openai"
         if not isinstance(choice, str):
             return choice
         if is_foreign(choice):
@@ -318,7 +324,11 @@ class AsyncCodex:
         choice = options.get("model_provider") or self.config.provider
         if (options.get("engine") or self.config.engine) == "backend":
             provider = self.provider(choice)
-            return self._backend(provider), _sealing_identity(provider)
+            identity = provider.name
+            with suppress(CodexError):  # else nothing will be answered; the request will say why
+                if source := _token_source(provider):
+                    identity += f" {source.current().account_id}"
+            return self._backend(provider), identity
         agent = self._agent(choice)
         return agent, f"app-server {choice}" if is_foreign(choice) else agent.sealed_for
 
@@ -550,29 +560,11 @@ class AsyncThread:
         await self._codex.mirror(self.id, lambda agent, program_id: agent.rename(program_id, name))
 
 
-def _signed_in_name(settings: Settings) -> str:
-    """`chatgpt` when signed in with it, else `openai` when there is a key, else `chatgpt`."""
-    from ..auth.storage import Storage
-
-    credentials = Storage.of(settings).read()
-    if credentials is not None:
-        return "chatgpt" if credentials.mode == "chatgpt" else "openai"
-    return "openai" if settings.openai_api_key else "chatgpt"
-
-
 def _token_source(provider: Provider) -> TokenSource | None:
     """What has to hear of a sign-in, where the provider has one."""
     from ..auth.http import ChatGPTAuth
 
     return provider.auth.source if isinstance(provider.auth, ChatGPTAuth) else None
-
-
-def _sealing_identity(provider: Provider) -> str:
-    """Whose encrypted reasoning this is: that of a provider and, where there are several, an account."""
-    with suppress(CodexError):  # else nothing will be answered; the request will say why
-        if source := _token_source(provider):
-            return f"{provider.name} {source.current().account_id}"
-    return provider.name
 
 
 def _recovered(store: Store) -> Store:

@@ -155,5 +155,5 @@ def test_what_can_be_no_tool_is_refused(make):
 
 
 def test_a_name_that_the_agent_has_taken_is_refused():
-    with pytest.raises(InvalidRequestError, match="of its own"):
+    with pytest.raises(InvalidRequestError, match="already has"):
         ToolSet([tool(lambda: 1, name="exec_command")]).specs()

@@ -219,6 +219,20 @@ def test_a_terminal_ends_with_every_passage_once(chars: int) -> None:
         assert sum(words in line for line in lines) == 1
 
 
+@pytest.mark.parametrize(
+    "formula",
+    [
+        r"\( I = \int_0^1 e^{-x^2}\,dx \)",
+        r"$x_1 * y_2 * z_3$",
+        r"\[ I^2 = \int\!\int \]",
+        r"$$\sum_{i=1}^n i\;$$",
+    ],
+)
+@pytest.mark.parametrize("around", ["Then {} holds.", "- {}", "| a | b |\n|---|---|\n| {} | c |", "{}"])
+def test_a_formula_is_its_source(formula: str, around: str) -> None:
+    assert formula in " ".join(screen(drawn(answer(around.format(formula)), columns=80)))
+
+
 def test_the_cursor_comes_back() -> None:
     raw = drawn(answer(TEXT))
     assert raw.rindex("\x1b[?25h") > raw.rindex("\x1b[?25l")

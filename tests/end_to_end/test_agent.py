@@ -50,38 +50,39 @@ def agent(prompt: str, options: str = "") -> str:
     return f"%%codex --agent {options}\n{prompt}"
 
 
-def test_a_yes_runs_the_command_and_stays_as_a_line(front_end: FrontEnd, out: Path) -> None:
+def test_a_yes_runs_the_command_and_stands_in_its_step(front_end: FrontEnd, out: Path) -> None:
     cell = front_end.run(agent(WRITE, "-o result"))
-    front_end.click("Yes")
+    front_end.click("Approve")
     front_end.idle(cell)
     assert out.read_text() == "written\n"
-    assert "**Allowed the command:** `echo written > out.txt`" in markdown(front_end.outputs)
+    assert "**Ran** `echo written > out.txt` · approved · exit code 0" in markdown(front_end.outputs)
+    assert "Allow Codex" not in markdown(front_end.outputs)
     assert front_end.open_widgets == 0
     assert front_end.kernel.value("result.status.value") == "'completed'"
 
 
-def test_a_no_is_visible_in_the_answer_and_below_it(front_end: FrontEnd, out: Path) -> None:
+def test_a_no_is_visible_in_its_step(front_end: FrontEnd, out: Path) -> None:
     cell = front_end.run(agent(WRITE))
-    front_end.click("No")
+    front_end.click("Decline")
     front_end.idle(cell)
     seen = markdown(front_end.outputs)
     assert "**Not run:** `echo written > out.txt` · declined" in seen
-    assert "**Declined the command:**" in seen
+    assert seen.count("declined") == 1
     assert not out.exists()
 
 
 def test_where_no_buttons_are_drawn_the_question_is_read_as_text(front_end: FrontEnd) -> None:
     cell = front_end.run(agent(WRITE))
-    front_end.until(lambda: "**May the agent run this command?**" in markdown(front_end.outputs))
-    assert "to stop the cell is a no" in markdown(front_end.outputs)
-    front_end.click("No")
+    front_end.until(lambda: "**Allow Codex to run this command?**" in markdown(front_end.outputs))
+    assert "Stop the cell to decline." in markdown(front_end.outputs)
+    front_end.click("Decline")
     front_end.idle(cell)
-    assert "May the agent" not in markdown(front_end.outputs)
+    assert "Allow Codex" not in markdown(front_end.outputs)
 
 
 def test_no_and_stop_ends_the_turn(front_end: FrontEnd, out: Path) -> None:
     cell = front_end.run(agent(WRITE))
-    front_end.click("No, and stop")
+    front_end.click("Decline and stop the turn")
     front_end.idle(cell)
     assert state(front_end.outputs) == "interrupted"
     assert not out.exists()
@@ -89,7 +90,7 @@ def test_no_and_stop_ends_the_turn(front_end: FrontEnd, out: Path) -> None:
 
 def test_a_yes_for_the_session_is_asked_once(front_end: FrontEnd, out: Path) -> None:
     first = front_end.run(agent(WRITE))
-    front_end.click("Yes, for this session")
+    front_end.click("Approve for this session")
     front_end.idle(first)
     out.unlink()
     front_end.idle(front_end.run(agent(WRITE)))
@@ -98,18 +99,18 @@ def test_a_yes_for_the_session_is_asked_once(front_end: FrontEnd, out: Path) -> 
 
 def test_a_change_is_asked_about_with_its_diff(front_end: FrontEnd, tmp_path: Path) -> None:
     cell = front_end.run(agent(CHANGE))
-    shown = front_end.until(lambda: front_end.shown("May the agent change this file?"))
+    shown = front_end.until(lambda: front_end.shown("Allow Codex to change new.txt?"))
     assert "New: new.txt" in shown
     assert "<ins>+one line</ins>" in shown
-    front_end.click("Yes")
+    front_end.click("Approve")
     front_end.idle(cell)
     assert (tmp_path / "new.txt").read_text() == "one line\n"
-    assert "**Allowed the change:** `new.txt`" in markdown(front_end.outputs)
+    assert "· approved" in markdown(front_end.outputs)
 
 
 def test_where_nobody_can_answer_it_is_no_and_says_so(notebook: Kernel, out: Path) -> None:
     seen = markdown(notebook.execute(agent(WRITE)))
-    assert "**Not allowed, since nobody is here to answer:**" in seen
+    assert "**Not run:** `echo written > out.txt` · nobody to ask" in seen
     assert not out.exists()
 
 
@@ -140,7 +141,7 @@ def test_an_effort_holds_for_the_cell_that_names_it(notebook: Kernel) -> None:
 def test_a_cell_that_denies_asks_nobody(front_end: FrontEnd, out: Path) -> None:
     front_end.idle(front_end.run(agent(WRITE, "--approval deny")))
     assert not out.exists()
-    assert "May the agent" not in str(front_end.messages)
+    assert "Allow Codex" not in str(front_end.messages)
 
 
 def test_a_cell_names_the_folder(notebook: Kernel, tmp_path: Path) -> None:
@@ -151,12 +152,11 @@ def test_a_cell_names_the_folder(notebook: Kernel, tmp_path: Path) -> None:
 
 def test_the_stop_button_is_a_no_and_its_widget_goes(front_end: FrontEnd, out: Path) -> None:
     cell = front_end.run(agent(WRITE))
-    front_end.until(lambda: front_end.model(description="Yes"))
+    front_end.until(lambda: front_end.model(description="Approve"))
     front_end.kernel.interrupt()
     front_end.idle(cell)
     assert state(front_end.outputs) == "interrupted"
     seen = markdown(front_end.outputs)
-    assert "**Stopped before it was answered:** `echo written > out.txt`" in seen
     assert "**Not run:** `echo written > out.txt` · stopped" in seen
     assert front_end.open_widgets == 0
     assert not out.exists()
@@ -164,13 +164,13 @@ def test_the_stop_button_is_a_no_and_its_widget_goes(front_end: FrontEnd, out: P
 
 def test_a_timed_cell_asks_for_a_typed_answer(front_end: FrontEnd, out: Path) -> None:
     code = f"%%time\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})"
-    for typed, written in (("", False), ("what?", False), ("y", True)):
+    for typed, written in (("", False), ("what?", False), ("a", True)):
         cell = front_end.run(code)
         prompt = stdin(front_end, typed)
         if typed == "what?":
-            prompt = stdin(front_end, "n")
+            prompt = stdin(front_end, "d")
         front_end.idle(cell)
-        assert "s  Yes, for this session" in prompt
+        assert "s  Approve for this session" in prompt
         assert out.exists() is written
 
 
@@ -188,11 +188,11 @@ def test_a_line_that_a_front_end_sent_before_the_question_answers_nothing(
     front_end: FrontEnd, out: Path
 ) -> None:
     for _ in range(2):
-        front_end.kernel.client.input("y")
+        front_end.kernel.client.input("a")
     cell = front_end.run(f"%%time\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})")
-    stdin(front_end, "n")
+    stdin(front_end, "d")
     front_end.idle(cell)
-    assert "**Declined the command:**" in markdown(front_end.outputs)
+    assert "· declined" in markdown(front_end.outputs)
     assert not out.exists()
 
 
@@ -228,7 +228,7 @@ def test_a_turn_in_the_background_gives_the_kernel_back_and_its_result_later(
     front_end.idle(front_end.run(agent(WRITE, "--background -o result")))
     assert front_end.kernel.value("'result' in globals()") == "False"
     front_end.idle(front_end.run("6 * 7"))
-    front_end.click("Yes")
+    front_end.click("Approve")
     assert "exit code 0" in over(front_end)
     assert out.exists()
     assert front_end.kernel.value("result.status.value") == "'completed'"
@@ -294,15 +294,14 @@ def test_two_questions_at_once_are_asked_one_after_the_other(front_end: FrontEnd
     cell = front_end.run(ASK_TWICE)
     front_end.until(lambda: front_end.shown("touch 0"))
     assert front_end.shown("touch 1") is None
-    earlier = front_end.until(lambda: front_end.model(description="Yes"))
-    front_end.click("Yes")
+    earlier = front_end.until(lambda: front_end.model(description="Approve"))
+    front_end.click("Approve")
     front_end.until(lambda: front_end.shown("touch 1"))
     front_end.click_on(earlier)  # comes late, and answers nothing any more
-    front_end.click("No")
+    front_end.click("Decline")
     front_end.idle(cell)
     assert front_end.kernel.value("[d.result().value for d in decisions]") == "['accept', 'decline']"
-    lines = "**Allowed the command:** `touch 0`  \n**Declined the command:** `touch 1`"
-    assert lines in markdown(front_end.outputs)
+    assert "Allow Codex" not in markdown(front_end.outputs)
     assert front_end.open_widgets == 0
 
 
@@ -316,7 +315,7 @@ def test_more_is_said_to_what_runs(front_end: FrontEnd) -> None:
 
 def test_a_question_in_the_background_goes_with_its_turn(front_end: FrontEnd, out: Path) -> None:
     front_end.idle(front_end.run(agent(WRITE, "-b")))
-    front_end.until(lambda: front_end.model(description="Yes"))
+    front_end.until(lambda: front_end.model(description="Approve"))
     front_end.idle(front_end.run("%codex stop"))
     seen = over(front_end)
     assert "**Stopped before it was answered:**" in seen
@@ -359,7 +358,7 @@ def test_what_a_kernel_took_with_it_is_told_as_far_as_it_is_known(
 ) -> None:
     front_end.idle(front_end.run(agent(command, "-b")))
     front_end.until(
-        lambda: "**Running**" in markdown(front_end.outputs) or front_end.model(description="Yes")
+        lambda: "**Running**" in markdown(front_end.outputs) or front_end.model(description="Approve")
     )
     while not kept(
         home, f'commandExecution%"status":"{status}"' if status == "waiting" else "commandExecution"
@@ -388,15 +387,15 @@ def terminal(home: Path, tmp_path: Path) -> Iterator[pexpect.spawn]:
     child.close(force=True)
 
 
-@pytest.mark.parametrize(("typed", "told", "written"), [("y", "Allowed", True), ("", "Declined", False)])
+@pytest.mark.parametrize(("typed", "told", "written"), [("a", "Ran", True), ("", "Not run:", False)])
 def test_a_terminal_asks_for_a_line(
     terminal: pexpect.spawn, out: Path, typed: str, told: str, written: bool
 ) -> None:
     terminal.sendline(f"%codex {WRITE}")
-    terminal.expect("May the agent run this command")
-    terminal.expect("echo written > out.txt.*reason: I must.*Your answer")
+    terminal.expect("Allow Codex to run this command")
+    terminal.expect("echo written > out.txt.*Codex says: “I must”.*Your answer")
     terminal.sendline(typed)
-    terminal.expect(f"{told} the command: echo written > out.txt")
+    terminal.expect(f"{told} echo written > out.txt")
     terminal.expect(r"In \[\d+\]: ")
     assert out.exists() is written
 

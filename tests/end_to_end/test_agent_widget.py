@@ -110,34 +110,37 @@ def saved(visit: Visit) -> str:
 def test_a_click_on_yes_runs_the_command_while_the_cell_runs(visit: Visit) -> None:
     ask(visit)
     expect(question(visit)).to_contain_text("echo written > out.txt")
-    expect(question(visit)).to_contain_text("The agent's reason: I must")
+    expect(question(visit)).to_contain_text("I must")
     expect(visit.page.locator(".jp-InputPrompt").last).to_have_text("[*]:")
     pictures(visit, "command")
-    button(visit, "Yes").click()
+    button(visit, "Approve").click()
     expect(answer(visit)).to_contain_text("exit code 0")
     expect(question(visit)).to_have_count(0)
     pictures(visit, "command-allowed")
     assert (visit.server.folder / "out.txt").read_text() == "written\n"
-    assert "**Allowed the command:** `echo written > out.txt`" in saved(visit)
+    assert "· approved · exit code 0" in saved(visit)
 
 
 @cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
 def test_a_click_on_no_declines_it(visit: Visit) -> None:
     ask(visit)
-    button(visit, "No").click()
-    expect(answer(visit)).to_contain_text("Declined the command: echo written > out.txt")
+    button(visit, "Decline").click()
     expect(answer(visit)).to_contain_text("Not run: echo written > out.txt")
+    expect(answer(visit)).to_contain_text("declined")
     pictures(visit, "command-declined")
     assert not (visit.server.folder / "out.txt").exists()
-    assert "Declined the command" in saved(visit)
+    assert "· declined" in saved(visit)
 
 
 @cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
 def test_no_and_stop_ends_the_turn(visit: Visit) -> None:
     ask(visit)
-    button(visit, "No, and stop").click()
-    expect(answer(visit)).to_contain_text("Interrupted.")
-    expect(answer(visit)).to_contain_text("and stopped the turn")
+    expect(button(visit, "Decline and stop the turn")).to_be_hidden()
+    button(visit, "More answers").click()
+    pictures(visit, "more")
+    button(visit, "Decline and stop the turn").click()
+    expect(answer(visit)).to_contain_text("Interrupted")
+    expect(answer(visit)).to_contain_text("declined")
     assert not (visit.server.folder / "out.txt").exists()
 
 
@@ -150,18 +153,32 @@ def test_a_change_is_shown_as_a_diff_and_nothing_in_it_is_html(visit: Visit) -> 
     expect(question(visit).locator("ins").first).to_contain_text("+    if not values:")
     expect(question(visit).locator("pre b, pre script")).to_have_count(0)
     pictures(visit, "diff")
-    button(visit, "Yes, for this session").click()
-    expect(answer(visit)).to_contain_text("Allowed the change for this session")
+    button(visit, "Approve for this session").click()
+    expect(answer(visit)).to_contain_text("approved for this session")
     pictures(visit, "diff-allowed")
     assert "ValueError" in (visit.server.folder / "mean.py").read_text()
     assert visit.page.title() != "run"
 
 
 @cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
+def test_what_is_said_with_a_no_reaches_the_turn(visit: Visit) -> None:
+    ask(visit)
+    button(visit, "Decline and say why …").click()
+    field = question(visit).get_by_role("textbox")
+    expect(field).to_be_focused()
+    field.fill("echo: keep the file")
+    pictures(visit, "why")
+    field.press("Enter")
+    expect(answer(visit)).to_contain_text("You: echo: keep the file")
+    expect(answer(visit)).to_contain_text("declined")
+    assert not (visit.server.folder / "out.txt").exists()
+
+
+@cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
 def test_the_stop_button_is_a_no(visit: Visit) -> None:
     ask(visit)
     visit.stop()
-    expect(answer(visit)).to_contain_text("Stopped before it was answered")
+    expect(answer(visit)).to_contain_text("· stopped")
     expect(question(visit)).to_have_count(0)
     assert not (visit.server.folder / "out.txt").exists()
 
@@ -172,7 +189,7 @@ def test_a_turn_in_the_background_asks_when_its_cell_has_long_ended(visit: Visit
     expect(visit.page.locator(".jp-InputPrompt").last).to_have_text("[3]:")
     expect(visit.outputs.nth(1).locator(".codex-approval")).to_contain_text("echo written > out.txt")
     pictures(visit, "background")
-    button(visit, "Yes").click()
+    button(visit, "Approve").click()
     expect(visit.outputs.nth(1)).to_contain_text("exit code 0")
     expect(visit.outputs.nth(1)).to_contain_text(", in the background")
     pictures(visit, "background-done")
@@ -183,9 +200,9 @@ def test_a_turn_in_the_background_asks_when_its_cell_has_long_ended(visit: Visit
 def test_a_timed_cell_asks_by_a_typed_line(visit: Visit) -> None:
     visit.start_all()
     field = visit.page.locator(".jp-Stdin-input")
-    expect(answer(visit)).to_contain_text("May the agent run this command?", timeout=START_MS)
+    expect(answer(visit)).to_contain_text("Allow Codex to run this command?", timeout=START_MS)
     pictures(visit, "typed")
-    field.fill("y")
+    field.fill("a")
     field.press("Enter")
     expect(answer(visit)).to_contain_text("exit code 0")
     assert (visit.server.folder / "out.txt").exists()

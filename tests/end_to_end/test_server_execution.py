@@ -244,14 +244,14 @@ def test_an_approval_is_typed_where_a_line_can_be(opened: Opener, server: Jupyte
     visit = opened(AGENT)
     visit.start_all()
     if kind == "documents":
-        expect_one_answer(visit, "nobody is here to answer")
+        expect_one_answer(visit, "nobody to ask")
         assert not out.exists()
         return
     expect(visit.page.locator(".jp-Stdin-prompt")).to_contain_text("echo written > out.txt", timeout=START_MS)
     field = visit.page.locator(".jp-Stdin-input")
-    field.fill("y")
+    field.fill("a")
     field.press("Enter")
-    expect_one_answer(visit, "Allowed the command")
+    expect_one_answer(visit, "approved")
     assert "exit code 0" in saved_answer(visit, "done")
     assert out.read_text() == "written\n"
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.peer
 
 PROMPT = r"In \[\d+\]:"
 WRITE = escalated("echo written > out.txt")
-ASKED = "May the agent run this command"
+ASKED = "Allow Codex to run this command"
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def ask(terminal: pexpect.spawn, prompt: str = WRITE) -> None:
     terminal.send(f"%codex {prompt}\r")
 
 
-@pytest.mark.parametrize("typed", ["y\r", "s\r", "y\ry\ry\r", "y\rmore\r", "\x1b[200~y\r\x1b[201~\r"])
+@pytest.mark.parametrize("typed", ["a\r", "s\r", "a\ra\ra\r", "a\rmore\r", "\x1b[200~a\r\x1b[201~\r"])
 def test_what_was_typed_while_the_agent_worked_answers_nothing(
     terminal: pexpect.spawn, service: LocalService, out: Path, typed: str
 ) -> None:
@@ -70,30 +70,30 @@ def test_what_was_typed_while_the_agent_worked_answers_nothing(
     ask(terminal)
     service.wait_for_hold()
     terminal.send(typed)
-    terminal.expect(r"[\n~K][ys]\r\n")  # the terminal has it
+    terminal.expect(r"[\n~K][as]\r\n")  # the terminal has it
     service.release()
     terminal.expect(ASKED)
     terminal.expect("Your answer")
     terminal.send("\r")
-    terminal.expect("Declined the command")
+    terminal.expect("Not run: echo written")
     terminal.expect(PROMPT)
     assert not out.exists()
 
 
-@pytest.mark.parametrize("moment", [ASKED, "Folder", "Yes, for this session"])
+@pytest.mark.parametrize("moment", [ASKED, "In: ", "Approve for this session"])
 def test_what_is_typed_before_the_prompt_is_there_answers_nothing(
     terminal: pexpect.spawn, out: Path, moment: str
 ) -> None:
     ask(terminal)
     terminal.expect(moment)
-    terminal.send("y\r")
+    terminal.send("a\r")
     terminal.expect("Your answer")
     terminal.send("\r")
-    terminal.expect("Declined the command")
+    terminal.expect("Not run: echo written")
     assert not out.exists()
 
 
-@pytest.mark.parametrize("pasted", ["y\rmore\r", "s\ry\r", "y\ry", "\x1b[200~y\rx\x1b[201~\r"])
+@pytest.mark.parametrize("pasted", ["a\rmore\r", "s\ra\r", "a\ra", "\x1b[200~a\rx\x1b[201~\r"])
 def test_a_pasted_block_is_no_answer_and_is_asked_again(
     terminal: pexpect.spawn, out: Path, pasted: str
 ) -> None:
@@ -102,8 +102,8 @@ def test_a_pasted_block_is_no_answer_and_is_asked_again(
     terminal.send(pasted)
     terminal.expect("Your answer")
     assert not out.exists()
-    terminal.send("y\r")
-    terminal.expect("Allowed the command: echo written > out.txt")
+    terminal.send("a\r")
+    terminal.expect("Ran echo written > out.txt")
     terminal.expect(PROMPT)
     assert out.exists()
 
@@ -114,14 +114,14 @@ def test_two_answers_typed_in_one_go_answer_neither_question(terminal: pexpect.s
     )
     ask(terminal, twice)
     terminal.expect("Your answer")
-    terminal.send("y\ry\r")
+    terminal.send("a\ra\r")
     terminal.expect("Your answer")
     assert not out.exists()
-    terminal.send("y\r")
-    terminal.expect("Allowed the command")
+    terminal.send("a\r")
+    terminal.expect("Ran echo written")
     terminal.expect("Your answer")
     terminal.send("\r")
-    terminal.expect("Declined the command")
+    terminal.expect("Not run: echo written")
     terminal.expect(PROMPT)
     assert out.read_text() == "written\n"
 
@@ -130,7 +130,7 @@ def test_ctrl_c_at_the_prompt_stops_the_turn(terminal: pexpect.spawn, out: Path)
     ask(terminal)
     terminal.expect("Your answer")
     terminal.sendintr()
-    terminal.expect("Stopped before it was answered: echo written > out.txt")
+    terminal.expect("Not run: echo written > out.txt · stopped")
     terminal.expect(PROMPT)
     assert not out.exists()
 
@@ -139,7 +139,7 @@ def test_ctrl_d_at_the_prompt_is_no(terminal: pexpect.spawn, out: Path) -> None:
     ask(terminal)
     terminal.expect("Your answer")
     terminal.send("\x04")
-    terminal.expect("Not allowed, since nobody is here to answer: echo written > out.txt")
+    terminal.expect("Not run: echo written > out.txt · nobody to ask")
     terminal.expect(PROMPT)
     assert not out.exists()
 
@@ -147,14 +147,14 @@ def test_ctrl_d_at_the_prompt_is_no(terminal: pexpect.spawn, out: Path) -> None:
 def test_where_the_question_can_not_be_seen_it_is_no(terminal: pexpect.spawn, out: Path) -> None:
     terminal.send(f"get_ipython().run_cell_magic('capture', 'seen', {'%codex ' + WRITE!r})\r")
     terminal.expect(PROMPT)
-    terminal.send("'nobody is here' in seen.stdout\r")
+    terminal.send("'nobody to ask' in seen.stdout\r")
     terminal.expect("True")
     assert not out.exists()
 
 
 def test_a_piped_answer_is_none(service: LocalService, tmp_path: Path, out: Path) -> None:
     script = (
-        f"%load_ext codex_magic\n%codex provider {service.api_url}\n%codex --agent -m gpt-5.5 {WRITE}\ny\ns\n"
+        f"%load_ext codex_magic\n%codex provider {service.api_url}\n%codex --agent -m gpt-5.5 {WRITE}\na\ns\n"
     )
     ran = subprocess.run(
         [sys.executable, "-m", "IPython", "--no-banner", "--simple-prompt"],
@@ -165,5 +165,5 @@ def test_a_piped_answer_is_none(service: LocalService, tmp_path: Path, out: Path
         timeout=60,
         check=False,
     )
-    assert "Not allowed, since nobody is here to answer" in ran.stdout
+    assert "nobody to ask" in ran.stdout
     assert not out.exists()

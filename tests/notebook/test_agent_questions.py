@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from codex_magic.notebook.question import NOBODY, STOPPED, Question, choices, decision_line, question_text
+from codex_magic.notebook.question import (
+    CHOICES,
+    NOBODY,
+    STOPPED,
+    Question,
+    decision_line,
+    more_choices,
+    question_text,
+)
 from codex_magic.notebook.widgets import question_html
 from codex_magic.protocol.types import (
     AcceptWithExecpolicyAmendment,
@@ -44,11 +52,15 @@ UPDATED: dict[str, Any] = {
 def test_a_command_is_shown_without_the_agents_shell_and_with_folder_and_reason():
     seen = question_text(asked(command("touch x > y")))
     assert [passage.text for passage in seen.passages] == ["touch x > y"]
-    assert seen.facts == (("Shell", "/bin/bash -lc"), ("Folder", "/w"), ("The agent's reason", "I must"))
+    assert seen.title == "Allow Codex to run this command?"
+    assert seen.facts == (("Shell", "/bin/bash -lc"), ("In", "/w"), ("Codex says", "“I must”"))
 
 
 def test_a_change_is_shown_as_a_diff_of_each_file():
-    new, old = question_text(asked(change(ADDED, UPDATED))).passages
+    seen = question_text(asked(change(ADDED, UPDATED)))
+    new, old = seen.passages
+    assert seen.title == "Allow Codex to change these 2 files?"
+    assert seen.facts == (("Size", "3 lines added, 1 removed"),)
     assert (new.title, new.text) == ("New: new.py", "+x = 1\n+y = 2")
     assert (old.title, old.text) == ("Changed: /else/old.py", UPDATED["diff"].rstrip("\n"))
 
@@ -72,10 +84,29 @@ def test_a_tool_is_shown_with_its_arguments_and_permissions_as_they_are():
 )
 def test_nothing_of_the_models_is_html(request_):
     tags = set(re.findall(r"<(\w+)", question_html(question_text(asked(request_)))))
-    assert tags <= {"p", "pre", "ins", "del", "span"}
+    assert tags <= {"p", "pre", "ins", "del", "span", "dl", "dt", "dd"}
 
 
-def test_every_yes_stands_before_the_first_no():
+def test_the_title_names_the_one_file_that_would_change():
+    assert question_text(asked(change(ADDED))).title == "Allow Codex to change new.py?"
+
+
+def test_declining_comes_first_and_approving_last():
+    assert [choice.label for choice in CHOICES] == [
+        "Decline",
+        "Decline and say why …",
+        "Approve for this session",
+        "Approve",
+    ]
+    assert [choice.decision for choice in CHOICES] == [
+        Decision.decline,
+        Decision.decline,
+        Decision.accept_for_session,
+        Decision.accept,
+    ]
+
+
+def test_what_holds_from_now_on_is_one_fold_away():
     words = command(
         proposed_execpolicy_amendment=("git", "status"),
         proposed_network_policy_amendments=(
@@ -83,58 +114,70 @@ def test_every_yes_stands_before_the_first_no():
             {"host": "packages.test", "action": "deny"},
         ),
     )
-    offered = choices(words)
-    assert [choice.label.startswith("Yes") for choice in offered] == [True] * 4 + [False] * 2
-    assert [choice.decision for choice in offered] == [
-        Decision.accept,
-        Decision.accept_for_session,
-        AcceptWithExecpolicyAmendment(("git", "status")),
-        ApplyNetworkPolicyAmendment("packages.test", "allow"),
-        Decision.decline,
-        Decision.cancel,
+    assert [(choice.label, choice.decision) for choice in more_choices(words)] == [
+        (
+            "Always allow commands that start with git status",
+            AcceptWithExecpolicyAmendment(("git", "status")),
+        ),
+        ("Always allow packages.test", ApplyNetworkPolicyAmendment("packages.test", "allow")),
+        ("Decline and stop the turn", Decision.cancel),
     ]
-    assert offered[2].label == "Yes, and commands that begin with git status from now on"
 
 
 def test_a_beginning_that_holds_one_whole_command_is_called_so():
-    label = choices(command(proposed_execpolicy_amendment=("/bin/bash", "-lc", "touch x")))[2].label
-    assert label == "Yes, and this very command from now on"
+    label = more_choices(command(proposed_execpolicy_amendment=("/bin/bash", "-lc", "touch x")))[0].label
+    assert label == "Always allow exactly this command"
+
+
+REACH = command(network_approval_context={"host": "packages.test"})
+AGAIN = FileChangeApproval(changes=(ADDED,), reason="command failed; retry without sandbox?", **IDS)
+FOLDERS = PermissionsApproval(permissions={"network": True}, **IDS)
 
 
 @pytest.mark.parametrize(
-    ("decision", "label"),
+    ("request_", "decision", "line"),
     [
-        (Decision.accept, "Allowed the command"),
-        (Decision.accept_for_session, "Allowed the command for this session"),
+        (REACH, Decision.accept, ("Approved the network", "packages.test")),
         (
-            AcceptWithExecpolicyAmendment(("git",)),
-            "Allowed the command, and commands that begin with git from now on",
-        ),
-        (
+            REACH,
             ApplyNetworkPolicyAmendment("packages.test", "allow"),
-            "Allowed the command, and packages.test from now on",
+            ("Approved the network, from now on", "packages.test"),
         ),
-        (Decision.decline, "Declined the command"),
-        (Decision.cancel, "Declined the command, and stopped the turn"),
+        (AGAIN, Decision.decline, ("Declined the change without the sandbox", "new.py")),
+        (
+            FOLDERS,
+            Decision.accept_for_session,
+            ("Approved the permissions for this session", '{"network": true}'),
+        ),
     ],
 )
-def test_a_decision_is_told_in_one_line(decision, label):
-    question = asked(command())
+def test_a_decision_about_more_than_its_step_is_told_in_one_line(request_, decision, line):
+    question = asked(request_)
     question.answer(decision)
-    assert decision_line(question) == (label, "touch x")
+    assert decision_line(question) == line
+
+
+@pytest.mark.parametrize(
+    "request_", [command(), change(ADDED), ToolCallApproval(tool="drop", arguments={}, **IDS)]
+)
+def test_a_decision_about_a_step_stands_in_the_step_alone(request_):
+    question = asked(request_)
+    question.answer(Decision.accept)
+    assert decision_line(question) is None
 
 
 def test_no_answer_is_told_as_what_it_was():
-    unanswered, stopped = asked(change(ADDED, UPDATED)), asked(command())
+    unanswered, stopped = asked(REACH), asked(FOLDERS)
     unanswered.refuse(NOBODY)
     stopped.refuse(STOPPED)
-    assert decision_line(unanswered) == (NOBODY, "new.py, /else/old.py")
-    assert decision_line(stopped) == ("Stopped before it was answered", "touch x")
+    assert decision_line(unanswered) == (NOBODY, "packages.test")
+    assert decision_line(stopped) == ("Stopped before it was answered", '{"network": true}')
 
 
 def test_the_first_answer_holds():
-    question = asked(command())
-    question.answer(Decision.decline)
-    question.answer(Decision.accept)
+    question = asked(REACH)
+    question.answer(Decision.decline, "because")
+    question.answer(Decision.accept, "or so")
     question.refuse(NOBODY)
-    assert decision_line(question) == ("Declined the command", "touch x")
+    assert decision_line(question) == ("Declined the network", "packages.test")
+    assert question.why == "because"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from codex_magic.display.exact import change_diff, exact_diff, exact_line, exact_lines, original
 from codex_magic.notebook.desk import LINE, WRAPPED, ask_by_text, question_markdown, question_plain
-from codex_magic.notebook.question import Question, choices, question_text
+from codex_magic.notebook.question import Question, more_choices, question_text
 from codex_magic.notebook.widgets import question_html
 from codex_magic.protocol.types import CommandApproval, FileChangeApproval, ToolCallApproval
 
@@ -85,10 +85,10 @@ def test_nothing_unseen_is_left_and_no_line_of_ours_can_be_imitated(text):
     assert not set(plain) & set("\u3164\uffa0\u115f\u1160\u2800\u034f\ufe0f\u00a0\u3000")
     heads = [line for line in plain.split("\n") if not line.startswith((LINE, WRAPPED))]
     assert [head.split(":")[0] for head in heads] in (
-        ["May the agent run this command?"],
-        ["May the agent run this command?", "Folder"],
-        ["May the agent run this command?", "Folder", "The agent's reason"],
-        ["May the agent run this command?", "The agent's reason"],
+        ["Allow Codex to run this command?"],
+        ["Allow Codex to run this command?", "In"],
+        ["Allow Codex to run this command?", "In", "Codex says"],
+        ["Allow Codex to run this command?", "Codex says"],
     )
 
 
@@ -111,16 +111,17 @@ def test_names_with_line_feeds_are_one_line():
     there = asked(request)
     assert there.passages[0].title == "New: notes.md\\u{a}Changed: harmless.md"
     assert there.facts == (
-        ("It asks to write, from now on, below", "/tmp\\u{a}The agent's reason: harmless"),
+        ("Size", "1 line added, 0 removed"),
+        ("Also allows, from now on, to write below", "/tmp\\u{a}The agent's reason: harmless"),
     )
     assert "\nChanged: harmless" not in question_plain(there) + question_markdown(there)
 
 
 def test_a_long_line_is_not_continued_where_lines_of_ours_begin(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    plain = question_plain(asked(command("touch x" + " " * 29 + "Folder: /safe")))
+    plain = question_plain(asked(command("touch x" + " " * 29 + "In: /safe")))
     assert all(len(line) < 40 for line in plain.split("\n"))
-    assert "\nFolder: /safe" not in plain
+    assert "\nIn: /safe" not in plain
 
 
 def test_a_long_answer_on_offer_is_not_continued_there_either(monkeypatch):
@@ -129,14 +130,14 @@ def test_a_long_answer_on_offer_is_not_continued_there_either(monkeypatch):
 
     def no(legend, *_, **__):
         seen.append(legend)
-        return "n"
+        return "d"
 
     monkeypatch.setattr("codex_magic.notebook.desk.read_typed_line", no)
-    words = ("x" * 3 + "  n  No" * 20, "b")
+    words = ("x" * 3 + "  d  No" * 20, "b")
     ask_by_text(Question(command("x", proposed_execpolicy_amendment=words), "/w"), None)
     lines = seen[0].split("\n")
     assert all(len(line) < 40 for line in lines)
-    assert [line[:5] for line in lines if line.startswith("  n")] == ["  n  "]
+    assert [line[:5] for line in lines if line.startswith("  d")] == ["  d  "]
 
 
 def test_the_end_of_a_long_command_and_of_a_long_diff_is_there():
@@ -156,7 +157,7 @@ def test_only_a_line_feed_begins_a_line_of_a_diff(end):
 
 def test_words_of_a_beginning_are_told_apart():
     labels = {
-        choices(command("x", proposed_execpolicy_amendment=words))[2].label
+        more_choices(command("x", proposed_execpolicy_amendment=words))[0].label
         for words in (("echo", "a b"), ("echo", "a", "b"), ("echo a", "b"), ("echo", "a", "b", ""))
     }
     assert len(labels) == 4

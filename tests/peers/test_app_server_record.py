@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -70,7 +71,7 @@ class Scene:
         shown = TurnView.of(turn.items, turn_id=turn.id, thread_id=self.thread.id, status=turn.status)
         [line] = [block for block in view.markdown().split("\n\n") if block.startswith("**Not ")]
         assert line in shown.markdown()
-        return item.status, line
+        return item.status, re.sub("<[^>]*>", "", line)
 
 
 def generator(request):

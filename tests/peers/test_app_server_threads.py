@@ -319,7 +319,7 @@ def test_a_message_from_outside_has_a_tools_authority(codex, service):
 
 def test_a_message_from_outside_stands_alone(codex, service):
     message = ExternalMessage("mailer", ({"type": "input_text", "text": "part"},))
-    with pytest.raises(InvalidRequestError, match="whole input"):
+    with pytest.raises(InvalidRequestError, match="only input"):
         codex.thread_start().run([TextInput("and"), message])
     _, handle = held(codex, service)
     with pytest.raises(InvalidRequestError, match="ExternalMessage"):

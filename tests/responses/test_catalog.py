@@ -305,3 +305,22 @@ def test_a_wrong_model_gets_near_names_of_the_catalog(wire: Wire, client: Client
     with pytest.raises(ModelNotFoundError) as caught:
         client.responses.create("hi", model="model-on")
     assert caught.value.near == ("model-one",)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"models": [{"slug": "m", "priority": 1}], "data": [{"id": "m"}]},
+        {"models": [{"id": "m", "priority": 1}]},
+        {"models": [], "data": [{"id": "m", "priority": 1}]},
+        {"models": None, "data": [{"slug": "m", "priority": "1"}]},
+        {"data": None, "models": [{"slug": "m", "priority": 1, "context_window": "many"}]},
+        {"models": [5, None, {"slug": None}, {"slug": "m", "priority": 1}]},
+    ],
+)
+def test_a_list_in_the_shape_of_either_service(body: Any) -> None:
+    assert read(body) == [Model("m", priority=1)]
+
+
+def test_a_list_of_names() -> None:
+    assert read({"data": ["m"]}) == [Model("m")]

@@ -13,6 +13,7 @@ from codex_magic.responses.events import (
     ErrorEvent,
     OutputItemDone,
     OutputTextDelta,
+    ResponseCompleted,
     UnknownEvent,
     decode_event,
     decode_events,
@@ -97,6 +98,16 @@ def test_what_is_no_event_is_kept_as_bytes(payload: bytes) -> None:
 )
 def test_broken_text_is_mended(payload: bytes, text: str) -> None:
     assert decode_event(payload) == OutputTextDelta(delta=text)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"Infinity", b"1e999", b"1" * 5000])
+def test_a_number_that_is_none_costs_itself_alone(number: bytes) -> None:
+    delta = b'{"type":"response.output_text.delta","delta":"a","logprobs":[{"logprob":%s}]}' % number
+    assert decode_event(delta) == OutputTextDelta(delta="a")
+    end = decode_event(b'{"type":"response.completed","response":{"status":"completed","x":%s}}' % number)
+    assert isinstance(end, ResponseCompleted)
+    assert end.response is not None
+    assert end.response["status"] == "completed"
 
 
 def test_one_odd_event_spoils_none_of_its_neighbours() -> None:

@@ -220,7 +220,18 @@ def test_a_refusal_says_what_to_do(error: dict[str, str], word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"12345", b"null", b"[]", b'"text"', b"\xff", b'{"error": 5}', b'{"detail": {}}']
+    "body",
+    [
+        b"[" * 5000 + b"]" * 5000,
+        b'{"error":' * 5000 + b"1" + b"}" * 5000,
+        b"12345",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"\xff",
+        b'{"error": 5}',
+        b'{"detail": {}}',
+    ],
 )
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 418, 422, 429, 500, 599])
 def test_any_body_at_all_is_an_error_of_ours(status: int, body: bytes) -> None:

@@ -142,6 +142,14 @@ def test_an_error_as_json_in_a_200_is_read(ask: Asker, wire: Wire, body: Any, in
     assert len(wire.requests) == 1
 
 
+@pytest.mark.parametrize("depth", [90, 5000])
+def test_an_error_under_deep_json(ask: Asker, wire: Wire, depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    wire.answer(plain(200, b'{"error": {"message": "No.", "code": 400, "more": %s}}' % deep))
+    with pytest.raises(InvalidRequestError, match="No"):
+        ask()
+
+
 def test_a_response_as_json_tells_its_failure(ask: Asker, wire: Wire) -> None:
     failed = {
         **WHOLE,

@@ -75,7 +75,7 @@ def test_what_comes_from_outside_has_the_authority_of_a_tool(codex, service, con
 
 
 def test_a_message_from_outside_comes_alone(codex):
-    with pytest.raises(InvalidRequestError, match="whole input"):
+    with pytest.raises(InvalidRequestError, match="only input"):
         codex.thread_start().run([TextInput("hi"), ExternalMessage("inbox", "x")])
 
 

@@ -112,7 +112,7 @@ def test_a_call_that_was_being_written_is_not_run(codex, service):
 def test_a_turn_that_is_over_takes_no_more(codex):
     handle = codex.thread_start().turn("echo: over")
     handle.run()
-    with pytest.raises(InvalidRequestError, match="no more"):
+    with pytest.raises(InvalidRequestError, match="no longer"):
         handle.steer("more")
 
 

@@ -92,7 +92,6 @@ class Connection:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        self.pid = process.pid
         self.metadata: dict[str, Any] = {}
         """The server's answer to `initialize`."""
         self.threads: dict[str, dict[str, Any]] = {}
@@ -196,8 +195,9 @@ class Connection:
             await asyncio.wait_for(self._process.wait(), CLOSING_SECONDS)
         except asyncio.TimeoutError:
             self.kill()
-        await self.wait()
+        await asyncio.wait({self._draining}, timeout=CLOSING_SECONDS)
         self._draining.cancel()
+        await self.wait()
         self._reading.cancel()
 
     def forked(self) -> object:
@@ -218,7 +218,7 @@ class Connection:
             return masked(fields(await asyncio.wait_for(answer, timeout)))
         except asyncio.TimeoutError:
             raise errors.TimedOutError(
-                f"The app-server did not answer {method} within {timeout:g} s."
+                f"The codex program did not answer {method} within {timeout:g} s."
             ) from None
         finally:
             self._calls.pop(id, None)
@@ -320,8 +320,8 @@ class Connection:
         """Return a new error for everyone who waits: each turn adds its own result to it."""
         code, words = self._exit_code, self._last_words
         # One that was killed had no words about it.
-        why = f" Its last words: {words[-1]}" if words and code and code > 0 else ""
+        why = f" Its last message: {words[-1]}" if words and code and code > 0 else ""
         return errors.ServiceError(
-            f"The app-server has ended (exit code {code}).{why}",
-            hint="Run the cell again: it is started anew, and goes on with the thread.",
+            f"The codex program ended unexpectedly (exit code {code}).{why}",
+            hint="Run the cell again: the program restarts and continues the thread.",
         )

@@ -159,8 +159,8 @@ class AppServerEngine:
                 if invalid:
                     raise invalid_configuration(invalid) from error
                 raise
-            except errors.UnreachableError as error:
-                if signed_in and not isinstance(error, errors.TimedOutError):
+            except errors.UnreachableError:
+                if signed_in:
                     await awaited(in_thread(self._reach, daemon=True))
                 raise
 
@@ -321,7 +321,7 @@ class Opening:
             return await self._load("thread/fork", forked)
         except errors.JsonRpcError as error:
             if "active writer" in error.message:
-                copied = "This thread is open in another process; here a copy goes on."
+                copied = "This thread is open in another process, so this one continues in a copy."
                 tell(types.Warned(self.request.thread_id, copied))
                 return await self._load("thread/fork", forked)
             if any(words in error.message for words in _MISSING):
@@ -406,7 +406,7 @@ async def _listed(connection: Connection, method: str, **params: Any) -> AsyncIt
         if not page.get("nextCursor"):
             return
         cursor = {"cursor": page["nextCursor"]}
-    raise errors.ServiceError(f"The app-server gave {MOST_PAGES} pages of {method}, and no last one.")
+    raise errors.ServiceError(f"The codex program returned {MOST_PAGES:,} pages of {method} and no last one.")
 
 
 def introduction(metadata: Mapping[str, Any]) -> types.InitializeResponse:

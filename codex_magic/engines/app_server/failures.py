@@ -38,7 +38,7 @@ def refused(method: str, error: RpcError) -> errors.CodexError:
         kind = errors.MethodNotFoundError
     elif error.code == -32602 or error.message.startswith("Invalid request:"):
         kind = errors.InvalidParamsError
-    message = f"The app-server refused {method}: {one_line(error.message)}"
+    message = f"The codex program refused {method}: {one_line(error.message)}"
     return kind(message, code=error.code, data=masked(error.data))
 
 
@@ -56,15 +56,15 @@ def invalid_configuration(details: str) -> errors.ConfigurationError:
 
 
 def input_too_long(characters: int) -> errors.InvalidRequestError:
-    message = f"The prompt has {characters:,} characters; the agent takes {LONGEST_INPUT:,}."
-    hint = "Put the text into a file and name the file."
+    message = f"The prompt has {characters:,} characters; the agent accepts {LONGEST_INPUT:,}."
+    hint = "Save the text in a file, and ask the agent to read the file."
     return errors.InvalidRequestError(message, hint=hint, code="input_too_large")
 
 
 def turn_failure(error: TurnError | None) -> errors.CodexError:
     """Return the error for a failed turn, by its `codexErrorInfo`: a word, or a word with an HTTP status."""
     if error is None:
-        return errors.ServiceError("The agent's turn failed without saying why.")
+        return errors.ServiceError("The agent's turn failed and gave no reason.")
     info, status = error.codex_error_info, None
     if isinstance(info, dict) and info:
         info, details = next(iter(info.items()))

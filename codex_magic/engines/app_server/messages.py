@@ -71,7 +71,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
     try:
         text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"The agent can't be sent this: {error}.") from error
+        raise InvalidRequestError(f"This can't be sent to the agent: {error}.") from error
     return encodable(text).encode() + b"\n"
 
 

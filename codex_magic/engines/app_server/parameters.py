@@ -115,7 +115,7 @@ def _input(inputs: Sequence[types.InputItem]) -> Params:
         return {"input": _user_input(inputs)}
     if len(inputs) > 1:
         raise InvalidRequestError(
-            "An ExternalMessage is the whole input of its turn.", hint="Give the rest to the next turn."
+            "An ExternalMessage must be the only input of its turn.", hint="Send the rest in the next turn."
         )
     output = {"name": outside.tool_name, "output": outside.content}
     if outside.namespace is not None:
@@ -127,7 +127,8 @@ def steer_input(inputs: Sequence[types.InputItem]) -> list[Params]:
     """Return more input for a running turn. Raises InvalidRequestError for what it can't be given."""
     if any(isinstance(part, types.ExternalMessage) for part in inputs):
         raise InvalidRequestError(
-            "A running turn takes no ExternalMessage.", hint="Start a turn with it when this one has ended."
+            "A running turn can't take an ExternalMessage.",
+            hint="Start a new turn with it when this one has finished.",
         )
     return _user_input(inputs)
 

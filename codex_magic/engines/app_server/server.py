@@ -29,7 +29,7 @@ from .connection import Answer, Connection
 OLDEST = (0, 151, 0)
 """The first version that speaks the protocol as it is spoken here."""
 
-INSTALL = "Install it with %pip install 'codex-magic[agent]', or set CODEX_MAGIC_CODEX_BIN to its path."
+INSTALL = "Install it with `%pip install 'codex-magic[agent]'`, or set CODEX_MAGIC_CODEX_BIN to its path."
 
 
 _FILES = ("auth.json", "config.toml")
@@ -162,7 +162,7 @@ def find_binary(settings: Settings) -> tuple[str, str | None]:
         return os.path.abspath(chosen), None
     if settings.codex_bin is not None:
         raise ConfigurationError(
-            f"There is no program {settings.codex_bin!r}.", hint="Check CODEX_MAGIC_CODEX_BIN, or unset it."
+            f"No such program: {settings.codex_bin!r}.", hint="Check CODEX_MAGIC_CODEX_BIN, or unset it."
         )
     try:
         package = importlib.import_module("codex_cli_bin")
@@ -179,7 +179,7 @@ def _check_version(user_agent: str) -> None:
         raise ConfigurationError(
             f"The codex program is version {'.'.join(version.groups())};"
             f" {'.'.join(map(str, OLDEST))} or newer is needed.",
-            hint="Update it, or take the packaged one: %pip install -U 'codex-magic[agent]'",
+            hint="Update it, or install the packaged one: `%pip install -U 'codex-magic[agent]'`.",
         )
 
 

@@ -73,7 +73,7 @@ class AgentTurn:
             await self._connection.call("turn/steer", parameters)
         except errors.JsonRpcError as error:
             raise errors.InvalidRequestError(
-                "This turn takes no more input.", hint="Start a new one."
+                "This turn no longer accepts input.", hint="Start a new one."
             ) from error
 
     async def interrupt(self) -> None:
@@ -133,11 +133,12 @@ class AgentTurn:
             if isinstance(notification, types.TurnCompleted):
                 self._completed = notification.turn
                 return notification.turn
-            if isinstance(notification, types.ErrorReported) and WAITING in notification.error.message:
-                if not self._has_begun:
+            if not self._has_begun:
+                if isinstance(notification, types.ErrorReported) and WAITING in notification.error.message:
                     raise unreachable(notification.error.additional_details or notification.error.message)
-            elif isinstance(notification, types.Delta | types.ItemStarted):
-                self._has_begun |= not isinstance(getattr(notification, "item", None), types.UserMessage)
+                is_question = isinstance(getattr(notification, "item", None), types.UserMessage)
+                is_output = isinstance(notification, types.Delta | types.ItemStarted)
+                self._has_begun = is_output and not is_question
             for news in self._told.feed(self._translated(notification)):
                 self._tell(news)
 
@@ -190,7 +191,7 @@ class AgentTurn:
     async def _tool_call(self, question: types.ToolCallApproval) -> Params:
         tool = self._tools.find(question.namespace, question.tool)
         if tool is None:
-            missing = text_item(f"The tool {question.tool} is not here any more.")
+            missing = text_item(f"The tool {question.tool} no longer exists.")
             return {"success": False, "contentItems": [missing]}
         success, items = await self._calls.run(tool, question, written(tool, question.arguments))
         return {"success": success, "contentItems": items}
@@ -239,10 +240,7 @@ _NO: dict[str, Params] = {
     types.CommandApproval.method: {"decision": "decline"},
     types.FileChangeApproval.method: {"decision": "decline"},
     types.PermissionsApproval.method: {"permissions": {}, "scope": "turn"},
-    types.ToolCallApproval.method: {
-        "success": False,
-        "contentItems": [text_item("Nobody is there to run it.")],
-    },
+    types.ToolCallApproval.method: {"success": False, "contentItems": [text_item("Nobody runs it.")]},
     "item/tool/requestUserInput": {"answers": {}},
     "mcpServer/elicitation/request": {"action": "decline"},
 }
