@@ -15,7 +15,6 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from codex_magic.display.items import quiet
 from tests.end_to_end.kernel import Kernel, markdown, state
 from tests.end_to_end.widgets import FrontEnd
 from tests.peers.agent import PATCH, as_provider, by_the_cli, escalated, sent, use
@@ -53,7 +52,7 @@ def agent(prompt: str, options: str = "") -> str:
 
 def step(label: str, *notes: str, command: str = "echo written > out.txt") -> str:
     """The line of a command, with what is quiet behind it."""
-    return f"**{label}** `{command}` {quiet(' '.join(f'· {note}' for note in notes))}"
+    return " · ".join([f"**{label}** `{command}`", *notes])
 
 
 def test_a_yes_runs_the_command_and_stands_in_its_step(front_end: FrontEnd, out: Path) -> None:

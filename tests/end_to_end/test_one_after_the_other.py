@@ -72,6 +72,19 @@ def test_a_turn_in_another_thread_waits_for_nobody(front_end: FrontEnd, service:
     service.release()
 
 
+def test_what_the_user_adds_goes_to_the_turn_that_runs(front_end: FrontEnd, service: LocalService) -> None:
+    """And not to one that waits for its end."""
+    front_end.idle(front_end.run("%%codex --background\necho: The second answer."))
+    front_end.until(lambda: "Queued" in markdown(front_end.outputs))
+    steer = front_end.run("%codex steer echo: Tea only.")
+    front_end.idle(steer)
+    service.release()
+    front_end.until(lambda: states(front_end) == ["done", "done"])
+    first, *others = [output for output in front_end.outputs if OURS in output.get("data", {})]
+    assert "Tea only." in str(first)
+    assert "Tea only." not in str(others)
+
+
 def test_what_the_user_adds_stands_where_it_was_said(front_end: FrontEnd, service: LocalService) -> None:
     front_end.idle(front_end.run("%codex steer echo: Please talk about *tea* only."))
     service.release()
