@@ -504,6 +504,8 @@ class Line:
             raise errors.StreamError("The answer is compressed in a way that was not asked for.")
         what = "iter_bytes" if packed in ("gzip", "deflate") else "iter_raw"
         self._chunks = getattr(answer, what if self._blocks else f"a{what}")()
+        if self._ended.is_set():  # while it came
+            self.shut()
 
     async def chunk(self) -> bytes | None:
         """Return the next bytes, `None` at the end. Raises StreamError."""
