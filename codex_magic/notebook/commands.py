@@ -332,6 +332,11 @@ def _bound(name: str, read: Callable[[str], str], meanings: Mapping[str, str]) -
     return _setting(name, name.capitalize(), lambda _, word: options.word_for(read(word)), show)
 
 
+def _read_provider(session: Session, word: str) -> str:
+    session.provider(word)
+    return word
+
+
 def _shown_provider(session: Session) -> str:
     provider = session.provider()
     return f"{provider.name} ({provider.base_url})"
@@ -368,7 +373,7 @@ def _help(session: Session, rest: str) -> None:
         screen.say(f"`{command.usage}` · {command.help}")
         return
     screen.say("Ask in a cell, or in a line:")
-    screen.code(_EXAMPLES)
+    screen.code(_EXAMPLES + "\n")
     rows: list[tuple[str, ...]] = []
     for group, commands in _GROUPS.items():
         rows += [(group,), *((f"`{command.usage}`", command.help) for command in commands)]
@@ -384,9 +389,7 @@ _effort = _setting(
     lambda _, word: options.checked("effort", word),
     lambda session: session.settings.effort or "the model's default",
 )
-_provider = _setting(
-    "provider", "Provider", lambda session, word: session.provider(word) and word, _shown_provider
-)
+_provider = _setting("provider", "Provider", _read_provider, _shown_provider)
 _cwd = _setting(
     "cwd",
     "Folder",

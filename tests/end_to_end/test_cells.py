@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.end_to_end.held import hold
 from tests.end_to_end.kernel import Kernel, markdown, outputs, state
 from tests.service import LocalService
@@ -62,10 +64,17 @@ def test_a_cell_timed_by_another_magic_answers_too(notebook: Kernel) -> None:
 
 def test_an_error_is_a_sentence_and_no_traceback(notebook: Kernel, service: LocalService) -> None:
     service.faults.next("usage_limit", resets_in=3600)
-    found = notebook.execute("%%codex\nhello")
+    found = outputs(notebook.messages(notebook.send("%%codex\nhello", cell_id="one", allow_stdin=True)))
     assert "limit" in markdown(found)
     assert state(found) == "error"
     assert [output["output_type"] for output in found] == ["display_data"]
+
+
+def test_where_nobody_answers_questions_the_sentence_is_an_error_too(notebook: Kernel) -> None:
+    shown, failure = notebook.execute("%codex resume nowhere")
+    assert "There is no thread 'nowhere'." in markdown([shown])
+    [line] = failure["traceback"]
+    assert line.startswith("CellFailed: There is no thread 'nowhere'.")
 
 
 def test_not_signed_in_says_what_to_do(kernel: Kernel) -> None:
@@ -131,7 +140,8 @@ def test_the_list_of_threads_names_what_a_fork_comes_from(notebook: Kernel) -> N
     notebook.execute("%codex echo: shared")
     notebook.execute("%codex fork")
     table = markdown(notebook.execute("%codex threads"))
-    rows = [line.split(" | ") for line in table.splitlines() if "shared" in line]
-    (_, fork, about_fork, _), (_, original, about_original, _) = rows
+    rows = [re.findall("<td>(.*?)</td>", line) for line in table.splitlines() if "shared" in line]
+    (_, fork, about_fork, turns, _), (_, original, about_original, _, _) = rows
+    assert turns == "1"
     assert fork != original
     assert (about_fork, about_original) == (f"echo: shared (a fork of {original})", "echo: shared")

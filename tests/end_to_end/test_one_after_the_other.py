@@ -57,7 +57,7 @@ def test_what_is_stopped_while_it_waits_was_never_asked(front_end: FrontEnd, ser
     front_end.until(lambda: "Queued" in markdown(front_end.outputs))
     front_end.kernel.interrupt()
     front_end.idle(cell)
-    assert "*Not sent: stopped while it waited" in markdown(front_end.outputs)
+    assert "Not sent: stopped while it waited" in markdown(front_end.outputs)
     assert "continue" not in markdown(front_end.outputs)
     service.release()
     front_end.until(lambda: states(front_end) == ["done", "interrupted"])
@@ -70,6 +70,19 @@ def test_a_turn_in_another_thread_waits_for_nobody(front_end: FrontEnd, service:
     front_end.idle(front_end.run("%%codex --new\necho: The second answer."))
     assert states(front_end) == ["streaming", "done"]
     service.release()
+
+
+def test_what_the_user_adds_goes_to_the_turn_that_runs(front_end: FrontEnd, service: LocalService) -> None:
+    """And not to one that waits for its end."""
+    front_end.idle(front_end.run("%%codex --background\necho: The second answer."))
+    front_end.until(lambda: "Queued" in markdown(front_end.outputs))
+    steer = front_end.run("%codex steer echo: Tea only.")
+    front_end.idle(steer)
+    service.release()
+    front_end.until(lambda: states(front_end) == ["done", "done"])
+    first, *others = [output for output in front_end.outputs if OURS in output.get("data", {})]
+    assert "Tea only." in str(first)
+    assert "Tea only." not in str(others)
 
 
 def test_what_the_user_adds_stands_where_it_was_said(front_end: FrontEnd, service: LocalService) -> None:

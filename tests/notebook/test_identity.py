@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from codex_magic.notebook.environment import may_ask
 from codex_magic.notebook.recognition import gather, recognise
 from codex_magic.notebook.shell import cell_id
 from codex_magic.threads.store import NotebookRecord, Store
@@ -75,6 +76,13 @@ ADDRESS = "vscode-notebook-cell:/notebooks/a.ipynb#W2sZmlsZQ%3D%3D"
 def test_the_cell_is_the_one_the_front_end_named(metadata, cell):
     """VS Code's address is made of the cell's place, so it names a cell as long as its kernel lives."""
     assert cell_id(shell(metadata=metadata)) == cell
+
+
+def test_a_kernel_may_have_one_channel_only():
+    """xeus-python's takes none by its name."""
+    kernel = SimpleNamespace(get_parent=lambda: {"metadata": {"cellId": "c1"}})
+    assert cell_id(shell_like(kernel=kernel)) == "c1"
+    assert not may_ask(shell_like(kernel=kernel))
 
 
 def test_only_ids_that_a_file_keeps_are_evidence():
