@@ -44,7 +44,7 @@ def text_of(outputs: list[dict]) -> str:
         output.get("text") or output["data"].get("text/markdown") or output["data"]["text/plain"]
         for output in outputs
     ]
-    return re.sub(r"\\|<span>|</span>", "", "\n".join(seen))
+    return re.sub(r"\\|</?(span|small)[^>]*>", "", "\n".join(seen))
 
 
 def agents_too(block: str) -> Any:

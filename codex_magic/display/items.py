@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from functools import singledispatch
 from typing import Any, NamedTuple
 
 import msgspec
@@ -36,22 +35,19 @@ ERROR_END = "</blockquote>"
 QUIET_START, QUIET_END = '<small style="opacity:.7">', "</small>"
 """The only HTML ever displayed: constants, so nothing from outside can be in it."""
 
+NOTICE, STEER = "**{}:** {}", "> {}: {}"
+ERROR = f"{ERROR_START}\n\n{NOTICE}\n\n{ERROR_END}"
+QUIET = f"{QUIET_START}{{}}{{}}{QUIET_END}"
+"""Forms of a notice: its label and what it says."""
+
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _DRAWN_OVER = re.compile(r"[^\n]*\r")
 _HEADING = re.compile(r"^\*\*(.+?)\*\*", re.M)
 
 
 def fold(title: str, markdown: str) -> str:
-    """`markdown`, its fences closed, behind a line that opens it.
-
-    The blank lines end the HTML block on both sides, and no list or quotation inside can take in a last
-    line that stands in the first column.
-    """
+    """`markdown`, its fences closed, behind a line that opens it; the blank lines end the HTML on both sides."""
     return f"{FOLD_START[title]}\n\n{markdown}\n\n{FOLD_END}"
-
-
-def quiet(markdown: str) -> str:
-    return f"{QUIET_START}{markdown}{QUIET_END}"
 
 
 class Row(NamedTuple):
@@ -67,7 +63,7 @@ class Row(NamedTuple):
     def markdown(self) -> str:
         line = f"**{self.label}** {code_span(self.code)}" if self.code else f"**{self.label}**"
         if self.notes:
-            line += f" {quiet(' '.join(f'· {escape_markdown(note)}' for note in self.notes))}"
+            line += " " + QUIET.format("", escape_markdown("· " + " · ".join(self.notes)))
         if not self.body:
             return line
         body = code_block(self.body, self.language)
@@ -133,12 +129,8 @@ class ReasoningBlock:
         self._content: dict[int, list[str]] = {}
         self._folded: str | None = None
 
-    def add_summary(self, index: int, delta: str) -> None:
-        self._summary.setdefault(index, []).append(delta)
-        self.size = 1
-
-    def add_content(self, index: int, delta: str) -> None:
-        self._content.setdefault(index, []).append(delta)
+    def add(self, index: int, delta: str, *, is_summary: bool = True) -> None:
+        (self._summary if is_summary else self._content).setdefault(index, []).append(delta)
         self.size = 1
 
     def replace(self, item: types.Reasoning) -> None:
@@ -163,7 +155,7 @@ class ReasoningBlock:
 
     def markdown(self) -> str:
         if not self.closed:
-            return quiet(escape_markdown(self.line()))
+            return QUIET.format("", escape_markdown(self.line()))
         if self._folded is None:
             text = "\n\n".join(part for part in self._parts() if not types.is_empty_thought(part))
             self._folded = fold("Reasoning", safe_markdown(text)) if text else ""
@@ -174,50 +166,30 @@ class ReasoningBlock:
 
 
 class NoticeBlock:
-    """A sentence of the service's, outside any item."""
+    """A sentence outside any item, in one of the forms; what is between backticks is code."""
 
     closed = True
 
-    def __init__(self, label: str, message: str) -> None:
-        self._label = label
-        self._message = message
+    def __init__(self, form: str, message: str, label: str = "") -> None:
+        self.form, self._message, self._label = form, message, label
         self.size = len(message)
 
     def markdown(self) -> str:
-        return f"**{self._label}:** {marked(self._message)}"
+        return self.form.format(self._label, marked(self._message)) if self._message else ""
 
     def plain(self) -> str:
-        return f"{self._label}: {shorten(self._message)}"
+        text = _CODE.sub(r"\1", self._message)
+        return shorten(f"{self._label}: {text}".removeprefix(": "))
 
 
-class ErrorBlock(NoticeBlock):
-    """Why a turn failed."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("Error", message)
-
-    def markdown(self) -> str:
-        return f"{ERROR_START}\n\n{super().markdown()}\n\n{ERROR_END}"
-
-
-class QuietBlock(NoticeBlock):
-    """A line that is smaller than the answer; what is between backticks is code."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("", message)
-
-    def markdown(self) -> str:
-        return quiet(marked(self._message)) if self._message else ""
-
-    def plain(self) -> str:
-        return shorten(self._message.replace("`", ""))
+_CODE = re.compile(r"`([^`]+)`")
 
 
 class StepsBlock(NoticeBlock):
     """The steps of the plan, each ticked off in its place; as plain text the first plan."""
 
     def __init__(self) -> None:
-        super().__init__("Plan", "")
+        super().__init__(NOTICE, "", "Plan")
         self._steps: list[tuple[str, str]] = []
 
     def replace(self, steps: Iterable[Mapping[str, Any]]) -> None:
@@ -231,16 +203,6 @@ class StepsBlock(NoticeBlock):
             now = " *(now)*" if status == "inProgress" else ""
             steps.append(f"- [{'x' if status == 'completed' else ' '}] {escape_markdown(step)}{now}")
         return "\n".join(["**Plan**\n", *steps])
-
-
-class SteerBlock(NoticeBlock):
-    """What the user has added while the model answered."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("You", message)
-
-    def markdown(self) -> str:
-        return f"> You: {escape_markdown(self._message)}"
 
 
 class ActivityBlock:
@@ -299,10 +261,15 @@ class ActivityBlock:
 Block = MarkdownBlock | ReasoningBlock | NoticeBlock | ActivityBlock
 
 
-@singledispatch
 def item_rows(item: types.ThreadItem) -> list[Row]:
     """Return the rows of an item that is neither message, plan nor reasoning."""
     match item:
+        case types.CommandExecution():
+            return [_command_row(item)]
+        case types.FileChange(changes=changes):
+            return [_change_row(change, item) for change in changes]
+        case types.ToolCall():
+            return [_call_row(item)]
         case types.WebSearch(query=query):
             return [Row("Searched the web", shorten(query, HEAD_CHARS))]
         case types.ImageGeneration(status=status, revised_prompt=prompt):
@@ -314,29 +281,25 @@ def item_rows(item: types.ThreadItem) -> list[Row]:
     return [Row("An item of a kind this version does not show:", name)]
 
 
-@item_rows.register
-def _(item: types.CommandExecution) -> list[Row]:
+def _command_row(item: types.CommandExecution) -> Row:
     command = shorten(shown_command(item.command), HEAD_CHARS)
     label, notes = _verb("run", item.status), _notes(item.status)
     if item.exit_code is not None and item.status not in NEVER_DONE:
         label, notes = "Ran", (f"exit code {item.exit_code}",)
-    notes = _approval(item) + notes
-    return [Row(label, command, notes + _seconds(item.duration_ms), tail(item.aggregated_output or ""))]
+    notes = (*_approval(item), *notes, *_seconds(item.duration_ms))
+    return Row(label, command, notes, tail(item.aggregated_output or ""))
 
 
-@item_rows.register
-def _(item: types.FileChange) -> list[Row]:
+def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
     """Show the diff only of a settled change: before, the approval shows it."""
-    return [
-        Row(
-            _verb(change_kind(change), item.status),
-            shorten(str(change.get("path")), HEAD_CHARS),
-            (*_notes(item.status), *_approval(item), *_IN_PART.get(item.status, ())),
-            "" if item.status in ("inProgress", "waiting") else head(change_diff(change)),
-            "diff",
-        )
-        for change in item.changes
-    ]
+    path, diff, status = shorten(str(change.get("path")), HEAD_CHARS), change_diff(change), item.status
+    # The agent writes file after file, and reports one status for all of them.
+    in_part = ("some of it may be done",) if status in ("failed", "interrupted") else ()
+    signs = [line[:1] for line in diff.splitlines() if not line.startswith(("+++ ", "--- "))]
+    size = (f"+{signs.count('+')} −{signs.count('-')}",) if diff and status == "completed" else ()
+    notes = (*size, *_notes(status), *_approval(item), *in_part)
+    body = "" if status in ("inProgress", "waiting") else head(diff)
+    return Row(_verb(change_kind(change), status), path, notes, body, "diff")
 
 
 _VERBS = {
@@ -358,26 +321,19 @@ def _verb(action: str, status: str) -> str:
 
 
 _NOTES: dict[str, tuple[str, ...]] = {
-    "waiting": (),
-    "inProgress": (),
-    "completed": (),
-    "failed": (),
+    **dict.fromkeys(("waiting", "inProgress", "completed", "failed"), ()),
     "unanswered": ("nobody to ask",),
     "interrupted": ("while running",),
     "unfinished": ("did not finish",),
     "left": ("had not ended when the turn did",),
 }
 
-_IN_PART = dict.fromkeys(("failed", "interrupted"), ("some of it may be done",))
-"""The agent writes file after file, and reports one status for all of them."""
-
 
 def _notes(status: str) -> tuple[str, ...]:
     return _NOTES.get(status, (shorten(status, 40),))
 
 
-@item_rows.register
-def _(item: types.ToolCall) -> list[Row]:
+def _call_row(item: types.ToolCall) -> Row:
     tool = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
     status = "failed" if item.success is False and item.status == "completed" else item.status
     arguments = "" if item.arguments is None else _json(item.arguments)
@@ -387,7 +343,7 @@ def _(item: types.ToolCall) -> list[Row]:
     parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
     body = head("\n".join(parts))
     notes = (*_approval(item), *_notes(status), *_seconds(item.duration_ms))
-    return [Row(_verb("call", status), call, notes, body, folded=True)]
+    return Row(_verb("call", status), call, notes, body, folded=True)
 
 
 _APPROVALS = {

@@ -1,11 +1,6 @@
 """When to paint. Redrawing a whole text costs its length, so the longer the text, the rarer.
 
-Pure but for the clock it is given; the caller owns the waiting, in a thread or on a loop:
-
-    painter.feed(notifications)      # folds them in and paints if it is time
-    wait(painter.due())              # seconds until the next paint, None: nothing to paint
-    painter.tick()
-    painter.finish()                 # in a finally
+Pure but for the clock: the caller waits for `due()` seconds, calls `tick()`, and `finish()` in a finally.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from .parsing import BlockStream, References, clean, parse_blocks
+from .parsing import BlockStream, clean, parse_blocks
 from .writing import BlockWriter, code_lines, code_span, plain_text
 
 __all__ = ["SafeMarkdown", "code_block", "code_span", "escape_markdown", "marked", "safe_markdown"]
@@ -25,51 +25,37 @@ class SafeMarkdown:
     """Safe Markdown of a text that is still coming in, at a cost linear in its length."""
 
     def __init__(self, text: str = "") -> None:
-        self._stream = BlockStream()
-        self._stream.feed(text)
+        self.stream = BlockStream()
+        self.stream.feed(text)
         self._writer = BlockWriter()
-        self._sources: list[str] = []
+        self.sources: list[str] = []
+        """What the closed blocks were made from, up to the last look."""
         self._closed: list[str] = []
         self._joined = ""
         self._targets: dict[str, tuple[str, str]] = {}
 
     def feed(self, delta: str) -> None:
         """More of the text, divided anywhere."""
-        self._stream.feed(delta)
+        self.stream.feed(delta)
 
     @property
     def closed(self) -> list[str]:
         """The blocks that only a link definition can change; `text` is these and the open one, blank lines between."""
-        self._read()
+        self.read()
         return [block for block in self._closed if block]
-
-    @property
-    def sources(self) -> list[str]:
-        """What the closed blocks were made from, without the blank lines of its own in `closed`."""
-        self._read()
-        return self._sources
-
-    @property
-    def references(self) -> References:
-        """The link definitions so far."""
-        return dict(self._stream.references)
-
-    @property
-    def open_source(self) -> str:
-        """The source of the open block."""
-        return self._stream.open.source
 
     @property
     def text(self) -> str:
         """Everything fed so far, as if it ended here."""
         self._writer.look_again()
-        self._read()
-        open_ = self._writer.write(self._stream.open.tokens, self._stream.references)
+        self.read()
+        open_ = self._writer.write(self.stream.open.tokens, self.stream.references)
         return "\n\n".join(filter(None, (self._joined, open_)))
 
-    def _read(self) -> None:
-        passages = self._stream.read()
-        references = self._stream.references
+    def read(self) -> None:
+        """Take in what has been fed."""
+        passages = self.stream.read()
+        references = self.stream.references
         targets = {label: (each["href"], each["title"]) for label, each in references.items()}
         if targets != self._targets:
             self._targets = targets
@@ -78,10 +64,10 @@ class SafeMarkdown:
                 self._writer.write(parse_blocks(source, dict(references)), references)
                 if "[" in source
                 else block
-                for source, block in zip(self._sources, self._closed, strict=True)
+                for source, block in zip(self.sources, self._closed, strict=True)
             ]
             self._joined = "\n\n".join(filter(None, self._closed))
-        self._sources += [passage.source for passage in passages]
+        self.sources += [passage.source for passage in passages]
         blocks = [self._writer.write(passage.tokens, references) for passage in passages]
         self._closed += blocks
         self._joined = "\n\n".join(filter(None, (self._joined, *blocks)))

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from codex_magic.protocol.plain import without_controls
 
+from . import items
 from .items import Block, MarkdownBlock, NoticeBlock, ReasoningBlock
 from .pace import Surface
 from .page import Pace
@@ -116,7 +117,7 @@ class RichSurface:
         self._live.stop()
         self._fit()
         closed, _ = self._read(view)
-        self._print([*closed, *_closing(view)])
+        self._print([*closed, *chain.from_iterable(map(_lines, view.below()))])
 
     def _fit(self) -> None:
         """Take the width of the terminal written to; rich asks the standard streams, and only those."""
@@ -146,20 +147,23 @@ class RichSurface:
             return _lines(block) if block.closed else []
         if block.safe is not self._text:
             self._text, self._passages = block.safe, 0
+        self._text.read()
         passages = self._text.sources[self._passages :]
         self._passages += len(passages)
         if block.closed:
-            passages.append(self._text.open_source)
-        return [markdown(each, self._text.references) for each in passages if each.strip()]
+            passages.append(self._text.stream.open.source)
+        return [markdown(each, self._text.stream.references) for each in passages if each.strip()]
 
     def _open_parts(self, view: TurnView) -> list[RenderableType]:
         parts: list[RenderableType] = []
         for block in view.blocks[self._done :]:
             if not isinstance(block, MarkdownBlock):
                 parts.extend(_lines(block))
-            elif (text := self._text.open_source).strip():
+            elif (text := self._text.stream.open.source).strip():
                 is_short = len(text) <= LIVE_CHARS
-                parts.append(markdown(text, self._text.references) if is_short else Text(text[-LIVE_CHARS:]))
+                parts.append(
+                    markdown(text, self._text.stream.references) if is_short else Text(text[-LIVE_CHARS:])
+                )
         return parts
 
 
@@ -206,7 +210,11 @@ def _rich(token: Token, references: References) -> list[Token]:
 
     def inline(text: str) -> list[Token]:
         tokens = parse_inline(text, references)
-        return [Token("text", "", 0, content=each.info) if each.type == "math" else each for each in tokens]
+        sources = {"math": "info", "text_special": "content"}
+        return [
+            Token("text", "", 0, content=getattr(each, sources[each.type])) if each.type in sources else each
+            for each in tokens
+        ]
 
     def row(cells: Sequence[str]) -> list[Token]:
         aligned = zip(cells, token.meta["marks"], strict=True)
@@ -232,18 +240,16 @@ def _within(name: str, *tokens: list[Token], style: str = "") -> list[Token]:
 _STYLES = {":-": "text-align:left", "-:": "text-align:right", "::": "text-align:center", "--": ""}
 
 
+_COLOURS = {items.QUIET: "dim", items.ERROR: "red", items.NOTICE: "yellow"}
+
+
 def _lines(block: Block) -> list[RenderableType]:
     if isinstance(block, MarkdownBlock | NoticeBlock):
-        return [Text(block.plain(), "yellow")]
+        style = _COLOURS.get(block.form, "") if isinstance(block, NoticeBlock) else ""
+        return [Text(text, style)] if (text := block.plain()) else []
     if isinstance(block, ReasoningBlock):
         return [] if block.closed else [Text(block.line(), style="italic dim")]
     return [
         Text.assemble((without_controls(row.plain()), "bold"), (f"\n{row.body}" if row.body else "", "dim"))
         for row in block.rows
     ]
-
-
-def _closing(view: TurnView) -> list[RenderableType]:
-    style = "red" if view.state == "error" else "italic"
-    lines: list[RenderableType] = [Text(block.plain(), style) for block in view.endings()]
-    return [*lines, Text(footer, "dim")] if (footer := view.footer()) else lines

@@ -18,7 +18,7 @@ from codex_magic.protocol.plain import shorten
 from codex_magic.protocol.types import Notification, TurnStatus
 
 from . import MIME, items
-from .items import Block, MarkdownBlock, NoticeBlock, QuietBlock, ReasoningBlock
+from .items import Block, MarkdownBlock, NoticeBlock, ReasoningBlock
 
 State = Literal["streaming", "done", "interrupted", "error"]
 
@@ -105,9 +105,9 @@ class TurnView:
             case types.PlanDelta(item_id=id, delta=delta):
                 self._block(id, items.PlanBlock).add(delta)
             case types.ReasoningSummaryDelta(item_id=id, summary_index=index, delta=delta):
-                self._block(id, ReasoningBlock).add_summary(index, delta)
+                self._block(id, ReasoningBlock).add(index, delta)
             case types.ReasoningTextDelta(item_id=id, content_index=index, delta=delta):
-                self._block(id, ReasoningBlock).add_content(index, delta)
+                self._block(id, ReasoningBlock).add(index, delta, is_summary=False)
             case types.CommandOutputDelta(item_id=id, delta=delta):
                 self._block(id, items.ActivityBlock).add_output(delta)
             case types.FileChangeUpdated(item_id=id, changes=changes):
@@ -119,9 +119,9 @@ class TurnView:
             case types.ItemCompleted(item=item):
                 self._take(item, completed=True)
             case types.Warned(message=message):
-                self._blocks[new_id()] = NoticeBlock("Warning", message)
+                self._blocks[new_id()] = NoticeBlock(items.NOTICE, message, "Warning")
             case types.Noted(message=message):
-                self._blocks[f"note {len(self._blocks)}"] = QuietBlock(message)
+                self._blocks[f"note {len(self._blocks)}"] = NoticeBlock(items.QUIET, message)
             case _:
                 self._take_state(notification)
 
@@ -130,7 +130,7 @@ class TurnView:
             # The first one is the prompt, which stands above; the next ones are what the user has added.
             self._prompt = self._prompt or item.id
             if item.id != self._prompt and completed:
-                self._blocks[item.id] = items.SteerBlock(types.input_text(item.content))
+                self._blocks[item.id] = NoticeBlock(items.STEER, types.input_text(item.content), "You")
             return
         block: Any = self._block(item.id, _BLOCKS.get(type(item), items.ActivityBlock))
         block.replace(item)
@@ -188,7 +188,7 @@ class TurnView:
         """All of it as Markdown that is safe to show; `hint` is for the time until the turn ends."""
         parts: list[str] = []
         above: Block | None = None
-        for block in [*self._blocks.values(), *self._below(hint)]:
+        for block in [*self._blocks.values(), *self.below(hint)]:
             text = block.markdown()
             if not text:
                 continue
@@ -197,15 +197,16 @@ class TurnView:
                 parts.append("***")
             parts.append(text)
             above = block
-        return "\n\n".join(parts) or QuietBlock("Working …").markdown()
+        return "\n\n".join(parts) or NoticeBlock(items.QUIET, "Working …").markdown()
 
-    def _below(self, hint: str) -> list[NoticeBlock]:
+    def below(self, hint: str = "") -> list[NoticeBlock]:
+        """Return what stands below the items: how the turn ended and its facts, or what it is doing."""
         if self.state != "streaming":
-            return [*self.endings(), QuietBlock(self.footer())]
+            return [*self.endings(), NoticeBlock(items.QUIET, self.footer())]
         status = self._status()
         if hint:
             status = f"{status or ('Answering …' if self._blocks else 'Working …')} {hint}"
-        return [QuietBlock(status)]
+        return [NoticeBlock(items.QUIET, status)]
 
     def _status(self) -> str:
         """Return what the turn is doing, where that is not to answer."""
@@ -236,10 +237,13 @@ class TurnView:
         """Return how the turn ended, where there is more to say than that it did."""
         endings: list[NoticeBlock] = []
         if self.state != "streaming" and self.error is not None:
-            endings.append(items.ErrorBlock(self.error.message))
+            endings.append(NoticeBlock(items.ERROR, self.error.message, "Error"))
         if self.state == "interrupted":
             endings.append(
-                QuietBlock(NOT_SENT if self._withdrawn else "Interrupted. Continue with `%codex continue`.")
+                NoticeBlock(
+                    items.QUIET,
+                    NOT_SENT if self._withdrawn else "Interrupted. Continue with `%codex continue`.",
+                )
             )
         return endings
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from .errors import OptionError
-from .plain import encodable, plain_json, read_struct, shorten
+from .plain import encodable, plain_json, read_struct
 
 
 class Struct(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -73,7 +73,10 @@ def as_inputs(value: RunInput) -> tuple[InputItem, ...]:
     for part in parts:
         if not _is_input(part):
             hint = "It is a text, an input such as TextInput, or a list of inputs."
-            raise OptionError(f"The input can't be {shorten(repr(part), 60)}.", hint=hint)
+            kind = type(part).__name__
+            is_close = isinstance(part, InputItem)
+            problem = f"A field of {kind} has a wrong type." if is_close else f"The input can't be a {kind}."
+            raise OptionError(problem, hint=hint)
     return tuple(TextInput(encodable(part.text)) if isinstance(part, TextInput) else part for part in parts)
 
 

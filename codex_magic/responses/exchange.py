@@ -223,18 +223,16 @@ class Exchange:
 
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)
-        if UnknownEvent in map(type, events):
+        kinds = set(map(type, events))
+        if UnknownEvent in kinds:
             names = [*(name.decode(errors="replace") for name in self._decoder.names()), *[""] * len(events)]
             events = [real for event, name in zip(events, names, strict=False) for real in _real(event, name)]
-        if not ENDS.isdisjoint(map(type, events)):
-            events = self._up_to_the_end(events)
-        events = self._masked.feed(events)
-        kinds = set(map(type, events))
-        self._visible = self._visible or not _VISIBLE.isdisjoint(kinds)
+            kinds = set(map(type, events))
+        is_end = not ENDS.isdisjoint(kinds)
+        events = self._masked.feed(self._up_to_the_end(events) if is_end else events)
+        self._visible = self._visible or not _VISIBLE.isdisjoint(map(type, events))
         events = self._accumulator.feed(*events)
-        if _FAILURES.isdisjoint(kinds):
-            return events
-        return [event for event in events if type(event) not in _FAILURES]
+        return [event for event in events if type(event) not in _FAILURES] if is_end else events
 
     def _up_to_the_end(self, events: list[Event]) -> list[Event]:
         kept: list[Event] = []

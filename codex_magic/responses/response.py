@@ -347,13 +347,13 @@ class ResponseAccumulator:
         def fits(item: _Item | None) -> bool:
             if item is None or len({kind, item.kind} & _KINDS) > 1:
                 return False
-            is_twice = begins and item.begun and item_id and item.ids and item_id not in item.ids
+            is_another = item_id not in item.ids and (index < 0 or (item_id and item.ids))
             is_over = item.done is not None and (begins or (ends and not item.is_empty))
-            return not is_twice and not is_over
+            return not is_over and not (begins and item.begun and is_another)
 
         at, named = self._at.get(index), self._of_id.get(item_id)
-        last = self._items[-1] if self._items and self._items[-1].done is None else None
-        choices = (named, last) if index < 0 else (at, named if at else None)
+        opened = [item for item in self._items[::-1] if item.done is None]
+        choices = [named, *opened] if index < 0 else [at, named if at else None]
         order = named.order if named and index < 0 else index
         item = next(filter(fits, choices), None) or self._new(order, item_id)
         if item_id:

@@ -49,7 +49,7 @@ class SSEDecoder:
         if end == 0:
             self._keep(chunk)
             return []
-        events = self._opened() + chunk[:end]
+        events = self._opened() + chunk[:end] if self._open else chunk[:end]
         self._keep(chunk[end:])
         return self._payloads(events)
 
@@ -93,7 +93,8 @@ class SSEDecoder:
         # Each match holds three newlines: an equal count means that nothing lies between the matches.
         if len(payloads) * 3 != events.count(b"\n"):
             payloads = [payload for _, payload in _read_lines(events)]
-        self._unread = None if payloads else self._unread
+        if payloads:
+            self._unread = None
         return payloads
 
 

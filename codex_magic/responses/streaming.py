@@ -57,7 +57,7 @@ class AsyncResponseStream:
         self._exchange = exchange
         self._make_request = make_request
         self._outgoing: Outgoing | None = None
-        self._line = transport.line()
+        self._line = transport.line(exchange)
         self._batch: list[Event] = []
         self._closed = self._aborted = False
         self._over = False  # the response came to its end
@@ -200,9 +200,8 @@ class AsyncResponseStream:
         return os.getpid() != self._process
 
     def _end(self) -> None:
-        self._exchange.ended.set()  # before the reader wakes, so that it asks for nothing more
         self._batch.clear()  # whoever iterates over it ends there
-        self._line.end()
+        self._line.abort()
 
     async def _read_on(self) -> list[Event] | None:
         while await self.open():

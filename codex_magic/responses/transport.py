@@ -297,9 +297,9 @@ class Transport:
         self._lock = threading.Lock()
         return left
 
-    def line(self) -> Line:
+    def line(self, exchange: Exchange) -> Line:
         """Return what one answer may come over."""
-        return Line(self._idle, blocks=self.blocks)
+        return Line(self._idle, exchange.ended, blocks=self.blocks)
 
     def watch(self, stream: Any) -> None:
         """Let `abort()` end it too."""
@@ -315,12 +315,19 @@ class Transport:
 
     async def fetch(self, outgoing: Outgoing) -> httpx.Response:
         """Return a whole answer. Raises CodexError."""
-        line = self.line()
-        answer = await self.send(outgoing, Exchange(self.core.retry, elsewhere=self.core.elsewhere), line)
-        seconds = self.core.idle_seconds(outgoing)
-        body, failure = await self._read(answer, line, most=LONGEST_ANSWER, seconds=seconds)
+        exchange = Exchange(self.core.retry, elsewhere=self.core.elsewhere)
+        line, seconds = self.line(exchange), self.core.idle_seconds(outgoing)
+        self.watch(line)
+        try:
+            with line:
+                answer = await self.send(outgoing, exchange, line)
+                body, failure = await self._read(answer, line, most=LONGEST_ANSWER, seconds=seconds)
+        except CodexError:
+            if not exchange.ended.is_set():
+                raise
+        if exchange.ended.is_set():
+            raise errors.ResponseAborted
         if failure is not None:
-            del body  # a traceback shows the values of names, and it may hold a key
             raise errors.UnreachableError(failure.message) from failure
         headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
         return masked_answer(httpx.Response(answer.status_code, headers=headers, content=body))
@@ -341,7 +348,9 @@ class Transport:
 
     async def _refusal(self, outgoing: Outgoing, answer: httpx.Response, line: Line) -> CodexError:
         """Return the error that an answer stands for; no frame of its traceback holds what the service said."""
-        body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=WORDS_SECONDS)
+        limits = outgoing.timeouts or self.core.timeouts
+        seconds = min(WORDS_SECONDS, limits.first_byte, limits.idle)
+        body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=seconds)
         if outgoing.url == self.core.catalog.url and answer.status_code in (404, 405):
             return errors.ConfigurationError(
                 "The service lists no models.", hint="Choose one with --model NAME."
@@ -449,14 +458,15 @@ class Line:
     socket is shut down; closing the answer under it would leave it waiting.
     """
 
-    def __init__(self, idle: Networks, *, blocks: bool) -> None:
+    def __init__(self, idle: Networks, ended: threading.Event, *, blocks: bool) -> None:
         """`idle`: connections of the same client that no answer comes over; a request may take one of them."""
         self._idle = idle
+        self._ended = ended
         self._blocks = blocks
         self.answer: httpx.Response | None = None
         self._network: Any = None
         self._chunks: Any = None
-        self._is_asking = self._is_ended = False
+        self._is_asking = False
         self._reading = threading.RLock()  # held by a thread that reads: nobody closes the answer under it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -469,7 +479,7 @@ class Line:
         if not step.endswith(("connect_tcp.started", "request_headers.started", "response_headers.started")):
             return
         self._is_asking = True
-        if self._is_ended:
+        if self._ended.is_set():
             raise httpx.ReadError("Nobody waits for the answer any more.")
 
     def take(self, answer: httpx.Response) -> None:
@@ -508,15 +518,15 @@ class Line:
         if self._blocks:
             self._close()
 
-    def end(self) -> None:
-        """End the answer, and wake a task that waits for something else; safe from any thread."""
+    def abort(self) -> None:
+        """End the answer for good, and wake a task that waits for something else; safe from any thread."""
 
         def cancel() -> None:
             if self._task is not None:
                 self._is_woken = True
                 self._task.cancel()
 
-        self._is_ended = True
+        self._ended.set()  # before the reader wakes, so that it asks for nothing more
         self.shut()
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed, so nobody waits

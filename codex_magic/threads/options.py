@@ -203,7 +203,9 @@ def check(name: str, value: Any, kind: object) -> None:
     annotation = str(getattr(kind, "__forward_arg__", kind))
     fits, words = _KINDS.get(annotation.removesuffix(" | None"), (lambda _: True, ""))
     if not fits(value) and not (value is None and annotation.endswith("| None")):
-        raise OptionError(f"{name} can't be {shorten(repr(value), 60)}.", hint=f"It is {words}.")
+        # Other values may be secrets in the wrong place.
+        what = repr(value) if isinstance(value, int | float) or "'" in words else f"a {type(value).__name__}"
+        raise OptionError(f"{name} can't be {shorten(what, 60)}.", hint=f"It is {words}.")
 
 
 def _all(*kinds: type) -> Callable[[Any], bool]:

@@ -1,11 +1,15 @@
 """The wire's words in ours, whatever else is on the wire."""
 
+import random
+from typing import Any
+
 import msgspec
 import pytest
 
 from codex_magic.engines.app_server.messages import (
     MaskedNotifications,
     address_of,
+    parse,
     read,
     readdressed,
 )
@@ -30,6 +34,7 @@ from codex_magic.protocol.types import (
 )
 from tests.echoes import KEY, shows
 from tests.known import the
+from tests.threads.test_odd_items import bent, written
 
 HERE = {"threadId": "T", "turnId": "U"}
 
@@ -124,3 +129,45 @@ def test_what_was_held_back_comes_before_what_breaks_it_off(broken_off):
     assert the(AgentMessageDelta, told).delta == "some "
     assert masked.feed(AgentMessageDelta("other", "v", "j", KEY[:6])) == []
     assert masked.feed(broken_off) == [AgentMessageDelta("t", "u", "i", KEY[:6]), broken_off]
+
+
+def test_a_field_of_a_wrong_type_costs_that_field_alone():
+    paused = told("turn/completed", threadId="T", turn={"id": "U", "status": "paused", "durationMs": "long"})
+    assert paused == TurnCompleted("T", Turn("U", TurnStatus.failed))
+    nowhere = told("item/completed", threadId="T", turnId=5, item={"type": "plan", "id": "i", "text": "p"})
+    assert (type(nowhere), address_of(nowhere)) == (ItemCompleted, ("T", None))
+
+
+def test_the_end_of_an_unknown_turn_in_an_unknown_thread_ends_none():
+    assert isinstance(told("turn/completed", turn={"status": "completed", "items": []}), UnknownNotification)
+
+
+EVENTS: list[tuple[str, dict[str, Any]]] = [
+    ("turn/completed", {"threadId": "T", "turn": {"id": "U", "status": "completed", "error": None}}),
+    ("item/started", {"item": {"type": "agentMessage", "id": "i", "text": ""}, **HERE}),
+    ("item/completed", {"item": {"type": "agentMessage", "id": "i", "text": "hello"}, **HERE}),
+    ("item/agentMessage/delta", {"itemId": "i", "delta": "hello", **HERE}),
+    ("item/reasoning/summaryTextDelta", {"itemId": "i", "delta": "hello", "summaryIndex": 0, **HERE}),
+    ("item/fileChange/patchUpdated", {"itemId": "i", "changes": [{"path": "a", "diff": "x"}], **HERE}),
+    ("thread/tokenUsage/updated", {"tokenUsage": {"total": {"inputTokens": 1}, "last": {}}, **HERE}),
+    ("account/rateLimits/updated", {"rateLimits": {"primary": {"usedPercent": 3}}}),
+    ("error", {"error": {"message": "m", "codexErrorInfo": "other"}, "willRetry": True, **HERE}),
+    ("configWarning", {"summary": "s", "details": "d"}),
+    ("serverRequest/resolved", {"threadId": "T", "requestId": 1}),
+    ("turn/plan/updated", {"plan": [{"step": "a", "status": "pending"}], **HERE}),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event[0])
+def test_whatever_is_in_a_field_is_read_and_is_no_success(event):
+    method, params = event
+    for seed in range(150):
+        odd, changed = bent(params, random.Random(f"{seed} {method}"))
+        message = parse(f'{{"method":"{method}","params":{written(odd)}}}'.encode())
+        if message is None:  # no JSON that any parser takes
+            continue
+        for seen in MaskedNotifications().feed(read(method, message.params)):
+            assert all(id is None or isinstance(id, str) for id in address_of(seen))
+            readdressed(seen, thread_id="t", turn_id="u")
+            if isinstance(seen, TurnCompleted) and any("status" in where for where in changed):
+                assert seen.turn.status is not TurnStatus.completed

@@ -167,7 +167,7 @@ def test_a_file_change_shows_its_path_and_its_diff() -> None:
         {"path": "b.py", "kind": "delete"},
     )
     text = seen([whole(FileChange("f", changes, "completed"))]).markdown()
-    assert text == "**Added** `a.py`\n\n```diff\n+x = 1\n```\n\n**Deleted** `b.py`"
+    assert text == f"**Added** `a.py` {quiet('· +1 −0')}\n\n```diff\n+x = 1\n```\n\n**Deleted** `b.py`"
 
 
 def test_a_change_that_is_not_settled_shows_its_files_only() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import queue
+import re
 import shutil
 import sys
 import tempfile
@@ -145,12 +146,13 @@ def outputs(messages: Iterator[Message] | list[Message]) -> list[dict[str, Any]]
 
 
 def markdown(cell_outputs: list[dict[str, Any]]) -> str:
-    """The Markdown of every output that has some, in order."""
-    return "\n\n".join(
+    """The Markdown of every output that has some, in order, without what makes a line small."""
+    shown = "\n\n".join(
         output["data"]["text/markdown"]
         for output in cell_outputs
         if output.get("data", {}).get("text/markdown")
     )
+    return re.sub("</?small[^>]*>", "", shown)
 
 
 def state(cell_outputs: list[dict[str, Any]]) -> str:

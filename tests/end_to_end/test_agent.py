@@ -50,12 +50,17 @@ def agent(prompt: str, options: str = "") -> str:
     return f"%%codex --agent {options}\n{prompt}"
 
 
+def step(label: str, *notes: str, command: str = "echo written > out.txt") -> str:
+    """The line of a command, with what is quiet behind it."""
+    return " · ".join([f"**{label}** `{command}`", *notes])
+
+
 def test_a_yes_runs_the_command_and_stands_in_its_step(front_end: FrontEnd, out: Path) -> None:
     cell = front_end.run(agent(WRITE, "-o result"))
     front_end.click("Approve")
     front_end.idle(cell)
     assert out.read_text() == "written\n"
-    assert "**Ran** `echo written > out.txt` · approved · exit code 0" in markdown(front_end.outputs)
+    assert step("Ran", "approved", "exit code 0") in markdown(front_end.outputs)
     assert "Allow Codex" not in markdown(front_end.outputs)
     assert front_end.open_widgets == 0
     assert front_end.kernel.value("result.status.value") == "'completed'"
@@ -66,7 +71,7 @@ def test_a_no_is_visible_in_its_step(front_end: FrontEnd, out: Path) -> None:
     front_end.click("Decline")
     front_end.idle(cell)
     seen = markdown(front_end.outputs)
-    assert "**Not run:** `echo written > out.txt` · declined" in seen
+    assert step("Not run:", "declined") in seen
     assert seen.count("declined") == 1
     assert not out.exists()
 
@@ -110,7 +115,7 @@ def test_a_change_is_asked_about_with_its_diff(front_end: FrontEnd, tmp_path: Pa
 
 def test_where_nobody_can_answer_it_is_no_and_says_so(notebook: Kernel, out: Path) -> None:
     seen = markdown(notebook.execute(agent(WRITE)))
-    assert "**Not run:** `echo written > out.txt` · nobody to ask" in seen
+    assert step("Not run:", "nobody to ask") in seen
     assert not out.exists()
 
 
@@ -157,7 +162,7 @@ def test_the_stop_button_is_a_no_and_its_widget_goes(front_end: FrontEnd, out: P
     front_end.idle(cell)
     assert state(front_end.outputs) == "interrupted"
     seen = markdown(front_end.outputs)
-    assert "**Not run:** `echo written > out.txt` · stopped" in seen
+    assert step("Not run:", "stopped") in seen
     assert front_end.open_widgets == 0
     assert not out.exists()
 
@@ -319,9 +324,9 @@ def test_a_question_in_the_background_goes_with_its_turn(front_end: FrontEnd, ou
     front_end.idle(front_end.run("%codex stop"))
     seen = over(front_end)
     assert "**Stopped before it was answered:**" in seen
-    assert "**Not run:** `echo written > out.txt` · stopped" in seen
+    assert step("Not run:", "stopped") in seen
     front_end.idle(front_end.run("%codex show"))
-    assert markdown(front_end.outputs).count("**Not run:** `echo written > out.txt` · stopped") == 2
+    assert markdown(front_end.outputs).count(step("Not run:", "stopped")) == 2
     assert front_end.open_widgets == 0
     assert not out.exists()
 
@@ -349,8 +354,8 @@ def kept(home: Path, words: str) -> bool:
 @pytest.mark.parametrize(
     ("command", "status", "line"),
     [
-        (WRITE, "waiting", "**Not run:** `echo written > out.txt` · expired"),
-        (NEVER_ENDS, "inProgress", "**Stopped** `sleep 600` · did not finish"),
+        (WRITE, "waiting", step("Not run:", "expired")),
+        (NEVER_ENDS, "inProgress", step("Stopped", "did not finish", command="sleep 600")),
     ],
 )
 def test_what_a_kernel_took_with_it_is_told_as_far_as_it_is_known(

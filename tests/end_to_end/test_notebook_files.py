@@ -38,7 +38,7 @@ def test_nbclient_saves_the_answer(executed: NotebookNode) -> None:
     ("exporter", "expected"),
     [
         (HTMLExporter, [">The Gaussian integral", "\\int_0^{2\\pi}", "<span"]),
-        (MarkdownExporter, ["## The Gaussian integral", "```python", "\\int_0^{2\\pi}"]),
+        (MarkdownExporter, ["**The Gaussian integral**", "```python", "\\int_0^{2\\pi}"]),
         (LatexExporter, ["{The Gaussian", "\\int_0^{2\\pi}", "range"]),
     ],
 )

@@ -57,7 +57,7 @@ def test_what_is_stopped_while_it_waits_was_never_asked(front_end: FrontEnd, ser
     front_end.until(lambda: "Queued" in markdown(front_end.outputs))
     front_end.kernel.interrupt()
     front_end.idle(cell)
-    assert "*Not sent: stopped while it waited" in markdown(front_end.outputs)
+    assert "Not sent: stopped while it waited" in markdown(front_end.outputs)
     assert "continue" not in markdown(front_end.outputs)
     service.release()
     front_end.until(lambda: states(front_end) == ["done", "interrupted"])

@@ -121,6 +121,24 @@ def test_a_wait_before_another_attempt(
     assert len(wire.requests) == 1
 
 
+@pytest.mark.parametrize("begun", [[], [b"HTTP/1.1 200 OK\r\n\r\n{", HANG]], ids=["nothing", "a part"])
+def test_a_list_of_models(wire: Wire, client: Client, begun: Answer) -> None:
+    waits = threading.Event()
+
+    def hang(_: Seen) -> Answer:
+        waits.set()
+        return [*begun, HANG]
+
+    wire.answer_by(hang)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(client.models.list)
+        assert waits.wait(10)
+        client.abort()
+        with pytest.raises(ResponseAborted):
+            waiting.result(10)
+    assert len(wire.requests) == 1
+
+
 # asyncio -----------------------------------------------------------------------------------------
 
 

@@ -114,6 +114,13 @@ def test_a_refusal_that_drips_is_told_with_what_came(
         ask()
 
 
+def test_a_refusal_is_waited_for_no_longer_than_an_answer(ask: Asker, wire: Wire) -> None:
+    ask.timeout = Timeouts(idle=0.2)
+    wire.answer([b"HTTP/1.1 400 X\r\nconnection: close\r\n\r\nSome words", HANG])
+    with pytest.raises(InvalidRequestError, match="Some words"):
+        ask()
+
+
 @pytest.mark.parametrize("status", [200, 400])
 def test_a_bomb_in_a_small_packet(
     ask: Asker, wire: Wire, status: int, monkeypatch: pytest.MonkeyPatch

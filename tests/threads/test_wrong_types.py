@@ -127,3 +127,10 @@ def test_an_id_or_a_name(codex: Codex, value: Any) -> None:
 def test_a_field_of_the_configuration(name: str, value: Any) -> None:
     with pytest.raises(OptionError, match=name):
         CodexConfig(**{name: value})
+
+
+def test_a_secret_in_the_wrong_place_is_not_told() -> None:
+    for value in ("OPENAI_API_KEY=hunter2", ["hunter2"], b"hunter2"):
+        with pytest.raises(OptionError) as error:
+            CodexConfig(env=value)  # type: ignore[arg-type]  # that is the point
+        assert "hunter2" not in str(error.value)

@@ -152,7 +152,10 @@ class AppServerEngine:
                     await self._read_account(connection)
                 yield connection
             except (errors.JsonRpcError, errors.NotSignedInError) as error:
-                invalid = connection.invalid_configuration or error.message.partition(" configuration")[2]
+                # What a thread's own `config=` says stands in no file, and its refusal has a code.
+                in_file = "thread/" not in error.message or ".toml" in error.message
+                refused = error.message.partition(" configuration")[2] if in_file else ""
+                invalid = connection.invalid_configuration or refused
                 if connection.threads or not (invalid or isinstance(error, errors.NotSignedInError)):
                     raise
                 await self.server.close()  # it reads its files when it starts

@@ -80,21 +80,48 @@ def fields(raw: msgspec.Raw) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(raw)
     except _UNREADABLE:
-        value = read_json(bytes(raw))
+        try:
+            value = read_json(bytes(raw))
+        except ValueError:
+            value = None
     return value if isinstance(value, dict) else {}
 
 
 def read(method: str, raw: msgspec.Raw) -> types.Notification:
-    """Read one notification, with the server's own ids; what is unknown or odd is passed on as it came."""
-    decode = _DECODERS.get(method)
-    if decode is not None:
-        with suppress(*_UNREADABLE):
-            return decode(raw)
-    params = fields(raw)
-    if decode is not None:
-        with suppress(msgspec.ValidationError):
-            return decode(msgspec.Raw(msgspec.json.encode(params)))
+    """Read one notification, with the server's own ids; what is unknown or lacks too much is passed on as it came."""
+    if method not in _SHAPES:
+        return types.UnknownNotification(method, fields(raw))
+    shape, decode, notification = _SHAPES[method]
+    try:
+        return notification(decode(raw))
+    except _UNREADABLE:
+        params = fields(raw)
+    with suppress(msgspec.ValidationError):
+        told = notification(msgspec.convert(_mended(shape, params), shape))
+        if method in _OF_ALL or address_of(told) != (None, None):
+            return told
     return types.UnknownNotification(method, params)
+
+
+def _mended(shape: Any, raw: Any) -> dict[str, Any]:
+    """Return the fields of a struct that are as they should be; an id that is not is empty, a status a failure."""
+    raw = raw if isinstance(raw, dict) else {}
+    kept = {}
+    for field in msgspec.structs.fields(shape):
+        value = raw.get(field.encode_name)
+        try:
+            msgspec.convert(value, field.type)
+        except msgspec.ValidationError:
+            if field.name in ("thread_id", "turn_id", "id"):
+                value = ""
+            elif field.type is types.TurnStatus:
+                value = types.TurnStatus.failed.value
+            elif isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+                value = _mended(field.type, value)
+            else:
+                continue
+        kept[field.encode_name] = value
+    return kept
 
 
 class MaskedNotifications:
@@ -178,12 +205,12 @@ def place_of(delta: types.Delta) -> tuple[object, ...]:
 def address_of(notification: types.Notification) -> tuple[str | None, str | None]:
     """Return the server's thread and turn that it is about, each `None` when it is about all or none."""
     if isinstance(notification, types.OfTurn):
-        return notification.thread_id, notification.turn_id
+        return notification.thread_id or None, notification.turn_id or None
     if isinstance(notification, types.UnknownNotification):
         ids = notification.params.get("threadId"), notification.params.get("turnId")
         return ids if all(isinstance(id, str | None) for id in ids) else (None, None)
     turn_id = notification.turn.id if isinstance(notification, types.TurnCompleted) else None
-    return getattr(notification, "thread_id", None), turn_id
+    return getattr(notification, "thread_id", None) or None, turn_id or None
 
 
 def readdressed(notification: types.Notification, *, thread_id: str, turn_id: str) -> types.Notification:
@@ -216,26 +243,29 @@ class _ConfigWarning(msgspec.Struct):
     details: str | None = None
 
 
-def _decoder(
-    kind: Any, convert: Callable[[Any], types.Notification]
-) -> Callable[[msgspec.Raw], types.Notification]:
-    decode = msgspec.json.Decoder(kind).decode
-    return lambda params: convert(decode(params))
+_OF_ALL = (types.RateLimitsUpdated.method, types.Warned.method, "configWarning")
+
+_Shape = tuple[Any, Callable[[msgspec.Raw], Any], Callable[[Any], types.Notification]]
+
+
+def _shape(kind: Any, notification: Callable[[Any], types.Notification] = lambda told: told) -> _Shape:
+    return kind, msgspec.json.Decoder(kind).decode, notification
 
 
 _TOLD_BY_US_ALONE = (types.TurnQueued, types.TurnStarted, types.Noted, types.UnknownNotification)
 
-_DECODERS: dict[str, Callable[[msgspec.Raw], types.Notification]] = {
-    types.ItemStarted.method: _decoder(_OfItem, lambda event: types.ItemStarted(*event.parts())),
-    types.ItemCompleted.method: _decoder(_OfItem, lambda event: types.ItemCompleted(*event.parts())),
-    types.Warned.method: _decoder(_Warning, lambda warning: types.Warned(warning.thread_id, warning.message)),
-    "configWarning": _decoder(
+_SHAPES: dict[str, _Shape] = {
+    types.ItemStarted.method: _shape(_OfItem, lambda event: types.ItemStarted(*event.parts())),
+    types.ItemCompleted.method: _shape(_OfItem, lambda event: types.ItemCompleted(*event.parts())),
+    types.Warned.method: _shape(_Warning, lambda warning: types.Warned(warning.thread_id, warning.message)),
+    "configWarning": _shape(
         _ConfigWarning,
         lambda warning: types.Warned(None, f"{warning.summary} {warning.details or ''}".strip()),
     ),
 }
-_DECODERS |= {
-    kind.method: msgspec.json.Decoder(kind).decode
+_SHAPES |= {
+    kind.method: _shape(kind)
     for kind in get_args(types.Notification)
-    if kind not in _TOLD_BY_US_ALONE and kind.method not in _DECODERS
+    if kind not in _TOLD_BY_US_ALONE and kind.method not in _SHAPES
 }
+"""How each notification is read: its struct on the wire, the decoder of that, and what becomes of it."""
