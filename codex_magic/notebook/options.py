@@ -183,7 +183,7 @@ def folder(path: str) -> str:
     """Return the full path of a folder that exists; `~` is the home folder, an empty path the current one."""
     full = os.path.abspath(Path(path).expanduser())
     if not os.path.isdir(full):
-        raise OptionError(f"No such folder: {path!r}.", hint="The agent needs one that exists.")
+        raise OptionError(f"No such folder: '{path}'.", hint="The agent needs one that exists.")
     return full
 
 
