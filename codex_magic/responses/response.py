@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..protocol.errors import CodexError, StreamError
+from ..protocol.ids import new_id
 from ..protocol.types import RateLimits, TokenUsage
 from . import events, failures
 from .events import EVENT_TYPES, Event, OfItem, OutputItemDone
@@ -164,8 +165,10 @@ class _Item:
                 _fill_part(parts.setdefault(piece.holder, []), item, piece, at, "".join(pieces))
             else:
                 item = _filled(item, {piece.field: "".join(pieces)})
-        if isinstance(item.get("arguments"), dict) and kind == "function_call":
-            item = {**item, "arguments": msgspec.json.encode(item["arguments"]).decode()}
+        if kind in ("function_call", "custom_tool_call"):
+            item = _filled(item, {"call_id": item.get("id") or f"call_{new_id()}"})
+            if isinstance(item.get("arguments"), dict):
+                item = {**item, "arguments": msgspec.json.encode(item["arguments"]).decode()}
         return {**item, **parts} if any(parts.values()) else item
 
 
@@ -239,7 +242,8 @@ class ResponseAccumulator:
         for kind, run in groupby(new, type):
             place = _PLACES.get(kind)
             for (index, part), deltas in groupby(run, place) if place else [(_NOWHERE, run)]:
-                key = _DELTAS.get(kind), part
+                piece = _DELTAS.get(kind)
+                key = piece, part if piece and piece.holder else 0
                 for event in deltas:
                     instead = [] if self.done else self._take(event)
                     if instead != [event]:
@@ -314,7 +318,7 @@ class ResponseAccumulator:
         return [event]
 
     def _take_delta(self, delta: Any, piece: _Piece) -> Any:
-        at = getattr(delta, f"{piece.holder}_index", delta.output_index)
+        at = getattr(delta, f"{piece.holder}_index", 0)
         item = self._item(delta.output_index, delta.item_id, piece.item)
         if item.done is not None and not item.is_empty:
             if delta.delta in piece.of(item.done):  # it comes late
@@ -332,7 +336,7 @@ class ResponseAccumulator:
         if piece is not None:
             text = getattr(event, "part", {}).get(piece.field) or getattr(event, piece.field, "")
         if piece is not None and text and isinstance(text, str):
-            at = getattr(event, f"{piece.holder}_index", event.output_index)
+            at = getattr(event, f"{piece.holder}_index", 0)
             item.texts.pop((piece, at), None)
             item.add(piece, at, text)
         if name := getattr(event, "name", None):
@@ -406,7 +410,7 @@ class ResponseAccumulator:
         return told
 
     def _open(self) -> list[_Item]:
-        """Return what was not finished: items that were begun and got a text, and messages that are no rest of one."""
+        """Return what was not finished: items that were begun and got a text, messages and thoughts that are no rest."""
         finished = [item.done for item in self._items if item.done is not None]
 
         def is_rest(item: _Item) -> bool:
@@ -414,7 +418,11 @@ class ResponseAccumulator:
             return all(any(text in piece.of(done) for done in finished) for piece, text in pieces)
 
         unfinished = [item for item in self._items if item.done is None and item.texts]
-        return [item for item in unfinished if item.begun or (item.kind == "message" and not is_rest(item))]
+        return [
+            item
+            for item in unfinished
+            if item.begun or (item.kind in ("message", "reasoning") and not is_rest(item))
+        ]
 
     def _note_headers(self, headers: Mapping[str, Any]) -> None:
         texts = {name.lower(): str(value) for name, value in headers.items()}
