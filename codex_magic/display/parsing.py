@@ -70,7 +70,8 @@ class _State(StateBlock):
 
 def parse_inline(text: str, references: References) -> list[Token]:
     """Return the tokens of a paragraph's, heading's or table cell's text."""
-    state = _Inline(text, _INLINE, {"references": references}, [])
+    kind = StateInline if text.isascii() else _Inline
+    state = kind(text, _INLINE, {"references": references}, [])
     _INLINE.inline.tokenize(state)
     for rule in _INLINE.inline.ruler2.getRules(""):
         rule(state)

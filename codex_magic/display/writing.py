@@ -263,6 +263,7 @@ class InlineWriter:
         self._dollars = 0
         self._links = 0
         self._after_target = False
+        self._is_ascii = True
         self._run: tuple[int, set[int]] | None = None
         """Where the marks of emphasis begin that stand last, and whether they open or close."""
 
@@ -276,6 +277,7 @@ class InlineWriter:
         """See which dollars could be a formula's, and which marks could end inside of code for older readers."""
         text = "".join(token.content for token in tokens if token.type in _TEXTS)
         codes = [token.content for token in tokens if token.type == "code_inline"]
+        self._is_ascii = text.isascii()
         marks = {token.markup[0] for token in tokens if token.type in ("em_open", "strong_open", "s_open")}
         is_long = self._part or sum(len(token.content) for token in tokens) > _SHORT
         self._dollars = text.count("$") + any(token.type == "math" for token in tokens) + self._part
@@ -321,7 +323,7 @@ class InlineWriter:
             elif token.type not in self._unmarked:
                 start, kinds = self._run or (len(self._pieces), set())
                 self._put(token.markup)
-                self._run = start, kinds | {token.nesting}
+                self._run = None if self._is_ascii else (start, kinds | {token.nesting})
         self._text(text)
 
     def _put(self, piece: str) -> None:
