@@ -156,7 +156,11 @@ APPROVALS = {
     "auto": "a reviewing model of the service decides in your place",
 }
 
-_ENGINE_NAMES: dict[str, EngineName] = {"backend": "backend", "app-server": "app-server"}
+_ENGINE_NAMES: dict[str, EngineName] = {
+    "backend": "backend",
+    "app-server": "app-server",
+    "agent": "app-server",
+}
 
 _MODES = {
     "ask": ApprovalMode.ask,
@@ -183,7 +187,7 @@ def folder(path: str) -> str:
     """Return the full path of a folder that exists; `~` is the home folder, an empty path the current one."""
     full = os.path.abspath(Path(path).expanduser())
     if not os.path.isdir(full):
-        raise OptionError(f"No such folder: {path!r}.", hint="The agent needs one that exists.")
+        raise OptionError(f"No such folder: '{path}'.", hint="The agent needs one that exists.")
     return full
 
 

@@ -152,8 +152,8 @@ def words(text: object) -> str:
 
 def _row(cells: Sequence[str], columns: int, *, names: int) -> str:
     """Return a row of a table in HTML, which holds any text in every reader; `names` stand before the others."""
-    if len(cells) == 1:
-        return f'<tr><th colspan="{columns}">{marked_html(cells[0])}</th></tr>'
+    if len(cells) < columns:
+        return f'<tr><td colspan="{columns}"><b>{marked_html(cells[0])}</b></td></tr>'
     kinds = ["th"] * names + ["td"] * (len(cells) - names)
     row = (f"<{kind}>{marked_html(cell)}</{kind}>" for kind, cell in zip(kinds, cells, strict=True))
     return f"<tr>{''.join(row)}</tr>"
@@ -167,11 +167,13 @@ def marked_html(text: str) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]], *, wraps: bool) -> Iterator[str]:
     """Return the lines of a table that fits the terminal: what is widest is wrapped or cut."""
-    widths = [max(map(_columns, column)) for column in zip(*(row for row in rows if row[1:]), strict=True)]
+    most = max(map(len, rows), default=0)
+    whole = [row for row in rows if len(row) == most]
+    widths = [max(map(_columns, column)) for column in zip(*whole, strict=True)]
     while sum(widths) + 2 * len(widths) - 2 > shutil.get_terminal_size().columns and max(widths) > 10:
         widths[widths.index(max(widths))] -= 1
     for row in rows:
-        if len(row) == 1:
+        if len(row) < most:
             yield from ("", row[0])
             continue
         fitted = [(_wrapped if wraps else _cut)(cell, width) for cell, width in zip(row, widths, strict=True)]

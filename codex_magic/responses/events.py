@@ -264,6 +264,7 @@ def decode_event(payload: bytes) -> Event:
         return UnknownEvent("", payload)
     if (kind := EVENT_TYPES.get(name)) is None:
         return UnknownEvent(name, raw)
-    if type(raw.get("output_index")) is not int:  # a guess would be worse than none
-        raw.pop("output_index", None)
+    for place in ("output_index", "content_index", "summary_index"):
+        if type(raw.get(place)) is not int:  # a guess would be worse than none
+            raw.pop(place, None)
     return read_struct(raw, kind)

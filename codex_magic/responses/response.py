@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..protocol.errors import CodexError, StreamError
+from ..protocol.ids import new_id
 from ..protocol.types import RateLimits, TokenUsage
 from . import events, failures
 from .events import EVENT_TYPES, Event, OfItem, OutputItemDone
@@ -130,7 +131,8 @@ class _Item:
     def kind(self) -> str:
         """Its type, once something says it."""
         kinds = (_kind(self.done or {}), _kind(self.begun), *(piece.item for piece, _ in self.texts))
-        return next(filter(None, kinds), "")
+        has_text = self.done is not None and any(texts(self.done, "output_text"))
+        return next(filter(None, kinds), "message" if has_text else "")
 
     @property
     def is_empty(self) -> bool:
@@ -164,8 +166,10 @@ class _Item:
                 _fill_part(parts.setdefault(piece.holder, []), item, piece, at, "".join(pieces))
             else:
                 item = _filled(item, {piece.field: "".join(pieces)})
-        if isinstance(item.get("arguments"), dict) and kind == "function_call":
-            item = {**item, "arguments": msgspec.json.encode(item["arguments"]).decode()}
+        if kind in ("function_call", "custom_tool_call"):
+            item = _filled(item, {"call_id": item.get("id") or f"call_{new_id()}"})
+            if isinstance(item.get("arguments"), dict):
+                item = {**item, "arguments": msgspec.json.encode(item["arguments"]).decode()}
         return {**item, **parts} if any(parts.values()) else item
 
 
@@ -239,7 +243,8 @@ class ResponseAccumulator:
         for kind, run in groupby(new, type):
             place = _PLACES.get(kind)
             for (index, part), deltas in groupby(run, place) if place else [(_NOWHERE, run)]:
-                key = _DELTAS.get(kind), part
+                piece = _DELTAS.get(kind)
+                key = piece, part if piece and piece.holder else 0
                 for event in deltas:
                     instead = [] if self.done else self._take(event)
                     if instead != [event]:
@@ -314,7 +319,7 @@ class ResponseAccumulator:
         return [event]
 
     def _take_delta(self, delta: Any, piece: _Piece) -> Any:
-        at = getattr(delta, f"{piece.holder}_index", delta.output_index)
+        at = getattr(delta, f"{piece.holder}_index", 0)
         item = self._item(delta.output_index, delta.item_id, piece.item)
         if item.done is not None and not item.is_empty:
             if delta.delta in piece.of(item.done):  # it comes late
@@ -332,7 +337,7 @@ class ResponseAccumulator:
         if piece is not None:
             text = getattr(event, "part", {}).get(piece.field) or getattr(event, piece.field, "")
         if piece is not None and text and isinstance(text, str):
-            at = getattr(event, f"{piece.holder}_index", event.output_index)
+            at = getattr(event, f"{piece.holder}_index", 0)
             item.texts.pop((piece, at), None)
             item.add(piece, at, text)
         if name := getattr(event, "name", None):
@@ -406,7 +411,7 @@ class ResponseAccumulator:
         return told
 
     def _open(self) -> list[_Item]:
-        """Return what was not finished: items that were begun and got a text, and messages that are no rest of one."""
+        """Return what was not finished: items that were begun and got a text, messages and thoughts that are no rest."""
         finished = [item.done for item in self._items if item.done is not None]
 
         def is_rest(item: _Item) -> bool:
@@ -414,7 +419,11 @@ class ResponseAccumulator:
             return all(any(text in piece.of(done) for done in finished) for piece, text in pieces)
 
         unfinished = [item for item in self._items if item.done is None and item.texts]
-        return [item for item in unfinished if item.begun or (item.kind == "message" and not is_rest(item))]
+        return [
+            item
+            for item in unfinished
+            if item.begun or (item.kind in ("message", "reasoning") and not is_rest(item))
+        ]
 
     def _note_headers(self, headers: Mapping[str, Any]) -> None:
         texts = {name.lower(): str(value) for name, value in headers.items()}
@@ -422,9 +431,9 @@ class ResponseAccumulator:
         self._rate_limits = failures.limits_from_headers(texts, now=time.time()) or self._rate_limits
 
     def _output(self) -> list[dict[str, Any]]:
-        """Finished items and cut-off messages in the order of the response."""
+        """Finished items and cut-off messages in the order of the response; none of an item that nothing names."""
         cut_off = [item for item in self._open() if item.kind == "message"]
-        both = [item for item in self._items if item.done is not None or item in cut_off]
+        both = [item for item in self._items if item.kind and (item.done is not None or item in cut_off)]
         return [item.merged() for item in sorted(both, key=attrgetter("order"))]
 
 

@@ -432,10 +432,13 @@ class Transport:
     async def _send(self, outgoing: Outgoing, line: Line) -> httpx.Response:
         http = self.http()
         request = self.core.build(http, outgoing)
+        answer: httpx.Response
         if self.blocks:
-            request.extensions["trace"] = line.follow
-        sent = http.send(request, stream=True)
-        answer: httpx.Response = sent if self.blocks else await sent
+            with line.asking() as follow:
+                request.extensions["trace"] = follow
+                answer = http.send(request, stream=True)
+        else:
+            answer = await http.send(request, stream=True)
         return answer
 
 
@@ -472,19 +475,28 @@ class Line:
         self._task: asyncio.Task[Any] | None = None
         self._is_woken = False
 
-    def follow(self, step: str, info: Mapping[str, Any]) -> None:
-        """Note the connection of a request that a thread makes; httpcore calls it at each step."""
-        if step.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self._network = info["return_value"]
-        if not step.endswith(("connect_tcp.started", "request_headers.started", "response_headers.started")):
-            return
+    @contextmanager
+    def asking(self) -> Iterator[Callable[[str, Mapping[str, Any]], None]]:
+        """Give what notes the connection of a request that a thread makes; httpcore calls it at each step."""
+
+        def follow(step: str, info: Mapping[str, Any]) -> None:
+            if step.endswith(("connect_tcp.complete", "start_tls.complete")):
+                self._network = info["return_value"]
+            is_start = step.endswith(
+                ("connect_tcp.started", "request_headers.started", "response_headers.started")
+            )
+            if is_start and self._ended.is_set():
+                raise httpx.ReadError("Nobody waits for the answer any more.")
+
         self._is_asking = True
-        if self._ended.is_set():
-            raise httpx.ReadError("Nobody waits for the answer any more.")
+        try:
+            yield follow
+        finally:
+            self._is_asking, self._network = False, None
 
     def take(self, answer: httpx.Response) -> None:
         """Read this answer from now on. Raises StreamError for one that is packed as nobody asked."""
-        self._is_asking, self.answer = False, answer
+        self.answer = answer
         self._network = answer.extensions.get("network_stream")
         self._idle.pop(id(self._network), None)
         packed = answer.headers.get("content-encoding", "identity").strip().lower()

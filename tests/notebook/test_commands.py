@@ -265,3 +265,8 @@ def test_a_continuation_is_not_shown_as_our_own_words(asked):
 
 def test_threads_tells_how_many_turns_there_are(asked):
     assert re.search(r"the first answer +2 +just now", asked("%codex threads"))
+
+
+def test_a_list_of_names_alone_is_no_list_of_titles(shell, capsys):
+    some(loaded(shell)).session.screen.table(("Model", "", "Effort"), [("a", "", ""), ("b", "", "")])
+    assert capsys.readouterr().out.split("\n") == ["Model", "a", "b", ""]

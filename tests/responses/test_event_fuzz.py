@@ -230,6 +230,51 @@ def test_sync(wire: Wire, settings: Settings) -> None:
             judge(case, len(wire.requests) - before, response, failure)
 
 
+def without(*names: str) -> list[Raw]:
+    """The items' events without these fields, `id` also within the items."""
+    kept = [{name: value for name, value in each.items() if name not in names} for each in ITEMS]
+    inside = [
+        {name: value for name, value in each.get("item", {}).items() if name not in names} for each in ITEMS
+    ]
+    return [{**each, **({"item": item} if item else {})} for each, item in zip(kept, inside, strict=True)]
+
+
+def emptied(raw: Raw) -> Raw:
+    """The finished item without what its other events said."""
+    if raw["type"] != "response.output_item.done":
+        return raw
+    return {
+        **raw,
+        "item": {
+            name: type(value)() if name in ("content", "arguments") else value
+            for name, value in raw["item"].items()
+        },
+    }
+
+
+HABITS = {
+    "no index": without("output_index"),
+    "no ids": without("item_id", "id"),
+    "neither": without("output_index", "item_id", "id"),
+    "always the first": [{**each, "output_index": 0} for each in ITEMS],
+    "no wholes": [
+        each for each in ITEMS if not each["type"].endswith(("text.done", "part.done", "arguments.done"))
+    ],
+    "empty items": [*map(emptied, ITEMS)],
+}
+
+
+@pytest.mark.parametrize("items", HABITS.values(), ids=HABITS)
+def test_an_answer_that_says_less(wire: Wire, client: Client, items: list[Raw]) -> None:
+    odd = [[*items[:at], new, *items[at + 1 :]] for at, each in enumerate(items) for new in mutations(each)]
+    for events in [items, *odd[::20]]:
+        case = Case([HEAD[0], *events, COMPLETED], True, True)
+        before = len(wire.requests)
+        wire.answer(answer(*case.events))
+        response = client.responses.create("hi", model="m")
+        judge(case, len(wire.requests) - before, response, None)
+
+
 def test_async(wire: Wire, settings: Settings) -> None:
     async def sleep(_: float) -> None:
         pass
