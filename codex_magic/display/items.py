@@ -18,7 +18,7 @@ from codex_magic.protocol.plain import shorten, without_controls
 from codex_magic.protocol.types import NEVER_DONE
 
 from .exact import HEAD_CHARS, change_diff, change_kind, shown_command
-from .safe_markdown import SafeMarkdown, code_block, code_span, escape_markdown, marked, safe_markdown
+from .safe_markdown import CODE, SafeMarkdown, code_block, code_span, escape_markdown, marked, safe_markdown
 
 BODY_CHARS = 4_000
 BODY_LINES = 40
@@ -178,11 +178,8 @@ class NoticeBlock:
         return self.form.format(self._label, marked(self._message)) if self._message else ""
 
     def plain(self) -> str:
-        text = _CODE.sub(r"\1", self._message)
+        text = CODE.sub(r"\1", self._message)
         return shorten(f"{self._label}: {text}".removeprefix(": "))
-
-
-_CODE = re.compile(r"`([^`]+)`")
 
 
 class StepsBlock(NoticeBlock):

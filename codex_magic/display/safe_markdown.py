@@ -81,17 +81,15 @@ def escape_markdown(text: str) -> str:
 
 def marked(text: str) -> str:
     """Any text shown literally, on one line, but what is between backticks as code."""
-    parts = _CODE.split(" ".join(text.split()))
-    shown = (code_span(part) if n % 2 else _spaced(part) for n, part in enumerate(parts))
-    return "".join(shown).strip()
+
+    def spaced(part: str) -> str:
+        return " " * part.startswith(" ") + escape_markdown(part) + " " * part.endswith(" ")
+
+    parts = CODE.split(" ".join(text.split()))
+    return "".join(code_span(part) if n % 2 else spaced(part) for n, part in enumerate(parts)).strip()
 
 
-_CODE = re.compile(r"`([^`]+)`")
-
-
-def _spaced(part: str) -> str:
-    """Keep that there is space around a part of a line."""
-    return " " * part.startswith(" ") + escape_markdown(part) + " " * (part.endswith(" ") and part != " ")
+CODE = re.compile(r"`([^`]+)`")
 
 
 def code_block(text: str, info: str = "") -> str:

@@ -145,13 +145,9 @@ _CODE = re.compile(r"`([^`]+)`")
 
 def words(text: object) -> str:
     """Return any text so that it reads as it stands inside Markdown, what is between backticks as code."""
-    from ..display.safe_markdown import code_span, escape_markdown
+    from ..display.safe_markdown import marked
 
-    def spaced(part: str) -> str:
-        return " " * part[:1].isspace() + escape_markdown(part) + " " * part[-1:].isspace()
-
-    parts = _CODE.split(str(text))
-    return "".join(code_span(part) if n % 2 else spaced(part) for n, part in enumerate(parts)).strip()
+    return marked(str(text))
 
 
 def _row(cells: Sequence[str], columns: int, *, names: int) -> str:
