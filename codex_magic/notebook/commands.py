@@ -12,6 +12,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -462,18 +463,18 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | Non
         return _folders(symbol)
     option = next((each for each in CELL_OPTIONS if last in each.words), None)
     if option is not None and option.value is not None:
-        return option.choices or _SOURCES.get(option.name, _nothing)(session)
+        return option.choices or _offered(session, option.name)
     prompt = options.parse_line(" ".join(words)).rest.split()
     if symbol.startswith("-"):
         return OPTION_WORDS if prompt in ([], ["continue"]) else None
     if not prompt:
         return COMMANDS if first == "%codex" and not words else None if symbol else OPTION_WORDS
     is_argument = first == "%codex" and len(words) == 1 and last in COMMANDS
-    return _SOURCES.get(last, _nothing)(session) if is_argument else None
+    return _offered(session, last) if is_argument else None
 
 
-def _nothing(session: Session) -> Iterable[str]:
-    return ()
+def _offered(session: Session, name: str) -> Iterable[str]:
+    return _SOURCES[name](session) if name in _SOURCES else ()
 
 
 def _folders(symbol: str) -> list[str]:
@@ -486,19 +487,15 @@ def _folders(symbol: str) -> list[str]:
         return []
 
 
-def _recent_threads(session: Session) -> list[str]:
-    page = session.blocking.thread_list(limit=50)
+def _threads_by_name(session: Session, *, archived: bool = False) -> list[str]:
+    page = session.blocking.thread_list(limit=50, archived=archived)
     return [name for t in page.threads for name in (t.id[:ID_SHOWN], t.name) if name and " " not in name]
-
-
-def _archived(session: Session) -> list[str]:
-    return [t.id[:ID_SHOWN] for t in session.blocking.thread_list(limit=50, archived=True).threads]
 
 
 _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "model": lambda session: session.catalog.names(),
-    **dict.fromkeys(("thread", "resume", "fork", "archive"), _recent_threads),
-    "unarchive": _archived,
+    **dict.fromkeys(("thread", "resume", "fork", "archive"), _threads_by_name),
+    "unarchive": partial(_threads_by_name, archived=True),
     "provider": lambda session: ("chatgpt", "openai", "local"),
     "engine": lambda session: ENGINES,
     "sandbox": lambda session: SANDBOXES,

@@ -156,7 +156,11 @@ APPROVALS = {
     "auto": "a reviewing model of the service decides in your place",
 }
 
-_ENGINE_NAMES: dict[str, EngineName] = {"backend": "backend", "app-server": "app-server"}
+_ENGINE_NAMES: dict[str, EngineName] = {
+    "backend": "backend",
+    "app-server": "app-server",
+    "agent": "app-server",
+}
 
 _MODES = {
     "ask": ApprovalMode.ask,

@@ -108,6 +108,7 @@ def test_a_folder_that_is_set_stays_when_the_kernel_moves(options, run, tmp_path
     [
         ("engine", "backend (answers"),
         ("engine app-server", "app-server (the Codex program"),
+        ("engine agent", "app-server (the Codex program"),
         ("sandbox", "read-only"),
         ("sandbox full_access", "full-access (no sandbox"),
         ("approval never", "deny (never leaves the sandbox"),
