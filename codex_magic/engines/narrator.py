@@ -79,10 +79,7 @@ class Narrator:
         return self._ids.setdefault(output_index, new_id())
 
     def answered(self, response: Response) -> None:
-        """The response is whole. Some servers tell its items only now."""
-        if not self._ids:
-            for index, item in enumerate(response.output):
-                self.tell(events.OutputItemDone(output_index=index, item=item))
+        """The response is whole."""
         if response.status == "incomplete" and response.incomplete_reason == "content_filter":
             self.warn("The service's content filter stopped this answer.")
         elif response.status == "incomplete":

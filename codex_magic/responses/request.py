@@ -92,6 +92,11 @@ OPEN_RULES = Rules(fixed={"stream": True})
 """OpenAI's API and servers like it. Nothing is stored there unless the caller says `store=True`."""
 
 
+_SHAPES: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("text", "extra_body", "output_schema"), (Mapping, "a dict")),
+    **dict.fromkeys(("tools", "include"), (Iterable, "a list")),
+}
+
 # The body ----------------------------------------------------------------------------------------
 
 
@@ -102,6 +107,9 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
         if name not in Parameters.__annotations__:
             near = did_you_mean(name, Parameters.__annotations__).lower()
             raise TypeError(f"create() has no parameter {name!r};{near} other fields go into extra_body")
+        kind, what = _SHAPES.get(name, (object, ""))
+        if value is not None and not isinstance(plain(value), kind):
+            raise _refusal(f"{name} is {value!r}.", f"It is {what}.", name)
         if value is not None and name not in _NOT_SENT_AS_SUCH:
             body[name] = plain(value)
     body["input"] = _items(input, rules, stored=bool(body["store"]))
@@ -158,7 +166,10 @@ def _text(options: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
             "strict": True,
         }
     if text.get("format"):
-        text["format"] = _strict(plain(text["format"]), "schema")
+        format = plain(text["format"])
+        if not isinstance(format, Mapping):
+            raise _refusal(f"text.format is {format!r}.", "It is a dict, or JsonSchema(...).", "text")
+        text["format"] = _strict(format, "schema")
     return text
 
 
@@ -213,7 +224,7 @@ def input_items(input: Any) -> list[Item]:
         if isinstance(value, str) or is_part(value):
             loose.append(value)
             continue
-        if not isinstance(value, Mapping):
+        if not isinstance(value, Mapping) or not isinstance(value.get("type"), str | None):
             what = f"A {type(each).__qualname__} is no input item."
             hint = "Give texts, images and the dicts of items: input=[*response.output, 'And then?']"
             raise _refusal(what, hint)
@@ -230,6 +241,8 @@ def _message(item: Item) -> Item:
         if key not in item:
             raise _refusal(f"An input item has no {key!r}.", "A message has a role and its content.")
     content = item["content"]
+    if isinstance(content, int | float):
+        raise _refusal(f"The content of a message is {content!r}.", "It is a text, or a list of parts.")
     loose = [content] if isinstance(content, (str, Mapping)) or is_image(content) else content or ()
     return {"type": "message", **item, "content": parts(map(plain, loose), role=item["role"])}
 

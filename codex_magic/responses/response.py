@@ -131,7 +131,8 @@ class _Item:
     def kind(self) -> str:
         """Its type, once something says it."""
         kinds = (_kind(self.done or {}), _kind(self.begun), *(piece.item for piece, _ in self.texts))
-        return next(filter(None, kinds), "")
+        has_text = self.done is not None and any(texts(self.done, "output_text"))
+        return next(filter(None, kinds), "message" if has_text else "")
 
     @property
     def is_empty(self) -> bool:
@@ -430,9 +431,9 @@ class ResponseAccumulator:
         self._rate_limits = failures.limits_from_headers(texts, now=time.time()) or self._rate_limits
 
     def _output(self) -> list[dict[str, Any]]:
-        """Finished items and cut-off messages in the order of the response."""
+        """Finished items and cut-off messages in the order of the response; none of an item that nothing names."""
         cut_off = [item for item in self._open() if item.kind == "message"]
-        both = [item for item in self._items if item.done is not None or item in cut_off]
+        both = [item for item in self._items if item.kind and (item.done is not None or item in cut_off)]
         return [item.merged() for item in sorted(both, key=attrgetter("order"))]
 
 

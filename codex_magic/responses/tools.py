@@ -218,7 +218,10 @@ def definition_of(tool_like: Any) -> dict[str, Any]:
         return _namespace(tool_like.namespace, "", [dict(tool_like.definition)])
     if _is_function(tool_like):
         tool_like = tool(tool_like)
-    return dict(tool_like.definition if isinstance(tool_like, (Tool, Namespace)) else plain(tool_like))
+    definition = tool_like.definition if isinstance(tool_like, (Tool, Namespace)) else plain(tool_like)
+    if not isinstance(definition, Mapping):
+        raise _unusable(f"{tool_like!r} is no tool.", "Give functions, or the dicts of the service's own.")
+    return dict(definition)
 
 
 def _is_function(tool_like: Any) -> bool:

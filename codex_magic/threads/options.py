@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..engines.approvals import Approvals
 from ..protocol.errors import OptionError
-from ..protocol.plain import shorten
+from ..protocol.plain import did_you_mean, shorten
 from ..protocol.settings import Settings
 from ..protocol.types import ApprovalMode, Sandbox
 
@@ -177,8 +176,7 @@ def checked(call: str, table: type, arguments: Mapping[str, Any]) -> Options:
     names = table.__annotations__
     for name in arguments:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, names, quote="'")
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}.{hint}")
     options = {name: value for name, value in arguments.items() if value is not None}
     if table is ListOptions:

@@ -43,7 +43,7 @@ def test_a_turn_in_the_background_says_so_until_it_ends(front_end: FrontEnd, ser
 
 def test_a_cell_that_waits_for_another_says_for_which(front_end: FrontEnd, service: LocalService) -> None:
     cell = front_end.run("%%codex\necho: The second answer.")
-    front_end.until(lambda: r"Queued: waits for the answer of cell \[2\]" in markdown(front_end.outputs))
+    front_end.until(lambda: "Queued: waits for the answer of cell &#91;2&#93;" in markdown(front_end.outputs))
     assert asked(service) == 1
     service.release()
     front_end.idle(cell)

@@ -215,3 +215,23 @@ def test_a_header_value_is_always_sendable(text: str) -> None:
 def test_an_ordinary_header_value_stays_as_it_is() -> None:
     text = "codex_magic/0.1 (Linux 6.1; x86_64) 100%"
     assert header_value(text) == text
+
+
+@pytest.mark.parametrize(
+    ("input", "parameters"),
+    [
+        ([{"type": ["x"]}], {}),
+        ({"role": "user", "content": 5}, {}),
+        ("hi", {"tools": 5}),
+        ("hi", {"tools": ["x"]}),
+        ("hi", {"tools": [5]}),
+        ("hi", {"text": "x"}),
+        ("hi", {"text": {"format": 5}}),
+        ("hi", {"include": 5}),
+        ("hi", {"extra_body": [1]}),
+    ],
+)
+def test_what_is_of_a_wrong_type_is_refused_in_a_sentence(input: Any, parameters: Any) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        body_of(input, cast(Parameters, {"model": "m", **parameters}), OPEN_RULES)
+    assert caught.value.hint
