@@ -241,12 +241,12 @@ class Session:
             notebook = await self._recognise()
             if notebook is not None and notebook.thread_id is not None:
                 thread = await self.codex.thread_resume(notebook.thread_id)
-                self._note = await self._continues(thread, "continues thread")
+                self._note = await self._continues(thread, "Continues thread")
                 await self.use(thread)
             elif notebook is not None and (original := notebook.original) is not None:
                 thread = await self.codex.thread_resume(original.thread_id)
                 name = Path(original.path).name if original.path else "another notebook"
-                self._note = await self._continues(thread, f"a copy of {name}: continues in a fork of thread")
+                self._note = await self._continues(thread, f"A copy of {name}: continues in a fork of thread")
                 await self.use(await self.codex.thread_fork(thread.id))
             else:
                 await self.new_thread()
@@ -312,7 +312,8 @@ class Session:
         if not (turns := await thread.history(include_items=False)):
             return None
         used = ago(thread.record.updated_at)
-        return f"{what} {thread.id[:ID_SHOWN]}… ({count(len(turns), 'turn')}, {used}) · `%codex new`"
+        about = f"{count(len(turns), 'turn')}, last used {used}"
+        return f"{what} {thread.id[:ID_SHOWN]}: {about}. Start fresh: `%codex new`"
 
     async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""

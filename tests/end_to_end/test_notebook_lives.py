@@ -133,10 +133,10 @@ def test_a_restart_keeps_the_thread_though_nothing_was_saved(new):
     notebook.page.restart()
     notebook.page.run(LOAD)
     assert notebook.ask("echo: two") == ["echo: one", "echo: two"]
-    assert "continues thread" in notebook.answer
-    assert "1 turn, just now" in notebook.answer
+    assert "Continues thread" in notebook.answer
+    assert "1 turn, last used just now" in notebook.answer
     assert notebook.ask("echo: three")[0] == "echo: one"
-    assert "continues thread" not in notebook.answer
+    assert "Continues thread" not in notebook.answer
 
 
 def test_a_notebook_opened_by_a_new_kernel_goes_on(new):
@@ -173,7 +173,7 @@ def test_a_copy_goes_on_in_a_fork_and_says_so(new, folder):
     (folder / "copy.ipynb").write_bytes((folder / "plans.ipynb").read_bytes())
     copy = new("copy.ipynb")
     assert copy.ask("echo: in the copy") == ["echo: one", "echo: two", "echo: in the copy"]
-    assert "a copy of plans.ipynb: continues in a fork of thread" in copy.answer
+    assert "A copy of plans.ipynb: continues in a fork of thread" in copy.answer
     assert original.ask("echo: three") == ["echo: one", "echo: two", "echo: three"]
     # Each keeps its own, also after both were closed; a question of the copy's cell is the copy's alone.
     copy, original = copy.saved().reopened(), original.saved().reopened()
