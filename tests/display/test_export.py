@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+import pypandoc
 import pytest
 
 from codex_magic.display.safe_markdown import escape_markdown, safe_markdown
@@ -46,11 +44,7 @@ WORDS = {
 
 @pytest.fixture(scope="module")
 def pandoc() -> str:
-    installed = Path(sys.prefix, "envs", "pandoc").glob("lib/python*/site-packages/pypandoc/files/pandoc")
-    program = shutil.which("pandoc") or next(map(str, installed), None)
-    if program is None:
-        pytest.skip("`make environments` installs pandoc")
-    return program
+    return pypandoc.get_pandoc_path()
 
 
 @pytest.mark.parametrize(("text", "words"), WORDS.items())
