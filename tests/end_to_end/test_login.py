@@ -15,7 +15,6 @@ import pexpect
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from codex_magic.notebook.screen import quiet
 from tests.end_to_end.kernel import Kernel, markdown
 from tests.end_to_end.notebooks import execute, notebook_of
 from tests.end_to_end.widgets import FrontEnd
@@ -84,7 +83,7 @@ def test_a_sign_in_with_a_code_finishes_while_another_cell_runs(
     front_end.run("%codex login device")
     front_end.run("import time, pathlib\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)")
     approve(front_end, service)
-    assert ended(front_end) == quiet("Signed in.")
+    assert ended(front_end) == "Signed in."
 
 
 def test_two_widgets_agree(front_end: FrontEnd, service: LocalService) -> None:
@@ -101,7 +100,7 @@ def test_a_sign_in_by_another_program_is_noticed(
     front_end.idle(front_end.run("%codex login device"))
     offered(front_end)
     service.sign_in(home / ".codex", email="other@example.com")
-    assert ended(front_end) == quiet("Signed in.")
+    assert ended(front_end) == "Signed in."
 
 
 def test_the_browser_comes_back_by_itself_or_its_address_is_pasted(front_end: FrontEnd) -> None:
@@ -129,7 +128,7 @@ def test_who_is_signed_in_sees_the_quota_and_can_sign_out(
     front_end.idle(front_end.run("%codex login"))
     assert "69 % of the week left" in front_end.until(lambda: front_end.shown('class="codex-quota"'))
     front_end.click("Sign out")
-    assert ended(front_end) == quiet("Signed out.")
+    assert ended(front_end) == "Signed out."
     assert not (home / ".codex" / "auth.json").exists()
 
 

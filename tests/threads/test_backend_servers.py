@@ -61,7 +61,9 @@ def test_a_model_that_never_stops_calling_is_stopped(thread, wire):
 
 
 def test_a_call_that_can_not_be_read_fails_the_turn_and_not_the_thread(thread, wire):
-    broken = event("response.output_item.done", output_index=0, item={"type": "function_call", "name": "act"})
+    broken = event(
+        "response.output_item.done", output_index=0, item={"type": "function_call", "arguments": "{}"}
+    )
     wire.answer(stream(CREATED, broken, completed()), stream(*good()))
     with pytest.raises(ServiceError, match="tool call"):
         thread.run("hi")
