@@ -4,6 +4,8 @@ JupyterLab does not sanitise the Markdown of a live output, and nbconvert never 
 is parsed and written again: raw HTML is shown as text, images become links, links lead to http, https, mailto
 or the same page only, formulas stand between dollars, and code stays what it is, byte for byte. The result is
 safe at every moment of a stream, and closed: whatever follows it after an empty line is read on its own.
+
+The turn view (view.py) feeds the deltas of each message to a `SafeMarkdown`, and reads its `text` at each repaint.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class SafeMarkdown:
         self.stream.feed(text)
         self._writer = BlockWriter()
         self.sources: list[str] = []
-        """What the closed blocks were made from, up to the last look."""
+        """What the closed blocks were made from, as of the last `read`."""
         self._closed: list[str] = []
         self._joined = ""
         self._targets: dict[str, tuple[str, str]] = {}
@@ -40,7 +42,7 @@ class SafeMarkdown:
 
     @property
     def closed(self) -> list[str]:
-        """The blocks that only a link definition can change; `text` is these and the open one, blank lines between."""
+        """The finished blocks, which only a later link definition changes; `text` is these and the open one."""
         self.read()
         return [block for block in self._closed if block]
 

@@ -1,4 +1,4 @@
-"""The engine in process: requests and calls of tools by turns, the steps of `responses.tool_turn`, as notifications."""
+"""The engine in process: it takes the steps of `responses.tool_turn`, requests and tool calls, and tells what comes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class BackendEngine:
 
     def __init__(self, provider: Provider, settings: Settings) -> None:
         self.client = AsyncClient(provider, settings=settings)
-        self._running: dict[str, _RunningTurn] = {}
+        self._running: dict[str, _BackendTurn] = {}
         self._looked_up: set[str] = set()
         self.allowed: defaultdict[str, set[str]] = defaultdict(set)
         self._has_compaction = True
@@ -81,7 +81,7 @@ class BackendEngine:
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
         """Run one turn; see `seam.Engine`."""
-        running = self._running[request.turn_id] = _RunningTurn(self, request, tell)
+        running = self._running[request.turn_id] = _BackendTurn(self, request, tell)
         try:
             await running.run()
         finally:
@@ -89,7 +89,7 @@ class BackendEngine:
 
     async def compact(self, request: TurnRequest, tell: Tell) -> None:
         """Shorten the history: by the service's own compaction where it has one, else to a summary."""
-        await _RunningTurn(self, request, tell).compact()
+        await _BackendTurn(self, request, tell).compact()
 
     async def steer(self, turn_id: str, inputs: tuple[types.InputItem, ...]) -> None:
         """Add to the input of a running turn: what is being answered is broken off; tools are waited for."""
@@ -125,8 +125,8 @@ class BackendEngine:
         return Compacted(id=response.id, output=output, usage=response.usage)
 
 
-class _RunningTurn:
-    """One turn: requests and calls by turns until the model answers."""
+class _BackendTurn:
+    """One turn: a request, the calls it asks for, the next request ... until the model answers."""
 
     def __init__(self, engine: BackendEngine, request: TurnRequest, tell: Tell) -> None:
         self._engine = engine
@@ -200,7 +200,10 @@ class _RunningTurn:
         self._history += items
 
     async def _respond(self) -> None:
-        """Take the steps until the model answers, or the user adds something, which begins them anew."""
+        """Take the steps until the model answers, or the user adds something, which begins them anew.
+
+        `tool_turn.turn` is a generator: it yields an Ask or a Run and is sent what that gave.
+        """
         steps = turn(self._history, self._parameters(), self._tools, max_rounds=MOST_ROUNDS, compact_at=None)
         result: Any = None
         while True:
@@ -288,7 +291,7 @@ class _RunningTurn:
         return output_of(items)
 
     async def _compact_if_due(self) -> None:
-        """Compact a context that is nearly full. To go on with all of it is better than not to go on."""
+        """Compact a context that is nearly full. If that fails, the turn continues with all of it."""
         if self._model is None or self._context is None or self._context.total_tokens < SMALL_CONTEXT:
             return
         model = await self._engine.model(self._model)

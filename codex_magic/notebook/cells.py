@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 async def run_cell(line: str, cell: str | None, number: int = 0) -> None:
-    """Answer one `%%codex` cell, or one `%codex` line (`cell` is None); what a rewritten cell awaits.
+    """Answer one `%%codex` cell, or one `%codex` line (`cell` is None); what `magics` turns a cell into.
 
     `number`: of its shell; IPython's own shell without one. Raises CellFailed or CellStopped, once all there is
     to see is on screen.
@@ -158,7 +158,11 @@ QUEUED_SECONDS = 0.5  # a turn waits for another one of its thread before it sho
 
 
 class CellTurn:
-    """Paints a turn, and takes its questions to a person at `desk`. Driving `steps` does it."""
+    """Paints a turn, and takes its questions to a person at `desk`. Driving `steps` does it.
+
+    The engine's notifications come through the queue `desk.news` from the background loop. `painter` gives them to
+    its `display.view.TurnView`, whose Markdown it shows at the pace of the front end.
+    """
 
     def __init__(self, turn: RunningTurn, desk: Desk, painter: Painter) -> None:
         self._turn, self._desk, self._painter = turn, desk, painter

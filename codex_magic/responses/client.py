@@ -1,9 +1,10 @@
 """`Client` and `AsyncClient`: one provider's resources.
 
-A request goes from responses.py to a stream (streaming.py), which lets `Core` make it and `Transport` send it
-(transport.py); the answer's bytes come back through the stream's `Exchange` (exchange.py). All is written once, as
-coroutines: those of `AsyncClient` suspend, those of `Client` block the calling thread, where functions and hooks
-run. A loop in the background would make reading a stream half as expensive again.
+`responses.stream(...)` returns a stream (streaming.py). It lets `Core` make the request, a POST to `/responses` of
+the provider's base URL with its credentials, and `Transport` send it (transport.py); the server-sent events of the
+answer come back through the stream's `Exchange` (exchange.py). All is written once, as coroutines: those of
+`AsyncClient` suspend, those of `Client` block the calling thread, where functions and hooks run; a loop in the
+background would make reading a stream cost half as much again.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ class AsyncClient(_Resources):
 class Client(Direct[_Resources]):
     """Responses and models of one provider, ChatGPT's unless told. Connections are kept; `close()` ends them.
 
-    `timeout` is the longest silence that is borne, in seconds, or `Timeouts`; `max_retries` how often a failed
-    request is made again before anything was shown. `login_handler` is called when a request finds no ChatGPT
+    `timeout` is the longest silence to wait through, in seconds, or `Timeouts`; `max_retries` how often a failed
+    request is sent again before anything was shown. `login_handler` is called when a request finds no ChatGPT
     sign-in: with a link for the user to open, to give back the address at which their browser ended.
     """
 

@@ -77,7 +77,7 @@ class AsyncCodex:
         self._ephemeral: dict[str, AsyncStore] = {}
         """Of each ephemeral thread: a store in memory, with a copy of the past that it was forked from."""
         self._followers: list[TokenSource] = []
-        """Whose requests go on with the account that is signed in to here."""
+        """The token sources that change to another account when somebody signs in here."""
         self._backends: dict[tuple[str, str], BackendEngine] = {}
         self._agents: dict[tuple[str, str | None], AppServerEngine] = {}
         self._begin_in_loop(None)
@@ -396,7 +396,7 @@ class AsyncCodex:
         return await self._begin_sign_in(AsyncDeviceCodeLoginHandle.start(self._sign_in()))
 
     async def login_api_key(self, api_key: str) -> None:
-        """Store a key, which is not tried. Raises LoginError for what can be none."""
+        """Store an API key without trying it. Raises LoginError for a text that can't be a key."""
         await self.give_up_sign_in()
         sign_in = self._sign_in()
         await awaited(in_thread(lambda: sign_in.keep_api_key(api_key)))
@@ -453,7 +453,11 @@ class AsyncCodex:
     async def start_turn(
         self, thread: ThreadRecord, prompt: RunInput, options: Options, *, compacts: bool = False
     ) -> AsyncTurnHandle:
-        """Begin a turn when the one before in its thread has ended. `compacts`: it only shortens the past."""
+        """Begin a turn when the one before in its thread has ended. `compacts`: it only shortens the past.
+
+        `begin_turn` stores the question. The handle runs the engine as a task, keeps and passes on each
+        notification, and ends with TurnCompleted, after a failure too.
+        """
         self.enter_loop()
         engine, identity = self._choose(options)
         store = self.store_of(thread.id)
@@ -561,7 +565,7 @@ class AsyncThread:
 
 
 def _token_source(provider: Provider) -> TokenSource | None:
-    """What has to hear of a sign-in, where the provider has one."""
+    """Return the provider's token source, if it signs in with ChatGPT."""
     from ..auth.http import ChatGPTAuth
 
     return provider.auth.source if isinstance(provider.auth, ChatGPTAuth) else None
