@@ -109,7 +109,6 @@ def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         output = new_id()
         desk = Desk(session.shell, session.screen, background=background)
         started = session.start_turn(prompt, options, desk.news.put, desk.ask)
-        desk.steer = started.say
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import unicodedata
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 NO_BUTTONS = "This front end shows no buttons. Stop the cell to decline."
 
-STEER_SECONDS = 2.0
-"""Until what a person said with a no is left behind."""
-
 
 class Desk:
     """Made in the cell that asks. `news` brings what the engine tells, and its questions, to whoever paints the
@@ -54,8 +51,6 @@ class Desk:
         self._widget: ApprovalWidget | None = None
         self._closed = False
         self._end = questions.ENDED
-        self.steer: Callable[[str], Awaitable[object]] | None = None
-        """Says more to the turn."""
 
     async def ask(self, request: ApprovalRequest) -> ApprovalDecision | None:
         """Called by the engine, in its loop; cancelled when the turn ends. `None`: nobody answered."""
@@ -64,12 +59,7 @@ class Desk:
         question = Question(request, self._folder)
         self.news.put(question)
         try:
-            decision = await asyncio.wrap_future(question.answered)
-            if question.why and self.steer is not None:
-                saying = asyncio.ensure_future(self.steer(question.why))
-                saying.add_done_callback(lambda done: done.cancelled() or done.exception())
-                await asyncio.wait({saying}, timeout=STEER_SECONDS)
-            return decision
+            return await asyncio.wrap_future(question.answered)
         finally:
             self.news.put(question)  # it is over
 
@@ -182,11 +172,10 @@ def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) 
     try:
         offered = [*CHOICES, *more_choices(question.request)]
         choice = _typed_choice(offered, above, hidden=hidden)
-        why = read_typed_line("", f"{questions.WHY} ", hidden=hidden) if choice.says_why else ""
     except (EOFError, OSError, RuntimeError):  # there is no line to be had
         question.refuse(questions.NOBODY)
     else:
-        question.answer(choice.decision, (why or "").strip())
+        question.answer(choice.decision)
 
 
 def _typed_choice(offered: list[Choice], above: str, *, hidden: bool) -> Choice:

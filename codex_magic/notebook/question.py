@@ -44,16 +44,13 @@ class Question:
         """`None`: nobody answered, which is no."""
         self.reason = ENDED
         """Why nobody answered."""
-        self.why = ""
-        """What a person said with a no."""
 
     @property
     def over(self) -> bool:
         return self.answered.done()
 
-    def answer(self, decision: ApprovalDecision | None, why: str = "") -> None:
+    def answer(self, decision: ApprovalDecision | None) -> None:
         """Answer; the first answer holds."""
-        self.why = self.why if self.over else why
         with suppress(InvalidStateError):
             self.answered.set_result(decision)
 
@@ -73,14 +70,10 @@ class Choice(NamedTuple):
     key: str
     label: str
     decision: ApprovalDecision
-    says_why: bool = False
 
-
-WHY = "What should Codex do instead?"
 
 CHOICES = (
     Choice("d", "Decline", Decision.decline),
-    Choice("w", "Decline and say why …", Decision.decline, says_why=True),
     Choice("s", "Approve for this session", Decision.accept_for_session),
     Choice("a", "Approve", Decision.accept),
 )

@@ -408,11 +408,6 @@ class RunningTurn:
         handle = yield from finished(self.started)
         yield from finished(self._session.blocking.submit(handle.steer(text)))
 
-    async def say(self, text: str) -> None:
-        """Say more to it, where it has started; in the loop of its engine."""
-        if self.handle is not None:
-            await self.handle.steer(text)
-
     def end(self) -> None:
         """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
         self._session.running.remove(self)

@@ -21,7 +21,7 @@ from traitlets import Unicode
 from ..display.page import Page
 from ..protocol.ids import new_id
 from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
-from .question import CHOICES, WHY, Choice, Passage, Question, QuestionText, more_choices, question_text
+from .question import CHOICES, Choice, Passage, Question, QuestionText, more_choices, question_text
 from .screen import VIEW, marked_html, quiet, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
@@ -107,16 +107,12 @@ class ApprovalWidget(_Panel):
         def button(choice: Choice, style: str = "") -> ipywidgets.Button:
             return self._button(choice.label, partial(question.answer, choice.decision), style=style)
 
-        decline, why, session, approve = CHOICES
-        field = ipywidgets.Text(placeholder=WHY, continuous_update=False)
-        row = self._field(field, "Send", partial(question.answer, why.decision))
+        decline, session, approve = CHOICES
         more = self._row(*map(button, more_choices(question.request)))
-        say_why = self._button(why.label, lambda: self._fold(row))
-        no, yes = self._row(button(decline), say_why), self._row(button(session), button(approve, "primary"))
+        no, yes = self._row(button(decline)), self._row(button(session), button(approve, "primary"))
         fold = self._button("More answers", lambda: self._fold(more)).add_class("codex-fold")
-        self._box.children = (self._text, self._row(no, yes).add_class("codex-answers"), row, fold, more)
-        for hidden in (row, more):
-            self._fold(hidden)
+        self._box.children = (self._text, self._row(no, yes).add_class("codex-answers"), fold, more)
+        self._fold(more)
         self._let_clicks_through()
 
     def count(self, waiting: int) -> None:

@@ -405,18 +405,6 @@ def test_a_terminal_asks_for_a_line(
     assert out.exists() is written
 
 
-def test_a_no_may_say_why_in_a_terminal(terminal: pexpect.spawn, out: Path) -> None:
-    terminal.sendline(f"%codex {WRITE}")
-    terminal.expect("Your answer")
-    terminal.sendline("w")
-    terminal.expect("What should Codex do instead")
-    terminal.sendline("echo: kept as it was")
-    terminal.expect("Not run: echo written > out.txt · declined")
-    terminal.expect("kept as it was")
-    terminal.expect(r"In \[\d+\]: ")
-    assert not out.exists()
-
-
 def test_a_thread_of_the_cli_is_resumed_by_its_id(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -161,20 +161,6 @@ def test_a_change_is_shown_as_a_diff_and_nothing_in_it_is_html(visit: Visit) -> 
 
 
 @cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
-def test_what_is_said_with_a_no_reaches_the_turn(visit: Visit) -> None:
-    ask(visit)
-    button(visit, "Decline and say why …").click()
-    field = question(visit).get_by_role("textbox")
-    expect(field).to_be_focused()
-    field.fill("echo: keep the file")
-    pictures(visit, "why")
-    field.press("Enter")
-    expect(answer(visit)).to_contain_text("You: echo: keep the file")
-    expect(answer(visit)).to_contain_text("declined")
-    assert not (visit.server.folder / "out.txt").exists()
-
-
-@cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
 def test_the_stop_button_is_a_no(visit: Visit) -> None:
     ask(visit)
     visit.stop()

@@ -94,12 +94,10 @@ def test_the_title_names_the_one_file_that_would_change():
 def test_declining_comes_first_and_approving_last():
     assert [choice.label for choice in CHOICES] == [
         "Decline",
-        "Decline and say why …",
         "Approve for this session",
         "Approve",
     ]
     assert [choice.decision for choice in CHOICES] == [
-        Decision.decline,
         Decision.decline,
         Decision.accept_for_session,
         Decision.accept,
@@ -176,8 +174,7 @@ def test_no_answer_is_told_as_what_it_was():
 
 def test_the_first_answer_holds():
     question = asked(REACH)
-    question.answer(Decision.decline, "because")
-    question.answer(Decision.accept, "or so")
+    question.answer(Decision.decline)
+    question.answer(Decision.accept)
     question.refuse(NOBODY)
     assert decision_line(question) == ("Declined the network", "packages.test")
-    assert question.why == "because"
