@@ -36,12 +36,16 @@ FOLDED = re.compile(r"<details.*?</details>\n?", re.DOTALL)
 TAGS = re.compile(r"</?(?:small|blockquote)[^>]*>|\[\]\(#_\)")
 """What sets a line small, an error apart, and dollars from each other."""
 
+INDENT = 4
+"""Columns before an output."""
+
 STYLE = "<style>.jp-RenderedMarkdown pre { font-family: monospace; margin-bottom: 1em }</style>"
 """nbconvert sets the code of an answer in the font of its text."""
 
 
 def main(folder: Path, console: Console) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
+    os.environ["COLUMNS"] = str(console.width - INDENT)  # what the kernel's tables have to fit
     with own_home():
         PaintedClient(notebook, console).execute()
     executed, page = save(notebook, folder)
@@ -107,7 +111,7 @@ class Tail:
 
 
 def painted(cell: NotebookNode) -> RenderableType:
-    return Padding(Group(*map(_output, cell.outputs)), (0, 0, 0, 4))
+    return Padding(Group(*map(_output, cell.outputs)), (0, 0, 0, INDENT))
 
 
 def _output(output: NotebookNode) -> RenderableType:

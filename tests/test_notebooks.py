@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ def test_the_demo_paints_the_answers_and_saves_them(tmp_path: Path) -> None:
     assert "def running_mean(values):" in painted
     assert "Group first, then aggregate" in painted
     assert "Group first, then aggregate" in page
+    table = painted.partition("Model  ")[2].partition("Choose one")[0].strip().splitlines()
+    assert [line for line in table[1:] if not re.match(" *local-", line)] == []  # no row is broken
     assert f"{tmp_path / 'out' / '01_quickstart.html'}\n" in painted
 
 
@@ -33,7 +36,7 @@ def run_demo(folder: Path) -> str:
     run = subprocess.run(
         [sys.executable, FOLDER / "demo.py", folder],
         cwd=folder.parent,
-        env=os.environ | {"COLUMNS": "100"},
+        env=os.environ | {"COLUMNS": "80"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
