@@ -18,7 +18,8 @@ from codex_magic.protocol.plain import shorten, without_controls
 from codex_magic.protocol.types import NEVER_DONE
 
 from .exact import HEAD_CHARS, change_diff, change_kind, shown_command
-from .safe_markdown import CODE, SafeMarkdown, code_block, code_span, escape_markdown, marked, safe_markdown
+
+# The functions import `.safe_markdown` themselves: its parser would be loaded while a first request is prepared.
 
 BODY_CHARS = 4_000
 BODY_LINES = 40
@@ -61,6 +62,8 @@ class Row(NamedTuple):
     folded: bool = False
 
     def markdown(self) -> str:
+        from .safe_markdown import code_block, code_span, escape_markdown
+
         line = f"**{self.label}** {code_span(self.code)}" if self.code else f"**{self.label}**"
         if self.notes:
             line += " " + QUIET.format("", escape_markdown("· " + " · ".join(self.notes)))
@@ -80,6 +83,8 @@ class MarkdownBlock:
     closed = False
 
     def __init__(self, text: str = "") -> None:
+        from .safe_markdown import SafeMarkdown
+
         self.size = len(text)
         self._pieces = [text]
         self.safe = SafeMarkdown(text)
@@ -154,6 +159,8 @@ class ReasoningBlock:
         return [part for part in parts if part.strip()]
 
     def markdown(self) -> str:
+        from .safe_markdown import escape_markdown, safe_markdown
+
         if not self.closed:
             return QUIET.format("", escape_markdown(self.line()))
         if self._folded is None:
@@ -175,9 +182,13 @@ class NoticeBlock:
         self.size = len(message)
 
     def markdown(self) -> str:
+        from .safe_markdown import marked
+
         return self.form.format(self._label, marked(self._message)) if self._message else ""
 
     def plain(self) -> str:
+        from .safe_markdown import CODE
+
         text = CODE.sub(r"\1", self._message)
         return shorten(f"{self._label}: {text}".removeprefix(": "))
 
@@ -195,6 +206,8 @@ class StepsBlock(NoticeBlock):
         self.size = sum(len(step) for step, _ in self._steps)
 
     def markdown(self) -> str:
+        from .safe_markdown import escape_markdown
+
         steps = []
         for step, status in self._steps:
             now = " *(now)*" if status == "inProgress" else ""
