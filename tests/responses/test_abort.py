@@ -76,12 +76,8 @@ def test_a_whole_response_that_another_thread_waits_for(wire: Wire, client: Clie
             waiting.result()
 
 
-@pytest.mark.parametrize("begun", [[], [b"HTTP/1.1 429 X\r\n\r\nSlow", HANG]], ids=["nothing", "an error"])
-@pytest.mark.parametrize("is_kept", [False, True], ids=["a new connection", "a kept connection"])
-def test_before_an_answer_has_come(wire: Wire, client: Client, begun: Answer, is_kept: bool) -> None:
-    if is_kept:
-        wire.answer(stream(*good("Hello")))
-        client.responses.create("hi", model="m")
+def aborted_while_it_waits(wire: Wire, client: Client, begun: Answer, request: Callable[[], object]) -> None:
+    """Abort what asks a server that says no more than `begun`."""
     waits = threading.Event()
 
     def hang(_: Seen) -> Answer:
@@ -90,11 +86,20 @@ def test_before_an_answer_has_come(wire: Wire, client: Client, begun: Answer, is
 
     wire.answer_by(hang)
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(client.responses.create, "hi", model="m")
+        waiting = pool.submit(request)
         assert waits.wait(10)
         client.abort()
         with pytest.raises(ResponseAborted):
             waiting.result(10)
+
+
+@pytest.mark.parametrize("begun", [[], [b"HTTP/1.1 429 X\r\n\r\nSlow", HANG]], ids=["nothing", "an error"])
+@pytest.mark.parametrize("is_kept", [False, True], ids=["a new connection", "a kept connection"])
+def test_before_an_answer_has_come(wire: Wire, client: Client, begun: Answer, is_kept: bool) -> None:
+    if is_kept:
+        wire.answer(stream(*good("Hello")))
+        client.responses.create("hi", model="m")
+    aborted_while_it_waits(wire, client, begun, lambda: client.responses.create("hi", model="m"))
     assert wire.left.wait(10)
     assert wire.connections == 1
     wire.answer_by(lambda _: stream(*good("Hello")))
@@ -123,19 +128,7 @@ def test_a_wait_before_another_attempt(
 
 @pytest.mark.parametrize("begun", [[], [b"HTTP/1.1 200 OK\r\n\r\n{", HANG]], ids=["nothing", "a part"])
 def test_a_list_of_models(wire: Wire, client: Client, begun: Answer) -> None:
-    waits = threading.Event()
-
-    def hang(_: Seen) -> Answer:
-        waits.set()
-        return [*begun, HANG]
-
-    wire.answer_by(hang)
-    with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(client.models.list)
-        assert waits.wait(10)
-        client.abort()
-        with pytest.raises(ResponseAborted):
-            waiting.result(10)
+    aborted_while_it_waits(wire, client, begun, client.models.list)
     assert len(wire.requests) == 1
 
 
