@@ -70,7 +70,8 @@ class ChatGPTAuth(httpx.Auth):
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.read()  # so that it can be sent again
-        steps, outcome = self._steps(request), None
+        steps = self._steps(request)
+        outcome: Any = None
         with suppress(StopIteration):
             while True:
                 step = steps.send(outcome)
@@ -81,7 +82,8 @@ class ChatGPTAuth(httpx.Auth):
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         await request.aread()
-        steps, outcome = self._steps(request), None
+        steps = self._steps(request)
+        outcome: Any = None
         with suppress(StopIteration):
             while True:
                 step = steps.send(outcome)
