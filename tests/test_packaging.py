@@ -32,8 +32,8 @@ LAZY = {
 def test_the_wheel_holds_only_the_package_its_extension_and_its_licence(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     meta = next(name.split("/")[0] for name in names if ".dist-info/" in name)
-    data = meta.replace(".dist-info", ".data")
-    assert {name.split("/")[0] for name in names} - {data} == {"codex_magic", meta}
+    extra = meta.replace(".dist-info", ".data")
+    assert {name.split("/")[0] for name in names} - {extra} == {"codex_magic", meta}
     assert f"{meta}/licenses/LICENSE" in names
     assert "codex_magic/py.typed" in names
     data = {
