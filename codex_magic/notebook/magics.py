@@ -12,6 +12,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from .extension import Extension, listen, stop_listening
 from .shell import (
     CellFailed,
     CellStopped,
@@ -40,6 +41,7 @@ class CodexMagics(NotebookSettings, Magics):
         self._cells: set[str] = set()
         self._installed = Installed()
         self.number = register(shell)
+        self.extension = Extension()
 
     @property
     def session(self) -> Session:
@@ -202,6 +204,7 @@ def load(shell: InteractiveShell) -> None:
         return
     magics = CodexMagics(shell)
     shell.register_magics(magics)
+    listen(shell, magics.extension)
     magics.note_cell()
     shell.events.register("pre_execute", magics.note_cell)
 
@@ -220,6 +223,7 @@ def unload(shell: InteractiveShell) -> None:
     if (magics := loaded(shell)) is None:
         return
     magics.close()
+    stop_listening(shell)
     shell.events.unregister("pre_execute", magics.note_cell)
     manager = shell.input_transformer_manager
     for cells in [step for step in shell.input_transformers_cleanup if isinstance(step, CodexCells)]:

@@ -2,5 +2,6 @@
 
 import ask from './ask';
 import prose from './prose';
+import run from './run';
 
-export default [prose, ask];
+export default [prose, ask, run];

@@ -1,0 +1,86 @@
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { Notification } from '@jupyterlab/apputils';
+import { PageConfig } from '@jupyterlab/coreutils';
+import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+import { type Kernel, KernelMessage } from '@jupyterlab/services';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { PROTOCOL, REQUEST, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+
+/** A kernel without codex_magic never answers. */
+const ANSWER_MS = 5000;
+
+const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
+
+/** Send one request over the control channel, which a busy kernel reads too. */
+async function request(kernel: Kernel.IKernelConnection, content: RunRequest): Promise<Reply | null> {
+  // The types know Jupyter's own messages alone; any other passes as it is.
+  const message = KernelMessage.createMessage({
+    msgType: REQUEST,
+    channel: 'control',
+    session: kernel.clientId,
+    username: kernel.username,
+    content
+  } as unknown as KernelMessage.IOptions<KernelMessage.IDebugRequestMsg>);
+  const future = kernel.sendControlMessage(message, true, true);
+  const late = window.setTimeout(() => future.dispose(), ANSWER_MS);
+  try {
+    return (await future.done).content as unknown as Reply;
+  } catch {
+    return null; // disposed, or the kernel has ended
+  } finally {
+    window.clearTimeout(late);
+  }
+}
+
+function said(panel: NotebookPanel, index: number, isServer: boolean): RunRequest {
+  const cells = panel.content.widgets.map(({ model }) => ({
+    id: model.sharedModel.getId(),
+    kind: model.type as 'code' | 'markdown' | 'raw',
+    source: model.sharedModel.getSource()
+  }));
+  const selection = window.getSelection()?.toString().slice(0, 10_000) ?? '';
+  return runRequest(cells, index, {
+    path: panel.context.path,
+    executor: isServer ? 'server' : 'browser',
+    selection
+  });
+}
+
+/** Before a cell that asks Codex runs, the kernel hears where it stands and what the page holds above it. */
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: 'codex-magic:run',
+  description: 'Tells the kernel the order and text of the cells when one asks Codex.',
+  autoStart: true,
+  requires: [INotebookTracker],
+  optional: [ITranslator],
+  activate: (app: JupyterFrontEnd, tracker: INotebookTracker, translator: ITranslator | null) => {
+    const trans = (translator ?? nullTranslator).load('codex_magic');
+    const isServer = PageConfig.getOption('serverSideExecution') === 'true' || app.hasPlugin(NBMODEL);
+    const told = new Set<string>();
+
+    function warn(kernelId: string, reply: Reply | null): void {
+      if (reply?.protocol === undefined || reply.protocol === PROTOCOL || told.has(kernelId)) {
+        return;
+      }
+      told.add(kernelId);
+      const words = trans.__(
+        'The codex_magic of this kernel (%1) does not fit the one of this page. Install the same version in both, then restart the kernel and reload the page.',
+        reply.version ?? '?'
+      );
+      Notification.warning(words, { autoClose: false });
+    }
+
+    NotebookActions.executionScheduled.connect((_, { notebook, cell }) => {
+      const panel = tracker.find(each => each.content === notebook);
+      const kernel = panel?.sessionContext.session?.kernel;
+      if (!panel || !kernel || !asksCodex(cell.model.sharedModel.getSource())) {
+        return;
+      }
+      const content = said(panel, notebook.widgets.indexOf(cell), isServer);
+      void request(kernel, content).then(reply => warn(kernel.id, reply));
+    });
+  }
+};
+
+export default plugin;
