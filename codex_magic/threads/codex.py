@@ -548,6 +548,16 @@ class AsyncThread:
         store = self._codex.store_of(self.id)
         return await store.run(lambda file: _recovered(file).history(self.id, include_items=include_items))
 
+    async def held(
+        self, *, cell_id: str | None = None, notebook: str | None = None, prompt: str = ""
+    ) -> dict[str, str]:
+        """What the model knows of the notebook from this thread, by the `held` of each `ContextInput`.
+
+        `cell_id`, `notebook`, `prompt`: of the cell that is about to run: what its turn replaces does not count.
+        """
+        store, cell = self._codex.store_of(self.id), {"cell_id": cell_id, "notebook": notebook}
+        return await store.run(lambda file: _recovered(file).held(self.id, **cell, prompt=prompt))
+
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
         record = await self._codex.store_of(self.id).run(lambda store: _recovered(store).thread(self.id))

@@ -507,11 +507,15 @@ class Store:
 
     @_reads
     def place_of_own(self, thread_id: str, turn_id: str) -> types.TurnPlace | None:
-        """Return where the app-server has this turn, if it is the thread's own and no fork has it in its past."""
+        """Return where the app-server has this turn, if it is the thread's own and no fork has it in its past.
+
+        A turn with a context is forked away from instead: that stands in front of it, and would stay.
+        """
         row = self._db.execute(
             "SELECT places.* FROM places JOIN turns ON turns.id = places.turn"
             " WHERE turns.id = ? AND turns.thread_id = ? AND NOT EXISTS (SELECT 1 FROM threads WHERE"
-            " forked_from = turns.thread_id AND forked_at_position >= position AND forked_at_seq >= seq)",
+            " forked_from = turns.thread_id AND forked_at_position >= position AND forked_at_seq >= seq)"
+            ' AND NOT EXISTS (SELECT 1 FROM items WHERE turn = seq AND json LIKE \'%"type":"context"%\')',
             (turn_id, thread_id),
         ).fetchone()
         return types.TurnPlace(*(row[column] for column in _PLACE)) if row else None
@@ -571,6 +575,39 @@ class Store:
         """Return the thread's current turns in order, shared past included; those before a turn's position."""
         rows = self._current(thread_id, _END if before_position is None else before_position - 1)
         return self._with_items(rows) if include_items else list(map(_turn_record, rows))
+
+    @_reads
+    def held(
+        self, thread_id: str, *, cell_id: str | None = None, notebook: str | None = None, prompt: str = ""
+    ) -> dict[str, str]:
+        """Return what the model has been told of a notebook in this thread, by the `held` of its contexts.
+
+        For a cell that runs again, with what comes before it. What a compaction may have taken away, and a
+        question that is not sent again since it failed without an answer, do not count.
+        """
+        history = self._current(thread_id)
+        if old := self._earlier_run(history, cell_id, notebook, prompt):
+            history = [row for row in history if row["position"] < old["position"]]
+        # Neither the text of answers nor the output of commands is read.
+        rows = self._db.execute(
+            "SELECT turn, n, type, iif(type = 'userMessage', json, NULL) AS json FROM items"
+            " WHERE turn IN (SELECT value FROM json_each(:turns)) UNION ALL"
+            " SELECT turn, -1, 'userMessage', partials.json FROM partials JOIN turns ON turns.seq = turn"
+            " AND turns.id = partials.id WHERE turn IN (SELECT value FROM json_each(:turns)) ORDER BY turn, n",
+            {"turns": _to_json([row["seq"] for row in history])},
+        )
+        items = {turn: list(of_turn) for turn, of_turn in groupby(rows, itemgetter("turn"))}
+        held: dict[str, str] = {}
+        for row in history:
+            kinds = {item["type"] for item in items.get(row["seq"], ())}
+            if "contextCompaction" in kinds:
+                held = {}
+            elif row["status"] != TurnStatus.failed or kinds - {"userMessage"}:
+                for item in items.get(row["seq"], ()):
+                    message = types.decode_item(_decoded(item["json"])) if item["json"] else None
+                    for part in message.content if isinstance(message, UserMessage) else ():
+                        held |= part.held if isinstance(part, types.ContextInput) else {}
+        return held
 
     @_writes
     def fork(self, thread_id: str, *, through: str | None = None, before: str | None = None) -> ThreadRecord:

@@ -22,7 +22,7 @@ from ...responses.catalog import Model, ReasoningLevel, ServiceTier
 from ...responses.provider import Provider, key_of
 from ...responses.usage import no_limits
 from ...waiting import awaited, in_thread
-from ..replay import as_message
+from ..replay import as_message, context_items
 from ..seam import Continuation, Tell, TurnRequest
 from . import parameters
 from .connection import Connection
@@ -305,10 +305,11 @@ class Opening:
         if thread_id is None:
             params = {**await self._parameters(), **parameters.start_parameters(request)}
             thread_id, missing = await self._load("thread/start", params), (await request.earlier()).items
-        # Sealed reasoning stays with the service that made it.
+        # Sealed reasoning stays with the service that made it. `additionalContext` of turn/start says the same
+        # of a context, but is cut at 4,000 characters, and left out where it repeats the one before.
         readable = [item for item in missing if "encrypted_content" not in item]
-        if readable:
-            await self.connection.call("thread/inject_items", {"threadId": thread_id, "items": readable})
+        if items := [*readable, *context_items(request.inputs)]:
+            await self.connection.call("thread/inject_items", {"threadId": thread_id, "items": items})
         return thread_id
 
     async def _continued(self, continuation: Continuation, tell: Tell) -> str | None:
