@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, NoReturn
 
 import msgspec
@@ -48,8 +49,7 @@ log = logging.getLogger(__name__)
 _VISIBLE: frozenset[type[Event]] = frozenset(TEXTS) | {ImageGenerationCallPartialImage, OutputItemDone}
 """After one of these a consumer has something that a second answer would repeat."""
 
-_FAILURES: frozenset[type[Event]] = frozenset({ResponseFailed, ErrorEvent})
-"""Raised, not delivered."""
+_FAILURES: frozenset[type[Event]] = frozenset({ResponseFailed, ErrorEvent})  # raised, not delivered
 
 _SIGNS_OF_LIFE: frozenset[type[Event]] = frozenset(
     {Keepalive, ResponseCreated, ResponseQueued, ResponseInProgress, UnknownEvent}
@@ -62,7 +62,6 @@ LONGEST_ANSWER = 256 << 20  # bytes; a novel has one million, pictures with thei
 
 OnRetry = Callable[[CodexError, float], None]
 """Called with the failure and the seconds until the next try."""
-
 
 _FINAL_CODES = frozenset({"server_is_overloaded", "slow_down"})
 """Inside a stream these mean "no capacity now": the service asks not to be asked again."""
@@ -84,26 +83,25 @@ class RetryPolicy:
 
     def decide(self, attempt: int, failure: CodexError) -> float | None:
         """Seconds to wait before asking again, `None` to give up. `attempt`: how often was asked again."""
-        if attempt >= self._allowed(failure):
+        allowed, wanted = 0, None
+        match failure:
+            case errors.UsageLimitError() | errors.BlockedError():
+                pass
+            case errors.RateLimitError():
+                allowed, wanted = self.stream_retries, failure.retry_after
+            case errors.StreamError():
+                allowed = self.stream_retries
+            case errors.ServiceError(status=None) if failure.code not in _FINAL_CODES:
+                allowed = self.stream_retries
+            case errors.UnreachableError():
+                allowed = self.request_retries
+            case errors.ServiceError() if failure.status in TRANSIENT:
+                allowed = self.request_retries
+        if attempt >= allowed:
             return None
-        wanted = failure.retry_after if isinstance(failure, errors.RateLimitError) else None
         if wanted is None:
             return self.first_wait * 2.0**attempt * (0.9 + 0.2 * self.random())
         return wanted if wanted <= self.longest_wait else None
-
-    def _allowed(self, failure: CodexError) -> int:
-        match failure:
-            case errors.UsageLimitError() | errors.BlockedError():
-                return 0
-            case errors.RateLimitError() | errors.StreamError():
-                return self.stream_retries
-            case errors.UnreachableError():
-                return self.request_retries
-            case errors.ServiceError(status=None):
-                return 0 if failure.code in _FINAL_CODES else self.stream_retries
-            case errors.ServiceError():
-                return self.request_retries if failure.status in TRANSIENT else 0
-        return 0
 
 
 PATIENT = RetryPolicy()
@@ -170,11 +168,11 @@ class Exchange:
         events = self._take(self._decoder.flush())
         if self._bare is not None and not self._accumulator.done:
             self._accumulator.feed(self._bare)
-        return [*events, *self._rest()]
+        return [*events, *self._accumulator.feed(*self._masked.end())]
 
     def let_go(self) -> list[Event]:
         """Return what was held back of an answer that is read no further: it might have gone on as a secret."""
-        self._left += self._rest()
+        self._left += self._accumulator.feed(*self._masked.end())
         return self._left
 
     @property
@@ -218,17 +216,13 @@ class Exchange:
         self._visible = True
         raise errors.StreamError(reason)
 
-    def _rest(self) -> list[Event]:
-        return self._accumulator.feed(*self._masked.end())
-
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)
-        kinds = set(map(type, events))
-        if UnknownEvent in kinds:
-            names = [*(name.decode(errors="replace") for name in self._decoder.names()), *[""] * len(events)]
-            events = [real for event, name in zip(events, names, strict=False) for real in _real(event, name)]
-            kinds = set(map(type, events))
-        is_end = not ENDS.isdisjoint(kinds)
+        if UnknownEvent in map(type, events):
+            names = chain(self._decoder.names(), repeat(b""))
+            named = zip(events, names, strict=False)
+            events = [real for event, name in named for real in _real(event, name.decode(errors="replace"))]
+        is_end = not ENDS.isdisjoint(map(type, events))
         events = self._masked.feed(self._up_to_the_end(events) if is_end else events)
         self._visible = self._visible or not _VISIBLE.isdisjoint(map(type, events))
         events = self._accumulator.feed(*events)
@@ -239,10 +233,10 @@ class Exchange:
         for event in events:
             if _is_bare(event):
                 self._bare = event
-                continue
-            kept.append(event)
-            if type(event) in ENDS:
-                break
+            else:
+                kept.append(event)
+                if type(event) in ENDS:
+                    break
         return kept
 
 
