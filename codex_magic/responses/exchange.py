@@ -22,23 +22,8 @@ from ..protocol import errors
 from ..protocol.errors import CodexError
 from ..protocol.plain import read_json
 from ..protocol.secrets import masked
-from .events import (
-    ErrorEvent,
-    Event,
-    ImageGenerationCallPartialImage,
-    Keepalive,
-    OutputItemDone,
-    OutputTextDelta,
-    ResponseCompleted,
-    ResponseCreated,
-    ResponseFailed,
-    ResponseIncomplete,
-    ResponseInProgress,
-    ResponseQueued,
-    UnknownEvent,
-    decode_event,
-    decode_events,
-)
+from . import events as kinds
+from .events import Event, OutputItemDone, UnknownEvent, decode_event, decode_events
 from .failures import TRANSIENT, fitted, is_web_page
 from .masking import ENDS, TEXTS, MaskedEvents
 from .response import Response, ResponseAccumulator
@@ -46,13 +31,15 @@ from .sse import SSEDecoder
 
 log = logging.getLogger(__name__)
 
-_VISIBLE: frozenset[type[Event]] = frozenset(TEXTS) | {ImageGenerationCallPartialImage, OutputItemDone}
+_VISIBLE: frozenset[type[Event]] = frozenset(TEXTS) | {kinds.ImageGenerationCallPartialImage, OutputItemDone}
 """After one of these a consumer has something that a second answer would repeat."""
 
-_FAILURES: frozenset[type[Event]] = frozenset({ResponseFailed, ErrorEvent})  # raised, not delivered
+_FAILURES: frozenset[type[Event]] = frozenset(
+    {kinds.ResponseFailed, kinds.ErrorEvent}
+)  # raised, not delivered
 
 _SIGNS_OF_LIFE: frozenset[type[Event]] = frozenset(
-    {Keepalive, ResponseCreated, ResponseQueued, ResponseInProgress, UnknownEvent}
+    {kinds.Keepalive, kinds.ResponseCreated, kinds.ResponseQueued, kinds.ResponseInProgress, UnknownEvent}
 )
 """They say that the service is still there, and bring nothing of the answer."""
 
@@ -118,10 +105,7 @@ class Exchange:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`elsewhere`: the provider's name, unless it is ChatGPT; failures have other advice there."""
-        self._elsewhere = elsewhere
-        self._clock = clock
-        self._policy = policy
-        self._on_retry = on_retry
+        self._policy, self._on_retry, self._elsewhere, self._clock = policy, on_retry, elsewhere, clock
         self.ended = threading.Event()  # when nobody wants the answer any more, and nothing is asked again
         self._retries = 0
         self._visible = False
@@ -141,10 +125,7 @@ class Exchange:
         self._left: list[Event] = []
 
     def feed(self, chunk: bytes, *, idle: float | None = None) -> list[Event]:
-        """Return the events to deliver. Raises StreamError for an answer without end.
-
-        `idle`: seconds that may pass without an event; comments that keep a connection open are none.
-        """
+        """Return the events to deliver; `idle` seconds may pass without one. Raises StreamError for an endless answer."""
         self._room -= len(chunk)
         if self._room < 0:
             self._give_up(f"The answer was longer than {LONGEST_ANSWER >> 20} MiB and had no end.")
@@ -245,9 +226,11 @@ class Exchange:
 
 def _is_bare(event: Event) -> bool:
     """Whether it is a failure without any reason."""
-    if isinstance(event, ResponseFailed):
+    if isinstance(event, kinds.ResponseFailed):
         return not (event.error or (event.response or {}).get("error"))
-    return isinstance(event, ErrorEvent) and not (event.error or event.message or event.code or event.status)
+    return isinstance(event, kinds.ErrorEvent) and not (
+        event.error or event.message or event.code or event.status
+    )
 
 
 def _real(event: Event, name: str) -> list[Event]:
@@ -265,7 +248,7 @@ def _real(event: Event, name: str) -> list[Event]:
     if not isinstance(raw, dict):
         if is_web_page({}, str(raw).encode()):
             raise errors.BlockedError("A web page came instead of an answer.", status=200)
-        return [ErrorEvent(message=str(raw))] if name == "error" else [event]
+        return [kinds.ErrorEvent(message=str(raw))] if name == "error" else [event]
     kind = raw.get("type")
     if not isinstance(kind, str) or not kind:
         kind = name
@@ -277,14 +260,9 @@ def _real(event: Event, name: str) -> list[Event]:
     is_error = any(raw.get(word) for word in ("error", "errors", "message", "detail")) and not kind
     if not (is_error or kind.lower().endswith("error")):
         return [event]
-    headers = raw.get("headers")
-    return [
-        ErrorEvent(
-            error=raw.get("error") or raw,
-            status=raw.get("status") or raw.get("status_code"),
-            headers=headers if isinstance(headers, dict) else None,
-        )
-    ]
+    headers = raw.get("headers") if isinstance(raw.get("headers"), dict) else None
+    status = raw.get("status") or raw.get("status_code")
+    return [kinds.ErrorEvent(error=raw.get("error") or raw, status=status, headers=headers)]
 
 
 def _events_of(response: dict[str, Any]) -> list[Event]:
@@ -295,8 +273,10 @@ def _events_of(response: dict[str, Any]) -> list[Event]:
             parts = item.get("content")
             for index, part in enumerate(parts if isinstance(parts, list) else ()):
                 if isinstance(part, dict) and isinstance(text := part.get("text"), str):
-                    events.append(OutputTextDelta(output_index=at, content_index=index, delta=text))
+                    events.append(kinds.OutputTextDelta(output_index=at, content_index=index, delta=text))
             events.append(OutputItemDone(output_index=at, item=item))
     status = "failed" if response.get("error") else response.get("status")
-    end = {"failed": ResponseFailed, "incomplete": ResponseIncomplete}.get(str(status), ResponseCompleted)
+    end = {"failed": kinds.ResponseFailed, "incomplete": kinds.ResponseIncomplete}.get(
+        str(status), kinds.ResponseCompleted
+    )
     return [*events, end(response=response)]

@@ -60,16 +60,10 @@ class AsyncResponseStream(_Arriving):
         route: Route | None = None,
         switch: Callable[[Outgoing, CodexError], Awaitable[bool]] | None = None,
     ) -> None:
-        """`make_request` is called when the request is needed; without a `route` the transport sends it.
-
-        `switch` says of a failed request whether it is made anew.
-        """
-        self._transport = transport
-        self._route = route
-        self._switch = switch
+        """`switch` says of a failed request whether it is made anew; without a `route` the transport sends it."""
+        self._transport, self._exchange = transport, exchange
+        self._make_request, self._route, self._switch = make_request, route, switch
         self._refused: tuple[str | None, CodexError] | None = None  # which model, and why, if asked anew
-        self._exchange = exchange
-        self._make_request = make_request
         self._outgoing: Outgoing | None = None
         self._line = Line(transport, exchange.ended)
         self._batch: list[Event] = []
@@ -130,10 +124,7 @@ class AsyncResponseStream(_Arriving):
         return self._outgoing
 
     async def open(self) -> bool:
-        """Send the request, unless that was done; return whether there is an answer to read.
-
-        Raises ResponseAborted, and the CodexError that waiting can't mend.
-        """
+        """Send the request, unless that was done; return whether there is an answer to read. Raises CodexError."""
         if self._is_parents:
             raise InvalidRequestError(
                 "This answer belongs to the process that this one was forked from.",
