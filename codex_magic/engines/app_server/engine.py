@@ -241,38 +241,21 @@ class AppServerEngine:
         over = [turn for turn in reversed(turns) if turn.status is not types.TurnStatus.in_progress]
         return msgspec.convert(answer["thread"], ProgramThread), over
 
-    # What was done to a thread of ours, for the program to follow. Ours is done already, so that it fails
-    # is no failure; and a program that is not running is not started for it.
-
     def has_loaded(self, thread_id: str) -> bool:
         running = self.server.running
         return running is not None and thread_id in running.threads
 
-    async def rename(self, thread_id: str, name: str) -> bool:
-        return await self._follow("thread/name/set", thread_id, name=name)
-
-    async def archive(self, thread_id: str) -> bool:
-        if thread_id in self._running:
-            return False
-        is_archived = await self._follow("thread/archive", thread_id)
-        if is_archived and self.server.running is not None:
-            self.server.running.threads.pop(thread_id, None)  # it can't be used before it is resumed
-        return is_archived
-
-    async def unarchive(self, thread_id: str) -> bool:
-        return await self._follow("thread/unarchive", thread_id)
-
-    async def revert(self, place: types.TurnPlace) -> bool:
-        """Take that turn and the later ones out of its thread, where that is loaded and idle."""
-        if place.thread_id in self._running or not self.has_loaded(place.thread_id):
-            return False
-        return await self._follow("thread/revert", place.thread_id, beforeTurnId=place.turn_id)
-
-    async def _follow(self, method: str, thread_id: str, **params: Any) -> bool:
-        if self.server.running is None:
+    async def mirror(self, thread_id: str, method: str, params: Mapping[str, Any]) -> bool:
+        """Do to a thread of the program, if it runs, what was done to ours; whether it did. That it fails is no failure."""
+        running = self.server.running
+        is_archived = method == "thread/archive"
+        if running is None or (is_archived and thread_id in self._running):
             return False
         async with self.server.connected() as connection:
-            return await connection.try_call(method, {"threadId": thread_id, **params})
+            is_done = await connection.try_call(method, {"threadId": thread_id, **params})
+        if is_done and is_archived:  # it can't be used before it is resumed
+            running.threads.pop(thread_id, None)
+        return is_done
 
 
 def _account(settings: Settings) -> list[str | None]:
