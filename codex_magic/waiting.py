@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 from weakref import WeakSet
 
 T = TypeVar("T")
@@ -24,8 +24,7 @@ R = TypeVar("R")
 P = ParamSpec("P")
 A = TypeVar("A", covariant=True)
 
-POLL_SECONDS = 0.1
-"""Windows delivers Ctrl-C to a waiting main thread only between waits."""
+POLL_SECONDS = 0.1  # Windows delivers Ctrl-C to a waiting main thread only between waits
 
 
 def in_thread(work: Callable[[], T], *, daemon: bool = False) -> Future[T]:
@@ -133,7 +132,14 @@ class BackgroundLoop:
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start `work` there; the future can be waited for from any thread."""
-        return asyncio.run_coroutine_threadsafe(work, self._running())
+        with self._lock:
+            if self._serving is None:
+                # Jupyter makes Windows' selector loop the default, which can't start other programs.
+                loop = getattr(asyncio, "ProactorEventLoop", asyncio.new_event_loop)()
+                thread = threading.Thread(target=_serve, args=[loop], name="codex_magic", daemon=True)
+                self._serving = loop, thread
+                thread.start()
+            return asyncio.run_coroutine_threadsafe(work, self._serving[0])
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` there and wait for it. Ctrl-C cancels it."""
@@ -152,16 +158,6 @@ class BackgroundLoop:
             loop, thread = serving
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
-
-    def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._serving is None:
-                # Jupyter makes Windows' selector loop the default, which can't start other programs.
-                loop = getattr(asyncio, "ProactorEventLoop", asyncio.new_event_loop)()
-                thread = threading.Thread(target=_serve, args=[loop], name="codex_magic", daemon=True)
-                self._serving = loop, thread
-                thread.start()
-            return self._serving[0]
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -187,7 +183,6 @@ class Direct(Generic[A]):
         self.asynchronous = asynchronous
 
     def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` gives."""
         try:
             work.send(None)
         except StopIteration as end:
@@ -238,23 +233,17 @@ def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[...
 
 # Forks -------------------------------------------------------------------------------------------
 
-WORK_SECONDS = 6.0
-"""How long a fork waits for undivided work; one step of a store takes 5 at most."""
-
-_living: WeakSet[Forkable] = WeakSet()
+WORK_SECONDS = 6.0  # that a fork waits for undivided work; one step of a store takes 5 at most
+_living: WeakSet[Any] = WeakSet()
 _left: list[object] = []
 
 
-class Forkable(Protocol):
-    def forked(self) -> object:
-        """Begin anew, in the child; return what must not be collected there."""
-
-
-def begin_anew_in_children(thing: Forkable) -> None:
+def begin_anew_in_children(thing: Any) -> None:
     """Call its `forked` in each child that this process, or a child of it, forks while it lives.
 
     Threads do not survive a fork, locks may be held by those that are gone, and connections, event loops and
-    SQLite's files are still the parent's: what is closed in the child may end there.
+    SQLite's files are still the parent's: what is closed in the child may end there. `forked` begins anew
+    and returns what must not be collected there.
     """
     _living.add(thing)
 

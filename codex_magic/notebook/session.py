@@ -61,8 +61,6 @@ log = logging.getLogger(__name__)
 LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
 
-_WHOLE_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 def finished(future: Future[T]) -> Steps[T]:
     """Wait for `future` and return its result. Raises what it failed with."""
@@ -72,17 +70,12 @@ def finished(future: Future[T]) -> Steps[T]:
 
 
 class Session:
-    """Created at the first use of a magic; the environment is read then.
-
-    `cells`: the ids of the cells that ran since the extension was loaded, a set that grows.
-    """
+    """Created at the first use of a magic; the environment is read then. `cells`: those that ran, a set that grows."""
 
     def __init__(
         self, shell: InteractiveShell, settings: NotebookSettings, cells: set[str], installed: Installed
     ) -> None:
-        self.shell = shell
-        self.settings = settings
-        self.installed = installed
+        self.shell, self.settings, self.installed = shell, settings, installed
         self.screen = Screen(shell)
         self.env = Settings.from_env()
         self.blocking = Codex(CodexConfig(settings=self.env))
@@ -93,7 +86,7 @@ class Session:
         """The turns of this notebook that are not over, oldest first."""
         self.unkept: StoreError | None = None
         """Why this notebook's conversation is in memory only."""
-        self._cells = cells
+        self._cells = cells  # their ids
         self._notebook: Recognition | None = None
         self._thread: AsyncThread | None = None
         self._note: str | None = None
@@ -117,7 +110,7 @@ class Session:
             self._local.close()
 
     def wait(self, work: Coroutine[Any, Any, T]) -> Steps[T]:
-        """Run `work` in the background loop, and wait without holding up the kernel. Raises what it raises."""
+        """Run `work` in the background loop, and wait for it. Raises what it raises."""
         return (yield from finished(self.blocking.submit(work)))
 
     def start_turn(
@@ -137,7 +130,7 @@ class Session:
     def turn_options(self, options: ParsedLine, approvals: Approvals) -> TurnOptions:
         """Return all that holds for a turn of the running cell: its own options, else the notebook's settings.
 
-        Raises OptionError, also for options that bind an agent where none answers.
+        Raises OptionError.
         """
 
         def chosen(name: str) -> str | None:
@@ -237,34 +230,33 @@ class Session:
 
     async def thread(self) -> AsyncThread:
         """Return this notebook's thread: the one it had before, else a new one; a copy's is a fork."""
-        if self._thread is None:
-            notebook = await self._recognise()
-            if notebook is not None and notebook.thread_id is not None:
-                thread = await self.codex.thread_resume(notebook.thread_id)
-                self._note = await self._continues(thread, "Continues thread")
-                await self.use(thread)
-            elif notebook is not None and (original := notebook.original) is not None:
-                thread = await self.codex.thread_resume(original.thread_id)
-                name = Path(original.path).name if original.path else "another notebook"
-                self._note = await self._continues(thread, f"A copy of {name}: continues in a fork of thread")
-                await self.use(await self.codex.thread_fork(thread.id))
-            else:
-                await self.new_thread()
-        assert self._thread is not None
-        return self._thread
+        if self._thread is not None:
+            return self._thread
+        notebook = await self._recognise()
+        original = notebook.original if notebook is not None else None
+        past = notebook and (notebook.thread_id or (original and original.thread_id))
+        if not past:
+            return await self.new_thread()
+        thread = await self.codex.thread_resume(past)
+        if turns := await thread.history(include_items=False):
+            name = Path(original.path).name if original and original.path else "another notebook"
+            what = f"A copy of {name}: continues in a fork of" if original else "Continues"
+            about = f"{count(len(turns), 'turn')}, last used {ago(thread.record.updated_at)}"
+            self._note = f"{what} thread {thread.id[:ID_SHOWN]}: {about}. Start fresh: `%codex new`"
+        return await self.use(await self.codex.thread_fork(thread.id) if original else thread)
 
     async def new_thread(self) -> AsyncThread:
         return await self.use(await self.codex.thread_start())
 
     async def resume(self, wanted: str) -> AsyncThread:
-        """Continue the thread of that id, id beginning or name. Raises ThreadNotFoundError.
+        """Continue the thread of that id, id beginning or name, or a whole id that the agent's program knows.
 
-        The whole id of one that the agent's program keeps, of the Codex CLI for example, will do too.
+        Raises ThreadNotFoundError.
         """
         try:
             thread = await self.codex.thread_resume(await self.resolve(wanted))
         except ThreadNotFoundError as not_here:
-            if _WHOLE_ID.fullmatch(wanted) is None:
+            if re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", wanted) is None:
                 raise
             try:
                 provider = self._agent_provider(self.settings.provider)
@@ -307,13 +299,6 @@ class Session:
         except CodexError as error:
             log.info("nothing of the conversation so far goes along: %s", error)
         return await self.codex.thread_start(ephemeral=True)
-
-    async def _continues(self, thread: AsyncThread, what: str) -> str | None:
-        if not (turns := await thread.history(include_items=False)):
-            return None
-        used = ago(thread.record.updated_at)
-        about = f"{count(len(turns), 'turn')}, last used {used}"
-        return f"{what} {thread.id[:ID_SHOWN]}: {about}. Start fresh: `%codex new`"
 
     async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
@@ -378,12 +363,7 @@ class RunningTurn:
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
         self._session = session
-        self._began = time.monotonic()
-
-    @property
-    def seconds(self) -> int:
-        """Since its request."""
-        return int(time.monotonic() - self._began)
+        self.began = time.monotonic()
 
     @property
     def handle(self) -> AsyncTurnHandle | None:

@@ -57,7 +57,7 @@ class AsyncResponseStream:
         self._exchange = exchange
         self._make_request = make_request
         self._outgoing: Outgoing | None = None
-        self._line = transport.line(exchange)
+        self._line = Line(transport, exchange.ended)
         self._batch: list[Event] = []
         self._closed = self._aborted = False
         self._over = False  # the response came to its end
@@ -229,7 +229,7 @@ class AsyncResponseStream:
         events: list[Event] = []
         with self._line:
             chunk = await (self._next_at_once() if self._exchange.lacks_reason else self._line.chunk())
-            idle = self._transport.core.idle_seconds(outgoing)
+            idle = self._transport.core.limits(outgoing).idle
             events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         self._transport.core.remember(outgoing, self._exchange)
         return events

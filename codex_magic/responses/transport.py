@@ -12,7 +12,6 @@ import socket
 import sys
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -76,33 +75,26 @@ class Outgoing:
 class Memory:
     """The items that the latest responses followed and brought, for services that store none.
 
-    Safe from any thread.
+    Safe from any thread: each step is one operation of a dict.
     """
 
     def __init__(self) -> None:
-        self._held: OrderedDict[str, tuple[list[Item], int]] = OrderedDict()
-        self.forked()
-        begin_anew_in_children(self)
-
-    def forked(self) -> None:
-        """See `waiting.begin_anew_in_children`."""
-        self._lock = threading.Lock()
+        self._held: dict[str, tuple[list[Item], int]] = {}
 
     def keep(self, response: Response, sent: Sequence[Item], size: int) -> None:
         """Remember a whole response to `sent`, a request of `size` bytes; the oldest are forgotten."""
-        with self._lock:
-            self._held.pop(response.id, None)
-            self._held[response.id] = ([*sent, *response.output], size)
-            total = sum(size for _, size in self._held.values())
-            while len(self._held) > MOST_RESPONSES or (total > MOST_BYTES and len(self._held) > 1):
-                _, (_, forgotten) = self._held.popitem(last=False)
-                total -= forgotten
+        self._held.pop(response.id, None)
+        self._held[response.id] = ([*sent, *response.output], size)
+        room = MOST_BYTES
+        for newer, (earlier, (_, taken)) in enumerate(reversed(list(self._held.items()))):
+            room -= taken
+            if newer >= MOST_RESPONSES or (room < 0 and newer):
+                self._held.pop(earlier, None)
 
     def items(self, response_id: str) -> list[Item]:
         """Return all items up to the end of that response. Raises InvalidRequestError for an unknown one."""
-        with self._lock:
-            if response_id in self._held:
-                return self._held[response_id][0]
+        if (held := self._held.get(response_id)) is not None:
+            return held[0]
         raise errors.InvalidRequestError(
             f"This client does not remember a response {response_id!r}.",
             hint=(
@@ -136,31 +128,31 @@ class Core:
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
         self.rate_limits: RateLimits | None = None
-        self.dialects: dict[
-            str | None, bool
-        ] = {}  # models that refused one -> whether they want Responses Lite
+        self.dialects: dict[str | None, bool] = {}  # models that refused one -> whether Lite is the other
         self.websockets = True  # until one could not be opened
         self.elsewhere = "" if provider.is_codex else provider.name
         self.auth = provider.auth
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
             self.auth = provider.auth.asking(login_handler, self.settings)
 
-    def http_options(self, *, blocks: bool) -> dict[str, Any]:
-        """Return the arguments for `httpx.Client`, or its async twin."""
+    def connect(self, *, blocks: bool) -> Any:
+        """Return new connections: an `httpx.Client`, or its async twin."""
         base, usage = self.provider.base_url, self.settings.chatgpt_url
+        kind: Any = httpx.Client if blocks else httpx.AsyncClient
+        transport: Any = httpx.HTTPTransport if blocks else httpx.AsyncHTTPTransport
+        hook = hide_sent if blocks else hide_sent_async
         carried: dict[str, Any] = {
             "verify": trust(base, self.settings.ca_bundle),
             "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
         }
-        transport = httpx.HTTPTransport if blocks else httpx.AsyncHTTPTransport
-        return {
-            "auth": self.auth,
-            "headers": {"Accept-Encoding": "gzip, deflate", **revealed(self.provider.headers)},
-            "timeout": _limits(self.timeouts),
-            "trust_env": False,
-            "mounts": mounts(transport, base, *[usage] * self.provider.is_codex, **carried),
+        return kind(
+            auth=self.auth,
+            headers={"Accept-Encoding": "gzip, deflate", **revealed(self.provider.headers)},
+            trust_env=False,
+            mounts=mounts(transport, base, *[usage] * self.provider.is_codex, **carried),
+            event_hooks={"request": [hook]},
             **carried,
-        }
+        )
 
     def response_request(self, input: Any, parameters: Parameters, default: str | None) -> Outgoing:
         """Return the request for a response; `default` is the model where none is named."""
@@ -234,11 +226,13 @@ class Core:
                 self.memory.keep(response, outgoing.items, len(outgoing.body))
 
     def build(self, http: httpx.Client | httpx.AsyncClient, outgoing: Outgoing) -> httpx.Request:
-        content = outgoing.body or None
-        request = http.build_request(outgoing.method, outgoing.url, headers=outgoing.headers, content=content)
-        if outgoing.timeouts is not None:
-            request.extensions["timeout"] = _limits(outgoing.timeouts).as_dict()
-        return request
+        limits, content = self.limits(outgoing), outgoing.body or None
+        timeout = httpx.Timeout(
+            connect=limits.connect, read=limits.first_byte, write=limits.write, pool=limits.connect
+        )
+        return http.build_request(
+            outgoing.method, outgoing.url, headers=outgoing.headers, content=content, timeout=timeout
+        )
 
     def accepts(self, outgoing: Outgoing, answer: httpx.Response) -> bool:
         """Whether it is an answer to read: the real stream has no Content-Type, a network's sign-in page has.
@@ -250,7 +244,7 @@ class Core:
         if answer.status_code not in (200, 201) or is_page:
             return False
         # From here on the idle limit counts; httpx has one read limit for all, held in the request.
-        answer.request.extensions["timeout"]["read"] = self.idle_seconds(outgoing)
+        answer.request.extensions["timeout"]["read"] = self.limits(outgoing).idle
         return True
 
     def note(self, headers: Mapping[str, str]) -> None:
@@ -259,19 +253,12 @@ class Core:
         self.rate_limits = failures.limits_from_headers(headers, now=time.time()) or self.rate_limits
         self.catalog.announce(headers.get("x-models-etag"))
 
-    def idle_seconds(self, outgoing: Outgoing) -> float:
-        """Return how long the answer may go on without an event."""
-        return (outgoing.timeouts or self.timeouts).idle
+    def limits(self, outgoing: Outgoing) -> Timeouts:
+        return outgoing.timeouts or self.timeouts
 
     def slow_start(self) -> Timeouts:
         """Return the limits for an answer that begins when all is done: a picture, a compaction."""
         return replace(self.timeouts, first_byte=max(self.timeouts.first_byte, self.timeouts.idle))
-
-
-def _limits(seconds: Timeouts) -> httpx.Timeout:
-    return httpx.Timeout(
-        connect=seconds.connect, read=seconds.first_byte, write=seconds.write, pool=seconds.connect
-    )
 
 
 # Sending -----------------------------------------------------------------------------------------
@@ -286,20 +273,17 @@ class Transport:
         self._pause = sleep
         self._https: dict[asyncio.AbstractEventLoop | None, Any] = {}
         self._streams: WeakSet[Any] = WeakSet()
-        self._idle: Networks = WeakValueDictionary()
+        self.idle: Networks = WeakValueDictionary()
+        """Connections that no answer comes over; a request may take one of them."""
         self._lock = threading.Lock()
         begin_anew_in_children(self)
 
     def forked(self) -> object:
         """See `waiting.begin_anew_in_children`: two processes can't talk over one connection."""
         left = self._https, list(self._streams)
-        self._https, self._streams, self._idle = {}, WeakSet(), WeakValueDictionary()
+        self._https, self._streams, self.idle = {}, WeakSet(), WeakValueDictionary()
         self._lock = threading.Lock()
         return left
-
-    def line(self, exchange: Exchange) -> Line:
-        """Return what one answer may come over."""
-        return Line(self._idle, exchange.ended, blocks=self.blocks)
 
     def watch(self, stream: Any) -> None:
         """Let `abort()` end it too."""
@@ -316,7 +300,7 @@ class Transport:
     async def fetch(self, outgoing: Outgoing) -> httpx.Response:
         """Return a whole answer. Raises CodexError."""
         exchange = Exchange(self.core.retry, elsewhere=self.core.elsewhere)
-        line, seconds = self.line(exchange), self.core.idle_seconds(outgoing)
+        line, seconds = Line(self, exchange.ended), self.core.limits(outgoing).idle
         self.watch(line)
         try:
             with line:
@@ -336,10 +320,9 @@ class Transport:
         """Return an answer whose body is unread. Raises CodexError."""
         while True:
             try:
-                with self._http_errors():
-                    answer = await self._send(outgoing, line)
-                    if self.core.accepts(outgoing, answer):
-                        return answer
+                answer = await self._send(outgoing, line)
+                if self.core.accepts(outgoing, answer):
+                    return answer
                 raise await self._refusal(outgoing, answer, line)
             except CodexError as failure:
                 await self.sleep(exchange.wait_after(failure), exchange)
@@ -348,7 +331,7 @@ class Transport:
 
     async def _refusal(self, outgoing: Outgoing, answer: httpx.Response, line: Line) -> CodexError:
         """Return the error that an answer stands for; no frame of its traceback holds what the service said."""
-        limits = outgoing.timeouts or self.core.timeouts
+        limits = self.core.limits(outgoing)
         seconds = min(WORDS_SECONDS, limits.first_byte, limits.idle)
         body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=seconds)
         if outgoing.url == self.core.catalog.url and answer.status_code in (404, 405):
@@ -386,13 +369,6 @@ class Transport:
             failure = errors.StreamError(f"The answer was longer than {most >> 20} MiB.")
         return b"".join(pieces)[:most], failure
 
-    @contextmanager
-    def _http_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except httpx.HTTPError as error:
-            raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
-
     def http(self) -> Any:
         """Return the connections of the running loop, or of all threads."""
         loop = None if self.blocks else asyncio.get_running_loop()
@@ -400,10 +376,7 @@ class Transport:
             for ended in [each for each in self._https if each is not None and each.is_closed()]:
                 del self._https[ended]  # nothing can be closed there any more
             if loop not in self._https:
-                options = self.core.http_options(blocks=self.blocks)
-                kind = httpx.Client if self.blocks else httpx.AsyncClient
-                hook = hide_sent if self.blocks else hide_sent_async
-                self._https[loop] = kind(event_hooks={"request": [hook]}, **options)
+                self._https[loop] = self.core.connect(blocks=self.blocks)
             return self._https[loop]
 
     async def close(self) -> None:
@@ -422,6 +395,7 @@ class Transport:
             await pause
 
     def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle | threading.Timer:
+        """Call it after so many seconds, unless what this returns is cancelled."""
         if not self.blocks:
             return asyncio.get_running_loop().call_later(seconds, call)
         timer = threading.Timer(seconds, call)
@@ -433,22 +407,15 @@ class Transport:
         http = self.http()
         request = self.core.build(http, outgoing)
         answer: httpx.Response
-        if self.blocks:
-            with line.asking() as follow:
-                request.extensions["trace"] = follow
-                answer = http.send(request, stream=True)
-        else:
-            answer = await http.send(request, stream=True)
+        try:
+            if self.blocks:
+                with line.asking() as request.extensions["trace"]:
+                    answer = http.send(request, stream=True)
+            else:
+                answer = await http.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
         return answer
-
-
-def _shut(network: Any) -> None:
-    wire = None if network is None else network.get_extra_info("socket")
-    with suppress(OSError):
-        if isinstance(wire, socket.socket):
-            socket.socket.shutdown(wire, socket.SHUT_RDWR)  # a TLS socket's own would end only the encryption
-        elif wire is not None:
-            wire.shutdown(socket.SHUT_RDWR)
 
 
 # Reading -----------------------------------------------------------------------------------------
@@ -461,11 +428,11 @@ class Line:
     socket is shut down; closing the answer under it would leave it waiting.
     """
 
-    def __init__(self, idle: Networks, ended: threading.Event, *, blocks: bool) -> None:
-        """`idle`: connections of the same client that no answer comes over; a request may take one of them."""
-        self._idle = idle
+    def __init__(self, transport: Transport, ended: threading.Event) -> None:
+        """`ended`: set when nobody wants the answer any more."""
+        self._transport = transport
+        self._blocks = transport.blocks
         self._ended = ended
-        self._blocks = blocks
         self.answer: httpx.Response | None = None
         self._network: Any = None
         self._chunks: Any = None
@@ -482,10 +449,7 @@ class Line:
         def follow(step: str, info: Mapping[str, Any]) -> None:
             if step.endswith(("connect_tcp.complete", "start_tls.complete")):
                 self._network = info["return_value"]
-            is_start = step.endswith(
-                ("connect_tcp.started", "request_headers.started", "response_headers.started")
-            )
-            if is_start and self._ended.is_set():
+            if self._ended.is_set() and step.endswith(("connect_tcp.started", "_headers.started")):
                 raise httpx.ReadError("Nobody waits for the answer any more.")
 
         self._is_asking = True
@@ -498,7 +462,7 @@ class Line:
         """Read this answer from now on. Raises StreamError for one that is packed as nobody asked."""
         self.answer = answer
         self._network = answer.extensions.get("network_stream")
-        self._idle.pop(id(self._network), None)
+        self._transport.idle.pop(id(self._network), None)
         packed = answer.headers.get("content-encoding", "identity").strip().lower()
         if packed not in ("", "identity", "gzip", "deflate"):
             raise errors.StreamError("The answer is compressed in a way that was not asked for.")
@@ -518,7 +482,7 @@ class Line:
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise failures.mid_stream(error) from without_secrets(error)
         if chunk is None and self._network is not None:  # the connection may serve another request now
-            self._idle[id(self._network)] = self._network
+            self._transport.idle[id(self._network)] = self._network
             self._network = None
         return chunk
 
@@ -527,7 +491,7 @@ class Line:
         if self._network is not None:
             _shut(self._network)
         elif self._is_asking:  # over any of these; to the others it is what a server does, too
-            for reference in self._idle.valuerefs():
+            for reference in self._transport.idle.valuerefs():
                 _shut(reference())
         if self._blocks:
             self._close()
@@ -569,3 +533,12 @@ class Line:
             return False
         # Take our own cancellation back; before Python 3.11 tasks do not count them.
         return sys.version_info < (3, 11) or task.uncancel() == 0
+
+
+def _shut(network: Any) -> None:
+    wire = None if network is None else network.get_extra_info("socket")
+    with suppress(OSError):
+        if isinstance(wire, socket.socket):
+            socket.socket.shutdown(wire, socket.SHUT_RDWR)  # a TLS socket's own would end only the encryption
+        elif wire is not None:
+            wire.shutdown(socket.SHUT_RDWR)
