@@ -122,12 +122,14 @@ class AsyncCodex:
     @property
     def metadata(self) -> InitializeResponse:
         """What answers here: the agent's program, or this package. Raises ConfigurationError before it runs."""
-        is_agents = self.config.engine == "app-server"
-        metadata = self._agent().known_metadata if is_agents else _this_package(self.settings)
-        if metadata is None:
-            hint = "Use `async with`, or await `start()`."
-            raise ConfigurationError("The agent's program does not run yet.", hint=hint)
-        return metadata
+        if self.config.engine != "app-server":
+            return _this_package(self.settings)
+        from ..engines.app_server.engine import introduction
+
+        if known := self._agent().server.metadata:
+            return introduction(known)
+        hint = "Use `async with`, or await `start()`."
+        raise ConfigurationError("The agent's program does not run yet.", hint=hint)
 
     async def close(self) -> None:
         """Interrupt what runs, then close connections and the store. What is used later opens them anew."""
