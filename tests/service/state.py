@@ -12,6 +12,7 @@ from itertools import takewhile
 from codex_magic.local_service.conversation import Body, input_items
 from codex_magic.local_service.endpoints import Endpoint
 from codex_magic.local_service.state import State
+from tests.service.accounts import SignIn
 from tests.service.faults import Faults
 from tests.service.recorder import RecordedRequest, Recorder
 
@@ -57,6 +58,9 @@ class StrictState(State):
             lambda gone: None if gone.cancelled() else self.recorder.add(self.recorder.disconnects, recorded)
         )
         return recorded
+
+    def __post_init__(self) -> None:
+        self.sign_in = SignIn(self.url)
 
     async def hold(self, request: RecordedRequest) -> None:
         """Wait until `release`."""
