@@ -11,7 +11,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from .extension import Extension, listen, stop_listening
+from .extension import extension_of, stop_listening
 from .shell import (
     CellFailed,
     CellStopped,
@@ -38,7 +38,7 @@ class CodexMagics(NotebookSettings, Magics):
         self._session: Session | None = None
         self._cells: set[str] = set()
         shells[id(shell)] = shell
-        self.extension = Extension()
+        self.extension = extension_of(shell)
 
     @property
     def session(self) -> Session:
@@ -187,7 +187,6 @@ def load(shell: InteractiveShell) -> None:
         return
     magics = CodexMagics(shell)
     shell.register_magics(magics)
-    listen(shell, magics.extension)
     magics.note_cell()
     shell.events.register("pre_execute", magics.note_cell)
 

@@ -42,6 +42,7 @@ from .shell import Installed, NotebookSettings, NotSent, cell_id
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .extension import Extension
     from .login import LoginFlow
 
 T = TypeVar("T")
@@ -71,10 +72,12 @@ def finished(future: Future[T]) -> Steps[T]:
 class Session:
     """Created at the first use of a magic; the environment is read then. `cells`: those that ran, a set that grows."""
 
-    def __init__(self, shell: InteractiveShell, settings: NotebookSettings, cells: set[str]) -> None:
+    def __init__(
+        self, shell: InteractiveShell, settings: NotebookSettings, cells: set[str], extension: Extension
+    ) -> None:
         self.shell, self.settings = shell, settings
         self.installed = Installed()
-        self.screen = Screen(shell)
+        self.screen = Screen(shell, extension)
         self.env = Settings.from_env()
         self.blocking = Codex(CodexConfig(settings=self.env))
         self.codex = self.blocking.asynchronous

@@ -32,8 +32,29 @@ export type RunRequest = {
   selection: string;
 };
 
+/** Asks for an answer as it is so far, and to hear the rest. */
+export type AttachRequest = { op: 'attach'; protocol: number; id: string };
+
+/** An output as it stands in the notebook file. */
+export type Bundle = Record<string, unknown>;
+
+/** The type of the facts of an answer, beside its texts. */
+export const MIME = 'application/vnd.codex-magic.v1+json';
+
+/** What of the facts matters here. */
+export type Facts = { id?: string; state?: string };
+
 /** What the kernel answers. */
 export type Reply = { ok: boolean; protocol?: number; version?: string };
+
+/** What it answers to an attach: `bundle` once the answer is over, before that the text after piece `n`. */
+export type AttachReply = Reply & { n?: number; text?: string; bundle?: Bundle | null };
+
+/** The type of the messages that bring the rest. */
+export const DELTA = 'codex_delta';
+
+/** A piece of an answer, or its end. From `o` on, in UTF-16 units, the text is now `t`. */
+export type Delta = { id: string; n: number; o?: number; t?: string; bundle?: Bundle };
 
 /** Return the message for the cell at `index`. */
 export function runRequest(

@@ -2,36 +2,12 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import { Notification } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
 import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
-import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-import { PROTOCOL, REQUEST, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
-
-/** A kernel without codex_magic never answers. */
-const ANSWER_MS = 5000;
+import { request } from './link';
+import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
 
 const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
-
-/** Send one request over the control channel, which a busy kernel reads too. */
-async function request(kernel: Kernel.IKernelConnection, content: RunRequest): Promise<Reply | null> {
-  // The types know Jupyter's own messages alone; any other passes as it is.
-  const message = KernelMessage.createMessage({
-    msgType: REQUEST,
-    channel: 'control',
-    session: kernel.clientId,
-    username: kernel.username,
-    content
-  } as unknown as KernelMessage.IOptions<KernelMessage.IDebugRequestMsg>);
-  const future = kernel.sendControlMessage(message, true, true);
-  const late = window.setTimeout(() => future.dispose(), ANSWER_MS);
-  try {
-    return (await future.done).content as unknown as Reply;
-  } catch {
-    return null; // disposed, or the kernel has ended
-  } finally {
-    window.clearTimeout(late);
-  }
-}
 
 function said(panel: NotebookPanel, index: number, isServer: boolean): RunRequest {
   const cells = panel.content.widgets.map(({ model }) => ({

@@ -1,7 +1,6 @@
 /** An answer as the kernel sends it: a text whose end is replaced, in numbered pieces. Pure. */
 
-/** From `o` on (in UTF-16 units) the text is now `t`; pieces are numbered from 1. */
-export type Delta = { id: string; n: number; o: number; t: string };
+import type { Delta } from './protocol';
 
 /** The text so far. Pieces that come twice change nothing; where one is missing, the text is asked for again. */
 export class StreamState {
@@ -15,7 +14,7 @@ export class StreamState {
   }
 
   /** Take a piece; return the first place that changed, or what is wrong with it. */
-  push({ n, o, t }: Delta): number | 'old' | 'gap' {
+  push({ n, o = this.text.length, t = '' }: Delta): number | 'old' | 'gap' {
     if (n <= this.last) {
       return 'old';
     }

@@ -17,26 +17,26 @@ RUN: dict[str, Any] = json.loads((FIXTURES / "run.json").read_text(encoding="utf
 
 
 def test_the_page_speaks_our_protocol() -> None:
-    extension = Extension()
+    extension = Extension(print)
     assert extension.answer(RUN)["ok"]
     assert extension.run(RUN["cell"]) == RUN
 
 
 def test_what_was_said_of_a_cell_holds_for_one_run() -> None:
-    extension = Extension()
+    extension = Extension(print)
     extension.answer(RUN)
     assert extension.run(RUN["cell"]) is not None
     assert extension.run(RUN["cell"]) is None
 
 
 def test_nobody_waits_for_a_page_that_never_spoke() -> None:
-    extension = Extension()
+    extension = Extension(print)
     assert extension.run("b2") is None
     assert extension.run(None) is None
 
 
 def test_what_comes_a_moment_after_the_cell_is_waited_for() -> None:
-    extension = Extension()
+    extension = Extension(print)
     extension.answer({**RUN, "cell": "earlier"})
     speaking = threading.Thread(target=extension.answer, args=(RUN,))
     speaking.start()
@@ -58,14 +58,14 @@ def test_what_comes_a_moment_after_the_cell_is_waited_for() -> None:
     ],
 )
 def test_what_can_not_be_understood_is_refused_with_our_version(content: object) -> None:
-    extension = Extension()
+    extension = Extension(print)
     reply = extension.answer(content)
     assert reply == {"ok": False, "protocol": PROTOCOL, "version": reply["version"]}
     assert not extension.is_attached
 
 
 def test_a_page_that_says_much_is_remembered_within_bounds() -> None:
-    extension = Extension()
+    extension = Extension(print)
     for number in range(1000):
         extension.answer({**RUN, "cell": str(number)})
     assert extension.run("999") is not None
