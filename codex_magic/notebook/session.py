@@ -26,9 +26,8 @@ from ..protocol.errors import CodexError, ConfigurationError, OptionError, Store
 from ..protocol.plain import shorten
 from ..protocol.settings import Settings
 from ..responses.catalog import Catalog
-from ..responses.client import AsyncClient
+from ..responses.client import AsyncClient, Usage, fetch_usage
 from ..responses.provider import Provider, chatgpt
-from ..responses.usage import Usage, fetch_usage
 from ..threads.codex import AsyncThread
 from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, checked
 from ..threads.store import NotebookRecord, TurnRecord
