@@ -18,8 +18,8 @@ from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
 from ..waiting import awaited, in_thread, wait
 from .credentials import API_KEY, Credentials
-from .oauth import Callback
-from .sign_in import LoginHandler, TokenSource, begin, redirect_uri
+from .oauth import Callback, redirect_uri
+from .sign_in import LoginHandler, TokenSource
 from .storage import Storage
 
 
@@ -63,8 +63,8 @@ class ChatGPTAuth(httpx.Auth):
 
         def sign_in() -> Credentials:
             self.source.storage.check()
-            pending = begin(self.source.issuer, redirect_uri(settings))
-            return self.source.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
+            pending = self.source.issuer.begin(redirect_uri(settings))
+            return self.source.finish(pending, Callback.parse(handler(pending.url)))
 
         return ChatGPTAuth(self.source, sign_in=sign_in)
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
@@ -40,24 +40,23 @@ LEAST_POLL_SECONDS, MOST_POLL_SECONDS = 1.0, 60.0
 """Whatever interval it names."""
 
 
-@dataclass(frozen=True)
-class Pkce:
-    """Proof that who redeems a code is who asked for it (RFC 7636)."""
+@dataclass
+class PendingLogin:
+    """A sign-in begun: let the user open `url`."""
 
-    verifier: str = field(repr=False)
-
-    @classmethod
-    def new(cls) -> Pkce:
-        return cls(secrets.token_urlsafe(64))
+    url: str
+    _verifier: str = field(repr=False)
+    _state: str = field(repr=False)
 
     @property
-    def challenge(self) -> str:
-        digest = hashlib.sha256(self.verifier.encode()).digest()
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    def redirect_uri(self) -> str:
+        """Where the browser comes back to."""
+        return dict(parse_qsl(urlsplit(self.url).query))["redirect_uri"]
 
 
-def new_state() -> str:
-    return secrets.token_urlsafe(32)
+def redirect_uri(settings: Settings, port: int = 0) -> str:
+    """Where the browser comes back to, on the port it is waited for at; 0: on one that nobody listens on."""
+    return f"http://{settings.redirect_host}:{port or settings.callback_ports[0]}{CALLBACK_PATH}"
 
 
 # What is asked -----------------------------------------------------------------------------------
@@ -77,21 +76,23 @@ class Issuer:
     def of(cls, settings: Settings) -> Issuer:
         return cls(settings.issuer, header_value(settings.originator), introduction(settings)["User-Agent"])
 
-    def authorize_url(self, *, redirect_uri: str, pkce: Pkce, state: str) -> str:
-        """The page on which a person approves the sign-in."""
+    def begin(self, redirect_uri: str, *, state: str | None = None) -> PendingLogin:
+        """Return the page on which a person approves the sign-in, and the proof of who asked for it (RFC 7636)."""
+        verifier, state = secrets.token_urlsafe(64), state or secrets.token_urlsafe(32)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
         query = {
             "response_type": "code",
             "client_id": CLIENT_ID,
             "redirect_uri": redirect_uri,
             "scope": SCOPE,
-            "code_challenge": pkce.challenge,
+            "code_challenge": challenge.decode(),
             "code_challenge_method": "S256",
             "id_token_add_organizations": "true",
             "codex_cli_simplified_flow": "true",
             "state": state,
             "originator": self.originator,
         }
-        return f"{self.url}/oauth/authorize?{urlencode(query)}"
+        return PendingLogin(f"{self.url}/oauth/authorize?{urlencode(query)}", verifier, state)
 
     def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> Call:
         """Exchange a code for tokens; `redirect_uri` is spelled as it was in the authorize link."""
@@ -145,8 +146,7 @@ class Callback:
     def parse(cls, text: str) -> Callback:
         """Read a whole address, its path or query alone, or `code=...&state=...`."""
         text = encodable(text).strip().strip("'\"<>")
-        query = (text.partition("?")[2] or text).partition("#")[0]
-        values = dict(parse_qsl(query))
+        values = dict(parse_qsl((text.partition("?")[2] or text).partition("#")[0]))
         return cls(*(values.get(name) for name in ("code", "state", "error", "error_description")))
 
     def answers(self, state: str) -> bool:
@@ -240,13 +240,11 @@ def device(call: Call, answer: Answer) -> Device:
             hint="Allow it in ChatGPT under Settings > Security, or sign in with the browser.",
         )
     fields = _decoded(call, answer, _UserCode)
-    user_code = fields.user_code or fields.usercode
-    if user_code is None:
+    if (user_code := fields.user_code or fields.usercode) is None:
         raise LoginError("The sign-in service sent no code.")
     interval = POLL_SECONDS
     with suppress(ValueError):
-        interval = float(fields.interval or POLL_SECONDS)
-    interval = min(MOST_POLL_SECONDS, max(LEAST_POLL_SECONDS, interval))
+        interval = min(MOST_POLL_SECONDS, max(LEAST_POLL_SECONDS, float(fields.interval or POLL_SECONDS)))
     return Device(fields.device_auth_id, without_controls(user_code), interval)
 
 
@@ -289,8 +287,7 @@ def expired() -> LoginError:
 
 def _refusal(call: Call, answer: Answer) -> CodexError:
     """The error for a status other than 200."""
-    status = answer.status
-    fault = _Fault(call, answer)
+    status, fault = answer.status, _Fault(call, answer)
     if "cf-mitigated" in answer.headers or (fault.is_web_page and status < 500):
         return BlockedError(f"A web page came instead of the sign-in (HTTP {status}).", status=status)
     if status >= 500:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
@@ -41,7 +40,7 @@ from .credentials import (
     with_sign_in,
     with_tokens,
 )
-from .oauth import CALLBACK_PATH, Callback, Issuer, Pkce, Refused, granted_tokens, new_state, refreshed_tokens
+from .oauth import Callback, Issuer, PendingLogin, Refused, granted_tokens, refreshed_tokens
 from .storage import Storage
 
 log = logging.getLogger(__name__)
@@ -50,26 +49,6 @@ S = TypeVar("S", bound="SignIn")
 
 LoginHandler = Callable[[str], str]
 """Shows a link to the user and gives back the address at which their browser ended."""
-
-
-@dataclass
-class PendingLogin:
-    """A sign-in begun: let the user open `url`."""
-
-    url: str
-    _verifier: str = field(repr=False)
-    _state: str = field(repr=False)
-
-
-def begin(issuer: Issuer, redirect_uri: str) -> PendingLogin:
-    pkce, state = Pkce.new(), new_state()
-    url = issuer.authorize_url(redirect_uri=redirect_uri, pkce=pkce, state=state)
-    return PendingLogin(url, pkce.verifier, state)
-
-
-def redirect_uri(settings: Settings, port: int | None = None) -> str:
-    """Where the browser comes back to, on the port it is waited for at, or one that nobody listens on."""
-    return f"http://{settings.redirect_host}:{port or settings.callback_ports[0]}{CALLBACK_PATH}"
 
 
 class SignIn:
@@ -97,11 +76,10 @@ class SignIn:
         call = self.issuer.redeem(code.reveal(), redirect_uri=redirect_uri, verifier=verifier.reveal())
         return granted_tokens(call, self.send(call))
 
-    def finish(self, pending: PendingLogin, callback: Callback, redirect_uri: str) -> Credentials:
+    def finish(self, pending: PendingLogin, callback: Callback) -> Credentials:
         """Redeem what the browser ended with, and store its tokens. Raises LoginError and as above."""
-        code = callback.pasted(pending._state)
-        verifier = Secret(pending._verifier)
-        return self.keep(self.redeem(code, redirect_uri=redirect_uri, verifier=verifier))
+        code, verifier = callback.pasted(pending._state), Secret(pending._verifier)
+        return self.keep(self.redeem(code, redirect_uri=pending.redirect_uri, verifier=verifier))
 
     def keep(self, tokens: Tokens) -> Credentials:
         """Store the tokens of a sign-in. What was stored before is revoked meanwhile."""
