@@ -287,7 +287,7 @@ class AsyncCodex:
         """The catalog of the agent's program, or of the provider that is asked directly; best first."""
         if self._asks_program(provider):
             return ModelList(await self._agent().models(include_hidden=include_hidden))
-        models = await self._backend(self.provider(provider)).models()
+        models = await self._backend(self.provider(provider)).client.models.list()
         return ModelList(model for model in models if include_hidden or not model.hidden)
 
     async def rate_limits(self) -> types.RateLimits:

@@ -32,8 +32,7 @@ CONTINUE = "Go on exactly where your interrupted answer stopped. Do not repeat w
 EngineName = Literal["backend", "app-server"]
 """`backend`: HTTP, in process. `app-server`: the codex program, which edits files and runs commands."""
 
-Options = dict[str, Any]
-"""What a caller chose, without what is `None`."""
+Options = dict[str, Any]  # what a caller chose, without what is `None`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +142,7 @@ class TurnOptions(_SharedOptions, total=False):
     verbosity: str | None
 
 
-PAGE = 20
-"""Threads in a list, unless asked for more or fewer."""
+PAGE = 20  # threads in a list, unless asked for more or fewer
 
 
 class ListOptions(TypedDict, total=False):

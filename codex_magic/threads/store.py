@@ -43,11 +43,9 @@ if TYPE_CHECKING:
 else:
     Items = tuple  # msgspec can't tell the kinds of items apart
 
-PREVIEW_LENGTH = 120
-"""Characters of the first prompt kept beside a thread, for lists."""
+PREVIEW_LENGTH = 120  # characters of the first prompt kept beside a thread, for lists
 
-_END = 2**63 - 1
-"""Later than every tick, after every position."""
+_END = 2**63 - 1  # later than every tick, after every position
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,8 +93,7 @@ class ThreadPage(msgspec.Struct, frozen=True):
 
 class ItemRecord(msgspec.Struct, frozen=True):
     item: ThreadItem
-    response_items: tuple[dict[str, Any], ...] = ()
-    """What is sent again with the next turn."""
+    response_items: tuple[dict[str, Any], ...] = ()  # what is sent again with the next turn
 
 
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,28 +128,20 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class NotebookRecord(msgspec.Struct, frozen=True):
     id: str
-    thread_id: str
-    """Its current thread."""
-    path: str | None
-    """Where it was last seen."""
-    copied_from: str | None = None
-    """The notebook this one is a copy of, whose turns are its past."""
+    thread_id: str  # its current thread
+    path: str | None  # where it was last seen
+    copied_from: str | None = None  # the notebook this one is a copy of, whose turns are its past
 
 
 class NotebookClaim(NamedTuple):
     """What speaks for one notebook; what a copy inherits speaks for the copy too."""
 
     notebook: NotebookRecord
-    answers: frozenset[str]
-    """Ids of its turns among those that were looked for."""
-    own_answers: int
-    """How many of them are not inherited."""
-    cells: frozenset[str]
-    """Ids of its cells among those that were looked for."""
-    is_kernel: bool
-    """The kernel belonged to it before."""
-    used_elsewhere: bool
-    """Another kernel of it is alive."""
+    answers: frozenset[str]  # ids of its turns among those that were looked for
+    own_answers: int  # how many of them are not inherited
+    cells: frozenset[str]  # ids of its cells among those that were looked for
+    is_kernel: bool  # the kernel belonged to it before
+    used_elsewhere: bool  # another kernel of it is alive
 
 
 _THREAD = ", ".join(ThreadRecord.__struct_fields__)
@@ -599,9 +588,10 @@ class Store:
             upto = _find(history, through)["position"]
         elif before is not None:
             upto = _find(history, before)["position"] - 1
-        past = {"forked_from": thread_id, "forked_at_seq": self._tick(0), "forked_at_position": upto}
+        past: dict[str, Any] = {"forked_at_seq": self._tick(0), "forked_at_position": upto}
         same = {name: getattr(parent, name) for name in ("cwd", "provider", "model", "engine")}
-        return self.create_thread(preview=parent.preview if upto >= 0 else "", **same, **past)
+        preview = parent.preview if upto >= 0 else ""
+        return self.create_thread(forked_from=thread_id, preview=preview, **same, **past)
 
     @_writes
     def revert(self, thread_id: str, before_turn_id: str) -> None:

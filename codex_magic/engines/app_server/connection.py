@@ -28,11 +28,8 @@ log = logging.getLogger(__name__)
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """A request of the server -> our result. It raises MethodNotFoundError for one it does not know."""
 
-CALL_SECONDS = 60.0
-"""Starting a thread waits 3 s for an unreachable host, and longer for a slow disk."""
-
-BUSY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Between attempts while the server has no room for a request."""
+CALL_SECONDS = 60.0  # starting a thread waits 3 s for an unreachable host, and longer for a slow disk
+BUSY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)  # between attempts while the server has no room for a request
 
 CLOSING_SECONDS = 2.0
 """Until a process whose input is closed is killed; to end by itself takes it 20 to 120 ms."""
@@ -92,8 +89,7 @@ class Connection:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        self.metadata: dict[str, Any] = {}
-        """The server's answer to `initialize`."""
+        self.metadata: dict[str, Any] = {}  # the server's answer to `initialize`
         self.threads: dict[str, dict[str, Any]] = {}
         """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
         self.commands: dict[str, str] = {}

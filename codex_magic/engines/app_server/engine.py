@@ -38,14 +38,9 @@ _MISSING = ("no rollout found", "thread not found", "turn not found")
 
 _LASTING = ("model", "effort")
 
-REACH_SECONDS = 5.0
-"""For our own look at a service that the program does not reach."""
-
-PAGE = 100
-"""Turns or models in one request."""
-
-MOST_PAGES = 1000
-"""Pages of one list: a thread of 100,000 turns."""
+REACH_SECONDS = 5.0  # for our own look at a service that the program does not reach
+PAGE = 100  # turns or models in one request
+MOST_PAGES = 1000  # pages of one list: a thread of 100,000 turns
 
 
 class ProgramThread(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -78,8 +73,7 @@ class AppServerEngine:
         self._account: list[str | None] = []
         self._turns: dict[str, asyncio.Future[AgentTurn]] = {}
         """Turns by our id; each comes to be when the program has opened its thread."""
-        self._running: dict[str, AgentTurn] = {}
-        """Turns by the program's thread."""
+        self._running: dict[str, AgentTurn] = {}  # turns by the program's thread
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
         self._named: defaultdict[str, set[str]] = defaultdict(set)
 

@@ -13,8 +13,7 @@ from ...responses.failures import from_answer
 from .messages import RpcError
 
 OVERLOADED = -32001
-LONGEST_INPUT = 1_048_576
-"""Characters of text that the app-server takes for one turn."""
+LONGEST_INPUT = 1_048_576  # characters of text that the app-server takes for one turn
 
 
 INVALID_CONFIGURATION = "Invalid configuration; using defaults."

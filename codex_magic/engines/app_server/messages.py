@@ -156,11 +156,9 @@ class ToldOnce:
 
     def __init__(self) -> None:
         self._over: set[str] = set()
-        self._said: list[types.ThreadItem] = []
-        """The whole texts of the answer to this request."""
+        self._said: list[types.ThreadItem] = []  # the whole texts of the answer to this request
         self._unrepeated: list[types.ThreadItem] = []
-        self._again: dict[str, types.ThreadItem] = {}
-        """What an item that has begun may repeat, by its id."""
+        self._again: dict[str, types.ThreadItem] = {}  # what an item that has begun may repeat, by its id
 
     def feed(self, notification: types.Notification) -> list[types.Notification]:
         """Return what is to be told now; an item that may be a repetition is told when it is whole and is none."""

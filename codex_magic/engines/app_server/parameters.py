@@ -19,8 +19,7 @@ Params = dict[str, Any]
 
 _PROVIDER_ID = "codex_magic"
 
-_POLICY = "shell_environment_policy"
-"""The table of config.toml that says what commands get."""
+_POLICY = "shell_environment_policy"  # the table of config.toml that says what commands get
 
 _APPROVALS: dict[types.ApprovalMode, Params] = {
     types.ApprovalMode.deny_all: {"approvalPolicy": "never"},

@@ -26,8 +26,7 @@ from ...protocol.secrets import HIDDEN, names_secret
 from ...protocol.settings import Settings
 from .connection import Answer, Connection
 
-OLDEST = (0, 151, 0)
-"""The first version that speaks the protocol as it is spoken here."""
+OLDEST = (0, 151, 0)  # the first version that speaks the protocol as it is spoken here
 
 INSTALL = "Install it with `%pip install 'codex-magic[agent]'`, or set CODEX_MAGIC_CODEX_BIN to its path."
 
@@ -43,8 +42,7 @@ _URL_WITH_PASSWORD = re.compile(r"[a-z][\w+.-]*://[^/\s@:]*:[^/\s@]+@", re.IGNOR
 class Launch:
     """Ways of starting and greeting the program that are not as usual."""
 
-    command: tuple[str, ...] | None = None
-    """All of it, in place of ours."""
+    command: tuple[str, ...] | None = None  # all of it, in place of ours
     config: tuple[str, ...] = ()
     """`key=value`: keys of config.toml and their TOML values, for the whole process."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -60,10 +58,8 @@ class AppServer:
         self._settings = settings
         self._answer = answer
         self._launch = launch or Launch()
-        self.environment: Mapping[str, str] = {}
-        """The variables that the program was last started with."""
-        self.metadata: dict[str, Any] | None = None
-        """The program's last answer to `initialize`."""
+        self.environment: Mapping[str, str] = {}  # the variables that the program was last started with
+        self.metadata: dict[str, Any] | None = None  # the program's last answer to `initialize`
         self._connection: Connection | None = None
         self._changing = asyncio.Lock()
         self._users = 0

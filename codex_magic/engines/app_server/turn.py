@@ -22,8 +22,7 @@ from .parameters import Params, steer_input
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 5.0
-"""Until a process that does not end an interrupted turn is killed; it takes some 10 ms."""
+STOP_SECONDS = 5.0  # until a process that does not end an interrupted turn is killed; it takes some 10 ms
 
 REFUSED_SECONDS = 0.02
 """Until an interrupt is sent again: a turn takes none in the milliseconds between its answer and its begin."""
@@ -46,8 +45,7 @@ class AgentTurn:
         self._interrupting: asyncio.Task[None] | None = None
         self._is_compaction = self._has_begun = False
         self._first_usage: types.ThreadTokenUsage | None = None
-        self._question: str | None = None
-        """The id of the message that the turn began with."""
+        self._question: str | None = None  # the id of the message that the turn began with
         self._completed: types.Turn | None = None
         self._told = ToldOnce()
 
