@@ -333,6 +333,10 @@ class Store:
             """,
             (_to_json([*turns, *cells_of, current]), path),
         ).fetchall()
+        others = self._db.execute("SELECT notebook, owner FROM kernels WHERE id IS NOT ?", (kernel,))
+        owners = [(row["notebook"], _decoded(row["owner"], Owner)) for row in others]
+        ids = {row["id"] for row in rows}
+        alive = [each for each, by in owners if each in ids and by and is_alive(by, silent=math.inf)]
         return [
             NotebookClaim(
                 read_struct(dict(row), NotebookRecord),
@@ -340,7 +344,7 @@ class Store:
                 own_answers=len(turns.get(row["id"], ())),
                 cells=frozenset().union(*(cells_of.get(each, ()) for each in lineage)),
                 is_kernel=current == row["id"],
-                used_elsewhere=self._is_open(row["id"], but=kernel),
+                used_elsewhere=row["id"] in alive,
             )
             for row, lineage in [(row, self._notebook_lineage(row["id"])) for row in rows]
         ]
@@ -416,7 +420,7 @@ class Store:
         )
         self._insert_turn(turn)
         if question is not None:
-            self._insert_piece(turn.seq, Piece(turn.id, question.item, 0, ""), question.response_items)
+            self.add_pieces(turn.id, [Piece(turn.id, question.item, 0, "")], question.response_items)
         self._update_thread(
             thread_id,
             updated_at=turn.started_at,
@@ -431,14 +435,19 @@ class Store:
         turn = self._turn_row(turn_id)["seq"]
         self.drop_pieces(turn_id, (item.id, turn_id) if isinstance(item, UserMessage) else (item.id,))
         last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
-        self._insert_item(turn, 0 if last is None else last + 1, ItemRecord(item, tuple(response_items)))
+        kept = {"id": item.id, "type": item_type(item), "json": encode_item(item).decode()}
+        place = {"turn": turn, "n": 0 if last is None else last + 1}
+        self._insert("items", {**place, **kept, "response_items": _to_json(response_items or None)})
 
     @_writes
-    def add_pieces(self, turn_id: str, pieces: Sequence[Piece]) -> None:
+    def add_pieces(
+        self, turn_id: str, pieces: Sequence[Piece], response_items: Sequence[dict[str, Any]] = ()
+    ) -> None:
         """Keep what came of items that are still being produced."""
-        turn = self._turn_row(turn_id)["seq"]
-        for piece in pieces:
-            self._insert_piece(turn, piece)
+        place = {"turn": self._turn_row(turn_id)["seq"], "response_items": _to_json(response_items or None)}
+        for item_id, item, part, text in pieces:
+            kept = {"id": item_id, "json": None if item is None else encode_item(item).decode()}
+            self._insert("partials", {**place, **kept, "part": part, "text": text})
 
     @_writes
     def drop_pieces(self, turn_id: str, item_ids: Sequence[str]) -> None:
@@ -496,10 +505,11 @@ class Store:
             self._insert("threads", msgspec.structs.asdict(thread))
         position = _next_position(self._current(thread.id))
         for turn in turns:
-            version = msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
-            self._insert_turn(version)
-            for n, entry in enumerate(turn.items):
-                self._insert_item(version.seq, n, entry)
+            self._insert_turn(
+                msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
+            )
+            for entry in turn.items:
+                self.add_item(turn.id, entry.item, entry.response_items)
             if turn.id in places:
                 self.place_turn(turn.id, places[turn.id])
             position += 1
@@ -556,23 +566,24 @@ class Store:
             history = [row for row in history if row["position"] < old["position"]]
         # Neither the text of answers nor the output of commands is read.
         rows = self._db.execute(
-            "SELECT turn, n, type, iif(type = 'userMessage', json, NULL) AS json FROM items"
+            "SELECT turn, type, iif(type = 'userMessage', json, NULL) AS json FROM items"
             " WHERE turn IN (SELECT value FROM json_each(:turns)) UNION ALL"
-            " SELECT turn, -1, 'userMessage', partials.json FROM partials JOIN turns ON turns.seq = turn"
-            " AND turns.id = partials.id WHERE turn IN (SELECT value FROM json_each(:turns)) ORDER BY turn, n",
+            " SELECT turn, 'userMessage', partials.json FROM partials JOIN turns ON turns.seq = turn"
+            " AND turns.id = partials.id WHERE turn IN (SELECT value FROM json_each(:turns)) ORDER BY turn",
             {"turns": _to_json([row["seq"] for row in history])},
         )
         items = {turn: list(of_turn) for turn, of_turn in groupby(rows, itemgetter("turn"))}
         held: dict[str, str] = {}
         for row in history:
-            kinds = {item["type"] for item in items.get(row["seq"], ())}
+            of_turn = items.get(row["seq"], [])
+            kinds = {item["type"] for item in of_turn}
+            messages = [types.decode_item(_decoded(item["json"])) for item in of_turn if item["json"]]
             if "contextCompaction" in kinds:
                 held = {}
             elif row["status"] != TurnStatus.failed or kinds - {"userMessage"}:
-                for item in items.get(row["seq"], ()):
-                    message = types.decode_item(_decoded(item["json"])) if item["json"] else None
-                    for part in message.content if isinstance(message, UserMessage) else ():
-                        held |= part.held if isinstance(part, types.ContextInput) else {}
+                parts = [part for each in messages if isinstance(each, UserMessage) for part in each.content]
+                for context in (part for part in parts if isinstance(part, types.ContextInput)):
+                    held |= context.held
         return held
 
     @_writes
@@ -654,16 +665,6 @@ class Store:
         values |= {"error": _to_json(turn.error), "usage": _to_json(turn.usage)}
         self._insert("turns", {**values, "owner": self._owner, "alive_at": turn.started_at})
 
-    def _insert_item(self, turn: int, n: int, entry: ItemRecord) -> None:
-        item = {"id": entry.item.id, "type": item_type(entry.item), "json": encode_item(entry.item).decode()}
-        sent = _to_json(entry.response_items or None)
-        self._insert("items", {"turn": turn, "n": n, **item, "response_items": sent})
-
-    def _insert_piece(self, turn: int, piece: Piece, response_items: Sequence[dict[str, Any]] = ()) -> None:
-        item = None if piece.item is None else encode_item(piece.item).decode()
-        values = {"turn": turn, "id": piece.item_id, "json": item, "part": piece.part, "text": piece.text}
-        self._insert("partials", {**values, "response_items": _to_json(response_items or None)})
-
     def _earlier_run(
         self, history: Sequence[sqlite3.Row], cell_id: str | None, notebook: str | None, prompt: str
     ) -> sqlite3.Row | None:
@@ -688,12 +689,6 @@ class Store:
             (notebook_id,),
         )
         return [row["id"] for row in rows]
-
-    def _is_open(self, notebook_id: str, *, but: str | None) -> bool:
-        """Whether a kernel of the notebook is alive, other than `but`."""
-        others = "SELECT owner FROM kernels WHERE notebook = ? AND id IS NOT ?"
-        owners = [_decoded(row["owner"], Owner) for row in self._db.execute(others, (notebook_id, but))]
-        return any(owner is not None and is_alive(owner, silent=math.inf) for owner in owners)
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         return _find(self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)), turn_id)

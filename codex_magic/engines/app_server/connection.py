@@ -266,22 +266,17 @@ class Connection:
                 answer.set_exception(refused(method, message.error))
         elif message.id is None:
             for notification in self._masked.feed(read(message.method, message.params)):
-                self._pass_on(notification)
+                thread_id, _ = address_of(notification)
+                if not isinstance(notification, types.Delta):
+                    self._keep_track(notification, thread_id)
+                for about, subscription in self._subscriptions.items():
+                    if thread_id in (None, about):
+                        subscription.put(notification)
         else:
             id, params = message.id, masked(fields(message.params))
             task = asyncio.create_task(self._answer_request(id, message.method, params))
             self._answering[id] = params.get("threadId"), task
             task.add_done_callback(lambda _: self._answering.pop(id, None))
-
-    def _pass_on(self, notification: types.Notification) -> None:
-        thread_id, _ = address_of(notification)
-        if not isinstance(notification, types.Delta):
-            self._keep_track(notification, thread_id)
-        if thread_id is None:
-            for subscription in self._subscriptions.values():
-                subscription.put(notification)
-        elif thread_id in self._subscriptions:
-            self._subscriptions[thread_id].put(notification)
 
     def _keep_track(self, notification: types.Notification, thread_id: str | None) -> None:
         """Follow which questions are open, threads loaded and commands at work."""

@@ -33,7 +33,6 @@ INSTALL = "Install it with `%pip install 'codex-magic[agent]'`, or set CODEX_MAG
 
 _FILES = ("auth.json", "config.toml")
 _OF_THE_SERVER = ("JUPYTERHUB_", "JPY_")
-_OF_THE_PROGRAM = "CODEX_"
 _MANAGED = Path("/etc/codex")
 _URL_WITH_PASSWORD = re.compile(r"[a-z][\w+.-]*://[^/\s@:]*:[^/\s@]+@", re.IGNORECASE)
 
@@ -93,29 +92,32 @@ class AppServer:
         async with self._changing:
             if self._idle is not None:
                 self._idle.cancel()
-            await self._close()
-
-    async def _close(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+            if self._connection is not None:
+                await self._connection.close()
+                self._connection = None
 
     async def _end_when_idle(self) -> None:
         while not self._users and self.running is not None:
             await asyncio.sleep(self._settings.agent_idle_seconds)
             async with self._changing:
                 if not self._users and self.running is not None and not self.running.commands:
-                    await self._close()
+                    await self.running.close()
+                    self._connection = None
 
     async def _start(self) -> Connection:
         command = self._command()
         connection = await Connection.start(command, self.environment, self._answer)
         name, launch = header_value(self._settings.originator), self._launch
+        about = {"name": name, "title": launch.client_title, "version": launch.client_version}
         try:
-            await connection.greet(
-                {"name": name, "title": launch.client_title, "version": launch.client_version}
-            )
-            _check_version(str(connection.metadata.get("userAgent", "")))
+            await connection.greet(about)
+            version = re.match(r"[^/]*/(\d+)\.(\d+)\.(\d+)", str(connection.metadata.get("userAgent", "")))
+            if version and tuple(map(int, version.groups())) < OLDEST:
+                is_old = f"The codex program is version {'.'.join(version.groups())}"
+                raise ConfigurationError(
+                    f"{is_old}; {'.'.join(map(str, OLDEST))} or newer is needed.",
+                    hint="Update it, or install the packaged one: `%pip install -U 'codex-magic[agent]'`.",
+                )
         except BaseException:
             connection.kill()
             await connection.close()
@@ -129,7 +131,10 @@ class AppServer:
         home = settings.codex_home
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)  # without one the program ends at once
-            named = configuration(home, launch.config)
+            files = [file for folder in (home, _MANAGED) for file in sorted(folder.glob("*.toml"))]
+            texts = [file.read_text(errors="replace") for file in files if file.is_file()]
+            # What may name a variable which the program, a provider or an MCP server of it reads.
+            named = "\n".join((*launch.config, *texts))
             odd = [file for file in map(home.joinpath, _FILES) if file.exists() and not file.is_file()]
         except OSError as error:
             is_none = isinstance(error, FileExistsError | NotADirectoryError)
@@ -145,7 +150,14 @@ class AppServer:
             options = [part for setting in launch.config for part in ("-c", setting)]
             command = (binary, *options, "app-server")
             path = os.pathsep.join([path, folder]) if folder else path
-        variables = program_environment(os.environ, allowed=settings.agent_variables, configuration=named)
+        variables = {
+            name: value
+            for name, value in os.environ.items()
+            if not is_withheld(name, value)
+            or name.startswith("CODEX_")
+            or _is_one_of(name, settings.agent_variables)
+            or re.search(rf"\b{re.escape(name)}\b", named)
+        }
         own = {"CODEX_HOME": os.path.abspath(home), "PATH": path}
         self.environment = {**variables, **launch.env, **own}
         return command
@@ -166,37 +178,6 @@ def find_binary(settings: Settings) -> tuple[str, str | None]:
     except (ImportError, FileNotFoundError) as error:
         raise ConfigurationError("The codex program is not installed.", hint=INSTALL) from error
     return str(path), str(search_path) if search_path else None
-
-
-def _check_version(user_agent: str) -> None:
-    """Raise ConfigurationError for a program that is too old, by how it introduces itself."""
-    version = re.match(r"[^/]*/(\d+)\.(\d+)\.(\d+)", user_agent)
-    if version and tuple(map(int, version.groups())) < OLDEST:
-        raise ConfigurationError(
-            f"The codex program is version {'.'.join(version.groups())};"
-            f" {'.'.join(map(str, OLDEST))} or newer is needed.",
-            hint="Update it, or install the packaged one: `%pip install -U 'codex-magic[agent]'`.",
-        )
-
-
-def program_environment(
-    variables: Mapping[str, str], *, allowed: Sequence[str], configuration: str
-) -> dict[str, str]:
-    """Return the variables that the program is started with; `allowed`: names that may pass, with `*`."""
-    return {
-        name: value
-        for name, value in variables.items()
-        if not is_withheld(name, value)
-        or name.startswith(_OF_THE_PROGRAM)
-        or _is_one_of(name, allowed)
-        or re.search(rf"\b{re.escape(name)}\b", configuration)
-    }
-
-
-def configuration(codex_home: Path, overrides: Sequence[str]) -> str:
-    """Return all text that may name a variable which the program, a provider or an MCP server of it reads."""
-    files = [*sorted(codex_home.glob("*.toml")), *sorted(_MANAGED.glob("*.toml"))]
-    return "\n".join((*overrides, *(file.read_text(errors="replace") for file in files if file.is_file())))
 
 
 def withheld(environment: Mapping[str, str], *, allowed: Sequence[str], key: str | None) -> list[str]:
