@@ -117,9 +117,8 @@ class AgentTurn:
             self._turn_id.exception()  # nobody else may be waiting for it
             raise
         self._turn_id.set_result(turn_id)
-        request = self._request
+        request, tools = self._request, self._tools.version
         model = request.model or self._connection.threads[self._thread_id].get("model")
-        tools = request.tools.version if request.tools else ""
         place = types.TurnPlace(self._thread_id, turn_id, past=request.past, tools=tools)
         turn = types.Turn(request.turn_id, types.TurnStatus.in_progress, started_at=int(time.time()))
         self._tell(types.TurnStarted(request.thread_id, turn, model, place))
@@ -200,18 +199,15 @@ class AgentTurn:
             self._connection.kill()
 
     async def _tool_call(self, question: types.ToolCallApproval) -> Params:
-        tool = self._tools.find(question.namespace, question.tool)
-        if tool is None:
-            missing = text_item(f"The tool {question.tool} no longer exists.")
-            return {"success": False, "contentItems": [missing]}
-        success, items = await self._calls.run(tool, question, written(tool, question.arguments))
+        success, items = False, [text_item(f"The tool {question.tool} no longer exists.")]
+        if tool := self._tools.find(question.namespace, question.tool):
+            success, items = await self._calls.run(tool, question, written(tool, question.arguments))
         return {"success": success, "contentItems": items}
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
     """Take the failure of a task that perhaps nobody waits for any more."""
-    if not task.cancelled():
-        task.exception()
+    _ = task.cancelled() or task.exception()
 
 
 async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
