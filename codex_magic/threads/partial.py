@@ -23,18 +23,15 @@ Delta = (
     | types.ReasoningTextDelta
 )
 
-PRODUCED = types.AgentMessage | types.Plan | types.Reasoning
-"""What the model writes: nothing but its text."""
+PRODUCED = types.AgentMessage | types.Plan | types.Reasoning  # what the model writes: nothing but its text
 
 
 class Piece(NamedTuple):
     """What came of an item since its last piece."""
 
     item_id: str
-    item: types.ThreadItem | None
-    """As it began, in its first piece and where it began again."""
-    part: int
-    """Of reasoning: the index of a summary, or -1 and below for those of its full text. Else 0."""
+    item: types.ThreadItem | None  # as it began, in its first piece and where it began again
+    part: int  # of reasoning: the index of a summary, or -1 and below for those of its full text. Else 0
     text: str
 
 
