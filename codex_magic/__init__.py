@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         ChatgptAccount as ChatgptAccount,
         CommandApproval as CommandApproval,
         CommandExecution as CommandExecution,
+        ContextInput as ContextInput,
         Decision as Decision,
         ExternalMessage as ExternalMessage,
         FileChange as FileChange,
@@ -148,8 +149,8 @@ _MODULES = {
     "protocol.types": """
         AcceptWithExecpolicyAmendment Account AccountLoginCompleted AgentMessage AgentMessageDelta
         ApiKeyAccount ApplyNetworkPolicyAmendment ApprovalMode CancelLoginAccountResponse
-        CancelLoginAccountStatus ChatgptAccount CommandApproval CommandExecution Decision
-        ExternalMessage FileChange FileChangeApproval GetAccountResponse ImageInput
+        CancelLoginAccountStatus ChatgptAccount CommandApproval CommandExecution ContextInput
+        Decision ExternalMessage FileChange FileChangeApproval GetAccountResponse ImageInput
         InitializeResponse Input InputItem ItemCompleted ItemStarted LocalImageInput LoginState
         LoginUpdated MentionInput Notification PermissionsApproval RateLimits RateLimitWindow
         RunInput Sandbox ServerInfo SkillInput TextInput ThreadItem ThreadTokenUsage

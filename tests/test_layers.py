@@ -20,8 +20,9 @@ LAYERS = {
     "engines": {"protocol", "waiting", "net", "auth", "responses"},
     "threads": {"protocol", "waiting", "net", "auth", "responses", "engines"},
     "display": {"protocol"},
+    "context": {"protocol"},
     "notebook": {
-        *("protocol", "waiting", "net", "auth"),
+        *("protocol", "waiting", "net", "auth", "context"),
         *("responses", "engines", "threads", "display", "local_service"),
     },
     "local_service": {"protocol"},
@@ -36,6 +37,7 @@ PACKAGES = {
     "engines": {"msgspec", "codex_cli_bin"},
     "threads": {"msgspec", "psutil"},
     "display": {"msgspec", "IPython", "markdown_it", "rich"},
+    "context": set(),
     "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil", "segno"},
     "local_service": {"msgspec", "tornado"},
 }

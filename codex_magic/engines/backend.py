@@ -24,7 +24,7 @@ from ..responses.response import Response
 from ..responses.streaming import AsyncResponseStream
 from ..responses.tool_turn import MOST_ROUNDS, Ask, Job, Patience, Run, turn
 from ..responses.tools import ToolCallError
-from .history import broken_off, is_foreign_call, mended
+from .history import broken_off, is_context, is_foreign_call, mended
 from .narrator import Narrator
 from .replay import input_items
 from .seam import Tell, TurnRequest
@@ -120,7 +120,8 @@ class BackendEngine:
         response = await self.client.responses.create([*history, user(SUMMARISE)], **parameters)
         if not response.output_text:
             raise errors.ServiceError("The model returned no summary of the conversation.")
-        messages = [item for item in kept(history, tokens=SUMMARY_KEEPS) if item["role"] == "user"]
+        said = [item for item in history if not is_context(item)]
+        messages = [item for item in kept(said, tokens=SUMMARY_KEEPS) if item["role"] == "user"]
         output = [*messages, assistant(SUMMARY + response.output_text)]
         return Compacted(id=response.id, output=output, usage=response.usage)
 
@@ -310,7 +311,9 @@ class _BackendTurn:
     async def _compact(self) -> None:
         parameters: Parameters = {**self._parameters(), "tools": self._tools.definitions}
         compacted = await self._engine.compacted(self._history, parameters)
-        self._history[:] = filter(None, map(mended, compacted.output))
+        # What was seen of a notebook is told anew, as it is then.
+        output = filter(None, map(mended, compacted.output))
+        self._history[:] = [item for item in output if not is_context(item)]
         self._context = None
         self._usage += compacted.usage or types.TokenUsage()
         self._narrator.add(types.ContextCompaction(new_id(), past=self._request.past), self._history)

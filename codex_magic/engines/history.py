@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -45,6 +46,12 @@ def whole(items: Iterable[Item]) -> list[Item]:
 def is_foreign_call(item: Item) -> bool:
     """Whether it waits for an output that nobody here can give."""
     return item["type"] in _FOREIGN_CALLS and item.get("call_id") is not None
+
+
+def is_context(item: Item) -> bool:
+    """Whether it is a `ContextInput`, framed as in `replay.context_items`."""
+    said = next(texts(item.get("content")), "") if item.get("role") == "user" else ""
+    return re.match(r"<external_[\w-]+>", said) is not None
 
 
 def _call_key(item: Item) -> tuple[str, str | None]:

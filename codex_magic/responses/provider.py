@@ -9,12 +9,12 @@ from functools import partial
 
 import httpx
 
-from ..auth.http import ApiKeyAuth, ChatGPTAuth, PasswordAuth, StoredKeyAuth
+from ..auth.http import ApiKeyAuth, ChatGPTAuth, stored_key
 from ..auth.sign_in import TokenSource
 from ..auth.storage import Storage
 from ..net import header_value, introduction
 from ..protocol.errors import ConfigurationError
-from ..protocol.secrets import Secret, concealed
+from ..protocol.secrets import Secret, concealed, hide
 from ..protocol.settings import Settings
 from .request import CODEX_RULES, OPEN_RULES, Rules
 
@@ -50,8 +50,9 @@ class Provider:
         put("headers", concealed(self.headers))
         put("models_query", concealed(self.models_query))
         if url.userinfo:
+            hide(url.password)
             plain = str(url.copy_with(userinfo=b""))
-            put("auth", self.auth or PasswordAuth(url.username, url.password))
+            put("auth", self.auth or httpx.BasicAuth(url.username, url.password))
             put("name", plain if self.name == self.base_url else self.name)
             put("base_url", plain)
 
@@ -74,12 +75,8 @@ def chatgpt(settings: Settings) -> Provider:
 
 def openai(settings: Settings) -> Provider:
     """OpenAI's API, with OPENAI_API_KEY or the key that `codex login` stored."""
-    auth: ApiKeyAuth | StoredKeyAuth
-    if settings.openai_api_key is not None:
-        auth = ApiKeyAuth(settings.openai_api_key)
-    else:
-        auth = StoredKeyAuth(Storage.of(settings))
-        auth.key()  # raises where none is stored
+    auth = ApiKeyAuth(settings.openai_api_key or partial(stored_key, Storage.of(settings)))
+    auth.key()  # raises where none is stored
     return Provider("openai", settings.openai_base_url, auth, headers=introduction(settings))
 
 
@@ -106,7 +103,7 @@ def key_of(provider: Provider) -> str | None:
     """
     if provider.auth is None:
         return None
-    if isinstance(provider.auth, ApiKeyAuth | StoredKeyAuth):
+    if isinstance(provider.auth, ApiKeyAuth):
         return provider.auth.key()
     raise ConfigurationError(
         f"{provider.name} is not signed in to with an API key, and another program can't be given what it is.",

@@ -68,7 +68,7 @@ class TurnSocket:
         """Send a request over the socket; close that and use HTTP if it fails or is of another session."""
         core = self._transport.core
         if _named(outgoing) == self._headers:
-            answer = await socket.ask(outgoing, exchange, idle=core.idle_seconds(outgoing))
+            answer = await socket.ask(outgoing, exchange, idle=core.limits(outgoing).idle)
             if answer is not None:
                 return answer
         await socket.close()

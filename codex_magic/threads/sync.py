@@ -91,6 +91,7 @@ class Thread(Blocking[AsyncThread]):
     run = blocking(AsyncThread.run)
     compact = blocking(AsyncThread.compact)
     history = blocking(AsyncThread.history)
+    held = blocking(AsyncThread.held)
     read = blocking(AsyncThread.read)
     revert = blocking(AsyncThread.revert)
     set_name = blocking(AsyncThread.set_name)

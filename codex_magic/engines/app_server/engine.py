@@ -22,11 +22,12 @@ from ...responses.catalog import Model, ReasoningLevel, ServiceTier
 from ...responses.provider import Provider, key_of
 from ...responses.usage import no_limits
 from ...waiting import awaited, in_thread
-from ..replay import as_message
+from ..replay import as_message, context_items
 from ..seam import Continuation, Tell, TurnRequest
 from . import parameters
 from .connection import Connection
 from .failures import invalid_configuration
+from .parameters import Params
 from .server import AppServer, Launch, withheld
 from .turn import AgentTurn, default_answer
 
@@ -105,9 +106,7 @@ class AppServerEngine:
         begun = self._turns[request.turn_id] = asyncio.get_running_loop().create_future()
         try:
             async with self._program(signed_in=parameters.own_provider(request) is None) as connection:
-                key = key_of(self._provider) if self._provider else None
-                names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
-                thread_id = await Opening(connection, request, self._provider, names).thread(tell)
+                thread_id = await self._open(connection, request, tell)
                 if method == "turn/start":
                     named = self._named[thread_id]
                     params = {**await usual_parameters(connection, request, named), **params}
@@ -121,6 +120,34 @@ class AppServerEngine:
         finally:
             del self._turns[request.turn_id]
             begun.cancel()
+
+    async def _open(self, connection: Connection, request: TurnRequest, tell: Tell) -> str:
+        """Go on with the thread of the earlier turn, or begin one with what it had; gives its id."""
+        key, continuation = key_of(self._provider) if self._provider else None, request.continuation
+        names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
+        own: Sequence[str] | None = ()
+        if names and (own := parameters.exclusions(request.config or {})) is None:
+            own = parameters.exclusions(
+                (await connection.call("config/read", {"cwd": request.cwd}))["config"]
+            )
+        shared = parameters.thread_parameters(request, self._provider, [*(own or ()), *names])
+        tools = request.tools.version if request.tools else ""
+        thread_id = None
+        if continuation is not None and continuation.place.tools == tools:
+            thread_id, missing = (
+                await _continued(connection, request, continuation, shared, tell),
+                continuation.unseen,
+            )
+        if thread_id is None:
+            params = {**shared, **parameters.start_parameters(request)}
+            thread_id = await _load(connection, request, "thread/start", params)
+            missing = (await request.earlier()).items
+        # Sealed reasoning stays with the service that made it. `additionalContext` of turn/start says the same
+        # of a context, but is cut at 4,000 characters, and left out where it repeats the one before.
+        readable = [item for item in missing if "encrypted_content" not in item]
+        if items := [*readable, *context_items(request.inputs)]:
+            await connection.call("thread/inject_items", {"threadId": thread_id, "items": items})
+        return thread_id
 
     async def steer(self, turn_id: str, inputs: tuple[types.InputItem, ...]) -> None:
         """Add to the input of a running turn: what it is answering is broken off, and it answers to both."""
@@ -194,11 +221,6 @@ class AppServerEngine:
         async with self._program() as connection:
             return introduction(connection.metadata)
 
-    @property
-    def known_metadata(self) -> types.InitializeResponse | None:
-        """The program's introduction, if it has run."""
-        return introduction(self.server.metadata) if self.server.metadata else None
-
     async def models(self, *, include_hidden: bool) -> list[Model]:
         """Return the program's catalog, the default first."""
         async with self._program() as connection:
@@ -241,38 +263,21 @@ class AppServerEngine:
         over = [turn for turn in reversed(turns) if turn.status is not types.TurnStatus.in_progress]
         return msgspec.convert(answer["thread"], ProgramThread), over
 
-    # What was done to a thread of ours, for the program to follow. Ours is done already, so that it fails
-    # is no failure; and a program that is not running is not started for it.
-
     def has_loaded(self, thread_id: str) -> bool:
         running = self.server.running
         return running is not None and thread_id in running.threads
 
-    async def rename(self, thread_id: str, name: str) -> bool:
-        return await self._follow("thread/name/set", thread_id, name=name)
-
-    async def archive(self, thread_id: str) -> bool:
-        if thread_id in self._running:
-            return False
-        is_archived = await self._follow("thread/archive", thread_id)
-        if is_archived and self.server.running is not None:
-            self.server.running.threads.pop(thread_id, None)  # it can't be used before it is resumed
-        return is_archived
-
-    async def unarchive(self, thread_id: str) -> bool:
-        return await self._follow("thread/unarchive", thread_id)
-
-    async def revert(self, place: types.TurnPlace) -> bool:
-        """Take that turn and the later ones out of its thread, where that is loaded and idle."""
-        if place.thread_id in self._running or not self.has_loaded(place.thread_id):
-            return False
-        return await self._follow("thread/revert", place.thread_id, beforeTurnId=place.turn_id)
-
-    async def _follow(self, method: str, thread_id: str, **params: Any) -> bool:
-        if self.server.running is None:
+    async def mirror(self, thread_id: str, method: str, params: Mapping[str, Any]) -> bool:
+        """Do to a thread of the program, if it runs, what was done to ours; whether it did. That it fails is no failure."""
+        running = self.server.running
+        is_archived = method == "thread/archive"
+        if running is None or (is_archived and thread_id in self._running):
             return False
         async with self.server.connected() as connection:
-            return await connection.try_call(method, {"threadId": thread_id, **params})
+            is_done = await connection.try_call(method, {"threadId": thread_id, **params})
+        if is_done and is_archived:  # it can't be used before it is resumed
+            running.threads.pop(thread_id, None)
+        return is_done
 
 
 def _account(settings: Settings) -> list[str | None]:
@@ -286,79 +291,50 @@ def _account(settings: Settings) -> list[str | None]:
     return [stored.mode, stored.account_id, key]
 
 
-@dataclasses.dataclass(frozen=True)
-class Opening:
-    """The thread of one turn. `withheld`: the variables that commands do not get."""
+async def _continued(
+    connection: Connection, request: TurnRequest, continuation: Continuation, shared: Params, tell: Tell
+) -> str | None:
+    """Open the thread of the earlier turn, or a fork of it; `None` when the program has it no more."""
+    place = continuation.place
+    if continuation.is_last and place.thread_id in connection.threads:
+        return place.thread_id
+    resumed = {**shared, "threadId": place.thread_id, "excludeTurns": True}
+    forked = {**resumed, **parameters.fork_parameters(request), "lastTurnId": place.turn_id}
+    try:
+        if continuation.is_last:
+            return await _load(connection, request, "thread/resume", resumed)
+        return await _load(connection, request, "thread/fork", forked)
+    except errors.JsonRpcError as error:
+        if "active writer" in error.message:
+            copied = "This thread is open in another process, so this one continues in a copy."
+            tell(types.Warned(request.thread_id, copied))
+            return await _load(connection, request, "thread/fork", forked)
+        if any(words in error.message for words in _MISSING):
+            return None
+        raise
 
-    connection: Connection
-    request: TurnRequest
-    provider: Provider | None
-    withheld: Sequence[str]
 
-    async def thread(self, tell: Tell) -> str:
-        """Go on with the thread of the earlier turn, or begin one with what it had; gives its id."""
-        request, continuation = self.request, self.request.continuation
-        tools = request.tools.version if request.tools else ""
-        thread_id = None
-        if continuation is not None and continuation.place.tools == tools:
-            thread_id, missing = await self._continued(continuation, tell), continuation.unseen
-        if thread_id is None:
-            params = {**await self._parameters(), **parameters.start_parameters(request)}
-            thread_id, missing = await self._load("thread/start", params), (await request.earlier()).items
-        # Sealed reasoning stays with the service that made it.
-        readable = [item for item in missing if "encrypted_content" not in item]
-        if readable:
-            await self.connection.call("thread/inject_items", {"threadId": thread_id, "items": readable})
-        return thread_id
-
-    async def _continued(self, continuation: Continuation, tell: Tell) -> str | None:
-        """Open the thread of the earlier turn, or a fork of it; `None` when the program has it no more."""
-        place = continuation.place
-        if continuation.is_last and place.thread_id in self.connection.threads:
-            return place.thread_id
-        resumed = {**await self._parameters(), "threadId": place.thread_id, "excludeTurns": True}
-        forked = {**resumed, **parameters.fork_parameters(self.request), "lastTurnId": place.turn_id}
-        try:
-            if continuation.is_last:
-                return await self._load("thread/resume", resumed)
-            return await self._load("thread/fork", forked)
-        except errors.JsonRpcError as error:
-            if "active writer" in error.message:
-                copied = "This thread is open in another process, so this one continues in a copy."
-                tell(types.Warned(self.request.thread_id, copied))
-                return await self._load("thread/fork", forked)
-            if any(words in error.message for words in _MISSING):
-                return None
+async def _load(connection: Connection, request: TurnRequest, method: str, params: Params) -> str:
+    """Open a thread, out of the archive if need be, and give it the name that it has with us."""
+    call = connection.call
+    try:
+        opened = await call(method, params)
+    except errors.JsonRpcError as error:
+        if "is archived" not in error.message:
             raise
-
-    async def _load(self, method: str, params: dict[str, Any]) -> str:
-        """Open a thread, out of the archive if need be, and give it the name that it has with us."""
-        request, call = self.request, self.connection.call
+        archived = {"threadId": params["threadId"]}
+        await call("thread/unarchive", archived)
         try:
             opened = await call(method, params)
-        except errors.JsonRpcError as error:
-            if "is archived" not in error.message:
-                raise
-            archived = {"threadId": params["threadId"]}
-            await call("thread/unarchive", archived)
-            try:
-                opened = await call(method, params)
-            finally:
-                if method == "thread/fork":
-                    await call("thread/archive", archived)
-        thread_id = str(opened["thread"]["id"])
-        self.connection.threads[thread_id] = opened
-        if request.name and not request.ephemeral and opened["thread"].get("name") != request.name:
-            renamed = {"threadId": thread_id, "name": request.name}
-            await self.connection.try_call("thread/name/set", renamed)
-        return thread_id
-
-    async def _parameters(self) -> dict[str, Any]:
-        own: Sequence[str] | None = ()
-        if self.withheld and (own := parameters.exclusions(self.request.config or {})) is None:
-            answer = await self.connection.call("config/read", {"cwd": self.request.cwd})
-            own = parameters.exclusions(answer["config"])
-        return parameters.thread_parameters(self.request, self.provider, [*(own or ()), *self.withheld])
+        finally:
+            if method == "thread/fork":
+                await call("thread/archive", archived)
+    thread_id = str(opened["thread"]["id"])
+    connection.threads[thread_id] = opened
+    if request.name and not request.ephemeral and opened["thread"].get("name") != request.name:
+        renamed = {"threadId": thread_id, "name": request.name}
+        await connection.try_call("thread/name/set", renamed)
+    return thread_id
 
 
 async def usual_parameters(connection: Connection, request: TurnRequest, named: set[str]) -> dict[str, Any]:

@@ -125,9 +125,10 @@ def _input(inputs: Sequence[types.InputItem]) -> Params:
 
 def steer_input(inputs: Sequence[types.InputItem]) -> list[Params]:
     """Return more input for a running turn. Raises InvalidRequestError for what it can't be given."""
-    if any(isinstance(part, types.ExternalMessage) for part in inputs):
+    strangers = [part for part in inputs if isinstance(part, types.ExternalMessage | types.ContextInput)]
+    if strangers:
         raise InvalidRequestError(
-            "A running turn can't take an ExternalMessage.",
+            f"A running turn can't take a {type(strangers[0]).__name__}.",
             hint="Start a new turn with it when this one has finished.",
         )
     return _user_input(inputs)
@@ -137,6 +138,8 @@ def _user_input(inputs: Sequence[types.InputItem]) -> list[Params]:
     """Name mentioned files in words: the program looks up mentions with an address (`app://...`) only."""
     parts: list[types.InputItem] = []
     for part in inputs:
+        if isinstance(part, types.ContextInput):  # it is in the thread already
+            continue
         if isinstance(part, types.LocalImageInput):  # the program may stand in another folder
             part = msgspec.structs.replace(part, path=os.path.abspath(part.path))
         parts.append(part)

@@ -46,6 +46,8 @@ class AgentTurn:
         self._interrupting: asyncio.Task[None] | None = None
         self._is_compaction = self._has_begun = False
         self._first_usage: types.ThreadTokenUsage | None = None
+        self._question: str | None = None
+        """The id of the message that the turn began with."""
         self._completed: types.Turn | None = None
         self._told = ToldOnce()
 
@@ -147,9 +149,9 @@ class AgentTurn:
         request = self._request
         ours = readdressed(notification, thread_id=request.thread_id, turn_id=request.turn_id)
         if isinstance(ours, types.ItemStarted):
-            return msgspec.structs.replace(ours, item=as_message(ours.item))
+            return msgspec.structs.replace(ours, item=self._whole(ours.item))
         if isinstance(ours, types.ItemCompleted):
-            item = as_message(ours.item)
+            item = self._whole(ours.item)
             return msgspec.structs.replace(ours, item=item, response_items=replayed(item))
         if isinstance(ours, types.TokenUsageUpdated):
             usage = ours.token_usage
@@ -160,6 +162,17 @@ class AgentTurn:
             usage = msgspec.structs.replace(usage, total=usage.total - before)
             return msgspec.structs.replace(ours, token_usage=usage)
         return ours
+
+    def _whole(self, item: types.ThreadItem) -> types.ThreadItem:
+        """Return the question with its contexts, of which the program tells nothing, and all else as it came."""
+        item = as_message(item)
+        if not isinstance(item, types.UserMessage):
+            return item
+        self._question = self._question or item.id
+        contexts = [part for part in self._request.inputs if isinstance(part, types.ContextInput)]
+        if item.id != self._question or not contexts:
+            return item
+        return msgspec.structs.replace(item, content=(*contexts, *item.content))
 
     async def _stop(self, starting: asyncio.Future[None]) -> None:
         """End the turn in the program too, and take what it still has to say."""
