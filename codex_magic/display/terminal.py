@@ -240,7 +240,7 @@ def _within(name: str, *tokens: list[Token], style: str = "") -> list[Token]:
 _STYLES = {":-": "text-align:left", "-:": "text-align:right", "::": "text-align:center", "--": ""}
 
 
-_COLOURS = {items.QUIET: "dim", items.ERROR: "red", items.NOTICE: "yellow"}
+_COLOURS = {items.QUIET: "dim", items.ERROR: "red", items.WARNING: "yellow"}
 
 
 def _lines(block: Block) -> list[RenderableType]:

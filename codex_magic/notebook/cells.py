@@ -112,7 +112,7 @@ def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 
-        painter = session.screen.painter(TurnView(id=output, background=background))
+        painter = session.screen.painter(TurnView(id=output, background=background, clock=time.monotonic))
         turn = CellTurn(started, desk, painter)
         if background:
             painter.open()
