@@ -18,7 +18,7 @@ from codex_magic.protocol import types
 from codex_magic.protocol.plain import shorten, without_controls
 from codex_magic.protocol.types import NEVER_DONE
 
-from .exact import HEAD_CHARS, change_diff, change_kind, shown_command
+from .exact import HEAD_CHARS, change_diff, change_kind, diff_size, shown_command
 
 # The functions import `.safe_markdown` themselves: its parser would be loaded while a first request is prepared.
 
@@ -51,12 +51,8 @@ def fold(summary: str, markdown: str, *, is_open: bool = False) -> str:
 
 def html_text(text: str) -> str:
     """One line inside a tag of ours; readers that look for Markdown or mathematics in there find none."""
-    return _PUNCTUATION.sub(
-        lambda mark: ("<span>&#{};</span>" if mark[0] in "$\\" else "&#{};").format(ord(mark[0])), text
-    )
-
-
-_PUNCTUATION = re.compile(r"[^\w\s.,;·+/()=-]|_")
+    shown = re.sub(r"[^\w\s.,;·+/()=-]|_", lambda mark: f"&#{ord(mark[0])};", text)
+    return re.sub("&#(36|92);", r"<span>\g<0></span>", shown)
 
 
 class Row(NamedTuple):
@@ -74,18 +70,10 @@ class Row(NamedTuple):
 
         notes = "".join(f" · {note}" for note in self.notes if note).strip()
         if self.body:
-            parts = (
-                f"<b>{self.label}</b>",
-                self.code and f"<code>{html_text(self.code)}</code>",
-                html_text(notes),
-            )
+            bold, text, code = f"<b>{self.label}</b>", html_text, f"<code>{html_text(self.code)}</code>"
         else:
-            parts = (
-                f"**{self.label}**",
-                self.code and code_span(self.code),
-                notes and escape_markdown(notes),
-            )
-        line = " ".join(filter(None, (*parts[:2], parts[2] and QUIET.format(parts[2]))))
+            bold, text, code = f"**{self.label}**", escape_markdown, code_span(self.code)
+        line = " ".join([bold, *[code] * bool(self.code), *[QUIET.format(text(notes))] * bool(notes)])
         return fold(line, code_block(self.body, self.language), is_open=self.is_open) if self.body else line
 
     def plain(self) -> str:
@@ -346,8 +334,7 @@ def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
     path, diff, status = shorten(str(change.get("path")), HEAD_CHARS), change_diff(change), item.status
     # The agent writes file after file, and reports one status for all of them.
     in_part = "some of it may be done" if status in ("failed", "interrupted") else ""
-    signs = [line[:1] for line in diff.splitlines() if not line.startswith(("+++ ", "--- "))]
-    size = f"+{signs.count('+')} −{signs.count('-')}" if diff and status == "completed" else ""
+    size = "+{} −{}".format(*diff_size(diff)) if diff and status == "completed" else ""
     notes = [size, _note(status), _APPROVALS.get(item.approval or ""), in_part]
     body = "" if status in ("inProgress", "waiting") else head(diff)
     return Row(_verb(change_kind(change), status), path, notes, body, "diff", is_open=True)

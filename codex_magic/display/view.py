@@ -130,7 +130,7 @@ class TurnView:
             case types.Warned(message=message):
                 self._blocks[new_id()] = NoticeBlock(items.WARNING, message, "Warning")
             case types.Noted(message=message):
-                self._blocks[f"note {len(self._blocks)}"] = NoticeBlock(items.QUIET, message)
+                self._blocks[new_id()] = NoticeBlock(items.QUIET, message)
             case _:
                 self._take_state(notification)
 
@@ -167,8 +167,8 @@ class TurnView:
             case types.ErrorReported(error=error, will_retry=True):
                 self._retrying = error
                 written = (ReasoningBlock, MarkdownBlock)  # it is written again
-                texts = {id: block for id, block in self._blocks.items() if isinstance(block, written)}
-                self._cut_off = [id for id, block in texts.items() if not block.closed]
+                texts = [id for id, block in self._blocks.items() if isinstance(block, written)]
+                self._cut_off = [id for id in texts if not self._blocks[id].closed]
             case types.ErrorReported(error=error):
                 self.error = error
             case types.TurnCompleted(turn=turn):
@@ -176,13 +176,9 @@ class TurnView:
                 self.duration_ms = turn.duration_ms
                 self._end(STATES[turn.status])
 
-    def interrupt(self) -> None:
-        """End the turn as interrupted: no engine has reported its end."""
-        self._end("interrupted")
-
-    def withdraw(self) -> None:
-        """End a turn that the user took back while it waited for another."""
-        self._withdrawn = True
+    def interrupt(self, *, withdrawn: bool = False) -> None:
+        """End a turn whose end no engine has reported; `withdrawn`: taken back while it waited for another."""
+        self._withdrawn = withdrawn
         self._end("interrupted")
 
     @property

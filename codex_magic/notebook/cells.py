@@ -185,7 +185,7 @@ class CellTurn:
             yield from self._paint()
             return handle.exception
         except NotSent:
-            self._painter.view.withdraw()
+            self._painter.view.interrupt(withdrawn=True)
             return None
         except CodexError as error:
             failed = Turn(id=new_id(), status=TurnStatus.failed, error=TurnError(str(error)))
@@ -234,7 +234,7 @@ class CellTurn:
         try:
             yield started, GRACE_SECONDS
             if started.done() and not started.cancelled() and isinstance(started.exception(), NotSent):
-                self._painter.view.withdraw()
+                self._painter.view.interrupt(withdrawn=True)
                 return
             if (yield from self._paint(seconds=GRACE_SECONDS)):
                 return
