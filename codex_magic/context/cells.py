@@ -174,7 +174,7 @@ def clean_output(text: str, tokens: int = OUTPUT_TOKENS) -> str:
 
 def _without_backspaces(line: str) -> str:
     while "\b" in line:
-        shorter = re.sub(r"[^\b]\b", "", line)
+        shorter = re.sub(r"[^\x08]\x08", "", line)
         line = shorter if shorter != line else line.replace("\b", "")
     return line.rstrip()
 

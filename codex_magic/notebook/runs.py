@@ -56,17 +56,20 @@ class Runs:
         self._runs[number] = Run(number, source, cell_id(self._shell), self._at, text)
 
     def so_far(self) -> tuple[list[Run], str]:
-        """Return what has run, oldest first, and the source of the cell that runs now."""
+        """Return what has run, oldest first, and the source of the cell that runs now, if it is kept."""
         history = getattr(self._shell, "history_manager", None)
         sources: list[str] = [str(each).rstrip("\n") for each in getattr(history, "input_hist_raw", [""])]
         runs = []
-        for number, source in enumerate(sources[1:-1], 1):
+        for number, source in enumerate(sources[1:], 1):
             run = self._runs.get(number)
             # `%reset` begins to count anew.
-            run = run if run is not None and run.source == source else Run(number, source)
+            run = run if run is not None and run.source == source else None
+            if run is None and number == len(sources) - 1:
+                return runs, source
+            run = run or Run(number, source)
             if run.cell is None or self._deleted.get(run.cell, 0) < run.at:
                 runs.append(run)
-        return runs, sources[-1]
+        return runs, ""
 
 
 def error_text(shell: Any, error: BaseException) -> str:
