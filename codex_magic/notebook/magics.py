@@ -12,11 +12,11 @@ from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_li
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from .extension import extension_of, stop_listening
+from .runs import Runs
 from .shell import (
     CellFailed,
     CellStopped,
     NotebookSettings,
-    cell_id,
     message_id,
     request,
     shells,
@@ -36,7 +36,7 @@ class CodexMagics(NotebookSettings, Magics):
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell=shell, **kwargs)
         self._session: Session | None = None
-        self._cells: set[str] = set()
+        self.runs = Runs(shell)
         shells[id(shell)] = shell
         self.extension = extension_of(shell)
 
@@ -47,7 +47,7 @@ class CodexMagics(NotebookSettings, Magics):
             from .session import Session
 
             assert self.shell is not None  # traitlets allows None; `load` passes it
-            self._session = Session(self.shell, self, self._cells, self.extension)
+            self._session = Session(self.shell, self, self.runs, self.extension)
         return self._session
 
     @no_var_expand
@@ -77,11 +77,6 @@ class CodexMagics(NotebookSettings, Magics):
                 found = [SimpleCompletion(word, type="codex") for word in words or [symbol]]
                 return {"completions": found, "matched_fragment": symbol, "suppress": True}
         return {"completions": []}
-
-    def note_cell(self) -> None:
-        """Remember the running cell: it tells which notebook this is."""
-        if self.shell is not None and (cell := cell_id(self.shell)) is not None:
-            self._cells.add(cell)
 
     def close(self) -> None:
         if self._session is not None:
@@ -187,8 +182,9 @@ def load(shell: InteractiveShell) -> None:
         return
     magics = CodexMagics(shell)
     shell.register_magics(magics)
-    magics.note_cell()
-    shell.events.register("pre_execute", magics.note_cell)
+    magics.runs.begin()
+    shell.events.register("pre_execute", magics.runs.begin)
+    shell.events.register("post_run_cell", magics.runs.end)
 
     shell.Completer.custom_matchers.append(magics.complete)
     if not shell.custom_exceptions:  # unless someone else handles some already
@@ -206,7 +202,8 @@ def unload(shell: InteractiveShell) -> None:
         return
     magics.close()
     stop_listening(shell)
-    shell.events.unregister("pre_execute", magics.note_cell)
+    shell.events.unregister("pre_execute", magics.runs.begin)
+    shell.events.unregister("post_run_cell", magics.runs.end)
     manager = shell.input_transformer_manager
     for cells in [step for step in shell.input_transformers_cleanup if isinstance(step, CodexCells)]:
         shell.input_transformers_cleanup.remove(cells)

@@ -246,3 +246,27 @@ def test_a_kernel_that_begins_anew_leaves_what_came(opened: Opener, service: Loc
     expect(answer(visit)).to_contain_text("The first words")
     expect(answer(visit)).to_contain_text("Interrupted: the kernel was restarted")
     assert saved_answer(visit)[MIME]["state"] == "interrupted"
+
+
+def told(service: LocalService) -> str:
+    """What the last request says of the notebook."""
+    texts = [part["text"] for item in service.requests[-1].json["input"] for part in item.get("content", ())]
+    return "\n".join(text for text in texts if text.startswith("<external_notebook>"))
+
+
+def test_a_question_brings_along_what_the_page_holds_and_no_file_does(
+    opened: Opener, service: LocalService
+) -> None:
+    visit = opened(LOAD, "x = 'as saved'", "never = 'ran'", WORDS)
+    visit.run_cell(0)
+    visit.run_cell(1)
+    model = "window.jupyterapp.shell.currentWidget.content.model.sharedModel"
+    visit.page.evaluate(f"{model}.getCell(1).setSource(\"x = 'edited and not saved'\")")
+    visit.page.evaluate(f"{model}.moveCell(2, 1)")
+    visit.run_cell(3)
+    expect(answer(visit)).to_contain_text("the last ones")
+    told_first = told(service)
+    assert told_first.index("never = 'ran'") < told_first.index("x = 'edited and not saved'")
+    assert "changed since it ran" in told_first
+    assert "as saved" not in told_first
+    expect(visit.page.locator(".jp-OutputArea").last).not_to_contain_text("as last saved")
