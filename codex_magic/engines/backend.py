@@ -23,7 +23,6 @@ from ..responses.provider import Provider
 from ..responses.response import Response
 from ..responses.streaming import AsyncResponseStream
 from ..responses.tool_turn import MOST_ROUNDS, Ask, Job, Patience, Run, turn
-from ..responses.tools import ToolCallError
 from .history import broken_off, is_context, is_foreign_call, mended
 from .narrator import Narrator
 from .replay import input_items
@@ -277,11 +276,7 @@ class _BackendTurn:
     async def _execute_call(self, job: Job) -> str | list[dict[str, Any]]:
         begun = time.monotonic()
         if job.tool is None:
-            try:
-                reason = str(job.run())
-            except ToolCallError as error:
-                reason = str(error)
-            success, items = False, [text_item(reason)]
+            success, items = False, [text_item(str(job.run()))]
         else:
             about = self._request.thread_id, self._request.turn_id
             item = self._narrator.call(job.call)

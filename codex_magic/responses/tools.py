@@ -142,22 +142,25 @@ def tool(
     def made(function: Callable[..., Any]) -> Tool:
         def bind(text: str) -> functools.partial[Any]:
             try:
-                return functools.partial(function, **arguments.read(text))
+                return functools.partial(function, **_read_arguments(text, schema, kind))
             except (ValueError, RecursionError) as error:
                 raise ToolCallError(f"The arguments do not fit: {_one_line(str(error))}") from error
 
-        arguments = _Arguments(function, name or _own_name(function), input_schema)
-        parameters, is_strict = arguments.schema, False
+        own_name = name or _own_name(function)
+        summary, described = _read_docstring(_inner(function))
+        kind, schema = None, dict(input_schema or {})
+        if input_schema is None:
+            kind, schema = _arguments(function, own_name, described)
+        parameters, is_strict = schema, False
         try:
             if strict is not False:
                 parameters, is_strict = strict_schema(parameters), True
         except InvalidRequestError:
             if strict:
                 raise
-        described = FunctionTool(arguments.name, description or arguments.summary, parameters, is_strict)
-        definition = plain(described) | {"type": "function"}
+        definition = plain(FunctionTool(own_name, description or summary, parameters, is_strict))
         more = namespace or None, needs_approval, Sandbox(needs)
-        return Tool(function, definition, arguments.schema, bind, *more)
+        return Tool(function, definition | {"type": "function"}, schema, bind, *more)
 
     return made if function is None else made(function)
 
@@ -247,52 +250,44 @@ def _unusable(what: str, hint: str) -> InvalidRequestError:
 # Arguments ---------------------------------------------------------------------------------------
 
 
-class _Arguments:
-    """The parameters of a function: their schema, and how to read what the model sent for them.
+def _arguments(function: Callable[..., Any], name: str, described: Mapping[str, str]) -> tuple[type, Schema]:
+    """Return the parameters of a function as a struct, and its schema with what is said of each."""
+    parameters = _parameters(function, name)
+    hints = _hints(_inner(function), name)
+    kinds = {each: hints.get(each, Any) for each in parameters}
+    unset = msgspec.field(default_factory=lambda: msgspec.UNSET)
+    fields = [
+        (each, kind) if parameters[each].default is _NONE else (each, kind, unset)
+        for each, kind in kinds.items()
+    ]
+    struct = msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, forbid_unknown_fields=True)
+    schema = schema_of(struct)
+    schema.pop("title", None)
+    for each, kind in kinds.items():
+        part = schema["properties"][each] = dict(schema["properties"][each])
+        notes = [note for note in getattr(kind, "__metadata__", ()) if isinstance(note, str)]
+        if words := next(filter(None, [*notes, described.get(each)]), ""):
+            part["description"] = words
+        default = parameters[each].default
+        if default is not _NONE and default is not None:
+            # one that JSON can't hold is kept from the model, and used all the same
+            with suppress(TypeError, msgspec.ValidationError):
+                part["default"] = msgspec.to_builtins(default)
+    return struct, schema
 
-    With a schema that somebody wrote they are checked against that, and given as plain values.
+
+def _read_arguments(text: str, schema: Schema, kind: type | None) -> dict[str, Any]:
+    """Return what the model sent for a struct's fields, or plain values where somebody wrote the schema.
+
+    Raises ValueError, RecursionError.
     """
-
-    def __init__(self, function: Callable[..., Any], name: str, schema: Mapping[str, Any] | None) -> None:
-        self.name = name
-        self.summary, described = _read_docstring(_inner(function))
-        self._type: Any = None
-        if schema is not None:
-            self.schema = dict(schema)
-            return
-        self._parameters = _parameters(function, name)
-        hints = _hints(_inner(function), name)
-        kinds = {each: hints.get(each, Any) for each in self._parameters}
-        unset = msgspec.field(default_factory=lambda: msgspec.UNSET)
-        fields = [
-            (each, kind) if self._parameters[each].default is _NONE else (each, kind, unset)
-            for each, kind in kinds.items()
-        ]
-        self._type = msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, forbid_unknown_fields=True)
-        self.schema = schema_of(self._type)
-        self.schema.pop("title", None)
-        for each, kind in kinds.items():
-            part = self.schema["properties"][each] = dict(self.schema["properties"][each])
-            notes = [note for note in getattr(kind, "__metadata__", ()) if isinstance(note, str)]
-            if words := next(filter(None, [*notes, described.get(each)]), ""):
-                part["description"] = words
-            default = self._parameters[each].default
-            if default is not _NONE and default is not None:
-                # one that JSON can't hold is kept from the model, and used all the same
-                with suppress(TypeError, msgspec.ValidationError):
-                    part["default"] = msgspec.to_builtins(default)
-
-    def read(self, text: str) -> dict[str, Any]:
-        """Raises ValueError, RecursionError."""
-        raw = decode_json(text or "{}")
-        fitting: dict[str, Any] = without_absent(raw, self.schema, self.schema)
-        if self._type is None:
-            if complaint := misfit(fitting, self.schema, self.schema):
-                raise ValueError(complaint)
-            return msgspec.convert(fitting, dict[str, Any])
-        values = msgspec.convert(fitting, self._type, dec_hook=read_custom)
-        arguments = {name: getattr(values, name) for name in self._parameters}
-        return {name: value for name, value in arguments.items() if value is not msgspec.UNSET}
+    fitting: Any = without_absent(decode_json(text or "{}"), schema, schema)
+    if kind is None:
+        if complaint := misfit(fitting, schema, schema):
+            raise ValueError(complaint)
+        return msgspec.convert(fitting, dict[str, Any])
+    values = msgspec.structs.asdict(msgspec.convert(fitting, kind, dec_hook=read_custom))
+    return {name: value for name, value in values.items() if value is not msgspec.UNSET}
 
 
 _NONE = inspect.Parameter.empty
@@ -374,8 +369,7 @@ def plain_result(result: Any) -> Any:
     """Return a function's result as values that JSON can hold. Raises TypeError where there are none."""
 
     def shown(value: Any) -> Any:
-        """Pydantic's models as what they hold; what JSON has no words for, in its own."""
-        held = plain(value)
+        held = plain(value)  # pydantic's models
         return str(value) if held is value else held
 
     return msgspec.to_builtins(result, enc_hook=shown)
@@ -389,14 +383,11 @@ def calls(response: Response | Iterable[Item]) -> list[Call]:
             continue
         is_custom = kind == "custom_tool_call"
         text = item.get("input" if is_custom else "arguments") or ""
-        fields = {"call_id": item.get("call_id"), "name": item.get("name"), "text": text}
+        fields = {name: item.get(name) for name in ("call_id", "name", "namespace")}
         try:
-            call = msgspec.convert(
-                {**fields, "namespace": item.get("namespace"), "is_custom": is_custom}, Call
-            )
+            made.append(msgspec.convert({**fields, "text": text, "is_custom": is_custom}, Call))
         except msgspec.ValidationError as error:
             raise ServiceError("The service sent a tool call that can't be read.") from error
-        made.append(call)
     return made
 
 
