@@ -19,7 +19,7 @@ from ..protocol.plain import did_you_mean, plain_json
 from .inputs import Item, is_image, is_part, parts, plain
 from .parameters import Parameters
 from .schema import strict_schema
-from .tools import LITE_NAMESPACE, definition_of
+from .tools import LITE_NAMESPACE, Toolbox
 
 _NOT_SENT_AS_SUCH = frozenset(
     "verbosity output_schema web_search turn_state lite timeout extra_body extra_headers extra_query".split()
@@ -181,7 +181,8 @@ def _strict(part: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _tools(body: Mapping[str, Any], parameters: Parameters) -> list[Mapping[str, Any]]:
-    tools = [_strict(definition_of(tool), "parameters") for tool in parameters.get("tools") or ()]
+    own = Toolbox(parameters.get("tools") or (), runs=False).definitions
+    tools = [_strict(definition, "parameters") for definition in own]
     search = _one_of("web_search", parameters.get("web_search") or "disabled", tuple(_SEARCHES))
     if _SEARCHES[search] is not None:
         if (body.get("reasoning") or {}).get("effort") == "minimal":

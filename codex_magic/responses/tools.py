@@ -88,11 +88,6 @@ class Namespace:
     description: str
     tools: Sequence[Any]
 
-    @property
-    def definition(self) -> dict[str, Any]:
-        own = [each.definition if isinstance(each, Tool) else definition_of(each) for each in self.tools]
-        return _namespace(self.name, self.description, [*map(dict, own)])
-
 
 class ToolOptions(TypedDict, total=False):
     """What `tool` takes beside the function."""
@@ -213,26 +208,6 @@ def web_search(*, live: bool = False, **options: Any) -> dict[str, Any]:
 def image_generation(**options: Any) -> dict[str, Any]:
     """Pictures by the service, in the answer; `media.generated_images` reads them."""
     return {"type": "image_generation", **options}
-
-
-def definition_of(tool_like: Any) -> dict[str, Any]:
-    """Return what stands in a request for a function, a `Tool`, a `Namespace`, a struct or a dict."""
-    if isinstance(tool_like, Tool) and tool_like.namespace:
-        return _namespace(tool_like.namespace, "", [dict(tool_like.definition)])
-    if _is_function(tool_like):
-        tool_like = tool(tool_like)
-    definition = tool_like.definition if isinstance(tool_like, (Tool, Namespace)) else plain(tool_like)
-    if not isinstance(definition, Mapping):
-        raise _unusable(f"{tool_like!r} is no tool.", "Give functions, or the dicts of the service's own.")
-    return dict(definition)
-
-
-def _is_function(tool_like: Any) -> bool:
-    return callable(tool_like) and not isinstance(tool_like, (Tool, type))
-
-
-def _namespace(name: str, description: str, tools: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"type": "namespace", "name": name, "description": description, "tools": tools}
 
 
 def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -401,11 +376,13 @@ class Toolbox:
     """The tools of a turn: what to tell the model, and what to run for a call.
 
     Takes functions, `Tool`s, `Namespace`s, and definitions of the service's own tools. Raises
-    InvalidRequestError for a definition that has no function, and for two tools of one name.
+    InvalidRequestError for a definition that has no function to run, and for two tools of one name.
     """
 
-    def __init__(self, tools: Iterable[Any] = ()) -> None:
+    def __init__(self, tools: Iterable[Any] = (), *, runs: bool = True) -> None:
+        """`runs`: whether calls are run here; else somebody answers them."""
         self.definitions: list[dict[str, Any]] = []
+        self._runs = runs
         self._tools: dict[tuple[str | None, str], Tool] = {}
         self._groups: dict[str, list[dict[str, Any]]] = {}
         for tool_like in tools:
@@ -430,7 +407,7 @@ class Toolbox:
             self._place(tool_like.name, tool_like.description)
             for each in tool_like.tools:
                 self._take(each, tool_like.name)
-        elif isinstance(tool_like, Tool) or _is_function(tool_like):
+        elif callable(tool_like) and not isinstance(tool_like, type):
             made = tool_like if isinstance(tool_like, Tool) else tool(tool_like)
             namespace = namespace or made.namespace
             if (namespace, made.name) in self._tools:
@@ -438,19 +415,23 @@ class Toolbox:
             self._tools[namespace, made.name] = made
             self._place(namespace).append(dict(made.definition))
         else:
-            definition = definition_of(tool_like)
-            if definition.get("type") in ("function", "custom"):
+            definition = plain(tool_like)
+            if not isinstance(definition, Mapping):
+                hint = "Give functions, or the dicts of the service's own."
+                raise _unusable(f"{tool_like!r} is no tool.", hint)
+            if self._runs and definition.get("type") in ("function", "custom"):
                 raise _unusable(
                     f"The tool {definition.get('name')!r} has no function to run.",
                     "Pass the function itself, or use create() and answer its calls.",
                 )
-            self._place(namespace).append(definition)
+            self._place(namespace).append(dict(definition))
 
     def _place(self, namespace: str | None, description: str = "") -> list[dict[str, Any]]:
         """Return the definitions of a namespace, which this begins; `None` is outside of all."""
         if namespace is None:
             return self.definitions
         if namespace not in self._groups:
-            self._groups[namespace] = []
-            self.definitions.append(_namespace(namespace, description, self._groups[namespace]))
+            tools = self._groups[namespace] = []
+            group = {"type": "namespace", "name": namespace, "description": description, "tools": tools}
+            self.definitions.append(group)
         return self._groups[namespace]
