@@ -26,9 +26,8 @@ __all__ = sorted(_EXPORTS)
 def __getattr__(name: str) -> Any:
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_EXPORTS[name]), name)
+    # With its name: one of them is a module.
+    return getattr(__import__(_EXPORTS[name], fromlist=[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # in here mypy reads them last, as all of them import this pa
         ChatgptLoginHandle as ChatgptLoginHandle,
         DeviceCodeLoginHandle as DeviceCodeLoginHandle,
     )
+    from .context import describe as describe
     from .notebook.cells import run_cell as run_cell, run_cell_blocking as run_cell_blocking
     from .protocol.errors import (
         AccountChangedError as AccountChangedError,
