@@ -106,7 +106,7 @@ class _Media:
         patient = replace(request, timeouts=self._transport.core.slow_start())
         answer = await self._transport.fetch(patient)
         try:
-            return decode_json(answer.content, kind)  # type: ignore[no-any-return]  # it is one
+            return decode_json(answer.content, kind)
         except ValueError as error:
             raise ServiceError(f"The service's {called} can't be read.") from error
 

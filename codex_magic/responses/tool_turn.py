@@ -40,7 +40,8 @@ MOST_RETRIES = 10
 """Retries in one turn, or as many as its client's policy allows one request: a service where each request of
 a turn needs many attempts would hold it up for hours."""
 
-OnCall = Approve = Callable[[Call], Any]
+OnCall = Callable[[Call], Any]
+Approve = Callable[[Call], Any]
 OnResult = Callable[[Call, Any], Any]
 OnEvent = Callable[[Event], Any]
 

@@ -228,7 +228,13 @@ def _unusable(what: str, hint: str) -> InvalidRequestError:
 def _arguments(function: Callable[..., Any], name: str, described: Mapping[str, str]) -> tuple[type, Schema]:
     """Return the parameters of a function as a struct, and its schema with what is said of each."""
     parameters = _parameters(function, name)
-    hints = _hints(_inner(function), name)
+    inner = _inner(function)
+    target = inner if inspect.isroutine(inner) else type(inner).__call__
+    try:
+        hints = typing.get_type_hints(inspect.unwrap(target), include_extras=True)
+    except (NameError, TypeError) as error:
+        what = f"The type hints of {name!r} can't be read: {error}."
+        raise _unusable(what, "Use types that are defined where the function is.") from error
     kinds = {each: hints.get(each, Any) for each in parameters}
     unset = msgspec.field(default_factory=lambda: msgspec.UNSET)
     fields = [
@@ -306,15 +312,6 @@ def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Pa
             what = f"The parameter {each.name!r} of {name!r} can't be given by name."
             raise _unusable(what, "Leave out the / in its signature.")
     return parameters
-
-
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    target = function if inspect.isroutine(function) else type(function).__call__
-    try:
-        return typing.get_type_hints(inspect.unwrap(target), include_extras=True)
-    except (NameError, TypeError) as error:
-        what = f"The type hints of {name!r} can't be read: {error}."
-        raise _unusable(what, "Use types that are defined where the function is.") from error
 
 
 # Calls -------------------------------------------------------------------------------------------
