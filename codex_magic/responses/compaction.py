@@ -77,7 +77,7 @@ def is_due(usage: TokenUsage | None, limit: int | None) -> bool:
 def with_trigger(core: Core, input: Any, parameters: Parameters) -> tuple[list[Item], Parameters]:
     """Return what `create` takes to compact on the Codex backend."""
     input, parameters = core.resolve(input, parameters)
-    items = body_of(input, parameters, core.provider.rules)["input"]
+    items = body_of(input, parameters, is_codex=core.provider.is_codex)["input"]
     headers = {
         "x-codex-beta-features": BETA_FEATURE,
         "x-codex-turn-metadata": json.dumps({"request_kind": "compaction"}),
@@ -98,7 +98,7 @@ def read_response(sent: Sequence[Item], response: Response) -> Compacted:
 def endpoint_request(core: Core, input: Any, parameters: Parameters, default: str | None) -> Outgoing:
     """Return the request to `/responses/compact`."""
     request = core.response_request(input, parameters, default)
-    body = body_of(input, {**parameters, "model": request.model}, core.provider.rules)
+    body = body_of(input, {**parameters, "model": request.model}, is_codex=core.provider.is_codex)
     sent = {name: body[name] for name in _TO_THE_ENDPOINT if name in body}
     return replace(
         request,
