@@ -228,13 +228,13 @@ class AsyncResponseStream(_Arriving):
 
     async def _next_at_once(self) -> bytes | None:
         """Return the next bytes, `None` when they do not come at once."""
-        hurry = self._transport.later(_LINGER, self._line.shut)
+        limit = self._line.limit(_LINGER)
         try:
             return await self._line.chunk()
         except CodexError:
             return None
         finally:
-            hurry.cancel()
+            limit.cancel()
 
 
 class ResponseStream(_Arriving, Direct[AsyncResponseStream]):

@@ -331,22 +331,16 @@ class Transport:
     ) -> tuple[bytes, errors.StreamError | None]:
         """Return what comes of an answer within its limits, and what kept the rest back."""
         pieces, size, failure = list[bytes](), 0, None
-
-        def give_up() -> None:
-            nonlocal failure  # without a length, the end of the connection is the end of the answer
-            failure = errors.StreamError("The answer did not come to its end in time.")
-            line.shut()
-
-        hurry = self.later(seconds, give_up)
+        limit = line.limit(seconds)
         try:
             line.take(answer)
             while size <= most and (chunk := await line.chunk()) is not None:
                 pieces.append(chunk)
                 size += len(chunk)
         except errors.StreamError as error:
-            failure = failure or error
+            failure = error
         finally:
-            hurry.cancel()
+            limit.cancel()
             await line.close()
             line.answer = None
         if size > most:
@@ -377,27 +371,18 @@ class Transport:
         elif (pause := self._pause(seconds)) is not None:
             await pause
 
-    def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle | threading.Timer:
-        """Call it after so many seconds, unless what this returns is cancelled."""
-        if not self.blocks:
-            return asyncio.get_running_loop().call_later(seconds, call)
-        timer = threading.Timer(seconds, call)
-        timer.daemon = True
-        timer.start()
-        return timer
-
     async def _send(self, outgoing: Outgoing, line: Line) -> httpx.Response:
-        http = self.http()
+        http, seconds = self.http(), self.core.limits(outgoing).first_byte
         request = self.core.build(http, outgoing)
         answer: httpx.Response
         try:
-            if self.blocks:
-                with line.asking() as request.extensions["trace"]:
-                    answer = http.send(request, stream=True)
-            else:
-                answer = await http.send(request, stream=True)
+            with line.asking(seconds) as request.extensions["trace"]:
+                answer = (
+                    http.send(request, stream=True) if self.blocks else await http.send(request, stream=True)
+                )
         except httpx.HTTPError as error:
-            raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
+            cause = httpx.ReadTimeout("") if line.is_late else error
+            raise no_answer(cause, base_url=self.core.provider.base_url) from without_secrets(error)
         return answer
 
 
@@ -416,27 +401,51 @@ class Line:
         self.answer: httpx.Response | None = None
         self._network: Any = None
         self._chunks: Any = None
-        self._is_asking = False
+        self.is_late = self._is_asking = False
         self._reading = threading.RLock()  # held by a thread that reads: nobody closes the answer under it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._is_woken = False
 
     @contextmanager
-    def asking(self) -> Iterator[Callable[[str, Mapping[str, Any]], None]]:
-        """Give what notes the connection of a request that a thread makes; httpcore calls it at each step."""
+    def asking(self, seconds: float) -> Iterator[Callable[[str, Mapping[str, Any]], Any]]:
+        """Give what httpcore calls at each step of a request, whose answer's headers may take so many seconds."""
+        limit: asyncio.TimerHandle | threading.Timer | None = None
 
         def follow(step: str, info: Mapping[str, Any]) -> None:
+            nonlocal limit
             if step.endswith(("connect_tcp.complete", "start_tls.complete")):
                 self._network = info["return_value"]
             if self._ended.is_set() and step.endswith(("connect_tcp.started", "_headers.started")):
                 raise httpx.ReadError("Nobody waits for the answer any more.")
+            if step.endswith("response_headers.started"):
+                limit = self.limit(seconds)
+            elif limit is not None:
+                limit = limit.cancel()
 
-        self._is_asking = True
+        async def follow_async(step: str, info: Mapping[str, Any]) -> None:
+            follow(step, info)
+
+        self.is_late, self._is_asking = False, True
         try:
-            yield follow
+            yield follow if self._blocks else follow_async
         finally:
             self._is_asking, self._network = False, None
+
+    def limit(self, seconds: float) -> asyncio.TimerHandle | threading.Timer:
+        """End the answer after so many seconds, unless what this returns is cancelled."""
+
+        def give_up() -> None:
+            self.is_late = True
+            self.shut()
+
+        self.is_late = False
+        if not self._blocks:
+            return asyncio.get_running_loop().call_later(seconds, give_up)
+        timer = threading.Timer(seconds, give_up)
+        timer.daemon = True
+        timer.start()
+        return timer
 
     def take(self, answer: httpx.Response) -> None:
         """Read this answer from now on. Raises StreamError for one that is packed as nobody asked."""
@@ -461,6 +470,8 @@ class Line:
                 chunk = await anext(self._chunks, None)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise failures.mid_stream(error) from without_secrets(error)
+        if self.is_late:  # without a length, the end of the connection is the end of the answer
+            raise errors.StreamError("The answer did not come to its end in time.")
         if chunk is None and self._network is not None:  # the connection may serve another request now
             self._transport.idle[id(self._network)] = self._network
             self._network = None
@@ -470,7 +481,9 @@ class Line:
         """End the answer under its reader, or the request of a thread that waits for it; safe from any thread."""
         if self._network is not None:
             _shut(self._network)
-        elif self._is_asking:  # over any of these; to the others it is what a server does, too
+        elif self._is_asking and (
+            self._blocks or self.is_late
+        ):  # over any of these; to the others it is what a server does, too
             for reference in self._transport.idle.valuerefs():
                 _shut(reference())
         if self._blocks:
