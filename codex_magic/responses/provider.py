@@ -99,7 +99,5 @@ def key_of(provider: Provider) -> str | None:
     """
     if provider.auth is None or isinstance(provider.auth, ApiKeyAuth):
         return provider.auth.key() if provider.auth else None
-    what = (
-        f"{provider.name} is not signed in to with an API key, and another program can't be given what it is."
-    )
+    what = f"{provider.name} has no API key of its own that another program could be given."
     raise ConfigurationError(what, hint="Describe the provider in the program's own config.toml.")

@@ -214,13 +214,10 @@ class Core:
             self.memory.keep(exchange.response, outgoing.items, len(outgoing.body))
 
     def build(self, http: httpx.Client | httpx.AsyncClient, outgoing: Outgoing) -> httpx.Request:
-        limits, content = self.limits(outgoing), outgoing.body or None
-        timeout = httpx.Timeout(
-            connect=limits.connect, read=limits.first_byte, write=limits.write, pool=limits.connect
-        )
-        return http.build_request(
-            outgoing.method, outgoing.url, headers=outgoing.headers, content=content, timeout=timeout
-        )
+        each = self.limits(outgoing)
+        timeout = httpx.Timeout(each.first_byte, connect=each.connect, pool=each.connect, write=each.write)
+        about: Any = {"headers": outgoing.headers, "content": outgoing.body or None, "timeout": timeout}
+        return http.build_request(outgoing.method, outgoing.url, **about)
 
     def accepts(self, outgoing: Outgoing, answer: httpx.Response) -> bool:
         """Whether it is an answer to read: the real stream has no Content-Type, a network's sign-in page has."""
@@ -469,7 +466,9 @@ class Line:
             else:
                 chunk = await anext(self._chunks, None)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise failures.mid_stream(error) from without_secrets(error)
+            is_silent = isinstance(error, httpx.TimeoutException)
+            what = "The service went silent" if is_silent else "The connection broke"
+            raise errors.StreamError(f"{what} in the middle of the answer.") from without_secrets(error)
         if self.is_late:  # without a length, the end of the connection is the end of the answer
             raise errors.StreamError("The answer did not come to its end in time.")
         if chunk is None and self._network is not None:  # the connection may serve another request now
@@ -481,9 +480,8 @@ class Line:
         """End the answer under its reader, or the request of a thread that waits for it; safe from any thread."""
         if self._network is not None:
             _shut(self._network)
-        elif self._is_asking and (
-            self._blocks or self.is_late
-        ):  # over any of these; to the others it is what a server does, too
+        elif self._is_asking and (self._blocks or self.is_late):
+            # over any of these; to the others it is what a server does, too
             for reference in self._transport.idle.valuerefs():
                 _shut(reference())
         if self._blocks:

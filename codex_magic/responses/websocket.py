@@ -77,11 +77,8 @@ class Socket:
                     # after an error HTTP succeeds, or tells it with its headers
                     if not any(isinstance(decode_event(each.encode()), ErrorEvent) for each in first):
                         self.was_of_use = True
-                        messages, wire = (
-                            _Messages(self, first, exchange, idle),
-                            {"network_stream": self._wire},
-                        )
-                        headers = self._answer.headers
+                        wire, headers = {"network_stream": self._wire}, self._answer.headers
+                        messages = _Messages(self, first, exchange, idle)
                         answer = httpx.Response(200, headers=headers, stream=messages, extensions=wire)
         finally:
             if answer is None:
