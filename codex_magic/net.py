@@ -26,6 +26,7 @@ from .protocol.plain import shorten
 from .protocol.secrets import HIDDEN, hide, mask, masked
 from .protocol.settings import Settings
 
+E = TypeVar("E", bound=BaseException)
 M = TypeVar("M", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 _SHAPES = re.compile(
@@ -36,7 +37,6 @@ _SHAPES = re.compile(
 )
 _LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
 """They log addresses, and at DEBUG the headers of answers."""
-
 _LONGEST_ANSWER = 1 << 20  # bytes of the sign-in service's answer; its tokens are a few thousand
 _LONGEST_TEXT = 300  # characters of a service's text that still read as one sentence
 
@@ -139,9 +139,6 @@ def _is_direct(url: httpx.URL, no_proxy: str) -> bool:
     host = f"[{url.host}]" if ":" in url.host else url.host
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     return "*" in entries or bool(proxy_bypass_environment(f"{host}:{port}", {"no": ",".join(entries)}))
-
-
-E = TypeVar("E", bound=BaseException)
 
 
 def without_secrets(error: E) -> E:

@@ -220,8 +220,6 @@ def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[...
     return run
 
 
-# Forks -------------------------------------------------------------------------------------------
-
 WORK_SECONDS = 6.0  # that a fork waits for undivided work; one step of a store takes 5 at most
 _living: WeakSet[Any] = WeakSet()
 _left: list[object] = []

@@ -22,6 +22,8 @@ from .oauth import Callback, redirect_uri
 from .sign_in import LoginHandler, TokenSource
 from .storage import Storage
 
+Step = httpx.Request | Future[Credentials] | Callable[[], Credentials]
+
 
 class ApiKeyAuth(httpx.Auth):
     """A key as bearer token: a fixed one, or what a function returns at each request."""
@@ -46,9 +48,6 @@ def stored_key(storage: Storage) -> str:
             hint="Set OPENAI_API_KEY, or use your ChatGPT plan: `%codex provider chatgpt`",
         )
     return stored.api_key
-
-
-Step = httpx.Request | Future[Credentials] | Callable[[], Credentials]
 
 
 class ChatGPTAuth(httpx.Auth):

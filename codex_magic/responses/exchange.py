@@ -33,9 +33,7 @@ log = logging.getLogger(__name__)
 
 _VISIBLE: frozenset[type[Event]] = frozenset(TEXTS) | {kinds.ImageGenerationCallPartialImage, OutputItemDone}
 """After one of these a consumer has something that a second answer would repeat."""
-
 _FAILURES = frozenset[type[Event]]((kinds.ResponseFailed, kinds.ErrorEvent))  # raised, not delivered
-
 _BEGINNINGS = (kinds.ResponseCreated, kinds.ResponseQueued, kinds.ResponseInProgress)
 _SIGNS_OF_LIFE = frozenset[type[Event]]((kinds.Keepalive, UnknownEvent, *_BEGINNINGS))
 """They say that the service is still there, and bring nothing of the answer."""
@@ -216,9 +214,6 @@ class Exchange:
                 if type(event) in ENDS:
                     break
         return kept
-
-
-# What other servers send ---------------------------------------------------------------------------
 
 
 def _is_bare(event: Event) -> bool:

@@ -35,9 +35,7 @@ _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001, "mil": 0.001}
 _AMOUNT = rf"(\d+(?:\.\d+)?) ?{_UNIT}"
 _PAUSE = re.compile(rf"\b(?:again|retry|wait)\b\D{{0,16}}?(?:{_AMOUNT}[ ,]*(?:and )?)+", re.IGNORECASE)
 """A wait in words: "try again in 7m12s", "retry after 30 seconds"."""
-
 _FAR_FUTURE = 1e11  # Unix seconds beyond which there is no date to show
-
 _ENDED_SIGN_INS = {
     "token_expired": "Your sign-in has expired.",
     "token_invalidated": "Your sign-in was ended by the service (signed out, or a changed password).",
@@ -55,7 +53,6 @@ _HINTS = {
     "413": "Send less at once: fewer or smaller files and images, or a new thread (%codex new).",
 }
 """What to do next, by the code or the status of a refusal."""
-
 _STATUSES = {
     name: status
     for status, names in {
@@ -71,7 +68,6 @@ _STATUSES = {
     for name in names.split()
 }
 """HTTP's number for what servers call a failure, in letters alone and without `error` at the end."""
-
 TRANSIENT = frozenset({408, 409, 425, 500, 502, 503, 504, 507, *range(520, 528), 529, 530})
 """Statuses of a service, or of a proxy before it, that another try may mend."""
 
@@ -80,9 +76,6 @@ _LIMIT_CODES = frozenset({"usage_limit_reached", "usage_not_included", "insuffic
 _PLAN = "Check the account and its plan."
 _CHECK_ADDRESS = "Check the provider's address (%codex provider)."
 _NO_CODEX = "Use an account whose plan includes Codex, or an API key: %codex provider openai"
-
-
-# Answers with an error status --------------------------------------------------------------------
 
 
 def from_answer(
@@ -151,9 +144,6 @@ def model_not_found(model: str, names: Iterable[str], words: str = "") -> errors
 def is_web_page(headers: Mapping[str, str], body: bytes) -> bool:
     begins_as_one = body.lstrip()[:9].lower().startswith((b"<!doctype", b"<html"))
     return begins_as_one or headers.get("content-type", "").startswith("text/html")
-
-
-# Failures inside a stream ------------------------------------------------------------------------
 
 
 def from_event(
@@ -288,9 +278,6 @@ class _Fault:
 
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
-
-
-# How much of the plan is used ----------------------------------------------------------------------
 
 
 def no_limits(who: str) -> errors.ConfigurationError:

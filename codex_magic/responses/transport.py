@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlencode
 from weakref import WeakSet, WeakValueDictionary
 
@@ -29,6 +29,7 @@ from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
 from ..protocol.secrets import masked, revealed
 from ..protocol.settings import Settings
+from ..protocol.types import RateLimits
 from ..waiting import begin_anew_in_children
 from . import failures
 from .catalog import Catalog
@@ -40,16 +41,11 @@ from .provider import Provider, chatgpt
 from .request import LITE_HEADER, as_lite, body_of, encode, input_items, session_headers
 from .response import Response
 
-if TYPE_CHECKING:
-    from ..protocol.types import RateLimits
-
 MOST_RESPONSES = 100  # that one client remembers for `previous_response_id`
 MOST_BYTES = 64 << 20  # of the requests they answered; images make those large
 MOST_WORDS = 64 << 10  # bytes that are read of a refusal
 WORDS_SECONDS = 10.0  # within which they come
-
-Networks = WeakValueDictionary[int, Any]
-"""httpcore's network streams, by their `id`."""
+Networks = WeakValueDictionary[int, Any]  # httpcore's network streams, by their `id`
 
 
 @dataclass(frozen=True)
@@ -67,9 +63,6 @@ class Outgoing:
     """The input, as sent."""
     may_switch: bool = False
     """Whether the dialect was our choice, see `Core.switch_dialect`."""
-
-
-# What is sent and remembered, without IO ---------------------------------------------------------
 
 
 class Memory:
@@ -243,9 +236,6 @@ class Core:
         return replace(self.timeouts, first_byte=max(self.timeouts.first_byte, self.timeouts.idle))
 
 
-# Sending -----------------------------------------------------------------------------------------
-
-
 class Transport:
     """Sends requests: from event loops, each of which has connections of its own, or from threads, over the same."""
 
@@ -255,8 +245,7 @@ class Transport:
         self._pause = sleep
         self._https: dict[asyncio.AbstractEventLoop | None, Any] = {}
         self._streams: WeakSet[Any] = WeakSet()
-        self.idle: Networks = WeakValueDictionary()
-        """Connections that no answer comes over; a request may take one of them."""
+        self.idle: Networks = WeakValueDictionary()  # that no answer comes over; a request may take one
         self._lock = threading.Lock()
         begin_anew_in_children(self)
 
@@ -381,9 +370,6 @@ class Transport:
             cause = httpx.ReadTimeout("") if line.is_late else error
             raise no_answer(cause, base_url=self.core.provider.base_url) from without_secrets(error)
         return answer
-
-
-# Reading -----------------------------------------------------------------------------------------
 
 
 class Line:
