@@ -107,10 +107,8 @@ def readable_proxies() -> Iterator[None]:
     try:
         yield
     except (ValueError, ImportError, httpx.InvalidURL) as error:
-        raise ConfigurationError(
-            f"The proxy settings can't be used: {scrub(str(error)).rstrip('.')}.",
-            hint="Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
-        ) from error
+        what = f"The proxy settings can't be used: {scrub(str(error)).rstrip('.')}."
+        raise ConfigurationError(what, hint="Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.") from error
 
 
 def mounts(transport: Callable[..., M], *urls: str, **options: Any) -> dict[str, M | None]:
@@ -166,15 +164,11 @@ def no_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
         case httpx.TimeoutException():
             return TimedOutError(f"{host} did not answer in time.")
         case httpx.ProxyError():
-            return UnreachableError(
-                f"The proxy did not connect to {host} ({text.rstrip('.')}).",
-                hint="Check HTTPS_PROXY and NO_PROXY.",
-            )
+            what = f"The proxy did not connect to {host} ({text.rstrip('.')})."
+            return UnreachableError(what, hint="Check HTTPS_PROXY and NO_PROXY.")
         case httpx.ConnectError() if ssl.SSLCertVerificationError in map(type, _with_causes(error)):
-            return ConfigurationError(
-                f"The certificate of {host} is not trusted here.",
-                hint="Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file.",
-            )
+            hint = "Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file."
+            return ConfigurationError(f"The certificate of {host} is not trusted here.", hint=hint)
     return UnreachableError(f"{host} can't be reached ({text.rstrip('.') or type(error).__name__}).")
 
 
@@ -186,8 +180,7 @@ class Call:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     seconds: float
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What no text may repeat."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # which no text may repeat
 
     def __post_init__(self) -> None:
         hide(*self.secrets)
@@ -196,8 +189,7 @@ class Call:
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    """Names in lower case."""
+    headers: Mapping[str, str] = field(repr=False)  # their names in lower case
     body: bytes = field(repr=False)
 
 

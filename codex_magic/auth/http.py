@@ -43,10 +43,8 @@ def stored_key(storage: Storage) -> str:
     """
     stored = storage.read()
     if stored is None or stored.api_key is None or stored.mode != API_KEY:
-        raise NotSignedInError(
-            "There is no OpenAI API key.",
-            hint="Set OPENAI_API_KEY, or use your ChatGPT plan: `%codex provider chatgpt`",
-        )
+        hint = "Set OPENAI_API_KEY, or use your ChatGPT plan: `%codex provider chatgpt`"
+        raise NotSignedInError("There is no OpenAI API key.", hint=hint)
     return stored.api_key
 
 

@@ -42,10 +42,8 @@ class Provider:
         with suppress(httpx.InvalidURL):
             url = httpx.URL(self.base_url)
         if url.scheme not in ("http", "https"):
-            raise ConfigurationError(
-                f"{self.base_url!r} is not the address of a server.",
-                hint="It starts with http:// or https://, e.g. http://localhost:8000/v1",
-            )
+            hint = "It starts with http:// or https://, e.g. http://localhost:8000/v1"
+            raise ConfigurationError(f"{self.base_url!r} is not the address of a server.", hint=hint)
         put = partial(object.__setattr__, self)
         put("headers", concealed(self.headers))
         put("models_query", concealed(self.models_query))

@@ -122,10 +122,8 @@ class AsyncResponseStream(_Arriving):
     async def open(self) -> bool:
         """Send the request, unless that was done; return whether there is an answer to read. Raises CodexError."""
         if self._is_parents:
-            raise InvalidRequestError(
-                "This answer belongs to the process that this one was forked from.",
-                hint="Ask for one here: the client itself works in both.",
-            )
+            what = "This answer belongs to the process that this one was forked from."
+            raise InvalidRequestError(what, hint="Ask for one here: the client itself works in both.")
         while not self._closed:
             if self._aborted and not self._over:
                 await self._line.close()

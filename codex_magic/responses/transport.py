@@ -1,8 +1,7 @@
 """A request on its way out and its answer on the way in: what everything else in this folder stands on.
 
 `Core` decides what is sent and remembers what answers said, without IO. A `Transport` sends it, again where
-that helps, and an answer comes over a `Line`. What both clients do is written once, as coroutines; where a
-client `blocks`, they block the calling thread instead of suspending (see `waiting.Direct`).
+that helps, and an answer comes over a `Line`. The coroutines of a client that `blocks` never suspend.
 """
 
 from __future__ import annotations
@@ -57,12 +56,9 @@ class Outgoing:
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     model: str | None = None
-    timeouts: Timeouts | None = None
-    """They take the place of the client's."""
-    items: Sequence[Item] = field(default=(), repr=False)
-    """The input, as sent."""
-    may_switch: bool = False
-    """Whether the dialect was our choice, see `Core.switch_dialect`."""
+    timeouts: Timeouts | None = None  # in place of the client's
+    items: Sequence[Item] = field(default=(), repr=False)  # the input, as sent
+    may_switch: bool = False  # whether the dialect was our choice, see `Core.switch_dialect`
 
 
 class Memory:
@@ -129,10 +125,8 @@ class Core:
         kind: Any = httpx.Client if blocks else httpx.AsyncClient
         transport: Any = httpx.HTTPTransport if blocks else httpx.AsyncHTTPTransport
         hook = hide_sent if blocks else hide_sent_async
-        carried: dict[str, Any] = {
-            "verify": trust(base, self.settings.ca_bundle),
-            "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
-        }
+        limits = httpx.Limits(max_connections=None, keepalive_expiry=60.0)
+        carried: dict[str, Any] = {"verify": trust(base, self.settings.ca_bundle), "limits": limits}
         return kind(
             auth=self.auth,
             headers={"Accept-Encoding": "gzip, deflate", **revealed(self.provider.headers)},

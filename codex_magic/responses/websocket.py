@@ -105,12 +105,9 @@ class Socket:
 
     def _items_so_far(self, body: dict[str, Any]) -> int:
         """Return how many items of the input the last response has seen or made; 0 for another conversation."""
-        settings, before = (
-            {name: value for name, value in each.items() if name not in _VARYING}
-            for each in (body, self._body)
-        )
         last = self._exchange.response if self._exchange else None
-        if last is None or settings != before or last.status != "completed" or not last.id:
+        differs = any(body.get(name) != self._body.get(name) for name in {*body, *self._body} - _VARYING)
+        if last is None or differs or last.status != "completed" or not last.id:
             return 0
         try:
             items = [*self._body["input"], *last.output]
