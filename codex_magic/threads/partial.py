@@ -1,10 +1,11 @@
-"""Items that are still being produced: their text so far, and how it is kept piece by piece. Pure.
+"""Items that are still being produced: their text so far, and how it is kept piece by piece. Pure but for the clock.
 
 Only what is new is written each time, so a long answer is written once, not once a second.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
@@ -39,6 +40,7 @@ class OpenItem:
     """An item still being produced, and the text it has so far."""
 
     def __init__(self, item: types.ThreadItem) -> None:
+        self._begun = time.monotonic()
         self._parts: dict[int, list[str]] = {}
         self._new: list[tuple[int, str]] = []
         self.begin(item)
@@ -107,7 +109,11 @@ class OpenItem:
         if isinstance(item, types.UnknownItem) and isinstance(came, types.AgentMessage):
             return came
         names = ("text", "summary", "content", "aggregated_output") if type(item) is type(came) else ()
-        missing = {name: getattr(came, name) for name in names if not getattr(item, name, True)}
+        missing: dict[str, Any] = {
+            name: getattr(came, name) for name in names if not getattr(item, name, True)
+        }
+        if isinstance(item, types.Reasoning) and (seconds := time.monotonic() - self._begun) >= 1:
+            missing["duration_ms"] = round(1000 * seconds)
         return msgspec.structs.replace(item, **missing)
 
 

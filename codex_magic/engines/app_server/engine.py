@@ -19,8 +19,8 @@ from ...net import Call, send
 from ...protocol import errors, types
 from ...protocol.settings import Settings
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
+from ...responses.failures import no_limits
 from ...responses.provider import Provider, key_of
-from ...responses.usage import no_limits
 from ...waiting import awaited, in_thread
 from ..replay import as_message, context_items
 from ..seam import Continuation, Tell, TurnRequest
