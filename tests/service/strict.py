@@ -21,11 +21,11 @@ from codex_magic.local_service.endpoints import (
     CodexResponses,
     Endpoint,
     Responses,
+    State,
     endpoint,
 )
 from codex_magic.local_service.faults import Fault, Reply, Step, detail
 from codex_magic.local_service.service import Routes
-from codex_magic.local_service.state import State
 from codex_magic.local_service.stream import DELTAS, Event, Pace, Plan, count_usage, events, frame, numbered
 from tests.service import code_mode, rules
 from tests.service.faults import HANDSHAKE, HOLD, SILENCE
