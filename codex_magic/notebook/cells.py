@@ -103,7 +103,7 @@ def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 
-        painter = session.screen.painter(TurnView(id=output, background=background))
+        painter = session.screen.painter(TurnView(id=output, background=background, clock=time.monotonic))
         turn = CellTurn(started, desk, painter)
         if background:
             painter.open()
@@ -169,7 +169,7 @@ class CellTurn:
             yield from self._paint()
             return handle.exception
         except NotSent:
-            self._painter.view.withdraw()
+            self._painter.view.interrupt(withdrawn=True)
             return None
         except CodexError as error:
             failed = Turn(id=new_id(), status=TurnStatus.failed, error=TurnError(str(error)))
@@ -217,7 +217,7 @@ class CellTurn:
         try:
             yield started, GRACE_SECONDS
             if started.done() and not started.cancelled() and isinstance(started.exception(), NotSent):
-                self._painter.view.withdraw()
+                self._painter.view.interrupt(withdrawn=True)
                 return
             if (yield from self._paint(seconds=GRACE_SECONDS)):
                 return

@@ -11,11 +11,11 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from .runs import Runs
 from .shell import (
     CellFailed,
     CellStopped,
     NotebookSettings,
-    cell_id,
     message_id,
     request,
     shells,
@@ -35,7 +35,7 @@ class CodexMagics(NotebookSettings, Magics):
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell=shell, **kwargs)
         self._session: Session | None = None
-        self._cells: set[str] = set()
+        self.runs = Runs(shell)
         shells[id(shell)] = shell
 
     @property
@@ -45,7 +45,7 @@ class CodexMagics(NotebookSettings, Magics):
             from .session import Session
 
             assert self.shell is not None  # traitlets allows None; `load` passes it
-            self._session = Session(self.shell, self, self._cells)
+            self._session = Session(self.shell, self, self.runs)
         return self._session
 
     @no_var_expand
@@ -75,11 +75,6 @@ class CodexMagics(NotebookSettings, Magics):
                 found = [SimpleCompletion(word, type="codex") for word in words or [symbol]]
                 return {"completions": found, "matched_fragment": symbol, "suppress": True}
         return {"completions": []}
-
-    def note_cell(self) -> None:
-        """Remember the running cell: it tells which notebook this is."""
-        if self.shell is not None and (cell := cell_id(self.shell)) is not None:
-            self._cells.add(cell)
 
     def close(self) -> None:
         if self._session is not None:
@@ -185,8 +180,9 @@ def load(shell: InteractiveShell) -> None:
         return
     magics = CodexMagics(shell)
     shell.register_magics(magics)
-    magics.note_cell()
-    shell.events.register("pre_execute", magics.note_cell)
+    magics.runs.begin()
+    shell.events.register("pre_execute", magics.runs.begin)
+    shell.events.register("post_run_cell", magics.runs.end)
 
     shell.Completer.custom_matchers.append(magics.complete)
     if not shell.custom_exceptions:  # unless someone else handles some already
@@ -203,7 +199,8 @@ def unload(shell: InteractiveShell) -> None:
     if (magics := loaded(shell)) is None:
         return
     magics.close()
-    shell.events.unregister("pre_execute", magics.note_cell)
+    shell.events.unregister("pre_execute", magics.runs.begin)
+    shell.events.unregister("post_run_cell", magics.runs.end)
     manager = shell.input_transformer_manager
     for cells in [step for step in shell.input_transformers_cleanup if isinstance(step, CodexCells)]:
         shell.input_transformers_cleanup.remove(cells)

@@ -41,6 +41,7 @@ class _Output(msgspec.Struct):
 
 class SavedCell(msgspec.Struct):
     id: str | None = None
+    cell_type: str = "code"
     source: str | list[str] = ""
     outputs: list[_Output] = []
 

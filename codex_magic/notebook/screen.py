@@ -112,7 +112,7 @@ class Screen:
         """Show what happened, and what to do next."""
         hint = f"<br>{words(error.hint)}" if error.hint else ""
         bar = '<blockquote style="border-left-color:#d32f2f;margin:.4em 0 .8em">'
-        self._show(f"{bar}\n\n**Error:** {words(error.message)}{hint}\n\n</blockquote>", f"Error: {error}")
+        self._show(f"{bar}\n\n**Error: {words(error.message)}**{hint}\n\n</blockquote>", f"Error: {error}")
 
     def code(self, text: str) -> None:
         """Show text as it stands, in a fixed-width font."""

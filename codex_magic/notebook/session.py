@@ -25,17 +25,19 @@ from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
 from ..protocol.plain import shorten
 from ..protocol.settings import Settings
-from ..responses.client import AsyncClient
+from ..responses.client import AsyncClient, Usage, fetch_usage
 from ..responses.provider import Provider, chatgpt
-from ..responses.usage import Usage, fetch_usage
 from ..threads.codex import AsyncThread
 from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, checked
 from ..threads.store import NotebookRecord, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from ..waiting import begin_anew_in_children
+from . import gathering
 from .options import ParsedLine, approval, engine, folder, sandbox
+from .options import checked as checked_option
 from .recognition import Recognition, gather, recognise
+from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
 from .shell import Installed, NotebookSettings, NotSent, cell_id
 
@@ -69,10 +71,10 @@ def finished(future: Future[T]) -> Steps[T]:
 
 
 class Session:
-    """Created at the first use of a magic; the environment is read then. `cells`: those that ran, a set that grows."""
+    """Created at the first use of a magic; the environment is read then."""
 
-    def __init__(self, shell: InteractiveShell, settings: NotebookSettings, cells: set[str]) -> None:
-        self.shell, self.settings = shell, settings
+    def __init__(self, shell: InteractiveShell, settings: NotebookSettings, runs: Runs) -> None:
+        self.shell, self.settings, self.runs = shell, settings, runs
         self.installed = Installed()
         self.screen = Screen(shell)
         self.env = Settings.from_env()
@@ -82,7 +84,6 @@ class Session:
         self.rate_limits: types.RateLimits | None = None
         self.running: list[RunningTurn] = []  # those that are not over, oldest first
         self.unkept: StoreError | None = None  # why this notebook's conversation is in memory only
-        self._cells = cells
         self._notebook: Recognition | None = None
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
@@ -118,6 +119,9 @@ class Session:
         turn_options = self.turn_options(options, approvals)
         # `execution_count` is the number of the next cell in newer IPythons.
         turn = RunningTurn(self, prompt, options, cell=len(self.shell.user_ns["In"]) - 1)
+        scope = options.text("context") or checked_option("context", self.settings.context or "above")
+        if scope != "none":
+            turn.seen = gathering.look(self.shell, self.runs, scope)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
@@ -202,19 +206,39 @@ class Session:
             await thread.set_name(name)
         await self._wait_in_line(thread.id, turn, tell)
         cut_off = await self.codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
+        inputs, sent = await self._inputs(thread, turn, turn_options)
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
-        handle = await self.codex.start_turn(thread.record, turn.prompt, checked_options)
+        handle = await self.codex.start_turn(thread.record, inputs, checked_options)
         if self.unkept is not None:
             end = "So this conversation is kept nowhere: it is gone when the kernel ends."
             tell(types.Warned(None, f"{self.unkept} {end}"))
-            return handle
-        if note is not None:
+        elif note is not None:
             tell(types.Noted(thread.id, note))
+        if sent:
+            tell(types.Noted(thread.id, sent))
+        if self.unkept is not None:
+            return handle
         for each in cut_off:
             if each.cell_id is None or each.cell_id != turn_options.get("cell_id"):
                 tell(types.Warned(thread.id, _cut_off_warning(each)))
         return handle
+
+    async def _inputs(
+        self, thread: AsyncThread, turn: RunningTurn, turn_options: TurnOptions
+    ) -> tuple[types.Input, str]:
+        """Return the question after what is new of the notebook to `thread`, and a line on what that is."""
+        question = types.TextInput(turn.prompt)
+        if turn.seen is None:
+            return question, ""
+        path = self._notebook.evidence.path if self._notebook is not None else None
+        around = gathering.around(turn.seen, path)
+        if around.is_empty:
+            return question, ""
+        cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
+        held = await thread.held(cell_id=cell, notebook=notebook, prompt=turn.prompt)
+        told = gathering.told(turn.seen, around, held)
+        return [*told.inputs, question], told.line
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""
@@ -292,7 +316,7 @@ class Session:
 
     async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
-        if self._notebook is None and (evidence := gather(self.shell, self._cells)) is not None:
+        if self._notebook is None and (evidence := gather(self.shell, self.runs.cells)) is not None:
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 
@@ -342,6 +366,7 @@ class RunningTurn:
 
     def __init__(self, session: Session, prompt: str, options: ParsedLine, *, cell: int) -> None:
         self.prompt, self.options, self.cell = prompt, options, cell
+        self.seen: gathering.Kernel | None = None
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()

@@ -73,6 +73,9 @@ class NotebookSettings(HasTraits):
     verbosity = _setting("low, medium or high; empty: the model's own default.")
     tier = _setting("The service tier; empty: the account's default.")
     instructions = _setting("What the model is told about where it is; empty: ours.")
+    context = _setting(
+        "What of the notebook goes along with a question: none, above, outputs or all.", "above"
+    )
 
     engine = _setting(
         "Who answers: backend, or app-server, the agent that runs commands and edits files.", "backend"

@@ -35,7 +35,7 @@ _GRAM = 4
 # Secrets that are remembered: tokens are replaced every few days, and a process may live for months.
 _MOST = 48
 
-_GRAMS = re.compile("." * _GRAM)
+_GRAMS = re.compile("." * _GRAM, re.DOTALL)
 _RUN = re.compile(rf"[!-~]{{{LEAST},}}")
 _GAP = re.compile(r"(?:\\[nrt]|%20|%0[aAdD]|[\s'\"\\]){1,100}")
 _ESCAPE = re.compile(r"(?:%|\\u00|\\x)([0-9a-fA-F]{2})|\\([\"'/\\])|&#x([0-9a-fA-F]{2});|&#(\d{2,3});")
@@ -158,15 +158,16 @@ class Known:
         done = 0
         for run in _RUN.finditer(text):
             word = run[0]
-            matches = [*self.matches(word.lower())]
             places: Sequence[int] = range(len(word) + 1)
-            if not matches and _ESCAPE.search(word):
+            matches = [(match, places) for match in self.matches(word.lower())]
+            if _ESCAPE.search(word):
                 plain, places = _decoded(word)
-                matches = [*self.matches(plain.lower())]
-            for match in matches:
+                matches += [(match, places) for match in self.matches(plain.lower())]
+                matches.sort(key=lambda pair: (pair[1][pair[0].begin], -pair[1][pair[0].end]))
+            for match, places in matches:
                 begin, end = run.start() + places[match.begin], run.start() + places[match.end]
-                if begin >= done:
-                    done, rest = _end_of_wrapped(text, end, match.rest)
+                if end > done:
+                    begin, (done, rest) = max(begin, done), _end_of_wrapped(text, end, match.rest)
                     is_whole = not rest and match.end - match.begin + len(match.rest) >= len(match.form)
                     yield Span(begin, done, self._secret_of[match.form], is_whole)
 

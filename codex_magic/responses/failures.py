@@ -324,6 +324,13 @@ def mid_stream(error: Exception) -> errors.StreamError:
 
 # How much of the plan is used ----------------------------------------------------------------------
 
+
+def no_limits(who: str) -> errors.ConfigurationError:
+    return errors.ConfigurationError(
+        f"{who} does not tell what is left.", hint="Only a ChatGPT plan has limits of this kind."
+    )
+
+
 _FAMILY = "codex"  # the limits that count for every request; others belong to single models
 _SHORT_WINDOW_MINUTES = 24 * 60  # of the primary window (5 hours) at most; the secondary one has a week
 _FIELDS = ("used_percent", "window_minutes", "reset_at", "reset_after_seconds")

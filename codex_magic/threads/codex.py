@@ -258,12 +258,12 @@ class AsyncCodex:
     def provider(self, choice: str | Provider | None = None) -> Provider:
         """The provider that `choice`, the configuration or the sign-in stands for. Raises ConfigurationError."""
         check("provider", choice, "str | Provider | None")
-        choice = choice or self.config.provider
+        choice, settings = choice or self.config.provider, self.settings
         if not choice:
             from ..auth.storage import Storage
 
-            credentials, key = Storage.of(self.settings).read(), self.settings.openai_api_key
-            is_chatgpt = credentials.mode == "chatgpt" if credentials else not key
+            credentials = Storage.of(settings).read()
+            is_chatgpt = credentials.mode == "chatgpt" if credentials else not settings.openai_api_key
             choice = "chatgpt" if is_chatgpt else "openai"
         if not isinstance(choice, str):
             return choice
@@ -274,11 +274,8 @@ class AsyncCodex:
             from ..responses.provider import chatgpt, custom, openai
 
             named = {"chatgpt": chatgpt, "openai": openai}.get(choice)
-            self._providers[choice] = (
-                named(self.settings)
-                if named
-                else custom(choice, name=choice.rstrip("/"), settings=self.settings)
-            )
+            made = named(settings) if named else custom(choice, name=choice.rstrip("/"), settings=settings)
+            self._providers[choice] = made
         return self._providers[choice]
 
     async def models(
@@ -287,7 +284,7 @@ class AsyncCodex:
         """The catalog of the agent's program, or of the provider that is asked directly; best first."""
         if self._asks_program(provider):
             return ModelList(await self._agent().models(include_hidden=include_hidden))
-        models = await self._backend(self.provider(provider)).models()
+        models = await self._backend(self.provider(provider)).client.models.list()
         return ModelList(model for model in models if include_hidden or not model.hidden)
 
     async def rate_limits(self) -> types.RateLimits:
@@ -334,17 +331,12 @@ class AsyncCodex:
         from ..responses.provider import key_of
 
         self.enter_loop()
-        provider = self._provider_for_agent(choice)
+        provider, config = self._provider_for_agent(choice), self.config
         key = (provider.base_url, key_of(provider)) if provider else ("", None)
         if key not in self._agents:
-            config = self.config
-            launch = Launch(
-                command=config.launch_args_override,
-                config=config.config_overrides,
-                env=config.env or {},
-                client_title=config.client_title or Launch.client_title,
-                client_version=config.client_version or Launch.client_version,
-            )
+            title, version = config.client_title or "codex_magic", config.client_version or __version__
+            started = config.launch_args_override, config.config_overrides, config.env or {}
+            launch = Launch(*started, client_title=title, client_version=version)
             stand_in = self.provider("openai") if self.settings.openai_api_key else None
             self._agents[key] = AppServerEngine(self.settings, provider, stand_in=stand_in, launch=launch)
         return self._agents[key]
@@ -401,11 +393,9 @@ class AsyncCodex:
                 source = TokenSource.of(self.settings)
                 renewed = await awaited(in_thread(lambda: source.renewed(source.current()).result()))
                 account = types.ChatgptAccount(renewed.email, renewed.plan)
-            except AuthError as error:
-                log.info("the sign-in does not hold any more: %s", error.message)
-                account = None
             except CodexError as error:
-                log.info("the sign-in could not be checked: %s", error.message)
+                log.info("the sign-in could not be renewed: %s", error.message)
+                account = None if isinstance(error, AuthError) else account
         choice = self.config.provider
         name = choice if isinstance(choice, str | None) else choice.name
         return GetAccountResponse(account, name in (None, "chatgpt", "openai"))
@@ -454,7 +444,15 @@ class AsyncCodex:
             self._running.add(handle)
             if self._renewing is None:
                 self._renewing = asyncio.create_task(self._renew())
-        handle.subscribe(lambda event: self._forget(handle) if isinstance(event, TurnCompleted) else None)
+
+        def forget(event: types.Notification) -> None:
+            if isinstance(event, TurnCompleted):
+                self._running.discard(handle)
+                if not self._running and self._renewing is not None:
+                    self._renewing.cancel()
+                    self._renewing = None
+
+        handle.subscribe(forget)
         return handle
 
     def is_answering(self, thread_id: str) -> bool:
@@ -478,12 +476,6 @@ class AsyncCodex:
     async def _until_ended(self, thread_id: str) -> None:
         for handle in [each for each in self._running if each.thread_id == thread_id]:
             await handle.ended()
-
-    def _forget(self, handle: AsyncTurnHandle) -> None:
-        self._running.discard(handle)
-        if not self._running and self._renewing is not None:
-            self._renewing.cancel()
-            self._renewing = None
 
     async def _renew(self) -> None:
         """Give signs of life, so that nobody takes what runs here for dead."""

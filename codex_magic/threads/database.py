@@ -53,14 +53,12 @@ def _open(
 ) -> sqlite3.Connection:
     def prepare() -> None:
         choose_journal(db)
-        version = schema_version(db)
+        version, ours = schema_version(db), len(MIGRATIONS)
         if not 0 <= version <= 10_000:  # no number that we write, whatever we become
             raise damaged(path)
-        if version > len(MIGRATIONS):
-            raise StoreError(
-                f"{path} was written by a newer codex_magic (schema {version}, this one knows {len(MIGRATIONS)}).",
-                hint="Run %pip install -U codex-magic and restart the kernel, or set CODEX_MAGIC_HOME to another folder.",
-            )
+        if version > ours:
+            newer = f"{path} was written by a newer codex_magic (schema {version}, this one knows {ours})"
+            raise _fault(newer, "Run %pip install -U codex-magic and restart the kernel")
         migrate(db, MIGRATIONS)
         db.execute("PRAGMA foreign_keys = ON")
 
@@ -124,17 +122,14 @@ def mount_of(path: str, mounts: Iterable[Any]) -> Any:
 
 def is_shared_type(name: str) -> bool:
     """Whether a file system of this type may be in use by more than one machine."""
-    if name.startswith("fuse"):
-        return not _LOCAL_FUSE.fullmatch(name)
-    return _SHARED.fullmatch(name) is not None
+    return not _LOCAL_FUSE.fullmatch(name) if name.startswith("fuse") else bool(_SHARED.fullmatch(name))
 
 
 def is_unc(path: str) -> bool:
     r"""Whether a Windows path names a share: `\\server\share` or `\\?\UNC\server\share`."""
     plain = path.replace("/", "\\")
-    if plain.startswith(("\\\\?\\", "\\\\.\\")):
-        return plain[4:8].upper() == "UNC\\"
-    return plain.startswith("\\\\")
+    is_device = plain.startswith(("\\\\?\\", "\\\\.\\"))
+    return plain[4:8].upper() == "UNC\\" if is_device else plain.startswith("\\\\")
 
 
 def enter_wal(db: sqlite3.Connection) -> None:

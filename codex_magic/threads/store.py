@@ -43,11 +43,9 @@ if TYPE_CHECKING:
 else:
     Items = tuple  # msgspec can't tell the kinds of items apart
 
-PREVIEW_LENGTH = 120
-"""Characters of the first prompt kept beside a thread, for lists."""
+PREVIEW_LENGTH = 120  # characters of the first prompt kept beside a thread, for lists
 
-_END = 2**63 - 1
-"""Later than every tick, after every position."""
+_END = 2**63 - 1  # later than every tick, after every position
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,8 +93,7 @@ class ThreadPage(msgspec.Struct, frozen=True):
 
 class ItemRecord(msgspec.Struct, frozen=True):
     item: ThreadItem
-    response_items: tuple[dict[str, Any], ...] = ()
-    """What is sent again with the next turn."""
+    response_items: tuple[dict[str, Any], ...] = ()  # what is sent again with the next turn
 
 
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,28 +128,20 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class NotebookRecord(msgspec.Struct, frozen=True):
     id: str
-    thread_id: str
-    """Its current thread."""
-    path: str | None
-    """Where it was last seen."""
-    copied_from: str | None = None
-    """The notebook this one is a copy of, whose turns are its past."""
+    thread_id: str  # its current thread
+    path: str | None  # where it was last seen
+    copied_from: str | None = None  # the notebook this one is a copy of, whose turns are its past
 
 
 class NotebookClaim(NamedTuple):
     """What speaks for one notebook; what a copy inherits speaks for the copy too."""
 
     notebook: NotebookRecord
-    answers: frozenset[str]
-    """Ids of its turns among those that were looked for."""
-    own_answers: int
-    """How many of them are not inherited."""
-    cells: frozenset[str]
-    """Ids of its cells among those that were looked for."""
-    is_kernel: bool
-    """The kernel belonged to it before."""
-    used_elsewhere: bool
-    """Another kernel of it is alive."""
+    answers: frozenset[str]  # ids of its turns among those that were looked for
+    own_answers: int  # how many of them are not inherited
+    cells: frozenset[str]  # ids of its cells among those that were looked for
+    is_kernel: bool  # the kernel belonged to it before
+    used_elsewhere: bool  # another kernel of it is alive
 
 
 _THREAD = ", ".join(ThreadRecord.__struct_fields__)
@@ -344,6 +333,10 @@ class Store:
             """,
             (_to_json([*turns, *cells_of, current]), path),
         ).fetchall()
+        others = self._db.execute("SELECT notebook, owner FROM kernels WHERE id IS NOT ?", (kernel,))
+        owners = [(row["notebook"], _decoded(row["owner"], Owner)) for row in others]
+        ids = {row["id"] for row in rows}
+        alive = [each for each, by in owners if each in ids and by and is_alive(by, silent=math.inf)]
         return [
             NotebookClaim(
                 read_struct(dict(row), NotebookRecord),
@@ -351,7 +344,7 @@ class Store:
                 own_answers=len(turns.get(row["id"], ())),
                 cells=frozenset().union(*(cells_of.get(each, ()) for each in lineage)),
                 is_kernel=current == row["id"],
-                used_elsewhere=self._is_open(row["id"], but=kernel),
+                used_elsewhere=row["id"] in alive,
             )
             for row, lineage in [(row, self._notebook_lineage(row["id"])) for row in rows]
         ]
@@ -427,7 +420,7 @@ class Store:
         )
         self._insert_turn(turn)
         if question is not None:
-            self._insert_piece(turn.seq, Piece(turn.id, question.item, 0, ""), question.response_items)
+            self.add_pieces(turn.id, [Piece(turn.id, question.item, 0, "")], question.response_items)
         self._update_thread(
             thread_id,
             updated_at=turn.started_at,
@@ -442,14 +435,19 @@ class Store:
         turn = self._turn_row(turn_id)["seq"]
         self.drop_pieces(turn_id, (item.id, turn_id) if isinstance(item, UserMessage) else (item.id,))
         last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
-        self._insert_item(turn, 0 if last is None else last + 1, ItemRecord(item, tuple(response_items)))
+        kept = {"id": item.id, "type": item_type(item), "json": encode_item(item).decode()}
+        place = {"turn": turn, "n": 0 if last is None else last + 1}
+        self._insert("items", {**place, **kept, "response_items": _to_json(response_items or None)})
 
     @_writes
-    def add_pieces(self, turn_id: str, pieces: Sequence[Piece]) -> None:
+    def add_pieces(
+        self, turn_id: str, pieces: Sequence[Piece], response_items: Sequence[dict[str, Any]] = ()
+    ) -> None:
         """Keep what came of items that are still being produced."""
-        turn = self._turn_row(turn_id)["seq"]
-        for piece in pieces:
-            self._insert_piece(turn, piece)
+        place = {"turn": self._turn_row(turn_id)["seq"], "response_items": _to_json(response_items or None)}
+        for item_id, item, part, text in pieces:
+            kept = {"id": item_id, "json": None if item is None else encode_item(item).decode()}
+            self._insert("partials", {**place, **kept, "part": part, "text": text})
 
     @_writes
     def drop_pieces(self, turn_id: str, item_ids: Sequence[str]) -> None:
@@ -507,10 +505,11 @@ class Store:
             self._insert("threads", msgspec.structs.asdict(thread))
         position = _next_position(self._current(thread.id))
         for turn in turns:
-            version = msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
-            self._insert_turn(version)
-            for n, entry in enumerate(turn.items):
-                self._insert_item(version.seq, n, entry)
+            self._insert_turn(
+                msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
+            )
+            for entry in turn.items:
+                self.add_item(turn.id, entry.item, entry.response_items)
             if turn.id in places:
                 self.place_turn(turn.id, places[turn.id])
             position += 1
@@ -567,23 +566,24 @@ class Store:
             history = [row for row in history if row["position"] < old["position"]]
         # Neither the text of answers nor the output of commands is read.
         rows = self._db.execute(
-            "SELECT turn, n, type, iif(type = 'userMessage', json, NULL) AS json FROM items"
+            "SELECT turn, type, iif(type = 'userMessage', json, NULL) AS json FROM items"
             " WHERE turn IN (SELECT value FROM json_each(:turns)) UNION ALL"
-            " SELECT turn, -1, 'userMessage', partials.json FROM partials JOIN turns ON turns.seq = turn"
-            " AND turns.id = partials.id WHERE turn IN (SELECT value FROM json_each(:turns)) ORDER BY turn, n",
+            " SELECT turn, 'userMessage', partials.json FROM partials JOIN turns ON turns.seq = turn"
+            " AND turns.id = partials.id WHERE turn IN (SELECT value FROM json_each(:turns)) ORDER BY turn",
             {"turns": _to_json([row["seq"] for row in history])},
         )
         items = {turn: list(of_turn) for turn, of_turn in groupby(rows, itemgetter("turn"))}
         held: dict[str, str] = {}
         for row in history:
-            kinds = {item["type"] for item in items.get(row["seq"], ())}
+            of_turn = items.get(row["seq"], [])
+            kinds = {item["type"] for item in of_turn}
+            messages = [types.decode_item(_decoded(item["json"])) for item in of_turn if item["json"]]
             if "contextCompaction" in kinds:
                 held = {}
             elif row["status"] != TurnStatus.failed or kinds - {"userMessage"}:
-                for item in items.get(row["seq"], ()):
-                    message = types.decode_item(_decoded(item["json"])) if item["json"] else None
-                    for part in message.content if isinstance(message, UserMessage) else ():
-                        held |= part.held if isinstance(part, types.ContextInput) else {}
+                parts = [part for each in messages if isinstance(each, UserMessage) for part in each.content]
+                for context in (part for part in parts if isinstance(part, types.ContextInput)):
+                    held |= context.held
         return held
 
     @_writes
@@ -599,9 +599,10 @@ class Store:
             upto = _find(history, through)["position"]
         elif before is not None:
             upto = _find(history, before)["position"] - 1
-        past = {"forked_from": thread_id, "forked_at_seq": self._tick(0), "forked_at_position": upto}
+        past: dict[str, Any] = {"forked_at_seq": self._tick(0), "forked_at_position": upto}
         same = {name: getattr(parent, name) for name in ("cwd", "provider", "model", "engine")}
-        return self.create_thread(preview=parent.preview if upto >= 0 else "", **same, **past)
+        preview = parent.preview if upto >= 0 else ""
+        return self.create_thread(forked_from=thread_id, preview=preview, **same, **past)
 
     @_writes
     def revert(self, thread_id: str, before_turn_id: str) -> None:
@@ -664,16 +665,6 @@ class Store:
         values |= {"error": _to_json(turn.error), "usage": _to_json(turn.usage)}
         self._insert("turns", {**values, "owner": self._owner, "alive_at": turn.started_at})
 
-    def _insert_item(self, turn: int, n: int, entry: ItemRecord) -> None:
-        item = {"id": entry.item.id, "type": item_type(entry.item), "json": encode_item(entry.item).decode()}
-        sent = _to_json(entry.response_items or None)
-        self._insert("items", {"turn": turn, "n": n, **item, "response_items": sent})
-
-    def _insert_piece(self, turn: int, piece: Piece, response_items: Sequence[dict[str, Any]] = ()) -> None:
-        item = None if piece.item is None else encode_item(piece.item).decode()
-        values = {"turn": turn, "id": piece.item_id, "json": item, "part": piece.part, "text": piece.text}
-        self._insert("partials", {**values, "response_items": _to_json(response_items or None)})
-
     def _earlier_run(
         self, history: Sequence[sqlite3.Row], cell_id: str | None, notebook: str | None, prompt: str
     ) -> sqlite3.Row | None:
@@ -698,12 +689,6 @@ class Store:
             (notebook_id,),
         )
         return [row["id"] for row in rows]
-
-    def _is_open(self, notebook_id: str, *, but: str | None) -> bool:
-        """Whether a kernel of the notebook is alive, other than `but`."""
-        others = "SELECT owner FROM kernels WHERE notebook = ? AND id IS NOT ?"
-        owners = [_decoded(row["owner"], Owner) for row in self._db.execute(others, (notebook_id, but))]
-        return any(owner is not None and is_alive(owner, silent=math.inf) for owner in owners)
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         return _find(self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)), turn_id)

@@ -46,8 +46,7 @@ class AsyncTurnHandle:
         self.id = request.turn_id
         self.thread_id = request.thread_id
         self.exception: BaseException | None = None
-        self.unkept: errors.StoreError | None = None
-        """Why not all of it is in the store."""
+        self.unkept: errors.StoreError | None = None  # why not all of it is in the store
         self.result: types.TurnResult | None = None
         self._engine = engine
         self._request = request
@@ -59,8 +58,7 @@ class AsyncTurnHandle:
         self._keeping: asyncio.TimerHandle | None = None
         self._items: list[types.ThreadItem] = []
         self._cut_off: list[str] = []
-        self._early: dict[str, list[Delta]] = {}
-        """Output of commands whose start is still to come."""
+        self._early: dict[str, list[Delta]] = {}  # output of commands whose start is still to come
         self._usage: types.ThreadTokenUsage | None = None
         self._model = request.model
         self._writes: list[asyncio.Future[None]] = []
@@ -284,15 +282,14 @@ class AsyncTurnHandle:
     async def _keep_turn(self, turn: types.Turn) -> None:
         end: dict[str, Any] = {"usage": self._usage, "model": self._model, "duration_ms": turn.duration_ms}
         self._keep(partial(Store.finish_turn, turn_id=self.id, status=turn.status, error=turn.error, **end))
-        for failure in await asyncio.gather(*self._writes, return_exceptions=True):
-            if isinstance(failure, Exception):
-                what = f"A part of this turn could not be kept ({type(failure).__name__})."
-                is_known = isinstance(failure, errors.StoreError)
-                self.unkept = failure if is_known else errors.StoreError(what)
-                if not is_known:
-                    log.error("a part of a turn could not be kept", exc_info=failure)
-                self._tell(types.Warned(self.thread_id, str(self.unkept)))
-                return
+        results = await asyncio.gather(*self._writes, return_exceptions=True)
+        failure = next((each for each in results if isinstance(each, Exception)), None)
+        if failure is not None and not isinstance(failure, errors.StoreError):
+            log.error("a part of a turn could not be kept", exc_info=failure)
+            failure = errors.StoreError(f"A part of this turn could not be kept ({type(failure).__name__}).")
+        if failure is not None:
+            self.unkept = failure
+            self._tell(types.Warned(self.thread_id, str(failure)))
 
     def _keep(self, step: Callable[[Store], None]) -> None:
         self._writes.append(self._store.begin(step))

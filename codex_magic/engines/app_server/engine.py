@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -19,8 +19,8 @@ from ...net import Call, send
 from ...protocol import errors, types
 from ...protocol.settings import Settings
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
+from ...responses.failures import no_limits
 from ...responses.provider import Provider, key_of
-from ...responses.usage import no_limits
 from ...waiting import awaited, in_thread
 from ..replay import as_message, context_items
 from ..seam import Continuation, Tell, TurnRequest
@@ -38,14 +38,9 @@ _MISSING = ("no rollout found", "thread not found", "turn not found")
 
 _LASTING = ("model", "effort")
 
-REACH_SECONDS = 5.0
-"""For our own look at a service that the program does not reach."""
-
-PAGE = 100
-"""Turns or models in one request."""
-
-MOST_PAGES = 1000
-"""Pages of one list: a thread of 100,000 turns."""
+REACH_SECONDS = 5.0  # for our own look at a service that the program does not reach
+PAGE = 100  # turns or models in one request
+MOST_PAGES = 1000  # pages of one list: a thread of 100,000 turns
 
 
 class ProgramThread(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -78,8 +73,7 @@ class AppServerEngine:
         self._account: list[str | None] = []
         self._turns: dict[str, asyncio.Future[AgentTurn]] = {}
         """Turns by our id; each comes to be when the program has opened its thread."""
-        self._running: dict[str, AgentTurn] = {}
-        """Turns by the program's thread."""
+        self._running: dict[str, AgentTurn] = {}  # turns by the program's thread
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
         self._named: defaultdict[str, set[str]] = defaultdict(set)
 
@@ -93,7 +87,7 @@ class AppServerEngine:
                 self.server.running.kill()
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
-        """Run one turn; see `seam.Engine`. One at a time in a thread: a second would only add to the first."""
+        """Run one turn. One at a time in a thread: a second would only add to the first."""
         await self._run(request, tell, "turn/start", parameters.turn_parameters(request))
 
     async def compact(self, request: TurnRequest, tell: Tell) -> None:
@@ -125,19 +119,16 @@ class AppServerEngine:
         """Go on with the thread of the earlier turn, or begin one with what it had; gives its id."""
         key, continuation = key_of(self._provider) if self._provider else None, request.continuation
         names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
-        own: Sequence[str] | None = ()
-        if names and (own := parameters.exclusions(request.config or {})) is None:
-            own = parameters.exclusions(
-                (await connection.call("config/read", {"cwd": request.cwd}))["config"]
-            )
+        own = parameters.exclusions(request.config or {}) if names else []
+        if own is None:
+            answer = await connection.call("config/read", {"cwd": request.cwd})
+            own = parameters.exclusions(answer["config"])
         shared = parameters.thread_parameters(request, self._provider, [*(own or ()), *names])
         tools = request.tools.version if request.tools else ""
         thread_id = None
         if continuation is not None and continuation.place.tools == tools:
-            thread_id, missing = (
-                await _continued(connection, request, continuation, shared, tell),
-                continuation.unseen,
-            )
+            missing = continuation.unseen
+            thread_id = await _continued(connection, request, continuation, shared, tell)
         if thread_id is None:
             params = {**shared, **parameters.start_parameters(request)}
             thread_id = await _load(connection, request, "thread/start", params)
@@ -287,8 +278,7 @@ def _account(settings: Settings) -> list[str | None]:
         stored = credentials_of(path.read_bytes() if path.is_file() else b"")
     except (OSError, ValueError):
         return []
-    key = hashlib.sha256(stored.api_key.encode()).hexdigest() if stored.api_key else None
-    return [stored.mode, stored.account_id, key]
+    return [stored.mode, stored.account_id, hashlib.sha256((stored.api_key or "").encode()).hexdigest()]
 
 
 async def _continued(
@@ -332,8 +322,7 @@ async def _load(connection: Connection, request: TurnRequest, method: str, param
     thread_id = str(opened["thread"]["id"])
     connection.threads[thread_id] = opened
     if request.name and not request.ephemeral and opened["thread"].get("name") != request.name:
-        renamed = {"threadId": thread_id, "name": request.name}
-        await connection.try_call("thread/name/set", renamed)
+        await connection.try_call("thread/name/set", {"threadId": thread_id, "name": request.name})
     return thread_id
 
 
@@ -355,7 +344,6 @@ async def usual_parameters(connection: Connection, request: TurnRequest, named: 
 async def models_of(connection: Connection, *, include_hidden: bool) -> list[Model]:
     """Return its catalog, the default first."""
     entries = [entry async for entry in _listed(connection, "model/list", includeHidden=include_hidden)]
-    entries.sort(key=lambda entry: not entry["isDefault"])
     return [
         Model(
             slug=entry["model"],
@@ -371,20 +359,20 @@ async def models_of(connection: Connection, *, include_hidden: bool) -> list[Mod
             input_modalities=tuple(entry.get("inputModalities") or ()),
             service_tiers=msgspec.convert(entry.get("serviceTiers") or (), tuple[ServiceTier, ...]),
         )
-        for priority, entry in enumerate(entries)
+        for priority, entry in enumerate(sorted(entries, key=lambda entry: not entry["isDefault"]))
     ]
 
 
 async def _listed(connection: Connection, method: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
     """The entries of all pages. Raises ServiceError when there is no last one."""
-    cursor: dict[str, Any] = {}
+    params["limit"] = PAGE
     for _ in range(MOST_PAGES):
-        page = await connection.call(method, {**params, "limit": PAGE, **cursor})
+        page = await connection.call(method, params)
         for entry in page["data"]:
             yield entry
         if not page.get("nextCursor"):
             return
-        cursor = {"cursor": page["nextCursor"]}
+        params["cursor"] = page["nextCursor"]
     raise errors.ServiceError(f"The codex program returned {MOST_PAGES:,} pages of {method} and no last one.")
 
 
