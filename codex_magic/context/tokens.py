@@ -13,6 +13,17 @@ def estimate(text: str) -> int:
     return pieces + round(sum(share * len(script.findall(text)) for script, share in _SCRIPTS))
 
 
+def clip(text: str, tokens: int) -> str:
+    """Return as much of the begin of `text` as `tokens` hold."""
+    if estimate(text) <= tokens:
+        return text
+    least, most = 0, len(text)
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (middle, most) if estimate(text[:middle]) <= tokens else (least, middle)
+    return text[:least]
+
+
 _PIECE = re.compile(
     r"""
       [^\w\r\n]?[A-Z]?[a-zß-öø-ÿ]{1,10}(?![a-zß-öø-ÿ])  # a word that has a token of its own, with what stands before
