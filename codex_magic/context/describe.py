@@ -59,7 +59,7 @@ def describe(
 def headline(value: object, *, rows: int = 5, seconds: float = 0.2) -> str:
     """Describe a value in one line: its type and its size."""
     look = Look(rows, 60)
-    return _within(seconds, "", look, value, lambda: [first_line(value, rows)]).text
+    return _within(seconds, "", look, value, lambda: [first_line(value, rows)]).text.partition("\n")[0]
 
 
 def abandoned() -> int:

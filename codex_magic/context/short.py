@@ -71,7 +71,7 @@ def _own_text(value: Any, own: Any, longest: int, quote: bool) -> str:
         and "time" not in type_name(value)
     ):
         return short(plain, longest, quote=quote)
-    return cut(own.__str__(value).removesuffix(" 00:00:00"), longest)
+    return cut(" ".join(own.__str__(value).removesuffix(" 00:00:00").split()), longest)
 
 
 def is_null(value: object) -> bool:
