@@ -116,8 +116,7 @@ def readable_proxies() -> Iterator[None]:
 def mounts(transport: Callable[..., M], *urls: str, **options: Any) -> dict[str, M | None]:
     """Return the `mounts` by which an HTTP client reaches these servers; the rest is for `transport`.
 
-    httpx's own reading of the variables gives up at networks and IPv6 in NO_PROXY, and at a proxy of an
-    unknown kind that nothing goes through.
+    httpx itself gives up at networks and IPv6 in NO_PROXY, and at an unknown kind of proxy that nothing uses.
     """
     proxies, ways = getproxies(), dict[str, M | None]()
     for url in map(httpx.URL, urls):
@@ -206,10 +205,7 @@ class Answer:
 
 
 def send(call: Call, *, ca_bundle: str | None) -> Answer:
-    """Ask the sign-in service, on a connection of its own. Raises UnreachableError, TimedOutError.
-
-    The error has no cause: the frames of the HTTP library hold what was sent.
-    """
+    """Ask the sign-in service, on a connection of its own. Raises UnreachableError, TimedOutError."""
     with readable_proxies():
         verify = trust(call.url, ca_bundle)
         ways = mounts(httpx.HTTPTransport, call.url, verify=verify)
@@ -226,4 +222,4 @@ def send(call: Call, *, ca_bundle: str | None) -> Answer:
                 return Answer(answer.status_code, dict(answer.headers), body)
         except httpx.HTTPError as error:
             failure = error
-    raise no_answer(failure, base_url=call.url)
+    raise no_answer(failure, base_url=call.url)  # without a cause: frames of httpx hold what was sent

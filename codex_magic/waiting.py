@@ -28,11 +28,7 @@ POLL_SECONDS = 0.1  # Windows delivers Ctrl-C to a waiting main thread only betw
 
 
 def in_thread(work: Callable[[], T], *, daemon: bool = False) -> Future[T]:
-    """Run `work` to its end, whatever becomes of the caller.
-
-    Unless it is a daemon the process does not end before it: an answer with new tokens that nobody
-    keeps is a lost sign-in.
-    """
+    """Run `work` to its end, whatever becomes of the caller; a process waits for it unless it is a daemon."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -65,10 +61,7 @@ def taken(queue: SimpleQueue[T]) -> T:
 
 
 async def awaited(future: Future[T]) -> T:
-    """Await a future of another thread in any event loop; a caller that is cancelled leaves the work going on.
-
-    Unlike asyncio's own wrapper it ends for every exception: that one can't hold a StopIteration.
-    """
+    """Await a future of another thread, even one that holds a StopIteration; cancelling leaves the work going on."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
@@ -82,10 +75,7 @@ async def awaited(future: Future[T]) -> T:
 
 
 class Relay(Generic[T]):
-    """Carries values to a thread: put from any, take everything that is waiting, in order, from one.
-
-    Taking in batches is what coalesces deltas: a slow painter gets fewer, larger batches.
-    """
+    """Carries values to a thread: put from any, take all that wait from one; a slow one gets larger batches."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -125,7 +115,6 @@ class BackgroundLoop:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `begin_anew_in_children`."""
         left, self._serving = self._serving, None
         self._lock = threading.Lock()
         return left

@@ -53,7 +53,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     for name, value in home_variables(home).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(
-        secrets, "_known", secrets._Known(())
+        secrets, "_known", secrets.Known(())
     )  # else what one test hides is held in another's streams
     return home
 

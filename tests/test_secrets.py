@@ -120,6 +120,12 @@ def test_of_ordinary_text_nothing_is_changed_and_hardly_anything_held():
         assert 4 * at - shown <= 8
 
 
+def test_encoded_line_breaks_move_nothing():
+    text = quote(f"a\nb\ncde\n{KEY[4:8]}fg\n{KEY}\n", safe="")
+    assert not shown(mask(text), KEY)
+    assert mask(text).startswith("a%0Ab")
+
+
 def test_placeholders_are_words_like_others():
     hide("ollama", "EMPTY", "lm-studio", "not-needed")
     assert mask("ollama, lm-studio, EMPTY, not-needed") == "ollama, lm-studio, EMPTY, not-needed"

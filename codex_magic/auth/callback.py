@@ -71,8 +71,9 @@ class Loopback:
 
     def __init__(self) -> None:
         self.port, self.state = 0, secrets.token_urlsafe(32)
-        self._arrived: asyncio.Future[Callback] = asyncio.get_running_loop().create_future()
-        self._outcome: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._arrived: asyncio.Future[Callback] = loop.create_future()
+        self._outcome: asyncio.Future[Page] = loop.create_future()
         self._talking: set[asyncio.Task[None]] = set()
         self._silent: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -87,11 +88,9 @@ class Loopback:
                 self._server = await asyncio.start_server(self._serve, HOST, port, limit=MOST_BYTES)
                 self.port = self._server.sockets[0].getsockname()[1]
                 return
-        raise LoginError(
-            f"The sign-in can't wait for the browser: port {' and port '.join(map(str, ports))} "
-            "of this machine are in use.",
-            hint="Sign in with a device code (`%codex login device`), or end the program that uses them.",
-        )
+        busy = f"port {' and port '.join(map(str, ports))} of this machine are in use"
+        hint = "Sign in with a device code (`%codex login device`), or end the program that uses them."
+        raise LoginError(f"The sign-in can't wait for the browser: {busy}.", hint=hint)
 
     async def callback(self) -> Callback:
         """Return what the browser brought; it then waits for `show`. Raises LoginError when asked to make way."""
@@ -145,9 +144,8 @@ class Loopback:
         if request.target == "/cancel" and request.is_from_a_program:
             # The CLI asks so before it waits for a browser itself, and can't say who it is.
             if not self._arrived.done():
-                self._arrived.set_exception(
-                    LoginError("Another program's sign-in has taken over the browser.")
-                )
+                taken_over = LoginError("Another program's sign-in has taken over the browser.")
+                self._arrived.set_exception(taken_over)
             return CANCELLED
         if request.target.partition("?")[0] != CALLBACK_PATH:
             return _NOT_FOUND
@@ -168,7 +166,6 @@ class _Request:
 
 
 async def _read(reader: asyncio.StreamReader) -> _Request | None:
-    """Read a request; `None` for what is none."""
     try:
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECTION_SECONDS)
     except asyncio.LimitOverrunError:

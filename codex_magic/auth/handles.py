@@ -16,7 +16,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError, UnreachableError
 from ..protocol.ids import new_id
@@ -144,9 +145,8 @@ class AsyncLogin(ABC):
         await awaited(in_thread(lambda: self._sign_in.keep(tokens)))
 
     async def _redeem(self, code: Secret, *, redirect_uri: str, verifier: Secret) -> Tokens:
-        return await _in_thread(
-            lambda: self._sign_in.redeem(code, redirect_uri=redirect_uri, verifier=verifier)
-        )
+        redeem = self._sign_in.redeem
+        return await _in_thread(lambda: redeem(code, redirect_uri=redirect_uri, verifier=verifier))
 
 
 def _in_thread(work: Callable[[], T]) -> Awaitable[T]:
@@ -265,48 +265,32 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
 # For code that does not await --------------------------------------------------------------------
 
 
+def _same(name: str) -> Any:
+    """Return an attribute of the facade that is the asynchronous handle's own."""
+    return property(attrgetter(f"asynchronous.{name}"))
+
+
 class _LoginHandle(Blocking[L]):
     wait = blocking(AsyncLogin.wait)
     cancel = blocking(AsyncLogin.cancel)
-
-    @property
-    def login_id(self) -> str:
-        return self.asynchronous.login_id
-
-    @property
-    def expires_at(self) -> float:
-        """Unix seconds at which it gives up."""
-        return self.asynchronous.expires_at
-
-    @property
-    def state(self) -> LoginState:
-        return self.asynchronous.state
-
-    def subscribe(self, listener: Listener) -> None:
-        """Call `listener` with the state now and with each change, in the thread where it happens."""
-        self.asynchronous.subscribe(listener)
+    login_id: str = _same("login_id")
+    expires_at: float = _same("expires_at")
+    """Unix seconds at which it gives up."""
+    state: LoginState = _same("state")
+    subscribe: Callable[[Listener], None] = _same("subscribe")
+    """Call a listener with the state now and with each change, in the thread where it happens."""
 
 
 class ChatgptLoginHandle(_LoginHandle[AsyncChatgptLoginHandle]):
     """A sign-in with the browser: open `auth_url` in it."""
 
-    @property
-    def auth_url(self) -> str:
-        return self.asynchronous.auth_url
-
-    @property
-    def paste(self) -> Callable[[str], None]:
-        """Go on with the address at which a browser ended. Raises LoginError for another sign-in's."""
-        return self.asynchronous.paste  # a frame of its own would show the code
+    auth_url: str = _same("auth_url")
+    paste: Callable[[str], None] = _same("paste")
+    """Go on with the address at which a browser ended. Raises LoginError for another sign-in's."""
 
 
 class DeviceCodeLoginHandle(_LoginHandle[AsyncDeviceCodeLoginHandle]):
     """A sign-in with a code: open `verification_url` in any browser and type `user_code`."""
 
-    @property
-    def verification_url(self) -> str:
-        return self.asynchronous.verification_url
-
-    @property
-    def user_code(self) -> str:
-        return self.asynchronous.user_code
+    verification_url: str = _same("verification_url")
+    user_code: str = _same("user_code")

@@ -33,7 +33,6 @@ SCOPE = "openid profile email offline_access api.connectors.read api.connectors.
 
 CALLBACK_PATH = "/auth/callback"
 
-ANSWER_SECONDS = 30.0
 POLL_SECONDS = 5.0
 """When the service names no interval."""
 LEAST_POLL_SECONDS, MOST_POLL_SECONDS = 1.0, 60.0
@@ -59,9 +58,6 @@ def redirect_uri(settings: Settings, port: int = 0) -> str:
     return f"http://{settings.redirect_host}:{port or settings.callback_ports[0]}{CALLBACK_PATH}"
 
 
-# What is asked -----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Issuer:
     """The sign-in service, and how we introduce ourselves to it."""
@@ -69,7 +65,7 @@ class Issuer:
     url: str
     originator: str
     user_agent: str
-    seconds: float = ANSWER_SECONDS
+    seconds: float = 30.0
     """How long an answer may take."""
 
     @classmethod
@@ -85,13 +81,10 @@ class Issuer:
             "client_id": CLIENT_ID,
             "redirect_uri": redirect_uri,
             "scope": SCOPE,
-            "code_challenge": challenge.decode(),
-            "code_challenge_method": "S256",
-            "id_token_add_organizations": "true",
-            "codex_cli_simplified_flow": "true",
-            "state": state,
-            "originator": self.originator,
         }
+        query |= {"code_challenge": challenge.decode(), "code_challenge_method": "S256"}
+        query |= {"id_token_add_organizations": "true", "codex_cli_simplified_flow": "true"}
+        query |= {"state": state, "originator": self.originator}
         return PendingLogin(f"{self.url}/oauth/authorize?{urlencode(query)}", verifier, state)
 
     def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> Call:
@@ -130,9 +123,6 @@ class Issuer:
         return Call(self.url + path, headers, msgspec.json.encode(form), self.seconds, hidden)
 
 
-# Coming back from the browser --------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Callback:
     """What the browser brought back. Whether it is ours to heed, `state` tells."""
@@ -162,7 +152,7 @@ class Callback:
         if self.error == "access_denied":
             raise LoginError("The sign-in was denied in the browser.")
         if self.error is not None:
-            raise LoginError(f"The sign-in page reported: {_sentence(description or self.error)}")
+            raise LoginError(f"The sign-in page reported: {one_line(description or self.error).rstrip('.')}.")
         if not self.code:
             raise LoginError("The browser came back without a code.")
         return Secret(self.code)
@@ -235,10 +225,8 @@ class _UserCode(msgspec.Struct):
 def device(call: Call, answer: Answer) -> Device:
     """Return the device sign-in. Raises LoginError when the service offers none, and as above."""
     if answer.status == 404:
-        raise LoginError(
-            "Signing in with a device code is switched off.",
-            hint="Allow it in ChatGPT under Settings > Security, or sign in with the browser.",
-        )
+        hint = "Allow it in ChatGPT under Settings > Security, or sign in with the browser."
+        raise LoginError("Signing in with a device code is switched off.", hint=hint)
     fields = _decoded(call, answer, _UserCode)
     if (user_code := fields.user_code or fields.usercode) is None:
         raise LoginError("The sign-in service sent no code.")
@@ -294,8 +282,8 @@ def _refusal(call: Call, answer: Answer) -> CodexError:
         return ServiceError(f"The sign-in service failed (HTTP {status}).", status=status)
     if status == 429:
         return RateLimitError("Too many attempts to sign in.", hint="Wait a moment and try again.")
-    reason = fault.message or f"HTTP {status}"
-    return LoginError(f"The sign-in service refused: {_sentence(reason)}")
+    reason = one_line(fault.message or f"HTTP {status}").rstrip(".")
+    return LoginError(f"The sign-in service refused: {reason}.")
 
 
 class _Fault:
@@ -303,12 +291,11 @@ class _Fault:
 
     def __init__(self, call: Call, answer: Answer) -> None:
         hide(*call.secrets)  # many others may have been in use since it was made
-        self.is_web_page = answer.headers.get("content-type", "").startswith("text/html")
+        is_html = answer.headers.get("content-type", "").startswith("text/html")
+        self.is_web_page = is_html or answer.body.lstrip()[:1] == b"<"
         body: Any = None
-        try:
+        with suppress(ValueError):
             body = decode_json(answer.body)
-        except ValueError:
-            self.is_web_page = self.is_web_page or answer.body.lstrip()[:1] == b"<"
         top = body if isinstance(body, dict) else {}
         error = top.get("error")
         inner = error if isinstance(error, dict) else {}
@@ -318,10 +305,6 @@ class _Fault:
         self.message = str(text)
 
 
-def _sentence(text: str) -> str:
-    return one_line(text).rstrip(".") + "."
-
-
 T = TypeVar("T")
 
 
@@ -329,10 +312,8 @@ def _decoded(call: Call, answer: Answer, kind: type[T]) -> T:
     """Return what a good answer holds. Raises CodexError for any other."""
     if answer.status != 200:
         raise _refusal(call, answer)
-    try:
+    with suppress(ValueError):
         result: T = decode_json(answer.body, kind)
         return result
-    except ValueError:
-        pass
     # outside the handler, because a decoder's frames would show the answer
     raise BlockedError("Something else answered in place of the sign-in service.", status=answer.status)

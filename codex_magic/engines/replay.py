@@ -16,8 +16,7 @@ from ..responses.media import read_file
 from .approvals import call
 from .tools import cut, output_of
 
-LONGEST_OUTPUT = 4_000
-"""Characters of a command's output that are told again."""
+LONGEST_OUTPUT = 4_000  # characters of a command's output that are told again
 
 
 async def input_items(inputs: Sequence[types.InputItem]) -> tuple[Item, ...]:
@@ -124,7 +123,5 @@ def _call_and_output(
     call_id: str, name: str, namespace: str | None, arguments: str, output: str | list[Item]
 ) -> tuple[Item, Item]:
     call = {"type": "function_call", "call_id": call_id, "name": name}
-    if namespace:
-        call["namespace"] = namespace
     result = {"type": "function_call_output", "call_id": call_id, "output": output}
-    return {**call, "arguments": arguments}, result
+    return {**call, **({"namespace": namespace} if namespace else {}), "arguments": arguments}, result

@@ -18,7 +18,7 @@ from ..net import scrub
 from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
-from ..responses.catalog import default_model
+from ..responses.catalog import Catalog, default_model
 from ..threads.options import CONTINUE
 from ..threads.store import Store
 from . import login, options
@@ -32,11 +32,10 @@ Question = tuple[str, ParsedLine]
 """What a command asks: a prompt, and the options of a cell."""
 
 Run = Callable[[Session, str], Steps[Question | None] | Steps[None] | None]
+"""Answers at once, or returns the steps of an answer that has to wait for something."""
 
 
 class Command(NamedTuple):
-    """`run` answers at once, or returns the steps of an answer that has to wait for something."""
-
     name: str
     arguments: str
     help: str
@@ -226,7 +225,9 @@ def _steer(session: Session, rest: str) -> Steps[None]:
         session.screen.say(f"Nothing is running. To send it as a question: `%codex -- steer {rest}`")
         return
     answering = (turn for turn in reversed(session.running) if turn.handle is not None)
-    yield from next(answering, session.running[0]).steer(rest)  # the others wait in line
+    turn = next(answering, session.running[0])  # the others wait in line
+    handle = yield from finished(turn.started)
+    yield from session.wait(handle.steer(rest))
     session.screen.say("Sent to the running answer.")
 
 
@@ -270,16 +271,15 @@ def _status(session: Session, _: str) -> Steps[None]:
 
 
 def _model_in_use(session: Session) -> str:
-    models = session.catalog.remembered(max_age=math.inf)
+    models = Catalog(session.provider(), session.env).remembered(max_age=math.inf)
     with suppress(ConfigurationError):  # none of them is the default
         return session.settings.model or default_model(models or []).slug
     return "provider default (looked up with your first question)"
 
 
 def _models(session: Session, _: str) -> Steps[None]:
-    models = yield from session.wait(session.codex.models(provider=session.provider()))
     rows = []
-    for model in models:
+    for model in (yield from session.wait(session.codex.models(provider=session.provider()))):
         context = f"{model.context_window:,}" if model.context_window else ""
         about = model.description or model.display_name or ""
         rows.append((model.slug, about, context, ", ".join(model.efforts)))
@@ -299,7 +299,7 @@ def _model(session: Session, rest: str) -> Steps[None]:
 
 
 def _set_or_show(session: Session, word: str, *, name: str, read: Callable[[str], str]) -> None:
-    """Set a setting to what `read` makes of a word, and show it. `read`: raises OptionError."""
+    """Set a setting to what `read` makes of a word, and show it."""
     if word:
         setattr(session.settings, name, options.word_for(read(word)))
     shown = options.word_for(read(getattr(session.settings, name)))
@@ -333,9 +333,8 @@ DEFAULT_EFFORT = "the model's default"
 def _debug(session: Session, _: str) -> None:
     if (error := session.last_error) is None:
         session.screen.say("No error to show.")
-        return
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    session.screen.code(scrub("".join(lines)))
+    else:
+        session.screen.code(scrub("".join(traceback.format_exception(error))))
 
 
 _EXAMPLES = """\
@@ -456,7 +455,7 @@ def _threads_by_name(session: Session, *, archived: bool = False) -> list[str]:
 
 
 _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
-    "model": lambda session: session.catalog.names(),
+    "model": lambda session: Catalog(session.provider(), session.env).names(),
     **dict.fromkeys(("thread", "resume", "fork", "archive"), _threads_by_name),
     "unarchive": partial(_threads_by_name, archived=True),
     "provider": lambda session: ("chatgpt", "openai", "local"),

@@ -36,6 +36,8 @@ class Option:
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 
+CONTEXTS = ("none", "above", "outputs", "all")
+
 CELL_OPTIONS: tuple[Option, ...] = (
     Option("model", "NAME", "use this model", short="m"),
     Option("effort", "LEVEL", "how long the model thinks", short="e", choices=EFFORTS),
@@ -50,6 +52,9 @@ CELL_OPTIONS: tuple[Option, ...] = (
     Option("instructions", "TEXT", "what the model is told about its task", short="i"),
     Option("verbosity", "LEVEL", "how long the answer is", choices=("low", "medium", "high")),
     Option("tier", "TIER", "the service tier, e.g. priority or flex"),
+    Option(
+        "context", "WHAT", "what of the notebook goes along: none, above, outputs or all", choices=CONTEXTS
+    ),
     Option("name", "NAME", "name the thread"),
     Option("output", "NAME", "save the result in this variable", short="o"),
     Option("wait-login", None, "wait for sign-in if needed (the default in notebooks)"),

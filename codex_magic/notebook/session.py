@@ -25,18 +25,19 @@ from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
 from ..protocol.plain import shorten
 from ..protocol.settings import Settings
-from ..responses.catalog import Catalog
-from ..responses.client import AsyncClient
+from ..responses.client import AsyncClient, Usage, fetch_usage
 from ..responses.provider import Provider, chatgpt
-from ..responses.usage import Usage, fetch_usage
 from ..threads.codex import AsyncThread
 from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, checked
 from ..threads.store import NotebookRecord, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from ..waiting import begin_anew_in_children
+from . import gathering
 from .options import ParsedLine, approval, engine, folder, sandbox
+from .options import checked as checked_option
 from .recognition import Recognition, gather, recognise
+from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
 from .shell import Installed, NotebookSettings, NotSent, cell_id
 
@@ -70,27 +71,22 @@ def finished(future: Future[T]) -> Steps[T]:
 
 
 class Session:
-    """Created at the first use of a magic; the environment is read then. `cells`: those that ran, a set that grows."""
+    """Created at the first use of a magic; the environment is read then."""
 
-    def __init__(
-        self, shell: InteractiveShell, settings: NotebookSettings, cells: set[str], installed: Installed
-    ) -> None:
-        self.shell, self.settings, self.installed = shell, settings, installed
+    def __init__(self, shell: InteractiveShell, settings: NotebookSettings, runs: Runs) -> None:
+        self.shell, self.settings, self.runs = shell, settings, runs
+        self.installed = Installed()
         self.screen = Screen(shell)
         self.env = Settings.from_env()
         self.blocking = Codex(CodexConfig(settings=self.env))
         self.codex = self.blocking.asynchronous
         self.last_error: BaseException | None = None
         self.rate_limits: types.RateLimits | None = None
-        self.running: list[RunningTurn] = []
-        """The turns of this notebook that are not over, oldest first."""
-        self.unkept: StoreError | None = None
-        """Why this notebook's conversation is in memory only."""
-        self._cells = cells  # their ids
+        self.running: list[RunningTurn] = []  # those that are not over, oldest first
+        self.unkept: StoreError | None = None  # why this notebook's conversation is in memory only
         self._notebook: Recognition | None = None
         self._thread: AsyncThread | None = None
-        self._note: str | None = None
-        """What the next answer says of the thread it continues."""
+        self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
         self._local: LocalProvider | None = None
         _replace_termination(signal.SIG_DFL, _keep_and_end)  # unless somebody else handles it
@@ -123,6 +119,9 @@ class Session:
         turn_options = self.turn_options(options, approvals)
         # `execution_count` is the number of the next cell in newer IPythons.
         turn = RunningTurn(self, prompt, options, cell=len(self.shell.user_ns["In"]) - 1)
+        scope = options.text("context") or checked_option("context", self.settings.context or "above")
+        if scope != "none":
+            turn.seen = gathering.look(self.shell, self.runs, scope)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
@@ -185,7 +184,13 @@ class Session:
             if problem.is_busy or wanted:
                 raise
             self.unkept = problem
-            self._thread = thread = await self._unkept_thread(turn.options)
+            try:
+                past = None if turn.options.values.get("new") else await self.thread()
+                copy = await self.codex.thread_fork(past.id, ephemeral=True) if past else None
+            except CodexError as error:
+                log.info("nothing of the conversation so far goes along: %s", error)
+                copy = None
+            self._thread = thread = copy or await self.codex.thread_start(ephemeral=True)
             handle = await self._start_on(thread, turn, turn_options, tell)
         handle.subscribe(tell)
         return handle
@@ -201,19 +206,39 @@ class Session:
             await thread.set_name(name)
         await self._wait_in_line(thread.id, turn, tell)
         cut_off = await self.codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
+        inputs, sent = await self._inputs(thread, turn, turn_options)
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
-        handle = await self.codex.start_turn(thread.record, turn.prompt, checked_options)
+        handle = await self.codex.start_turn(thread.record, inputs, checked_options)
         if self.unkept is not None:
             end = "So this conversation is kept nowhere: it is gone when the kernel ends."
             tell(types.Warned(None, f"{self.unkept} {end}"))
-            return handle
-        if note is not None:
+        elif note is not None:
             tell(types.Noted(thread.id, note))
+        if sent:
+            tell(types.Noted(thread.id, sent))
+        if self.unkept is not None:
+            return handle
         for each in cut_off:
             if each.cell_id is None or each.cell_id != turn_options.get("cell_id"):
                 tell(types.Warned(thread.id, _cut_off_warning(each)))
         return handle
+
+    async def _inputs(
+        self, thread: AsyncThread, turn: RunningTurn, turn_options: TurnOptions
+    ) -> tuple[types.Input, str]:
+        """Return the question after what is new of the notebook to `thread`, and a line on what that is."""
+        question = types.TextInput(turn.prompt)
+        if turn.seen is None:
+            return question, ""
+        path = self._notebook.evidence.path if self._notebook is not None else None
+        around = gathering.around(turn.seen, path)
+        if around.is_empty:
+            return question, ""
+        cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
+        held = await thread.held(cell_id=cell, notebook=notebook, prompt=turn.prompt)
+        told = gathering.told(turn.seen, around, held)
+        return [*told.inputs, question], told.line
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""
@@ -276,10 +301,8 @@ class Session:
 
     async def current_id(self) -> str | None:
         """Return the id of this notebook's thread, if it has one; none is created."""
-        if self._thread is not None:
-            return self._thread.id
-        notebook = await self._recognise()
-        return notebook.thread_id if notebook is not None else None
+        notebook = None if self._thread is not None else await self._recognise()
+        return self._thread.id if self._thread is not None else notebook and notebook.thread_id
 
     async def use(self, thread: AsyncThread) -> AsyncThread:
         """Make `thread` this notebook's own, also after a restart."""
@@ -291,18 +314,9 @@ class Session:
             await self.codex.store.run(lambda store: store.keep_notebook(record, kernel=evidence.kernel))
         return thread
 
-    async def _unkept_thread(self, options: ParsedLine) -> AsyncThread:
-        """Return a thread in memory: with this notebook's past, where that can still be read."""
-        try:
-            if not options.values.get("new"):
-                return await self.codex.thread_fork((await self.thread()).id, ephemeral=True)
-        except CodexError as error:
-            log.info("nothing of the conversation so far goes along: %s", error)
-        return await self.codex.thread_start(ephemeral=True)
-
     async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
-        if self._notebook is None and (evidence := gather(self.shell, self._cells)) is not None:
+        if self._notebook is None and (evidence := gather(self.shell, self.runs.cells)) is not None:
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 
@@ -313,7 +327,6 @@ class Session:
 
     @property
     def local(self) -> LocalProvider:
-        """The local service of this notebook; started at first use."""
         self._local = self._local or LocalProvider(self.env)
         return self._local
 
@@ -323,7 +336,6 @@ class Session:
 
     @property
     def login(self) -> LoginFlow:
-        """The sign-in of this notebook; created at first use."""
         if self._login is None:
             from .login import LoginFlow  # signing in is rare, and its imports are not small
 
@@ -344,21 +356,17 @@ class Session:
         self.rate_limits = usage.limits
         return usage
 
-    @property
-    def catalog(self) -> Catalog:
-        """The provider's models, as far as they are on this disk."""
-        return Catalog(self.provider(), self.env)
-
 
 class RunningTurn:
-    """A turn of the notebook, from its request until all of it is on screen.
+    """A turn of the notebook, from its request until all of it is on screen; `cell`: the number of its cell.
 
-    `cell`: the number of its cell. `started` has its handle, once the thread answers nothing else, else NotSent
-    or a CodexError; `withdrawn` is done when it is to be taken back before that, `over` at its end.
+    `started` has its handle, once the thread answers nothing else, else NotSent or a CodexError; `withdrawn` is
+    done when it is to be taken back before that, `over` at its end.
     """
 
     def __init__(self, session: Session, prompt: str, options: ParsedLine, *, cell: int) -> None:
         self.prompt, self.options, self.cell = prompt, options, cell
+        self.seen: gathering.Kernel | None = None
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
@@ -376,23 +384,14 @@ class RunningTurn:
         """Interrupt it, as soon as it has started, or take it back if it still waits; from any thread."""
         with suppress(InvalidStateError):
             self.withdrawn.set_result(None)
-
-        def interrupt(_: object) -> None:
-            if self.handle is not None:
-                self._session.blocking.submit(self.handle.interrupt())
-
-        self.started.add_done_callback(interrupt)
-
-    def steer(self, text: str) -> Steps[None]:
-        """Say more to it. Raises InvalidRequestError when it takes no more."""
-        handle = yield from finished(self.started)
-        yield from finished(self._session.blocking.submit(handle.steer(text)))
+        submit = self._session.blocking.submit
+        self.started.add_done_callback(lambda _: self.handle and submit(self.handle.interrupt()))
 
     def end(self) -> None:
         """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
         self._session.running.remove(self)
-        if (name := self.options.text("output")) and self.handle is not None:
-            self._session.shell.user_ns[name] = self.handle.result
+        if (name := self.options.text("output")) and (handle := self.handle) is not None:
+            self._session.shell.user_ns[name] = handle.result
         self.over.set_result(None)
 
 

@@ -11,7 +11,7 @@ import base64
 import operator
 import re
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -35,13 +35,13 @@ _GRAM = 4
 # Secrets that are remembered: tokens are replaced every few days, and a process may live for months.
 _MOST = 48
 
-_GRAMS = re.compile("." * _GRAM)
+_GRAMS = re.compile("." * _GRAM, re.DOTALL)
 _RUN = re.compile(rf"[!-~]{{{LEAST},}}")
 _GAP = re.compile(r"(?:\\[nrt]|%20|%0[aAdD]|[\s'\"\\]){1,100}")
-_ESCAPE = re.compile(
-    r"%([0-9a-fA-F]{2})|\\u00([0-9a-fA-F]{2})|\\([\"'/\\])|&#x([0-9a-fA-F]{2});|&#(\d{2,3});"
+_ESCAPE = re.compile(r"(?:%|\\u00|\\x)([0-9a-fA-F]{2})|\\([\"'/\\])|&#x([0-9a-fA-F]{2});|&#(\d{2,3});")
+_OPEN_ESCAPE = re.compile(
+    r"(?:%[0-9a-fA-F]?|\\(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|&(?:#x?[0-9a-fA-F]{0,3})?)\Z"
 )
-_OPEN_ESCAPE = re.compile(r"(?:%[0-9a-fA-F]?|\\(?:u[0-9a-fA-F]{0,3})?|&(?:#x?[0-9a-fA-F]{0,3})?)\Z")
 
 _SECRET_NAME = re.compile(
     r"""TOKEN(?!IZ) | SECRET | PASSW | PASSPHRASE | PASSCODE | KEY(?!BOARD|MAP|TIMEOUT|RING) | CREDENTIAL | PRIVATE
@@ -113,29 +113,63 @@ def _common(one: str, other: str) -> int:
     return sum(takewhile(bool, map(operator.eq, one, other)))
 
 
-class _Match(NamedTuple):
-    """Where a text holds a secret, or a piece of one: from `begin` to `end`."""
+class Span(NamedTuple):
+    """Where a text holds a secret, or a piece of it that gives it away: from `begin` to `end`."""
 
     begin: int
     end: int
+    secret: str
+    is_whole: bool
+
+
+class _Match(NamedTuple):
+    """Where a run of characters holds a form of a secret, or a piece of it."""
+
+    begin: int
+    end: int
+    form: str
     rest: str
-    """The part of the secret that would come next."""
+    """The part of the form that would come next."""
     gives_away: bool
     """Whether it is enough of the secret to be masked."""
 
 
-class _Known:
+class Known:
     """Some secrets, in each form they may be spelled in. Forms and texts are compared without regard to case."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self.secrets = tuple(secrets)
-        self.forms = tuple(dict.fromkeys(form.lower() for secret in self.secrets for form in _forms(secret)))
+        self._secret_of = {
+            form.lower(): secret for secret in reversed(self.secrets) for form in _forms(secret)
+        }
+        self.forms = tuple(self._secret_of)
+        self._forms_with: dict[str, list[str]] = {}
         self.grams = frozenset(
             form[at : at + _GRAM] for form in self.forms for at in range(len(form) - _GRAM + 1)
         )
         self.begins = frozenset(form[:size] for form in self.forms for size in range(1, _GRAM))
         self.initials = frozenset(secret[0].lower() for secret in self.secrets)
         self.longest = max(map(len, self.forms), default=0)
+
+    def spans(self, text: str) -> Iterator[Span]:
+        """Find what has to be masked in a text, from left to right; takes time linear in its length."""
+        if not self.forms or len(text) < LEAST:
+            return
+        done = 0
+        for run in _RUN.finditer(text):
+            word = run[0]
+            places: Sequence[int] = range(len(word) + 1)
+            matches = [(match, places) for match in self.matches(word.lower())]
+            if _ESCAPE.search(word):
+                plain, places = _decoded(word)
+                matches += [(match, places) for match in self.matches(plain.lower())]
+                matches.sort(key=lambda pair: (pair[1][pair[0].begin], -pair[1][pair[0].end]))
+            for match, places in matches:
+                begin, end = run.start() + places[match.begin], run.start() + places[match.end]
+                if end > done:
+                    begin, (done, rest) = max(begin, done), _end_of_wrapped(text, end, match.rest)
+                    is_whole = not rest and match.end - match.begin + len(match.rest) >= len(match.form)
+                    yield Span(begin, done, self._secret_of[match.form], is_whole)
 
     def matches(self, run: str) -> Iterator[_Match]:
         """Find what has to be masked in a run of lower-case characters, from left to right."""
@@ -166,7 +200,9 @@ class _Known:
         """Match the gram at `at`, which some form holds, and what stands around it."""
         matches: list[_Match] = []
         gram = run[at : at + _GRAM]
-        for form in self.forms:
+        if (forms := self._forms_with.get(gram)) is None:
+            forms = self._forms_with[gram] = [form for form in self.forms if gram in form]
+        for form in forms:
             inside = form.find(gram)
             while inside >= 0:
                 before = _common(run[max(0, at - inside) : at][::-1], form[:inside][::-1])
@@ -175,12 +211,12 @@ class _Known:
                 length = before + _GRAM + after
                 least = _PREFIX if inside - before < _GRAM else _PIECE
                 gives_away = length >= min(least, len(form))
-                matches.append(_Match(at - before, at + _GRAM + after, rest[after:], gives_away))
+                matches.append(_Match(at - before, at + _GRAM + after, form, rest[after:], gives_away))
                 inside = form.find(gram, inside + 1)
         return max(matches, key=lambda match: match.end - match.begin)
 
 
-def _is_secret(text: str) -> bool:
+def is_secret(text: str) -> bool:
     """Return whether a value is a secret, and no placeholder that may stand in any text."""
     is_word = text.replace("-", "").replace("_", "").isalpha() and text.islower()
     return len(text) >= (_LONG_WORD if is_word else LEAST)
@@ -189,24 +225,31 @@ def _is_secret(text: str) -> bool:
 def _forms(secret: str) -> Iterator[str]:
     yield secret
     for part in re.split(r"[.:]", secret):
-        if len(part) < _PIECE and part != secret and _is_secret(part):
+        if len(part) < _PIECE and part != secret and is_secret(part):
             yield part
     for skipped in range(3):  # wherever it stands in what was encoded
         data = bytes(skipped) + secret.encode()
         whole = len(data) // 3 * 4
         for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
             yield encoded[(0, 2, 3)[skipped] : whole].decode()
+    yield secret.encode().hex()
 
 
-def _decoded(text: str) -> str:
-    def character(match: re.Match[str]) -> str:
-        code = match[1] or match[2] or match[4]
-        return chr(int(code, 16)) if code else match[3] or chr(int(match[5]))
+def _decoded(text: str) -> tuple[str, list[int]]:
+    """Return the text without escapes, and where each of its characters stood; last, where the text ended."""
+    plain: list[str] = []
+    places: list[int] = []
+    done = 0
+    for escape in _ESCAPE.finditer(text):
+        code = escape[1] or escape[3]
+        character = chr(int(code, 16)) if code else escape[2] or chr(int(escape[4]))
+        plain += text[done : escape.start()], character
+        places += *range(done, escape.start()), escape.start()
+        done = escape.end()
+    return "".join((*plain, text[done:])), [*places, *range(done, len(text) + 1)]
 
-    return _ESCAPE.sub(character, text)
 
-
-_known = _Known(())
+_known = Known(())
 """The secrets in use: one list for the whole process, as its loggers are."""
 
 _adding = threading.Lock()
@@ -218,50 +261,29 @@ def hide(*secrets: str | None) -> None:
     if all(not secret or secret in _known.secrets for secret in secrets):
         return
     with _adding:
-        new = [secret for secret in secrets if secret and _is_secret(secret) and secret not in _known.secrets]
+        new = [secret for secret in secrets if secret and is_secret(secret) and secret not in _known.secrets]
         if new:
-            _known = _Known([*_known.secrets, *new][-_MOST:])
+            _known = Known([*_known.secrets, *new][-_MOST:])
 
 
 def mask(text: str) -> str:
     """Return the text without the secrets in use; takes time linear in its length."""
-    known = _known
-    if not known.forms or len(text) < LEAST:
-        return text
     pieces: list[str] = []
     done = 0
-    for begin, end, instead in _replacements(text, known):
-        pieces += text[done:begin], instead
+    for begin, end, *_ in _known.spans(text):
+        pieces += text[done:begin], HIDDEN
         done = end
     return "".join((*pieces, text[done:])) if done else text
 
 
-def _replacements(text: str, known: _Known) -> Iterator[tuple[int, int, str]]:
-    done = 0
-    for run in _RUN.finditer(text):
-        word = run[0]
-        matched = False
-        for match in known.matches(word.lower()):
-            matched = True
-            begin, end = run.start() + match.begin, run.start() + match.end
-            if begin >= done:
-                done = _end_of_wrapped(text, end, match.rest)
-                yield begin, done, HIDDEN
-        if not matched and run.start() >= done and _ESCAPE.search(word):
-            plain = _decoded(word)
-            if any(known.matches(plain.lower())):
-                done = run.end()
-                yield run.start(), done, mask(plain)
-
-
-def _end_of_wrapped(text: str, at: int, rest: str) -> int:
-    """Return where a secret ends that goes on after a line break or a blank."""
+def _end_of_wrapped(text: str, at: int, rest: str) -> tuple[int, str]:
+    """Return where a secret ends that goes on after a line break or a blank, and what is missing of it."""
     while rest and (gap := _GAP.match(text, at)):
         common = _common(text[gap.end() : gap.end() + len(rest)].lower(), rest)
         if common < min(_GRAM, len(rest)):
             break
         at, rest = gap.end() + common, rest[common:]
-    return at
+    return at, rest
 
 
 T = TypeVar("T")
@@ -272,18 +294,23 @@ def masked(value: T) -> T:
 
     What is nested deeper than `DEEPEST` levels is left empty.
     """
-    new = map_leaves(value, _masked_leaf) if _known.forms else value
+    return with_texts(value, mask) if _known.forms else value
+
+
+def with_texts(value: T, change: Callable[[str], str]) -> T:
+    """Return the value with every text in it changed, dicts' keys too; the value itself if that changes nothing."""
+
+    def leaf(value: Any) -> Any:
+        if isinstance(value, str):
+            return change(value)
+        if not isinstance(value, msgspec.Struct):
+            return value
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        clean = with_texts(fields, change)
+        return value if clean is fields else msgspec.structs.replace(value, **clean)
+
+    new: T = map_leaves(value, leaf)
     return value if new == value else new
-
-
-def _masked_leaf(value: Any) -> Any:
-    if isinstance(value, str):
-        return mask(value)
-    if not isinstance(value, msgspec.Struct):
-        return value
-    fields = {name: getattr(value, name) for name in value.__struct_fields__}
-    clean = masked(fields)
-    return value if clean is fields else msgspec.structs.replace(value, **clean)
 
 
 class MaskedText:
@@ -307,7 +334,7 @@ class MaskedText:
         return mask(held)
 
 
-def _held(text: str, known: _Known) -> int:
+def _held(text: str, known: Known) -> int:
     begin, first = len(text), max(0, len(text) - 3 * known.longest)
     while begin > first and "!" <= text[begin - 1] <= "~":
         begin -= 1
@@ -315,7 +342,7 @@ def _held(text: str, known: _Known) -> int:
     if not run:
         return 0
     if ("%" in run or "\\" in run or "&" in run) and (_ESCAPE.search(run) or _OPEN_ESCAPE.search(run)):
-        plain = _decoded(_OPEN_ESCAPE.sub("", run)).lower()
+        plain = _decoded(_OPEN_ESCAPE.sub("", run))[0].lower()
         return len(run) if plain != run.lower() and known.held(plain) else 0
     return known.held(run.lower())
 

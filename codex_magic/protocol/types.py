@@ -131,6 +131,8 @@ class Reasoning(Struct, frozen=True, tag="reasoning"):
     id: str
     summary: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
+    duration_ms: int | None = None
+    """Ours, from a second on."""
 
 
 def is_empty_thought(part: str) -> bool:

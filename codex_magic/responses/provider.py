@@ -38,10 +38,10 @@ class Provider:
         return self.rules is CODEX_RULES
 
     def __post_init__(self) -> None:
-        url = None
+        url = httpx.URL()
         with suppress(httpx.InvalidURL):
             url = httpx.URL(self.base_url)
-        if url is None or url.scheme not in ("http", "https"):
+        if url.scheme not in ("http", "https"):
             raise ConfigurationError(
                 f"{self.base_url!r} is not the address of a server.",
                 hint="It starts with http:// or https://, e.g. http://localhost:8000/v1",
@@ -88,12 +88,8 @@ def custom(
     settings: Settings | None = None,
 ) -> Provider:
     """Any server that speaks the Responses API. Without `settings` the environment's are used."""
-    return Provider(
-        name,
-        base_url.rstrip("/"),
-        ApiKeyAuth(api_key) if api_key else None,
-        headers=introduction(settings or Settings.from_env()),
-    )
+    auth = ApiKeyAuth(api_key) if api_key else None
+    return Provider(name, base_url.rstrip("/"), auth, headers=introduction(settings or Settings.from_env()))
 
 
 def key_of(provider: Provider) -> str | None:
@@ -101,11 +97,9 @@ def key_of(provider: Provider) -> str | None:
 
     Raises NotSignedInError, and ConfigurationError for an auth that is no fixed key.
     """
-    if provider.auth is None:
-        return None
-    if isinstance(provider.auth, ApiKeyAuth):
-        return provider.auth.key()
-    raise ConfigurationError(
-        f"{provider.name} is not signed in to with an API key, and another program can't be given what it is.",
-        hint="Describe the provider in the program's own config.toml.",
+    if provider.auth is None or isinstance(provider.auth, ApiKeyAuth):
+        return provider.auth.key() if provider.auth else None
+    what = (
+        f"{provider.name} is not signed in to with an API key, and another program can't be given what it is."
     )
+    raise ConfigurationError(what, hint="Describe the provider in the program's own config.toml.")

@@ -73,13 +73,10 @@ class Outgoing:
 
 
 class Memory:
-    """The items that the latest responses followed and brought, for services that store none.
-
-    Safe from any thread: each step is one operation of a dict.
-    """
+    """The items that the latest responses followed and brought, for services that store none."""
 
     def __init__(self) -> None:
-        self._held: dict[str, tuple[list[Item], int]] = {}
+        self._held: dict[str, tuple[list[Item], int]] = {}  # any thread may do one operation of it at a time
 
     def keep(self, response: Response, sent: Sequence[Item], size: int) -> None:
         """Remember a whole response to `sent`, a request of `size` bytes; the oldest are forgotten."""
@@ -95,12 +92,10 @@ class Memory:
         """Return all items up to the end of that response. Raises InvalidRequestError for an unknown one."""
         if (held := self._held.get(response_id)) is not None:
             return held[0]
+        known = f"The service stores none, and a client knows its own last {MOST_RESPONSES}"
         raise errors.InvalidRequestError(
             f"This client does not remember a response {response_id!r}.",
-            hint=(
-                f"The service stores none, and a client knows its own last {MOST_RESPONSES}: "
-                "send the earlier items themselves, input=[*response.output, ...]."
-            ),
+            hint=f"{known}: send the earlier items themselves, input=[*response.output, ...].",
             param="previous_response_id",
             code="previous_response_not_found",
         )
@@ -156,17 +151,15 @@ class Core:
 
     def response_request(self, input: Any, parameters: Parameters, default: str | None) -> Outgoing:
         """Return the request for a response; `default` is the model where none is named."""
-        model = parameters.get("model") or default
+        model, timeout = parameters.get("model") or default, parameters.get("timeout")
         session = parameters.get("prompt_cache_key") or self.session
         parameters = {**parameters, "model": model, "prompt_cache_key": session}
-        timeout = parameters.get("timeout")
         body = body_of(*self.resolve(input, parameters), self.provider.rules)
         session = body["prompt_cache_key"]  # extra_body may say otherwise
         items, dialect = body["input"], {}
         if self._is_lite(parameters.get("lite"), model):
             body, dialect = as_lite(body), {LITE_HEADER: "true"}
-        query = parameters.get("extra_query")
-        extra = parameters.get("extra_headers") or {}
+        query, extra = parameters.get("extra_query"), parameters.get("extra_headers") or {}
         return Outgoing(
             "POST",
             f"{self.provider.base_url}/responses" + (f"?{urlencode(query)}" if query else ""),
@@ -190,9 +183,8 @@ class Core:
             by_catalog = wanted is not None and self.provider.is_codex and self._wants_lite(model)
             return self.dialects.get(model, by_catalog)
         if wanted and not self.provider.is_codex:
-            raise errors.InvalidRequestError(
-                "Responses Lite is spoken by the Codex backend alone.", hint="Leave it out.", param="lite"
-            )
+            what = "Responses Lite is spoken by the Codex backend alone."
+            raise errors.InvalidRequestError(what, hint="Leave it out.", param="lite")
         return bool(wanted)
 
     def _wants_lite(self, model: str | None) -> bool:
@@ -200,10 +192,7 @@ class Core:
         return bool(described and described.use_responses_lite)
 
     def switch_dialect(self, refused: Outgoing) -> bool:
-        """Ask this model in the other dialect from now on; returns whether that is worth a try.
-
-        Nobody outside knows which one the service will want, and the catalog may be ahead of it or behind.
-        """
+        """Ask this model in the other dialect from now on, if that is worth a try: the catalog may be wrong."""
         is_lite, model = LITE_HEADER in refused.headers, refused.model
         if model in self.dialects or not (is_lite or self._wants_lite(model)):
             return False
@@ -220,10 +209,9 @@ class Core:
 
     def remember(self, outgoing: Outgoing, exchange: Exchange) -> None:
         """Keep the answer for `previous_response_id`, once it is whole."""
-        if exchange.over and not self.provider.rules.stores:
-            response = exchange.response
-            if response.status in ("completed", "incomplete"):
-                self.memory.keep(response, outgoing.items, len(outgoing.body))
+        is_whole = exchange.over and exchange.response.status in ("completed", "incomplete")
+        if is_whole and not self.provider.rules.stores:
+            self.memory.keep(exchange.response, outgoing.items, len(outgoing.body))
 
     def build(self, http: httpx.Client | httpx.AsyncClient, outgoing: Outgoing) -> httpx.Request:
         limits, content = self.limits(outgoing), outgoing.body or None
@@ -235,10 +223,7 @@ class Core:
         )
 
     def accepts(self, outgoing: Outgoing, answer: httpx.Response) -> bool:
-        """Whether it is an answer to read: the real stream has no Content-Type, a network's sign-in page has.
-
-        Every answer's headers are noted, those of refusals too.
-        """
+        """Whether it is an answer to read: the real stream has no Content-Type, a network's sign-in page has."""
         self.note(answer.headers)
         is_page = answer.headers.get("content-type", "").startswith("text/html")
         if answer.status_code not in (200, 201) or is_page:
@@ -335,9 +320,8 @@ class Transport:
         seconds = min(WORDS_SECONDS, limits.first_byte, limits.idle)
         body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=seconds)
         if outgoing.url == self.core.catalog.url and answer.status_code in (404, 405):
-            return errors.ConfigurationError(
-                "The service lists no models.", hint="Choose one with --model NAME."
-            )
+            hint = "Choose one with --model NAME."
+            return errors.ConfigurationError("The service lists no models.", hint=hint)
         names, status = self.core.catalog.names(), answer.status_code
         error = failures.from_answer(status, answer.headers, body, model=outgoing.model, names=names)
         return failures.fitted(error, self.core.elsewhere)
@@ -381,10 +365,9 @@ class Transport:
 
     async def close(self) -> None:
         """End the connections; the next request opens others."""
-        http = self._https.pop(None if self.blocks else asyncio.get_running_loop(), None)
-        if http is not None and self.blocks:
+        if self.blocks and (http := self._https.pop(None, None)):
             http.close()
-        elif http is not None:
+        elif not self.blocks and (http := self._https.pop(asyncio.get_running_loop(), None)):
             await http.aclose()
 
     async def sleep(self, seconds: float, exchange: Exchange) -> None:
@@ -422,17 +405,14 @@ class Transport:
 
 
 class Line:
-    """What one answer comes over, and whoever waits for it, whom anyone may wake at any moment.
+    """What one answer comes over, and whoever waits `with` it, whom anyone may wake at any moment.
 
-    A task that waits `with` it is cancelled, which is caught; other cancellations pass. A thread wakes when its
-    socket is shut down; closing the answer under it would leave it waiting.
+    A task is cancelled, which is caught. A thread wakes when its socket is shut down; to close would not do.
     """
 
     def __init__(self, transport: Transport, ended: threading.Event) -> None:
         """`ended`: set when nobody wants the answer any more."""
-        self._transport = transport
-        self._blocks = transport.blocks
-        self._ended = ended
+        self._transport, self._blocks, self._ended = transport, transport.blocks, ended
         self.answer: httpx.Response | None = None
         self._network: Any = None
         self._chunks: Any = None

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EXIT_SECONDS = 2.0
-"""How long the end of a process may wait for the store."""
+EXIT_SECONDS = 2.0  # how long the end of a process may wait for the store
 
 
 class TurnHandle(Blocking[AsyncTurnHandle]):

@@ -19,8 +19,7 @@ Params = dict[str, Any]
 
 _PROVIDER_ID = "codex_magic"
 
-_POLICY = "shell_environment_policy"
-"""The table of config.toml that says what commands get."""
+_POLICY = "shell_environment_policy"  # the table of config.toml that says what commands get
 
 _APPROVALS: dict[types.ApprovalMode, Params] = {
     types.ApprovalMode.deny_all: {"approvalPolicy": "never"},
@@ -50,13 +49,9 @@ def thread_parameters(
         if key is not None:
             entry["experimental_bearer_token"] = key
         config.update(model_provider=_PROVIDER_ID, model_providers={_PROVIDER_ID: entry})
-    if names := list(
-        dict.fromkeys(excluded)
-    ):  # the program takes one list, and ours would replace the user's
-        if _POLICY in config:
-            config[_POLICY] = {**config[_POLICY], "exclude": names}
-        else:
-            config[f"{_POLICY}.exclude"] = names
+    if names := list(dict.fromkeys(excluded)):  # one list: ours would replace the user's
+        table = {_POLICY: {**config.get(_POLICY, {}), "exclude": names}}
+        config |= table if _POLICY in config else {f"{_POLICY}.exclude": names}
     return _parameters(
         request,
         ("model", "cwd", "base_instructions"),

@@ -1,0 +1,508 @@
+"""The mask on all that leaves for the model: a secret becomes `«SECRET_1»`, and in code that comes back its lookup.
+
+Two nets: the exact values of what this process knows as secrets, in every form they are spelled in, and the
+formats of well-known keys. Nothing is guessed from how random a text looks, so ids, hashes and images stay.
+"""
+
+from __future__ import annotations
+
+import html
+import inspect
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, islice
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+from ..protocol.secrets import LEAST, Known, is_secret, mask, names_secret, with_texts
+
+T = TypeVar("T")
+
+INSTRUCTION = (
+    "Secrets were replaced by placeholders like «SECRET_1» before this was sent. In code, write a placeholder as a"
+    ' string of its own, "«SECRET_1»": it becomes the lookup of the secret by its name.'
+)
+"""What the model is told where anything was masked."""
+
+
+@dataclass(frozen=True)
+class NamedSecret:
+    """`name`: what users call it; `lookup`: the Python expression that gives it, if there is one."""
+
+    name: str
+    value: str = field(repr=False)
+    lookup: str | None = None
+
+
+class OutgoingMask:
+    """Replaces secrets by placeholders. The same value has the same number as long as the mask lives.
+
+    `names`: what was masked so far, in the order of the numbers; never a value.
+    """
+
+    def __init__(self, secrets: Iterable[NamedSecret] = ()) -> None:
+        self.names: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._lookups: dict[int, str] = {}
+        self._secrets: dict[str, NamedSecret] = {}
+        self._known = Known(())
+        self._odd: dict[str, list[str]] = {}
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[NamedSecret]) -> None:
+        """Mask these from now on, besides those it knows: what a variable held before is a secret still."""
+        new = {each.value: each for each in secrets if is_secret(each.value)}
+        if new.keys() <= self._secrets.keys():
+            return
+        self._secrets = new | self._secrets
+        self._known = Known(self._secrets)
+        self._odd = {value: _spellings(value) for value in self._secrets if not _PLAIN.fullmatch(value)}
+
+    def __call__(self, text: str) -> str:
+        """Return the text as it may leave; takes time linear in its length."""
+        pieces: list[str] = []
+        done = 0
+        for place in _apart(self._places(text)):
+            pieces += text[done : place.begin], f"«SECRET_{self._number(place)}»"
+            done = place.end
+        return mask("".join((*pieces, text[done:])) if done else text)
+
+    def clean(self, value: T) -> T:
+        """Return a value, JSON or structs, with every text in it masked; itself if that changes nothing."""
+        return with_texts(value, self)
+
+    def restore(self, code: str) -> str:
+        """Return Python code with lookups in place of placeholders; those without a lookup stay."""
+        lookups = {str(number): lookup for number, lookup in self._lookups.items()}
+        restored = _LITERAL.sub(lambda literal: _looked_up(literal, lookups), code)
+        restored = _BARE.sub(lambda bare: lookups.get(bare[1], bare[0]), restored)
+        missing = [
+            line
+            for start, line in _IMPORTS.items()
+            if start in restored and start not in code and not re.search(rf"^{line}\b", code, re.MULTILINE)
+        ]
+        return "".join(f"{line}\n" for line in missing) + restored
+
+    def _number(self, place: _Place) -> int:
+        if (number := self._numbers.get(place.value)) is None:
+            number = self._numbers[place.value] = len(self._numbers) + 1
+            self.names.append(place.name)
+            secret = self._secrets.get(place.value)
+            if secret is not None and secret.lookup:
+                self._lookups[number] = secret.lookup
+        return number
+
+    def _places(self, text: str) -> Iterator[_Place]:
+        yield from self._places_in(text)
+        unwrapped = _unwrapped(text)
+        if self._odd:
+            flat = _flat(unwrapped.text)
+            for place in self._odd_places(flat.text):
+                begin, end = flat.place(place.begin), flat.place(place.end - 1)
+                yield place._replace(begin=unwrapped.place(begin), end=unwrapped.place(end) + 1)
+        if len(unwrapped.text) < len(text):
+            for place in self._places_in(unwrapped.text):
+                begin, end = unwrapped.place(place.begin), unwrapped.place(place.end - 1) + 1
+                if end - begin > place.end - place.begin:  # it goes over a line's end
+                    yield place._replace(begin=begin, end=end)
+
+    def _places_in(self, text: str) -> Iterator[_Place]:
+        for span in self._known.spans(text):
+            # Of an address its beginning is no secret; its password is one by itself.
+            if span.is_whole or "://" not in span.secret:
+                yield _Place(
+                    span.begin, span.end, span.secret, self._secrets[span.secret].name, span.is_whole
+                )
+        lower = text.lower()
+        for kind in _FORMATS:
+            if any(word in lower for word in kind.words):
+                for match in kind.pattern.finditer(text):
+                    value = match[match.lastindex or 0]
+                    if not _is_dummy(value):
+                        key = re.sub(r"\s|\\[nrt]", "", value)
+                        yield _Place(*match.span(match.lastindex or 0), key, kind.name, False)
+
+    def _odd_places(self, flat: str) -> Iterator[_Place]:
+        lower = flat.lower() if len(flat.lower()) == len(flat) else flat
+        for value, spellings in self._odd.items():
+            for spelling in spellings:
+                at = lower.find(spelling)
+                while at >= 0:
+                    end = at + len(spelling)
+                    yield _Place(at, end, value, self._secrets[value].name, True)
+                    at = lower.find(spelling, end)
+
+
+class _Place(NamedTuple):
+    begin: int
+    end: int
+    value: str
+    name: str
+    is_exact: bool
+
+
+def _apart(places: Iterable[_Place]) -> list[_Place]:
+    """Return the places one after the other: those that overlap become one, named for what is known best."""
+    merged: list[_Place] = []
+    for place in sorted(places, key=lambda each: (each.begin, -each.end)):
+        if not merged or place.begin >= merged[-1].end:
+            merged.append(place)
+            continue
+        last = merged[-1]
+        better = max(last, place, key=lambda each: (each.is_exact, each.end - each.begin))
+        merged[-1] = better._replace(begin=last.begin, end=max(last.end, place.end))
+    return merged
+
+
+_BREAK = re.compile(r"\r?\n|\\r\\n|\\n|\Z")
+_FRAME = " \t\r'\"│┃|+\\>#…"
+"""What stands around the pieces of a text that was wrapped: blanks, quotes, frames, marks of comments and quotations."""
+_KEPT = re.compile(rf"[^\s{re.escape(_FRAME)}]+")
+_PLAIN = re.compile(rf"(?:(?![{re.escape(_FRAME)}])[!-~])+")
+
+
+class _Pieces:
+    """Pieces of a text, put together, and where each of their characters stood."""
+
+    def __init__(self, text: str, pieces: Sequence[tuple[int, int]]) -> None:
+        self.text = "".join(text[begin:end] for begin, end in pieces)
+        self._begins = [begin for begin, _ in pieces]
+        self._places = [0, *accumulate(end - begin for begin, end in pieces)]
+
+    def place(self, at: int) -> int:
+        piece = bisect_right(self._places, at) - 1
+        return self._begins[piece] + at - self._places[piece]
+
+
+def _unwrapped(text: str) -> _Pieces:
+    """Return a text without its line breaks, real or written `\\n`, and what frames them."""
+    lines: list[tuple[int, int]] = []
+    done = 0
+    for found in _BREAK.finditer(text):
+        line = text[done : found.start()]
+        begin = found.start() - len(line.lstrip(_FRAME))
+        lines.append((begin, max(begin, done + len(line.rstrip(_FRAME)))))
+        done = found.end()
+    return _Pieces(text, lines)
+
+
+def _flat(text: str) -> _Pieces:
+    """Return a text without blanks, quotes and frames."""
+    return _Pieces(text, [found.span() for found in _KEPT.finditer(text)])
+
+
+def _spellings(value: str) -> list[str]:
+    """Return how a value with blanks, frames or foreign letters stands in code, JSON and addresses, `_flat`."""
+    texts = {value, quote(value), quote(value, safe=""), quote_plus(value), html.escape(value), repr(value)}
+    texts |= {json.dumps(value, ensure_ascii=False), as_json := json.dumps(value), json.dumps(as_json)}
+    flat = {_flat(_unwrapped(text).text).text.lower() for text in texts}
+    return sorted((text for text in flat if len(text) >= LEAST), key=len, reverse=True)
+
+
+class _Format(NamedTuple):
+    """`words`: one of them, in lower case, is in every text that the pattern matches."""
+
+    name: str
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+
+def _format(name: str, words: str, pattern: str) -> _Format:
+    return _Format(name, tuple(words.split()), re.compile(pattern))
+
+
+_ASSIGNED = r"""["']?\s{0,3}[=:]\s{0,3}["']?"""
+_BODY = r"""(?:(?:\\[nrt]|[\s"'+,\\│┃|>#]){0,60}[A-Za-z0-9+/=]{16,})"""
+
+# One group at most: the part that is secret.
+_FORMATS = [
+    _format("an AWS access key ID", "akia asia abia acca", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b"),
+    _format(
+        "an AWS secret key",
+        "aws",
+        r"(?i:aws.{0,20}(?:secret|access).{0,20})[\"'=:\s]{1,5}([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
+    ),
+    _format(
+        "an AWS session token",
+        "session_token sessiontoken",
+        rf"(?i:session_?token){_ASSIGNED}([A-Za-z0-9/+=]{{100,}})",
+    ),
+    _format("a Google API key", "aiza", r"\bAIza[0-9A-Za-z_-]{35}"),
+    _format("a Google token", "ya29. 1//0", r"\bya29\.[0-9A-Za-z_-]{20,}|\b1//0[0-9A-Za-z_-]{40,}"),
+    _format("a Google client secret", "gocspx-", r"\bGOCSPX-[0-9A-Za-z_-]{28}"),
+    _format("an Azure storage key", "accountkey=", r"AccountKey=([A-Za-z0-9+/]{86}==)"),
+    _format("an Azure access key", "accesskey=", r"SharedAccessKey=([A-Za-z0-9+/]{43}=)"),
+    _format("an Azure signature", "sig=", r"[?&]sig=([A-Za-z0-9%+/]{43,}(?:=|%3[Dd])?)"),
+    _format("an Azure client secret", "q~", r"\b[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),
+    _format("a GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"\bgh[pousr]_[A-Za-z0-9]{36,255}"),
+    _format("a GitHub token", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{50,}"),
+    _format(
+        "a GitLab token",
+        "glpat- gldt- glrt- glcbt- glptt- glft- glsoat- glimt- glagent- gloas-",
+        r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent|oas)-[A-Za-z0-9_.-]{20,}",
+    ),
+    _format("an Anthropic key", "sk-ant-", r"\bsk-ant-[a-z]{2,8}\d{2}-[A-Za-z0-9_-]{20,}"),
+    _format("an OpenRouter key", "sk-or-", r"\bsk-or-v1-[0-9a-f]{64}"),
+    _format(
+        "an OpenAI key",
+        "sk-",
+        r"\bsk-(?:(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{20,}|(?=[A-Za-z]{0,40}\d)[A-Za-z0-9]{32,})",
+    ),
+    _format("a Hugging Face token", "hf_ api_org_", r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}\b"),
+    _format("a Slack token", "xox xapp-", r"\b(?:xox[abeoprs]|xapp)-(?=[A-Za-z-]{0,20}\d)[A-Za-z0-9-]{10,}"),
+    _format(
+        "a Slack webhook",
+        "hooks.slack.com",
+        r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/+_-]{20,})",
+    ),
+    _format("a Discord webhook", "/webhooks/", r"discord(?:app)?\.com/api/webhooks/\d{5,25}/([\w-]{60,})"),
+    _format("a Stripe key", "k_live_ k_test_ k_prod_", r"\b[rs]k_(?:live|test|prod)_[A-Za-z0-9]{16,}"),
+    _format("a webhook secret", "whsec_", r"\bwhsec_[A-Za-z0-9+/=]{24,}"),
+    _format("a Twilio key", "sk", r"\bSK[0-9a-f]{32}\b"),
+    _format("a SendGrid key", "sg.", r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{30,}"),
+    _format("a Mailgun key", "key-", r"\bkey-[0-9a-f]{32}\b"),
+    _format("a Mailchimp key", "-us", r"\b[0-9a-f]{32}-us\d{1,2}\b"),
+    _format("a Telegram token", ":aa", r"\b\d{8,10}:AA[A-Za-z0-9_-]{33}\b"),
+    _format("an npm token", "npm_", r"\bnpm_[A-Za-z0-9]{36}"),
+    _format("an npm token", "_authtoken", r"_authToken\s?=\s?[\"']?([A-Za-z0-9_+/=-]{16,})"),
+    _format("a PyPI token", "pypi-", r"\bpypi-AgE[A-Za-z0-9_-]{50,}"),
+    _format("a RubyGems key", "rubygems_", r"\brubygems_[0-9a-f]{48}"),
+    _format("a Docker token", "dckr_", r"\bdckr_(?:pat|oat)_[\w-]{20,}"),
+    _format("a DigitalOcean token", "_v1_", r"\bdo[opr]_v1_[a-f0-9]{64}"),
+    _format("a Databricks token", "dapi", r"\bdapi[a-f0-9]{32}(?:-\d)?\b"),
+    _format("a Shopify token", "shpat_ shpca_ shppa_ shpss_", r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
+    _format("a Square token", "sq0 eaaa", r"\bsq0[a-z]{3}-[\w-]{22,}|\bEAAA[\w-]{60}"),
+    _format("an Airtable token", "pat", r"\bpat[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
+    _format("an Atlassian token", "atatt3", r"\bATATT3[\w=-]{100,}"),
+    _format("a Notion token", "secret_ ntn_", r"\b(?:secret_[A-Za-z0-9]{43}|ntn_[A-Za-z0-9]{40,})\b"),
+    _format("a Linear key", "lin_api_", r"\blin_api_[A-Za-z0-9]{40}"),
+    _format("a Figma token", "figd_", r"\bfigd_[A-Za-z0-9_-]{40,}"),
+    _format("a Grafana token", "glc_ glsa_", r"\bgl(?:c|sa)_[A-Za-z0-9+/=_]{32,}"),
+    _format("a Vault token", "hvs. hvb.", r"\bhv[sb]\.[A-Za-z0-9_-]{24,}"),
+    _format("a Terraform token", ".atlasv1.", r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}"),
+    _format("a New Relic key", "nrak-", r"\bNRAK-[A-Z0-9]{27}"),
+    _format("a Groq key", "gsk_", r"\bgsk_[A-Za-z0-9]{50,}"),
+    _format("a Perplexity key", "pplx-", r"\bpplx-[A-Za-z0-9]{40,}"),
+    _format("an xAI key", "xai-", r"\bxai-[A-Za-z0-9]{60,}"),
+    _format("a Replicate token", "r8_", r"\br8_[A-Za-z0-9]{37}"),
+    _format("a Pinecone key", "pcsk_", r"\bpcsk_[A-Za-z0-9_]{50,}"),
+    _format("a LangSmith key", "lsv2_", r"\blsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"),
+    _format("a Supabase token", "sbp_", r"\bsbp_[0-9a-f]{40}"),
+    _format("a PlanetScale key", "pscale_", r"\bpscale_(?:tkn|pw|oauth)_[\w.=-]{32,}"),
+    _format("a Postman key", "pmak-", r"\bPMAK-[0-9a-f]{24}-[0-9a-f]{34}"),
+    _format("an age key", "age-secret-key-", r"\bAGE-SECRET-KEY-1[0-9A-Z]{58}"),
+    _format(
+        "a Kaggle key",
+        "username",
+        r'"username\\{0,3}"\s?:\s?\\{0,3}"[^"\n]{1,60}",\s?\\{0,3}"key\\{0,3}"\s?:\s?\\{0,3}"([0-9a-f]{32})\b',
+    ),
+    _format(
+        "a JSON web token", "eyj", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]{10,})?"
+    ),
+    _format(
+        "a private key",
+        "private",
+        r"-----BEGIN ?(?:[A-Z0-9]{1,20} ?){0,3}PRIVATE ?KEY(?: ?BLOCK)?-----"
+        r"(?:(?:\\[nr]|\s){1,4}[A-Z][A-Za-z-]{1,20}: [^\n\\]{1,80}){0,4}"
+        rf"{_BODY}{{1,400}}(?:[\s\S]{{0,100}}?-----END ?(?:[A-Z0-9]{{1,20}} ?){{0,3}}PRIVATE ?KEY(?: ?BLOCK)?-----)?",
+    ),
+    _format(
+        "a password in an address",
+        "://",
+        r"(?<=://)[^\s:@/'\"<>`]{0,100}:([^\s@/'\"<>`]{3,200})@(?=[\w\[])",
+    ),
+    _format(
+        "a password in a connection string",
+        "password pwd",
+        r"(?i:\b(?:server|data source|host|hostaddr|uid|user|user id|dbname)\s?=[^;\n=]{1,100}[; ]"
+        r"(?:[\w ]{1,40}=[^;\n=]{1,100}[; ]){0,8}\s?(?:password|pwd)\s?=\s?)([^;\s'\"]{4,200})",
+    ),
+    _format(
+        "an authorization header",
+        "authorization bearer",
+        r"(?i:authorization[\"']?\s{0,3}[:=,]\s{0,3}[\"']?(?:bearer|basic|token)|\bbearer)\s{1,3}"
+        r"(?=[A-Za-z._~+/-]{0,200}\d)([A-Za-z0-9._~+/-]{20,}={0,2})",
+    ),
+    _format(
+        "a password in code",
+        "passw secret api_key apikey access_key auth_token access_token private_key",
+        r"(?i:\b\w{0,40}(?:passw(?:or)?d|passphrase|secret(?:_?key)?|(?:api|access|private)_?key|(?:auth|access)_?token))"
+        r"[\"']?\]?\s{0,3}[=:]\s{0,3}[rb]?(\\{0,3}[\"'])(?=[^\"'\n]{0,100}\d)(?=[^\"'\n]{0,100}[A-Za-z])([^\s\"'\\]{8,200})\1",
+    ),
+    _format(
+        "an API key in a header",
+        "x-api x-auth x-access",
+        rf"(?i:x-(?:api|auth|access)-(?:key|token)){_ASSIGNED}(?=[A-Za-z._~+/-]{{0,200}}\d)([A-Za-z0-9._~+/=-]{{16,}})",
+    ),
+]
+
+_DUMMIES = frozenset(
+    """password passwd passwort pass pwd pw secret user username name test testing example changeme token key mypassword
+    your_password your-password yourpassword my_password tiger guest postgres root admin foo bar baz dummy none null port
+    userpass""".split()
+)
+_TEMPLATE = re.compile(
+    r"(?i:(?:my)?(?:password|secret|passwort|key|token)[_-]?\d{0,4})|[\[<{(*%$].*|(.)\1*|.*(?:\{\w*\}|\$\w).*|(?i:.*example.*|x+|.*\.{3}|your.*|.*x{6,}.*)",
+    re.DOTALL,
+)
+
+
+def _is_dummy(value: str) -> bool:
+    """Whether documentation writes this in place of a secret."""
+    return value.lower() in _DUMMIES or (len(value) < 200 and bool(_TEMPLATE.fullmatch(value)))
+
+
+_LITERAL = re.compile(
+    r"""(?<![\w"'])(?P<prefix>[fF]?)(?P<quote>["'])(?P<text>(?:(?!(?P=quote))[^\\\n]|\\.)*?«SECRET_\d+»"""
+    r"""(?:(?!(?P=quote))[^\\\n]|\\.)*)(?P=quote)(?!["'])"""
+)
+_PLACEHOLDER = re.compile(r"«SECRET_(\d+)»")
+_BARE = re.compile(r"""(?:(?<=[=(\[,:] )|(?<=[=(\[,]))«SECRET_(\d+)»(?=[^"'\n]*$)""", re.MULTILINE)
+_IMPORTS = {"os.": "import os", "dotenv_values(": "from dotenv import dotenv_values"}
+
+
+def _looked_up(literal: re.Match[str], lookups: Mapping[str, str]) -> str:
+    """Return a string of Python with lookups: alone one takes the string's place, else it stands in an f-string."""
+    text, mark = literal["text"], literal["quote"]
+    if alone := _PLACEHOLDER.fullmatch(text):
+        return lookups.get(alone[1], literal[0])
+    if any(each[1] not in lookups for each in _PLACEHOLDER.finditer(text)):
+        return literal[0]
+    if not literal["prefix"]:
+        text = text.replace("{", "{{").replace("}", "}}")
+    # Before Python 3.12 an f-string's own quotes may not stand inside it.
+    other = "'" if mark == '"' else '"'
+    filled = _PLACEHOLDER.sub(lambda each: "{" + lookups[each[1]].replace(mark, other) + "}", text)
+    return f"f{mark}{filled}{mark}"
+
+
+_PATH_NAME = re.compile(r"_(?:PATH|FILE|DIR|FOLDER|HOME|NAME|TYPE|CREDENTIALS)$")
+_PATH = re.compile(r"(?:~|[A-Za-z]:)?[/\\][\w./\\ -]+")
+
+
+def environment_secrets(environment: Mapping[str, str]) -> list[NamedSecret]:
+    """Return the secrets of variables whose names say so."""
+    return [
+        secret
+        for name, value in environment.items()
+        if names_secret(name) and not (_PATH_NAME.search(name.upper()) and _PATH.fullmatch(value))
+        for secret in _parts(name, value, f"os.environ[{json.dumps(name)}]")
+    ]
+
+
+def file_secrets(text: str, path: str) -> list[NamedSecret]:
+    """Return the secrets of a `.env` file: what its name says is one, and what looks like a key whatever its name."""
+    return [
+        secret
+        for name, value in _read_variables(text)
+        if names_secret(name) or _may_be_key(value)
+        for secret in _parts(
+            f"{name} in {path}", value, f"dotenv_values({json.dumps(path)})[{json.dumps(name)}]"
+        )
+    ]
+
+
+def object_secrets(namespace: Mapping[str, Any]) -> list[NamedSecret]:
+    """Return what SecretStr-like objects hold, those of variables and of their fields."""
+    found: list[NamedSecret] = []
+    for name, value in islice(list(namespace.items()), _MOST_VARIABLES):
+        if name.startswith("_") or isinstance(value, str | int | float | type):
+            continue
+        fields = value if type(value) is dict else _fields(value)
+        inside = islice(list(fields.items()), _MOST_FIELDS)
+        places = [
+            (name, value),
+            *((f"{name}[{key!r}]" if fields is value else f"{name}.{key}", each) for key, each in inside),
+        ]
+        for place, each in places:
+            if (text := _held_secret(each)) is not None:
+                found.append(NamedSecret(place, text, f"{place}.get_secret_value()"))
+    return found
+
+
+def variable_secrets(namespace: Mapping[str, Any], names: Iterable[str]) -> list[NamedSecret]:
+    """Return the texts of variables that the user calls secret."""
+    texts = ((name, namespace.get(name)) for name in names)
+    return [NamedSecret(name, text, name) for name, text in texts if isinstance(text, str)]
+
+
+_MOST_VARIABLES = 5_000
+_MOST_FIELDS = 200
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    try:
+        fields = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return fields if type(fields) is dict else {}
+
+
+def _held_secret(value: Any) -> str | None:
+    """Return the text of a pydantic SecretStr or SecretBytes, or of what behaves like one."""
+    if not callable(inspect.getattr_static(type(value), "get_secret_value", None)):
+        return None
+    try:
+        text = value.get_secret_value()
+    except Exception:  # noqa: BLE001  # a class of the user's may raise anything
+        return None
+    return (
+        text.decode(errors="replace") if isinstance(text, bytes) else text if isinstance(text, str) else None
+    )
+
+
+def _parts(name: str, value: str, lookup: str) -> Iterator[NamedSecret]:
+    """Yield a value, or what of it is secret: the password of an address, the secret fields of JSON."""
+    value = value.strip()
+    if value.startswith("{"):
+        try:
+            fields = json.loads(value)
+        except ValueError:
+            fields = None
+        if isinstance(fields, dict):
+            for key, each in fields.items():
+                if isinstance(each, str) and (names_secret(key) or _may_be_key(each)):
+                    yield NamedSecret(f"{name}: {key}", each)
+            return
+    if "://" not in value:
+        yield NamedSecret(name, value, lookup)
+        return
+    try:
+        password = urlsplit(value).password or ""
+    except ValueError:
+        password = ""
+    has_key = any(_may_be_key(part) for part in re.split(r"[/?&=]", value.partition("://")[2]))
+    if password or has_key or "WEBHOOK" in name.upper():
+        yield NamedSecret(name, value, lookup)
+        for each in dict.fromkeys((password, unquote(password))):
+            if not _is_dummy(each):
+                yield NamedSecret(f"the password in {name}", each)
+
+
+def _may_be_key(value: str) -> bool:
+    """Whether a value looks like a key and not like words, numbers, a path, an address or a version."""
+    return bool(_KEY.fullmatch(value))
+
+
+_KEY = re.compile(r"(?=[^a-zA-Z]*[a-zA-Z])(?=[^0-9]*[0-9])(?!v?\d+(?:\.\d+)+)[A-Za-z0-9_+=~!@#$%^&*-]{16,}")
+
+_VARIABLE = re.compile(
+    r"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*=[ \t]*"""
+    r"""(?:"((?:\\.|[^"\\])*)"|'([^']*)'|([^\n]*?))(?:[ \t]+\#[^\n]*)?[ \t\r]*$""",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def _read_variables(text: str) -> Iterator[tuple[str, str]]:
+    for found in _VARIABLE.finditer(text):
+        name, double, single, bare = found.groups()
+        escaped = double is not None
+        value = (
+            re.sub(r"\\(.)", lambda each: {"n": "\n", "t": "\t"}.get(each[1], each[1]), double)
+            if escaped
+            else ""
+        )
+        yield name, value or single or bare or ""
