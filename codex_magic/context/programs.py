@@ -39,7 +39,8 @@ def function(value: Any, look: Look) -> Iterator[str]:
     types.BuiltinFunctionType, "builtins.method_descriptor", "builtins.wrapper_descriptor", "numpy.ufunc"
 )
 def builtin(value: Any, look: Look) -> Iterator[str]:
-    yield f"built-in {value.__name__}{getattr(value, '__text_signature__', None) or '(...)'}"
+    signature = getattr(value, "__text_signature__", None) or "(...)"
+    yield f"built-in {value.__name__}{signature.replace('$module, ', '').replace('$self, ', '')}"
     yield first_line(value)
 
 
