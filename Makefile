@@ -7,6 +7,7 @@
 # make pytest        the tests without a browser alone
 # make browser       the tests in a browser alone
 # make programs      install the programs that tests run, where root and apt-get are here
+# make labextension  build what JupyterLab shows more with, and link it into this environment; needs Node.js
 # make environments  install the packages of tests/environments, each list into an environment of its own
 # make constraints   write the versions that all of these install; with LATEST=1 the newest ones
 # make clean         remove everything these targets made
@@ -34,7 +35,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab bench clean lint types pytest browser programs environments constraints always
+.PHONY: help demo test lab bench clean lint types pytest browser programs labextension environments constraints always
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -45,7 +46,7 @@ demo: $(VENV)/notebooks.stamp
 lab: $(VENV)/lab.stamp
 	$(BIN)/jupyter lab notebooks/01_quickstart.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
-STAGES := programs environments lint types pytest browser
+STAGES := programs labextension environments lint types pytest browser
 
 test: $(VENV)/test.stamp
 	@exec $(BIN)/python -m tests.stages $(STAGES) -- "$(MAKE)" --no-print-directory INSTALLED=1
@@ -74,6 +75,17 @@ bench: $(VENV)/test.stamp programs
 programs:
 	@sh tests/need_program.sh Chromium chromium chromium chromium-browser google-chrome google-chrome-stable
 	@sh tests/need_program.sh Node.js "nodejs npm" node
+
+# npm ci removes what it finds; it runs only where the lock file is newer than what was installed from it.
+labextension: $(VENV)/lab.stamp labextension/node_modules/.package-lock.json
+	cd labextension && npm run --silent lint && npm test --silent && npm run --silent build
+	@mkdir -p $(VENV)/share/jupyter/labextensions
+	@ln -sfn $(CURDIR)/labextension/prebuilt/codex-magic $(VENV)/share/jupyter/labextensions/codex-magic
+
+labextension/node_modules/.package-lock.json: labextension/package-lock.json
+	@echo "Installing what the JupyterLab extension is built with (npm) ..."
+	@cd labextension && npm ci --silent
+	@touch $@
 
 environments: $(ENVIRONMENTS:%=$(VENV)/envs/%.stamp)
 
@@ -119,4 +131,4 @@ constraints:
 	done
 
 clean:
-	rm -rf .venv .venv-latest $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-latest $(OUT) build dist labextension/lib labextension/node_modules labextension/prebuilt .mypy_cache .ruff_cache .pytest_cache .hypothesis

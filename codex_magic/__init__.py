@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ChatgptLoginHandle as ChatgptLoginHandle,
         DeviceCodeLoginHandle as DeviceCodeLoginHandle,
     )
+    from .context import describe as describe
     from .notebook.cells import run_cell as run_cell, run_cell_blocking as run_cell_blocking
     from .protocol.errors import (
         AccountChangedError as AccountChangedError,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         ChatgptAccount as ChatgptAccount,
         CommandApproval as CommandApproval,
         CommandExecution as CommandExecution,
+        ContextInput as ContextInput,
         Decision as Decision,
         ExternalMessage as ExternalMessage,
         FileChange as FileChange,
@@ -136,6 +138,7 @@ _MODULES = {
     "auth.handles": """
         AsyncChatgptLoginHandle AsyncDeviceCodeLoginHandle ChatgptLoginHandle DeviceCodeLoginHandle
     """,
+    "context": "describe",
     "notebook.cells": "run_cell run_cell_blocking",
     "protocol.errors": """
         AccountChangedError AuthError BlockedError CodexError ConfigurationError ContextWindowError
@@ -148,8 +151,8 @@ _MODULES = {
     "protocol.types": """
         AcceptWithExecpolicyAmendment Account AccountLoginCompleted AgentMessage AgentMessageDelta
         ApiKeyAccount ApplyNetworkPolicyAmendment ApprovalMode CancelLoginAccountResponse
-        CancelLoginAccountStatus ChatgptAccount CommandApproval CommandExecution Decision
-        ExternalMessage FileChange FileChangeApproval GetAccountResponse ImageInput
+        CancelLoginAccountStatus ChatgptAccount CommandApproval CommandExecution ContextInput
+        Decision ExternalMessage FileChange FileChangeApproval GetAccountResponse ImageInput
         InitializeResponse Input InputItem ItemCompleted ItemStarted LocalImageInput LoginState
         LoginUpdated MentionInput Notification PermissionsApproval RateLimits RateLimitWindow
         RunInput Sandbox ServerInfo SkillInput TextInput ThreadItem ThreadTokenUsage
@@ -182,9 +185,8 @@ if not TYPE_CHECKING:  # who reads it would take every misspelt name for one of 
     def __getattr__(name: str) -> Any:
         if name not in _EXPORTS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module
-
-        return getattr(import_module(_EXPORTS[name]), name)
+        # With its name: one of them is a module.
+        return getattr(__import__(_EXPORTS[name], fromlist=[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,6 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -38,9 +37,7 @@ _SHAPES = re.compile(
 _LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
 """They log addresses, and at DEBUG the headers of answers."""
 
-_LONGEST_ANSWER = (
-    1 << 20
-)  # bytes of the sign-in service's answer that are read; its tokens are a few thousand
+_LONGEST_ANSWER = 1 << 20  # bytes of the sign-in service's answer; its tokens are a few thousand
 _LONGEST_TEXT = 300  # characters of a service's text that still read as one sentence
 
 
@@ -62,16 +59,9 @@ def one_line(text: str) -> str:
 
 
 def introduction(settings: Settings) -> dict[str, str]:
-    return {
-        "User-Agent": header_value(
-            settings.user_agent or f"{settings.originator}/{__version__} {_platform()}"
-        )
-    }
-
-
-@cache
-def _platform() -> str:
-    return f"({platform.system()} {platform.release()}; {platform.machine()})"
+    here = platform.uname()
+    usual = f"{settings.originator}/{__version__} ({here.system} {here.release}; {here.machine})"
+    return {"User-Agent": header_value(settings.user_agent or usual)}
 
 
 def header_value(text: str) -> str:
@@ -100,12 +90,10 @@ def _reading(variable: str, path: str | None) -> Iterator[str | None]:
     try:
         yield path
     except OSError as error:
-        reason = (
-            error.strerror if error.errno and not isinstance(error, ssl.SSLError) else "no PEM certificates"
-        )
-        raise ConfigurationError(
-            f"The file {path!r} can't be used ({reason}).", hint=f"Check {variable}, or unset it."
-        ) from error
+        is_read = isinstance(error, ssl.SSLError) or not error.errno
+        reason = "no PEM certificates" if is_read else error.strerror
+        message = f"The file {path!r} can't be used ({reason})."
+        raise ConfigurationError(message, hint=f"Check {variable}, or unset it.") from error
 
 
 @contextmanager
@@ -128,8 +116,7 @@ def readable_proxies() -> Iterator[None]:
 def mounts(transport: Callable[..., M], *urls: str, **options: Any) -> dict[str, M | None]:
     """Return the `mounts` by which an HTTP client reaches these servers; the rest is for `transport`.
 
-    httpx's own reading of the variables gives up at networks and IPv6 in NO_PROXY, and at a proxy of an
-    unknown kind that nothing goes through.
+    httpx itself gives up at networks and IPv6 in NO_PROXY, and at an unknown kind of proxy that nothing uses.
     """
     proxies, ways = getproxies(), dict[str, M | None]()
     for url in map(httpx.URL, urls):
@@ -146,7 +133,7 @@ def _is_direct(url: httpx.URL, no_proxy: str) -> bool:
     """Whether NO_PROXY names the server: its name or a domain of it, address, network, with or without a port."""
     entries = [entry.rpartition("://")[2].removeprefix("*.") for entry in re.split(r"[,\s]+", no_proxy)]
     for entry in entries:
-        with suppress(ValueError):
+        with suppress(ValueError):  # most are names
             if ip_address(url.host) in ip_network(entry.strip("[]"), strict=False):
                 return True
     host = f"[{url.host}]" if ":" in url.host else url.host
@@ -159,13 +146,17 @@ E = TypeVar("E", bound=BaseException)
 
 def without_secrets(error: E) -> E:
     """Return the same error, fit to be the cause of one of ours: no request, and no secret in its own causes' texts."""
-    cause: BaseException | None = error
-    while cause is not None:
-        cause.args = masked(cause.args)
-        if isinstance(cause, httpx.RequestError):
-            cause._request = None
-        cause = cause.__cause__ or cause.__context__
+    for each in _with_causes(error):
+        each.args = masked(each.args)
+        if isinstance(each, httpx.RequestError):
+            each._request = None
     return error
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def no_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
@@ -182,21 +173,12 @@ def no_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
                 f"The proxy did not connect to {host} ({text.rstrip('.')}).",
                 hint="Check HTTPS_PROXY and NO_PROXY.",
             )
-        case httpx.ConnectError() if _is_untrusted(error):
+        case httpx.ConnectError() if ssl.SSLCertVerificationError in map(type, _with_causes(error)):
             return ConfigurationError(
                 f"The certificate of {host} is not trusted here.",
                 hint="Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file.",
             )
     return UnreachableError(f"{host} can't be reached ({text.rstrip('.') or type(error).__name__}).")
-
-
-def _is_untrusted(error: BaseException | None) -> bool:
-    """Whether a certificate was refused. Each trust store has words of its own for that."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 @dataclass(frozen=True)
@@ -223,10 +205,7 @@ class Answer:
 
 
 def send(call: Call, *, ca_bundle: str | None) -> Answer:
-    """Ask the sign-in service, on a connection of its own. Raises UnreachableError, TimedOutError.
-
-    The error has no cause: the frames of the HTTP library hold what was sent.
-    """
+    """Ask the sign-in service, on a connection of its own. Raises UnreachableError, TimedOutError."""
     with readable_proxies():
         verify = trust(call.url, ca_bundle)
         ways = mounts(httpx.HTTPTransport, call.url, verify=verify)
@@ -243,4 +222,4 @@ def send(call: Call, *, ca_bundle: str | None) -> Answer:
                 return Answer(answer.status_code, dict(answer.headers), body)
         except httpx.HTTPError as error:
             failure = error
-    raise no_answer(failure, base_url=call.url)
+    raise no_answer(failure, base_url=call.url)  # without a cause: frames of httpx hold what was sent

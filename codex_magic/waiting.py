@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 from weakref import WeakSet
 
 T = TypeVar("T")
@@ -24,16 +24,11 @@ R = TypeVar("R")
 P = ParamSpec("P")
 A = TypeVar("A", covariant=True)
 
-POLL_SECONDS = 0.1
-"""Windows delivers Ctrl-C to a waiting main thread only between waits."""
+POLL_SECONDS = 0.1  # Windows delivers Ctrl-C to a waiting main thread only between waits
 
 
 def in_thread(work: Callable[[], T], *, daemon: bool = False) -> Future[T]:
-    """Run `work` to its end, whatever becomes of the caller.
-
-    Unless it is a daemon the process does not end before it: an answer with new tokens that nobody
-    keeps is a lost sign-in.
-    """
+    """Run `work` to its end, whatever becomes of the caller; a process waits for it unless it is a daemon."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -66,10 +61,7 @@ def taken(queue: SimpleQueue[T]) -> T:
 
 
 async def awaited(future: Future[T]) -> T:
-    """Await a future of another thread in any event loop; a caller that is cancelled leaves the work going on.
-
-    Unlike asyncio's own wrapper it ends for every exception: that one can't hold a StopIteration.
-    """
+    """Await a future of another thread, even one that holds a StopIteration; cancelling leaves the work going on."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
@@ -83,10 +75,7 @@ async def awaited(future: Future[T]) -> T:
 
 
 class Relay(Generic[T]):
-    """Carries values to a thread: put from any, take everything that is waiting, in order, from one.
-
-    Taking in batches is what coalesces deltas: a slow painter gets fewer, larger batches.
-    """
+    """Carries values to a thread: put from any, take all that wait from one; a slow one gets larger batches."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -126,14 +115,20 @@ class BackgroundLoop:
         begin_anew_in_children(self)
 
     def forked(self) -> object:
-        """See `begin_anew_in_children`."""
         left, self._serving = self._serving, None
         self._lock = threading.Lock()
         return left
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start `work` there; the future can be waited for from any thread."""
-        return asyncio.run_coroutine_threadsafe(work, self._running())
+        with self._lock:
+            if self._serving is None:
+                # Jupyter makes Windows' selector loop the default, which can't start other programs.
+                loop = getattr(asyncio, "ProactorEventLoop", asyncio.new_event_loop)()
+                thread = threading.Thread(target=_serve, args=[loop], name="codex_magic", daemon=True)
+                self._serving = loop, thread
+                thread.start()
+            return asyncio.run_coroutine_threadsafe(work, self._serving[0])
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` there and wait for it. Ctrl-C cancels it."""
@@ -152,16 +147,6 @@ class BackgroundLoop:
             loop, thread = serving
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
-
-    def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._serving is None:
-                # Jupyter makes Windows' selector loop the default, which can't start other programs.
-                loop = getattr(asyncio, "ProactorEventLoop", asyncio.new_event_loop)()
-                thread = threading.Thread(target=_serve, args=[loop], name="codex_magic", daemon=True)
-                self._serving = loop, thread
-                thread.start()
-            return self._serving[0]
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -187,7 +172,6 @@ class Direct(Generic[A]):
         self.asynchronous = asynchronous
 
     def _block_on(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` gives."""
         try:
             work.send(None)
         except StopIteration as end:
@@ -238,23 +222,17 @@ def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[...
 
 # Forks -------------------------------------------------------------------------------------------
 
-WORK_SECONDS = 6.0
-"""How long a fork waits for undivided work; one step of a store takes 5 at most."""
-
-_living: WeakSet[Forkable] = WeakSet()
+WORK_SECONDS = 6.0  # that a fork waits for undivided work; one step of a store takes 5 at most
+_living: WeakSet[Any] = WeakSet()
 _left: list[object] = []
 
 
-class Forkable(Protocol):
-    def forked(self) -> object:
-        """Begin anew, in the child; return what must not be collected there."""
-
-
-def begin_anew_in_children(thing: Forkable) -> None:
+def begin_anew_in_children(thing: Any) -> None:
     """Call its `forked` in each child that this process, or a child of it, forks while it lives.
 
     Threads do not survive a fork, locks may be held by those that are gone, and connections, event loops and
-    SQLite's files are still the parent's: what is closed in the child may end there.
+    SQLite's files are still the parent's: what is closed in the child may end there. `forked` begins anew
+    and returns what must not be collected there.
     """
     _living.add(thing)
 

@@ -22,8 +22,8 @@ LAYERS = {
     "display": {"protocol"},
     "context": {"protocol"},
     "notebook": {
-        *("protocol", "waiting", "net", "auth"),
-        *("responses", "engines", "threads", "display", "context", "local_service"),
+        *("protocol", "waiting", "net", "auth", "context"),
+        *("responses", "engines", "threads", "display", "local_service"),
     },
     "local_service": {"protocol"},
 }

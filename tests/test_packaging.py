@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.lab import BUILT
 from tests.pins import pinned
 
 ROOT = Path(__file__).parent.parent
@@ -27,10 +29,11 @@ LAZY = {
 """What the first cell needs, or never, and `%load_ext` must not wait for."""
 
 
-def test_the_wheel_holds_only_the_package_and_its_licence(wheel: Path) -> None:
+def test_the_wheel_holds_only_the_package_its_extension_and_its_licence(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     meta = next(name.split("/")[0] for name in names if ".dist-info/" in name)
-    assert {name.split("/")[0] for name in names} == {"codex_magic", meta}
+    extra = meta.replace(".dist-info", ".data")
+    assert {name.split("/")[0] for name in names} - {extra} == {"codex_magic", meta}
     assert f"{meta}/licenses/LICENSE" in names
     assert "codex_magic/py.typed" in names
     data = {
@@ -45,13 +48,79 @@ def test_the_wheel_holds_only_the_package_and_its_licence(wheel: Path) -> None:
     assert {f"codex_magic/{name}" for name in data} <= {*names}
 
 
-def test_the_source_distribution_holds_the_documents(tmp_path: Path) -> None:
-    code = f"import hatchling.build; print(hatchling.build.build_sdist({str(tmp_path)!r}))"
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution."""
+    folder = tmp_path_factory.mktemp("sdist")
+    code = f"import hatchling.build; print(hatchling.build.build_sdist({str(folder)!r}))"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
-    [archive] = tmp_path.iterdir()
+    [archive] = folder.iterdir()
+    return archive
+
+
+def test_the_source_distribution_holds_the_documents(archive: Path) -> None:
     with tarfile.open(archive) as files:
         names = {name.partition("/")[2] for name in files.getnames()}
     assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"} <= names
+    assert not any("node_modules" in name for name in names)
+
+
+NEEDS_BUILD = pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension")
+MOST_OF_EXTENSION = 150_000
+"""Bytes; it is loaded with every page."""
+
+
+@NEEDS_BUILD
+def test_the_wheel_brings_the_extension_as_it_is_released(wheel: Path) -> None:
+    extension = extension_of(wheel)
+    names = {name.rpartition("/share/jupyter/labextensions/codex-magic/")[2] for name in extension}
+    assert {"package.json", "static/style.js", "schemas/codex-magic/ask.json"} <= names
+    assert not [name for name in names if name.endswith((".map", ".log")) or "build_log" in name]
+    assert sum(extension.values()) <= MOST_OF_EXTENSION
+    entry = json.loads(
+        zipfile.ZipFile(wheel).read(
+            next(each for each in extension if each.endswith("codex-magic/package.json"))
+        )
+    )
+    assert entry["jupyterlab"]["_build"]["load"] in names
+    assert entry["version"] == wheel.name.split("-")[1]
+
+
+@NEEDS_BUILD
+def test_a_wheel_made_of_the_source_distribution_without_node_is_the_same(
+    archive: Path, wheel: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(archive) as files:
+        files.extractall(tmp_path, filter="data")
+    [source] = tmp_path.iterdir()
+    code = f"import hatchling.build; print(hatchling.build.build_wheel({str(tmp_path)!r}))"
+    environment = os.environ | {"PATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, check=True, env=environment)
+    [second] = tmp_path.glob("*.whl")
+    assert extension_of(second) == extension_of(wheel)
+
+
+def test_without_node_it_is_installed_without_the_extension_and_says_so(
+    archive: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(archive) as files:
+        files.extractall(tmp_path, filter="data")
+    [source] = tmp_path.iterdir()
+    shutil.rmtree(source / "labextension" / "prebuilt", ignore_errors=True)
+    code = f"import hatchling.build; print(hatchling.build.build_wheel({str(tmp_path)!r}))"
+    environment = os.environ | {"PATH": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=True, env=environment
+    )
+    assert "make labextension" in run.stdout + run.stderr
+    [bare] = tmp_path.glob("*.whl")
+    assert extension_of(bare) == {}
+
+
+def extension_of(wheel: Path) -> dict[str, int]:
+    """The files of the JupyterLab extension, and their sizes."""
+    files = zipfile.ZipFile(wheel).infolist()
+    return {each.filename: each.file_size for each in files if "/labextensions/" in each.filename}
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         refresh,
         start_login,
     )
-    from .sign_in import PendingLogin
+    from .oauth import PendingLogin
 
 __all__ = [
     "DEFAULT_TOKEN_PATH",

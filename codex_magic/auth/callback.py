@@ -8,6 +8,7 @@ is closed after one answer: a browser's spare connection must not keep the port.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -66,13 +67,13 @@ _HTML = Template(Path(__file__).with_name("callback.html").read_text("utf-8"))
 
 
 class Loopback:
-    """Waits for the one callback that carries `state`. `close()` it in any case."""
+    """Waits for the one callback that carries its `state`. `close()` it in any case."""
 
-    def __init__(self, state: str) -> None:
-        self.port = 0
-        self._state = state
-        self._arrived: asyncio.Future[Callback] = asyncio.get_running_loop().create_future()
-        self._outcome: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+    def __init__(self) -> None:
+        self.port, self.state = 0, secrets.token_urlsafe(32)
+        loop = asyncio.get_running_loop()
+        self._arrived: asyncio.Future[Callback] = loop.create_future()
+        self._outcome: asyncio.Future[Page] = loop.create_future()
         self._talking: set[asyncio.Task[None]] = set()
         self._silent: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -87,11 +88,9 @@ class Loopback:
                 self._server = await asyncio.start_server(self._serve, HOST, port, limit=MOST_BYTES)
                 self.port = self._server.sockets[0].getsockname()[1]
                 return
-        raise LoginError(
-            f"The sign-in can't wait for the browser: port {' and port '.join(map(str, ports))} "
-            "of this machine are in use.",
-            hint="Sign in with a device code (`%codex login device`), or end the program that uses them.",
-        )
+        busy = f"port {' and port '.join(map(str, ports))} of this machine are in use"
+        hint = "Sign in with a device code (`%codex login device`), or end the program that uses them."
+        raise LoginError(f"The sign-in can't wait for the browser: {busy}.", hint=hint)
 
     async def callback(self) -> Callback:
         """Return what the browser brought; it then waits for `show`. Raises LoginError when asked to make way."""
@@ -124,7 +123,7 @@ class Loopback:
         self._talking.add(task)
         self._silent.add(writer)
         try:
-            request = await _Request.read(reader)
+            request = await _read(reader)
             self._silent.discard(writer)
             writer.write((await self._page(request)).encode())
             await asyncio.wait_for(writer.drain(), CONNECTION_SECONDS)
@@ -145,14 +144,13 @@ class Loopback:
         if request.target == "/cancel" and request.is_from_a_program:
             # The CLI asks so before it waits for a browser itself, and can't say who it is.
             if not self._arrived.done():
-                self._arrived.set_exception(
-                    LoginError("Another program's sign-in has taken over the browser.")
-                )
+                taken_over = LoginError("Another program's sign-in has taken over the browser.")
+                self._arrived.set_exception(taken_over)
             return CANCELLED
         if request.target.partition("?")[0] != CALLBACK_PATH:
             return _NOT_FOUND
         callback = Callback.parse(request.target)
-        if not callback.answers(self._state):
+        if not callback.answers(self.state):
             return _ANOTHER
         self.deliver(callback)
         return await asyncio.shield(self._outcome)
@@ -166,19 +164,18 @@ class _Request:
     """In lower case; empty for none, or more than one."""
     is_from_a_program: bool
 
-    @classmethod
-    async def read(cls, reader: asyncio.StreamReader) -> _Request | None:
-        """Read a request; `None` for what is none."""
-        try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECTION_SECONDS)
-        except asyncio.LimitOverrunError:
-            return None
-        start, *lines = head.decode("latin-1").split("\r\n")
-        words = start.split(" ")
-        if len(words) != 3 or not words[2].startswith("HTTP/1"):
-            return None
-        fields = [line.partition(":") for line in lines]
-        headers = [(name.lower(), value.strip(" \t").lower()) for name, _, value in fields if name]
-        hosts = [value for name, value in headers if name == "host"]
-        is_from_a_program = {name for name, _ in headers} <= _OF_THE_CLI
-        return cls(words[0], words[1], hosts[0] if len(hosts) == 1 else "", is_from_a_program)
+
+async def _read(reader: asyncio.StreamReader) -> _Request | None:
+    try:
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECTION_SECONDS)
+    except asyncio.LimitOverrunError:
+        return None
+    start, *lines = head.decode("latin-1").split("\r\n")
+    words = start.split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/1"):
+        return None
+    fields = [line.partition(":") for line in lines]
+    headers = [(name.lower(), value.strip(" \t").lower()) for name, _, value in fields if name]
+    hosts = [value for name, value in headers if name == "host"]
+    is_from_a_program = {name for name, _ in headers} <= _OF_THE_CLI
+    return _Request(words[0], words[1], hosts[0] if len(hosts) == 1 else "", is_from_a_program)

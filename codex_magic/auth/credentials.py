@@ -77,9 +77,6 @@ class Tokens(msgspec.Struct, frozen=True):
         return "Tokens(<hidden>)"
 
 
-# Reading -----------------------------------------------------------------------------------------
-
-
 class _StoredTokens(Tokens, frozen=True):
     account_id: str | None = None
 
@@ -136,19 +133,10 @@ def _unix_seconds(stamp: str | None) -> float | None:
         return None
 
 
-# Writing -----------------------------------------------------------------------------------------
-
-
 def with_tokens(document: Mapping[str, Any], tokens: Tokens) -> Document:
     """`document` signed in with ChatGPT by `tokens`; what they lack and what is unknown stays."""
     new = {name: token for name, token in msgspec.structs.asdict(tokens).items() if token is not None}
-    held = {
-        "id_token": None,
-        "access_token": None,
-        "refresh_token": None,
-        **_inner(document, "tokens"),
-        **new,
-    }
+    held = {**dict.fromkeys(Tokens.__struct_fields__), **_inner(document, "tokens"), **new}
     account = account_of(tokens.id_token) or account_of(tokens.access_token) or held.get("account_id")
     return {
         "auth_mode": CHATGPT,
@@ -161,11 +149,9 @@ def with_tokens(document: Mapping[str, Any], tokens: Tokens) -> Document:
 
 def with_sign_in(document: Mapping[str, Any], tokens: Tokens) -> Document:
     """`document` after a sign-in with ChatGPT, whatever it was signed in with before."""
-    held = {name: value for name, value in _inner(document, "tokens").items() if name not in _OURS}
+    ours = _StoredTokens.__struct_fields__
+    held = {name: value for name, value in _inner(document, "tokens").items() if name not in ours}
     return with_tokens({**document, "auth_mode": CHATGPT, "OPENAI_API_KEY": None, "tokens": held}, tokens)
-
-
-_OURS = frozenset({"id_token", "access_token", "refresh_token", "account_id"})
 
 
 def with_api_key(document: Mapping[str, Any], key: str) -> Document:

@@ -6,6 +6,7 @@ They read and write the official auth.json, check `state`, and renew under the l
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from ..protocol.settings import Settings
 from ..waiting import BackgroundLoop, in_thread, wait
 from .credentials import Credentials, account_of
 from .handles import AsyncChatgptLoginHandle
-from .oauth import Callback, Issuer
-from .sign_in import PendingLogin, TokenSource, begin, redirect_uri
+from .oauth import Callback, Issuer, PendingLogin, redirect_uri
+from .sign_in import TokenSource
 from .storage import Storage
 
 DEFAULT_TOKEN_PATH = Path("~/.codex/auth.json")
@@ -55,15 +56,12 @@ def login(
         _print_link(pending.url)
         address = input("Then copy the address at which the browser ended, and paste it here: ")
         return finish_login(pending, callback_url=address, token_path=token_path)
-    loop = BackgroundLoop()  # a notebook's is busy with the cell that waits
-    try:
+    with closing(BackgroundLoop()) as loop:  # a notebook's is busy with the cell that waits
         starting = AsyncChatgptLoginHandle.start(source, Settings.from_env(), open_browser=not no_browser)
         handle = loop.run(starting)
         if no_browser:
             _print_link(handle.auth_url)
         completed = loop.run(handle.wait())
-    finally:
-        loop.close()
     if not completed.success:
         raise LoginError(completed.error or "The sign-in failed.", hint="")
     stored = source.storage.read()
@@ -96,7 +94,7 @@ def refresh(refresh_token: str, token_path: Path = DEFAULT_TOKEN_PATH) -> TokenD
 def start_login() -> PendingLogin:
     """Begin a sign-in in two steps: return a link for the user to open."""
     settings = Settings.from_env()
-    return begin(Issuer.of(settings), redirect_uri(settings))
+    return Issuer.of(settings).begin(redirect_uri(settings))
 
 
 def finish_login(
@@ -107,8 +105,7 @@ def finish_login(
     Raises LoginError, for the address of another sign-in too.
     """
     callback, callback_url = Callback.parse(callback_url), ""  # a traceback with locals shows no code
-    back = redirect_uri(Settings.from_env())
-    return _data(_source(token_path).finish(pending, callback, back))
+    return _data(_source(token_path).finish(pending, callback))
 
 
 def build_headers(token: str) -> dict[str, str]:
@@ -135,9 +132,9 @@ def _print_link(url: str) -> None:
 def _source(token_path: Path) -> TokenSource:
     """Return the sign-in that is kept there."""
     settings = Settings.from_env()
-    is_own = token_path == DEFAULT_TOKEN_PATH
-    storage = Storage.of(settings) if is_own else Storage.at(token_path.expanduser())
-    return TokenSource(storage, Issuer.of(settings), ca_bundle=settings.ca_bundle)
+    if token_path == DEFAULT_TOKEN_PATH:
+        return TokenSource.of(settings)
+    return TokenSource(Storage.at(token_path.expanduser()), Issuer.of(settings), ca_bundle=settings.ca_bundle)
 
 
 def _data(stored: Credentials) -> TokenData:

@@ -16,8 +16,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
-from typing import TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError, UnreachableError
 from ..protocol.ids import new_id
@@ -34,8 +34,8 @@ from ..waiting import Blocking, awaited, blocking, in_thread
 from . import oauth
 from .callback import SIGNED_IN, Loopback, Page
 from .credentials import Tokens
-from .oauth import Callback, Device, Granted, Pkce, new_state
-from .sign_in import SignIn, redirect_uri
+from .oauth import Callback, Device, Granted
+from .sign_in import SignIn
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,9 @@ MOST_FAILED_POLLS = 3
 """Polls in a row that may find no service; the network of a laptop comes and goes."""
 
 Listener = Callable[[LoginUpdated], None]
+
+T = TypeVar("T")
+L = TypeVar("L", bound="AsyncLogin")
 
 
 class AsyncLogin(ABC):
@@ -60,9 +63,9 @@ class AsyncLogin(ABC):
         self._loop = asyncio.get_running_loop()
         self._seconds = seconds
         self._end: Future[LoginUpdated] = Future()
-        self._task: asyncio.Task[None] | None = None
         self._stoppable = True
         self._process = os.getpid()
+        self._task = self._loop.create_task(self._live())
 
     def check_process(self) -> None:
         """Raises LoginError where nobody would ever hear how it ended."""
@@ -103,15 +106,12 @@ class AsyncLogin(ABC):
         self.check_process()
 
         def stop() -> None:
-            if self._stoppable and self._task is not None:
+            if self._stoppable:
                 self._task.cancel()
 
         with suppress(RuntimeError):  # its loop is closed
             self._loop.call_soon_threadsafe(stop)
         return True
-
-    def _begin(self) -> None:
-        self._task = self._loop.create_task(self._live())
 
     async def _live(self) -> None:
         state, error = LoginState.failed, None
@@ -144,27 +144,25 @@ class AsyncLogin(ABC):
         self._stoppable = False
         await awaited(in_thread(lambda: self._sign_in.keep(tokens)))
 
-    def _redeem(self, code: Secret, *, redirect_uri: str, verifier: Secret) -> Awaitable[Tokens]:
-        work = partial(self._sign_in.redeem, code, redirect_uri=redirect_uri, verifier=verifier)
-        return awaited(in_thread(work, daemon=True))
+    async def _redeem(self, code: Secret, *, redirect_uri: str, verifier: Secret) -> Tokens:
+        redeem = self._sign_in.redeem
+        return await _in_thread(lambda: redeem(code, redirect_uri=redirect_uri, verifier=verifier))
 
 
-async def _check(sign_in: SignIn) -> None:
-    """Raise ConfigurationError where the sign-in could not be kept, before a person makes one."""
-    await awaited(in_thread(sign_in.storage.check, daemon=True))
+def _in_thread(work: Callable[[], T]) -> Awaitable[T]:
+    """Await a step that the end of the process may cut short."""
+    return awaited(in_thread(work, daemon=True))
 
 
 class AsyncChatgptLoginHandle(AsyncLogin):
     """A sign-in with the browser: open `auth_url` in it."""
 
-    def __init__(self, sign_in: SignIn, settings: Settings, *, seconds: float) -> None:
+    def __init__(self, sign_in: SignIn, settings: Settings, loopback: Loopback, *, seconds: float) -> None:
         super().__init__(sign_in, seconds=seconds)
-        self.auth_url = ""
-        self._settings = settings
-        self._pkce = Pkce.new()
-        self._state = new_state()
-        self._redirect_uri = ""
-        self._loopback = Loopback(self._state)
+        self._loopback = loopback
+        back = oauth.redirect_uri(settings, loopback.port)
+        self._pending = sign_in.issuer.begin(back, state=loopback.state)
+        self.auth_url = self._pending.url
 
     @classmethod
     async def start(
@@ -176,10 +174,10 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         seconds: float = LOGIN_SECONDS,
     ) -> AsyncChatgptLoginHandle:
         """Wait for the browser on this machine. Raises LoginError when no port is free."""
-        await _check(sign_in)
-        handle = cls(sign_in, settings, seconds=seconds)
-        await handle._loopback.open(settings.callback_ports)
-        handle._begin_at(handle._loopback.port)
+        await _in_thread(sign_in.storage.check)
+        loopback = Loopback()
+        await loopback.open(settings.callback_ports)
+        handle = cls(sign_in, settings, loopback, seconds=seconds)
         if open_browser:
             threading.Thread(target=webbrowser.open, args=[handle.auth_url], daemon=True).start()
         return handle
@@ -189,10 +187,8 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         cls, sign_in: SignIn, settings: Settings, *, seconds: float = LOGIN_SECONDS
     ) -> AsyncChatgptLoginHandle:
         """Wait for `paste` alone: the browser is on another machine, and no port is needed here."""
-        await _check(sign_in)
-        handle = cls(sign_in, settings, seconds=seconds)
-        handle._begin_at(settings.callback_ports[0])
-        return handle
+        await _in_thread(sign_in.storage.check)
+        return cls(sign_in, settings, Loopback(), seconds=seconds)
 
     def paste(self, address: str) -> None:
         """Go on with the address at which a browser ended, here or elsewhere.
@@ -200,26 +196,15 @@ class AsyncChatgptLoginHandle(AsyncLogin):
         Raises LoginError for another sign-in's; this one then goes on waiting.
         """
         callback, address = Callback.parse(address), ""  # a traceback with locals shows no code
-        self.answered(callback)
-
-    def answered(self, callback: Callback) -> None:
-        """Go on with an address that was parsed before; see `paste`."""
-        callback.pasted(self._state)
+        callback.pasted(self._loopback.state)
         with suppress(RuntimeError):  # its loop is closed: it is over
             self._loop.call_soon_threadsafe(self._loopback.deliver, callback)
-
-    def _begin_at(self, port: int) -> None:
-        self._redirect_uri = redirect_uri(self._settings, port)
-        self.auth_url = self._sign_in.issuer.authorize_url(
-            redirect_uri=self._redirect_uri, pkce=self._pkce, state=self._state
-        )
-        self._begin()
 
     async def _tokens(self) -> Tokens:
         """Redeem the code from the browser or from `paste`, whichever is first."""
         callback = await self._loopback.callback()
-        verifier = Secret(self._pkce.verifier)
-        return await self._redeem(callback.granted(), redirect_uri=self._redirect_uri, verifier=verifier)
+        back, verifier = self._pending.redirect_uri, Secret(self._pending._verifier)
+        return await self._redeem(callback.granted(), redirect_uri=back, verifier=verifier)
 
     async def _close(self, update: LoginUpdated) -> None:
         if update.state is LoginState.success:
@@ -249,13 +234,11 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
 
         `interval`: seconds between two polls, in place of the service's.
         """
-        await _check(sign_in)
+        await _in_thread(sign_in.storage.check)
         call = sign_in.issuer.ask_for_user_code()
-        device = oauth.device(call, await awaited(in_thread(lambda: sign_in.send(call), daemon=True)))
+        device = oauth.device(call, await _in_thread(lambda: sign_in.send(call)))
         interval = device.interval if interval is None else interval
-        handle = cls(sign_in, device, seconds=seconds, interval=interval)
-        handle._begin()
-        return handle
+        return cls(sign_in, device, seconds=seconds, interval=interval)
 
     async def _tokens(self) -> Tokens:
         """Poll until somebody has approved the code, and redeem what was granted."""
@@ -263,7 +246,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
         interval, failures = self._interval, 0
         while True:
             try:
-                answer = await awaited(in_thread(lambda: self._sign_in.send(call), daemon=True))
+                answer = await _in_thread(lambda: self._sign_in.send(call))
                 outcome = oauth.polled(call, answer)
                 failures = 0
             except (UnreachableError, ServiceError) as failure:
@@ -281,51 +264,33 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
 
 # For code that does not await --------------------------------------------------------------------
 
-L = TypeVar("L", bound=AsyncLogin)
+
+def _same(name: str) -> Any:
+    """Return an attribute of the facade that is the asynchronous handle's own."""
+    return property(attrgetter(f"asynchronous.{name}"))
 
 
 class _LoginHandle(Blocking[L]):
     wait = blocking(AsyncLogin.wait)
     cancel = blocking(AsyncLogin.cancel)
-
-    @property
-    def login_id(self) -> str:
-        return self.asynchronous.login_id
-
-    @property
-    def expires_at(self) -> float:
-        """Unix seconds at which it gives up."""
-        return self.asynchronous.expires_at
-
-    @property
-    def state(self) -> LoginState:
-        return self.asynchronous.state
-
-    def subscribe(self, listener: Listener) -> None:
-        """Call `listener` with the state now and with each change, in the thread where it happens."""
-        self.asynchronous.subscribe(listener)
+    login_id: str = _same("login_id")
+    expires_at: float = _same("expires_at")
+    """Unix seconds at which it gives up."""
+    state: LoginState = _same("state")
+    subscribe: Callable[[Listener], None] = _same("subscribe")
+    """Call a listener with the state now and with each change, in the thread where it happens."""
 
 
 class ChatgptLoginHandle(_LoginHandle[AsyncChatgptLoginHandle]):
     """A sign-in with the browser: open `auth_url` in it."""
 
-    @property
-    def auth_url(self) -> str:
-        return self.asynchronous.auth_url
-
-    def paste(self, address: str) -> None:
-        """Go on with the address at which a browser ended. Raises LoginError for another sign-in's."""
-        callback, address = Callback.parse(address), ""  # a traceback with locals shows no code
-        self.asynchronous.answered(callback)
+    auth_url: str = _same("auth_url")
+    paste: Callable[[str], None] = _same("paste")
+    """Go on with the address at which a browser ended. Raises LoginError for another sign-in's."""
 
 
 class DeviceCodeLoginHandle(_LoginHandle[AsyncDeviceCodeLoginHandle]):
     """A sign-in with a code: open `verification_url` in any browser and type `user_code`."""
 
-    @property
-    def verification_url(self) -> str:
-        return self.asynchronous.verification_url
-
-    @property
-    def user_code(self) -> str:
-        return self.asynchronous.user_code
+    verification_url: str = _same("verification_url")
+    user_code: str = _same("user_code")

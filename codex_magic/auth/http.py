@@ -18,64 +18,37 @@ from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
 from ..waiting import awaited, in_thread, wait
 from .credentials import API_KEY, Credentials
-from .oauth import Callback
-from .sign_in import LoginHandler, TokenSource, begin, redirect_uri
+from .oauth import Callback, redirect_uri
+from .sign_in import LoginHandler, TokenSource
 from .storage import Storage
 
 
 class ApiKeyAuth(httpx.Auth):
-    """A fixed key as bearer token."""
+    """A key as bearer token: a fixed one, or what a function returns at each request."""
 
-    def __init__(self, key: Secret | str) -> None:
-        self._key = Secret(Secret.of(key).reveal().strip())
-
-    def __repr__(self) -> str:
-        return "ApiKeyAuth(<key>)"
-
-    def key(self) -> str:
-        return self._key.reveal()
+    def __init__(self, key: Secret | str | Callable[[], str]) -> None:
+        self.key = key if callable(key) else Secret(Secret.of(key).reveal().strip()).reveal
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.headers["Authorization"] = _bearer(self.key())
         yield request
 
 
-class StoredKeyAuth(ApiKeyAuth):
-    """The API key of a CLI signed in with one, as it is at each request."""
+def stored_key(storage: Storage) -> str:
+    """Return the API key of a CLI signed in with one; one beside a ChatGPT sign-in is not ours to spend.
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-
-    def __repr__(self) -> str:
-        return f"StoredKeyAuth({self._storage.name!r})"
-
-    def key(self) -> str:
-        """Return the stored key; one beside a ChatGPT sign-in is not ours to spend. Raises NotSignedInError."""
-        stored = self._storage.read()
-        if stored is None or stored.api_key is None or stored.mode != API_KEY:
-            raise NotSignedInError(
-                "There is no OpenAI API key.",
-                hint="Set OPENAI_API_KEY, or use your ChatGPT plan: `%codex provider chatgpt`",
-            )
-        return stored.api_key
-
-
-class PasswordAuth(httpx.Auth):
-    """A name and a password, as an address may hold them."""
-
-    def __init__(self, name: str, password: str) -> None:
-        self._name = name
-        self._password = Secret(password)
-
-    def __repr__(self) -> str:
-        return "PasswordAuth(<password>)"
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        yield from httpx.BasicAuth(self._name, self._password.reveal()).auth_flow(request)
+    Raises NotSignedInError.
+    """
+    stored = storage.read()
+    if stored is None or stored.api_key is None or stored.mode != API_KEY:
+        raise NotSignedInError(
+            "There is no OpenAI API key.",
+            hint="Set OPENAI_API_KEY, or use your ChatGPT plan: `%codex provider chatgpt`",
+        )
+    return stored.api_key
 
 
 Step = httpx.Request | Future[Credentials] | Callable[[], Credentials]
-Steps = Generator[Step, Any, None]
 
 
 class ChatGPTAuth(httpx.Auth):
@@ -90,13 +63,10 @@ class ChatGPTAuth(httpx.Auth):
 
         def sign_in() -> Credentials:
             self.source.storage.check()
-            pending = begin(self.source.issuer, redirect_uri(settings))
-            return self.source.finish(pending, Callback.parse(handler(pending.url)), redirect_uri(settings))
+            pending = self.source.issuer.begin(redirect_uri(settings))
+            return self.source.finish(pending, Callback.parse(handler(pending.url)))
 
         return ChatGPTAuth(self.source, sign_in=sign_in)
-
-    def __repr__(self) -> str:
-        return f"ChatGPTAuth({self.source.storage.name!r})"
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.read()  # so that it can be sent again
@@ -122,7 +92,7 @@ class ChatGPTAuth(httpx.Auth):
                 else:
                     outcome = await awaited(step if isinstance(step, Future) else in_thread(step))
 
-    def _steps(self, request: httpx.Request) -> Steps:
+    def _steps(self, request: httpx.Request) -> Generator[Step, Any, None]:
         """What to send, and what to wait for on the way: renewals, a person who signs in."""
         used: Credentials
         try:
@@ -133,16 +103,12 @@ class ChatGPTAuth(httpx.Auth):
             used = yield self._sign_in
         if self.source.is_due():
             used = yield self.source.early(used)
-        if not (yield from _refuses(request, used)):
-            return
-        stored = self.source.reload()
-        if stored.access_token != used.access_token:
+        is_refused = yield from _refuses(request, used)
+        if is_refused and (stored := self.source.reload()).access_token != used.access_token:
             used = stored
-            if not (yield from _refuses(request, used)):
-                return
-        if used.refresh_token is not None:
-            used = yield self.source.renewed(used)
-            yield from _refuses(request, used)
+            is_refused = yield from _refuses(request, used)
+        if is_refused and used.refresh_token is not None:
+            yield from _refuses(request, (yield self.source.renewed(used)))
 
 
 def _refuses(request: httpx.Request, credentials: Credentials) -> Generator[Step, Any, bool]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
@@ -33,34 +33,29 @@ SCOPE = "openid profile email offline_access api.connectors.read api.connectors.
 
 CALLBACK_PATH = "/auth/callback"
 
-ANSWER_SECONDS = 30.0
 POLL_SECONDS = 5.0
 """When the service names no interval."""
 LEAST_POLL_SECONDS, MOST_POLL_SECONDS = 1.0, 60.0
 """Whatever interval it names."""
 
 
-@dataclass(frozen=True)
-class Pkce:
-    """Proof that who redeems a code is who asked for it (RFC 7636)."""
+@dataclass
+class PendingLogin:
+    """A sign-in begun: let the user open `url`."""
 
-    verifier: str = field(repr=False)
-
-    @classmethod
-    def new(cls) -> Pkce:
-        return cls(secrets.token_urlsafe(64))
+    url: str
+    _verifier: str = field(repr=False)
+    _state: str = field(repr=False)
 
     @property
-    def challenge(self) -> str:
-        digest = hashlib.sha256(self.verifier.encode()).digest()
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    def redirect_uri(self) -> str:
+        """Where the browser comes back to."""
+        return dict(parse_qsl(urlsplit(self.url).query))["redirect_uri"]
 
 
-def new_state() -> str:
-    return secrets.token_urlsafe(32)
-
-
-# What is asked -----------------------------------------------------------------------------------
+def redirect_uri(settings: Settings, port: int = 0) -> str:
+    """Where the browser comes back to, on the port it is waited for at; 0: on one that nobody listens on."""
+    return f"http://{settings.redirect_host}:{port or settings.callback_ports[0]}{CALLBACK_PATH}"
 
 
 @dataclass(frozen=True)
@@ -70,28 +65,27 @@ class Issuer:
     url: str
     originator: str
     user_agent: str
-    seconds: float = ANSWER_SECONDS
+    seconds: float = 30.0
     """How long an answer may take."""
 
     @classmethod
     def of(cls, settings: Settings) -> Issuer:
         return cls(settings.issuer, header_value(settings.originator), introduction(settings)["User-Agent"])
 
-    def authorize_url(self, *, redirect_uri: str, pkce: Pkce, state: str) -> str:
-        """The page on which a person approves the sign-in."""
+    def begin(self, redirect_uri: str, *, state: str | None = None) -> PendingLogin:
+        """Return the page on which a person approves the sign-in, and the proof of who asked for it (RFC 7636)."""
+        verifier, state = secrets.token_urlsafe(64), state or secrets.token_urlsafe(32)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
         query = {
             "response_type": "code",
             "client_id": CLIENT_ID,
             "redirect_uri": redirect_uri,
             "scope": SCOPE,
-            "code_challenge": pkce.challenge,
-            "code_challenge_method": "S256",
-            "id_token_add_organizations": "true",
-            "codex_cli_simplified_flow": "true",
-            "state": state,
-            "originator": self.originator,
         }
-        return f"{self.url}/oauth/authorize?{urlencode(query)}"
+        query |= {"code_challenge": challenge.decode(), "code_challenge_method": "S256"}
+        query |= {"id_token_add_organizations": "true", "codex_cli_simplified_flow": "true"}
+        query |= {"state": state, "originator": self.originator}
+        return PendingLogin(f"{self.url}/oauth/authorize?{urlencode(query)}", verifier, state)
 
     def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> Call:
         """Exchange a code for tokens; `redirect_uri` is spelled as it was in the authorize link."""
@@ -129,9 +123,6 @@ class Issuer:
         return Call(self.url + path, headers, msgspec.json.encode(form), self.seconds, hidden)
 
 
-# Coming back from the browser --------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Callback:
     """What the browser brought back. Whether it is ours to heed, `state` tells."""
@@ -145,8 +136,7 @@ class Callback:
     def parse(cls, text: str) -> Callback:
         """Read a whole address, its path or query alone, or `code=...&state=...`."""
         text = encodable(text).strip().strip("'\"<>")
-        query = (text.partition("?")[2] or text).partition("#")[0]
-        values = dict(parse_qsl(query))
+        values = dict(parse_qsl((text.partition("?")[2] or text).partition("#")[0]))
         return cls(*(values.get(name) for name in ("code", "state", "error", "error_description")))
 
     def answers(self, state: str) -> bool:
@@ -162,7 +152,7 @@ class Callback:
         if self.error == "access_denied":
             raise LoginError("The sign-in was denied in the browser.")
         if self.error is not None:
-            raise LoginError(f"The sign-in page reported: {_sentence(description or self.error)}")
+            raise LoginError(f"The sign-in page reported: {one_line(description or self.error).rstrip('.')}.")
         if not self.code:
             raise LoginError("The browser came back without a code.")
         return Secret(self.code)
@@ -235,18 +225,14 @@ class _UserCode(msgspec.Struct):
 def device(call: Call, answer: Answer) -> Device:
     """Return the device sign-in. Raises LoginError when the service offers none, and as above."""
     if answer.status == 404:
-        raise LoginError(
-            "Signing in with a device code is switched off.",
-            hint="Allow it in ChatGPT under Settings > Security, or sign in with the browser.",
-        )
+        hint = "Allow it in ChatGPT under Settings > Security, or sign in with the browser."
+        raise LoginError("Signing in with a device code is switched off.", hint=hint)
     fields = _decoded(call, answer, _UserCode)
-    user_code = fields.user_code or fields.usercode
-    if user_code is None:
+    if (user_code := fields.user_code or fields.usercode) is None:
         raise LoginError("The sign-in service sent no code.")
     interval = POLL_SECONDS
     with suppress(ValueError):
-        interval = float(fields.interval or POLL_SECONDS)
-    interval = min(MOST_POLL_SECONDS, max(LEAST_POLL_SECONDS, interval))
+        interval = min(MOST_POLL_SECONDS, max(LEAST_POLL_SECONDS, float(fields.interval or POLL_SECONDS)))
     return Device(fields.device_auth_id, without_controls(user_code), interval)
 
 
@@ -289,16 +275,15 @@ def expired() -> LoginError:
 
 def _refusal(call: Call, answer: Answer) -> CodexError:
     """The error for a status other than 200."""
-    status = answer.status
-    fault = _Fault(call, answer)
+    status, fault = answer.status, _Fault(call, answer)
     if "cf-mitigated" in answer.headers or (fault.is_web_page and status < 500):
         return BlockedError(f"A web page came instead of the sign-in (HTTP {status}).", status=status)
     if status >= 500:
         return ServiceError(f"The sign-in service failed (HTTP {status}).", status=status)
     if status == 429:
         return RateLimitError("Too many attempts to sign in.", hint="Wait a moment and try again.")
-    reason = fault.message or f"HTTP {status}"
-    return LoginError(f"The sign-in service refused: {_sentence(reason)}")
+    reason = one_line(fault.message or f"HTTP {status}").rstrip(".")
+    return LoginError(f"The sign-in service refused: {reason}.")
 
 
 class _Fault:
@@ -306,12 +291,11 @@ class _Fault:
 
     def __init__(self, call: Call, answer: Answer) -> None:
         hide(*call.secrets)  # many others may have been in use since it was made
-        self.is_web_page = answer.headers.get("content-type", "").startswith("text/html")
+        is_html = answer.headers.get("content-type", "").startswith("text/html")
+        self.is_web_page = is_html or answer.body.lstrip()[:1] == b"<"
         body: Any = None
-        try:
+        with suppress(ValueError):
             body = decode_json(answer.body)
-        except ValueError:
-            self.is_web_page = self.is_web_page or answer.body.lstrip()[:1] == b"<"
         top = body if isinstance(body, dict) else {}
         error = top.get("error")
         inner = error if isinstance(error, dict) else {}
@@ -321,10 +305,6 @@ class _Fault:
         self.message = str(text)
 
 
-def _sentence(text: str) -> str:
-    return one_line(text).rstrip(".") + "."
-
-
 T = TypeVar("T")
 
 
@@ -332,10 +312,8 @@ def _decoded(call: Call, answer: Answer, kind: type[T]) -> T:
     """Return what a good answer holds. Raises CodexError for any other."""
     if answer.status != 200:
         raise _refusal(call, answer)
-    try:
+    with suppress(ValueError):
         result: T = decode_json(answer.body, kind)
         return result
-    except ValueError:
-        pass
     # outside the handler, because a decoder's frames would show the answer
     raise BlockedError("Something else answered in place of the sign-in service.", status=answer.status)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
@@ -41,7 +40,7 @@ from .credentials import (
     with_sign_in,
     with_tokens,
 )
-from .oauth import CALLBACK_PATH, Callback, Issuer, Pkce, Refused, granted_tokens, new_state, refreshed_tokens
+from .oauth import Callback, Issuer, PendingLogin, Refused, granted_tokens, refreshed_tokens
 from .storage import Storage
 
 log = logging.getLogger(__name__)
@@ -52,33 +51,11 @@ LoginHandler = Callable[[str], str]
 """Shows a link to the user and gives back the address at which their browser ended."""
 
 
-@dataclass
-class PendingLogin:
-    """A sign-in begun: let the user open `url`."""
-
-    url: str
-    _verifier: str = field(repr=False)
-    _state: str = field(repr=False)
-
-
-def begin(issuer: Issuer, redirect_uri: str) -> PendingLogin:
-    pkce, state = Pkce.new(), new_state()
-    url = issuer.authorize_url(redirect_uri=redirect_uri, pkce=pkce, state=state)
-    return PendingLogin(url, pkce.verifier, state)
-
-
-def redirect_uri(settings: Settings, port: int | None = None) -> str:
-    """Where the browser comes back to, on the port it is waited for at, or one that nobody listens on."""
-    return f"http://{settings.redirect_host}:{port or settings.callback_ports[0]}{CALLBACK_PATH}"
-
-
 class SignIn:
     """Steps of signing in to one storage. From any thread; each call does its own IO and returns when done."""
 
     def __init__(self, storage: Storage, issuer: Issuer, *, ca_bundle: str | None = None) -> None:
-        self.storage = storage
-        self.issuer = issuer
-        self._ca_bundle = ca_bundle
+        self.storage, self.issuer, self._ca_bundle = storage, issuer, ca_bundle
 
     @classmethod
     def of(cls: type[S], settings: Settings) -> S:
@@ -97,11 +74,10 @@ class SignIn:
         call = self.issuer.redeem(code.reveal(), redirect_uri=redirect_uri, verifier=verifier.reveal())
         return granted_tokens(call, self.send(call))
 
-    def finish(self, pending: PendingLogin, callback: Callback, redirect_uri: str) -> Credentials:
+    def finish(self, pending: PendingLogin, callback: Callback) -> Credentials:
         """Redeem what the browser ended with, and store its tokens. Raises LoginError and as above."""
-        code = callback.pasted(pending._state)
-        verifier = Secret(pending._verifier)
-        return self.keep(self.redeem(code, redirect_uri=redirect_uri, verifier=verifier))
+        code, verifier = callback.pasted(pending._state), Secret(pending._verifier)
+        return self.keep(self.redeem(code, redirect_uri=pending.redirect_uri, verifier=verifier))
 
     def keep(self, tokens: Tokens) -> Credentials:
         """Store the tokens of a sign-in. What was stored before is revoked meanwhile."""
@@ -117,15 +93,13 @@ class SignIn:
     def forget(self) -> None:
         """Sign out: revoke as far as the service can be reached, then forget."""
         with self.storage.locked():
-            stored = self._stored()
-            if stored is not None:
+            if (stored := self._stored()) is not None:
                 self._revoke(stored)
             self.storage.forget()
 
     def account(self) -> Account | None:
         """Return who is signed in, by what is stored."""
-        stored = self.storage.read()
-        if stored is None:
+        if (stored := self.storage.read()) is None:
             return None
         if stored.mode == API_KEY:
             return ApiKeyAccount() if stored.api_key else None
@@ -140,16 +114,11 @@ class SignIn:
         return kept
 
     def _revoke(self, credentials: Credentials) -> None:
-        """End a sign-in at the service."""
-        call = self.issuer.revoke(credentials)
-        if call is None:
-            return
         try:
-            answer = self.send(call)
+            if (call := self.issuer.revoke(credentials)) is not None:
+                log.info("the old sign-in was revoked (HTTP %s)", self.send(call).status)
         except CodexError as failure:
             log.info("the old sign-in was not revoked: %s", failure.message)
-        else:
-            log.info("the old sign-in was revoked (HTTP %s)", answer.status)
 
     def _stored(self) -> Credentials | None:
         """Return what is stored; what can't be read counts as nothing, and can be replaced."""
@@ -180,9 +149,7 @@ class TokenSource(SignIn):
 
     def __init__(self, storage: Storage, issuer: Issuer, *, ca_bundle: str | None = None) -> None:
         super().__init__(storage, issuer, ca_bundle=ca_bundle)
-        self._seen: object = None
-        self._held: Credentials | None = None
-        self._account: str | None = None
+        self.follow()
         self._dead: tuple[str | None, str] | None = None
         """A refresh token that was refused, and why."""
         self._fresh_token: str | None = None
@@ -213,15 +180,17 @@ class TokenSource(SignIn):
 
     def follow(self) -> None:
         """Go on with whichever account is signed in now."""
-        self._account = self._held = self._seen = None
+        self._seen: object = None
+        self._held: Credentials | None = None
+        self._account: str | None = None
 
     def is_due(self) -> bool:
         """Whether the current token should be renewed before it is used."""
         held = self._held
         if held is None or time.monotonic() < self._quiet_until:
             return False
-        if held.refresh_token is None or held.mode != CHATGPT:
-            return False  # tokens of other modes are somebody else's to renew
+        if held.refresh_token is None or held.mode != CHATGPT:  # other modes are somebody else's to renew
+            return False
         if held.access_token == self._fresh_token:
             return False  # just issued: if it seems to be over, this clock is wrong
         return _ends_within(held, EARLY)
@@ -284,8 +253,7 @@ class TokenSource(SignIn):
         try:
             tokens = self._refresh(self.issuer.refresh(stored.refresh_token))
         except Refused as refused:
-            newer = self._renewed_elsewhere(stored, refused)
-            if newer is not None:
+            if (newer := self._renewed_elsewhere(stored, refused)) is not None:
                 return newer
             self._dead = stored.refresh_token, refused.message
             raise AuthError(refused.message) from None
@@ -299,10 +267,9 @@ class TokenSource(SignIn):
     def _refresh(self, call: Call) -> Tokens:
         """Get new tokens, if they can be kept: the old ones are good for nothing from then on."""
         if not self.storage.is_writable():
-            raise ConfigurationError(
-                f"The sign-in must be renewed, but {self.storage.name} can't be written.",
-                hint="Make it writable, or renew it where it is: run `codex` there.",
-            )
+            problem = f"The sign-in must be renewed, but {self.storage.name} can't be written."
+            hint = "Make it writable, or renew it where it is: run `codex` there."
+            raise ConfigurationError(problem, hint=hint)
         return refreshed_tokens(call, self.send(call))
 
     def _renewed_elsewhere(self, stored: Credentials, refused: Refused) -> Credentials | None:
@@ -320,10 +287,9 @@ class TokenSource(SignIn):
         if stored is None:
             raise NotSignedInError
         if stored.access_token is None or stored.mode == API_KEY:
-            raise NotSignedInError(
-                f"The sign-in in {self.storage.name} is not one with ChatGPT.",
-                hint="Sign in with `%codex login`, or use the key: `%codex provider openai`",
-            )
+            problem = f"The sign-in in {self.storage.name} is not one with ChatGPT."
+            hint = "Sign in with `%codex login`, or use the key: `%codex provider openai`"
+            raise NotSignedInError(problem, hint=hint)
         if self._account is not None and stored.account_id != self._account:
             raise AccountChangedError(stored.email or stored.account_id)
         self._account = stored.account_id

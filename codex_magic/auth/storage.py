@@ -72,7 +72,7 @@ class Storage:
     @property
     def name(self) -> str:
         """The path of the file, or which keyring."""
-        return self._place.name
+        return str(self._place.path or self._place.name)
 
     def stamp(self) -> object:
         """What changes when the sign-in does; `None` when there is none."""
@@ -144,13 +144,11 @@ class Storage:
         try:
             yield
         except OSError as error:
-            hint = (
-                f"Make {error.filename} a file of yours, or move it away."
-                if error.errno in _NOT_YOURS
-                else ""
-            )
-            problem = f"{self.name} can't be {participle}: {error.strerror}."
-            raise ConfigurationError(problem, hint=hint) from error
+            hint = f"Make {error.filename} a file of yours, or move it away."
+            raise ConfigurationError(
+                f"{self.name} can't be {participle}: {error.strerror}.",
+                hint=hint if error.errno in _NOT_YOURS else "",
+            ) from error
 
 
 def _begun(lock: sqlite3.Connection, path: Path) -> bool:
@@ -181,13 +179,11 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(os.path.realpath(path).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-# A file ------------------------------------------------------------------------------------------
-
-
 class FilePlace:
+    name = ""
+
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = str(path)
 
     def stamp(self) -> object:
         """What changes when the content does; `None`: nothing is there."""
@@ -256,9 +252,6 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-# A keyring ---------------------------------------------------------------------------------------
-
-
 class KeyringPlace:
     path = None
     name = f"the keyring ({KEYRING_SERVICE})"
@@ -307,46 +300,37 @@ class KeyringPlace:
 class AutoPlace:
     """The keyring where one works, else the file."""
 
-    def __init__(self, codex_home: Path) -> None:
-        self._file = FilePlace(auth_path(codex_home))
-        self._keyring: KeyringPlace | None = None
-        with suppress(ConfigurationError):
-            self._keyring = KeyringPlace(codex_home)
+    name = KeyringPlace.name
 
-    @property
-    def name(self) -> str:
-        return self._holder().name
+    def __init__(self, keyring: KeyringPlace, file: FilePlace) -> None:
+        self._keyring, self._file = keyring, file
 
     @property
     def path(self) -> Path | None:
         return self._holder().path
 
     def stamp(self) -> object:
-        return self._file.stamp(), self._keyring and self._keyring.stamp()
+        return self._file.stamp(), self._keyring.stamp()
 
     def read(self) -> bytes | None:
         return self._holder().read()
 
     def write(self, document: Document) -> None:
-        if self._keyring is not None:
-            with suppress(ConfigurationError):
-                return self._keyring.write(document)
-        return self._file.write(document)
+        try:
+            self._keyring.write(document)
+        except ConfigurationError:
+            self._file.write(document)
 
     def delete(self) -> None:
-        if self._keyring is not None:
-            with suppress(ConfigurationError):
-                self._keyring.delete()
+        with suppress(ConfigurationError):
+            self._keyring.delete()
         self._file.delete()
 
     def _holder(self) -> KeyringPlace | FilePlace:
         with suppress(ConfigurationError):
-            if self._keyring is not None and self._keyring.read() is not None:
+            if self._keyring.read() is not None:
                 return self._keyring
         return self._file
-
-
-# Nowhere -----------------------------------------------------------------------------------------
 
 
 class MemoryPlace:
@@ -373,14 +357,21 @@ class MemoryPlace:
 
 Place = FilePlace | KeyringPlace | AutoPlace | MemoryPlace
 
-# The setting -------------------------------------------------------------------------------------
+
+def _auto_place(codex_home: Path) -> Place:
+    file = FilePlace(auth_path(codex_home))
+    try:
+        return AutoPlace(KeyringPlace(codex_home), file)
+    except ConfigurationError:
+        return file
+
 
 _SETTING = "cli_auth_credentials_store"
 
 _PLACES: dict[str, Callable[[Path], Place]] = {
     "file": lambda codex_home: FilePlace(auth_path(codex_home)),
     "keyring": KeyringPlace,
-    "auto": AutoPlace,
+    "auto": _auto_place,
     "ephemeral": MemoryPlace,
 }
 
@@ -391,7 +382,7 @@ def _chosen_place(codex_home: Path) -> Place:
         with open(path, encoding="utf-8", opener=_open_file) as file:
             name = place_setting(file.read())
     except FileNotFoundError:
-        return FilePlace(auth_path(codex_home))
+        name = "file"
     except NotADirectoryError as error:
         raise ConfigurationError(f"{codex_home} is not a folder.", hint="Set CODEX_HOME to one.") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -400,9 +391,8 @@ def _chosen_place(codex_home: Path) -> Place:
             f"{path} can't be read: {reason}.", hint="Mend it, or move it away."
         ) from error
     if name not in _PLACES:
-        raise ConfigurationError(
-            f"{_SETTING} in {path} is {name!r}.", hint=f"It may be {', '.join(_PLACES)}."
-        )
+        hint = f"It may be {', '.join(_PLACES)}."
+        raise ConfigurationError(f"{_SETTING} in {path} is {name!r}.", hint=hint)
     return _PLACES[name](codex_home)
 
 

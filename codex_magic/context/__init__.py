@@ -1,1 +1,4 @@
-"""What a question brings along of the notebook: mentions, descriptions of values, cells above, secrets that stay. Pure."""
+"""What of a notebook goes along with a question: values described, mentions, secrets, cells, and a budget of tokens.
+
+Pure: knows no IPython and no engine. Import from the modules below; `%load_ext` loads none of them.
+"""

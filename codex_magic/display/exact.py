@@ -103,12 +103,9 @@ def shell_and_script(command: str) -> tuple[str, str]:
         return "", command
     # In double quotes a shell takes a backslash from these too, and shlex does not.
     is_exact = "\\$" not in command and "\\`" not in command
-    if is_exact and len(words) == 3 and words[1] in ("-c", "-lc") and words[0] in _SHELLS:
-        return " ".join(words[:2]), words[2]
+    if is_exact and len(words) == 3 and re.fullmatch(r"(/usr)?/bin/(ba|z)?sh -l?c", f"{words[0]} {words[1]}"):
+        return f"{words[0]} {words[1]}", words[2]
     return "", command
-
-
-_SHELLS = {f"{folder}/{name}" for folder in ("/bin", "/usr/bin") for name in ("bash", "sh", "zsh")}
 
 
 def change_kind(change: Mapping[str, Any]) -> Literal["add", "delete", "update"]:
@@ -127,3 +124,9 @@ def change_diff(change: Mapping[str, Any]) -> str:
     if text and not text.endswith("\n"):
         lines.append("\\ No newline at end of file")
     return "".join(f"{line}\n" for line in lines)
+
+
+def diff_size(diff: str) -> tuple[int, int]:
+    """Return how many lines it adds and removes."""
+    signs = [line[:1] for line in diff.splitlines()]
+    return signs.count("+"), signs.count("-")

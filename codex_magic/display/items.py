@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +18,7 @@ from codex_magic.protocol import types
 from codex_magic.protocol.plain import shorten, without_controls
 from codex_magic.protocol.types import NEVER_DONE
 
-from .exact import HEAD_CHARS, change_diff, change_kind, shown_command
+from .exact import HEAD_CHARS, change_diff, change_kind, diff_size, shown_command
 
 # The functions import `.safe_markdown` themselves: its parser would be loaded while a first request is prepared.
 
@@ -25,30 +26,33 @@ BODY_CHARS = 4_000
 BODY_LINES = 40
 """Characters and lines of a command's output, a tool's result or a diff; the item itself keeps the rest."""
 
-FOLD_START = {
-    title: f'<details style="margin-bottom:.6em"><summary>{title}</summary>'
-    '<blockquote style="margin:.4em 0 .4em .3em">'
-    for title in ("Reasoning", "Result")
-}
+FOLD_START = (
+    '<details{} style="margin-bottom:.6em"><summary>{}</summary><blockquote style="margin:.4em 0 .4em .3em">'
+)
 FOLD_END = "</blockquote></details>"
-ERROR_START = '<blockquote style="border-left-color:#d32f2f;margin:.4em 0 .8em">'
-ERROR_END = "</blockquote>"
+BAR_START, BAR_END = '<blockquote style="border-left-color:{};margin:.4em 0 .8em">', "</blockquote>"
 QUIET_START, QUIET_END = '<small style="opacity:.7">', "</small>"
-"""The only HTML ever displayed: constants, so nothing from outside can be in it."""
+"""The only HTML ever displayed: what comes from outside is `html_text` there."""
 
-NOTICE, STEER = "**{}:** {}", "> {}: {}"
-ERROR = f"{ERROR_START}\n\n{NOTICE}\n\n{ERROR_END}"
-QUIET = f"{QUIET_START}{{}}{{}}{QUIET_END}"
-"""Forms of a notice: its label and what it says."""
+ERROR, WARNING = (f"{BAR_START.format(colour)}\n\n{{}}\n\n{BAR_END}" for colour in ("#d32f2f", "#e65100"))
+QUIET, STEER = f"{QUIET_START}{{}}{QUIET_END}", "> {}"
+"""Forms of a notice."""
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _DRAWN_OVER = re.compile(r"[^\n]*\r")
 _HEADING = re.compile(r"^\*\*(.+?)\*\*", re.M)
+_NEXT_SENTENCE = re.compile(r"(?<=[.!?]) (?=[^a-z])")
 
 
-def fold(title: str, markdown: str) -> str:
+def fold(summary: str, markdown: str, *, is_open: bool = False) -> str:
     """`markdown`, its fences closed, behind a line that opens it; the blank lines end the HTML on both sides."""
-    return f"{FOLD_START[title]}\n\n{markdown}\n\n{FOLD_END}"
+    return f"{FOLD_START.format(' open' * is_open, summary)}\n\n{markdown}\n\n{FOLD_END}"
+
+
+def html_text(text: str) -> str:
+    """One line inside a tag of ours; readers that look for Markdown or mathematics in there find none."""
+    shown = re.sub(r"[^\w\s.,;·+/()=-]|_", lambda mark: f"&#{ord(mark[0])};", text)
+    return re.sub("&#(36|92);", r"<span>\g<0></span>", shown)
 
 
 class Row(NamedTuple):
@@ -56,24 +60,27 @@ class Row(NamedTuple):
 
     label: str
     code: str = ""
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str | None] = ()
     body: str = ""
     language: str = ""
-    folded: bool = False
+    is_open: bool = False
 
     def markdown(self) -> str:
         from .safe_markdown import code_block, code_span, escape_markdown
 
-        line = f"**{self.label}** {code_span(self.code)}" if self.code else f"**{self.label}**"
-        if self.notes:
-            line += " " + QUIET.format("", escape_markdown("· " + " · ".join(self.notes)))
-        if not self.body:
-            return line
-        body = code_block(self.body, self.language)
-        return f"{line}\n\n{fold('Result', body) if self.folded else body}"
+        notes = "".join(f" · {note}" for note in self.notes if note).strip()
+        if self.body:
+            bold, text, code = f"<b>{self.label}</b>", html_text, f"<code>{html_text(self.code)}</code>"
+        else:
+            bold, text, code = f"**{self.label}**", escape_markdown, code_span(self.code)
+        line = " ".join([bold, *[code] * bool(self.code), *[QUIET.format(text(notes))] * bool(notes)])
+        return fold(line, code_block(self.body, self.language), is_open=self.is_open) if self.body else line
 
     def plain(self) -> str:
-        return " · ".join([f"{self.label} {self.code}".rstrip(), *self.notes])
+        """A reason follows what it is about, which nothing else would set apart."""
+        verb, colon, reason = self.label.partition(": ")
+        line = f"{verb}{colon.rstrip()} {self.code}".rstrip()
+        return " · ".join(filter(None, (line, reason, *self.notes)))
 
 
 class MarkdownBlock:
@@ -114,77 +121,97 @@ class MarkdownBlock:
 
 
 class MessageBlock(MarkdownBlock):
-    """What the model says."""
+    pass
 
 
 class PlanBlock(MarkdownBlock):
-    """The model's plan."""
-
     heading = "**Plan**\n\n"
 
 
 class ReasoningBlock:
-    """One line about it while it lasts, folded away afterwards; no plain text."""
+    """A thought. A notebook shows all of a turn's in one fold (`folded_thoughts`), plain text none."""
 
     closed = False
 
     def __init__(self) -> None:
-        self.size = 0
-        self._summary: dict[int, list[str]] = {}
-        self._content: dict[int, list[str]] = {}
-        self._folded: str | None = None
+        self.begun = 0.0
+        self.seconds: float | None = None
+        """By the view's clock, unless the item says how long it took."""
+        self._summary: dict[int, MarkdownBlock] = {}
+        self._content: dict[int, MarkdownBlock] = {}
+
+    @property
+    def size(self) -> int:
+        return sum(part.size for part in self._parts())
 
     def add(self, index: int, delta: str, *, is_summary: bool = True) -> None:
-        (self._summary if is_summary else self._content).setdefault(index, []).append(delta)
-        self.size = 1
+        parts = self._summary if is_summary else self._content
+        parts.setdefault(index, MarkdownBlock()).add(delta)
 
     def replace(self, item: types.Reasoning) -> None:
+        if item.duration_ms is not None:
+            self.seconds = item.duration_ms / 1000
         if item.summary or item.content:
-            self._summary = {index: [part] for index, part in enumerate(item.summary)}
-            self._content = {index: [part] for index, part in enumerate(item.content)}
+            self._summary = dict(enumerate(map(MarkdownBlock, item.summary)))
+            self._content = dict(enumerate(map(MarkdownBlock, item.content)))
 
     def close(self) -> None:
         self.closed = True
-        self.size = sum(map(len, self._parts()))
-        self._folded = None
 
     def line(self) -> str:
         """What it is about now: the last heading of the summary."""
-        headings = _HEADING.findall("\n\n".join(self._parts()))
+        headings = _HEADING.findall("\n\n".join(part.text for part in self._parts()))
         return f"Thinking: {shorten(headings[-1], 80)}" if headings else "Thinking …"
 
-    def _parts(self) -> list[str]:
+    def _parts(self) -> list[MarkdownBlock]:
         """The summary; the full text only where there is none."""
-        parts = ("".join(pieces) for pieces in (self._summary or self._content).values())
-        return [part for part in parts if part.strip()]
+        return [*(self._summary or self._content).values()]
 
     def markdown(self) -> str:
-        from .safe_markdown import escape_markdown, safe_markdown
-
-        if not self.closed:
-            return QUIET.format("", escape_markdown(self.line()))
-        if self._folded is None:
-            text = "\n\n".join(part for part in self._parts() if not types.is_empty_thought(part))
-            self._folded = fold("Reasoning", safe_markdown(text)) if text else ""
-        return self._folded
+        parts = self._parts()
+        return "\n\n".join(part.markdown() for part in parts if not types.is_empty_thought(part.text))
 
     def plain(self) -> str:
         return ""
 
 
+def folded_thoughts(thoughts: Iterable[ReasoningBlock], *, seconds: int, is_live: bool) -> str:
+    """Return them in one fold, open while it grows; empty where none has a word."""
+    texts = [text for thought in thoughts if (text := thought.markdown())]
+    title = "Thinking" + (f" · {lasting(seconds)}" if seconds else " …")
+    if not is_live:
+        title = (
+            "Thought"
+            + f" for {lasting(seconds)}" * (seconds > 0)
+            + f" in {len(texts)} steps" * (len(texts) > 1)
+        )
+    if not texts:
+        return QUIET.format(title) if is_live else ""
+    return fold(QUIET.format(title), "\n\n".join(texts), is_open=is_live)
+
+
 class NoticeBlock:
-    """A sentence outside any item, in one of the forms; what is between backticks is code."""
+    """A sentence outside any item, in one of the forms; what is between backticks is code.
+
+    With a `label` its first sentence is bold, and what to do stands below it; else what of it is `bold`.
+    """
 
     closed = True
 
-    def __init__(self, form: str, message: str, label: str = "") -> None:
-        self.form, self._message, self._label = form, message, label
+    def __init__(self, form: str, message: str, label: str = "", *, bold: str = "") -> None:
+        self.form, self._message, self._label, self._bold = form, " ".join(message.split()), label, bold
         self.size = len(message)
 
     def markdown(self) -> str:
         from .safe_markdown import marked
 
-        return self.form.format(self._label, marked(self._message)) if self._message else ""
+        if not self._label:
+            text = marked(self._message)
+            return self.form.format(
+                text.replace(self._bold, f"**{self._bold}**") if self._bold else text
+            ) * bool(text)
+        what, *then = map(marked, _NEXT_SENTENCE.split(self._message, maxsplit=1))
+        return self.form.format("\\\n".join([f"**{self._label}: {what}**", *then]))
 
     def plain(self) -> str:
         from .safe_markdown import CODE
@@ -197,7 +224,7 @@ class StepsBlock(NoticeBlock):
     """The steps of the plan, each ticked off in its place; as plain text the first plan."""
 
     def __init__(self) -> None:
-        super().__init__(NOTICE, "", "Plan")
+        super().__init__("", "", "Plan")
         self._steps: list[tuple[str, str]] = []
 
     def replace(self, steps: Iterable[Mapping[str, Any]]) -> None:
@@ -208,11 +235,12 @@ class StepsBlock(NoticeBlock):
     def markdown(self) -> str:
         from .safe_markdown import escape_markdown
 
-        steps = []
-        for step, status in self._steps:
-            now = " *(now)*" if status == "inProgress" else ""
-            steps.append(f"- [{'x' if status == 'completed' else ' '}] {escape_markdown(step)}{now}")
-        return "\n".join(["**Plan**\n", *steps])
+        done = [status == "completed" for _, status in self._steps]
+        lines = [f"**Plan** {QUIET.format(f'· {sum(done)} of {len(done)} done')}"]
+        for is_done, (step, status) in zip(done, self._steps, strict=True):
+            now = f" {QUIET.format('· now')}" * (status == "inProgress")
+            lines.append(f"{'☑' if is_done else '☐'} {escape_markdown(step)}{now}")
+        return "\\\n".join(lines)
 
 
 class ActivityBlock:
@@ -246,11 +274,9 @@ class ActivityBlock:
     def close(self, status: str = "left") -> None:
         """End the block; an item that is still in progress gets `status`."""
         self.closed = True
-        now = getattr(self._item, "status", "")
-        if now == "waiting":
-            self.replace(msgspec.structs.replace(self._item, status="stopped"))
-        elif now == "inProgress":
-            self.replace(msgspec.structs.replace(self._item, status=status))
+        ends = {"waiting": "stopped", "inProgress": status}
+        if end := ends.get(getattr(self._item, "status", "")):
+            self.replace(msgspec.structs.replace(self._item, status=end))
 
     @property
     def rows(self) -> list[Row]:
@@ -284,7 +310,7 @@ def item_rows(item: types.ThreadItem) -> list[Row]:
             return [Row("Searched the web", shorten(query, HEAD_CHARS))]
         case types.ImageGeneration(status=status, revised_prompt=prompt):
             label = {"completed": "Made an image", "inProgress": "Making an image"}.get(status, "No image:")
-            return [Row(label, shorten(prompt or "", HEAD_CHARS), _notes(status))]
+            return [Row(label, shorten(prompt or "", HEAD_CHARS), [_note(status)])]
         case types.ContextCompaction():
             return [Row("The earlier conversation was summarised to make room.")]
     name = shorten(types.item_type(item), HEAD_CHARS)
@@ -293,31 +319,33 @@ def item_rows(item: types.ThreadItem) -> list[Row]:
 
 def _command_row(item: types.CommandExecution) -> Row:
     command = shorten(shown_command(item.command), HEAD_CHARS)
-    label, notes = _verb("run", item.status), _notes(item.status)
+    label, note, time = _verb("run", item.status), _note(item.status), seconds(item.duration_ms)
     if item.exit_code is not None and item.status not in NEVER_DONE:
-        label, notes = "Ran", (f"exit code {item.exit_code}",)
-    notes = (*_approval(item), *notes, *_seconds(item.duration_ms))
-    return Row(label, command, notes, tail(item.aggregated_output or ""))
+        label, note = "Failed" if item.status == "failed" else "Ran", f"exit code {item.exit_code}"
+    elif item.status == "interrupted" and time:
+        note, time = f"after {lasting(round((item.duration_ms or 0) / 1000))}", ""
+    is_open = label in ("Running", "Failed")
+    body = tail(item.aggregated_output or "")
+    return Row(label, command, [_APPROVALS.get(item.approval or ""), note, time], body, is_open=is_open)
 
 
 def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
     """Show the diff only of a settled change: before, the approval shows it."""
     path, diff, status = shorten(str(change.get("path")), HEAD_CHARS), change_diff(change), item.status
     # The agent writes file after file, and reports one status for all of them.
-    in_part = ("some of it may be done",) if status in ("failed", "interrupted") else ()
-    signs = [line[:1] for line in diff.splitlines() if not line.startswith(("+++ ", "--- "))]
-    size = (f"+{signs.count('+')} −{signs.count('-')}",) if diff and status == "completed" else ()
-    notes = (*size, *_notes(status), *_approval(item), *in_part)
+    in_part = "some of it may be done" if status in ("failed", "interrupted") else ""
+    size = "+{} −{}".format(*diff_size(diff)) if diff and status == "completed" else ""
+    notes = [size, _note(status), _APPROVALS.get(item.approval or ""), in_part]
     body = "" if status in ("inProgress", "waiting") else head(diff)
-    return Row(_verb(change_kind(change), status), path, notes, body, "diff")
+    return Row(_verb(change_kind(change), status), path, notes, body, "diff", is_open=True)
 
 
 _VERBS = {
-    "run": ("Wants to run", "Running", "Ran", "Not run:", "Failed", "Started"),
-    "call": ("Wants to call", "Calling", "Called", "Not called:", "Failed", "Called"),
-    "add": ("Wants to add", "Adding", "Added", "Not added:", "Failed to add", "Adds"),
-    "delete": ("Wants to delete", "Deleting", "Deleted", "Not deleted:", "Failed to delete", "Deletes"),
-    "update": ("Wants to change", "Changing", "Changed", "Not changed:", "Failed to change", "Changes"),
+    "run": ("Wants to run", "Running", "Ran", "Not run", "Failed", "Started"),
+    "call": ("Wants to call", "Calling", "Called", "Not called", "Failed", "Called"),
+    "add": ("Wants to add", "Adding", "Added", "Not added", "Failed to add", "Adds"),
+    "delete": ("Wants to delete", "Deleting", "Deleted", "Not deleted", "Failed to delete", "Deletes"),
+    "update": ("Wants to change", "Changing", "Changed", "Not changed", "Failed to change", "Changes"),
 }
 
 
@@ -325,22 +353,22 @@ def _verb(action: str, status: str) -> str:
     """Return the label for an action in this status; a stopped one may be done in part."""
     waiting, doing, done, undone, failed, left = _VERBS[action]
     if status in NEVER_DONE:
-        return undone
+        return f"{undone}: {'nobody to ask' if status == 'unanswered' else status}"
     labels = {"waiting": waiting, "inProgress": doing, "completed": done, "left": left, "failed": failed}
     return labels.get(status, "Stopped")
 
 
-_NOTES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("waiting", "inProgress", "completed", "failed"), ()),
-    "unanswered": ("nobody to ask",),
-    "interrupted": ("while running",),
-    "unfinished": ("did not finish",),
-    "left": ("had not ended when the turn did",),
+_NOTES = {
+    **dict.fromkeys(("inProgress", "completed", "failed", *NEVER_DONE), ""),
+    "waiting": "waiting for your approval",
+    "interrupted": "while running",
+    "unfinished": "did not finish",
+    "left": "had not ended when the turn did",
 }
 
 
-def _notes(status: str) -> tuple[str, ...]:
-    return _NOTES.get(status, (shorten(status, 40),))
+def _note(status: str) -> str:
+    return _NOTES.get(status, shorten(status, 40))
 
 
 def _call_row(item: types.ToolCall) -> Row:
@@ -352,8 +380,8 @@ def _call_row(item: types.ToolCall) -> Row:
     call = shorten(f"{tool}({arguments})", HEAD_CHARS)
     parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
     body = head("\n".join(parts))
-    notes = (*_approval(item), *_notes(status), *_seconds(item.duration_ms))
-    return Row(_verb("call", status), call, notes, body, folded=True)
+    notes = [_APPROVALS.get(item.approval or ""), _note(status), seconds(item.duration_ms)]
+    return Row(_verb("call", status), call, notes, body)
 
 
 _APPROVALS = {
@@ -361,28 +389,22 @@ _APPROVALS = {
     "acceptForSession": "approved for this session",
     "always": "always approved",
 }
+"""The decision that stands in its step."""
 
 
-def _approval(item: types.CommandExecution | types.FileChange | types.ToolCall) -> tuple[str, ...]:
-    """Return the decision that stands in its step."""
-    return (_APPROVALS[item.approval],) if item.approval in _APPROVALS else ()
+def seconds(duration_ms: int | None) -> str:
+    """`3200` -> "3.2 s"; nothing for what took no noticeable time."""
+    if duration_ms is None or duration_ms < 100:
+        return ""
+    return f"{duration_ms / 1000:.1f} s" if duration_ms < 60_000 else lasting(round(duration_ms / 1000))
 
 
-def _seconds(duration_ms: int | None) -> tuple[str, ...]:
-    """Return the time as a note; none for what took no noticeable time."""
-    return () if duration_ms is None or duration_ms < 100 else (seconds(duration_ms),)
+def lasting(seconds: int) -> str:
+    """`4` -> "4 s", `125` -> "2 min 5 s"."""
+    return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60} s"
 
 
-def seconds(duration_ms: int) -> str:
-    """`3200` -> "3.2 s"; from a minute on "2 min 5 s"."""
-    if duration_ms < 60_000:
-        return f"{duration_ms / 1000:.1f} s"
-    minutes, rest = divmod(round(duration_ms / 1000), 60)
-    return f"{minutes} min {rest} s"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+_json = partial(json.dumps, ensure_ascii=False, default=str)
 
 
 def head(text: str) -> str:

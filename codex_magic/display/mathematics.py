@@ -106,11 +106,12 @@ def safe_tex(body: str) -> str | None:
     for _ in range(_MOST_IN_TEXT if "$" in body else 0):
         body = _IN_TEXT.sub(r"\1{\2}\3\1{", body)
     body = re.sub(r"\\(?:text\w*|mbox) *\{\}", "", body)
-    if not body.strip("\\ ") or "`" in body or re.search(r"\n[ \t]*\n", body):
+    if not body.strip("\\ ") or _REFUSED.search(body) or _FORBIDDEN.search(body) or _DOLLAR.search(body):
         return None
-    if _FORBIDDEN.search(body) or _DOLLAR.search(body):
+    # Braces balance both as TeX reads them and as JupyterLab's scanner does.
+    if not all(is_nested(re.sub(unread, "", body, flags=re.S)) for unread in (r"\\.", r"\\[{}$]")):
         return None
-    if not (_balanced(body) and _environments_match(body)):
+    if "\\" in body and not _environments_match(body):
         return None
     body = _ROW_SPACE.sub(r"\\\\ ", body)
     body = re.sub(r"\\\\(?=[()\[\]])", r"\\\\ ", body)
@@ -120,11 +121,7 @@ def safe_tex(body: str) -> str | None:
     return body + " " if body.endswith(("\\", "$")) else body
 
 
-def _balanced(body: str) -> bool:
-    """Return whether braces balance, both as TeX reads them and as JupyterLab's scanner does."""
-    if "\\" not in body:
-        return is_nested(body)
-    return is_nested(re.sub(r"\\.", "", body, flags=re.DOTALL)) and is_nested(re.sub(r"\\[{}$]", "", body))
+_REFUSED = re.compile(r"`|\n[ \t]*\n")
 
 
 def is_nested(text: str, pair: str = "{}") -> bool:
@@ -138,21 +135,15 @@ def is_nested(text: str, pair: str = "{}") -> bool:
 
 
 def _environments_match(body: str) -> bool:
-    if "\\" not in body:
-        return True
+    """Return whether each known environment has its end, and none is written in another way."""
     opened: list[str] = []
     pairs = _ENVIRONMENT.findall(body)
     for kind, name in pairs:
-        if kind == "begin":
+        if kind == "begin" and name in ENVIRONMENTS:
             opened.append(name)
-        elif not opened or opened.pop() != name:
+        elif kind == "begin" or not opened or opened.pop() != name:
             return False
-    # None is written in another way, or left open.
-    return (
-        not opened
-        and ENVIRONMENTS.issuperset(name for _, name in pairs)
-        and len(pairs) == len(_ANY_ENVIRONMENT.findall(body))
-    )
+    return not opened and len(pairs) == len(_ANY_ENVIRONMENT.findall(body))
 
 
 _ANY_ENVIRONMENT = re.compile(r"\\(?:begin|end)(?![A-Za-z])")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -122,9 +121,13 @@ class BlockStream:
 
     def read(self) -> list[Passage]:
         """Take in what has been fed; return the passages that have become final, in order."""
-        if not (arrived := self._cleaned()):
+        arrived = "".join(self._arrived)
+        # A line feed may follow the carriage return.
+        self._arrived = ["\r"] if arrived.endswith("\r") else []
+        if not (arrived := arrived.removesuffix("\r")):
             return []
-        text = self.open.source + arrived
+        text = self.open.source + clean(arrived if self._begun else arrived.removeprefix("\ufeff"))
+        self._begun = True
         self.references = dict(self._final_references)
         tokens = parse_blocks(text, self.references)
         lines = text.split("\n")
@@ -143,17 +146,6 @@ class BlockStream:
                 self._final_references.setdefault(label, reference)
         return passages
 
-    def _cleaned(self) -> str:
-        """Return what has arrived since the last time, clean."""
-        text = "".join(self._arrived)
-        # A line feed may follow the carriage return.
-        self._arrived = ["\r"] if text.endswith("\r") else []
-        text = text.removesuffix("\r")
-        if not self._begun and text:
-            self._begun = True
-            text = text.removeprefix("\ufeff")
-        return clean(text)
-
 
 def clean(text: str) -> str:
     """Return `text` with `\\n` for every line end, and only what readers can show."""
@@ -164,29 +156,21 @@ def _count_final(blocks: list[Token], text: str, lines: list[str]) -> int:
     """Return how many of the top-level blocks stay as they are whatever follows."""
     # Inside a formula, marks of lists and headings are blocks until its end has come, with no blank line before.
     run = re.split(r"\n[ \t]*\n", text[-MOST_CHARS:])[-1]
-    first_open = len(lines) - 1 - run.count("\n") if _BLOCK_OPENER.search(run) else len(lines)
-    final = len(blocks) - 1
-    while final > 0 and not (
-        _lines_of(blocks[final - 1])[1] <= first_open and _is_final(blocks[final], lines)
-    ):
-        final -= 1
-    return max(final, 0)
+    growing = len(lines) - 1
+    first_open = growing - run.count("\n") if _BLOCK_OPENER.search(run) else len(lines)
+    for final in range(len(blocks) - 1, 0, -1):
+        start, end = _lines_of(blocks[final])
+        apart = _is_blank(lines[start - 1])
+        # Tables and formulas need more than their first line to be what they are.
+        is_sure = apart or blocks[final].type not in ("table", "math_block") or end <= growing
+        if start == growing:
+            is_sure = apart and not _NEARLY_AN_ITEM.match(lines[growing])
+        if is_sure and _lines_of(blocks[final - 1])[1] <= first_open:
+            return final
+    return 0
 
 
 _BLOCK_OPENER = re.compile(r"\$\$|\\\\?\[|\\begin\{")
-
-
-def _is_final(following: Token, lines: list[str]) -> bool:
-    """Return whether the line that still grows cannot make this block a part of the one before it."""
-    growing = len(lines) - 1
-    start, end = _lines_of(following)
-    apart = _is_blank(lines[start - 1])
-    if start < growing:
-        # These two need more than their first line to be what they are.
-        return apart or following.type not in ("table", "math_block") or end <= growing
-    return apart and not _NEARLY_AN_ITEM.match(lines[growing])
-
-
 # `2` may become `2.`, and the rule `- - -` what is in the next item of a list.
 _NEARLY_AN_ITEM = re.compile(r"[-+*\d.) \t]*$")
 
@@ -206,9 +190,9 @@ def _unclosed_fence(text: str) -> Token | None:
     if not opened or re.compile(rf"^ {{0,3}}{opened[1]}+[ \t]*$", re.M).search(text, opened.end()):
         return None
     content = text[opened.end() :]
-    if _is_blank(content[content.rfind("\n") + 1 :]):
-        content = content[: content.rfind("\n") + 1]
-    lines = opened[0].count("\n") + content.count("\n") + (not content.endswith("\n"))
+    if not (whole := content.rstrip(" \t")) or whole[-1] == "\n":
+        content = whole
+    lines = 1 + content.count("\n") + (not content.endswith("\n"))
     return Token("fence", "code", 0, content=content, info=opened[2], markup=opened[1], map=[0, lines])
 
 
@@ -298,13 +282,6 @@ def _paragraph(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 _UNDERLINE = re.compile(r"[-=][ \t]*$", re.M)
-
-
-def _nested(rule: _BlockRule) -> _BlockRule:
-    """Let a rule for a quote or a list apply to `_MOST_CONTAINERS` inside each other."""
-    return lambda state, start, end, silent: (
-        state.level < 2 * _MOST_CONTAINERS and rule(state, start, end, silent)
-    )
 
 
 def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
@@ -426,9 +403,13 @@ def _block_parser() -> MarkdownIt:
     ruler = parser.block.ruler
     everywhere: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     ruler.before("fence", "math_block", _math_block, everywhere)
-    ruler.at("blockquote", _nested(rules_block.blockquote), everywhere)
+
+    def nested(rule: _BlockRule) -> _BlockRule:
+        return lambda state, *place: state.level < 2 * _MOST_CONTAINERS and rule(state, *place)
+
+    ruler.at("blockquote", nested(rules_block.blockquote), everywhere)
     ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
-    ruler.at("list", _nested(rules_block.list_block), {"alt": ["paragraph", "reference", "blockquote"]})
+    ruler.at("list", nested(rules_block.list_block), {"alt": ["paragraph", "reference", "blockquote"]})
     ruler.at("reference", _bounded(rules_block.reference))
     ruler.at("paragraph", _bounded(_paragraph))
     parser.disable("lheading")  # `_paragraph` asks it
@@ -437,19 +418,13 @@ def _block_parser() -> MarkdownIt:
     return parser
 
 
-def _append_pending(state: StateInline, text: str) -> None:
-    """What releases of markdown-it-py before 4.2 have no method for."""
-    state.pending += text
-
-
 def _tokenize(state: StateInline, by_mark: dict[str, list[_InlineRule]]) -> None:
     """markdown-it's loop, with only the rules that a mark can begin."""
-    append = getattr(state, "append_pending", None) or partial(_append_pending, state)
     while state.pos < state.posMax:
         mark = _MARK.search(state.src, state.pos, state.posMax)
         start = mark.start() if mark else state.posMax
         if start > state.pos:
-            append(state.src[state.pos : start])
+            state.pending += state.src[state.pos : start]
             state.pos = start
             if mark is None:
                 break
@@ -457,7 +432,7 @@ def _tokenize(state: StateInline, by_mark: dict[str, list[_InlineRule]]) -> None
             if rule(state, False):
                 break
         else:
-            append(state.src[start])
+            state.pending += state.src[start]
             state.pos += 1
     if state.pending:
         state.pushPending()

@@ -33,18 +33,13 @@ class SafeMarkdown:
         self.sources: list[str] = []
         """What the closed blocks were made from, as of the last `read`."""
         self._closed: list[str] = []
+        """The finished blocks, which only a later link definition changes."""
         self._joined = ""
         self._targets: dict[str, tuple[str, str]] = {}
 
     def feed(self, delta: str) -> None:
         """More of the text, divided anywhere."""
         self.stream.feed(delta)
-
-    @property
-    def closed(self) -> list[str]:
-        """The finished blocks, which only a later link definition changes; `text` is these and the open one."""
-        self.read()
-        return [block for block in self._closed if block]
 
     @property
     def text(self) -> str:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -62,17 +62,14 @@ class PlainSurface:
         self._file.flush()
         self._written = text
 
-    def pause(self) -> None:
-        self._end_line("\n\n")
-
-    def close(self, view: TurnView) -> None:
-        self.update(view)
-        self._end_line("\n")
-
-    def _end_line(self, end: str) -> None:
+    def pause(self, end: str = "\n\n") -> None:
         if self._written and not self._written.endswith("\n"):
             self._file.write(end)
             self._file.flush()
+
+    def close(self, view: TurnView) -> None:
+        self.update(view)
+        self.pause("\n")
 
 
 class RichSurface:
@@ -84,11 +81,10 @@ class RichSurface:
         self._file = file
         self._console = Console(file=file, force_jupyter=False, highlight=False)
         self._live = self._new_live()
-        self._done = 0
+        self._any = False
+        self._done = self._passages = 0
         self._text = SafeMarkdown()
         """That of the open block; so many of its passages are printed."""
-        self._passages = 0
-        self._any = False
 
     def _new_live(self) -> Live:
         return Live(
@@ -102,12 +98,11 @@ class RichSurface:
 
     def update(self, view: TurnView) -> None:
         self._live.start()  # does nothing the second time
-        self._fit()
-        closed, live = self._read(view)
+        closed = self._take_closed(view)
         # One write for both: a redraw between them would show a passage twice.
         with self._console:
             self._print(closed)
-            self._live.update(_Some(live, _tail), refresh=True)
+            self._live.update(_Some(self._open_parts(view), _tail), refresh=True)
 
     def pause(self) -> None:
         self._live.stop()
@@ -115,15 +110,7 @@ class RichSurface:
 
     def close(self, view: TurnView) -> None:
         self._live.stop()
-        self._fit()
-        closed, _ = self._read(view)
-        self._print([*closed, *chain.from_iterable(map(_lines, view.below()))])
-
-    def _fit(self) -> None:
-        """Take the width of the terminal written to; rich asks the standard streams, and only those."""
-        size = os.get_terminal_size(self._file.fileno())
-        if size.columns and size.lines:
-            self._console.size = size
+        self._print([*self._take_closed(view), *chain.from_iterable(map(_lines, view.below()))])
 
     def _print(self, parts: list[RenderableType]) -> None:
         for part in parts:
@@ -132,15 +119,19 @@ class RichSurface:
             self._console.print(part)
             self._any = True
 
-    def _read(self, view: TurnView) -> tuple[list[RenderableType], list[RenderableType]]:
-        """Return what will not change any more, and what may."""
+    def _take_closed(self, view: TurnView) -> list[RenderableType]:
+        """Return what will not change any more, once."""
+        # The width of the terminal written to; rich asks the standard streams, and only those.
+        size = os.get_terminal_size(self._file.fileno())
+        if size.columns and size.lines:
+            self._console.size = size
         closed: list[RenderableType] = []
         for block in view.blocks[self._done :]:
             closed.extend(self._finished_parts(block))
             if not block.closed:
                 break
             self._done += 1
-        return closed, self._open_parts(view)
+        return closed
 
     def _finished_parts(self, block: Block) -> list[RenderableType]:
         if not isinstance(block, MarkdownBlock):
@@ -167,19 +158,17 @@ class RichSurface:
         return parts
 
 
-class _Some:
+class _Some(NamedTuple):
     """Those lines of what is drawn that `choose` takes; each part has an empty one above it."""
 
-    def __init__(
-        self, parts: list[RenderableType], choose: Callable[[list[Line], Console], list[Line]]
-    ) -> None:
-        self._parts, self._choose = parts, choose
+    parts: list[RenderableType]
+    choose: Callable[[list[Line], Console], list[Line]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         lines: list[Line] = []
-        for part in self._parts:
+        for part in self.parts:
             lines += [[], *console.render_lines(part, options, pad=False)]
-        for line in self._choose(lines, console):
+        for line in self.choose(lines, console):
             yield from line
             yield Segment.line()
 
@@ -199,9 +188,7 @@ def markdown(text: str, references: References | None = None) -> RenderableType:
     """Return Markdown as a terminal shows it."""
     references = references or {}
     shown = Markdown("", hyperlinks=False)
-    shown.parsed = [
-        *chain.from_iterable(_rich(token, references) for token in parse_blocks(text, references))
-    ]
+    shown.parsed = [each for token in parse_blocks(text, references) for each in _rich(token, references)]
     return _Some([shown], _trimmed)
 
 
@@ -209,18 +196,15 @@ def _rich(token: Token, references: References) -> list[Token]:
     """Return a block's token as rich knows it: formulas are their source."""
 
     def inline(text: str) -> list[Token]:
-        tokens = parse_inline(text, references)
         sources = {"math": "info", "text_special": "content"}
         return [
             Token("text", "", 0, content=getattr(each, sources[each.type])) if each.type in sources else each
-            for each in tokens
+            for each in parse_inline(text, references)
         ]
 
     def row(cells: Sequence[str]) -> list[Token]:
-        aligned = zip(cells, token.meta["marks"], strict=True)
-        return _within(
-            "tr", *(_within("td", inline(cell), style=_STYLES[m[0] + m[-1]]) for cell, m in aligned)
-        )
+        styles = (_STYLES[mark[0] + mark[-1]] for mark in token.meta["marks"])
+        return _within("tr", *(_within("td", inline(cell), style=next(styles)) for cell in cells))
 
     if token.type == "inline":
         return inline(token.content)
@@ -240,7 +224,7 @@ def _within(name: str, *tokens: list[Token], style: str = "") -> list[Token]:
 _STYLES = {":-": "text-align:left", "-:": "text-align:right", "::": "text-align:center", "--": ""}
 
 
-_COLOURS = {items.QUIET: "dim", items.ERROR: "red", items.NOTICE: "yellow"}
+_COLOURS = {items.QUIET: "dim", items.ERROR: "red", items.WARNING: "yellow"}
 
 
 def _lines(block: Block) -> list[RenderableType]:

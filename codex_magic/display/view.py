@@ -1,11 +1,11 @@
 """What a turn looks like so far: notifications are folded in, Markdown and plain text come out.
 
-Pure: no clock, no output. A surface decides where it is shown, a `Painter` when.
+Pure: no output. A surface decides where it is shown, a `Painter` when.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
@@ -48,9 +48,17 @@ class TurnView:
     """One turn on screen. `feed` every notification of it; read `bundle()` whenever something is to be shown.
 
     Items stand in the order in which they started; a completed item replaces what its deltas had built.
+    `clock` gives seconds: what it measures is shown while the turn runs, and for thoughts that nobody else measured.
     """
 
-    def __init__(self, *, id: str | None = None, model: str | None = None, background: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        id: str | None = None,
+        model: str | None = None,
+        background: bool = False,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.id = id or new_id()
         """The output's `display_id`, unchanged for the life of the view."""
         self.background = background
@@ -64,6 +72,7 @@ class TurnView:
         self.limits: types.RateLimits | None = None
         self.duration_ms: int | None = None
         self.error: types.TurnError | None = None
+        self._clock, self._begun = clock, clock()
         self._retrying: types.TurnError | None = None
         self._asking = False
         self._queued: types.TurnQueued | None = None
@@ -119,9 +128,9 @@ class TurnView:
             case types.ItemCompleted(item=item):
                 self._take(item, completed=True)
             case types.Warned(message=message):
-                self._blocks[new_id()] = NoticeBlock(items.NOTICE, message, "Warning")
+                self._blocks[new_id()] = NoticeBlock(items.WARNING, message, "Warning")
             case types.Noted(message=message):
-                self._blocks[f"note {len(self._blocks)}"] = NoticeBlock(items.QUIET, message)
+                self._blocks[new_id()] = NoticeBlock(items.QUIET, message)
             case _:
                 self._take_state(notification)
 
@@ -130,12 +139,13 @@ class TurnView:
             # The first one is the prompt, which stands above; the next ones are what the user has added.
             self._prompt = self._prompt or item.id
             if item.id != self._prompt and completed:
-                self._blocks[item.id] = NoticeBlock(items.STEER, types.input_text(item.content), "You")
+                text = types.input_text(item.content)
+                self._blocks[item.id] = NoticeBlock(items.STEER, f"You: {text}")
             return
         block: Any = self._block(item.id, _BLOCKS.get(type(item), items.ActivityBlock))
         block.replace(item)
         if completed:
-            block.close()
+            self._close(block)
 
     def _take_state(self, notification: Notification) -> None:
         """Fold in what concerns the turn as a whole."""
@@ -157,8 +167,8 @@ class TurnView:
             case types.ErrorReported(error=error, will_retry=True):
                 self._retrying = error
                 written = (ReasoningBlock, MarkdownBlock)  # it is written again
-                texts = {id: block for id, block in self._blocks.items() if isinstance(block, written)}
-                self._cut_off = [id for id, block in texts.items() if not block.closed]
+                texts = [id for id, block in self._blocks.items() if isinstance(block, written)]
+                self._cut_off = [id for id in texts if not self._blocks[id].closed]
             case types.ErrorReported(error=error):
                 self.error = error
             case types.TurnCompleted(turn=turn):
@@ -166,13 +176,9 @@ class TurnView:
                 self.duration_ms = turn.duration_ms
                 self._end(STATES[turn.status])
 
-    def interrupt(self) -> None:
-        """End the turn as interrupted: no engine has reported its end."""
-        self._end("interrupted")
-
-    def withdraw(self) -> None:
-        """End a turn that the user took back while it waited for another."""
-        self._withdrawn = True
+    def interrupt(self, *, withdrawn: bool = False) -> None:
+        """End a turn whose end no engine has reported; `withdrawn`: taken back while it waited for another."""
+        self._withdrawn = withdrawn
         self._end("interrupted")
 
     @property
@@ -188,8 +194,12 @@ class TurnView:
         """All of it as Markdown that is safe to show; `hint` is for the time until the turn ends."""
         parts: list[str] = []
         above: Block | None = None
+        thoughts = [block for block in self._blocks.values() if isinstance(block, ReasoningBlock)]
         for block in [*self._blocks.values(), *self.below(hint)]:
-            text = block.markdown()
+            if isinstance(block, ReasoningBlock):
+                text = self._thoughts(thoughts) if block is thoughts[0] else ""
+            else:
+                text = block.markdown()
             if not text:
                 continue
             if isinstance(block, items.MessageBlock) and isinstance(above, MarkdownBlock):
@@ -199,13 +209,24 @@ class TurnView:
             above = block
         return "\n\n".join(parts) or NoticeBlock(items.QUIET, "Working …").markdown()
 
+    def _thoughts(self, thoughts: list[ReasoningBlock]) -> str:
+        """Return all thoughts in one fold, in the place of the first, with the time they took."""
+        is_live = self.state == "streaming" and not thoughts[-1].closed
+        now = self._clock()
+        times = (now - each.begun if each.seconds is None else each.seconds for each in thoughts)
+        return items.folded_thoughts(thoughts, seconds=int(sum(times)), is_live=is_live)
+
     def below(self, hint: str = "") -> list[NoticeBlock]:
         """Return what stands below the items: how the turn ended and its facts, or what it is doing."""
         if self.state != "streaming":
-            return [*self.endings(), NoticeBlock(items.QUIET, self.footer())]
+            left = self._left()
+            low = left.split(",")[0] if "resets" in left else ""
+            return [*self.endings(), NoticeBlock(items.QUIET, self.footer(), bold=low)]
         status = self._status()
         if hint:
-            status = f"{status or ('Answering …' if self._blocks else 'Working …')} {hint}"
+            seconds = int(self._clock() - self._begun)
+            doing = "Answering …" if self._blocks else "Working …"
+            status = f"{status or doing + f' {items.lasting(seconds)}.' * bool(seconds)} {hint}"
         return [NoticeBlock(items.QUIET, status)]
 
     def _status(self) -> str:
@@ -239,12 +260,10 @@ class TurnView:
         if self.state != "streaming" and self.error is not None:
             endings.append(NoticeBlock(items.ERROR, self.error.message, "Error"))
         if self.state == "interrupted":
-            endings.append(
-                NoticeBlock(
-                    items.QUIET,
-                    NOT_SENT if self._withdrawn else "Interrupted. Continue with `%codex continue`.",
-                )
-            )
+            seconds = round((self.duration_ms or 0) / 1000)
+            after = f" after {items.lasting(seconds)}" if seconds else ""
+            message = f"Interrupted{after}. Continue with `%codex continue`."
+            endings.append(NoticeBlock(items.QUIET, NOT_SENT if self._withdrawn else message))
         return endings
 
     def footer(self) -> str:
@@ -259,14 +278,15 @@ class TurnView:
             cached = total.cached_input_tokens and 100 * total.cached_input_tokens / total.input_tokens
             note = f" ({cached:.0f} % cached)" if cached else ""
             parts.append(f"{total.input_tokens:,} tokens in{note}, {total.output_tokens:,} out")
-        if self.duration_ms is not None:
+        if self.duration_ms is not None and self.state != "interrupted":
             parts.append(items.seconds(self.duration_ms) + (", in the background" if self.background else ""))
-        if self.limits is not None and self.limits.effective is not None:
-            parts.append(self._left(self.limits.effective))
-        return " · ".join(filter(None, parts))
+        return " · ".join(filter(None, [*parts, self._left()]))
 
-    def _left(self, window: types.RateLimitWindow) -> str:
+    def _left(self) -> str:
         """Return what is left of the plan, and from when it is little the day of the next."""
+        window = self.limits.effective if self.limits is not None else None
+        if window is None:
+            return ""
         minutes, left = window.window_duration_mins, max(0.0, 100 - window.used_percent)
         name = "limit" if minutes is None else "week" if minutes == 10080 else f"{window_name(minutes)} limit"
         shown = f"{left:.0f} % of the {name} left"
@@ -303,8 +323,15 @@ class TurnView:
         block = self._blocks.get(item_id)
         if not isinstance(block, kind):
             block = self._blocks[item_id] = kind()
+            if isinstance(block, ReasoningBlock):
+                block.begun = self._clock()
         self._retrying = None
         return block
+
+    def _close(self, block: Any) -> None:
+        block.close()
+        if isinstance(block, ReasoningBlock) and block.seconds is None:
+            block.seconds = self._clock() - block.begun
 
     def _end(self, state: State) -> None:
         self.state = state
@@ -312,7 +339,7 @@ class TurnView:
             if isinstance(block, items.ActivityBlock) and not block.closed:
                 block.close("left" if state == "done" else "unfinished")
             elif not isinstance(block, NoticeBlock) and not block.closed:
-                block.close()
+                self._close(block)
 
 
 _BLOCKS: dict[type[Any], type[Any]] = {

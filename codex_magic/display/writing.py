@@ -31,7 +31,6 @@ _SHORT = 2048
 # A longer text is written in parts of this many characters, each remembered while the last one grows.
 _PART = 4096
 
-
 Kind = Literal["lines", "cell", "heading", ""]
 """What inline text stands in: "" is one line."""
 
@@ -46,7 +45,7 @@ class BlockWriter:
         self._now: dict[tuple[str, Kind, bool], str] = {}
 
     def look_again(self, *, changed: bool = False) -> None:
-        """Keep of what is remembered the last look's; `changed`: none of it, since definitions are others now."""
+        """Remember the last look only; `changed`: not even that, since definitions are others now."""
         self._before, self._now = ({} if changed else self._now), {}
 
     def write(self, tokens: Sequence[Token], references: References) -> str:
@@ -58,10 +57,10 @@ class BlockWriter:
     def _block(self, token: Token, depth: int) -> list[str]:
         match token.type:
             case "paragraph_open":
-                return self._inline(self._content(), "lines").split("\n")
+                return self._inline(next(self._tokens).content, "lines").split("\n")
             case "heading_open":
                 # A heading would stand in the notebook's table of contents.
-                text = self._inline(self._content(), "heading")
+                text = self._inline(next(self._tokens).content, "heading")
                 return [f"**{text}**"] if text else []
             case "fence" | "code_block":
                 return code_lines(token.content, token.info, nested=depth > 0)
@@ -85,7 +84,6 @@ class BlockWriter:
         return []
 
     def _children(self, closing: str, depth: int) -> Iterator[tuple[Token, list[str]]]:
-        """The blocks up to the closing token of the one they are in."""
         while (token := next(self._tokens)).type != closing:
             yield token, self._block(token, depth + 1)
 
@@ -107,29 +105,20 @@ class BlockWriter:
                 shown.append([f"{mark}{inner[0]}".rstrip(), *rest])
         return _joined(shown, loose=loose)
 
-    def _content(self) -> str:
-        """The text of the block whose opening token was the last one."""
-        content = next(self._tokens).content
-        next(self._tokens)
-        return content
-
     def _inline(self, content: str, kind: Kind) -> str:
-        if len(content) > _PART:
-            shown = "".join(self._part(part, kind, True) for part in _divide(content))
-        elif _MARKUP.search(content):
-            shown = self._part(content, kind, False)
-        else:
+        is_long = len(content) > _PART
+        if not is_long and not _MARKUP.search(content):
             return _as_text(content) if kind == "lines" else content
+        shown = ""
+        for text in _divide(content) if is_long else (content,):
+            key = (text, kind, is_long)
+            part = self._before.get(key)
+            if part is None:
+                part = InlineWriter(kind, part=is_long).write(parse_inline(text, self._references))
+            self._now[key] = part
+            shown += part
         shown = shown.strip(" \n")
         return "\n".join(map(_as_text, shown.split("\n"))) if kind == "lines" else shown
-
-    def _part(self, text: str, kind: Kind, is_part: bool) -> str:
-        key = (text, kind, is_part)
-        shown = self._before.get(key)
-        if shown is None:
-            shown = InlineWriter(kind, part=is_part).write(parse_inline(text, self._references))
-        self._now[key] = shown
-        return shown
 
 
 # Neither the parser nor the writer has anything to do where none of these is.
@@ -154,21 +143,16 @@ def _divide(text: str) -> list[str]:
     """
     joiner, parts, start = "", [], 0
     while len(text) - start > _PART:
-        least, most = start + _PART // 2, start + _PART
-        places = _ends_of_spaces(text, least, most)
-        end = next((at for at in places if _seems_whole(text[start:at])), None) or next(
-            _ends_of_spaces(text, least, most), most
-        )
+        most = start + _PART
+        ends = [space.end() for space in _SPACES.finditer(text, start + _PART // 2, most)][::-1] or [most]
+        end = next((at for at in ends if _seems_whole(text[start:at])), ends[0])
         parts.append(joiner + text[start:end])
         joiner = "" if text[end - 1] in " \n" else _WORD_JOINER
         start = end
     return [*parts, joiner + text[start:]]
 
 
-def _ends_of_spaces(text: str, start: int, end: int) -> Iterator[int]:
-    """The last place first."""
-    while (end := max(text.rfind(" ", start, end), text.rfind("\n", start, end))) >= 0:
-        yield end + 1
+_SPACES = re.compile(r"[ \n]")
 
 
 def _seems_whole(text: str) -> bool:
@@ -203,21 +187,21 @@ _RISKY_DIAGRAM = re.compile(
 
 
 def code_lines(code: str, info: str = "", *, nested: bool = False) -> list[str]:
-    """A fence longer than any inside; `info` names the language in its first word."""
+    """A fence longer than any inside; `info` names the language in its first word.
+
+    It is left out where a reader would do more than colour the code with it.
+    """
     code = code.removesuffix("\n")
-    longest = max(map(len, re.findall("`{3,}", code))) if "```" in code else 2
-    fence = "`" * (longest + 1)
-    return [fence + _language(info, code, nested=nested), *(code.split("\n") if code else ()), fence]
-
-
-def _language(info: str, code: str, *, nested: bool) -> str:
-    """The fence's language, unless a reader would do more than colour the code with it."""
-    match = _INFO.match(info.strip())
-    language = match[0] if match else ""
-    if language.lower().startswith("mermaid") and (language != "mermaid" or _RISKY_DIAGRAM.search(code)):
-        return ""
-    is_scanned = (_SCANNED_NESTED if nested else _SCANNED).search(code)
-    return "" if is_scanned and language.lower() not in ("latex", "tex") else language
+    fence = "`" * (max(map(len, re.findall("`{3,}", code))) + 1 if "```" in code else 3)
+    language = match[0] if (match := _INFO.match(info.strip())) else ""
+    name = language.lower()
+    is_scanned = name not in ("latex", "tex") and (_SCANNED_NESTED if nested else _SCANNED).search(code)
+    is_odd = name.startswith("mermaid") and (language != "mermaid" or _RISKY_DIAGRAM.search(code))
+    return [
+        fence + "" if is_scanned or is_odd else fence + language,
+        *(code.split("\n") if code else ()),
+        fence,
+    ]
 
 
 # Inline text -------------------------------------------------------------------------------------------
@@ -268,13 +252,7 @@ class InlineWriter:
         """Where the marks of emphasis begin that stand last, and whether they open or close."""
 
     def write(self, tokens: Sequence[Token]) -> str:
-        self._survey(tokens)
-        self._after_target = self._part and tokens[0].content.startswith(_WORD_JOINER)
-        self._write_all(tokens)
-        return "".join(self._pieces)
-
-    def _survey(self, tokens: Sequence[Token]) -> None:
-        """See which dollars could be a formula's, and which marks could end inside of code for older readers."""
+        """See first which dollars could be a formula's, and which marks could end inside of code for older readers."""
         text = "".join(token.content for token in tokens if token.type in _TEXTS)
         codes = [token.content for token in tokens if token.type == "code_inline"]
         self._is_ascii = text.isascii()
@@ -284,6 +262,9 @@ class InlineWriter:
         self._loose = {"~"} & (marks | set(text))
         if any(map(_LIVELY.search, codes)):
             self._loose |= {"*", "_"} & (marks | set(text)) | ({"<", "[", ":"} if is_long else set())
+        self._after_target = self._part and tokens[0].content.startswith(_WORD_JOINER)
+        self._write_all(tokens)
+        return "".join(self._pieces)
 
     def _write_all(self, tokens: Sequence[Token]) -> None:
         text = ""
@@ -353,9 +334,10 @@ class InlineWriter:
         """Set what readers take for punctuation where emphasis has punctuation inside and a letter outside."""
         start, kinds = self._run or (0, set())
         before = self._pieces[start - 1][-1] if start else " "
-        if kinds == {-1} and _is_mark(before) and not (after.isspace() or _is_mark(after)):
+        is_before, is_after = (unicodedata.category(char)[0] in "PS" for char in (before, after))
+        if kinds == {-1} and is_before and not (is_after or after.isspace()):
             self._pieces.append(_MARK)
-        elif kinds == {1} and _is_mark(after) and not (before.isspace() or _is_mark(before)):
+        elif kinds == {1} and is_after and not (is_before or before.isspace()):
             self._pieces.insert(start, _MARK)
         self._run = None
 
@@ -414,7 +396,9 @@ class InlineWriter:
             return None
         self._put("[")
         self._links += 1
-        return f"]({target}{_safe_title(str(token.attrs.get('title') or ''))})"
+        title = " ".join(str(token.attrs.get("title") or "").split())
+        title = re.sub(r"(?![^\W_])[^ ,.\-?!:;/]", lambda char: f"&#{ord(char[0])};", title)
+        return f']({target} "{title}")' if title else f"]({target})"
 
     def _close_link(self, end: str | None) -> None:
         if end is not None:
@@ -435,10 +419,6 @@ class InlineWriter:
             self._literal(text)
         else:
             self._put(shown)
-
-
-def _is_mark(char: str) -> bool:
-    return unicodedata.category(char)[0] in "PS"
 
 
 def _code_span(text: str, *, cell: bool) -> str | None:
@@ -472,18 +452,9 @@ def safe_target(target: str) -> str | None:
     if not re.match(r"(?i)https?://[^/?#]|mailto:[^/]|#.", target):
         return None
     unsafe = r"[^A-Za-z0-9\-._~:/?#@!+,;=%&]" if target.startswith("#") else r"(?![^\W_])[^\-._~:/?#@!+,;=%&]"
-    safe = (
-        re.sub(unsafe, lambda char: quote(char[0], safe="", errors="replace"), target)
-        .replace("@@", "%40%40")
-        .replace("~~", "%7E%7E")
-    )
-    return re.sub(r"&(?=#?\w+;)", "&amp;", safe)
+    target = re.sub(unsafe, lambda char: quote(char[0], safe="", errors="replace"), target)
+    target = target.replace("@@", "%40%40").replace("~~", "%7E%7E")
+    return re.sub(r"&(?=#?\w+;)", "&amp;", target)
 
 
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffc-\uffff]")
-
-
-def _safe_title(title: str) -> str:
-    """A link's title with its quotes, or nothing."""
-    title = re.sub(r"(?![^\W_])[^ ,.\-?!:;/]", lambda char: f"&#{ord(char[0])};", " ".join(title.split()))
-    return f' "{title}"' if title else ""

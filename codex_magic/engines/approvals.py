@@ -20,11 +20,8 @@ log = logging.getLogger(__name__)
 Approvals = Callable[[types.ApprovalRequest], Any]
 """Gives an `ApprovalDecision`, its wire word (`"accept"`), or an awaitable of one. Anything else is no."""
 
-CLEANUP_SECONDS = 1.0
-"""Until a coroutine function that was cancelled and goes on nevertheless is left behind."""
-
-BLOCKED_SECONDS = 1.0
-"""Until an event loop that does not come round counts as blocked."""
+CLEANUP_SECONDS = 1.0  # until a coroutine function that was cancelled and goes on nevertheless is left behind
+BLOCKED_SECONDS = 1.0  # until an event loop that does not come round counts as blocked
 
 RETRY = "retry without sandbox"
 """Words in the program's reason for asking about a change that has failed in the sandbox, perhaps half-way."""
@@ -41,8 +38,9 @@ async def call(function: Callable[..., Any], *args: Any) -> Any:
     its own, which is none of ours, and for what ends an event loop.
     """
     task = asyncio.ensure_future(_guarded(function, _result(function, args)))
-    # Nobody may wait for its failure any more.
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    task.add_done_callback(
+        lambda done: done.cancelled() or done.exception()
+    )  # nobody may wait for it any more
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:
@@ -105,8 +103,7 @@ class Outcomes:
     def __init__(self) -> None:
         self._open: set[str] = set()
         self._withdrawn: set[str] = set()
-        self._granted: dict[str, str] = {}
-        """By item: the word of the decision that allowed it."""
+        self._granted: dict[str, str] = {}  # by item: the word of the decision that allowed it
         self._refused: dict[str, str] = {}
         self._stopped = False
         self.watch: Callable[[str, str], None] = lambda item_id, status: None

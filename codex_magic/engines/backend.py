@@ -24,14 +24,13 @@ from ..responses.response import Response
 from ..responses.streaming import AsyncResponseStream
 from ..responses.tool_turn import MOST_ROUNDS, Ask, Job, Patience, Run, turn
 from ..responses.tools import ToolCallError
-from .history import broken_off, is_foreign_call, mended
+from .history import broken_off, is_context, is_foreign_call, mended
 from .narrator import Narrator
 from .replay import input_items
 from .seam import Tell, TurnRequest
 from .tools import ToolCalls, ToolSet, output_of, text_item
 
-SMALL_CONTEXT = 8_000
-"""Tokens that fit into any model's window: nobody is asked how large that is."""
+SMALL_CONTEXT = 8_000  # tokens that fit into any model's window: nobody is asked how large that is
 
 MOST_COMPACTIONS = 3
 """In one turn: where the context is full again after each of them, a fourth one would not help either."""
@@ -56,10 +55,7 @@ needed, word for word), and what is left to do. Answer with the summary alone.""
 
 SUMMARY = "Summary of the conversation so far:\n\n"
 
-SUMMARY_KEEPS = 4_000
-"""Tokens of the newest messages of the user, in front of a summary."""
-
-_NO_SUCH_ENDPOINT = (404, 405, 501)
+SUMMARY_KEEPS = 4_000  # tokens of the newest messages of the user, in front of a summary
 
 
 class BackendEngine:
@@ -75,12 +71,7 @@ class BackendEngine:
     async def close(self) -> None:
         await self.client.aclose()
 
-    async def models(self) -> list[Model]:
-        """The provider's catalog, best first."""
-        return await self.client.models.list()
-
     async def run(self, request: TurnRequest, tell: Tell) -> None:
-        """Run one turn; see `seam.Engine`."""
         running = self._running[request.turn_id] = _BackendTurn(self, request, tell)
         try:
             await running.run()
@@ -103,7 +94,7 @@ class BackendEngine:
         if self.client.models.known(slug) is None and slug not in self._looked_up:
             self._looked_up.add(slug)
             with suppress(errors.CodexError):
-                await self.models()
+                await self.client.models.list()
         return self.client.models.known(slug)
 
     async def compacted(self, history: list[Item], parameters: Parameters) -> Compacted:
@@ -113,14 +104,15 @@ class BackendEngine:
             try:
                 return await self.client.responses.compact(history, **parameters)
             except errors.InvalidRequestError as error:
-                if error.status not in _NO_SUCH_ENDPOINT or isinstance(error, errors.ModelNotFoundError):
+                if error.status not in (404, 405, 501) or isinstance(error, errors.ModelNotFoundError):
                     raise
                 self._has_compaction = False
         parameters = _without(parameters, "tools", "parallel_tool_calls")
         response = await self.client.responses.create([*history, user(SUMMARISE)], **parameters)
         if not response.output_text:
             raise errors.ServiceError("The model returned no summary of the conversation.")
-        messages = [item for item in kept(history, tokens=SUMMARY_KEEPS) if item["role"] == "user"]
+        said = [item for item in history if not is_context(item)]
+        messages = [item for item in kept(said, tokens=SUMMARY_KEEPS) if item["role"] == "user"]
         output = [*messages, assistant(SUMMARY + response.output_text)]
         return Compacted(id=response.id, output=output, usage=response.usage)
 
@@ -275,15 +267,14 @@ class _BackendTurn:
 
     async def _execute_call(self, job: Job) -> str | list[dict[str, Any]]:
         begun = time.monotonic()
+        success = False
         if job.tool is None:
             try:
-                reason = str(job.run())
+                items = [text_item(str(job.run()))]
             except ToolCallError as error:
-                reason = str(error)
-            success, items = False, [text_item(reason)]
+                items = [text_item(str(error))]
         else:
-            about = self._request.thread_id, self._request.turn_id
-            item = self._narrator.call(job.call)
+            about, item = (self._request.thread_id, self._request.turn_id), self._narrator.call(job.call)
             question = types.ToolCallApproval(*about, item.id, item.tool, item.arguments, item.namespace)
             success, items = await self._calls.run(job.tool, question, job.call.text)
         milliseconds = round((time.monotonic() - begun) * 1000)
@@ -298,20 +289,19 @@ class _BackendTurn:
         if model is None or not is_due(self._context, token_limit(model)):
             return
         self._compactions += 1
-        if self._compactions > MOST_COMPACTIONS:
-            self._context = None
-            return
-        try:
-            await self._compact()
-        except errors.CodexError as error:
-            self._context = None
-            self._narrator.warn(f"The conversation could not be shortened: {error.message}")
+        self._context = None
+        if self._compactions <= MOST_COMPACTIONS:
+            try:
+                await self._compact()
+            except errors.CodexError as error:
+                self._narrator.warn(f"The conversation could not be shortened: {error.message}")
 
     async def _compact(self) -> None:
         parameters: Parameters = {**self._parameters(), "tools": self._tools.definitions}
         compacted = await self._engine.compacted(self._history, parameters)
-        self._history[:] = filter(None, map(mended, compacted.output))
-        self._context = None
+        # What was seen of a notebook is told anew, as it is then.
+        output = filter(None, map(mended, compacted.output))
+        self._history[:] = [item for item in output if not is_context(item)]
         self._usage += compacted.usage or types.TokenUsage()
         self._narrator.add(types.ContextCompaction(new_id(), past=self._request.past), self._history)
 
@@ -348,10 +338,8 @@ class _BackendTurn:
 
 
 async def _cancel() -> None:
-    """End the turn, as a human has decided."""
     raise asyncio.CancelledError
 
 
 def _without(parameters: Parameters, *names: str) -> Parameters:
-    rest = {name: value for name, value in parameters.items() if name not in names}
-    return cast(Parameters, rest)
+    return cast(Parameters, {name: value for name, value in parameters.items() if name not in names})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,8 +11,7 @@ import msgspec
 from ..protocol.plain import plain_json
 from ..responses.inputs import Item, assistant
 
-ABORTED = "aborted"
-"""The output of a call that nobody finished, in the official program's word."""
+ABORTED = "aborted"  # the output of a call that nobody finished, in the official program's word
 
 _CALLS = ("function_call", "custom_tool_call")
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
@@ -29,22 +29,23 @@ def whole(items: Iterable[Item]) -> list[Item]:
     both = called & {_call_key(item) for item in items if item["type"] in _OUTPUTS}
     kept: list[Item] = []
     for item in reversed(items):
-        kind = item["type"]
-        if kind in (*_CALLS, *_OUTPUTS) and _call_key(item) not in both:
-            continue
-        if is_foreign_call(item):
-            continue
-        if kind == "reasoning":
-            follower = kept[-1] if kept else {"type": "", "role": "user"}
-            if follower["type"] in _OUTPUTS or follower.get("role", "assistant") != "assistant":
-                continue
-        kept.append(item)
+        kind, follower = item["type"], kept[-1] if kept else {"type": "", "role": "user"}
+        is_alone = kind in (*_CALLS, *_OUTPUTS) and _call_key(item) not in both
+        is_last = follower["type"] in _OUTPUTS or follower.get("role", "assistant") != "assistant"
+        if not (is_alone or is_foreign_call(item) or (kind == "reasoning" and is_last)):
+            kept.append(item)
     return kept[::-1]
 
 
 def is_foreign_call(item: Item) -> bool:
     """Whether it waits for an output that nobody here can give."""
     return item["type"] in _FOREIGN_CALLS and item.get("call_id") is not None
+
+
+def is_context(item: Item) -> bool:
+    """Whether it is a `ContextInput`, framed as in `replay.context_items`."""
+    said = next(texts(item.get("content")), "") if item.get("role") == "user" else ""
+    return re.match(r"<external_[\w-]+>", said) is not None
 
 
 def _call_key(item: Item) -> tuple[str, str | None]:

@@ -56,12 +56,10 @@ class Narrator:
         match event:
             case events.OutputTextDelta() | events.RefusalDelta():
                 self._tell(types.AgentMessageDelta(*about, self._id(event.output_index), event.delta))
-            case events.ReasoningSummaryTextDelta():
-                place = event.delta, event.summary_index
-                self._tell(types.ReasoningSummaryDelta(*about, self._id(event.output_index), *place))
-            case events.ReasoningTextDelta():
-                place = event.delta, event.content_index
-                self._tell(types.ReasoningTextDelta(*about, self._id(event.output_index), *place))
+            case events.ReasoningSummaryTextDelta(delta=delta, summary_index=part):
+                self._tell(types.ReasoningSummaryDelta(*about, self._id(event.output_index), delta, part))
+            case events.ReasoningTextDelta(delta=delta, content_index=part):
+                self._tell(types.ReasoningTextDelta(*about, self._id(event.output_index), delta, part))
             case events.OutputItemAdded() if event.item.get("type") not in _CALLS:
                 self.begun(thread_item(self._id(event.output_index), event.item))
             case events.OutputItemDone():
@@ -92,7 +90,6 @@ class Narrator:
         self._tell(types.ItemCompleted(*self._about, item, tuple(response_items)))
 
     def add(self, item: types.ThreadItem, response_items: Iterable[Item]) -> None:
-        """Tell an item that is over as it begins."""
         self.begun(item)
         self.done(item, response_items)
 
@@ -109,14 +106,11 @@ class Narrator:
         self, call_id: str, status: str, items: list[ContentItem], duration_ms: int | None = None
     ) -> None:
         """A call is over: from now on it stands in the history, with its output."""
-        if call_id not in self._calls:
-            return
-        item, raw = self._calls.pop(call_id)
-        success = status == "completed"
-        item = msgspec.structs.replace(
-            item, status=status, content_items=tuple(items), success=success, duration_ms=duration_ms
-        )
-        self.done(item, (raw, {**aborted(raw), "output": output_of(items)}))
+        if call_id in self._calls:
+            item, raw = self._calls.pop(call_id)
+            ended = {"status": status, "success": status == "completed", "duration_ms": duration_ms}
+            item = msgspec.structs.replace(item, content_items=tuple(items), **ended)
+            self.done(item, (raw, {**aborted(raw), "output": output_of(items)}))
 
     def abandon_calls(self) -> None:
         """None of the calls that are still open will be finished."""

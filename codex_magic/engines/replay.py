@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,19 +16,31 @@ from ..responses.media import read_file
 from .approvals import call
 from .tools import cut, output_of
 
-LONGEST_OUTPUT = 4_000
-"""Characters of a command's output that are told again."""
+LONGEST_OUTPUT = 4_000  # characters of a command's output that are told again
 
 
 async def input_items(inputs: Sequence[types.InputItem]) -> tuple[Item, ...]:
     """Return what a turn's input is to the model, maybe nothing. Raises InvalidRequestError for what can't be sent."""
     if len(inputs) == 1 and isinstance(inputs[0], types.ExternalMessage):
         return call_from_outside(inputs[0])
-    if all(isinstance(part, types.TextInput | types.ImageInput) for part in inputs):
-        content = [_sent(part) for part in inputs]
-    else:
-        content = await call(lambda: [_sent(part) for part in inputs])
-    return (user(*content),) if content else ()
+    if all(isinstance(part, types.TextInput | types.ContextInput | types.ImageInput) for part in inputs):
+        return _messages(inputs, _sent)
+    return await call(_messages, inputs, _sent)  # type: ignore[no-any-return]  # what it returns
+
+
+def _messages(inputs: Sequence[types.InputItem], sent: Callable[[types.InputItem], Part]) -> tuple[Item, ...]:
+    content = [sent(part) for part in inputs if not isinstance(part, types.ContextInput)]
+    return (*context_items(inputs), *((user(*content),) if content else ()))
+
+
+def context_items(inputs: Sequence[types.InputItem]) -> tuple[Item, ...]:
+    """Return the contexts among the inputs as the program frames what is untrusted; no value can end its frame."""
+    contexts = [part for part in inputs if isinstance(part, types.ContextInput)]
+    values = [
+        re.sub(r"<(?=\s*/\s*external)", r"<\\", context.value, flags=re.IGNORECASE) for context in contexts
+    ]
+    names = [f"external_{context.name}" for context in contexts]
+    return tuple(user(f"<{name}>{value}</{name}>") for name, value in zip(names, values, strict=True))
 
 
 def call_from_outside(message: types.ExternalMessage) -> tuple[Item, Item]:
@@ -64,7 +77,9 @@ def replayed(item: types.ThreadItem) -> tuple[Item, ...]:
             return call_from_outside(message)
         case types.UserMessage(content=parts):
             files = types.LocalImageInput | types.MentionInput | types.SkillInput
-            return (user(*(f"[{part.path}]" if isinstance(part, files) else _sent(part) for part in parts)),)
+            return _messages(
+                parts, lambda part: input_text(f"[{part.path}]") if isinstance(part, files) else _sent(part)
+            )
         case types.AgentMessage():
             return (assistant(item.text),)
         case types.CommandExecution(status=status) if status in types.NEVER_DONE:
@@ -108,7 +123,5 @@ def _call_and_output(
     call_id: str, name: str, namespace: str | None, arguments: str, output: str | list[Item]
 ) -> tuple[Item, Item]:
     call = {"type": "function_call", "call_id": call_id, "name": name}
-    if namespace:
-        call["namespace"] = namespace
     result = {"type": "function_call_output", "call_id": call_id, "output": output}
-    return {**call, "arguments": arguments}, result
+    return {**call, **({"namespace": namespace} if namespace else {}), "arguments": arguments}, result

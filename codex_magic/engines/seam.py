@@ -18,19 +18,15 @@ class Continuation(msgspec.Struct, frozen=True):
     """The latest turn of this history that the app-server has too, in a thread with the same past."""
 
     place: types.TurnPlace
-    is_last: bool
-    """Whether nothing follows it there and the thread is this one's own; else it is forked."""
-    unseen: tuple[dict[str, Any], ...] = ()
-    """The Responses items of what came after it."""
+    is_last: bool  # whether nothing follows it there and the thread is this one's own; else it is forked
+    unseen: tuple[dict[str, Any], ...] = ()  # the Responses items of what came after it
 
 
 class Earlier(NamedTuple):
     """The turns before, for an engine that sends them itself."""
 
-    items: tuple[dict[str, Any], ...]
-    """Responses items, oldest first."""
-    context: types.TokenUsage | None
-    """Token usage of the last request, or `None` after a compaction."""
+    items: tuple[dict[str, Any], ...]  # responses items, oldest first
+    context: types.TokenUsage | None  # token usage of the last request, or `None` after a compaction
 
 
 async def nothing_earlier() -> Earlier:
@@ -65,10 +61,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     base_instructions: str | None = None
     config: dict[str, Any] | None = None
     ephemeral: bool | None = None
-    name: str | None = None
-    """The thread's."""
-    past: str = ""
-    """A digest of the turns before."""
+    name: str | None = None  # the thread's
+    past: str = ""  # a digest of the turns before
     earlier: Callable[[], Awaitable[Earlier]] = nothing_earlier
     """Reads them; with `continuation` the app-server mostly needs none of it."""
     continuation: Continuation | None = None

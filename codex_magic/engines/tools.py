@@ -17,8 +17,7 @@ from ..responses.inputs import image_url, is_image
 from ..responses.tools import Tool, Toolbox, ToolCallError, plain_result
 from .approvals import call
 
-LONGEST_TEXT = 200_000
-"""Characters of one result that the model is given: some 50,000 tokens."""
+LONGEST_TEXT = 200_000  # characters of one result that the model is given: some 50,000 tokens
 
 TAKEN = frozenset(
     "apply_patch exec exec_command get_goal request_user_input view_image wait write_stdin".split()
@@ -84,11 +83,9 @@ class ToolCalls:
 
     async def run(self, tool: Tool, question: ToolCallApproval, text: str) -> tuple[bool, list[ContentItem]]:
         """Return whether it worked, and what the model is told. `text`: what it wrote for arguments."""
-        refusal = await self._refusal(tool, question)
-        if refusal is not None:
+        if (refusal := await self._refusal(tool, question)) is not None:
             return False, [text_item(refusal)]
-        success, items = await run_tool(tool, text)
-        return success, masked(items)
+        return masked(await run_tool(tool, text))
 
     async def _refusal(self, tool: Tool, question: ToolCallApproval) -> str | None:
         """Return why it may not run, in words for the model. One question at a time: the first yes may be one for all."""
@@ -107,10 +104,10 @@ class ToolCalls:
                 self._allowed.add(name)
         if decision is Decision.cancel:
             await self._cancel()
-        if decision is None:
-            return "Not run: nobody was there to allow this call."
-        is_yes = decision in (Decision.accept, Decision.accept_for_session)
-        return None if is_yes else "The user declined this call."
+        if decision in (Decision.accept, Decision.accept_for_session):
+            return None
+        is_no = decision is not None
+        return "The user declined this call." if is_no else "Not run: nobody was there to allow this call."
 
 
 def written(tool: Tool, arguments: Any) -> str:
@@ -141,10 +138,9 @@ def content_items(value: Any) -> list[ContentItem]:
     items = [_content_item(part) for part in value]
     room = LONGEST_TEXT
     for item in items:
-        if item["type"] == "inputText":
-            length = len(item["text"])
-            item["text"] = cut(item["text"], room)
-            room = max(0, room - length)
+        text = item.get("text", "")
+        item |= {"text": cut(text, room)} if text else {}
+        room = max(0, room - len(text))
     return items
 
 

@@ -5,7 +5,6 @@ Its answers are scripted and say so; everything around them behaves like the rea
 """
 
 from .service import LocalService, start
-from .state import RecordedRequest
 from .stream import Pace
 
-__all__ = ["LocalService", "Pace", "RecordedRequest", "start"]
+__all__ = ["LocalService", "Pace", "start"]

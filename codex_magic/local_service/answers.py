@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +14,8 @@ from pathlib import Path
 
 from .conversation import Body, Conversation, Item, Prompt, Tool, input_items, read_conversation, seal
 from .samples import sample
+
+PICTURE = base64.b64encode(Path(__file__).with_name("picture.png").read_bytes()).decode()
 
 NOTICE = "*A scripted answer from the local service: no model was asked.*"
 
@@ -66,7 +65,7 @@ def _reply(body: Body, talk: Conversation) -> list[Item]:
         action = {"type": "search", "query": _title(question)}
         return [{"type": "web_search_call", "action": action}, _cited()]
     if re.search(r"\bdraw\b", question, re.I) and "image_generation" in hosted:
-        drawing = {"result": encoded_picture(_title(question)), "revised_prompt": _title(question)}
+        drawing = {"result": PICTURE, "revised_prompt": _title(question)}
         shown = message(_prepared("A prepared picture.", talk))
         return [{"type": "image_generation_call", **drawing}, shown]
     return [message(_text(talk))]
@@ -244,29 +243,3 @@ def document(length: int) -> str:
 
 
 _TOPICS = "Sorting Searching Caching Hashing Sampling Parsing Fitting Scheduling".split()
-
-
-# Pictures ----------------------------------------------------------------------------------------
-
-
-def picture(prompt: str, *, side: int = 32) -> bytes:
-    """Return a gradient of `side` pixels as PNG (https://www.w3.org/TR/png), in colours of the prompt's own."""
-    colour = hashlib.sha256(prompt.encode()).digest()[:3]
-    # the 0 before each row says that it is not filtered
-    rows = (
-        b"\x00" + bytes(c * (x + y + 1) // (2 * side) for x in range(side) for c in colour)
-        for y in range(side)
-    )
-    chunks = {
-        b"IHDR": struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0),
-        b"IDAT": zlib.compress(b"".join(rows), 9),
-        b"IEND": b"",
-    }
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks.items()
-    )
-
-
-def encoded_picture(prompt: str) -> str:
-    return base64.b64encode(picture(prompt)).decode()

@@ -22,10 +22,10 @@ from tornado.web import Finish, RequestHandler
 from ..protocol.ids import new_id
 from . import conversation
 from .accounts import SCOPE, Account
-from .answers import answer, encoded_picture
+from .answers import PICTURE, answer
 from .conversation import Body, Item, count_tokens
 from .faults import HTML, REFUSALS, Fault, Reply, Step, api_error, detail, model_unsupported
-from .state import RecordedRequest, State
+from .state import State
 from .stream import DELTAS, SHAPES, Event, Pace, Plan, count_usage, events, frame, numbered
 
 _CATALOG = msgspec.json.decode(Path(__file__).with_name("models.json").read_bytes())
@@ -37,24 +37,16 @@ ETAG = f'W/"{hashlib.sha256(msgspec.json.encode(MODELS)).hexdigest()[:16]}"'
 
 
 class Endpoint(RequestHandler):
-    """Records the request and sends replies."""
+    """Reads the request and sends replies."""
 
     def initialize(self, state: State) -> None:
         self.state = state
-        self.gone = asyncio.Event()
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the client has gone before the end of its answer."""
 
     async def prepare(self) -> None:
-        body = self.decoded_body()
-        self.recorded = RecordedRequest(
-            method=str(self.request.method),
-            path=self.request.path,
-            query={name: self.get_query_argument(name, strip=False) for name in self.request.query_arguments},
-            headers={name.lower(): value for name, value in self.request.headers.get_all()},
-            body=body,
-            json=decoded(body),
-            at=time.monotonic(),
-        )
-        self.state.recorder.add(self.state.recorder.requests, self.recorded)
+        self.body = self.decoded_body()
+        self.json = decoded(self.body)
         if self.state.middleware is not None:
             await self.state.middleware(self)
 
@@ -75,14 +67,14 @@ class Endpoint(RequestHandler):
 
     def need(self, name: str) -> Any:
         """Return a field that the JSON body must have."""
-        if not isinstance(self.recorded.json, dict) or name not in self.recorded.json:
+        if not isinstance(self.json, dict) or name not in self.json:
             self.refuse(api_error(f"Missing required parameter: '{name}'.", name))
-        return self.recorded.json[name]
+        return self.json[name]
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of a form or of a JSON body."""
-        if isinstance(self.recorded.json, dict):
-            return self.recorded.json
+        if isinstance(self.json, dict):
+            return self.json
         return {name: self.get_body_argument(name, strip=False) for name in self.request.body_arguments}
 
     def cut(self) -> NoReturn:
@@ -122,9 +114,12 @@ class Endpoint(RequestHandler):
         self.set_header("Content-Type", "application/json")
         self.clear_header("Server")
 
+    def query(self) -> dict[str, str]:
+        return {name: self.get_query_argument(name, strip=False) for name in self.request.query_arguments}
+
     def on_connection_close(self) -> None:
-        self.gone.set()
-        self.state.recorder.add(self.state.recorder.disconnects, self.recorded)
+        if not self.gone.done():
+            self.gone.set_result(None)
 
 
 def decoded(body: bytes) -> Any:
@@ -151,7 +146,7 @@ class Responses(Endpoint):
         self.reply(REFUSALS["upgrade_required"])
 
     async def post(self) -> None:
-        await self.respond(self.recorded.json, self.owner())
+        await self.respond(self.json, self.owner())
 
     async def respond(self, body: Body, owner: str) -> None:
         """Answer, or refuse a request whose parts are not what the answer is made of."""
@@ -226,14 +221,14 @@ class Responses(Endpoint):
             await self.flush()
             await self.send(script, pace)
         except StreamClosedError:
-            pass  # the client went away, which `on_connection_close` has recorded
+            pass  # the client went away
 
     async def send(self, script: Iterable[Step], pace: Pace) -> None:
         """Do the steps, until the client has gone."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         for step in script:
-            if self.gone.is_set():
+            if self.gone.done():
                 return
             if isinstance(step, str):
                 await self.do(step)
@@ -284,7 +279,7 @@ class CodexResponses(Responses):
 
 
 def api_compact(at: Endpoint) -> Reply:
-    body, owner = at.recorded.json, at.key()
+    body, owner = at.json, at.key()
     at.need("input")
     items = [*conversation.input_items(body), {"type": "compaction_trigger"}]
     sealed = answer({**body, "input": items}, owner)
@@ -300,7 +295,7 @@ def models(at: Endpoint) -> Reply:
     """Return the Codex catalog; or the public API's own list, for a client that doesn't name its version."""
     is_codex = at.request.path.startswith("/backend-api")
     _ = at.account() if is_codex else at.key()
-    if is_codex or "client_version" in at.recorded.query:
+    if is_codex or "client_version" in at.query():
         return Reply(200, {"models": [*MODELS.values()]}, {"ETag": ETAG})
     every = {"object": "model", "created": 0, "owned_by": "local-service"}
     return Reply(200, {"object": "list", "data": [{"id": slug, **every} for slug in MODELS]})
@@ -317,8 +312,8 @@ def accounts_check(at: Endpoint) -> Reply:
 
 def codex_picture(at: Endpoint) -> Reply:
     at.account()
-    picture = {"b64_json": encoded_picture(str(at.need("prompt")))}
-    return Reply(200, {"created": int(time.time()), "data": [picture], "output_format": "png"})
+    at.need("prompt")
+    return Reply(200, {"created": int(time.time()), "data": [{"b64_json": PICTURE}], "output_format": "png"})
 
 
 def codex_call(at: Endpoint) -> Reply:
@@ -403,7 +398,7 @@ _ACTIONS: dict[str, tuple[str, Callable[[Endpoint], Reply]]] = {
     r"/backend-api/wham/accounts/check": ("get", accounts_check),
     r"/v1/responses/compact": ("post", api_compact),
     r"/v1/models": ("get", models),
-    r"/oauth/authorize": ("get", lambda at: approve(at, at.recorded.query, Account())),
+    r"/oauth/authorize": ("get", lambda at: approve(at, at.query(), Account())),
     r"/oauth/token": ("post", token),
     r"/oauth/revoke": ("post", revoke),
     r"/api/accounts/deviceauth/usercode": ("post", lambda at: Reply(200, at.state.sign_in.start_device())),

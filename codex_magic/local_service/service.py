@@ -21,11 +21,8 @@ from tornado.web import Application
 
 from .accounts import Account, Tokens
 from .endpoints import ROUTES, Endpoint, NotFound
-from .state import RecordedRequest, State
+from .state import State
 from .stream import Pace
-
-TIMEOUT = 10.0
-"""Seconds that the `wait_for_...` methods wait unless told otherwise."""
 
 T = TypeVar("T")
 Service = TypeVar("Service", bound="LocalService")
@@ -79,18 +76,6 @@ class LocalService:
         self._thread = threading.Thread(target=run, name="codex-magic-local-service", daemon=True)
         self._thread.start()
         listening.wait()
-
-    @property
-    def requests(self) -> list[RecordedRequest]:
-        """Every request so far, oldest first."""
-        return list(self._state.recorder.requests)
-
-    def wait_for_disconnect(
-        self, timeout: float = TIMEOUT, *, path: str = "", count: int = 1
-    ) -> RecordedRequest:
-        """Return the `count`-th request whose client went away before the end of the answer."""
-        recorder = self._state.recorder
-        return recorder.wait(recorder.disconnects, path, timeout=timeout, count=count)
 
     def sign_in(self, codex_home: Path, tokens: Tokens | None = None) -> Tokens:
         """Write an auth.json as the official client does after a sign-in, and return its tokens."""

@@ -1,8 +1,7 @@
-"""What the endpoints of one running service share: touched on its own loop only, but for what they record."""
+"""What the endpoints of one running service share: touched on its own loop only."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,45 +13,6 @@ from .stream import SHAPES, Pace
 
 SECONDS = {"primary": 5 * 3600, "secondary": 7 * 24 * 3600}
 """How long each window of a plan is."""
-
-
-@dataclass(frozen=True)
-class RecordedRequest:
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    """Names in lower case."""
-    body: bytes
-    """As sent, but decompressed."""
-    json: Any
-    """The decoded body; `None` when it is empty or no JSON."""
-    at: float
-    """`time.monotonic()` when the request was read."""
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.requests: list[RecordedRequest] = []
-        self.disconnects: list[RecordedRequest] = []
-        """Requests whose client went away before the answer was complete."""
-        self._changed = threading.Condition()
-
-    def add(self, kind: list[RecordedRequest], request: RecordedRequest) -> None:
-        with self._changed:
-            kind.append(request)
-            self._changed.notify_all()
-
-    def wait(self, kind: list[RecordedRequest], path: str, *, timeout: float, count: int) -> RecordedRequest:
-        """Return the `count`-th entry whose path ends with `path`; TimeoutError when it does not come."""
-
-        def matching() -> list[RecordedRequest]:
-            return [request for request in kind if request.path.endswith(path)]
-
-        with self._changed:
-            if not self._changed.wait_for(lambda: len(matching()) >= count, timeout):
-                raise TimeoutError(f"{len(matching())} of {count} came for {path!r} within {timeout} s")
-            return matching()[count - 1]
 
 
 @dataclass
@@ -103,7 +63,6 @@ class State:
     middleware: Callable[[Any], Awaitable[None]] | None = None
     """Called with each endpoint when its request has been read; it may refuse it."""
     faults: Faults = field(default_factory=Faults)
-    recorder: Recorder = field(default_factory=Recorder)
     quota: Quota = field(default_factory=Quota)
     sign_in: SignIn = field(init=False)
 

@@ -39,7 +39,7 @@ def takes_login(rest: str) -> bool:
 
 def log_in(session: Session, rest: str) -> Steps[None]:
     if rest and rest not in set(Way):
-        if _LIKE_A_KEY.search(rest) or rest.startswith(Way.key.value):
+        if _LIKE_A_KEY.search(rest) or rest.startswith(Way.key):
             hint = "Delete it (and consider revoking it), then run `%codex login key`."
             raise OptionError("Don't put API keys in cells: notebooks and history are saved.", hint=hint)
         problem = f"%codex login takes one word, not {len(rest.split())}."
@@ -56,9 +56,8 @@ def log_in(session: Session, rest: str) -> Steps[None]:
         if way is not None:
             flow.begin(way)
     elif flow.view.stage is Stage.account and way is None:
-        account = flow.view.account
+        headline = "Signed in." if screen.rich else flow.view.headline()
         flow.cancel()
-        headline = "Signed in." if screen.rich else f"Signed in {who(account)}."
         screen.say(headline, _NOTE)
     else:
         yield from _sign_in_by_text(session, way or _text_way(session), new_id())
@@ -71,10 +70,9 @@ def log_out(session: Session, _: str) -> Steps[None]:
     except ConfigurationError:
         line = f"Signed out. {Storage.of(session.env).name} could not be read, and was removed."
     yield from finished(session.login.sign_out())
-    lines = [line]
-    if os.environ.get("OPENAI_API_KEY"):
-        lines.append("OPENAI_API_KEY is still set; `%codex provider openai` uses it.")
-    session.screen.say(*lines)
+    has_key = bool(os.environ.get("OPENAI_API_KEY"))
+    still = "OPENAI_API_KEY is still set; `%codex provider openai` uses it."
+    session.screen.say(line, *[still] * has_key)
 
 
 def show_account(session: Session, _: str) -> None:
@@ -195,7 +193,7 @@ def _sign_in_by_text(session: Session, way: Way, output: str) -> Steps[LoginView
     # A page without controls may show nothing before its cell has ended; a prompt it does show.
     prompts = screen.rich and not screen.page.has_controls and may_ask(session.shell)
     answers, entered_at = -1, -math.inf
-    relay: Relay[LoginView] = Relay()
+    relay, view = Relay[LoginView](), flow.view
     flow.begin(way, open_browser=not screen.rich and not is_remote())
     flow.subscribe(relay.put)
     try:
@@ -218,7 +216,8 @@ def _sign_in_by_text(session: Session, way: Way, output: str) -> Steps[LoginView
                 entered_at = time.time()
     finally:
         flow.leave(relay.put)
-        lines.close()
+        if lines and not view.over:  # what was only needed meanwhile stays in no notebook
+            lines.write(["The sign-in was not finished."])
 
 
 class _Lines:
@@ -226,23 +225,20 @@ class _Lines:
 
     def __init__(self, session: Session, output: str) -> None:
         self._page = session.screen.page if session.screen.rich else None
-        self._id, self._over = output, False
+        self._id = output
         self._shown: list[str] = []
-
-    def show(self, view: LoginView) -> None:
-        self._over = view.over
-        line = view.closing_line() if view.over and self._page is not None else view.headline()
-        self._show([text for text in ("" if view.over else view.problem, line) if text], view.link, view.code)
 
     def __str__(self) -> str:
         return "\n".join(self._shown)
 
-    def close(self) -> None:
-        """Leave nothing in a notebook that was only needed meanwhile."""
-        if self._shown and not self._over:
-            self._show(["The sign-in was not finished."])
+    def __bool__(self) -> bool:
+        return bool(self._shown)
 
-    def _show(self, lines: list[str], link: str | None = None, code: str | None = None) -> None:
+    def show(self, view: LoginView) -> None:
+        line = view.closing_line() if view.over and self._page is not None else view.headline()
+        self.write([line] if view.over or not view.problem else [view.problem, line], view.link, view.code)
+
+    def write(self, lines: list[str], link: str | None = None, code: str | None = None) -> None:
         plain = [line.replace("`", "") for line in lines]
         plain += [f"  {part}" for part in (link, code) if part is not None]
         if plain == self._shown:

@@ -1,8 +1,4 @@
-"""The way of a cell: `run_cell` drives its steps, which answer a command or ask a question as a turn.
-
-From here a question goes to `session`, `threads.codex`, an engine and `responses` to the wire; what comes back
-is painted by `CellTurn` through `display`.
-"""
+"""The way of a cell: `run_cell` drives its steps, which answer a command or ask a question as a turn."""
 
 from __future__ import annotations
 
@@ -38,8 +34,7 @@ T = TypeVar("T")
 async def run_cell(line: str, cell: str | None, number: int = 0) -> None:
     """Answer one `%%codex` cell, or one `%codex` line (`cell` is None); what `magics` turns a cell into.
 
-    `number`: of its shell; IPython's own shell without one. Raises CellFailed or CellStopped, once all there is
-    to see is on screen.
+    `number`: of its shell in `shells`; else it is IPython's own. Raises CellFailed or CellStopped at the end.
     """
     session = _session(number)
     with session.screen.request(blocking=False):
@@ -93,17 +88,13 @@ def _question(line: str, cell: str | None) -> tuple[str, ParsedLine]:
     options = parse_line(line)
     prompt = "\n".join(filter(None, (options.rest, (cell or "").strip("\n"))))
     if not prompt.strip():
-        raise OptionError(
-            "The prompt is empty.", hint="Write it below %%codex, or after %codex. " + ALL_OPTIONS
-        )
+        hint = f"Write it below %%codex, or after %codex. {ALL_OPTIONS}"
+        raise OptionError("The prompt is empty.", hint=hint)
     return prompt, options
 
 
 def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
-    """Ask one question: a turn from its request to its last painted line.
-
-    Where it fails because nobody is signed in, and somebody here can sign in, it is asked again after that.
-    """
+    """Ask one question: a turn from its request to its last painted line; again after a sign-in that it needs."""
     background = bool(options.values.get("background")) and not _waits(session)
     while True:
         output = new_id()
@@ -112,7 +103,7 @@ def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 
-        painter = session.screen.painter(TurnView(id=output, background=background))
+        painter = session.screen.painter(TurnView(id=output, background=background, clock=time.monotonic))
         turn = CellTurn(started, desk, painter)
         if background:
             painter.open()
@@ -139,10 +130,7 @@ def _drive_in_thread(session: Session, turn: CellTurn) -> None:
 
 
 def _waits(session: Session) -> bool:
-    """Whether nobody sees what comes after the cell: nbclient, papermill and their like save it as it is then.
-
-    Raises OptionError in a terminal.
-    """
+    """Whether nobody sees what comes after the cell, as in nbclient. Raises OptionError in a terminal."""
     if not session.screen.rich:
         problem = "A terminal has no place for an answer in the background."
         raise OptionError(problem, hint="Leave --background out.")
@@ -157,10 +145,9 @@ QUEUED_SECONDS = 0.5  # a turn waits for another one of its thread before it sho
 
 
 class CellTurn:
-    """Paints a turn, and takes its questions to a person at `desk`. Driving `steps` does it.
+    """Paints a turn, and takes its questions to a person at `desk`; driving `steps` does it.
 
-    The engine's notifications come through the queue `desk.news` from the background loop. `painter` gives them to
-    its `display.view.TurnView`, whose Markdown it shows at the pace of the front end.
+    The engine's notifications come through the queue `desk.news` from the background loop.
     """
 
     def __init__(self, turn: RunningTurn, desk: Desk, painter: Painter) -> None:
@@ -169,10 +156,7 @@ class CellTurn:
         turn.withdrawn.add_done_callback(lambda _: desk.stop())
 
     def steps(self) -> Steps[BaseException | None]:
-        """Paint the turn to its end. Returns what it failed with, which is on screen then.
-
-        When nobody drives it to its end, the turn is stopped, and shows nothing in the cell that runs by then.
-        """
+        """Paint the turn to its end, or stop it when it is dropped. Returns what it failed with, once it is shown."""
         is_dropped = False
         try:
             started = self._turn.started
@@ -185,7 +169,7 @@ class CellTurn:
             yield from self._paint()
             return handle.exception
         except NotSent:
-            self._painter.view.withdraw()
+            self._painter.view.interrupt(withdrawn=True)
             return None
         except CodexError as error:
             failed = Turn(id=new_id(), status=TurnStatus.failed, error=TurnError(str(error)))
@@ -208,13 +192,12 @@ class CellTurn:
 
     def _paint(self, *, seconds: float | None = None) -> Steps[bool]:
         """Paint what comes until the turn has ended (True) or time is up (False)."""
-        deadline = None if seconds is None else time.monotonic() + seconds
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
         while not self._completed:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+            if (left := deadline - time.monotonic()) <= 0:
                 return False
             due = self._painter.due()
-            yield self._desk.news.ready(), min((s for s in (due, left) if s is not None), default=None)
+            yield self._desk.news.ready(), left if due is None else min(due, left)
             self._show_news()
         return True
 
@@ -234,7 +217,7 @@ class CellTurn:
         try:
             yield started, GRACE_SECONDS
             if started.done() and not started.cancelled() and isinstance(started.exception(), NotSent):
-                self._painter.view.withdraw()
+                self._painter.view.interrupt(withdrawn=True)
                 return
             if (yield from self._paint(seconds=GRACE_SECONDS)):
                 return
@@ -257,8 +240,7 @@ def drive(steps: Steps[T]) -> T:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]  # typeshed: StopIteration.value is Any
         try:
-            spans = _spans(seconds)
-            done = any(concurrent.futures.wait({future}, timeout=span).done for span in spans)
+            done = any(concurrent.futures.wait({future}, span).done for span in _spans(seconds))
             resume = partial(steps.send, done)
         except KeyboardInterrupt:
             resume = partial(steps.throw, KeyboardInterrupt())
@@ -286,8 +268,7 @@ async def _done_within(future: Future[Any], seconds: float | None) -> bool:
     # Its failure is read from `future`, so it counts as seen here.
     waiting.add_done_callback(lambda over: over.cancelled() or over.exception())
     for span in _spans(seconds):
-        done, _ = await asyncio.wait({waiting}, timeout=span)
-        if done:
+        if (await asyncio.wait({waiting}, timeout=span))[0]:
             return True
     return False
 

@@ -1,7 +1,4 @@
-"""The %codex commands, and what Tab completes after `%codex` and `%%codex`, without asking the network.
-
-A line whose first word is no command is a question.
-"""
+"""The %codex commands, and what Tab completes after `%codex` and `%%codex`, without asking the network."""
 
 from __future__ import annotations
 
@@ -9,8 +6,9 @@ import difflib
 import math
 import os
 import re
+import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,13 +18,13 @@ from ..net import scrub
 from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
-from ..responses.catalog import default_model
+from ..responses.catalog import Catalog, default_model
 from ..threads.options import CONTINUE
-from ..threads.store import Store, ThreadRecord, TurnRecord
+from ..threads.store import Store
 from . import login, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .login import Way
-from .options import APPROVALS, CELL_OPTIONS, EFFORTS, ENGINES, OPTION_WORDS, SANDBOXES, ParsedLine
+from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES, ParsedLine
 from .screen import ID_SHOWN, ago, count
 from .session import Session, Steps, finished
 
@@ -34,11 +32,10 @@ Question = tuple[str, ParsedLine]
 """What a command asks: a prompt, and the options of a cell."""
 
 Run = Callable[[Session, str], Steps[Question | None] | Steps[None] | None]
+"""Answers at once, or returns the steps of an answer that has to wait for something."""
 
 
 class Command(NamedTuple):
-    """`run` answers at once, or returns the steps of an answer that has to wait for something."""
-
     name: str
     arguments: str
     help: str
@@ -78,10 +75,9 @@ _FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login"})
 
 
 def find_command(line: str) -> Callable[[Session], Steps[Question | None] | Steps[None] | None] | None:
-    """Return the command that a %codex line names, or None for a question. Raises OptionError.
+    """Return the command that a %codex line names, or None for a question, as of `show me the data`.
 
-    %codex show is a command, %codex show me the data is a question. What looks like a command and is none is
-    not asked, since an answer costs: a question that looks so can be asked after `--`.
+    Raises OptionError for what looks like a command and is none: an answer costs.
     """
     name, *words = line.split() or ["help"]
     rest = line.strip().removeprefix(name).strip()
@@ -122,20 +118,18 @@ def _threads(session: Session, rest: str) -> Steps[None]:
         paths = store.notebook_paths()
         for each in page.threads:
             mark = "→" if each.id == current else ""
+            about = each.name or each.preview or "(empty)"
+            if each.forked_from:
+                about = f"{about} (a fork of {each.forked_from[:ID_SHOWN]})"
             turns = len(store.history(each.id, include_items=False))
             notebook = Path(paths.get(each.id, "")).name
-            yield mark, each.id[:ID_SHOWN], _title(each), turns, notebook, ago(each.updated_at)
+            yield mark, each.id[:ID_SHOWN], about, turns, notebook, ago(each.updated_at)
 
     older = " · Find an older one: `%codex threads WORD`" if page.next_cursor else ""
     note = f"Continue one: `%codex resume {page.threads[0].id[:ID_SHOWN]}`{older}"
     heads = ("", "Thread", "About", "Turns", "Notebook", "Last used")
     shown = yield from session.wait(session.codex.store.run(lambda store: list(rows(store))))
     session.screen.table(heads, shown, note=note)
-
-
-def _title(thread: ThreadRecord) -> str:
-    about = thread.name or thread.preview or "(empty)"
-    return f"{about} (a fork of {thread.forked_from[:ID_SHOWN]})" if thread.forked_from else about
 
 
 def _resume(session: Session, rest: str) -> Steps[None]:
@@ -172,28 +166,22 @@ def _unarchive(session: Session, rest: str) -> Steps[None]:
 
 def _history(session: Session, _: str) -> Steps[None]:
     thread = yield from session.wait(session.thread())
-    turns = yield from session.wait(thread.history())
-    if not turns:
+    rows = []
+    for n, turn in enumerate((yield from session.wait(thread.history())), 1):
+        items = [entry.item for entry in turn.items]
+        question = next((input_text(item.content) for item in items if isinstance(item, UserMessage)), "")
+        answer = next((item.text for item in reversed(items) if isinstance(item, AgentMessage)), "")
+        words = "↳ continued" if question == CONTINUE else shorten(question, 60)
+        state = _STATES.get(turn.status, turn.status.value)
+        rows.append((n, words, shorten(re.sub("[*#>`|]", "", answer), 60), state))
+    if not rows:
         session.screen.say("This thread is empty.")
         return
-    rows = [
-        (n, *_question_and_answer(turn), _STATES.get(turn.status, turn.status.value))
-        for n, turn in enumerate(turns, 1)
-    ]
-    note = f"Show a turn again: `%codex show {len(turns)}`"
+    note = f"Show a turn again: `%codex show {len(rows)}`"
     session.screen.table(("#", "You asked", "Answer", "State"), rows, note=note)
 
 
 _STATES = {TurnStatus.completed: "done", TurnStatus.in_progress: "running"}
-
-
-def _question_and_answer(turn: TurnRecord) -> tuple[str, str]:
-    """Return both, each on one short line."""
-    items = [entry.item for entry in turn.items]
-    question = next((input_text(item.content) for item in items if isinstance(item, UserMessage)), "")
-    answer = next((item.text for item in reversed(items) if isinstance(item, AgentMessage)), "")
-    shown = "↳ continued" if question == CONTINUE else shorten(question, 60)
-    return shown, shorten(re.sub("[*#>`|]", "", answer), 60)
 
 
 def _show(session: Session, rest: str) -> Steps[None]:
@@ -237,7 +225,9 @@ def _steer(session: Session, rest: str) -> Steps[None]:
         session.screen.say(f"Nothing is running. To send it as a question: `%codex -- steer {rest}`")
         return
     answering = (turn for turn in reversed(session.running) if turn.handle is not None)
-    yield from next(answering, session.running[0]).steer(rest)  # the others wait in line
+    turn = next(answering, session.running[0])  # the others wait in line
+    handle = yield from finished(turn.started)
+    yield from session.wait(handle.steer(rest))
     session.screen.say("Sent to the running answer.")
 
 
@@ -251,7 +241,7 @@ def _stop(session: Session, _: str) -> Steps[None]:
 
 
 def _status(session: Session, _: str) -> Steps[None]:
-    settings = session.settings
+    settings, provider = session.settings, session.provider()
     problem: CodexError | None = session.unkept
     current = None
     try:
@@ -259,40 +249,37 @@ def _status(session: Session, _: str) -> Steps[None]:
     except StoreError as error:
         problem = error
     rows: list[tuple[str, object]] = [
-        ("provider", _shown_provider(session)),
-        *account_rows(session, session.provider()),
+        ("provider", f"{provider.name} ({provider.base_url})"),
+        *account_rows(session, provider),
         ("model", _model_in_use(session)),
-        ("effort", settings.effort or "the model's default"),
-        ("engine", _with_meaning(settings.engine, ENGINES)),
+        ("effort", settings.effort or DEFAULT_EFFORT),
+        ("engine", _with_meaning(settings.engine)),
     ]
     if settings.engine == "app-server":
-        rows += [
-            ("sandbox", _with_meaning(settings.sandbox, SANDBOXES)),
-            ("approval", _with_meaning(settings.approval, APPROVALS)),
-            ("folder", settings.cwd or os.getcwd()),
-        ]
+        rows += [(name, _with_meaning(getattr(settings, name))) for name in ("sandbox", "approval")]
+        rows.append(("folder", settings.cwd or os.getcwd()))
     rows += [
         ("thread", current[:ID_SHOWN] if current else "none yet"),
         ("threads kept in", problem or session.env.home / "threads.db"),
     ]
     for turn in session.running:
-        rows.append(("running", f"{shorten(turn.prompt, 60)}, for {count(turn.seconds, 'second')}"))
+        seconds = int(time.monotonic() - turn.began)
+        rows.append(("running", f"{shorten(turn.prompt, 60)}, for {count(seconds, 'second')}"))
     if session.rate_limits and (windows := login.windows(session.rate_limits)):
         rows.append(("limits", "; ".join(map(login.sentence, windows))))
     session.screen.table(("", ""), rows)
 
 
 def _model_in_use(session: Session) -> str:
-    models = session.catalog.remembered(max_age=math.inf)
+    models = Catalog(session.provider(), session.env).remembered(max_age=math.inf)
     with suppress(ConfigurationError):  # none of them is the default
         return session.settings.model or default_model(models or []).slug
     return "provider default (looked up with your first question)"
 
 
 def _models(session: Session, _: str) -> Steps[None]:
-    models = yield from session.wait(session.codex.models(provider=session.provider()))
     rows = []
-    for model in models:
+    for model in (yield from session.wait(session.codex.models(provider=session.provider()))):
         context = f"{model.context_window:,}" if model.context_window else ""
         about = model.description or model.display_name or ""
         rows.append((model.slug, about, context, ", ".join(model.efforts)))
@@ -311,48 +298,43 @@ def _model(session: Session, rest: str) -> Steps[None]:
     session.screen.say(f"Model: {_model_in_use(session)}")
 
 
-def _setting(
-    name: str, title: str, read: Callable[[Session, str], str], show: Callable[[Session], str]
-) -> Run:
-    """Return the command that sets a setting to what `read` makes of a word, and shows it."""
-
-    def show_or_set(session: Session, rest: str) -> None:
-        if rest:
-            setattr(session.settings, name, read(session, rest))
-        session.screen.say(f"{title}: {show(session)}")
-
-    return show_or_set
+def _set_or_show(session: Session, word: str, *, name: str, read: Callable[[str], str]) -> None:
+    """Set a setting to what `read` makes of a word, and show it."""
+    if word:
+        setattr(session.settings, name, options.word_for(read(word)))
+    shown = options.word_for(read(getattr(session.settings, name)))
+    title = "Folder" if name == "cwd" else name.capitalize()
+    session.screen.say(f"{title}: {_with_meaning(shown or DEFAULT_EFFORT)}")
 
 
-def _bound(name: str, read: Callable[[str], str], meanings: Mapping[str, str]) -> Run:
-    """Return the command that shows or sets a word which bounds the agent."""
-
-    def show(session: Session) -> str:
-        return _with_meaning(options.word_for(read(getattr(session.settings, name))), meanings)
-
-    return _setting(name, name.capitalize(), lambda _, word: options.word_for(read(word)), show)
+_effort = partial(_set_or_show, name="effort", read=lambda word: word and options.checked("effort", word))
+_cwd = partial(_set_or_show, name="cwd", read=options.folder)
+_engine = partial(_set_or_show, name="engine", read=options.engine)
+_sandbox = partial(_set_or_show, name="sandbox", read=options.sandbox)
+_approval = partial(_set_or_show, name="approval", read=options.approval)
 
 
-def _read_provider(session: Session, word: str) -> str:
-    session.provider(word)
-    return word
+def _provider(session: Session, rest: str) -> None:
+    provider = session.provider(rest)
+    if rest:
+        session.settings.provider = rest
+    session.screen.say(f"Provider: {provider.name} ({provider.base_url})")
 
 
-def _shown_provider(session: Session) -> str:
-    provider = session.provider()
-    return f"{provider.name} ({provider.base_url})"
+def _with_meaning(word: str) -> str:
+    return f"{word} ({_MEANINGS[word]})" if word in _MEANINGS else word
 
 
-def _with_meaning(word: str, meanings: Mapping[str, str]) -> str:
-    return f"{word} ({meanings[word]})" if word in meanings else word
+_MEANINGS = {**ENGINES, **SANDBOXES, **APPROVALS}
+
+DEFAULT_EFFORT = "the model's default"
 
 
 def _debug(session: Session, _: str) -> None:
     if (error := session.last_error) is None:
         session.screen.say("No error to show.")
-        return
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    session.screen.code(scrub("".join(lines)))
+    else:
+        session.screen.code(scrub("".join(traceback.format_exception(error))))
 
 
 _EXAMPLES = """\
@@ -379,27 +361,10 @@ def _help(session: Session, rest: str) -> None:
     for group, commands in _GROUPS.items():
         rows += [(group,), *((f"`{command.usage}`", command.help) for command in commands)]
     screen.table(("Command", "What it does"), rows, wraps=True)
-    described = [(f"`{each.usage}`", each.help) for each in CELL_OPTIONS]
+    described = [(f"`{each.usage}`", each.help) for each in options.CELL_OPTIONS]
     note = "One command in detail: `%codex help threads`"
     screen.table(("Option", "What it does"), described, note=note, wraps=True)
 
-
-_effort = _setting(
-    "effort",
-    "Effort",
-    lambda _, word: options.checked("effort", word),
-    lambda session: session.settings.effort or "the model's default",
-)
-_provider = _setting("provider", "Provider", _read_provider, _shown_provider)
-_cwd = _setting(
-    "cwd",
-    "Folder",
-    lambda _, path: options.folder(path),
-    lambda session: options.folder(session.settings.cwd),
-)
-_engine = _bound("engine", options.engine, ENGINES)
-_sandbox = _bound("sandbox", options.sandbox, SANDBOXES)
-_approval = _bound("approval", options.approval, APPROVALS)
 
 _GROUPS = {
     "Ask": (
@@ -433,8 +398,8 @@ _GROUPS = {
     ),
     "Agent": (
         Command("engine", "[NAME]", "show or set who answers: backend, or app-server (the agent)", _engine),
-        Command("sandbox", "[LEVEL]", f"show or set {options.help_of('sandbox')}", _sandbox),
-        Command("approval", "[MODE]", f"show or set {options.help_of('approval')}", _approval),
+        Command("sandbox", "[LEVEL]", f"show or set {OPTIONS['sandbox'].help}", _sandbox),
+        Command("approval", "[MODE]", f"show or set {OPTIONS['approval'].help}", _approval),
         Command("cwd", "[FOLDER]", "show or set where the agent works", _cwd),
     ),
 }
@@ -442,13 +407,11 @@ _GROUPS = {
 COMMANDS = {command.name: command for group in _GROUPS.values() for command in group}
 
 
-def complete(session: Session, line: str, symbol: str) -> list[str]:
-    """Return the words that may stand where `symbol` is being typed, the last word of `line`."""
-    return offers(session, line, symbol) or []
-
-
 def offers(session: Session, line: str, symbol: str) -> list[str] | None:
-    """Return the same, and `None` inside a question, where everything may be mentioned."""
+    """Return the words that may stand where `symbol` is being typed, the last word of `line`.
+
+    `None` inside a question, where everything may be mentioned.
+    """
     try:
         candidates = _candidates(session, line, symbol)
     except CodexError:
@@ -461,14 +424,13 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | Non
     last = words[-1] if words else ""
     if last == "--cwd" or (first, words) == ("%codex", ["cwd"]):
         return _folders(symbol)
-    option = next((each for each in CELL_OPTIONS if last in each.words), None)
-    if option is not None and option.value is not None:
+    if (option := options.BY_WORD.get(last)) is not None and option.value is not None:
         return option.choices or _offered(session, option.name)
     prompt = options.parse_line(" ".join(words)).rest.split()
     if symbol.startswith("-"):
-        return OPTION_WORDS if prompt in ([], ["continue"]) else None
+        return options.OPTION_WORDS if prompt in ([], ["continue"]) else None
     if not prompt:
-        return COMMANDS if first == "%codex" and not words else None if symbol else OPTION_WORDS
+        return COMMANDS if first == "%codex" and not words else None if symbol else options.OPTION_WORDS
     is_argument = first == "%codex" and len(words) == 1 and last in COMMANDS
     return _offered(session, last) if is_argument else None
 
@@ -493,14 +455,14 @@ def _threads_by_name(session: Session, *, archived: bool = False) -> list[str]:
 
 
 _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
-    "model": lambda session: session.catalog.names(),
+    "model": lambda session: Catalog(session.provider(), session.env).names(),
     **dict.fromkeys(("thread", "resume", "fork", "archive"), _threads_by_name),
     "unarchive": partial(_threads_by_name, archived=True),
     "provider": lambda session: ("chatgpt", "openai", "local"),
     "engine": lambda session: ENGINES,
     "sandbox": lambda session: SANDBOXES,
     "approval": lambda session: APPROVALS,
-    "effort": lambda session: EFFORTS,
+    "effort": lambda session: options.EFFORTS,
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
 }

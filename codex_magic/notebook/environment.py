@@ -29,11 +29,9 @@ def is_remote(env: Mapping[str, str] | None = None, *, platform: str = sys.platf
 
 
 def shows_widgets(shell: InteractiveShell) -> bool:
-    """Whether a person with a front end that draws widgets is there.
+    """Whether a person with a front end that draws widgets is there: one that answers questions, unlike nbclient.
 
-    A kernel can't ask for that. A front end that answers questions is one with a person before it;
-    nbclient and papermill don't. Consoles do and draw no widgets: the text beside a widget tells
-    them what to do.
+    Consoles do and draw no widgets: the text beside a widget tells them what to do.
     """
     return is_kernel(shell) and may_ask(shell) and find_spec("ipywidgets") is not None
 
@@ -42,8 +40,7 @@ def hears_clicks(shell: InteractiveShell, *, ipykernel: str | None = None) -> bo
     """Whether a click arrives while a cell of this front end awaits something. `ipykernel`: its version.
 
     Before 7.4 a kernel reads them beside a cell only from a front end that sends them to a subshell, as
-    JupyterLab does. Consoles draw no buttons; unlike notebooks they don't name the cell. Other kernels
-    than ipykernel promise nothing.
+    JupyterLab does. Consoles draw no buttons; unlike notebooks they don't name the cell.
     """
     running = ipykernel or getattr(sys.modules.get("ipykernel"), "__version__", None)
     if running is None or cell_id(shell) is None:
@@ -54,13 +51,14 @@ def hears_clicks(shell: InteractiveShell, *, ipykernel: str | None = None) -> bo
 
 def page_for(shell: InteractiveShell, *, alone: bool) -> Page:
     """Return where the running request's outputs go. `alone`: the caller is all there is in its cell."""
-    if is_captured(shell):
+    is_served = is_run_by_server(shell)
+    if _is_captured(shell) or (is_served and not alone):
         return AppendedPage()
-    if is_console(shell):
+    # A person who types at a Python program (jupyter console, qtconsole), which names no cells.
+    is_console = _FROM_PYTHON.fullmatch(message_id(request(shell))) and cell_id(shell) is None
+    if is_console and may_ask(shell) and not is_served:
         return PrintedPage()
-    if not is_run_by_server(shell):
-        return UpdatedPage()
-    return RepaintedPage() if alone else AppendedPage()
+    return RepaintedPage() if is_served else UpdatedPage()
 
 
 class PrintedPage(Page):
@@ -68,12 +66,6 @@ class PrintedPage(Page):
 
     def show(self, id: str, bundle: Bundle) -> None:
         self.say({"text/plain": bundle["text/plain"]})
-
-
-def is_console(shell: InteractiveShell) -> bool:
-    """Whether a person types at a Python program (jupyter console, qtconsole), which names no cells."""
-    sender = _FROM_PYTHON.fullmatch(message_id(request(shell)))
-    return sender is not None and cell_id(shell) is None and may_ask(shell) and not is_run_by_server(shell)
 
 
 _FROM_PYTHON = re.compile(r"[0-9a-f]{8}-[0-9a-f]{24}_(?P<pid>\d+)_\d+")
@@ -85,8 +77,8 @@ def is_run_by_server(
 ) -> bool:
     """Whether the Jupyter server runs this cell for its page (jupyter-server-documents, jupyter-server-nbmodel).
 
-    Such a request names no cell and comes from the process that started the kernel, which is a server:
-    nbclient sends the same from a process that names its connection files otherwise.
+    Such a request names no cell and comes from the server that started the kernel; nbclient, which sends the
+    same, names its connection files otherwise.
     """
     env = os.environ if env is None else env
     kernel: Any = getattr(shell, "kernel", None)
@@ -100,7 +92,7 @@ def is_run_by_server(
     return sender is not None and by_server and parent in (None, sender["pid"])
 
 
-def is_captured(shell: InteractiveShell) -> bool:
+def _is_captured(shell: InteractiveShell) -> bool:
     """Whether the outputs of the running request go to an Output widget, or to `%%capture`."""
     if _is_collected(shell):
         return True

@@ -25,7 +25,7 @@ from ..waiting import awaited, in_thread
 from .environment import is_remote
 
 if TYPE_CHECKING:
-    from ..auth.handles import AsyncChatgptLoginHandle, AsyncLogin
+    from ..auth.handles import AsyncLogin
     from ..threads.sync import Codex
 
 log = logging.getLogger(__name__)
@@ -103,10 +103,6 @@ class LoginView:
     limits: RateLimits | None = None
     touched_at: float = 0.0
 
-    def __post_init__(self) -> None:
-        if not self.touched_at:
-            object.__setattr__(self, "touched_at", self.now)
-
     @property
     def over(self) -> bool:
         return self.stage in OVER
@@ -119,9 +115,8 @@ class LoginView:
     def choices(self) -> dict[Way, tuple[str, str]]:
         """Return the ways with a label and what they are good for; the first is recommended."""
         choices = _CHOICES | _ON_A_SERVER if self.remote else _CHOICES
-        labels = {way: choices[way] for way in self.ways}
-        first = self.ways[0]
-        return labels | {first: (f"{labels[first][0]} (recommended)", labels[first][1])}
+        (label, use), *_ = (choices[way] for way in self.ways)
+        return {way: choices[way] for way in self.ways} | {self.ways[0]: (f"{label} (recommended)", use)}
 
     def headline(self) -> str:
         """What is going on, and what to do; one or two sentences."""
@@ -129,10 +124,8 @@ class LoginView:
             return f"Signed in {who(self.account)}."
         if self.stage is Stage.cancelled and self.problem:
             return self.problem
-        sentence = _SENTENCES[self.way if self.stage is Stage.waiting else self.stage]
-        return sentence.format(
-            place="in your home folder on this server" if self.remote else "on this computer"
-        )
+        place = "in your home folder on this server" if self.remote else "on this computer"
+        return _SENTENCES[self.way if self.stage is Stage.waiting else self.stage].format(place=place)
 
     def seconds_left(self) -> int | None:
         """Until what is offered expires; `None` when nothing does."""
@@ -147,19 +140,20 @@ class LoginView:
         if self.stage in (Stage.starting, Stage.waiting, Stage.finishing):
             return replace(self, now=now, touched_at=now)
         stage = Stage.choosing if account is None or problem else Stage.account
-        fresh = replace(self, now=now, stage=Stage.choosing)
+        fresh = replace(self, now=now, stage=stage)
         return fresh.at(stage, way=None, account=account, limits=None, problem=problem)
 
     def at(self, stage: Stage, **changes: Any) -> LoginView:
         """The view in another stage, without what only this one needed. What is over stays over."""
         cleared = {"link": None, "code": None, "expires_at": None, "problem": "", "misread": 0}
-        new = {"stage": stage, "touched_at": self.now, **cleared, **changes}
-        return self if self.over else replace(self, **new)
+        return self._changed(**{"stage": stage, **cleared, **changes})
 
     def misunderstood(self, problem: str) -> LoginView:
         """What the person entered could not be read; the sign-in still waits."""
-        again = replace(self, problem=problem, misread=self.misread + 1, touched_at=self.now)
-        return self if self.over else again
+        return self._changed(problem=problem, misread=self.misread + 1)
+
+    def _changed(self, **changes: Any) -> LoginView:
+        return self if self.over else replace(self, touched_at=self.now, **changes)
 
     def cancelled(self) -> LoginView:
         """Who is signed in already stays so."""
@@ -278,9 +272,8 @@ class LoginFlow:
         self._order: asyncio.Lock | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._handle: AsyncLogin | None = None
-        self._browser: AsyncChatgptLoginHandle | None = None
-        """The same, where an address may be pasted."""
-        self._key: asyncio.Future[str] | None = None
+        self._take: Callable[[str], None] | None = None
+        """Goes on with the key or the address that the attempt waits for."""
         self._ticking: asyncio.Task[None] | None = None
         self._before: Account | None = None
 
@@ -325,16 +318,16 @@ class LoginFlow:
     @in_order
     async def enter(self, text: str) -> None:
         """Take the key, or the address at which the browser ended."""
-        if self._browser is not None:
-            try:
-                self._browser.paste(text)
-            except CodexError as error:
-                problem = str(error)
-                self._change(lambda view: view.misunderstood(problem))
-            else:
-                self._change(lambda view: view.at(Stage.finishing))
-        elif self._key is not None and not self._key.done():
-            self._key.set_result(text)
+        if self._take is None:
+            return
+        try:
+            self._take(text)
+        except CodexError as error:
+            problem = str(error)
+            self._change(lambda view: view.misunderstood(problem))
+        else:
+            self._take = None
+            self._change(lambda view: view.at(Stage.finishing))
 
     @in_order
     async def choose(self) -> None:
@@ -366,10 +359,9 @@ class LoginFlow:
         """Show what is left of the plan, if the service says so."""
         try:
             limits = await self._ask_limits()
+            self._change(lambda view: replace(view, limits=limits))
         except CodexError as error:
             log.info("the limits could not be read: %s", error)
-        else:
-            self._change(lambda view: replace(view, limits=limits))
 
     async def _account(self) -> Account | None:
         """Return who is signed in. Raises ConfigurationError where another sign-in could not be kept."""
@@ -385,11 +377,10 @@ class LoginFlow:
         try:
             if way is Way.key:
                 await awaited(in_thread(Storage.of(self._asynchronous.settings).check))
-                self._key = asyncio.get_running_loop().create_future()
+                key = asyncio.get_running_loop().create_future()
+                self._take = key.set_result
                 self._change(lambda view: view.at(Stage.waiting))
-                key = await self._key
-                self._change(lambda view: view.at(Stage.finishing))
-                await self._asynchronous.login_api_key(key)
+                await self._asynchronous.login_api_key(await key)
             elif not await self._by_service(way, open_browser):
                 return
             self._change(lambda view: view.at(Stage.finishing))
@@ -413,12 +404,12 @@ class LoginFlow:
         else:
             pasted = way is Way.paste
             page = codex.login_chatgpt_pasted() if pasted else codex.login_chatgpt(open_browser=open_browser)
-            self._handle = self._browser = opened = await page
-            link = opened.auth_url
+            self._handle = opened = await page
+            self._take, link = opened.paste, opened.auth_url
         handle = self._handle
         self._change(lambda view: view.at(Stage.waiting, link=link, code=code, expires_at=handle.expires_at))
         completed = await handle.wait()
-        self._handle = self._browser = None
+        self._handle = self._take = None
         if not completed.success and handle.state is not LoginState.cancelled:
             self._fail(completed.error or "The sign-in failed.")
         return completed.success
@@ -432,7 +423,7 @@ class LoginFlow:
         elif self.view.stage is not Stage.finishing:
             attempt.cancel()
         await asyncio.wait({attempt})
-        self._handle = self._browser = self._key = None
+        self._handle = self._take = None
 
     async def _tick(self) -> None:
         """Let time pass, and notice a sign-in that another notebook or the CLI has finished."""

@@ -1,5 +1,4 @@
-"""`%codex` and `%%codex`. Imported by `%load_ext`, so it imports nothing that costs: no httpx, no
-ipywidgets, no Markdown, no SQLite before the first use."""
+"""`%codex` and `%%codex`. Imported by `%load_ext`, so it imports nothing that costs before the first use."""
 
 from __future__ import annotations
 
@@ -12,15 +11,14 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from .runs import Runs
 from .shell import (
     CellFailed,
     CellStopped,
-    Installed,
     NotebookSettings,
-    cell_id,
     message_id,
-    register,
     request,
+    shells,
     skip_reload,
 )
 
@@ -37,9 +35,8 @@ class CodexMagics(NotebookSettings, Magics):
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell=shell, **kwargs)
         self._session: Session | None = None
-        self._cells: set[str] = set()
-        self._installed = Installed()
-        self.number = register(shell)
+        self.runs = Runs(shell)
+        shells[id(shell)] = shell
 
     @property
     def session(self) -> Session:
@@ -48,7 +45,7 @@ class CodexMagics(NotebookSettings, Magics):
             from .session import Session
 
             assert self.shell is not None  # traitlets allows None; `load` passes it
-            self._session = Session(self.shell, self, self._cells, self._installed)
+            self._session = Session(self.shell, self, self.runs)
         return self._session
 
     @no_var_expand
@@ -63,27 +60,21 @@ class CodexMagics(NotebookSettings, Magics):
         """
         from .cells import run_cell_blocking
 
-        run_cell_blocking(line, cell, self.number)
+        run_cell_blocking(line, cell, id(self.shell))
 
     @context_matcher(identifier="codex_magic", priority=200)  # type: ignore[untyped-decorator]  # IPython's
     def complete(self, context: CompletionContext) -> SimpleMatcherResult:
         """Complete what stands behind `%codex` and `%%codex`, in place of what IPython offers there."""
         typed = context.text_until_cursor.lstrip()
-        if not _is_magic(typed, "%codex") and not _is_magic(typed, "%%codex"):
-            return {"completions": []}
-        from .commands import offers
+        if _is_magic(typed, "%codex") or _is_magic(typed, "%%codex"):
+            from .commands import offers
 
-        symbol = "" if typed[-1].isspace() else typed.split()[-1]
-        if (words := offers(self.session, typed, symbol)) is None:
-            return {"completions": []}
-        # What is typed stands for nothing to add: where we offer nothing, IPython offers all it has.
-        found = [SimpleCompletion(word, type="codex") for word in words or [symbol]]
-        return {"completions": found, "matched_fragment": symbol, "suppress": True}
-
-    def note_cell(self) -> None:
-        """Remember the running cell: it tells which notebook this is."""
-        if self.shell is not None and (cell := cell_id(self.shell)) is not None:
-            self._cells.add(cell)
+            symbol = "" if typed[-1].isspace() else typed.split()[-1]
+            if (words := offers(self.session, typed, symbol)) is not None:
+                # What is typed stands for nothing to add: where we offer nothing, IPython offers all it has.
+                found = [SimpleCompletion(word, type="codex") for word in words or [symbol]]
+                return {"completions": found, "matched_fragment": symbol, "suppress": True}
+        return {"completions": []}
 
     def close(self) -> None:
         if self._session is not None:
@@ -97,13 +88,12 @@ class CodexCells:
     IPython's own steps would strip `>>> ` from a prompt and take a question mark at its end for a
     request for help. A `%%codex` cell, or a lone `%codex` line, becomes `await ...` in a kernel, so
     that buttons answer while it runs, and a plain magic call in a terminal, which stops that better.
-    What runs inside another cell (`%%time`, `run_cell`) is transformed after that cell's request has begun
-    to execute and stays a plain call too, since those callers can't await; so does a line among other code,
-    which may stand in a function. Ends are not counted: IPython tells none of a nested `run_cell_async`.
+    What runs inside another cell (`%%time`, `run_cell`) or among other code stays a plain call too: its
+    callers can't await. Ends are not counted: IPython tells none of a nested `run_cell_async`.
     """
 
-    def __init__(self, shell: InteractiveShell, number: int) -> None:
-        self._shell, self._number = shell, number
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
         self._executing: deque[str] = deque(maxlen=32)  # more than execute at a time
 
     def pre_execute(self) -> None:
@@ -111,10 +101,7 @@ class CodexCells:
         skip_reload(self._shell)
 
     def check_complete(self, cell: str) -> tuple[str, int | None]:
-        """Answer a terminal whether what is typed so far is a whole cell: an empty line ends the question.
-
-        IPython would look at what we make of the cell, which is complete at once.
-        """
+        """Answer a terminal whether the cell is whole: an empty line ends it. IPython would look at our `await`."""
         if not _is_magic(cell, "%%codex"):
             manager: TransformerManager = self._shell.input_transformer_manager
             answer: tuple[str, int | None] = TransformerManager.check_complete(manager, cell)
@@ -128,33 +115,27 @@ class CodexCells:
         if start is None:
             return lines
         head, body = lines[start], "".join(lines[start + 1 :])
-        awaits = self._can_await()
+        # Our coroutines are asyncio's, which `%autoawait trio` can't run; what runs inside another cell can't wait.
+        runs_asyncio = self._shell.autoawait and self._shell.loop_runner is _asyncio_runner
+        awaits = runs_asyncio and message_id(request(self._shell)) not in ("", *self._executing)
         if _is_magic(head, "%%codex"):
             return [self._call(head[len("%%codex") :].strip(), body, awaits=awaits)]
         if _is_magic(head, "%codex") and not body.strip():
             return [self._call(head[len("%codex") :].strip(), None, awaits=awaits)]
         if head.startswith("%%"):
             return lines
-        for n, line in enumerate(lines):
-            if (question := _QUESTION.fullmatch(line)) and _is_statement(lines[: n + 1]):
-                lines = [
-                    *lines[:n],
-                    question[1] + self._call(question[2], None, awaits=False),
-                    *lines[n + 1 :],
-                ]
-        return lines
+        calls = {
+            n: question[1] + self._call(question[2], None, awaits=False)
+            for n, line in enumerate(lines)
+            if (question := _QUESTION.fullmatch(line)) and _is_statement(lines[: n + 1])
+        }
+        return [calls.get(n, line) for n, line in enumerate(lines)]
 
     def _call(self, line: str, cell: str | None, *, awaits: bool) -> str:
         # `__import__` in one expression: the cell binds no name of ours, and no name of the user's is in its way.
         function = "run_cell" if awaits else "run_cell_blocking"
-        call = f"__import__('codex_magic').{function}({line!r}, {cell!r}, {self._number})\n"
+        call = f"__import__('codex_magic').{function}({line!r}, {cell!r}, {id(self._shell)})\n"
         return f"await {call}" if awaits else call
-
-    def _can_await(self) -> bool:
-        """Whether the cell may await: our coroutines are asyncio's, `%autoawait trio` can't run them."""
-        shell: Any = self._shell
-        runs_asyncio = shell.autoawait and shell.loop_runner is _asyncio_runner
-        return runs_asyncio and message_id(request(shell)) not in ("", *self._executing)
 
 
 _QUESTION = re.compile(r"(\s*(?:[^%#'\"]*=\s*)?)%codex\s+(.*\?)\s*")
@@ -169,8 +150,7 @@ def _is_statement(lines: list[str]) -> bool:
     """Whether a statement begins in the last line, as opposed to text inside a string."""
     code = [re.sub(r"%codex\b.*", "pass", line) for line in lines]
     starts = (token.start for line in make_tokens_by_line(code) for token in line if token.string.strip())
-    column = len(lines[-1]) - len(lines[-1].lstrip())
-    return (len(lines), column) in starts
+    return (len(lines), len(lines[-1]) - len(lines[-1].lstrip())) in starts
 
 
 QUIET = (CellFailed, CellStopped)
@@ -179,8 +159,7 @@ QUIET = (CellFailed, CellStopped)
 def _show_nothing(
     shell: Any, kind: type[BaseException], error: BaseException, trace: object, tb_offset: object = None
 ) -> list[str]:
-    """Let the shell show no traceback: what happened is on screen. Where nobody sees that, the sentence is what
-    papermill looks for in an output, and nbclient in the reply."""
+    """Show no traceback: what happened is on screen. Unattended, papermill and nbclient look for the sentence."""
     from .environment import is_attended
 
     if str(error) and not is_attended(shell):
@@ -191,7 +170,6 @@ def _show_nothing(
 
 
 def loaded(shell: InteractiveShell) -> CodexMagics | None:
-    """Return the magics of this shell, if the extension is loaded."""
     magics = shell.magics_manager.registry.get("CodexMagics")
     return magics if isinstance(magics, CodexMagics) else None
 
@@ -202,14 +180,15 @@ def load(shell: InteractiveShell) -> None:
         return
     magics = CodexMagics(shell)
     shell.register_magics(magics)
-    magics.note_cell()
-    shell.events.register("pre_execute", magics.note_cell)
+    magics.runs.begin()
+    shell.events.register("pre_execute", magics.runs.begin)
+    shell.events.register("post_run_cell", magics.runs.end)
 
     shell.Completer.custom_matchers.append(magics.complete)
     if not shell.custom_exceptions:  # unless someone else handles some already
         shell.set_custom_exc(QUIET, _show_nothing)  # type: ignore[no-untyped-call]  # IPython is untyped here
     skip_reload(shell)
-    cells = CodexCells(shell, magics.number)
+    cells = CodexCells(shell)
     shell.input_transformers_cleanup.insert(0, cells)
     shell.input_transformer_manager.check_complete = cells.check_complete
     shell.events.register("pre_execute", cells.pre_execute)
@@ -220,7 +199,8 @@ def unload(shell: InteractiveShell) -> None:
     if (magics := loaded(shell)) is None:
         return
     magics.close()
-    shell.events.unregister("pre_execute", magics.note_cell)
+    shell.events.unregister("pre_execute", magics.runs.begin)
+    shell.events.unregister("post_run_cell", magics.runs.end)
     manager = shell.input_transformer_manager
     for cells in [step for step in shell.input_transformers_cleanup if isinstance(step, CodexCells)]:
         shell.input_transformers_cleanup.remove(cells)

@@ -1,24 +1,17 @@
-"""The first line of `%%codex`: options, then prompt text; and the words that bound the agent.
-
-Only leading options are read; from the first other word on, everything is prompt and stays as it
-was typed, so apostrophes, braces and backslashes need no quoting.
-"""
+"""The first line of `%%codex`: leading options, then prompt as it was typed; and the words that bound the agent."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from ..protocol.errors import OptionError
 from ..protocol.plain import did_you_mean
 from ..protocol.types import ApprovalMode, Sandbox
 from ..threads.options import EngineName
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,6 +36,8 @@ class Option:
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 
+CONTEXTS = ("none", "above", "outputs", "all")
+
 CELL_OPTIONS: tuple[Option, ...] = (
     Option("model", "NAME", "use this model", short="m"),
     Option("effort", "LEVEL", "how long the model thinks", short="e", choices=EFFORTS),
@@ -57,13 +52,18 @@ CELL_OPTIONS: tuple[Option, ...] = (
     Option("instructions", "TEXT", "what the model is told about its task", short="i"),
     Option("verbosity", "LEVEL", "how long the answer is", choices=("low", "medium", "high")),
     Option("tier", "TIER", "the service tier, e.g. priority or flex"),
+    Option(
+        "context", "WHAT", "what of the notebook goes along: none, above, outputs or all", choices=CONTEXTS
+    ),
     Option("name", "NAME", "name the thread"),
     Option("output", "NAME", "save the result in this variable", short="o"),
     Option("wait-login", None, "wait for sign-in if needed (the default in notebooks)"),
     Option("no-wait-login", None, "fail at once if sign-in is needed"),
 )
 
-OPTION_WORDS = [f"--{option.name}" for option in CELL_OPTIONS]
+OPTIONS = {option.name: option for option in CELL_OPTIONS}
+OPTION_WORDS = [f"--{name}" for name in OPTIONS]
+BY_WORD = {word: option for option in CELL_OPTIONS for word in option.words}
 
 ALL_OPTIONS = "All options: `%codex help`"
 
@@ -95,7 +95,9 @@ def parse_line(line: str) -> ParsedLine:
         if (word := _WORD.match(line, position)) is None:
             break
         position = word.end()
-        option = _option(word[1])
+        if (option := BY_WORD.get(word[1])) is None:
+            near = did_you_mean(word[1] if word[1][1] == "-" else f"-{word[1]}", OPTION_WORDS, quote="`")
+            raise OptionError(f"Unknown option `{word[1]}`.", hint=f"{near} {ALL_OPTIONS}".strip())
         if option.value is None:
             values[option.name] = True
             continue
@@ -108,30 +110,17 @@ def parse_line(line: str) -> ParsedLine:
     return ParsedLine(values, line[position:].strip())
 
 
-def help_of(name: str) -> str:
-    """Return the help of that option."""
-    return next(option.help for option in CELL_OPTIONS if option.name == name)
-
-
 def no_such(kind: str, word: str, words: Iterable[str]) -> OptionError:
     """Return the error that names the closest of the words there are, else all of them."""
     hint = did_you_mean(word, words).strip() or f"Choose one of: {', '.join(words)}."
     return OptionError(f"Unknown {kind} {word!r}.", hint=hint)
 
 
-def _option(word: str) -> Option:
-    for option in CELL_OPTIONS:
-        if word in option.words:
-            return option
-    near = did_you_mean(word if word.startswith("--") else f"-{word}", OPTION_WORDS, quote="`")
-    raise OptionError(f"Unknown option `{word}`.", hint=f"{near} {ALL_OPTIONS}".strip())
-
-
 def checked(name: str, value: str) -> str:
     """Return the value of that option. Raises OptionError."""
-    option = next(each for each in CELL_OPTIONS if each.name == name)
-    if option.choices and value not in option.choices:
-        raise no_such(name, value, option.choices)
+    choices = OPTIONS[name].choices
+    if choices and value not in choices:
+        raise no_such(name, value, choices)
     if name == "output" and not value.isidentifier():
         problem = f"-o needs a Python variable name, not {value!r}."
         raise OptionError(problem, hint="For example: `%%codex -o answer`")
@@ -156,11 +145,7 @@ APPROVALS = {
     "auto": "a reviewing model of the service decides in your place",
 }
 
-_ENGINE_NAMES: dict[str, EngineName] = {
-    "backend": "backend",
-    "app-server": "app-server",
-    "agent": "app-server",
-}
+_ENGINES: dict[str, EngineName] = {"backend": "backend", "app-server": "app-server", "agent": "app-server"}
 
 _MODES = {
     "ask": ApprovalMode.ask,
@@ -172,15 +157,23 @@ _MODES = {
 
 def engine(word: str) -> EngineName:
     """Raises OptionError, as do the next three."""
-    return _read("engine", word, _ENGINE_NAMES.__getitem__, ENGINES)
+    if word not in _ENGINES:
+        raise no_such("engine", word, ENGINES)
+    return _ENGINES[word]
 
 
 def sandbox(word: str) -> Sandbox:
-    return _read("sandbox", word, Sandbox, SANDBOXES)
+    try:
+        return Sandbox(word)
+    except ValueError:
+        raise no_such("sandbox", word, SANDBOXES) from None
 
 
 def approval(word: str) -> ApprovalMode:
-    return _read("approval", word, lambda word: _MODES.get(word) or ApprovalMode(word), APPROVALS)
+    try:
+        return _MODES.get(word) or ApprovalMode(word)
+    except ValueError:
+        raise no_such("approval", word, APPROVALS) from None
 
 
 def folder(path: str) -> str:
@@ -196,10 +189,3 @@ def word_for(value: str) -> str:
     if isinstance(value, Sandbox):
         return value.name.replace("_", "-")
     return next((word for word, mode in _MODES.items() if mode is value), value)
-
-
-def _read(kind: str, word: str, read: Callable[[str], T], meanings: Mapping[str, str]) -> T:
-    try:
-        return read(word)
-    except (KeyError, ValueError):
-        raise no_such(kind, word, meanings) from None

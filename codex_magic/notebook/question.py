@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import PurePath
@@ -14,6 +13,7 @@ from ..display.exact import (
     HEAD_CHARS,
     change_diff,
     change_kind,
+    diff_size,
     exact_diff,
     exact_line,
     exact_lines,
@@ -28,7 +28,6 @@ from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
 NOBODY = "Not allowed, because nobody is here to answer"
 ENDED = "Not answered here"
 STOPPED = "Stopped before it was answered"
-
 
 LONG_NAME = 60
 """Characters of a path that no title has room for."""
@@ -84,8 +83,14 @@ def more_choices(request: ApprovalRequest) -> list[Choice]:
     lasting: list[Choice] = []
     if isinstance(request, types.CommandApproval):
         if words := request.proposed_execpolicy_amendment:
-            label = f"Always allow {_allowed_commands(words)}"
-            lasting.append(Choice("c", label, types.AcceptWithExecpolicyAmendment(words)))
+            joined = shlex.join(words)
+            # With the agent's own shell before it, a beginning of words stands for one command.
+            is_beginning = shown_command(joined) == joined
+            allowed = (
+                f"commands that start with {exact_line(joined)}" if is_beginning else "exactly this command"
+            )
+            decision = types.AcceptWithExecpolicyAmendment(words)
+            lasting.append(Choice("c", f"Always allow {allowed}", decision))
         for number, proposed in enumerate(request.proposed_network_policy_amendments or (), 1):
             host, action = str(proposed.get("host")), str(proposed.get("action"))
             if action == "allow":
@@ -123,13 +128,15 @@ def question_text(question: Question) -> QuestionText:
             passages = [Passage("", exact_lines(script), "sh")]
             if shell:
                 facts.append(("Shell", exact_line(shell)))
-        case types.FileChangeApproval():
-            passages = [_change(change, question.folder) for change in request.changes]
+        case types.FileChangeApproval(changes=changes):
+            passages = [_change(change, question.folder) for change in changes]
             files = f"these {len(passages)} files"
-            if len(request.changes) == 1:
-                name = _path(request.changes[0], question.folder)
+            if len(changes) == 1:
+                name = _path(changes[0], question.folder)
                 files = name if len(name) <= LONG_NAME else "this file"
             title = f"Allow Codex to change {files}?"
+            added, removed = diff_size("\n".join(map(change_diff, changes)))
+            facts.append(("Size", f"{added} line{'s' * (added != 1)} added, {removed} removed"))
         case types.PermissionsApproval():
             title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
         case _:
@@ -138,8 +145,6 @@ def question_text(question: Question) -> QuestionText:
             return QuestionText(title, (_json(request.arguments),), ())
     if not isinstance(request, types.FileChangeApproval) and request.cwd:
         facts.append(("In", exact_line(request.cwd)))
-    if isinstance(request, types.FileChangeApproval):
-        facts.append(("Size", _size(request.changes)))
     if request.reason and request.reason.strip():
         facts.append(("Codex says", f"“{exact_line(shorten(request.reason, 1_000))}”"))
     if isinstance(request, types.FileChangeApproval) and request.grant_root:
@@ -151,12 +156,6 @@ def _change(change: dict[str, Any], folder: str) -> Passage:
     verb = {"add": "New", "delete": "Deleted", "update": "Changed"}[change_kind(change)]
     diff = change_diff(change).removesuffix("\n")
     return Passage(f"{verb}: {_path(change, folder)}", exact_diff(diff), "diff")
-
-
-def _size(changes: Sequence[dict[str, Any]]) -> str:
-    lines = [line for change in changes for line in change_diff(change).splitlines()]
-    added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
-    return f"{added} line{'s' * (added != 1)} added, {removed} removed"
 
 
 def _json(value: Any) -> Passage:
@@ -176,13 +175,6 @@ def _below(path: str, folder: str) -> str:
     return exact_line(path).replace("→", "\\u{2192}")
 
 
-def _allowed_commands(words: Sequence[str]) -> str:
-    """What a beginning of words stands for: with the agent's own shell before it, one command."""
-    joined = shlex.join(words)
-    is_beginning = shown_command(joined) == joined
-    return f"commands that start with {exact_line(joined)}" if is_beginning else "exactly this command"
-
-
 def decision_line(question: Question) -> tuple[str, str] | None:
     """Return what was decided, and about what, where no step of the turn tells it."""
     request = question.request
@@ -196,15 +188,11 @@ def decision_line(question: Question) -> tuple[str, str] | None:
         case types.FileChangeApproval(changes=changes):
             noun = "the change without the sandbox"
             subject = ", ".join(_path(change, question.folder) for change in changes)
-    match question.decision:
-        case None:
-            label = question.reason
-        case Decision.decline | Decision.cancel:
-            label = f"Declined {noun}"
-        case Decision.accept:
-            label = f"Approved {noun}"
-        case Decision.accept_for_session:
-            label = f"Approved {noun} for this session"
-        case _:
-            label = f"Approved {noun}, from now on"
+    decision, label = question.decision, f"Approved {noun}"
+    if decision is None:
+        label = question.reason
+    elif decision in (Decision.decline, Decision.cancel):
+        label = f"Declined {noun}"
+    elif decision is not Decision.accept:
+        label += " for this session" if decision is Decision.accept_for_session else ", from now on"
     return label, exact_line(shorten(subject, HEAD_CHARS))

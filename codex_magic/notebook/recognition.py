@@ -41,6 +41,7 @@ class _Output(msgspec.Struct):
 
 class SavedCell(msgspec.Struct):
     id: str | None = None
+    cell_type: str = "code"
     source: str | list[str] = ""
     outputs: list[_Output] = []
 
@@ -69,18 +70,12 @@ SERVER_SECONDS = 1.0  # the first question waits so long for the kernel's server
 class Evidence(NamedTuple):
     """What this process can say of its notebook before anything is looked up."""
 
-    connection: str | None
-    """The kernel's connection file, whose name restarts keep."""
-    path: str | None
-    """The path of the notebook's file; a renamed notebook's kernel still has the old one."""
-    name: str | None
-    """What else the server calls it, and nothing else."""
-    cells: frozenset[str]
-    """The cells that ran here, by their ids in the file."""
-    started: float
-    """When this process began, in Unix seconds."""
-    is_located: bool = False
-    """Whether the path has just come from the server."""
+    connection: str | None  # the kernel's connection file, whose name restarts keep
+    path: str | None  # of the notebook's file; a renamed notebook's kernel still has the old one
+    name: str | None  # what else the server calls it, and nothing else
+    cells: frozenset[str]  # those that ran here, by their ids in the file
+    started: float  # when this process began, in Unix seconds
+    is_located: bool = False  # whether the path has just come from the server
 
     @property
     def here(self) -> str | None:
@@ -96,8 +91,9 @@ class Recognition(NamedTuple):
 
     id: str
     thread_id: str | None
-    original: NotebookRecord | None
-    """The notebook this new one is a copy of; both go on, so it needs a fork of that one's thread."""
+    original: (
+        NotebookRecord | None
+    )  # this new one is a copy of it; both go on, so it needs a fork of the thread
     evidence: Evidence
 
 
@@ -136,25 +132,21 @@ def recognise(store: Store, evidence: Evidence) -> Recognition:
     best, new = next(iter(claims), None), Recognition(new_id(), None, None, evidence)
     if best is None:
         return new
+    same = Recognition(best.notebook.id, best.notebook.thread_id, None, evidence)
     for claim in claims:
         if claim.is_kernel and not (file.is_confirmed and best.answers and not claim.answers):
-            return _same(claim, evidence)
+            return same._replace(id=claim.notebook.id, thread_id=claim.notebook.thread_id)
     if best.answers or best.cells:
         is_here = here is not None and best.notebook.path == here
-        if is_here and not (best.used_elsewhere and file.is_doubtful):
-            return _same(best, evidence)
         # Copies without answers can't be told apart: what one of them may be, none of them is.
         rivals = [best] if best.answers else [claim for claim in claims if claim.cells]
-        if not is_here and not any(_is_elsewhere(store, claim) for claim in rivals):
-            return _same(best, evidence)
-        return new._replace(original=best.notebook if best.answers else None)
-    if evidence.name is not None or (not best.used_elsewhere and file.may_be(store, best.notebook)):
-        return _same(best, evidence)
-    return new
-
-
-def _same(claim: NotebookClaim, evidence: Evidence) -> Recognition:
-    return Recognition(claim.notebook.id, claim.notebook.thread_id, None, evidence)
+        if not is_here:
+            is_copy = any(_is_elsewhere(store, claim) for claim in rivals)
+        else:
+            is_copy = best.used_elsewhere and file.is_doubtful
+        return new._replace(original=best.notebook if best.answers else None) if is_copy else same
+    is_by_path = not best.used_elsewhere and file.may_be(store, best.notebook)
+    return same if evidence.name is not None or is_by_path else new
 
 
 class _File:
@@ -180,33 +172,27 @@ class _File:
         """Whether the notebook that was last at this path may still be there, though none of its ids is.
 
         What can't be read says nothing, but a notebook that sends ids would have sent a known one. Else a
-        cell that has no lasting id must ask what the notebook asked.
+        cell that has no lasting id must ask what the notebook asked, whatever its options.
         """
         if self._saved is None or self._is_another:
             return self._saved is None and not self._evidence.cells
-        pairs = product(store.notebook_prompts(notebook.id), self._saved)
-        return any(
-            may_be_one_cell(by, cell.id) and _asks("".join(cell.source), prompt)
-            for (by, prompt), cell in pairs
-        )
+        for (by, prompt), cell in product(store.notebook_prompts(notebook.id), self._saved):
+            head, _, body = "".join(cell.source).partition("\n")
+            question = body.strip() or head.partition(" ")[2].strip()
+            asks = question and head.startswith(("%%codex", "%codex")) and prompt.strip().endswith(question)
+            if asks and may_be_one_cell(by, cell.id):
+                return True
+        return False
 
 
 def _lasting_ids(cells: Iterable[SavedCell]) -> frozenset[str]:
     return frozenset(cell.id for cell in cells if cell.id is not None and names_a_cell(cell.id))
 
 
-def _asks(source: str, prompt: str) -> bool:
-    """Whether a cell's source is `%%codex` with this prompt, whatever its options."""
-    head, _, body = source.partition("\n")
-    question = body.strip() or head.partition(" ")[2].strip()
-    return head.startswith(("%%codex", "%codex")) and question != "" and prompt.strip().endswith(question)
-
-
 def _is_elsewhere(store: Store, claim: NotebookClaim) -> bool:
     """Whether another kernel has the notebook open, or its file is still where it was last seen."""
     notebook = claim.notebook
-    cells = read_cells(notebook.path) if notebook.path else None
-    if claim.used_elsewhere or not cells:
+    if claim.used_elsewhere or not (cells := read_cells(notebook.path) if notebook.path else None):
         return claim.used_elsewhere
     answers = {turn_id: cell.id for cell in cells for turn_id in cell.turn_ids}
     claims = store.notebook_claims(answers=answers, cells=_lasting_ids(cells), kernel=None, path=None)
@@ -233,10 +219,18 @@ def _with_server_path(evidence: Evidence) -> Evidence:
     connection, launcher = evidence.connection, os.environ.get("JPY_PARENT_PID", "")
     if connection is None or not launcher.isdecimal():
         return evidence
+    from urllib.parse import urlsplit
+    from urllib.request import ProxyHandler, Request, build_opener
+
     file = Path(connection).with_name(f"jpserver-{launcher}.json")
     try:
         server = msgspec.json.decode(file.read_bytes(), type=_Server)
-        sessions = _sessions(server)
+        if urlsplit(server.url).hostname not in ("127.0.0.1", "localhost", "::1"):
+            return evidence
+        headers = {"Authorization": f"token {server.token}"} if server.token else {}
+        request = Request(server.url.rstrip("/") + "/api/sessions", headers=headers)
+        with build_opener(ProxyHandler({})).open(request, timeout=SERVER_SECONDS) as answer:
+            sessions = msgspec.json.decode(answer.read(), type=list[_ServerSession])
     except (OSError, ValueError, RecursionError):  # no such server, or none that talks to us
         return evidence
     for session in sessions:
@@ -247,26 +241,8 @@ def _with_server_path(evidence: Evidence) -> Evidence:
     return evidence
 
 
-def _sessions(server: _Server) -> list[_ServerSession]:
-    """Raises OSError or ValueError where it does not answer or is not on the loopback."""
-    from urllib.parse import urlsplit
-    from urllib.request import ProxyHandler, Request, build_opener
-
-    host = urlsplit(server.url).hostname
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        raise ValueError(f"{host} is not this machine")
-    request = Request(server.url.rstrip("/") + "/api/sessions")
-    if server.token:
-        request.add_header("Authorization", f"token {server.token}")
-    with build_opener(ProxyHandler({})).open(request, timeout=SERVER_SECONDS) as answer:
-        return msgspec.json.decode(answer.read(), type=list[_ServerSession])
-
-
 def _place(shell: InteractiveShell, env: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """Return the path of the notebook's file, or what else it is called.
-
-    In this order: what Jupyter Server gives (`JPY_SESSION_NAME`), the path VS Code gives, Colab's file id.
-    """
+    """Return the path of the notebook's file, or what else it is called: by Jupyter Server, VS Code, or Colab."""
     session = env.get("JPY_SESSION_NAME")
     if session and not _is_inherited(session, env.get("JPY_PARENT_PID", "")):
         if session.endswith(".ipynb"):
@@ -283,10 +259,9 @@ def _place(shell: InteractiveShell, env: Mapping[str, str]) -> tuple[str | None,
 
 
 def _is_inherited(session: str, launcher: str) -> bool:
-    """Whether `JPY_SESSION_NAME` is another kernel's: of the one that began whoever launched this one.
+    """Whether `JPY_SESSION_NAME` is of the kernel that began whoever launched this one (nbclient, papermill).
 
-    A server that launches a kernel has no such variable itself; nbclient, papermill or a script that a cell
-    runs has. Processes between the launcher and here (`conda run`) have it as we do.
+    A server has no such variable itself. Processes between the launcher and here (`conda run`) have it as we do.
     """
     import psutil
 

@@ -38,10 +38,8 @@ class Screen:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self.rich = is_kernel(shell)
-        """Whether a front end shows Markdown, as opposed to a terminal."""
-        self.blocked = False
-        """Whether the running cell keeps the kernel busy while it waits, so that buttons may be dead."""
+        self.rich = is_kernel(shell)  # a front end shows Markdown, unlike a terminal
+        self.blocked = False  # the running cell keeps the kernel busy while it waits: buttons may be dead
 
     @contextmanager
     def request(self, *, blocking: bool) -> Iterator[None]:
@@ -88,11 +86,10 @@ class Screen:
         wraps: bool = False,
         bars: Sequence[int] = (),
     ) -> None:
-        """Show a table of texts, and a line below it. Empty heads are those of a page, whose first column
-        names what the others say; a row of one cell is a title.
+        """Show a table of texts, and a line below it. With empty heads the first column names what the others say.
 
-        `wraps`: in a terminal nothing is cut; nor is it in a page. `bars`: percents, one for each row, which HTML
-        shows behind its name.
+        A row of one cell is a title. `wraps`: in a terminal nothing is cut, nor is it without heads. `bars`:
+        percents, one for each row, which HTML shows behind its name.
         """
         cells = [[" ".join(str(value).split()) for value in row] for row in rows]
         filled = [any(column) for column in zip_longest(*cells, fillvalue="")]
@@ -115,7 +112,7 @@ class Screen:
         """Show what happened, and what to do next."""
         hint = f"<br>{words(error.hint)}" if error.hint else ""
         bar = '<blockquote style="border-left-color:#d32f2f;margin:.4em 0 .8em">'
-        self._show(f"{bar}\n\n**Error:** {words(error.message)}{hint}\n\n</blockquote>", f"Error: {error}")
+        self._show(f"{bar}\n\n**Error: {words(error.message)}**{hint}\n\n</blockquote>", f"Error: {error}")
 
     def code(self, text: str) -> None:
         """Show text as it stands, in a fixed-width font."""

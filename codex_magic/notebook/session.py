@@ -25,18 +25,19 @@ from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
 from ..protocol.plain import shorten
 from ..protocol.settings import Settings
-from ..responses.catalog import Catalog
-from ..responses.client import AsyncClient
+from ..responses.client import AsyncClient, Usage, fetch_usage
 from ..responses.provider import Provider, chatgpt
-from ..responses.usage import Usage, fetch_usage
 from ..threads.codex import AsyncThread
 from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, checked
 from ..threads.store import NotebookRecord, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from ..waiting import begin_anew_in_children
+from . import gathering
 from .options import ParsedLine, approval, engine, folder, sandbox
+from .options import checked as checked_option
 from .recognition import Recognition, gather, recognise
+from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
 from .shell import Installed, NotebookSettings, NotSent, cell_id
 
@@ -61,8 +62,6 @@ log = logging.getLogger(__name__)
 LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
 
-_WHOLE_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 def finished(future: Future[T]) -> Steps[T]:
     """Wait for `future` and return its result. Raises what it failed with."""
@@ -72,32 +71,22 @@ def finished(future: Future[T]) -> Steps[T]:
 
 
 class Session:
-    """Created at the first use of a magic; the environment is read then.
+    """Created at the first use of a magic; the environment is read then."""
 
-    `cells`: the ids of the cells that ran since the extension was loaded, a set that grows.
-    """
-
-    def __init__(
-        self, shell: InteractiveShell, settings: NotebookSettings, cells: set[str], installed: Installed
-    ) -> None:
-        self.shell = shell
-        self.settings = settings
-        self.installed = installed
+    def __init__(self, shell: InteractiveShell, settings: NotebookSettings, runs: Runs) -> None:
+        self.shell, self.settings, self.runs = shell, settings, runs
+        self.installed = Installed()
         self.screen = Screen(shell)
         self.env = Settings.from_env()
         self.blocking = Codex(CodexConfig(settings=self.env))
         self.codex = self.blocking.asynchronous
         self.last_error: BaseException | None = None
         self.rate_limits: types.RateLimits | None = None
-        self.running: list[RunningTurn] = []
-        """The turns of this notebook that are not over, oldest first."""
-        self.unkept: StoreError | None = None
-        """Why this notebook's conversation is in memory only."""
-        self._cells = cells
+        self.running: list[RunningTurn] = []  # those that are not over, oldest first
+        self.unkept: StoreError | None = None  # why this notebook's conversation is in memory only
         self._notebook: Recognition | None = None
         self._thread: AsyncThread | None = None
-        self._note: str | None = None
-        """What the next answer says of the thread it continues."""
+        self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
         self._local: LocalProvider | None = None
         _replace_termination(signal.SIG_DFL, _keep_and_end)  # unless somebody else handles it
@@ -117,7 +106,7 @@ class Session:
             self._local.close()
 
     def wait(self, work: Coroutine[Any, Any, T]) -> Steps[T]:
-        """Run `work` in the background loop, and wait without holding up the kernel. Raises what it raises."""
+        """Run `work` in the background loop, and wait for it. Raises what it raises."""
         return (yield from finished(self.blocking.submit(work)))
 
     def start_turn(
@@ -130,6 +119,9 @@ class Session:
         turn_options = self.turn_options(options, approvals)
         # `execution_count` is the number of the next cell in newer IPythons.
         turn = RunningTurn(self, prompt, options, cell=len(self.shell.user_ns["In"]) - 1)
+        scope = options.text("context") or checked_option("context", self.settings.context or "above")
+        if scope != "none":
+            turn.seen = gathering.look(self.shell, self.runs, scope)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
@@ -137,7 +129,7 @@ class Session:
     def turn_options(self, options: ParsedLine, approvals: Approvals) -> TurnOptions:
         """Return all that holds for a turn of the running cell: its own options, else the notebook's settings.
 
-        Raises OptionError, also for options that bind an agent where none answers.
+        Raises OptionError.
         """
 
         def chosen(name: str) -> str | None:
@@ -192,7 +184,13 @@ class Session:
             if problem.is_busy or wanted:
                 raise
             self.unkept = problem
-            self._thread = thread = await self._unkept_thread(turn.options)
+            try:
+                past = None if turn.options.values.get("new") else await self.thread()
+                copy = await self.codex.thread_fork(past.id, ephemeral=True) if past else None
+            except CodexError as error:
+                log.info("nothing of the conversation so far goes along: %s", error)
+                copy = None
+            self._thread = thread = copy or await self.codex.thread_start(ephemeral=True)
             handle = await self._start_on(thread, turn, turn_options, tell)
         handle.subscribe(tell)
         return handle
@@ -208,19 +206,39 @@ class Session:
             await thread.set_name(name)
         await self._wait_in_line(thread.id, turn, tell)
         cut_off = await self.codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
+        inputs, sent = await self._inputs(thread, turn, turn_options)
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
-        handle = await self.codex.start_turn(thread.record, turn.prompt, checked_options)
+        handle = await self.codex.start_turn(thread.record, inputs, checked_options)
         if self.unkept is not None:
             end = "So this conversation is kept nowhere: it is gone when the kernel ends."
             tell(types.Warned(None, f"{self.unkept} {end}"))
-            return handle
-        if note is not None:
+        elif note is not None:
             tell(types.Noted(thread.id, note))
+        if sent:
+            tell(types.Noted(thread.id, sent))
+        if self.unkept is not None:
+            return handle
         for each in cut_off:
             if each.cell_id is None or each.cell_id != turn_options.get("cell_id"):
                 tell(types.Warned(thread.id, _cut_off_warning(each)))
         return handle
+
+    async def _inputs(
+        self, thread: AsyncThread, turn: RunningTurn, turn_options: TurnOptions
+    ) -> tuple[types.Input, str]:
+        """Return the question after what is new of the notebook to `thread`, and a line on what that is."""
+        question = types.TextInput(turn.prompt)
+        if turn.seen is None:
+            return question, ""
+        path = self._notebook.evidence.path if self._notebook is not None else None
+        around = gathering.around(turn.seen, path)
+        if around.is_empty:
+            return question, ""
+        cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
+        held = await thread.held(cell_id=cell, notebook=notebook, prompt=turn.prompt)
+        told = gathering.told(turn.seen, around, held)
+        return [*told.inputs, question], told.line
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""
@@ -237,34 +255,33 @@ class Session:
 
     async def thread(self) -> AsyncThread:
         """Return this notebook's thread: the one it had before, else a new one; a copy's is a fork."""
-        if self._thread is None:
-            notebook = await self._recognise()
-            if notebook is not None and notebook.thread_id is not None:
-                thread = await self.codex.thread_resume(notebook.thread_id)
-                self._note = await self._continues(thread, "Continues thread")
-                await self.use(thread)
-            elif notebook is not None and (original := notebook.original) is not None:
-                thread = await self.codex.thread_resume(original.thread_id)
-                name = Path(original.path).name if original.path else "another notebook"
-                self._note = await self._continues(thread, f"A copy of {name}: continues in a fork of thread")
-                await self.use(await self.codex.thread_fork(thread.id))
-            else:
-                await self.new_thread()
-        assert self._thread is not None
-        return self._thread
+        if self._thread is not None:
+            return self._thread
+        notebook = await self._recognise()
+        original = notebook.original if notebook is not None else None
+        past = notebook and (notebook.thread_id or (original and original.thread_id))
+        if not past:
+            return await self.new_thread()
+        thread = await self.codex.thread_resume(past)
+        if turns := await thread.history(include_items=False):
+            name = Path(original.path).name if original and original.path else "another notebook"
+            what = f"A copy of {name}: continues in a fork of" if original else "Continues"
+            about = f"{count(len(turns), 'turn')}, last used {ago(thread.record.updated_at)}"
+            self._note = f"{what} thread {thread.id[:ID_SHOWN]}: {about}. Start fresh: `%codex new`"
+        return await self.use(await self.codex.thread_fork(thread.id) if original else thread)
 
     async def new_thread(self) -> AsyncThread:
         return await self.use(await self.codex.thread_start())
 
     async def resume(self, wanted: str) -> AsyncThread:
-        """Continue the thread of that id, id beginning or name. Raises ThreadNotFoundError.
+        """Continue the thread of that id, id beginning or name, or a whole id that the agent's program knows.
 
-        The whole id of one that the agent's program keeps, of the Codex CLI for example, will do too.
+        Raises ThreadNotFoundError.
         """
         try:
             thread = await self.codex.thread_resume(await self.resolve(wanted))
         except ThreadNotFoundError as not_here:
-            if _WHOLE_ID.fullmatch(wanted) is None:
+            if re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", wanted) is None:
                 raise
             try:
                 provider = self._agent_provider(self.settings.provider)
@@ -284,10 +301,8 @@ class Session:
 
     async def current_id(self) -> str | None:
         """Return the id of this notebook's thread, if it has one; none is created."""
-        if self._thread is not None:
-            return self._thread.id
-        notebook = await self._recognise()
-        return notebook.thread_id if notebook is not None else None
+        notebook = None if self._thread is not None else await self._recognise()
+        return self._thread.id if self._thread is not None else notebook and notebook.thread_id
 
     async def use(self, thread: AsyncThread) -> AsyncThread:
         """Make `thread` this notebook's own, also after a restart."""
@@ -299,25 +314,9 @@ class Session:
             await self.codex.store.run(lambda store: store.keep_notebook(record, kernel=evidence.kernel))
         return thread
 
-    async def _unkept_thread(self, options: ParsedLine) -> AsyncThread:
-        """Return a thread in memory: with this notebook's past, where that can still be read."""
-        try:
-            if not options.values.get("new"):
-                return await self.codex.thread_fork((await self.thread()).id, ephemeral=True)
-        except CodexError as error:
-            log.info("nothing of the conversation so far goes along: %s", error)
-        return await self.codex.thread_start(ephemeral=True)
-
-    async def _continues(self, thread: AsyncThread, what: str) -> str | None:
-        if not (turns := await thread.history(include_items=False)):
-            return None
-        used = ago(thread.record.updated_at)
-        about = f"{count(len(turns), 'turn')}, last used {used}"
-        return f"{what} {thread.id[:ID_SHOWN]}: {about}. Start fresh: `%codex new`"
-
     async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
-        if self._notebook is None and (evidence := gather(self.shell, self._cells)) is not None:
+        if self._notebook is None and (evidence := gather(self.shell, self.runs.cells)) is not None:
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 
@@ -328,7 +327,6 @@ class Session:
 
     @property
     def local(self) -> LocalProvider:
-        """The local service of this notebook; started at first use."""
         self._local = self._local or LocalProvider(self.env)
         return self._local
 
@@ -338,7 +336,6 @@ class Session:
 
     @property
     def login(self) -> LoginFlow:
-        """The sign-in of this notebook; created at first use."""
         if self._login is None:
             from .login import LoginFlow  # signing in is rare, and its imports are not small
 
@@ -359,31 +356,22 @@ class Session:
         self.rate_limits = usage.limits
         return usage
 
-    @property
-    def catalog(self) -> Catalog:
-        """The provider's models, as far as they are on this disk."""
-        return Catalog(self.provider(), self.env)
-
 
 class RunningTurn:
-    """A turn of the notebook, from its request until all of it is on screen.
+    """A turn of the notebook, from its request until all of it is on screen; `cell`: the number of its cell.
 
-    `cell`: the number of its cell. `started` has its handle, once the thread answers nothing else, else NotSent
-    or a CodexError; `withdrawn` is done when it is to be taken back before that, `over` at its end.
+    `started` has its handle, once the thread answers nothing else, else NotSent or a CodexError; `withdrawn` is
+    done when it is to be taken back before that, `over` at its end.
     """
 
     def __init__(self, session: Session, prompt: str, options: ParsedLine, *, cell: int) -> None:
         self.prompt, self.options, self.cell = prompt, options, cell
+        self.seen: gathering.Kernel | None = None
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
         self._session = session
-        self._began = time.monotonic()
-
-    @property
-    def seconds(self) -> int:
-        """Since its request."""
-        return int(time.monotonic() - self._began)
+        self.began = time.monotonic()
 
     @property
     def handle(self) -> AsyncTurnHandle | None:
@@ -396,23 +384,14 @@ class RunningTurn:
         """Interrupt it, as soon as it has started, or take it back if it still waits; from any thread."""
         with suppress(InvalidStateError):
             self.withdrawn.set_result(None)
-
-        def interrupt(_: object) -> None:
-            if self.handle is not None:
-                self._session.blocking.submit(self.handle.interrupt())
-
-        self.started.add_done_callback(interrupt)
-
-    def steer(self, text: str) -> Steps[None]:
-        """Say more to it. Raises InvalidRequestError when it takes no more."""
-        handle = yield from finished(self.started)
-        yield from finished(self._session.blocking.submit(handle.steer(text)))
+        submit = self._session.blocking.submit
+        self.started.add_done_callback(lambda _: self.handle and submit(self.handle.interrupt()))
 
     def end(self) -> None:
         """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
         self._session.running.remove(self)
-        if (name := self.options.text("output")) and self.handle is not None:
-            self._session.shell.user_ns[name] = self.handle.result
+        if (name := self.options.text("output")) and (handle := self.handle) is not None:
+            self._session.shell.user_ns[name] = handle.result
         self.over.set_result(None)
 
 

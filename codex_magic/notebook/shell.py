@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -22,17 +21,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 shells: WeakValueDictionary[int, InteractiveShell] = WeakValueDictionary()
-"""The shells with the extension, so that a rewritten cell finds its own, whatever its names mean."""
-
-
-_numbers = count(1)
-
-
-def register(shell: InteractiveShell) -> int:
-    """Enter the shell in `shells`; return its number there."""
-    number = next(_numbers)
-    shells[number] = shell
-    return number
+"""The shells with the extension by their `id()`: a rewritten cell finds its own, whatever its names mean."""
 
 
 def is_kernel(shell: InteractiveShell) -> bool:
@@ -76,10 +65,7 @@ def _setting(help: str, default: str = "") -> Unicode[str, str | bytes]:
 
 
 class NotebookSettings(HasTraits):
-    """What a user sets for a notebook: `%config CodexMagics.NAME = ...`, or `c.CodexMagics.NAME` in ipython_config.py.
-
-    An empty value stands for the default.
-    """
+    """What a user sets for a notebook with %config or in ipython_config.py; empty stands for the default."""
 
     model = _setting("The model; empty: the provider's own default.")
     provider = _setting("chatgpt, openai, local or a base URL; empty: what is signed in.")
@@ -87,6 +73,9 @@ class NotebookSettings(HasTraits):
     verbosity = _setting("low, medium or high; empty: the model's own default.")
     tier = _setting("The service tier; empty: the account's default.")
     instructions = _setting("What the model is told about where it is; empty: ours.")
+    context = _setting(
+        "What of the notebook goes along with a question: none, above, outputs or all.", "above"
+    )
 
     engine = _setting(
         "Who answers: backend, or app-server, the agent that runs commands and edits files.", "backend"
@@ -102,8 +91,7 @@ class _WithoutTraceback(BaseException):
 
 
 class CellFailed(_WithoutTraceback, Exception):
-    """Ends a cell as failed, so that "Run all", papermill and nbconvert stop there, without a traceback:
-    what happened is on screen already. Its text is that sentence, for whoever runs notebooks unattended."""
+    """Ends a cell as failed, without a traceback: what happened is on screen, and its text for papermill."""
 
 
 class CellStopped(_WithoutTraceback, KeyboardInterrupt):
@@ -137,10 +125,9 @@ def skip_reload(shell: InteractiveShell) -> None:
 
 
 class Installed:
-    """Watches for another version on disk in place of the files that this kernel has loaded."""
+    """Watches for another version of this package on disk."""
 
-    def __init__(self) -> None:
-        self._modified_at = os.stat(_FILE).st_mtime_ns
+    _modified_at = os.stat(_FILE).st_mtime_ns
 
     def news(self) -> str | None:
         """Return a sentence, once for each version that takes the place of this one."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from .errors import OptionError
-from .plain import encodable, plain_json, read_struct
+from .plain import encodable, map_leaves, plain_json, read_struct
 
 
 class Struct(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -23,6 +23,18 @@ class Struct(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 class TextInput(Struct, frozen=True, tag="text"):
     text: str
+
+
+class ContextInput(Struct, frozen=True, tag="context"):
+    """What the model is told of the user's surroundings with a question: data, and nobody's words.
+
+    It is a message of its own before the question, `<external_NAME>...</external_NAME>`.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+$")]
+    value: str
+    held: dict[str, str] = {}
+    """What the thread holds by it, as a digest of each part, e.g. by cell id."""
 
 
 class ImageInput(Struct, frozen=True, tag="image"):
@@ -57,7 +69,8 @@ class ExternalMessage(Struct, frozen=True, tag="externalMessage"):
     namespace: str | None = None
 
 
-InputItem = TextInput | ImageInput | LocalImageInput | SkillInput | MentionInput | ExternalMessage
+_Parts = TextInput | ContextInput | ImageInput | LocalImageInput | SkillInput | MentionInput
+InputItem = _Parts | ExternalMessage
 Input = list[InputItem] | InputItem
 RunInput = Input | str
 
@@ -77,7 +90,13 @@ def as_inputs(value: RunInput) -> tuple[InputItem, ...]:
             is_close = isinstance(part, InputItem)
             problem = f"A field of {kind} has a wrong type." if is_close else f"The input can't be a {kind}."
             raise OptionError(problem, hint=hint)
-    return tuple(TextInput(encodable(part.text)) if isinstance(part, TextInput) else part for part in parts)
+    is_text = TextInput | ContextInput
+    return tuple(
+        msgspec.convert(map_leaves(msgspec.to_builtins(part), encodable), type(part))
+        if isinstance(part, is_text)
+        else part
+        for part in parts
+    )
 
 
 def _is_input(part: Any) -> bool:
@@ -112,6 +131,8 @@ class Reasoning(Struct, frozen=True, tag="reasoning"):
     id: str
     summary: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
+    duration_ms: int | None = None
+    """Ours, from a second on."""
 
 
 def is_empty_thought(part: str) -> bool:

@@ -12,22 +12,34 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ..auth.sign_in import LoginHandler
+from ..protocol.errors import ServiceError
+from ..protocol.plain import decode_json
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits
 from ..waiting import Direct, blocking
 from . import media
 from .exchange import PATIENT, RetryPolicy
+from .failures import limits_from_event, no_limits, number
 from .parameters import DEFAULT_TIMEOUTS, Timeouts
 from .provider import Provider
 from .responses import AsyncModels, AsyncResponses, Models, Responses
-from .transport import Core, Transport
-from .usage import Usage, fetch_usage
+from .transport import Core, Outgoing, Transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """How much of the ChatGPT plan is left."""
+
+    email: str | None
+    plan: str | None
+    limits: RateLimits
 
 
 class _Resources:
@@ -135,3 +147,46 @@ class Client(Direct[_Resources]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+# How much of the plan is left --------------------------------------------------------------------
+
+
+class _Account(msgspec.Struct):
+    email: str | None = None
+    plan_type: str | None = None
+    rate_limit: dict[str, Any] | None = None
+
+
+async def fetch_usage(transport: Transport, chatgpt_url: str | None = None) -> Usage:
+    """Return what the service says of the account that is signed in, at `chatgpt_url` or the settings' own.
+
+    Raises CodexError, ConfigurationError for a provider that is paid otherwise.
+    """
+    provider = transport.core.provider
+    if chatgpt_url is None and not provider.is_codex:
+        raise no_limits(f"The provider {provider.name!r}")
+    url = chatgpt_url or transport.core.settings.chatgpt_url
+    # Behind another address than ChatGPT's own, the CLI asks at another path.
+    url += "/wham/usage" if url.endswith("/backend-api") else "/api/codex/usage"
+    answer = await transport.fetch(Outgoing("GET", url, {"Accept": "application/json"}))
+    return read_usage(answer.content, now=time.time())
+
+
+def read_usage(body: bytes, *, now: float) -> Usage:
+    """Read an answer of `/wham/usage`. Raises ServiceError. `now`: Unix seconds."""
+    try:
+        account: _Account = decode_json(body, _Account)
+        windows = {  # as a `codex.rate_limits` event spells them
+            name.removesuffix("_window"): {
+                **raw,
+                "used_percent": float(raw["used_percent"]),
+                "window_minutes": (number(raw.get("limit_window_seconds")) or 0) // 60,
+            }
+            for name, raw in (account.rate_limit or {}).items()
+            if isinstance(raw, dict)
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServiceError("The service's account of your limits can't be read.") from error
+    limits = limits_from_event(windows, plan_type=account.plan_type, now=now)
+    return Usage(account.email, account.plan_type, limits)

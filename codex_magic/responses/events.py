@@ -129,29 +129,6 @@ class OutputTextDelta(OfItem, frozen=True, tag="response.output_text.delta"):
     delta: str = ""
 
 
-class RefusalDelta(OfItem, frozen=True, tag="response.refusal.delta"):
-    content_index: int = 0
-    delta: str = ""
-
-
-class ReasoningSummaryTextDelta(OfItem, frozen=True, tag="response.reasoning_summary_text.delta"):
-    summary_index: int = 0
-    delta: str = ""
-
-
-class ReasoningTextDelta(OfItem, frozen=True, tag="response.reasoning_text.delta"):
-    content_index: int = 0
-    delta: str = ""
-
-
-_PREVIEW = "response.image_generation_call.partial_image"
-
-
-class ImageGenerationCallPartialImage(OfItem, frozen=True, tag=_PREVIEW):
-    partial_image_index: int = 0
-    partial_image_b64: str = ""
-
-
 class ShellCallOutputContentDelta(OfItem, frozen=True, tag="response.shell_call_output_content.delta"):
     command_index: int = 0
     delta: dict[str, Any] = {}
@@ -162,18 +139,12 @@ class ShellCallOutputContentDelta(OfItem, frozen=True, tag="response.shell_call_
 _FIELDS: dict[str, tuple[Any, Any]] = {
     "annotation": (dict[str, Any], {}),
     "annotation_index": (int, 0),
-    "arguments": (str, ""),
+    **dict.fromkeys("arguments code command delta input partial_image_b64 refusal text".split(), (str, "")),
     "call_id": (str | None, None),
-    "code": (str, ""),
-    "command": (str, ""),
-    **dict.fromkeys(("content_index", "summary_index", "command_index"), (int, 0)),
-    "delta": (str, ""),
-    "input": (str, ""),
+    **dict.fromkeys(("content_index", "summary_index", "command_index", "partial_image_index"), (int, 0)),
     "name": (str | None, None),
     "output": (list[dict[str, Any]], []),
     "part": (dict[str, Any], {}),
-    "refusal": (str, ""),
-    "text": (str, ""),
 }
 
 _PLAIN: dict[str, str] = {
@@ -185,6 +156,7 @@ _PLAIN: dict[str, str] = {
     "custom_tool_call_input.delta": "delta call_id",
     "custom_tool_call_input.done": "input call_id",
     "file_search_call.in_progress .searching .completed": "",
+    "image_generation_call.partial_image": "partial_image_index partial_image_b64",
     "image_generation_call.in_progress .generating .completed": "",
     "function_call_arguments.delta": "delta",
     "function_call_arguments.done": "arguments name",
@@ -195,8 +167,11 @@ _PLAIN: dict[str, str] = {
     "output_text.done": "content_index text",
     "output_text.annotation.added": "content_index annotation_index annotation",
     "reasoning_summary_part.added .done": "summary_index part",
+    "reasoning_summary_text.delta": "summary_index delta",
     "reasoning_summary_text.done": "summary_index text",
+    "reasoning_text.delta": "content_index delta",
     "reasoning_text.done": "content_index text",
+    "refusal.delta": "content_index delta",
     "refusal.done": "content_index refusal",
     "shell_call_command.delta": "command_index delta",
     "shell_call_command.added .done": "command_index command",

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, NoReturn
 
 import msgspec
@@ -21,23 +22,8 @@ from ..protocol import errors
 from ..protocol.errors import CodexError
 from ..protocol.plain import read_json
 from ..protocol.secrets import masked
-from .events import (
-    ErrorEvent,
-    Event,
-    ImageGenerationCallPartialImage,
-    Keepalive,
-    OutputItemDone,
-    OutputTextDelta,
-    ResponseCompleted,
-    ResponseCreated,
-    ResponseFailed,
-    ResponseIncomplete,
-    ResponseInProgress,
-    ResponseQueued,
-    UnknownEvent,
-    decode_event,
-    decode_events,
-)
+from . import events as kinds
+from .events import Event, OutputItemDone, UnknownEvent, decode_event, decode_events
 from .failures import TRANSIENT, fitted, is_web_page
 from .masking import ENDS, TEXTS, MaskedEvents
 from .response import Response, ResponseAccumulator
@@ -45,14 +31,15 @@ from .sse import SSEDecoder
 
 log = logging.getLogger(__name__)
 
-_VISIBLE: frozenset[type[Event]] = frozenset(TEXTS) | {ImageGenerationCallPartialImage, OutputItemDone}
+_VISIBLE: frozenset[type[Event]] = frozenset(TEXTS) | {kinds.ImageGenerationCallPartialImage, OutputItemDone}
 """After one of these a consumer has something that a second answer would repeat."""
 
-_FAILURES: frozenset[type[Event]] = frozenset({ResponseFailed, ErrorEvent})
-"""Raised, not delivered."""
+_FAILURES: frozenset[type[Event]] = frozenset(
+    {kinds.ResponseFailed, kinds.ErrorEvent}
+)  # raised, not delivered
 
 _SIGNS_OF_LIFE: frozenset[type[Event]] = frozenset(
-    {Keepalive, ResponseCreated, ResponseQueued, ResponseInProgress, UnknownEvent}
+    {kinds.Keepalive, kinds.ResponseCreated, kinds.ResponseQueued, kinds.ResponseInProgress, UnknownEvent}
 )
 """They say that the service is still there, and bring nothing of the answer."""
 
@@ -62,7 +49,6 @@ LONGEST_ANSWER = 256 << 20  # bytes; a novel has one million, pictures with thei
 
 OnRetry = Callable[[CodexError, float], None]
 """Called with the failure and the seconds until the next try."""
-
 
 _FINAL_CODES = frozenset({"server_is_overloaded", "slow_down"})
 """Inside a stream these mean "no capacity now": the service asks not to be asked again."""
@@ -84,26 +70,25 @@ class RetryPolicy:
 
     def decide(self, attempt: int, failure: CodexError) -> float | None:
         """Seconds to wait before asking again, `None` to give up. `attempt`: how often was asked again."""
-        if attempt >= self._allowed(failure):
+        allowed, wanted = 0, None
+        match failure:
+            case errors.UsageLimitError() | errors.BlockedError():
+                pass
+            case errors.RateLimitError():
+                allowed, wanted = self.stream_retries, failure.retry_after
+            case errors.StreamError():
+                allowed = self.stream_retries
+            case errors.ServiceError(status=None) if failure.code not in _FINAL_CODES:
+                allowed = self.stream_retries
+            case errors.UnreachableError():
+                allowed = self.request_retries
+            case errors.ServiceError() if failure.status in TRANSIENT:
+                allowed = self.request_retries
+        if attempt >= allowed:
             return None
-        wanted = failure.retry_after if isinstance(failure, errors.RateLimitError) else None
         if wanted is None:
             return self.first_wait * 2.0**attempt * (0.9 + 0.2 * self.random())
         return wanted if wanted <= self.longest_wait else None
-
-    def _allowed(self, failure: CodexError) -> int:
-        match failure:
-            case errors.UsageLimitError() | errors.BlockedError():
-                return 0
-            case errors.RateLimitError() | errors.StreamError():
-                return self.stream_retries
-            case errors.UnreachableError():
-                return self.request_retries
-            case errors.ServiceError(status=None):
-                return 0 if failure.code in _FINAL_CODES else self.stream_retries
-            case errors.ServiceError():
-                return self.request_retries if failure.status in TRANSIENT else 0
-        return 0
 
 
 PATIENT = RetryPolicy()
@@ -120,10 +105,7 @@ class Exchange:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`elsewhere`: the provider's name, unless it is ChatGPT; failures have other advice there."""
-        self._elsewhere = elsewhere
-        self._clock = clock
-        self._policy = policy
-        self._on_retry = on_retry
+        self._policy, self._on_retry, self._elsewhere, self._clock = policy, on_retry, elsewhere, clock
         self.ended = threading.Event()  # when nobody wants the answer any more, and nothing is asked again
         self._retries = 0
         self._visible = False
@@ -143,10 +125,7 @@ class Exchange:
         self._left: list[Event] = []
 
     def feed(self, chunk: bytes, *, idle: float | None = None) -> list[Event]:
-        """Return the events to deliver. Raises StreamError for an answer without end.
-
-        `idle`: seconds that may pass without an event; comments that keep a connection open are none.
-        """
+        """Return the events to deliver; `idle` seconds may pass without one. Raises StreamError for an endless answer."""
         self._room -= len(chunk)
         if self._room < 0:
             self._give_up(f"The answer was longer than {LONGEST_ANSWER >> 20} MiB and had no end.")
@@ -170,11 +149,11 @@ class Exchange:
         events = self._take(self._decoder.flush())
         if self._bare is not None and not self._accumulator.done:
             self._accumulator.feed(self._bare)
-        return [*events, *self._rest()]
+        return [*events, *self._accumulator.feed(*self._masked.end())]
 
     def let_go(self) -> list[Event]:
         """Return what was held back of an answer that is read no further: it might have gone on as a secret."""
-        self._left += self._rest()
+        self._left += self._accumulator.feed(*self._masked.end())
         return self._left
 
     @property
@@ -218,17 +197,13 @@ class Exchange:
         self._visible = True
         raise errors.StreamError(reason)
 
-    def _rest(self) -> list[Event]:
-        return self._accumulator.feed(*self._masked.end())
-
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)
-        kinds = set(map(type, events))
-        if UnknownEvent in kinds:
-            names = [*(name.decode(errors="replace") for name in self._decoder.names()), *[""] * len(events)]
-            events = [real for event, name in zip(events, names, strict=False) for real in _real(event, name)]
-            kinds = set(map(type, events))
-        is_end = not ENDS.isdisjoint(kinds)
+        if UnknownEvent in map(type, events):
+            names = chain(self._decoder.names(), repeat(b""))
+            named = zip(events, names, strict=False)
+            events = [real for event, name in named for real in _real(event, name.decode(errors="replace"))]
+        is_end = not ENDS.isdisjoint(map(type, events))
         events = self._masked.feed(self._up_to_the_end(events) if is_end else events)
         self._visible = self._visible or not _VISIBLE.isdisjoint(map(type, events))
         events = self._accumulator.feed(*events)
@@ -239,10 +214,10 @@ class Exchange:
         for event in events:
             if _is_bare(event):
                 self._bare = event
-                continue
-            kept.append(event)
-            if type(event) in ENDS:
-                break
+            else:
+                kept.append(event)
+                if type(event) in ENDS:
+                    break
         return kept
 
 
@@ -251,9 +226,11 @@ class Exchange:
 
 def _is_bare(event: Event) -> bool:
     """Whether it is a failure without any reason."""
-    if isinstance(event, ResponseFailed):
+    if isinstance(event, kinds.ResponseFailed):
         return not (event.error or (event.response or {}).get("error"))
-    return isinstance(event, ErrorEvent) and not (event.error or event.message or event.code or event.status)
+    return isinstance(event, kinds.ErrorEvent) and not (
+        event.error or event.message or event.code or event.status
+    )
 
 
 def _real(event: Event, name: str) -> list[Event]:
@@ -271,7 +248,7 @@ def _real(event: Event, name: str) -> list[Event]:
     if not isinstance(raw, dict):
         if is_web_page({}, str(raw).encode()):
             raise errors.BlockedError("A web page came instead of an answer.", status=200)
-        return [ErrorEvent(message=str(raw))] if name == "error" else [event]
+        return [kinds.ErrorEvent(message=str(raw))] if name == "error" else [event]
     kind = raw.get("type")
     if not isinstance(kind, str) or not kind:
         kind = name
@@ -283,14 +260,9 @@ def _real(event: Event, name: str) -> list[Event]:
     is_error = any(raw.get(word) for word in ("error", "errors", "message", "detail")) and not kind
     if not (is_error or kind.lower().endswith("error")):
         return [event]
-    headers = raw.get("headers")
-    return [
-        ErrorEvent(
-            error=raw.get("error") or raw,
-            status=raw.get("status") or raw.get("status_code"),
-            headers=headers if isinstance(headers, dict) else None,
-        )
-    ]
+    headers = raw.get("headers") if isinstance(raw.get("headers"), dict) else None
+    status = raw.get("status") or raw.get("status_code")
+    return [kinds.ErrorEvent(error=raw.get("error") or raw, status=status, headers=headers)]
 
 
 def _events_of(response: dict[str, Any]) -> list[Event]:
@@ -301,8 +273,10 @@ def _events_of(response: dict[str, Any]) -> list[Event]:
             parts = item.get("content")
             for index, part in enumerate(parts if isinstance(parts, list) else ()):
                 if isinstance(part, dict) and isinstance(text := part.get("text"), str):
-                    events.append(OutputTextDelta(output_index=at, content_index=index, delta=text))
+                    events.append(kinds.OutputTextDelta(output_index=at, content_index=index, delta=text))
             events.append(OutputItemDone(output_index=at, item=item))
     status = "failed" if response.get("error") else response.get("status")
-    end = {"failed": ResponseFailed, "incomplete": ResponseIncomplete}.get(str(status), ResponseCompleted)
+    end = {"failed": kinds.ResponseFailed, "incomplete": kinds.ResponseIncomplete}.get(
+        str(status), kinds.ResponseCompleted
+    )
     return [*events, end(response=response)]

@@ -24,18 +24,14 @@ from ..protocol.plain import decode_json
 from ..protocol.secrets import masked
 from ..protocol.types import RateLimits, RateLimitWindow
 
-_MODEL_MISSING = re.compile(
-    r"model\b.*\b(not found|is not supported|does not exist)|unknown model", re.IGNORECASE
-)
+_MODEL_MISSING = re.compile(r"(?i)model\b.*\b(not found|is not supported|does not exist)|unknown model")
 _TOO_LONG = re.compile(
-    r"(exceed|longer|larger|greater|maximum|too long).{0,60}context.?(size|length|window)"
-    r"|context.?(size|length|window).{0,40}(exceed|too long)",
-    re.IGNORECASE,
+    r"(?i)(exceed|longer|larger|greater|maximum|too long).{0,60}context.?(size|length|window)"
+    r"|context.?(size|length|window).{0,40}(exceed|too long)"
 )
-_NO_MONEY = re.compile(r"insufficient (credit|balance|fund)|out of credits|payment required", re.IGNORECASE)
-_AMOUNT = (
-    r"(\d+(?:\.\d+)?) ?(ms|milliseconds?|d|days?|h|hrs?|hours?|m|mins?|minutes?|s|secs?|seconds?)(?![a-z])"
-)
+_NO_MONEY = re.compile(r"(?i)insufficient (credit|balance|fund)|out of credits|payment required")
+_UNIT = r"(ms|milliseconds?|d|days?|h|hrs?|hours?|m|mins?|minutes?|s|secs?|seconds?)(?![a-z])"
+_AMOUNT = rf"(\d+(?:\.\d+)?) ?{_UNIT}"
 _PAUSE = re.compile(rf"\b(?:again|retry|wait)\b\D{{0,16}}?(?:{_AMOUNT}[ ,]*(?:and )?)+", re.IGNORECASE)
 """A wait in words: "try again in 7m12s", "retry after 30 seconds"."""
 
@@ -83,6 +79,7 @@ _PAGES = frozenset({200, 201, 202, 203, 403, 451, 511})
 
 _LIMIT_CODES = frozenset({"usage_limit_reached", "usage_not_included", "insufficient_quota"})
 _PLAN = "Check the account and its plan."
+_CHECK_ADDRESS = "Check the provider's address (%codex provider)."
 _NO_CODEX = "Use an account whose plan includes Codex, or an API key: %codex provider openai"
 
 
@@ -99,36 +96,30 @@ def from_answer(
 ) -> CodexError:
     """Return the error for a status other than 200. `names`: the catalog's models, to suggest near ones."""
     headers = masked({name.lower(): value for name, value in headers.items()})
-    error = _by_status(status, headers, body, model, names)
+    fault = _Fault.from_body(body, headers)
+    is_about_the_model = fault.code == "model_not_found" or _MODEL_MISSING.search(fault.message)
+    error: CodexError
+    if "cf-mitigated" in headers or (status in _PAGES and is_web_page(headers, body)):
+        error = errors.BlockedError(f"A web page came instead of an answer (HTTP {status}).")
+    elif 300 <= status < 400:
+        error = _redirect(status, headers.get("location", ""))
+    elif model and status in (400, 404) and is_about_the_model:
+        error = model_not_found(model, names, fault.message)
+    else:
+        error = fault.error(status)
     error.status, error.request_id = status, headers.get("x-request-id") or headers.get("x-oai-request-id")
     return error
 
 
-def _by_status(
-    status: int, headers: Mapping[str, str], body: bytes, model: str | None, names: Iterable[str]
-) -> CodexError:
-    if "cf-mitigated" in headers or (status in _PAGES and is_web_page(headers, body)):
-        return errors.BlockedError(f"A web page came instead of an answer (HTTP {status}).", status=status)
-    if 300 <= status < 400:
-        return _redirect(status, headers.get("location", ""))
-    fault = _Fault.from_body(body, headers)
-    is_about_the_model = fault.code == "model_not_found" or _MODEL_MISSING.search(fault.message)
-    if model and status in (400, 404) and is_about_the_model:
-        return model_not_found(model, names, fault.message)
-    return fault.error(status)
-
-
 def _redirect(status: int, location: str) -> errors.BlockedError:
-    hint, target = "Check the provider's address (%codex provider).", ""
+    hint, target = _CHECK_ADDRESS, "another one"
     with suppress(httpx.InvalidURL):
         url = httpx.URL(location).copy_with(userinfo=b"", query=None, fragment=None)
-        target = one_line(str(url))
+        target = one_line(str(url)) or target
         if url.is_absolute_url:
             base = re.sub(r"/(responses|models)?/?$", "", target)
             hint = f"If you trust that address, use it as the provider: %codex provider {base}"
-    return errors.BlockedError(
-        f"The address redirects to {target or 'another one'} (HTTP {status}).", status=status, hint=hint
-    )
+    return errors.BlockedError(f"The address redirects to {target} (HTTP {status}).", hint=hint)
 
 
 def fitted(error: CodexError, elsewhere: str) -> CodexError:
@@ -184,8 +175,7 @@ def _status_of(said: Any) -> int | None:
     """Return HTTP's status for what a server says of a failure: a number, its digits, or a word."""
     if (status := number(said)) is not None:
         return int(status) if 400 <= status < 600 else None
-    letters = re.sub("[^a-z]", "", str(said).lower())
-    return _STATUSES.get(letters.removesuffix("error"))
+    return _STATUSES.get(re.sub("[^a-z]", "", str(said).lower()).removesuffix("error"))
 
 
 class _Fault:
@@ -285,7 +275,7 @@ class _Fault:
         if str(param).endswith("image_url"):
             hint = "Send the image as PNG, JPEG, GIF or WebP, and not too large."
         elif status in (404, 405) and not self.details:
-            hint = "Check the provider's address (%codex provider)."
+            hint = _CHECK_ADDRESS
         reason = _sentence(self.message or f"HTTP {status}")
         return errors.InvalidRequestError(
             f"The service refused the request: {reason}", hint=hint, param=param, code=self.code or None
@@ -302,11 +292,8 @@ class _Fault:
         """Return the seconds of `Retry-After` (a number, a date or words), or of the message's own words."""
         header = self.headers.get("retry-after", "").strip()
         milliseconds = number(self.headers.get("retry-after-ms"))
-        for seconds in (
-            milliseconds and milliseconds / 1000,
-            number(header),
-            number(self.details.get("retry_after")),
-        ):
+        in_body = number(self.details.get("retry_after"))
+        for seconds in (milliseconds and milliseconds / 1000, number(header), in_body):
             if seconds is not None:
                 return max(0.0, seconds)
         with suppress(ValueError, TypeError, OverflowError):
@@ -337,10 +324,15 @@ def mid_stream(error: Exception) -> errors.StreamError:
 
 # How much of the plan is used ----------------------------------------------------------------------
 
+
+def no_limits(who: str) -> errors.ConfigurationError:
+    return errors.ConfigurationError(
+        f"{who} does not tell what is left.", hint="Only a ChatGPT plan has limits of this kind."
+    )
+
+
 _FAMILY = "codex"  # the limits that count for every request; others belong to single models
-_SHORT_WINDOW_MINUTES = (
-    24 * 60
-)  # up to here a window is the primary one (5 hours), else the secondary (a week)
+_SHORT_WINDOW_MINUTES = 24 * 60  # of the primary window (5 hours) at most; the secondary one has a week
 _FIELDS = ("used_percent", "window_minutes", "reset_at", "reset_after_seconds")
 """What is said of a window: in events by these names, in headers with `-` for `_`."""
 
@@ -351,38 +343,33 @@ def limits_from_headers(headers: Mapping[str, str], *, now: float) -> RateLimits
     if f"x-{_FAMILY}-primary-used-percent" not in values:
         return None
     windows = [
-        _window({name: values.get(f"x-{_FAMILY}-{which}-{name.replace('_', '-')}") for name in _FIELDS}, now)
+        {name: values.get(f"x-{_FAMILY}-{which}-{name.replace('_', '-')}") for name in _FIELDS}
         for which in ("primary", "secondary")
     ]
-    return _by_length(windows, values.get("x-codex-plan-type") or None)
+    return _limits(windows, values.get("x-codex-plan-type") or None, now)
 
 
 def limits_from_event(rate_limits: Mapping[str, Any], *, plan_type: str | None, now: float) -> RateLimits:
     """Return the limits that the `rate_limits` of a `codex.rate_limits` event tell. `now`: Unix seconds."""
-    windows = [
-        _window({"reset_at": raw.get("resets_at"), **raw}, now)
-        for raw in (rate_limits.get("primary"), rate_limits.get("secondary"))
-        if isinstance(raw, dict)
-    ]
-    return _by_length(windows, plan_type)
+    both = (rate_limits.get("primary"), rate_limits.get("secondary"))
+    windows = [{"reset_at": raw.get("resets_at"), **raw} for raw in both if isinstance(raw, dict)]
+    return _limits(windows, plan_type, now)
 
 
-def _window(values: Mapping[str, Any], now: float) -> RateLimitWindow | None:
-    percent, minutes, resets_at, wait = (number(values.get(name)) for name in _FIELDS)
-    if percent is None:
-        return None
-    if resets_at is None and wait is not None:
-        resets_at = now + wait
-    ends = None if resets_at is None else int(resets_at)
-    return RateLimitWindow(percent, window_duration_mins=int(minutes) if minutes else None, resets_at=ends)
-
-
-def _by_length(windows: list[RateLimitWindow | None], plan_type: str | None) -> RateLimits:
+def _limits(windows: list[dict[str, Any]], plan_type: str | None, now: float) -> RateLimits:
     """Free plans send their weekly window as the primary one, so the length decides, not the name."""
-    present = sorted(filter(None, windows), key=lambda window: window.window_duration_mins or 0)
-    is_long = len(present) == 1 and (present[0].window_duration_mins or 0) > _SHORT_WINDOW_MINUTES
-    ordered: list[RateLimitWindow | None] = [*([None] if is_long else []), *present, None, None]
-    return RateLimits(ordered[0], ordered[1], plan_type=plan_type, limit_id=_FAMILY)
+    present: list[RateLimitWindow | None] = []
+    for values in sorted(windows, key=lambda window: number(window.get("window_minutes")) or 0):
+        percent, minutes, resets_at, wait = (number(values.get(name)) for name in _FIELDS)
+        if resets_at is None and wait is not None:
+            resets_at = now + wait
+        if percent is not None:
+            ends = None if resets_at is None else int(resets_at)
+            present.append(RateLimitWindow(percent, int(minutes) if minutes else None, ends))
+    if len(present) == 1 and present[0] and (present[0].window_duration_mins or 0) > _SHORT_WINDOW_MINUTES:
+        present.insert(0, None)
+    primary, secondary, *_ = [*present, None, None]
+    return RateLimits(primary, secondary, plan_type=plan_type, limit_id=_FAMILY)
 
 
 def number(value: Any) -> float | None:

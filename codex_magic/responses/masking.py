@@ -17,18 +17,9 @@ from . import events
 from .events import Event, StreamEvent, UnknownEvent
 
 TEXTS: dict[type[Event], Callable[[Any], tuple[Any, ...]]] = {
-    events.EVENT_TYPES[f"response.{name}.delta"]: attrgetter("item_id", "output_index", *place)
-    for name, place in {
-        "output_text": ["content_index"],
-        "refusal": ["content_index"],
-        "reasoning_summary_text": ["summary_index"],
-        "reasoning_text": ["content_index"],
-        "function_call_arguments": [],
-        "custom_tool_call_input": ["call_id"],
-        "code_interpreter_call_code": [],
-        "mcp_call_arguments": [],
-        "shell_call_command": ["command_index"],
-    }.items()
+    kind: attrgetter(*({*kind.__struct_fields__} - {"delta", "sequence_number"}))
+    for kind in events.EVENT_TYPES.values()
+    if "delta" in kind.__struct_fields__ and kind is not events.ShellCallOutputContentDelta
 }
 """Events that bring a piece of a text -> which text that is."""
 

@@ -9,12 +9,12 @@ from functools import partial
 
 import httpx
 
-from ..auth.http import ApiKeyAuth, ChatGPTAuth, PasswordAuth, StoredKeyAuth
+from ..auth.http import ApiKeyAuth, ChatGPTAuth, stored_key
 from ..auth.sign_in import TokenSource
 from ..auth.storage import Storage
 from ..net import header_value, introduction
 from ..protocol.errors import ConfigurationError
-from ..protocol.secrets import Secret, concealed
+from ..protocol.secrets import Secret, concealed, hide
 from ..protocol.settings import Settings
 from .request import CODEX_RULES, OPEN_RULES, Rules
 
@@ -38,10 +38,10 @@ class Provider:
         return self.rules is CODEX_RULES
 
     def __post_init__(self) -> None:
-        url = None
+        url = httpx.URL()
         with suppress(httpx.InvalidURL):
             url = httpx.URL(self.base_url)
-        if url is None or url.scheme not in ("http", "https"):
+        if url.scheme not in ("http", "https"):
             raise ConfigurationError(
                 f"{self.base_url!r} is not the address of a server.",
                 hint="It starts with http:// or https://, e.g. http://localhost:8000/v1",
@@ -50,8 +50,9 @@ class Provider:
         put("headers", concealed(self.headers))
         put("models_query", concealed(self.models_query))
         if url.userinfo:
+            hide(url.password)
             plain = str(url.copy_with(userinfo=b""))
-            put("auth", self.auth or PasswordAuth(url.username, url.password))
+            put("auth", self.auth or httpx.BasicAuth(url.username, url.password))
             put("name", plain if self.name == self.base_url else self.name)
             put("base_url", plain)
 
@@ -74,12 +75,8 @@ def chatgpt(settings: Settings) -> Provider:
 
 def openai(settings: Settings) -> Provider:
     """OpenAI's API, with OPENAI_API_KEY or the key that `codex login` stored."""
-    auth: ApiKeyAuth | StoredKeyAuth
-    if settings.openai_api_key is not None:
-        auth = ApiKeyAuth(settings.openai_api_key)
-    else:
-        auth = StoredKeyAuth(Storage.of(settings))
-        auth.key()  # raises where none is stored
+    auth = ApiKeyAuth(settings.openai_api_key or partial(stored_key, Storage.of(settings)))
+    auth.key()  # raises where none is stored
     return Provider("openai", settings.openai_base_url, auth, headers=introduction(settings))
 
 
@@ -91,12 +88,8 @@ def custom(
     settings: Settings | None = None,
 ) -> Provider:
     """Any server that speaks the Responses API. Without `settings` the environment's are used."""
-    return Provider(
-        name,
-        base_url.rstrip("/"),
-        ApiKeyAuth(api_key) if api_key else None,
-        headers=introduction(settings or Settings.from_env()),
-    )
+    auth = ApiKeyAuth(api_key) if api_key else None
+    return Provider(name, base_url.rstrip("/"), auth, headers=introduction(settings or Settings.from_env()))
 
 
 def key_of(provider: Provider) -> str | None:
@@ -104,11 +97,9 @@ def key_of(provider: Provider) -> str | None:
 
     Raises NotSignedInError, and ConfigurationError for an auth that is no fixed key.
     """
-    if provider.auth is None:
-        return None
-    if isinstance(provider.auth, ApiKeyAuth | StoredKeyAuth):
-        return provider.auth.key()
-    raise ConfigurationError(
-        f"{provider.name} is not signed in to with an API key, and another program can't be given what it is.",
-        hint="Describe the provider in the program's own config.toml.",
+    if provider.auth is None or isinstance(provider.auth, ApiKeyAuth):
+        return provider.auth.key() if provider.auth else None
+    what = (
+        f"{provider.name} is not signed in to with an API key, and another program can't be given what it is."
     )
+    raise ConfigurationError(what, hint="Describe the provider in the program's own config.toml.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -83,6 +84,11 @@ class _Piece(NamedTuple):
     item: str
     """The type of the item."""
 
+    @property
+    def index_name(self) -> str:
+        """The field of an event that says which part of the list it is."""
+        return f"{self.holder}_index"
+
     def of(self, item: Mapping[str, Any]) -> str:
         """Return all such text of an item."""
         if self.holder:
@@ -100,90 +106,102 @@ _PIECES: dict[str, _Piece] = {
     "mcp_call_arguments": _Piece("", "", "arguments", "mcp_call"),
     "code_interpreter_call_code": _Piece("", "", "code", "code_interpreter_call"),
 }
+"""Names of events -> the text that `NAME.delta` brings a piece of, and `NAME.done` the whole."""
+
 _DELTAS = {EVENT_TYPES[f"response.{name}.delta"]: piece for name, piece in _PIECES.items()}
-_WHOLE = {EVENT_TYPES[f"response.{name}.done"]: piece for name, piece in _PIECES.items()}
+_TEXTS = _DELTAS | {EVENT_TYPES[f"response.{name}.done"]: piece for name, piece in _PIECES.items()}
 _PARTS = {EVENT_TYPES[f"response.{name}.done"] for name in ("content_part", "reasoning_summary_part")}
 _PLACES = {
-    kind: attrgetter("output_index", f"{piece.holder}_index" if piece.holder else "output_index")
+    kind: attrgetter("output_index", piece.index_name if piece.holder else "output_index")
     for kind, piece in _DELTAS.items()
 }
-_NOWHERE = (-1, -1)
 _BY_KIND = {piece.kind: piece for piece in _PIECES.values() if piece.kind}
 _KINDS = frozenset(piece.item for piece in _PIECES.values())
 
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
+@dataclass(eq=False)
 class _Item:
     """One item of the answer, as far as it came."""
 
-    def __init__(self, index: int, order: int) -> None:
-        self.index = index
-        """Its own: servers give two items one, or none."""
-        self.order = order
-        """What the server said it was."""
-        self.ids: set[str] = set()
-        self.begun: dict[str, Any] = {}
-        self.done: dict[str, Any] | None = None
-        self.texts: dict[tuple[_Piece, int], list[str]] = {}
+    index: int
+    """Its own: servers give two items one, or none."""
+    order: int
+    """What the server said it was."""
+    ids: set[str] = field(default_factory=set)
+    begun: dict[str, Any] = field(default_factory=dict)
+    done: dict[str, Any] | None = None
+    texts: dict[tuple[_Piece, int], list[str]] = field(default_factory=dict)
+    is_held: bool = False
+    """Nothing of it was told yet: it may be the rest of another."""
 
     @property
     def kind(self) -> str:
         """Its type, once something says it."""
-        kinds = (_kind(self.done or {}), _kind(self.begun), *(piece.item for piece, _ in self.texts))
-        has_text = self.done is not None and any(texts(self.done, "output_text"))
-        return next(filter(None, kinds), "message" if has_text else "")
+        done = self.done or {}
+        kinds = (_word(done, "type"), _word(self.begun, "type"), *(piece.item for piece, _ in self.texts))
+        return next(filter(None, kinds), "message" if any(texts(done, "output_text")) else "")
 
     @property
-    def is_empty(self) -> bool:
-        """Whether it is a message that was done without a word."""
-        done = self.done or {}
-        return _kind(done) in ("", "message") and not any(piece.of(done) for piece in _PIECES.values())
+    def is_over(self) -> bool:
+        """Whether it is done, and no message without a word."""
+        done = self.done
+        if done is None or _word(done, "type") not in ("", "message"):
+            return done is not None
+        return any(piece.of(done) for piece in _PIECES.values())
 
-    def add(self, piece: _Piece, at: int, text: str) -> None:
-        """Take more of a text; what comes after the item has it is late."""
-        if text and (self.done is None or not piece.of(self.done)):
+    def add(self, piece: _Piece, at: int, text: str, *, whole: bool) -> None:
+        """Take more of a text, or all of it; what comes after the item has it is late."""
+        if whole:
+            self.texts.pop((piece, at), None)
+        if self.done is None or not piece.of(self.done):
             self.texts.setdefault((piece, at), []).append(text)
 
     def merged(self, status: str = "incomplete") -> dict[str, Any]:
         """Return the item as it was done, with what other events said where it says nothing itself."""
         item = {"status": status} if self.done is None else self.done
         kind = self.kind
-        begun = self.begun if _kind(self.begun) in ("", kind) else {}
-        lists = {name: begun.get(name) for name in ("content", "summary")}
-        odd = {name: None for name, value in lists.items() if not isinstance(value, list)}
-        item = _filled(item, {**begun, **odd, "type": kind, "status": None})
+        lists = dict.fromkeys(("content", "summary"), list)
+        begun = {
+            name: value
+            for name, value in (self.begun if _word(self.begun, "type") in ("", kind) else {}).items()
+            if name != "status" and isinstance(value, lists.get(name, object))
+        }
+        item = _filled(item, {**begun, "type": kind})
         if kind == "message":
             item = _filled(item, {"role": "assistant"})
-            content = item.get("content")
-            content = content if isinstance(content, list) else [content]
-            if not all(isinstance(part, dict) and _kind(part) for part in content):
-                kept = content if not self.texts else [part for part in content if isinstance(part, dict)]
-                item = {**item, "content": [*filter(None, map(_part, kept))]}
-        parts: dict[str, list[Any]] = {}
+            parts = _parts(item.get("content"), texts_too=not self.texts)
+            item = item if parts == item.get("content") else {**item, "content": parts}
+        whole: dict[str, list[Any]] = {}
         for (piece, at), pieces in sorted(self.texts.items()):
             if piece.holder:
-                _fill_part(parts.setdefault(piece.holder, []), item, piece, at, "".join(pieces))
+                _fill_part(whole.setdefault(piece.holder, []), item, piece, at, "".join(pieces))
             else:
                 item = _filled(item, {piece.field: "".join(pieces)})
         if kind in ("function_call", "custom_tool_call"):
             item = _filled(item, {"call_id": item.get("id") or f"call_{new_id()}"})
             if isinstance(item.get("arguments"), dict):
                 item = {**item, "arguments": msgspec.json.encode(item["arguments"]).decode()}
-        return {**item, **parts} if any(parts.values()) else item
+        changed = {name: parts for name, parts in whole.items() if parts}
+        return {**item, **changed} if changed else item
 
 
-def _part(part: Any) -> dict[str, Any] | None:
-    """Return a part of a message that was sent without its type, or as its text alone."""
-    part = {"text": part} if isinstance(part, str) else part
-    if not isinstance(part, dict) or _kind(part):
-        return part if isinstance(part, dict) else None
-    return {**part, "type": "output_text"} if isinstance(part.get("text"), str) else None
+def _word(holder: Mapping[str, Any], name: str) -> str:
+    word = holder.get(name)
+    return word if isinstance(word, str) else ""
 
 
-def _kind(item: Mapping[str, Any]) -> str:
-    kind = item.get("type")
-    return kind if isinstance(kind, str) else ""
+def _parts(content: Any, *, texts_too: bool) -> list[dict[str, Any]]:
+    """Return a message's parts, those with their type that came without it, or as their text alone."""
+    parts = []
+    for part in content if isinstance(content, list) else [content]:
+        part = {"text": part} if texts_too and isinstance(part, str) else part
+        if isinstance(part, dict) and _word(part, "type"):
+            parts.append(part)
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+            parts.append({**part, "type": "output_text"})
+    return parts
 
 
 def _filled(item: dict[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,17 +220,14 @@ def _fill_part(parts: list[Any], item: Mapping[str, Any], piece: _Piece, at: int
     own = item.get(piece.holder)
     own = [part for part in own if isinstance(part, dict)] if isinstance(own, list) else []
     old = own[at] if 0 <= at < len(own) else {}
-    is_same = _kind(old) == piece.kind
-    is_there = bool(old.get(piece.field)) and isinstance(old[piece.field], str)
-    if is_there if is_same else text in piece.of(item):
+    is_same = _word(old, "type") == piece.kind
+    if _word(old, piece.field) if is_same else text in piece.of(item):
         return
+    parts += [] if parts else own
     annotations: dict[str, Any] = {"annotations": []} if piece.kind == "output_text" else {}
     part = {**annotations, **(old if is_same else {}), "type": piece.kind, piece.field: text}
-    parts += [] if parts else own
-    if is_same:
-        parts[at] = part
-    else:
-        parts.append(part)
+    at = at if is_same else len(parts)
+    parts[at : at + 1] = [part]
 
 
 # The response ------------------------------------------------------------------------------------
@@ -242,7 +257,7 @@ class ResponseAccumulator:
         deltas: Any
         for kind, run in groupby(new, type):
             place = _PLACES.get(kind)
-            for (index, part), deltas in groupby(run, place) if place else [(_NOWHERE, run)]:
+            for (index, part), deltas in groupby(run, place) if place else [((-1, -1), run)]:
                 piece = _DELTAS.get(kind)
                 key = piece, part if piece and piece.holder else 0
                 for event in deltas:
@@ -252,7 +267,9 @@ class ResponseAccumulator:
                         same = at + 1
                     at += 1
                     item = self._at.get(index)
-                    if item is not None and item.done is None and item.index == index and key in item.texts:
+                    if item is None or item.done is not None or item.index != index or item.is_held:
+                        continue
+                    if key in item.texts:
                         pieces = [delta.delta for delta in deltas]  # the rest of these
                         item.texts[key].append("".join(pieces))  # the events hold many times their text
                         at += len(pieces)
@@ -260,13 +277,15 @@ class ResponseAccumulator:
 
     @property
     def response(self) -> Response:
+        cut_off = [item for item in self._open() if item.kind == "message"]
+        output = [item for item in self._items if item.kind and (item.done is not None or item in cut_off)]
         header = self._header
         reason = header.get("incomplete_details", {}).get("reason")
         return Response(
             id=header.get("id", ""),
             model=self._headers.get("openai-model") or header.get("model"),
             status=header.get("status", "in_progress"),
-            output=self._output(),
+            output=[item.merged() for item in sorted(output, key=attrgetter("order"))],
             usage=token_usage(header.get("usage")),
             error=header.get("error"),
             incomplete_reason=reason if isinstance(reason, str) else None,
@@ -291,16 +310,15 @@ class ResponseAccumulator:
             case events.ResponseQueued() | events.ResponseCreated() | events.ResponseInProgress():
                 self._header.update(_readable(event.response or {}))
             case events.OutputItemAdded():
-                item = self._item(event.output_index, _id(event.item), _kind(event.item), begins=True)
+                item = self._item(event.output_index, event.item, begins=True)
                 item.begun = item.begun or event.item
                 return [_placed(event, item)]
             case OutputItemDone():
-                item = self._item(event.output_index, _id(event.item), _kind(event.item), ends=True)
+                item = self._item(event.output_index, event.item, ends=True)
                 item.done = event.item
                 return [self._done(item, event)]
             case OfItem():
-                piece = _DELTAS.get(type(event))
-                return [self._take_text(event) if piece is None else self._take_delta(event, piece)]
+                return self._take_text(event)
             case events.ResponseCompleted() | events.ResponseIncomplete() | events.ResponseFailed():
                 body = event.response or {}
                 error = body.get("error") or getattr(event, "error", None)
@@ -318,43 +336,49 @@ class ResponseAccumulator:
                 self._rate_limits = failures.limits_from_event(windows, plan_type=plan_type, now=time.time())
         return [event]
 
-    def _take_delta(self, delta: Any, piece: _Piece) -> Any:
-        at = getattr(delta, f"{piece.holder}_index", 0)
-        item = self._item(delta.output_index, delta.item_id, piece.item)
-        if item.done is not None and not item.is_empty:
-            if delta.delta in piece.of(item.done):  # it comes late
-                return _placed(delta, item)
-            item = self._new(item.order if delta.output_index < 0 else delta.output_index, delta.item_id)
-        item.add(piece, at, delta.delta)
-        return _placed(delta, item)
-
-    def _take_text(self, event: Any) -> Any:
-        """Take the whole of a text from an event that says that it is done."""
-        piece, text = _WHOLE.get(type(event)), None
-        if type(event) in _PARTS:
-            piece = _BY_KIND.get(_kind(event.part))
-        item = self._item(event.output_index, event.item_id, piece.item if piece else "")
-        if piece is not None:
-            text = getattr(event, "part", {}).get(piece.field) or getattr(event, piece.field, "")
-        if piece is not None and text and isinstance(text, str):
-            at = getattr(event, f"{piece.holder}_index", 0)
-            item.texts.pop((piece, at), None)
-            item.add(piece, at, text)
+    def _take_text(self, event: Any) -> list[Event]:
+        """Take a piece of a text, the whole of one, or what else is said of an item."""
+        kind = type(event)
+        part = event.part if kind in _PARTS else {}
+        piece = _TEXTS.get(kind) or _BY_KIND.get(_word(part, "type"))
+        item = self._item(event.output_index, {"id": event.item_id, "type": piece and piece.item})
         if name := getattr(event, "name", None):
             item.begun = _filled(item.begun, {"name": name})
-        return _placed(event, item)
+        if piece is None:
+            return [_placed(event, item)]
+        is_delta = kind in _DELTAS
+        text = event.delta if is_delta else _word(part, piece.field) or getattr(event, piece.field, "")
+        if is_delta and item.is_over and text not in piece.of(item.done or {}):
+            item = self._new(item.order if event.output_index < 0 else event.output_index, event.item_id)
+        at = getattr(event, piece.index_name, 0)
+        if text:
+            item.add(piece, at, text, whole=not is_delta)
+        if is_delta and not item.begun and not item.ids and event.output_index < 0 and item.done is None:
+            was_held, item.is_held = item.is_held, self._is_rest(item)
+            if item.is_held:
+                return []
+            if was_held:
+                event = msgspec.structs.replace(event, delta="".join(item.texts[piece, at]))
+        return [_placed(event, item)]
 
-    def _item(
-        self, index: int, item_id: str, kind: str, *, begins: bool = False, ends: bool = False
-    ) -> _Item:
+    def _is_rest(self, item: _Item) -> bool:
+        """Whether finished items hold all that this one brought."""
+        finished = [each.done for each in self._items if each.done is not None]
+        pieces = [(piece, "".join(text)) for (piece, _), text in item.texts.items()]
+        return bool(pieces) and all(
+            any(text in piece.of(done) for done in finished) for piece, text in pieces
+        )
+
+    def _item(self, index: int, raw: Mapping[str, Any], *, begins: bool = False, ends: bool = False) -> _Item:
         """Return the item that an event speaks of: by its index, else by its id, else the one that is open."""
+        item_id, kind = _word(raw, "id"), _word(raw, "type")
 
         def fits(item: _Item | None) -> bool:
             if item is None or len({kind, item.kind} & _KINDS) > 1:
                 return False
             is_another = item_id not in item.ids and (index < 0 or (item_id and item.ids))
-            is_over = item.done is not None and (begins or (ends and not item.is_empty))
-            return not is_over and not (begins and item.begun and is_another)
+            is_over = begins and item.done is not None
+            return not is_over and not (ends and item.is_over) and not (begins and item.begun and is_another)
 
         at, named = self._at.get(index), self._of_id.get(item_id)
         opened = [item for item in self._items[::-1] if item.done is None]
@@ -395,11 +419,11 @@ class ResponseAccumulator:
         told: list[Event] = []
         listed = [raw for raw in self._header.get("output") or () if isinstance(raw, dict)]
         for at, raw in enumerate(listed):
-            item = self._of_id.get(_id(raw)) or self._at.get(at)
-            if item is None or len({_kind(raw), item.kind} & _KINDS) > 1:
+            item = self._of_id.get(_word(raw, "id")) or self._at.get(at)
+            if item is None or len({_word(raw, "type"), item.kind} & _KINDS) > 1:
                 if len(listed) <= len(self._items):
                     continue
-                item = self._item(-1, _id(raw), _kind(raw), begins=True)
+                item = self._item(-1, raw, begins=True)
             is_open = item.done is None
             item.done = _filled(item.done or raw, raw)
             if is_open:
@@ -412,34 +436,17 @@ class ResponseAccumulator:
 
     def _open(self) -> list[_Item]:
         """Return what was not finished: items that were begun and got a text, messages and thoughts that are no rest."""
-        finished = [item.done for item in self._items if item.done is not None]
-
-        def is_rest(item: _Item) -> bool:
-            pieces = [(piece, "".join(text)) for (piece, _), text in item.texts.items()]
-            return all(any(text in piece.of(done) for done in finished) for piece, text in pieces)
-
-        unfinished = [item for item in self._items if item.done is None and item.texts]
         return [
             item
-            for item in unfinished
-            if item.begun or (item.kind in ("message", "reasoning") and not is_rest(item))
+            for item in self._items
+            if item.done is None and item.texts
+            if item.begun or (item.kind in ("message", "reasoning") and not self._is_rest(item))
         ]
 
     def _note_headers(self, headers: Mapping[str, Any]) -> None:
         texts = {name.lower(): str(value) for name, value in headers.items()}
         self._headers.update(texts)
         self._rate_limits = failures.limits_from_headers(texts, now=time.time()) or self._rate_limits
-
-    def _output(self) -> list[dict[str, Any]]:
-        """Finished items and cut-off messages in the order of the response; none of an item that nothing names."""
-        cut_off = [item for item in self._open() if item.kind == "message"]
-        both = [item for item in self._items if item.kind and (item.done is not None or item in cut_off)]
-        return [item.merged() for item in sorted(both, key=attrgetter("order"))]
-
-
-def _id(item: Mapping[str, Any]) -> str:
-    name = item.get("id")
-    return name if isinstance(name, str) else ""
 
 
 def _placed(event: Any, item: _Item) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ..protocol.errors import CodexError, ConfigurationError, InvalidOutputError
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-
-A_DAY = 86400.0
-"""Seconds after which a remembered default model is asked for anew before it is used."""
+A_DAY = 86400.0  # seconds after which a remembered default model is asked for anew before it is used
 
 
 class AsyncModels:
@@ -50,8 +49,9 @@ class AsyncModels:
         remembered = None if force_refresh else self._catalog.remembered(max_age=max_age)
         if remembered is not None:
             return remembered
-        request = Outgoing("GET", self._catalog.url, {"Accept": "application/json"})
-        answer = await self._transport.fetch(request)
+        answer = await self._transport.fetch(
+            Outgoing("GET", self._catalog.url, {"Accept": "application/json"})
+        )
         return self._catalog.receive(answer.headers, answer.content)
 
     async def retrieve(self, model: str) -> Model:
@@ -164,14 +164,12 @@ class AsyncResponses:
 
         The request leaves with the first event that is asked for. Parameters and errors as in `create`.
         """
-        core, on_retry = self._core, options.pop("on_retry", None)
-        exchange = Exchange(core.retry, on_retry, elsewhere=core.elsewhere)
-
-        async def make_request() -> Outgoing:
-            default = await self._default_model(options)
-            return core.response_request(input, options, default)
-
+        exchange = Exchange(self._core.retry, options.pop("on_retry", None), elsewhere=self._core.elsewhere)
+        make_request = partial(self._request, input, options)
         return AsyncResponseStream(self._transport, exchange, make_request, self._route, self._switch)
+
+    async def _request(self, input: Any, options: Parameters) -> Outgoing:
+        return self._core.response_request(input, options, await self._default_model(options))
 
     async def _switch(self, refused: Outgoing, failure: CodexError) -> bool:
         if not (refused.may_switch and is_unexplained(failure)):
@@ -291,19 +289,19 @@ class AsyncResponses:
         if not (self._core.provider.is_codex and self._core.websockets):
             yield self
             return
-        async with TurnSocket(self._transport) as socket:
+        socket = TurnSocket(self._transport)
+        try:
             yield AsyncResponses(self._transport, self._models, socket.route)
+        finally:
+            await socket.close()
 
     async def _token_limit(self, compact_at: int | Literal["auto"] | None, model: str | None) -> int | None:
         if compact_at != "auto":
             return compact_at
         described = await (self._models.retrieve(model) if model else self._models.default())
-        limit = compaction.token_limit(described)
-        if limit is None:
-            raise ConfigurationError(
-                f"The catalog does not tell the context window of {described.slug!r}.",
-                hint="Give the limit in tokens, e.g. compact_at=100_000.",
-            )
+        if (limit := compaction.token_limit(described)) is None:
+            what = f"The catalog does not tell the context window of {described.slug!r}."
+            raise ConfigurationError(what, hint="Give the limit in tokens, e.g. compact_at=100_000.")
         return limit
 
     async def _default_model(self, parameters: Parameters) -> str | None:

@@ -19,7 +19,6 @@ _DONE = b"[DONE]"
 _USUAL_EVENT = re.compile(rb"^event: .*\ndata: (\{.*)\n\n", re.MULTILINE)
 """What nearly every event of a Responses stream looks like: three lines, the payload in the second."""
 
-
 _ELSE = re.compile(rb"[\xef\xbb\xbf\s]*([\[{<]|\Z)")
 """What JSON or a web page begins with, in place of a stream."""
 
@@ -36,7 +35,14 @@ class SSEDecoder:
         self._at_start = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        chunk = self._unify_newlines(chunk)
+        if self._ends_with_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+            self._ends_with_cr = False
+        if b"\r" in chunk:
+            self._ends_with_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        elif chunk:
+            self._ends_with_cr = False
         if not chunk:
             return []
         if self._unread is not None:
@@ -61,16 +67,6 @@ class SSEDecoder:
     def names(self) -> list[bytes]:
         """The names of the events whose payloads came last, empty where they have none."""
         return [name for name, _ in _read_lines(self._last)]
-
-    def _unify_newlines(self, chunk: bytes) -> bytes:
-        if self._ends_with_cr and chunk.startswith(b"\n"):
-            chunk = chunk[1:]
-            self._ends_with_cr = False
-        if b"\r" in chunk:
-            self._ends_with_cr = chunk.endswith(b"\r")
-            return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        self._ends_with_cr = self._ends_with_cr and not chunk
-        return chunk
 
     def _keep(self, rest: bytes) -> None:
         if rest:

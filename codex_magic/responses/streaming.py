@@ -28,7 +28,23 @@ _LINGER = 0.25  # seconds to wait for the end of the bytes after the last event:
 _PIECES = 4  # such waits, for what some servers say after the end
 
 
-class AsyncResponseStream:
+class _Arriving:
+    """What is known of a response while it arrives."""
+
+    _exchange: Exchange
+
+    @property
+    def response(self) -> Response:
+        """The response as far as it has arrived."""
+        return self._exchange.response
+
+    @property
+    def output_text(self) -> str:
+        """The text as far as it has arrived."""
+        return self._exchange.response.output_text
+
+
+class AsyncResponseStream(_Arriving):
     """The events of one response as they arrive; an async context manager. Cancelling the reader closes it.
 
     `aclose()` ends it quietly, `abort()` with a ResponseAborted for whoever reads; `abort()` may be called from
@@ -44,20 +60,12 @@ class AsyncResponseStream:
         route: Route | None = None,
         switch: Callable[[Outgoing, CodexError], Awaitable[bool]] | None = None,
     ) -> None:
-        """`make_request` is called when the request is needed; without a `route` the transport sends it.
-
-        `switch` says of a failed request whether it is made anew.
-        """
-        self._transport = transport
-        self._route = route
-        self._switch = switch
-        self._refused: tuple[str | None, CodexError] | None = (
-            None  # the model and why, where it is asked anew
-        )
-        self._exchange = exchange
-        self._make_request = make_request
+        """`switch` says of a failed request whether it is made anew; without a `route` the transport sends it."""
+        self._transport, self._exchange = transport, exchange
+        self._make_request, self._route, self._switch = make_request, route, switch
+        self._refused: tuple[str | None, CodexError] | None = None  # which model, and why, if asked anew
         self._outgoing: Outgoing | None = None
-        self._line = transport.line(exchange)
+        self._line = Line(transport, exchange.ended)
         self._batch: list[Event] = []
         self._closed = self._aborted = False
         self._over = False  # the response came to its end
@@ -65,16 +73,6 @@ class AsyncResponseStream:
         self._process = os.getpid()
         self._events = self._deliver()
         transport.watch(self)
-
-    @property
-    def response(self) -> Response:
-        """The response as far as it has arrived."""
-        return self._exchange.response
-
-    @property
-    def output_text(self) -> str:
-        """The text as far as it has arrived."""
-        return self._exchange.response.output_text
 
     async def text_deltas(self) -> AsyncIterator[str]:
         """The text alone, piece by piece."""
@@ -101,14 +99,16 @@ class AsyncResponseStream:
         if self._over or self._aborted or self._is_parents:
             return
         self._aborted = True
-        self._end()
+        self._batch.clear()  # whoever iterates over it ends there
+        self._line.abort()
 
     async def aclose(self) -> None:
         """End it now; whoever waits for the next event sees the iteration end."""
         if self._is_parents:
             return
         self._closed = True
-        self._end()
+        self._batch.clear()
+        self._line.abort()
         await self._line.close()
 
     close = aclose
@@ -124,10 +124,7 @@ class AsyncResponseStream:
         return self._outgoing
 
     async def open(self) -> bool:
-        """Send the request, unless that was done; return whether there is an answer to read.
-
-        Raises ResponseAborted, and the CodexError that waiting can't mend.
-        """
+        """Send the request, unless that was done; return whether there is an answer to read. Raises CodexError."""
         if self._is_parents:
             raise InvalidRequestError(
                 "This answer belongs to the process that this one was forked from.",
@@ -173,8 +170,7 @@ class AsyncResponseStream:
                 events = await self._read_on()
             return events
         finally:
-            self._batch = events or []
-            self._ended = events is None
+            self._batch, self._ended = events or [], events is None
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._events
@@ -199,10 +195,6 @@ class AsyncResponseStream:
         """Whether this is a forked child, where nothing may be done to the connection."""
         return os.getpid() != self._process
 
-    def _end(self) -> None:
-        self._batch.clear()  # whoever iterates over it ends there
-        self._line.abort()
-
     async def _read_on(self) -> list[Event] | None:
         while await self.open():
             try:
@@ -222,31 +214,30 @@ class AsyncResponseStream:
             self._over = True
             for _ in range(_PIECES):
                 if await self._next_at_once() is None:
-                    return None
+                    break
             await self._line.close()
             return None
         outgoing = await self.prepare()
         events: list[Event] = []
         with self._line:
             chunk = await (self._next_at_once() if self._exchange.lacks_reason else self._line.chunk())
-            idle = self._transport.core.idle_seconds(outgoing)
+            idle = self._transport.core.limits(outgoing).idle
             events = self._exchange.end() if chunk is None else self._exchange.feed(chunk, idle=idle)
         self._transport.core.remember(outgoing, self._exchange)
         return events
 
     async def _next_at_once(self) -> bytes | None:
-        """Return the next bytes; `None`, and the answer is closed, when they do not come at once."""
+        """Return the next bytes, `None` when they do not come at once."""
         hurry = self._transport.later(_LINGER, self._line.shut)
         try:
             return await self._line.chunk()
         except CodexError:
-            await self._line.close()
             return None
         finally:
             hurry.cancel()
 
 
-class ResponseStream(Direct[AsyncResponseStream]):
+class ResponseStream(_Arriving, Direct[AsyncResponseStream]):
     """The events of one response as they arrive; a context manager.
 
     `close()` ends it quietly, `abort()` with a ResponseAborted for whoever reads; both may be called from
@@ -256,17 +247,8 @@ class ResponseStream(Direct[AsyncResponseStream]):
 
     def __init__(self, asynchronous: AsyncResponseStream) -> None:
         super().__init__(asynchronous)
+        self._exchange = asynchronous._exchange
         self._events = self._deliver()
-
-    @property
-    def response(self) -> Response:
-        """The response as far as it has arrived."""
-        return self.asynchronous.response
-
-    @property
-    def output_text(self) -> str:
-        """The text as far as it has arrived."""
-        return self.asynchronous.output_text
 
     def text_deltas(self) -> Iterator[str]:
         """The text alone, piece by piece."""

@@ -12,7 +12,6 @@ import socket
 import sys
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -74,41 +73,29 @@ class Outgoing:
 
 
 class Memory:
-    """The items that the latest responses followed and brought, for services that store none.
-
-    Safe from any thread.
-    """
+    """The items that the latest responses followed and brought, for services that store none."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[str, tuple[list[Item], int]] = OrderedDict()
-        self.forked()
-        begin_anew_in_children(self)
-
-    def forked(self) -> None:
-        """See `waiting.begin_anew_in_children`."""
-        self._lock = threading.Lock()
+        self._held: dict[str, tuple[list[Item], int]] = {}  # any thread may do one operation of it at a time
 
     def keep(self, response: Response, sent: Sequence[Item], size: int) -> None:
         """Remember a whole response to `sent`, a request of `size` bytes; the oldest are forgotten."""
-        with self._lock:
-            self._held.pop(response.id, None)
-            self._held[response.id] = ([*sent, *response.output], size)
-            total = sum(size for _, size in self._held.values())
-            while len(self._held) > MOST_RESPONSES or (total > MOST_BYTES and len(self._held) > 1):
-                _, (_, forgotten) = self._held.popitem(last=False)
-                total -= forgotten
+        self._held.pop(response.id, None)
+        self._held[response.id] = ([*sent, *response.output], size)
+        room = MOST_BYTES
+        for newer, (earlier, (_, taken)) in enumerate(reversed(list(self._held.items()))):
+            room -= taken
+            if newer >= MOST_RESPONSES or (room < 0 and newer):
+                self._held.pop(earlier, None)
 
     def items(self, response_id: str) -> list[Item]:
         """Return all items up to the end of that response. Raises InvalidRequestError for an unknown one."""
-        with self._lock:
-            if response_id in self._held:
-                return self._held[response_id][0]
+        if (held := self._held.get(response_id)) is not None:
+            return held[0]
+        known = f"The service stores none, and a client knows its own last {MOST_RESPONSES}"
         raise errors.InvalidRequestError(
             f"This client does not remember a response {response_id!r}.",
-            hint=(
-                f"The service stores none, and a client knows its own last {MOST_RESPONSES}: "
-                "send the earlier items themselves, input=[*response.output, ...]."
-            ),
+            hint=f"{known}: send the earlier items themselves, input=[*response.output, ...].",
             param="previous_response_id",
             code="previous_response_not_found",
         )
@@ -136,45 +123,43 @@ class Core:
         self.catalog = Catalog(provider, self.settings)
         self.session = new_id()
         self.rate_limits: RateLimits | None = None
-        self.dialects: dict[
-            str | None, bool
-        ] = {}  # models that refused one -> whether they want Responses Lite
+        self.dialects: dict[str | None, bool] = {}  # models that refused one -> whether Lite is the other
         self.websockets = True  # until one could not be opened
         self.elsewhere = "" if provider.is_codex else provider.name
         self.auth = provider.auth
         if login_handler is not None and isinstance(provider.auth, ChatGPTAuth):
             self.auth = provider.auth.asking(login_handler, self.settings)
 
-    def http_options(self, *, blocks: bool) -> dict[str, Any]:
-        """Return the arguments for `httpx.Client`, or its async twin."""
+    def connect(self, *, blocks: bool) -> Any:
+        """Return new connections: an `httpx.Client`, or its async twin."""
         base, usage = self.provider.base_url, self.settings.chatgpt_url
+        kind: Any = httpx.Client if blocks else httpx.AsyncClient
+        transport: Any = httpx.HTTPTransport if blocks else httpx.AsyncHTTPTransport
+        hook = hide_sent if blocks else hide_sent_async
         carried: dict[str, Any] = {
             "verify": trust(base, self.settings.ca_bundle),
             "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
         }
-        transport = httpx.HTTPTransport if blocks else httpx.AsyncHTTPTransport
-        return {
-            "auth": self.auth,
-            "headers": {"Accept-Encoding": "gzip, deflate", **revealed(self.provider.headers)},
-            "timeout": _limits(self.timeouts),
-            "trust_env": False,
-            "mounts": mounts(transport, base, *[usage] * self.provider.is_codex, **carried),
+        return kind(
+            auth=self.auth,
+            headers={"Accept-Encoding": "gzip, deflate", **revealed(self.provider.headers)},
+            trust_env=False,
+            mounts=mounts(transport, base, *[usage] * self.provider.is_codex, **carried),
+            event_hooks={"request": [hook]},
             **carried,
-        }
+        )
 
     def response_request(self, input: Any, parameters: Parameters, default: str | None) -> Outgoing:
         """Return the request for a response; `default` is the model where none is named."""
-        model = parameters.get("model") or default
+        model, timeout = parameters.get("model") or default, parameters.get("timeout")
         session = parameters.get("prompt_cache_key") or self.session
         parameters = {**parameters, "model": model, "prompt_cache_key": session}
-        timeout = parameters.get("timeout")
         body = body_of(*self.resolve(input, parameters), self.provider.rules)
         session = body["prompt_cache_key"]  # extra_body may say otherwise
         items, dialect = body["input"], {}
         if self._is_lite(parameters.get("lite"), model):
             body, dialect = as_lite(body), {LITE_HEADER: "true"}
-        query = parameters.get("extra_query")
-        extra = parameters.get("extra_headers") or {}
+        query, extra = parameters.get("extra_query"), parameters.get("extra_headers") or {}
         return Outgoing(
             "POST",
             f"{self.provider.base_url}/responses" + (f"?{urlencode(query)}" if query else ""),
@@ -198,9 +183,8 @@ class Core:
             by_catalog = wanted is not None and self.provider.is_codex and self._wants_lite(model)
             return self.dialects.get(model, by_catalog)
         if wanted and not self.provider.is_codex:
-            raise errors.InvalidRequestError(
-                "Responses Lite is spoken by the Codex backend alone.", hint="Leave it out.", param="lite"
-            )
+            what = "Responses Lite is spoken by the Codex backend alone."
+            raise errors.InvalidRequestError(what, hint="Leave it out.", param="lite")
         return bool(wanted)
 
     def _wants_lite(self, model: str | None) -> bool:
@@ -208,10 +192,7 @@ class Core:
         return bool(described and described.use_responses_lite)
 
     def switch_dialect(self, refused: Outgoing) -> bool:
-        """Ask this model in the other dialect from now on; returns whether that is worth a try.
-
-        Nobody outside knows which one the service will want, and the catalog may be ahead of it or behind.
-        """
+        """Ask this model in the other dialect from now on, if that is worth a try: the catalog may be wrong."""
         is_lite, model = LITE_HEADER in refused.headers, refused.model
         if model in self.dialects or not (is_lite or self._wants_lite(model)):
             return False
@@ -228,29 +209,27 @@ class Core:
 
     def remember(self, outgoing: Outgoing, exchange: Exchange) -> None:
         """Keep the answer for `previous_response_id`, once it is whole."""
-        if exchange.over and not self.provider.rules.stores:
-            response = exchange.response
-            if response.status in ("completed", "incomplete"):
-                self.memory.keep(response, outgoing.items, len(outgoing.body))
+        is_whole = exchange.over and exchange.response.status in ("completed", "incomplete")
+        if is_whole and not self.provider.rules.stores:
+            self.memory.keep(exchange.response, outgoing.items, len(outgoing.body))
 
     def build(self, http: httpx.Client | httpx.AsyncClient, outgoing: Outgoing) -> httpx.Request:
-        content = outgoing.body or None
-        request = http.build_request(outgoing.method, outgoing.url, headers=outgoing.headers, content=content)
-        if outgoing.timeouts is not None:
-            request.extensions["timeout"] = _limits(outgoing.timeouts).as_dict()
-        return request
+        limits, content = self.limits(outgoing), outgoing.body or None
+        timeout = httpx.Timeout(
+            connect=limits.connect, read=limits.first_byte, write=limits.write, pool=limits.connect
+        )
+        return http.build_request(
+            outgoing.method, outgoing.url, headers=outgoing.headers, content=content, timeout=timeout
+        )
 
     def accepts(self, outgoing: Outgoing, answer: httpx.Response) -> bool:
-        """Whether it is an answer to read: the real stream has no Content-Type, a network's sign-in page has.
-
-        Every answer's headers are noted, those of refusals too.
-        """
+        """Whether it is an answer to read: the real stream has no Content-Type, a network's sign-in page has."""
         self.note(answer.headers)
         is_page = answer.headers.get("content-type", "").startswith("text/html")
         if answer.status_code not in (200, 201) or is_page:
             return False
         # From here on the idle limit counts; httpx has one read limit for all, held in the request.
-        answer.request.extensions["timeout"]["read"] = self.idle_seconds(outgoing)
+        answer.request.extensions["timeout"]["read"] = self.limits(outgoing).idle
         return True
 
     def note(self, headers: Mapping[str, str]) -> None:
@@ -259,19 +238,12 @@ class Core:
         self.rate_limits = failures.limits_from_headers(headers, now=time.time()) or self.rate_limits
         self.catalog.announce(headers.get("x-models-etag"))
 
-    def idle_seconds(self, outgoing: Outgoing) -> float:
-        """Return how long the answer may go on without an event."""
-        return (outgoing.timeouts or self.timeouts).idle
+    def limits(self, outgoing: Outgoing) -> Timeouts:
+        return outgoing.timeouts or self.timeouts
 
     def slow_start(self) -> Timeouts:
         """Return the limits for an answer that begins when all is done: a picture, a compaction."""
         return replace(self.timeouts, first_byte=max(self.timeouts.first_byte, self.timeouts.idle))
-
-
-def _limits(seconds: Timeouts) -> httpx.Timeout:
-    return httpx.Timeout(
-        connect=seconds.connect, read=seconds.first_byte, write=seconds.write, pool=seconds.connect
-    )
 
 
 # Sending -----------------------------------------------------------------------------------------
@@ -286,20 +258,17 @@ class Transport:
         self._pause = sleep
         self._https: dict[asyncio.AbstractEventLoop | None, Any] = {}
         self._streams: WeakSet[Any] = WeakSet()
-        self._idle: Networks = WeakValueDictionary()
+        self.idle: Networks = WeakValueDictionary()
+        """Connections that no answer comes over; a request may take one of them."""
         self._lock = threading.Lock()
         begin_anew_in_children(self)
 
     def forked(self) -> object:
         """See `waiting.begin_anew_in_children`: two processes can't talk over one connection."""
         left = self._https, list(self._streams)
-        self._https, self._streams, self._idle = {}, WeakSet(), WeakValueDictionary()
+        self._https, self._streams, self.idle = {}, WeakSet(), WeakValueDictionary()
         self._lock = threading.Lock()
         return left
-
-    def line(self, exchange: Exchange) -> Line:
-        """Return what one answer may come over."""
-        return Line(self._idle, exchange.ended, blocks=self.blocks)
 
     def watch(self, stream: Any) -> None:
         """Let `abort()` end it too."""
@@ -316,7 +285,7 @@ class Transport:
     async def fetch(self, outgoing: Outgoing) -> httpx.Response:
         """Return a whole answer. Raises CodexError."""
         exchange = Exchange(self.core.retry, elsewhere=self.core.elsewhere)
-        line, seconds = self.line(exchange), self.core.idle_seconds(outgoing)
+        line, seconds = Line(self, exchange.ended), self.core.limits(outgoing).idle
         self.watch(line)
         try:
             with line:
@@ -336,10 +305,9 @@ class Transport:
         """Return an answer whose body is unread. Raises CodexError."""
         while True:
             try:
-                with self._http_errors():
-                    answer = await self._send(outgoing, line)
-                    if self.core.accepts(outgoing, answer):
-                        return answer
+                answer = await self._send(outgoing, line)
+                if self.core.accepts(outgoing, answer):
+                    return answer
                 raise await self._refusal(outgoing, answer, line)
             except CodexError as failure:
                 await self.sleep(exchange.wait_after(failure), exchange)
@@ -348,13 +316,12 @@ class Transport:
 
     async def _refusal(self, outgoing: Outgoing, answer: httpx.Response, line: Line) -> CodexError:
         """Return the error that an answer stands for; no frame of its traceback holds what the service said."""
-        limits = outgoing.timeouts or self.core.timeouts
+        limits = self.core.limits(outgoing)
         seconds = min(WORDS_SECONDS, limits.first_byte, limits.idle)
         body, _ = await self._read(answer, line, most=MOST_WORDS, seconds=seconds)
         if outgoing.url == self.core.catalog.url and answer.status_code in (404, 405):
-            return errors.ConfigurationError(
-                "The service lists no models.", hint="Choose one with --model NAME."
-            )
+            hint = "Choose one with --model NAME."
+            return errors.ConfigurationError("The service lists no models.", hint=hint)
         names, status = self.core.catalog.names(), answer.status_code
         error = failures.from_answer(status, answer.headers, body, model=outgoing.model, names=names)
         return failures.fitted(error, self.core.elsewhere)
@@ -386,13 +353,6 @@ class Transport:
             failure = errors.StreamError(f"The answer was longer than {most >> 20} MiB.")
         return b"".join(pieces)[:most], failure
 
-    @contextmanager
-    def _http_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except httpx.HTTPError as error:
-            raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
-
     def http(self) -> Any:
         """Return the connections of the running loop, or of all threads."""
         loop = None if self.blocks else asyncio.get_running_loop()
@@ -400,18 +360,14 @@ class Transport:
             for ended in [each for each in self._https if each is not None and each.is_closed()]:
                 del self._https[ended]  # nothing can be closed there any more
             if loop not in self._https:
-                options = self.core.http_options(blocks=self.blocks)
-                kind = httpx.Client if self.blocks else httpx.AsyncClient
-                hook = hide_sent if self.blocks else hide_sent_async
-                self._https[loop] = kind(event_hooks={"request": [hook]}, **options)
+                self._https[loop] = self.core.connect(blocks=self.blocks)
             return self._https[loop]
 
     async def close(self) -> None:
         """End the connections; the next request opens others."""
-        http = self._https.pop(None if self.blocks else asyncio.get_running_loop(), None)
-        if http is not None and self.blocks:
+        if self.blocks and (http := self._https.pop(None, None)):
             http.close()
-        elif http is not None:
+        elif not self.blocks and (http := self._https.pop(asyncio.get_running_loop(), None)):
             await http.aclose()
 
     async def sleep(self, seconds: float, exchange: Exchange) -> None:
@@ -422,6 +378,7 @@ class Transport:
             await pause
 
     def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle | threading.Timer:
+        """Call it after so many seconds, unless what this returns is cancelled."""
         if not self.blocks:
             return asyncio.get_running_loop().call_later(seconds, call)
         timer = threading.Timer(seconds, call)
@@ -433,39 +390,29 @@ class Transport:
         http = self.http()
         request = self.core.build(http, outgoing)
         answer: httpx.Response
-        if self.blocks:
-            with line.asking() as follow:
-                request.extensions["trace"] = follow
-                answer = http.send(request, stream=True)
-        else:
-            answer = await http.send(request, stream=True)
+        try:
+            if self.blocks:
+                with line.asking() as request.extensions["trace"]:
+                    answer = http.send(request, stream=True)
+            else:
+                answer = await http.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
         return answer
-
-
-def _shut(network: Any) -> None:
-    wire = None if network is None else network.get_extra_info("socket")
-    with suppress(OSError):
-        if isinstance(wire, socket.socket):
-            socket.socket.shutdown(wire, socket.SHUT_RDWR)  # a TLS socket's own would end only the encryption
-        elif wire is not None:
-            wire.shutdown(socket.SHUT_RDWR)
 
 
 # Reading -----------------------------------------------------------------------------------------
 
 
 class Line:
-    """What one answer comes over, and whoever waits for it, whom anyone may wake at any moment.
+    """What one answer comes over, and whoever waits `with` it, whom anyone may wake at any moment.
 
-    A task that waits `with` it is cancelled, which is caught; other cancellations pass. A thread wakes when its
-    socket is shut down; closing the answer under it would leave it waiting.
+    A task is cancelled, which is caught. A thread wakes when its socket is shut down; to close would not do.
     """
 
-    def __init__(self, idle: Networks, ended: threading.Event, *, blocks: bool) -> None:
-        """`idle`: connections of the same client that no answer comes over; a request may take one of them."""
-        self._idle = idle
-        self._ended = ended
-        self._blocks = blocks
+    def __init__(self, transport: Transport, ended: threading.Event) -> None:
+        """`ended`: set when nobody wants the answer any more."""
+        self._transport, self._blocks, self._ended = transport, transport.blocks, ended
         self.answer: httpx.Response | None = None
         self._network: Any = None
         self._chunks: Any = None
@@ -482,10 +429,7 @@ class Line:
         def follow(step: str, info: Mapping[str, Any]) -> None:
             if step.endswith(("connect_tcp.complete", "start_tls.complete")):
                 self._network = info["return_value"]
-            is_start = step.endswith(
-                ("connect_tcp.started", "request_headers.started", "response_headers.started")
-            )
-            if is_start and self._ended.is_set():
+            if self._ended.is_set() and step.endswith(("connect_tcp.started", "_headers.started")):
                 raise httpx.ReadError("Nobody waits for the answer any more.")
 
         self._is_asking = True
@@ -498,7 +442,7 @@ class Line:
         """Read this answer from now on. Raises StreamError for one that is packed as nobody asked."""
         self.answer = answer
         self._network = answer.extensions.get("network_stream")
-        self._idle.pop(id(self._network), None)
+        self._transport.idle.pop(id(self._network), None)
         packed = answer.headers.get("content-encoding", "identity").strip().lower()
         if packed not in ("", "identity", "gzip", "deflate"):
             raise errors.StreamError("The answer is compressed in a way that was not asked for.")
@@ -518,7 +462,7 @@ class Line:
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise failures.mid_stream(error) from without_secrets(error)
         if chunk is None and self._network is not None:  # the connection may serve another request now
-            self._idle[id(self._network)] = self._network
+            self._transport.idle[id(self._network)] = self._network
             self._network = None
         return chunk
 
@@ -527,7 +471,7 @@ class Line:
         if self._network is not None:
             _shut(self._network)
         elif self._is_asking:  # over any of these; to the others it is what a server does, too
-            for reference in self._idle.valuerefs():
+            for reference in self._transport.idle.valuerefs():
                 _shut(reference())
         if self._blocks:
             self._close()
@@ -569,3 +513,12 @@ class Line:
             return False
         # Take our own cancellation back; before Python 3.11 tasks do not count them.
         return sys.version_info < (3, 11) or task.uncancel() == 0
+
+
+def _shut(network: Any) -> None:
+    wire = None if network is None else network.get_extra_info("socket")
+    with suppress(OSError):
+        if isinstance(wire, socket.socket):
+            socket.socket.shutdown(wire, socket.SHUT_RDWR)  # a TLS socket's own would end only the encryption
+        elif wire is not None:
+            wire.shutdown(socket.SHUT_RDWR)

@@ -26,8 +26,6 @@ from .streaming import Send
 from .transport import Line, Outgoing, Transport
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from .websocket import Socket
 
 log = logging.getLogger(__name__)
@@ -36,8 +34,7 @@ BETA = "responses_websockets=2026-02-06"
 HTTP_REQUESTS = 2  # most turns run tools once or not at all, and are over before a socket would be of use
 OPEN_SECONDS = 10.0  # for a handshake; longer, and something between swallows it
 _TURN_STATE = "x-codex-turn-state"
-_NOT_NAMED = frozenset({"accept", "accept-encoding", "content-type", _TURN_STATE})
-"""Headers of a POST by which no connection is chosen."""
+_OF_A_POST = frozenset({"accept", "accept-encoding", "content-type", _TURN_STATE})
 
 
 class TurnSocket:
@@ -68,7 +65,7 @@ class TurnSocket:
         """Send a request over the socket; close that and use HTTP if it fails or is of another session."""
         core = self._transport.core
         if _named(outgoing) == self._headers:
-            answer = await socket.ask(outgoing, exchange, idle=core.idle_seconds(outgoing))
+            answer = await socket.ask(outgoing, exchange, idle=core.limits(outgoing).idle)
             if answer is not None:
                 return answer
         await socket.close()
@@ -84,13 +81,8 @@ class TurnSocket:
         try:
             from .websocket import Socket, is_accepted  # wsproto is an extra, and its import takes a while
 
-            headers = self._headers | {
-                "Connection": "Upgrade",
-                "Upgrade": "websocket",
-                "Sec-WebSocket-Version": "13",
-                "Sec-WebSocket-Key": key,
-                "OpenAI-Beta": BETA,
-            }
+            upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+            headers = self._headers | upgrade | {"Sec-WebSocket-Key": key, "OpenAI-Beta": BETA}
             if turn_state := outgoing.headers.get(_TURN_STATE):
                 headers[_TURN_STATE] = turn_state
             http = self._transport.http()
@@ -109,10 +101,7 @@ class TurnSocket:
         core.websockets = False
         log.info("responses go over HTTP, without a WebSocket: %s", reason)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait({self._opening})
@@ -123,4 +112,4 @@ class TurnSocket:
 def _named(outgoing: Outgoing) -> dict[str, str]:
     """Return the headers that choose a connection, the session's above all."""
     headers = {name.lower(): value for name, value in outgoing.headers.items()}
-    return {name: value for name, value in headers.items() if name not in _NOT_NAMED}
+    return {name: value for name, value in headers.items() if name not in _OF_A_POST}

@@ -34,10 +34,7 @@ _LEFTOVER_SECONDS = 0.25
 _PIECE_BYTES = 64 * 1024
 
 _VARYING = frozenset({"input", "client_metadata", "tool_choice"})
-"""Body fields that may differ between two requests of which the second continues the first.
-
-The last request of a turn with too many rounds allows no more calls.
-"""
+"""Fields that may differ between a request and the one that continues it; the last round allows no more calls."""
 
 _BEFORE_AN_ANSWER = (CodexRateLimits, Keepalive, ResponseMetadata)
 
@@ -59,7 +56,6 @@ class Socket:
         self._opened_at = self._used_at = time.monotonic()
         self.was_of_use = True  # until its first request fails: the next socket would fare no better
         self._parts: list[str] = []
-        self._length = 0  # characters of the parts
         self._body: dict[str, Any] = {}
         self._exchange: Exchange | None = None
 
@@ -67,8 +63,7 @@ class Socket:
         """Return the answer once it has begun; `None` where HTTP is to be asked, and then this socket is used up."""
         now, last = time.monotonic(), self._exchange
         is_young = now - self._opened_at < OLD_SECONDS and now - self._used_at < IDLE_SECONDS
-        # a request that failed here goes elsewhere
-        is_free = last is None or (last.over and last is not exchange)
+        is_free = last is None or (last.over and last is not exchange)  # what failed here goes elsewhere
         if not (self._open and is_young and is_free):
             return None
         answer = None
@@ -82,8 +77,10 @@ class Socket:
                     # after an error HTTP succeeds, or tells it with its headers
                     if not any(isinstance(decode_event(each.encode()), ErrorEvent) for each in first):
                         self.was_of_use = True
-                        messages = _Messages(self, first, exchange, idle)
-                        wire = {"network_stream": self._wire}
+                        messages, wire = (
+                            _Messages(self, first, exchange, idle),
+                            {"network_stream": self._wire},
+                        )
                         headers = self._answer.headers
                         answer = httpx.Response(200, headers=headers, stream=messages, extensions=wire)
         finally:
@@ -115,10 +112,8 @@ class Socket:
             {name: value for name, value in each.items() if name not in _VARYING}
             for each in (body, self._body)
         )
-        if self._exchange is None or settings != before:
-            return 0
-        last = self._exchange.response
-        if last.status != "completed" or not last.id:
+        last = self._exchange.response if self._exchange else None
+        if last is None or settings != before or last.status != "completed" or not last.id:
             return 0
         try:
             items = [*self._body["input"], *last.output]
@@ -147,18 +142,16 @@ class Socket:
         for event in self._connection.events():
             if isinstance(event, TextMessage):
                 self._parts.append(event.data)
-                self._length += len(event.data)
                 if event.message_finished:
                     messages.append("".join(self._parts))
                     self._parts.clear()
-                    self._length = 0
             elif isinstance(event, Ping):
                 await self._write(self._connection.send(event.response()))
             elif isinstance(event, CloseConnection):
                 self._open = False
             elif not isinstance(event, Pong):
                 raise ProtocolError(f"a {type(event).__name__} has no meaning here")
-        if self._length > LONGEST_ANSWER:
+        if sum(map(len, self._parts)) > LONGEST_ANSWER:
             raise ProtocolError("a message without end")
         return messages
 
@@ -177,10 +170,7 @@ class _Messages(httpx.AsyncByteStream):
     """The messages of one response as server-sent events, which is what an exchange reads."""
 
     def __init__(self, socket: Socket, first: list[str], exchange: Exchange, idle: float) -> None:
-        self._socket = socket
-        self._first = first
-        self._exchange = exchange
-        self._idle = idle
+        self._socket, self._first, self._exchange, self._idle = socket, first, exchange, idle
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield _as_sse(self._first)
@@ -204,8 +194,7 @@ def _as_sse(messages: Sequence[str]) -> bytes:
 
 @contextmanager
 def _as_httpx() -> Iterator[None]:
-    """Below httpx the same failures have other names."""
-    try:
+    try:  # below httpx the same failures have other names
         yield
     except httpcore.TimeoutException as error:
         raise httpx.ReadTimeout(str(error)) from error

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from ..responses.provider import Provider
 
     L = TypeVar("L", bound=AsyncLogin)
-    Mirrored = Callable[[AppServerEngine, str], Awaitable[bool]]
 
 log = logging.getLogger(__name__)
 
@@ -123,12 +122,14 @@ class AsyncCodex:
     @property
     def metadata(self) -> InitializeResponse:
         """What answers here: the agent's program, or this package. Raises ConfigurationError before it runs."""
-        is_agents = self.config.engine == "app-server"
-        metadata = self._agent().known_metadata if is_agents else _this_package(self.settings)
-        if metadata is None:
-            hint = "Use `async with`, or await `start()`."
-            raise ConfigurationError("The agent's program does not run yet.", hint=hint)
-        return metadata
+        if self.config.engine != "app-server":
+            return _this_package(self.settings)
+        from ..engines.app_server.engine import introduction
+
+        if known := self._agent().server.metadata:
+            return introduction(known)
+        hint = "Use `async with`, or await `start()`."
+        raise ConfigurationError("The agent's program does not run yet.", hint=hint)
 
     async def close(self) -> None:
         """Interrupt what runs, then close connections and the store. What is used later opens them anew."""
@@ -212,45 +213,32 @@ class AsyncCodex:
 
     async def thread_archive(self, thread_id: str) -> None:
         """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
-        await self._change(thread_id, Store.archive, lambda agent, program_id: agent.archive(program_id))
+        await self._archive(thread_id, "thread/archive")
 
     async def thread_unarchive(self, thread_id: str) -> AsyncThread:
         """Put it back into `thread_list`. Raises ThreadNotFoundError."""
-        own_id = await self._change(thread_id, Store.unarchive, lambda agent, its_id: agent.unarchive(its_id))
-        return await self.thread_resume(own_id)
+        return await self.thread_resume(await self._archive(thread_id, "thread/unarchive"))
 
-    async def _change(self, thread_id: str, change: Callable[[Store, str], None], mirrored: Mirrored) -> str:
-        thread_id = (await self._record(thread_id, {})).id
-        await self.store_of(thread_id).run(lambda store: change(store, thread_id))
-        await self.mirror(thread_id, mirrored)
-        return thread_id
+    async def _archive(self, thread_id: str, method: str) -> str:
+        own_id = (await self._record(thread_id, {})).id
+        await self.store_of(own_id).run(lambda store: store.archive(own_id, method == "thread/archive"))
+        await self.mirror(own_id, method)
+        return own_id
 
     def store_of(self, thread_id: str) -> AsyncStore:
         """Return where a thread is kept: an ephemeral one in memory."""
         return self._ephemeral.get(thread_id, self.store)
 
-    async def mirror(self, thread_id: str, change: Mirrored) -> None:
+    async def mirror(self, thread_id: str, method: str, **params: Any) -> None:
         """Let the agent's program know too what was done to a thread, as far as it runs and has the thread."""
-        agents = self._running_agents()
+        self.enter_loop()
+        agents = [agent for agent in self._agents.values() if agent.server.running]
         if not agents:
             return
         for program_id in await self.store_of(thread_id).run(lambda store: store.engine_threads(thread_id)):
             for agent in sorted(agents, key=lambda agent: not agent.has_loaded(program_id)):
-                if await change(agent, program_id):
+                if await agent.mirror(program_id, method, params):
                     break
-
-    async def revert(self, thread_id: str, before_turn_id: str) -> None:
-        """Take that turn and the later ones out of the thread; in the agent's program, if it has it open, too."""
-        check("before_turn_id", before_turn_id, "str")
-        store = self.store_of(thread_id)
-        place = await store.run(lambda file: file.place_of_own(thread_id, before_turn_id))
-        removed = await store.run(lambda file: file.revert(thread_id, before_turn_id))
-        if place is None:
-            return
-        for agent in self._running_agents():
-            if await agent.revert(place):
-                await store.run(lambda file: file.forget_places(removed))
-                return
 
     def _thread(self, record: ThreadRecord, store: AsyncStore, options: Options) -> AsyncThread:
         if store is not self.store:
@@ -270,12 +258,12 @@ class AsyncCodex:
     def provider(self, choice: str | Provider | None = None) -> Provider:
         """The provider that `choice`, the configuration or the sign-in stands for. Raises ConfigurationError."""
         check("provider", choice, "str | Provider | None")
-        choice = choice or self.config.provider
+        choice, settings = choice or self.config.provider, self.settings
         if not choice:
             from ..auth.storage import Storage
 
-            credentials, key = Storage.of(self.settings).read(), self.settings.openai_api_key
-            is_chatgpt = credentials.mode == "chatgpt" if credentials else not key
+            credentials = Storage.of(settings).read()
+            is_chatgpt = credentials.mode == "chatgpt" if credentials else not settings.openai_api_key
             choice = "chatgpt" if is_chatgpt else "openai"
         if not isinstance(choice, str):
             return choice
@@ -286,11 +274,8 @@ class AsyncCodex:
             from ..responses.provider import chatgpt, custom, openai
 
             named = {"chatgpt": chatgpt, "openai": openai}.get(choice)
-            self._providers[choice] = (
-                named(self.settings)
-                if named
-                else custom(choice, name=choice.rstrip("/"), settings=self.settings)
-            )
+            made = named(settings) if named else custom(choice, name=choice.rstrip("/"), settings=settings)
+            self._providers[choice] = made
         return self._providers[choice]
 
     async def models(
@@ -299,7 +284,7 @@ class AsyncCodex:
         """The catalog of the agent's program, or of the provider that is asked directly; best first."""
         if self._asks_program(provider):
             return ModelList(await self._agent().models(include_hidden=include_hidden))
-        models = await self._backend(self.provider(provider)).models()
+        models = await self._backend(self.provider(provider)).client.models.list()
         return ModelList(model for model in models if include_hidden or not model.hidden)
 
     async def rate_limits(self) -> types.RateLimits:
@@ -314,10 +299,6 @@ class AsyncCodex:
     def _asks_program(self, provider: str | Provider | None = None) -> bool:
         """Whether the agent's program answers by its own sign-in, and not a server that it was told."""
         return self.config.engine == "app-server" and self._provider_for_agent(provider) is None
-
-    def _running_agents(self) -> list[AppServerEngine]:
-        self.enter_loop()
-        return [agent for agent in self._agents.values() if agent.server.running]
 
     def _choose(self, options: Options) -> tuple[Engine, str]:
         """Return the engine of a turn, and the identity under which its reasoning is sealed."""
@@ -350,17 +331,12 @@ class AsyncCodex:
         from ..responses.provider import key_of
 
         self.enter_loop()
-        provider = self._provider_for_agent(choice)
+        provider, config = self._provider_for_agent(choice), self.config
         key = (provider.base_url, key_of(provider)) if provider else ("", None)
         if key not in self._agents:
-            config = self.config
-            launch = Launch(
-                command=config.launch_args_override,
-                config=config.config_overrides,
-                env=config.env or {},
-                client_title=config.client_title or Launch.client_title,
-                client_version=config.client_version or Launch.client_version,
-            )
+            title, version = config.client_title or "codex_magic", config.client_version or __version__
+            started = config.launch_args_override, config.config_overrides, config.env or {}
+            launch = Launch(*started, client_title=title, client_version=version)
             stand_in = self.provider("openai") if self.settings.openai_api_key else None
             self._agents[key] = AppServerEngine(self.settings, provider, stand_in=stand_in, launch=launch)
         return self._agents[key]
@@ -378,9 +354,9 @@ class AsyncCodex:
 
     async def login_chatgpt(self, *, open_browser: bool = False) -> AsyncChatgptLoginHandle:
         """Sign in with the browser of this machine. Raises LoginError when no port is free for it."""
-        from ..auth.handles import AsyncChatgptLoginHandle
+        from ..auth.handles import AsyncChatgptLoginHandle as Handle
 
-        starting = AsyncChatgptLoginHandle.start(self._sign_in(), self.settings, open_browser=open_browser)
+        starting = Handle.start(self._sign_in(), self.settings, open_browser=open_browser)
         return await self._begin_sign_in(starting)
 
     async def login_chatgpt_pasted(self) -> AsyncChatgptLoginHandle:
@@ -398,8 +374,7 @@ class AsyncCodex:
     async def login_api_key(self, api_key: str) -> None:
         """Store an API key without trying it. Raises LoginError for a text that can't be a key."""
         await self.give_up_sign_in()
-        sign_in = self._sign_in()
-        await awaited(in_thread(lambda: sign_in.keep_api_key(api_key)))
+        await awaited(in_thread(partial(self._sign_in().keep_api_key, api_key)))
         self._follow()
 
     async def logout(self) -> None:
@@ -418,11 +393,9 @@ class AsyncCodex:
                 source = TokenSource.of(self.settings)
                 renewed = await awaited(in_thread(lambda: source.renewed(source.current()).result()))
                 account = types.ChatgptAccount(renewed.email, renewed.plan)
-            except AuthError as error:
-                log.info("the sign-in does not hold any more: %s", error.message)
-                account = None
             except CodexError as error:
-                log.info("the sign-in could not be checked: %s", error.message)
+                log.info("the sign-in could not be renewed: %s", error.message)
+                account = None if isinstance(error, AuthError) else account
         choice = self.config.provider
         name = choice if isinstance(choice, str | None) else choice.name
         return GetAccountResponse(account, name in (None, "chatgpt", "openai"))
@@ -471,7 +444,15 @@ class AsyncCodex:
             self._running.add(handle)
             if self._renewing is None:
                 self._renewing = asyncio.create_task(self._renew())
-        handle.subscribe(lambda event: self._forget(handle) if isinstance(event, TurnCompleted) else None)
+
+        def forget(event: types.Notification) -> None:
+            if isinstance(event, TurnCompleted):
+                self._running.discard(handle)
+                if not self._running and self._renewing is not None:
+                    self._renewing.cancel()
+                    self._renewing = None
+
+        handle.subscribe(forget)
         return handle
 
     def is_answering(self, thread_id: str) -> bool:
@@ -495,12 +476,6 @@ class AsyncCodex:
     async def _until_ended(self, thread_id: str) -> None:
         for handle in [each for each in self._running if each.thread_id == thread_id]:
             await handle.ended()
-
-    def _forget(self, handle: AsyncTurnHandle) -> None:
-        self._running.discard(handle)
-        if not self._running and self._renewing is not None:
-            self._renewing.cancel()
-            self._renewing = None
 
     async def _renew(self) -> None:
         """Give signs of life, so that nobody takes what runs here for dead."""
@@ -548,6 +523,16 @@ class AsyncThread:
         store = self._codex.store_of(self.id)
         return await store.run(lambda file: _recovered(file).history(self.id, include_items=include_items))
 
+    async def held(
+        self, *, cell_id: str | None = None, notebook: str | None = None, prompt: str = ""
+    ) -> dict[str, str]:
+        """What the model knows of the notebook from this thread, by the `held` of each `ContextInput`.
+
+        `cell_id`, `notebook`, `prompt`: of the cell that is about to run: what its turn replaces does not count.
+        """
+        store, cell = self._codex.store_of(self.id), {"cell_id": cell_id, "notebook": notebook}
+        return await store.run(lambda file: _recovered(file).held(self.id, **cell, prompt=prompt))
+
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
         record = await self._codex.store_of(self.id).run(lambda store: _recovered(store).thread(self.id))
@@ -556,12 +541,13 @@ class AsyncThread:
 
     async def revert(self, before_turn_id: str) -> None:
         """Take that turn and the later ones out of the thread. Raises OptionError when it is not in it."""
-        await self._codex.revert(self.id, before_turn_id)
+        check("before_turn_id", before_turn_id, "str")
+        await self._codex.store_of(self.id).run(lambda store: store.revert(self.id, before_turn_id))
 
     async def set_name(self, name: str) -> None:
         check("name", name, "str | None")
         await self._codex.store_of(self.id).run(lambda store: store.set_name(self.id, name))
-        await self._codex.mirror(self.id, lambda agent, program_id: agent.rename(program_id, name))
+        await self._codex.mirror(self.id, "thread/name/set", name=name)
 
 
 def _token_source(provider: Provider) -> TokenSource | None:

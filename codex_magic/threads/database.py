@@ -1,4 +1,4 @@
-"""The SQLite file of the thread store: its schema in numbered steps, its journal, its locks and its failures.
+"""The SQLite file of the thread store: its schema, its journal, its locks and its failures.
 
 WAL lets several kernels read and write at once, but its index is shared memory: on a file system
 that other machines mount too it corrupts the file (https://sqlite.org/wal.html, "All processes
@@ -53,14 +53,12 @@ def _open(
 ) -> sqlite3.Connection:
     def prepare() -> None:
         choose_journal(db)
-        version = schema_version(db)
+        version, ours = schema_version(db), len(MIGRATIONS)
         if not 0 <= version <= 10_000:  # no number that we write, whatever we become
             raise damaged(path)
-        if version > len(MIGRATIONS):
-            raise StoreError(
-                f"{path} was written by a newer codex_magic (schema {version}, this one knows {len(MIGRATIONS)}).",
-                hint="Run %pip install -U codex-magic and restart the kernel, or set CODEX_MAGIC_HOME to another folder.",
-            )
+        if version > ours:
+            newer = f"{path} was written by a newer codex_magic (schema {version}, this one knows {ours})"
+            raise _fault(newer, "Run %pip install -U codex-magic and restart the kernel")
         migrate(db, MIGRATIONS)
         db.execute("PRAGMA foreign_keys = ON")
 
@@ -124,17 +122,14 @@ def mount_of(path: str, mounts: Iterable[Any]) -> Any:
 
 def is_shared_type(name: str) -> bool:
     """Whether a file system of this type may be in use by more than one machine."""
-    if name.startswith("fuse"):
-        return not _LOCAL_FUSE.fullmatch(name)
-    return _SHARED.fullmatch(name) is not None
+    return not _LOCAL_FUSE.fullmatch(name) if name.startswith("fuse") else bool(_SHARED.fullmatch(name))
 
 
 def is_unc(path: str) -> bool:
     r"""Whether a Windows path names a share: `\\server\share` or `\\?\UNC\server\share`."""
     plain = path.replace("/", "\\")
-    if plain.startswith(("\\\\?\\", "\\\\.\\")):
-        return plain[4:8].upper() == "UNC\\"
-    return plain.startswith("\\\\")
+    is_device = plain.startswith(("\\\\?\\", "\\\\.\\"))
+    return plain[4:8].upper() == "UNC\\" if is_device else plain.startswith("\\\\")
 
 
 def enter_wal(db: sqlite3.Connection) -> None:
@@ -143,10 +138,7 @@ def enter_wal(db: sqlite3.Connection) -> None:
     Raises sqlite3.OperationalError where WAL can't work; SQLite says yes first, and fails at the first write.
     """
     if db.execute("PRAGMA page_count").fetchone()[0] == 0:
-        with _in_use_is_fine():
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("BEGIN IMMEDIATE")
-            db.execute("ROLLBACK")
+        _unless_in_use(db, "PRAGMA journal_mode = WAL", "BEGIN IMMEDIATE", "ROLLBACK")
     # A commit then needs no fsync; a power cut may take the last ones, but harms nothing else.
     is_wal = db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     db.execute(f"PRAGMA synchronous = {'NORMAL' if is_wal else 'FULL'}")
@@ -157,17 +149,15 @@ def leave_wal(db: sqlite3.Connection) -> None:
 
     For a connection that has read nothing yet: with the lock kept, SQLite needs no shared memory.
     """
-    with _in_use_is_fine():
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        db.execute("PRAGMA journal_mode = DELETE")
+    _unless_in_use(db, "PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = DELETE")
     db.execute("PRAGMA locking_mode = NORMAL")
     db.execute("PRAGMA synchronous = FULL")
 
 
-@contextmanager
-def _in_use_is_fine() -> Iterator[None]:
+def _unless_in_use(db: sqlite3.Connection, *statements: str) -> None:
     try:
-        yield
+        for statement in statements:
+            db.execute(statement)
     except sqlite3.OperationalError as error:
         if not is_locked(error):
             raise
@@ -182,6 +172,7 @@ _DAMAGED = (
     "Rename it, and the -wal and -shm files beside it, and restart the kernel: a new one is made then, and what"
     " the old one still holds can be looked at with `sqlite3 FILE .recover`."
 )
+_PERMISSION = "Give yourself write permission for the file and its folder"
 
 
 @contextmanager
@@ -215,6 +206,7 @@ def is_locked(error: sqlite3.Error) -> bool:
 
 def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
     message = str(error)
+    full = _fault(f"There is no space left for {path}", "Free some space on that disk")
     if is_locked(error):
         return StoreError(
             f"{path} is locked by another program.",
@@ -224,29 +216,21 @@ def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
     if isinstance(error, sqlite3.ProgrammingError):  # closed, by us
         return StoreError(f"{path} can't be used: {message}.")
     if "is full" in message:
-        return _full(path)
+        return full
     if fault := _look(path):
         return fault
     if "I/O error" in message:
         with suppress(OSError):
             if shutil.disk_usage(path.parent).free < 1_000_000:
-                return _full(path)
+                return full
         return _fault(f"The disk failed while {path} was in use", "Check the disk")
-    access = "It must be a file you can read and write, in a folder you can write: put that right"
     if "readonly" in message:
-        return _unwritable(path)
+        return _fault(f"{path} can't be written", _PERMISSION)
     if "unable to open" in message:
-        return _fault(f"{path} can't be opened", access)
+        remedy = "It must be a file you can read and write, in a folder you can write: put that right"
+        return _fault(f"{path} can't be opened", remedy)
     # Malformed pages, tables that are gone, values that can't be: all that is left is the file.
     return damaged(path)
-
-
-def _full(path: Path) -> StoreError:
-    return _fault(f"There is no space left for {path}", "Free some space on that disk")
-
-
-def _unwritable(path: Path) -> StoreError:
-    return _fault(f"{path} can't be written", "Give yourself write permission for the file and its folder")
 
 
 def _look(path: Path) -> StoreError | None:
@@ -274,7 +258,7 @@ def _look(path: Path) -> StoreError | None:
     if is_counted and size < pages * (65536 if page_size == 1 else page_size):
         return damaged(path, "is damaged: its end is missing")
     is_writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-    return None if is_writable else _unwritable(path)
+    return None if is_writable else _fault(f"{path} can't be written", _PERMISSION)
 
 
 def _header(path: Path) -> bytes:
@@ -303,19 +287,18 @@ def schema_version(db: sqlite3.Connection) -> int:
 
 def migrate(db: sqlite3.Connection, migrations: tuple[str, ...]) -> None:
     """Run what is missing, each step in one transaction: a kill between two leaves a valid older schema."""
+
+    def run(number: int, step: str) -> None:
+        if schema_version(db) < number:  # another kernel may have been quicker while we waited for the lock
+            for statement in (*step.split(";"), f"PRAGMA user_version = {number}"):
+                db.execute(statement)
+
     for number, step in enumerate(migrations, start=1):
         if schema_version(db) < number:
-            in_transaction(db, "BEGIN IMMEDIATE", partial(_run, db, number, step))
-
-
-def _run(db: sqlite3.Connection, number: int, step: str) -> None:
-    if schema_version(db) < number:  # another kernel may have been quicker while we waited for the lock
-        for statement in (*step.split(";"), f"PRAGMA user_version = {number}"):
-            db.execute(statement)
+            in_transaction(db, "BEGIN IMMEDIATE", partial(run, number, step))
 
 
 MIGRATIONS = (
-    # Threads with their turns and items, the notebooks' current threads, and the clock.
     """
     -- One tick for each change of any history. A version of a turn is current at the ticks
     -- seq <= tick < removed_at, so a fork can read its parent as it was at the fork's tick.
@@ -323,21 +306,23 @@ MIGRATIONS = (
     INSERT INTO clock VALUES (0, 0);
     CREATE TABLE threads (
         id TEXT NOT NULL PRIMARY KEY, name TEXT, preview TEXT NOT NULL DEFAULT '', cwd TEXT NOT NULL DEFAULT '',
-        notebook TEXT, provider TEXT, model TEXT, engine TEXT NOT NULL,
+        provider TEXT, model TEXT, engine TEXT NOT NULL,
         created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, archived_at INTEGER,
         forked_from TEXT REFERENCES threads (id), forked_at_seq INTEGER, forked_at_position INTEGER
     );
     CREATE INDEX threads_by_update ON threads (updated_at, id);
     CREATE INDEX threads_by_creation ON threads (created_at, id);
+    -- alive_at: the last sign of life of who runs it. cut_off: 1 when that died, until its thread has been told.
     CREATE TABLE turns (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, thread_id TEXT NOT NULL REFERENCES threads (id),
-        position INTEGER NOT NULL, cell_id TEXT, status TEXT NOT NULL, error TEXT, usage TEXT,
+        position INTEGER NOT NULL, cell_id TEXT, notebook TEXT, status TEXT NOT NULL, error TEXT, usage TEXT,
         provider TEXT, model TEXT, started_at INTEGER NOT NULL, completed_at INTEGER, duration_ms INTEGER,
-        removed_at INTEGER, replaces TEXT, owner TEXT
+        removed_at INTEGER, replaces TEXT, owner TEXT, alive_at INTEGER, cut_off INTEGER
     );
     CREATE INDEX turns_by_thread ON turns (thread_id, position);
     CREATE UNIQUE INDEX current_turns ON turns (thread_id, position) WHERE removed_at IS NULL;
     CREATE INDEX turns_in_progress ON turns (seq) WHERE status = 'inProgress';
+    CREATE INDEX turns_by_cell ON turns (cell_id, notebook) WHERE cell_id IS NOT NULL;
     -- Turns of a fork's past that the fork itself replaced or reverted, while the parent keeps them.
     CREATE TABLE hidden (
         thread_id TEXT NOT NULL REFERENCES threads (id), turn INTEGER NOT NULL REFERENCES turns (seq),
@@ -345,42 +330,23 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE TABLE items (
         turn INTEGER NOT NULL REFERENCES turns (seq), n INTEGER NOT NULL,
-        id TEXT NOT NULL, type TEXT NOT NULL, json TEXT NOT NULL, response_item TEXT
+        id TEXT NOT NULL, type TEXT NOT NULL, json TEXT NOT NULL, response_items TEXT
     );
     CREATE UNIQUE INDEX items_in_order ON items (turn, n);
-    CREATE TABLE notebooks (
-        key TEXT NOT NULL PRIMARY KEY, thread_id TEXT NOT NULL REFERENCES threads (id)
-    ) WITHOUT ROWID
-    """,
-    # Where the app-server keeps a turn.
-    """
-    CREATE TABLE places (
-        n INTEGER PRIMARY KEY, turn TEXT NOT NULL UNIQUE REFERENCES turns (id), engine_thread TEXT NOT NULL,
-        engine_turn TEXT NOT NULL, past TEXT NOT NULL, tools TEXT NOT NULL
-    );
-    CREATE INDEX places_by_thread ON places (engine_thread, n)
-    """,
-    # A tool call is sent again as two items, the call and its output.
-    """
-    ALTER TABLE items RENAME COLUMN response_item TO response_items;
-    UPDATE items SET response_items = json_array(json(response_items)) WHERE response_items IS NOT NULL
-    """,
-    # Items as they are produced, and signs of life of who runs a turn.
-    """
-    -- A row is what came of an item since the last one. In its first row stands the item as it began.
-    -- They go when the item is whole. The id of a turn's question is the turn's.
+    -- Items as they are produced. A row is what came of an item since the last one. In its first row stands the
+    -- item as it began. They go when the item is whole. The id of a turn's question is the turn's.
     CREATE TABLE partials (
         n INTEGER PRIMARY KEY, turn INTEGER NOT NULL REFERENCES turns (seq), id TEXT NOT NULL, json TEXT,
         response_items TEXT, part INTEGER NOT NULL DEFAULT 0, text TEXT NOT NULL DEFAULT ''
     );
     CREATE INDEX partials_by_turn ON partials (turn, id);
-    ALTER TABLE turns ADD COLUMN alive_at INTEGER;
-    -- 1 in a turn whose process died, until its thread has been told.
-    ALTER TABLE turns ADD COLUMN cut_off INTEGER
-    """,
-    # A notebook has an id of its own, which its turns carry; paths and kernels only point to it.
-    """
-    ALTER TABLE notebooks RENAME TO paths;
+    -- Where the app-server keeps a turn.
+    CREATE TABLE places (
+        n INTEGER PRIMARY KEY, turn TEXT NOT NULL UNIQUE REFERENCES turns (id), engine_thread TEXT NOT NULL,
+        engine_turn TEXT NOT NULL, past TEXT NOT NULL, tools TEXT NOT NULL
+    );
+    CREATE INDEX places_by_thread ON places (engine_thread, n);
+    -- A notebook has an id of its own, which its turns carry, paths and kernels only point to it.
     CREATE TABLE notebooks (
         id TEXT NOT NULL PRIMARY KEY, thread_id TEXT NOT NULL REFERENCES threads (id), path TEXT,
         copied_from TEXT REFERENCES notebooks (id)
@@ -389,14 +355,7 @@ MIGRATIONS = (
     CREATE TABLE kernels (
         id TEXT NOT NULL PRIMARY KEY, notebook TEXT NOT NULL REFERENCES notebooks (id), owner TEXT NOT NULL
     ) WITHOUT ROWID;
-    CREATE INDEX kernels_by_notebook ON kernels (notebook);
-    ALTER TABLE turns ADD COLUMN notebook TEXT;
-    INSERT INTO notebooks SELECT key, thread_id, substr(key, 6), NULL FROM paths WHERE key LIKE 'path:%';
-    -- Of two paths that shared a thread the later turns can't be told apart: it is the first one's.
-    UPDATE turns SET notebook = (SELECT min(id) FROM notebooks WHERE notebooks.thread_id = turns.thread_id)
-    WHERE cell_id IS NOT NULL;
-    CREATE INDEX turns_by_cell ON turns (cell_id, notebook) WHERE cell_id IS NOT NULL;
-    DROP TABLE paths
+    CREATE INDEX kernels_by_notebook ON kernels (notebook)
     """,
 )
 """The steps, as SQL. One is never edited once released: the next change is the next text."""

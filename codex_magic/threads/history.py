@@ -115,8 +115,11 @@ def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[s
     for at, turn in enumerate(turns):
         answered = any(not isinstance(entry.item, UserMessage | ContextCompaction) for entry in turn.items)
         for entry in turn.items:
-            sent = filter(None, map(mended, entry.response_items))  # an older version kept them as they came
-            readable = [each for each in sent if _is_open(each, turn, provider)]
+            sent = filter(None, map(mended, entry.response_items))
+            is_own = turn.provider == provider
+            readable = [
+                each for each in sent if is_own or ("encrypted_content" not in each and is_common(each))
+            ]
             if isinstance(entry.item, ContextCompaction):
                 is_whole = len(readable) == len(entry.response_items) > 0
                 items = readable if is_whole and entry.item.past == past_of(turns[:at]) else items
@@ -131,21 +134,14 @@ def context_held(turns: Sequence[TurnRecord]) -> types.TokenUsage | None:
     """Return the usage of the last request, which tells how full the context is; `None` after a compaction."""
     for turn in reversed(turns):
         compacted = [isinstance(entry.item, ContextCompaction) for entry in turn.items]
-        if turn.usage is not None and not any(compacted[-1:]):
-            return turn.usage.last
-        if any(compacted):
-            return None
+        if any(compacted) or turn.usage is not None:
+            return turn.usage.last if turn.usage is not None and not any(compacted[-1:]) else None
     return None
 
 
 def past_of(turns: Iterable[TurnRecord]) -> str:
     """Return a digest of the turn ids, in order."""
     return hashlib.sha256("\n".join(turn.id for turn in turns).encode()).hexdigest()[:32]
-
-
-def _is_open(item: dict[str, Any], turn: TurnRecord, provider: str) -> bool:
-    """Whether `provider` can read it."""
-    return turn.provider == provider or ("encrypted_content" not in item and is_common(item))
 
 
 # Where the app-server goes on ----------------------------------------------------------------------

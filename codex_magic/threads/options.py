@@ -32,8 +32,7 @@ CONTINUE = "Go on exactly where your interrupted answer stopped. Do not repeat w
 EngineName = Literal["backend", "app-server"]
 """`backend`: HTTP, in process. `app-server`: the codex program, which edits files and runs commands."""
 
-Options = dict[str, Any]
-"""What a caller chose, without what is `None`."""
+Options = dict[str, Any]  # what a caller chose, without what is `None`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +76,8 @@ class CodexConfig:
     def current_settings(self) -> Settings:
         """`settings`, else the environment's, with what else is configured here."""
         settings = self.settings or Settings.from_env({**os.environ, **(self.env or {})})
-        return replace(
-            settings,
-            codex_bin=self.codex_bin or settings.codex_bin,
-            originator=self.client_name or settings.originator,
-        )
+        binary, name = self.codex_bin or settings.codex_bin, self.client_name or settings.originator
+        return replace(settings, codex_bin=binary, originator=name)
 
 
 class _SharedOptions(TypedDict, total=False):
@@ -143,8 +139,7 @@ class TurnOptions(_SharedOptions, total=False):
     verbosity: str | None
 
 
-PAGE = 20
-"""Threads in a list, unless asked for more or fewer."""
+PAGE = 20  # threads in a list, unless asked for more or fewer
 
 
 class ListOptions(TypedDict, total=False):
@@ -206,8 +201,8 @@ def check(name: str, value: Any, kind: object) -> None:
         raise OptionError(f"{name} can't be {shorten(what, 60)}.", hint=f"It is {words}.")
 
 
-def _all(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list | tuple) and all(isinstance(each, kinds) for each in value)
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
 
 
 def _are_tools(value: Any) -> bool:
@@ -223,9 +218,9 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "Approvals": (callable, "a function"),
     "Mapping[str, Any]": (lambda value: isinstance(value, Mapping), "a dictionary"),
     "Mapping[str, str]": (lambda value: isinstance(value, Mapping), "a dictionary of texts"),
-    "Sequence[str]": (_all(str), "a list of texts"),
+    "Sequence[str]": (_are_texts, "a list of texts"),
     "str | Sequence[str]": (
-        lambda value: isinstance(value, str) or _all(str)(value),
+        lambda each: isinstance(each, str) or _are_texts(each),
         "a text or a list of them",
     ),
     "str | Provider": (
@@ -235,10 +230,9 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]]": (_are_tools, "a list of tools"),
 }
 _ENUMS: dict[str, type[Enum]] = {"approval_mode": ApprovalMode, "sandbox": Sandbox}
-NAMED = ("chatgpt", "openai")
 
 
 def is_foreign(provider: str | Provider | None) -> bool:
     """Whether only the agent's program can know a provider of that name: it is neither ours nor an address."""
     is_name = isinstance(provider, str) and not provider.startswith(("http://", "https://"))
-    return is_name and provider not in NAMED
+    return is_name and provider not in ("chatgpt", "openai")

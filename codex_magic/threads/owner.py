@@ -14,8 +14,7 @@ import sys
 import msgspec
 import psutil
 
-RENEW_SECONDS = 5.0
-"""Between two signs of life."""
+RENEW_SECONDS = 5.0  # between two signs of life
 
 SILENT_SECONDS = 30.0
 """After which a process that we can't look at counts as dead: more than clocks of machines differ by. One that
@@ -25,10 +24,8 @@ was only suspended takes its turns back with its next sign."""
 class Owner(msgspec.Struct, frozen=True):
     host: str
     pid: int
-    start: str | None
-    """When the process began, in seconds; `None` where it can't be asked."""
-    machine: str | None = None
-    """Where its number means something."""
+    start: str | None  # when the process began, in seconds; `None` where it can't be asked
+    machine: str | None = None  # where its number means something
 
 
 def this_process() -> Owner:

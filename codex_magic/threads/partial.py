@@ -1,10 +1,11 @@
-"""Items that are still being produced: their text so far, and how it is kept piece by piece. Pure.
+"""Items that are still being produced: their text so far, and how it is kept piece by piece. Pure but for the clock.
 
 Only what is new is written each time, so a long answer is written once, not once a second.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
@@ -23,18 +24,15 @@ Delta = (
     | types.ReasoningTextDelta
 )
 
-PRODUCED = types.AgentMessage | types.Plan | types.Reasoning
-"""What the model writes: nothing but its text."""
+PRODUCED = types.AgentMessage | types.Plan | types.Reasoning  # what the model writes: nothing but its text
 
 
 class Piece(NamedTuple):
     """What came of an item since its last piece."""
 
     item_id: str
-    item: types.ThreadItem | None
-    """As it began, in its first piece and where it began again."""
-    part: int
-    """Of reasoning: the index of a summary, or -1 and below for those of its full text. Else 0."""
+    item: types.ThreadItem | None  # as it began, in its first piece and where it began again
+    part: int  # of reasoning: the index of a summary, or -1 and below for those of its full text. Else 0
     text: str
 
 
@@ -42,6 +40,7 @@ class OpenItem:
     """An item still being produced, and the text it has so far."""
 
     def __init__(self, item: types.ThreadItem) -> None:
+        self._begun = time.monotonic()
         self._parts: dict[int, list[str]] = {}
         self._new: list[tuple[int, str]] = []
         self.begin(item)
@@ -67,12 +66,11 @@ class OpenItem:
         return isinstance(self.item, _OWNERS[type(delta)])
 
     def append(self, delta: Delta) -> None:
-        part = 0
-        if isinstance(delta, types.ReasoningSummaryDelta):
-            part = max(0, delta.summary_index)
-        elif isinstance(delta, types.ReasoningTextDelta):
-            part = -1 - max(0, delta.content_index)
-        self.add(part, delta.delta)
+        part = max(0, delta.summary_index) if isinstance(delta, types.ReasoningSummaryDelta) else 0
+        self.add(
+            -1 - max(0, delta.content_index) if isinstance(delta, types.ReasoningTextDelta) else part,
+            delta.delta,
+        )
 
     def add(self, part: int, text: str) -> None:
         self._parts.setdefault(part, []).append(text)
@@ -99,13 +97,11 @@ class OpenItem:
             summary = tuple(text for part, text in texts.items() if part >= 0)
             content = tuple(texts[part] for part in reversed(texts) if part < 0)
             return types.Reasoning(item.id, summary, content) if any(texts.values()) else None
-        if isinstance(item, types.ToolCall):
-            return msgspec.structs.replace(item, status=status, success=False)
         if isinstance(item, types.CommandExecution):
             return msgspec.structs.replace(item, status=status, aggregated_output=text or None)
-        if isinstance(item, types.FileChange):
-            return msgspec.structs.replace(item, status=status)
-        return None
+        if isinstance(item, types.ToolCall):
+            return msgspec.structs.replace(item, status=status, success=False)
+        return msgspec.structs.replace(item, status=status) if isinstance(item, types.FileChange) else None
 
     def whole(self, item: types.ThreadItem) -> types.ThreadItem:
         """Return the completed item, with what came of it in pieces where it leaves that out, as some servers do."""
@@ -113,7 +109,11 @@ class OpenItem:
         if isinstance(item, types.UnknownItem) and isinstance(came, types.AgentMessage):
             return came
         names = ("text", "summary", "content", "aggregated_output") if type(item) is type(came) else ()
-        missing = {name: getattr(came, name) for name in names if not getattr(item, name, True)}
+        missing: dict[str, Any] = {
+            name: getattr(came, name) for name in names if not getattr(item, name, True)
+        }
+        if isinstance(item, types.Reasoning) and (seconds := time.monotonic() - self._begun) >= 1:
+            missing["duration_ms"] = round(1000 * seconds)
         return msgspec.structs.replace(item, **missing)
 
 

@@ -43,11 +43,9 @@ if TYPE_CHECKING:
 else:
     Items = tuple  # msgspec can't tell the kinds of items apart
 
-PREVIEW_LENGTH = 120
-"""Characters of the first prompt kept beside a thread, for lists."""
+PREVIEW_LENGTH = 120  # characters of the first prompt kept beside a thread, for lists
 
-_END = 2**63 - 1
-"""Later than every tick, after every position."""
+_END = 2**63 - 1  # later than every tick, after every position
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,8 +93,7 @@ class ThreadPage(msgspec.Struct, frozen=True):
 
 class ItemRecord(msgspec.Struct, frozen=True):
     item: ThreadItem
-    response_items: tuple[dict[str, Any], ...] = ()
-    """What is sent again with the next turn."""
+    response_items: tuple[dict[str, Any], ...] = ()  # what is sent again with the next turn
 
 
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,34 +128,25 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class NotebookRecord(msgspec.Struct, frozen=True):
     id: str
-    thread_id: str
-    """Its current thread."""
-    path: str | None
-    """Where it was last seen."""
-    copied_from: str | None = None
-    """The notebook this one is a copy of, whose turns are its past."""
+    thread_id: str  # its current thread
+    path: str | None  # where it was last seen
+    copied_from: str | None = None  # the notebook this one is a copy of, whose turns are its past
 
 
 class NotebookClaim(NamedTuple):
     """What speaks for one notebook; what a copy inherits speaks for the copy too."""
 
     notebook: NotebookRecord
-    answers: frozenset[str]
-    """Ids of its turns among those that were looked for."""
-    own_answers: int
-    """How many of them are not inherited."""
-    cells: frozenset[str]
-    """Ids of its cells among those that were looked for."""
-    is_kernel: bool
-    """The kernel belonged to it before."""
-    used_elsewhere: bool
-    """Another kernel of it is alive."""
+    answers: frozenset[str]  # ids of its turns among those that were looked for
+    own_answers: int  # how many of them are not inherited
+    cells: frozenset[str]  # ids of its cells among those that were looked for
+    is_kernel: bool  # the kernel belonged to it before
+    used_elsewhere: bool  # another kernel of it is alive
 
 
 _THREAD = ", ".join(ThreadRecord.__struct_fields__)
 _TURN_COLUMNS = [field for field in TurnRecord.__struct_fields__ if field != "items"]
 _TURN = ", ".join(f"turns.{column}" for column in _TURN_COLUMNS)
-_PLACE = ("engine_thread", "engine_turn", "past", "tools")
 _VISIBLE = """
     turns.thread_id = :thread AND turns.position <= :upto AND turns.seq <= :as_of
     AND (turns.removed_at IS NULL OR turns.removed_at > :as_of)
@@ -232,16 +220,17 @@ class Store:
         """Begin a thread with these values of its record; `thread_id` when it has a name already."""
         now = self._now()
         record = ThreadRecord(id=thread_id or new_id(), created_at=now, updated_at=now, **values)
-        return self._insert_thread(record)
+        self._insert("threads", msgspec.structs.asdict(record))
+        return record
 
     @_reads
     def thread(self, thread_id: str) -> ThreadRecord:
         row = self._db.execute(f"SELECT {_THREAD} FROM threads WHERE id = ?", (thread_id,)).fetchone()
-        if row is None:
-            if self._db.execute("SELECT 1 FROM threads NOT INDEXED WHERE id = ?", (thread_id,)).fetchone():
-                raise damaged(self.path)  # it is there, and its index is not
-            raise ThreadNotFoundError(thread_id)
-        return read_struct(dict(row), ThreadRecord)
+        if row is not None:
+            return read_struct(dict(row), ThreadRecord)
+        if self._db.execute("SELECT 1 FROM threads NOT INDEXED WHERE id = ?", (thread_id,)).fetchone():
+            raise damaged(self.path)  # it is there, and its index is not
+        raise ThreadNotFoundError(thread_id)
 
     @_reads
     def has(self, thread_id: str) -> bool:
@@ -305,12 +294,8 @@ class Store:
         self._update_thread(thread_id, name=name)
 
     @_writes
-    def archive(self, thread_id: str) -> None:
-        self._update_thread(thread_id, archived_at=self._now())
-
-    @_writes
-    def unarchive(self, thread_id: str) -> None:
-        self._update_thread(thread_id, archived_at=None)
+    def archive(self, thread_id: str, archived: bool = True) -> None:
+        self._update_thread(thread_id, archived_at=self._now() if archived else None)
 
     # Notebooks -----------------------------------------------------------------------------------
 
@@ -348,6 +333,10 @@ class Store:
             """,
             (_to_json([*turns, *cells_of, current]), path),
         ).fetchall()
+        others = self._db.execute("SELECT notebook, owner FROM kernels WHERE id IS NOT ?", (kernel,))
+        owners = [(row["notebook"], _decoded(row["owner"], Owner)) for row in others]
+        ids = {row["id"] for row in rows}
+        alive = [each for each, by in owners if each in ids and by and is_alive(by, silent=math.inf)]
         return [
             NotebookClaim(
                 read_struct(dict(row), NotebookRecord),
@@ -355,7 +344,7 @@ class Store:
                 own_answers=len(turns.get(row["id"], ())),
                 cells=frozenset().union(*(cells_of.get(each, ()) for each in lineage)),
                 is_kernel=current == row["id"],
-                used_elsewhere=self._is_open(row["id"], but=kernel),
+                used_elsewhere=row["id"] in alive,
             )
             for row, lineage in [(row, self._notebook_lineage(row["id"])) for row in rows]
         ]
@@ -431,27 +420,34 @@ class Store:
         )
         self._insert_turn(turn)
         if question is not None:
-            self._insert_piece(turn.seq, Piece(turn.id, question.item, 0, ""), question.response_items)
-        first = {"preview": thread.preview or shorten(preview, PREVIEW_LENGTH)}
-        provider = provider or thread.provider
-        self._update_thread(thread_id, updated_at=turn.started_at, provider=provider, **first)
+            self.add_pieces(turn.id, [Piece(turn.id, question.item, 0, "")], question.response_items)
+        self._update_thread(
+            thread_id,
+            updated_at=turn.started_at,
+            provider=provider or thread.provider,
+            preview=thread.preview or shorten(preview, PREVIEW_LENGTH),
+        )
         return turn
 
     @_writes
     def add_item(self, turn_id: str, item: ThreadItem, response_items: Sequence[dict[str, Any]] = ()) -> None:
         """Keep an item that is complete, or will never be, in place of its pieces."""
         turn = self._turn_row(turn_id)["seq"]
-        whole = (item.id, turn_id) if isinstance(item, UserMessage) else (item.id,)
-        self.drop_pieces(turn_id, whole)
+        self.drop_pieces(turn_id, (item.id, turn_id) if isinstance(item, UserMessage) else (item.id,))
         last = self._db.execute("SELECT max(n) AS n FROM items WHERE turn = ?", (turn,)).fetchone()["n"]
-        self._insert_item(turn, 0 if last is None else last + 1, ItemRecord(item, tuple(response_items)))
+        kept = {"id": item.id, "type": item_type(item), "json": encode_item(item).decode()}
+        place = {"turn": turn, "n": 0 if last is None else last + 1}
+        self._insert("items", {**place, **kept, "response_items": _to_json(response_items or None)})
 
     @_writes
-    def add_pieces(self, turn_id: str, pieces: Sequence[Piece]) -> None:
+    def add_pieces(
+        self, turn_id: str, pieces: Sequence[Piece], response_items: Sequence[dict[str, Any]] = ()
+    ) -> None:
         """Keep what came of items that are still being produced."""
-        turn = self._turn_row(turn_id)["seq"]
-        for piece in pieces:
-            self._insert_piece(turn, piece)
+        place = {"turn": self._turn_row(turn_id)["seq"], "response_items": _to_json(response_items or None)}
+        for item_id, item, part, text in pieces:
+            kept = {"id": item_id, "json": None if item is None else encode_item(item).decode()}
+            self._insert("partials", {**place, **kept, "part": part, "text": text})
 
     @_writes
     def drop_pieces(self, turn_id: str, item_ids: Sequence[str]) -> None:
@@ -464,9 +460,8 @@ class Store:
     @_writes
     def place_turn(self, turn_id: str, place: types.TurnPlace) -> None:
         """Keep where the app-server has the turn."""
-        at = {"engine_thread": place.thread_id, "engine_turn": place.turn_id}
-        values = {"turn": turn_id, **at, "past": place.past, "tools": place.tools}
-        self._insert("places", values, verb="REPLACE")
+        at = {"turn": turn_id, "engine_thread": place.thread_id, "engine_turn": place.turn_id}
+        self._insert("places", {**at, "past": place.past, "tools": place.tools}, verb="REPLACE")
 
     @_reads
     def places(self, turn_ids: Sequence[str]) -> tuple[dict[str, types.TurnPlace], set[str]]:
@@ -476,7 +471,8 @@ class Store:
             " AND later.n > places.n) AS is_last FROM places WHERE turn IN (SELECT value FROM json_each(?))",
             (_to_json(list(turn_ids)),),
         ).fetchall()
-        places = {row["turn"]: types.TurnPlace(*(row[column] for column in _PLACE)) for row in rows}
+        columns = ("engine_thread", "engine_turn", "past", "tools")
+        places = {row["turn"]: types.TurnPlace(*(row[name] for name in columns)) for row in rows}
         return places, {row["turn"] for row in rows if row["is_last"]}
 
     @_reads
@@ -500,36 +496,20 @@ class Store:
         return (rows[-1]["thread_id"] if rows else None), {row["engine_turn"]: row["id"] for row in rows}
 
     @_writes
-    def forget_places(self, turn_ids: Sequence[str]) -> None:
-        """Forget where the app-server had these turns."""
-        sql = "DELETE FROM places WHERE turn IN (SELECT value FROM json_each(?))"
-        self._db.execute(sql, (_to_json(list(turn_ids)),))
-
-    @_reads
-    def place_of_own(self, thread_id: str, turn_id: str) -> types.TurnPlace | None:
-        """Return where the app-server has this turn, if it is the thread's own and no fork has it in its past."""
-        row = self._db.execute(
-            "SELECT places.* FROM places JOIN turns ON turns.id = places.turn"
-            " WHERE turns.id = ? AND turns.thread_id = ? AND NOT EXISTS (SELECT 1 FROM threads WHERE"
-            " forked_from = turns.thread_id AND forked_at_position >= position AND forked_at_seq >= seq)",
-            (turn_id, thread_id),
-        ).fetchone()
-        return types.TurnPlace(*(row[column] for column in _PLACE)) if row else None
-
-    @_writes
     def adopt(
         self, thread: ThreadRecord, turns: Sequence[TurnRecord], places: Mapping[str, types.TurnPlace]
     ) -> ThreadRecord:
         """Take in a thread of elsewhere, or the turns added to it there, after those that are here."""
         here = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
         if here is None:
-            self._insert_thread(thread)
+            self._insert("threads", msgspec.structs.asdict(thread))
         position = _next_position(self._current(thread.id))
         for turn in turns:
-            version = msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
-            self._insert_turn(version)
-            for n, entry in enumerate(turn.items):
-                self._insert_item(version.seq, n, entry)
+            self._insert_turn(
+                msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
+            )
+            for entry in turn.items:
+                self.add_item(turn.id, entry.item, entry.response_items)
             if turn.id in places:
                 self.place_turn(turn.id, places[turn.id])
             position += 1
@@ -572,6 +552,40 @@ class Store:
         rows = self._current(thread_id, _END if before_position is None else before_position - 1)
         return self._with_items(rows) if include_items else list(map(_turn_record, rows))
 
+    @_reads
+    def held(
+        self, thread_id: str, *, cell_id: str | None = None, notebook: str | None = None, prompt: str = ""
+    ) -> dict[str, str]:
+        """Return what the model has been told of a notebook in this thread, by the `held` of its contexts.
+
+        For a cell that runs again, with what comes before it. What a compaction may have taken away, and a
+        question that is not sent again since it failed without an answer, do not count.
+        """
+        history = self._current(thread_id)
+        if old := self._earlier_run(history, cell_id, notebook, prompt):
+            history = [row for row in history if row["position"] < old["position"]]
+        # Neither the text of answers nor the output of commands is read.
+        rows = self._db.execute(
+            "SELECT turn, type, iif(type = 'userMessage', json, NULL) AS json FROM items"
+            " WHERE turn IN (SELECT value FROM json_each(:turns)) UNION ALL"
+            " SELECT turn, 'userMessage', partials.json FROM partials JOIN turns ON turns.seq = turn"
+            " AND turns.id = partials.id WHERE turn IN (SELECT value FROM json_each(:turns)) ORDER BY turn",
+            {"turns": _to_json([row["seq"] for row in history])},
+        )
+        items = {turn: list(of_turn) for turn, of_turn in groupby(rows, itemgetter("turn"))}
+        held: dict[str, str] = {}
+        for row in history:
+            of_turn = items.get(row["seq"], [])
+            kinds = {item["type"] for item in of_turn}
+            messages = [types.decode_item(_decoded(item["json"])) for item in of_turn if item["json"]]
+            if "contextCompaction" in kinds:
+                held = {}
+            elif row["status"] != TurnStatus.failed or kinds - {"userMessage"}:
+                parts = [part for each in messages if isinstance(each, UserMessage) for part in each.content]
+                for context in (part for part in parts if isinstance(part, types.ContextInput)):
+                    held |= context.held
+        return held
+
     @_writes
     def fork(self, thread_id: str, *, through: str | None = None, before: str | None = None) -> ThreadRecord:
         """Begin a thread with the same past: all of it, or as far as one turn (`through`: with it, `before`: without).
@@ -585,22 +599,20 @@ class Store:
             upto = _find(history, through)["position"]
         elif before is not None:
             upto = _find(history, before)["position"] - 1
-        past = {"forked_from": thread_id, "forked_at_seq": self._tick(0), "forked_at_position": upto}
-        own = {"id": new_id(), "created_at": self._now(), "updated_at": self._now()}
-        rest = {"name": None, "archived_at": None, "preview": parent.preview if upto >= 0 else ""}
-        return self._insert_thread(msgspec.structs.replace(parent, **past, **own, **rest))
+        past: dict[str, Any] = {"forked_at_seq": self._tick(0), "forked_at_position": upto}
+        same = {name: getattr(parent, name) for name in ("cwd", "provider", "model", "engine")}
+        preview = parent.preview if upto >= 0 else ""
+        return self.create_thread(forked_from=thread_id, preview=preview, **same, **past)
 
     @_writes
-    def revert(self, thread_id: str, before_turn_id: str) -> list[str]:
-        """Take that turn and the later ones out of the thread; return their ids, in order."""
+    def revert(self, thread_id: str, before_turn_id: str) -> None:
+        """Take that turn and the later ones out of the thread."""
         history = self._current(thread_id)
-        first = _find(history, before_turn_id)
-        seq = self._tick()
-        removed = [row for row in history if row["position"] >= first["position"]]
-        for row in removed:
-            self._remove(thread_id, row, seq)
+        first, seq = _find(history, before_turn_id), self._tick()
+        for row in history:
+            if row["position"] >= first["position"]:
+                self._remove(thread_id, row, seq)
         self._update_thread(thread_id, updated_at=self._now())
-        return [row["id"] for row in removed]
 
     def recover(self) -> list[TurnRecord]:
         """Mark the turns of dead processes interrupted, in all threads; return them, without items."""
@@ -642,10 +654,6 @@ class Store:
         sql = f"{verb} INTO {table} ({', '.join(values)}) VALUES ({_marks(values)})"
         self._db.execute(sql, tuple(values.values()))
 
-    def _insert_thread(self, record: ThreadRecord) -> ThreadRecord:
-        self._insert("threads", msgspec.structs.asdict(record))
-        return record
-
     def _update_thread(self, thread_id: str, **values: Any) -> None:
         columns = ", ".join(f"{column} = ?" for column in values)
         done = self._db.execute(f"UPDATE threads SET {columns} WHERE id = ?", (*values.values(), thread_id))
@@ -656,16 +664,6 @@ class Store:
         values = {column: getattr(turn, column) for column in _TURN_COLUMNS}
         values |= {"error": _to_json(turn.error), "usage": _to_json(turn.usage)}
         self._insert("turns", {**values, "owner": self._owner, "alive_at": turn.started_at})
-
-    def _insert_item(self, turn: int, n: int, entry: ItemRecord) -> None:
-        item = {"id": entry.item.id, "type": item_type(entry.item), "json": encode_item(entry.item).decode()}
-        sent = _to_json(entry.response_items or None)
-        self._insert("items", {"turn": turn, "n": n, **item, "response_items": sent})
-
-    def _insert_piece(self, turn: int, piece: Piece, response_items: Sequence[dict[str, Any]] = ()) -> None:
-        item = None if piece.item is None else encode_item(piece.item).decode()
-        values = {"turn": turn, "id": piece.item_id, "json": item, "part": piece.part, "text": piece.text}
-        self._insert("partials", {**values, "response_items": _to_json(response_items or None)})
 
     def _earlier_run(
         self, history: Sequence[sqlite3.Row], cell_id: str | None, notebook: str | None, prompt: str
@@ -691,12 +689,6 @@ class Store:
             (notebook_id,),
         )
         return [row["id"] for row in rows]
-
-    def _is_open(self, notebook_id: str, *, but: str | None) -> bool:
-        """Whether a kernel of the notebook is alive, other than `but`."""
-        others = "SELECT owner FROM kernels WHERE notebook = ? AND id IS NOT ?"
-        owners = [_decoded(row["owner"], Owner) for row in self._db.execute(others, (notebook_id, but))]
-        return any(owner is not None and is_alive(owner, silent=math.inf) for owner in owners)
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         return _find(self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)), turn_id)

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EXIT_SECONDS = 2.0
-"""How long the end of a process may wait for the store."""
+EXIT_SECONDS = 2.0  # how long the end of a process may wait for the store
 
 
 class TurnHandle(Blocking[AsyncTurnHandle]):
@@ -91,6 +90,7 @@ class Thread(Blocking[AsyncThread]):
     run = blocking(AsyncThread.run)
     compact = blocking(AsyncThread.compact)
     history = blocking(AsyncThread.history)
+    held = blocking(AsyncThread.held)
     read = blocking(AsyncThread.read)
     revert = blocking(AsyncThread.revert)
     set_name = blocking(AsyncThread.set_name)

@@ -46,8 +46,7 @@ class AsyncTurnHandle:
         self.id = request.turn_id
         self.thread_id = request.thread_id
         self.exception: BaseException | None = None
-        self.unkept: errors.StoreError | None = None
-        """Why not all of it is in the store."""
+        self.unkept: errors.StoreError | None = None  # why not all of it is in the store
         self.result: types.TurnResult | None = None
         self._engine = engine
         self._request = request
@@ -59,8 +58,7 @@ class AsyncTurnHandle:
         self._keeping: asyncio.TimerHandle | None = None
         self._items: list[types.ThreadItem] = []
         self._cut_off: list[str] = []
-        self._early: dict[str, list[Delta]] = {}
-        """Output of commands whose start is still to come."""
+        self._early: dict[str, list[Delta]] = {}  # output of commands whose start is still to come
         self._usage: types.ThreadTokenUsage | None = None
         self._model = request.model
         self._writes: list[asyncio.Future[None]] = []
@@ -77,9 +75,9 @@ class AsyncTurnHandle:
     def check_process(self) -> None:
         """Raises InvalidRequestError where nothing of it will ever arrive."""
         if self.is_parents:
-            hint = "Follow it there, or begin one here: the thread works in both."
+            where = "This turn runs in the process that this one was forked from."
             raise errors.InvalidRequestError(
-                "This turn runs in the process that this one was forked from.", hint=hint
+                where, hint="Follow it there, or begin one here: the thread works in both."
             )
 
     def subscribe(self, listener: Listener) -> None:
@@ -165,14 +163,9 @@ class AsyncTurnHandle:
         for opened in list(self._open.values()):
             may_go_on = status is types.TurnStatus.completed and not isinstance(opened.item, types.ToolCall)
             self._complete(opened, "inProgress" if may_go_on else "failed")  # as a command after its turn
-        turn = types.Turn(
-            id=self.id,
-            status=status,
-            error=_turn_error(self.exception) if self.exception else None,
-            started_at=started,
-            completed_at=int(time.time()),
-            duration_ms=round((time.monotonic() - clock) * 1000),
-        )
+        error = _turn_error(self.exception) if self.exception else None
+        milliseconds = round((time.monotonic() - clock) * 1000)
+        turn = types.Turn(self.id, status, (), error, started, int(time.time()), milliseconds)
         await self._keep_turn(turn)
         values = {"items": list(self._items), "final_response": final_response(self._items)}
         self.result = types.TurnResult(**msgspec.structs.asdict(turn) | values, usage=self._usage)
@@ -252,21 +245,19 @@ class AsyncTurnHandle:
 
     def _keep_item(self, completed: types.ItemCompleted) -> types.ItemCompleted:
         """Keep an item with the status that it really has, also for whoever goes on with the thread."""
-        opened, item, told_again = (
-            self._open.pop(completed.item.id, None),
-            completed.item,
-            completed.response_items,
-        )
+        opened, item = self._open.pop(completed.item.id, None), completed.item
         item = self._request.outcomes.settled(opened.whole(item) if opened else item)
         if item != completed.item:
+            told_again = replayed_partial(item) or completed.response_items
             if isinstance(item, types.CommandExecution | types.FileChange):
                 from ..engines.replay import replayed  # only its items have two ways to be told
 
                 told_again = replayed(item)
-            told_again = replayed_partial(item) or told_again
             completed = msgspec.structs.replace(completed, item=item, response_items=told_again)
         self._items.append(item)
-        self._keep(lambda store: store.add_item(self.id, item, told_again))
+        self._keep(
+            partial(Store.add_item, turn_id=self.id, item=item, response_items=completed.response_items)
+        )
         return completed
 
     def _tell(self, notification: types.Notification) -> None:
@@ -293,13 +284,12 @@ class AsyncTurnHandle:
         self._keep(partial(Store.finish_turn, turn_id=self.id, status=turn.status, error=turn.error, **end))
         results = await asyncio.gather(*self._writes, return_exceptions=True)
         failure = next((each for each in results if isinstance(each, Exception)), None)
-        if failure is None:
-            return
-        if not isinstance(failure, errors.StoreError):
+        if failure is not None and not isinstance(failure, errors.StoreError):
             log.error("a part of a turn could not be kept", exc_info=failure)
             failure = errors.StoreError(f"A part of this turn could not be kept ({type(failure).__name__}).")
-        self.unkept = failure
-        self._tell(types.Warned(self.thread_id, str(failure)))
+        if failure is not None:
+            self.unkept = failure
+            self._tell(types.Warned(self.thread_id, str(failure)))
 
     def _keep(self, step: Callable[[Store], None]) -> None:
         self._writes.append(self._store.begin(step))
@@ -359,26 +349,23 @@ def retry_on_overload(
     """
     delays = [min(max_delay_s, initial_delay_s * 2**n) for n in range(max_attempts - 1)]
     pauses = [delay * random.uniform(1 - jitter_ratio, 1 + jitter_ratio) for delay in delays]
+
+    async def awaiting(result: Any) -> Any:
+        while True:
+            try:
+                return await result
+            except Exception as error:
+                if not pauses or not is_retryable_error(error):
+                    raise
+            await asyncio.sleep(pauses.pop(0))
+            result = op()
+
     while True:
         try:
             result = op()
+            is_awaited = inspect.isawaitable(result)
+            return awaiting(result) if is_awaited else result  # type: ignore[return-value]  # T is awaited
         except Exception as error:
             if not pauses or not is_retryable_error(error):
                 raise
-        else:
-            if inspect.isawaitable(result):
-                return _awaiting(result, op, pauses)  # type: ignore[return-value]  # T is awaited
-            return result
         time.sleep(pauses.pop(0))
-
-
-async def _awaiting(result: Any, op: Callable[[], Any], pauses: list[float]) -> Any:
-    for pause in pauses:
-        try:
-            return await result
-        except Exception as error:
-            if not is_retryable_error(error):
-                raise
-        await asyncio.sleep(pause)
-        result = op()
-    return await result

@@ -156,6 +156,6 @@ def test_thoughts_of_broken_connections_leave_no_empty_heads(
     view = TurnView()
     for told in handle.stream():
         view.feed(told)
-    assert view.markdown().count("<summary>Reasoning</summary>") == len(left)
+    assert view.markdown().count(">Thought</small></summary>") == len(left)
     kept = [entry.item for entry in thread.history()[0].items if isinstance(entry.item, Reasoning)]
     assert [item.summary[0].splitlines()[-1] for item in kept] == left

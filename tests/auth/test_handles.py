@@ -457,7 +457,7 @@ def test_a_callback_that_brings_no_good_code(browsing: Any, query: dict[str, str
 def test_a_code_that_was_used_before(browsing: Any, settings: Settings) -> None:
     async def test(handle: AsyncChatgptLoginHandle, browser: httpx.AsyncClient) -> None:
         back = (await browser.get(handle.auth_url)).headers["location"]
-        proof = {"code_verifier": handle._pkce.verifier, "redirect_uri": back.partition("?")[0]}
+        proof = {"code_verifier": handle._pending._verifier, "redirect_uri": back.partition("?")[0]}
         code = parse_qs(urlsplit(back).query)["code"][0]
         form = {"grant_type": "authorization_code", "client_id": "x", "code": code, **proof}
         assert (await browser.post(f"{settings.issuer}/oauth/token", data=form)).status_code == 200

@@ -12,7 +12,7 @@ import pytest
 
 from codex_magic.auth import oauth
 from codex_magic.auth.credentials import Credentials
-from codex_magic.auth.oauth import Callback, Granted, Issuer, Pkce, new_state
+from codex_magic.auth.oauth import Callback, Granted, Issuer, PendingLogin
 from codex_magic.net import Answer, Call
 from codex_magic.protocol.errors import CodexError, LoginError
 from codex_magic.protocol.settings import Settings
@@ -26,31 +26,35 @@ def answer(status: int, body: Any = b"", **headers: str) -> Answer:
 
 
 def test_the_link_is_the_one_of_the_cli() -> None:
-    pkce = Pkce.new()
-    url = ISSUER.authorize_url(redirect_uri="http://127.0.0.1:1455/auth/callback", pkce=pkce, state="s")
-    parts = urlsplit(url)
+    pending = ISSUER.begin("http://127.0.0.1:1455/auth/callback", state="s")
+    parts = urlsplit(pending.url)
     assert (parts.netloc, parts.path) == ("issuer.example", "/oauth/authorize")
     assert {name: value for name, (value,) in parse_qs(parts.query).items()} == {
         "response_type": "code",
         "client_id": "app_EMoamEEZ73f0CkXaXp7hrann",
         "redirect_uri": "http://127.0.0.1:1455/auth/callback",
         "scope": "openid profile email offline_access api.connectors.read api.connectors.invoke",
-        "code_challenge": pkce.challenge,
+        "code_challenge": challenge_of(pending),
         "code_challenge_method": "S256",
         "id_token_add_organizations": "true",
         "codex_cli_simplified_flow": "true",
         "state": "s",
         "originator": "codex_magic",
     }
-    assert "openid+profile" in url
+    assert "openid+profile" in pending.url
+    assert pending.redirect_uri == "http://127.0.0.1:1455/auth/callback"
+
+
+def challenge_of(pending: PendingLogin) -> str:
+    return parse_qs(urlsplit(pending.url).query)["code_challenge"][0]
 
 
 def test_the_proof_is_that_of_rfc_7636() -> None:
-    pkce = Pkce.new()
-    assert (len(pkce.verifier), len(new_state())) == (86, 43)
-    digest = hashlib.sha256(pkce.verifier.encode()).digest()
-    assert base64.urlsafe_b64decode(pkce.challenge + "=") == digest
-    assert Pkce.new().verifier != pkce.verifier
+    pending, other = ISSUER.begin("http://here"), ISSUER.begin("http://here")
+    assert (len(pending._verifier), len(pending._state)) == (86, 43)
+    digest = hashlib.sha256(pending._verifier.encode()).digest()
+    assert base64.urlsafe_b64decode(challenge_of(pending) + "=") == digest
+    assert {pending._verifier, pending._state}.isdisjoint({other._verifier, other._state})
 
 
 def test_the_ports_and_the_spelling_are_those_that_the_issuer_knows() -> None:
@@ -206,8 +210,13 @@ def test_an_answer_of_any_kind_is_an_error_of_ours(read: Any, status: int, body:
 
 
 @pytest.mark.parametrize(
-    "kept", [Pkce.new(), CALL, Granted("s3cret-one", "s3cret-one"), Callback("s3cret-one", "s3cret-one")]
+    "kept",
+    [
+        PendingLogin("http://issuer", "s3cret-one", "s3cret-one"),
+        CALL,
+        Granted("s3cret-one", "s3cret-one"),
+        Callback("s3cret-one", "s3cret-one"),
+    ],
 )
 def test_nothing_secret_is_shown(kept: object) -> None:
     assert "s3cret-one" not in repr(kept)
-    assert getattr(kept, "verifier", "none") not in repr(kept)

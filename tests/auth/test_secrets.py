@@ -15,7 +15,7 @@ from codex_magic import Codex, CodexConfig
 from codex_magic.auth.credentials import Tokens, with_sign_in
 from codex_magic.auth.handles import AsyncLogin
 from codex_magic.auth.oauth import Callback
-from codex_magic.auth.sign_in import SignIn, begin
+from codex_magic.auth.sign_in import SignIn
 from codex_magic.auth.storage import Storage
 from codex_magic.protocol.errors import CodexError, LoginError
 from codex_magic.protocol.settings import Settings
@@ -95,7 +95,7 @@ def test_a_browser_sign_in_that_fails(
     login = codex.login_chatgpt()
     page = httpx.get(address(login.asynchronous, code="ac_MARKED"))
     ended = login.wait()
-    hidden = (MARK, login.asynchronous._pkce.verifier)
+    hidden = (MARK, login.asynchronous._pending._verifier)
     everything = repr(ended) + page.text + caplog.text + repr(vars(login.asynchronous)) + left(settings)
     assert not ended.success
     assert not any(secret in everything for secret in hidden)
@@ -107,10 +107,10 @@ def test_a_pasted_address_that_fails(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     issuer_service.faults.next(kind, path="/oauth/token", **options)
-    pending = begin(sign_in.issuer, "http://127.0.0.1:1455/auth/callback")
+    pending = sign_in.issuer.begin("http://127.0.0.1:1455/auth/callback")
     pasted = f"?code=ac_MARKED&state={pending._state}"
     with pytest.raises(CodexError) as caught:
-        sign_in.finish(pending, Callback.parse(pasted), "http://127.0.0.1:1455/auth/callback")
+        sign_in.finish(pending, Callback.parse(pasted))
     told = (
         "".join(traceback.format_exception(caught.value)) + caplog.text + repr(caught.value) + repr(pending)
     )
@@ -120,7 +120,7 @@ def test_a_pasted_address_that_fails(
 def test_what_a_handle_shows(codex: Codex) -> None:
     login = codex.login_chatgpt()
     handle: AsyncLogin = login.asynchronous
-    assert login.asynchronous._pkce.verifier not in repr(handle) + repr(vars(handle)) + repr(login)
+    assert login.asynchronous._pending._verifier not in repr(handle) + repr(vars(handle)) + repr(login)
     login.cancel()
 
 

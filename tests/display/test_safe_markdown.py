@@ -77,10 +77,11 @@ def test_money_is_not_mathematics() -> None:
 def test_closed_blocks_stay() -> None:
     stream = SafeMarkdown()
     stream.feed("one\n\ntwo")
-    closed = list(stream.closed)
+    assert stream.text == "one\n\ntwo"
+    assert stream.sources == ["one\n\n"]
     stream.feed(" more\n\nthree")
-    assert stream.closed[: len(closed)] == closed == ["one"]
     assert stream.text == "one\n\ntwo more\n\nthree"
+    assert stream.sources == ["one\n\n", "two more\n\n"]
 
 
 @pytest.mark.parametrize(

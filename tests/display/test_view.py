@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from codex_magic.display import MIME
-from codex_magic.display.items import ERROR_END, ERROR_START, FOLD_END, FOLD_START, QUIET_END, QUIET_START
+from codex_magic.display.items import (
+    BAR_END,
+    BAR_START,
+    FOLD_END,
+    FOLD_START,
+    QUIET_END,
+    QUIET_START,
+    html_text,
+)
 from codex_magic.display.view import TurnView
 from codex_magic.protocol.types import (
     AgentMessage,
@@ -51,6 +61,15 @@ def quiet(text: str) -> str:
     return f"{QUIET_START}{text}{QUIET_END}"
 
 
+THOUGHT = FOLD_START.format("", quiet("Thought"))
+
+
+def step(label: str, code: str, facts: str = "", *, opened: bool = False) -> str:
+    """The first line of a step that has something to unfold."""
+    facts = f" {quiet(html_text(f'· {facts}'))}" if facts else ""
+    return FOLD_START.format(" open" * opened, f"<b>{label}</b> <code>{html_text(code)}</code>{facts}")
+
+
 TEXT = "# Means\n\nThe mean is $\\mu$:\n\n```python\nprint(sum(x) / len(x))\n```\n\n- one\n- two"
 
 
@@ -85,14 +104,50 @@ def test_a_delta_of_an_unknown_item_starts_it() -> None:
     assert seen([said("a", "one"), said("b", "two"), said("c", "one")]).markdown() == "ac\n\n***\n\nb"
 
 
-def test_reasoning_is_one_line_while_it_lasts_and_folded_afterwards() -> None:
-    view = seen([thought("**Reading the frame**\n\nIt has "), thought("**Fitting**", 1)])
-    assert view.markdown() == quiet("Thinking: Fitting")
+def test_reasoning_is_unfolded_while_it_lasts_and_folded_afterwards() -> None:
+    view = seen([thought("**Reading the frame**\n\nIt has "), thought("**Fitting** it", 1)])
+    first, *_, last = view.markdown().splitlines()
+    assert (first, last) == (FOLD_START.format(" open", quiet("Thinking …")), FOLD_END)
+    assert "It has" in view.markdown()
     view.feed(whole(Reasoning("r", ("**Reading the frame**\n\nIt has rows.",))))
     first, *_, last = view.markdown().splitlines()
-    assert (first, last) == (FOLD_START["Reasoning"], FOLD_END)
+    assert (first, last) == (THOUGHT, FOLD_END)
     assert "It has rows." in view.markdown()
     assert view.plain() == ""
+
+
+class Clock:
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_all_thoughts_of_an_answer_stand_in_one_fold_with_the_time_they_took() -> None:
+    clock = Clock()
+    view = TurnView(clock=clock)
+    for number, (begin, end) in enumerate([(1, 3), (5, 9), (20, 123)]):
+        clock.seconds = begin
+        view.feed(thought(f"Thought {number}.", item_id=f"r{number}"))
+        clock.seconds = end
+        assert f"Thinking · {['2 s', '6 s', '1 min 49 s'][number]}" in view.markdown()
+        view.feed(whole(Reasoning(f"r{number}")))
+        view.feed(whole(CommandExecution(f"c{number}", "ls", status="completed")))
+    for each in (said("Yes."), ended()):
+        view.feed(each)
+    title = quiet("Thought for 1 min 49 s in 3 steps")
+    assert view.markdown().startswith(FOLD_START.format("", title) + "\n\nThought 0.\n\nThought 1.")
+    assert view.markdown().count("<details") == 1
+
+
+def test_a_kept_thought_took_as_long_as_it_was_measured() -> None:
+    kept = TurnView.of(
+        [Reasoning("r", ("It has rows.",), duration_ms=4200)],
+        turn_id="turn",
+        thread_id="thread",
+        status=TurnStatus.completed,
+    )
+    assert FOLD_START.format("", quiet("Thought for 4 s")) in kept.markdown()
 
 
 def test_reasoning_without_a_word_leaves_nothing() -> None:
@@ -106,7 +161,7 @@ def test_reasoning_that_was_cut_off_in_its_heading_leaves_nothing(word: str) -> 
 
 @pytest.mark.parametrize("word", ["**Reading**", "**Rea\n\nding", "Reading", "**Reading**\n\nIt has"])
 def test_reasoning_that_was_cut_off_later_is_kept(word: str) -> None:
-    assert FOLD_START["Reasoning"] in seen([thought(word), said("Yes."), ended()]).markdown()
+    assert THOUGHT in seen([thought(word), said("Yes."), ended()]).markdown()
 
 
 def test_reasoning_that_a_broken_connection_ended_makes_room_for_the_next() -> None:
@@ -140,7 +195,7 @@ def test_a_tool_call_shows_its_name_its_arguments_and_its_result() -> None:
     running = seen([start(ToolCall("t", "run_python", {"code": "1 + 1"}))])
     assert running.markdown() == '**Calling** `run_python(code="1 + 1")`'
     assert "1.2 s" in seen([whole(call)]).plain()
-    assert seen([whole(result)]).markdown().splitlines()[2] == FOLD_START["Result"]
+    assert seen([whole(result)]).markdown().splitlines()[0] == step("Called", 'run_python(code="1 + 1")')
 
 
 def test_a_command_shows_its_exit_code_and_the_end_of_its_output() -> None:
@@ -148,11 +203,11 @@ def test_a_command_shows_its_exit_code_and_the_end_of_its_output() -> None:
     view = seen([start(CommandExecution("c", "make"))])
     for at in range(0, len(lines), 50):
         view.feed(CommandOutputDelta("thread", "turn", "c", lines[at : at + 50]))
-    assert "**Running** `make`" in view.markdown()
+    assert view.markdown().startswith(step("Running", "make", opened=True))
     assert "line 99\n```" in view.markdown()
     assert "line 5\n" not in view.markdown()
     view.feed(whole(CommandExecution("c", "make", status="failed", exit_code=2, duration_ms=100)))
-    assert f"`make` {quiet('· exit code 2 · 0.1 s')}" in view.markdown()
+    assert view.markdown().startswith(step("Failed", "make", "exit code 2 · 0.1 s", opened=True))
     assert "line 99\n```" in view.markdown()
 
 
@@ -167,7 +222,8 @@ def test_a_file_change_shows_its_path_and_its_diff() -> None:
         {"path": "b.py", "kind": "delete"},
     )
     text = seen([whole(FileChange("f", changes, "completed"))]).markdown()
-    assert text == f"**Added** `a.py` {quiet('· +1 −0')}\n\n```diff\n+x = 1\n```\n\n**Deleted** `b.py`"
+    added = step("Added", "a.py", "+1 −0", opened=True)
+    assert text == f"{added}\n\n```diff\n+x = 1\n```\n\n{FOLD_END}\n\n**Deleted** `b.py`"
 
 
 def test_a_change_that_is_not_settled_shows_its_files_only() -> None:
@@ -176,9 +232,8 @@ def test_a_change_that_is_not_settled_shows_its_files_only() -> None:
     view.feed(FileChangeUpdated("thread", "turn", "f", changes))
     assert view.markdown() == "**Changing** `a.py`"
     view.feed(whole(FileChange("f", changes, "declined")))
-    assert view.markdown().startswith(
-        f"**Not changed:** `a.py` {quiet('· declined')}\n\n```diff\n@@ -1 +1 @@\n-a\n+b"
-    )
+    undone = step("Not changed: declined", "a.py", opened=True)
+    assert view.markdown().startswith(f"{undone}\n\n```diff\n@@ -1 +1 @@\n-a\n+b")
 
 
 @pytest.mark.parametrize(
@@ -201,16 +256,20 @@ def test_a_command_is_shown_without_the_shell_around_it(command: str, shown: str
 @pytest.mark.parametrize(
     ("item", "line"),
     [
-        (CommandExecution("c", "ls", status="declined", exit_code=-1), "**Not run:** `ls` · declined"),
-        (CommandExecution("c", "ls", status="unanswered"), "**Not run:** `ls` · nobody to ask"),
-        (CommandExecution("c", "ls", status="stopped"), "**Not run:** `ls` · stopped"),
-        (CommandExecution("c", "ls", status="expired"), "**Not run:** `ls` · expired"),
+        (CommandExecution("c", "ls", status="declined", exit_code=-1), "**Not run: declined** `ls`"),
+        (CommandExecution("c", "ls", status="unanswered"), "**Not run: nobody to ask** `ls`"),
+        (CommandExecution("c", "ls", status="stopped"), "**Not run: stopped** `ls`"),
+        (CommandExecution("c", "ls", status="expired"), "**Not run: expired** `ls`"),
         (CommandExecution("c", "ls", status="failed"), "**Failed** `ls`"),
-        (CommandExecution("c", "ls", status="failed", exit_code=3), "**Ran** `ls` · exit code 3"),
+        (CommandExecution("c", "ls", status="failed", exit_code=3), "**Failed** `ls` · exit code 3"),
         (CommandExecution("c", "ls", status="interrupted"), "**Stopped** `ls` · while running"),
+        (
+            CommandExecution("c", "ls", status="interrupted", duration_ms=41_000),
+            "**Stopped** `ls` · after 41 s",
+        ),
         (CommandExecution("c", "ls", status="unfinished"), "**Stopped** `ls` · did not finish"),
         (CommandExecution("c", "ls"), "**Started** `ls` · had not ended when the turn did"),
-        (ToolCall("t", "act", status="stopped"), "**Not called:** `act()` · stopped"),
+        (ToolCall("t", "act", status="stopped"), "**Not called: stopped** `act()`"),
         (ToolCall("t", "act", status="failed"), "**Failed** `act()`"),
         (ToolCall("t", "act", status="completed", success=False), "**Failed** `act()`"),
     ],
@@ -227,7 +286,7 @@ def with_quiet_facts(line: str) -> str:
 @pytest.mark.parametrize(
     ("status", "line"),
     [
-        ("unanswered", "**Not changed:** `a.py` · nobody to ask"),
+        ("unanswered", "**Not changed: nobody to ask** `a.py`"),
         ("failed", "**Failed to change** `a.py` · some of it may be done"),
         ("interrupted", "**Stopped** `a.py` · while running · some of it may be done"),
     ],
@@ -239,17 +298,19 @@ def test_a_change_that_was_not_made_whole_says_so(status: str, line: str) -> Non
 
 def test_a_declined_command_was_not_run() -> None:
     view = seen([whole(CommandExecution("c", "rm -r .", status="declined", exit_code=-1))])
-    assert view.markdown() == f"**Not run:** `rm -r .` {quiet('· declined')}"
+    assert view.markdown() == "**Not run: declined** `rm -r .`"
     assert view.plain() == "Not run: rm -r . · declined"
 
 
 def test_steps_are_ticked_off_in_their_place() -> None:
     steps = [{"step": "read <b>", "status": "inProgress"}, {"step": "write", "status": "pending"}]
     view = seen([TurnPlanUpdated("thread", "turn", tuple(steps)), said("Reading.")])
-    assert view.markdown() == "**Plan**\n\n- [ ] read &lt;b> *(now)*\n- [ ] write\n\nReading."
+    done = f"**Plan** {quiet('· 0 of 2 done')}\\\n"
+    assert view.markdown() == f"{done}☐ read &lt;b> {quiet('· now')}\\\n☐ write\n\nReading."
     steps[0] = {"step": "read <b>", "status": "completed"}
     view.feed(TurnPlanUpdated("thread", "turn", tuple(steps)))
-    assert "- [x] read &lt;b>\n- [ ] write" in view.markdown()
+    assert "· 1 of 2 done" in view.markdown()
+    assert "☑ read &lt;b>\\\n☐ write" in view.markdown()
     assert view.plain() == "Plan: read <b>; write\n\nReading."
 
 
@@ -323,7 +384,7 @@ def test_an_interrupted_turn_keeps_its_text_and_says_how_to_go_on() -> None:
 def test_an_error_is_its_sentence() -> None:
     error = TurnError("You are not signed in. Run *codex login* in a terminal.")
     view = seen([begun(), ended(TurnStatus.failed, error=error)])
-    assert r"**Error:** You are not signed in. Run \*codex login\*" in view.markdown()
+    assert "**Error: You are not signed in.**\\\nRun \\*codex login\\*" in view.markdown()
     assert view.plain() == f"Error: {error.message}"
 
 
@@ -412,8 +473,23 @@ def _assert_safe(markdown: str) -> None:
         inline = [part.content for part in token.children or () if part.type == "html_inline"]
         assert inline in ([], [QUIET_START, QUIET_END])
     html = [token.content.strip() for token in tokens if token.type == "html_block"]
-    pairs = {*((first, FOLD_END) for first in FOLD_START.values()), (ERROR_START, ERROR_END)}
-    assert set(zip(html[::2], html[1::2], strict=True)) <= pairs
+    for first, last in zip(html[::2], html[1::2], strict=True):
+        assert (first in BARS and last == BAR_END) or (FOLD.fullmatch(first) and last == FOLD_END)
+
+
+BARS = [BAR_START.format(colour) for colour in ("#d32f2f", "#e65100")]
+INERT = r"(?:[\w\s.,;·+/()=−-]|&#\d+;|<span>&#(?:36|92);</span>)*"
+STEP = rf"<b>[\w ]+(?:: [\w ]+)?</b>(?: <code>{INERT}</code>)?"
+FACTS = f"{QUIET_START}{INERT}{QUIET_END}"
+FOLD = re.compile(
+    "|".join(
+        re.escape(FOLD_START).replace(r"\{\}", hole, 1).replace(r"\{\}", line)
+        for hole, line in [
+            ("(?: open)?", f"{STEP}(?: {FACTS})?"),
+            ("(?: open)?", f"{QUIET_START}Th(?:ought|inking)[ \\w·…]*{QUIET_END}"),
+        ]
+    )
+)
 
 
 def _hostile(text: str) -> list[Notification]:

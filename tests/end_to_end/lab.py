@@ -14,6 +14,11 @@ from types import TracebackType
 
 START_SECONDS = 60
 
+EXTENSION = "codex-magic"
+BUILT = Path(__file__).parents[2] / "labextension" / "prebuilt"
+"""What `make labextension` leaves."""
+
+_APPS = ("LabApp", "JupyterNotebookApp")
 _DISABLED = ["@jupyterlab/apputils-extension:announcements"]
 """It asks for news from the internet at every start."""
 
@@ -21,7 +26,8 @@ _DISABLED = ["@jupyterlab/apputils-extension:announcements"]
 class JupyterServer:
     """`app`: `lab` or `notebook`. Serves `folder`; ends with the kernels it started.
 
-    `python`: of the environment it runs in; `without`: extensions of the server and of the page, left out.
+    `python`: of the environment it runs in; `without`: extensions of the server and of the page, left out;
+    `extended`: with our own JupyterLab extension, as it was built last.
     """
 
     def __init__(
@@ -31,15 +37,16 @@ class JupyterServer:
         app: str = "lab",
         python: str | Path = sys.executable,
         without: Sequence[str] = (),
+        extended: bool = False,
     ) -> None:
         self.folder = folder
         self.app = app
         self.log: list[str] = []
         self.runtime = Path(os.environ["JUPYTER_RUNTIME_DIR"])
         self._ready = threading.Event()
-        _write_config(Path(os.environ["JUPYTER_CONFIG_DIR"]), without)
+        _write_config(Path(os.environ["JUPYTER_CONFIG_DIR"]), without if extended else [*without, EXTENSION])
         self._process = subprocess.Popen(
-            [str(python), "-m", "jupyterlab" if app == "lab" else "notebook", *_flags(folder)],
+            [str(python), "-m", "jupyterlab" if app == "lab" else "notebook", *_flags(folder, extended)],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -86,7 +93,7 @@ class JupyterServer:
         self._process.stderr.close()
 
 
-def _flags(folder: Path) -> list[str]:
+def _flags(folder: Path, extended: bool) -> list[str]:
     return [
         "--no-browser",
         "--allow-root",
@@ -98,6 +105,7 @@ def _flags(folder: Path) -> list[str]:
         "--LabApp.extension_manager=readonly",
         "--LabApp.expose_app_in_browser=True",
         "--JupyterNotebookApp.expose_app_in_browser=True",
+        *(f"--{app}.extra_labextensions_path={BUILT}" for app in _APPS if extended),
     ]
 
 

@@ -71,7 +71,7 @@ def test_a_no_is_visible_in_its_step(front_end: FrontEnd, out: Path) -> None:
     front_end.click("Decline")
     front_end.idle(cell)
     seen = markdown(front_end.outputs)
-    assert step("Not run:", "declined") in seen
+    assert step("Not run: declined") in seen
     assert seen.count("declined") == 1
     assert not out.exists()
 
@@ -116,7 +116,7 @@ def test_a_change_is_asked_about_with_its_diff(front_end: FrontEnd, tmp_path: Pa
 
 def test_where_nobody_can_answer_it_is_no_and_says_so(notebook: Kernel, out: Path) -> None:
     seen = markdown(notebook.execute(agent(WRITE)))
-    assert step("Not run:", "nobody to ask") in seen
+    assert step("Not run: nobody to ask") in seen
     assert not out.exists()
 
 
@@ -163,7 +163,7 @@ def test_the_stop_button_is_a_no_and_its_widget_goes(front_end: FrontEnd, out: P
     front_end.idle(cell)
     assert state(front_end.outputs) == "interrupted"
     seen = markdown(front_end.outputs)
-    assert step("Not run:", "stopped") in seen
+    assert step("Not run: stopped") in seen
     assert front_end.open_widgets == 0
     assert not out.exists()
 
@@ -213,7 +213,7 @@ def test_ctrl_c_at_a_typed_question_stops_the_turn(front_end: FrontEnd, out: Pat
     front_end.kernel.interrupt()
     front_end.idle(cell)
     assert state(front_end.outputs) == "interrupted"
-    assert step("Not run:", "stopped") in markdown(front_end.outputs)
+    assert step("Not run: stopped") in markdown(front_end.outputs)
     assert not out.exists()
 
 
@@ -324,9 +324,9 @@ def test_a_question_in_the_background_goes_with_its_turn(front_end: FrontEnd, ou
     front_end.until(lambda: front_end.model(description="Approve"))
     front_end.idle(front_end.run("%codex stop"))
     seen = over(front_end)
-    assert step("Not run:", "stopped") in seen
+    assert step("Not run: stopped") in seen
     front_end.idle(front_end.run("%codex show"))
-    assert markdown(front_end.outputs).count(step("Not run:", "stopped")) == 2
+    assert markdown(front_end.outputs).count(step("Not run: stopped")) == 2
     assert front_end.open_widgets == 0
     assert not out.exists()
 
@@ -354,7 +354,7 @@ def kept(home: Path, words: str) -> bool:
 @pytest.mark.parametrize(
     ("command", "status", "line"),
     [
-        (WRITE, "waiting", step("Not run:", "expired")),
+        (WRITE, "waiting", step("Not run: expired")),
         (NEVER_ENDS, "inProgress", step("Stopped", "did not finish", command="sleep 600")),
     ],
 )

@@ -125,11 +125,11 @@ def test_a_click_on_yes_runs_the_command_while_the_cell_runs(visit: Visit) -> No
 def test_a_click_on_no_declines_it(visit: Visit) -> None:
     ask(visit)
     button(visit, "Decline").click()
-    expect(answer(visit)).to_contain_text("Not run: echo written > out.txt")
+    expect(answer(visit)).to_contain_text("Not run: declined echo written > out.txt")
     expect(answer(visit)).to_contain_text("declined")
     pictures(visit, "command-declined")
     assert not (visit.server.folder / "out.txt").exists()
-    assert "· declined" in saved(visit)
+    assert "Not run: declined" in saved(visit)
 
 
 @cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")

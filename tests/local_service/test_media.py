@@ -8,7 +8,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from codex_magic.local_service.answers import picture
+from tests.service.media import picture
 from tests.service.sdp import answered
 
 OFFER = "\r\n".join(

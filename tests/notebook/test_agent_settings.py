@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from codex_magic.notebook.commands import complete
+from codex_magic.notebook.commands import offers
 from codex_magic.notebook.magics import loaded
 from codex_magic.notebook.options import parse_line
 from codex_magic.protocol.errors import OptionError
@@ -141,7 +141,7 @@ def test_the_status_tells_the_bounds_of_the_agent(service, run):
 def test_they_complete(magics, tmp_path, monkeypatch, line, found):
     (tmp_path / "sub" / "deeper").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert complete(magics.session, line, line.split()[-1]) == found
+    assert offers(magics.session, line, line.split()[-1]) == found
 
 
 def test_nothing_to_stop_or_to_steer_is_a_sentence(run):

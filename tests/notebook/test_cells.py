@@ -1,5 +1,6 @@
 """How a cell is rewritten before it runs."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,7 @@ def rewritten(source, *, kernel=True, autoawait=True, nested=False, runner=_asyn
         loop_runner=runner,
         magics_manager=SimpleNamespace(registry={}),
     )
-    cells = CodexCells(shell, 7)
+    cells = CodexCells(shell)
     if nested:
         cells.pre_execute()
     return "".join(cells(source.splitlines(keepends=True)))
@@ -32,7 +33,8 @@ def test_a_codex_cell_awaits_in_a_kernel(source):
     "how", [{"kernel": False}, {"autoawait": False}, {"nested": True}, {"runner": print}]
 )
 def test_it_is_a_plain_call_where_nothing_can_be_awaited(how):
-    assert rewritten("%%codex\nhi", **how) == "__import__('codex_magic').run_cell_blocking('', 'hi', 7)\n"
+    call = rewritten("%%codex\nhi", **how)
+    assert re.fullmatch(r"__import__\('codex_magic'\)\.run_cell_blocking\('', 'hi', \d+\)\n", call)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_the_prompt_arrives_as_it_was_typed(body):
     seen = []
     stand_in = SimpleNamespace(run_cell_blocking=lambda *told: seen.append(told))
     exec(call, {"__builtins__": {"__import__": lambda name: stand_in}})
-    assert seen == [("-m x", body, 7)]
+    assert [told[:2] for told in seen] == [("-m x", body)]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_the_prompt_arrives_as_it_was_typed(body):
 )
 def test_a_question_among_other_code_is_asked(source, question):
     told = rewritten(source)
-    assert f"run_cell_blocking({question!r}, None, 7)\n" in told
+    assert f"run_cell_blocking({question!r}, None, " in told
     assert told.count("\n") == source.count("\n")
 
 

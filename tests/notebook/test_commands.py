@@ -6,7 +6,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 from rich.cells import cell_len
 
-from codex_magic.notebook.commands import complete
+from codex_magic.notebook.commands import offers
 from codex_magic.notebook.magics import loaded
 from codex_magic.notebook.options import CELL_OPTIONS
 from tests.known import some
@@ -180,20 +180,20 @@ def session(asked, shell, tmp_path, monkeypatch):
 
 
 def test_every_command_is_completed_with_what_it_takes(session):
-    assert set(complete(session, "%codex ", "")) == set(TAKES)
+    assert set(some(offers(session, "%codex ", ""))) == set(TAKES)
     for name, words in TAKES.items():
-        offered = complete(session, f"%codex {name} ", "")
+        offered = some(offers(session, f"%codex {name} ", ""))
         assert set(words) <= set(offered), name
         assert words or offered == [], name
 
 
 def test_what_is_typed_is_completed(session):
-    assert complete(session, "%codex stat", "stat") == ["status"]
-    assert "--model" in complete(session, "%%codex --m", "--m")
-    assert "local-large" in complete(session, "%%codex -m local", "local")
-    assert "high" in complete(session, "%%codex -e h", "h")
-    assert complete(session, "%codex resume m", "m") == ["mine"]
-    assert complete(session, "%%codex explain th", "th") == []
+    assert offers(session, "%codex stat", "stat") == ["status"]
+    assert "--model" in some(offers(session, "%%codex --m", "--m"))
+    assert "local-large" in some(offers(session, "%%codex -m local", "local"))
+    assert "high" in some(offers(session, "%%codex -e h", "h"))
+    assert offers(session, "%codex resume m", "m") == ["mine"]
+    assert offers(session, "%%codex explain th", "th") is None
 
 
 def completions(shell, line):

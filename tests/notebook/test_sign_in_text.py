@@ -7,7 +7,7 @@ import threading
 import httpx
 import pytest
 
-from codex_magic.notebook.commands import complete
+from codex_magic.notebook.commands import offers
 from codex_magic.notebook.magics import loaded
 from tests.known import some
 
@@ -223,5 +223,5 @@ def test_an_ended_sign_in_can_be_given_anew(run, approving, home, service):
 
 
 def test_login_is_completed_with_its_ways(shell, service):
-    found = complete(some(loaded(shell)).session, "%codex login ", "")
+    found = offers(some(loaded(shell)).session, "%codex login ", "")
     assert found == ["device", "browser", "paste", "key"]

@@ -7,8 +7,8 @@ import io
 
 import pytest
 
-from codex_magic.local_service.answers import picture
 from tests.local_service.test_media import OFFER
+from tests.service.media import picture
 
 pytestmark = pytest.mark.peer("openai", "codex-backend-sdk")
 

@@ -39,6 +39,7 @@ SAMPLES = [
 Raw = dict[str, Any]
 
 TEXT, REFUSAL, THOUGHT, ARGUMENTS = "The answer is 42.", "I can't say more.", "Let me see.", '{"n": 1}'
+RAW_THOUGHT = "Six by seven, then."
 
 
 def of(kind: str, **fields: Any) -> Raw:
@@ -77,7 +78,10 @@ def message(id: str, part: Raw) -> Raw:
 SUMMARY_PART = {"type": "summary_text", "text": THOUGHT}
 TEXT_PART = {"type": "output_text", "text": TEXT, "annotations": []}
 REFUSAL_PART = {"type": "refusal", "refusal": REFUSAL}
-REASONING = {"id": "rs_1", "type": "reasoning", "summary": [SUMMARY_PART], "encrypted_content": "sealed"}
+THOUGHT_PART = {"type": "reasoning_text", "text": RAW_THOUGHT}
+REASONING = {"id": "rs_1", "type": "reasoning", "summary": [SUMMARY_PART], "content": [THOUGHT_PART]} | {
+    "encrypted_content": "sealed"
+}
 CALL = {"id": "fc_1", "type": "function_call", "call_id": "c1", "name": "act", "arguments": ARGUMENTS}
 
 HEAD = [
@@ -86,7 +90,10 @@ HEAD = [
 ]
 ITEMS = [
     *item_events(
-        0, REASONING, *part_events("reasoning_summary_text", SUMMARY_PART, "text", THOUGHT, "summary")
+        0,
+        REASONING,
+        *part_events("reasoning_summary_text", SUMMARY_PART, "text", THOUGHT, "summary"),
+        *part_events("reasoning_text", THOUGHT_PART, "text", RAW_THOUGHT),
     ),
     *item_events(1, message("msg_1", TEXT_PART), *part_events("output_text", TEXT_PART, "text", TEXT)),
     *item_events(
@@ -105,7 +112,7 @@ ENDS = {f"response.{end}" for end in ("completed", "failed", "incomplete")} | {"
 OTHERS = [
     {**each, **({"output_index": 9, "item_id": "x"} if "output_index" in each else {})}
     for each in SAMPLES
-    if each["type"] not in TOLD | ENDS | {"response.reasoning_text.delta", "response.reasoning_text.done"}
+    if each["type"] not in TOLD | ENDS
 ]
 USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 COMPLETED = of("completed", response={"id": "resp_1", "status": "completed", "output": [], "usage": USAGE})
@@ -184,7 +191,7 @@ THREADS = 300
 
 def test_every_type_is_told() -> None:
     told = TOLD | {each["type"] for each in OTHERS} | ENDS
-    assert set(EVENT_TYPES) - told == {"response.reasoning_text.delta", "response.reasoning_text.done"}
+    assert set(EVENT_TYPES) == told
     assert len(CASES) >= 5_000
 
 
@@ -212,6 +219,7 @@ def judge(case: Case, requests: int, response: Response, failure: CodexError | N
     assert failure is None, case
     assert response.status == "completed", case
     assert response.reasoning_summary == THOUGHT, case
+    assert [text for item in response.output for text in texts(item, "reasoning_text")] == [RAW_THOUGHT], case
     calls = [(each["name"], each["call_id"], each["arguments"]) for each in response.tool_calls]
     assert calls == [("act", "c1", ARGUMENTS)], case
     refusals = [text for item in response.output for text in texts(item, "refusal", field="refusal")]

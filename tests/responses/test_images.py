@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from PIL import Image as Pillow
 
-from codex_magic.local_service.answers import picture
 from codex_magic.protocol.errors import AuthError, InvalidRequestError, ServiceError
 from codex_magic.responses.client import Client
 from codex_magic.responses.inputs import image_url
@@ -19,6 +18,7 @@ from codex_magic.responses.media import Image
 from tests.responses.conftest import only_api, only_codex
 from tests.responses.conversing import Caller
 from tests.responses.wire import Wire, plain
+from tests.service.media import picture
 
 PNG = picture("a pixel", side=2)
 

@@ -264,6 +264,25 @@ def test_a_piece_that_comes_late_is_no_second_message(place: dict[str, Any]) -> 
     ]
 
 
+def shown(*events: Any) -> list[str]:
+    """The texts of an answer as they are told, by their messages."""
+    accumulator, told = ResponseAccumulator(), dict[int, str]()
+    for event in (each for new in events for each in accumulator.feed(new)):
+        if isinstance(event, OutputTextDelta):
+            told[event.output_index] = told.get(event.output_index, "") + event.delta
+    return [*told.values()]
+
+
+def test_a_late_piece_of_no_item_is_not_shown_as_a_second_message() -> None:
+    late = OutputTextDelta(delta="Hel"), OutputTextDelta(delta="lo")
+    assert shown(OutputTextDelta(delta="Hello"), done("Hello"), *late, ResponseCompleted()) == ["Hello"]
+
+
+def test_a_second_message_that_begins_like_the_first_is_shown_whole() -> None:
+    second = OutputTextDelta(delta="Hel"), OutputTextDelta(delta="p"), OutputTextDelta(delta="!")
+    assert shown(OutputTextDelta(delta="Hello"), done("Hello"), *second) == ["Hello", "Help!"]
+
+
 def test_a_message_that_only_its_pieces_tell_is_finished_by_the_end() -> None:
     accumulator = ResponseAccumulator()
     told = accumulator.feed(OutputTextDelta(delta="Hello"), ResponseCompleted())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextvars
 import threading
 import time
@@ -12,7 +13,7 @@ import pydantic
 import pytest
 from PIL import Image as Pillow
 
-from codex_magic.local_service.answers import picture
+from codex_magic.local_service.answers import PICTURE
 from codex_magic.protocol.errors import InvalidRequestError, OutputError, ServiceError, StreamError
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta
@@ -23,6 +24,7 @@ from codex_magic.responses.tools import Call, Namespace, custom_tool, tool, web_
 from tests.responses.conftest import only_codex
 from tests.responses.conversing import Caller
 from tests.responses.wire import CREATED, DROP, Wire, completed, event, good, stream
+from tests.service.media import picture
 
 
 def run(input: Any, *tools: Any, **options: Any) -> Any:
@@ -207,7 +209,7 @@ def test_the_service_searches_and_draws(call: Caller) -> None:
     done = call(run("search the web for tea", {"type": "web_search"}))
     assert web_searches(done.response) == ["search the web for tea"]
     drawn = call(run("draw a cat", {"type": "image_generation"}))
-    assert [image.content for image in generated_images(drawn.response)] == [picture("draw a cat")]
+    assert [image.content for image in generated_images(drawn.response)] == [base64.b64decode(PICTURE)]
 
 
 def test_a_turn_has_an_end(call: Caller) -> None:

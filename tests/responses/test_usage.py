@@ -17,10 +17,9 @@ from codex_magic.protocol.errors import (
 )
 from codex_magic.protocol.settings import Settings
 from codex_magic.protocol.types import RateLimitWindow
-from codex_magic.responses.client import AsyncClient, Client
+from codex_magic.responses.client import AsyncClient, Client, Usage, fetch_usage, read_usage
 from codex_magic.responses.exchange import RetryPolicy
 from codex_magic.responses.provider import chatgpt, custom
-from codex_magic.responses.usage import Usage, fetch_usage, read_usage
 from tests.known import some
 from tests.service import LocalService
 

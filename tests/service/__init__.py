@@ -4,7 +4,8 @@ It stands on the shipped service's own seams (`routes`, `middleware`, `faults`),
 is what the demo and the notebooks run against.
 """
 
-from codex_magic.local_service import Pace, RecordedRequest
+from codex_magic.local_service import Pace
+from tests.service.recorder import RecordedRequest
 from tests.service.service import LocalService, start
 
 __all__ = ["LocalService", "Pace", "RecordedRequest", "start"]

@@ -8,16 +8,19 @@ from pathlib import Path
 
 from codex_magic.local_service import service as shipped
 from codex_magic.local_service.accounts import ACCESS_SECONDS, Account, Tokens
-from codex_magic.local_service.service import TIMEOUT, Routes
-from codex_magic.local_service.state import RecordedRequest
+from codex_magic.local_service.service import Routes
 from codex_magic.local_service.stream import Pace
 from tests.service.certificates import make_certificates
 from tests.service.faults import Faults
 from tests.service.media import MEDIA_ROUTES
+from tests.service.recorder import RecordedRequest
 from tests.service.sign_in import SIGN_IN_ROUTES
 from tests.service.state import StrictState
 from tests.service.strict import STRICT_ROUTES, middleware
 from tests.service.websocket import UPGRADES
+
+TIMEOUT = 10.0
+"""Seconds that the `wait_for_...` methods wait unless told otherwise."""
 
 
 def start(
@@ -70,6 +73,18 @@ class LocalService(shipped.LocalService):
     @property
     def faults(self) -> Faults:
         return self.state.faults
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """Every request so far, oldest first."""
+        return list(self.state.recorder.requests)
+
+    def wait_for_disconnect(
+        self, timeout: float = TIMEOUT, *, path: str = "", count: int = 1
+    ) -> RecordedRequest:
+        """Return the `count`-th request whose client went away before the end of the answer."""
+        recorder = self.state.recorder
+        return recorder.wait(recorder.disconnects, path, timeout=timeout, count=count)
 
     def wait_for_request(
         self, path: str = "/responses", timeout: float = TIMEOUT, *, count: int = 1

@@ -37,7 +37,7 @@ class Authorize(Endpoint):
             self.reply(redirect_back(asked, denied))
 
     def _asked(self) -> dict[str, str]:
-        asked = self.recorded.query
+        asked = self.query()
         missing = [name for name in _NEEDED if name not in asked]
         if missing:
             self.refuse(bad_request(f"{missing[0]} is missing."))

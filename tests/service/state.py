@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import takewhile
 
 from codex_magic.local_service.conversation import Body, input_items
-from codex_magic.local_service.state import RecordedRequest, State
+from codex_magic.local_service.endpoints import Endpoint
+from codex_magic.local_service.state import State
+from tests.service.accounts import SignIn
 from tests.service.faults import Faults
+from tests.service.recorder import RecordedRequest, Recorder
 
 
 @dataclass
@@ -18,6 +22,7 @@ class StrictState(State):
     strict: bool = True
     auto_approve: bool = False
     faults: Faults = field(default_factory=Faults)
+    recorder: Recorder = field(default_factory=Recorder)
     held: list[RecordedRequest] = field(default_factory=list)
     """Requests whose answer stopped at a hold, in the order they got there."""
     sockets: set[Callable[[], None]] = field(default_factory=set)
@@ -36,6 +41,26 @@ class StrictState(State):
         self._sent[session_id] = parts
         same = takewhile(lambda pair: pair[0] == pair[1], zip(before, parts, strict=False))
         return sum(len(part) // 4 for part, _ in same)
+
+    def record(self, endpoint: Endpoint) -> RecordedRequest:
+        """Keep a request that has been read, and note when its client leaves early."""
+        recorded = RecordedRequest(
+            method=str(endpoint.request.method),
+            path=endpoint.request.path,
+            query=endpoint.query(),
+            headers={name.lower(): value for name, value in endpoint.request.headers.get_all()},
+            body=endpoint.body,
+            json=endpoint.json,
+            at=time.monotonic(),
+        )
+        self.recorder.add(self.recorder.requests, recorded)
+        endpoint.gone.add_done_callback(
+            lambda gone: None if gone.cancelled() else self.recorder.add(self.recorder.disconnects, recorded)
+        )
+        return recorded
+
+    def __post_init__(self) -> None:
+        self.sign_in = SignIn(self.url)
 
     async def hold(self, request: RecordedRequest) -> None:
         """Wait until `release`."""

@@ -29,6 +29,7 @@ from codex_magic.local_service.state import State
 from codex_magic.local_service.stream import DELTAS, Event, Pace, Plan, count_usage, events, frame, numbered
 from tests.service import code_mode, rules
 from tests.service.faults import HANDSHAKE, HOLD, SILENCE
+from tests.service.recorder import RecordedRequest
 from tests.service.shape import shape_refusal
 from tests.service.state import StrictState
 
@@ -50,14 +51,16 @@ async def middleware(endpoint: Endpoint) -> None:
     """Let the fault happen that is queued for this request."""
     state = endpoint.state
     assert isinstance(state, StrictState)
+    recorded = state.record(endpoint)
     if isinstance(endpoint, StrictResponses):
+        endpoint.recorded = recorded
         endpoint.fault = state.faults.take(endpoint.fault_path)
-        await suffer(endpoint, endpoint.fault)
+        await suffer(endpoint, endpoint.fault, recorded)
     else:
-        await suffer(endpoint, state.faults.take(endpoint.request.path))
+        await suffer(endpoint, state.faults.take(endpoint.request.path), recorded)
 
 
-async def suffer(endpoint: Endpoint, fault: Fault | None) -> None:
+async def suffer(endpoint: Endpoint, fault: Fault | None, recorded: RecordedRequest) -> None:
     """Let a fault happen that strikes before the first byte; others are for the stream."""
     state = endpoint.state
     assert isinstance(state, StrictState)
@@ -66,18 +69,19 @@ async def suffer(endpoint: Endpoint, fault: Fault | None) -> None:
     if (reply := state.faults.reply(fault)) is not None:
         endpoint.refuse(reply)
     elif fault.kind == "no_headers":
-        await endpoint.gone.wait()
+        await asyncio.wait([endpoint.gone])
         raise Finish
     elif fault.kind == "slow_headers":
         await asyncio.sleep(float(fault.params.get("seconds", 1)))
     elif fault.kind == "hold_headers":
-        await state.hold(endpoint.recorded)
+        await state.hold(recorded)
     elif fault.kind == "refuse":
         endpoint.cut()
 
 
 class StrictResponses(Responses):
     state: StrictState
+    recorded: RecordedRequest
 
     def initialize(self, state: State) -> None:
         super().initialize(state)
@@ -119,7 +123,7 @@ class StrictResponses(Responses):
         await super().respond(body, owner)
 
     async def answer(self, body: Body, plan: Plan, pace: Pace, fault: Fault | None) -> None:
-        await suffer(self, fault)
+        await suffer(self, fault, self.recorded)
         await super().answer(body, plan, pace, self.fault or fault or limit(body, plan))
 
     def pace(self, words: str | None) -> Pace:
@@ -169,7 +173,7 @@ class StrictResponses(Responses):
         if step == HOLD:
             await self.state.hold(self.recorded)
         elif step == SILENCE:
-            await self.gone.wait()
+            await asyncio.wait([self.gone])
         else:
             await super().do(step)
 
@@ -186,7 +190,7 @@ class StrictApiResponses(StrictResponses):
 
 def compact(at: Endpoint) -> Reply:
     at.key()
-    return shape_refusal(at.recorded.json) or shipped.api_compact(at)
+    return shape_refusal(at.json) or shipped.api_compact(at)
 
 
 def models(at: Endpoint) -> Reply:

@@ -22,10 +22,11 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from codex_magic.local_service.conversation import Body
 from codex_magic.local_service.endpoints import ETAG, Endpoint, decoded
 from codex_magic.local_service.faults import Reply, Step
-from codex_magic.local_service.state import Quota, RecordedRequest
+from codex_magic.local_service.state import Quota
 from codex_magic.local_service.stream import SHAPES, Pace, Plan, count_usage
 from codex_magic.protocol.ids import new_id
 from tests.service import rules
+from tests.service.recorder import RecordedRequest
 from tests.service.replies import CONNECTION_LIMIT, api_error, previous_response_not_found
 from tests.service.strict import StrictApiResponses, StrictCodexResponses, StrictResponses, suffer
 
@@ -78,7 +79,7 @@ class ResponsesSocket(WebSocketHandler, StrictResponses):
         self.set_nodelay(True)
 
     def on_close(self) -> None:
-        self.gone.set()
+        self.gone.cancel()
         self.state.sockets.discard(self._break)
         if self._active is not None:
             self.state.recorder.add(self.state.recorder.disconnects, self.recorded)
@@ -127,7 +128,7 @@ class ResponsesSocket(WebSocketHandler, StrictResponses):
         previous, self._last = self._last, None
         try:
             self.fault = self.state.faults.take(self.request.path)
-            await suffer(self, self.fault)
+            await suffer(self, self.fault, self.recorded)
             await self.respond(self._whole(frame, previous), self._owner)
         except (Finish, WebSocketClosedError, StreamClosedError):
             pass  # a refusal was sent, or the client went away

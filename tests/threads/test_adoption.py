@@ -6,7 +6,7 @@ import pytest
 
 from codex_magic import AgentMessage, TextInput, TurnStatus
 from codex_magic.engines.app_server.engine import ProgramThread
-from codex_magic.protocol.types import Turn, TurnError, TurnPlace, UserMessage
+from codex_magic.protocol.types import Turn, TurnError, UserMessage
 from codex_magic.threads.history import adopted, as_record, continuation, copied_to_memory, history_items
 from codex_magic.threads.store import AsyncStore, Store
 from tests.known import some
@@ -68,17 +68,6 @@ def test_two_forks_of_the_program_share_turns_but_not_with_us(store):
     added, places = adopted(other, [turn(1)], thread_id="fork", sealed_for="app-server", after=[])
     store.adopt(as_record(other), added, places)
     assert len(store.history("fork")) == len(store.history("theirs")) == 1
-
-
-def test_a_turn_that_a_fork_needs_is_nobodys_to_revert(store):
-    take_in(store, turn(1), turn(2))
-    first, second = (each.id for each in store.history("theirs"))
-    fork = store.fork("theirs", through=first)
-    assert store.place_of_own("theirs", first) is None
-    assert store.place_of_own(fork.id, first) is None
-    assert isinstance(store.place_of_own("theirs", second), TurnPlace)
-    store.forget_places([second])
-    assert store.place_of_own("theirs", second) is None
 
 
 def test_a_copy_stands_alone_and_what_was_running_is_cut_off_in_it(store):

@@ -210,21 +210,6 @@ def test_a_store_of_every_older_version_opens(tmp_path: Path, version: int) -> N
         assert store.create_thread().id
 
 
-def test_an_item_of_an_older_version_is_still_sent_again(tmp_path: Path) -> None:
-    path = tmp_path / "threads.db"
-    db = sqlite3.connect(path, isolation_level=None)
-    migrate(db, MIGRATIONS[:2])
-    db.execute("INSERT INTO threads (id, engine, created_at, updated_at) VALUES ('t', 'backend', 1, 1)")
-    db.execute(
-        "INSERT INTO turns (seq, id, thread_id, position, status, started_at) VALUES (1, 'u', 't', 0, 'completed', 1)"
-    )
-    item = '{"type": "agentMessage", "id": "m", "text": "kept"}'
-    db.execute("INSERT INTO items VALUES (1, 0, 'm', 'agentMessage', ?, ?)", (item, '{"type": "message"}'))
-    db.close()
-    with Store(path) as store:
-        assert store.turn("u").items[0].response_items == ({"type": "message"},)
-
-
 def test_a_migration_that_fails_leaves_the_version_before(tmp_path: Path) -> None:
     broken = "CREATE TABLE half (a); SELECT * FROM missing"
     db = sqlite3.connect(tmp_path / "x.db", isolation_level=None)

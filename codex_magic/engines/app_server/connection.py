@@ -28,11 +28,8 @@ log = logging.getLogger(__name__)
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """A request of the server -> our result. It raises MethodNotFoundError for one it does not know."""
 
-CALL_SECONDS = 60.0
-"""Starting a thread waits 3 s for an unreachable host, and longer for a slow disk."""
-
-BUSY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Between attempts while the server has no room for a request."""
+CALL_SECONDS = 60.0  # starting a thread waits 3 s for an unreachable host, and longer for a slow disk
+BUSY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)  # between attempts while the server has no room for a request
 
 CLOSING_SECONDS = 2.0
 """Until a process whose input is closed is killed; to end by itself takes it 20 to 120 ms."""
@@ -92,8 +89,7 @@ class Connection:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        self.metadata: dict[str, Any] = {}
-        """The server's answer to `initialize`."""
+        self.metadata: dict[str, Any] = {}  # the server's answer to `initialize`
         self.threads: dict[str, dict[str, Any]] = {}
         """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
         self.commands: dict[str, str] = {}
@@ -270,22 +266,17 @@ class Connection:
                 answer.set_exception(refused(method, message.error))
         elif message.id is None:
             for notification in self._masked.feed(read(message.method, message.params)):
-                self._pass_on(notification)
+                thread_id, _ = address_of(notification)
+                if not isinstance(notification, types.Delta):
+                    self._keep_track(notification, thread_id)
+                for about, subscription in self._subscriptions.items():
+                    if thread_id in (None, about):
+                        subscription.put(notification)
         else:
             id, params = message.id, masked(fields(message.params))
             task = asyncio.create_task(self._answer_request(id, message.method, params))
             self._answering[id] = params.get("threadId"), task
             task.add_done_callback(lambda _: self._answering.pop(id, None))
-
-    def _pass_on(self, notification: types.Notification) -> None:
-        thread_id, _ = address_of(notification)
-        if not isinstance(notification, types.Delta):
-            self._keep_track(notification, thread_id)
-        if thread_id is None:
-            for subscription in self._subscriptions.values():
-                subscription.put(notification)
-        elif thread_id in self._subscriptions:
-            self._subscriptions[thread_id].put(notification)
 
     def _keep_track(self, notification: types.Notification, thread_id: str | None) -> None:
         """Follow which questions are open, threads loaded and commands at work."""

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -19,14 +19,15 @@ from ...net import Call, send
 from ...protocol import errors, types
 from ...protocol.settings import Settings
 from ...responses.catalog import Model, ReasoningLevel, ServiceTier
+from ...responses.failures import no_limits
 from ...responses.provider import Provider, key_of
-from ...responses.usage import no_limits
 from ...waiting import awaited, in_thread
-from ..replay import as_message
+from ..replay import as_message, context_items
 from ..seam import Continuation, Tell, TurnRequest
 from . import parameters
 from .connection import Connection
 from .failures import invalid_configuration
+from .parameters import Params
 from .server import AppServer, Launch, withheld
 from .turn import AgentTurn, default_answer
 
@@ -37,14 +38,9 @@ _MISSING = ("no rollout found", "thread not found", "turn not found")
 
 _LASTING = ("model", "effort")
 
-REACH_SECONDS = 5.0
-"""For our own look at a service that the program does not reach."""
-
-PAGE = 100
-"""Turns or models in one request."""
-
-MOST_PAGES = 1000
-"""Pages of one list: a thread of 100,000 turns."""
+REACH_SECONDS = 5.0  # for our own look at a service that the program does not reach
+PAGE = 100  # turns or models in one request
+MOST_PAGES = 1000  # pages of one list: a thread of 100,000 turns
 
 
 class ProgramThread(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -77,8 +73,7 @@ class AppServerEngine:
         self._account: list[str | None] = []
         self._turns: dict[str, asyncio.Future[AgentTurn]] = {}
         """Turns by our id; each comes to be when the program has opened its thread."""
-        self._running: dict[str, AgentTurn] = {}
-        """Turns by the program's thread."""
+        self._running: dict[str, AgentTurn] = {}  # turns by the program's thread
         self._allowed: defaultdict[str, set[str]] = defaultdict(set)
         self._named: defaultdict[str, set[str]] = defaultdict(set)
 
@@ -92,7 +87,7 @@ class AppServerEngine:
                 self.server.running.kill()
 
     async def run(self, request: TurnRequest, tell: Tell) -> None:
-        """Run one turn; see `seam.Engine`. One at a time in a thread: a second would only add to the first."""
+        """Run one turn. One at a time in a thread: a second would only add to the first."""
         await self._run(request, tell, "turn/start", parameters.turn_parameters(request))
 
     async def compact(self, request: TurnRequest, tell: Tell) -> None:
@@ -105,9 +100,7 @@ class AppServerEngine:
         begun = self._turns[request.turn_id] = asyncio.get_running_loop().create_future()
         try:
             async with self._program(signed_in=parameters.own_provider(request) is None) as connection:
-                key = key_of(self._provider) if self._provider else None
-                names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
-                thread_id = await Opening(connection, request, self._provider, names).thread(tell)
+                thread_id = await self._open(connection, request, tell)
                 if method == "turn/start":
                     named = self._named[thread_id]
                     params = {**await usual_parameters(connection, request, named), **params}
@@ -121,6 +114,31 @@ class AppServerEngine:
         finally:
             del self._turns[request.turn_id]
             begun.cancel()
+
+    async def _open(self, connection: Connection, request: TurnRequest, tell: Tell) -> str:
+        """Go on with the thread of the earlier turn, or begin one with what it had; gives its id."""
+        key, continuation = key_of(self._provider) if self._provider else None, request.continuation
+        names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
+        own = parameters.exclusions(request.config or {}) if names else []
+        if own is None:
+            answer = await connection.call("config/read", {"cwd": request.cwd})
+            own = parameters.exclusions(answer["config"])
+        shared = parameters.thread_parameters(request, self._provider, [*(own or ()), *names])
+        tools = request.tools.version if request.tools else ""
+        thread_id = None
+        if continuation is not None and continuation.place.tools == tools:
+            missing = continuation.unseen
+            thread_id = await _continued(connection, request, continuation, shared, tell)
+        if thread_id is None:
+            params = {**shared, **parameters.start_parameters(request)}
+            thread_id = await _load(connection, request, "thread/start", params)
+            missing = (await request.earlier()).items
+        # Sealed reasoning stays with the service that made it. `additionalContext` of turn/start says the same
+        # of a context, but is cut at 4,000 characters, and left out where it repeats the one before.
+        readable = [item for item in missing if "encrypted_content" not in item]
+        if items := [*readable, *context_items(request.inputs)]:
+            await connection.call("thread/inject_items", {"threadId": thread_id, "items": items})
+        return thread_id
 
     async def steer(self, turn_id: str, inputs: tuple[types.InputItem, ...]) -> None:
         """Add to the input of a running turn: what it is answering is broken off, and it answers to both."""
@@ -194,11 +212,6 @@ class AppServerEngine:
         async with self._program() as connection:
             return introduction(connection.metadata)
 
-    @property
-    def known_metadata(self) -> types.InitializeResponse | None:
-        """The program's introduction, if it has run."""
-        return introduction(self.server.metadata) if self.server.metadata else None
-
     async def models(self, *, include_hidden: bool) -> list[Model]:
         """Return the program's catalog, the default first."""
         async with self._program() as connection:
@@ -241,38 +254,21 @@ class AppServerEngine:
         over = [turn for turn in reversed(turns) if turn.status is not types.TurnStatus.in_progress]
         return msgspec.convert(answer["thread"], ProgramThread), over
 
-    # What was done to a thread of ours, for the program to follow. Ours is done already, so that it fails
-    # is no failure; and a program that is not running is not started for it.
-
     def has_loaded(self, thread_id: str) -> bool:
         running = self.server.running
         return running is not None and thread_id in running.threads
 
-    async def rename(self, thread_id: str, name: str) -> bool:
-        return await self._follow("thread/name/set", thread_id, name=name)
-
-    async def archive(self, thread_id: str) -> bool:
-        if thread_id in self._running:
-            return False
-        is_archived = await self._follow("thread/archive", thread_id)
-        if is_archived and self.server.running is not None:
-            self.server.running.threads.pop(thread_id, None)  # it can't be used before it is resumed
-        return is_archived
-
-    async def unarchive(self, thread_id: str) -> bool:
-        return await self._follow("thread/unarchive", thread_id)
-
-    async def revert(self, place: types.TurnPlace) -> bool:
-        """Take that turn and the later ones out of its thread, where that is loaded and idle."""
-        if place.thread_id in self._running or not self.has_loaded(place.thread_id):
-            return False
-        return await self._follow("thread/revert", place.thread_id, beforeTurnId=place.turn_id)
-
-    async def _follow(self, method: str, thread_id: str, **params: Any) -> bool:
-        if self.server.running is None:
+    async def mirror(self, thread_id: str, method: str, params: Mapping[str, Any]) -> bool:
+        """Do to a thread of the program, if it runs, what was done to ours; whether it did. That it fails is no failure."""
+        running = self.server.running
+        is_archived = method == "thread/archive"
+        if running is None or (is_archived and thread_id in self._running):
             return False
         async with self.server.connected() as connection:
-            return await connection.try_call(method, {"threadId": thread_id, **params})
+            is_done = await connection.try_call(method, {"threadId": thread_id, **params})
+        if is_done and is_archived:  # it can't be used before it is resumed
+            running.threads.pop(thread_id, None)
+        return is_done
 
 
 def _account(settings: Settings) -> list[str | None]:
@@ -282,83 +278,52 @@ def _account(settings: Settings) -> list[str | None]:
         stored = credentials_of(path.read_bytes() if path.is_file() else b"")
     except (OSError, ValueError):
         return []
-    key = hashlib.sha256(stored.api_key.encode()).hexdigest() if stored.api_key else None
-    return [stored.mode, stored.account_id, key]
+    return [stored.mode, stored.account_id, hashlib.sha256((stored.api_key or "").encode()).hexdigest()]
 
 
-@dataclasses.dataclass(frozen=True)
-class Opening:
-    """The thread of one turn. `withheld`: the variables that commands do not get."""
+async def _continued(
+    connection: Connection, request: TurnRequest, continuation: Continuation, shared: Params, tell: Tell
+) -> str | None:
+    """Open the thread of the earlier turn, or a fork of it; `None` when the program has it no more."""
+    place = continuation.place
+    if continuation.is_last and place.thread_id in connection.threads:
+        return place.thread_id
+    resumed = {**shared, "threadId": place.thread_id, "excludeTurns": True}
+    forked = {**resumed, **parameters.fork_parameters(request), "lastTurnId": place.turn_id}
+    try:
+        if continuation.is_last:
+            return await _load(connection, request, "thread/resume", resumed)
+        return await _load(connection, request, "thread/fork", forked)
+    except errors.JsonRpcError as error:
+        if "active writer" in error.message:
+            copied = "This thread is open in another process, so this one continues in a copy."
+            tell(types.Warned(request.thread_id, copied))
+            return await _load(connection, request, "thread/fork", forked)
+        if any(words in error.message for words in _MISSING):
+            return None
+        raise
 
-    connection: Connection
-    request: TurnRequest
-    provider: Provider | None
-    withheld: Sequence[str]
 
-    async def thread(self, tell: Tell) -> str:
-        """Go on with the thread of the earlier turn, or begin one with what it had; gives its id."""
-        request, continuation = self.request, self.request.continuation
-        tools = request.tools.version if request.tools else ""
-        thread_id = None
-        if continuation is not None and continuation.place.tools == tools:
-            thread_id, missing = await self._continued(continuation, tell), continuation.unseen
-        if thread_id is None:
-            params = {**await self._parameters(), **parameters.start_parameters(request)}
-            thread_id, missing = await self._load("thread/start", params), (await request.earlier()).items
-        # Sealed reasoning stays with the service that made it.
-        readable = [item for item in missing if "encrypted_content" not in item]
-        if readable:
-            await self.connection.call("thread/inject_items", {"threadId": thread_id, "items": readable})
-        return thread_id
-
-    async def _continued(self, continuation: Continuation, tell: Tell) -> str | None:
-        """Open the thread of the earlier turn, or a fork of it; `None` when the program has it no more."""
-        place = continuation.place
-        if continuation.is_last and place.thread_id in self.connection.threads:
-            return place.thread_id
-        resumed = {**await self._parameters(), "threadId": place.thread_id, "excludeTurns": True}
-        forked = {**resumed, **parameters.fork_parameters(self.request), "lastTurnId": place.turn_id}
-        try:
-            if continuation.is_last:
-                return await self._load("thread/resume", resumed)
-            return await self._load("thread/fork", forked)
-        except errors.JsonRpcError as error:
-            if "active writer" in error.message:
-                copied = "This thread is open in another process, so this one continues in a copy."
-                tell(types.Warned(self.request.thread_id, copied))
-                return await self._load("thread/fork", forked)
-            if any(words in error.message for words in _MISSING):
-                return None
+async def _load(connection: Connection, request: TurnRequest, method: str, params: Params) -> str:
+    """Open a thread, out of the archive if need be, and give it the name that it has with us."""
+    call = connection.call
+    try:
+        opened = await call(method, params)
+    except errors.JsonRpcError as error:
+        if "is archived" not in error.message:
             raise
-
-    async def _load(self, method: str, params: dict[str, Any]) -> str:
-        """Open a thread, out of the archive if need be, and give it the name that it has with us."""
-        request, call = self.request, self.connection.call
+        archived = {"threadId": params["threadId"]}
+        await call("thread/unarchive", archived)
         try:
             opened = await call(method, params)
-        except errors.JsonRpcError as error:
-            if "is archived" not in error.message:
-                raise
-            archived = {"threadId": params["threadId"]}
-            await call("thread/unarchive", archived)
-            try:
-                opened = await call(method, params)
-            finally:
-                if method == "thread/fork":
-                    await call("thread/archive", archived)
-        thread_id = str(opened["thread"]["id"])
-        self.connection.threads[thread_id] = opened
-        if request.name and not request.ephemeral and opened["thread"].get("name") != request.name:
-            renamed = {"threadId": thread_id, "name": request.name}
-            await self.connection.try_call("thread/name/set", renamed)
-        return thread_id
-
-    async def _parameters(self) -> dict[str, Any]:
-        own: Sequence[str] | None = ()
-        if self.withheld and (own := parameters.exclusions(self.request.config or {})) is None:
-            answer = await self.connection.call("config/read", {"cwd": self.request.cwd})
-            own = parameters.exclusions(answer["config"])
-        return parameters.thread_parameters(self.request, self.provider, [*(own or ()), *self.withheld])
+        finally:
+            if method == "thread/fork":
+                await call("thread/archive", archived)
+    thread_id = str(opened["thread"]["id"])
+    connection.threads[thread_id] = opened
+    if request.name and not request.ephemeral and opened["thread"].get("name") != request.name:
+        await connection.try_call("thread/name/set", {"threadId": thread_id, "name": request.name})
+    return thread_id
 
 
 async def usual_parameters(connection: Connection, request: TurnRequest, named: set[str]) -> dict[str, Any]:
@@ -379,7 +344,6 @@ async def usual_parameters(connection: Connection, request: TurnRequest, named: 
 async def models_of(connection: Connection, *, include_hidden: bool) -> list[Model]:
     """Return its catalog, the default first."""
     entries = [entry async for entry in _listed(connection, "model/list", includeHidden=include_hidden)]
-    entries.sort(key=lambda entry: not entry["isDefault"])
     return [
         Model(
             slug=entry["model"],
@@ -395,20 +359,20 @@ async def models_of(connection: Connection, *, include_hidden: bool) -> list[Mod
             input_modalities=tuple(entry.get("inputModalities") or ()),
             service_tiers=msgspec.convert(entry.get("serviceTiers") or (), tuple[ServiceTier, ...]),
         )
-        for priority, entry in enumerate(entries)
+        for priority, entry in enumerate(sorted(entries, key=lambda entry: not entry["isDefault"]))
     ]
 
 
 async def _listed(connection: Connection, method: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
     """The entries of all pages. Raises ServiceError when there is no last one."""
-    cursor: dict[str, Any] = {}
+    params["limit"] = PAGE
     for _ in range(MOST_PAGES):
-        page = await connection.call(method, {**params, "limit": PAGE, **cursor})
+        page = await connection.call(method, params)
         for entry in page["data"]:
             yield entry
         if not page.get("nextCursor"):
             return
-        cursor = {"cursor": page["nextCursor"]}
+        params["cursor"] = page["nextCursor"]
     raise errors.ServiceError(f"The codex program returned {MOST_PAGES:,} pages of {method} and no last one.")
 
 

@@ -12,9 +12,7 @@ from ...protocol.types import TurnError
 from ...responses.failures import from_answer
 from .messages import RpcError
 
-OVERLOADED = -32001
-LONGEST_INPUT = 1_048_576
-"""Characters of text that the app-server takes for one turn."""
+LONGEST_INPUT = 1_048_576  # characters of text that the app-server takes for one turn
 
 
 INVALID_CONFIGURATION = "Invalid configuration; using defaults."
@@ -32,7 +30,7 @@ def refused(method: str, error: RpcError) -> errors.CodexError:
     if any(words in error.message for words in _UNREACHED):
         return unreachable(error.message)
     kind = errors.JsonRpcError
-    if error.code == OVERLOADED:
+    if error.code == -32001:  # overloaded
         kind = errors.ServerBusyError
     elif error.code == -32601 or error.message.startswith("Invalid request: unknown variant"):
         kind = errors.MethodNotFoundError
@@ -75,10 +73,8 @@ def turn_failure(error: TurnError | None) -> errors.CodexError:
         return unreachable(error.message)
     if info in _CONNECTIONS:
         info = status
-    kind = _KINDS.get(
-        info if isinstance(info, str | int) else "", partial(errors.ServiceError, status=status)
-    )
-    return kind(one_line(error.message))
+    kind = _KINDS.get(info) if isinstance(info, str | int) else None
+    return (kind or partial(errors.ServiceError, status=status))(one_line(error.message))
 
 
 _CONNECTIONS = ("httpConnectionFailed", "responseStreamConnectionFailed", "responseTooManyFailedAttempts")

@@ -11,7 +11,7 @@ import msgspec
 
 from ...protocol import types
 from ...protocol.errors import InvalidRequestError
-from ...protocol.plain import encodable, read_json
+from ...protocol.plain import decode_json, encodable, read_json
 from ...protocol.secrets import MaskedDeltas, masked
 
 _NOTHING = msgspec.Raw(b"null")
@@ -78,12 +78,9 @@ def encode(message: Mapping[str, Any]) -> bytes:
 def fields(raw: msgspec.Raw) -> dict[str, Any]:
     """Read parameters or a result; empty for what is no object."""
     try:
-        value = msgspec.json.decode(raw)
-    except _UNREADABLE:
-        try:
-            value = read_json(bytes(raw))
-        except ValueError:
-            value = None
+        value = decode_json(bytes(raw))
+    except ValueError:
+        value = None
     return value if isinstance(value, dict) else {}
 
 
@@ -156,11 +153,9 @@ class ToldOnce:
 
     def __init__(self) -> None:
         self._over: set[str] = set()
-        self._said: list[types.ThreadItem] = []
-        """The whole texts of the answer to this request."""
+        self._said: list[types.ThreadItem] = []  # the whole texts of the answer to this request
         self._unrepeated: list[types.ThreadItem] = []
-        self._again: dict[str, types.ThreadItem] = {}
-        """What an item that has begun may repeat, by its id."""
+        self._again: dict[str, types.ThreadItem] = {}  # what an item that has begun may repeat, by its id
 
     def feed(self, notification: types.Notification) -> list[types.Notification]:
         """Return what is to be told now; an item that may be a repetition is told when it is whole and is none."""
@@ -229,8 +224,8 @@ class _OfItem(msgspec.Struct, rename="camel"):
     turn_id: str
     item: dict[str, Any]
 
-    def parts(self) -> tuple[str, str, types.ThreadItem]:
-        return self.thread_id, self.turn_id, types.decode_item(self.item)
+    def told_as(self, kind: Callable[..., types.Notification]) -> types.Notification:
+        return kind(self.thread_id, self.turn_id, types.decode_item(self.item))
 
 
 class _Warning(msgspec.Struct, rename="camel"):
@@ -244,28 +239,20 @@ class _ConfigWarning(msgspec.Struct):
 
 
 _OF_ALL = (types.RateLimitsUpdated.method, types.Warned.method, "configWarning")
-
-_Shape = tuple[Any, Callable[[msgspec.Raw], Any], Callable[[Any], types.Notification]]
-
-
-def _shape(kind: Any, notification: Callable[[Any], types.Notification] = lambda told: told) -> _Shape:
-    return kind, msgspec.json.Decoder(kind).decode, notification
-
-
 _TOLD_BY_US_ALONE = (types.TurnQueued, types.TurnStarted, types.Noted, types.UnknownNotification)
 
-_SHAPES: dict[str, _Shape] = {
-    types.ItemStarted.method: _shape(_OfItem, lambda event: types.ItemStarted(*event.parts())),
-    types.ItemCompleted.method: _shape(_OfItem, lambda event: types.ItemCompleted(*event.parts())),
-    types.Warned.method: _shape(_Warning, lambda warning: types.Warned(warning.thread_id, warning.message)),
-    "configWarning": _shape(
+_READ: dict[str, tuple[Any, Callable[[Any], types.Notification]]] = {
+    kind.method: (kind, lambda told: told)
+    for kind in get_args(types.Notification)
+    if kind not in _TOLD_BY_US_ALONE
+} | {
+    types.ItemStarted.method: (_OfItem, lambda event: event.told_as(types.ItemStarted)),
+    types.ItemCompleted.method: (_OfItem, lambda event: event.told_as(types.ItemCompleted)),
+    types.Warned.method: (_Warning, lambda event: types.Warned(event.thread_id, event.message)),
+    "configWarning": (
         _ConfigWarning,
-        lambda warning: types.Warned(None, f"{warning.summary} {warning.details or ''}".strip()),
+        lambda event: types.Warned(None, f"{event.summary} {event.details or ''}".strip()),
     ),
 }
-_SHAPES |= {
-    kind.method: _shape(kind)
-    for kind in get_args(types.Notification)
-    if kind not in _TOLD_BY_US_ALONE and kind.method not in _SHAPES
-}
+_SHAPES = {name: (kind, msgspec.json.Decoder(kind).decode, made) for name, (kind, made) in _READ.items()}
 """How each notification is read: its struct on the wire, the decoder of that, and what becomes of it."""

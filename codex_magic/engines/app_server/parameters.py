@@ -19,8 +19,7 @@ Params = dict[str, Any]
 
 _PROVIDER_ID = "codex_magic"
 
-_POLICY = "shell_environment_policy"
-"""The table of config.toml that says what commands get."""
+_POLICY = "shell_environment_policy"  # the table of config.toml that says what commands get
 
 _APPROVALS: dict[types.ApprovalMode, Params] = {
     types.ApprovalMode.deny_all: {"approvalPolicy": "never"},
@@ -50,13 +49,9 @@ def thread_parameters(
         if key is not None:
             entry["experimental_bearer_token"] = key
         config.update(model_provider=_PROVIDER_ID, model_providers={_PROVIDER_ID: entry})
-    if names := list(
-        dict.fromkeys(excluded)
-    ):  # the program takes one list, and ours would replace the user's
-        if _POLICY in config:
-            config[_POLICY] = {**config[_POLICY], "exclude": names}
-        else:
-            config[f"{_POLICY}.exclude"] = names
+    if names := list(dict.fromkeys(excluded)):  # one list: ours would replace the user's
+        table = {_POLICY: {**config.get(_POLICY, {}), "exclude": names}}
+        config |= table if _POLICY in config else {f"{_POLICY}.exclude": names}
     return _parameters(
         request,
         ("model", "cwd", "base_instructions"),
@@ -125,9 +120,10 @@ def _input(inputs: Sequence[types.InputItem]) -> Params:
 
 def steer_input(inputs: Sequence[types.InputItem]) -> list[Params]:
     """Return more input for a running turn. Raises InvalidRequestError for what it can't be given."""
-    if any(isinstance(part, types.ExternalMessage) for part in inputs):
+    strangers = [part for part in inputs if isinstance(part, types.ExternalMessage | types.ContextInput)]
+    if strangers:
         raise InvalidRequestError(
-            "A running turn can't take an ExternalMessage.",
+            f"A running turn can't take a {type(strangers[0]).__name__}.",
             hint="Start a new turn with it when this one has finished.",
         )
     return _user_input(inputs)
@@ -137,6 +133,8 @@ def _user_input(inputs: Sequence[types.InputItem]) -> list[Params]:
     """Name mentioned files in words: the program looks up mentions with an address (`app://...`) only."""
     parts: list[types.InputItem] = []
     for part in inputs:
+        if isinstance(part, types.ContextInput):  # it is in the thread already
+            continue
         if isinstance(part, types.LocalImageInput):  # the program may stand in another folder
             part = msgspec.structs.replace(part, path=os.path.abspath(part.path))
         parts.append(part)

@@ -26,15 +26,13 @@ from ...protocol.secrets import HIDDEN, names_secret
 from ...protocol.settings import Settings
 from .connection import Answer, Connection
 
-OLDEST = (0, 151, 0)
-"""The first version that speaks the protocol as it is spoken here."""
+OLDEST = (0, 151, 0)  # the first version that speaks the protocol as it is spoken here
 
 INSTALL = "Install it with `%pip install 'codex-magic[agent]'`, or set CODEX_MAGIC_CODEX_BIN to its path."
 
 
 _FILES = ("auth.json", "config.toml")
 _OF_THE_SERVER = ("JUPYTERHUB_", "JPY_")
-_OF_THE_PROGRAM = "CODEX_"
 _MANAGED = Path("/etc/codex")
 _URL_WITH_PASSWORD = re.compile(r"[a-z][\w+.-]*://[^/\s@:]*:[^/\s@]+@", re.IGNORECASE)
 
@@ -43,8 +41,7 @@ _URL_WITH_PASSWORD = re.compile(r"[a-z][\w+.-]*://[^/\s@:]*:[^/\s@]+@", re.IGNOR
 class Launch:
     """Ways of starting and greeting the program that are not as usual."""
 
-    command: tuple[str, ...] | None = None
-    """All of it, in place of ours."""
+    command: tuple[str, ...] | None = None  # all of it, in place of ours
     config: tuple[str, ...] = ()
     """`key=value`: keys of config.toml and their TOML values, for the whole process."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -60,10 +57,8 @@ class AppServer:
         self._settings = settings
         self._answer = answer
         self._launch = launch or Launch()
-        self.environment: Mapping[str, str] = {}
-        """The variables that the program was last started with."""
-        self.metadata: dict[str, Any] | None = None
-        """The program's last answer to `initialize`."""
+        self.environment: Mapping[str, str] = {}  # the variables that the program was last started with
+        self.metadata: dict[str, Any] | None = None  # the program's last answer to `initialize`
         self._connection: Connection | None = None
         self._changing = asyncio.Lock()
         self._users = 0
@@ -97,29 +92,32 @@ class AppServer:
         async with self._changing:
             if self._idle is not None:
                 self._idle.cancel()
-            await self._close()
-
-    async def _close(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+            if self._connection is not None:
+                await self._connection.close()
+                self._connection = None
 
     async def _end_when_idle(self) -> None:
         while not self._users and self.running is not None:
             await asyncio.sleep(self._settings.agent_idle_seconds)
             async with self._changing:
                 if not self._users and self.running is not None and not self.running.commands:
-                    await self._close()
+                    await self.running.close()
+                    self._connection = None
 
     async def _start(self) -> Connection:
         command = self._command()
         connection = await Connection.start(command, self.environment, self._answer)
         name, launch = header_value(self._settings.originator), self._launch
+        about = {"name": name, "title": launch.client_title, "version": launch.client_version}
         try:
-            await connection.greet(
-                {"name": name, "title": launch.client_title, "version": launch.client_version}
-            )
-            _check_version(str(connection.metadata.get("userAgent", "")))
+            await connection.greet(about)
+            version = re.match(r"[^/]*/(\d+)\.(\d+)\.(\d+)", str(connection.metadata.get("userAgent", "")))
+            if version and tuple(map(int, version.groups())) < OLDEST:
+                is_old = f"The codex program is version {'.'.join(version.groups())}"
+                raise ConfigurationError(
+                    f"{is_old}; {'.'.join(map(str, OLDEST))} or newer is needed.",
+                    hint="Update it, or install the packaged one: `%pip install -U 'codex-magic[agent]'`.",
+                )
         except BaseException:
             connection.kill()
             await connection.close()
@@ -133,7 +131,10 @@ class AppServer:
         home = settings.codex_home
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)  # without one the program ends at once
-            named = configuration(home, launch.config)
+            files = [file for folder in (home, _MANAGED) for file in sorted(folder.glob("*.toml"))]
+            texts = [file.read_text(errors="replace") for file in files if file.is_file()]
+            # What may name a variable which the program, a provider or an MCP server of it reads.
+            named = "\n".join((*launch.config, *texts))
             odd = [file for file in map(home.joinpath, _FILES) if file.exists() and not file.is_file()]
         except OSError as error:
             is_none = isinstance(error, FileExistsError | NotADirectoryError)
@@ -149,7 +150,14 @@ class AppServer:
             options = [part for setting in launch.config for part in ("-c", setting)]
             command = (binary, *options, "app-server")
             path = os.pathsep.join([path, folder]) if folder else path
-        variables = program_environment(os.environ, allowed=settings.agent_variables, configuration=named)
+        variables = {
+            name: value
+            for name, value in os.environ.items()
+            if not is_withheld(name, value)
+            or name.startswith("CODEX_")
+            or _is_one_of(name, settings.agent_variables)
+            or re.search(rf"\b{re.escape(name)}\b", named)
+        }
         own = {"CODEX_HOME": os.path.abspath(home), "PATH": path}
         self.environment = {**variables, **launch.env, **own}
         return command
@@ -170,37 +178,6 @@ def find_binary(settings: Settings) -> tuple[str, str | None]:
     except (ImportError, FileNotFoundError) as error:
         raise ConfigurationError("The codex program is not installed.", hint=INSTALL) from error
     return str(path), str(search_path) if search_path else None
-
-
-def _check_version(user_agent: str) -> None:
-    """Raise ConfigurationError for a program that is too old, by how it introduces itself."""
-    version = re.match(r"[^/]*/(\d+)\.(\d+)\.(\d+)", user_agent)
-    if version and tuple(map(int, version.groups())) < OLDEST:
-        raise ConfigurationError(
-            f"The codex program is version {'.'.join(version.groups())};"
-            f" {'.'.join(map(str, OLDEST))} or newer is needed.",
-            hint="Update it, or install the packaged one: `%pip install -U 'codex-magic[agent]'`.",
-        )
-
-
-def program_environment(
-    variables: Mapping[str, str], *, allowed: Sequence[str], configuration: str
-) -> dict[str, str]:
-    """Return the variables that the program is started with; `allowed`: names that may pass, with `*`."""
-    return {
-        name: value
-        for name, value in variables.items()
-        if not is_withheld(name, value)
-        or name.startswith(_OF_THE_PROGRAM)
-        or _is_one_of(name, allowed)
-        or re.search(rf"\b{re.escape(name)}\b", configuration)
-    }
-
-
-def configuration(codex_home: Path, overrides: Sequence[str]) -> str:
-    """Return all text that may name a variable which the program, a provider or an MCP server of it reads."""
-    files = [*sorted(codex_home.glob("*.toml")), *sorted(_MANAGED.glob("*.toml"))]
-    return "\n".join((*overrides, *(file.read_text(errors="replace") for file in files if file.is_file())))
 
 
 def withheld(environment: Mapping[str, str], *, allowed: Sequence[str], key: str | None) -> list[str]:

@@ -22,8 +22,7 @@ from .parameters import Params, steer_input
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 5.0
-"""Until a process that does not end an interrupted turn is killed; it takes some 10 ms."""
+STOP_SECONDS = 5.0  # until a process that does not end an interrupted turn is killed; it takes some 10 ms
 
 REFUSED_SECONDS = 0.02
 """Until an interrupt is sent again: a turn takes none in the milliseconds between its answer and its begin."""
@@ -46,6 +45,7 @@ class AgentTurn:
         self._interrupting: asyncio.Task[None] | None = None
         self._is_compaction = self._has_begun = False
         self._first_usage: types.ThreadTokenUsage | None = None
+        self._question: str | None = None  # the id of the message that the turn began with
         self._completed: types.Turn | None = None
         self._told = ToldOnce()
 
@@ -117,9 +117,8 @@ class AgentTurn:
             self._turn_id.exception()  # nobody else may be waiting for it
             raise
         self._turn_id.set_result(turn_id)
-        request = self._request
+        request, tools = self._request, self._tools.version
         model = request.model or self._connection.threads[self._thread_id].get("model")
-        tools = request.tools.version if request.tools else ""
         place = types.TurnPlace(self._thread_id, turn_id, past=request.past, tools=tools)
         turn = types.Turn(request.turn_id, types.TurnStatus.in_progress, started_at=int(time.time()))
         self._tell(types.TurnStarted(request.thread_id, turn, model, place))
@@ -147,9 +146,9 @@ class AgentTurn:
         request = self._request
         ours = readdressed(notification, thread_id=request.thread_id, turn_id=request.turn_id)
         if isinstance(ours, types.ItemStarted):
-            return msgspec.structs.replace(ours, item=as_message(ours.item))
+            return msgspec.structs.replace(ours, item=self._whole(ours.item))
         if isinstance(ours, types.ItemCompleted):
-            item = as_message(ours.item)
+            item = self._whole(ours.item)
             return msgspec.structs.replace(ours, item=item, response_items=replayed(item))
         if isinstance(ours, types.TokenUsageUpdated):
             usage = ours.token_usage
@@ -160,6 +159,17 @@ class AgentTurn:
             usage = msgspec.structs.replace(usage, total=usage.total - before)
             return msgspec.structs.replace(ours, token_usage=usage)
         return ours
+
+    def _whole(self, item: types.ThreadItem) -> types.ThreadItem:
+        """Return the question with its contexts, of which the program tells nothing, and all else as it came."""
+        item = as_message(item)
+        if not isinstance(item, types.UserMessage):
+            return item
+        self._question = self._question or item.id
+        contexts = [part for part in self._request.inputs if isinstance(part, types.ContextInput)]
+        if item.id != self._question or not contexts:
+            return item
+        return msgspec.structs.replace(item, content=(*contexts, *item.content))
 
     async def _stop(self, starting: asyncio.Future[None]) -> None:
         """End the turn in the program too, and take what it still has to say."""
@@ -189,18 +199,15 @@ class AgentTurn:
             self._connection.kill()
 
     async def _tool_call(self, question: types.ToolCallApproval) -> Params:
-        tool = self._tools.find(question.namespace, question.tool)
-        if tool is None:
-            missing = text_item(f"The tool {question.tool} no longer exists.")
-            return {"success": False, "contentItems": [missing]}
-        success, items = await self._calls.run(tool, question, written(tool, question.arguments))
+        success, items = False, [text_item(f"The tool {question.tool} no longer exists.")]
+        if tool := self._tools.find(question.namespace, question.tool):
+            success, items = await self._calls.run(tool, question, written(tool, question.arguments))
         return {"success": success, "contentItems": items}
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
     """Take the failure of a task that perhaps nobody waits for any more."""
-    if not task.cancelled():
-        task.exception()
+    _ = task.cancelled() or task.exception()
 
 
 async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:

@@ -1,0 +1,168 @@
+"""Arrays of every library by shape, type and a sample; models by their parameters, and whether they are fitted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from .registry import Look, attributes, register, type_name
+from .short import cut, number, short
+
+SAMPLE = 10_000
+"""Values that statistics are made of."""
+
+WHOLE = 64
+"""Values of an array that is shown as a whole."""
+
+ATTRIBUTES = 12
+MODULES = 40
+
+
+@register(
+    "numpy.ndarray", "cupy.ndarray", "torch.Tensor", "jaxlib.ArrayImpl", "jax.Array", "tensorflow.Tensor"
+)
+@register("tensorflow._EagerTensorBase", "tensorflow.EagerTensor", "mlx.array")
+def array(value: Any, look: Look) -> Iterator[str]:
+    shape = tuple(int(each) for each in value.shape)
+    size = math.prod(shape)
+    facts = {"device": getattr(value, "device", None), "requires_grad": getattr(value, "requires_grad", None)}
+    kept = [
+        f"{name} {short(fact, quote=False)}" for name, fact in facts.items() if fact and str(fact) != "cpu"
+    ]
+    yield ", ".join([type_name(value), f"shape {shape}", f"{value.dtype}", *kept])
+    if not look.rows or not size or (not hasattr(value, "tolist") and not hasattr(value, "numpy")):
+        return
+    if "cpu" not in str(getattr(value, "device", "cpu")).lower():
+        yield "values are on the device and were not copied from it"
+        return
+    # The same step in each direction: a view, of which no more than the sample is copied.
+    per_axis = SAMPLE ** (1 / max(len(shape), 1))
+    steps = [max(1, math.ceil(each / max(per_axis, 1))) for each in shape]
+    taken = list(_flat(_listed(value[tuple(slice(None, None, step) for step in steps)] if shape else value)))
+    numbers = [each for each in taken if isinstance(each, int | float) and each == each]
+    if numbers and not isinstance(numbers[0], bool):
+        ordered = sorted(numbers)
+        of = f" of {len(taken):,} sampled values" if len(taken) < size else ""
+        missing = f", {len(taken) - len(numbers):,} nan" if len(numbers) < len(taken) else ""
+        low, middle, high = ordered[0], ordered[len(ordered) // 2], ordered[-1]
+        yield f"min {number(low)}, median {number(middle)}, max {number(high)}{missing}{of}"
+    if size <= WHOLE:
+        yield short(_listed(value), 600, depth=6)
+    else:
+        first = value[tuple([slice(look.rows), *([slice(6)] * (len(shape) - 1))][: len(shape)])]
+        yield f"begins: {short(_listed(first), 600, depth=6)}"
+
+
+def _listed(value: Any) -> Any:
+    """Of a small array: its values as lists."""
+    own = value.detach() if hasattr(value, "detach") else value
+    return own.tolist() if hasattr(own, "tolist") else own.numpy().tolist()
+
+
+def _flat(held: Any) -> Iterator[Any]:
+    if type(held) is not list:
+        yield held
+        return
+    for each in held:
+        yield from _flat(each)
+
+
+@register("scipy._spbase", "scipy.spmatrix", "scipy.sparray", "pydata.SparseArray", "sparse.SparseArray")
+def sparse(value: Any, look: Look) -> str:
+    shape = tuple(int(each) for each in value.shape)
+    share = value.nnz / max(math.prod(shape), 1)
+    return (
+        f"{type_name(value)}, sparse, shape {shape}, {value.dtype}, {value.nnz:,} stored values ({share:.2%})"
+    )
+
+
+@register("dask.Array")
+def dask_array(value: Any, look: Look) -> str:
+    return f"{type_name(value)}, lazy, shape {value.shape}, {value.dtype}, chunks of {value.chunksize}; not computed"
+
+
+@register("xarray.Dataset")
+def dataset(value: Any, look: Look) -> Iterator[str]:
+    yield f"{type_name(value)}, dimensions {_sizes(value)}"
+    yield from _coordinates(value, look)
+    for name, variable in islice(value.data_vars.items(), MODULES):
+        yield f"variable {short(name, quote=False)} {variable.dims} {variable.dtype}"
+    yield from _attrs(value, look)
+
+
+@register("xarray.DataArray", "xarray.Variable")
+def data_array(value: Any, look: Look) -> Iterator[str]:
+    name = f" {short(value.name, quote=False)}" if getattr(value, "name", None) is not None else ""
+    yield f"{type_name(value)}{name}, dimensions {_sizes(value)}, {value.dtype}"
+    yield from _coordinates(value, look)
+    yield from _attrs(value, look)
+
+
+def _sizes(value: Any) -> str:
+    return ", ".join(f"{short(name, quote=False)} {size:,}" for name, size in value.sizes.items())
+
+
+def _coordinates(value: Any, look: Look) -> Iterator[str]:
+    """Only indexes show values: they are in memory, and others may still be in a file."""
+    indexes = getattr(value, "indexes", {})
+    for name, coordinate in islice(getattr(value, "coords", {}).items(), ATTRIBUTES):
+        index = indexes.get(name)
+        ends = ""
+        if look.rows and index is not None and len(index):
+            ends = f", {short(index[0])} .. {short(index[-1])}"
+        yield f"coordinate {short(name, quote=False)} {coordinate.dims} {coordinate.dtype}{ends}"
+
+
+def _attrs(value: Any, look: Look) -> Iterator[str]:
+    if look.rows and value.attrs:
+        yield f"attributes: {short(dict(value.attrs), 300)}"
+
+
+@register("sklearn.BaseEstimator")
+def estimator(value: Any, look: Look) -> Iterator[str]:
+    learned = {
+        name: held
+        for name, held in attributes(value)
+        if name.endswith("_") and not name.endswith("__") and not name.startswith("_")
+    }
+    yield f"{type_name(value)}, {'fitted' if learned else 'not fitted'}"
+    parameters = value.get_params(deep=False)
+    if look.rows:
+        yield f"parameters: {', '.join(f'{name}={short(held, 120)}' for name, held in parameters.items())}"
+    else:
+        yield f"parameters: {', '.join(parameters)}"
+    for name, held in islice(learned.items(), ATTRIBUTES):
+        yield f".{name}: {short(held, 160) if look.rows else type_name(held)}"
+
+
+@register("torch.Module")
+def module(value: Any, look: Look) -> Iterator[str]:
+    lines = list(islice(_modules("", value), MODULES + 1))
+    count = sum(math.prod(held.shape) for _, held in _parameters(value))
+    yield f"{type_name(value)}, {count:,} parameters, {'training' if dict(attributes(value)).get('training') else 'evaluating'}"
+    yield from lines[:MODULES]
+    if len(lines) > MODULES:
+        yield "… more modules"
+
+
+def _modules(name: str, value: Any, depth: int = 0) -> Iterator[str]:
+    stored = dict(attributes(value))
+    own = [
+        f"{key} {tuple(held.shape)}"
+        for key, held in stored.get("_parameters", {}).items()
+        if held is not None
+    ]
+    yield cut(f"{'  ' * depth}{name + ': ' if name else ''}{type_name(value)} {', '.join(own)}".rstrip(), 160)
+    for key, held in stored.get("_modules", {}).items() if depth < 6 else ():
+        if held is not None:
+            yield from _modules(key, held, depth + 1)
+
+
+def _parameters(value: Any) -> Iterator[tuple[str, Any]]:
+    stored = dict(attributes(value))
+    yield from [(key, held) for key, held in stored.get("_parameters", {}).items() if held is not None]
+    for held in stored.get("_modules", {}).values():
+        if held is not None:
+            yield from _parameters(held)
