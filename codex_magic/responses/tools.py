@@ -24,7 +24,7 @@ from . import inputs
 from .inputs import Item, plain
 from .parameters import FunctionTool
 from .response import Response
-from .schema import Schema, misfit, read_custom, schema_of, strict_schema, without_absent
+from .schema import Schema, read_custom, read_fitting, schema_of, strict_schema
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -262,10 +262,8 @@ def _read_arguments(text: str, schema: Schema, kind: type | None) -> dict[str, A
 
     Raises ValueError, RecursionError.
     """
-    fitting: Any = without_absent(decode_json(text or "{}"), schema, schema)
+    fitting = read_fitting(text or "{}", schema, checks=kind is None)
     if kind is None:
-        if complaint := misfit(fitting, schema, schema):
-            raise ValueError(complaint)
         return msgspec.convert(fitting, dict[str, Any])
     values = msgspec.structs.asdict(msgspec.convert(fitting, kind, dec_hook=read_custom))
     return {name: value for name, value in values.items() if value is not msgspec.UNSET}
