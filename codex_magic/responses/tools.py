@@ -172,7 +172,8 @@ def custom_tool(
 ) -> Tool:
     """A function of one text as a freeform tool: the model writes no JSON, but what `grammar` allows.
 
-    `grammar`: from `lark` or `regex`; without it, any text. All else as for `tool`.
+    `grammar`: `{"type": "grammar", "syntax": "lark", "definition": ...}`, or of the syntax `regex`, in Rust's
+    dialect; without it, any text. All else as for `tool`.
     """
     definition: dict[str, Any] = {"type": "custom", "name": name or _own_name(function)}
     definition["description"] = description or _read_docstring(function)[0]
@@ -188,16 +189,6 @@ _ONE_TEXT: Schema = {
     "required": ["input"],
     "additionalProperties": False,
 }
-
-
-def lark(definition: str) -> dict[str, str]:
-    """The grammar of a custom tool's input, in Lark's language (https://lark-parser.readthedocs.io)."""
-    return {"type": "grammar", "syntax": "lark", "definition": definition}
-
-
-def regex(definition: str) -> dict[str, str]:
-    """The grammar of a custom tool's input, as a regular expression (in Rust's dialect)."""
-    return {"type": "grammar", "syntax": "regex", "definition": definition}
 
 
 def web_search(*, live: bool = False, **options: Any) -> dict[str, Any]:
@@ -359,12 +350,6 @@ def calls(response: Response | Iterable[Item]) -> list[Call]:
         except msgspec.ValidationError as error:
             raise ServiceError("The service sent a tool call that can't be read.") from error
     return made
-
-
-def web_searches(response: Response) -> list[str]:
-    """Return the queries of the service's web searches."""
-    searches = (item for item in response.output if item.get("type") == "web_search_call")
-    return [str(query) for item in searches if (query := (item.get("action") or {}).get("query"))]
 
 
 class Toolbox:
