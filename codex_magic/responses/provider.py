@@ -37,10 +37,8 @@ class Provider:
         with suppress(httpx.InvalidURL):
             url = httpx.URL(self.base_url)
         if url.scheme not in ("http", "https"):
-            raise ConfigurationError(
-                f"{self.base_url!r} is not the address of a server.",
-                hint="It starts with http:// or https://, e.g. http://localhost:8000/v1",
-            )
+            hint = "It starts with http:// or https://, e.g. http://localhost:8000/v1"
+            raise ConfigurationError(f"{self.base_url!r} is not the address of a server.", hint=hint)
         put = partial(object.__setattr__, self)
         put("headers", concealed(self.headers))
         put("models_query", concealed(self.models_query))
@@ -94,7 +92,5 @@ def key_of(provider: Provider) -> str | None:
     """
     if provider.auth is None or isinstance(provider.auth, ApiKeyAuth):
         return provider.auth.key() if provider.auth else None
-    what = (
-        f"{provider.name} is not signed in to with an API key, and another program can't be given what it is."
-    )
+    what = f"{provider.name} has no API key of its own that another program could be given."
     raise ConfigurationError(what, hint="Describe the provider in the program's own config.toml.")
