@@ -128,8 +128,9 @@ def fitted(error: CodexError, elsewhere: str) -> CodexError:
 
 
 def is_unexplained(error: CodexError) -> bool:
-    """Whether a refusal may be one of the request's dialect: neither its code nor its parameter says otherwise."""
-    is_odd = type(error) is errors.InvalidRequestError and not error.hint and error.status in (400, 404, 422)
+    """Whether a refusal, in a stream too, may be one of the dialect: neither its code nor its parameter says otherwise."""
+    is_plain = type(error) is errors.InvalidRequestError and not error.hint
+    is_odd = is_plain and error.status in (None, 400, 404, 422)
     return is_odd or isinstance(error, errors.ModelNotFoundError)
 
 
@@ -179,7 +180,8 @@ class _Fault:
         self.is_too_long = _TOO_LONG.search(f"{self.code} {kind} {self.message}") is not None
         self.is_about_limits = not _LIMIT_CODES.isdisjoint(self.names)
         said = (details.get(name) for name in ("status", "status_code", "code", "type"))
-        self.status = next(filter(None, map(_status_of, said)), 402 if _NO_MONEY.search(message) else None)
+        in_words = 402 if _NO_MONEY.search(message) else 400 if _MODEL_MISSING.search(message) else None
+        self.status = next(filter(None, map(_status_of, said)), in_words)
 
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
