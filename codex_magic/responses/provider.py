@@ -16,7 +16,6 @@ from ..net import header_value, introduction
 from ..protocol.errors import ConfigurationError
 from ..protocol.secrets import Secret, concealed, hide
 from ..protocol.settings import Settings
-from .request import CODEX_RULES, OPEN_RULES, Rules
 
 
 @dataclass(frozen=True)
@@ -27,15 +26,11 @@ class Provider:
     base_url: str
     """The address without a slash at the end; `/responses` and `/models` are below it."""
     auth: httpx.Auth | None = None
-    rules: Rules = OPEN_RULES
+    is_codex: bool = False
+    """Whether it is the Codex backend of ChatGPT, which does some things at other places or otherwise."""
     headers: Mapping[str, Secret | str] = field(default_factory=dict)
     """Sent with every request: how we introduce ourselves. Keys among them are kept as `Secret`s."""
     models_query: Mapping[str, Secret | str] = field(default_factory=dict)
-
-    @property
-    def is_codex(self) -> bool:
-        """Whether it is the Codex backend of ChatGPT, which does some things at other places or otherwise."""
-        return self.rules is CODEX_RULES
 
     def __post_init__(self) -> None:
         url = httpx.URL()
@@ -61,7 +56,7 @@ def chatgpt(settings: Settings) -> Provider:
         name="chatgpt",
         base_url=settings.base_url,
         auth=ChatGPTAuth(TokenSource.of(settings)),
-        rules=CODEX_RULES,
+        is_codex=True,
         headers={
             **introduction(settings),
             "originator": header_value(settings.originator),

@@ -141,7 +141,7 @@ class Core:
         model, timeout = parameters.get("model") or default, parameters.get("timeout")
         session = parameters.get("prompt_cache_key") or self.session
         parameters = {**parameters, "model": model, "prompt_cache_key": session}
-        body = body_of(*self.resolve(input, parameters), self.provider.rules)
+        body = body_of(*self.resolve(input, parameters), is_codex=self.provider.is_codex)
         session = body["prompt_cache_key"]  # extra_body may say otherwise
         items, dialect = body["input"], {}
         if self._is_lite(parameters.get("lite"), model):
@@ -189,7 +189,7 @@ class Core:
     def resolve(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
         """Put the items up to the previous response's end in place of its id, where the service stores nothing."""
         previous = parameters.get("previous_response_id")
-        if previous is None or self.provider.rules.stores:
+        if previous is None or not self.provider.is_codex:
             return input, parameters
         earlier = self.memory.items(previous)
         return [*earlier, *input_items(input)], {**parameters, "previous_response_id": None}
@@ -197,7 +197,7 @@ class Core:
     def remember(self, outgoing: Outgoing, exchange: Exchange) -> None:
         """Keep the answer for `previous_response_id`, once it is whole."""
         is_whole = exchange.over and exchange.response.status in ("completed", "incomplete")
-        if is_whole and not self.provider.rules.stores:
+        if is_whole and self.provider.is_codex:
             self.memory.keep(exchange.response, outgoing.items, len(outgoing.body))
 
     def build(self, http: httpx.Client | httpx.AsyncClient, outgoing: Outgoing) -> httpx.Request:

@@ -23,7 +23,7 @@ from ..protocol.errors import InvalidRequestError
 from .events import CodexRateLimits, ErrorEvent, Keepalive, ResponseMetadata, decode_event
 from .exchange import LONGEST_ANSWER, Exchange
 from .inputs import Item
-from .request import OPEN_RULES, body_of, encode
+from .request import body_of, encode
 from .transport import Outgoing
 
 FIRST_SECONDS = 30.0  # for an answer to begin, which it does before the model thinks; then HTTP is asked
@@ -111,7 +111,7 @@ class Socket:
             return 0
         try:
             items = [*self._body["input"], *last.output]
-            so_far: list[Item] = body_of(items, {"store": self._body["store"]}, OPEN_RULES)["input"]
+            so_far: list[Item] = body_of(items, {"store": self._body["store"]}, is_codex=False)["input"]
         except InvalidRequestError:  # an item of a kind that can't be sent back
             return 0
         continues = len(body["input"]) > len(so_far) and body["input"][: len(so_far)] == so_far
