@@ -18,13 +18,14 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from ..net import one_line
 from ..protocol import errors
 from ..protocol.errors import CodexError
 from ..protocol.plain import read_json
 from ..protocol.secrets import masked
 from . import events as kinds
 from .events import Event, OutputItemDone, UnknownEvent, decode_event, decode_events
-from .failures import TRANSIENT, fitted, is_web_page
+from .failures import CHECK_ADDRESS, TRANSIENT, fitted, is_web_page
 from .masking import ENDS, TEXTS, MaskedEvents
 from .response import Response, ResponseAccumulator
 from .sse import SSEDecoder
@@ -170,6 +171,11 @@ class Exchange:
         """Return the whole response, or raise the failure it ended with."""
         try:
             return self._accumulator.finish()
+        except errors.StreamError as failure:
+            if not (words := one_line(self._decoder.words())):
+                raise
+            what, response = f"The service answered with a text instead of events: {words}", failure.response
+            raise errors.StreamError(what, hint=CHECK_ADDRESS, response=response) from None
         except CodexError as failure:
             fitted(failure, self._elsewhere)
             raise

@@ -74,7 +74,7 @@ TRANSIENT = frozenset({408, 409, 425, 500, 502, 503, 504, 507, *range(520, 528),
 _PAGES = frozenset({200, 201, 202, 203, 403, 451, 511})  # with which networks and their gates send web pages
 _LIMIT_CODES = frozenset({"usage_limit_reached", "usage_not_included", "insufficient_quota"})
 _PLAN = "Check the account and its plan."
-_CHECK_ADDRESS = "Check the provider's address (%codex provider)."
+CHECK_ADDRESS = "Check the provider's address (%codex provider)."
 _NO_CODEX = "Use an account whose plan includes Codex, or an API key: %codex provider openai"
 
 
@@ -104,7 +104,7 @@ def from_answer(
 
 
 def _redirect(status: int, location: str) -> errors.BlockedError:
-    hint, target = _CHECK_ADDRESS, "another one"
+    hint, target = CHECK_ADDRESS, "another one"
     with suppress(httpx.InvalidURL):
         url = httpx.URL(location).copy_with(userinfo=b"", query=None, fragment=None)
         target = one_line(str(url)) or target
@@ -252,7 +252,7 @@ class _Fault:
         if str(param).endswith("image_url"):
             hint = "Send the image as PNG, JPEG, GIF or WebP, and not too large."
         elif status in (404, 405) and not self.details:
-            hint = _CHECK_ADDRESS
+            hint = CHECK_ADDRESS
         what = f"The service refused the request: {_sentence(self.message or f'HTTP {status}')}"
         return errors.InvalidRequestError(what, hint=hint, param=param, code=self.code or None)
 
