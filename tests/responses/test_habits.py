@@ -176,7 +176,7 @@ def test_a_text_in_a_200_tells_its_first_words(ask: Asker, wire: Wire, size: int
     hide(key := "a-key-that-nobody-may-read")
     text = f"upstream connect error, {key}\nreset: ".encode() + b"overflow " * 60
     wire.answer(stream(*(text[at : at + size] for at in range(0, len(text), size))))
-    with pytest.raises(StreamError, match="upstream connect error.*reset: overflow") as caught:
+    with pytest.raises(StreamError, match=r"upstream connect error.*reset: overflow") as caught:
         ask()
     assert key not in str(caught.value)
     assert len(caught.value.message) < 400
