@@ -18,6 +18,7 @@ from typing import TypeVar
 import ipywidgets
 from traitlets import Unicode
 
+from ..display.exact import ESCAPED
 from ..display.page import Page
 from ..protocol.ids import new_id
 from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
@@ -139,9 +140,17 @@ def _passage_html(passage: Passage) -> str:
     title = f"<p>{escape(passage.title)}</p>" if passage.title else ""
     tags = {"+": "ins", "-": "del"} if passage.language == "diff" else {}
     texts = passage.text.split("\n")
-    lines = ((tags.get(line[:1], "span"), escape(line) or " ") for line in texts)
+    lines = (
+        (tags.get(line[:1], "span"), ESCAPED.sub(r"<mark>\g<0></mark>", escape(line)) or " ")
+        for line in texts
+    )
     body = "".join(f"<{tag}>{line}</{tag}>" for tag, line in lines)
-    hint = f"<p>{len(texts)} lines: scroll to read all.</p>" if len(texts) > SHOWN_LINES else ""
+    hints = [f"{len(texts)} lines: scroll to read all."] if len(texts) > SHOWN_LINES else []
+    for number, line in enumerate(texts, 1):
+        if match := ESCAPED.search(line):
+            hints.append(f"Line {number} has an invisible character, shown as {match[0]}.")
+            break
+    hint = f"<p>{' '.join(hints)}</p>" if hints else ""
     return f'{title}<pre tabindex="0">{body}</pre>{hint}'
 
 
