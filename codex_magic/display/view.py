@@ -70,9 +70,8 @@ class TurnView:
         self.error: types.TurnError | None = None
         self._clock, self._begun = clock, clock()
         self._retrying: types.TurnError | None = None
-        self._asking = False
         self._queued: types.TurnQueued | None = None
-        self._withdrawn = False
+        self._asking = self._withdrawn = False
         self._prompt: str | None = None
         self._blocks: dict[str, Block] = {}
         self._cut_off: list[str] = []

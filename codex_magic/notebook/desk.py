@@ -11,8 +11,7 @@ import os
 import shutil
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..display.page import Page
@@ -21,7 +20,7 @@ from ..protocol.types import ApprovalDecision, ApprovalRequest, Notification
 from ..waiting import Relay
 from . import question as questions
 from .environment import hears_clicks, is_run_by_server, may_ask
-from .question import CHOICES, Choice, Question, QuestionText, decision_line, more_choices, question_text
+from .question import CHOICES, Question, QuestionText, decision_line, more_choices, question_text
 from .screen import Screen, lines_of, words
 from .shell import cell_id, is_kernel
 from .typed import read_typed_line
@@ -169,27 +168,18 @@ def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) 
         page.say({"text/markdown": question_markdown(text), "text/plain": question_plain(text)})
     else:
         above = f"{question_plain(text)}\n"
+    offered = {choice.key: choice for choice in (*CHOICES, *more_choices(question.request))}
+    legend = "\n".join(_wrapped(f"  {each.key}  {each.label}" for each in offered.values()))
+    prompt = "Your answer, which is not shown [d]: " if hidden else "Your answer [d]: "
+    key = ""
     try:
-        offered = [*CHOICES, *more_choices(question.request)]
-        choice = _typed_choice(offered, above, hidden=hidden)
+        while key not in offered:
+            line = read_typed_line(above + legend, prompt, hidden=hidden)
+            key = "" if line is None else line.strip().lower() or "d"
     except (EOFError, OSError, RuntimeError):  # there is no line to be had
         question.refuse(questions.NOBODY)
     else:
-        question.answer(choice.decision)
-
-
-def _typed_choice(offered: list[Choice], above: str, *, hidden: bool) -> Choice:
-    """Ask until a line is one of the keys; an empty line declines."""
-    keys = {choice.key: choice for choice in offered}
-    width = shutil.get_terminal_size().columns
-    legend = chain.from_iterable(_wrap(f"  {each.key}  {each.label}", width, "") for each in offered)
-    text = above + "\n".join(legend)
-    prompt = "Your answer, which is not shown [d]: " if hidden else "Your answer [d]: "
-    while True:
-        line = read_typed_line(text, prompt, hidden=hidden)
-        key = "" if line is None else line.strip().lower() or "d"
-        if key in keys:
-            return keys[key]
+        question.answer(offered[key].decision)
 
 
 def question_markdown(text: QuestionText) -> str:
@@ -204,23 +194,23 @@ def question_markdown(text: QuestionText) -> str:
 
 
 def question_plain(text: QuestionText) -> str:
-    lines = [(text.title, "")]
+    lines = [*_wrapped([text.title])]
     for passage in text.passages:
-        lines += [(passage.title, "")] if passage.title else []
-        lines += [(line, LINE) for line in passage.text.split("\n")]
-    lines += [(f"{label}: {value}", "") for label, value in text.facts]
+        lines += _wrapped([passage.title] if passage.title else [])
+        lines += _wrapped(passage.text.split("\n"), LINE)
+    return "\n".join([*lines, *_wrapped(f"{label}: {value}" for label, value in text.facts)])
+
+
+def _wrapped(lines: Iterable[str], mark: str = "") -> Iterator[str]:
+    """Break lines here, since a terminal would begin the rest in its first column."""
     width = shutil.get_terminal_size().columns
-    return "\n".join(part for line, mark in lines for part in _wrap(line, width, mark))
-
-
-def _wrap(line: str, width: int, mark: str) -> Iterator[str]:
-    """Break a line here, since a terminal would begin the rest in its first column."""
-    begun, left = mark, width - len(mark) - 1
-    for char in line:
-        columns = 8 if char == "\t" else 2 if unicodedata.east_asian_width(char) in "WFA" else 1
-        if columns > left and begun not in (mark, WRAPPED):
-            yield begun
-            begun, left = WRAPPED, width - len(WRAPPED) - 1
-        begun += char
-        left -= columns
-    yield begun
+    for line in lines:
+        begun, left = mark, width - len(mark) - 1
+        for char in line:
+            columns = 8 if char == "\t" else 2 if unicodedata.east_asian_width(char) in "WFA" else 1
+            if columns > left and begun not in (mark, WRAPPED):
+                yield begun
+                begun, left = WRAPPED, width - len(WRAPPED) - 1
+            begun += char
+            left -= columns
+        yield begun
