@@ -7,6 +7,7 @@ are merged by cell id, and what could not be known is said.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +15,7 @@ from ..context.cells import Cell, State, cells_text, digest_of, is_ours
 from ..context.tokens import estimate
 from ..protocol import types
 from ..protocol.ids import is_cell_id
-from .recognition import SavedCell, read_cells
+from .recognition import SavedCell, page_cells, read_cells
 from .runs import Run, Runs
 from .screen import count
 from .shell import cell_id
@@ -22,15 +23,21 @@ from .shell import cell_id
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .extension import Extension
+
 
 class Kernel(NamedTuple):
-    """What a kernel knows when a cell asks. `cell`, `source`: of that cell; `scope`: above, outputs or all."""
+    """What a kernel knows when a cell asks. `cell`, `source`: of that cell; `scope`: above, outputs or all.
+
+    `page`: the cells as they stand in JupyterLab, where our extension tells them.
+    """
 
     runs: list[Run]
     cell: str | None
     source: str
     began: float
     scope: str
+    page: Sequence[SavedCell] = ()
 
 
 class Around(NamedTuple):
@@ -54,10 +61,11 @@ class Told(NamedTuple):
     line: str
 
 
-def look(shell: InteractiveShell, runs: Runs, scope: str) -> Kernel:
+def look(shell: InteractiveShell, runs: Runs, scope: str, extension: Extension) -> Kernel:
     """Return what the kernel knows now; in the thread of the cell that asks."""
     so_far, source = runs.so_far()
-    return Kernel(so_far, cell_id(shell), source, runs.began, scope)
+    cell = cell_id(shell)
+    return Kernel(so_far, cell, source, runs.began, scope, page_cells(extension.run(cell)))
 
 
 def told(kernel: Kernel, around: Around, held: Mapping[str, str]) -> Told:
@@ -85,6 +93,8 @@ def tokens_words(tokens: int) -> str:
 def around(kernel: Kernel, path: str | None) -> Around:
     """Return the notebook as its file, if it is this notebook's, and the runs tell it."""
     latest, error = _latest(kernel.runs), last_error(kernel)
+    if kernel.page:
+        return _merged(kernel.page, time.time(), latest, kernel)._replace(error=error)
     saved, saved_at = _saved(path)
     if not saved or not _is_this(saved, saved_at, kernel):
         cells = [cell for run in latest if (cell := _ran(run))]

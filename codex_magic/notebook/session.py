@@ -44,6 +44,7 @@ from .shell import Installed, NotebookSettings, NotSent, cell_id
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .extension import Extension
     from .login import LoginFlow
 
 T = TypeVar("T")
@@ -73,10 +74,13 @@ def finished(future: Future[T]) -> Steps[T]:
 class Session:
     """Created at the first use of a magic; the environment is read then."""
 
-    def __init__(self, shell: InteractiveShell, settings: NotebookSettings, runs: Runs) -> None:
+    def __init__(
+        self, shell: InteractiveShell, settings: NotebookSettings, runs: Runs, extension: Extension
+    ) -> None:
         self.shell, self.settings, self.runs = shell, settings, runs
+        self.extension = extension
         self.installed = Installed()
-        self.screen = Screen(shell)
+        self.screen = Screen(shell, extension)
         self.env = Settings.from_env()
         self.blocking = Codex(CodexConfig(settings=self.env))
         self.codex = self.blocking.asynchronous
@@ -121,7 +125,7 @@ class Session:
         turn = RunningTurn(self, prompt, options, cell=len(self.shell.user_ns["In"]) - 1)
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
         if scope != "none":
-            turn.seen = gathering.look(self.shell, self.runs, scope)
+            turn.seen = gathering.look(self.shell, self.runs, scope, self.extension)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn

@@ -28,11 +28,8 @@ from .screen import VIEW, marked_html, quiet, words
 W = TypeVar("W", bound=ipywidgets.Widget)
 
 
-def _read(name: str) -> str:
-    return Path(__file__).with_name(name).read_text("utf-8")
-
-
-STYLE = f"<style>{_read('widgets.css')}</style>"
+_FOLDER = Path(__file__).parent
+STYLE = f"<style>{(_FOLDER / 'widgets.css').read_text('utf-8')}</style>"
 
 
 class _Panel:
@@ -41,8 +38,7 @@ class _Panel:
     def __init__(self, name: str) -> None:
         self._made: list[ipywidgets.Widget] = []
         self._clicked = False
-        self._box = self._make(ipywidgets.VBox())
-        self._box.add_class("codex-panel").add_class(name)
+        self._box = self._make(ipywidgets.VBox()).add_class("codex-panel").add_class(name)
 
     @property
     def bundle(self) -> dict[str, object]:
@@ -296,8 +292,8 @@ def card_html(view: LoginView) -> str:
     return title + offer_html(view) + quota_html(view)
 
 
-_OFFERS = {True: Template(_read("login_code.html")), False: Template(_read("login_page.html"))}
-"""With a code to type, and without. Their buttons copy from a page without HTTPS, too, which has no clipboard."""
+_OFFERS = [Template((_FOLDER / f"login_{kind}.html").read_text("utf-8")) for kind in ("page", "code")]
+"""Without a code to type, and with one. Their buttons copy from a page without HTTPS, too, which has no clipboard."""
 
 
 def offer_html(view: LoginView) -> str:
