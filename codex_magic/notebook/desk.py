@@ -39,7 +39,9 @@ class Desk:
 
     def __init__(self, shell: InteractiveShell, screen: Screen, *, background: bool = False) -> None:
         self.news: Relay[Notification | Question] = Relay()
-        self._slot = Slot(screen.page if screen.rich else None)
+        # The output below an answer, which a terminal lacks: what was decided, and buttons meanwhile.
+        self._page, self._id, self._has_output = screen.page if screen.rich else None, new_id(), False
+        self._decisions: list[tuple[str, str]] = []
         self._buttons = screen.has_widgets and (background or (hears_clicks(shell) and not screen.blocked))
         self._typed = may_ask(shell) and not background
         # A console drops what was typed ahead when it reads a line that is not shown; a notebook has a field.
@@ -99,56 +101,42 @@ class Desk:
 
             self._widget = ApprovalWidget(question)
             self._widget.count(1 + len(self._waiting))
-            self._slot.show(question_text(question).title, self._widget.bundle)
+            self._draw(question_text(question).title, self._widget.bundle)
             return
         pause()
         if self._typed:
-            ask_by_text(question, self._slot.page, hidden=self._hidden)
+            ask_by_text(question, self._page, hidden=self._hidden)
         else:
             question.refuse(questions.NOBODY)
         self._settle(question)
 
     def _settle(self, question: Question) -> None:
-        """Put a line in place of the buttons, which are gone then."""
+        """Take the question and its buttons away, for a line about what was decided where no step tells it."""
         if not question.over or question.answered.cancelled():
             question.refuse(self._end)
-        self._slot.add(question)
-        if question is self._shown:
-            if self._widget is not None:
-                self._widget.close()
-            self._shown = self._widget = None
-
-
-class Slot:
-    """The output below an answer on `page`, which a terminal lacks: what was decided, and buttons meanwhile."""
-
-    def __init__(self, page: Page | None) -> None:
-        self.page = page
-        self._id = new_id()
-        self._decisions: list[tuple[str, str]] = []
-        self._is_shown = False
-
-    def add(self, question: Question) -> None:
-        """Take the question away, for a line about what was decided where no step tells it."""
         from ..display.safe_markdown import code_span
 
         if decision := decision_line(question):
             label, subject = decision
             self._decisions.append((f"**{words(label)}:** {code_span(subject)}", f"{label}: {subject}"))
-            if self.page is None:
+            if self._page is None:
                 print(self._decisions[-1][1])  # noqa: T201  # a terminal reads standard output
-        if decision or self._is_shown:
-            self.show()
+        if decision or self._has_output:
+            self._draw()
+        if question is self._shown:
+            if self._widget is not None:
+                self._widget.close()
+            self._shown = self._widget = None
 
-    def show(self, title: str = "", controls: Mapping[str, object] | None = None) -> None:
+    def _draw(self, title: str = "", controls: Mapping[str, object] | None = None) -> None:
         """Show what was decided, with the `controls` of an open question, and its `title` for who can't see them."""
-        if self.page is None:
+        if self._page is None:
             return
-        self._is_shown = True
+        self._has_output = True
         open_question = [(f"**{words(title)}** {NO_BUTTONS}", f"{title} {NO_BUTTONS}")] if title else []
         lines = [*self._decisions, *open_question]
         markdown, plain = lines_of(line for line, _ in lines), "\n".join(line for _, line in lines)
-        self.page.show(self._id, {**(controls or {}), "text/markdown": markdown, "text/plain": plain})
+        self._page.show(self._id, {**(controls or {}), "text/markdown": markdown, "text/plain": plain})
 
 
 LINE, WRAPPED = "  | ", "  : "
