@@ -25,7 +25,7 @@ from ..protocol import types
 from ..protocol.plain import shorten
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
 
-NOBODY = "Not allowed, because nobody is here to answer"
+NOBODY = "Declined (no one was available to approve)"
 ENDED = "Not answered here"
 STOPPED = "Stopped before it was answered"
 
