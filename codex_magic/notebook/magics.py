@@ -68,7 +68,8 @@ class CodexMagics(NotebookSettings, Magics):
     def complete(self, context: CompletionContext) -> SimpleMatcherResult:
         """Complete what stands behind `%codex` and `%%codex`, in place of what IPython offers there."""
         typed = context.text_until_cursor.lstrip()
-        if _is_magic(typed, "%codex") or _is_magic(typed, "%%codex"):
+        is_ours = _is_magic(typed, "%codex") or _is_magic(typed, "%%codex")
+        if is_ours:
             from .commands import offers
 
             symbol = "" if typed[-1].isspace() else typed.split()[-1]
@@ -76,6 +77,13 @@ class CodexMagics(NotebookSettings, Magics):
                 # What is typed stands for nothing to add: where we offer nothing, IPython offers all it has.
                 found = [SimpleCompletion(word, type="codex") for word in words or [symbol]]
                 return {"completions": found, "matched_fragment": symbol, "suppress": True}
+        elif "%%codex" not in context.full_text:
+            return {"completions": []}
+        from . import completion
+
+        if is_ours or completion.is_question(context):
+            assert self.shell is not None  # traitlets allows None; `load` passes it
+            return completion.complete(self.shell, context)
         return {"completions": []}
 
     def close(self) -> None:
