@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -69,12 +69,13 @@ def cells_text(
     existing: Collection[str] | None = None,
     tokens: int = TOKENS,
     place: str = "above the question",
+    mask: Callable[[str], str] = str,
 ) -> CellsText:
     """Return what is new of `cells`, top to bottom, and of the last error, to a thread that holds `held`.
 
-    `existing`: the ids of all cells of the notebook, where that is known: what is held and gone was deleted.
+    `mask`: what a text is before it is cut and leaves. `existing`: the ids of all cells of the notebook, where that is known: what is held and gone was deleted.
     """
-    window = _window(cells, tokens)
+    window = _window(cells, tokens, mask)
     shown = [cell for cell, _ in window]
     order = held.get(ORDER, "").split()
     ids = [digest_of(cell.id, 3) for cell in shown]
@@ -91,7 +92,7 @@ def cells_text(
         now |= dict.fromkeys(gone, "")
     stamp = digest_of(error)
     if error and held.get(ERROR) != stamp:
-        parts.append(f"# %% The last error\n{error}")
+        parts.append(f"# %% The last error\n{mask(error)}")
         now[ERROR] = stamp
     if not parts and not notes:
         return CellsText("", {}, 0, left_out)
@@ -103,13 +104,13 @@ def cells_text(
     return CellsText("\n\n".join([" ".join([about, *notes]), *parts]), now, told, left_out)
 
 
-def _window(cells: Sequence[Cell], tokens: int) -> list[tuple[Cell, str]]:
+def _window(cells: Sequence[Cell], tokens: int, mask: Callable[[str], str]) -> list[tuple[Cell, str]]:
     """Return the nearest cells that fit, each with its text, top to bottom."""
     window: list[tuple[Cell, str]] = []
     for cell in reversed(cells):
-        text = cut_middle(cell.source.strip("\n"), min(CELL_TOKENS, tokens))
+        text = cut_middle(mask(cell.source.strip("\n")), min(CELL_TOKENS, tokens))
         if cell.outputs:
-            text += f"\n# -> output\n{cell.outputs}"
+            text += f"\n# -> output\n{mask(cell.outputs)}"
         tokens -= estimate(text) + 8
         if tokens < 0 and window:
             break

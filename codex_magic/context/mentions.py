@@ -52,13 +52,15 @@ class Resolution(NamedTuple):
 
 
 _CJK = "\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef"  # is written without blanks between words
+_AT = rf"(?<![^\W{_CJK}])(?<![.@/\\+%$&\#~)\]}}-])@(?!@)"
+_MENTION = re.compile(_AT)
 _MARK = re.compile(
     rf"""(?P<escape> \\[@$`{{] )
       | (?P<fence> ^[ \t]*(?P<bar>`{{3,}}|~{{3,}})[^`\n]*$ )
       | (?P<span> `+ | \$\$? | \\[(\[] | \\begin\{{\w+\*?\}} )
       | (?P<url> ://\S* )
       | (?P<expression> (?<![\w{{}}$\\])\{{\{{(?!\{{) )
-      | (?P<indent> ^[ \t]* )? (?P<at> (?<![^\W{_CJK}])(?<![.@/\\+%$&\#~)\]}}-])@(?!@) )""",
+      | (?P<indent> ^[ \t]* )? (?P<at> {_AT} )""",
     re.VERBOSE | re.MULTILINE,
 )
 _SPAN_MARK = re.compile(r"`+|\n[ \t]*(?=\n)|\$\$?|\\[()\[\]]|\\(?:begin|end)\{\w+\*?\}")
@@ -113,6 +115,11 @@ def resolve(
         if note:
             notes[note] = None
     return Resolution(mentions, [*notes][:_MOST_NOTES])
+
+
+def begins_mention(text: str, at: int) -> bool:
+    """Whether an `@` at this place may begin a mention, as far as the characters before it say."""
+    return _MENTION.match(text, at) is not None
 
 
 def insert(prompt: str, texts: Mapping[Mention, str]) -> str:

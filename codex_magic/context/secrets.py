@@ -116,17 +116,16 @@ class OutgoingMask:
                 yield _Place(
                     span.begin, span.end, span.secret, self._secrets[span.secret].name, span.is_whole
                 )
-        lower = text.lower()
+        lower = _lower(text)
         for kind in _FORMATS:
-            if any(word in lower for word in kind.words):
-                for match in kind.pattern.finditer(text):
-                    value = match[match.lastindex or 0]
-                    if not _is_dummy(value):
-                        key = re.sub(r"\s|\\[nrt]", "", value)
-                        yield _Place(*match.span(match.lastindex or 0), key, kind.name, False)
+            for match in kind.matches(text, lower):
+                value = match[match.lastindex or 0]
+                if not _is_dummy(value):
+                    key = re.sub(r"\s|\\[nrt]", "", value)
+                    yield _Place(*match.span(match.lastindex or 0), key, kind.name, False)
 
     def _odd_places(self, flat: str) -> Iterator[_Place]:
-        lower = flat.lower() if len(flat.lower()) == len(flat) else flat
+        lower = _lower(flat)
         for value, spellings in self._odd.items():
             for spelling in spellings:
                 at = lower.find(spelling)
@@ -202,19 +201,34 @@ def _spellings(value: str) -> list[str]:
     return sorted((text for text in flat if len(text) >= LEAST), key=len, reverse=True)
 
 
+def _lower(text: str) -> str:
+    """Return the text in lower case, each character in its place: of all letters, this one alone becomes two."""
+    return text.replace("\u0130", "i").lower()
+
+
 class _Format(NamedTuple):
-    """`words`: one of them, in lower case, is in every text that the pattern matches."""
+    """What keys of one kind look like: one of `words`, in lower case, stands `before` characters from their beginning."""
 
     name: str
     words: tuple[str, ...]
     pattern: re.Pattern[str]
+    before: int
+
+    def matches(self, text: str, lower: str) -> Iterator[re.Match[str]]:
+        for word in self.words:
+            at = lower.find(word)
+            while at >= 0:
+                match = self.pattern.match(text, at - self.before) if at >= self.before else None
+                if match is not None:
+                    yield match
+                at = lower.find(word, max(at + len(word), match.end() if match else 0))
 
 
-def _format(name: str, words: str, pattern: str) -> _Format:
-    return _Format(name, tuple(words.split()), re.compile(pattern))
+def _format(name: str, words: str, pattern: str, *, before: int = 0) -> _Format:
+    return _Format(name, tuple(words.split()), re.compile(pattern), before)
 
 
-_ASSIGNED = r"""["']?\s{0,3}[=:]\s{0,3}["']?"""
+_ASSIGNED = r"""[\\"'\]]{0,5}\s{0,3}[=:]\s{0,3}[\\"']{0,4}"""
 _BODY = r"""(?:(?:\\[nrt]|[\s"'+,\\│┃|>#]){0,60}[A-Za-z0-9+/=]{16,})"""
 
 # One group at most: the part that is secret.
@@ -222,8 +236,8 @@ _FORMATS = [
     _format("an AWS access key ID", "akia asia abia acca", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b"),
     _format(
         "an AWS secret key",
-        "aws",
-        r"(?i:aws.{0,20}(?:secret|access).{0,20})[\"'=:\s]{1,5}([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
+        "aws secretaccesskey secret_access_key",
+        r"(?i:aws.{0,20}(?:secret|access).{0,20}|secret_?access_?key)[\"'=:\s\\]{1,8}([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
     ),
     _format(
         "an AWS session token",
@@ -234,9 +248,11 @@ _FORMATS = [
     _format("a Google token", "ya29. 1//0", r"\bya29\.[0-9A-Za-z_-]{20,}|\b1//0[0-9A-Za-z_-]{40,}"),
     _format("a Google client secret", "gocspx-", r"\bGOCSPX-[0-9A-Za-z_-]{28}"),
     _format("an Azure storage key", "accountkey=", r"AccountKey=([A-Za-z0-9+/]{86}==)"),
-    _format("an Azure access key", "accesskey=", r"SharedAccessKey=([A-Za-z0-9+/]{43}=)"),
-    _format("an Azure signature", "sig=", r"[?&]sig=([A-Za-z0-9%+/]{43,}(?:=|%3[Dd])?)"),
-    _format("an Azure client secret", "q~", r"\b[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),
+    _format("an Azure access key", "sharedaccesskey=", r"SharedAccessKey=([A-Za-z0-9+/]{43}=)"),
+    _format("an Azure signature", "sig=", r"(?<=[?&])sig=([A-Za-z0-9%+/]{43,}(?:=|%3[Dd])?)"),
+    _format(
+        "an Azure client secret", "q~", r"(?<![\w~.-])[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}", before=4
+    ),
     _format("a GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"\bgh[pousr]_[A-Za-z0-9]{36,255}"),
     _format("a GitHub token", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{50,}"),
     _format(
@@ -258,20 +274,28 @@ _FORMATS = [
         "hooks.slack.com",
         r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/+_-]{20,})",
     ),
-    _format("a Discord webhook", "/webhooks/", r"discord(?:app)?\.com/api/webhooks/\d{5,25}/([\w-]{60,})"),
-    _format("a Stripe key", "k_live_ k_test_ k_prod_", r"\b[rs]k_(?:live|test|prod)_[A-Za-z0-9]{16,}"),
+    _format(
+        "a Discord webhook",
+        "discord.com/api/ discordapp.com/api/",
+        r"discord(?:app)?\.com/api/webhooks/\d{5,25}/([\w-]{60,})",
+    ),
+    _format(
+        "a Stripe key",
+        "sk_live_ sk_test_ sk_prod_ rk_live_ rk_test_ rk_prod_",
+        r"\b[rs]k_(?:live|test|prod)_[A-Za-z0-9]{16,}",
+    ),
     _format("a webhook secret", "whsec_", r"\bwhsec_[A-Za-z0-9+/=]{24,}"),
     _format("a Twilio key", "sk", r"\bSK[0-9a-f]{32}\b"),
     _format("a SendGrid key", "sg.", r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{30,}"),
     _format("a Mailgun key", "key-", r"\bkey-[0-9a-f]{32}\b"),
-    _format("a Mailchimp key", "-us", r"\b[0-9a-f]{32}-us\d{1,2}\b"),
-    _format("a Telegram token", ":aa", r"\b\d{8,10}:AA[A-Za-z0-9_-]{33}\b"),
+    _format("a Mailchimp key", "-us", r"\b[0-9a-f]{32}-us\d{1,2}\b", before=32),
+    _format("a Telegram token", ":aa", r"(?<=\d{8}):(AA[A-Za-z0-9_-]{33})\b"),
     _format("an npm token", "npm_", r"\bnpm_[A-Za-z0-9]{36}"),
     _format("an npm token", "_authtoken", r"_authToken\s?=\s?[\"']?([A-Za-z0-9_+/=-]{16,})"),
     _format("a PyPI token", "pypi-", r"\bpypi-AgE[A-Za-z0-9_-]{50,}"),
     _format("a RubyGems key", "rubygems_", r"\brubygems_[0-9a-f]{48}"),
     _format("a Docker token", "dckr_", r"\bdckr_(?:pat|oat)_[\w-]{20,}"),
-    _format("a DigitalOcean token", "_v1_", r"\bdo[opr]_v1_[a-f0-9]{64}"),
+    _format("a DigitalOcean token", "dop_v1_ doo_v1_ dor_v1_", r"\bdo[opr]_v1_[a-f0-9]{64}"),
     _format("a Databricks token", "dapi", r"\bdapi[a-f0-9]{32}(?:-\d)?\b"),
     _format("a Shopify token", "shpat_ shpca_ shppa_ shpss_", r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
     _format("a Square token", "sq0 eaaa", r"\bsq0[a-z]{3}-[\w-]{22,}|\bEAAA[\w-]{60}"),
@@ -282,7 +306,7 @@ _FORMATS = [
     _format("a Figma token", "figd_", r"\bfigd_[A-Za-z0-9_-]{40,}"),
     _format("a Grafana token", "glc_ glsa_", r"\bgl(?:c|sa)_[A-Za-z0-9+/=_]{32,}"),
     _format("a Vault token", "hvs. hvb.", r"\bhv[sb]\.[A-Za-z0-9_-]{24,}"),
-    _format("a Terraform token", ".atlasv1.", r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}"),
+    _format("a Terraform token", ".atlasv1.", r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}", before=14),
     _format("a New Relic key", "nrak-", r"\bNRAK-[A-Z0-9]{27}"),
     _format("a Groq key", "gsk_", r"\bgsk_[A-Za-z0-9]{50,}"),
     _format("a Perplexity key", "pplx-", r"\bpplx-[A-Za-z0-9]{40,}"),
@@ -297,14 +321,16 @@ _FORMATS = [
     _format(
         "a Kaggle key",
         "username",
-        r'"username\\{0,3}"\s?:\s?\\{0,3}"[^"\n]{1,60}",\s?\\{0,3}"key\\{0,3}"\s?:\s?\\{0,3}"([0-9a-f]{32})\b',
+        r'username\\{0,3}"\s?:\s?\\{0,3}"[^"\n]{1,60}",\s?\\{0,3}"key\\{0,3}"\s?:\s?\\{0,3}"([0-9a-f]{32})\b',
     ),
     _format(
-        "a JSON web token", "eyj", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]{10,})?"
+        "a JSON web token",
+        "eyj",
+        r"(?<![\w-])eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]{10,})?",
     ),
     _format(
         "a private key",
-        "private",
+        "-----begin",
         r"-----BEGIN ?(?:[A-Z0-9]{1,20} ?){0,3}PRIVATE ?KEY(?: ?BLOCK)?-----"
         r"(?:(?:\\[nr]|\s){1,4}[A-Z][A-Za-z-]{1,20}: [^\n\\]{1,80}){0,4}"
         rf"{_BODY}{{1,400}}(?:[\s\S]{{0,100}}?-----END ?(?:[A-Z0-9]{{1,20}} ?){{0,3}}PRIVATE ?KEY(?: ?BLOCK)?-----)?",
@@ -312,11 +338,11 @@ _FORMATS = [
     _format(
         "a password in an address",
         "://",
-        r"(?<=://)[^\s:@/'\"<>`]{0,100}:([^\s@/'\"<>`]{3,200})@(?=[\w\[])",
+        r"://[^\s:@/'\"<>`]{0,100}:([^\s@/'\"<>`]{3,200})@(?=[\w\[])",
     ),
     _format(
         "a password in a connection string",
-        "password pwd",
+        "server data host uid user dbname",
         r"(?i:\b(?:server|data source|host|hostaddr|uid|user|user id|dbname)\s?=[^;\n=]{1,100}[; ]"
         r"(?:[\w ]{1,40}=[^;\n=]{1,100}[; ]){0,8}\s?(?:password|pwd)\s?=\s?)([^;\s'\"]{4,200})",
     ),
@@ -329,7 +355,7 @@ _FORMATS = [
     _format(
         "a password in code",
         "passw secret api_key apikey access_key auth_token access_token private_key",
-        r"(?i:\b\w{0,40}(?:passw(?:or)?d|passphrase|secret(?:_?key)?|(?:api|access|private)_?key|(?:auth|access)_?token))"
+        r"(?i:(?:passw(?:or)?d|passphrase|secret(?:_?key)?|(?:api|access|private)_?key|(?:auth|access)_?token))"
         r"[\"']?\]?\s{0,3}[=:]\s{0,3}[rb]?(\\{0,3}[\"'])(?=[^\"'\n]{0,100}\d)(?=[^\"'\n]{0,100}[A-Za-z])([^\s\"'\\]{8,200})\1",
     ),
     _format(

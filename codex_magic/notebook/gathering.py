@@ -7,30 +7,43 @@ are merged by cell id, and what could not be known is said.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..context.cells import Cell, State, cells_text, digest_of, is_ours
-from ..context.tokens import estimate
-from ..protocol import types
+import msgspec
+
+from ..context.cells import Cell, State, clean_output, digest_of, is_ours
 from ..protocol.ids import is_cell_id
-from .recognition import SavedCell, read_cells
+from .recognition import SavedCell, page_cells, read_cells
 from .runs import Run, Runs
-from .screen import count
 from .shell import cell_id
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .extension import Extension
+
 
 class Kernel(NamedTuple):
-    """What a kernel knows when a cell asks. `cell`, `source`: of that cell; `scope`: above, outputs or all."""
+    """What a kernel knows when a cell asks. `cell`, `source`: of that cell.
+
+    `page`: the cells as they stand in JupyterLab, where our extension tells them.
+    """
 
     runs: list[Run]
     cell: str | None
     source: str
     began: float
-    scope: str
+    page: Sequence[SavedCell] = ()
+
+
+class Output(NamedTuple):
+    """`data`: text, or an image as base64 of its MIME type."""
+
+    mime: str
+    data: str
 
 
 class Around(NamedTuple):
@@ -42,49 +55,33 @@ class Around(NamedTuple):
     order: str
     error: str
 
-    @property
-    def is_empty(self) -> bool:
-        return not self.all and not self.error
+
+class Here(NamedTuple):
+    """All that is known of the notebook when a cell asks."""
+
+    shell: InteractiveShell
+    path: str | None
+    kernel: Kernel
+    around: Around
 
 
-class Told(NamedTuple):
-    """`line`: of what goes along, for the user; empty for nothing."""
-
-    inputs: list[types.InputItem]
-    line: str
+def folder_of(path: str | None) -> Path:
+    """Return the notebook's folder, where its files are looked for."""
+    return Path(path).parent if path else Path.cwd()
 
 
-def look(shell: InteractiveShell, runs: Runs, scope: str) -> Kernel:
+def look(shell: InteractiveShell, runs: Runs, extension: Extension) -> Kernel:
     """Return what the kernel knows now; in the thread of the cell that asks."""
     so_far, source = runs.so_far()
-    return Kernel(so_far, cell_id(shell), source, runs.began, scope)
-
-
-def told(kernel: Kernel, around: Around, held: Mapping[str, str]) -> Told:
-    """Return what a thread that holds `held` does not know yet."""
-    existing = {cell.id for cell in around.all} if around.is_whole else None
-    is_all = kernel.scope == "all"
-    cells = around.all if is_all else around.above
-    place = "of the notebook" if is_all else "above the question"
-    text = cells_text(cells, held, error=around.error, existing=existing, place=place)
-    if not text.text:
-        return Told([], "")
-    parts = [count(text.told, "cell")] if text.told else ["changes of the notebook"]
-    if text.told and text.left_out:
-        parts[0] += f" ({text.left_out} left out)"
-    if text.told and around.order:
-        parts[0] += f" {around.order}"
-    line = f"Sent: {', '.join(parts)} · {tokens_words(estimate(text.text))} · `%codex peek`"
-    return Told([types.ContextInput("notebook", text.text, text.held)], line)
-
-
-def tokens_words(tokens: int) -> str:
-    return f"{tokens / 1000:.1f}k tokens" if tokens >= 1000 else f"{tokens} tokens"
+    cell = cell_id(shell)
+    return Kernel(so_far, cell, source, runs.began, page_cells(extension.run(cell)))
 
 
 def around(kernel: Kernel, path: str | None) -> Around:
     """Return the notebook as its file, if it is this notebook's, and the runs tell it."""
     latest, error = _latest(kernel.runs), last_error(kernel)
+    if kernel.page:
+        return _merged(kernel.page, time.time(), latest, kernel)._replace(error=error)
     saved, saved_at = _saved(path)
     if not saved or not _is_this(saved, saved_at, kernel):
         cells = [cell for run in latest if (cell := _ran(run))]
@@ -209,3 +206,67 @@ def _known(id: str | None, number: int | None, source: str, state: State, kind: 
     if not source.strip() or (kind == "code" and is_ours(source)):
         return None
     return Cell(id or f"={digest_of(source)}", number, source, state, kind)
+
+
+class _SavedOutput(msgspec.Struct):
+    text: str | list[str] = ""
+    data: dict[str, Any] = {}
+    ename: str = ""
+    evalue: str = ""
+
+
+class _SavedOutputs(msgspec.Struct):
+    id: str | None = None
+    execution_count: int | None = None
+    outputs: list[_SavedOutput] = []
+
+
+class _WithOutputs(msgspec.Struct):
+    cells: list[_SavedOutputs]
+
+
+class Outputs:
+    """The outputs of cells: as the file has them, where it was saved since they ran; else as IPython keeps them."""
+
+    def __init__(self, shell: InteractiveShell, kernel: Kernel, path: str | None) -> None:
+        self._kept = getattr(getattr(shell, "history_manager", None), "outputs", {})
+        self._ran = {run.number: run for run in kernel.runs}
+        self._saved: dict[str | None, _SavedOutputs] = {}
+        self._saved_at = 0.0
+        if path is not None and os.path.exists(path):
+            try:
+                cells = msgspec.json.decode(Path(path).read_bytes(), type=_WithOutputs).cells
+                self._saved = {cell.id: cell for cell in cells}
+                self._saved_at = os.stat(path).st_mtime
+            except (OSError, ValueError, RecursionError):  # half written, or no notebook
+                self._saved = {}
+
+    def of(self, cell: Cell) -> list[Output]:
+        saved = self._saved.get(cell.id)
+        run = self._ran.get(cell.number or 0)
+        if saved is not None and (run is None or self._is_current(saved, run)):
+            return [output for each in saved.outputs for output in _outputs(each)]
+        if run is None:
+            return []
+        kept = [output for each in self._kept.get(run.number, ()) for output in _kept(each.bundle)]
+        return [*kept, *([Output("text/plain", run.error)] if run.error else [])]
+
+    def text(self, cell: Cell, tokens: int) -> str:
+        texts = [each.data for each in self.of(cell) if each.mime == "text/plain"]
+        return clean_output("\n".join(texts), tokens)
+
+    def _is_current(self, saved: _SavedOutputs, run: Run) -> bool:
+        return saved.execution_count == run.number and self._saved_at > run.at
+
+
+def _outputs(saved: _SavedOutput) -> list[Output]:
+    if saved.ename:
+        return [Output("text/plain", f"{saved.ename}: {saved.evalue}")]
+    return [Output("text/plain", "".join(saved.text))] if saved.text else _kept(saved.data)
+
+
+def _kept(bundle: dict[str, Any]) -> list[Output]:
+    """Return what a reader would take of a MIME bundle: an image, else its text."""
+    texts = {mime: "".join(value) for mime, value in bundle.items() if isinstance(value, str | list)}
+    mime = next((m for m in ("stream", "image/png", "image/jpeg", "text/plain") if texts.get(m)), None)
+    return [Output("text/plain" if mime == "stream" else mime, texts[mime])] if mime else []

@@ -55,6 +55,8 @@ CELL_OPTIONS: tuple[Option, ...] = (
     Option(
         "context", "WHAT", "what of the notebook goes along: none, above, outputs or all", choices=CONTEXTS
     ),
+    Option("rows", "N", "rows of a mentioned table that go along; 0: how it is built alone"),
+    Option("no-mask", None, "send what looks like a secret as it is"),
     Option("name", "NAME", "name the thread"),
     Option("output", "NAME", "save the result in this variable", short="o"),
     Option("wait-login", None, "wait for sign-in if needed (the default in notebooks)"),
@@ -121,6 +123,8 @@ def checked(name: str, value: str) -> str:
     choices = OPTIONS[name].choices
     if choices and value not in choices:
         raise no_such(name, value, choices)
+    if name == "rows" and not value.isdecimal():
+        raise OptionError(f"--rows needs a number, not {value!r}.", hint="For example: `%%codex --rows 0`")
     if name == "output" and not value.isidentifier():
         problem = f"-o needs a Python variable name, not {value!r}."
         raise OptionError(problem, hint="For example: `%%codex -o answer`")

@@ -59,7 +59,7 @@ class Runs:
         """Return what has run, oldest first, and the source of the cell that runs now, if it is kept."""
         history = getattr(self._shell, "history_manager", None)
         sources: list[str] = [str(each).rstrip("\n") for each in getattr(history, "input_hist_raw", [""])]
-        runs = []
+        runs: list[Run] = []
         for number, source in enumerate(sources[1:], 1):
             run = self._runs.get(number)
             # `%reset` begins to count anew.

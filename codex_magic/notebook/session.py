@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..context.secrets import OutgoingMask
 from ..engines.approvals import Approvals
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
@@ -33,10 +34,10 @@ from ..threads.store import NotebookRecord, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from ..waiting import begin_anew_in_children
-from . import gathering
+from .context import Context, learn_secrets
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .options import checked as checked_option
-from .recognition import Recognition, gather, recognise
+from .recognition import Evidence, Recognition, gather, recognise
 from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
 from .shell import Installed, NotebookSettings, NotSent, cell_id
@@ -44,6 +45,7 @@ from .shell import Installed, NotebookSettings, NotSent, cell_id
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .extension import Extension
     from .login import LoginFlow
 
 T = TypeVar("T")
@@ -73,10 +75,13 @@ def finished(future: Future[T]) -> Steps[T]:
 class Session:
     """Created at the first use of a magic; the environment is read then."""
 
-    def __init__(self, shell: InteractiveShell, settings: NotebookSettings, runs: Runs) -> None:
+    def __init__(
+        self, shell: InteractiveShell, settings: NotebookSettings, runs: Runs, extension: Extension
+    ) -> None:
         self.shell, self.settings, self.runs = shell, settings, runs
+        self.extension = extension
         self.installed = Installed()
-        self.screen = Screen(shell)
+        self.screen = Screen(shell, extension)
         self.env = Settings.from_env()
         self.blocking = Codex(CodexConfig(settings=self.env))
         self.codex = self.blocking.asynchronous
@@ -84,7 +89,9 @@ class Session:
         self.rate_limits: types.RateLimits | None = None
         self.running: list[RunningTurn] = []  # those that are not over, oldest first
         self.unkept: StoreError | None = None  # why this notebook's conversation is in memory only
+        self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
+        self.mask = OutgoingMask()
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
@@ -119,9 +126,10 @@ class Session:
         turn_options = self.turn_options(options, approvals)
         # `execution_count` is the number of the next cell in newer IPythons.
         turn = RunningTurn(self, prompt, options, cell=len(self.shell.user_ns["In"]) - 1)
-        scope = options.text("context") or checked_option("context", self.settings.context or "above")
-        if scope != "none":
-            turn.seen = gathering.look(self.shell, self.runs, scope)
+        turn.context = self._context(options)
+        turn.prompt = turn.context.mention(
+            prompt, rows=int(options.text("rows") or self.settings.sample_rows)
+        )
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
@@ -215,8 +223,8 @@ class Session:
             tell(types.Warned(None, f"{self.unkept} {end}"))
         elif note is not None:
             tell(types.Noted(thread.id, note))
-        if sent:
-            tell(types.Noted(thread.id, sent))
+        for line in filter(None, (*turn.context.notes, sent)):
+            tell(types.Noted(thread.id, line))
         if self.unkept is not None:
             return handle
         for each in cut_off:
@@ -228,17 +236,24 @@ class Session:
         self, thread: AsyncThread, turn: RunningTurn, turn_options: TurnOptions
     ) -> tuple[types.Input, str]:
         """Return the question after what is new of the notebook to `thread`, and a line on what that is."""
-        question = types.TextInput(turn.prompt)
-        if turn.seen is None:
-            return question, ""
-        path = self._notebook.evidence.path if self._notebook is not None else None
-        around = gathering.around(turn.seen, path)
-        if around.is_empty:
-            return question, ""
         cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
-        held = await thread.held(cell_id=cell, notebook=notebook, prompt=turn.prompt)
-        told = gathering.told(turn.seen, around, held)
-        return [*told.inputs, question], told.line
+        held: dict[str, str] = {}
+        if not turn.context.is_empty():
+            held = await thread.held(cell_id=cell, notebook=notebook, prompt=turn.prompt)
+        told = turn.context.told(turn.prompt, held)
+        return told.inputs, told.line
+
+    def _context(self, options: ParsedLine) -> Context:
+        """Return what the running cell may tell of its notebook. Raises OptionError for a setting that can't be."""
+        scope = options.text("context") or checked_option("context", self.settings.context or "above")
+        if self._evidence is None:
+            self._evidence = gather(self.shell, self.runs.cells)
+        known = self._notebook.evidence if self._notebook is not None else self._evidence
+        path = known.path if known is not None else None
+        mask = None if options.values.get("no-mask") else self.mask
+        if mask is not None:
+            learn_secrets(mask, self.shell, path)
+        return Context(self.shell, self.runs, self.extension, path, scope=scope, mask=mask)
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""
@@ -316,7 +331,7 @@ class Session:
 
     async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
-        if self._notebook is None and (evidence := gather(self.shell, self.runs.cells)) is not None:
+        if self._notebook is None and (evidence := self._evidence or gather(self.shell, self.runs.cells)):
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 
@@ -366,7 +381,7 @@ class RunningTurn:
 
     def __init__(self, session: Session, prompt: str, options: ParsedLine, *, cell: int) -> None:
         self.prompt, self.options, self.cell = prompt, options, cell
-        self.seen: gathering.Kernel | None = None
+        self.context: Context
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from traitlets import HasTraits, Unicode
+from traitlets import HasTraits, Int, Unicode
 
 from .. import __file__ as _FILE
 from .. import __version__
@@ -76,6 +76,9 @@ class NotebookSettings(HasTraits):
     context = _setting(
         "What of the notebook goes along with a question: none, above, outputs or all.", "above"
     )
+    sample_rows = Int(
+        5, min=0, help="Rows of a mentioned table that go along; 0: how it is built alone."
+    ).tag(config=True)
 
     engine = _setting(
         "Who answers: backend, or app-server, the agent that runs commands and edits files.", "backend"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_magic.context.mentions import Mention, find_mentions, insert, resolve, value_at
+from tests.context.lines import lines_run
 
 FILES = {"data.csv", "src/app.py", "my data.csv", "df.csv", "Makefile", "~/notes.md", "../up.txt", ".env"}
 
@@ -261,27 +261,12 @@ HOSTILE = [
 ]
 
 
-def steps(prompt: str) -> int:
-    """The lines of Python that run for it: time that no other process spends."""
-    count = 0
-
-    def trace(*_: object) -> object:
-        nonlocal count
-        count += 1
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        resolve(prompt, NAMESPACE, is_file=FILES.__contains__, files=FILES)
-    finally:
-        sys.settrace(before)
-    return count
-
-
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_hostile_prompts_take_linear_time(piece):
-    assert steps(piece * 400) <= 2.5 * steps(piece * 200) + 2_000
+    def work(size: int) -> object:
+        return resolve(piece * size, NAMESPACE, is_file=FILES.__contains__, files=FILES)
+
+    assert lines_run(lambda: work(400)) <= 2.5 * lines_run(lambda: work(200)) + 2_000
 
 
 def test_a_mention_is_a_value():

@@ -17,12 +17,13 @@ def notebook(tmp_path):
 
     def save(at=SAVED, **cells):
         path = tmp_path / "a.ipynb"
-        kinds = {
-            True: {"cell_type": "markdown"},
-            False: {"cell_type": "code", "outputs": [], "execution_count": 7},
-        }
         listed = [
-            {"id": id, "source": source, "metadata": {}, **kinds[source[0] == "#"]}
+            {
+                "id": id,
+                "source": source,
+                "cell_type": "markdown" if source[0] == "#" else "code",
+                "outputs": [],
+            }
             for id, source in cells.items()
         ]
         path.write_text(json.dumps({"cells": listed, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
@@ -33,7 +34,7 @@ def notebook(tmp_path):
 
 
 def asking(*runs, cell="ask", source="%%codex\nWhy?"):
-    return Kernel(list(runs), cell, source, BEGAN, "above")
+    return Kernel(list(runs), cell, source, BEGAN)
 
 
 def ran(number, cell, source, at=1_500.0, error=""):
@@ -114,7 +115,7 @@ def test_without_ids_and_file_what_ran_stands_in_its_order_and_repeats_count_onc
 
 def test_questions_and_settings_of_ours_do_not_come_along(notebook):
     path = notebook(aa="%load_ext codex_magic", bb="%%codex\nWhat?", cc="%codex status", ask="%%codex\nWhy?")
-    assert around(asking(ran(1, "aa", "%load_ext codex_magic")), path).is_empty
+    assert above(asking(ran(1, "aa", "%load_ext codex_magic")), path) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": 3}'])

@@ -1,0 +1,132 @@
+"""What a question brings along: gathered in the thread of its cell, masked, and told as far as the thread lacks it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..context.cells import OUTPUT_TOKENS, Cell, CellsText, cells_text
+from ..context.secrets import INSTRUCTION, OutgoingMask, environment_secrets, file_secrets, object_secrets
+from ..context.tokens import estimate
+from ..protocol import types
+from . import gathering
+from .gathering import Around, Here, Kernel, Outputs, folder_of
+from .screen import count
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .extension import Extension
+    from .mentioned import Mentioned
+    from .runs import Runs
+
+
+class Told(NamedTuple):
+    """What a question is sent with; `line`: that in words for the user, empty where only the question goes."""
+
+    inputs: list[types.InputItem]
+    line: str
+    cells: CellsText
+    masked: list[str]
+
+
+class Context:
+    """What there is to tell of the notebook with one question. `scope`: none, above, outputs or all."""
+
+    def __init__(
+        self,
+        shell: InteractiveShell,
+        runs: Runs,
+        extension: Extension,
+        path: str | None,
+        *,
+        scope: str,
+        mask: OutgoingMask | None,
+    ) -> None:
+        self.kernel: Kernel = gathering.look(shell, runs, extension)
+        self.around: Around = gathering.around(self.kernel, path)
+        self.shell, self.path, self.scope, self.mask = shell, path, scope, mask
+        self.mentioned: list[Mentioned] = []
+        self.notes: list[str] = []
+        """Sentences on mentions that name nothing, or not what they seem to."""
+        if scope in ("outputs", "all"):
+            above, everything = map(self._with_outputs, (self.around.above, self.around.all))
+            self.around = self.around._replace(above=above, all=everything)
+
+    def _with_outputs(self, cells: list[Cell]) -> list[Cell]:
+        outputs = Outputs(self.shell, self.kernel, self.path)
+        return [dataclasses.replace(cell, outputs=outputs.text(cell, OUTPUT_TOKENS)) for cell in cells]
+
+    def mention(self, prompt: str, rows: int) -> str:
+        """Take what the prompt mentions along. Returns the prompt, with texts in place of its expressions."""
+        if "@" not in prompt and "{{" not in prompt:
+            return prompt
+        from .mentioned import resolved  # most questions mention nothing
+
+        here = Here(self.shell, self.path, self.kernel, self.around)
+        prompt, self.mentioned, self.notes = resolved(here, prompt, rows)
+        return prompt
+
+    def is_empty(self) -> bool:
+        return not self.mentioned and (self.scope == "none" or not (self.around.all or self.around.error))
+
+    def told(self, prompt: str, held: Mapping[str, str]) -> Told:
+        """Return what a thread that holds `held` lacks, and the question."""
+        mask: Callable[[str], str] = self.mask or str
+        around, is_all = self.around, self.scope == "all"
+        cells = CellsText("", {}, 0, 0)
+        if self.scope != "none":
+            cells = cells_text(
+                around.all if is_all else around.above,
+                held,
+                error=around.error,
+                existing={cell.id for cell in around.all} if around.is_whole else None,
+                place="of the notebook" if is_all else "above the question",
+                mask=mask,
+            )
+        mentioned = mask("\n\n".join(f"# %% {each.title}\n{each.text}" for each in self.mentioned))
+        prompt = mask(prompt)
+        numbers = sorted(set(map(int, re.findall(r"«SECRET_(\d+)»", cells.text + mentioned + prompt))))
+        masked = [self.mask.names[n - 1] for n in numbers if self.mask and n <= len(self.mask.names)]
+        contexts = [("notebook", cells.text, cells.held), ("mentions", mentioned, {})]
+        if masked:
+            last = 1 if mentioned or not cells.text else 0
+            name, text, now = contexts[last]
+            contexts[last] = (name, "\n\n".join(filter(None, (text, INSTRUCTION))), now)
+        inputs: list[types.InputItem] = [types.ContextInput(*each) for each in contexts if each[1]]
+        tokens = sum(estimate(text) for _, text, _ in contexts)
+        inputs += [types.TextInput(prompt), *(image for each in self.mentioned for image in each.images)]
+        return Told(inputs, self._line(cells, masked, tokens), cells, masked)
+
+    def _line(self, cells: CellsText, masked: list[str], tokens: int) -> str:
+        words = []
+        if cells.told:
+            left_out = f" of {cells.told + cells.left_out}" if cells.left_out else ""
+            order = f" {self.around.order}" if self.around.order else ""
+            words.append(f"{cells.told}{left_out} cell{'s' * (cells.told + cells.left_out > 1)}{order}")
+        elif cells.text:
+            words.append("changes above")
+        words += [each.title for each in self.mentioned]
+        if masked:
+            words.append(f"{count(len(masked), 'secret')} masked")
+        if not words:
+            return ""
+        return f"Sent: {', '.join(words)} · {tokens_words(tokens)} · `%codex peek`"
+
+
+def tokens_words(tokens: int) -> str:
+    return f"{tokens / 1000:.1f}k tokens" if tokens >= 1000 else f"{tokens} tokens"
+
+
+def learn_secrets(mask: OutgoingMask, shell: InteractiveShell, path: str | None) -> None:
+    """Teach the mask what is secret now: in the environment, in `.env` files beside the notebook, in variables."""
+    mask.learn(environment_secrets(os.environ))
+    mask.learn(object_secrets(shell.user_ns))
+    for file in sorted(folder_of(path).glob("*.env")) + sorted(folder_of(path).glob(".env*")):
+        try:
+            mask.learn(file_secrets(file.read_text(encoding="utf-8", errors="replace"), file.name))
+        except OSError:  # a folder, or not ours to read: nor is it the model's
+            continue

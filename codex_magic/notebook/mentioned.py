@@ -1,0 +1,208 @@
+"""What a question mentions, looked up in the live notebook: values, cells, outputs, files, changes."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..context.cells import Cell, cut_middle
+from ..context.describe import describe
+from ..context.mentions import Mention, insert, resolve, value_at
+from ..protocol.types import ImageInput
+from .gathering import Here, Outputs, folder_of
+from .recognition import read_cells
+from .screen import count
+
+TOKENS = 4_000
+"""Of one file, diff or output; of all cells together."""
+
+MOST_BYTES = 5_000_000
+"""Of one file."""
+
+GIT_SECONDS = 5.0
+
+IMAGES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
+
+GIT_DIFF = [
+    "git",
+    "-c",
+    "core.fsmonitor=false",
+    "diff",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "HEAD",
+]
+"""Runs no program that a repository names."""
+
+
+class Mentioned(NamedTuple):
+    """`title`: as it was mentioned."""
+
+    title: str
+    text: str
+    images: tuple[ImageInput, ...] = ()
+
+
+class NotThere(Exception):
+    """What is mentioned is not there; says so."""
+
+
+def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], list[str]]:
+    """Return the prompt with expressions inserted, what it mentions, and what the user should know of that."""
+    folder = folder_of(here.path).resolve()
+    namespace = here.shell.user_ns
+    names = {name: value for name, value in namespace.items() if name not in here.shell.user_ns_hidden}
+    files = [path.name for path in list(folder.iterdir())[:500] if path.is_file()]
+    mentions, notes = resolve(
+        prompt, names, is_file=lambda target: _file(folder, target) is not None, files=files
+    )
+    looks: dict[str, Callable[[Mention], Mentioned]] = {
+        "name": lambda m: _value(m.text, value_at(namespace, m.target), rows),
+        "out": lambda m: _out(m, namespace, rows),
+        "in": lambda m: Mentioned(m.text, _run(here, int(m.target))),
+        "cell": lambda m: Mentioned(m.text, _cell(here, m.target).source),
+        "above": lambda m: Mentioned(m.text, _cells(here.around.above)),
+        "cells": lambda m: Mentioned(m.text, _cells(here.around.all)),
+        "error": lambda m: Mentioned(m.text, here.around.error or _nothing("No cell has failed.")),
+        "output": lambda m: _output(here, m.text),
+        "selection": lambda m: _nothing("The kernel doesn't know what is selected."),
+        "file": lambda m: _read(m, _file(folder, m.target)),
+        "git": lambda m: Mentioned(m.text, _diff(folder)),
+    }
+    texts: dict[Mention, str] = {}
+    mentioned: dict[str, Mentioned] = {}
+    for mention in mentions:
+        try:
+            if mention.kind == "expression":
+                texts[mention] = _text(here.shell, mention.target)
+            elif mention.text not in mentioned:
+                mentioned[mention.text] = looks[mention.kind](mention)
+        except NotThere as reason:
+            notes.append(f"{mention.text} is sent as plain text. {reason}")
+        except Exception as error:  # noqa: BLE001  # values and properties of the user's may raise anything
+            notes.append(f"{mention.text} is sent as plain text: it raised {type(error).__name__}.")
+    return insert(prompt, texts), list(mentioned.values()), notes
+
+
+def _nothing(reason: str) -> Any:
+    raise NotThere(reason)
+
+
+def _value(title: str, value: object, rows: int) -> Mentioned:
+    described = describe(value, rows=rows)
+    return Mentioned(title, described.text, described.images)
+
+
+def _out(mention: Mention, namespace: dict[str, Any], rows: int) -> Mentioned:
+    values = namespace.get("Out", {})
+    if int(mention.target) not in values:
+        raise NotThere(f"Cell {mention.target} has returned nothing.")
+    return _value(mention.text, values[int(mention.target)], rows)
+
+
+def _text(shell: Any, expression: str) -> str:
+    """Return the text of an expression's value: a text as it is."""
+    value = shell.ev(expression)
+    return cut_middle(value if isinstance(value, str) else str(value), TOKENS)
+
+
+def _run(here: Here, number: int) -> str:
+    run = next((run for run in here.kernel.runs if run.number == number), None)
+    if run is None:
+        raise NotThere(f"No cell {number} has run.")
+    return f"{run.source}\n{run.error}".strip() if run.error else run.source
+
+
+def _cell(here: Here, target: str) -> Cell:
+    """Return a cell by its number from the top, or its id."""
+    cells = here.around.all
+    if target.isdecimal() and 1 <= int(target) <= len(cells):
+        return cells[int(target) - 1]
+    for cell in cells:
+        if cell.id == target:
+            return cell
+    raise NotThere(f"The notebook has {count(len(cells), 'cell')} besides questions.")
+
+
+def _cells(cells: list[Cell]) -> str:
+    if not cells:
+        raise NotThere("There is no such cell.")
+    return cut_middle("\n\n".join(f"# %% {cell.label}\n{cell.source}" for cell in cells), TOKENS)
+
+
+def _output(here: Here, title: str) -> Mentioned:
+    """Return the newest output above, images included."""
+    outputs = Outputs(here.shell, here.kernel, here.path)
+    for cell in reversed(here.around.above):
+        if found := outputs.of(cell):
+            images = [each for each in found if each.mime != "text/plain"]
+            urls = tuple(
+                ImageInput(f"data:{each.mime};base64,{''.join(each.data.split())}") for each in images
+            )
+            text = outputs.text(cell, TOKENS) or f"{count(len(urls), 'image')}, attached"
+            return Mentioned(title, f"Of {cell.label}:\n{text}", urls)
+    raise NotThere("No cell above has an output that the kernel knows.")
+
+
+def _file(folder: Path, target: str) -> Path | None:
+    """Return a file of the notebook's folder or below it."""
+    try:
+        path = (folder / Path(target).expanduser()).resolve()
+        return path if path.is_relative_to(folder) and path.is_file() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def _read(mention: Mention, path: Path | None) -> Mentioned:
+    if path is None or path.stat().st_size > MOST_BYTES:
+        raise NotThere(f"It is larger than {MOST_BYTES // 1_000_000} MB.")
+    kind, data = path.suffix.lower(), path.read_bytes()
+    if kind in IMAGES:
+        url = f"data:image/{IMAGES[kind]};base64,{base64.b64encode(data).decode()}"
+        return Mentioned(mention.text, "An image, attached.", (ImageInput(url),))
+    if kind == ".pdf":
+        text = _pdf(path)
+    elif kind == ".ipynb":
+        saved = [cell for cell in read_cells(str(path)) or [] if "".join(cell.source).strip()]
+        text = "\n\n".join(f"# %% [{cell.cell_type}]\n{''.join(cell.source)}" for cell in saved)
+    elif b"\0" in data[:8000]:
+        raise NotThere("It is no text.")
+    else:
+        text = data.decode(errors="replace")
+    if mention.lines is None:
+        return Mentioned(mention.text, cut_middle(text, TOKENS))
+    first, last = mention.lines
+    numbered = [f"{n}: {line}" for n, line in enumerate(text.splitlines(), 1) if first <= n <= last]
+    if not numbered:
+        raise NotThere(f"It has no line {first}.")
+    return Mentioned(mention.text, cut_middle("\n".join(numbered), TOKENS))
+
+
+def _pdf(path: Path) -> str:
+    from pydoc import locate
+
+    reader: Any = locate("pypdf.PdfReader")  # the user's, if it is installed
+    if reader is None:
+        raise NotThere("Reading a PDF needs pypdf: `%pip install pypdf`")
+    return "\n\n".join(page.extract_text() for page in reader(path).pages[:50])
+
+
+def _diff(folder: Path) -> str:
+    try:
+        done = subprocess.run(
+            GIT_DIFF,
+            cwd=folder,
+            capture_output=True,
+            timeout=GIT_SECONDS,
+            stdin=subprocess.DEVNULL,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        raise NotThere("git finds no repository with a commit here.") from None
+    return cut_middle(done.stdout.decode(errors="replace").strip(), TOKENS) or _nothing(
+        "Nothing has changed."
+    )
