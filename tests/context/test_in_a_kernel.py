@@ -1,4 +1,4 @@
-"""Describing values costs nothing until a value is described."""
+"""Values of a running notebook: they cost nothing until one is mentioned, and none breaks the cell that mentions it."""
 
 from __future__ import annotations
 
@@ -29,3 +29,18 @@ print(*{name.partition(".")[0] for name in {*sys.modules} - before})
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {*run.stdout.split()} & {"pandas", "numpy", "polars", "pyarrow", "matplotlib", "IPython"} == set()
+
+
+def test_a_cell_that_mentions_every_hostile_value_is_answered(service: LocalService) -> None:
+    with Kernel() as kernel:
+        kernel.execute("%load_ext codex_magic")
+        kernel.execute("from tests.context.hostile_values import HANGING, LYING, RAISING, touched")
+        kernel.execute("makers = [*HANGING.values(), *LYING.values(), *RAISING.values()]")
+        kernel.execute("globals().update({f'odd_{at}': make() for at, make in enumerate(makers)})")
+        count = int(kernel.value("len(makers)"))
+        mentions = " ".join(f"@odd_{at}" for at in range(count))
+        outputs = kernel.execute(f"%%codex\necho: {mentions}")
+        assert "error" not in {each["output_type"] for each in outputs}
+        sent = next(each.body.decode() for each in service.requests if each.path.endswith("/responses"))
+        assert [at for at in range(count) if f"odd_{at}" not in sent] == []
+        assert kernel.value("touched") == "[]"
