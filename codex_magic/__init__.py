@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -9,184 +11,23 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    # The public names, as type checkers and editors see them.
-    from .auth.handles import (
-        AsyncChatgptLoginHandle as AsyncChatgptLoginHandle,
-        AsyncDeviceCodeLoginHandle as AsyncDeviceCodeLoginHandle,
-        ChatgptLoginHandle as ChatgptLoginHandle,
-        DeviceCodeLoginHandle as DeviceCodeLoginHandle,
+_EXPORTS = {
+    name: f"{__name__}.{module}"
+    for module, names in re.findall(
+        r"^ +from \.(\S+) import (\([^)]*\)|.*)", Path(__file__).with_suffix(".pyi").read_text(), re.MULTILINE
     )
-    from .context import describe as describe
-    from .notebook.cells import run_cell as run_cell, run_cell_blocking as run_cell_blocking
-    from .protocol.errors import (
-        AccountChangedError as AccountChangedError,
-        AuthError as AuthError,
-        BlockedError as BlockedError,
-        CodexError as CodexError,
-        ConfigurationError as ConfigurationError,
-        ContextWindowError as ContextWindowError,
-        InvalidOutputError as InvalidOutputError,
-        InvalidParamsError as InvalidParamsError,
-        InvalidRequestError as InvalidRequestError,
-        JsonRpcError as JsonRpcError,
-        LoginError as LoginError,
-        MethodNotFoundError as MethodNotFoundError,
-        ModelNotFoundError as ModelNotFoundError,
-        NotSignedInError as NotSignedInError,
-        OptionError as OptionError,
-        OutputError as OutputError,
-        RateLimitError as RateLimitError,
-        RefusedError as RefusedError,
-        ResponseAborted as ResponseAborted,
-        ServerBusyError as ServerBusyError,
-        ServiceError as ServiceError,
-        StoreError as StoreError,
-        StreamError as StreamError,
-        ThreadNotFoundError as ThreadNotFoundError,
-        TimedOutError as TimedOutError,
-        TruncatedError as TruncatedError,
-        UnreachableError as UnreachableError,
-        UsageLimitError as UsageLimitError,
-    )
-    from .protocol.settings import Settings as Settings
-    from .protocol.types import (
-        AcceptWithExecpolicyAmendment as AcceptWithExecpolicyAmendment,
-        Account as Account,
-        AccountLoginCompleted as AccountLoginCompleted,
-        AgentMessage as AgentMessage,
-        AgentMessageDelta as AgentMessageDelta,
-        ApiKeyAccount as ApiKeyAccount,
-        ApplyNetworkPolicyAmendment as ApplyNetworkPolicyAmendment,
-        ApprovalMode as ApprovalMode,
-        CancelLoginAccountResponse as CancelLoginAccountResponse,
-        CancelLoginAccountStatus as CancelLoginAccountStatus,
-        ChatgptAccount as ChatgptAccount,
-        CommandApproval as CommandApproval,
-        CommandExecution as CommandExecution,
-        ContextInput as ContextInput,
-        Decision as Decision,
-        ExternalMessage as ExternalMessage,
-        FileChange as FileChange,
-        FileChangeApproval as FileChangeApproval,
-        GetAccountResponse as GetAccountResponse,
-        ImageInput as ImageInput,
-        InitializeResponse as InitializeResponse,
-        Input as Input,
-        InputItem as InputItem,
-        ItemCompleted as ItemCompleted,
-        ItemStarted as ItemStarted,
-        LocalImageInput as LocalImageInput,
-        LoginState as LoginState,
-        LoginUpdated as LoginUpdated,
-        MentionInput as MentionInput,
-        Notification as Notification,
-        PermissionsApproval as PermissionsApproval,
-        RateLimits as RateLimits,
-        RateLimitWindow as RateLimitWindow,
-        RunInput as RunInput,
-        Sandbox as Sandbox,
-        ServerInfo as ServerInfo,
-        SkillInput as SkillInput,
-        TextInput as TextInput,
-        ThreadItem as ThreadItem,
-        ThreadTokenUsage as ThreadTokenUsage,
-        ToolCallApproval as ToolCallApproval,
-        Turn as Turn,
-        TurnCompleted as TurnCompleted,
-        TurnError as TurnError,
-        TurnResult as TurnResult,
-        TurnStarted as TurnStarted,
-        TurnStatus as TurnStatus,
-        TurnSteerResponse as TurnSteerResponse,
-    )
-    from .responses.catalog import Model as Model
-    from .responses.client import AsyncClient as AsyncClient, Client as Client
-    from .responses.parameters import (
-        FunctionTool as FunctionTool,
-        JsonObject as JsonObject,
-        JsonSchema as JsonSchema,
-        PlainText as PlainText,
-        Reasoning as Reasoning,
-        TextConfig as TextConfig,
-        Timeouts as Timeouts,
-    )
-    from .responses.provider import Provider as Provider
-    from .responses.response import Response as Response
-    from .responses.exchange import RetryPolicy as RetryPolicy
-    from .responses.structured import ParsedResponse as ParsedResponse
-    from .responses.tools import (
-        Namespace as Namespace,
-        Tool as Tool,
-        custom_tool as custom_tool,
-        tool as tool,
-    )
-    from .threads.codex import (
-        AsyncCodex as AsyncCodex,
-        AsyncThread as AsyncThread,
-        ModelList as ModelList,
-    )
-    from .threads.options import CodexConfig as CodexConfig
-    from .threads.store import ThreadPage as ThreadPage, ThreadReadResponse as ThreadReadResponse
-    from .threads.sync import Codex as Codex, Thread as Thread, TurnHandle as TurnHandle
-    from .threads.turns import (
-        AsyncTurnHandle as AsyncTurnHandle,
-        is_retryable_error as is_retryable_error,
-        retry_on_overload as retry_on_overload,
-    )
-
-_MODULES = {
-    "auth.handles": """
-        AsyncChatgptLoginHandle AsyncDeviceCodeLoginHandle ChatgptLoginHandle DeviceCodeLoginHandle
-    """,
-    "context": "describe",
-    "notebook.cells": "run_cell run_cell_blocking",
-    "protocol.errors": """
-        AccountChangedError AuthError BlockedError CodexError ConfigurationError ContextWindowError
-        InvalidOutputError InvalidParamsError InvalidRequestError JsonRpcError LoginError
-        MethodNotFoundError ModelNotFoundError NotSignedInError OptionError OutputError RateLimitError
-        RefusedError ResponseAborted ServerBusyError ServiceError StoreError StreamError
-        ThreadNotFoundError TimedOutError TruncatedError UnreachableError UsageLimitError
-    """,
-    "protocol.settings": "Settings",
-    "protocol.types": """
-        AcceptWithExecpolicyAmendment Account AccountLoginCompleted AgentMessage AgentMessageDelta
-        ApiKeyAccount ApplyNetworkPolicyAmendment ApprovalMode CancelLoginAccountResponse
-        CancelLoginAccountStatus ChatgptAccount CommandApproval CommandExecution ContextInput
-        Decision ExternalMessage FileChange FileChangeApproval GetAccountResponse ImageInput
-        InitializeResponse Input InputItem ItemCompleted ItemStarted LocalImageInput LoginState
-        LoginUpdated MentionInput Notification PermissionsApproval RateLimits RateLimitWindow
-        RunInput Sandbox ServerInfo SkillInput TextInput ThreadItem ThreadTokenUsage
-        ToolCallApproval Turn TurnCompleted TurnError TurnResult TurnStarted TurnStatus
-        TurnSteerResponse
-    """,
-    "responses.catalog": "Model",
-    "responses.client": "AsyncClient Client",
-    "responses.parameters": "FunctionTool JsonObject JsonSchema PlainText Reasoning TextConfig Timeouts",
-    "responses.provider": "Provider",
-    "responses.response": "Response",
-    "responses.exchange": "RetryPolicy",
-    "responses.structured": "ParsedResponse",
-    "responses.tools": "Namespace Tool custom_tool tool",
-    "threads.codex": "AsyncCodex AsyncThread ModelList",
-    "threads.options": "CodexConfig",
-    "threads.store": "ThreadPage ThreadReadResponse",
-    "threads.sync": "Codex Thread TurnHandle",
-    "threads.turns": "AsyncTurnHandle is_retryable_error retry_on_overload",
+    for name in re.findall(r"(\w+) as", names)
 }
-"""The same names by their modules, for the run: imported at first use, so `%load_ext` stays cheap."""
-
-_EXPORTS = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names.split()}
+"""Public name -> its module, by the stub beside this file. Imported at first use, so `%load_ext` stays cheap."""
 
 __all__ = sorted(_EXPORTS)
 
 
-if not TYPE_CHECKING:  # who reads it would take every misspelt name for one of ours
-
-    def __getattr__(name: str) -> Any:
-        if name not in _EXPORTS:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        # With its name: one of them is a module.
-        return getattr(__import__(_EXPORTS[name], fromlist=[name]), name)
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # With its name: one of them is a module.
+    return getattr(__import__(_EXPORTS[name], fromlist=[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -26,6 +26,7 @@ from .protocol.plain import shorten
 from .protocol.secrets import HIDDEN, hide, mask, masked
 from .protocol.settings import Settings
 
+E = TypeVar("E", bound=BaseException)
 M = TypeVar("M", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 _SHAPES = re.compile(
@@ -36,7 +37,6 @@ _SHAPES = re.compile(
 )
 _LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
 """They log addresses, and at DEBUG the headers of answers."""
-
 _LONGEST_ANSWER = 1 << 20  # bytes of the sign-in service's answer; its tokens are a few thousand
 _LONGEST_TEXT = 300  # characters of a service's text that still read as one sentence
 
@@ -107,10 +107,8 @@ def readable_proxies() -> Iterator[None]:
     try:
         yield
     except (ValueError, ImportError, httpx.InvalidURL) as error:
-        raise ConfigurationError(
-            f"The proxy settings can't be used: {scrub(str(error)).rstrip('.')}.",
-            hint="Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
-        ) from error
+        what = f"The proxy settings can't be used: {scrub(str(error)).rstrip('.')}."
+        raise ConfigurationError(what, hint="Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.") from error
 
 
 def mounts(transport: Callable[..., M], *urls: str, **options: Any) -> dict[str, M | None]:
@@ -141,9 +139,6 @@ def _is_direct(url: httpx.URL, no_proxy: str) -> bool:
     return "*" in entries or bool(proxy_bypass_environment(f"{host}:{port}", {"no": ",".join(entries)}))
 
 
-E = TypeVar("E", bound=BaseException)
-
-
 def without_secrets(error: E) -> E:
     """Return the same error, fit to be the cause of one of ours: no request, and no secret in its own causes' texts."""
     for each in _with_causes(error):
@@ -169,15 +164,11 @@ def no_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
         case httpx.TimeoutException():
             return TimedOutError(f"{host} did not answer in time.")
         case httpx.ProxyError():
-            return UnreachableError(
-                f"The proxy did not connect to {host} ({text.rstrip('.')}).",
-                hint="Check HTTPS_PROXY and NO_PROXY.",
-            )
+            what = f"The proxy did not connect to {host} ({text.rstrip('.')})."
+            return UnreachableError(what, hint="Check HTTPS_PROXY and NO_PROXY.")
         case httpx.ConnectError() if ssl.SSLCertVerificationError in map(type, _with_causes(error)):
-            return ConfigurationError(
-                f"The certificate of {host} is not trusted here.",
-                hint="Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file.",
-            )
+            hint = "Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file."
+            return ConfigurationError(f"The certificate of {host} is not trusted here.", hint=hint)
     return UnreachableError(f"{host} can't be reached ({text.rstrip('.') or type(error).__name__}).")
 
 
@@ -189,8 +180,7 @@ class Call:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     seconds: float
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What no text may repeat."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # which no text may repeat
 
     def __post_init__(self) -> None:
         hide(*self.secrets)
@@ -199,8 +189,7 @@ class Call:
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    """Names in lower case."""
+    headers: Mapping[str, str] = field(repr=False)  # their names in lower case
     body: bytes = field(repr=False)
 
 

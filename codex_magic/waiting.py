@@ -202,10 +202,7 @@ def blocking(
     method: AsyncMethod[A, P, T], into: Callable[[T, BackgroundLoop], R]
 ) -> Callable[Concatenate[Blocking[A], P], R]: ...
 def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[..., Any] | None = None) -> Any:
-    """Make an async method of `A` a method of its facade with the same parameters and docstring.
-
-    `into`: the facade that its result gets, or a function that makes it one and says so in its annotations.
-    """
+    """Make an async method a facade's, `into` the facade of its result, or what makes that one by its annotations."""
 
     @functools.wraps(method)
     def run(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -220,8 +217,6 @@ def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[...
     return run
 
 
-# Forks -------------------------------------------------------------------------------------------
-
 WORK_SECONDS = 6.0  # that a fork waits for undivided work; one step of a store takes 5 at most
 _living: WeakSet[Any] = WeakSet()
 _left: list[object] = []
@@ -230,9 +225,8 @@ _left: list[object] = []
 def begin_anew_in_children(thing: Any) -> None:
     """Call its `forked` in each child that this process, or a child of it, forks while it lives.
 
-    Threads do not survive a fork, locks may be held by those that are gone, and connections, event loops and
-    SQLite's files are still the parent's: what is closed in the child may end there. `forked` begins anew
-    and returns what must not be collected there.
+    Threads do not survive a fork, their locks do, and connections, event loops and SQLite's files are still the
+    parent's: what is closed in the child may end there. `forked` returns what must not be collected.
     """
     _living.add(thing)
 

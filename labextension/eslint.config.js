@@ -6,6 +6,7 @@ export default tseslint.config(
   { ignores: ['lib/', 'node_modules/', 'prebuilt/'] },
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked.map(config => ({ ...config, files: ['src/**/*.ts'] })),
+  ...tseslint.configs.recommended.map(config => ({ ...config, files: ['test/**/*.ts'] })),
   jupyter.configs.recommended,
   {
     files: ['src/**/*.ts'],

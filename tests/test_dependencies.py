@@ -31,6 +31,9 @@ USED_UNIMPORTED = {
     "ruff": "make lint",
 }
 
+OTHERWISE_NAMED = {"sklearn": "scikit-learn"}
+"""Modules whose distribution has another name, for where it is not installed."""
+
 BY_HAND = {"tests/peers/make_tiny_model.py"}
 """Scripts that no test runs; whoever runs them installs what they need."""
 
@@ -61,7 +64,8 @@ def imports() -> list[Import]:
 @cache
 def distributions(found: Import) -> set[str]:
     """What brings the module; its own name where nothing installed here does."""
-    return set(map(canonicalize_name, _brought().get(found.top, [found.top])))
+    brought = _brought().get(found.top, [OTHERWISE_NAMED.get(found.top, found.top)])
+    return set(map(canonicalize_name, brought))
 
 
 @cache

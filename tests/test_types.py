@@ -44,9 +44,6 @@ def test_every_public_name_has_its_type(package: ModuleType, tmp_path: Path) -> 
 
 
 def test_the_run_imports_each_name_from_where_type_checkers_do() -> None:
-    typing = {
-        each.module
-        for each in imports_of(PACKAGE / "__init__.py")
-        if each.typing and each.top == "codex_magic"
-    }
+    stub = imports_of(PACKAGE / "__init__.pyi")
+    typing = {each.module for each in stub if each.top == "codex_magic"}
     assert typing == {f"{module}.{name}" for name, module in codex_magic._EXPORTS.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
@@ -111,11 +112,10 @@ def account_of(token: str | None) -> str | None:
 
 def decode_jwt(token: str | None) -> dict[str, Any]:
     """The claims of a JWT, unverified; empty when it is none."""
-    try:
+    claims: Any = None
+    with suppress(IndexError, ValueError):
         payload = (token or "").split(".")[1]
         claims = decode_json(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), Any)
-    except (IndexError, ValueError):
-        return {}
     return claims if isinstance(claims, dict) else {}
 
 
@@ -125,12 +125,11 @@ def _inner(claims: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _unix_seconds(stamp: str | None) -> float | None:
-    """RFC 3339. The CLI writes nine digits of a second, which Python 3.10 does not read."""
-    try:
+    """Read RFC 3339. The CLI writes nine digits of a second, which Python 3.10 does not read."""
+    with suppress(ValueError, OverflowError):
         when = datetime.fromisoformat(re.sub(r"\.\d+", "", stamp or "").replace("Z", "+00:00"))
         return when.replace(tzinfo=when.tzinfo or timezone.utc).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    return None
 
 
 def with_tokens(document: Mapping[str, Any], tokens: Tokens) -> Document:

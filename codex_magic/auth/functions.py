@@ -64,8 +64,7 @@ def login(
         completed = loop.run(handle.wait())
     if not completed.success:
         raise LoginError(completed.error or "The sign-in failed.", hint="")
-    stored = source.storage.read()
-    if stored is None:
+    if (stored := source.storage.read()) is None:
         raise LoginError("Somebody signed out at the same moment.")
     return _data(stored)
 
@@ -110,14 +109,13 @@ def finish_login(
 
 def build_headers(token: str) -> dict[str, str]:
     """The headers with which the Codex backend accepts a request."""
-    settings = Settings.from_env()
-    account = get_account_id(token)
-    return {
+    settings, account = Settings.from_env(), get_account_id(token)
+    headers = {
         "Authorization": f"Bearer {token}",
         "originator": settings.originator,
         **introduction(settings),
-        **({"ChatGPT-Account-ID": account} if account else {}),
     }
+    return headers | ({"ChatGPT-Account-ID": account} if account else {})
 
 
 def get_account_id(token: str) -> str | None:

@@ -23,13 +23,8 @@ from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError
 from ..protocol.ids import new_id
 from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
-from ..protocol.types import (
-    AccountLoginCompleted,
-    CancelLoginAccountResponse,
-    CancelLoginAccountStatus,
-    LoginState,
-    LoginUpdated,
-)
+from ..protocol.types import AccountLoginCompleted, CancelLoginAccountResponse, LoginState, LoginUpdated
+from ..protocol.types import CancelLoginAccountStatus as CancelStatus
 from ..waiting import Blocking, awaited, blocking, in_thread
 from . import oauth
 from .callback import SIGNED_IN, Loopback, Page
@@ -57,11 +52,9 @@ class AsyncLogin(ABC):
     expiry = "Nobody signed in within 15 minutes."
 
     def __init__(self, sign_in: SignIn, *, seconds: float) -> None:
-        self.login_id = new_id()
-        self.expires_at = time.time() + seconds
-        self._sign_in = sign_in
+        self.login_id, self.expires_at = new_id(), time.time() + seconds
+        self._sign_in, self._seconds = sign_in, seconds
         self._loop = asyncio.get_running_loop()
-        self._seconds = seconds
         self._end: Future[LoginUpdated] = Future()
         self._stoppable = True
         self._process = os.getpid()
@@ -70,10 +63,8 @@ class AsyncLogin(ABC):
     def check_process(self) -> None:
         """Raises LoginError where nobody would ever hear how it ended."""
         if os.getpid() != self._process and not self._end.done():
-            raise LoginError(
-                "This sign-in continues in the process that this one was forked from.",
-                hint="Wait for it there, or start one here.",
-            )
+            problem = "This sign-in continues in the process that this one was forked from."
+            raise LoginError(problem, hint="Wait for it there, or start one here.")
 
     @property
     def state(self) -> LoginState:
@@ -93,30 +84,21 @@ class AsyncLogin(ABC):
 
     async def cancel(self) -> CancelLoginAccountResponse:
         """Give up, unless it is over or its tokens are just being stored."""
-        if self.stop():
+        is_over = self._end.done()
+        if not is_over:
+            self.check_process()
+            with suppress(RuntimeError):  # its loop is closed
+                self._loop.call_soon_threadsafe(lambda: self._stoppable and self._task.cancel())
             await self.wait()
-            if self.state is LoginState.cancelled:
-                return CancelLoginAccountResponse(CancelLoginAccountStatus.canceled)
-        return CancelLoginAccountResponse(CancelLoginAccountStatus.not_found)
-
-    def stop(self) -> bool:
-        """Ask it to give up, without waiting until it has. False: it is over already."""
-        if self._end.done():
-            return False
-        self.check_process()
-
-        def stop() -> None:
-            if self._stoppable:
-                self._task.cancel()
-
-        with suppress(RuntimeError):  # its loop is closed
-            self._loop.call_soon_threadsafe(stop)
-        return True
+        is_mine = not is_over and self.state is LoginState.cancelled
+        return CancelLoginAccountResponse(CancelStatus.canceled if is_mine else CancelStatus.not_found)
 
     async def _live(self) -> None:
         state, error = LoginState.failed, None
         try:
-            await self._keep(await asyncio.wait_for(self._tokens(), self._seconds))
+            tokens = await asyncio.wait_for(self._tokens(), self._seconds)
+            self._stoppable = False  # a cancelled sign-in has stored nothing, and one that is stored counts
+            await awaited(in_thread(lambda: self._sign_in.keep(tokens)))
             state = LoginState.success
         except asyncio.CancelledError:
             state, error = LoginState.cancelled, "The sign-in was cancelled."
@@ -138,11 +120,6 @@ class AsyncLogin(ABC):
 
     async def _close(self, update: LoginUpdated) -> None:  # noqa: B027  # only one kind holds something
         """Let go of what was held open."""
-
-    async def _keep(self, tokens: Tokens) -> None:
-        """Store the tokens; never cut short, so a cancelled sign-in has stored nothing and a stored one counts."""
-        self._stoppable = False
-        await awaited(in_thread(lambda: self._sign_in.keep(tokens)))
 
     async def _redeem(self, code: Secret, *, redirect_uri: str, verifier: Secret) -> Tokens:
         redeem = self._sign_in.redeem
@@ -223,8 +200,7 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
         super().__init__(sign_in, seconds=seconds)
         self.verification_url = f"{sign_in.issuer.url}/codex/device"
         self.user_code = device.user_code
-        self._device = device
-        self._interval = interval
+        self._device, self._interval = device, interval
 
     @classmethod
     async def start(

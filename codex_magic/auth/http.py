@@ -22,6 +22,8 @@ from .oauth import Callback, redirect_uri
 from .sign_in import LoginHandler, TokenSource
 from .storage import Storage
 
+Step = httpx.Request | Future[Credentials] | Callable[[], Credentials]
+
 
 class ApiKeyAuth(httpx.Auth):
     """A key as bearer token: a fixed one, or what a function returns at each request."""
@@ -41,14 +43,9 @@ def stored_key(storage: Storage) -> str:
     """
     stored = storage.read()
     if stored is None or stored.api_key is None or stored.mode != API_KEY:
-        raise NotSignedInError(
-            "There is no OpenAI API key.",
-            hint="Set OPENAI_API_KEY, or use your ChatGPT plan: `%codex provider chatgpt`",
-        )
+        hint = "Set OPENAI_API_KEY, or use your ChatGPT plan: `%codex provider chatgpt`"
+        raise NotSignedInError("There is no OpenAI API key.", hint=hint)
     return stored.api_key
-
-
-Step = httpx.Request | Future[Credentials] | Callable[[], Credentials]
 
 
 class ChatGPTAuth(httpx.Auth):

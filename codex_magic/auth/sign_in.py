@@ -147,9 +147,12 @@ class TokenSource(SignIn):
     May be used from any thread.
     """
 
+    _seen: object = None
+    _held: Credentials | None = None
+    _account: str | None = None
+
     def __init__(self, storage: Storage, issuer: Issuer, *, ca_bundle: str | None = None) -> None:
         super().__init__(storage, issuer, ca_bundle=ca_bundle)
-        self.follow()
         self._dead: tuple[str | None, str] | None = None
         """A refresh token that was refused, and why."""
         self._fresh_token: str | None = None
@@ -180,9 +183,7 @@ class TokenSource(SignIn):
 
     def follow(self) -> None:
         """Go on with whichever account is signed in now."""
-        self._seen: object = None
-        self._held: Credentials | None = None
-        self._account: str | None = None
+        self._account = self._held = self._seen = None
 
     def is_due(self) -> bool:
         """Whether the current token should be renewed before it is used."""

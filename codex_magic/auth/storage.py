@@ -36,6 +36,8 @@ LOCK_SECONDS = 60.0
 """Longer than any refresh takes; a process that dies gives its lock back by itself."""
 _LOCK_POLL = 0.02
 
+_SETTING = "cli_auth_credentials_store"
+
 KEYRING_SERVICE = "Codex Auth"
 KEYRING_SECONDS = 30
 """A keyring can't be watched: a running notebook notices a change there within this time."""
@@ -133,9 +135,8 @@ class Storage:
             deadline = time.monotonic() + LOCK_SECONDS
             while not _begun(lock, path):
                 if time.monotonic() > deadline:
-                    raise ConfigurationError(
-                        "Another program is busy with the sign-in.", hint=f"If there is none, delete {path}."
-                    )
+                    hint = f"If there is none, delete {path}."
+                    raise ConfigurationError("Another program is busy with the sign-in.", hint=hint)
                 time.sleep(_LOCK_POLL)
             yield
 
@@ -160,19 +161,17 @@ def _begun(lock: sqlite3.Connection, path: Path) -> bool:
     except sqlite3.Error as error:
         if "locked" in str(error):  # Python 3.10 has no sqlite_errorcode
             return False
-        raise ConfigurationError(
-            f"The lock file {path} can't be used ({error}).", hint="Delete it, and try again."
-        ) from error
+        problem = f"The lock file {path} can't be used ({error})."
+        raise ConfigurationError(problem, hint="Delete it, and try again.") from error
     return True
 
 
 def _can_open(path: Path) -> bool:
-    try:
+    with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _digest(path: Path) -> str:
@@ -187,18 +186,15 @@ class FilePlace:
 
     def stamp(self) -> object:
         """What changes when the content does; `None`: nothing is there."""
-        try:
+        with suppress(OSError):
             status = os.stat(self.path)
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+            return status.st_mtime_ns, status.st_size, status.st_ino
+        return None
 
     def read(self) -> bytes | None:
-        try:
-            with open(self.path, "rb", opener=_open_file) as file:
-                return file.read()
-        except FileNotFoundError:
-            return None
+        with suppress(FileNotFoundError), open(self.path, "rb", opener=_open_file) as file:
+            return file.read()
+        return None
 
     def write(self, document: Document) -> None:
         """Write beside the file and rename; in place where only the file itself may be written."""
@@ -260,10 +256,9 @@ class KeyringPlace:
         try:
             self._keyring: Any = importlib.import_module("keyring")
         except ModuleNotFoundError:
-            raise ConfigurationError(
-                "config.toml keeps the sign-in in the keyring, which needs the keyring package.",
-                hint="Install it: pip install 'codex-magic[keyring]'",
-            ) from None
+            problem = "config.toml keeps the sign-in in the keyring, which needs the keyring package."
+            hint = "Install it: pip install 'codex-magic[keyring]'"
+            raise ConfigurationError(problem, hint=hint) from None
         self._file = FilePlace(auth_path(codex_home))
         self._key = f"cli|{_digest(codex_home)}"
 
@@ -291,9 +286,9 @@ class KeyringPlace:
         try:
             yield
         except self._keyring.errors.KeyringError as error:
+            hint = f'Unlock it, or set {_SETTING} = "file" in config.toml.'
             raise ConfigurationError(
-                f"The keyring can't be used ({type(error).__name__}).",
-                hint='Unlock it, or set cli_auth_credentials_store = "file" in config.toml.',
+                f"The keyring can't be used ({type(error).__name__}).", hint=hint
             ) from None
 
 
@@ -366,8 +361,6 @@ def _auto_place(codex_home: Path) -> Place:
         return file
 
 
-_SETTING = "cli_auth_credentials_store"
-
 _PLACES: dict[str, Callable[[Path], Place]] = {
     "file": lambda codex_home: FilePlace(auth_path(codex_home)),
     "keyring": KeyringPlace,
@@ -387,9 +380,8 @@ def _chosen_place(codex_home: Path) -> Place:
         raise ConfigurationError(f"{codex_home} is not a folder.", hint="Set CODEX_HOME to one.") from error
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ConfigurationError(
-            f"{path} can't be read: {reason}.", hint="Mend it, or move it away."
-        ) from error
+        problem = f"{path} can't be read: {reason}."
+        raise ConfigurationError(problem, hint="Mend it, or move it away.") from error
     if name not in _PLACES:
         hint = f"It may be {', '.join(_PLACES)}."
         raise ConfigurationError(f"{_SETTING} in {path} is {name!r}.", hint=hint)

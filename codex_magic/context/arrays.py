@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from .registry import Look, attributes, register, type_name
+from .registry import Look, attributes, register, static, type_name
 from .short import cut, number, short
 
 SAMPLE = 10_000
@@ -51,13 +51,16 @@ def array(value: Any, look: Look) -> Iterator[str]:
     if size <= WHOLE:
         yield short(_listed(value), 600, depth=6)
     else:
-        first = value[tuple([slice(look.rows), *([slice(6)] * (len(shape) - 1))][: len(shape)])]
+        inner = [slice(look.rows * 2)] if len(shape) == 1 else [slice(look.rows), slice(6)]
+        first = value[(*[0] * (len(shape) - 2), *inner)]
         yield f"begins: {short(_listed(first), 600, depth=6)}"
 
 
 def _listed(value: Any) -> Any:
     """Of a small array: its values as lists."""
     own = value.detach() if hasattr(value, "detach") else value
+    if str(own.dtype).startswith(("datetime64", "timedelta64")):
+        own = own.astype(str)  # as a list they would be nanoseconds
     return own.tolist() if hasattr(own, "tolist") else own.numpy().tolist()
 
 
@@ -127,7 +130,9 @@ def estimator(value: Any, look: Look) -> Iterator[str]:
         for name, held in attributes(value)
         if name.endswith("_") and not name.endswith("__") and not name.startswith("_")
     }
-    yield f"{type_name(value)}, {'fitted' if learned else 'not fitted'}"
+    asks = static(value, "__sklearn_is_fitted__") is not None  # a pipeline keeps nothing itself
+    fitted = value.__sklearn_is_fitted__() if asks else learned
+    yield f"{type_name(value)}, {'fitted' if fitted else 'not fitted'}"
     parameters = value.get_params(deep=False)
     if look.rows:
         yield f"parameters: {', '.join(f'{name}={short(held, 120)}' for name, held in parameters.items())}"

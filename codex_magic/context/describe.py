@@ -59,7 +59,7 @@ def describe(
 def headline(value: object, *, rows: int = 5, seconds: float = 0.2) -> str:
     """Describe a value in one line: its type and its size."""
     look = Look(rows, 60)
-    return _within(seconds, "", look, value, lambda: [first_line(value, rows)]).text
+    return _within(seconds, "", look, value, lambda: [first_line(value, rows)]).text.partition("\n")[0]
 
 
 def abandoned() -> int:
@@ -111,7 +111,8 @@ def _fill(page: _Page, value: object, look: Look, parts: Callable[[], Iterable[P
     try:
         page.take(parts())
     except BaseException as failure:  # noqa: BLE001 - the top of a thread; a value may raise anything
-        page.end(f"Looking at the rest raised {type_name(failure)}{_reason(failure)}.")
+        rest = "the rest" if page.lines else "it"
+        page.end(f"Looking at {rest} raised {type_name(failure)}{_reason(failure) if look.rows else ''}.")
         if not page.lines:
             fallback = find(object())(value, look)
             page.take([fallback] if isinstance(fallback, str) else fallback)
@@ -147,6 +148,8 @@ class _Page:
 
     def _add(self, part: Part) -> bool:
         """Whether there is room for more."""
+        if not part:
+            return True
         if isinstance(part, Picture):
             if len(part.data) <= MOST_BYTES:
                 data = base64.b64encode(part.data).decode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,18 @@ SAMPLE = 10_000
 MOST_ROWS = 1_000_000
 MOST_CELLS = 5_000_000
 """Beyond either, a table is sampled: distinct values of more take a second."""
+
+HARMLESS = {
+    "str",
+    "int",
+    "float",
+    "bool",
+    "datetime.date",
+    "datetime.datetime",
+    "decimal.Decimal",
+    "uuid.UUID",
+}
+"""Types of objects in a column whose hashes are known to end."""
 
 EDGE_COLUMNS = 30
 """At each side of a wide table that get statistics; more never fit."""
@@ -66,8 +79,8 @@ class Column:
         distinct = [f"{self.distinct:,} distinct"] if self.distinct is not None else []
         ends = [short(each, CELL) for each in self.ends if each is not None]
         samples = [short(each, 24) for each in self.samples[:SAMPLES]]
-        held = [*(["holds"] if self.kinds else []), *self.kinds[:SAMPLES]]
-        long = " .. ".join(ends) or " | ".join(samples) or " ".join(held)
+        held = f"holds {' | '.join(self.kinds[:SAMPLES])}" if self.kinds else ""
+        long = " .. ".join(ends) or " | ".join(samples) or held
         brief = " .. ".join([*ends[:1], *ends[-1:]]) if ends else " | ".join(samples[:2])
         return [", ".join([*nulls, *distinct, *([long] if long else [])]), ", ".join([*nulls, brief])]
 
@@ -106,6 +119,11 @@ def geo_frame(value: Any, look: Look) -> Iterator[str]:
     yield next(lines)
     yield f"CRS: {short(value.crs.name if value.crs is not None else None)}"
     yield from lines
+
+
+@register("shapely.BaseGeometry")
+def geometry(value: Any, look: Look) -> str:
+    return f"{type_name(value)} {cut(value.wkt, 200)}" if look.rows else type_name(value)
 
 
 @register("pandas.Index", "modin.Index", "cudf.Index", "cudf.BaseIndex")
@@ -246,8 +264,10 @@ def _python_column(held: list[Any], nulls: int) -> Column:
     if not unique or type(present[0]) in (str, bool, bytes):
         return Column(nulls, len(unique), samples=[*unique][:SAMPLES])
     ordered = sorted(present)
+    numeric = type(ordered[0]) in (int, float)
+    middle = statistics.median(ordered) if numeric else ordered[len(ordered) // 2]
     distinct = None if type(ordered[0]) is float else len(unique)
-    return Column(nulls, distinct, [ordered[0], ordered[len(ordered) // 2], ordered[-1]])
+    return Column(nulls, distinct, [ordered[0], middle, ordered[-1]])
 
 
 def _schema(value: Any, pairs: Iterable[tuple[Any, Any]], facts: Sequence[str] = ()) -> Iterator[str]:
@@ -294,7 +314,7 @@ def _lines(table: Table, look: Look) -> Iterator[str]:
     if table.sampled and look.rows:
         yield f"statistics of {table.sampled:,} sampled rows:"
     shown, lines = _fit(_column_forms(table, look), round(look.tokens * COLUMNS_SHARE))
-    text = "columns:\n" + "\n".join(lines)
+    text = "columns:\n" + "\n".join(lines) if lines else "no columns"
     yield text
     if look.rows and table.rows and shown:
         yield from _rows(table, shown, look, look.tokens - estimate(text) - OTHER_TOKENS)
@@ -363,7 +383,7 @@ def _attempt(call: Callable[[], Any]) -> Any:
 def _types(held: list[Any]) -> list[str]:
     """The types of what a column of objects holds, if that is more than texts."""
     kinds = [*dict.fromkeys(map(type_name, held))]
-    return [] if kinds == ["str"] else kinds
+    return kinds if {*kinds} - HARMLESS else []
 
 
 def _column_name(name: Any) -> str:

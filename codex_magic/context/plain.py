@@ -6,10 +6,11 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from .registry import Look, Part, Picture, attributes, mro, names, register, static, type_name
-from .short import CONTAINERS, cut, entries_of, headline, short
+from .short import CONTAINERS, NULLS, OWN_TEXT, cut, entries_of, headline, short
 from .tokens import estimate
 
 WIDTH = 200
@@ -33,19 +34,23 @@ LISTED = 24
 """Names in a list of attributes or methods."""
 
 
-@register(type(None), bool, int, float, complex, type(Ellipsis), "enum.Enum", "re.Pattern", "decimal.Decimal")
-@register(
-    "datetime.date", "datetime.time", "datetime.timedelta", "datetime.tzinfo", "uuid.UUID", "numpy.generic"
-)
-@register("fractions.Fraction", "pandas.Timestamp", "pandas.NAType", "pandas.Interval", "pathlib.PurePath")
-@register(
-    "numpy.dtype", "pandas.ExtensionDtype", "polars.DataType", "polars.DataTypeClass", "pyarrow.DataType"
-)
+@register(type(None), bool, int, float, complex, type(Ellipsis), *OWN_TEXT, *NULLS)
 def scalar(value: Any, look: Look) -> str:
     if not look.rows and value is not None:
         return type_name(value)
-    text = f"/{value.pattern[:REPR]!s}/" if type(value) is re.Pattern else short(value, REPR)
-    return text if value is None else f"{type_name(value)} {text}"
+    return short(value) if value is None else f"{type_name(value)} {short(value, REPR)}"
+
+
+@register("enum.Enum")
+def member(value: Any, look: Look) -> str:
+    return (
+        f"{short(value)} = {short(dict(attributes(value)).get('_value_'))}" if look.rows else type_name(value)
+    )
+
+
+@register(re.Pattern)
+def pattern(value: re.Pattern[Any], look: Look) -> str:
+    return f"{type_name(value)} {short(value.pattern, REPR)}" if look.rows else type_name(value)
 
 
 @register(str)
@@ -117,7 +122,7 @@ def _kinds(held: list[Any]) -> str:
     return f" ({', '.join([*islice(kinds, 4)])}{', …' if len(kinds) > 4 else ''})" if kinds else ""
 
 
-@register(deque, range, type({}.keys()), type({}.values()), type({}.items()), "array.array")
+@register(deque, range, type({}.keys()), type({}.values()), type({}.items()), MappingProxyType, "array.array")
 def sized(value: Any, look: Look) -> Iterator[str]:
     """What can be read over and over, by its own class's methods."""
     yield f"{type_name(value)} of {len(value):,} entries"
@@ -162,7 +167,7 @@ def anything(value: object, look: Look) -> Iterator[Part]:
         yield f".{name}: {short(held, WIDTH) if look.rows else type_name(held)}"
     if len(stored) > LISTED:
         yield f"… {len(stored) - LISTED} more attributes"
-    yield from _offered(value)
+    yield from _offered(value, fields)
     if look.rows and static(value, "_repr_png_") is not None and type(png := value._repr_png_()) is bytes:  # type: ignore[attr-defined]
         yield Picture(png)
     # What iterates may fetch all of it to show itself, as a database query does.
@@ -186,11 +191,14 @@ FIELDS = {
 """What says that an object is no more than its fields: a mark in its class, or a class it derives from."""
 
 
-def _offered(value: object) -> Iterator[str]:
-    """The names of its class's public methods and properties."""
+def _offered(value: object, fields: str) -> Iterator[str]:
+    """The names of the public methods and properties of its class, without those of the library that makes its fields."""
     methods: dict[str, None] = {}
     properties: dict[str, None] = {}
+    own = names(type(value))[0].partition(".")[0]
     for cls in mro(value)[:-1]:
+        if fields and names(cls)[0].partition(".")[0] != own:
+            break
         for name, held in [*type.__dict__["__dict__"].__get__(cls).items()]:
             if type(name) is str and not name.startswith("_"):
                 if type(held) is property:

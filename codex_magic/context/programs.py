@@ -13,7 +13,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from .registry import Look, register, type_name
+from .registry import Look, register, static, type_name
 from .short import cut, short
 
 FRAMES = 12
@@ -39,7 +39,8 @@ def function(value: Any, look: Look) -> Iterator[str]:
     types.BuiltinFunctionType, "builtins.method_descriptor", "builtins.wrapper_descriptor", "numpy.ufunc"
 )
 def builtin(value: Any, look: Look) -> Iterator[str]:
-    yield f"built-in {value.__name__}{getattr(value, '__text_signature__', None) or '(...)'}"
+    signature = getattr(value, "__text_signature__", None) or "(...)"
+    yield f"built-in {value.__name__}{signature.replace('$module, ', '').replace('$self, ', '')}"
     yield first_line(value)
 
 
@@ -47,15 +48,14 @@ def builtin(value: Any, look: Look) -> Iterator[str]:
 def cls(value: type, look: Look) -> Iterator[str]:
     order = [short_name(each) for each in type.__dict__["__mro__"].__get__(value)[1:-1]]
     yield f"class {short_name(value)}" + (f"({', '.join(order)})" if order else "")
-    text = source(value) or _source_by_method(value)
+    honest = static(value, "__getattribute__") is type.__getattribute__
+    text = _source_by_method(value) or (source(value) if honest else "")
     if text:
         yield text
         return
     own = type.__dict__["__dict__"].__get__(value)
-    yield first_line(value)
-    names = [name for name, held in own.items() if not name.startswith("_") and callable(held)]
-    if names:
-        yield cut(f"methods: {', '.join(names)}", 600)
+    yield cut(str(own.get("__doc__") or "").strip().partition("\n")[0], 200)
+    yield cut(f"holds: {', '.join(name for name in own if not name.startswith('_'))}", 600)
 
 
 @register("enum.EnumMeta", "enum.EnumType")

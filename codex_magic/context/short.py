@@ -25,10 +25,11 @@ BITS = 256
 NULLS = {"pandas.NAType", "pandas.NaTType"}
 
 OWN_TEXT = {
-    *("datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta", "datetime.timezone"),
-    *("decimal.Decimal", "fractions.Fraction", "uuid.UUID", "zoneinfo.ZoneInfo", "ipaddress._BaseAddress"),
+    *("datetime.date", "datetime.time", "datetime.timedelta", "datetime.tzinfo", "decimal.Decimal"),
+    *("fractions.Fraction", "uuid.UUID", "ipaddress._BaseAddress", "ipaddress._BaseNetwork"),
     *("numpy.generic", "pandas.Interval", "pandas.Period", "pandas.BaseOffset", "pyarrow.Scalar"),
-    *("pathlib.PurePath", "numpy.dtype", "pyarrow.DataType", "polars.DataType", "polars.DataTypeClass"),
+    *("pathlib.PurePath", "numpy.dtype", "pandas.ExtensionDtype", "pyarrow.DataType"),
+    *("polars.DataType", "polars.DataTypeClass"),
 }
 """Types whose text is short; it is made by them and not by what derives from them."""
 
@@ -45,7 +46,7 @@ def short(value: object, longest: int = SHORT, *, depth: int = 2, quote: bool = 
     kind = type(value)
     if kind in (bool, type(None), type(Ellipsis), type(NotImplemented)):
         return str(value)
-    if is_null(value):
+    if names(kind)[1] in NULLS:
         return "null"
     if "enum.Enum" in {name for cls in mro(value) for name in names(cls)}:
         return f"{type_name(value)}.{dict(attributes(value)).get('_name_', '?')}"
@@ -65,13 +66,12 @@ def short(value: object, longest: int = SHORT, *, depth: int = 2, quote: bool = 
 
 
 def _own_text(value: Any, own: Any, longest: int, quote: bool) -> str:
-    if (
-        "numpy.generic" in names(own)
-        and type(plain := value.item()) is not type(value)
-        and "time" not in type_name(value)
-    ):
-        return short(plain, longest, quote=quote)
-    return cut(own.__str__(value).removesuffix(" 00:00:00"), longest)
+    if "numpy.generic" in names(own):
+        own = type(value)
+        plain = value.item()
+        if issubclass(type(plain), bool | int | float | complex | bytes) and "time" not in own.__name__:
+            return short(plain, longest, quote=quote)
+    return cut(" ".join(own.__str__(value).removesuffix(" 00:00:00").split()), longest)
 
 
 def is_null(value: object) -> bool:
@@ -113,7 +113,7 @@ _SCALARS: dict[type, Callable[[Any, int, bool], str]] = {
 def entries_of(value: Any, most: int = ENTRIES) -> list[tuple[str, Any]]:
     """The first entries of a container of Python's own, each with the text of its key, if it has one."""
     if issubclass(type(value), dict):
-        return [(f"{short(key, depth=0)}: ", held) for key, held in islice(dict.items(value), most)]
+        return [(f"{short(key, depth=1)}: ", held) for key, held in islice(dict.items(value), most)]
     base = next(each for each in CONTAINERS if issubclass(type(value), each))
     first = list(islice(base.__iter__(value), most))  # type: ignore[attr-defined]
     fields = static(value, "_fields")

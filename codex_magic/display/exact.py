@@ -1,7 +1,7 @@
 """Text that a person must be able to trust: everything in it is seen, and no two texts look the same. Pure.
 
-What hides, moves, or looks like something else is written as `\\u{202e}`. A `\\u{` of the text itself becomes
-`\\u{5c}u{`, so that `original` reads what is shown back.
+What hides, moves, or looks like something else is written as `[U+202E]`. A `[U+` of the text itself becomes
+`[U+005B]U+`, so that `original` reads what is shown back.
 """
 
 from __future__ import annotations
@@ -15,19 +15,13 @@ from typing import Any, Literal
 MOST_MARKS = 4
 """Combining marks in a row that scripts are written with; more hide what is below."""
 
-_ESCAPED = re.compile(r"\\u\{([0-9a-f]+)\}")
+ESCAPED = re.compile(r"\[U\+([0-9A-F]+)\]")
 _UNSEEN = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp", "Zs"}
-_BLANK = {0x2800, 0x16FE4, 0x1D159, 0xFFFC}
+_BLANK = "\u2800\ufffc\U00016fe4\U0001d159"
 """Letters and symbols that draw nothing."""
-_IGNORABLE = frozenset(
-    code
-    for first, last in (
-        *((code, code) for code in (0xAD, 0x34F, 0x61C, 0x3164, 0xFEFF, 0xFFA0)),
-        *((0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x200B, 0x200F), (0x202A, 0x202E)),
-        *((0x2060, 0x206F), (0xFE00, 0xFE0F), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A)),
-        (0xE0000, 0xE0FFF),
-    )
-    for code in range(first, last + 1)
+_IGNORABLE = re.compile(
+    "[\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 """Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt (16.0), which Python does not have."""
 
@@ -47,9 +41,15 @@ def exact_diff(text: str) -> str:
     return _exact(text, hidden="(?!)", keep="\n\t")
 
 
+def step_line(text: str) -> str:
+    """The beginning of `text` as the line of a step, in which one space stands for any others."""
+    line = _exact(" ".join(text.split()), hidden="(?!)")
+    return line if len(line) <= HEAD_CHARS else line[: HEAD_CHARS - 1] + "…"
+
+
 def original(shown: str) -> str:
     """Return the text that one of these was made from."""
-    return _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), shown)
+    return ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), shown)
 
 
 def _exact(text: str, *, hidden: str, keep: str = "") -> str:
@@ -66,19 +66,17 @@ def _exact(text: str, *, hidden: str, keep: str = "") -> str:
             is_carried = at >= marks and unicodedata.category(text[at - marks])[0] in "LM"
             is_seen = _is_drawn(char) and marks <= MOST_MARKS and is_carried
         else:
-            is_seen = at not in unseen and _is_drawn(char) and not text.startswith("\\u{", at)
-        parts.append(char if is_seen else f"\\u{{{ord(char):x}}}")
+            is_seen = at not in unseen and _is_drawn(char) and not text.startswith("[U+", at)
+        parts.append(char if is_seen else f"[U+{ord(char):04X}]")
     return "".join(parts)
 
 
 def _is_drawn(char: str) -> bool:
     """Marks of no script of their own are not: they make one letter look like another, or struck out."""
-    code = ord(char)
-    if code < 0x7F:
-        return code >= 0x20
-    if unicodedata.category(char) in _UNSEEN or code in _BLANK or code in _IGNORABLE:
-        return False
-    return not unicodedata.name(char, "").startswith("COMBINING ")
+    if char == " " or unicodedata.category(char) not in _UNSEEN:
+        is_hidden = char in _BLANK or _IGNORABLE.match(char)
+        return not is_hidden and not unicodedata.name(char, "").startswith("COMBINING ")
+    return False
 
 
 # What is asked about ------------------------------------------------------------------------------------

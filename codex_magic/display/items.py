@@ -18,7 +18,7 @@ from codex_magic.protocol import types
 from codex_magic.protocol.plain import shorten, without_controls
 from codex_magic.protocol.types import NEVER_DONE
 
-from .exact import HEAD_CHARS, change_diff, change_kind, diff_size, shown_command
+from .exact import HEAD_CHARS, change_diff, change_kind, diff_size, shown_command, step_line
 
 # The functions import `.safe_markdown` themselves: its parser would be loaded while a first request is prepared.
 
@@ -318,7 +318,7 @@ def item_rows(item: types.ThreadItem) -> list[Row]:
 
 
 def _command_row(item: types.CommandExecution) -> Row:
-    command = shorten(shown_command(item.command), HEAD_CHARS)
+    command = step_line(shown_command(item.command))
     label, note, time = _verb("run", item.status), _note(item.status), seconds(item.duration_ms)
     if item.exit_code is not None and item.status not in NEVER_DONE:
         label, note = "Failed" if item.status == "failed" else "Ran", f"exit code {item.exit_code}"
@@ -331,7 +331,7 @@ def _command_row(item: types.CommandExecution) -> Row:
 
 def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
     """Show the diff only of a settled change: before, the approval shows it."""
-    path, diff, status = shorten(str(change.get("path")), HEAD_CHARS), change_diff(change), item.status
+    path, diff, status = step_line(str(change.get("path"))), change_diff(change), item.status
     # The agent writes file after file, and reports one status for all of them.
     in_part = "some of it may be done" if status in ("failed", "interrupted") else ""
     size = "+{} −{}".format(*diff_size(diff)) if diff and status == "completed" else ""

@@ -22,14 +22,10 @@ _FORBIDDEN = re.compile(
     r"|\^\^|@@|://|www\.",
     re.IGNORECASE,
 )
-ENVIRONMENTS = frozenset(
-    name + star
-    for name in (
-        "align aligned alignat alignedat array bmatrix Bmatrix cases dcases rcases eqnarray equation "
-        "flalign gather gathered matrix multline pmatrix smallmatrix split subarray vmatrix Vmatrix CD"
-    ).split()
-    for star in ("", "*")
-)
+ENVIRONMENTS = (
+    "align aligned alignat alignedat array bmatrix Bmatrix cases dcases rcases eqnarray equation "
+    "flalign gather gathered matrix multline pmatrix smallmatrix split subarray vmatrix Vmatrix CD"
+).split()
 _ENVIRONMENT = re.compile(r"\\(begin|end)\s*\{([^{}]*)\}")
 _TAG_LIKE = re.compile(r"<(?=[A-Za-z/!?])")
 _BRACKET_PAIR = re.compile(r"\](?=[(\[:])")
@@ -139,7 +135,7 @@ def _environments_match(body: str) -> bool:
     opened: list[str] = []
     pairs = _ENVIRONMENT.findall(body)
     for kind, name in pairs:
-        if kind == "begin" and name in ENVIRONMENTS:
+        if kind == "begin" and name.removesuffix("*") in ENVIRONMENTS:
             opened.append(name)
         elif kind == "begin" or not opened or opened.pop() != name:
             return False

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from codex_magic.protocol.types import Notification
 
-from .page import Pace, Page, UpdatedPage
+from .page import Bundle, Pace, Page, UpdatedPage
 from .view import TurnView
 
 
@@ -21,7 +21,8 @@ class Surface(Protocol):
     `pause` leaves the place to somebody else until the next `update`.
     """
 
-    pace: Pace
+    @property
+    def pace(self) -> Pace: ...
 
     def update(self, view: TurnView) -> None: ...
 
@@ -39,8 +40,11 @@ class JupyterSurface:
 
     def __init__(self, page: Page | None = None) -> None:
         self._page = page or UpdatedPage()
-        self.pace = self._page.pace
         self._shown: object = None
+
+    @property
+    def pace(self) -> Pace:
+        return self._page.pace
 
     def update(self, view: TurnView) -> None:
         bundle = view.bundle()
@@ -52,6 +56,47 @@ class JupyterSurface:
 
     def pause(self) -> None:
         """Other outputs have places of their own."""
+
+
+class Followed(Protocol):
+    """What a page hears of one answer that it draws itself, as our JupyterLab extension does.
+
+    `is_followed`: by a page that has asked for it. `grow` takes the text, and `end` the last bundle.
+    """
+
+    is_followed: bool
+
+    def grow(self, text: str) -> None: ...
+
+    def end(self, bundle: Bundle) -> None: ...
+
+
+LIVE = Pace(floor=0.05)
+"""A page that draws only what is new: its work does not grow with the text."""
+
+
+class LiveSurface(JupyterSurface):
+    """The same, until a page follows the stream: then only the first and the last bundle are shown.
+
+    Measured by `make bench`; see `labextension/`.
+    """
+
+    def __init__(self, page: Page | None, stream: Followed) -> None:
+        super().__init__(page)
+        self._stream = stream
+
+    @property
+    def pace(self) -> Pace:
+        return LIVE if self._stream.is_followed else super().pace
+
+    def update(self, view: TurnView) -> None:
+        self._stream.grow(view.markdown())
+        if self._shown is None or not self._stream.is_followed:
+            super().update(view)
+
+    def close(self, view: TurnView) -> None:
+        self._stream.end(view.bundle())
+        super().update(view)
 
 
 class Painter:

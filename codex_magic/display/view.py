@@ -32,10 +32,6 @@ STATES: dict[TurnStatus, State] = {
 IF_IT_STAYS = "If this stays, show the answer with `%codex show`."
 """A page that is loaded again while an answer comes hears no more of it; the end replaces this line."""
 
-NOT_SENT = "Not sent: stopped while it waited for another answer in this thread."
-
-RUNS = "Running in the background. `%codex steer TEXT` adds to it, `%codex stop` stops it."
-
 LITTLE_LEFT = 20
 """Percent of the plan's limit."""
 
@@ -239,7 +235,8 @@ class TurnView:
             return "Waiting for your approval …"
         if self._retrying is not None:
             return f"Trying again: {self._retrying.message}"
-        return RUNS if self.background else ""
+        runs = "Running in the background. `%codex steer TEXT` adds to it, `%codex stop` stops it."
+        return runs if self.background else ""
 
     def plain(self) -> str:
         """Return the text as it came, without control characters, and a line for each other thing that happened.
@@ -263,7 +260,9 @@ class TurnView:
             seconds = round((self.duration_ms or 0) / 1000)
             after = f" after {items.lasting(seconds)}" if seconds else ""
             message = f"Interrupted{after}. Continue with `%codex continue`."
-            endings.append(NoticeBlock(items.QUIET, NOT_SENT if self._withdrawn else message))
+            if self._withdrawn:
+                message = "Not sent: stopped while it waited for another answer in this thread."
+            endings.append(NoticeBlock(items.QUIET, message))
         return endings
 
     def footer(self) -> str:

@@ -23,7 +23,6 @@ from ..responses.provider import Provider
 from ..responses.response import Response
 from ..responses.streaming import AsyncResponseStream
 from ..responses.tool_turn import MOST_ROUNDS, Ask, Job, Patience, Run, turn
-from ..responses.tools import ToolCallError
 from .history import broken_off, is_context, is_foreign_call, mended
 from .narrator import Narrator
 from .replay import input_items
@@ -269,10 +268,7 @@ class _BackendTurn:
         begun = time.monotonic()
         success = False
         if job.tool is None:
-            try:
-                items = [text_item(str(job.run()))]
-            except ToolCallError as error:
-                items = [text_item(str(error))]
+            items = [text_item(str(job.run()))]
         else:
             about, item = (self._request.thread_id, self._request.turn_id), self._narrator.call(job.call)
             question = types.ToolCallApproval(*about, item.id, item.tool, item.arguments, item.namespace)

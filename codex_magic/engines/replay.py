@@ -82,12 +82,12 @@ def replayed(item: types.ThreadItem) -> tuple[Item, ...]:
             )
         case types.AgentMessage():
             return (assistant(item.text),)
-        case types.CommandExecution(status=status) if status in types.NEVER_DONE:
-            return (developer(f"A command was not run ({status}):\n$ {item.command}"),)
-        case types.CommandExecution():
-            ended = f"exit code {item.exit_code}" if item.exit_code is not None else item.status
+        case types.CommandExecution(command=command, status=status) if status in types.NEVER_DONE:
+            return (developer(f"A command was not run ({status}):\n$ {command}"),)
+        case types.CommandExecution(command=command, status=status, exit_code=code):
             output = cut(item.aggregated_output or "", LONGEST_OUTPUT)
-            return (developer(f"A command was run ({ended}):\n$ {item.command}\n{output}"),)
+            ended = f"exit code {code}" if code is not None else status
+            return (developer(f"A command was run ({ended}):\n$ {command}\n{output}"),)
         case types.FileChange(status=status):
             what = "Files were not changed" if status in types.NEVER_DONE else "Files were changed"
             if status not in (*types.NEVER_DONE, "completed"):
@@ -95,11 +95,8 @@ def replayed(item: types.ThreadItem) -> tuple[Item, ...]:
             diffs = "\n".join(f"{change.get('path')}\n{change.get('diff')}" for change in item.changes)
             return (developer(f"{what} ({status}):\n{cut(diffs, LONGEST_OUTPUT)}"),)
         case types.ToolCall():
-            fields = {"inputText": "text", "inputImage": "imageUrl"}
-            content = item.content_items or ()
-            readable = [
-                part for part in content if isinstance(part.get(fields.get(str(part.get("type")), "")), str)
-            ]
+            outputs = item.content_items or ()
+            readable = [part for part in outputs if isinstance(part.get("text", part.get("imageUrl")), str)]
             arguments = msgspec.json.encode(item.arguments or {}).decode()
             told = output_of(readable) if readable else item.status
             return _call_and_output(item.id, item.tool, item.namespace, arguments, told)

@@ -13,7 +13,7 @@ from ..protocol.errors import InvalidRequestError
 from ..protocol.plain import encodable
 from ..protocol.secrets import masked
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision, Sandbox, ToolCallApproval
-from ..responses.inputs import image_url, is_image
+from ..responses.inputs import image_url, input_text, is_image
 from ..responses.tools import Tool, Toolbox, ToolCallError, plain_result
 from .approvals import call
 
@@ -48,20 +48,13 @@ class ToolSet(Toolbox):
             return {**definition, "tools": tools}
         tool = self.find(namespace, definition.get("name", ""))
         if tool is None:
-            raise InvalidRequestError(
-                f"The agent has its own {definition['type']} tool.", hint="Leave it out of the tools."
-            )
+            own = f"The agent has its own {definition['type']} tool."
+            raise InvalidRequestError(own, hint="Leave it out of the tools.")
         if namespace is None and tool.name in TAKEN:
-            raise InvalidRequestError(
-                f"The agent already has a tool named {tool.name!r}.",
-                hint='Choose another name: `tool(f, name="...")`.',
-            )
-        return {
-            "type": "function",
-            "name": tool.name,
-            "description": definition["description"],
-            "inputSchema": dict(tool.input_schema),
-        }
+            hint = 'Choose another name: `tool(f, name="...")`.'
+            raise InvalidRequestError(f"The agent already has a tool named {tool.name!r}.", hint=hint)
+        spec = {"type": "function", "name": tool.name, "description": definition["description"]}
+        return {**spec, "inputSchema": dict(tool.input_schema)}
 
 
 class ToolCalls:
@@ -170,11 +163,8 @@ def cut(text: str, room: int = LONGEST_TEXT) -> str:
 
 def output_of(items: Iterable[ContentItem]) -> str | list[dict[str, Any]]:
     """Return them as the `output` of a Responses item: a text, or parts."""
-    parts = [
-        {"type": "input_text", "text": item["text"]}
-        if item["type"] == "inputText"
-        else {"type": "input_image", "image_url": item["imageUrl"]}
+    parts: list[dict[str, Any]] = [
+        input_text(item["text"]) if "text" in item else {"type": "input_image", "image_url": item["imageUrl"]}
         for item in items
     ]
-    is_text = len(parts) == 1 and parts[0]["type"] == "input_text"
-    return str(parts[0]["text"]) if is_text else parts
+    return str(parts[0]["text"]) if len(parts) == 1 and "text" in parts[0] else parts

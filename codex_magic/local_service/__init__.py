@@ -1,7 +1,6 @@
 """The built-in imitation of the ChatGPT sign-in and Codex backend, for the demo, tests and offline work.
 
-`start()` runs it in a thread of its own; `python -m codex_magic.local_service` in a process of its own.
-Its answers are scripted and say so; everything around them behaves like the real service.
+`start()` runs it in a thread of its own. Its answers are scripted and say so; everything around them behaves like the real service.
 """
 
 from .service import LocalService, start

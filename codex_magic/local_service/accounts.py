@@ -11,11 +11,12 @@ import json
 import secrets
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..protocol.ids import new_id
 from .faults import REFUSALS, Reply
+from .stream import SHAPES
 
 ACCESS_SECONDS = 10 * 24 * 3600
 SCOPE = "openid profile email offline_access"
@@ -52,6 +53,49 @@ class Tokens:
         tokens = {"token_type": "Bearer", "scope": SCOPE, **asdict(self)}
         del tokens["account_id"]
         return tokens
+
+
+SECONDS = {"primary": 5 * 3600, "secondary": 7 * 24 * 3600}
+"""How long each window of a plan is."""
+
+
+@dataclass
+class Quota:
+    """The plan's two windows, which fill a little with every request. In whole percent: the CLI can't read others."""
+
+    started: float = field(default_factory=time.time)
+    requests: int = 0
+
+    def windows(self) -> dict[str, dict[str, Any]]:
+        used = {"primary": min(95, 12 + self.requests), "secondary": min(90, 31 + self.requests // 10)}
+        return {
+            name: {
+                "used_percent": used[name],
+                "limit_window_seconds": seconds,
+                "reset_after_seconds": max(0, int(self.started) + seconds - int(time.time())),
+                "reset_at": int(self.started) + seconds,
+            }
+            for name, seconds in SECONDS.items()
+        }
+
+    def headers(self, plan: str) -> dict[str, str]:
+        headers = SHAPES["quota_headers"] | {"x-codex-plan-type": plan}
+        for name, window in self.windows().items():
+            minutes = window.pop("limit_window_seconds") // 60
+            for key, value in {**window, "window_minutes": minutes}.items():
+                headers[f"x-codex-{name}-{key.replace('_', '-')}"] = str(value)
+        return headers
+
+    def usage(self, account: Account) -> dict[str, Any]:
+        """Return the body of `/wham/usage`."""
+        windows = {f"{name}_window": window for name, window in self.windows().items()}
+        return SHAPES["usage"] | {
+            "user_id": account.user_id,
+            "account_id": account.id,
+            "email": account.email,
+            "plan_type": account.plan,
+            "rate_limit": {"allowed": True, "limit_reached": False, **windows},
+        }
 
 
 class SignIn:

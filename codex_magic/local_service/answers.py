@@ -36,38 +36,26 @@ def thoughts(body: Body, owner: str) -> list[Item]:
     reasoning = body.get("reasoning")
     if reasoning is None or reasoning.get("effort") == "none":
         return []
-    texts = (
-        prepared("thoughts").split("\n---\n")
-        if reasoning.get("summary") in ("auto", "concise", "detailed")
-        else []
-    )
-    thought: Item = {
-        "type": "reasoning",
-        "summary": [{"type": "summary_text", "text": text} for text in texts],
-    }
+    shows = reasoning.get("summary") in ("auto", "concise", "detailed")
+    texts = prepared("thoughts").split("\n---\n") if shows else []
+    summary = [{"type": "summary_text", "text": text} for text in texts]
+    thought: Item = {"type": "reasoning", "summary": summary}
     if "reasoning.encrypted_content" in (body.get("include") or []):
         thought["encrypted_content"] = seal(owner, {"thought": len(texts)})
     return [thought]
 
 
 def _reply(body: Body, talk: Conversation) -> list[Item]:
-    question = talk.prompt.text
     if calls := _calls(body, talk):
         return calls
     if structured := _structured(body, talk):
         return [message(structured)]
     if talk.prompt.echo is not None:
         return [message(talk.prompt.echo)]
-    hosted = {tool.kind for tool in talk.tools}
-    if re.search(r"\bsearch the web\b", question, re.I) and any(
-        kind.startswith("web_search") for kind in hosted
-    ):
-        action = {"type": "search", "query": _title(question)}
+    is_search = re.search(r"\bsearch the web\b", talk.prompt.text, re.I)
+    if is_search and any(tool.kind.startswith("web_search") for tool in talk.tools):
+        action = {"type": "search", "query": _title(talk.prompt.text)}
         return [{"type": "web_search_call", "action": action}, _cited()]
-    if re.search(r"\bdraw\b", question, re.I) and "image_generation" in hosted:
-        drawing = {"result": PICTURE, "revised_prompt": _title(question)}
-        shown = message(_prepared("A prepared picture.", talk))
-        return [{"type": "image_generation_call", **drawing}, shown]
     return [message(_text(talk))]
 
 
@@ -84,8 +72,6 @@ def _cited() -> Item:
     return message(text, annotations=[citation])
 
 
-# Tools -------------------------------------------------------------------------------------------
-
 _USE = re.compile(
     r"\buse the tools? (?P<names>[\w.-]+(?:(?:, | and )[\w.-]+)*)(?: (?P<times>\d+) times)?(?: with (?=\{))?",
     re.I,
@@ -99,8 +85,11 @@ def _calls(body: Body, talk: Conversation) -> list[Item]:
     if choice == "none":
         return []
     rounds: list[list[Item]] = []
-    for order in _USE.finditer(talk.prompt.text if talk.prompt.echo is None else ""):
-        arguments = _json_at(talk.prompt.text, order.end())
+    text = talk.prompt.text if talk.prompt.echo is None else ""
+    for order in _USE.finditer(text):
+        arguments = None
+        with suppress(ValueError):  # those that follow are sent exactly as they are written
+            arguments = text[order.end() : json.JSONDecoder().raw_decode(text, order.end())[1]]
         names = re.split(r", | and ", order["names"].rstrip("."))
         tools = [tool for name in names for tool in talk.callable_tools if tool.is_named(name)]
         rounds += [[_call(tool, arguments) for tool in tools]] * int(order["times"] or 1) if tools else []
@@ -112,14 +101,6 @@ def _calls(body: Body, talk: Conversation) -> list[Item]:
     forced = choice.get("name") if isinstance(choice, dict) else None
     first = talk.callable_tools[:1] if choice == "required" else []
     return [_call(tool) for tool in first or [tool for tool in talk.callable_tools if tool.name == forced]]
-
-
-def _json_at(text: str, start: int) -> str | None:
-    """Return the JSON object that begins at `start`, exactly as it is written there."""
-    with suppress(ValueError):
-        if text.startswith("{", start):
-            return text[start : json.JSONDecoder().raw_decode(text, start)[1]]
-    return None
 
 
 def _call(tool: Tool, arguments: str | None = None) -> Item:
@@ -144,9 +125,6 @@ def _structured(body: Body, talk: Conversation) -> str | None:
     return None
 
 
-# Text --------------------------------------------------------------------------------------------
-
-
 def _text(talk: Conversation) -> str:
     if talk.outputs:
         return _quoting(talk.outputs)
@@ -158,10 +136,8 @@ def _text(talk: Conversation) -> str:
 
 def _quoting(outputs: Sequence[str]) -> str:
     """Show what tool calls gave, each result in a fence longer than any in it."""
-    shown = []
-    for output in outputs:
-        fence = "`" * max([2, *(len(run) for run in re.findall("`+", output))]) + "`"
-        shown.append(f"{fence}\n{output}\n{fence}")
+    fences = ["`" * (1 + max([2, *map(len, re.findall("`+", output))])) for output in outputs]
+    shown = [f"{fence}\n{output}\n{fence}" for fence, output in zip(fences, outputs, strict=True)]
     came = "The tool gave:" if len(shown) == 1 else f"The {len(shown)} calls gave:"
     return "\n\n".join([NOTICE, came, *shown]) + "\n"
 

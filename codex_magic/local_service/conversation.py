@@ -120,12 +120,9 @@ def parts_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _prompt(text: str) -> Prompt:
     """Read marker lines above `echo:` only, so that any text at all can be echoed."""
-    echo = _ECHO.search(text)
-    head = text[: echo.start()] if echo else text
-    markers = dict(_MARKER.findall(head))
-    if echo:
-        return Prompt(text[echo.start() :], text[echo.end() :], **markers)
-    return Prompt(_MARKER.sub("", head).strip(), **markers)
+    if echo := _ECHO.search(text):
+        return Prompt(text[echo.start() :], text[echo.end() :], **dict(_MARKER.findall(text[: echo.start()])))
+    return Prompt(_MARKER.sub("", text).strip(), **dict(_MARKER.findall(text)))
 
 
 def _question(item: Mapping[str, Any]) -> str:
@@ -142,8 +139,7 @@ def _rounds(since: list[Item]) -> int:
 
 def _flatten(tools: Iterable[Mapping[str, Any]], namespace: str | None = None) -> Iterator[Tool]:
     for tool in tools:
-        kind = tool["type"]
-        if kind == "namespace":
+        if (kind := tool["type"]) == "namespace":
             yield from _flatten(tool["tools"], tool["name"])
         else:
             parameters, description = tool.get("parameters") or {}, str(tool.get("description") or "")

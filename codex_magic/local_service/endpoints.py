@@ -7,7 +7,9 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from string import Template
@@ -21,11 +23,10 @@ from tornado.web import Finish, RequestHandler
 
 from ..protocol.ids import new_id
 from . import conversation
-from .accounts import SCOPE, Account
+from .accounts import SCOPE, Account, Quota, SignIn
 from .answers import PICTURE, answer
 from .conversation import Body, Item, count_tokens
-from .faults import HTML, REFUSALS, Fault, Reply, Step, api_error, detail, model_unsupported
-from .state import State
+from .faults import HTML, REFUSALS, Fault, Faults, Reply, Step, api_error, detail, model_unsupported
 from .stream import DELTAS, SHAPES, Event, Pace, Plan, count_usage, events, frame, numbered
 
 _CATALOG = msgspec.json.decode(Path(__file__).with_name("models.json").read_bytes())
@@ -34,6 +35,24 @@ MODELS: dict[str, dict[str, Any]] = {model["slug"]: _CATALOG["every"] | model fo
 """The models on offer: made-up ones whose names say so, and two official names the binary needs."""
 
 ETAG = f'W/"{hashlib.sha256(msgspec.json.encode(MODELS)).hexdigest()[:16]}"'
+
+
+@dataclass
+class State:
+    """What the endpoints of one running service share; touched on its own loop only."""
+
+    url: str
+    pace: Pace = field(default_factory=Pace)
+    open_access: bool = False
+    """Answer requests without credentials too."""
+    middleware: Callable[[Endpoint], Awaitable[None]] | None = None
+    """Called with each endpoint when its request has been read; it may refuse it."""
+    faults: Faults = field(default_factory=Faults)
+    quota: Quota = field(default_factory=Quota)
+    sign_in: SignIn = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sign_in = SignIn(self.url)
 
 
 class Endpoint(RequestHandler):
@@ -123,10 +142,9 @@ class Endpoint(RequestHandler):
 
 
 def decoded(body: bytes) -> Any:
-    try:
+    with suppress(ValueError):
         return json.loads(body)
-    except ValueError:
-        return None
+    return None
 
 
 # The stream --------------------------------------------------------------------------------------
@@ -162,8 +180,7 @@ class Responses(Endpoint):
         await self.answer(body, plan, pace, fault)
 
     def plan(self, body: Body, owner: str, pace: Pace) -> Plan:
-        model = self.model(body)
-        items = self.items(body, owner)
+        model, items = self.model(body), self.items(body, owner)
         sent = count_tokens([body.get(key) for key in ("instructions", "tools", "input")])
         return Plan(
             id=f"resp_{new_id().replace('-', '')}",
@@ -181,8 +198,7 @@ class Responses(Endpoint):
 
     def model(self, body: Body) -> str:
         """Return the name of a model there is."""
-        name = str(body.get("model"))
-        if name not in MODELS:
+        if (name := str(body.get("model"))) not in MODELS:
             self.refuse(model_unsupported(name))
         return name
 
@@ -213,15 +229,13 @@ class Responses(Endpoint):
         return {"openai-model": plan.model, "x-request-id": new_id()}
 
     async def _play(self, script: Iterable[Step], pace: Pace) -> None:
-        self.clear_header("Content-Type")  # the Codex backend sends none
-        if not self.codex:
-            self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        if self.codex:
+            self.clear_header("Content-Type")  # the Codex backend sends none
         self.connection.stream.set_nodelay(True)
-        try:
+        with suppress(StreamClosedError):  # the client went away
             await self.flush()
             await self.send(script, pace)
-        except StreamClosedError:
-            pass  # the client went away
 
     async def send(self, script: Iterable[Step], pace: Pace) -> None:
         """Do the steps, until the client has gone."""

@@ -44,8 +44,6 @@ def model_unsupported(model: str) -> Reply:
     return detail(400, f"The '{model}' model is not supported when using Codex with a ChatGPT account.")
 
 
-# Failures on demand ------------------------------------------------------------------------------
-
 Params = Mapping[str, Any]
 
 Step = Event | bytes | str
@@ -86,10 +84,8 @@ class Faults:
 def split(stream: Iterable[Event], params: Params) -> tuple[list[Event], list[Event]]:
     """Return the first two events and up to the `after`-th delta (the third, else), and a rest, be it the last event."""
     planned = list(stream)
-    deltas = [at for at, event in enumerate(planned) if event["type"] in DELTAS]
-    after = int(params.get("after", 3))
-    ends = [2, *(at + 1 for at in deltas), len(planned) - 1]
-    cut = ends[min(after, len(ends) - 1)]
+    deltas = [at + 1 for at, event in enumerate(planned) if event["type"] in DELTAS]
+    cut = [2, *deltas, len(planned) - 1][: int(params.get("after", 3)) + 1][-1]
     return planned[:cut], planned[cut:]
 
 

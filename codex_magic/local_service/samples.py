@@ -91,8 +91,9 @@ def _merged(schemas: list[Schema]) -> Schema:
     merged: dict[str, Any] = {}
     for schema in schemas:
         properties = merged.get("properties", {}) | schema.get("properties", {})
-        required = merged.get("required", []) + schema.get("required", [])
-        merged |= schema
-        if properties:
-            merged |= {"properties": properties, "required": required}
+        parts = {
+            "properties": properties,
+            "required": merged.get("required", []) + schema.get("required", []),
+        }
+        merged |= {**schema, **(parts if properties else {})}
     return merged

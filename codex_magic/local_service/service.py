@@ -8,11 +8,11 @@ import dataclasses
 import json
 import os
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from ssl import SSLContext
 from typing import TypeVar
 
 from tornado.httpserver import HTTPServer
@@ -20,8 +20,7 @@ from tornado.routing import Matcher
 from tornado.web import Application
 
 from .accounts import Account, Tokens
-from .endpoints import ROUTES, Endpoint, NotFound
-from .state import State
+from .endpoints import ROUTES, Endpoint, NotFound, State
 from .stream import Pace
 
 T = TypeVar("T")
@@ -30,9 +29,9 @@ Service = TypeVar("Service", bound="LocalService")
 Routes = Sequence[tuple[str | Matcher, type[Endpoint]]]
 
 
-def start(*, port: int = 0, pace: Pace | None = None, open_access: bool = False) -> LocalService:
-    """Start to listen on 127.0.0.1, with `open_access` to requests without credentials. OSError: the port is taken."""
-    return LocalService(lambda url: State(url, pace=pace or Pace(), open_access=open_access), port)
+def start(*, pace: Pace | None = None, open_access: bool = False) -> LocalService:
+    """Start to listen on 127.0.0.1, with `open_access` to requests without credentials too."""
+    return LocalService(lambda url: State(url, pace=pace or Pace(), open_access=open_access))
 
 
 class LocalService:
@@ -41,12 +40,12 @@ class LocalService:
     def __init__(
         self,
         state: Callable[[str], State],
-        port: int,
         *,
+        port: int = 0,
         routes: Routes = (),
-        tls: ssl.SSLContext | None = None,
+        tls: SSLContext | None = None,
     ) -> None:
-        """Open a port of this machine (0: any free one); `routes` come before the service's own."""
+        """Open a port of this machine (0: any free one; OSError: it is taken). `routes` come before the service's own."""
         listener = socket.create_server(("127.0.0.1", port))
         listener.setblocking(False)
         self.url = self.issuer = f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}"
@@ -82,12 +81,8 @@ class LocalService:
         tokens = tokens or self._call(lambda: self._state.sign_in.issue(Account()))
         kept = dataclasses.asdict(tokens)
         del kept["expires_in"]
-        content = {
-            "auth_mode": "chatgpt",
-            "OPENAI_API_KEY": None,
-            "tokens": kept,
-            "last_refresh": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}000Z",
-        }
+        content = {"auth_mode": "chatgpt", "OPENAI_API_KEY": None, "tokens": kept}
+        content["last_refresh"] = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}000Z"
         codex_home.mkdir(parents=True, exist_ok=True)
         file = os.open(codex_home / "auth.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(file, "w", encoding="utf-8") as writing:

@@ -122,9 +122,6 @@ def events(plan: Plan) -> Iterator[Event]:
     yield {"type": "response.completed", "response": done | {"output": [] if plan.codex else output}}
 
 
-# Items -------------------------------------------------------------------------------------------
-
-
 def _reasoning(item: Item, size: int) -> Iterator[Event]:
     for number, part in enumerate(item["summary"]):
         at = {"summary_index": number}
@@ -166,11 +163,8 @@ def _deltas(verb: str, text: str, size: int, at: Event) -> Iterator[Event]:
 def _progress(item: Item, size: int) -> Iterator[Event]:
     """Give the states of what the service does itself; a picture is sent with one of them."""
     for state in _STATES[item["type"]]:
-        yield {"type": f"response.{item['type']}.{state}"} | (
-            {"partial_image_index": 0, "partial_image_b64": item["result"], "output_format": "png"}
-            if state == "partial_image"
-            else {}
-        )
+        image = {"partial_image_index": 0, "partial_image_b64": item.get("result"), "output_format": "png"}
+        yield {"type": f"response.{item['type']}.{state}"} | (image if state == "partial_image" else {})
 
 
 _STATES = {
@@ -179,17 +173,15 @@ _STATES = {
     "compaction": ("compacting",),
 }
 
+_BEGUN = {"status": "in_progress"}
+
 _KINDS: dict[str, tuple[str, dict[str, Any], Callable[[Item, int], Iterator[Event]]]] = {
     "reasoning": ("rs", {"summary": []}, _reasoning),
-    "message": ("msg", {"content": [], "status": "in_progress"}, _message),
-    "function_call": ("fc", {"arguments": "", "status": "in_progress"}, _call),
-    "custom_tool_call": ("ctc", {"input": "", "status": "in_progress"}, _call),
-    "web_search_call": (
-        "ws",
-        {"action": {"type": "search", "query": ""}, "status": "in_progress"},
-        _progress,
-    ),
-    "image_generation_call": ("ig", {"result": None, "status": "in_progress"}, _progress),
+    "message": ("msg", {"content": []} | _BEGUN, _message),
+    "function_call": ("fc", {"arguments": ""} | _BEGUN, _call),
+    "custom_tool_call": ("ctc", {"input": ""} | _BEGUN, _call),
+    "web_search_call": ("ws", {"action": {"type": "search", "query": ""}} | _BEGUN, _progress),
+    "image_generation_call": ("ig", {"result": None} | _BEGUN, _progress),
     "compaction": ("cmp", {"encrypted_content": ""}, _progress),
 }
 """By the type of an item: the prefix of its id, what it begins with, and the events until its end."""

@@ -85,13 +85,9 @@ def show_usage(session: Session, _: str) -> Steps[None]:
     if not windows:
         session.screen.say("The service reports no limits for this account.")
         return
+    bars, note = list(map(login.left, windows)), f"Plan: {usage.plan.capitalize()}" if usage.plan else ""
     rows = [(login.name(each), f"{login.left(each)} % left", login.resets(each)) for each in windows]
-    session.screen.table(
-        ("", "", ""),
-        rows,
-        bars=[login.left(each) for each in windows],
-        note=f"Plan: {usage.plan.capitalize()}" if usage.plan else "",
-    )
+    session.screen.table(("", "", ""), rows, bars=bars, note=note)
 
 
 def account_rows(session: Session, provider: Provider, *, named: bool = False) -> list[tuple[str, object]]:

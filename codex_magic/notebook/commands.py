@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..net import scrub
-from ..protocol.errors import CodexError, ConfigurationError, ModelNotFoundError, OptionError, StoreError
+from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
-from ..responses.catalog import Catalog, default_model
+from ..responses.catalog import Catalog, default_model, find_model
 from ..threads.options import CONTINUE
 from ..threads.store import Store
 from . import assist, login, options
@@ -292,9 +292,8 @@ def _model(session: Session, rest: str) -> Steps[None]:
     if rest:
         provider = session.provider()
         models = yield from session.wait(session.codex.models(provider=provider, include_hidden=True))
-        slugs = [model.slug for model in models]
-        if slugs and rest not in slugs:
-            raise ModelNotFoundError(rest, near=difflib.get_close_matches(rest, slugs, n=2, cutoff=0.4))
+        if models:
+            find_model([*models], rest)
         session.settings.model = rest
     session.screen.say(f"Model: {_model_in_use(session)}")
 

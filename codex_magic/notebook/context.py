@@ -19,6 +19,7 @@ from .screen import count
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .extension import Extension
     from .mentioned import Mentioned
     from .runs import Runs
 
@@ -36,9 +37,16 @@ class Context:
     """What there is to tell of the notebook with one question. `scope`: none, above, outputs or all."""
 
     def __init__(
-        self, shell: InteractiveShell, runs: Runs, path: str | None, *, scope: str, mask: OutgoingMask | None
+        self,
+        shell: InteractiveShell,
+        runs: Runs,
+        extension: Extension,
+        path: str | None,
+        *,
+        scope: str,
+        mask: OutgoingMask | None,
     ) -> None:
-        self.kernel: Kernel = gathering.look(shell, runs)
+        self.kernel: Kernel = gathering.look(shell, runs, extension)
         self.around: Around = gathering.around(self.kernel, path)
         self.shell, self.path, self.scope, self.mask = shell, path, scope, mask
         self.mentioned: list[Mentioned] = []

@@ -7,6 +7,7 @@ are merged by cell id, and what could not be known is said.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,21 +16,27 @@ import msgspec
 
 from ..context.cells import Cell, State, clean_output, digest_of, is_ours
 from ..protocol.ids import is_cell_id
-from .recognition import SavedCell, read_cells
+from .recognition import SavedCell, page_cells, read_cells
 from .runs import Run, Runs
 from .shell import cell_id
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .extension import Extension
+
 
 class Kernel(NamedTuple):
-    """What a kernel knows when a cell asks. `cell`, `source`: of that cell."""
+    """What a kernel knows when a cell asks. `cell`, `source`: of that cell.
+
+    `page`: the cells as they stand in JupyterLab, where our extension tells them.
+    """
 
     runs: list[Run]
     cell: str | None
     source: str
     began: float
+    page: Sequence[SavedCell] = ()
 
 
 class Output(NamedTuple):
@@ -63,15 +70,18 @@ def folder_of(path: str | None) -> Path:
     return Path(path).parent if path else Path.cwd()
 
 
-def look(shell: InteractiveShell, runs: Runs) -> Kernel:
+def look(shell: InteractiveShell, runs: Runs, extension: Extension) -> Kernel:
     """Return what the kernel knows now; in the thread of the cell that asks."""
     so_far, source = runs.so_far()
-    return Kernel(so_far, cell_id(shell), source, runs.began)
+    cell = cell_id(shell)
+    return Kernel(so_far, cell, source, runs.began, page_cells(extension.run(cell)))
 
 
 def around(kernel: Kernel, path: str | None) -> Around:
     """Return the notebook as its file, if it is this notebook's, and the runs tell it."""
     latest, error = _latest(kernel.runs), last_error(kernel)
+    if kernel.page:
+        return _merged(kernel.page, time.time(), latest, kernel)._replace(error=error)
     saved, saved_at = _saved(path)
     if not saved or not _is_this(saved, saved_at, kernel):
         cells = [cell for run in latest if (cell := _ran(run))]

@@ -7,15 +7,16 @@ every sign-in has none. The attempt lives in the background loop, so it goes on 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from ..auth.storage import Storage
@@ -128,7 +129,7 @@ class LoginView:
         return _SENTENCES[self.way if self.stage is Stage.waiting else self.stage].format(place=place)
 
     def seconds_left(self) -> int | None:
-        """Until what is offered expires; `None` when nothing does."""
+        """Return until what is offered expires; `None` when nothing does."""
         return None if self.expires_at is None else max(0, round(self.expires_at - self.now))
 
     def closing_line(self) -> str:
@@ -189,9 +190,6 @@ def plan_note(plan: str | None) -> str:
     return f" ({plan.replace('_', ' ').capitalize()} plan)" if plan else ""
 
 
-# What is left of a plan --------------------------------------------------------------------------
-
-
 def windows(limits: RateLimits) -> list[RateLimitWindow]:
     """Return the windows there are, the one that will stop you first in front."""
     present = [window for window in (limits.primary, limits.secondary) if window is not None]
@@ -233,8 +231,6 @@ def sentence(window: RateLimitWindow) -> str:
     return ", ".join(filter(None, [f"{left(window)} % {span}left", resets(window)]))
 
 
-# The attempt -------------------------------------------------------------------------------------
-
 Listener = Callable[[LoginView], None]
 
 P = ParamSpec("P")
@@ -245,7 +241,7 @@ def in_order(
 ) -> Callable[Concatenate[LoginFlow, P], Future[None]]:
     """Let a method return at once, from any thread; its work waits for that of earlier calls."""
 
-    @functools.wraps(method)
+    @wraps(method)
     def submit(self: LoginFlow, /, *args: P.args, **kwargs: P.kwargs) -> Future[None]:
         async def work() -> None:
             self._order = self._order or asyncio.Lock()
@@ -261,9 +257,7 @@ class LoginFlow:
     """The one sign-in of a notebook. What comes of the methods is seen by the listeners, and in `view`."""
 
     def __init__(self, codex: Codex, ask_limits: Callable[[], Awaitable[RateLimits]]) -> None:
-        self._codex = codex
-        self._asynchronous = codex.asynchronous
-        self._ask_limits = ask_limits
+        self._codex, self._asynchronous, self._ask_limits = codex, codex.asynchronous, ask_limits
         remote = is_remote()
         self.ways = ways(remote=remote)
         self.view = LoginView(self.ways, time.time(), remote, stage=Stage.cancelled)
@@ -292,10 +286,9 @@ class LoginFlow:
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with the view now and with each later one, until the sign-in is over."""
         with self._lock:
-            view = self.view
-            if not view.over:
+            if not self.view.over:
                 self._listeners.append(listener)
-            listener(view)
+            listener(self.view)
 
     def leave(self, listener: Listener) -> bool:
         """Look on no more. Returns whether somebody else does; the last one to leave ends the sign-in."""
@@ -384,11 +377,10 @@ class LoginFlow:
             elif not await self._by_service(way, open_browser):
                 return
             self._change(lambda view: view.at(Stage.finishing))
-            account = (await self._asynchronous.account()).account
-            if account is None:
-                self._fail("The sign-in was ended by another program. Start it again.")
-            else:
+            if (account := (await self._asynchronous.account()).account) is not None:
                 self._change(lambda view: view.at(Stage.signed_in, way=None, account=account))
+            else:
+                self._fail("The sign-in was ended by another program. Start it again.")
         except CodexError as error:
             self._fail(str(error))
         except Exception:  # the top of a task: somebody looks on, and must not be left waiting
@@ -435,12 +427,10 @@ class LoginFlow:
             stamp = storage.stamp()
             if stamp != seen and self.view.stage in (Stage.choosing, Stage.waiting):
                 seen = stamp
-                try:
+                with suppress(CodexError):  # the attempt itself will say so
                     account = (await self._asynchronous.account()).account
-                except CodexError:
-                    continue  # the attempt itself will say so
-                if account is not None and account != self._before:
-                    self._change(lambda view: view.at(Stage.signed_in, way=None, account=account))  # noqa: B023  # at once
+                    if account not in (None, self._before):
+                        self._change(partial(LoginView.at, stage=Stage.signed_in, way=None, account=account))
         await self._stop()
 
     def _fail(self, problem: str) -> None:
@@ -450,11 +440,10 @@ class LoginFlow:
         """Take the next view, and call the listeners with it."""
         with self._lock:
             self.view = view = change(self.view)
-            listeners = list(self._listeners)
-            if view.over:
-                self._listeners.clear()
-            for listener in listeners:
+            for listener in list(self._listeners):
                 try:
                     listener(view)
                 except Exception:  # a front end that is gone must not end the sign-in for the others
                     log.exception("a sign-in could not be shown")
+            if view.over:
+                self._listeners.clear()

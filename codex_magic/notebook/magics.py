@@ -11,6 +11,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from .extension import extension_of, stop_listening
 from .runs import Runs
 from .shell import (
     CellFailed,
@@ -37,6 +38,7 @@ class CodexMagics(NotebookSettings, Magics):
         self._session: Session | None = None
         self.runs = Runs(shell)
         shells[id(shell)] = shell
+        self.extension = extension_of(shell)
 
     @property
     def session(self) -> Session:
@@ -45,7 +47,7 @@ class CodexMagics(NotebookSettings, Magics):
             from .session import Session
 
             assert self.shell is not None  # traitlets allows None; `load` passes it
-            self._session = Session(self.shell, self, self.runs)
+            self._session = Session(self.shell, self, self.runs, self.extension)
         return self._session
 
     @no_var_expand
@@ -207,6 +209,7 @@ def unload(shell: InteractiveShell) -> None:
     if (magics := loaded(shell)) is None:
         return
     magics.close()
+    stop_listening(shell)
     shell.events.unregister("pre_execute", magics.runs.begin)
     shell.events.unregister("post_run_cell", magics.runs.end)
     manager = shell.input_transformer_manager

@@ -172,7 +172,7 @@ def _path(change: dict[str, Any], folder: str) -> str:
 def _below(path: str, folder: str) -> str:
     with suppress(ValueError):
         path = str(PurePath(path).relative_to(folder))
-    return exact_line(path).replace("→", "\\u{2192}")
+    return exact_line(path).replace("→", "[U+2192]")
 
 
 def decision_line(question: Question) -> tuple[str, str] | None:

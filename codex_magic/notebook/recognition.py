@@ -56,6 +56,21 @@ class _Notebook(msgspec.Struct):
     cells: list[SavedCell]
 
 
+class _PageCell(msgspec.Struct):
+    id: str
+    kind: str
+    source: str = ""
+
+
+def page_cells(run: object) -> list[SavedCell]:
+    """Return the cells as our extension of the page tells them; none where it tells nothing that can be read."""
+    try:
+        cells = msgspec.convert(run["cells"], list[_PageCell]) if isinstance(run, Mapping) else []
+    except (KeyError, msgspec.ValidationError):
+        return []
+    return [SavedCell(id=each.id, source=each.source, cell_type=each.kind) for each in cells]
+
+
 def read_cells(path: str) -> list[SavedCell] | None:
     """Return the cells of a notebook file as last saved; `None` where there is none that can be read."""
     try:

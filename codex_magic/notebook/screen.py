@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..display.pace import Painter
     from ..display.view import TurnView
+    from .extension import Extension
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -37,8 +38,8 @@ _PAGE: ContextVar[Page | None] = ContextVar("page", default=None)
 class Screen:
     """Where one shell shows things: a front end's outputs, or a terminal's standard output."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
+    def __init__(self, shell: InteractiveShell, extension: Extension) -> None:
+        self._shell, self._extension = shell, extension
         self.rich = is_kernel(shell)  # a front end shows Markdown, unlike a terminal
         self.blocked = False  # the running cell keeps the kernel busy while it waits: buttons may be dead
 
@@ -66,10 +67,10 @@ class Screen:
 
     def painter(self, view: TurnView) -> Painter:
         """Return what paints a turn here."""
-        from ..display.pace import JupyterSurface, Painter
+        from ..display.pace import LiveSurface, Painter
 
         if self.rich and not isinstance(self.page, PrintedPage):
-            return Painter(JupyterSurface(self.page), view)
+            return Painter(LiveSurface(self.page, self._extension.stream(view.id)), view)
         from ..display.terminal import terminal_surface
 
         return Painter(terminal_surface(), view)

@@ -45,6 +45,7 @@ from .shell import Installed, NotebookSettings, NotSent, cell_id
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .extension import Extension
     from .login import LoginFlow
     from .mentioned import Mentioned
 
@@ -84,10 +85,13 @@ def finished(future: Future[T]) -> Steps[T]:
 class Session:
     """Created at the first use of a magic; the environment is read then."""
 
-    def __init__(self, shell: InteractiveShell, settings: NotebookSettings, runs: Runs) -> None:
+    def __init__(
+        self, shell: InteractiveShell, settings: NotebookSettings, runs: Runs, extension: Extension
+    ) -> None:
         self.shell, self.settings, self.runs = shell, settings, runs
+        self.extension = extension
         self.installed = Installed()
-        self.screen = Screen(shell)
+        self.screen = Screen(shell, extension)
         self.env = Settings.from_env()
         self.blocking = Codex(CodexConfig(settings=self.env))
         self.codex = self.blocking.asynchronous
@@ -266,7 +270,7 @@ class Session:
         mask = None if options.values.get("no-mask") else self.mask
         if mask is not None:
             learn_secrets(mask, self.shell, path)
-        return Context(self.shell, self.runs, path, scope=scope, mask=mask)
+        return Context(self.shell, self.runs, self.extension, path, scope=scope, mask=mask)
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""

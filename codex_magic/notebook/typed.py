@@ -45,13 +45,11 @@ if sys.platform == "win32":
 
     def _drop() -> bool:
         """Whether anything came before it was quiet."""
-        anything = False
-        quiet = time.monotonic() + QUIET_SECONDS
-        while time.monotonic() < quiet:
+        anything, since = False, time.monotonic()
+        while time.monotonic() < since + QUIET_SECONDS:
             if msvcrt.kbhit():
                 msvcrt.getwch()
-                anything = True
-                quiet = time.monotonic() + QUIET_SECONDS
+                anything, since = True, time.monotonic()
             else:
                 time.sleep(0.01)
         return anything
@@ -87,9 +85,7 @@ else:
     def _drop(terminal: int) -> bool:
         """Whether anything came before it was quiet."""
         anything = False
-        while select.select([terminal], [], [], QUIET_SECONDS)[0]:
-            if not os.read(terminal, 4096):
-                return anything
+        while select.select([terminal], [], [], QUIET_SECONDS)[0] and os.read(terminal, 4096):
             anything = True
         return anything
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 import ipywidgets
 from traitlets import Unicode
 
+from ..display.exact import ESCAPED
 from ..display.page import Page
 from ..protocol.ids import new_id
 from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
@@ -27,11 +28,8 @@ from .screen import VIEW, marked_html, quiet, words
 W = TypeVar("W", bound=ipywidgets.Widget)
 
 
-def _read(name: str) -> str:
-    return Path(__file__).with_name(name).read_text("utf-8")
-
-
-STYLE = f"<style>{_read('widgets.css')}</style>"
+_FOLDER = Path(__file__).parent
+STYLE = f"<style>{(_FOLDER / 'widgets.css').read_text('utf-8')}</style>"
 
 
 class _Panel:
@@ -40,8 +38,7 @@ class _Panel:
     def __init__(self, name: str) -> None:
         self._made: list[ipywidgets.Widget] = []
         self._clicked = False
-        self._box = self._make(ipywidgets.VBox())
-        self._box.add_class("codex-panel").add_class(name)
+        self._box = self._make(ipywidgets.VBox()).add_class("codex-panel").add_class(name)
 
     @property
     def bundle(self) -> dict[str, object]:
@@ -143,9 +140,17 @@ def _passage_html(passage: Passage) -> str:
     title = f"<p>{escape(passage.title)}</p>" if passage.title else ""
     tags = {"+": "ins", "-": "del"} if passage.language == "diff" else {}
     texts = passage.text.split("\n")
-    lines = ((tags.get(line[:1], "span"), escape(line) or " ") for line in texts)
+    lines = (
+        (tags.get(line[:1], "span"), ESCAPED.sub(r"<mark>\g<0></mark>", escape(line)) or " ")
+        for line in texts
+    )
     body = "".join(f"<{tag}>{line}</{tag}>" for tag, line in lines)
-    hint = f"<p>{len(texts)} lines: scroll to read all.</p>" if len(texts) > SHOWN_LINES else ""
+    hints = [f"{len(texts)} lines: scroll to read all."] if len(texts) > SHOWN_LINES else []
+    for number, line in enumerate(texts, 1):
+        if match := ESCAPED.search(line):
+            hints.append(f"Line {number} has an invisible character, shown as {match[0]}.")
+            break
+    hint = f"<p>{' '.join(hints)}</p>" if hints else ""
     return f'{title}<pre tabindex="0">{body}</pre>{hint}'
 
 
@@ -287,8 +292,8 @@ def card_html(view: LoginView) -> str:
     return title + offer_html(view) + quota_html(view)
 
 
-_OFFERS = {True: Template(_read("login_code.html")), False: Template(_read("login_page.html"))}
-"""With a code to type, and without. Their buttons copy from a page without HTTPS, too, which has no clipboard."""
+_OFFERS = [Template((_FOLDER / f"login_{kind}.html").read_text("utf-8")) for kind in ("page", "code")]
+"""Without a code to type, and with one. Their buttons copy from a page without HTTPS, too, which has no clipboard."""
 
 
 def offer_html(view: LoginView) -> str:

@@ -115,8 +115,9 @@ class Catalog:
 
     @property
     def url(self) -> str:
-        query = urlencode(revealed(self._provider.models_query))
-        return f"{self._provider.base_url}/models" + (f"?{query}" if query else "")
+        return f"{self._provider.base_url}/models?{urlencode(revealed(self._provider.models_query))}".rstrip(
+            "?"
+        )
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> list[Model]:
         """Return the models of an answer to a GET of `url`, and remember them."""
@@ -187,11 +188,9 @@ class Catalog:
 
 
 def _read(path: Path) -> _Remembered | None:
-    try:
-        copy: _Remembered = decode_json(path.read_bytes(), _Remembered)
-    except (OSError, ValueError):
-        return None
-    return copy
+    with suppress(OSError, ValueError):
+        return decode_json(path.read_bytes(), _Remembered)
+    return None
 
 
 def read_models(body: bytes) -> list[Model]:

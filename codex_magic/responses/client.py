@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -29,9 +29,6 @@ from .parameters import DEFAULT_TIMEOUTS, Timeouts
 from .provider import Provider
 from .responses import AsyncModels, AsyncResponses, Models, Responses
 from .transport import Core, Outgoing, Transport
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -94,7 +91,7 @@ class AsyncClient(_Resources):
         core = Core(provider, settings, timeout, retry, max_retries, login_handler)
         super().__init__(Transport(core, sleep))
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> AsyncClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -142,14 +139,11 @@ class Client(Direct[_Resources]):
         """End every answer that is being read or waited for, from any thread; see `ResponseStream.abort`."""
         self.asynchronous.abort()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-# How much of the plan is left --------------------------------------------------------------------
 
 
 class _Account(msgspec.Struct):

@@ -35,9 +35,6 @@ DUE_AT = 0.9
 KEPT_TOKENS = 64_000
 """Tokens of messages in front of the sealed item; the newest are kept."""
 
-_CHARACTERS = 4
-"""Characters of a token, roughly."""
-
 _KINDS = ("compaction", "compaction_summary")
 _KEPT_ROLES = ("user", "developer", "system")
 _TO_THE_ENDPOINT = "model input instructions tools parallel_tool_calls previous_response_id".split()
@@ -80,7 +77,7 @@ def is_due(usage: TokenUsage | None, limit: int | None) -> bool:
 def with_trigger(core: Core, input: Any, parameters: Parameters) -> tuple[list[Item], Parameters]:
     """Return what `create` takes to compact on the Codex backend."""
     input, parameters = core.resolve(input, parameters)
-    items = body_of(input, parameters, core.provider.rules)["input"]
+    items = body_of(input, parameters, is_codex=core.provider.is_codex)["input"]
     headers = {
         "x-codex-beta-features": BETA_FEATURE,
         "x-codex-turn-metadata": json.dumps({"request_kind": "compaction"}),
@@ -101,7 +98,7 @@ def read_response(sent: Sequence[Item], response: Response) -> Compacted:
 def endpoint_request(core: Core, input: Any, parameters: Parameters, default: str | None) -> Outgoing:
     """Return the request to `/responses/compact`."""
     request = core.response_request(input, parameters, default)
-    body = body_of(input, {**parameters, "model": request.model}, core.provider.rules)
+    body = body_of(input, {**parameters, "model": request.model}, is_codex=core.provider.is_codex)
     sent = {name: body[name] for name in _TO_THE_ENDPOINT if name in body}
     return replace(
         request,
@@ -112,19 +109,13 @@ def endpoint_request(core: Core, input: Any, parameters: Parameters, default: st
     )
 
 
-class _Answer(msgspec.Struct):
-    id: str
-    output: list[dict[str, Any]]
-    usage: dict[str, Any] | None = None
-
-
 def read_answer(body: bytes) -> Compacted:
     """Read the answer of the endpoint. Raises ServiceError."""
     try:
-        answer: _Answer = decode_json(body, _Answer)
+        answer = decode_json(body, dict[str, Any])
+        return msgspec.convert({**answer, "usage": token_usage(answer.get("usage"))}, Compacted)
     except ValueError as error:
         raise ServiceError("The compacted conversation can't be read.") from error
-    return Compacted(id=answer.id, output=answer.output, usage=token_usage(answer.usage))
 
 
 # What is kept ------------------------------------------------------------------------------------
@@ -132,7 +123,7 @@ def read_answer(body: bytes) -> Compacted:
 
 def kept(items: Sequence[Item], *, tokens: int = KEPT_TOKENS) -> list[Item]:
     """Return the messages that stay in front of the sealed item, the oldest of them cut short; `items` as sent."""
-    room = tokens * _CHARACTERS
+    room = tokens * 4  # characters of a token, roughly
     messages: list[Item] = []
     for item in reversed(items):
         if item["type"] != "message" or item["role"] not in _KEPT_ROLES:

@@ -8,7 +8,6 @@ type in a shape we can't read, becomes an `UnknownEvent` that holds all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import reduce
 from operator import or_
@@ -205,13 +204,13 @@ for _names, _fields in _PLAIN.items():
 # Decoding ----------------------------------------------------------------------------------------
 
 
-def _leaves(kind: type[StreamEvent]) -> Iterator[type[StreamEvent]]:
-    """The classes below `kind` that stand for an event; the ones between only share fields."""
-    for each in kind.__subclasses__():
-        yield from _leaves(each) if each.__subclasses__() else (each,)
-
-
-EVENT_TYPES = {str(kind.__struct_config__.tag): kind for kind in _leaves(StreamEvent)}
+_BASES: list[type[StreamEvent]] = [StreamEvent, _ResponseEvent, _ItemEvent, OfItem]
+EVENT_TYPES = {
+    str(kind.__struct_config__.tag): kind
+    for base in _BASES
+    for kind in base.__subclasses__()
+    if kind not in _BASES
+}
 """Name on the wire -> struct."""
 
 _KNOWN: Any = reduce(or_, EVENT_TYPES.values())

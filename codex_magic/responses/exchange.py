@@ -33,14 +33,9 @@ log = logging.getLogger(__name__)
 
 _VISIBLE: frozenset[type[Event]] = frozenset(TEXTS) | {kinds.ImageGenerationCallPartialImage, OutputItemDone}
 """After one of these a consumer has something that a second answer would repeat."""
-
-_FAILURES: frozenset[type[Event]] = frozenset(
-    {kinds.ResponseFailed, kinds.ErrorEvent}
-)  # raised, not delivered
-
-_SIGNS_OF_LIFE: frozenset[type[Event]] = frozenset(
-    {kinds.Keepalive, kinds.ResponseCreated, kinds.ResponseQueued, kinds.ResponseInProgress, UnknownEvent}
-)
+_FAILURES = frozenset[type[Event]]((kinds.ResponseFailed, kinds.ErrorEvent))  # raised, not delivered
+_BEGINNINGS = (kinds.ResponseCreated, kinds.ResponseQueued, kinds.ResponseInProgress)
+_SIGNS_OF_LIFE = frozenset[type[Event]]((kinds.Keepalive, UnknownEvent, *_BEGINNINGS))
 """They say that the service is still there, and bring nothing of the answer."""
 
 WORKING_SECONDS = 3600.0  # of nothing but signs of life; the longest thoughts without a summary take half
@@ -221,16 +216,13 @@ class Exchange:
         return kept
 
 
-# What other servers send ---------------------------------------------------------------------------
-
-
 def _is_bare(event: Event) -> bool:
     """Whether it is a failure without any reason."""
     if isinstance(event, kinds.ResponseFailed):
         return not (event.error or (event.response or {}).get("error"))
-    return isinstance(event, kinds.ErrorEvent) and not (
-        event.error or event.message or event.code or event.status
-    )
+    if isinstance(event, kinds.ErrorEvent):
+        return not (event.error or event.message or event.code or event.status)
+    return False
 
 
 def _real(event: Event, name: str) -> list[Event]:
@@ -275,8 +267,6 @@ def _events_of(response: dict[str, Any]) -> list[Event]:
                 if isinstance(part, dict) and isinstance(text := part.get("text"), str):
                     events.append(kinds.OutputTextDelta(output_index=at, content_index=index, delta=text))
             events.append(OutputItemDone(output_index=at, item=item))
-    status = "failed" if response.get("error") else response.get("status")
-    end = {"failed": kinds.ResponseFailed, "incomplete": kinds.ResponseIncomplete}.get(
-        str(status), kinds.ResponseCompleted
-    )
-    return [*events, end(response=response)]
+    status = "failed" if response.get("error") else str(response.get("status"))
+    ends = {"failed": kinds.ResponseFailed, "incomplete": kinds.ResponseIncomplete}
+    return [*events, ends.get(status, kinds.ResponseCompleted)(response=response)]

@@ -31,12 +31,11 @@ _TOO_LONG = re.compile(
 )
 _NO_MONEY = re.compile(r"(?i)insufficient (credit|balance|fund)|out of credits|payment required")
 _UNIT = r"(ms|milliseconds?|d|days?|h|hrs?|hours?|m|mins?|minutes?|s|secs?|seconds?)(?![a-z])"
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001, "mil": 0.001}
 _AMOUNT = rf"(\d+(?:\.\d+)?) ?{_UNIT}"
 _PAUSE = re.compile(rf"\b(?:again|retry|wait)\b\D{{0,16}}?(?:{_AMOUNT}[ ,]*(?:and )?)+", re.IGNORECASE)
 """A wait in words: "try again in 7m12s", "retry after 30 seconds"."""
-
 _FAR_FUTURE = 1e11  # Unix seconds beyond which there is no date to show
-
 _ENDED_SIGN_INS = {
     "token_expired": "Your sign-in has expired.",
     "token_invalidated": "Your sign-in was ended by the service (signed out, or a changed password).",
@@ -54,7 +53,6 @@ _HINTS = {
     "413": "Send less at once: fewer or smaller files and images, or a new thread (%codex new).",
 }
 """What to do next, by the code or the status of a refusal."""
-
 _STATUSES = {
     name: status
     for status, names in {
@@ -70,20 +68,14 @@ _STATUSES = {
     for name in names.split()
 }
 """HTTP's number for what servers call a failure, in letters alone and without `error` at the end."""
-
 TRANSIENT = frozenset({408, 409, 425, 500, 502, 503, 504, 507, *range(520, 528), 529, 530})
 """Statuses of a service, or of a proxy before it, that another try may mend."""
 
-_PAGES = frozenset({200, 201, 202, 203, 403, 451, 511})
-"""Statuses with which networks and their gates send a web page in place of the service's answer."""
-
+_PAGES = frozenset({200, 201, 202, 203, 403, 451, 511})  # with which networks and their gates send web pages
 _LIMIT_CODES = frozenset({"usage_limit_reached", "usage_not_included", "insufficient_quota"})
 _PLAN = "Check the account and its plan."
 _CHECK_ADDRESS = "Check the provider's address (%codex provider)."
 _NO_CODEX = "Use an account whose plan includes Codex, or an API key: %codex provider openai"
-
-
-# Answers with an error status --------------------------------------------------------------------
 
 
 def from_answer(
@@ -150,12 +142,8 @@ def model_not_found(model: str, names: Iterable[str], words: str = "") -> errors
 
 
 def is_web_page(headers: Mapping[str, str], body: bytes) -> bool:
-    return headers.get("content-type", "").startswith("text/html") or body.lstrip()[:9].lower().startswith(
-        (b"<!doctype", b"<html")
-    )
-
-
-# Failures inside a stream ------------------------------------------------------------------------
+    begins_as_one = body.lstrip()[:9].lower().startswith((b"<!doctype", b"<html"))
+    return begins_as_one or headers.get("content-type", "").startswith("text/html")
 
 
 def from_event(
@@ -182,15 +170,16 @@ class _Fault:
     """What a service says about a failure, whichever of its shapes it used."""
 
     def __init__(self, details: Mapping[str, Any], message: str, headers: Mapping[str, str]) -> None:
-        self.details = details
-        self.headers = headers
-        kind = str(details.get("type") or "")
-        self.kind = "" if kind == "error" else kind
-        self.code = str(details.get("code") or self.kind)
+        self.details, self.headers, self._text = details, headers, message
+        kind = "" if details.get("type") == "error" else str(details.get("type") or "")
+        self.code = str(details.get("code") or kind)
+        self.names = {self.code, kind}
         self.message = one_line(message)
+        self.quoted = f": {_sentence(self.message)}" if self.message else "."  # to end a sentence with
+        self.is_too_long = _TOO_LONG.search(f"{self.code} {kind} {self.message}") is not None
+        self.is_about_limits = not _LIMIT_CODES.isdisjoint(self.names)
         said = (details.get(name) for name in ("status", "status_code", "code", "type"))
         self.status = next(filter(None, map(_status_of, said)), 402 if _NO_MONEY.search(message) else None)
-        self._text = message
 
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
@@ -218,21 +207,7 @@ class _Fault:
         text = details.get("message") or details.get("detail") or ""
         return cls(details, text if isinstance(text, str) else msgspec.json.encode(text).decode(), headers)
 
-    @property
-    def quoted(self) -> str:
-        """`: what it said`, to end a sentence with."""
-        return f": {_sentence(self.message)}" if self.message else "."
-
-    @property
-    def is_too_long(self) -> bool:
-        return _TOO_LONG.search(f"{self.code} {self.kind} {self.message}") is not None
-
-    @property
-    def is_about_limits(self) -> bool:
-        return not _LIMIT_CODES.isdisjoint((self.code, self.kind))
-
     def error(self, status: int) -> CodexError:
-        """Return the error for this fault under that status."""
         if status == 401:
             ended = _ENDED_SIGN_INS.get(self.code)
             return errors.AuthError(ended or f"The service refused the credentials{self.quoted}")
@@ -245,7 +220,7 @@ class _Fault:
         return self.request_error(status)
 
     def limit_error(self) -> CodexError:
-        if "usage_not_included" in (self.code, self.kind):
+        if "usage_not_included" in self.names:
             return errors.AuthError("Your plan does not include Codex.", hint=_NO_CODEX)
         if not self.is_about_limits:
             return errors.RateLimitError(f"Too many requests{self.quoted}", retry_after=self._pause())
@@ -257,7 +232,7 @@ class _Fault:
             resets_at = time.time() + left
         if resets_at is None and spent:
             resets_at = spent.resets_at
-        is_credit = "insufficient_quota" in (self.code, self.kind)
+        is_credit = "insufficient_quota" in self.names
         return errors.UsageLimitError(
             "Your API account has no quota left." if is_credit else "Your usage limit is reached.",
             resets_at=None if resets_at is None or not 0 <= resets_at < _FAR_FUTURE else int(resets_at),
@@ -276,14 +251,11 @@ class _Fault:
             hint = "Send the image as PNG, JPEG, GIF or WebP, and not too large."
         elif status in (404, 405) and not self.details:
             hint = _CHECK_ADDRESS
-        reason = _sentence(self.message or f"HTTP {status}")
-        return errors.InvalidRequestError(
-            f"The service refused the request: {reason}", hint=hint, param=param, code=self.code or None
-        )
+        what = f"The service refused the request: {_sentence(self.message or f'HTTP {status}')}"
+        return errors.InvalidRequestError(what, hint=hint, param=param, code=self.code or None)
 
     def service_error(self, status: int | None) -> errors.ServiceError:
-        where = f" (HTTP {status})" if status else ""
-        what = f"The service failed{where}{self.quoted}"
+        what = f"The service failed{f' (HTTP {status})' if status else ''}{self.quoted}"
         if self.code in ("server_is_overloaded", "slow_down"):
             what = "The service has no capacity for this model now."
         return errors.ServiceError(what, status=status, code=self.code or None)
@@ -299,42 +271,23 @@ class _Fault:
         with suppress(ValueError, TypeError, OverflowError):
             return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
         words = _PAUSE.search(f"wait {header}") or _PAUSE.search(self._text)
-        amounts = re.findall(_AMOUNT, words[0], re.IGNORECASE) if words else []
-        waits = [float(amount) * _seconds(unit.lower()) for amount, unit in amounts]
+        amounts = re.findall(_AMOUNT, words[0].lower()) if words else []
+        waits = [float(amount) * _SECONDS.get(unit[:3], _SECONDS[unit[0]]) for amount, unit in amounts]
         return round(sum(waits), 3) if waits else None
-
-
-def _seconds(unit: str) -> float:
-    return 0.001 if unit.startswith(("ms", "mil")) else {"d": 86400, "h": 3600, "m": 60, "s": 1}[unit[0]]
 
 
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
-# A broken connection -----------------------------------------------------------------------------
-
-
-def mid_stream(error: Exception) -> errors.StreamError:
-    """Return the error for an answer that broke off."""
-    if isinstance(error, httpx.TimeoutException):
-        return errors.StreamError("The service went silent in the middle of its answer.")
-    return errors.StreamError("The connection broke in the middle of the answer.")
-
-
-# How much of the plan is used ----------------------------------------------------------------------
-
-
 def no_limits(who: str) -> errors.ConfigurationError:
-    return errors.ConfigurationError(
-        f"{who} does not tell what is left.", hint="Only a ChatGPT plan has limits of this kind."
-    )
+    hint = "Only a ChatGPT plan has limits of this kind."
+    return errors.ConfigurationError(f"{who} does not tell what is left.", hint=hint)
 
 
 _FAMILY = "codex"  # the limits that count for every request; others belong to single models
 _SHORT_WINDOW_MINUTES = 24 * 60  # of the primary window (5 hours) at most; the secondary one has a week
-_FIELDS = ("used_percent", "window_minutes", "reset_at", "reset_after_seconds")
-"""What is said of a window: in events by these names, in headers with `-` for `_`."""
+_FIELDS = ("used_percent", "window_minutes", "reset_at", "reset_after_seconds")  # in headers with `-` for `_`
 
 
 def limits_from_headers(headers: Mapping[str, str], *, now: float) -> RateLimits | None:

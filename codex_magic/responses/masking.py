@@ -94,7 +94,10 @@ class MaskedEvents:
             if type(event) in ENDS:
                 clean += self.end()
             elif event.type.endswith(".done"):
-                clean += self._deltas.end(lambda delta, over=event: _is_part(delta, over))  # type: ignore[misc]
+                index = getattr(event, "output_index", None)
+                clean += self._deltas.end(
+                    lambda delta, index=index: index in (None, delta.output_index)  # type: ignore[misc]  # a delta
+                )
             if isinstance(event, UnknownEvent) and isinstance(event.raw, bytes):
                 event = UnknownEvent(event.type, _masked_body(event.raw))
             clean.append(masked(event))
@@ -103,8 +106,3 @@ class MaskedEvents:
     def end(self) -> list[StreamEvent]:
         """Return what was held back, when no more comes."""
         return self._deltas.end()
-
-
-def _is_part(delta: StreamEvent, over: Event) -> bool:
-    """Whether a text ends with the item, or the part of it, that is over."""
-    return getattr(over, "output_index", None) in (None, getattr(delta, "output_index", None))

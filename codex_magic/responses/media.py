@@ -77,14 +77,12 @@ def read_file(source: FileSource, *, unnamed: str) -> File:
         raise InvalidRequestError(f"The file {str(source)!r} can't be read: {error.strerror}.") from error
 
 
-_BYTES = "application/octet-stream"
-
-
 def _form(
     url: str, fields: Mapping[str, str], files: Sequence[tuple[str, File]], accept: str = "application/json"
 ) -> Outgoing:
     """Return a request with form data. httpx writes it, once, so that it can be sent again."""
-    parts: list[Any] = [(name, (*file, mimetypes.guess_type(file.name)[0] or _BYTES)) for name, file in files]
+    kinds = [mimetypes.guess_type(file.name)[0] or "application/octet-stream" for _, file in files]
+    parts: list[Any] = [(name, (*file, kind)) for (name, file), kind in zip(files, kinds, strict=True)]
     parts += [(name, (None, value, None)) for name, value in fields.items()]
     form = httpx.Request("POST", "http://form", files=parts)
     headers = {"Accept": accept, "Content-Type": form.headers["Content-Type"]}
@@ -108,10 +106,9 @@ class _Media:
         patient = replace(request, timeouts=self._transport.core.slow_start())
         answer = await self._transport.fetch(patient)
         try:
-            value: T = decode_json(answer.content, kind)
+            return decode_json(answer.content, kind)
         except ValueError as error:
             raise ServiceError(f"The service's {called} can't be read.") from error
-        return value
 
 
 # Pictures ----------------------------------------------------------------------------------------
@@ -194,8 +191,7 @@ class AsyncImages(_Media):
 
         `extra_body` is merged into the request as it is. The prompt is the one thing without a default.
         """
-        url = f"{self._provider.base_url}/images/generations"
-        return await self._fetch(_json(url, _picture_of(prompt, options)), ImagesResponse, "picture")
+        return await self._send("generations", prompt, options, [])
 
     async def edit(
         self, image: Any, prompt: str, *, mask: Any = None, **options: Unpack[ImageOptions]
@@ -205,20 +201,28 @@ class AsyncImages(_Media):
         An image is an address, a path, bytes, a PIL image, a matplotlib figure or an `Image`. Raises
         CodexError. OpenAI's API takes no addresses of the web here.
         """
-        body = _picture_of(prompt, options)
-        url = f"{self._provider.base_url}/images/edits"
-        sources = [*image] if isinstance(image, (list, tuple)) else [image]
-        images = [_address(each) for each in sources]
-        masks = [] if mask is None else [_address(mask)]
-        if self._provider.is_codex:
-            body["images"] = [{"image_url": each} for each in images]
-            body |= {"mask": {"image_url": masks[0]}} if masks else {}
-            return await self._fetch(_json(url, body), ImagesResponse, "picture")
-        files = [("image[]", _decoded(each)) for each in images] + [
-            ("mask", _decoded(each)) for each in masks
+        images = [("image[]", each) for each in (image if isinstance(image, (list, tuple)) else [image])]
+        return await self._send("edits", prompt, options, images + [("mask", mask)] * (mask is not None))
+
+    async def _send(
+        self, what: str, prompt: str, options: ImageOptions, images: list[tuple[str, Any]]
+    ) -> ImagesResponse:
+        if not prompt:
+            raise InvalidRequestError("A picture needs a prompt.", param="prompt")
+        url = f"{self._provider.base_url}/images/{what}"
+        body = {"prompt": prompt, "model": IMAGE_MODEL, **_merged(options)}
+        addresses = [
+            (name, image_url(each.url or each.content if isinstance(each, Image) else each))
+            for name, each in images
         ]
-        fields = {name: str(value) for name, value in body.items()}
-        return await self._fetch(_form(url, fields, files), ImagesResponse, "picture")
+        if images and not self._provider.is_codex:
+            fields = {name: str(value) for name, value in body.items()}
+            files = [(name, _decoded(each)) for name, each in addresses]
+            return await self._fetch(_form(url, fields, files), ImagesResponse, "picture")
+        for name, each in addresses:
+            shown = {"image_url": each}
+            body |= {"mask": shown} if name == "mask" else {"images": [*body.get("images", []), shown]}
+        return await self._fetch(_json(url, body), ImagesResponse, "picture")
 
 
 class Images(Direct[AsyncImages]):
@@ -226,16 +230,6 @@ class Images(Direct[AsyncImages]):
 
     generate = blocking(AsyncImages.generate)
     edit = blocking(AsyncImages.edit)
-
-
-def _address(image: Any) -> str:
-    return image_url(image.url or image.content if isinstance(image, Image) else image)
-
-
-def _picture_of(prompt: str, options: ImageOptions) -> dict[str, Any]:
-    if not prompt:
-        raise InvalidRequestError("A picture needs a prompt.", param="prompt")
-    return {"prompt": prompt, "model": IMAGE_MODEL, **_merged(options)}
 
 
 def _merged(options: Mapping[str, Any]) -> dict[str, Any]:

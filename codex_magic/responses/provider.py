@@ -16,7 +16,6 @@ from ..net import header_value, introduction
 from ..protocol.errors import ConfigurationError
 from ..protocol.secrets import Secret, concealed, hide
 from ..protocol.settings import Settings
-from .request import CODEX_RULES, OPEN_RULES, Rules
 
 
 @dataclass(frozen=True)
@@ -27,25 +26,19 @@ class Provider:
     base_url: str
     """The address without a slash at the end; `/responses` and `/models` are below it."""
     auth: httpx.Auth | None = None
-    rules: Rules = OPEN_RULES
+    is_codex: bool = False
+    """Whether it is the Codex backend of ChatGPT, which does some things at other places or otherwise."""
     headers: Mapping[str, Secret | str] = field(default_factory=dict)
     """Sent with every request: how we introduce ourselves. Keys among them are kept as `Secret`s."""
     models_query: Mapping[str, Secret | str] = field(default_factory=dict)
-
-    @property
-    def is_codex(self) -> bool:
-        """Whether it is the Codex backend of ChatGPT, which does some things at other places or otherwise."""
-        return self.rules is CODEX_RULES
 
     def __post_init__(self) -> None:
         url = httpx.URL()
         with suppress(httpx.InvalidURL):
             url = httpx.URL(self.base_url)
         if url.scheme not in ("http", "https"):
-            raise ConfigurationError(
-                f"{self.base_url!r} is not the address of a server.",
-                hint="It starts with http:// or https://, e.g. http://localhost:8000/v1",
-            )
+            hint = "It starts with http:// or https://, e.g. http://localhost:8000/v1"
+            raise ConfigurationError(f"{self.base_url!r} is not the address of a server.", hint=hint)
         put = partial(object.__setattr__, self)
         put("headers", concealed(self.headers))
         put("models_query", concealed(self.models_query))
@@ -63,7 +56,7 @@ def chatgpt(settings: Settings) -> Provider:
         name="chatgpt",
         base_url=settings.base_url,
         auth=ChatGPTAuth(TokenSource.of(settings)),
-        rules=CODEX_RULES,
+        is_codex=True,
         headers={
             **introduction(settings),
             "originator": header_value(settings.originator),
@@ -99,7 +92,5 @@ def key_of(provider: Provider) -> str | None:
     """
     if provider.auth is None or isinstance(provider.auth, ApiKeyAuth):
         return provider.auth.key() if provider.auth else None
-    what = (
-        f"{provider.name} is not signed in to with an API key, and another program can't be given what it is."
-    )
+    what = f"{provider.name} has no API key of its own that another program could be given."
     raise ConfigurationError(what, hint="Describe the provider in the program's own config.toml.")

@@ -1,6 +1,6 @@
 """The body and headers of a Responses request, from what the caller asks for. Pure.
 
-What a server insists on or refuses is data (`Rules`), checked here so that the user reads a sentence
+What a server insists on or refuses is data, checked here so that the user reads a sentence
 about their parameter instead of the service's `Unsupported parameter`.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -19,7 +18,7 @@ from ..protocol.plain import did_you_mean, plain_json
 from .inputs import Item, is_image, is_part, parts, plain
 from .parameters import Parameters
 from .schema import strict_schema
-from .tools import LITE_NAMESPACE, definition_of
+from .tools import LITE_NAMESPACE, Toolbox
 
 _NOT_SENT_AS_SUCH = frozenset(
     "verbosity output_schema web_search turn_state lite timeout extra_body extra_headers extra_query".split()
@@ -38,24 +37,6 @@ _ENCRYPTED = "reasoning.encrypted_content"
 """Without it a reasoning item can't be sent again to a server that stores nothing."""
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What one kind of server insists on."""
-
-    refused: Mapping[str, str] = field(default_factory=dict)
-    """Body field -> what to do instead."""
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    """Body fields that have one possible value."""
-    needs_instructions: bool = False
-    always_encrypted_reasoning: bool = False
-    """Ask for encrypted reasoning in every request, not only where reasoning is asked for."""
-    system_role: bool = True
-    automatic_tier: bool = True
-    """Whether `service_tier: "auto"` may be said; where not, it is what absence means."""
-    stores: bool = True
-    """Whether `previous_response_id` is looked up there; where not, in the client's own memory."""
-
-
 _NOT_STORED = "Send the earlier items in `input`, [*response.output, ...]: this service stores nothing."
 _OF_THE_API = (
     "context_management metadata user safety_identifier top_logprobs prompt_cache_retention background "
@@ -71,26 +52,13 @@ _REFUSED = {
     ),
     _OF_THE_API: "Leave it out, or use an API key: %codex provider openai",
 }
-_INSTEAD = {
-    "store": "Leave it out: previous_response_id works all the same, from this client's memory.",
-    "stream": "Leave it out: create(stream=False) waits for the whole answer.",
+"""Fields that the Codex backend of ChatGPT refuses -> what to do instead."""
+
+_FIXED: dict[str, tuple[bool, str]] = {
+    "stream": (True, "Leave it out: create(stream=False) waits for the whole answer."),
+    "store": (False, "Leave it out: previous_response_id works all the same, from this client's memory."),
 }
-"""What to do about a field that has one possible value."""
-
-CODEX_RULES = Rules(
-    refused={name: instead for names, instead in _REFUSED.items() for name in names.split()},
-    fixed={"store": False, "stream": True},
-    needs_instructions=True,
-    always_encrypted_reasoning=True,
-    system_role=False,
-    automatic_tier=False,
-    stores=False,
-)
-"""The Codex backend of ChatGPT."""
-
-OPEN_RULES = Rules(fixed={"stream": True})
-"""OpenAI's API and servers like it. Nothing is stored there unless the caller says `store=True`."""
-
+"""Fields that have one possible value -> it, and what to do instead; elsewhere `store` has both."""
 
 _SHAPES: dict[str, tuple[type, str]] = {
     **dict.fromkeys(("text", "extra_body", "output_schema"), (Mapping, "a dict")),
@@ -100,8 +68,12 @@ _SHAPES: dict[str, tuple[type, str]] = {
 # The body ----------------------------------------------------------------------------------------
 
 
-def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
-    """Return what to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one."""
+def body_of(input: Any, parameters: Parameters, *, is_codex: bool) -> dict[str, Any]:
+    """Return what to send. Raises TypeError for a misspelt parameter, InvalidRequestError for a refused one.
+
+    `is_codex`: for the Codex backend of ChatGPT; else for OpenAI's API and servers like it, where nothing is
+    stored unless the caller says `store=True`.
+    """
     body: dict[str, Any] = {"model": None, "stream": True, "store": False}
     for name, value in parameters.items():
         if name not in Parameters.__annotations__:
@@ -112,8 +84,8 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
             raise _refusal(f"{name} is {value!r}.", f"It is {what}.", name)
         if value is not None and name not in _NOT_SENT_AS_SUCH:
             body[name] = plain(value)
-    body["input"] = _items(input, rules, stored=bool(body["store"]))
-    if rules.needs_instructions:
+    body["input"] = _items(input, is_codex=is_codex, stored=bool(body["store"]))
+    if is_codex:
         body["instructions"] = body.get("instructions") or DEFAULT_INSTRUCTIONS
     if isinstance(body.get("reasoning"), str):
         body["reasoning"] = {"effort": body["reasoning"]}
@@ -123,22 +95,22 @@ def body_of(input: Any, parameters: Parameters, rules: Rules) -> dict[str, Any]:
         body["tools"] = tools
         body.setdefault("tool_choice", "auto")
     include = list(body.get("include") or ())
-    encrypted = rules.always_encrypted_reasoning or body.get("reasoning")
-    if encrypted and not body["store"] and _ENCRYPTED not in include:
+    if (is_codex or body.get("reasoning")) and not body["store"] and _ENCRYPTED not in include:
         include.append(_ENCRYPTED)
     if include:
         body["include"] = include
     if body.get("service_tier") == "fast":  # the name that the Codex CLI shows
         body["service_tier"] = "priority"
-    if body.get("service_tier") == "auto" and not rules.automatic_tier:
+    if body.get("service_tier") == "auto" and is_codex:  # there absence means it
         del body["service_tier"]
     body |= parameters.get("extra_body") or {}
-    for name, instead in rules.refused.items():
-        if name in body:
-            raise _refusal(f"{name} is not accepted by this service.", instead, name)
-    for name, value in rules.fixed.items():
-        if body[name] != value:
-            raise _refusal(f"{name} must be {str(value).lower()} here.", _INSTEAD[name], name)
+    for names, instead in _REFUSED.items() if is_codex else ():
+        for name in names.split():
+            if name in body:
+                raise _refusal(f"{name} is not accepted by this service.", instead, name)
+    for name, (value, instead) in _FIXED.items():
+        if body[name] != value and (is_codex or name == "stream"):
+            raise _refusal(f"{name} must be {str(value).lower()} here.", instead, name)
     return body
 
 
@@ -181,7 +153,8 @@ def _strict(part: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _tools(body: Mapping[str, Any], parameters: Parameters) -> list[Mapping[str, Any]]:
-    tools = [_strict(definition_of(tool), "parameters") for tool in parameters.get("tools") or ()]
+    own = Toolbox(parameters.get("tools") or (), runs=False).definitions
+    tools = [_strict(definition, "parameters") for definition in own]
     search = _one_of("web_search", parameters.get("web_search") or "disabled", tuple(_SEARCHES))
     if _SEARCHES[search] is not None:
         if (body.get("reasoning") or {}).get("effort") == "minimal":
@@ -204,11 +177,11 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
 # Input items -------------------------------------------------------------------------------------
 
 
-def _items(input: Any, rules: Rules, *, stored: bool) -> list[Item]:
+def _items(input: Any, *, is_codex: bool, stored: bool) -> list[Item]:
     items = [
         _message(item) if item.get("type", "message") == "message" else item for item in input_items(input)
     ]
-    if not rules.system_role and any(item.get("role") == "system" for item in items):
+    if is_codex and any(item.get("role") == "system" for item in items):
         what = "Messages with the role 'system' are not accepted by this service."
         raise _refusal(what, "Use the role 'developer', or instructions.")
     return items if stored else [*filter(None, map(_unstored, items))]

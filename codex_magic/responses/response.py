@@ -84,11 +84,6 @@ class _Piece(NamedTuple):
     item: str
     """The type of the item."""
 
-    @property
-    def index_name(self) -> str:
-        """The field of an event that says which part of the list it is."""
-        return f"{self.holder}_index"
-
     def of(self, item: Mapping[str, Any]) -> str:
         """Return all such text of an item."""
         if self.holder:
@@ -112,7 +107,7 @@ _DELTAS = {EVENT_TYPES[f"response.{name}.delta"]: piece for name, piece in _PIEC
 _TEXTS = _DELTAS | {EVENT_TYPES[f"response.{name}.done"]: piece for name, piece in _PIECES.items()}
 _PARTS = {EVENT_TYPES[f"response.{name}.done"] for name in ("content_part", "reasoning_summary_part")}
 _PLACES = {
-    kind: attrgetter("output_index", piece.index_name if piece.holder else "output_index")
+    kind: attrgetter("output_index", f"{piece.holder}_index" if piece.holder else "output_index")
     for kind, piece in _DELTAS.items()
 }
 _BY_KIND = {piece.kind: piece for piece in _PIECES.values() if piece.kind}
@@ -350,7 +345,7 @@ class ResponseAccumulator:
         text = event.delta if is_delta else _word(part, piece.field) or getattr(event, piece.field, "")
         if is_delta and item.is_over and text not in piece.of(item.done or {}):
             item = self._new(item.order if event.output_index < 0 else event.output_index, event.item_id)
-        at = getattr(event, piece.index_name, 0)
+        at = getattr(event, f"{piece.holder}_index", 0)
         if text:
             item.add(piece, at, text, whole=not is_delta)
         if is_delta and not item.begun and not item.ids and event.output_index < 0 and item.done is None:

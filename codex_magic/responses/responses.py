@@ -49,9 +49,8 @@ class AsyncModels:
         remembered = None if force_refresh else self._catalog.remembered(max_age=max_age)
         if remembered is not None:
             return remembered
-        answer = await self._transport.fetch(
-            Outgoing("GET", self._catalog.url, {"Accept": "application/json"})
-        )
+        request = Outgoing("GET", self._catalog.url, {"Accept": "application/json"})
+        answer = await self._transport.fetch(request)
         return self._catalog.receive(answer.headers, answer.content)
 
     async def retrieve(self, model: str) -> Model:

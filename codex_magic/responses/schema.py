@@ -15,7 +15,6 @@ import operator
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import chain, count, repeat
 from typing import Any
 
@@ -96,8 +95,6 @@ def read_custom(kind: type, value: Any) -> Any:
 
 
 def _generated(annotation: Any) -> Schema:
-    with suppress(NotImplementedError):
-        return _custom_schema(annotation)
     try:
         return dict(msgspec.json.schema(annotation, schema_hook=_custom_schema))
     except (TypeError, NotImplementedError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING
 
 import httpx
 
@@ -14,9 +13,6 @@ from .events import Event, OutputTextDelta
 from .exchange import Exchange
 from .response import Response
 from .transport import Line, Outgoing, Transport
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 Send = Callable[[Outgoing, Exchange, Line], Awaitable[httpx.Response]]
 """What sends a request and returns its answer, unread. Raises CodexError."""
@@ -80,7 +76,7 @@ class AsyncResponseStream(_Arriving):
             if isinstance(event, OutputTextDelta):
                 yield event.delta
 
-    async def until_done(self) -> Self:
+    async def until_done(self) -> AsyncResponseStream:
         """Read to the end. Raises what the response failed with."""
         await self.get_final_response()
         return self
@@ -126,10 +122,8 @@ class AsyncResponseStream(_Arriving):
     async def open(self) -> bool:
         """Send the request, unless that was done; return whether there is an answer to read. Raises CodexError."""
         if self._is_parents:
-            raise InvalidRequestError(
-                "This answer belongs to the process that this one was forked from.",
-                hint="Ask for one here: the client itself works in both.",
-            )
+            what = "This answer belongs to the process that this one was forked from."
+            raise InvalidRequestError(what, hint="Ask for one here: the client itself works in both.")
         while not self._closed:
             if self._aborted and not self._over:
                 await self._line.close()
@@ -178,7 +172,7 @@ class AsyncResponseStream(_Arriving):
     async def __anext__(self) -> Event:
         return await self._events.__anext__()
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> AsyncResponseStream:
         await self.open()
         return self
 
@@ -228,13 +222,13 @@ class AsyncResponseStream(_Arriving):
 
     async def _next_at_once(self) -> bytes | None:
         """Return the next bytes, `None` when they do not come at once."""
-        hurry = self._transport.later(_LINGER, self._line.shut)
+        limit = self._line.limit(_LINGER)
         try:
             return await self._line.chunk()
         except CodexError:
             return None
         finally:
-            hurry.cancel()
+            limit.cancel()
 
 
 class ResponseStream(_Arriving, Direct[AsyncResponseStream]):
@@ -254,7 +248,7 @@ class ResponseStream(_Arriving, Direct[AsyncResponseStream]):
         """The text alone, piece by piece."""
         return (event.delta for event in self._events if isinstance(event, OutputTextDelta))
 
-    def until_done(self) -> Self:
+    def until_done(self) -> ResponseStream:
         """Read to the end. Raises what the response failed with."""
         self.get_final_response()
         return self
@@ -276,7 +270,7 @@ class ResponseStream(_Arriving, Direct[AsyncResponseStream]):
     def __next__(self) -> Event:
         return next(self._events)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> ResponseStream:
         self._block_on(self.asynchronous.open())
         return self
 

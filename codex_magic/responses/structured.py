@@ -59,7 +59,11 @@ class Format(Generic[T]):
 
     def read(self, response: Response) -> ParsedResponse[T]:
         """Read the value. Raises RefusedError, TruncatedError, InvalidOutputError with the text and the response."""
-        text = answer_text(response)
+        messages = [item for item in response.output if item.get("type") == "message"]
+        answers = [item for item in messages if item.get("phase") != "commentary"] or messages
+        text = (
+            "".join(texts(answers[-1], "output_text")) if answers else ""
+        )  # earlier ones comment on the work
         refusals = (texts(item, "refusal", field="refusal") for item in response.output)
         refusal = next(chain.from_iterable(refusals), None)
         if refusal is not None:
@@ -100,10 +104,3 @@ class Format(Generic[T]):
         if self._adapter is not None:
             return self._adapter.validate_json(encoded)  # type: ignore[no-any-return]
         return msgspec.json.decode(encoded, type=self._type, dec_hook=read_custom)  # type: ignore[no-any-return]
-
-
-def answer_text(response: Response) -> str:
-    """Return the text of the last message, which is the answer; earlier ones comment on the work."""
-    messages = [item for item in response.output if item.get("type") == "message"]
-    answers = [item for item in messages if item.get("phase") != "commentary"] or messages
-    return "".join(texts(answers[-1], "output_text")) if answers else ""

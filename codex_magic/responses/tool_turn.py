@@ -13,9 +13,8 @@ import contextvars
 import inspect
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -29,9 +28,6 @@ from .inputs import Item
 from .parameters import Parameters
 from .response import Response
 from .tools import Call, Tool, Toolbox, ToolCallError, calls, plain_result
-
-if TYPE_CHECKING:
-    pass
 
 MOST_ROUNDS = 20
 """Rounds of calls in one turn, unless the caller says otherwise; then the model has to answer."""
@@ -72,8 +68,7 @@ class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
 # The steps ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Ask:
+class Ask(NamedTuple):
     """Send a request; gives a Response, or a Compacted if the history is to be made shorter."""
 
     input: list[Item]
@@ -81,8 +76,7 @@ class Ask:
     compacts: bool = False
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """A call and what to run for it, which may raise."""
 
     call: Call
@@ -98,8 +92,7 @@ class Job:
         )
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """Do the jobs, all at a time if `parallel`; gives their results or exceptions, in order."""
 
     jobs: list[Job]
@@ -165,10 +158,9 @@ def turn(
 
 def output_item(call: Call, result: Any) -> Item:
     """Return the item that tells the model what came of a call."""
-    if isinstance(result, ToolCallError):
-        return call.output(f"Error: {result}")
     if isinstance(result, Exception):
-        return call.output(f"Error: {type(result).__name__}: {result}")
+        name = "" if isinstance(result, ToolCallError) else f"{type(result).__name__}: "
+        return call.output(f"Error: {name}{result}")
     try:
         return call.output(result)
     except InvalidRequestError:
@@ -182,11 +174,8 @@ def _job(toolbox: Toolbox, call: Call, is_last: bool) -> Job:
         tool = toolbox.called(call)
         return Job(call, tool.bind(call.text), tool)
     except ToolCallError as error:
-        return Job(call, partial(_raise, error))
-
-
-def _raise(error: ToolCallError) -> None:
-    raise error
+        refusal = error
+        return Job(call, lambda: refusal)
 
 
 class Patience:
@@ -208,8 +197,7 @@ class Patience:
 # Carrying them out -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Hooks:
+class Hooks(NamedTuple):
     """Functions of the caller, called in the thread (or task) that runs the turn; see `run_tools`."""
 
     call: OnCall | None = None
@@ -282,7 +270,7 @@ async def _approved(job: Job, approve: Approve | None) -> Job:
         return job
     if approve is not None and await _awaited(approve(job.call)) is True:
         return job
-    return Job(job.call, partial(_raise, ToolCallError("The user declined this call.")))
+    return Job(job.call, lambda: ToolCallError("The user declined this call."))
 
 
 async def _awaited(value: Any) -> Any:

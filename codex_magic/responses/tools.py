@@ -88,11 +88,6 @@ class Namespace:
     description: str
     tools: Sequence[Any]
 
-    @property
-    def definition(self) -> dict[str, Any]:
-        own = [each.definition if isinstance(each, Tool) else definition_of(each) for each in self.tools]
-        return _namespace(self.name, self.description, [*map(dict, own)])
-
 
 class ToolOptions(TypedDict, total=False):
     """What `tool` takes beside the function."""
@@ -142,22 +137,25 @@ def tool(
     def made(function: Callable[..., Any]) -> Tool:
         def bind(text: str) -> functools.partial[Any]:
             try:
-                return functools.partial(function, **arguments.read(text))
+                return functools.partial(function, **_read_arguments(text, schema, kind))
             except (ValueError, RecursionError) as error:
                 raise ToolCallError(f"The arguments do not fit: {_one_line(str(error))}") from error
 
-        arguments = _Arguments(function, name or _own_name(function), input_schema)
-        parameters, is_strict = arguments.schema, False
+        own_name = name or _own_name(function)
+        summary, described = _read_docstring(_inner(function))
+        kind, schema = None, dict(input_schema or {})
+        if input_schema is None:
+            kind, schema = _arguments(function, own_name, described)
+        parameters, is_strict = schema, False
         try:
             if strict is not False:
                 parameters, is_strict = strict_schema(parameters), True
         except InvalidRequestError:
             if strict:
                 raise
-        described = FunctionTool(arguments.name, description or arguments.summary, parameters, is_strict)
-        definition = plain(described) | {"type": "function"}
+        definition = plain(FunctionTool(own_name, description or summary, parameters, is_strict))
         more = namespace or None, needs_approval, Sandbox(needs)
-        return Tool(function, definition, arguments.schema, bind, *more)
+        return Tool(function, definition | {"type": "function"}, schema, bind, *more)
 
     return made if function is None else made(function)
 
@@ -212,26 +210,6 @@ def image_generation(**options: Any) -> dict[str, Any]:
     return {"type": "image_generation", **options}
 
 
-def definition_of(tool_like: Any) -> dict[str, Any]:
-    """Return what stands in a request for a function, a `Tool`, a `Namespace`, a struct or a dict."""
-    if isinstance(tool_like, Tool) and tool_like.namespace:
-        return _namespace(tool_like.namespace, "", [dict(tool_like.definition)])
-    if _is_function(tool_like):
-        tool_like = tool(tool_like)
-    definition = tool_like.definition if isinstance(tool_like, (Tool, Namespace)) else plain(tool_like)
-    if not isinstance(definition, Mapping):
-        raise _unusable(f"{tool_like!r} is no tool.", "Give functions, or the dicts of the service's own.")
-    return dict(definition)
-
-
-def _is_function(tool_like: Any) -> bool:
-    return callable(tool_like) and not isinstance(tool_like, (Tool, type))
-
-
-def _namespace(name: str, description: str, tools: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"type": "namespace", "name": name, "description": description, "tools": tools}
-
-
 def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
     return function.func if isinstance(function, functools.partial) else function
 
@@ -247,52 +225,50 @@ def _unusable(what: str, hint: str) -> InvalidRequestError:
 # Arguments ---------------------------------------------------------------------------------------
 
 
-class _Arguments:
-    """The parameters of a function: their schema, and how to read what the model sent for them.
+def _arguments(function: Callable[..., Any], name: str, described: Mapping[str, str]) -> tuple[type, Schema]:
+    """Return the parameters of a function as a struct, and its schema with what is said of each."""
+    parameters = _parameters(function, name)
+    inner = _inner(function)
+    target = inner if inspect.isroutine(inner) else type(inner).__call__
+    try:
+        hints = typing.get_type_hints(inspect.unwrap(target), include_extras=True)
+    except (NameError, TypeError) as error:
+        what = f"The type hints of {name!r} can't be read: {error}."
+        raise _unusable(what, "Use types that are defined where the function is.") from error
+    kinds = {each: hints.get(each, Any) for each in parameters}
+    unset = msgspec.field(default_factory=lambda: msgspec.UNSET)
+    fields = [
+        (each, kind) if parameters[each].default is _NONE else (each, kind, unset)
+        for each, kind in kinds.items()
+    ]
+    struct = msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, forbid_unknown_fields=True)
+    schema = schema_of(struct)
+    schema.pop("title", None)
+    for each, kind in kinds.items():
+        part = schema["properties"][each] = dict(schema["properties"][each])
+        notes = [note for note in getattr(kind, "__metadata__", ()) if isinstance(note, str)]
+        if words := next(filter(None, [*notes, described.get(each)]), ""):
+            part["description"] = words
+        default = parameters[each].default
+        if default is not _NONE and default is not None:
+            # one that JSON can't hold is kept from the model, and used all the same
+            with suppress(TypeError, msgspec.ValidationError):
+                part["default"] = msgspec.to_builtins(default)
+    return struct, schema
 
-    With a schema that somebody wrote they are checked against that, and given as plain values.
+
+def _read_arguments(text: str, schema: Schema, kind: type | None) -> dict[str, Any]:
+    """Return what the model sent for a struct's fields, or plain values where somebody wrote the schema.
+
+    Raises ValueError, RecursionError.
     """
-
-    def __init__(self, function: Callable[..., Any], name: str, schema: Mapping[str, Any] | None) -> None:
-        self.name = name
-        self.summary, described = _read_docstring(_inner(function))
-        self._type: Any = None
-        if schema is not None:
-            self.schema = dict(schema)
-            return
-        self._parameters = _parameters(function, name)
-        hints = _hints(_inner(function), name)
-        kinds = {each: hints.get(each, Any) for each in self._parameters}
-        unset = msgspec.field(default_factory=lambda: msgspec.UNSET)
-        fields = [
-            (each, kind) if self._parameters[each].default is _NONE else (each, kind, unset)
-            for each, kind in kinds.items()
-        ]
-        self._type = msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, forbid_unknown_fields=True)
-        self.schema = schema_of(self._type)
-        self.schema.pop("title", None)
-        for each, kind in kinds.items():
-            part = self.schema["properties"][each] = dict(self.schema["properties"][each])
-            notes = [note for note in getattr(kind, "__metadata__", ()) if isinstance(note, str)]
-            if words := next(filter(None, [*notes, described.get(each)]), ""):
-                part["description"] = words
-            default = self._parameters[each].default
-            if default is not _NONE and default is not None:
-                # one that JSON can't hold is kept from the model, and used all the same
-                with suppress(TypeError, msgspec.ValidationError):
-                    part["default"] = msgspec.to_builtins(default)
-
-    def read(self, text: str) -> dict[str, Any]:
-        """Raises ValueError, RecursionError."""
-        raw = decode_json(text or "{}")
-        fitting: dict[str, Any] = without_absent(raw, self.schema, self.schema)
-        if self._type is None:
-            if complaint := misfit(fitting, self.schema, self.schema):
-                raise ValueError(complaint)
-            return msgspec.convert(fitting, dict[str, Any])
-        values = msgspec.convert(fitting, self._type, dec_hook=read_custom)
-        arguments = {name: getattr(values, name) for name in self._parameters}
-        return {name: value for name, value in arguments.items() if value is not msgspec.UNSET}
+    fitting: Any = without_absent(decode_json(text or "{}"), schema, schema)
+    if kind is None:
+        if complaint := misfit(fitting, schema, schema):
+            raise ValueError(complaint)
+        return msgspec.convert(fitting, dict[str, Any])
+    values = msgspec.structs.asdict(msgspec.convert(fitting, kind, dec_hook=read_custom))
+    return {name: value for name, value in values.items() if value is not msgspec.UNSET}
 
 
 _NONE = inspect.Parameter.empty
@@ -338,15 +314,6 @@ def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Pa
     return parameters
 
 
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    target = function if inspect.isroutine(function) else type(function).__call__
-    try:
-        return typing.get_type_hints(inspect.unwrap(target), include_extras=True)
-    except (NameError, TypeError) as error:
-        what = f"The type hints of {name!r} can't be read: {error}."
-        raise _unusable(what, "Use types that are defined where the function is.") from error
-
-
 # Calls -------------------------------------------------------------------------------------------
 
 
@@ -374,8 +341,7 @@ def plain_result(result: Any) -> Any:
     """Return a function's result as values that JSON can hold. Raises TypeError where there are none."""
 
     def shown(value: Any) -> Any:
-        """Pydantic's models as what they hold; what JSON has no words for, in its own."""
-        held = plain(value)
+        held = plain(value)  # pydantic's models
         return str(value) if held is value else held
 
     return msgspec.to_builtins(result, enc_hook=shown)
@@ -389,14 +355,11 @@ def calls(response: Response | Iterable[Item]) -> list[Call]:
             continue
         is_custom = kind == "custom_tool_call"
         text = item.get("input" if is_custom else "arguments") or ""
-        fields = {"call_id": item.get("call_id"), "name": item.get("name"), "text": text}
+        fields = {name: item.get(name) for name in ("call_id", "name", "namespace")}
         try:
-            call = msgspec.convert(
-                {**fields, "namespace": item.get("namespace"), "is_custom": is_custom}, Call
-            )
+            made.append(msgspec.convert({**fields, "text": text, "is_custom": is_custom}, Call))
         except msgspec.ValidationError as error:
             raise ServiceError("The service sent a tool call that can't be read.") from error
-        made.append(call)
     return made
 
 
@@ -410,11 +373,13 @@ class Toolbox:
     """The tools of a turn: what to tell the model, and what to run for a call.
 
     Takes functions, `Tool`s, `Namespace`s, and definitions of the service's own tools. Raises
-    InvalidRequestError for a definition that has no function, and for two tools of one name.
+    InvalidRequestError for a definition that has no function to run, and for two tools of one name.
     """
 
-    def __init__(self, tools: Iterable[Any] = ()) -> None:
+    def __init__(self, tools: Iterable[Any] = (), *, runs: bool = True) -> None:
+        """`runs`: whether calls are run here; else somebody answers them."""
         self.definitions: list[dict[str, Any]] = []
+        self._runs = runs
         self._tools: dict[tuple[str | None, str], Tool] = {}
         self._groups: dict[str, list[dict[str, Any]]] = {}
         for tool_like in tools:
@@ -439,7 +404,7 @@ class Toolbox:
             self._place(tool_like.name, tool_like.description)
             for each in tool_like.tools:
                 self._take(each, tool_like.name)
-        elif isinstance(tool_like, Tool) or _is_function(tool_like):
+        elif callable(tool_like) and not isinstance(tool_like, type):
             made = tool_like if isinstance(tool_like, Tool) else tool(tool_like)
             namespace = namespace or made.namespace
             if (namespace, made.name) in self._tools:
@@ -447,19 +412,23 @@ class Toolbox:
             self._tools[namespace, made.name] = made
             self._place(namespace).append(dict(made.definition))
         else:
-            definition = definition_of(tool_like)
-            if definition.get("type") in ("function", "custom"):
+            definition = plain(tool_like)
+            if not isinstance(definition, Mapping):
+                hint = "Give functions, or the dicts of the service's own."
+                raise _unusable(f"{tool_like!r} is no tool.", hint)
+            if self._runs and definition.get("type") in ("function", "custom"):
                 raise _unusable(
                     f"The tool {definition.get('name')!r} has no function to run.",
                     "Pass the function itself, or use create() and answer its calls.",
                 )
-            self._place(namespace).append(definition)
+            self._place(namespace).append(dict(definition))
 
     def _place(self, namespace: str | None, description: str = "") -> list[dict[str, Any]]:
         """Return the definitions of a namespace, which this begins; `None` is outside of all."""
         if namespace is None:
             return self.definitions
         if namespace not in self._groups:
-            self._groups[namespace] = []
-            self.definitions.append(_namespace(namespace, description, self._groups[namespace]))
+            tools = self._groups[namespace] = []
+            group = {"type": "namespace", "name": namespace, "description": description, "tools": tools}
+            self.definitions.append(group)
         return self._groups[namespace]

@@ -1,8 +1,7 @@
 """A request on its way out and its answer on the way in: what everything else in this folder stands on.
 
 `Core` decides what is sent and remembers what answers said, without IO. A `Transport` sends it, again where
-that helps, and an answer comes over a `Line`. What both clients do is written once, as coroutines; where a
-client `blocks`, they block the calling thread instead of suspending (see `waiting.Direct`).
+that helps, and an answer comes over a `Line`. The coroutines of a client that `blocks` never suspend.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlencode
 from weakref import WeakSet, WeakValueDictionary
 
@@ -29,6 +28,7 @@ from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
 from ..protocol.secrets import masked, revealed
 from ..protocol.settings import Settings
+from ..protocol.types import RateLimits
 from ..waiting import begin_anew_in_children
 from . import failures
 from .catalog import Catalog
@@ -40,16 +40,11 @@ from .provider import Provider, chatgpt
 from .request import LITE_HEADER, as_lite, body_of, encode, input_items, session_headers
 from .response import Response
 
-if TYPE_CHECKING:
-    from ..protocol.types import RateLimits
-
 MOST_RESPONSES = 100  # that one client remembers for `previous_response_id`
 MOST_BYTES = 64 << 20  # of the requests they answered; images make those large
 MOST_WORDS = 64 << 10  # bytes that are read of a refusal
 WORDS_SECONDS = 10.0  # within which they come
-
-Networks = WeakValueDictionary[int, Any]
-"""httpcore's network streams, by their `id`."""
+Networks = WeakValueDictionary[int, Any]  # httpcore's network streams, by their `id`
 
 
 @dataclass(frozen=True)
@@ -61,15 +56,9 @@ class Outgoing:
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     model: str | None = None
-    timeouts: Timeouts | None = None
-    """They take the place of the client's."""
-    items: Sequence[Item] = field(default=(), repr=False)
-    """The input, as sent."""
-    may_switch: bool = False
-    """Whether the dialect was our choice, see `Core.switch_dialect`."""
-
-
-# What is sent and remembered, without IO ---------------------------------------------------------
+    timeouts: Timeouts | None = None  # in place of the client's
+    items: Sequence[Item] = field(default=(), repr=False)  # the input, as sent
+    may_switch: bool = False  # whether the dialect was our choice, see `Core.switch_dialect`
 
 
 class Memory:
@@ -136,10 +125,8 @@ class Core:
         kind: Any = httpx.Client if blocks else httpx.AsyncClient
         transport: Any = httpx.HTTPTransport if blocks else httpx.AsyncHTTPTransport
         hook = hide_sent if blocks else hide_sent_async
-        carried: dict[str, Any] = {
-            "verify": trust(base, self.settings.ca_bundle),
-            "limits": httpx.Limits(max_connections=None, keepalive_expiry=60.0),
-        }
+        limits = httpx.Limits(max_connections=None, keepalive_expiry=60.0)
+        carried: dict[str, Any] = {"verify": trust(base, self.settings.ca_bundle), "limits": limits}
         return kind(
             auth=self.auth,
             headers={"Accept-Encoding": "gzip, deflate", **revealed(self.provider.headers)},
@@ -154,7 +141,7 @@ class Core:
         model, timeout = parameters.get("model") or default, parameters.get("timeout")
         session = parameters.get("prompt_cache_key") or self.session
         parameters = {**parameters, "model": model, "prompt_cache_key": session}
-        body = body_of(*self.resolve(input, parameters), self.provider.rules)
+        body = body_of(*self.resolve(input, parameters), is_codex=self.provider.is_codex)
         session = body["prompt_cache_key"]  # extra_body may say otherwise
         items, dialect = body["input"], {}
         if self._is_lite(parameters.get("lite"), model):
@@ -202,7 +189,7 @@ class Core:
     def resolve(self, input: Any, parameters: Parameters) -> tuple[Any, Parameters]:
         """Put the items up to the previous response's end in place of its id, where the service stores nothing."""
         previous = parameters.get("previous_response_id")
-        if previous is None or self.provider.rules.stores:
+        if previous is None or not self.provider.is_codex:
             return input, parameters
         earlier = self.memory.items(previous)
         return [*earlier, *input_items(input)], {**parameters, "previous_response_id": None}
@@ -210,17 +197,14 @@ class Core:
     def remember(self, outgoing: Outgoing, exchange: Exchange) -> None:
         """Keep the answer for `previous_response_id`, once it is whole."""
         is_whole = exchange.over and exchange.response.status in ("completed", "incomplete")
-        if is_whole and not self.provider.rules.stores:
+        if is_whole and self.provider.is_codex:
             self.memory.keep(exchange.response, outgoing.items, len(outgoing.body))
 
     def build(self, http: httpx.Client | httpx.AsyncClient, outgoing: Outgoing) -> httpx.Request:
-        limits, content = self.limits(outgoing), outgoing.body or None
-        timeout = httpx.Timeout(
-            connect=limits.connect, read=limits.first_byte, write=limits.write, pool=limits.connect
-        )
-        return http.build_request(
-            outgoing.method, outgoing.url, headers=outgoing.headers, content=content, timeout=timeout
-        )
+        each = self.limits(outgoing)
+        timeout = httpx.Timeout(each.first_byte, connect=each.connect, pool=each.connect, write=each.write)
+        about: Any = {"headers": outgoing.headers, "content": outgoing.body or None, "timeout": timeout}
+        return http.build_request(outgoing.method, outgoing.url, **about)
 
     def accepts(self, outgoing: Outgoing, answer: httpx.Response) -> bool:
         """Whether it is an answer to read: the real stream has no Content-Type, a network's sign-in page has."""
@@ -246,9 +230,6 @@ class Core:
         return replace(self.timeouts, first_byte=max(self.timeouts.first_byte, self.timeouts.idle))
 
 
-# Sending -----------------------------------------------------------------------------------------
-
-
 class Transport:
     """Sends requests: from event loops, each of which has connections of its own, or from threads, over the same."""
 
@@ -258,8 +239,7 @@ class Transport:
         self._pause = sleep
         self._https: dict[asyncio.AbstractEventLoop | None, Any] = {}
         self._streams: WeakSet[Any] = WeakSet()
-        self.idle: Networks = WeakValueDictionary()
-        """Connections that no answer comes over; a request may take one of them."""
+        self.idle: Networks = WeakValueDictionary()  # that no answer comes over; a request may take one
         self._lock = threading.Lock()
         begin_anew_in_children(self)
 
@@ -331,22 +311,16 @@ class Transport:
     ) -> tuple[bytes, errors.StreamError | None]:
         """Return what comes of an answer within its limits, and what kept the rest back."""
         pieces, size, failure = list[bytes](), 0, None
-
-        def give_up() -> None:
-            nonlocal failure  # without a length, the end of the connection is the end of the answer
-            failure = errors.StreamError("The answer did not come to its end in time.")
-            line.shut()
-
-        hurry = self.later(seconds, give_up)
+        limit = line.limit(seconds)
         try:
             line.take(answer)
             while size <= most and (chunk := await line.chunk()) is not None:
                 pieces.append(chunk)
                 size += len(chunk)
         except errors.StreamError as error:
-            failure = failure or error
+            failure = error
         finally:
-            hurry.cancel()
+            limit.cancel()
             await line.close()
             line.answer = None
         if size > most:
@@ -377,31 +351,19 @@ class Transport:
         elif (pause := self._pause(seconds)) is not None:
             await pause
 
-    def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle | threading.Timer:
-        """Call it after so many seconds, unless what this returns is cancelled."""
-        if not self.blocks:
-            return asyncio.get_running_loop().call_later(seconds, call)
-        timer = threading.Timer(seconds, call)
-        timer.daemon = True
-        timer.start()
-        return timer
-
     async def _send(self, outgoing: Outgoing, line: Line) -> httpx.Response:
-        http = self.http()
+        http, seconds = self.http(), self.core.limits(outgoing).first_byte
         request = self.core.build(http, outgoing)
         answer: httpx.Response
         try:
-            if self.blocks:
-                with line.asking() as request.extensions["trace"]:
-                    answer = http.send(request, stream=True)
-            else:
-                answer = await http.send(request, stream=True)
+            with line.asking(seconds) as request.extensions["trace"]:
+                answer = (
+                    http.send(request, stream=True) if self.blocks else await http.send(request, stream=True)
+                )
         except httpx.HTTPError as error:
-            raise no_answer(error, base_url=self.core.provider.base_url) from without_secrets(error)
+            cause = httpx.ReadTimeout("") if line.is_late else error
+            raise no_answer(cause, base_url=self.core.provider.base_url) from without_secrets(error)
         return answer
-
-
-# Reading -----------------------------------------------------------------------------------------
 
 
 class Line:
@@ -416,27 +378,51 @@ class Line:
         self.answer: httpx.Response | None = None
         self._network: Any = None
         self._chunks: Any = None
-        self._is_asking = False
+        self.is_late = self._is_asking = False
         self._reading = threading.RLock()  # held by a thread that reads: nobody closes the answer under it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._is_woken = False
 
     @contextmanager
-    def asking(self) -> Iterator[Callable[[str, Mapping[str, Any]], None]]:
-        """Give what notes the connection of a request that a thread makes; httpcore calls it at each step."""
+    def asking(self, seconds: float) -> Iterator[Callable[[str, Mapping[str, Any]], Any]]:
+        """Give what httpcore calls at each step of a request, whose answer's headers may take so many seconds."""
+        limit: asyncio.TimerHandle | threading.Timer | None = None
 
         def follow(step: str, info: Mapping[str, Any]) -> None:
+            nonlocal limit
             if step.endswith(("connect_tcp.complete", "start_tls.complete")):
                 self._network = info["return_value"]
             if self._ended.is_set() and step.endswith(("connect_tcp.started", "_headers.started")):
                 raise httpx.ReadError("Nobody waits for the answer any more.")
+            if step.endswith("response_headers.started"):
+                limit = self.limit(seconds)
+            elif limit is not None:
+                limit = limit.cancel()
 
-        self._is_asking = True
+        async def follow_async(step: str, info: Mapping[str, Any]) -> None:
+            follow(step, info)
+
+        self.is_late, self._is_asking = False, True
         try:
-            yield follow
+            yield follow if self._blocks else follow_async
         finally:
             self._is_asking, self._network = False, None
+
+    def limit(self, seconds: float) -> asyncio.TimerHandle | threading.Timer:
+        """End the answer after so many seconds, unless what this returns is cancelled."""
+
+        def give_up() -> None:
+            self.is_late = True
+            self.shut()
+
+        self.is_late = False
+        if not self._blocks:
+            return asyncio.get_running_loop().call_later(seconds, give_up)
+        timer = threading.Timer(seconds, give_up)
+        timer.daemon = True
+        timer.start()
+        return timer
 
     def take(self, answer: httpx.Response) -> None:
         """Read this answer from now on. Raises StreamError for one that is packed as nobody asked."""
@@ -460,7 +446,11 @@ class Line:
             else:
                 chunk = await anext(self._chunks, None)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise failures.mid_stream(error) from without_secrets(error)
+            is_silent = isinstance(error, httpx.TimeoutException)
+            what = "The service went silent" if is_silent else "The connection broke"
+            raise errors.StreamError(f"{what} in the middle of the answer.") from without_secrets(error)
+        if self.is_late:  # without a length, the end of the connection is the end of the answer
+            raise errors.StreamError("The answer did not come to its end in time.")
         if chunk is None and self._network is not None:  # the connection may serve another request now
             self._transport.idle[id(self._network)] = self._network
             self._network = None
@@ -470,7 +460,8 @@ class Line:
         """End the answer under its reader, or the request of a thread that waits for it; safe from any thread."""
         if self._network is not None:
             _shut(self._network)
-        elif self._is_asking:  # over any of these; to the others it is what a server does, too
+        elif self._is_asking and (self._blocks or self.is_late):
+            # over any of these; to the others it is what a server does, too
             for reference in self._transport.idle.valuerefs():
                 _shut(reference())
         if self._blocks:

@@ -1,10 +1,8 @@
 """How the requests of one turn are sent: over HTTP, and once there are several over a WebSocket.
 
-A turn of many tool rounds sends its whole conversation again in every round. Over a WebSocket the service
-remembers the response before, so a request names that one and brings the tool results alone. Nothing depends
-on it: the socket is opened beside the third request of a turn and never waited for, and whatever fails
-before an answer has begun, the same request goes over HTTP. httpx makes the connection, with the proxies,
-certificates and sign-in of every other request.
+A turn of many tool rounds sends its whole conversation in every round. Over a WebSocket the service remembers
+the response before, so a request names that one and brings the tool results alone. Nothing depends on it: the
+socket opens beside the third request and is never waited for, and what fails before its answer goes over HTTP.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from ..protocol.errors import InvalidRequestError
 from .events import CodexRateLimits, ErrorEvent, Keepalive, ResponseMetadata, decode_event
 from .exchange import LONGEST_ANSWER, Exchange
 from .inputs import Item
-from .request import OPEN_RULES, body_of, encode
+from .request import body_of, encode
 from .transport import Outgoing
 
 FIRST_SECONDS = 30.0  # for an answer to begin, which it does before the model thinks; then HTTP is asked
@@ -77,11 +77,8 @@ class Socket:
                     # after an error HTTP succeeds, or tells it with its headers
                     if not any(isinstance(decode_event(each.encode()), ErrorEvent) for each in first):
                         self.was_of_use = True
-                        messages, wire = (
-                            _Messages(self, first, exchange, idle),
-                            {"network_stream": self._wire},
-                        )
-                        headers = self._answer.headers
+                        wire, headers = {"network_stream": self._wire}, self._answer.headers
+                        messages = _Messages(self, first, exchange, idle)
                         answer = httpx.Response(200, headers=headers, stream=messages, extensions=wire)
         finally:
             if answer is None:
@@ -108,16 +105,13 @@ class Socket:
 
     def _items_so_far(self, body: dict[str, Any]) -> int:
         """Return how many items of the input the last response has seen or made; 0 for another conversation."""
-        settings, before = (
-            {name: value for name, value in each.items() if name not in _VARYING}
-            for each in (body, self._body)
-        )
         last = self._exchange.response if self._exchange else None
-        if last is None or settings != before or last.status != "completed" or not last.id:
+        differs = any(body.get(name) != self._body.get(name) for name in {*body, *self._body} - _VARYING)
+        if last is None or differs or last.status != "completed" or not last.id:
             return 0
         try:
             items = [*self._body["input"], *last.output]
-            so_far: list[Item] = body_of(items, {"store": self._body["store"]}, OPEN_RULES)["input"]
+            so_far: list[Item] = body_of(items, {"store": self._body["store"]}, is_codex=False)["input"]
         except InvalidRequestError:  # an item of a kind that can't be sent back
             return 0
         continues = len(body["input"]) > len(so_far) and body["input"][: len(so_far)] == so_far

@@ -241,8 +241,7 @@ class AsyncCodex:
                     break
 
     def _thread(self, record: ThreadRecord, store: AsyncStore, options: Options) -> AsyncThread:
-        if store is not self.store:
-            self._ephemeral[record.id] = store
+        self._ephemeral |= {record.id: store} if store is not self.store else {}
         return AsyncThread(self, record, options)
 
     async def _record(self, thread_id: str, options: Options) -> ThreadRecord:
@@ -303,15 +302,14 @@ class AsyncCodex:
     def _choose(self, options: Options) -> tuple[Engine, str]:
         """Return the engine of a turn, and the identity under which its reasoning is sealed."""
         choice = options.get("model_provider") or self.config.provider
-        if (options.get("engine") or self.config.engine) == "backend":
-            provider = self.provider(choice)
-            identity = provider.name
-            with suppress(CodexError):  # else nothing will be answered; the request will say why
-                if source := _token_source(provider):
-                    identity += f" {source.current().account_id}"
-            return self._backend(provider), identity
-        agent = self._agent(choice)
-        return agent, f"app-server {choice}" if is_foreign(choice) else agent.sealed_for
+        if (options.get("engine") or self.config.engine) == "app-server":
+            agent = self._agent(choice)
+            return agent, f"app-server {choice}" if is_foreign(choice) else agent.sealed_for
+        provider = self.provider(choice)
+        identity, source = provider.name, _token_source(provider)
+        with suppress(CodexError):  # else nothing will be answered; the request will say why
+            identity += f" {source.current().account_id}" if source else ""
+        return self._backend(provider), identity
 
     def _backend(self, provider: Provider) -> BackendEngine:
         """Return the engine that sends its requests to `provider`."""
@@ -344,7 +342,7 @@ class AsyncCodex:
     def _provider_for_agent(self, choice: str | Provider | None = None) -> Provider | None:
         """Return where the agent's program is told to send its requests; `None`: where it would by itself."""
         choice = choice or self.config.provider
-        if choice is None or choice == "chatgpt" or is_foreign(choice):
+        if choice in (None, "chatgpt") or is_foreign(choice):
             return None
         provider = self.provider(choice)
         is_own = provider.is_codex and provider.base_url == self.settings.base_url
@@ -569,10 +567,10 @@ def _recovered(store: Store) -> Store:
 def _this_package(settings: Settings) -> InitializeResponse:
     from ..net import introduction
 
-    return InitializeResponse(
-        user_agent=introduction(settings)["User-Agent"],
-        server_info=types.ServerInfo(settings.originator, __version__),
-        codex_home=str(settings.codex_home),
-        platform_family="windows" if os.name == "nt" else "unix",
-        platform_os={"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform),
+    system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
+    family, info = (
+        ("windows" if os.name == "nt" else "unix"),
+        types.ServerInfo(settings.originator, __version__),
     )
+    name = introduction(settings)["User-Agent"]
+    return InitializeResponse(name, info, str(settings.codex_home), family, system)

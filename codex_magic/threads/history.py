@@ -181,8 +181,7 @@ async def adopt(thread_id: str, agent: AppServerEngine, store: AsyncStore) -> st
 
     def look(file: Store) -> tuple[str | None, dict[str, str], list[TurnRecord]]:
         here, turn_ids = file.known_engine_turns(thread_id)
-        if here is None and file.has(thread_id):
-            here = thread_id
+        here = here or (thread_id if file.has(thread_id) else None)
         return here, turn_ids, file.history(here, include_items=False) if here else []
 
     here, turn_ids, history = await store.run(look)

@@ -147,6 +147,7 @@ class NotebookClaim(NamedTuple):
 _THREAD = ", ".join(ThreadRecord.__struct_fields__)
 _TURN_COLUMNS = [field for field in TurnRecord.__struct_fields__ if field != "items"]
 _TURN = ", ".join(f"turns.{column}" for column in _TURN_COLUMNS)
+_AMONG = "IN (SELECT value FROM json_each(?))"
 _VISIBLE = """
     turns.thread_id = :thread AND turns.position <= :upto AND turns.seq <= :as_of
     AND (turns.removed_at IS NULL OR turns.removed_at > :as_of)
@@ -241,8 +242,7 @@ class Store:
         """One page of threads. `search_term` is looked for in names and first prompts, whatever the case."""
         order, later = _chosen(_DIRECTIONS, options.get("sort_direction") or "desc", "sort_direction")
         key = _chosen(_SORT_KEYS, options.get("sort_key") or "updated_at", "sort_key")
-        limit = options.get("limit") or PAGE
-        cwd, term, cursor = options.get("cwd"), options.get("search_term"), options.get("cursor")
+        cwd, cursor, limit = options.get("cwd"), options.get("cursor"), options.get("limit") or PAGE
         tests = [f"archived_at IS {'NOT ' if options.get('archived') else ''}NULL"]
         values: list[Any] = []
         folders = [cwd] if isinstance(cwd, str) else cwd
@@ -250,7 +250,7 @@ class Store:
             if choices is not None:
                 tests.append(f"{column} IN ({_marks(choices)})")
                 values += choices
-        if term:
+        if term := options.get("search_term"):
             tests.append("instr(casefold(coalesce(name, '') || char(10) || preview), ?)")
             values.append(term.casefold())
         if cursor is not None:
@@ -260,14 +260,11 @@ class Store:
                 raise OptionError(f"{cursor!r} is no page of threads.", hint=hint)
             tests.append(f"({key}, id) {later} (?, ?)")
             values += int(value), last_id
-        rows = self._db.execute(
-            f"SELECT {_THREAD} FROM threads WHERE {' AND '.join(tests)}"
-            f" ORDER BY {key} {order}, id {order} LIMIT ?",
-            (*values, limit + 1),
-        ).fetchall()
+        ordered = f"WHERE {' AND '.join(tests)} ORDER BY {key} {order}, id {order} LIMIT ?"
+        rows = self._db.execute(f"SELECT {_THREAD} FROM threads {ordered}", (*values, limit + 1)).fetchall()
         threads = tuple(read_struct(dict(row), ThreadRecord) for row in rows[:limit])
-        more = len(rows) > limit
-        return ThreadPage(threads, f"{getattr(threads[-1], key)}:{threads[-1].id}" if more else None)
+        is_last = len(rows) <= limit
+        return ThreadPage(threads, None if is_last else f"{getattr(threads[-1], key)}:{threads[-1].id}")
 
     @_reads
     def resolve(self, text: str) -> str:
@@ -282,11 +279,11 @@ class Store:
         ):
             sql = f"SELECT id FROM threads WHERE {test} ORDER BY updated_at DESC LIMIT 4"
             ids = [row["id"] for row in self._db.execute(sql, {"text": text})] if text else []
-            if len(ids) > 1:
+            if len(ids) == 1:
+                return str(ids[0])
+            if ids:
                 several = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
                 raise OptionError(f"{text!r} may be any of {several}.", hint="Give more of the id.")
-            if ids:
-                return str(ids[0])
         raise ThreadNotFoundError(text)
 
     @_writes
@@ -311,10 +308,7 @@ class Store:
         """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path."""
         turns: dict[str, set[str]] = defaultdict(set)
         cells_of: dict[str, set[str]] = defaultdict(set)
-        sql = (
-            "SELECT DISTINCT notebook, {0} FROM turns"
-            " WHERE notebook IS NOT NULL AND {1} IN (SELECT value FROM json_each(?))"
-        )
+        sql = "SELECT DISTINCT notebook, {} FROM turns WHERE notebook IS NOT NULL AND {} " + _AMONG
         for row in self._db.execute(sql.format("id, cell_id", "id"), (_to_json(list(answers)),)):
             if may_be_one_cell(row["cell_id"], answers[row["id"]]):  # else it was pasted into another
                 turns[row["notebook"]].add(row["id"])
@@ -352,12 +346,8 @@ class Store:
     @_reads
     def notebook_prompts(self, notebook_id: str) -> list[tuple[str | None, str]]:
         """Return the prompts of the notebook, each with the cell that asked it."""
-        rows = self._db.execute(
-            "SELECT cell_id, items.* FROM items JOIN turns ON turns.seq = items.turn"
-            " WHERE notebook = ? AND items.type = 'userMessage'",
-            (notebook_id,),
-        ).fetchall()
-        items = ((row["cell_id"], _item_record(row).item) for row in rows)
+        sql = "SELECT cell_id, items.* FROM items JOIN turns ON seq = turn WHERE notebook = ? AND type = 'userMessage'"
+        items = [(row["cell_id"], _item_record(row).item) for row in self._db.execute(sql, (notebook_id,))]
         return [(cell, input_text(item.content)) for cell, item in items if isinstance(item, UserMessage)]
 
     @_reads
@@ -379,8 +369,9 @@ class Store:
             (notebook.id, notebook.thread_id, notebook.path, notebook.copied_from),
         )
         if kernel is not None:
-            kept = {"id": kernel, "notebook": notebook.id, "owner": self._owner}
-            self._insert("kernels", kept, verb="REPLACE")
+            self._insert(
+                "kernels", {"id": kernel, "notebook": notebook.id, "owner": self._owner}, verb="REPLACE"
+            )
 
     # Turns ---------------------------------------------------------------------------------------
 
@@ -401,10 +392,8 @@ class Store:
         `preview`: the prompt, whose beginning the thread keeps when it is its first. `question`: all of it,
         in place of the user's message until `add_item` brings that. `provider`: the thread's own too.
         """
-        thread = self.thread(thread_id)
-        history = self._current(thread_id)
-        old = self._earlier_run(history, cell_id, notebook, preview)
-        seq = self._tick()
+        thread, history = self.thread(thread_id), self._current(thread_id)
+        old, seq = self._earlier_run(history, cell_id, notebook, preview), self._tick()
         if old is not None:
             self._remove(thread_id, old, seq)
         turn = TurnRecord(
@@ -452,10 +441,8 @@ class Store:
     @_writes
     def drop_pieces(self, turn_id: str, item_ids: Sequence[str]) -> None:
         """Forget what came of items that will never be complete."""
-        turn = self._turn_row(turn_id)["seq"]
-        self._db.execute(
-            f"DELETE FROM partials WHERE turn = ? AND id IN ({_marks(item_ids)})", (turn, *item_ids)
-        )
+        sql = f"DELETE FROM partials WHERE turn = ? AND id IN ({_marks(item_ids)})"
+        self._db.execute(sql, (self._turn_row(turn_id)["seq"], *item_ids))
 
     @_writes
     def place_turn(self, turn_id: str, place: types.TurnPlace) -> None:
@@ -468,7 +455,7 @@ class Store:
         """Return where the app-server has these turns, and which of them no later one follows there."""
         rows = self._db.execute(
             "SELECT *, NOT EXISTS (SELECT 1 FROM places AS later WHERE later.engine_thread = places.engine_thread"
-            " AND later.n > places.n) AS is_last FROM places WHERE turn IN (SELECT value FROM json_each(?))",
+            f" AND later.n > places.n) AS is_last FROM places WHERE turn {_AMONG}",
             (_to_json(list(turn_ids)),),
         ).fetchall()
         columns = ("engine_thread", "engine_turn", "past", "tools")
@@ -478,21 +465,20 @@ class Store:
     @_reads
     def engine_threads(self, thread_id: str) -> list[str]:
         """Return the app-server's threads that turns of this one are in, the latest first, without shared past."""
-        rows = self._db.execute(
+        sql = (
             "SELECT engine_thread FROM places JOIN turns ON turns.id = places.turn WHERE turns.thread_id = ?"
-            " GROUP BY engine_thread ORDER BY max(places.n) DESC",
-            (thread_id,),
+            " GROUP BY engine_thread ORDER BY max(places.n) DESC"
         )
-        return [row["engine_thread"] for row in rows]
+        return [row["engine_thread"] for row in self._db.execute(sql, (thread_id,))]
 
     @_reads
     def known_engine_turns(self, engine_thread: str) -> tuple[str | None, dict[str, str]]:
         """Return which thread here goes on with an app-server's thread, and the turns here by its ids."""
-        rows = self._db.execute(
+        sql = (
             "SELECT turns.thread_id, turns.id, engine_turn FROM places JOIN turns ON turns.id = places.turn"
-            " WHERE engine_thread = ? ORDER BY places.n",
-            (engine_thread,),
-        ).fetchall()
+            " WHERE engine_thread = ? ORDER BY places.n"
+        )
+        rows = self._db.execute(sql, (engine_thread,)).fetchall()
         return (rows[-1]["thread_id"] if rows else None), {row["engine_turn"]: row["id"] for row in rows}
 
     @_writes
@@ -529,8 +515,7 @@ class Store:
         duration_ms: int | None = None,
     ) -> None:
         """Close a turn. It wins over `recover`, should another process have taken this one for dead."""
-        turn = self._turn_row(turn_id)
-        now = self._now()
+        turn, now = self._turn_row(turn_id), self._now()
         self._db.execute(
             "UPDATE turns SET status = ?, error = ?, usage = ?, model = coalesce(?, model),"
             " completed_at = ?, duration_ms = ?, owner = NULL, cut_off = NULL WHERE seq = ?",
@@ -592,8 +577,7 @@ class Store:
 
         Nothing is copied: a turn still in progress is shared too, with the items to come.
         """
-        parent = self.thread(thread_id)
-        history = self._current(thread_id)
+        parent, history = self.thread(thread_id), self._current(thread_id)
         upto = _next_position(history) - 1
         if through is not None:
             upto = _find(history, through)["position"]
@@ -632,10 +616,10 @@ class Store:
     def take_cut_off(self, thread_id: str) -> list[TurnRecord]:
         """Return the thread's own turns whose process died, with what is kept of them; each only once."""
         self.recover()
-        turns = self._db.execute(
-            "SELECT * FROM turns WHERE thread_id = ? AND removed_at IS NULL AND cut_off = 1 ORDER BY position",
-            (thread_id,),
-        ).fetchall()
+        sql = (
+            "SELECT * FROM turns WHERE thread_id = ? AND removed_at IS NULL AND cut_off = 1 ORDER BY position"
+        )
+        turns = self._db.execute(sql, (thread_id,)).fetchall()
         if turns:
             self._db.execute("UPDATE turns SET cut_off = NULL WHERE thread_id = ?", (thread_id,))
         return self._with_items(turns)
@@ -698,7 +682,7 @@ class Store:
         running = {row["seq"] for row in rows if row["status"] == TurnStatus.in_progress}
         turns = (_to_json([row["seq"] for row in rows]),)
         items: dict[int, list[ItemRecord]] = defaultdict(list)
-        condition = "WHERE turn IN (SELECT value FROM json_each(?)) ORDER BY turn, n"
+        condition = f"WHERE turn {_AMONG} ORDER BY turn, n"
         for row in self._db.execute(f"SELECT * FROM items {condition}", turns):
             items[row["turn"]].append(_item_record(row))
         pieces = self._db.execute(
@@ -744,14 +728,11 @@ class Store:
     @_reads
     def _orphans(self) -> list[sqlite3.Row]:
         """The turns in progress whose process is dead, or can't be read any more."""
-        orphans = []
-        sql = "SELECT *, CAST(coalesce(alive_at, started_at) AS INTEGER) AS seen_at FROM turns WHERE status = 'inProgress'"
-        for row in self._db.execute(sql):
-            owner = _decoded(row["owner"], Owner)
-            seconds = self._clock() - row["seen_at"]
-            if owner is None or not is_alive(owner, silent=seconds):
-                orphans.append(row)
-        return orphans
+        seen_at = "CAST(coalesce(alive_at, started_at) AS INTEGER) AS seen_at"
+        rows = self._db.execute(f"SELECT *, {seen_at} FROM turns WHERE status = 'inProgress'").fetchall()
+        owners = [(row, _decoded(row["owner"], Owner)) for row in rows]
+        now = self._clock()
+        return [row for row, by in owners if by is None or not is_alive(by, silent=now - row["seen_at"])]
 
     @_writes
     def _interrupt(self, orphans: Sequence[sqlite3.Row]) -> list[TurnRecord]:
@@ -765,19 +746,17 @@ class Store:
 
 
 def _turn_record(row: sqlite3.Row, items: Iterable[ItemRecord] = ()) -> TurnRecord:
-    values = dict(row) | {"error": _decoded(row["error"]), "usage": _decoded(row["usage"])}
-    if row["status"] not in _STATUSES:
-        values["status"] = TurnStatus.interrupted
-    return read_struct(values | {"items": tuple(items)}, TurnRecord)
+    status = row["status"] if row["status"] in list(TurnStatus) else TurnStatus.interrupted
+    values = {"error": _decoded(row["error"]), "usage": _decoded(row["usage"]), "status": status}
+    return read_struct(dict(row) | values | {"items": tuple(items)}, TurnRecord)
 
 
 def _item_record(row: sqlite3.Row) -> ItemRecord:
     """Read an item; one that can't be read any more is of an unknown kind, and not sent again."""
-    item = _decoded(row["json"])
-    if item is None:
-        raw = {"type": "unreadable", "text": str(row["json"])}
-        return ItemRecord(types.unknown_item(str(row["id"]), raw))
-    return ItemRecord(types.decode_item(item), _sent(row))
+    if (item := _decoded(row["json"])) is not None:
+        return ItemRecord(types.decode_item(item), _sent(row))
+    raw = {"type": "unreadable", "text": str(row["json"])}
+    return ItemRecord(types.unknown_item(str(row["id"]), raw))
 
 
 def _partial_records(rows: Sequence[sqlite3.Row], *, is_over: bool) -> list[ItemRecord]:
@@ -821,7 +800,6 @@ def _next_position(history: Sequence[sqlite3.Row]) -> int:
     return history[-1]["position"] + 1 if history else 0
 
 
-_STATUSES = {status.value for status in TurnStatus}
 _DIRECTIONS = {"asc": ("ASC", ">"), "desc": ("DESC", "<")}
 _SORT_KEYS = {"created_at": "created_at", "updated_at": "updated_at", "recency_at": "updated_at"}
 

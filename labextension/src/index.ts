@@ -1,6 +1,8 @@
 /** Everything codex_magic adds to JupyterLab and Jupyter Notebook, one plugin a file. */
 
+import answers from './answers';
 import ask from './ask';
 import prose from './prose';
+import run from './run';
 
-export default [prose, ask];
+export default [answers, prose, ask, run];

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
+from codex_magic.display import MIME
 from tests.end_to_end.browser import Visit, browser
+from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT, JupyterServer
 from tests.end_to_end.notebooks import notebook_of
-from tests.home import home_variables
+from tests.home import home_variables, service_variables
+from tests.service import LocalService, start
 
 pytestmark = [
     pytest.mark.browser,
@@ -29,26 +33,50 @@ def chromium_browser(chromium: str) -> Iterator[Browser]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def service() -> Iterator[LocalService]:
+    with start() as service:
+        yield service
+
+
 @pytest.fixture(scope="module", params=["lab", "notebook"])
 def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, service: LocalService, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[JupyterServer]:
+    """JupyterLab, then Notebook 7, both with the extension; their kernels are signed in to the local service."""
+    home = tmp_path_factory.mktemp("home")
+    service.sign_in(home / ".codex")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in home_variables(tmp_path_factory.mktemp("home")).items():
+        for name, value in (home_variables(home) | service_variables(service)).items():
             patch.setenv(name, value)
         running = JupyterServer(tmp_path_factory.mktemp("notebooks"), app=request.param, extended=True)
     with running:
         yield running
 
 
+Opener = Callable[..., Visit]
+
+
 @pytest.fixture
-def visit(chromium_browser: Browser, server: JupyterServer) -> Iterator[Visit]:
+def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Opener]:
+    """Opens a notebook of these cells in a new page; it is closed, and its kernel ended, after the test."""
+    visits = []
+
+    def open_notebook(*sources: str) -> Visit:
+        path = server.folder / f"{len(list(server.folder.glob('*.ipynb')))}.ipynb"
+        nbformat.write(notebook_of(*sources), path)
+        visits.append(Visit(chromium_browser, server, path))
+        return visits[-1]
+
+    yield open_notebook
+    for visit in visits:
+        visit.close()
+
+
+@pytest.fixture
+def visit(opened: Opener) -> Visit:
     """A notebook with a cell of code, a question, and an empty cell."""
-    path = server.folder / f"{len(list(server.folder.glob('*.ipynb')))}.ipynb"
-    nbformat.write(notebook_of("x = 'it'", QUESTION, ""), path)
-    visit = Visit(chromium_browser, server, path)
-    yield visit
-    visit.close()
+    return opened("x = 'it'", QUESTION, "")
 
 
 def cell(visit: Visit, index: int) -> Locator:
@@ -114,3 +142,131 @@ def test_nothing_of_it_is_saved(visit: Visit, server: JupyterServer) -> None:
     assert [each.source for each in saved.cells] == [each.source for each in before.cells]
     assert all("codex" not in str(each.metadata) for each in saved.cells)
     assert Path(visit.path).exists()
+
+
+LOAD = "%load_ext codex_magic"
+WORDS = "%%codex\necho: The first words, **bold**, and the last ones."
+
+
+def answer(visit: Visit) -> Locator:
+    return visit.page.locator(".jp-codex-answer")
+
+
+def saved_answer(visit: Visit) -> dict[str, Any]:
+    """The data of the last output of the file."""
+    visit.save()
+    [output] = nbformat.read(visit.path, as_version=4).cells[-1].outputs
+    return dict(output.data)
+
+
+def test_an_answer_is_drawn_by_the_page_while_it_comes(opened: Opener, service: LocalService) -> None:
+    visit = opened(LOAD, WORDS)
+    hold(service, after=5)
+    visit.start_all()
+    expect(answer(visit)).to_have_attribute("aria-busy", "true")
+    expect(answer(visit)).to_contain_text("The first words")
+    expect(answer(visit)).not_to_contain_text("the last ones")
+    service.release()
+    expect(answer(visit)).to_contain_text("the last ones")
+    expect(answer(visit)).to_have_attribute("aria-busy", "false")
+    expect(answer(visit).get_by_text("bold", exact=True)).to_have_count(1)
+    data = saved_answer(visit)
+    assert data[MIME]["state"] == "done"
+    assert "the last ones" in data["text/markdown"]
+
+
+def test_what_is_saved_meanwhile_is_what_has_come(opened: Opener, service: LocalService) -> None:
+    visit = opened(LOAD, WORDS)
+    hold(service, after=5)
+    visit.start_all()
+    expect(answer(visit)).to_have_attribute("aria-busy", "true")
+    expect(answer(visit)).to_contain_text("The first words")
+    data = saved_answer(visit)
+    assert data[MIME]["state"] == "streaming"
+    assert "The first words" in data["text/markdown"]
+    service.release()
+    expect(answer(visit)).to_contain_text("the last ones")
+
+
+def test_a_page_loaded_again_goes_on_with_the_answer(opened: Opener, service: LocalService) -> None:
+    visit = opened(LOAD, WORDS)
+    hold(service, after=5)
+    visit.start_all()
+    expect(answer(visit)).to_have_attribute("aria-busy", "true")
+    expect(answer(visit)).to_contain_text("The first words")
+    visit.save()
+    visit.open()
+    expect(answer(visit)).to_have_attribute("aria-busy", "true")
+    service.release()
+    expect(answer(visit)).to_contain_text("the last ones")
+    assert saved_answer(visit)[MIME]["state"] == "done"
+
+
+def test_a_second_page_draws_the_same_answer(
+    opened: Opener, chromium_browser: Browser, server: JupyterServer, service: LocalService
+) -> None:
+    visit = opened(LOAD, WORDS)
+    hold(service, after=5)
+    visit.start_all()
+    expect(answer(visit)).to_have_attribute("aria-busy", "true")
+    visit.save()
+    second = Visit.__new__(Visit)
+    second.__dict__.update(visit.__dict__)
+    second.context = chromium_browser.new_context()
+    second.page = second.context.new_page()
+    second.open()
+    expect(answer(second)).to_have_attribute("aria-busy", "true")
+    service.release()
+    for each in (visit, second):
+        expect(answer(each)).to_contain_text("the last ones")
+    second.context.close()
+
+
+def test_a_stopped_answer_keeps_what_came(opened: Opener, service: LocalService) -> None:
+    visit = opened(LOAD, WORDS)
+    hold(service, after=5)
+    visit.start_all()
+    expect(answer(visit)).to_contain_text("The first words")
+    visit.stop()
+    expect(answer(visit)).to_contain_text("Interrupted")
+    expect(answer(visit)).to_have_attribute("aria-busy", "false")
+    assert saved_answer(visit)[MIME]["state"] == "interrupted"
+    service.release()
+
+
+def test_a_kernel_that_begins_anew_leaves_what_came(opened: Opener, service: LocalService) -> None:
+    visit = opened(LOAD, WORDS)
+    hold(service, after=5)
+    visit.start_all()
+    expect(answer(visit)).to_have_attribute("aria-busy", "true")
+    expect(answer(visit)).to_contain_text("The first words")
+    visit.restart_kernel()
+    service.release()
+    expect(answer(visit)).to_have_attribute("aria-busy", "false")
+    expect(answer(visit)).to_contain_text("The first words")
+    expect(answer(visit)).to_contain_text("Interrupted: the kernel was restarted")
+    assert saved_answer(visit)[MIME]["state"] == "interrupted"
+
+
+def told(service: LocalService) -> str:
+    """What the last request says of the notebook."""
+    texts = [part["text"] for item in service.requests[-1].json["input"] for part in item.get("content", ())]
+    return "\n".join(text for text in texts if text.startswith("<external_notebook>"))
+
+
+def test_a_question_brings_along_what_the_page_holds_and_no_file_does(
+    opened: Opener, service: LocalService
+) -> None:
+    visit = opened(LOAD, "x = 'as saved'", "never = 'ran'", WORDS)
+    visit.run_cell(0)
+    visit.run_cell(1)
+    model = "window.jupyterapp.shell.currentWidget.content.model.sharedModel"
+    visit.page.evaluate(f"{model}.getCell(1).setSource(\"x = 'edited and not saved'\")")
+    visit.page.evaluate(f"{model}.moveCell(2, 1)")
+    visit.run_cell(3)
+    expect(answer(visit)).to_contain_text("the last ones")
+    told_first = told(service)
+    assert told_first.index("never = 'ran'") < told_first.index("x = 'edited and not saved'")
+    assert "changed since it ran" in told_first
+    assert "as saved" not in told_first
+    expect(visit.page.locator(".jp-OutputArea").last).not_to_contain_text("as last saved")

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import httpx
 import pytest
@@ -152,8 +153,9 @@ def test_a_pace_that_makes_no_sense_in_a_prompt_is_refused(client):
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal kills there")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_program_tells_its_address_and_ends_on_a_signal(tmp_path, number):
-    command = [sys.executable, "-m", "codex_magic.local_service", "--sign-in", str(tmp_path), "--pace", "max"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+    command = [sys.executable, "-m", "tests.service", "--sign-in", str(tmp_path), "--pace", "max"]
+    root = Path(__file__).parent.parent.parent
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as program:
         told = [next(some(program.stdout)) for _ in range(5)]
         url = told[0].split("listens on ")[1].split(";")[0]
         assert httpx.get(url + "/v1/models", trust_env=False).status_code == 200

@@ -15,16 +15,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from codex_magic.display.exact import change_diff, exact_diff, exact_line, exact_lines, original
+from codex_magic.display.items import item_rows
 from codex_magic.notebook.desk import LINE, WRAPPED, ask_by_text, question_markdown, question_plain
 from codex_magic.notebook.question import Question, more_choices, question_text
 from codex_magic.notebook.widgets import question_html
-from codex_magic.protocol.types import CommandApproval, FileChangeApproval, ToolCallApproval
+from codex_magic.protocol.types import CommandApproval, CommandExecution, FileChangeApproval, ToolCallApproval
 
 IDS: dict[str, Any] = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
 
 ODD = st.sampled_from(
     "\u202e\u200b\u3164\uffa0\u115f\u1160\u2800\u034f\ufe0f\U000e0041\u00a0\u3000\u2028\x85\x0c\r\n\t\x1b\ud800\u0378"
-    "\u0300\u0338\u20dd\u093e\u05d0\\{}u `'\"$<>|&#*_~[]→+- "
+    "\u0300\u0338\u20dd\u093e\u05d0\\{}U `'\"$<>|&#*_~[]→+- "
 )
 TEXT = st.text(st.one_of(ODD, st.characters()), max_size=60)
 
@@ -48,14 +49,16 @@ def test_what_is_shown_reads_back_to_what_there_is(shown_as, text):
 @given(text=TEXT)
 @example("ls\n")
 @example("\nls ")
-@example("\\u{202e}")
+@example("[U+202E]")
+@example("<mark>\u202e</mark>")
 def test_a_command_reads_back_from_each_form(text):
     if "\\$" in text or "\\`" in text:
         text = text.replace("\\", "")
     there = asked(command(text))
     [passage] = there.passages
     assert original(passage.text) == text
-    lines = re.findall("<span>(.*?)</span>", question_html(there), re.DOTALL)
+    shown = re.sub(r"<mark>(\[U\+\w+\])</mark>", r"\1", question_html(there))
+    lines = re.findall("<span>(.*?)</span>", shown, re.DOTALL)
     from_html = "\n".join("" if line == " " else html.unescape(line) for line in lines)
     assert original(from_html) == text
     assert original(_readquestion_plain(question_plain(there))) == text
@@ -97,7 +100,7 @@ def test_every_code_point_reads_back_and_those_that_hide_are_written_out():
         char = chr(code)
         there = exact_line(f"a{char}b")
         if unicodedata.category(char)[0] in "CZ" and char != " ":
-            assert there == f"a\\u{{{code:x}}}b"
+            assert there == f"a[U+{code:04X}]b"
         else:
             assert original(there) == f"a{char}b"
 
@@ -109,10 +112,10 @@ def test_names_with_line_feeds_are_one_line():
         **IDS,
     )
     there = asked(request)
-    assert there.passages[0].title == "New: notes.md\\u{a}Changed: harmless.md"
+    assert there.passages[0].title == "New: notes.md[U+000A]Changed: harmless.md"
     assert there.facts == (
         ("Size", "1 line added, 0 removed"),
-        ("Also allows, from now on, to write below", "/tmp\\u{a}The agent's reason: harmless"),
+        ("Also allows, from now on, to write below", "/tmp[U+000A]The agent's reason: harmless"),
     )
     assert "\nChanged: harmless" not in question_plain(there) + question_markdown(there)
 
@@ -180,3 +183,11 @@ def test_what_two_ways_of_quoting_read_differently_is_shown_as_it_came(script):
 def test_arguments_of_a_call_read_back(arguments):
     [passage] = asked(ToolCallApproval(tool="act", arguments=arguments, **IDS)).passages
     assert json.loads(original(passage.text)) == arguments
+
+
+def test_a_card_and_a_step_tell_of_a_character_that_nobody_sees():
+    there = question_html(asked(command("echo ok\necho \u202ehs | live\u202c")))
+    assert "echo <mark>[U+202E]</mark>hs" in there
+    assert "Line 2 has an invisible character, shown as [U+202E]." in there
+    [row] = item_rows(CommandExecution("c", "echo \u202ehs", status="completed"))
+    assert row.plain() == "Ran echo [U+202E]hs"

@@ -14,7 +14,6 @@ from codex_magic.responses.client import Client
 from codex_magic.responses.compaction import is_due, kept, token_limit
 from codex_magic.responses.inputs import assistant, developer, user
 from codex_magic.responses.provider import Provider
-from codex_magic.responses.request import CODEX_RULES
 from codex_magic.responses.response import Response
 from tests.known import some
 from tests.responses.conftest import only_api, only_codex
@@ -175,7 +174,7 @@ def test_a_catalog_that_does_not_know_the_limit(call: Caller, model: str) -> Non
 
 def test_a_service_that_compacts_nothing(wire: Wire, settings: Any) -> None:
     wire.answer(stream(CREATED, message("Sure."), completed()))
-    provider = Provider("chatgpt", wire.url, rules=CODEX_RULES)
+    provider = Provider("chatgpt", wire.url, is_codex=True)
     with Client(provider, settings=settings) as client, pytest.raises(ServiceError, match="0 compactions"):
         client.responses.compact("hi", model="m")
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import gzip
 import itertools
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from codex_magic.protocol.errors import CodexError, InvalidRequestError, StreamError, UnreachableError
+from codex_magic.protocol.errors import (
+    CodexError,
+    InvalidRequestError,
+    StreamError,
+    TimedOutError,
+    UnreachableError,
+)
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses import exchange as exchange_module
 from codex_magic.responses import transport
@@ -18,7 +26,7 @@ from codex_magic.responses.exchange import LONGEST_ANSWER, WORKING_SECONDS, Exch
 from codex_magic.responses.parameters import Timeouts
 from codex_magic.responses.provider import Provider, custom
 from tests.responses.conftest import Asker
-from tests.responses.wire import CREATED, HANG, Wire, completed, delta, event, plain
+from tests.responses.wire import CREATED, HANG, Part, Seen, Wire, completed, delta, event, good, plain, stream
 
 WORKING = {
     "in progress": event("response.in_progress", response={"id": "r"}),
@@ -119,6 +127,47 @@ def test_a_refusal_is_waited_for_no_longer_than_an_answer(ask: Asker, wire: Wire
     wire.answer([b"HTTP/1.1 400 X\r\nconnection: close\r\n\r\nSome words", HANG])
     with pytest.raises(InvalidRequestError, match="Some words"):
         ask()
+
+
+def dripping_headers(seen: Seen) -> Iterator[Part]:
+    """Fields that come one by one, each before the client would call the connection silent; then an answer."""
+    pace = threading.Event()
+    yield b"HTTP/1.1 200 OK\r\n"
+    for number in range(20):
+        pace.wait(0.05)
+        yield f"x-{number}: slow\r\n".encode()
+    yield b"transfer-encoding: chunked\r\n\r\n"
+    yield from stream(*good("late"))[1:]
+
+
+def test_headers_that_drip_have_a_limit_of_their_own(ask: Asker, wire: Wire) -> None:
+    ask.timeout = Timeouts(first_byte=0.3)
+    wire.answer_by(dripping_headers)
+    with pytest.raises(TimedOutError):
+        ask()
+    assert len(ask.retried) == 4
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_headers_that_drip_over_a_kept_connection(settings: Settings, wire: Wire, kind: str) -> None:
+    first = stream(*good("first"))
+    wire.answer_by(lambda seen: first if len(wire.requests) == 1 else dripping_headers(seen))
+    options: Any = {"timeout": Timeouts(first_byte=0.3), "max_retries": 0, "settings": settings}
+    provider = custom(wire.url, settings=settings)
+
+    async def ask_twice() -> None:
+        async with AsyncClient(provider, **options) as client:
+            await client.responses.create("hi", model="m")
+            await client.responses.create("hi", model="m")
+
+    def ask_twice_in_a_thread() -> None:
+        with Client(provider, **options) as client:
+            client.responses.create("hi", model="m")
+            client.responses.create("hi", model="m")
+
+    with pytest.raises(TimedOutError):
+        asyncio.run(ask_twice()) if kind == "async" else ask_twice_in_a_thread()
+    assert (len(wire.requests), wire.connections) == (2, 1)
 
 
 @pytest.mark.parametrize("status", [200, 400])

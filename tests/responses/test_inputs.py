@@ -22,7 +22,7 @@ from codex_magic.responses.inputs import (
     input_text,
     user,
 )
-from codex_magic.responses.request import OPEN_RULES, body_of
+from codex_magic.responses.request import body_of
 
 PNG = b"\x89PNG\r\n\x1a\nrest"
 PNG_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
@@ -121,7 +121,7 @@ def test_what_is_no_image(source: Any, word: str) -> None:
 
 
 def sent(input: Any) -> Any:
-    return body_of(input, {"model": "m"}, OPEN_RULES)["input"]
+    return body_of(input, {"model": "m"}, is_codex=False)["input"]
 
 
 def test_loose_texts_and_images_are_one_message() -> None:

@@ -12,7 +12,6 @@ from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import Client
 from codex_magic.responses.inputs import input_image, user
 from codex_magic.responses.provider import custom
-from codex_magic.responses.request import CODEX_RULES
 from codex_magic.responses.tools import web_search
 from tests.responses.conftest import Asker, only_api, only_codex
 from tests.responses.conversing import Caller
@@ -100,7 +99,7 @@ def backend(ask: Asker, wire: Wire) -> Asker:
         return stream(*good("Hello")) if (HEADER in seen.headers) == wants_lite else refusal
 
     wire.answer_by(choose)
-    ask.provider = dataclasses.replace(custom(wire.url), rules=CODEX_RULES)
+    ask.provider = dataclasses.replace(custom(wire.url), is_codex=True)
     return ask
 
 

@@ -22,7 +22,7 @@ from codex_magic.responses.parameters import (
     Timeouts,
 )
 from codex_magic.responses.provider import custom
-from codex_magic.responses.request import CODEX_RULES, OPEN_RULES, body_of
+from codex_magic.responses.request import body_of
 from codex_magic.responses.responses import AsyncResponses, Responses
 from tests.responses.wire import CREATED, HANG, Answer, Wire, delta, good, plain, stream
 
@@ -32,8 +32,8 @@ NAMED = (
 ).split()
 
 
-def body(rules: Any = CODEX_RULES, **parameters: Any) -> dict[str, Any]:
-    return body_of("hi", {"model": "m", **parameters}, rules)  # type: ignore[typeddict-item]  # any, to test them
+def body(*, is_codex: bool = True, **parameters: Any) -> dict[str, Any]:
+    return body_of("hi", {"model": "m", **parameters}, is_codex=is_codex)  # type: ignore[typeddict-item]  # any, to test them
 
 
 @pytest.mark.parametrize("kind", [Responses, AsyncResponses])
@@ -138,7 +138,7 @@ def test_a_refusal_names_the_way_out(parameters: dict[str, Any], name: str) -> N
 )
 def test_service_tiers(tier: str, codex: str | None, elsewhere: str) -> None:
     assert body(service_tier=tier).get("service_tier") == codex
-    assert body(OPEN_RULES, service_tier=tier)["service_tier"] == elsewhere
+    assert body(is_codex=False, service_tier=tier)["service_tier"] == elsewhere
 
 
 def test_extra_headers(wire: Wire, client: Client) -> None:
@@ -172,8 +172,8 @@ def test_every_other_parameter_of_openai_python_has_its_name_here() -> None:
 @pytest.mark.parametrize("name", sorted(FOR_EXTRA_BODY))
 def test_what_has_no_name_here_goes_into_the_extra_body(name: str) -> None:
     with pytest.raises(TypeError, match="extra_body"):
-        body(OPEN_RULES, **{name: {}})
-    assert body(OPEN_RULES, extra_body={name: {}})[name] == {}
+        body(is_codex=False, **{name: {}})
+    assert body(is_codex=False, extra_body={name: {}})[name] == {}
 
 
 def test_a_number_of_seconds_is_the_longest_silence() -> None:

@@ -11,9 +11,6 @@ from codex_magic.net import header_value
 from codex_magic.protocol.errors import InvalidRequestError
 from codex_magic.responses.parameters import Parameters
 from codex_magic.responses.request import (
-    CODEX_RULES,
-    OPEN_RULES,
-    Rules,
     body_of,
     encode,
     session_headers,
@@ -26,8 +23,10 @@ REFUSED = (
 ).split()
 
 
-def body(input: Any = "hi", rules: Rules = CODEX_RULES, **parameters: Any) -> dict[str, Any]:
-    sent = json.loads(encode(body_of(input, cast("Parameters", {"model": "m", **parameters}), rules)))
+def body(input: Any = "hi", *, is_codex: bool = True, **parameters: Any) -> dict[str, Any]:
+    sent = json.loads(
+        encode(body_of(input, cast("Parameters", {"model": "m", **parameters}), is_codex=is_codex))
+    )
     assert isinstance(sent, dict)
     return sent
 
@@ -48,13 +47,13 @@ def test_the_smallest_body_for_the_codex_backend() -> None:
 def test_instructions_are_never_empty_for_the_codex_backend() -> None:
     assert body(instructions="")["instructions"]
     assert body(instructions="Be brief.")["instructions"] == "Be brief."
-    assert "instructions" not in body(rules=OPEN_RULES)
+    assert "instructions" not in body(is_codex=False)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_parameter_the_codex_backend_refuses_is_refused_here(name: str) -> None:
     with pytest.raises(InvalidRequestError, match=name) as caught:
-        body("hi", CODEX_RULES, **{name: 1})
+        body("hi", **{name: 1})
     assert caught.value.param == name
     assert caught.value.hint
 
@@ -62,13 +61,13 @@ def test_a_parameter_the_codex_backend_refuses_is_refused_here(name: str) -> Non
 @pytest.mark.parametrize("name", REFUSED)
 def test_other_servers_get_it(name: str) -> None:
     parameters: Any = {name: 1}
-    assert body(rules=OPEN_RULES, **parameters)[name] == 1
+    assert body(is_codex=False, **parameters)[name] == 1
 
 
 def test_refusals_look_into_the_extra_body_too() -> None:
     with pytest.raises(InvalidRequestError, match="generate"):
         body(extra_body={"generate": False})
-    assert body(rules=OPEN_RULES, extra_body={"generate": False})["generate"] is False
+    assert body(is_codex=False, extra_body={"generate": False})["generate"] is False
 
 
 @pytest.mark.parametrize(("name", "value"), [("store", True), ("stream", False)])
@@ -105,16 +104,16 @@ def test_a_tool_choice_goes_with_tools() -> None:
 
 def test_encrypted_reasoning_is_asked_for_where_it_can_come() -> None:
     assert body(include=["x"])["include"] == ["x", "reasoning.encrypted_content"]
-    assert "include" not in body(rules=OPEN_RULES)
-    assert body(rules=OPEN_RULES, reasoning={"effort": "low"})["include"] == ["reasoning.encrypted_content"]
-    assert "include" not in body(rules=OPEN_RULES, reasoning={"effort": "low"}, store=True)
+    assert "include" not in body(is_codex=False)
+    assert body(is_codex=False, reasoning={"effort": "low"})["include"] == ["reasoning.encrypted_content"]
+    assert "include" not in body(is_codex=False, reasoning={"effort": "low"}, store=True)
 
 
 def test_the_system_role() -> None:
     item = {"role": "system", "content": "x"}
     with pytest.raises(InvalidRequestError, match="developer"):
         body([item])
-    assert body([item], OPEN_RULES)["input"][0]["role"] == "system"
+    assert body([item], is_codex=False)["input"][0]["role"] == "system"
 
 
 def part(kind: str, text: str) -> dict[str, str]:
@@ -189,7 +188,7 @@ def test_an_item_is_sent_as_a_server_without_memory_accepts_it(item: Any, sent: 
 
 def test_a_server_with_memory_gets_items_as_they_are() -> None:
     items = [{"type": "item_reference", "id": "msg_1"}, {"id": "rs_1", "type": "reasoning", "summary": []}]
-    assert body(items, OPEN_RULES, store=True)["input"] == items
+    assert body(items, is_codex=False, store=True)["input"] == items
 
 
 def test_half_of_a_surrogate_pair_does_not_break_a_request() -> None:
@@ -233,5 +232,5 @@ def test_an_ordinary_header_value_stays_as_it_is() -> None:
 )
 def test_what_is_of_a_wrong_type_is_refused_in_a_sentence(input: Any, parameters: Any) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        body_of(input, cast(Parameters, {"model": "m", **parameters}), OPEN_RULES)
+        body_of(input, cast(Parameters, {"model": "m", **parameters}), is_codex=False)
     assert caught.value.hint

@@ -18,10 +18,10 @@ from codex_magic.responses.parameters import FunctionTool
 from codex_magic.responses.tools import (
     Call,
     Namespace,
+    Toolbox,
     ToolCallError,
     calls,
     custom_tool,
-    definition_of,
     image_generation,
     lark,
     regex,
@@ -243,7 +243,7 @@ def test_the_service_s_own_tools() -> None:
     ],
 )
 def test_what_a_request_holds_for_each(given: Any, kind: str) -> None:
-    definition = definition_of(given)
+    definition = Toolbox([given], runs=False).definitions[0]
     assert definition["type"] == kind
     assert [each["name"] for each in definition.get("tools", [])] in ([], ["plain", "bare"])
 

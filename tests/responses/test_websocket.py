@@ -26,7 +26,6 @@ from codex_magic.responses.client import AsyncClient
 from codex_magic.responses.events import OutputTextDelta
 from codex_magic.responses.exchange import RetryPolicy
 from codex_magic.responses.provider import Provider, chatgpt
-from codex_magic.responses.request import CODEX_RULES
 from codex_magic.responses.response import Response
 from tests.responses.wire import HANG, Answer, Wire, good, plain, stream
 from tests.service import LocalService, start
@@ -92,7 +91,7 @@ async def _at_once(seconds: float) -> None:
 
 def codex_at(url: str) -> Provider:
     """A Codex backend that asks for no sign-in."""
-    return Provider("chatgpt", url, rules=CODEX_RULES)
+    return Provider("chatgpt", url, is_codex=True)
 
 
 @pytest.fixture

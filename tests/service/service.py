@@ -54,7 +54,7 @@ def start(
         auto_approve=auto_approve,
     )
     routes: Routes = [*(UPGRADES if websocket else []), *STRICT_ROUTES, *MEDIA_ROUTES, *SIGN_IN_ROUTES]
-    service = LocalService(state, port, routes=routes, tls=context)
+    service = LocalService(state, port=port, routes=routes, tls=context)
     service.ca_file = certificates.ca if certificates else None
     return service
 

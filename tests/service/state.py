@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from codex_magic.local_service.conversation import Body, input_items
-from codex_magic.local_service.endpoints import Endpoint
-from codex_magic.local_service.state import State
+from codex_magic.local_service.endpoints import Endpoint, State
 from tests.service.accounts import SignIn
 from tests.service.faults import Faults
 from tests.service.recorder import RecordedRequest, Recorder

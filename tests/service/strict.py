@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from tornado.web import Finish
 
 from codex_magic.local_service import endpoints as shipped
-from codex_magic.local_service.answers import message
+from codex_magic.local_service.answers import NOTICE, PICTURE, message
 from codex_magic.local_service.conversation import Body, Item, read_conversation
 from codex_magic.local_service.endpoints import (
     ETAG,
@@ -21,11 +21,11 @@ from codex_magic.local_service.endpoints import (
     CodexResponses,
     Endpoint,
     Responses,
+    State,
     endpoint,
 )
 from codex_magic.local_service.faults import Fault, Reply, Step, detail
 from codex_magic.local_service.service import Routes
-from codex_magic.local_service.state import State
 from codex_magic.local_service.stream import DELTAS, Event, Pace, Plan, count_usage, events, frame, numbered
 from tests.service import code_mode, rules
 from tests.service.faults import HANDSHAKE, HOLD, SILENCE
@@ -151,11 +151,17 @@ class StrictResponses(Responses):
         """In the Lite dialect the model does not see top-level tools."""
         if self.recorded.headers.get(rules.LITE_HEADER) == "true":
             body = {key: value for key, value in body.items() if key != "tools"}
-        question = read_conversation(body).prompt.text
+        talk = read_conversation(body)
+        question = talk.prompt.text
         items = code_mode.answer(body, owner)
         if re.search(r"^refuse\b", question, re.I):
             refusal = {"type": "refusal", "refusal": "The local service was asked to refuse, and so it does."}
             return [*items[:-1], items[-1] | {"content": [refusal]}]
+        if re.search(r"\bdraw\b", question, re.I) and "image_generation" in {
+            tool.kind for tool in talk.tools
+        }:
+            drawing = {"type": "image_generation_call", "result": PICTURE, "revised_prompt": question}
+            return [*items[:-1], drawing, message(f"{NOTICE}\n\nA prepared picture.\n")]
         calls = [item for item in items if item["type"].endswith("_call") and "name" in item]
         if "aloud" not in question or not calls:
             return items

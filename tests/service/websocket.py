@@ -19,10 +19,10 @@ from tornado.routing import PathMatches
 from tornado.web import Finish
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from codex_magic.local_service.accounts import Quota
 from codex_magic.local_service.conversation import Body
 from codex_magic.local_service.endpoints import ETAG, Endpoint, decoded
 from codex_magic.local_service.faults import Reply, Step
-from codex_magic.local_service.state import Quota
 from codex_magic.local_service.stream import SHAPES, Pace, Plan, count_usage
 from codex_magic.protocol.ids import new_id
 from tests.service import rules

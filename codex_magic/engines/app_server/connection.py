@@ -121,10 +121,8 @@ class Connection:
                 *command, stdin=pipe, stdout=pipe, stderr=pipe, limit=CHUNK, env=dict(env), **_OWN_GROUP
             )
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise errors.ConfigurationError(
-                f"{command[0]} can't be started: {reason}.", hint="Check CODEX_MAGIC_CODEX_BIN."
-            ) from error
+            why = f"{command[0]} can't be started: {error.strerror or error}."
+            raise errors.ConfigurationError(why, hint="Check CODEX_MAGIC_CODEX_BIN.") from error
         except NotImplementedError as error:
             raise errors.ConfigurationError(
                 "The event loop of this program can't start other programs (Windows' selector loop).",
@@ -213,9 +211,8 @@ class Connection:
             await self._write({"id": id, "method": method, "params": params})
             return masked(fields(await asyncio.wait_for(answer, timeout)))
         except asyncio.TimeoutError:
-            raise errors.TimedOutError(
-                f"The codex program did not answer {method} within {timeout:g} s."
-            ) from None
+            late = f"The codex program did not answer {method} within {timeout:g} s."
+            raise errors.TimedOutError(late) from None
         finally:
             self._calls.pop(id, None)
 
@@ -258,12 +255,9 @@ class Connection:
             log.warning("the app-server wrote a line that is no message")
         elif message.method is None:
             method, answer = self._calls.pop(message.id, ("", None))
-            if answer is None or answer.done():
-                return
-            if message.error is None:
-                answer.set_result(message.result)
-            else:
-                answer.set_exception(refused(method, message.error))
+            if answer is not None and not answer.done():
+                failure = refused(method, message.error) if message.error else None
+                answer.set_exception(failure) if failure else answer.set_result(message.result)
         elif message.id is None:
             for notification in self._masked.feed(read(message.method, message.params)):
                 thread_id, _ = address_of(notification)
@@ -303,9 +297,8 @@ class Connection:
             await self._write({"id": id, "error": {"code": -32601, "message": error.message}})
         except Exception:  # the top of a task: an answer that is never given would hold up the turn for ever
             log.exception("%s could not be answered", method)
-            await self._write(
-                {"id": id, "error": {"code": -32603, "message": "The client failed to answer."}}
-            )
+            failed = {"code": -32603, "message": "The client failed to answer."}
+            await self._write({"id": id, "error": failed})
 
     def _failure(self) -> errors.ServiceError:
         """Return a new error for everyone who waits: each turn adds its own result to it."""

@@ -223,9 +223,9 @@ class AppServerEngine:
             try:
                 answer = await connection.call("account/rateLimits/read", {})
             except errors.JsonRpcError as error:
-                if "authentication required" not in error.message:
-                    raise
-                raise no_limits("An API key") from error
+                if "authentication required" in error.message:
+                    raise no_limits("An API key") from error
+                raise
         return msgspec.convert(answer["rateLimits"], types.RateLimits)
 
     async def threads(self, params: Mapping[str, Any]) -> tuple[list[ProgramThread], str | None]:
@@ -290,10 +290,9 @@ async def _continued(
         return place.thread_id
     resumed = {**shared, "threadId": place.thread_id, "excludeTurns": True}
     forked = {**resumed, **parameters.fork_parameters(request), "lastTurnId": place.turn_id}
+    how = ("thread/resume", resumed) if continuation.is_last else ("thread/fork", forked)
     try:
-        if continuation.is_last:
-            return await _load(connection, request, "thread/resume", resumed)
-        return await _load(connection, request, "thread/fork", forked)
+        return await _load(connection, request, *how)
     except errors.JsonRpcError as error:
         if "active writer" in error.message:
             copied = "This thread is open in another process, so this one continues in a copy."
@@ -378,12 +377,6 @@ async def _listed(connection: Connection, method: str, **params: Any) -> AsyncIt
 
 def introduction(metadata: Mapping[str, Any]) -> types.InitializeResponse:
     """Read the program's answer to `initialize`. It names its version in its user agent only."""
-    user_agent = str(metadata["userAgent"])
-    name, _, version = user_agent.partition(" ")[0].partition("/")
-    return types.InitializeResponse(
-        user_agent=user_agent,
-        server_info=types.ServerInfo(name, version),
-        codex_home=str(metadata["codexHome"]),
-        platform_family=str(metadata["platformFamily"]),
-        platform_os=str(metadata["platformOs"]),
-    )
+    name, _, version = str(metadata["userAgent"]).partition(" ")[0].partition("/")
+    info = {"serverInfo": {"name": name, "version": version}}
+    return msgspec.convert({**metadata, **info}, types.InitializeResponse)

@@ -46,12 +46,11 @@ class Framer:
     def feed(self, chunk: bytes) -> list[Message | None]:
         """Return the messages that `chunk` completes, in order; `None` for a line that is none."""
         *ends, rest = chunk.split(b"\n")
-        lines = []
-        for end in ends:
-            lines.append(b"".join([*self._open, end]).strip())
+        if ends:
+            ends[0] = b"".join([*self._open, ends[0]])
             self._open.clear()
         self._open.append(rest)
-        return [parse(line) for line in lines if line]
+        return [parse(line) for line in map(bytes.strip, ends) if line]
 
 
 def parse(line: bytes) -> Message | None:
@@ -183,11 +182,8 @@ class ToldOnce:
                     return []
                 self._over.add(item.id)
                 self._said.append(item)
-                return (
-                    [types.ItemStarted(thread_id, turn_id, item), notification]
-                    if said_before
-                    else [notification]
-                )
+                if said_before:
+                    return [types.ItemStarted(thread_id, turn_id, item), notification]
         return [notification]
 
 

@@ -141,9 +141,8 @@ class AppServer:
             why = "is not a folder" if is_none else f"can't be used ({error.strerror})"
             raise ConfigurationError(f"{error.filename or home} {why}.", hint="Check CODEX_HOME.") from error
         if odd:  # the program would wait for a pipe without end
-            raise ConfigurationError(
-                f"{odd[0]} is not a file.", hint="Move it away, then run the cell again."
-            )
+            hint = "Move it away, then run the cell again."
+            raise ConfigurationError(f"{odd[0]} is not a file.", hint=hint)
         command, path = launch.command, launch.env.get("PATH") or os.environ.get("PATH", os.defpath)
         if command is None:
             binary, folder = find_binary(settings)
@@ -193,9 +192,8 @@ def is_withheld(name: str, value: str) -> bool:
     """Whether a variable stays here. A proxy does not: without it nothing is reached, password or not."""
     if name.upper().startswith(_OF_THE_SERVER) or names_secret(name):
         return True
-    if name.upper().endswith("_PROXY"):
-        return False
-    return _URL_WITH_PASSWORD.match(value) is not None or scrub(value.strip()) == HIDDEN
+    is_secret = _URL_WITH_PASSWORD.match(value) is not None or scrub(value.strip()) == HIDDEN
+    return is_secret and not name.upper().endswith("_PROXY")
 
 
 def _is_one_of(name: str, patterns: Iterable[str]) -> bool:

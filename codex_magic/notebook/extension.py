@@ -1,0 +1,170 @@
+"""What our extension of JupyterLab and Notebook 7 tells the kernel, over the control channel, and hears from it.
+
+That channel is read in a thread of its own, also while a cell runs. Imported by `%load_ext`, so it imports
+nothing that costs; what the page says is checked where it is read.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+REQUEST, REPLY = "codex_request", "codex_reply"
+
+PROTOCOL = 1
+"""Of the messages; `labextension/src/protocol.ts` has the same."""
+
+WAIT_SECONDS = 0.05
+"""What the page says of a cell and the cell itself come over two channels, in any order."""
+
+MOST_CELLS = 64
+"""Remembered of one kernel; a cell that runs again says everything anew."""
+
+
+DELTA = "codex_delta"
+
+MOST_ENDED = 16
+"""Answers that a page which is loaded again can still have from here; the store has them all."""
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class Stream:
+    """An answer that grows, for whatever page follows it. From any thread.
+
+    A piece says from where on the text is another, in UTF-16 units as a page counts, and its number.
+    """
+
+    def __init__(self, id: str, send: Send) -> None:
+        self.is_followed = False
+        self._id, self._send = id, send
+        self._lock = threading.Lock()
+        self._number, self._text = 0, ""
+        self._last: Mapping[str, Any] | None = None
+
+    def attach(self) -> dict[str, Any]:
+        """Return the text so far, or the last bundle; from now on the pages hear the rest."""
+        with self._lock:
+            self.is_followed = self._last is None
+            return {"n": self._number, "text": self._text, "bundle": self._last}
+
+    def grow(self, text: str) -> None:
+        with self._lock:
+            if self.is_followed and text != self._text:
+                begin = _common(self._text, text)
+                offset = len(text[:begin].encode("utf-16-le", "surrogatepass")) // 2
+                self._tell({"o": offset, "t": text[begin:]})
+            self._text = text
+
+    def end(self, bundle: Mapping[str, Any]) -> None:
+        """Tell the end: a page that was loaded again hears no more of the output itself."""
+        with self._lock:
+            self._last = bundle
+            if self.is_followed:
+                self._tell({"bundle": dict(bundle)})
+            self.is_followed = False
+
+    @property
+    def has_ended(self) -> bool:
+        return self._last is not None
+
+    def _tell(self, piece: dict[str, Any]) -> None:
+        self._number += 1
+        self._send({"id": self._id, "n": self._number, **piece})
+
+
+def _common(one: str, other: str) -> int:
+    """Return how many characters the two have in common at their beginnings."""
+    if other.startswith(one):
+        return len(one)
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+    return low
+
+
+class Extension:
+    """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
+
+    def __init__(self, send: Send) -> None:
+        self.is_attached = False
+        """Whether the page has ever said something."""
+        self._send = send
+        self._runs: dict[str, Mapping[str, Any]] = {}
+        self._said = threading.Condition()
+        self._streams: dict[str, Stream] = {}
+
+    def stream(self, id: str) -> Stream:
+        """Return a new stream; the oldest ones are forgotten."""
+        with self._said:
+            ended = [each for each, stream in self._streams.items() if stream.has_ended]
+            for each in ended[:-MOST_ENDED]:
+                del self._streams[each]
+            self._streams[id] = Stream(id, self._send)
+            return self._streams[id]
+
+    def answer(self, content: object) -> dict[str, Any]:
+        """Take in one request; return what it is answered."""
+        about = {"protocol": PROTOCOL, "version": __version__}
+        if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
+            return {"ok": False, **about}
+        match content:
+            case {"op": "run", "cell": str(cell)}:
+                with self._said:
+                    self.is_attached = True
+                    self._runs.pop(cell, None)
+                    while len(self._runs) >= MOST_CELLS:
+                        del self._runs[next(iter(self._runs))]
+                    self._runs[cell] = content
+                    self._said.notify_all()
+                return {"ok": True, **about}
+            case {"op": "attach", "id": str(id)}:
+                with self._said:
+                    stream = self._streams.get(id)
+                if stream is not None:
+                    return {"ok": True, **about, **stream.attach()}
+        return {"ok": False, **about}
+
+    def run(self, cell: str | None) -> Mapping[str, Any] | None:
+        """Return, once, what the page said of the notebook when it ran this cell; `None` where it says nothing.
+
+        Waits for a page that has spoken before; such a page may be closed by now, so it waits shortly.
+        """
+        if cell is None or not self.is_attached:
+            return None
+        end = time.monotonic() + WAIT_SECONDS
+        with self._said:
+            while cell not in self._runs and (left := end - time.monotonic()) > 0:
+                self._said.wait(left)
+            return self._runs.pop(cell, None)
+
+
+def extension_of(shell: InteractiveShell) -> Extension:
+    """Let the kernel of this shell answer the extension; a terminal has none to answer."""
+    kernel: Any = getattr(shell, "kernel", None)
+
+    def send(content: dict[str, Any]) -> None:
+        # Whatever request it comes from, the page knows the answer by its id.
+        kernel.session.send(kernel.iopub_socket, DELTA, content, parent={}, ident=DELTA.encode())
+
+    extension = Extension(send)
+    if (handlers := getattr(kernel, "control_handlers", None)) is not None:
+
+        def handle(stream: Any, identity: Any, message: dict[str, Any]) -> None:
+            reply = extension.answer(message.get("content"))
+            kernel.session.send(stream, REPLY, reply, message, ident=identity)
+
+        handlers[REQUEST] = handle
+    return extension
+
+
+def stop_listening(shell: InteractiveShell) -> None:
+    getattr(getattr(shell, "kernel", None), "control_handlers", {}).pop(REQUEST, None)

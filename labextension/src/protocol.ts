@@ -1,0 +1,92 @@
+/** The shapes that page and kernel exchange over the control channel; `fixtures/` holds one of each. Pure. */
+
+/** Raised with every change that the other side must know. */
+export const PROTOCOL = 1;
+
+/** The type of the messages, and of their replies. */
+export const REQUEST = 'codex_request';
+
+/** Characters of sources in one message: the nearest cells above the running one come first. */
+const MOST_CHARS = 200_000;
+
+/** A cell as it stands in the page, saved or not. */
+export type PageCell = {
+  id: string;
+  kind: 'code' | 'markdown' | 'raw';
+  /** Left out of cells below the running one, and of those too far above it. */
+  source?: string;
+};
+
+/** What a cell that asks Codex says of its notebook. */
+export type RunRequest = {
+  op: 'run';
+  protocol: number;
+  /** The id of the cell that runs. */
+  cell: string;
+  path: string;
+  /** Who sends the cell to the kernel. */
+  executor: 'browser' | 'server';
+  /** All of the notebook's, in its order. */
+  cells: PageCell[];
+  /** The text selected in the cell that was active last. */
+  selection: string;
+};
+
+/** Asks for an answer as it is so far, and to hear the rest. */
+export type AttachRequest = { op: 'attach'; protocol: number; id: string };
+
+/** An output as it stands in the notebook file. */
+export type Bundle = Record<string, unknown>;
+
+/** The type of the facts of an answer, beside its texts. */
+export const MIME = 'application/vnd.codex-magic.v1+json';
+
+/** What of the facts matters here. */
+export type Facts = { id?: string; state?: string };
+
+/** What the kernel answers. */
+export type Reply = { ok: boolean; protocol?: number; version?: string };
+
+/** What it answers to an attach: `bundle` once the answer is over, before that the text after piece `n`. */
+export type AttachReply = Reply & { n?: number; text?: string; bundle?: Bundle | null };
+
+/** The type of the messages that bring the rest. */
+export const DELTA = 'codex_delta';
+
+/** A piece of an answer, or its end. From `o` on, in UTF-16 units, the text is now `t`. */
+export type Delta = { id: string; n: number; o?: number; t?: string; bundle?: Bundle };
+
+/** Return the message for the cell at `index`. */
+export function runRequest(
+  cells: readonly Required<PageCell>[],
+  index: number,
+  about: Pick<RunRequest, 'path' | 'executor' | 'selection'>
+): RunRequest {
+  let left = MOST_CHARS;
+  const sources = new Map<number, string>();
+  for (let at = index; at >= 0; at--) {
+    const source = cells[at]?.source ?? '';
+    left -= source.length;
+    if (left < 0) {
+      break;
+    }
+    sources.set(at, source);
+  }
+  return {
+    op: 'run',
+    protocol: PROTOCOL,
+    cell: cells[index]?.id ?? '',
+    path: about.path,
+    executor: about.executor,
+    cells: cells.map(({ id, kind }, at) => {
+      const source = sources.get(at);
+      return source === undefined ? { id, kind } : { id, kind, source };
+    }),
+    selection: about.selection
+  };
+}
+
+/** Whether a cell may ask Codex, in whole or in one of its lines. */
+export function asksCodex(source: string): boolean {
+  return /(^|[^\w%])%%?codex(?=\s|$)/m.test(source);
+}

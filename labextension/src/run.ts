@@ -1,0 +1,62 @@
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { Notification } from '@jupyterlab/apputils';
+import { PageConfig } from '@jupyterlab/coreutils';
+import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { request } from './link';
+import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+
+const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
+
+function said(panel: NotebookPanel, index: number, isServer: boolean): RunRequest {
+  const cells = panel.content.widgets.map(({ model }) => ({
+    id: model.sharedModel.getId(),
+    kind: model.type as 'code' | 'markdown' | 'raw',
+    source: model.sharedModel.getSource()
+  }));
+  const selection = window.getSelection()?.toString().slice(0, 10_000) ?? '';
+  return runRequest(cells, index, {
+    path: panel.context.path,
+    executor: isServer ? 'server' : 'browser',
+    selection
+  });
+}
+
+/** Before a cell that asks Codex runs, the kernel hears where it stands and what the page holds above it. */
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: 'codex-magic:run',
+  description: 'Tells the kernel the order and text of the cells when one asks Codex.',
+  autoStart: true,
+  requires: [INotebookTracker],
+  optional: [ITranslator],
+  activate: (app: JupyterFrontEnd, tracker: INotebookTracker, translator: ITranslator | null) => {
+    const trans = (translator ?? nullTranslator).load('codex_magic');
+    const isServer = PageConfig.getOption('serverSideExecution') === 'true' || app.hasPlugin(NBMODEL);
+    const told = new Set<string>();
+
+    function warn(kernelId: string, reply: Reply | null): void {
+      if (reply?.protocol === undefined || reply.protocol === PROTOCOL || told.has(kernelId)) {
+        return;
+      }
+      told.add(kernelId);
+      const words = trans.__(
+        'The codex_magic of this kernel (%1) does not fit the one of this page. Install the same version in both, then restart the kernel and reload the page.',
+        reply.version ?? '?'
+      );
+      Notification.warning(words, { autoClose: false });
+    }
+
+    NotebookActions.executionScheduled.connect((_, { notebook, cell }) => {
+      const panel = tracker.find(each => each.content === notebook);
+      const kernel = panel?.sessionContext.session?.kernel;
+      if (!panel || !kernel || !asksCodex(cell.model.sharedModel.getSource())) {
+        return;
+      }
+      const content = said(panel, notebook.widgets.indexOf(cell), isServer);
+      void request(kernel, content).then(reply => warn(kernel.id, reply));
+    });
+  }
+};
+
+export default plugin;

@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs';
+
+import { describe, expect, it } from 'vitest';
+
+import { type PageCell, asksCodex, runRequest } from '../src/protocol';
+
+const FIXTURE = JSON.parse(readFileSync(new URL('../fixtures/run.json', import.meta.url), 'utf8')) as {
+  cells: PageCell[];
+};
+
+describe('runRequest', () => {
+  it('says what the fixture says', () => {
+    const cells = FIXTURE.cells.map(cell => ({ source: 'x = 1', ...cell }));
+    const about = { path: 'work/Untitled.ipynb', executor: 'browser', selection: '' } as const;
+    expect(runRequest(cells, 3, about)).toEqual(FIXTURE);
+  });
+  it('leaves out the sources too far above, and never the order', () => {
+    const cells = ['far', 'near', 'asking'].map(id => ({
+      id,
+      kind: 'code' as const,
+      source: 'x'.repeat(90_000)
+    }));
+    const about = { path: '', executor: 'browser', selection: '' } as const;
+    const sent = runRequest(cells, 2, about).cells;
+    expect(sent.map(cell => cell.id)).toEqual(['far', 'near', 'asking']);
+    expect(sent.map(cell => 'source' in cell)).toEqual([false, true, true]);
+  });
+});
+
+describe('asksCodex', () => {
+  it.each(['%%codex\nWhy?', '%codex status', 'x = %codex why?', 'for a in b:\n    %codex {a}'])(
+    '%j does',
+    source => {
+      expect(asksCodex(source)).toBe(true);
+    }
+  );
+  it.each(['', 'x = 1', 'codex', '%codexes', '%%codex_magic'])('%j does not', source => {
+    expect(asksCodex(source)).toBe(false);
+  });
+});
