@@ -13,12 +13,12 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..context.secrets import OutgoingMask
 from ..engines.approvals import Approvals
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from .extension import Extension
     from .login import LoginFlow
+    from .mentioned import Mentioned
 
 T = TypeVar("T")
 
@@ -63,6 +64,15 @@ log = logging.getLogger(__name__)
 
 LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
+
+
+class Task(NamedTuple):
+    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the answer."""
+
+    prompt: str
+    options: ParsedLine
+    brings: Sequence[Mentioned] = ()
+    after: Callable[[Session], Steps[None]] | None = None
 
 
 def finished(future: Future[T]) -> Steps[T]:
@@ -117,7 +127,13 @@ class Session:
         return (yield from finished(self.blocking.submit(work)))
 
     def start_turn(
-        self, prompt: str, options: ParsedLine, listener: Listener, approvals: Approvals
+        self,
+        prompt: str,
+        options: ParsedLine,
+        listener: Listener,
+        approvals: Approvals,
+        *,
+        brings: Sequence[Mentioned] = (),
     ) -> RunningTurn:
         """Send what a cell asks, when its thread answers nothing else. Raises OptionError, ConfigurationError.
 
@@ -130,6 +146,7 @@ class Session:
         turn.prompt = turn.context.mention(
             prompt, rows=int(options.text("rows") or self.settings.sample_rows)
         )
+        turn.context.mentioned = [*brings, *turn.context.mentioned]
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
