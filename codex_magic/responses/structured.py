@@ -52,7 +52,7 @@ class Format(Generic[T]):
         text = plain(parameters.get("text")) or {}
         if parameters.get("output_schema") or text.get("format"):
             hint = "Leave out output_schema and text.format: text_format says it."
-            raise InvalidRequestError("There are two schemas.", hint=hint)
+            raise InvalidRequestError("Two schemas were given.", hint=hint)
         format = {"type": "json_schema", "name": self.name, "schema": self.strict, "strict": True}
         return {**parameters, "text": {**text, "format": format}}
 

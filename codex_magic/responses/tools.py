@@ -73,8 +73,8 @@ class Tool:
     def __post_init__(self) -> None:
         for name in filter(None, (self.name, self.namespace)):
             if not _NAME.fullmatch(name):
-                what = f"{name!r} is no name for a tool: it takes up to 64 letters, digits, _ and -."
-                raise _unusable(what, 'Give it one: tool(function, name="...")')
+                what = f"{name!r} is not a valid tool name: use up to 64 letters, digits, _ and -."
+                raise _unusable(what, 'Choose another: tool(function, name="...")')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -291,7 +291,7 @@ def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Pa
         parameters = dict(inspect.signature(function).parameters)
     except (TypeError, ValueError) as error:
         what = f"The parameters of {name!r} can't be read: {error}."
-        raise _unusable(what, "Give its input_schema.") from error
+        raise _unusable(what, "Pass its input_schema.") from error
     for each in parameters.values():
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
             raise _unusable(
@@ -397,8 +397,8 @@ class Toolbox:
         else:
             definition = plain(tool_like)
             if not isinstance(definition, Mapping):
-                hint = "Give functions, or the dicts of the service's own."
-                raise _unusable(f"{tool_like!r} is no tool.", hint)
+                hint = "Pass functions, or the dicts of the service's own tools."
+                raise _unusable(f"{tool_like!r} is not a tool.", hint)
             if self._runs and definition.get("type") in ("function", "custom"):
                 raise _unusable(
                     f"The tool {definition.get('name')!r} has no function to run.",
