@@ -134,9 +134,9 @@ class Exchange:
             if not _SIGNS_OF_LIFE.issuperset(map(type, events)):
                 self._progress_at = now
         elif idle is not None and now - self._event_at > idle:
-            raise errors.StreamError("The service kept the connection open and sent nothing of its answer.")
+            raise errors.StreamError("The service kept the connection open but sent nothing of its answer.")
         if now - self._progress_at > WORKING_SECONDS and not self.over:
-            self._give_up("The service said for an hour that it is working, and sent nothing.")
+            self._give_up("The service reported for an hour that it was working, and sent nothing.")
         return events
 
     def end(self) -> list[Event]:
@@ -245,7 +245,7 @@ def _real(event: Event, name: str) -> list[Event]:
         return [real for each in raw for real in _real(decode_event(msgspec.json.encode(each)), "")]
     if not isinstance(raw, dict):
         if is_web_page({}, str(raw).encode()):
-            raise errors.BlockedError("A web page came instead of an answer.", status=200)
+            raise errors.BlockedError("Got a web page instead of an answer.", status=200)
         return [kinds.ErrorEvent(message=str(raw))] if name == "error" else [event]
     kind = raw.get("type")
     if not isinstance(kind, str) or not kind:

@@ -308,8 +308,8 @@ class AsyncResponses:
             return compact_at
         described = await (self._models.retrieve(model) if model else self._models.default())
         if (limit := compaction.token_limit(described)) is None:
-            what = f"The catalog does not tell the context window of {described.slug!r}."
-            raise ConfigurationError(what, hint="Give the limit in tokens, e.g. compact_at=100_000.")
+            what = f"The catalog has no context window for {described.slug!r}."
+            raise ConfigurationError(what, hint="Set the limit in tokens, e.g. compact_at=100_000.")
         return limit
 
     async def _default_model(self, parameters: Parameters) -> str | None:

@@ -457,7 +457,7 @@ class Line:
         self._transport.idle.pop(id(self._network), None)
         packed = answer.headers.get("content-encoding", "identity").strip().lower()
         if packed not in ("", "identity", "gzip", "deflate"):
-            raise errors.StreamError("The answer is compressed in a way that was not asked for.")
+            raise errors.StreamError("The answer has an unsupported compression.")
         what = "iter_bytes" if packed in ("gzip", "deflate") else "iter_raw"
         self._chunks = getattr(answer, what if self._blocks else f"a{what}")()
         if self._ended.is_set():  # while it came
@@ -476,7 +476,7 @@ class Line:
             what = "The service went silent" if is_silent else "The connection broke"
             raise errors.StreamError(f"{what} in the middle of the answer.") from without_secrets(error)
         if self.is_late:  # without a length, the end of the connection is the end of the answer
-            raise errors.StreamError("The answer did not come to its end in time.")
+            raise errors.StreamError("The answer did not finish in time.")
         if chunk is None and self._network is not None:  # the connection may serve another request now
             self._transport.idle[id(self._network)] = self._network
             self._network = None

@@ -274,6 +274,6 @@ def test_a_redirect_names_its_target_as_the_next_step(ask: Asker, wire: Wire, st
     wire.answer(plain(status, location="https://user:secret@example.com/v1/responses/?token=hidden"))
     with pytest.raises(BlockedError, match=r"https://example\.com/v1/responses") as caught:
         ask()
-    assert caught.value.hint.endswith("%codex provider https://example.com/v1")
+    assert caught.value.hint.endswith("`%codex provider https://example.com/v1`")
     assert "secret" not in str(caught.value)
     assert "hidden" not in str(caught.value)
