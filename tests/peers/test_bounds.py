@@ -76,9 +76,7 @@ def test_a_yes_to_a_command_outside_the_sandbox_shows_no_secret(codex, service, 
 def test_what_may_be_written_is_written_and_no_notebook(codex, work):
     thread = codex.thread_start(cwd=str(work), sandbox=Sandbox.workspace_write)
     before = sorted(path.name for path in work.iterdir())
-    thread.run(
-        use("exec_command", cmd="echo x > n.ipynb; rm n.ipynb; mv o n.ipynb; echo more >> data.csv")
-    )
+    thread.run(use("exec_command", cmd="echo x > n.ipynb; rm n.ipynb; mv o n.ipynb; echo more >> data.csv"))
     assert (work / "n.ipynb").read_text() == "planted in n.ipynb"
     assert (work / "data.csv").read_text() == "planted in data.csvmore\n"
     assert sorted(path.name for path in work.iterdir()) == before  # nor is anything left behind
