@@ -92,7 +92,7 @@ def attributes(value: object) -> Iterator[tuple[str, Any]]:
     storage = static(value, "__dict__")
     stored = storage.__get__(value) if type(storage) in (GetSetDescriptorType, MemberDescriptorType) else {}
     if issubclass(type(stored), dict):
-        yield from [each for each in dict.items(stored) if type(each[0]) is str]
+        yield from [each for each in [*dict.items(stored)] if type(each[0]) is str]
     for cls in reversed(mro(value)):
         for name, slot in [*_namespace(cls).items()]:
             if type(slot) is MemberDescriptorType and not name.startswith("__"):

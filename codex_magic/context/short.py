@@ -113,7 +113,7 @@ _SCALARS: dict[type, Callable[[Any, int, bool], str]] = {
 def entries_of(value: Any, most: int = ENTRIES) -> list[tuple[str, Any]]:
     """The first entries of a container of Python's own, each with the text of its key, if it has one."""
     if issubclass(type(value), dict):
-        return [(f"{short(key, depth=1)}: ", held) for key, held in islice(dict.items(value), most)]
+        return [(f"{short(key, depth=1)}: ", held) for key, held in [*islice(dict.items(value), most)]]
     base = next(each for each in CONTAINERS if issubclass(type(value), each))
     first = list(islice(base.__iter__(value), most))  # type: ignore[attr-defined]
     fields = static(value, "_fields")
