@@ -13,12 +13,12 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..context.secrets import OutgoingMask
 from ..engines.approvals import Approvals
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from .extension import Extension
     from .login import LoginFlow
+    from .mentioned import Mentioned
 
 T = TypeVar("T")
 
@@ -63,6 +64,15 @@ log = logging.getLogger(__name__)
 
 LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
+
+
+class Task(NamedTuple):
+    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the answer."""
+
+    prompt: str
+    options: ParsedLine
+    brings: Sequence[Mentioned] = ()
+    after: Callable[[Session], Steps[None]] | None = None
 
 
 def finished(future: Future[T]) -> Steps[T]:
@@ -117,7 +127,13 @@ class Session:
         return (yield from finished(self.blocking.submit(work)))
 
     def start_turn(
-        self, prompt: str, options: ParsedLine, listener: Listener, approvals: Approvals
+        self,
+        prompt: str,
+        options: ParsedLine,
+        listener: Listener,
+        approvals: Approvals,
+        *,
+        brings: Sequence[Mentioned] = (),
     ) -> RunningTurn:
         """Send what a cell asks, when its thread answers nothing else. Raises OptionError, ConfigurationError.
 
@@ -130,6 +146,7 @@ class Session:
         turn.prompt = turn.context.mention(
             prompt, rows=int(options.text("rows") or self.settings.sample_rows)
         )
+        turn.context.mentioned = [*brings, *turn.context.mentioned]
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
@@ -219,7 +236,7 @@ class Session:
         checked_options = checked("turn", TurnOptions, turn_options)
         handle = await self.codex.start_turn(thread.record, inputs, checked_options)
         if self.unkept is not None:
-            end = "So this conversation is kept nowhere: it is gone when the kernel ends."
+            end = "This conversation is not saved: it is gone when the kernel ends."
             tell(types.Warned(None, f"{self.unkept} {end}"))
         elif note is not None:
             tell(types.Noted(thread.id, note))
@@ -363,8 +380,8 @@ class Session:
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""
         if provider.name not in (LOCAL, "chatgpt"):
-            problem = f"The provider {provider.name} has no plan whose limits could be asked for."
-            raise ConfigurationError(problem, hint="%codex provider chatgpt")
+            problem = f"The provider {provider.name} has no plan limits to show."
+            raise ConfigurationError(problem, hint="Choose one that has: `%codex provider chatgpt`")
         address = self.local.service.chatgpt_url if provider.name == LOCAL else self.env.chatgpt_url
         async with AsyncClient(provider, settings=self.env) as client:
             usage = await fetch_usage(client.transport, address)
@@ -418,7 +435,7 @@ def _cut_off_warning(turn: TurnRecord) -> str:
     about = f'The answer to "{shorten(question, 61)}"' if question else "An earlier turn"
     kept = " Nothing of the answer had arrived; the question is kept." if question else ""
     if len(messages) < len(items):
-        kept = " What had arrived, all but its last second, is kept. Continue with %codex continue."
+        kept = " What had arrived, all but its last second, is kept. Continue with `%codex continue`."
     return f"{about} was cut off when its kernel ended.{kept}"
 
 
