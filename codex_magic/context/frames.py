@@ -254,6 +254,8 @@ def _python_column(held: list[Any], nulls: int) -> Column:
 SCHEMAS: dict[str, Callable[[Any], Iterable[tuple[Any, Any]]]] = {
     "polars.LazyFrame": lambda value: value.collect_schema().items(),
     "dask.DataFrame": lambda value: value._meta.dtypes.items(),
+    "dask_expr.DataFrame": lambda value: value._meta.dtypes.items(),
+    "dask_expr.Series": lambda value: [(value._meta.name, value._meta.dtype)],
     "dask.Series": lambda value: [(value._meta.name, value._meta.dtype)],
     "pyspark.DataFrame": lambda value: value.dtypes,
     "ibis.Table": lambda value: value.schema().items(),

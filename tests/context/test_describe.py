@@ -338,3 +338,10 @@ def test_a_headline_is_one_short_line(kind: str) -> None:
     text = headline({**ORDINARY, **LYING}[kind]())
     check_text(text, 60)
     assert "\n" not in text
+
+
+def test_a_description_holds_no_lock_on_what_it_describes() -> None:
+    held = bytearray(b"abc")
+    describe(held)
+    held.extend(b"def")
+    assert held == b"abcdef"
