@@ -9,8 +9,8 @@ from itertools import islice
 from types import FunctionType, MappingProxyType, MethodDescriptorType
 from typing import Any
 
-from .registry import Look, Part, Picture, attributes, mro, names, register, static, type_name
-from .short import CONTAINERS, NULLS, OWN_TEXT, cut, entries_of, headline, short
+from .registry import Look, Part, Picture, attributes, mro, names, namespace, register, static, type_name
+from .short import CONTAINERS, NULLS, OWN_TEXT, cut, doc_line, entries_of, headline, short
 from .tokens import estimate
 
 WIDTH = 200
@@ -153,9 +153,7 @@ def anything(value: object, look: Look) -> Iterator[Part]:
     iterates = static(value, "__next__") is not None
     kind = fields or ("iterator, nothing was taken from it" if iterates else "object")
     yield f"{type_name(value)} {kind}"
-    doc = static(value, "__doc__")
-    if type(doc) is str and not fields:
-        yield cut(doc.strip().partition("\n")[0], WIDTH)
+    yield "" if fields else doc_line(static(value, "__doc__"))
     stored = {name: held for name, held in attributes(value) if not name.startswith("_")}
     for name, held in islice(stored.items(), LISTED):
         yield f".{name}: {short(held, WIDTH) if look.rows else type_name(held)}"
@@ -182,7 +180,7 @@ def _offered(value: object, fields: str) -> Iterator[str]:
     for cls in mro(value)[:-1]:
         if fields and names(cls)[0].partition(".")[0] != own:
             break
-        for name, held in [*type.__dict__["__dict__"].__get__(cls).items()]:
+        for name, held in [*namespace(cls).items()]:
             kind = OFFERED.get(id(type(held)))
             if kind and type(name) is str and not name.startswith("_"):
                 found[kind][name] = None
