@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -46,7 +47,7 @@ def array(value: Any, look: Look) -> Iterator[str]:
         ordered = sorted(numbers)
         of = f" of {len(taken):,} sampled values" if len(taken) < size else ""
         missing = f", {len(taken) - len(numbers):,} nan" if len(numbers) < len(taken) else ""
-        low, middle, high = ordered[0], ordered[len(ordered) // 2], ordered[-1]
+        low, middle, high = ordered[0], statistics.median(ordered), ordered[-1]
         yield f"min {number(low)}, median {number(middle)}, max {number(high)}{missing}{of}"
     if size <= WHOLE:
         yield short(_listed(value), 600, depth=6)
