@@ -73,7 +73,11 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
 
             command = find_command(line)
         question = _question(line, cell) if command is None else (yield from command(session) or ())
-        if question is not None:
+        if question is not None and question[1].values.get("dry"):
+            from .peek import show_dry  # nobody waits for an answer
+
+            yield from show_dry(session, *question)
+        elif question is not None:
             yield from _ask(session, *question)
     except CodexError as error:
         session.last_error = error
