@@ -73,7 +73,11 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
 
             command = find_command(line)
         task = _question(line, cell) if command is None else (yield from command(session) or ())
-        if task is not None:
+        if task is not None and task.options.values.get("dry"):
+            from .peek import show_dry  # nobody waits for an answer
+
+            yield from show_dry(session, task)
+        elif task is not None:
             yield from _ask(session, task)
             if task.after is not None:
                 yield from task.after(session)
@@ -111,7 +115,8 @@ def _ask(session: Session, task: Task) -> Steps[None]:
         if background:
             painter.open()
             # In the cell's context ipykernel sends what is shown to it; else to whoever sent the newest message.
-            paint = partial(copy_context().run, _drive_in_thread, session, turn)
+            header = getattr(session.shell.display_pub, "parent_header", None)
+            paint = partial(copy_context().run, _drive_in_thread, session, turn, header)
             threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
             return
         error = yield from turn.steps()
@@ -127,7 +132,11 @@ def _ask(session: Session, task: Task) -> Steps[None]:
         yield from sign_in_first(session, error, options, output)
 
 
-def _drive_in_thread(session: Session, turn: CellTurn) -> None:
+def _drive_in_thread(session: Session, turn: CellTurn, header: object) -> None:
+    """Drive a turn; before version 7 ipykernel knows no context, so what it shows is addressed here."""
+    register_hook = getattr(session.shell.display_pub, "register_hook", None)
+    if register_hook is not None and header:
+        register_hook(lambda message: {**message, "parent_header": header})
     with suppress(CancelledError):  # the session was closed before it began
         session.last_error = drive(turn.steps()) or session.last_error
 
