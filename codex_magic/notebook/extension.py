@@ -42,9 +42,9 @@ class Stream:
     A piece says from where on the text is another, in UTF-16 units as a page counts, and its number.
     """
 
-    def __init__(self, id: str, send: Send) -> None:
+    def __init__(self, id: str, cell: str | None, send: Send) -> None:
         self.is_followed = False
-        self._id, self._send = id, send
+        self._id, self._cell, self._send = id, cell, send
         self._lock = threading.Lock()
         self._number, self._text = 0, ""
         self._last: Mapping[str, Any] | None = None
@@ -53,7 +53,7 @@ class Stream:
         """Return the text so far, or the last bundle; from now on the pages hear the rest."""
         with self._lock:
             self.is_followed = self._last is None
-            return {"n": self._number, "text": self._text, "bundle": self._last}
+            return {"cell": self._cell, "n": self._number, "text": self._text, "bundle": self._last}
 
     def grow(self, text: str) -> None:
         with self._lock:
@@ -102,13 +102,13 @@ class Extension:
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
 
-    def stream(self, id: str) -> Stream:
-        """Return a new stream; the oldest ones are forgotten."""
+    def stream(self, id: str, cell: str | None = None) -> Stream:
+        """Return a new stream, of that cell's answer; the oldest ones are forgotten."""
         with self._said:
             ended = [each for each, stream in self._streams.items() if stream.has_ended]
             for each in ended[:-MOST_ENDED]:
                 del self._streams[each]
-            self._streams[id] = Stream(id, self._send)
+            self._streams[id] = Stream(id, cell, self._send)
             return self._streams[id]
 
     def answer(self, content: object) -> dict[str, Any]:

@@ -202,6 +202,23 @@ def test_a_page_loaded_again_goes_on_with_the_answer(opened: Opener, service: Lo
     assert saved_answer(visit)[MIME]["state"] == "done"
 
 
+def test_a_page_loaded_again_before_any_save_finds_the_answer_again(
+    opened: Opener, service: LocalService
+) -> None:
+    visit = opened(LOAD, WORDS)
+    hold(service, after=5)
+    visit.start_all()
+    expect(answer(visit)).to_contain_text("The first words")
+    assert nbformat.read(visit.path, as_version=4).cells[-1].outputs == []
+    visit.open()
+    expect(answer(visit)).to_have_count(0)
+    visit.kernel_idle()
+    service.release()
+    expect(answer(visit)).to_contain_text("the last ones")
+    expect(answer(visit)).to_have_count(1)
+    assert saved_answer(visit)[MIME]["state"] == "done"
+
+
 def test_a_second_page_draws_the_same_answer(
     opened: Opener, chromium_browser: Browser, server: JupyterServer, service: LocalService
 ) -> None:
