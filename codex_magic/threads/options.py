@@ -96,6 +96,8 @@ class _SharedOptions(TypedDict, total=False):
     """`friendly`, `pragmatic` or `none`."""
     sandbox: Sandbox | str | None
     service_tier: str | None
+    tools: Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]] | None
+    """Python functions, or `Tool`s, that the model may call; over HTTP the service's own too (`web_search()`)."""
 
 
 class ThreadOptions(_SharedOptions, total=False):
@@ -117,8 +119,6 @@ class ThreadOptions(_SharedOptions, total=False):
     """This, `session_start_source` and `thread_source` go into the agent's records; over HTTP nobody reads them."""
     session_start_source: str | None
     thread_source: str | None
-    tools: Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]] | None
-    """Python functions, or `Tool`s, that the model may call; over HTTP the service's own too (`web_search()`)."""
 
 
 class TurnOptions(_SharedOptions, total=False):

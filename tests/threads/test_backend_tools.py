@@ -62,16 +62,6 @@ def test_a_tool_is_called_and_the_model_answers_with_its_result(codex, service):
     assert "The tool gave:" in result.final_response
 
 
-def test_what_a_tool_gives_passes_the_mask_of_its_turn(codex, service):
-    def read() -> str:
-        return "password: my-own-5ecret"
-
-    thread = codex.thread_start(tools=(read,))
-    result = thread.run(use("read"), mask=lambda text: text.replace("my-own-5ecret", "«SECRET_1»"))
-    assert outputs(sent(service)) == ["password: «SECRET_1»"]
-    assert "my-own-5ecret" not in f"{result.items} {requests(service)}"
-
-
 def test_a_call_says_how_long_it_took(codex):
     def pause() -> None:
         time.sleep(0.05)
@@ -172,7 +162,7 @@ def test_a_freeform_tool(codex, service):
 
 def test_what_can_be_no_tool_begins_no_turn(codex):
     thread = codex.thread_start(tools=(lambda numbers: sum(numbers),))
-    with pytest.raises(InvalidRequestError, match="no name for a tool"):
+    with pytest.raises(InvalidRequestError, match="valid tool name"):
         thread.run("hi")
     assert thread.history() == []
 
