@@ -128,7 +128,8 @@ class TurnOptions(_SharedOptions, total=False):
     """The notebook cell that asks: its earlier turn is replaced."""
     instructions: str | None
     mask: Callable[[str], str] | None
-    """Takes secrets out of texts before they are sent or kept: results of tools, and what the agent's program did."""
+    """Takes secrets out of what tools give, what is added to the turn and what the agent's program does; your input is
+    sent as it is."""
     notebook: str | None
     """The id of the notebook that this is a cell of: a cell of another one may have the same id."""
     output_schema: Mapping[str, Any] | None

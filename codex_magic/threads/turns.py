@@ -19,6 +19,7 @@ import msgspec
 
 from ..engines.seam import Engine, Tell, TurnRequest
 from ..protocol import errors, types
+from ..protocol.secrets import with_texts
 from .partial import PRODUCED, Delta, OpenItem, replayed_partial
 from .store import AsyncStore, Store
 
@@ -118,7 +119,7 @@ class AsyncTurnHandle:
         self.check_process()
         await self._begun.wait()
         await asyncio.sleep(0)  # a turn that was made just now gets to its engine first
-        await self._engine.steer(self.id, types.as_inputs(input))
+        await self._engine.steer(self.id, with_texts(types.as_inputs(input), self._request.mask))
         return types.TurnSteerResponse(self.id)
 
     async def run(self) -> types.TurnResult:
