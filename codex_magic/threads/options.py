@@ -181,12 +181,11 @@ def checked(call: str, table: type, arguments: Mapping[str, Any]) -> Options:
             options.setdefault(name, options["config"][key])
     for name, value in options.items():
         check(name, value, names.get(name, "str"))  # those of the configuration are texts
-    for name, kind in _ENUMS.items():
+    for name in options.keys() & _ENUMS.keys():
         try:
-            if name in options:
-                options[name] = kind(options[name])
+            options[name] = _ENUMS[name](options[name])
         except ValueError:
-            hint = f"It is one of {', '.join(member.name for member in kind)}."
+            hint = f"It is one of {', '.join(member.name for member in _ENUMS[name])}."
             raise OptionError(f"{name} can't be {options[name]!r}.", hint=hint) from None
     return options
 

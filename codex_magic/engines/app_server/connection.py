@@ -124,10 +124,9 @@ class Connection:
             why = f"{command[0]} can't be started: {error.strerror or error}."
             raise errors.ConfigurationError(why, hint="Check CODEX_MAGIC_CODEX_BIN.") from error
         except NotImplementedError as error:
-            raise errors.ConfigurationError(
-                "The event loop of this program can't start other programs (Windows' selector loop).",
-                hint="Use Codex instead of AsyncCodex: it has a loop of its own.",
-            ) from error
+            why = "The event loop of this program can't start other programs (Windows' selector loop)."
+            hint = "Use Codex instead of AsyncCodex: it has a loop of its own."
+            raise errors.ConfigurationError(why, hint=hint) from error
         return cls(process, answer)
 
     async def greet(self, client: Mapping[str, str]) -> None:
@@ -217,7 +216,6 @@ class Connection:
             self._calls.pop(id, None)
 
     async def _write(self, message: Mapping[str, Any]) -> None:
-        """Write one line; ignored after the process has ended."""
         self._input.write(encode(message))
         with suppress(ConnectionError):
             await self._input.drain()
@@ -301,11 +299,10 @@ class Connection:
             await self._write({"id": id, "error": failed})
 
     def _failure(self) -> errors.ServiceError:
-        """Return a new error for everyone who waits: each turn adds its own result to it."""
         code, words = self._exit_code, self._last_words
         # One that was killed had no words about it.
         why = f" Its last message: {words[-1]}" if words and code and code > 0 else ""
+        hint = "Run the cell again: the program restarts and continues the thread."
         return errors.ServiceError(
-            f"The codex program ended unexpectedly (exit code {code}).{why}",
-            hint="Run the cell again: the program restarts and continues the thread.",
+            f"The codex program ended unexpectedly (exit code {code}).{why}", hint=hint
         )

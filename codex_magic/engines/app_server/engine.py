@@ -150,7 +150,7 @@ class AppServerEngine:
         names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
         own = parameters.exclusions(request.config or {}) if names else []
         if own is None or sandbox is None:
-            config = (await connection.call("config/read", {"cwd": request.cwd}))["config"]
+            config = (await connection.call("config/read", {"cwd": request.cwd})).get("config") or {}
             own = parameters.exclusions(config) if own is None else own
             sandbox = sandbox or permissions.configured(config, request.cwd or "")
         params = parameters.thread_parameters(request, self._provider, [*(own or ()), *names])
@@ -222,7 +222,6 @@ class AppServerEngine:
         send(Call(url, {}, b"", REACH_SECONDS), ca_bundle=settings.ca_bundle)
 
     async def _answer(self, method: str, params: dict[str, Any]) -> Any:
-        """Answer a request of the program."""
         turn = self._running.get(params.get("threadId", ""))
         return await turn.answer(method, params) if turn else default_answer(method)
 
@@ -321,7 +320,6 @@ async def _continued(
 
 
 async def _load(connection: Connection, request: TurnRequest, method: str, params: Params, tell: Tell) -> str:
-    """Open a thread, out of the archive if need be, and give it the name that it has with us."""
     call = connection.call
     try:
         opened = await call(method, params)
@@ -384,7 +382,6 @@ async def models_of(connection: Connection, *, include_hidden: bool) -> list[Mod
 
 
 async def _listed(connection: Connection, method: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
-    """The entries of all pages. Raises ServiceError when there is no last one."""
     params["limit"] = PAGE
     for _ in range(MOST_PAGES):
         page = await connection.call(method, params)
