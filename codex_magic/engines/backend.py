@@ -128,7 +128,9 @@ class _BackendTurn:
         self._patience = Patience(self._narrator.retrying, PATIENT)
         self._tools = request.tools or ToolSet()
         allowed = engine.allowed[request.thread_id]
-        self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=_cancel)
+        self._calls = ToolCalls(
+            request.ask, sandbox=request.sandbox, mask=request.mask, allowed=allowed, cancel=_cancel
+        )
         self._model: str | None = request.model
         self._history: list[Item] = []
         self._context: types.TokenUsage | None = None

@@ -12,7 +12,7 @@ import msgspec
 
 from ..protocol.errors import InvalidRequestError
 from ..protocol.plain import encodable
-from ..protocol.secrets import masked
+from ..protocol.secrets import with_texts
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision, Sandbox, ToolCallApproval
 from ..responses.inputs import image_url, input_text, is_image
 from ..responses.tools import Tool, Toolbox, ToolCallError, plain_result
@@ -66,11 +66,13 @@ class ToolCalls:
         approver: Callable[[ApprovalRequest], Awaitable[ApprovalDecision | None]],
         *,
         sandbox: Sandbox | None,
+        mask: Callable[[str], str],
         allowed: set[str],
         cancel: Callable[[], Awaitable[None]],
     ) -> None:
         self._approver = approver
         self._sandbox = sandbox
+        self._mask = mask
         self._allowed = allowed
         self._cancel = cancel
         self._asking = asyncio.Lock()
@@ -79,7 +81,7 @@ class ToolCalls:
         """Return whether it worked, and what the model is told. `text`: what it wrote for arguments."""
         if (refusal := await self._refusal(tool, question)) is not None:
             return False, [text_item(refusal)]
-        return masked(await run_tool(tool, text))
+        return with_texts(await run_tool(tool, text), self._mask)
 
     async def _refusal(self, tool: Tool, question: ToolCallApproval) -> str | None:
         """Return why it may not run, in words for the model. One question at a time: the first yes may be one for all."""

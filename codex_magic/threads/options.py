@@ -127,6 +127,8 @@ class TurnOptions(_SharedOptions, total=False):
     cell_id: str | None
     """The notebook cell that asks: its earlier turn is replaced."""
     instructions: str | None
+    mask: Callable[[str], str] | None
+    """Takes secrets out of texts before they are sent or kept: results of tools, and what the agent's program did."""
     notebook: str | None
     """The id of the notebook that this is a cell of: a cell of another one may have the same id."""
     output_schema: Mapping[str, Any] | None
@@ -214,7 +216,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "bool": (lambda value: isinstance(value, bool), "True or False"),
     "int": (lambda value: type(value) is int and 0 < value < 2**31, "a whole number from 1 on"),
     "EngineName": (lambda value: value in ("backend", "app-server"), "'backend' or 'app-server'"),
-    "Approvals": (callable, "a function"),
+    **dict.fromkeys(("Approvals", "Callable[[str], str]"), (callable, "a function")),
     "Mapping[str, Any]": (lambda value: isinstance(value, Mapping), "a dictionary"),
     "Mapping[str, str]": (lambda value: isinstance(value, Mapping), "a dictionary of texts"),
     "Sequence[str]": (_are_texts, "a list of texts"),
