@@ -173,9 +173,8 @@ def _reasoning(item: Item) -> Item:
         if name == "content" and parts is None:
             continue
         parts = parts if isinstance(parts, list) else [parts]
-        if not all(
-            isinstance(part, dict) and isinstance(part.get("text"), str) and "type" in part for part in parts
-        ):
+        is_odd = any(not isinstance(part, dict) or not isinstance(part.get("text"), str) for part in parts)
+        if is_odd or not all("type" in part for part in parts):
             parts = [{"type": kind, "text": text} for text in texts(parts)]
         item[name] = parts
     return item

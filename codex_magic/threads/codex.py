@@ -349,8 +349,8 @@ class AsyncCodex:
         """Sign in with the browser of this machine. Raises LoginError when no port is free for it."""
         from ..auth.handles import AsyncChatgptLoginHandle as Handle
 
-        starting = Handle.start(self._sign_in(), self.settings, open_browser=open_browser)
-        return await self._begin_sign_in(starting)
+        handle = Handle.start(self._sign_in(), self.settings, open_browser=open_browser)
+        return await self._begin_sign_in(handle)
 
     async def login_chatgpt_pasted(self) -> AsyncChatgptLoginHandle:
         """Sign in with a browser elsewhere, whose last address is given to `paste`."""

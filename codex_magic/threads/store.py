@@ -272,11 +272,8 @@ class Store:
 
         Raises ThreadNotFoundError, or OptionError when there are several.
         """
-        for test in (
-            "id = :text",
-            "casefold(name) = casefold(:text)",
-            ":text IN (substr(id, 1, length(:text)), substr(id, -length(:text)))",
-        ):
+        parts = "substr(id, 1, length(:text)), substr(id, -length(:text))"
+        for test in ("id = :text", "casefold(name) = casefold(:text)", f":text IN ({parts})"):
             sql = f"SELECT id FROM threads WHERE {test} ORDER BY updated_at DESC LIMIT 4"
             ids = [row["id"] for row in self._db.execute(sql, {"text": text})] if text else []
             if len(ids) == 1:
@@ -668,12 +665,11 @@ class Store:
 
     def _notebook_lineage(self, notebook_id: str) -> list[str]:
         """The notebook, the one it is a copy of, and so on."""
-        rows = self._db.execute(
+        sql = (
             "WITH RECURSIVE lineage (id) AS (VALUES (?) UNION SELECT copied_from FROM notebooks"
-            " JOIN lineage USING (id)) SELECT id FROM lineage WHERE id IS NOT NULL",
-            (notebook_id,),
+            " JOIN lineage USING (id)) SELECT id FROM lineage WHERE id IS NOT NULL"
         )
-        return [row["id"] for row in rows]
+        return [row["id"] for row in self._db.execute(sql, (notebook_id,))]
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         return _find(self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)), turn_id)

@@ -86,9 +86,7 @@ class Connection:
     """A running process and its three pipes. Once it has ended it stays so; `AppServer` makes the next one."""
 
     def __init__(self, process: asyncio.subprocess.Process, answer: Answer) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
+        assert process.stdin and process.stdout and process.stderr  # noqa: PT018
         self.metadata: dict[str, Any] = {}  # the server's answer to `initialize`
         self.threads: dict[str, dict[str, Any]] = {}
         """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
@@ -96,11 +94,10 @@ class Connection:
         """The turn of each command that is at work, by its item's id. Some go on after their turn."""
         self.invalid_configuration = ""
         """What the server could not read of its configuration, with the file and the line where it knows them."""
-        self._process, self._input = process, process.stdin
+        self._process, self._input, self._answer = process, process.stdin, answer
         self._exit_code: int | None = None
         self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
         """The last lines that it wrote to stderr, without their colours."""
-        self._answer = answer
         self._ids = itertools.count(1)
         self._calls: dict[int | str | None, tuple[str, asyncio.Future[msgspec.Raw]]] = {}
         """The method of each request of ours, and what waits for its answer."""

@@ -186,7 +186,12 @@ class AppServerEngine:
         async with self.server.connected() as connection:
             try:
                 if signed_in and self._provider is None and connection is not self._signed_in:
-                    await self._read_account(connection)
+                    answer = await connection.call("account/read", {})
+                    if answer.get("requiresOpenaiAuth") and answer.get("account") is None:
+                        if self._stand_in is None:
+                            raise errors.NotSignedInError
+                        self._provider = self._stand_in
+                    self._signed_in = connection
                 yield connection
             except (errors.JsonRpcError, errors.NotSignedInError) as error:
                 # What a thread's own `config=` says stands in no file, and its refusal has a code.
@@ -203,15 +208,6 @@ class AppServerEngine:
                 if signed_in:
                     await awaited(in_thread(self._reach, daemon=True))
                 raise
-
-    async def _read_account(self, connection: Connection) -> None:
-        """Look for a sign-in. Raises NotSignedInError where there is none, and no provider without."""
-        answer = await connection.call("account/read", {})
-        if answer.get("requiresOpenaiAuth") and answer.get("account") is None:
-            if self._stand_in is None:
-                raise errors.NotSignedInError
-            self._provider = self._stand_in
-        self._signed_in = connection
 
     def _reach(self) -> None:
         """Try to reach the service from here: our own failure says what the program's does not."""

@@ -56,7 +56,7 @@ class AgentTurn:
         """Raise what the turn failed with, and CancelledError when the program interrupted it."""
         with self._connection.subscribed(self._thread_id) as self.subscription:
             starting = asyncio.ensure_future(self._start(method, parameters))
-            starting.add_done_callback(_retrieve)
+            starting.add_done_callback(lambda done: done.cancelled() or done.exception())
             try:
                 await asyncio.shield(starting)
                 turn = await self._listen()
@@ -82,7 +82,8 @@ class AgentTurn:
         """Interrupt the turn. Sent once: the program never answers a second request."""
         if self._interrupting is None:
             self._interrupting = asyncio.ensure_future(self._interrupt())
-            self._interrupting.add_done_callback(_retrieve)
+            # Perhaps nobody waits for its failure any more.
+            self._interrupting.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(self._interrupting)
 
     async def answer(self, method: str, params: Params) -> Params:
@@ -200,10 +201,6 @@ class AgentTurn:
         if self._completed is None:
             log.warning("the app-server refused to stop a turn for %s s and is killed", STOP_SECONDS)
             self._connection.kill()
-
-
-def _retrieve(task: asyncio.Task[None]) -> None:
-    _ = task.cancelled() or task.exception()
 
 
 async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
