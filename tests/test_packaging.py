@@ -21,6 +21,7 @@ MOST_BYTES = 15_000_000
 """Beyond ipython, ipykernel and ipywidgets."""
 
 LAZY = {
+    "codex_magic.context.describe",
     "codex_magic.display.safe_markdown",
     "codex_magic.local_service",
     "codex_magic.threads.store",
@@ -39,6 +40,7 @@ def test_the_wheel_holds_only_the_package_its_extension_and_its_licence(wheel: P
     data = {
         *(
             "auth/callback.html",
+            "notebook/approval_keys.js",
             "notebook/login_code.html",
             "notebook/login_page.html",
             "notebook/widgets.css",

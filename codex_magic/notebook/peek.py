@@ -14,16 +14,15 @@ from ..protocol.errors import ConfigurationError
 from ..responses.catalog import Catalog, default_model
 from ..threads.store import TurnRecord
 from .context import Request, Told, tokens_words
-from .options import ParsedLine
 from .screen import count
-from .session import Session, Steps
+from .session import Session, Steps, Task
 
 
-def show_dry(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
+def show_dry(session: Session, task: Task) -> Steps[None]:
     """Show what this question would be sent with; nothing leaves."""
-    turn_options = session.turn_options(options, lambda request: types.Decision.decline)
-    context, prompt = session.gather_context(prompt, options)
-    request = yield from session.wait(session.preview(context, prompt, options, turn_options))
+    turn_options = session.turn_options(task.options, lambda request: types.Decision.decline)
+    context, prompt = session.gather_context(task.prompt, task.options, task.brings)
+    request = yield from session.wait(session.preview(context, prompt, task.options, turn_options))
     for note in context.notes:
         session.screen.say(note)
     _show(session, request, "Not sent. This would be the request:")

@@ -13,12 +13,12 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..context.secrets import OutgoingMask
 from ..engines.approvals import Approvals
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from .extension import Extension
     from .login import LoginFlow
+    from .mentioned import Mentioned
 
 T = TypeVar("T")
 
@@ -63,6 +64,15 @@ log = logging.getLogger(__name__)
 
 LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
+
+
+class Task(NamedTuple):
+    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the answer."""
+
+    prompt: str
+    options: ParsedLine
+    brings: Sequence[Mentioned] = ()
+    after: Callable[[Session], Steps[None]] | None = None
 
 
 def finished(future: Future[T]) -> Steps[T]:
@@ -118,7 +128,13 @@ class Session:
         return (yield from finished(self.blocking.submit(work)))
 
     def start_turn(
-        self, prompt: str, options: ParsedLine, listener: Listener, approvals: Approvals
+        self,
+        prompt: str,
+        options: ParsedLine,
+        listener: Listener,
+        approvals: Approvals,
+        *,
+        brings: Sequence[Mentioned] = (),
     ) -> RunningTurn:
         """Send what a cell asks, when its thread answers nothing else. Raises OptionError, ConfigurationError.
 
@@ -127,7 +143,7 @@ class Session:
         turn_options = self.turn_options(options, approvals)
         # `execution_count` is the number of the next cell in newer IPythons.
         turn = RunningTurn(self, prompt, options, cell=len(self.shell.user_ns["In"]) - 1)
-        turn.context, turn.prompt = self.gather_context(prompt, options)
+        turn.context, turn.prompt = self.gather_context(prompt, options, brings)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
@@ -156,6 +172,7 @@ class Session:
             "verbosity": chosen("verbosity"),
             "service_tier": chosen("tier"),
             "cell_id": cell_id(self.shell),
+            "mask": None if options.values.get("no-mask") else self.mask,
         }
         if name == "backend":
             return {**turn_options, "model_provider": self.provider(provider)}
@@ -218,7 +235,7 @@ class Session:
         handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
         self.sent = Request(told, turn_options, []), thread, handle.id
         if self.unkept is not None:
-            end = "So this conversation is kept nowhere: it is gone when the kernel ends."
+            end = "This conversation is not saved: it is gone when the kernel ends."
             tell(types.Warned(None, f"{self.unkept} {end}"))
         elif note is not None:
             tell(types.Noted(thread.id, note))
@@ -266,7 +283,9 @@ class Session:
             held = await thread.held(cell_id=cell, notebook=notebook, prompt=prompt)
         return context.told(prompt, held)
 
-    def gather_context(self, prompt: str, options: ParsedLine) -> tuple[Context, str]:
+    def gather_context(
+        self, prompt: str, options: ParsedLine, brings: Sequence[Mentioned] = ()
+    ) -> tuple[Context, str]:
         """Return what the running cell may tell of its notebook, and its prompt with expressions inserted.
 
         Raises OptionError for a setting that can't be.
@@ -280,7 +299,9 @@ class Session:
         if mask is not None:
             learn_secrets(mask, self.shell, path)
         context = Context(self.shell, self.runs, self.extension, path, scope=scope, mask=mask)
-        return context, context.mention(prompt, int(options.text("rows") or self.settings.sample_rows))
+        prompt = context.mention(prompt, int(options.text("rows") or self.settings.sample_rows))
+        context.mentioned = [*brings, *context.mentioned]
+        return context, prompt
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""
@@ -390,8 +411,8 @@ class Session:
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""
         if provider.name not in (LOCAL, "chatgpt"):
-            problem = f"The provider {provider.name} has no plan whose limits could be asked for."
-            raise ConfigurationError(problem, hint="%codex provider chatgpt")
+            problem = f"The provider {provider.name} has no plan limits to show."
+            raise ConfigurationError(problem, hint="Choose one that has: `%codex provider chatgpt`")
         address = self.local.service.chatgpt_url if provider.name == LOCAL else self.env.chatgpt_url
         async with AsyncClient(provider, settings=self.env) as client:
             usage = await fetch_usage(client.transport, address)
@@ -445,7 +466,7 @@ def _cut_off_warning(turn: TurnRecord) -> str:
     about = f'The answer to "{shorten(question, 61)}"' if question else "An earlier turn"
     kept = " Nothing of the answer had arrived; the question is kept." if question else ""
     if len(messages) < len(items):
-        kept = " What had arrived, all but its last second, is kept. Continue with %codex continue."
+        kept = " What had arrived, all but its last second, is kept. Continue with `%codex continue`."
     return f"{about} was cut off when its kernel ended.{kept}"
 
 
