@@ -25,6 +25,7 @@ from . import assist, login, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .login import Way
 from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
+from .peek import show_sent
 from .screen import ID_SHOWN, ago, count
 from .session import Session, Steps, Task, finished
 
@@ -371,6 +372,9 @@ _GROUPS = {
     "Ask": (
         Command("continue", "[OPTIONS]", "continue an interrupted answer", _continue),
         Command("steer", "TEXT", "add to the question of the running answer", _steer),
+        Command(
+            "peek", "", "show what the last question was sent with", lambda session, _: show_sent(session)
+        ),
         Command("stop", "", "stop what is running; what has arrived is kept", _stop),
         Command("model", "[NAME]", "show or set the model", _model),
         Command("models", "", "list the models", _models),
