@@ -150,6 +150,8 @@ def _prepared(text: str, talk: Conversation) -> str:
     notes = []
     if cells := seen.cells(talk.context):
         notes.append(f"*With these cells of your notebook: {cells}.*")
+    if secrets := sorted(set(re.findall(r"«SECRET_\d+»", talk.prompt.text + talk.context))):
+        notes.append(f"*In place of secrets it read {', '.join(secrets)}.*")
     if talk.images:
         notes.append(f"*With {talk.images} image{'s' if talk.images > 1 else ''}.*")
     if talk.earlier:
