@@ -333,7 +333,9 @@ def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
     size = "+{} −{}".format(*diff_size(diff)) if diff and status == "completed" else ""
     notes = [size, _note(status), _APPROVALS.get(item.approval or ""), in_part]
     body = "" if status in ("inProgress", "waiting") else head(diff)
-    return Row(_verb(change_kind(change), status), path, notes, body, "diff", is_open=True)
+    return Row(
+        _verb(change_kind(change), status), path, notes, body, "diff", is_open=status not in NEVER_DONE
+    )
 
 
 _VERBS = {

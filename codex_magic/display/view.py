@@ -191,7 +191,11 @@ class TurnView:
             if isinstance(block, items.MessageBlock) and isinstance(above, MarkdownBlock):
                 # Else a list that ends one would go on in the other.
                 parts.append("***")
-            parts.append(text)
+            steps = isinstance(block, items.ActivityBlock) and isinstance(above, items.ActivityBlock)
+            if steps and parts[-1].startswith("**") and text.startswith("**"):
+                parts[-1] += f"\\\n{text}"  # lines without anything to unfold stand close together
+            else:
+                parts.append(text)
             above = block
         return "\n\n".join(parts) or NoticeBlock(items.QUIET, "Working …").markdown()
 
@@ -207,7 +211,8 @@ class TurnView:
         if self.state != "streaming":
             left = self._left()
             low = left.split(",")[0] if "resets" in left else ""
-            return [*self.endings(), NoticeBlock(items.QUIET, self.footer(), bold=low)]
+            footer = "" if self.state == "interrupted" else self.footer()
+            return [*self.endings(), NoticeBlock(items.QUIET, footer, bold=low)]
         status = self._status()
         if hint:
             seconds = int(self._clock() - self._begun)
@@ -249,6 +254,7 @@ class TurnView:
         if self.state == "interrupted":
             seconds = round((self.duration_ms or 0) / 1000)
             after = f" after {items.lasting(seconds)}" if seconds else ""
+            after += f" · {self.usage.total.output_tokens:,} tokens out" if self.usage else ""
             message = f"Interrupted{after}. Continue with `%codex continue`."
             if self._withdrawn:
                 message = "Not sent: stopped while it waited for another answer in this thread."
@@ -267,7 +273,7 @@ class TurnView:
             cached = total.cached_input_tokens and 100 * total.cached_input_tokens / total.input_tokens
             note = f" ({cached:.0f} % cached)" if cached else ""
             parts.append(f"{total.input_tokens:,} tokens in{note}, {total.output_tokens:,} out")
-        if self.duration_ms is not None and self.state != "interrupted":
+        if self.duration_ms is not None:
             parts.append(items.seconds(self.duration_ms) + (", in the background" if self.background else ""))
         return " · ".join(filter(None, [*parts, self._left()]))
 

@@ -257,7 +257,7 @@ def notebook(folder: Path) -> Path:
             kernel.execute(source)
         for source in PAGES:
             outputs = [
-                {name: value for name, value in each.items() if name != "transient"}
+                nbformat.from_dict({name: value for name, value in each.items() if name != "transient"})
                 for each in kernel.execute(source)
             ]
             cells.append(new_code_cell(source, outputs=outputs))
@@ -351,7 +351,7 @@ def in_terminal(chromium: Browser, folder: Path) -> None:
 
     for columns in (80, 120):
         shown = [
-            Text(f"── {name} ", style="bold cyan").append(Text.from_ansi("\n" + printed(state, columns)))
+            Text.assemble((f"── {name}\n", "bold cyan"), Text.from_ansi(printed(state, columns)))
             for name, state in STATES.items()
         ]
         os.environ["COLUMNS"] = str(columns)
@@ -367,9 +367,7 @@ def in_terminal(chromium: Browser, folder: Path) -> None:
                 texts = [
                     each["data"].get("text/plain", "") for each in kernel.execute(source) if "data" in each
                 ]
-                shown.append(
-                    Text(f"── {source} ", style="bold cyan").append("\n" + "\n".join(texts), style="default")
-                )
+                shown.append(Text.assemble((f"── {source}\n", "bold cyan"), "\n".join(texts)))
         console = Console(record=True, width=columns, file=open(os.devnull, "w"))  # noqa: SIM115  # for the life of it
         for each in shown:
             console.print(each, end="\n\n", soft_wrap=False)
