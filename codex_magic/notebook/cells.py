@@ -20,9 +20,9 @@ from ..protocol.ids import new_id
 from ..protocol.types import Turn, TurnCompleted, TurnError, TurnStatus
 from .desk import Desk
 from .environment import may_ask
-from .options import ALL_OPTIONS, ParsedLine, parse_line
+from .options import ALL_OPTIONS, parse_line
 from .question import Question
-from .session import RunningTurn, Session, Steps, Wait
+from .session import RunningTurn, Session, Steps, Task, Wait
 from .shell import CellFailed, CellStopped, NotSent, shells
 
 if TYPE_CHECKING:
@@ -72,9 +72,15 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
             from .commands import find_command  # a cell is a question, and should be on its way soon
 
             command = find_command(line)
-        question = _question(line, cell) if command is None else (yield from command(session) or ())
-        if question is not None:
-            yield from _ask(session, *question)
+        task = _question(line, cell) if command is None else (yield from command(session) or ())
+        if task is not None and task.options.values.get("dry"):
+            from .peek import show_dry  # nobody waits for an answer
+
+            yield from show_dry(session, task)
+        elif task is not None:
+            yield from _ask(session, task)
+            if task.after is not None:
+                yield from task.after(session)
     except CodexError as error:
         session.last_error = error
         session.screen.error(error)
@@ -83,23 +89,24 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
         raise CellStopped from None
 
 
-def _question(line: str, cell: str | None) -> tuple[str, ParsedLine]:
+def _question(line: str, cell: str | None) -> Task:
     """Return the words after the options and the cell below them, as they were typed, and the options."""
     options = parse_line(line)
     prompt = "\n".join(filter(None, (options.rest, (cell or "").strip("\n"))))
     if not prompt.strip():
         hint = f"Write it below `%%codex`, or after `%codex`. {ALL_OPTIONS}"
         raise OptionError("The prompt is empty.", hint=hint)
-    return prompt, options
+    return Task(prompt, options)
 
 
-def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
+def _ask(session: Session, task: Task) -> Steps[None]:
     """Ask one question: a turn from its request to its last painted line; again after a sign-in that it needs."""
+    options = task.options
     background = bool(options.values.get("background")) and not _waits(session)
     while True:
         output = new_id()
         desk = Desk(session.shell, session.screen, background=background)
-        started = session.start_turn(prompt, options, desk.news.put, desk.ask)
+        started = session.start_turn(task.prompt, options, desk.news.put, desk.ask, brings=task.brings)
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 
@@ -108,7 +115,8 @@ def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         if background:
             painter.open()
             # In the cell's context ipykernel sends what is shown to it; else to whoever sent the newest message.
-            paint = partial(copy_context().run, _drive_in_thread, session, turn)
+            header = getattr(session.shell.display_pub, "parent_header", None)
+            paint = partial(copy_context().run, _drive_in_thread, session, turn, header)
             threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
             return
         error = yield from turn.steps()
@@ -124,7 +132,11 @@ def _ask(session: Session, prompt: str, options: ParsedLine) -> Steps[None]:
         yield from sign_in_first(session, error, options, output)
 
 
-def _drive_in_thread(session: Session, turn: CellTurn) -> None:
+def _drive_in_thread(session: Session, turn: CellTurn, header: object) -> None:
+    """Drive a turn; before version 7 ipykernel knows no context, so what it shows is addressed here."""
+    register_hook = getattr(session.shell.display_pub, "register_hook", None)
+    if register_hook is not None and header:
+        register_hook(lambda message: {**message, "parent_header": header})
     with suppress(CancelledError):  # the session was closed before it began
         session.last_error = drive(turn.steps()) or session.last_error
 

@@ -21,17 +21,15 @@ from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
 from ..responses.catalog import Catalog, default_model, find_model
 from ..threads.options import CONTINUE
 from ..threads.store import Store
-from . import login, options
+from . import assist, login, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .login import Way
-from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES, ParsedLine
+from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
+from .peek import show_sent
 from .screen import ID_SHOWN, ago, count
-from .session import Session, Steps, finished
+from .session import Session, Steps, Task, finished
 
-Question = tuple[str, ParsedLine]
-"""What a command asks: a prompt, and the options of a cell."""
-
-Run = Callable[[Session, str], Steps[Question | None] | Steps[None] | None]
+Run = Callable[[Session, str], Steps[Task | None] | Steps[Task] | Steps[None] | None]
 """Answers at once, or returns the steps of an answer that has to wait for something."""
 
 
@@ -74,7 +72,9 @@ _FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login"})
 """Commands with which a sentence may begin too: before three more words or more it does."""
 
 
-def find_command(line: str) -> Callable[[Session], Steps[Question | None] | Steps[None] | None] | None:
+def find_command(
+    line: str,
+) -> Callable[[Session], Steps[Task | None] | Steps[Task] | Steps[None] | None] | None:
     """Return the command that a %codex line names, or None for a question, as of `show me the data`.
 
     Raises OptionError for what looks like a command and is none: an answer costs.
@@ -90,6 +90,8 @@ def find_command(line: str) -> Callable[[Session], Steps[Question | None] | Step
         return None
     if command.takes(rest):
         return lambda session: command.run(session, _unquoted(rest))
+    if words and (name in assist.ABOUT or name == "code"):
+        return None
     if name in _FIRST_WORDS and len(words) > 2 and not (rest[0] == "-" or rest[0].isdecimal()):
         return None
     choices = command.arguments.strip("[]").split(" | ")
@@ -211,13 +213,13 @@ def _show(session: Session, rest: str) -> Steps[None]:
         painter.finish()
 
 
-def _continue(session: Session, rest: str) -> Steps[Question]:
+def _continue(session: Session, rest: str) -> Steps[Task]:
     cell_options = options.parse_line(rest)
     if cell_options.rest:
         hint = f"To send it as a question: `%codex -- continue {rest}`"
         raise OptionError("`%codex continue` takes options only.", hint=hint)
     yield from ()  # there is nothing to wait for
-    return CONTINUE, cell_options
+    return Task(CONTINUE, cell_options)
 
 
 def _steer(session: Session, rest: str) -> Steps[None]:
@@ -227,7 +229,8 @@ def _steer(session: Session, rest: str) -> Steps[None]:
     answering = (turn for turn in reversed(session.running) if turn.handle is not None)
     turn = next(answering, session.running[0])  # the others wait in line
     handle = yield from finished(turn.started)
-    yield from session.wait(handle.steer(rest))
+    mask = turn.context.mask
+    yield from session.wait(handle.steer(mask(rest) if mask else rest))
     session.screen.say("Sent to the running answer.")
 
 
@@ -369,12 +372,32 @@ _GROUPS = {
     "Ask": (
         Command("continue", "[OPTIONS]", "continue an interrupted answer", _continue),
         Command("steer", "TEXT", "add to the question of the running answer", _steer),
+        Command(
+            "peek", "", "show what the last question was sent with", lambda session, _: show_sent(session)
+        ),
         Command("stop", "", "stop what is running; what has arrived is kept", _stop),
         Command("model", "[NAME]", "show or set the model", _model),
         Command("models", "", "list the models", _models),
         Command("effort", "[LEVEL]", "show or set how long the model thinks", _effort),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
+    ),
+    "Code": (
+        Command(
+            "fix", "[OPTIONS]", "correct the cell that failed; the code goes into the next cell", assist.fix
+        ),
+        Command("explain", "[N]", "explain cell N, or the last one that ran", assist.explain),
+        Command("review", "[OPTIONS]", "review the cells above", assist.review),
+        Command("test", "NAME", "write tests for a function or class", assist.test),
+        Command("doc", "NAME", "write its documentation", assist.doc),
+        Command("optimize", "[N]", "make cell N faster, or the last one that ran", assist.optimize),
+        Command("code", "[N]", "put the last answer's code, or its block N, into the next cell", assist.code),
+        Command(
+            "prompts",
+            "[FOLDER]",
+            "list the prompts of these commands, or copy them to change them",
+            assist.prompts,
+        ),
     ),
     "Threads": (
         Command("new", "", "start a new thread", _new),
@@ -421,7 +444,7 @@ def offers(session: Session, line: str, symbol: str) -> list[str] | None:
 def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | None:
     first, *words = line[: len(line) - len(symbol)].split()
     last = words[-1] if words else ""
-    if last == "--cwd" or (first, words) == ("%codex", ["cwd"]):
+    if last == "--cwd" or (first, *words) in (("%codex", "cwd"), ("%codex", "prompts")):
         return _folders(symbol)
     if (option := options.BY_WORD.get(last)) is not None and option.value is not None:
         return option.choices or _offered(session, option.name)
@@ -431,6 +454,8 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | Non
     if not prompt:
         return COMMANDS if first == "%codex" and not words else None if symbol else options.OPTION_WORDS
     is_argument = first == "%codex" and len(words) == 1 and last in COMMANDS
+    if is_argument and symbol and last in assist.ABOUT and last not in _SOURCES:
+        return None  # it may be a question
     return _offered(session, last) if is_argument else None
 
 
@@ -456,6 +481,7 @@ def _threads_by_name(session: Session, *, archived: bool = False) -> list[str]:
 _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "model": lambda session: Catalog(session.provider(), session.env).names(),
     **dict.fromkeys(("thread", "resume", "fork", "archive"), _threads_by_name),
+    **dict.fromkeys(("test", "doc"), assist.testable),
     "unarchive": partial(_threads_by_name, archived=True),
     "provider": lambda session: ("chatgpt", "openai", "local"),
     "engine": lambda session: ENGINES,

@@ -80,9 +80,7 @@ def _numbers(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Offer]:
     kind, begin = typed.groups()
     if kind == "Out":
         results: Mapping[int, Any] = shell.user_ns.get("Out", {})
-        yield from (
-            (f"Out[{n}]", value) for n, value in reversed(results.items()) if str(n).startswith(begin)
-        )
+        yield from ((f"Out[{n}]", value) for n, value in [*results.items()][::-1] if str(n).startswith(begin))
         return
     sources = [*enumerate(shell.user_ns.get("In", ()))][1:]
     for number, source in reversed(sources):
@@ -97,7 +95,7 @@ def _quoted_files(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Off
 
 def _keys(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Offer]:
     base, mark, begin = typed.groups()
-    for key, value in _entries(_value(shell.user_ns, base)):
+    for key, value in entries(_value(shell.user_ns, base)):
         text = (
             repr(key) if mark == "'" else f'"{key}"' if isinstance(key, str) and '"' not in key else repr(key)
         )
@@ -160,12 +158,12 @@ def _value(namespace: Mapping[str, Any], path: str) -> Any:
         if step[0] != "[":
             value = dict(attributes(value)).get(step)
         else:
-            entries = {f"[{key!r}]": held for key, held in _entries(value)}
-            value = entries.get(step, entries.get(step.replace('"', "'")))
+            held_at = {f"[{key!r}]": held for key, held in entries(value)}
+            value = held_at.get(step, held_at.get(step.replace('"', "'")))
     return value
 
 
-def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
+def entries(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the keys or columns of a value, with what they hold."""
     if type(value) is dict:
         yield from islice(list(value.items()), MOST)
@@ -184,9 +182,7 @@ def _attributes(value: Any) -> Iterator[Offer]:
     yield from ((name, held) for name, held in stored.items() if name[:1] != "_")
     if isinstance(value, ModuleType):
         return
-    columns = [
-        (name, word) for name, word in _entries(value) if isinstance(name, str) and name.isidentifier()
-    ]
+    columns = [(name, word) for name, word in entries(value) if isinstance(name, str) and name.isidentifier()]
     yield from columns if not isinstance(value, dict) else ()
     seen = stored.keys() | {name for name, _ in columns}
     for kind in mro(value)[:-1]:

@@ -19,6 +19,8 @@ from .screen import count
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ..threads.options import TurnOptions
+    from ..threads.store import TurnRecord
     from .extension import Extension
     from .mentioned import Mentioned
     from .runs import Runs
@@ -31,6 +33,14 @@ class Told(NamedTuple):
     line: str
     cells: CellsText
     masked: list[str]
+
+
+class Request(NamedTuple):
+    """A question as it is sent. `earlier`: the turns that go along once more."""
+
+    told: Told
+    options: TurnOptions
+    earlier: list[TurnRecord]
 
 
 class Context:
@@ -57,7 +67,7 @@ class Context:
             self.around = self.around._replace(above=above, all=everything)
 
     def _with_outputs(self, cells: list[Cell]) -> list[Cell]:
-        outputs = Outputs(self.shell, self.kernel, self.path)
+        outputs = Outputs(self.shell, self.kernel, self.path, self.mask or str)
         return [dataclasses.replace(cell, outputs=outputs.text(cell, OUTPUT_TOKENS)) for cell in cells]
 
     def mention(self, prompt: str, rows: int) -> str:
@@ -66,7 +76,7 @@ class Context:
             return prompt
         from .mentioned import resolved  # most questions mention nothing
 
-        here = Here(self.shell, self.path, self.kernel, self.around)
+        here = Here(self.shell, self.path, self.kernel, self.around, self.mask or str)
         prompt, self.mentioned, self.notes = resolved(here, prompt, rows)
         return prompt
 

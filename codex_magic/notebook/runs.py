@@ -34,6 +34,9 @@ class Runs:
         self._runs: dict[int, Run] = {}
         self._deleted: dict[str, float] = {}
         self._at = self.began = time.time()
+        self.failure: tuple[Run, BaseException] | None = (
+            None  # the last one, unless the cell has run well since
+        )
         self.cells: set[str] = set()
         """The ids of all that ran since: they tell which notebook this is."""
 
@@ -53,7 +56,11 @@ class Runs:
         error = result.error_before_exec or result.error_in_exec
         text = "" if error is None else error_text(self._shell, error)
         source = str(info.raw_cell).rstrip("\n")
-        self._runs[number] = Run(number, source, cell_id(self._shell), self._at, text)
+        self._runs[number] = run = Run(number, source, cell_id(self._shell), self._at, text)
+        if error is not None and text:
+            self.failure = run, error
+        elif self.failure and (run.cell or source) == (self.failure[0].cell or self.failure[0].source):
+            self.failure = None
 
     def so_far(self) -> tuple[list[Run], str]:
         """Return what has run, oldest first, and the source of the cell that runs now, if it is kept."""
@@ -80,7 +87,8 @@ def error_text(shell: Any, error: BaseException) -> str:
         said = "".join(traceback.format_exception_only(error)).strip()
     except Exception as problem:  # noqa: BLE001  # an error's own `__str__` runs here
         said = f"{type(error).__name__} (its text fails with {type(problem).__name__})"
-    lines = [said[:ERROR_CHARS], *_frames(shell, error.__traceback__)]
+    said = said if len(said) <= ERROR_CHARS else f"{said[:ERROR_CHARS]}…"
+    lines = [said, *_frames(shell, error.__traceback__)]
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shutil
+import sys
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -115,11 +116,26 @@ class Screen:
         bar = '<blockquote style="border-left-color:#d32f2f;margin:.4em 0 .8em">'
         self._show(f"{bar}\n\n**Error: {words(error.message)}**{hint}\n\n</blockquote>", f"Error: {error}")
 
-    def code(self, text: str) -> None:
-        """Show text as it stands, in a fixed-width font."""
+    def code(self, text: str, language: str = "") -> None:
+        """Show text as it stands, in a fixed-width font; in colours where its language is known."""
         from ..display.safe_markdown import code_block
 
-        self._show(code_block(text), text)
+        if language == "diff" and not self.rich and sys.stdout.isatty():
+            colors = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
+            lines = (
+                f"{colors.get(line[:1], '')}{line}\x1b[0m" for line in without_controls(text).split("\n")
+            )
+            print("\n".join(lines))  # noqa: T201
+        else:
+            self._show(code_block(text, language), text)
+
+    def fold(self, title: str, text: str) -> None:
+        """Show a text as it stands, below a title that opens it."""
+        from ..display.safe_markdown import code_block
+
+        body = f'<blockquote style="margin:.4em 0 .4em .3em">\n\n{code_block(text)}\n\n</blockquote>'
+        head = f'<details style="margin-bottom:.6em"><summary>{marked_html(title)}</summary>'
+        self._show(f"{head}{body}</details>", f"--- {title}\n{text}\n")
 
     def _show(self, markdown: str, plain: str) -> None:
         plain = _CODE.sub(r"\1", plain)

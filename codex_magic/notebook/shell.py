@@ -80,6 +80,10 @@ class NotebookSettings(HasTraits):
         5, min=0, help="Rows of a mentioned table that go along; 0: how it is built alone."
     ).tag(config=True)
 
+    prompts = _setting(
+        "The folder of your own prompts for %codex fix and its like; empty: beside the threads."
+    )
+
     engine = _setting(
         "Who answers: backend, or app-server, the agent that runs commands and edits files.", "backend"
     )

@@ -74,7 +74,7 @@ TRANSIENT = frozenset({408, 409, 425, 500, 502, 503, 504, 507, *range(520, 528),
 _PAGES = frozenset({200, 201, 202, 203, 403, 451, 511})  # with which networks and their gates send web pages
 _LIMIT_CODES = frozenset({"usage_limit_reached", "usage_not_included", "insufficient_quota"})
 _PLAN = "Check the account and its plan."
-_CHECK_ADDRESS = "Check the provider's address (`%codex provider`)."
+CHECK_ADDRESS = "Check the provider's address (`%codex provider`)."
 _NO_CODEX = "Use an account whose plan includes Codex, or an API key: `%codex provider openai`"
 
 
@@ -104,7 +104,7 @@ def from_answer(
 
 
 def _redirect(status: int, location: str) -> errors.BlockedError:
-    hint, target = _CHECK_ADDRESS, "another one"
+    hint, target = CHECK_ADDRESS, "another one"
     with suppress(httpx.InvalidURL):
         url = httpx.URL(location).copy_with(userinfo=b"", query=None, fragment=None)
         target = one_line(str(url)) or target
@@ -128,8 +128,9 @@ def fitted(error: CodexError, elsewhere: str) -> CodexError:
 
 
 def is_unexplained(error: CodexError) -> bool:
-    """Whether a refusal may be one of the request's dialect: neither its code nor its parameter says otherwise."""
-    is_odd = type(error) is errors.InvalidRequestError and not error.hint and error.status in (400, 404, 422)
+    """Whether a refusal, in a stream too, may be one of the dialect: neither its code nor its parameter says otherwise."""
+    is_plain = type(error) is errors.InvalidRequestError and not error.hint
+    is_odd = is_plain and error.status in (None, 400, 404, 422)
     return is_odd or isinstance(error, errors.ModelNotFoundError)
 
 
@@ -179,7 +180,8 @@ class _Fault:
         self.is_too_long = _TOO_LONG.search(f"{self.code} {kind} {self.message}") is not None
         self.is_about_limits = not _LIMIT_CODES.isdisjoint(self.names)
         said = (details.get(name) for name in ("status", "status_code", "code", "type"))
-        self.status = next(filter(None, map(_status_of, said)), 402 if _NO_MONEY.search(message) else None)
+        in_words = 402 if _NO_MONEY.search(message) else 400 if _MODEL_MISSING.search(message) else None
+        self.status = next(filter(None, map(_status_of, said)), in_words)
 
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
@@ -250,7 +252,7 @@ class _Fault:
         if str(param).endswith("image_url"):
             hint = "Send the image as PNG, JPEG, GIF or WebP, and not too large."
         elif status in (404, 405) and not self.details:
-            hint = _CHECK_ADDRESS
+            hint = CHECK_ADDRESS
         what = f"The service refused the request: {_sentence(self.message or f'HTTP {status}')}"
         return errors.InvalidRequestError(what, hint=hint, param=param, code=self.code or None)
 

@@ -148,7 +148,7 @@ def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):
 
 TAKES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys("new threads name history show continue logout account usage status models".split(), ()),
-    **dict.fromkeys("steer stop debug".split(), ()),
+    **dict.fromkeys("steer stop debug fix explain review test doc optimize code".split(), ()),
     **dict.fromkeys("resume fork archive".split(), ("mine",)),
     "unarchive": ("old",),
     "login": ("device", "browser", "paste", "key"),
@@ -158,7 +158,8 @@ TAKES: dict[str, tuple[str, ...]] = {
     "engine": ("backend", "app-server"),
     "sandbox": ("read-only", "workspace-write", "full-access"),
     "approval": ("ask", "untrusted", "deny", "auto"),
-    "cwd": ("there/",),
+    **dict.fromkeys("cwd prompts".split(), ("there/",)),
+    "peek": (),
     "help": ("help", "new"),
 }
 """Every command, and words that may stand behind it."""
