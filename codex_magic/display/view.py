@@ -200,11 +200,17 @@ class TurnView:
         return "\n\n".join(parts) or NoticeBlock(items.QUIET, "Working …").markdown()
 
     def _thoughts(self, thoughts: list[ReasoningBlock]) -> str:
-        """Return all thoughts in one fold, in the place of the first, with the time they took."""
+        """Return all thoughts in one fold, in the place of the first, with the time they took; open while it grows."""
         is_live = self.state == "streaming" and not thoughts[-1].closed
-        now = self._clock()
-        times = (now - each.begun if each.seconds is None else each.seconds for each in thoughts)
-        return items.folded_thoughts(thoughts, seconds=int(sum(times)), is_live=is_live)
+        now, texts = self._clock(), [text for thought in thoughts if (text := thought.markdown())]
+        seconds = int(sum(now - each.begun if each.seconds is None else each.seconds for each in thoughts))
+        title = "Thinking" + (f" · {items.lasting(seconds)}" if seconds else " …")
+        if not is_live:
+            title = "Thought" + f" for {items.lasting(seconds)}" * bool(seconds)
+            title += f" in {len(texts)} steps" * (len(texts) > 1)
+        if not texts:
+            return items.QUIET.format(title) if is_live else ""
+        return items.fold(items.QUIET.format(title), "\n\n".join(texts), is_open=is_live)
 
     def below(self, hint: str = "") -> list[NoticeBlock]:
         """Return what stands below the items: how the turn ended and its facts, or what it is doing."""
@@ -213,25 +219,20 @@ class TurnView:
             low = left.split(",")[0] if "resets" in left else ""
             footer = "" if self.state == "interrupted" else self.footer()
             return [*self.endings(), NoticeBlock(items.QUIET, footer, bold=low)]
-        status = self._status()
-        if hint:
-            seconds = int(self._clock() - self._begun)
-            doing = "Answering …" if self._blocks else "Working …"
-            status = f"{status or doing + f' {items.lasting(seconds)}.' * bool(seconds)} {hint}"
-        return [NoticeBlock(items.QUIET, status)]
-
-    def _status(self) -> str:
-        """Return what the turn is doing, where that is not to answer."""
+        status = "Running in the background. `%codex steer TEXT` adds to it, `%codex stop` stops it."
         if self._queued is not None:
             cell = self._queued.cell
             other = "another answer" if cell is None else f"the answer of cell [{cell}]"
-            return f"Queued: waits for {other} in this thread."
-        if self._asking:
-            return "Waiting for your approval …"
-        if self._retrying is not None:
-            return f"Trying again: {self._retrying.message}"
-        runs = "Running in the background. `%codex steer TEXT` adds to it, `%codex stop` stops it."
-        return runs if self.background else ""
+            status = f"Queued: waits for {other} in this thread."
+        elif self._asking:
+            status = "Waiting for your approval …"
+        elif self._retrying is not None:
+            status = f"Trying again: {self._retrying.message}"
+        elif not self.background:
+            seconds = int(self._clock() - self._begun)
+            doing = "Answering …" if self._blocks else "Working …"
+            status = (doing + f" {items.lasting(seconds)}." * bool(seconds)) if hint else ""
+        return [NoticeBlock(items.QUIET, f"{status} {hint}".strip())]
 
     def plain(self) -> str:
         """Return the text as it came, without control characters, and a line for each other thing that happened.

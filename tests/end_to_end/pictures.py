@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pty
+import runpy
 import shutil
 import struct
 import sys
@@ -29,7 +30,6 @@ from rich.text import Text
 from codex_magic.display.terminal import terminal_surface
 from codex_magic.display.view import TurnView
 from codex_magic.protocol import types
-from notebooks.demo import STYLE
 from tests.display.scripted import begun, ended, failing, said, start, thought, whole
 from tests.end_to_end.browser import Visit, browser
 from tests.end_to_end.kernel import Kernel
@@ -37,6 +37,8 @@ from tests.end_to_end.lab import JupyterServer
 from tests.end_to_end.notebooks import save_notebook
 from tests.home import home_variables, service_variables
 from tests.service import start as start_service
+
+STYLE = runpy.run_path(str(Path(__file__).parents[2] / "notebooks" / "demo.py"), run_name="demo")["STYLE"]
 
 WIDTH, SLICE = 900, 1300
 """Pixels of a page, and of the height of one picture of it."""
@@ -278,7 +280,7 @@ def slices(page: Page, folder: Path, name: str) -> None:
     """One picture for each SLICE of a page that is shown whole."""
     height = page.viewport_size["height"] if page.viewport_size else SLICE
     for number, top in enumerate(range(0, height, SLICE), 1):
-        clip = {"x": 0, "y": top, "width": WIDTH, "height": min(SLICE, height - top)}
+        clip: Any = {"x": 0, "y": top, "width": WIDTH, "height": min(SLICE, height - top)}
         page.screenshot(path=folder / f"{name}-{number}.png", clip=clip)
 
 
@@ -362,7 +364,7 @@ def in_terminal(chromium: Browser, folder: Path) -> None:
             for name, state in STATES.items()
         ]
         os.environ["COLUMNS"] = str(columns)
-        ids = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
+        ids: dict[str, Any] = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
         asked = types.CommandApproval(
             command="pip install polars \u202e", cwd="/home/ana/project", reason="it is faster", **ids
         )
