@@ -81,7 +81,7 @@ class NotebookSettings(HasTraits):
     ).tag(config=True)
 
     prompts = _setting(
-        "The folder of your own prompts for %codex fix and its like; empty: beside the threads."
+        "The folder of your own prompts for `%codex fix` and its like; empty: beside the threads."
     )
 
     engine = _setting(
