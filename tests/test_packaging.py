@@ -21,6 +21,7 @@ MOST_BYTES = 15_000_000
 """Beyond ipython, ipykernel and ipywidgets."""
 
 LAZY = {
+    "codex_magic.context.describe",
     "codex_magic.display.safe_markdown",
     "codex_magic.local_service",
     "codex_magic.threads.store",

@@ -54,7 +54,7 @@ def login(
         source.storage.check()
         pending = start_login()
         _print_link(pending.url)
-        address = input("Then copy the address at which the browser ended, and paste it here: ")
+        address = input("Then copy the address from the browser and paste it here: ")
         return finish_login(pending, callback_url=address, token_path=token_path)
     with closing(BackgroundLoop()) as loop:  # a notebook's is busy with the cell that waits
         starting = AsyncChatgptLoginHandle.start(source, Settings.from_env(), open_browser=not no_browser)

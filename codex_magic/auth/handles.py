@@ -108,7 +108,7 @@ class AsyncLogin(ABC):
             error = str(failure)
         except Exception:  # the top of a task: whoever waits must not wait for ever
             log.exception("a sign-in broke")
-            error = "The sign-in failed unexpectedly. The log says how."
+            error = "The sign-in failed unexpectedly. The log has the details."
         self._stoppable = False
         update = LoginUpdated(self.login_id, state, error)
         await self._close(update)

@@ -118,5 +118,5 @@ def _refuses(request: httpx.Request, credentials: Credentials) -> Generator[Step
 
 def _bearer(token: str) -> str:
     if not token.isascii() or not token.isprintable():
-        raise AuthError("The key or token contains characters that keys never have.", hint="Copy it again.")
+        raise AuthError("The API key or token contains invalid characters.", hint="Copy it again.")
     return f"Bearer {token}"

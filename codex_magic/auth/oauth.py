@@ -180,7 +180,7 @@ class Refused(AuthError):
 
 _PERMANENT = {
     "refresh_token_expired": "Your sign-in has expired.",
-    "refresh_token_reused": "Your sign-in was renewed by another program that did not keep it here.",
+    "refresh_token_reused": "Your sign-in was renewed by another program and not saved here.",
     "refresh_token_invalidated": "Your sign-in was ended by the service (signed out, or a changed password).",
     "invalid_grant": "Your sign-in has ended.",
 }
@@ -190,7 +190,7 @@ def granted_tokens(call: Call, answer: Answer) -> Tokens:
     """Return all three tokens of a new sign-in. Raises LoginError, ServiceError, BlockedError."""
     tokens = _decoded(call, answer, Tokens)
     if None in msgspec.structs.astuple(tokens):
-        raise LoginError("The sign-in service sent no complete set of tokens.")
+        raise LoginError("The sign-in service sent an incomplete set of tokens.")
     return tokens
 
 
@@ -277,7 +277,7 @@ def _refusal(call: Call, answer: Answer) -> CodexError:
     """The error for a status other than 200."""
     status, fault = answer.status, _Fault(call, answer)
     if "cf-mitigated" in answer.headers or (fault.is_web_page and status < 500):
-        return BlockedError(f"A web page came instead of the sign-in (HTTP {status}).", status=status)
+        return BlockedError(f"Got a web page instead of the sign-in service (HTTP {status}).", status=status)
     if status >= 500:
         return ServiceError(f"The sign-in service failed (HTTP {status}).", status=status)
     if status == 429:
@@ -316,4 +316,4 @@ def _decoded(call: Call, answer: Answer, kind: type[T]) -> T:
         result: T = decode_json(answer.body, kind)
         return result
     # outside the handler, because a decoder's frames would show the answer
-    raise BlockedError("Something else answered in place of the sign-in service.", status=answer.status)
+    raise BlockedError("The answer did not come from the sign-in service.", status=answer.status)

@@ -288,7 +288,7 @@ class TokenSource(SignIn):
         if stored is None:
             raise NotSignedInError
         if stored.access_token is None or stored.mode == API_KEY:
-            problem = f"The sign-in in {self.storage.name} is not one with ChatGPT."
+            problem = f"The sign-in in {self.storage.name} is not a ChatGPT sign-in."
             hint = "Sign in with `%codex login`, or use the key: `%codex provider openai`"
             raise NotSignedInError(problem, hint=hint)
         if self._account is not None and stored.account_id != self._account:

@@ -98,7 +98,7 @@ class Storage:
                 return None if data is None else credentials_of(data)
         # outside the handler, because a decoder's frames would show the content
         hint = "Replace it with `%codex login`, or remove it with `%codex logout`."
-        raise ConfigurationError(f"{self.name} holds no credentials that can be read.", hint=hint)
+        raise ConfigurationError(f"{self.name} holds no readable credentials.", hint=hint)
 
     def update(self, change: Callable[[Document], Document]) -> Credentials:
         """Write what `change` makes of the document there, an empty one if it is missing or broken.
@@ -128,7 +128,7 @@ class Storage:
         """Keep our other processes out. Raises ConfigurationError when another one never ends."""
         path = next(filter(_can_open, self._lock_paths), None)
         if path is None:
-            raise ConfigurationError(f"No lock file can be made beside {self.name}.")
+            raise ConfigurationError(f"No lock file can be created next to {self.name}.")
         # Python's one lock that works on every system, ends with its process and is not lost when somebody
         # else closes the file: https://sqlite.org/lockingv3.html. Nothing is ever written there.
         with closing(sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)) as lock:
@@ -257,7 +257,7 @@ class KeyringPlace:
             self._keyring: Any = importlib.import_module("keyring")
         except ModuleNotFoundError:
             problem = "config.toml keeps the sign-in in the keyring, which needs the keyring package."
-            hint = "Install it: pip install 'codex-magic[keyring]'"
+            hint = "Install it: `pip install 'codex-magic[keyring]'`"
             raise ConfigurationError(problem, hint=hint) from None
         self._file = FilePlace(auth_path(codex_home))
         self._key = f"cli|{_digest(codex_home)}"
@@ -381,7 +381,7 @@ def _chosen_place(codex_home: Path) -> Place:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         problem = f"{path} can't be read: {reason}."
-        raise ConfigurationError(problem, hint="Mend it, or move it away.") from error
+        raise ConfigurationError(problem, hint="Fix it, or move it away.") from error
     if name not in _PLACES:
         hint = f"It may be {', '.join(_PLACES)}."
         raise ConfigurationError(f"{_SETTING} in {path} is {name!r}.", hint=hint)

@@ -28,9 +28,7 @@ def array(value: Any, look: Look) -> Iterator[str]:
     shape = tuple(int(each) for each in value.shape)
     size = math.prod(shape)
     facts = {"device": getattr(value, "device", None), "requires_grad": getattr(value, "requires_grad", None)}
-    kept = [
-        f"{name} {short(fact, quote=False)}" for name, fact in facts.items() if fact and str(fact) != "cpu"
-    ]
+    kept = [f"{name} {cut(str(fact), 40)}" for name, fact in facts.items() if fact and str(fact) != "cpu"]
     yield ", ".join([type_name(value), f"shape {shape}", f"{value.dtype}", *kept])
     if not look.rows or not size or (not hasattr(value, "tolist") and not hasattr(value, "numpy")):
         return
@@ -41,8 +39,8 @@ def array(value: Any, look: Look) -> Iterator[str]:
     per_axis = SAMPLE ** (1 / max(len(shape), 1))
     steps = [max(1, math.ceil(each / max(per_axis, 1))) for each in shape]
     taken = list(_flat(_listed(value[tuple(slice(None, None, step) for step in steps)] if shape else value)))
-    numbers = [each for each in taken if isinstance(each, int | float) and each == each]
-    if numbers and not isinstance(numbers[0], bool):
+    numbers = [each for each in taken if type(each) in (int, float) and each == each]
+    if numbers:
         ordered = sorted(numbers)
         of = f" of {len(taken):,} sampled values" if len(taken) < size else ""
         missing = f", {len(taken) - len(numbers):,} nan" if len(numbers) < len(taken) else ""

@@ -7,7 +7,6 @@ formats of well-known keys. Nothing is guessed from how random a text looks, so 
 from __future__ import annotations
 
 import html
-import inspect
 import json
 import re
 from bisect import bisect_right
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from ..protocol.secrets import LEAST, Known, is_secret, mask, names_secret, with_texts
+from .registry import attributes, static
 
 T = TypeVar("T")
 
@@ -469,11 +469,12 @@ def object_secrets(namespace: Mapping[str, Any]) -> list[NamedSecret]:
     """Return what SecretStr-like objects hold, those of variables and of their fields."""
     found: list[NamedSecret] = []
     for name, value in islice(list(namespace.items()), _MOST_VARIABLES):
-        if name.startswith("_") or isinstance(value, str | int | float | type):
+        if name.startswith("_") or issubclass(type(value), str | int | float | type):
             continue
-        is_object = type(value) not in (dict, list, tuple)
-        fields = _fields(value) if is_object else value if type(value) is dict else dict(enumerate(value))
-        inside = islice(list(fields.items()), _MOST_FIELDS)
+        kind = type(value)  # not asked whether it equals another: a class may lie about that
+        is_object = not (kind is dict or kind is list or kind is tuple)
+        fields = attributes(value) if is_object else value.items() if kind is dict else enumerate(value)
+        inside = [*islice(fields, _MOST_FIELDS)]
         places = [
             (name, value),
             *((f"{name}.{key}" if is_object else f"{name}[{key!r}]", each) for key, each in inside),
@@ -494,17 +495,9 @@ _MOST_VARIABLES = 5_000
 _MOST_FIELDS = 200
 
 
-def _fields(value: Any) -> dict[str, Any]:
-    try:
-        fields = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-    return fields if type(fields) is dict else {}
-
-
 def _held_secret(value: Any) -> str | None:
     """Return the text of a pydantic SecretStr or SecretBytes, or of what behaves like one."""
-    if not callable(inspect.getattr_static(type(value), "get_secret_value", None)):
+    if static(value, "get_secret_value") is None:
         return None
     try:
         text = value.get_secret_value()

@@ -39,9 +39,6 @@ QUIET, STEER = f"{QUIET_START}{{}}{QUIET_END}", "> {}"
 """Forms of a notice."""
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
-_DRAWN_OVER = re.compile(r"[^\n]*\r")
-_HEADING = re.compile(r"^\*\*(.+?)\*\*", re.M)
-_NEXT_SENTENCE = re.compile(r"(?<=[.!?]) (?=[^a-z])")
 
 
 def fold(summary: str, markdown: str, *, is_open: bool = False) -> str:
@@ -160,7 +157,7 @@ class ReasoningBlock:
 
     def line(self) -> str:
         """What it is about now: the last heading of the summary."""
-        headings = _HEADING.findall("\n\n".join(part.text for part in self._parts()))
+        headings = re.findall(r"(?m)^\*\*(.+?)\*\*", "\n\n".join(part.text for part in self._parts()))
         return f"Thinking: {shorten(headings[-1], 80)}" if headings else "Thinking …"
 
     def _parts(self) -> list[MarkdownBlock]:
@@ -168,8 +165,7 @@ class ReasoningBlock:
         return [*(self._summary or self._content).values()]
 
     def markdown(self) -> str:
-        parts = self._parts()
-        return "\n\n".join(part.markdown() for part in parts if not types.is_empty_thought(part.text))
+        return "\n\n".join(each.markdown() for each in self._parts() if not types.is_empty_thought(each.text))
 
     def plain(self) -> str:
         return ""
@@ -210,7 +206,7 @@ class NoticeBlock:
             return self.form.format(
                 text.replace(self._bold, f"**{self._bold}**") if self._bold else text
             ) * bool(text)
-        what, *then = map(marked, _NEXT_SENTENCE.split(self._message, maxsplit=1))
+        what, *then = map(marked, re.split(r"(?<=[.!?]) (?=[^a-z])", self._message, maxsplit=1))
         return self.form.format("\\\n".join([f"**{self._label}: {what}**", *then]))
 
     def plain(self) -> str:
@@ -423,4 +419,4 @@ def tail(text: str) -> str:
 def _drawn(text: str) -> str:
     """`text` as a terminal leaves it: no colours, and of a line drawn again and again the last state."""
     plain = _ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n").rstrip()
-    return without_controls(_DRAWN_OVER.sub("", plain))
+    return without_controls(re.sub(r"[^\n]*\r", "", plain))

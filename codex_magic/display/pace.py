@@ -113,11 +113,8 @@ class Painter:
         self.is_open = False
         """Whether it has a place on the surface."""
         self._clock = clock
-        self._next = 0.0
-        self._size = 0
-        """Of what is painted."""
-        self._dirty = False
-        self._finished = False
+        self._next, self._size = 0.0, 0
+        self._dirty = self._finished = False
 
     def open(self) -> None:
         """Take the place on the surface now, before there is anything to show."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -418,13 +419,19 @@ def _block_parser() -> MarkdownIt:
     return parser
 
 
+def _append(state: StateInline, text: str) -> None:
+    state.pending += text
+
+
 def _tokenize(state: StateInline, by_mark: dict[str, list[_InlineRule]]) -> None:
     """markdown-it's loop, with only the rules that a mark can begin."""
+    # Releases before 4.2 have no method for it.
+    append = getattr(state, "append_pending", None) or partial(_append, state)
     while state.pos < state.posMax:
         mark = _MARK.search(state.src, state.pos, state.posMax)
         start = mark.start() if mark else state.posMax
         if start > state.pos:
-            state.pending += state.src[state.pos : start]
+            append(state.src[state.pos : start])
             state.pos = start
             if mark is None:
                 break
@@ -432,7 +439,7 @@ def _tokenize(state: StateInline, by_mark: dict[str, list[_InlineRule]]) -> None
             if rule(state, False):
                 break
         else:
-            state.pending += state.src[start]
+            append(state.src[start])
             state.pos += 1
     if state.pending:
         state.pushPending()

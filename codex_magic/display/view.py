@@ -32,9 +32,6 @@ STATES: dict[TurnStatus, State] = {
 IF_IT_STAYS = "If this stays, show the answer with `%codex show`."
 """A page that is loaded again while an answer comes hears no more of it; the end replaces this line."""
 
-LITTLE_LEFT = 20
-"""Percent of the plan's limit."""
-
 ItemBlock = TypeVar(
     "ItemBlock", items.MessageBlock, items.PlanBlock, ReasoningBlock, items.ActivityBlock, items.StepsBlock
 )
@@ -70,9 +67,8 @@ class TurnView:
         self.error: types.TurnError | None = None
         self._clock, self._begun = clock, clock()
         self._retrying: types.TurnError | None = None
-        self._asking = False
         self._queued: types.TurnQueued | None = None
-        self._withdrawn = False
+        self._asking = self._withdrawn = False
         self._prompt: str | None = None
         self._blocks: dict[str, Block] = {}
         self._cut_off: list[str] = []
@@ -127,25 +123,6 @@ class TurnView:
                 self._blocks[new_id()] = NoticeBlock(items.WARNING, message, "Warning")
             case types.Noted(message=message):
                 self._blocks[new_id()] = NoticeBlock(items.QUIET, message)
-            case _:
-                self._take_state(notification)
-
-    def _take(self, item: types.ThreadItem, *, completed: bool = False) -> None:
-        if isinstance(item, types.UserMessage):
-            # The first one is the prompt, which stands above; the next ones are what the user has added.
-            self._prompt = self._prompt or item.id
-            if item.id != self._prompt and completed:
-                text = types.input_text(item.content)
-                self._blocks[item.id] = NoticeBlock(items.STEER, f"You: {text}")
-            return
-        block: Any = self._block(item.id, _BLOCKS.get(type(item), items.ActivityBlock))
-        block.replace(item)
-        if completed:
-            self._close(block)
-
-    def _take_state(self, notification: Notification) -> None:
-        """Fold in what concerns the turn as a whole."""
-        match notification:
             case types.TurnQueued():
                 self._queued = notification
             case types.TurnStarted(thread_id=thread_id, turn=turn, model=model):
@@ -171,6 +148,19 @@ class TurnView:
                 self.error = turn.error or self.error
                 self.duration_ms = turn.duration_ms
                 self._end(STATES[turn.status])
+
+    def _take(self, item: types.ThreadItem, *, completed: bool = False) -> None:
+        if isinstance(item, types.UserMessage):
+            # The first one is the prompt, which stands above; the next ones are what the user has added.
+            self._prompt = self._prompt or item.id
+            if item.id != self._prompt and completed:
+                text = types.input_text(item.content)
+                self._blocks[item.id] = NoticeBlock(items.STEER, f"You: {text}")
+            return
+        block: Any = self._block(item.id, _BLOCKS.get(type(item), items.ActivityBlock))
+        block.replace(item)
+        if completed:
+            self._close(block)
 
     def interrupt(self, *, withdrawn: bool = False) -> None:
         """End a turn whose end no engine has reported; `withdrawn`: taken back while it waited for another."""
@@ -289,7 +279,7 @@ class TurnView:
         minutes, left = window.window_duration_mins, max(0.0, 100 - window.used_percent)
         name = "limit" if minutes is None else "week" if minutes == 10080 else f"{window_name(minutes)} limit"
         shown = f"{left:.0f} % of the {name} left"
-        if left > LITTLE_LEFT or window.resets_at is None:
+        if left > 20 or window.resets_at is None:
             return shown
         when = datetime.fromtimestamp(window.resets_at).astimezone()
         return f"{shown}, resets {when:%a} {when.day} {when:%b}"

@@ -57,10 +57,10 @@ class BlockWriter:
     def _block(self, token: Token, depth: int) -> list[str]:
         match token.type:
             case "paragraph_open":
-                return self._inline(next(self._tokens).content, "lines").split("\n")
+                return self._inline(self._content(), "lines").split("\n")
             case "heading_open":
                 # A heading would stand in the notebook's table of contents.
-                text = self._inline(next(self._tokens).content, "heading")
+                text = self._inline(self._content(), "heading")
                 return [f"**{text}**"] if text else []
             case "fence" | "code_block":
                 return code_lines(token.content, token.info, nested=depth > 0)
@@ -104,6 +104,11 @@ class BlockWriter:
                 rest = (f"{indent}{line}" if line else "" for line in inner[1:])
                 shown.append([f"{mark}{inner[0]}".rstrip(), *rest])
         return _joined(shown, loose=loose)
+
+    def _content(self) -> str:
+        content = next(self._tokens).content
+        next(self._tokens)
+        return content
 
     def _inline(self, content: str, kind: Kind) -> str:
         is_long = len(content) > _PART

@@ -143,15 +143,6 @@ class SignIn:
         """Return an authorization code."""
         return f"ac_{secrets.token_urlsafe(24)}"
 
-    def exchange(self, *, code: str, redirect_uri: str, verifier: str) -> Reply:
-        return Reply(200, self.issue(Account()).response())
-
-    def refresh(self, token: str) -> Reply:
-        return Reply(200, self.issue(Account()).response())
-
-    def revoke(self, token: str) -> None:
-        """Make a token invalid; an unknown one is fine, since the caller only wants it to be over."""
-
     def start_device(self) -> dict[str, str]:
         letters = "".join(secrets.choice("BCDFGHJKLMNPQRSTVWXZ") for _ in range(9))
         # the seconds between polls are text, as the real service sends them

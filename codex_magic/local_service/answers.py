@@ -12,6 +12,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
+from . import seen
 from .conversation import Body, Conversation, Item, Prompt, Tool, input_items, read_conversation, seal
 from .samples import sample
 
@@ -128,6 +129,8 @@ def _structured(body: Body, talk: Conversation) -> str | None:
 def _text(talk: Conversation) -> str:
     if talk.outputs:
         return _quoting(talk.outputs)
+    if remark := seen.remark(talk.context, talk.known, talk.prompt.text):
+        return _prepared(remark, talk)
     for pattern, text in _SCRIPTED:
         if match := re.search(pattern, talk.prompt.text, re.I):
             return _prepared(prepared(text), talk) if isinstance(text, str) else text(talk, match)
@@ -145,6 +148,8 @@ def _quoting(outputs: Sequence[str]) -> str:
 def _prepared(text: str, talk: Conversation) -> str:
     """Return a text and what arrived besides the question, so that a reader (or a test) sees that it did."""
     notes = []
+    if cells := seen.cells(talk.context):
+        notes.append(f"*With these cells of your notebook: {cells}.*")
     if talk.images:
         notes.append(f"*With {talk.images} image{'s' if talk.images > 1 else ''}.*")
     if talk.earlier:

@@ -17,6 +17,8 @@ Item = dict[str, Any]
 _CONTEXT = re.compile(r"\s*<([A-Za-z_][\w-]*)[^>]*>.*</\1>\s*", re.DOTALL)
 """A block the client adds by itself, such as `<environment_context>`; it is no question."""
 
+_TOLD = re.compile(r"\s*<(external_\w+)>(.*)</\1>\s*", re.DOTALL)
+
 _MARKER = re.compile(r"^(fault|pace):[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 _SEAL = "local-service "
 _ECHO = re.compile(r"^echo:[ \n]?", re.MULTILINE)
@@ -64,6 +66,10 @@ class Conversation:
     compacted: int
     """Questions before this one that a compaction item stands for."""
     tools: tuple[Tool, ...]
+    context: str = ""
+    """What the client told of the notebook with the question."""
+    known: str = ""
+    """All that it told so far."""
 
     @property
     def turn(self) -> int:
@@ -88,7 +94,8 @@ def read_conversation(body: Body) -> Conversation:
     is_in_progress = last < sealed
     done = memory if is_in_progress else {}
     since = items[max(last, sealed) + 1 :]
-    before = items[recent[-2] : last] if len(recent) > 1 else []
+    first = recent[-2] if len(recent) > 1 else sealed + 1
+    before = items[first:last] if len(recent) > 1 else []
     more_tools = (tool for item in items if item.get("type") == "additional_tools" for tool in item["tools"])
     outputs = (item["output"] for item in since if item.get("type") in _OUTPUTS)
     return Conversation(
@@ -100,7 +107,13 @@ def read_conversation(body: Body) -> Conversation:
         images=sum(part.get("type") == "input_image" for part in parts_of(items[last])) if recent else 0,
         compacted=max(0, memory.get("turns", 0) - is_in_progress),
         tools=tuple(_flatten([*(body.get("tools") or []), *more_tools])),
+        context=_told(items[first : last + 1]),
+        known=_told(items),
     )
+
+
+def _told(items: list[Item]) -> str:
+    return "\n".join(told[2] for item in items for told in [_TOLD.fullmatch(text_of(item))] if told)
 
 
 def input_items(body: Body) -> list[Item]:

@@ -90,12 +90,6 @@ class Endpoint(RequestHandler):
             self.refuse(api_error(f"Missing required parameter: '{name}'.", name))
         return self.json[name]
 
-    def fields(self) -> dict[str, Any]:
-        """Return the fields of a form or of a JSON body."""
-        if isinstance(self.json, dict):
-            return self.json
-        return {name: self.get_body_argument(name, strip=False) for name in self.request.body_arguments}
-
     def cut(self) -> NoReturn:
         """Break the connection."""
         self.connection.stream.close()
@@ -145,9 +139,6 @@ def decoded(body: bytes) -> Any:
     with suppress(ValueError):
         return json.loads(body)
     return None
-
-
-# The stream --------------------------------------------------------------------------------------
 
 
 class Responses(Endpoint):
@@ -289,9 +280,6 @@ class CodexResponses(Responses):
         }
 
 
-# What is answered at once ------------------------------------------------------------------------
-
-
 def api_compact(at: Endpoint) -> Reply:
     body, owner = at.json, at.key()
     at.need("input")
@@ -353,24 +341,8 @@ def redirect_back(query: Mapping[str, str], answer: Mapping[str, str]) -> Reply:
 
 
 def token(at: Endpoint) -> Reply:
-    """Take codes and refresh tokens, give tokens; by the `grant_type` of a form or of JSON."""
-    fields, sign_in = at.fields(), at.state.sign_in
-    error = ("unsupported_grant_type", "There is no such grant_type.")
-    try:
-        match fields.get("grant_type"):
-            case "authorization_code":
-                verifier, redirect_uri = fields["code_verifier"], fields["redirect_uri"]
-                return sign_in.exchange(code=fields["code"], redirect_uri=redirect_uri, verifier=verifier)
-            case "refresh_token":
-                return sign_in.refresh(fields["refresh_token"])
-    except KeyError as missing:
-        error = ("invalid_request", f"{missing.args[0]} is missing.")
-    return Reply(400, {"error": error[0], "error_description": error[1]})
-
-
-def revoke(at: Endpoint) -> Reply:
-    at.state.sign_in.revoke(str(at.need("token")))
-    return Reply(200, {})
+    """Give tokens to whoever comes with a code or a refresh token."""
+    return Reply(200, at.state.sign_in.issue(Account()).response())
 
 
 def device_page(at: Endpoint) -> Reply:
@@ -414,7 +386,7 @@ _ACTIONS: dict[str, tuple[str, Callable[[Endpoint], Reply]]] = {
     r"/v1/models": ("get", models),
     r"/oauth/authorize": ("get", lambda at: approve(at, at.query(), Account())),
     r"/oauth/token": ("post", token),
-    r"/oauth/revoke": ("post", revoke),
+    r"/oauth/revoke": ("post", lambda at: Reply(200, {})),
     r"/api/accounts/deviceauth/usercode": ("post", lambda at: Reply(200, at.state.sign_in.start_device())),
     r"/api/accounts/deviceauth/token": (
         "post",

@@ -42,7 +42,7 @@ def log_in(session: Session, rest: str) -> Steps[None]:
         if _LIKE_A_KEY.search(rest) or rest.startswith(Way.key):
             hint = "Delete it (and consider revoking it), then run `%codex login key`."
             raise OptionError("Don't put API keys in cells: notebooks and history are saved.", hint=hint)
-        problem = f"%codex login takes one word, not {len(rest.split())}."
+        problem = f"`%codex login` takes one word, not {len(rest.split())}."
         raise OptionError(problem, hint=f"Usage: `{LOGIN_USAGE}`")
     way = Way(rest) if rest else None
     screen, flow = session.screen, session.login
@@ -171,7 +171,7 @@ _NOBODY = {
     Way.key: ("No one is here to paste a key.", "Set OPENAI_API_KEY, or sign in from a terminal."),
 }
 
-_PROMPTS = {Way.paste: "Address (it stays hidden): ", Way.key: "API key (it stays hidden): "}
+_PROMPTS = {Way.paste: "Address (not shown): ", Way.key: "API key (not shown): "}
 
 PATIENCE_SECONDS = 10  # between two prompts for Enter: the service is polled for a code every few seconds
 

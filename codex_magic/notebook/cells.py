@@ -57,7 +57,7 @@ def _session(number: int) -> Session:
     shell = shells.get(number) or get_ipython()
     magics = shell.magics_manager.registry.get("CodexMagics") if shell is not None else None
     if magics is None:
-        raise RuntimeError("%load_ext codex_magic first")
+        raise RuntimeError("Run `%load_ext codex_magic` first.")
     session: Session = magics.session
     return session
 
@@ -90,7 +90,7 @@ def _question(line: str, cell: str | None) -> Task:
     options = parse_line(line)
     prompt = "\n".join(filter(None, (options.rest, (cell or "").strip("\n"))))
     if not prompt.strip():
-        hint = f"Write it below %%codex, or after %codex. {ALL_OPTIONS}"
+        hint = f"Write it below `%%codex`, or after `%codex`. {ALL_OPTIONS}"
         raise OptionError("The prompt is empty.", hint=hint)
     return Task(prompt, options)
 
@@ -135,10 +135,10 @@ def _drive_in_thread(session: Session, turn: CellTurn) -> None:
 def _waits(session: Session) -> bool:
     """Whether nobody sees what comes after the cell, as in nbclient. Raises OptionError in a terminal."""
     if not session.screen.rich:
-        problem = "A terminal has no place for an answer in the background."
-        raise OptionError(problem, hint="Leave --background out.")
+        problem = "--background works in notebooks only."
+        raise OptionError(problem, hint="Leave it out.")
     if not may_ask(session.shell):
-        session.screen.say("Nobody is there to see an answer in the background, so this cell waits for it.")
+        session.screen.say("No one is here to see a background answer, so this cell waits for it.")
         return True
     return not session.screen.page.has_controls
 

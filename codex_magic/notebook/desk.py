@@ -11,8 +11,7 @@ import os
 import shutil
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..display.page import Page
@@ -21,7 +20,7 @@ from ..protocol.types import ApprovalDecision, ApprovalRequest, Notification
 from ..waiting import Relay
 from . import question as questions
 from .environment import hears_clicks, is_run_by_server, may_ask
-from .question import CHOICES, Choice, Question, QuestionText, decision_line, more_choices, question_text
+from .question import CHOICES, Question, QuestionText, decision_line, more_choices, question_text
 from .screen import Screen, lines_of, words
 from .shell import cell_id, is_kernel
 from .typed import read_typed_line
@@ -40,7 +39,9 @@ class Desk:
 
     def __init__(self, shell: InteractiveShell, screen: Screen, *, background: bool = False) -> None:
         self.news: Relay[Notification | Question] = Relay()
-        self._slot = Slot(screen.page if screen.rich else None)
+        # The output below an answer, which a terminal lacks: what was decided, and buttons meanwhile.
+        self._page, self._id, self._has_output = screen.page if screen.rich else None, new_id(), False
+        self._decisions: list[tuple[str, str]] = []
         self._buttons = screen.has_widgets and (background or (hears_clicks(shell) and not screen.blocked))
         self._typed = may_ask(shell) and not background
         # A console drops what was typed ahead when it reads a line that is not shown; a notebook has a field.
@@ -100,56 +101,42 @@ class Desk:
 
             self._widget = ApprovalWidget(question)
             self._widget.count(1 + len(self._waiting))
-            self._slot.show(question_text(question).title, self._widget.bundle)
+            self._draw(question_text(question).title, self._widget.bundle)
             return
         pause()
         if self._typed:
-            ask_by_text(question, self._slot.page, hidden=self._hidden)
+            ask_by_text(question, self._page, hidden=self._hidden)
         else:
             question.refuse(questions.NOBODY)
         self._settle(question)
 
     def _settle(self, question: Question) -> None:
-        """Put a line in place of the buttons, which are gone then."""
+        """Take the question and its buttons away, for a line about what was decided where no step tells it."""
         if not question.over or question.answered.cancelled():
             question.refuse(self._end)
-        self._slot.add(question)
-        if question is self._shown:
-            if self._widget is not None:
-                self._widget.close()
-            self._shown = self._widget = None
-
-
-class Slot:
-    """The output below an answer on `page`, which a terminal lacks: what was decided, and buttons meanwhile."""
-
-    def __init__(self, page: Page | None) -> None:
-        self.page = page
-        self._id = new_id()
-        self._decisions: list[tuple[str, str]] = []
-        self._is_shown = False
-
-    def add(self, question: Question) -> None:
-        """Take the question away, for a line about what was decided where no step tells it."""
         from ..display.safe_markdown import code_span
 
         if decision := decision_line(question):
             label, subject = decision
             self._decisions.append((f"**{words(label)}:** {code_span(subject)}", f"{label}: {subject}"))
-            if self.page is None:
+            if self._page is None:
                 print(self._decisions[-1][1])  # noqa: T201  # a terminal reads standard output
-        if decision or self._is_shown:
-            self.show()
+        if decision or self._has_output:
+            self._draw()
+        if question is self._shown:
+            if self._widget is not None:
+                self._widget.close()
+            self._shown = self._widget = None
 
-    def show(self, title: str = "", controls: Mapping[str, object] | None = None) -> None:
+    def _draw(self, title: str = "", controls: Mapping[str, object] | None = None) -> None:
         """Show what was decided, with the `controls` of an open question, and its `title` for who can't see them."""
-        if self.page is None:
+        if self._page is None:
             return
-        self._is_shown = True
+        self._has_output = True
         open_question = [(f"**{words(title)}** {NO_BUTTONS}", f"{title} {NO_BUTTONS}")] if title else []
         lines = [*self._decisions, *open_question]
         markdown, plain = lines_of(line for line, _ in lines), "\n".join(line for _, line in lines)
-        self.page.show(self._id, {**(controls or {}), "text/markdown": markdown, "text/plain": plain})
+        self._page.show(self._id, {**(controls or {}), "text/markdown": markdown, "text/plain": plain})
 
 
 LINE, WRAPPED = "  | ", "  : "
@@ -169,27 +156,18 @@ def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) 
         page.say({"text/markdown": question_markdown(text), "text/plain": question_plain(text)})
     else:
         above = f"{question_plain(text)}\n"
+    offered = {choice.key: choice for choice in (*CHOICES, *more_choices(question.request))}
+    legend = "\n".join(_wrapped(f"  {each.key}  {each.label}" for each in offered.values()))
+    prompt = "Your answer, which is not shown [d]: " if hidden else "Your answer [d]: "
+    key = ""
     try:
-        offered = [*CHOICES, *more_choices(question.request)]
-        choice = _typed_choice(offered, above, hidden=hidden)
+        while key not in offered:
+            line = read_typed_line(above + legend, prompt, hidden=hidden)
+            key = "" if line is None else line.strip().lower() or "d"
     except (EOFError, OSError, RuntimeError):  # there is no line to be had
         question.refuse(questions.NOBODY)
     else:
-        question.answer(choice.decision)
-
-
-def _typed_choice(offered: list[Choice], above: str, *, hidden: bool) -> Choice:
-    """Ask until a line is one of the keys; an empty line declines."""
-    keys = {choice.key: choice for choice in offered}
-    width = shutil.get_terminal_size().columns
-    legend = chain.from_iterable(_wrap(f"  {each.key}  {each.label}", width, "") for each in offered)
-    text = above + "\n".join(legend)
-    prompt = "Your answer, which is not shown [d]: " if hidden else "Your answer [d]: "
-    while True:
-        line = read_typed_line(text, prompt, hidden=hidden)
-        key = "" if line is None else line.strip().lower() or "d"
-        if key in keys:
-            return keys[key]
+        question.answer(offered[key].decision)
 
 
 def question_markdown(text: QuestionText) -> str:
@@ -204,23 +182,23 @@ def question_markdown(text: QuestionText) -> str:
 
 
 def question_plain(text: QuestionText) -> str:
-    lines = [(text.title, "")]
+    lines = [*_wrapped([text.title])]
     for passage in text.passages:
-        lines += [(passage.title, "")] if passage.title else []
-        lines += [(line, LINE) for line in passage.text.split("\n")]
-    lines += [(f"{label}: {value}", "") for label, value in text.facts]
+        lines += _wrapped([passage.title] if passage.title else [])
+        lines += _wrapped(passage.text.split("\n"), LINE)
+    return "\n".join([*lines, *_wrapped(f"{label}: {value}" for label, value in text.facts)])
+
+
+def _wrapped(lines: Iterable[str], mark: str = "") -> Iterator[str]:
+    """Break lines here, since a terminal would begin the rest in its first column."""
     width = shutil.get_terminal_size().columns
-    return "\n".join(part for line, mark in lines for part in _wrap(line, width, mark))
-
-
-def _wrap(line: str, width: int, mark: str) -> Iterator[str]:
-    """Break a line here, since a terminal would begin the rest in its first column."""
-    begun, left = mark, width - len(mark) - 1
-    for char in line:
-        columns = 8 if char == "\t" else 2 if unicodedata.east_asian_width(char) in "WFA" else 1
-        if columns > left and begun not in (mark, WRAPPED):
-            yield begun
-            begun, left = WRAPPED, width - len(WRAPPED) - 1
-        begun += char
-        left -= columns
-    yield begun
+    for line in lines:
+        begun, left = mark, width - len(mark) - 1
+        for char in line:
+            columns = 8 if char == "\t" else 2 if unicodedata.east_asian_width(char) in "WFA" else 1
+            if columns > left and begun not in (mark, WRAPPED):
+                yield begun
+                begun, left = WRAPPED, width - len(WRAPPED) - 1
+            begun += char
+            left -= columns
+        yield begun

@@ -385,7 +385,7 @@ class LoginFlow:
             self._fail(str(error))
         except Exception:  # the top of a task: somebody looks on, and must not be left waiting
             log.exception("a sign-in broke")
-            self._fail("The sign-in failed unexpectedly. The log says how.")
+            self._fail("The sign-in failed unexpectedly. The log has the details.")
 
     async def _by_service(self, way: Way, open_browser: bool) -> bool:
         """Show the person what there is to do, and wait for the service. Returns whether it was done."""

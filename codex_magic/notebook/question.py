@@ -25,12 +25,9 @@ from ..protocol import types
 from ..protocol.plain import shorten
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
 
-NOBODY = "Not allowed, because nobody is here to answer"
+NOBODY = "Declined (no one was available to approve)"
 ENDED = "Not answered here"
 STOPPED = "Stopped before it was answered"
-
-LONG_NAME = 60
-"""Characters of a path that no title has room for."""
 
 
 class Question:
@@ -57,10 +54,6 @@ class Question:
         """Answer no because of `reason`, and not because a person said so."""
         self.reason = reason
         self.answer(None)
-
-    @property
-    def decision(self) -> ApprovalDecision | None:
-        return None if self.answered.cancelled() else self.answered.result()
 
 
 class Choice(NamedTuple):
@@ -133,7 +126,7 @@ def question_text(question: Question) -> QuestionText:
             files = f"these {len(passages)} files"
             if len(changes) == 1:
                 name = _path(changes[0], question.folder)
-                files = name if len(name) <= LONG_NAME else "this file"
+                files = name if len(name) <= 60 else "this file"  # no title has room for more
             title = f"Allow Codex to change {files}?"
             added, removed = diff_size("\n".join(map(change_diff, changes)))
             facts.append(("Size", f"{added} line{'s' * (added != 1)} added, {removed} removed"))
@@ -188,7 +181,8 @@ def decision_line(question: Question) -> tuple[str, str] | None:
         case types.FileChangeApproval(changes=changes):
             noun = "the change without the sandbox"
             subject = ", ".join(_path(change, question.folder) for change in changes)
-    decision, label = question.decision, f"Approved {noun}"
+    answer, label = question.answered, f"Approved {noun}"
+    decision = None if answer.cancelled() else answer.result()
     if decision is None:
         label = question.reason
     elif decision in (Decision.decline, Decision.cancel):

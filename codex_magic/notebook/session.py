@@ -236,7 +236,7 @@ class Session:
         checked_options = checked("turn", TurnOptions, turn_options)
         handle = await self.codex.start_turn(thread.record, inputs, checked_options)
         if self.unkept is not None:
-            end = "So this conversation is kept nowhere: it is gone when the kernel ends."
+            end = "This conversation is not saved: it is gone when the kernel ends."
             tell(types.Warned(None, f"{self.unkept} {end}"))
         elif note is not None:
             tell(types.Noted(thread.id, note))
@@ -380,8 +380,8 @@ class Session:
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""
         if provider.name not in (LOCAL, "chatgpt"):
-            problem = f"The provider {provider.name} has no plan whose limits could be asked for."
-            raise ConfigurationError(problem, hint="%codex provider chatgpt")
+            problem = f"The provider {provider.name} has no plan limits to show."
+            raise ConfigurationError(problem, hint="Choose one that has: `%codex provider chatgpt`")
         address = self.local.service.chatgpt_url if provider.name == LOCAL else self.env.chatgpt_url
         async with AsyncClient(provider, settings=self.env) as client:
             usage = await fetch_usage(client.transport, address)
@@ -435,7 +435,7 @@ def _cut_off_warning(turn: TurnRecord) -> str:
     about = f'The answer to "{shorten(question, 61)}"' if question else "An earlier turn"
     kept = " Nothing of the answer had arrived; the question is kept." if question else ""
     if len(messages) < len(items):
-        kept = " What had arrived, all but its last second, is kept. Continue with %codex continue."
+        kept = " What had arrived, all but its last second, is kept. Continue with `%codex continue`."
     return f"{about} was cut off when its kernel ended.{kept}"
 
 

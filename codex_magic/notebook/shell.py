@@ -72,7 +72,7 @@ class NotebookSettings(HasTraits):
     effort = _setting("How long the model thinks; empty: the model's own default.")
     verbosity = _setting("low, medium or high; empty: the model's own default.")
     tier = _setting("The service tier; empty: the account's default.")
-    instructions = _setting("What the model is told about where it is; empty: ours.")
+    instructions = _setting("Instructions for the model; empty: the default ones.")
     context = _setting(
         "What of the notebook goes along with a question: none, above, outputs or all.", "above"
     )
@@ -87,8 +87,8 @@ class NotebookSettings(HasTraits):
     engine = _setting(
         "Who answers: backend, or app-server, the agent that runs commands and edits files.", "backend"
     )
-    sandbox = _setting("What the agent reaches: read-only, workspace-write or full-access.", "read-only")
-    approval = _setting("Who says yes to the agent: ask, untrusted, deny or auto.", "ask")
+    sandbox = _setting("What the agent may access: read-only, workspace-write or full-access.", "read-only")
+    approval = _setting("Who approves the agent's actions: ask, untrusted, deny or auto.", "ask")
     cwd = _setting("The folder the agent works in; empty: the kernel's own.")
 
 

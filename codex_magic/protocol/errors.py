@@ -120,7 +120,7 @@ class InvalidRequestError(CodexError):
 class ContextWindowError(InvalidRequestError):
     """The input is longer than the model's context window."""
 
-    hint = "Start a new thread with %codex new, or ask with less context."
+    hint = "Start a new thread with `%codex new`, or ask with less context."
 
 
 class ModelNotFoundError(InvalidRequestError):
@@ -129,9 +129,7 @@ class ModelNotFoundError(InvalidRequestError):
     def __init__(self, model: str, *, near: Sequence[str] = (), message: str | None = None) -> None:
         self.model = model
         self.near = tuple(near)
-        hint = (
-            f"Did you mean {' or '.join(self.near)}?" if self.near else "%codex models lists what there is."
-        )
+        hint = f"Did you mean {' or '.join(self.near)}?" if self.near else "List the models: `%codex models`"
         super().__init__(message or f"There is no model {model!r} for this account.", hint=hint)
 
 
@@ -164,7 +162,7 @@ class UsageLimitError(RateLimitError):
         self.resets_at = resets_at
         self.plan = plan
         self.window = window
-        hint = "Try again later, or use another provider: %codex provider openai"
+        hint = "Try again later, or use another provider: `%codex provider openai`"
         if resets_at is not None:
             which = f"The {window_name(window)} limit" if window else "It"
             when = datetime.fromtimestamp(resets_at).astimezone().strftime("%a %d %b, %H:%M")
@@ -185,7 +183,7 @@ class ServiceError(CodexError):
 
 
 class BlockedError(ServiceError):
-    """A web page came instead of an answer: Cloudflare, a proxy, a sign-in page of the network."""
+    """Got a web page instead of an answer: Cloudflare, a proxy, a sign-in page of the network."""
 
     hint = "Check the network (VPN, proxy, data-centre address), open chatgpt.com once in a browser, and try again."
 
@@ -193,19 +191,19 @@ class BlockedError(ServiceError):
 class UnreachableError(CodexError):
     """No connection to the service."""
 
-    hint = "Check the network and the provider's address (%codex provider)."
+    hint = "Check the network and the provider's address (`%codex provider`)."
 
 
 class TimedOutError(UnreachableError):
     """The service was reached but sent nothing in time."""
 
-    hint = "Run the cell again; %codex status shows what is set."
+    hint = "Run the cell again, or check the settings: `%codex status`"
 
 
 class StreamError(CodexError):
     """The stream broke. `response`: what had arrived (a `responses.Response`), or `None`."""
 
-    hint = "What arrived is kept; %codex continue goes on from it."
+    hint = "What has arrived is kept. Continue with `%codex continue`."
 
 
 class ResponseAborted(CodexError):
@@ -226,7 +224,7 @@ class OutputError(CodexError):
 class RefusedError(OutputError):
     """The model declined; `text` is what it said."""
 
-    hint = "Ask in another way."
+    hint = "Rephrase the request."
 
 
 class TruncatedError(OutputError):
@@ -242,7 +240,7 @@ class TruncatedError(OutputError):
 class InvalidOutputError(OutputError):
     """No JSON, or not what the schema says."""
 
-    hint = "Ask again, or let the model mend it: parse(..., repair=1)."
+    hint = "Ask again, or let the model fix it: `parse(..., repair=1)`"
 
 
 class JsonRpcError(CodexError):
@@ -280,7 +278,7 @@ class ThreadNotFoundError(CodexError):
     """No thread with that id."""
 
     def __init__(self, thread_id: str) -> None:
-        super().__init__(f"There is no thread {thread_id!r}.", hint="%codex threads lists them.")
+        super().__init__(f"There is no thread {thread_id!r}.", hint="List the threads: `%codex threads`")
         self.thread_id = thread_id
 
 

@@ -106,7 +106,7 @@ def read_json(data: bytes | str) -> Any:
             json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 20 else None)
         )
     except (ValueError, RecursionError) as error:  # or brackets that are never closed
-        raise ValueError(f"This is no JSON ({error}).") from error
+        raise ValueError(f"This is not JSON ({error}).") from error
 
 
 def _shallow(text: str) -> str:

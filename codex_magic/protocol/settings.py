@@ -64,11 +64,14 @@ class Settings:
             return (read(name) or default).rstrip("/")
 
         codex_home = read("CODEX_HOME")
-        home = read("CODEX_MAGIC_HOME")
+        if (home := read("CODEX_MAGIC_HOME")) is None:
+            import platformdirs  # nobody pays for it who says where
+
+            home = platformdirs.user_data_dir("codex-magic", appauthor=False)
         ports = _words(read("CODEX_MAGIC_CALLBACK_PORTS"))
         return cls(
             codex_home=Path(codex_home).expanduser() if codex_home else Path.home() / ".codex",
-            home=Path(home).expanduser() if home else _user_data_dir(),
+            home=Path(home).expanduser(),
             base_url=url("CODEX_MAGIC_BASE_URL", cls.base_url),
             chatgpt_url=url("CODEX_MAGIC_CHATGPT_URL", cls.chatgpt_url),
             issuer=url("CODEX_MAGIC_ISSUER", cls.issuer),
@@ -96,9 +99,3 @@ def _seconds(minutes: str | None, default: float) -> float:
 
 def _words(text: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in (text or "").split(",") if word.strip())
-
-
-def _user_data_dir() -> Path:
-    import platformdirs
-
-    return platformdirs.user_data_path("codex-magic", appauthor=False)

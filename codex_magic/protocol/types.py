@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Annotated, Any, ClassVar
 
@@ -244,13 +245,10 @@ def decode_item(raw: Any) -> ThreadItem:
         return unknown_item("", {"value": raw})
     item_id = raw.get("id")
     item_id = encodable(item_id) if isinstance(item_id, str) else ""
-    known = ITEM_TYPES.get(str(raw.get("type")))
-    if known is None:
-        return unknown_item(item_id, raw)
-    try:
-        return read_struct({**plain_json(raw), "id": item_id}, known)
-    except msgspec.ValidationError:
-        return unknown_item(item_id, raw)
+    if known := ITEM_TYPES.get(str(raw.get("type"))):
+        with suppress(msgspec.ValidationError):
+            return read_struct({**plain_json(raw), "id": item_id}, known)
+    return unknown_item(item_id, raw)
 
 
 def encode_item(item: ThreadItem) -> bytes:

@@ -234,6 +234,6 @@ def default_model(models: list[Model]) -> Model:
         return min(shown or models, key=_rank)
     what, which = "The service lists no models.", ""
     if models:
-        what = f"The service has {len(models)} models and names no default."
+        what = f"The service has {len(models)} models and no default."
         which = f", e.g. {', '.join(model.slug for model in models[:5])}"
     raise ConfigurationError(what, hint=f"Choose one with --model NAME{which}.")

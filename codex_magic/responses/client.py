@@ -181,6 +181,6 @@ def read_usage(body: bytes, *, now: float) -> Usage:
             if isinstance(raw, dict)
         }
     except (ValueError, KeyError, TypeError) as error:
-        raise ServiceError("The service's account of your limits can't be read.") from error
+        raise ServiceError("The limits that the service sent can't be read.") from error
     limits = limits_from_event(windows, plan_type=account.plan_type, now=now)
     return Usage(account.email, account.plan_type, limits)

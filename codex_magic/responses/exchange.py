@@ -18,13 +18,14 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from ..net import one_line
 from ..protocol import errors
 from ..protocol.errors import CodexError
 from ..protocol.plain import read_json
 from ..protocol.secrets import masked
 from . import events as kinds
 from .events import Event, OutputItemDone, UnknownEvent, decode_event, decode_events
-from .failures import TRANSIENT, fitted, is_web_page
+from .failures import CHECK_ADDRESS, TRANSIENT, fitted, is_web_page
 from .masking import ENDS, TEXTS, MaskedEvents
 from .response import Response, ResponseAccumulator
 from .sse import SSEDecoder
@@ -103,7 +104,7 @@ class Exchange:
         self._policy, self._on_retry, self._elsewhere, self._clock = policy, on_retry, elsewhere, clock
         self.ended = threading.Event()  # when nobody wants the answer any more, and nothing is asked again
         self._retries = 0
-        self._visible = False
+        self.visible = False  # whether something was delivered that another answer would repeat
         self.begin({})
         self._begun = False
 
@@ -133,9 +134,9 @@ class Exchange:
             if not _SIGNS_OF_LIFE.issuperset(map(type, events)):
                 self._progress_at = now
         elif idle is not None and now - self._event_at > idle:
-            raise errors.StreamError("The service kept the connection open and sent nothing of its answer.")
+            raise errors.StreamError("The service kept the connection open but sent nothing of its answer.")
         if now - self._progress_at > WORKING_SECONDS and not self.over:
-            self._give_up("The service said for an hour that it is working, and sent nothing.")
+            self._give_up("The service reported for an hour that it was working, and sent nothing.")
         return events
 
     def end(self) -> list[Event]:
@@ -170,6 +171,11 @@ class Exchange:
         """Return the whole response, or raise the failure it ended with."""
         try:
             return self._accumulator.finish()
+        except errors.StreamError as failure:
+            if not (words := one_line(self._decoder.words())):
+                raise
+            what, response = f"The service answered with a text instead of events: {words}", failure.response
+            raise errors.StreamError(what, hint=CHECK_ADDRESS, response=response) from None
         except CodexError as failure:
             fitted(failure, self._elsewhere)
             raise
@@ -178,7 +184,7 @@ class Exchange:
         """Return the seconds to wait before asking again. Raises `failure` when that is not to be done."""
         if failure.response is None and self._begun:
             failure.response = self.response
-        wait = None if self._visible or self.ended.is_set() else self._policy.decide(self._retries, failure)
+        wait = None if self.visible or self.ended.is_set() else self._policy.decide(self._retries, failure)
         if wait is None:
             raise failure
         self._retries += 1
@@ -189,7 +195,7 @@ class Exchange:
 
     def _give_up(self, reason: str) -> NoReturn:
         """Raise a failure after which nothing is asked again: it would be the same."""
-        self._visible = True
+        self.visible = True
         raise errors.StreamError(reason)
 
     def _take(self, payloads: list[bytes]) -> list[Event]:
@@ -200,7 +206,7 @@ class Exchange:
             events = [real for event, name in named for real in _real(event, name.decode(errors="replace"))]
         is_end = not ENDS.isdisjoint(map(type, events))
         events = self._masked.feed(self._up_to_the_end(events) if is_end else events)
-        self._visible = self._visible or not _VISIBLE.isdisjoint(map(type, events))
+        self.visible = self.visible or not _VISIBLE.isdisjoint(map(type, events))
         events = self._accumulator.feed(*events)
         return [event for event in events if type(event) not in _FAILURES] if is_end else events
 
@@ -239,7 +245,7 @@ def _real(event: Event, name: str) -> list[Event]:
         return [real for each in raw for real in _real(decode_event(msgspec.json.encode(each)), "")]
     if not isinstance(raw, dict):
         if is_web_page({}, str(raw).encode()):
-            raise errors.BlockedError("A web page came instead of an answer.", status=200)
+            raise errors.BlockedError("Got a web page instead of an answer.", status=200)
         return [kinds.ErrorEvent(message=str(raw))] if name == "error" else [event]
     kind = raw.get("type")
     if not isinstance(kind, str) or not kind:

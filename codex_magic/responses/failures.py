@@ -44,13 +44,13 @@ _ENDED_SIGN_INS = {
 _HINTS = {
     "invalid_encrypted_content": (
         "Reasoning is sealed for one account and provider: leave the reasoning items of others out, "
-        "or start a new thread with %codex new."
+        "or start a new thread with `%codex new`."
     ),
     "previous_response_not_found": "Send the earlier items in `input` instead: [*response.output, ...].",
-    "cyber_policy": "Say what it is for, or ask in another way.",
-    "invalid_prompt": "Ask in another way.",
+    "cyber_policy": "Explain what it is for, or rephrase the request.",
+    "invalid_prompt": "Rephrase the request.",
     "402": "Check the balance of your account there.",
-    "413": "Send less at once: fewer or smaller files and images, or a new thread (%codex new).",
+    "413": "Send less at once: fewer or smaller files and images, or a new thread (`%codex new`).",
 }
 """What to do next, by the code or the status of a refusal."""
 _STATUSES = {
@@ -74,8 +74,8 @@ TRANSIENT = frozenset({408, 409, 425, 500, 502, 503, 504, 507, *range(520, 528),
 _PAGES = frozenset({200, 201, 202, 203, 403, 451, 511})  # with which networks and their gates send web pages
 _LIMIT_CODES = frozenset({"usage_limit_reached", "usage_not_included", "insufficient_quota"})
 _PLAN = "Check the account and its plan."
-_CHECK_ADDRESS = "Check the provider's address (%codex provider)."
-_NO_CODEX = "Use an account whose plan includes Codex, or an API key: %codex provider openai"
+CHECK_ADDRESS = "Check the provider's address (`%codex provider`)."
+_NO_CODEX = "Use an account whose plan includes Codex, or an API key: `%codex provider openai`"
 
 
 def from_answer(
@@ -92,7 +92,7 @@ def from_answer(
     is_about_the_model = fault.code == "model_not_found" or _MODEL_MISSING.search(fault.message)
     error: CodexError
     if "cf-mitigated" in headers or (status in _PAGES and is_web_page(headers, body)):
-        error = errors.BlockedError(f"A web page came instead of an answer (HTTP {status}).")
+        error = errors.BlockedError(f"Got a web page instead of an answer (HTTP {status}).")
     elif 300 <= status < 400:
         error = _redirect(status, headers.get("location", ""))
     elif model and status in (400, 404) and is_about_the_model:
@@ -104,22 +104,22 @@ def from_answer(
 
 
 def _redirect(status: int, location: str) -> errors.BlockedError:
-    hint, target = _CHECK_ADDRESS, "another one"
+    hint, target = CHECK_ADDRESS, "another one"
     with suppress(httpx.InvalidURL):
         url = httpx.URL(location).copy_with(userinfo=b"", query=None, fragment=None)
         target = one_line(str(url)) or target
         if url.is_absolute_url:
             base = re.sub(r"/(responses|models)?/?$", "", target)
-            hint = f"If you trust that address, use it as the provider: %codex provider {base}"
+            hint = f"If you trust that address, use it as the provider: `%codex provider {base}`"
     return errors.BlockedError(f"The address redirects to {target} (HTTP {status}).", hint=hint)
 
 
 def fitted(error: CodexError, elsewhere: str) -> CodexError:
     """Return the error with advice for the provider of that name; what the classes say is for ChatGPT, `""`."""
-    key = "Check OPENAI_API_KEY, or store another key: %codex login key"
+    key = "Check OPENAI_API_KEY, or store another key: `%codex login key`"
     advice = {
         errors.AuthError: key if elsewhere == "openai" else f"Check the API key for {elsewhere}.",
-        errors.BlockedError: "Check the provider's address (%codex provider) and the network (VPN, proxy).",
+        errors.BlockedError: "Check the provider's address (`%codex provider`) and the network (VPN, proxy).",
         errors.UsageLimitError: f"Check the balance and the limits of your account at {elsewhere}.",
     }
     if elsewhere and error.hint in (type(error).hint, _PLAN, errors.UsageLimitError().hint):
@@ -128,8 +128,9 @@ def fitted(error: CodexError, elsewhere: str) -> CodexError:
 
 
 def is_unexplained(error: CodexError) -> bool:
-    """Whether a refusal may be one of the request's dialect: neither its code nor its parameter says otherwise."""
-    is_odd = type(error) is errors.InvalidRequestError and not error.hint and error.status in (400, 404, 422)
+    """Whether a refusal, in a stream too, may be one of the dialect: neither its code nor its parameter says otherwise."""
+    is_plain = type(error) is errors.InvalidRequestError and not error.hint
+    is_odd = is_plain and error.status in (None, 400, 404, 422)
     return is_odd or isinstance(error, errors.ModelNotFoundError)
 
 
@@ -179,7 +180,8 @@ class _Fault:
         self.is_too_long = _TOO_LONG.search(f"{self.code} {kind} {self.message}") is not None
         self.is_about_limits = not _LIMIT_CODES.isdisjoint(self.names)
         said = (details.get(name) for name in ("status", "status_code", "code", "type"))
-        self.status = next(filter(None, map(_status_of, said)), 402 if _NO_MONEY.search(message) else None)
+        in_words = 402 if _NO_MONEY.search(message) else 400 if _MODEL_MISSING.search(message) else None
+        self.status = next(filter(None, map(_status_of, said)), in_words)
 
     @classmethod
     def from_body(cls, body: bytes, headers: Mapping[str, str]) -> _Fault:
@@ -250,7 +252,7 @@ class _Fault:
         if str(param).endswith("image_url"):
             hint = "Send the image as PNG, JPEG, GIF or WebP, and not too large."
         elif status in (404, 405) and not self.details:
-            hint = _CHECK_ADDRESS
+            hint = CHECK_ADDRESS
         what = f"The service refused the request: {_sentence(self.message or f'HTTP {status}')}"
         return errors.InvalidRequestError(what, hint=hint, param=param, code=self.code or None)
 
@@ -282,7 +284,7 @@ def _sentence(text: str) -> str:
 
 def no_limits(who: str) -> errors.ConfigurationError:
     hint = "Only a ChatGPT plan has limits of this kind."
-    return errors.ConfigurationError(f"{who} does not tell what is left.", hint=hint)
+    return errors.ConfigurationError(f"{who} does not report what is left.", hint=hint)
 
 
 _FAMILY = "codex"  # the limits that count for every request; others belong to single models

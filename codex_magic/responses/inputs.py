@@ -126,7 +126,7 @@ def _output(kind: str, call: Mapping[str, Any] | str, output: Any) -> Item:
     try:
         return item | {"output": msgspec.json.encode(output).decode()}
     except (TypeError, UnicodeEncodeError) as error:
-        hint = "Give a text, images or plain values."
+        hint = "Use a text, images or plain values."
         raise InvalidRequestError(f"The result of a call can't be sent: {error}.", hint=hint) from error
 
 
@@ -163,8 +163,8 @@ def image_url(source: Any) -> str:
     elif (paint := _painter(source)) is not None:
         shown = paint()
     if shown is None:
-        hint = "Give an address, a path, bytes, a PIL image or a matplotlib figure."
-        raise _no_image(f"A {type(source).__qualname__} is no image.", hint)
+        hint = "Pass a URL, a path, bytes, a PIL image or a matplotlib figure."
+        raise _no_image(f"A {type(source).__qualname__} is not an image.", hint)
     return _data_url(base64.b64decode(shown) if isinstance(shown, str) else shown)
 
 
@@ -174,7 +174,7 @@ def _data_url(content: bytes, kind: str | None = None) -> str:
     is_webp = content[:4] == b"RIFF" and content[8:12] == b"WEBP"
     kind = next(own, "image/webp" if is_webp else kind)
     if kind not in _READABLE:
-        what = f"These bytes are no image that the model can look at ({kind or 'of an unknown type'})."
+        what = f"These bytes are not an image that the model can read ({kind or 'of an unknown type'})."
         raise _no_image(what, "Save it as PNG, JPEG, GIF or WebP.")
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 

@@ -244,7 +244,7 @@ def _decoded(address: str) -> File:
     kind = head.removeprefix("data:").partition(";")[0]
     if not head.startswith("data:image/"):
         raise InvalidRequestError(
-            "This service takes images to edit as files.", hint="Give a path or bytes.", param="image"
+            "This service takes images to edit as files.", hint="Pass a path or bytes.", param="image"
         )
     return File(f"image.{kind.removeprefix('image/')}", base64.b64decode(content))
 
@@ -332,7 +332,7 @@ class AsyncCalls(_Media):
         is not offered to every account, then AuthError.
         """
         if not sdp.startswith("v=0"):
-            raise InvalidRequestError("That is no SDP offer: it begins with v=0.", param="sdp")
+            raise InvalidRequestError("That is not an SDP offer, which begins with v=0.", param="sdp")
         described = {name: value for name, value in (session or {}).items() if name != "id"}
         if instructions is not None:
             described["instructions"] = instructions

@@ -50,7 +50,7 @@ _REFUSED = {
     "temperature top_p presence_penalty frequency_penalty seed": (
         "Leave it out: this service chooses the sampling itself."
     ),
-    _OF_THE_API: "Leave it out, or use an API key: %codex provider openai",
+    _OF_THE_API: "Leave it out, or use an API key: `%codex provider openai`",
 }
 """Fields that the Codex backend of ChatGPT refuses -> what to do instead."""
 
@@ -198,8 +198,8 @@ def input_items(input: Any) -> list[Item]:
             loose.append(value)
             continue
         if not isinstance(value, Mapping) or not isinstance(value.get("type"), str | None):
-            what = f"A {type(each).__qualname__} is no input item."
-            hint = "Give texts, images and the dicts of items: input=[*response.output, 'And then?']"
+            what = f"A {type(each).__qualname__} is not an input item."
+            hint = "Pass texts, images and the dicts of items: input=[*response.output, 'And then?']"
             raise _refusal(what, hint)
         if loose:
             items.append({"role": "user", "content": loose})

@@ -22,7 +22,7 @@ from .streaming import AsyncResponseStream, ResponseStream, Route
 from .structured import Format, ParsedResponse
 from .tool_turn import Approve, Hooks, OnCall, OnEvent, OnResult, Patience, ToolRun, run, turn
 from .tools import Toolbox
-from .transport import Outgoing, Transport
+from .transport import Outgoing, Preview, Transport
 from .turn_socket import TurnSocket
 
 if TYPE_CHECKING:
@@ -167,6 +167,15 @@ class AsyncResponses:
         make_request = partial(self._request, input, options)
         return AsyncResponseStream(self._transport, exchange, make_request, self._route, self._switch)
 
+    @takes(Parameters)
+    async def preview(self, input: Any, **parameters: Unpack[Parameters]) -> Preview:
+        """Return the request that `create` would send, without sending it. Raises as `create` before it sends.
+
+        Only the catalog may be asked for, where no model is named.
+        """
+        outgoing = await self._request(input, parameters)
+        return Preview.of(self._core.build(self._transport.http(), outgoing), outgoing.items)
+
     async def _request(self, input: Any, options: Parameters) -> Outgoing:
         return self._core.response_request(input, options, await self._default_model(options))
 
@@ -299,8 +308,8 @@ class AsyncResponses:
             return compact_at
         described = await (self._models.retrieve(model) if model else self._models.default())
         if (limit := compaction.token_limit(described)) is None:
-            what = f"The catalog does not tell the context window of {described.slug!r}."
-            raise ConfigurationError(what, hint="Give the limit in tokens, e.g. compact_at=100_000.")
+            what = f"The catalog has no context window for {described.slug!r}."
+            raise ConfigurationError(what, hint="Set the limit in tokens, e.g. compact_at=100_000.")
         return limit
 
     async def _default_model(self, parameters: Parameters) -> str | None:
@@ -345,6 +354,7 @@ class Responses(Direct[AsyncResponses]):
         return ResponseStream(stream)
 
     create.__doc__ = AsyncResponses.create.__doc__
+    preview = blocking(AsyncResponses.preview)
     parse = blocking(AsyncResponses.parse)
     run_tools = blocking(AsyncResponses.run_tools)
     compact = blocking(AsyncResponses.compact)

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from ..protocol.errors import InvalidRequestError
+from ..protocol.plain import decode_json
 
 Schema = dict[str, Any]
 
@@ -286,6 +287,14 @@ def _no_strict_form(where: str, what: str, instead: str) -> InvalidRequestError:
 
 
 # Values and schemas ------------------------------------------------------------------------------
+
+
+def read_fitting(text: str, schema: Schema, *, checks: bool) -> Any:
+    """Read what a model wrote for a schema, by `without_absent`. Raises ValueError where it `checks` and that fails."""
+    value = decode_json(text)
+    if checks and (complaint := misfit(value, schema, schema)):
+        raise ValueError(complaint)
+    return without_absent(value, schema, schema)
 
 
 def without_absent(value: Any, part: Any, root: Mapping[str, Any]) -> Any:

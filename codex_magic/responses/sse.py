@@ -21,6 +21,8 @@ _USUAL_EVENT = re.compile(rb"^event: .*\ndata: (\{.*)\n\n", re.MULTILINE)
 
 _ELSE = re.compile(rb"[\xef\xbb\xbf\s]*([\[{<]|\Z)")
 """What JSON or a web page begins with, in place of a stream."""
+_FIELD = re.compile(rb"(:|data:|event:|id:|retry:)")
+_MOST_WORDS = 1000  # bytes that are kept of what is neither
 
 
 class SSEDecoder:
@@ -28,7 +30,7 @@ class SSEDecoder:
 
     def __init__(self) -> None:
         self._open: list[bytes] = []
-        self._unread: bytearray | None = bytearray()  # all, as long as it may be something else than a stream
+        self._unread: bytearray | None = bytearray()  # until there is a payload: it may be no stream at all
         self.pending = 0  # bytes of an event that is not whole yet
         self._last = b""
         self._ends_with_newline = self._ends_with_cr = False
@@ -45,10 +47,8 @@ class SSEDecoder:
             self._ends_with_cr = False
         if not chunk:
             return []
-        if self._unread is not None:
+        if self._unread is not None and (len(self._unread) < _MOST_WORDS or _ELSE.match(self._unread)):
             self._unread += chunk
-            if not _ELSE.match(self._unread):
-                self._unread = None
         end = chunk.rfind(b"\n\n") + 2  # after the last blank line
         if end == 1:
             end = 1 if self._ends_with_newline and chunk.startswith(b"\n") else 0
@@ -62,7 +62,14 @@ class SSEDecoder:
     def flush(self) -> list[bytes]:
         """The last event, when the stream ended without the blank line after it."""
         payloads = self._payloads(self._opened() + b"\n\n")
-        return payloads if self._unread is None else _documents(bytes(self._unread).removeprefix(_BOM))
+        if self._unread is None or not _ELSE.match(self._unread):
+            return payloads
+        return _documents(bytes(self._unread).removeprefix(_BOM))
+
+    def words(self) -> str:
+        """Return the first words of what came instead of events and JSON, if such came."""
+        lines = bytes(self._unread or b"")[:_MOST_WORDS].split(b"\n")
+        return b" ".join(line for line in lines if not _FIELD.match(line)).decode(errors="replace")
 
     def names(self) -> list[bytes]:
         """The names of the events whose payloads came last, empty where they have none."""

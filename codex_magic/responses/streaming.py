@@ -137,7 +137,6 @@ class AsyncResponseStream(_Arriving):
                     send = self._route(outgoing) if self._route else self._transport.send
                     answer = await send(outgoing, self._exchange, self._line)
                     self._line.take(answer)
-                    self._refused = None
                     self._exchange.begin(answer.headers)
             except CodexError as failure:
                 if not await self._is_made_anew(failure) and not self._exchange.ended.is_set():
@@ -149,7 +148,9 @@ class AsyncResponseStream(_Arriving):
         if self._refused is not None:
             model, refusal = self._refused
             self._transport.core.dialects.pop(model, None)
-            raise refusal if isinstance(failure, InvalidRequestError) else failure
+            if isinstance(failure, InvalidRequestError):
+                raise refusal
+            return False
         if self._outgoing is None or self._switch is None or not await self._switch(self._outgoing, failure):
             return False
         self._refused, self._outgoing = (self._outgoing.model, failure), None
@@ -196,8 +197,10 @@ class AsyncResponseStream(_Arriving):
             except CodexError as failure:
                 await self._line.close()
                 self._line.answer = None
-                if not self._exchange.ended.is_set():
-                    with self._line:
+                if self._exchange.ended.is_set():
+                    continue
+                with self._line:
+                    if self._exchange.visible or not await self._is_made_anew(failure):
                         await self._transport.sleep(self._exchange.wait_after(failure), self._exchange)
         await self._line.close()
         return None

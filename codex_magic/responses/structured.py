@@ -10,12 +10,11 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from ..protocol.errors import InvalidOutputError, InvalidRequestError, RefusedError, TruncatedError
-from ..protocol.plain import decode_json
 from .inputs import Item, plain, user
 from .parameters import Parameters
 from .request import input_items
 from .response import Response, texts
-from .schema import misfit, pydantic_adapter, read_custom, schema_of, strict_schema, without_absent
+from .schema import pydantic_adapter, read_custom, read_fitting, schema_of, strict_schema
 
 T = TypeVar("T")
 
@@ -53,7 +52,7 @@ class Format(Generic[T]):
         text = plain(parameters.get("text")) or {}
         if parameters.get("output_schema") or text.get("format"):
             hint = "Leave out output_schema and text.format: text_format says it."
-            raise InvalidRequestError("There are two schemas.", hint=hint)
+            raise InvalidRequestError("Two schemas were given.", hint=hint)
         format = {"type": "json_schema", "name": self.name, "schema": self.strict, "strict": True}
         return {**parameters, "text": {**text, "format": format}}
 
@@ -91,11 +90,7 @@ class Format(Generic[T]):
 
     def _value(self, text: str) -> T:
         """Raises ValueError."""
-        raw = decode_json(text)
-        complaint = misfit(raw, self.schema, self.schema) if self._is_schema or self._is_wrapped else None
-        if complaint:
-            raise ValueError(complaint)
-        value = without_absent(raw, self.schema, self.schema)
+        value = read_fitting(text, self.schema, checks=self._is_schema or self._is_wrapped)
         if self._is_wrapped:
             value = value["value"]
         if self._is_schema:

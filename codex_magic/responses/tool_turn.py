@@ -138,7 +138,7 @@ def turn(
         if is_last:
             names = ", ".join(sorted({call.name for call in called}))
             raise OutputError(
-                f"The model went on calling tools ({names}) after {rounds} rounds of calls, and gave no answer.",
+                f"The model was still calling tools ({names}) after {rounds} rounds of calls, and gave no answer.",
                 text=response.output_text,
                 response=response,
                 hint="What it did is kept. Ask again, in smaller steps or with another model.",

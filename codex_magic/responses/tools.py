@@ -24,7 +24,7 @@ from . import inputs
 from .inputs import Item, plain
 from .parameters import FunctionTool
 from .response import Response
-from .schema import Schema, misfit, read_custom, schema_of, strict_schema, without_absent
+from .schema import Schema, read_custom, read_fitting, schema_of, strict_schema
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -73,8 +73,8 @@ class Tool:
     def __post_init__(self) -> None:
         for name in filter(None, (self.name, self.namespace)):
             if not _NAME.fullmatch(name):
-                what = f"{name!r} is no name for a tool: it takes up to 64 letters, digits, _ and -."
-                raise _unusable(what, 'Give it one: tool(function, name="...")')
+                what = f"{name!r} is not a valid tool name: use up to 64 letters, digits, _ and -."
+                raise _unusable(what, 'Choose another: tool(function, name="...")')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -172,7 +172,8 @@ def custom_tool(
 ) -> Tool:
     """A function of one text as a freeform tool: the model writes no JSON, but what `grammar` allows.
 
-    `grammar`: from `lark` or `regex`; without it, any text. All else as for `tool`.
+    `grammar`: `{"type": "grammar", "syntax": "lark", "definition": ...}`, or of the syntax `regex`, in Rust's
+    dialect; without it, any text. All else as for `tool`.
     """
     definition: dict[str, Any] = {"type": "custom", "name": name or _own_name(function)}
     definition["description"] = description or _read_docstring(function)[0]
@@ -188,16 +189,6 @@ _ONE_TEXT: Schema = {
     "required": ["input"],
     "additionalProperties": False,
 }
-
-
-def lark(definition: str) -> dict[str, str]:
-    """The grammar of a custom tool's input, in Lark's language (https://lark-parser.readthedocs.io)."""
-    return {"type": "grammar", "syntax": "lark", "definition": definition}
-
-
-def regex(definition: str) -> dict[str, str]:
-    """The grammar of a custom tool's input, as a regular expression (in Rust's dialect)."""
-    return {"type": "grammar", "syntax": "regex", "definition": definition}
 
 
 def web_search(*, live: bool = False, **options: Any) -> dict[str, Any]:
@@ -262,10 +253,8 @@ def _read_arguments(text: str, schema: Schema, kind: type | None) -> dict[str, A
 
     Raises ValueError, RecursionError.
     """
-    fitting: Any = without_absent(decode_json(text or "{}"), schema, schema)
+    fitting = read_fitting(text or "{}", schema, checks=kind is None)
     if kind is None:
-        if complaint := misfit(fitting, schema, schema):
-            raise ValueError(complaint)
         return msgspec.convert(fitting, dict[str, Any])
     values = msgspec.structs.asdict(msgspec.convert(fitting, kind, dec_hook=read_custom))
     return {name: value for name, value in values.items() if value is not msgspec.UNSET}
@@ -302,7 +291,7 @@ def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Pa
         parameters = dict(inspect.signature(function).parameters)
     except (TypeError, ValueError) as error:
         what = f"The parameters of {name!r} can't be read: {error}."
-        raise _unusable(what, "Give its input_schema.") from error
+        raise _unusable(what, "Pass its input_schema.") from error
     for each in parameters.values():
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
             raise _unusable(
@@ -363,12 +352,6 @@ def calls(response: Response | Iterable[Item]) -> list[Call]:
     return made
 
 
-def web_searches(response: Response) -> list[str]:
-    """Return the queries of the service's web searches."""
-    searches = (item for item in response.output if item.get("type") == "web_search_call")
-    return [str(query) for item in searches if (query := (item.get("action") or {}).get("query"))]
-
-
 class Toolbox:
     """The tools of a turn: what to tell the model, and what to run for a call.
 
@@ -414,8 +397,8 @@ class Toolbox:
         else:
             definition = plain(tool_like)
             if not isinstance(definition, Mapping):
-                hint = "Give functions, or the dicts of the service's own."
-                raise _unusable(f"{tool_like!r} is no tool.", hint)
+                hint = "Pass functions, or the dicts of the service's own tools."
+                raise _unusable(f"{tool_like!r} is not a tool.", hint)
             if self._runs and definition.get("type") in ("function", "custom"):
                 raise _unusable(
                     f"The tool {definition.get('name')!r} has no function to run.",

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from weakref import WeakSet, WeakValueDictionary
 
 import httpx
+import msgspec
 
 from ..auth.http import ChatGPTAuth
 from ..auth.sign_in import LoginHandler
@@ -26,7 +27,7 @@ from ..net import header_value, mounts, no_answer, readable_proxies, trust, with
 from ..protocol import errors
 from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
-from ..protocol.secrets import masked, revealed
+from ..protocol.secrets import mask, masked, revealed
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits
 from ..waiting import begin_anew_in_children
@@ -59,6 +60,31 @@ class Outgoing:
     timeouts: Timeouts | None = None  # in place of the client's
     items: Sequence[Item] = field(default=(), repr=False)  # the input, as sent
     may_switch: bool = False  # whether the dialect was our choice, see `Core.switch_dialect`
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A request as it would leave: secrets are masked, and the sign-in, which is added on the way, is not in it."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+    input: Sequence[Item]
+    """The items, without what a dialect puts in front of them."""
+    instructions: str
+    tools: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, request: httpx.Request, items: Sequence[Item]) -> Preview:
+        """Take a request for a response apart, whose input without the dialect's own was `items`."""
+        body, headers = masked(msgspec.json.decode(request.content)), masked(dict(request.headers))
+        begin = len(body["input"]) - len(items)
+        own = {item["type"]: item for item in body["input"][:begin]}  # of Responses Lite
+        tools = body.get("tools") or own.get("additional_tools", {}).get("tools", [])
+        said = body.get("instructions") or "".join(
+            part["text"] for part in own.get("message", {}).get("content", ())
+        )
+        return cls(mask(str(request.url)), headers, body, body["input"][begin:], said, tools)
 
 
 class Memory:
@@ -431,7 +457,7 @@ class Line:
         self._transport.idle.pop(id(self._network), None)
         packed = answer.headers.get("content-encoding", "identity").strip().lower()
         if packed not in ("", "identity", "gzip", "deflate"):
-            raise errors.StreamError("The answer is compressed in a way that was not asked for.")
+            raise errors.StreamError("The answer has an unsupported compression.")
         what = "iter_bytes" if packed in ("gzip", "deflate") else "iter_raw"
         self._chunks = getattr(answer, what if self._blocks else f"a{what}")()
         if self._ended.is_set():  # while it came
@@ -450,7 +476,7 @@ class Line:
             what = "The service went silent" if is_silent else "The connection broke"
             raise errors.StreamError(f"{what} in the middle of the answer.") from without_secrets(error)
         if self.is_late:  # without a length, the end of the connection is the end of the answer
-            raise errors.StreamError("The answer did not come to its end in time.")
+            raise errors.StreamError("The answer did not finish in time.")
         if chunk is None and self._network is not None:  # the connection may serve another request now
             self._transport.idle[id(self._network)] = self._network
             self._network = None

@@ -129,7 +129,7 @@ class AsyncCodex:
         if known := self._agent().server.metadata:
             return introduction(known)
         hint = "Use `async with`, or await `start()`."
-        raise ConfigurationError("The agent's program does not run yet.", hint=hint)
+        raise ConfigurationError("The agent's program is not running yet.", hint=hint)
 
     async def close(self) -> None:
         """Interrupt what runs, then close connections and the store. What is used later opens them anew."""

@@ -58,7 +58,7 @@ def _open(
             raise damaged(path)
         if version > ours:
             newer = f"{path} was written by a newer codex_magic (schema {version}, this one knows {ours})"
-            raise _fault(newer, "Run %pip install -U codex-magic and restart the kernel")
+            raise _fault(newer, "Run `%pip install -U codex-magic` and restart the kernel")
         migrate(db, MIGRATIONS)
         db.execute("PRAGMA foreign_keys = ON")
 
@@ -185,13 +185,13 @@ def store_errors(path: Path) -> Iterator[None]:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise damaged(path) from error
     except UnicodeEncodeError as error:
-        raise StoreError("Half a character (a lone surrogate) can't be kept.") from error
+        raise StoreError("Half a character (a lone surrogate) can't be stored.") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise _fault(f"{path} can't be made: {reason}", "Make its folder writable") from error
 
 
-def damaged(path: Path, how: str = "is damaged, or no thread store") -> StoreError:
+def damaged(path: Path, how: str = "is damaged or not a thread store") -> StoreError:
     return StoreError(f"{path} {how}.", hint=_DAMAGED)
 
 
@@ -210,7 +210,7 @@ def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
     if is_locked(error):
         return StoreError(
             f"{path} is locked by another program.",
-            hint="Close what holds it (another kernel, a backup, a database browser) and run the cell again.",
+            hint="Close whatever is using it (another kernel, a backup, a database browser) and run the cell again.",
             is_busy=True,
         )
     if isinstance(error, sqlite3.ProgrammingError):  # closed, by us
@@ -227,7 +227,7 @@ def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
     if "readonly" in message:
         return _fault(f"{path} can't be written", _PERMISSION)
     if "unable to open" in message:
-        remedy = "It must be a file you can read and write, in a folder you can write: put that right"
+        remedy = "Make it a file you can read and write, in a folder you can write to"
         return _fault(f"{path} can't be opened", remedy)
     # Malformed pages, tables that are gone, values that can't be: all that is left is the file.
     return damaged(path)

@@ -256,8 +256,8 @@ class Store:
         if cursor is not None:
             value, _, last_id = cursor.partition(":")
             if not value.isdecimal() or len(value) > 18:
-                hint = "Give the next_cursor of the page before."
-                raise OptionError(f"{cursor!r} is no page of threads.", hint=hint)
+                hint = "Pass the next_cursor of the previous page."
+                raise OptionError(f"{cursor!r} is not a page of threads.", hint=hint)
             tests.append(f"({key}, id) {later} (?, ?)")
             values += int(value), last_id
         ordered = f"WHERE {' AND '.join(tests)} ORDER BY {key} {order}, id {order} LIMIT ?"
@@ -283,7 +283,9 @@ class Store:
                 return str(ids[0])
             if ids:
                 several = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
-                raise OptionError(f"{text!r} may be any of {several}.", hint="Give more of the id.")
+                raise OptionError(
+                    f"{text!r} matches several threads: {several}.", hint="Type more of the ID."
+                )
         raise ThreadNotFoundError(text)
 
     @_writes
@@ -814,7 +816,9 @@ def _find(turns: Iterable[sqlite3.Row], turn_id: str) -> sqlite3.Row:
     for row in turns:
         if row["id"] == turn_id:
             return row
-    raise OptionError(f"There is no turn {turn_id!r} in this history.", hint="%codex history lists them.")
+    raise OptionError(
+        f"There is no turn {turn_id!r} in this history.", hint="List the turns: `%codex history`"
+    )
 
 
 class AsyncStore:

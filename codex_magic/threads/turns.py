@@ -317,7 +317,7 @@ def _turn_error(exception: BaseException) -> types.TurnError:
     info = next((name for kind, name in _ERROR_INFO.items() if isinstance(exception, kind)), "other")
     text = str(exception)
     if not isinstance(exception, errors.CodexError):
-        text = f"Something broke inside codex_magic ({type(exception).__name__}). %codex debug shows where."
+        text = f"Something broke inside codex_magic ({type(exception).__name__}). Details: `%codex debug`"
     return types.TurnError(text, info)
 
 

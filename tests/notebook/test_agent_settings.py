@@ -150,7 +150,7 @@ def test_nothing_to_stop_or_to_steer_is_a_sentence(run):
 
 
 def test_a_terminal_has_no_background(service, run):
-    assert "no place for an answer in the background" in run("%%codex --background\necho: x")
+    assert "works in notebooks only" in run("%%codex --background\necho: x")
 
 
 def test_the_local_agent_needs_no_account(options, magics):

@@ -211,7 +211,7 @@ def test_an_answer_without_words_is_read_from_its_headers(headers: dict[str, str
     [
         ({"code": "invalid_encrypted_content"}, "sealed"),
         ({"code": "previous_response_not_found"}, "response.output"),
-        ({"code": "cyber_policy"}, "another way"),
+        ({"code": "cyber_policy"}, "rephrase"),
         ({"code": "invalid_value", "param": "input[0].content[1].image_url"}, "PNG"),
     ],
 )

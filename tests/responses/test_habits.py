@@ -14,7 +14,9 @@ from codex_magic.protocol.errors import (
     InvalidRequestError,
     RateLimitError,
     ServiceError,
+    StreamError,
 )
+from codex_magic.protocol.secrets import hide
 from tests.responses.conftest import Asker
 from tests.responses.wire import CREATED, HANG, Wire, event, good, message, plain, stream
 
@@ -169,6 +171,24 @@ def test_a_web_page_without_a_type_in_a_200(ask: Asker, wire: Wire) -> None:
     assert len(wire.requests) == 1
 
 
+@pytest.mark.parametrize("size", [1, 1000], ids=["in single bytes", "at once"])
+def test_a_text_in_a_200_tells_its_first_words(ask: Asker, wire: Wire, size: int) -> None:
+    hide(key := "a-key-that-nobody-may-read")
+    text = f"upstream connect error, {key}\nreset: ".encode() + b"overflow " * 60
+    wire.answer(stream(*(text[at : at + size] for at in range(0, len(text), size))))
+    with pytest.raises(StreamError, match=r"upstream connect error.*reset: overflow") as caught:
+        ask()
+    assert key not in str(caught.value)
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize("body", [b": only\n: comments\n\n", b"event: x\nid: 1\n\n", b""])
+def test_a_stream_without_events_has_no_words(ask: Asker, wire: Wire, body: bytes) -> None:
+    wire.answer(stream(body))
+    with pytest.raises(StreamError, match="ended before"):
+        ask()
+
+
 # Statuses of proxies -------------------------------------------------------------------------------------
 
 PAGE = b"<html><body>nginx</body></html>"
@@ -254,6 +274,6 @@ def test_a_redirect_names_its_target_as_the_next_step(ask: Asker, wire: Wire, st
     wire.answer(plain(status, location="https://user:secret@example.com/v1/responses/?token=hidden"))
     with pytest.raises(BlockedError, match=r"https://example\.com/v1/responses") as caught:
         ask()
-    assert caught.value.hint.endswith("%codex provider https://example.com/v1")
+    assert caught.value.hint.endswith("`%codex provider https://example.com/v1`")
     assert "secret" not in str(caught.value)
     assert "hidden" not in str(caught.value)

@@ -15,9 +15,10 @@ from codex_magic.responses.provider import custom
 from codex_magic.responses.tools import web_search
 from tests.responses.conftest import Asker, only_api, only_codex
 from tests.responses.conversing import Caller
-from tests.responses.wire import Answer, Seen, Wire, good, plain, stream
+from tests.responses.wire import CREATED, Answer, Seen, Wire, delta, event, good, plain, stream
 
 HEADER = "x-openai-internal-codex-responses-lite"
+LITE_MODEL = plain(200, {"models": [{"slug": "m", "use_responses_lite": True}]})
 
 
 def add(a: int) -> int:
@@ -116,7 +117,7 @@ def test_a_model_that_refuses_the_classic_dialect_is_asked_in_the_other(backend:
 def test_a_model_that_refuses_the_other_dialect_is_asked_in_the_classic(backend: Asker, wire: Wire) -> None:
     wire.answer_by(
         lambda seen: (
-            plain(200, {"models": [{"slug": "m", "use_responses_lite": True}]})
+            LITE_MODEL
             if seen.method == "GET"
             else plain(400, {"detail": "No lite."})
             if HEADER in seen.headers
@@ -142,10 +143,45 @@ def test_a_dialect_that_was_asked_for_is_kept(backend: Asker, wire: Wire, option
 
 
 def test_a_refusal_in_both_dialects_is_the_first_one(backend: Asker, wire: Wire) -> None:
-    models = plain(200, {"models": [{"slug": "m", "use_responses_lite": True}]})
-    answers = iter([plain(400, {"detail": "The first."}), models, plain(400, {"detail": "The second."})])
+    answers = iter([plain(400, {"detail": "The first."}), LITE_MODEL, plain(400, {"detail": "The second."})])
     wire.answer_by(lambda seen: next(answers))
     with pytest.raises(InvalidRequestError, match="The first"):
+        backend(model="m")
+    assert dialects(wire) == [False, True]
+
+
+NOT_SUPPORTED = "The 'm' model is not supported when using Codex with a ChatGPT account."
+
+REFUSED_IN_THE_STREAM = {
+    "an error with a status": event("error", status=400, error={"message": "No lite."}),
+    "a failure with a code": event("response.failed", response={"error": {"code": "invalid_request_error"}}),
+    "a failure in words": event("response.failed", response={"error": {"message": NOT_SUPPORTED}}),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSED_IN_THE_STREAM.values(), ids=REFUSED_IN_THE_STREAM)
+def test_a_dialect_that_is_refused_inside_the_stream(backend: Asker, wire: Wire, refusal: bytes) -> None:
+    answers = iter([stream(CREATED, refusal), LITE_MODEL, stream(*good("Hello"))])
+    wire.answer_by(lambda seen: next(answers))
+    assert backend(model="m").output_text == "Hello"
+    assert dialects(wire) == [False, True]
+
+
+def test_a_dialect_is_not_changed_after_a_text(backend: Asker, wire: Wire) -> None:
+    refusal = REFUSED_IN_THE_STREAM["an error with a status"]
+    wire.answer_by(
+        lambda seen: LITE_MODEL if seen.method == "GET" else stream(CREATED, delta("Hel"), refusal)
+    )
+    with pytest.raises(InvalidRequestError, match="No lite"):
+        backend(model="m")
+    assert dialects(wire) == [False]
+
+
+def test_a_refusal_inside_the_stream_of_both_dialects_is_the_first_one(backend: Asker, wire: Wire) -> None:
+    first, second = (event("error", status=400, error={"message": words}) for words in ("One.", "Two."))
+    answers = iter([stream(first), LITE_MODEL, stream(second)])
+    wire.answer_by(lambda seen: next(answers))
+    with pytest.raises(InvalidRequestError, match="One"):
         backend(model="m")
     assert dialects(wire) == [False, True]
 

@@ -53,7 +53,7 @@ def test_instructions_are_never_empty_for_the_codex_backend() -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_parameter_the_codex_backend_refuses_is_refused_here(name: str) -> None:
     with pytest.raises(InvalidRequestError, match=name) as caught:
-        body("hi", **{name: 1})
+        body("hi", **dict[str, Any]({name: 1}))
     assert caught.value.param == name
     assert caught.value.hint
 

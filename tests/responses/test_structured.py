@@ -210,5 +210,5 @@ def test_text_options_stay() -> None:
 
 
 def test_two_schemas_are_one_too_many() -> None:
-    with pytest.raises(InvalidRequestError, match="two schemas"):
+    with pytest.raises(InvalidRequestError, match="Two schemas"):
         Format(City).parameters({"output_schema": SCHEMA})

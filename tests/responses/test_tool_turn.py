@@ -20,7 +20,7 @@ from codex_magic.responses.events import OutputTextDelta
 from codex_magic.responses.media import generated_images
 from codex_magic.responses.provider import custom
 from codex_magic.responses.tool_turn import FUTILE_ROUNDS, MOST_RETRIES
-from codex_magic.responses.tools import Call, Namespace, custom_tool, tool, web_searches
+from codex_magic.responses.tools import Call, Namespace, custom_tool, tool
 from tests.responses.conftest import only_codex
 from tests.responses.conversing import Caller
 from tests.responses.wire import CREATED, DROP, Wire, completed, event, good, stream
@@ -207,7 +207,8 @@ def test_tools_in_a_namespace(call: Caller) -> None:
 
 def test_the_service_searches_and_draws(call: Caller) -> None:
     done = call(run("search the web for tea", {"type": "web_search"}))
-    assert web_searches(done.response) == ["search the web for tea"]
+    [search] = [item for item in done.response.output if item["type"] == "web_search_call"]
+    assert search["action"]["query"] == "search the web for tea"
     drawn = call(run("draw a cat", {"type": "image_generation"}))
     assert [image.content for image in generated_images(drawn.response)] == [base64.b64decode(PICTURE)]
 

@@ -15,6 +15,7 @@ from codex_magic.local_service.service import Routes
 from codex_magic.protocol.ids import new_id
 from tests.service.replies import api_error
 from tests.service.sdp import NotAnOffer, answered
+from tests.service.sign_in import fields
 
 MOST_PICTURES = 10
 
@@ -28,7 +29,7 @@ class _Media(Endpoint):
 
     def fields(self) -> dict[str, Any]:
         """Of a JSON body or of a form; in a form every value is a list of files or of texts."""
-        return {**super().fields(), **self.request.files}
+        return {**fields(self), **self.request.files}
 
     def field(self, fields: dict[str, Any], name: str) -> Any:
         if not fields.get(name):

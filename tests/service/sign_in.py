@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import secrets
 from html import escape
+from typing import Any
 from urllib.parse import urlsplit
 
-from codex_magic.local_service import endpoints as shipped
 from codex_magic.local_service.accounts import Account, decode_jwt
 from codex_magic.local_service.endpoints import Endpoint, approve, endpoint, page, redirect_back
 from codex_magic.local_service.faults import REFUSALS, Reply
 from codex_magic.local_service.service import Routes
 from tests.service.state import StrictState
-
-TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
 class Authorize(Endpoint):
@@ -57,15 +55,46 @@ def _is_own_address(redirect_uri: str) -> bool:
     return address.scheme == "http" and address.hostname in ("127.0.0.1", "localhost")
 
 
+def fields(at: Endpoint) -> dict[str, Any]:
+    """Return the fields of a form or of a JSON body."""
+    if isinstance(at.json, dict):
+        return at.json
+    return {name: at.get_body_argument(name, strip=False) for name in at.request.body_arguments}
+
+
 def token(at: Endpoint) -> Reply:
+    """Take codes and refresh tokens, give tokens; by the `grant_type` of a form or of JSON."""
+    given, state = fields(at), at.state
+    assert isinstance(state, StrictState)
+    error = ("unsupported_grant_type", "There is no such grant_type.")
+    try:
+        match given.get("grant_type"):
+            case "authorization_code":
+                verifier, redirect_uri = given["code_verifier"], given["redirect_uri"]
+                return state.sign_in.exchange(
+                    code=given["code"], redirect_uri=redirect_uri, verifier=verifier
+                )
+            case "refresh_token":
+                return state.sign_in.refresh(given["refresh_token"])
+            case "urn:ietf:params:oauth:grant-type:token-exchange":
+                return exchanged(given["subject_token"])
+    except KeyError as missing:
+        error = ("invalid_request", f"{missing.args[0]} is missing.")
+    return Reply(400, {"error": error[0], "error_description": error[1]})
+
+
+def exchanged(subject_token: str) -> Reply:
     """Give the key for the public API too, which a browser sign-in may ask for besides."""
-    fields = at.fields()
-    if fields.get("grant_type") != TOKEN_EXCHANGE:
-        return shipped.token(at)
-    if decode_jwt(fields["subject_token"]) is None:
+    if decode_jwt(subject_token) is None:
         return REFUSALS["token_exchange_failed"]
     key = f"sk-local-{secrets.token_urlsafe(16)}"
     return Reply(200, {"access_token": key, "token_type": "Bearer"})
+
+
+def revoke(at: Endpoint) -> Reply:
+    assert isinstance(at.state, StrictState)
+    at.state.sign_in.revoke(str(at.need("token")))
+    return Reply(200, {})
 
 
 class DevicePage(Endpoint):
@@ -94,6 +123,7 @@ class DeviceCallback(Endpoint):
 SIGN_IN_ROUTES: Routes = [
     (r"/oauth/authorize", Authorize),
     (r"/oauth/token", endpoint("post", token)),
+    (r"/oauth/revoke", endpoint("post", revoke)),
     (r"/codex/device", DevicePage),
     (r"/deviceauth/callback", DeviceCallback),
 ]

@@ -22,6 +22,7 @@ class StrictState(State):
     auto_approve: bool = False
     faults: Faults = field(default_factory=Faults)
     recorder: Recorder = field(default_factory=Recorder)
+    sign_in: SignIn = field(init=False)
     held: list[RecordedRequest] = field(default_factory=list)
     """Requests whose answer stopped at a hold, in the order they got there."""
     sockets: set[Callable[[], None]] = field(default_factory=set)

@@ -9,6 +9,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from ...responses.provider import Provider, key_of
 from ...waiting import awaited, in_thread
 from ..replay import as_message, context_items
 from ..seam import Continuation, Tell, TurnRequest
-from . import parameters
+from . import parameters, permissions
 from .connection import Connection
 from .failures import invalid_configuration
 from .parameters import Params
@@ -98,40 +99,44 @@ class AppServerEngine:
 
     async def _run(self, request: TurnRequest, tell: Tell, method: str, params: dict[str, Any]) -> None:
         begun = self._turns[request.turn_id] = asyncio.get_running_loop().create_future()
+        is_signed_in = parameters.own_provider(request) is None
         try:
-            async with self._program(signed_in=parameters.own_provider(request) is None) as connection:
-                thread_id = await self._open(connection, request, tell)
-                if method == "turn/start":
-                    named = self._named[thread_id]
-                    params = {**await usual_parameters(connection, request, named), **params}
-                allowed = self._allowed[request.thread_id]
-                turn = self._running[thread_id] = AgentTurn(connection, thread_id, request, tell, allowed)
-                begun.set_result(turn)
-                try:
-                    await turn.run(method, params)
-                finally:
-                    del self._running[thread_id]
+            async with self._program(signed_in=is_signed_in) as connection:
+                with permissions.tidied(request.cwd) as missing:
+                    thread_id = await self._open(connection, request, tell)
+                    protected = connection.threads[thread_id].get("protected")
+                    missing += [path for path in protected or () if not path.exists()]
+                    if method == "turn/start":
+                        named = self._named[thread_id]
+                        params = {**await usual_parameters(connection, request, named), **params}
+                        if protected is not None and request.sandbox in permissions.BASES:
+                            del params["sandboxPolicy"]
+                            params["permissions"] = permissions.PROFILES[request.sandbox]
+                    allowed = self._allowed[request.thread_id]
+                    turn = self._running[thread_id] = AgentTurn(connection, thread_id, request, tell, allowed)
+                    begun.set_result(turn)
+                    try:
+                        await turn.run(method, params)
+                    finally:
+                        del self._running[thread_id]
         finally:
             del self._turns[request.turn_id]
             begun.cancel()
 
     async def _open(self, connection: Connection, request: TurnRequest, tell: Tell) -> str:
         """Go on with the thread of the earlier turn, or begin one with what it had; gives its id."""
-        key, continuation = key_of(self._provider) if self._provider else None, request.continuation
-        names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
-        own = parameters.exclusions(request.config or {}) if names else []
-        if own is None:
-            answer = await connection.call("config/read", {"cwd": request.cwd})
-            own = parameters.exclusions(answer["config"])
-        shared = parameters.thread_parameters(request, self._provider, [*(own or ()), *names])
-        tools = request.tools.version if request.tools else ""
-        thread_id = None
+        tools, continuation = request.tools.version if request.tools else "", request.continuation
+        thread_id: str | None = None
+        missing: tuple[dict[str, Any], ...] = ()
         if continuation is not None and continuation.place.tools == tools:
-            missing = continuation.unseen
-            thread_id = await _continued(connection, request, continuation, shared, tell)
+            thread_id, missing = continuation.place.thread_id, continuation.unseen
+            if not continuation.is_last or thread_id not in connection.threads:
+                shared = await self._thread_parameters(connection, request)
+                thread_id = await _continued(connection, request, continuation, shared, tell)
         if thread_id is None:
+            shared = await self._thread_parameters(connection, request)
             params = {**shared, **parameters.start_parameters(request)}
-            thread_id = await _load(connection, request, "thread/start", params)
+            thread_id = await _load(connection, request, "thread/start", params, tell)
             missing = (await request.earlier()).items
         # Sealed reasoning stays with the service that made it. `additionalContext` of turn/start says the same
         # of a context, but is cut at 4,000 characters, and left out where it repeats the one before.
@@ -139,6 +144,20 @@ class AppServerEngine:
         if items := [*readable, *context_items(request.inputs)]:
             await connection.call("thread/inject_items", {"threadId": thread_id, "items": items})
         return thread_id
+
+    async def _thread_parameters(self, connection: Connection, request: TurnRequest) -> Params:
+        key, sandbox = key_of(self._provider) if self._provider else None, request.sandbox
+        names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
+        own = parameters.exclusions(request.config or {}) if names else []
+        if own is None or sandbox is None:
+            config = (await connection.call("config/read", {"cwd": request.cwd}))["config"]
+            own = parameters.exclusions(config) if own is None else own
+            sandbox = sandbox or permissions.configured(config, request.cwd or "")
+        params = parameters.thread_parameters(request, self._provider, [*(own or ()), *names])
+        if sandbox is None:
+            return params
+        hidden = [auth_path(self._settings.codex_home)]
+        return await awaited(in_thread(partial(permissions.bounded, params, sandbox, hidden)))
 
     async def steer(self, turn_id: str, inputs: tuple[types.InputItem, ...]) -> None:
         """Add to the input of a running turn: what it is answering is broken off, and it answers to both."""
@@ -286,29 +305,31 @@ async def _continued(
 ) -> str | None:
     """Open the thread of the earlier turn, or a fork of it; `None` when the program has it no more."""
     place = continuation.place
-    if continuation.is_last and place.thread_id in connection.threads:
-        return place.thread_id
     resumed = {**shared, "threadId": place.thread_id, "excludeTurns": True}
     forked = {**resumed, **parameters.fork_parameters(request), "lastTurnId": place.turn_id}
     how = ("thread/resume", resumed) if continuation.is_last else ("thread/fork", forked)
     try:
-        return await _load(connection, request, *how)
+        return await _load(connection, request, *how, tell)
     except errors.JsonRpcError as error:
         if "active writer" in error.message:
             copied = "This thread is open in another process, so this one continues in a copy."
             tell(types.Warned(request.thread_id, copied))
-            return await _load(connection, request, "thread/fork", forked)
+            return await _load(connection, request, "thread/fork", forked, tell)
         if any(words in error.message for words in _MISSING):
             return None
         raise
 
 
-async def _load(connection: Connection, request: TurnRequest, method: str, params: Params) -> str:
+async def _load(connection: Connection, request: TurnRequest, method: str, params: Params, tell: Tell) -> str:
     """Open a thread, out of the archive if need be, and give it the name that it has with us."""
     call = connection.call
     try:
         opened = await call(method, params)
     except errors.JsonRpcError as error:
+        if permissions.is_refused(params, error):
+            reason = f"The agent's commands can read files with secrets (.env, keys) here: {error.message}"
+            tell(types.Warned(request.thread_id, reason))
+            return await _load(connection, request, method, permissions.unbounded(params), tell)
         if "is archived" not in error.message:
             raise
         archived = {"threadId": params["threadId"]}
@@ -319,7 +340,7 @@ async def _load(connection: Connection, request: TurnRequest, method: str, param
             if method == "thread/fork":
                 await call("thread/archive", archived)
     thread_id = str(opened["thread"]["id"])
-    connection.threads[thread_id] = opened
+    connection.threads[thread_id] = {**opened, **permissions.protected(params)}
     if request.name and not request.ephemeral and opened["thread"].get("name") != request.name:
         await connection.try_call("thread/name/set", {"threadId": thread_id, "name": request.name})
     return thread_id
