@@ -94,7 +94,36 @@ def whole(cells: dict[str, str]) -> dict[str, str]:
 
 
 def _text(output: NotebookNode) -> str:
-    return output.text if output.output_type == "stream" else output.data["text/markdown"]
+    if output.output_type == "error":
+        return str(output.evalue)
+    return str(output.text if output.output_type == "stream" else output.data.get("text/markdown", ""))
+
+
+@pytest.mark.timeout(180)
+def test_the_notebook_on_an_analysis_says_what_is_saved_in_it(tmp_path: Path) -> None:
+    """After a change run it and save it: its outputs are those of the local service."""
+    pytest.importorskip(
+        "pandas", minversion="3", reason="an earlier one calls the types of columns otherwise"
+    )
+    saved = nbformat.read(FOLDER / "05_data_analysis.ipynb", as_version=4)
+    executed = execute(copy.deepcopy(saved), tmp_path)
+    assert [failure.ename for failure in failures(executed)] == ["KeyError"]
+    assert plain(executed) | {"start": ""} == plain(saved) | {"start": ""}  # it names a port
+    assert "| `price` | float64 |" in told(executed)["ask"]
+    assert '+revenue = sales["quantity"] * sales["price"]' in told(executed)["fix"]
+    assert "«SECRET_1»" in told(executed)["less"]
+
+
+def plain(notebook: NotebookNode) -> dict[str, str]:
+    """What the cells that ask and those that print have said, as a reader of plain text has it."""
+    cells = {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
+    texts = (
+        "".join(
+            output.text if output.output_type == "stream" else output.data["text/plain"] for output in outputs
+        )
+        for outputs in [[o for o in cell.outputs if o.output_type != "error"] for cell in cells.values()]
+    )
+    return dict(zip(cells, texts, strict=True))
 
 
 @pytest.mark.peer

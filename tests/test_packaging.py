@@ -40,6 +40,7 @@ def test_the_wheel_holds_only_the_package_its_extension_and_its_licence(wheel: P
     data = {
         *(
             "auth/callback.html",
+            "notebook/approval_keys.js",
             "notebook/login_code.html",
             "notebook/login_page.html",
             "notebook/widgets.css",

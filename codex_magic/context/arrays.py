@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -18,6 +19,8 @@ WHOLE = 64
 
 ATTRIBUTES = 12
 MODULES = 40
+DEEPEST = 20
+"""Levels of modules in modules, which may be a circle."""
 
 
 @register(
@@ -44,7 +47,7 @@ def array(value: Any, look: Look) -> Iterator[str]:
         ordered = sorted(numbers)
         of = f" of {len(taken):,} sampled values" if len(taken) < size else ""
         missing = f", {len(taken) - len(numbers):,} nan" if len(numbers) < len(taken) else ""
-        low, middle, high = ordered[0], ordered[len(ordered) // 2], ordered[-1]
+        low, middle, high = ordered[0], statistics.median(ordered), ordered[-1]
         yield f"min {number(low)}, median {number(middle)}, max {number(high)}{missing}{of}"
     if size <= WHOLE:
         yield short(_listed(value), 600, depth=6)
@@ -84,39 +87,22 @@ def dask_array(value: Any, look: Look) -> str:
     return f"{type_name(value)}, lazy, shape {value.shape}, {value.dtype}, chunks of {value.chunksize}; not computed"
 
 
-@register("xarray.Dataset")
-def dataset(value: Any, look: Look) -> Iterator[str]:
-    yield f"{type_name(value)}, dimensions {_sizes(value)}"
-    yield from _coordinates(value, look)
-    for name, variable in islice(value.data_vars.items(), MODULES):
-        yield f"variable {short(name, quote=False)} {variable.dims} {variable.dtype}"
-    yield from _attrs(value, look)
-
-
-@register("xarray.DataArray", "xarray.Variable")
-def data_array(value: Any, look: Look) -> Iterator[str]:
-    name = f" {short(value.name, quote=False)}" if getattr(value, "name", None) is not None else ""
-    yield f"{type_name(value)}{name}, dimensions {_sizes(value)}, {value.dtype}"
-    yield from _coordinates(value, look)
-    yield from _attrs(value, look)
-
-
-def _sizes(value: Any) -> str:
-    return ", ".join(f"{short(name, quote=False)} {size:,}" for name, size in value.sizes.items())
-
-
-def _coordinates(value: Any, look: Look) -> Iterator[str]:
-    """Only indexes show values: they are in memory, and others may still be in a file."""
-    indexes = getattr(value, "indexes", {})
-    for name, coordinate in islice(getattr(value, "coords", {}).items(), ATTRIBUTES):
-        index = indexes.get(name)
-        ends = ""
-        if look.rows and index is not None and len(index):
-            ends = f", {short(index[0])} .. {short(index[-1])}"
-        yield f"coordinate {short(name, quote=False)} {coordinate.dims} {coordinate.dtype}{ends}"
-
-
-def _attrs(value: Any, look: Look) -> Iterator[str]:
+@register("xarray.Dataset", "xarray.DataArray", "xarray.Variable")
+def labelled(value: Any, look: Look) -> Iterator[str]:
+    """By dimensions, coordinates and variables; only indexes show values: others may still be in a file."""
+    sizes = ", ".join(f"{short(name, quote=False)} {size:,}" for name, size in value.sizes.items())
+    name, kind = getattr(value, "name", None), getattr(value, "dtype", "")
+    yield f"{type_name(value)}{f' {short(name, quote=False)}' if name is not None else ''}, dimensions {sizes} {kind}".rstrip()
+    for key, held in islice(getattr(value, "coords", {}).items(), MODULES):
+        index = value.indexes.get(key)
+        ends = (
+            f", {short(index[0])} .. {short(index[-1])}"
+            if look.rows and index is not None and len(index)
+            else ""
+        )
+        yield f"coordinate {short(key, quote=False)} {held.dims} {held.dtype}{ends}"
+    for key, held in islice(getattr(value, "data_vars", {}).items(), MODULES):
+        yield f"variable {short(key, quote=False)} {held.dims} {held.dtype}"
     if look.rows and value.attrs:
         yield f"attributes: {short(dict(value.attrs), 300)}"
 
@@ -142,30 +128,24 @@ def estimator(value: Any, look: Look) -> Iterator[str]:
 
 @register("torch.Module")
 def module(value: Any, look: Look) -> Iterator[str]:
-    lines = list(islice(_modules("", value), MODULES + 1))
-    count = sum(math.prod(held.shape) for _, held in _parameters(value))
-    yield f"{type_name(value)}, {count:,} parameters, {'training' if dict(attributes(value)).get('training') else 'evaluating'}"
-    yield from lines[:MODULES]
-    if len(lines) > MODULES:
-        yield "… more modules"
+    parts = list(_modules("", value))
+    mode = "training" if dict(attributes(value)).get("training") else "evaluating"
+    yield f"{type_name(value)}, {sum(count for _, count in parts):,} parameters, {mode}"
+    yield from (line for line, _ in parts[:MODULES])
+    if len(parts) > MODULES:
+        yield f"… {len(parts) - MODULES:,} more modules"
 
 
-def _modules(name: str, value: Any, depth: int = 0) -> Iterator[str]:
+def _modules(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, int]]:
+    """A line for each module inside, and how many parameters it has itself."""
     stored = dict(attributes(value))
-    own = [
-        f"{key} {tuple(held.shape)}"
-        for key, held in stored.get("_parameters", {}).items()
-        if held is not None
+    own = {key: tuple(held.shape) for key, held in stored.get("_parameters", {}).items() if held is not None}
+    words = [
+        f"{name}:" if name else "",
+        type_name(value),
+        ", ".join(f"{key} {size}" for key, size in own.items()),
     ]
-    yield cut(f"{'  ' * depth}{name + ': ' if name else ''}{type_name(value)} {', '.join(own)}".rstrip(), 160)
-    for key, held in stored.get("_modules", {}).items() if depth < 6 else ():
-        if held is not None:
+    yield cut("  " * depth + " ".join(filter(None, words)), 160), sum(map(math.prod, own.values()))
+    for key, held in stored.get("_modules", {}).items():
+        if held is not None and depth < DEEPEST:
             yield from _modules(key, held, depth + 1)
-
-
-def _parameters(value: Any) -> Iterator[tuple[str, Any]]:
-    stored = dict(attributes(value))
-    yield from [(key, held) for key, held in stored.get("_parameters", {}).items() if held is not None]
-    for held in stored.get("_modules", {}).values():
-        if held is not None:
-            yield from _parameters(held)

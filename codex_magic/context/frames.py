@@ -10,12 +10,13 @@ import csv
 import io
 import re
 import statistics
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .registry import Look, register, type_name
+from .registry import Look, mro, names, register, type_name
 from .short import cut, is_null, short
 from .tokens import estimate
 
@@ -23,23 +24,17 @@ SAMPLE = 10_000
 """Rows that statistics are made of where there are too many of them."""
 
 MOST_ROWS = 1_000_000
-MOST_CELLS = 5_000_000
-"""Beyond either, a table is sampled: distinct values of more take a second."""
+MOST_CELLS = 2_000_000
+"""Beyond either, a table is sampled: a question waits for what is counted."""
 
-HARMLESS = {
-    "str",
-    "int",
-    "float",
-    "bool",
-    "datetime.date",
-    "datetime.datetime",
-    "decimal.Decimal",
-    "uuid.UUID",
-}
+HARMLESS = {*"str int float bool datetime.date datetime.datetime decimal.Decimal uuid.UUID".split()}
 """Types of objects in a column whose hashes are known to end."""
 
 EDGE_COLUMNS = 30
 """At each side of a wide table that get statistics; more never fit."""
+
+STATISTICS_SECONDS = 1.0
+"""For all columns; those after it have none."""
 
 COLUMNS_SHARE = 0.65
 """Of the budget for the columns; what they leave is for rows."""
@@ -101,21 +96,15 @@ class Table:
 
 
 @register("pandas.DataFrame", "modin.DataFrame", "cudf.DataFrame")
-def pandas_frame(value: Any, look: Look) -> Iterator[str]:
-    yield f"{type_name(value)}, {_size(*value.shape)}"
-    yield from _lines(_pandas_table(value, look), look)
-
-
 @register("pandas.Series", "modin.Series", "cudf.Series")
-def pandas_series(value: Any, look: Look) -> Iterator[str]:
-    yield f"{type_name(value)}, {value.shape[0]:,} rows"
-    yield from _lines(_pandas_table(value.to_frame(), look), look)
+def pandas_frame(value: Any, look: Look) -> Iterator[str]:
+    yield _title(value)
+    yield from _lines(_pandas_table(value if len(value.shape) > 1 else value.to_frame(), look), look)
 
 
 @register("geopandas.GeoDataFrame", "geopandas.GeoSeries")
 def geo_frame(value: Any, look: Look) -> Iterator[str]:
-    describer = pandas_series if type_name(value).endswith("Series") else pandas_frame
-    lines = iter(describer(value, look))
+    lines = pandas_frame(value, look)
     yield next(lines)
     yield f"CRS: {short(value.crs.name if value.crs is not None else None)}"
     yield from lines
@@ -173,24 +162,16 @@ def _pandas_column(series: Any) -> Column:
         return Column(nulls)
     unique = _attempt(present.unique)
     distinct = None if unique is None else len(unique)
-    if not re.match(
-        r"(u?int|float|decimal|double|datetime|timestamp|timedelta|duration|date|period)", kind.lower()
-    ):
+    if not ORDERED.match(kind.lower()):
         return Column(nulls, distinct, samples=[*(unique if unique is not None else present.iloc)[:SAMPLES]])
     ends = [_attempt(present.min), _attempt(present.median), _attempt(present.max)]
     return Column(nulls, None if "float" in kind.lower() else distinct, ends)
 
 
-@register("polars.DataFrame")
+@register("polars.DataFrame", "polars.Series")
 def polars_frame(value: Any, look: Look) -> Iterator[str]:
-    yield f"{type_name(value)}, {_size(*value.shape)}"
-    yield from _lines(_polars_table(value), look)
-
-
-@register("polars.Series")
-def polars_series(value: Any, look: Look) -> Iterator[str]:
-    yield f"{type_name(value)}, {value.len():,} rows"
-    yield from _lines(_polars_table(value.to_frame()), look)
+    yield _title(value)
+    yield from _lines(_polars_table(value if len(value.shape) > 1 else value.to_frame()), look)
 
 
 def _polars_table(value: Any) -> Table:
@@ -224,9 +205,9 @@ def _polars_column(series: Any) -> Column:
 
 @register("pyarrow.Table", "pyarrow.RecordBatch")
 def arrow_table(value: Any, look: Look) -> Iterator[str]:
-    rows, width = value.num_rows, value.num_columns
-    yield f"{type_name(value)}, {_size(rows, width)}"
-    most = min(SAMPLE, MOST_CELLS // 10 // max(min(width, 2 * EDGE_COLUMNS), 1))
+    rows, width = value.shape
+    yield _title(value)
+    most = min(SAMPLE, MOST_CELLS // 4 // max(min(width, 2 * EDGE_COLUMNS), 1))
     blocks = [(0, rows)] if rows <= most else [(rows * at // 10, most // 10) for at in range(10)]
 
     def column(at: int) -> Column:
@@ -270,42 +251,26 @@ def _python_column(held: list[Any], nulls: int) -> Column:
     return Column(nulls, distinct, [ordered[0], middle, ordered[-1]])
 
 
-def _schema(value: Any, pairs: Iterable[tuple[Any, Any]], facts: Sequence[str] = ()) -> Iterator[str]:
-    """A table that is not there yet: computing it is the user's to decide."""
-    columns = [f"{short(name, CELL, quote=False)} {cut(_dtype(kind), 60)}" for name, kind in pairs]
-    yield f"{type_name(value)}, lazy, {len(columns)} columns; not computed"
-    yield from facts
-    if len(columns) > 2 * EDGE_COLUMNS:
-        left_out = f"… {len(columns) - 2 * EDGE_COLUMNS} more columns …"
-        columns = [*columns[:EDGE_COLUMNS], left_out, *columns[-EDGE_COLUMNS:]]
-    yield "columns:\n" + "\n".join(columns)
+SCHEMAS: dict[str, Callable[[Any], Iterable[tuple[Any, Any]]]] = {
+    "polars.LazyFrame": lambda value: value.collect_schema().items(),
+    "dask.DataFrame": lambda value: value._meta.dtypes.items(),
+    "dask_expr.DataFrame": lambda value: value._meta.dtypes.items(),
+    "dask_expr.Series": lambda value: [(value._meta.name, value._meta.dtype)],
+    "dask.Series": lambda value: [(value._meta.name, value._meta.dtype)],
+    "pyspark.DataFrame": lambda value: value.dtypes,
+    "ibis.Table": lambda value: value.schema().items(),
+    "duckdb.DuckDBPyRelation": lambda value: zip(value.columns, value.types, strict=True),
+    "_duckdb.DuckDBPyRelation": lambda value: zip(value.columns, value.types, strict=True),
+}
+"""Of tables that are not there yet: their columns and types, without computing anything."""
 
 
-@register("polars.LazyFrame")
-def polars_lazy(value: Any, look: Look) -> Iterator[str]:
-    return _schema(value, value.collect_schema().items())
-
-
-@register("dask.DataFrame", "dask.Series", "dask.Index", "dask.FrameBase")
-def dask_frame(value: Any, look: Look) -> Iterator[str]:
-    empty = value._meta
-    pairs = [*empty.dtypes.items()] if empty.ndim > 1 else [(empty.name, empty.dtype)]
-    return _schema(value, pairs, [f"{value.npartitions} partitions"])
-
-
-@register("pyspark.DataFrame")
-def spark_frame(value: Any, look: Look) -> Iterator[str]:
-    return _schema(value, value.dtypes)
-
-
-@register("ibis.Table")
-def ibis_table(value: Any, look: Look) -> Iterator[str]:
-    return _schema(value, value.schema().items())
-
-
-@register("duckdb.DuckDBPyRelation", "_duckdb.DuckDBPyRelation")
-def duckdb_relation(value: Any, look: Look) -> Iterator[str]:
-    return _schema(value, zip(value.columns, value.types, strict=True))
+@register(*SCHEMAS)
+def lazy(value: Any, look: Look) -> Iterator[str]:
+    schema = next(SCHEMAS[name] for cls in mro(value) for name in names(cls) if name in SCHEMAS)
+    lines = [f"{_column_name(name)} {cut(_dtype(kind), CELL)}" for name, kind in schema(value)]
+    yield f"{type_name(value)}, lazy, {len(lines):,} columns; not computed"
+    yield "columns:\n" + "\n".join(_fit([[line] * 3 for line in lines], look.tokens - OTHER_TOKENS)[1])
 
 
 def _lines(table: Table, look: Look) -> Iterator[str]:
@@ -323,11 +288,13 @@ def _lines(table: Table, look: Look) -> Iterator[str]:
 def _column_forms(table: Table, look: Look) -> list[list[str]]:
     """Each column in full, in fewer words, and by name and type alone."""
     width = len(table.names)
+    deadline = time.monotonic() + STATISTICS_SECONDS
     forms = []
     for at, (name, kind) in enumerate(zip(table.names, table.types, strict=True)):
         brief = f"{cut(name, CELL)} {cut(kind, CELL)}"
         column = None
-        if look.rows and (at < EDGE_COLUMNS or at >= width - EDGE_COLUMNS):
+        edge = at < EDGE_COLUMNS or at >= width - EDGE_COLUMNS
+        if look.rows and edge and time.monotonic() < deadline:
             column = _attempt(partial(table.column, at))
         said = column.forms() if column else ["", ""]
         forms.append([f"{brief}: {each}" if each else brief for each in said] + [brief])
@@ -336,7 +303,8 @@ def _column_forms(table: Table, look: Look) -> list[list[str]]:
 
 def _fit(forms: list[list[str]], tokens: int) -> tuple[list[int], list[str]]:
     """Which columns are shown, and their lines within `tokens`: those in the middle give way first."""
-    costs = [[estimate(form + "\n") for form in each] + [0] for each in forms]
+    cost = {form: estimate(form + "\n") for each in forms for form in {*each}}
+    costs = [[*map(cost.__getitem__, each), 0] for each in forms]
     over = sum(each[0] for each in costs) - tokens
     chosen = [0] * len(forms)
     from_middle = sorted(range(len(forms)), key=lambda at: abs(2 * at - len(forms)))
@@ -387,6 +355,8 @@ def _types(held: list[Any]) -> list[str]:
 
 
 def _column_name(name: Any) -> str:
+    if type(name) is str:
+        return cut(name, CELL)
     return " / ".join(map(_column_name, name)) if type(name) is tuple else short(name, CELL, quote=False)
 
 
@@ -395,8 +365,9 @@ def _dtype(kind: Any) -> str:
     return re.sub(r"\((categories|ordered)=.*", "", str(kind)[:200], flags=re.DOTALL)
 
 
-def _size(rows: int, columns: int) -> str:
-    return f"{rows:,} rows × {columns:,} columns"
+def _title(value: Any) -> str:
+    rows, *columns = value.shape
+    return f"{type_name(value)}, {rows:,} rows{f' × {columns[0]:,} columns' if columns else ''}"
 
 
 def _step(rows: int, columns: int) -> int:

@@ -6,11 +6,11 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType, MethodDescriptorType
 from typing import Any
 
-from .registry import Look, Part, Picture, attributes, mro, names, register, static, type_name
-from .short import CONTAINERS, NULLS, OWN_TEXT, cut, entries_of, headline, short
+from .registry import Look, Part, Picture, attributes, mro, names, namespace, register, static, type_name
+from .short import CONTAINERS, NULLS, OWN_TEXT, cut, doc_line, entries_of, headline, short
 from .tokens import estimate
 
 WIDTH = 200
@@ -43,9 +43,8 @@ def scalar(value: Any, look: Look) -> str:
 
 @register("enum.Enum")
 def member(value: Any, look: Look) -> str:
-    return (
-        f"{short(value)} = {short(dict(attributes(value)).get('_value_'))}" if look.rows else type_name(value)
-    )
+    held = dict(attributes(value)).get("_value_")
+    return f"{short(value)} = {short(held)}" if look.rows else type_name(value)
 
 
 @register(re.Pattern)
@@ -74,12 +73,12 @@ def text(value: str, look: Look) -> Iterator[str]:
 
 @register(bytes, bytearray, memoryview)
 def binary(value: Any, look: Look) -> Iterator[str]:
-    kind = next(each for each in (bytes, bytearray, memoryview) if issubclass(type(value), each))
-    size = value.nbytes if kind is memoryview else kind.__len__(value)
+    with memoryview(value) as view:
+        size = view.nbytes
+        first = view.cast("B")[:BYTES].tobytes() if size and view.c_contiguous else b""
     yield f"{type_name(value)} of {size:,} bytes"
-    if look.rows and size and (kind is not memoryview or value.contiguous):
-        first = memoryview(value).cast("B")[:BYTES].tobytes() if kind is memoryview else value[:BYTES]
-        yield f"begins: {bytes(first)!r}"
+    if look.rows and first:
+        yield f"begins: {first!r}"
 
 
 @register(dict)
@@ -141,11 +140,7 @@ def file(value: Any, look: Look) -> Iterator[str]:
 @register("weakref.ReferenceType", "builtins.ReferenceType", "weakref.weakref", "builtins.weakref")
 def reference(value: Any, look: Look) -> str:
     alive = value()
-    return (
-        "weak reference to nothing any more"
-        if alive is None
-        else f"weak reference to {headline(alive, look.rows)}"
-    )
+    return f"weak reference to {'nothing any more' if alive is None else headline(alive, look.rows)}"
 
 
 @register(object)
@@ -156,31 +151,18 @@ def anything(value: object, look: Look) -> Iterator[Part]:
         (kind for mark, kind in FIELDS.items() if mark in every or static(value, mark) is not None), ""
     )
     iterates = static(value, "__next__") is not None
-    yield f"{type_name(value)} {fields or ('iterator' if iterates else 'object')}" + (
-        ", nothing was taken from it" if iterates else ""
-    )
-    doc = static(value, "__doc__")
-    if type(doc) is str and not fields:
-        yield cut(doc.strip().partition("\n")[0], WIDTH)
+    kind = fields or ("iterator, nothing was taken from it" if iterates else "object")
+    yield f"{type_name(value)} {kind}"
+    yield "" if fields else doc_line(static(value, "__doc__"))
     stored = {name: held for name, held in attributes(value) if not name.startswith("_")}
     for name, held in islice(stored.items(), LISTED):
         yield f".{name}: {short(held, WIDTH) if look.rows else type_name(held)}"
     if len(stored) > LISTED:
         yield f"… {len(stored) - LISTED} more attributes"
     yield from _offered(value, fields)
-    if look.rows and static(value, "_repr_png_") is not None and type(png := value._repr_png_()) is bytes:  # type: ignore[attr-defined]
-        yield Picture(png)
-    # What iterates may fetch all of it to show itself, as a database query does.
-    if (
-        look.rows
-        and not fields
-        and static(value, "__iter__") is None
-        and static(value, "__repr__") is not OBJECT_REPR
-    ):
-        yield cut(f"repr: {repr(value)[: REPR * 2]}", REPR)
+    if look.rows and not fields:
+        yield from _shown(value)
 
-
-OBJECT_REPR = object.__dict__["__repr__"]
 
 FIELDS = {
     "__dataclass_fields__": "dataclass",
@@ -192,20 +174,32 @@ FIELDS = {
 
 
 def _offered(value: object, fields: str) -> Iterator[str]:
-    """The names of the public methods and properties of its class, without those of the library that makes its fields."""
-    methods: dict[str, None] = {}
-    properties: dict[str, None] = {}
+    """The public methods and properties of its class, without those of the library that makes its fields."""
+    found: dict[str, dict[str, None]] = {"properties, not run": {}, "methods": {}}
     own = names(type(value))[0].partition(".")[0]
     for cls in mro(value)[:-1]:
         if fields and names(cls)[0].partition(".")[0] != own:
             break
-        for name, held in [*type.__dict__["__dict__"].__get__(cls).items()]:
-            if type(name) is str and not name.startswith("_"):
-                if type(held) is property:
-                    properties[name] = None
-                elif type(held).__name__ in ("function", "method_descriptor", "staticmethod", "classmethod"):
-                    methods[name] = None
-    for title, found in {"properties, not run": properties, "methods": methods}.items():
-        if found:
-            more = ", …" if len(found) > LISTED else ""
-            yield f"{title}: {', '.join([*islice(found, LISTED)])}{more}"
+        for name, held in [*namespace(cls).items()]:
+            kind = OFFERED.get(id(type(held)))
+            if kind and type(name) is str and not name.startswith("_"):
+                found[kind][name] = None
+    for title, listed in found.items():
+        if listed:
+            more = ", …" if len(listed) > LISTED else ""
+            yield f"{title}: {', '.join([*islice(listed, LISTED)])}{more}"
+
+
+OFFERED = {
+    id(property): "properties, not run",
+    **dict.fromkeys(map(id, (FunctionType, MethodDescriptorType, staticmethod, classmethod)), "methods"),
+}
+"""By identity: a type may have a hash of its own."""
+
+
+def _shown(value: Any) -> Iterator[Part]:
+    """What the object shows of itself. What iterates may fetch all of it for that, as a database query does."""
+    if static(value, "_repr_png_") is not None and type(png := value._repr_png_()) is bytes:
+        yield Picture(png)
+    if static(value, "__iter__") is None and static(value, "__repr__") is not object.__repr__:
+        yield cut(f"repr: {repr(value)[: REPR * 2]}", REPR)

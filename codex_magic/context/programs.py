@@ -13,8 +13,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from .registry import Look, register, static, type_name
-from .short import cut, short
+from .registry import Look, mro_of, namespace, register, static, type_name
+from .short import cut, doc_line, short
 
 FRAMES = 12
 """Of a traceback: the last ones, where it went wrong."""
@@ -32,7 +32,7 @@ def function(value: Any, look: Look) -> Iterator[str]:
     yield f"{'functools.partial of' if partial else type_name(value)} {name}{place(inner)}"
     if partial and look.rows:
         yield f"arguments: {short(value.args)}, {short(value.keywords)}"
-    yield source(inner) or first_line(inner)
+    yield source(inner) or doc_line(getattr(inner, "__doc__", None))
 
 
 @register(
@@ -41,26 +41,25 @@ def function(value: Any, look: Look) -> Iterator[str]:
 def builtin(value: Any, look: Look) -> Iterator[str]:
     signature = getattr(value, "__text_signature__", None) or "(...)"
     yield f"built-in {value.__name__}{signature.replace('$module, ', '').replace('$self, ', '')}"
-    yield first_line(value)
+    yield doc_line(value.__doc__)
 
 
 @register(type)
 def cls(value: type, look: Look) -> Iterator[str]:
-    order = [short_name(each) for each in type.__dict__["__mro__"].__get__(value)[1:-1]]
+    order = [short_name(each) for each in mro_of(value)[1:-1]]
     yield f"class {short_name(value)}" + (f"({', '.join(order)})" if order else "")
     honest = static(value, "__getattribute__") is type.__getattribute__
-    text = _source_by_method(value) or (source(value) if honest else "")
-    if text:
+    if text := _source_by_method(value) or (source(value) if honest else ""):
         yield text
         return
-    own = type.__dict__["__dict__"].__get__(value)
-    yield cut(str(own.get("__doc__") or "").strip().partition("\n")[0], 200)
+    own = namespace(value)
+    yield doc_line(own.get("__doc__"))
     yield cut(f"holds: {', '.join(name for name in own if not name.startswith('_'))}", 600)
 
 
 @register("enum.EnumMeta", "enum.EnumType")
 def enumeration(value: Any, look: Look) -> Iterator[str]:
-    members = type.__dict__["__dict__"].__get__(value).get("_member_map_", {})
+    members = namespace(value).get("_member_map_", {})
     yield f"enum {short_name(value)} of {len(members)} members"
     yield from (
         f"{name} = {short(member._value_)}" if look.rows else name for name, member in members.items()
@@ -74,9 +73,7 @@ def module(value: types.ModuleType, look: Look) -> Iterator[str]:
     version = held.get("__version__")
     facts = {"version": version if type(version) is str else None, "file": held.get("__file__")}
     yield from (f"{name}: {short(fact, 200, quote=False)}" for name, fact in facts.items() if fact)
-    doc = held.get("__doc__")
-    if type(doc) is str:
-        yield cut(doc.strip().partition("\n")[0], 200)
+    yield doc_line(held.get("__doc__"))
     kinds = {"classes": type, "functions": types.FunctionType, "modules": types.ModuleType}
     public = {name: each for name, each in [*held.items()] if type(name) is str and not name.startswith("_")}
     for title, kind in kinds.items():
@@ -96,8 +93,9 @@ def exception(value: BaseException, look: Look) -> Iterator[str]:
         yield from _frames(current)
         for each in getattr(current, "exceptions", ())[:5]:
             yield f"  holds {type_name(each)}{_message(each) if look.rows else ''}"
-        word = "caused by " if current.__cause__ else "while handling "
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        cause = current.__cause__
+        word = "caused by " if cause is not None else "while handling "
+        current = current.__context__ if cause is None and not current.__suppress_context__ else cause
 
 
 def _message(value: BaseException) -> str:
@@ -137,25 +135,19 @@ def source(value: Any) -> str:
 
 def _source_by_method(value: type) -> str:
     """Of a class that was typed in a cell, which `inspect` does not find there: read around one of its methods."""
-    own = type.__dict__["__dict__"].__get__(value)
-    codes = [held.__code__ for held in own.values() if type(held) is types.FunctionType]
+    codes = [held.__code__ for held in namespace(value).values() if type(held) is types.FunctionType]
     name = short_name(value).rpartition(".")[2]
-    for code in codes:
-        lines = linecache.getlines(code.co_filename)
+    for file, line in {code.co_filename: code.co_firstlineno for code in codes}.items():
+        lines = linecache.getlines(file)
         try:
-            tree = ast.parse("".join(lines))
+            nodes: list[Any] = [*ast.walk(ast.parse("".join(lines)))]
         except SyntaxError:
             continue
-        for node in ast.walk(tree):
-            ends = getattr(node, "end_lineno", 0)
-            if isinstance(node, ast.ClassDef) and node.name == name and code.co_firstlineno <= ends:
+        for node in nodes:
+            named = isinstance(node, ast.ClassDef) and node.name == name
+            if named and node.lineno <= line <= node.end_lineno:
                 return textwrap.dedent("".join(lines[node.lineno - 1 : node.end_lineno])).rstrip()
     return ""
-
-
-def first_line(value: Any) -> str:
-    doc = getattr(value, "__doc__", None)
-    return cut(doc.strip().partition("\n")[0], 200) if type(doc) is str else ""
 
 
 def place(value: Any) -> str:

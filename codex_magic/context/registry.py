@@ -59,7 +59,11 @@ def find(value: object) -> Describer:
 
 def mro(value: object) -> tuple[type, ...]:
     """The types of a value as Python keeps them: no metaclass has a say."""
-    order: tuple[type, ...] = type.__dict__["__mro__"].__get__(type(value))
+    return mro_of(type(value))
+
+
+def mro_of(cls: type) -> tuple[type, ...]:
+    order: tuple[type, ...] = type.__dict__["__mro__"].__get__(cls)
     return order
 
 
@@ -79,10 +83,11 @@ def type_name(value: object) -> str:
 
 def static(value: object, name: str) -> Any:
     """An attribute of a value's type that is there without running anything; None where there is none."""
-    return next((own[name] for own in map(_namespace, mro(value)) if name in own), None)
+    return next((own[name] for own in map(namespace, mro(value)) if name in own), None)
 
 
-def _namespace(cls: type) -> dict[str, Any]:
+def namespace(cls: type) -> dict[str, Any]:
+    """What a class holds itself, whatever its metaclass says."""
     own: dict[str, Any] = type.__dict__["__dict__"].__get__(cls)
     return own
 
@@ -92,9 +97,9 @@ def attributes(value: object) -> Iterator[tuple[str, Any]]:
     storage = static(value, "__dict__")
     stored = storage.__get__(value) if type(storage) in (GetSetDescriptorType, MemberDescriptorType) else {}
     if issubclass(type(stored), dict):
-        yield from [each for each in dict.items(stored) if type(each[0]) is str]
+        yield from [each for each in [*dict.items(stored)] if type(each[0]) is str]
     for cls in reversed(mro(value)):
-        for name, slot in [*_namespace(cls).items()]:
+        for name, slot in [*namespace(cls).items()]:
             if type(slot) is MemberDescriptorType and not name.startswith("__"):
                 with suppress(AttributeError):  # an empty slot
                     yield name, slot.__get__(value)

@@ -471,7 +471,7 @@ def object_secrets(namespace: Mapping[str, Any]) -> list[NamedSecret]:
     for name, value in islice(list(namespace.items()), _MOST_VARIABLES):
         if name.startswith("_") or issubclass(type(value), str | int | float | type):
             continue
-        kind = type(value)  # not asked whether it equals another: a class may lie about that
+        kind = type(value)  # compared by `is`: a metaclass may run code of its own
         is_object = not (kind is dict or kind is list or kind is tuple)
         fields = attributes(value) if is_object else value.items() if kind is dict else enumerate(value)
         inside = [*islice(fields, _MOST_FIELDS)]

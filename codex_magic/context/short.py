@@ -113,12 +113,12 @@ _SCALARS: dict[type, Callable[[Any, int, bool], str]] = {
 def entries_of(value: Any, most: int = ENTRIES) -> list[tuple[str, Any]]:
     """The first entries of a container of Python's own, each with the text of its key, if it has one."""
     if issubclass(type(value), dict):
-        return [(f"{short(key, depth=1)}: ", held) for key, held in islice(dict.items(value), most)]
+        return [(f"{short(key, depth=1)}: ", held) for key, held in [*islice(dict.items(value), most)]]
     base = next(each for each in CONTAINERS if issubclass(type(value), each))
     first = list(islice(base.__iter__(value), most))  # type: ignore[attr-defined]
     fields = static(value, "_fields")
     keys = fields if type(fields) is tuple and len(fields) >= len(first) else ()
-    return [(f"{keys[at]}=" if keys else "", held) for at, held in enumerate(first)]
+    return [(f"{short(keys[at], quote=False)}=" if keys else "", held) for at, held in enumerate(first)]
 
 
 def _container(
@@ -136,11 +136,16 @@ def _container(
         texts.append(text)
         room -= len(text) + 2
     rest = [f"… {length - len(texts):,} more"] if length > len(texts) else []
-    return begin + ", ".join(texts + rest) + end
+    return cut(begin + ", ".join(texts + rest) + end, longest)
 
 
 def cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: max(longest - 1, 0)] + "…"
+
+
+def doc_line(doc: Any) -> str:
+    """The first line of a docstring, if it is one."""
+    return cut(doc.strip().partition("\n")[0], 200) if type(doc) is str else ""
 
 
 def headline(value: object, rows: int = 1) -> str:

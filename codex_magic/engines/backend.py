@@ -23,6 +23,7 @@ from ..responses.provider import Provider
 from ..responses.response import Response
 from ..responses.streaming import AsyncResponseStream
 from ..responses.tool_turn import MOST_ROUNDS, Ask, Job, Patience, Run, turn
+from ..responses.tools import ToolCallError
 from .history import broken_off, is_context, is_foreign_call, mended
 from .narrator import Narrator
 from .replay import input_items
@@ -127,7 +128,9 @@ class _BackendTurn:
         self._patience = Patience(self._narrator.retrying, PATIENT)
         self._tools = request.tools or ToolSet()
         allowed = engine.allowed[request.thread_id]
-        self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=_cancel)
+        self._calls = ToolCalls(
+            request.ask, sandbox=request.sandbox, mask=request.mask, allowed=allowed, cancel=_cancel
+        )
         self._model: str | None = request.model
         self._history: list[Item] = []
         self._context: types.TokenUsage | None = None
@@ -266,13 +269,15 @@ class _BackendTurn:
 
     async def _execute_call(self, job: Job) -> str | list[dict[str, Any]]:
         begun = time.monotonic()
-        success = False
-        if job.tool is None:
-            items = [text_item(str(job.run()))]
-        else:
+        tool, refusal = job.tool, None if job.tool else job.run()
+        if isinstance(refusal, ToolCallError):  # its arguments may still be plainly meant
+            named = self._tools.find(job.call.namespace, job.call.name)
+            tool = None if named and named.needs_approval else named
+        success, items = False, [text_item(str(refusal))]
+        if tool is not None:
             about, item = (self._request.thread_id, self._request.turn_id), self._narrator.call(job.call)
             question = types.ToolCallApproval(*about, item.id, item.tool, item.arguments, item.namespace)
-            success, items = await self._calls.run(job.tool, question, job.call.text)
+            success, items = await self._calls.run(tool, question, job.call.text)
         milliseconds = round((time.monotonic() - begun) * 1000)
         self._narrator.called(job.call.call_id, "completed" if success else "failed", items, milliseconds)
         return output_of(items)

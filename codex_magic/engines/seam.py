@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 
 from ..protocol import types
+from ..protocol.secrets import mask
 from .approvals import Approvals, Outcomes
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`None`: `ask` when there are `approvals`, else `deny_all`."""
     approvals: Approvals | None = None
     tools: ToolSet | None = None
+    mask: Callable[[str], str] = mask
+    """Takes secrets out of what tools give, of what is added to a running turn, and of what the agent brings along."""
     personality: str | None = None
     source: str | None = None
     service_name: str | None = None

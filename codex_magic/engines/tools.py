@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from ..protocol.errors import InvalidRequestError
 from ..protocol.plain import encodable
-from ..protocol.secrets import masked
+from ..protocol.secrets import with_texts
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision, Sandbox, ToolCallApproval
 from ..responses.inputs import image_url, input_text, is_image
 from ..responses.tools import Tool, Toolbox, ToolCallError, plain_result
@@ -65,11 +66,13 @@ class ToolCalls:
         approver: Callable[[ApprovalRequest], Awaitable[ApprovalDecision | None]],
         *,
         sandbox: Sandbox | None,
+        mask: Callable[[str], str],
         allowed: set[str],
         cancel: Callable[[], Awaitable[None]],
     ) -> None:
         self._approver = approver
         self._sandbox = sandbox
+        self._mask = mask
         self._allowed = allowed
         self._cancel = cancel
         self._asking = asyncio.Lock()
@@ -78,7 +81,7 @@ class ToolCalls:
         """Return whether it worked, and what the model is told. `text`: what it wrote for arguments."""
         if (refusal := await self._refusal(tool, question)) is not None:
             return False, [text_item(refusal)]
-        return masked(await run_tool(tool, text))
+        return with_texts(await run_tool(tool, text), self._mask)
 
     async def _refusal(self, tool: Tool, question: ToolCallApproval) -> str | None:
         """Return why it may not run, in words for the model. One question at a time: the first yes may be one for all."""
@@ -113,12 +116,71 @@ def written(tool: Tool, arguments: Any) -> str:
 async def run_tool(tool: Tool, text: str) -> tuple[bool, list[ContentItem]]:
     """Return whether it worked, and what the model is told, a failure too; `text`: what it wrote for arguments."""
     try:
-        result = await call(tool.bind(text))
-        return True, await call(content_items, result)
+        try:
+            bound = tool.bind(text)
+        except ToolCallError:
+            if tool.needs_approval or tool.is_custom:  # what somebody said yes to is run as it was shown
+                raise
+            bound = tool.bind(loosened(text, tool.input_schema))
+        return True, await call(content_items, await call(bound))
     except ToolCallError as error:
         return False, [text_item(str(error))]
     except Exception as error:  # noqa: BLE001  # the model should hear of it, whatever it is
         return False, [text_item(f"{type(error).__name__}: {error}")]
+
+
+def loosened(text: str, schema: Mapping[str, Any]) -> str:
+    """Return the arguments of a call as its schema wants them, where it is plain what was meant.
+
+    A model that is refused for a word (`limit` for `rows`) or a number in quotes often only tries the same again.
+    """
+    try:
+        arguments = msgspec.json.decode(text or "{}")
+    except msgspec.MsgspecError:
+        return text
+    kinds: Mapping[str, Any] = schema.get("properties") or {}
+    if not isinstance(arguments, dict):
+        arguments = {next(iter(kinds), "input"): arguments}
+    meant: dict[str, Any] = {}
+    for name, value in arguments.items():
+        words = next((words for words in _SYNONYMS if _plain_word(name) in words), {_plain_word(name)})
+        free = [each for each in kinds if each not in arguments and each not in meant]
+        known = name if name in kinds else next((each for each in free if _plain_word(each) in words), name)
+        meant[known] = _as_kind(value, kinds.get(known) or {})
+    return msgspec.json.encode(meant).decode()
+
+
+_SYNONYMS = [
+    set(words.split())
+    for words in (
+        "name variable var identifier expression expr key symbol",
+        "cell cellid cellnumber cellindex id index number",
+        "rows row n limit count head maxrows top size",
+        "path file filename filepath",
+        "text query pattern search term q string",
+        "begin start from first offset",
+        "end stop to last until",
+    )
+]
+
+
+def _plain_word(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _as_kind(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Read a text as the number, truth or list that is wanted, and a number as a text."""
+    kinds = [schema.get("type"), *(each.get("type") for each in schema.get("anyOf", ()))]
+    is_text = isinstance(value, str)
+    if "array" in kinds and not isinstance(value, list):
+        return [_as_kind(value, schema.get("items") or {})]
+    if "string" in kinds:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    for kind, read in (("integer", int), ("number", float), ("boolean", bool)):
+        with suppress(msgspec.ValidationError):
+            if is_text and kind in kinds:
+                return msgspec.convert(value.strip().lower(), read, strict=False)
+    return value
 
 
 def content_items(value: Any) -> list[ContentItem]:

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 
 _PART = re.compile(r"^# %% (.+)\n", re.MULTILINE)
 _COLUMN = re.compile(r"^(.+?) (\w+\[[^\]]*\]|\S+?)(?:: .*)?$", re.MULTILINE)
-_NUMBER = re.compile(r"u?int|float|decimal|Int|Float", re.IGNORECASE)
+_NUMBER = re.compile(r"u?int|float|decimal", re.IGNORECASE)
+_GROUP = re.compile(r"str|object|category|bool")
 _TROUBLE = re.compile(r"\b(error|traceback|exception|fix|fails?|failed|wrong)\b", re.IGNORECASE)
 
 
@@ -40,8 +41,8 @@ def remark(context: str, known: str, question: str) -> str | None:
 
 def cells(context: str) -> str:
     """Return the labels of the cells that are told of, and how each ended if it did not end well."""
-    labels = [re.match(r"(In\[\d+\])(, failed|, changed)?", title) for title in parts(context)]
-    return ", ".join(f"`{label[1]}`{' (failed)' * (label[2] == ', failed')}" for label in labels if label)
+    ends = dict(re.findall(r"^# %% (In\[\d+\])(, failed)?", context, re.MULTILINE)[::-1])
+    return ", ".join(f"`{label}`{' (failed)' * bool(ends[label])}" for label in reversed(ends))
 
 
 def _on_error(label: str, cell: str, report: str, known: str) -> str:
@@ -59,11 +60,12 @@ def _on_error(label: str, cell: str, report: str, known: str) -> str:
 
 def _on_table(name: str, about: str, columns: Mapping[str, str], question: str) -> str:
     numbers = [column for column, kind in columns.items() if _NUMBER.match(kind)]
-    groups = [column for column in columns if column not in numbers]
+    numbers.sort(key=lambda column: column.lower() not in question.lower())
+    groups = [column for column, kind in columns.items() if _GROUP.match(kind)]
     if not (numbers and groups and about.startswith("pandas.")):
         code = f"{name}.describe()"
     elif re.search(r"\b(plot|chart|figure)", question, re.IGNORECASE):
-        code = f'{name}.plot(kind="bar", x="{groups[0]}", y="{numbers[0]}")'
+        code = f'{name}.groupby("{groups[0]}")["{numbers[0]}"].mean().plot(kind="bar")'
     else:
         code = f'{name}.groupby("{groups[0]}")[{numbers[:3]!r}].agg(["sum", "mean"])'.replace("'", '"')
     rows = "\n".join(f"| `{column}` | {kind} |" for column, kind in columns.items())

@@ -111,7 +111,8 @@ def _ask(session: Session, task: Task) -> Steps[None]:
         if background:
             painter.open()
             # In the cell's context ipykernel sends what is shown to it; else to whoever sent the newest message.
-            paint = partial(copy_context().run, _drive_in_thread, session, turn)
+            header = getattr(session.shell.display_pub, "parent_header", None)
+            paint = partial(copy_context().run, _drive_in_thread, session, turn, header)
             threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
             return
         error = yield from turn.steps()
@@ -127,7 +128,11 @@ def _ask(session: Session, task: Task) -> Steps[None]:
         yield from sign_in_first(session, error, options, output)
 
 
-def _drive_in_thread(session: Session, turn: CellTurn) -> None:
+def _drive_in_thread(session: Session, turn: CellTurn, header: object) -> None:
+    """Drive a turn; before version 7 ipykernel knows no context, so what it shows is addressed here."""
+    register_hook = getattr(session.shell.display_pub, "register_hook", None)
+    if register_hook is not None and header:
+        register_hook(lambda message: {**message, "parent_header": header})
     with suppress(CancelledError):  # the session was closed before it began
         session.last_error = drive(turn.steps()) or session.last_error
 

@@ -175,6 +175,7 @@ class Session:
             "verbosity": chosen("verbosity"),
             "service_tier": chosen("tier"),
             "cell_id": cell_id(self.shell),
+            "mask": None if options.values.get("no-mask") else self.mask,
         }
         if name == "backend":
             return {**turn_options, "model_provider": self.provider(provider)}

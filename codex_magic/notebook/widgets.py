@@ -31,6 +31,9 @@ W = TypeVar("W", bound=ipywidgets.Widget)
 _FOLDER = Path(__file__).parent
 STYLE = f"<style>{(_FOLDER / 'widgets.css').read_text('utf-8')}</style>"
 
+KEYS = f'<style onload="{escape((_FOLDER / "approval_keys.js").read_text("utf-8"))}"></style>'
+"""A constant handler, which runs where the card is drawn: ipywidgets hears no keys."""
+
 
 class _Panel:
     """A box of widgets, all of which end with it."""
@@ -108,7 +111,10 @@ class ApprovalWidget(_Panel):
         more = self._row(*map(button, more_choices(question.request)))
         no, yes = self._row(button(decline)), self._row(button(session), button(approve, "primary"))
         fold = self._button("More answers", lambda: self._fold(more)).add_class("codex-fold")
-        self._box.children = (self._text, self._row(no, yes).add_class("codex-answers"), fold, more)
+        keys = self._make(ipywidgets.HTML(KEYS + KEYS_SHOWN)).add_class("codex-keys")
+        answers, under = self._row(no, yes), self._row(fold, keys)
+        rows = (each.add_class("codex-answers") for each in (answers, under))
+        self._box.children = (self._text, *rows, more)
         self._fold(more)
         self._let_clicks_through()
 
@@ -127,7 +133,7 @@ class ApprovalWidget(_Panel):
 def question_html(text: QuestionText, waiting: int = 1) -> str:
     """Return the question as HTML whose only tags are ours; screen readers announce it."""
     count = f"<small>1 of {waiting}</small>" if waiting > 1 else ""
-    title = f'<p class="codex-title" role="alert">{escape(text.title)}{count}</p>'
+    title = f'<p class="codex-title" role="alert" tabindex="-1">{escape(text.title)}{count}</p>'
     facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(value)}</dd>" for label, value in text.facts)
     return "".join((title, *map(_passage_html, text.passages), f"<dl>{facts}</dl>" if facts else ""))
 
@@ -153,6 +159,9 @@ def _passage_html(passage: Passage) -> str:
     hint = f"<p>{' '.join(hints)}</p>" if hints else ""
     return f'{title}<pre tabindex="0">{body}</pre>{hint}'
 
+
+KEYS_SHOWN = "<kbd>D</kbd> decline · <kbd>Shift S</kbd> session · <kbd>Shift A</kbd> approve"
+"""Those of approval_keys.js."""
 
 SHOWN_LINES = 10
 """What a passage shows at once, where no line is broken."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..engines.app_server.engine import AppServerEngine, ProgramThread
 
 _AS_THEY_ARE = (
-    "approval_mode base_instructions cell_id effort output_schema personality sandbox service_name"
+    "approval_mode base_instructions cell_id effort mask output_schema personality sandbox service_name"
     " session_start_source source thread_source verbosity"
 ).split()
 """Options that an engine gets under the same name."""

@@ -96,6 +96,8 @@ class _SharedOptions(TypedDict, total=False):
     """`friendly`, `pragmatic` or `none`."""
     sandbox: Sandbox | str | None
     service_tier: str | None
+    tools: Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]] | None
+    """Python functions, or `Tool`s, that the model may call; over HTTP the service's own too (`web_search()`)."""
 
 
 class ThreadOptions(_SharedOptions, total=False):
@@ -117,8 +119,6 @@ class ThreadOptions(_SharedOptions, total=False):
     """This, `session_start_source` and `thread_source` go into the agent's records; over HTTP nobody reads them."""
     session_start_source: str | None
     thread_source: str | None
-    tools: Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]] | None
-    """Python functions, or `Tool`s, that the model may call; over HTTP the service's own too (`web_search()`)."""
 
 
 class TurnOptions(_SharedOptions, total=False):
@@ -127,6 +127,8 @@ class TurnOptions(_SharedOptions, total=False):
     cell_id: str | None
     """The notebook cell that asks: its earlier turn is replaced."""
     instructions: str | None
+    mask: Callable[[str], str] | None
+    """Takes secrets out of texts before they are sent or kept: results of tools, and what the agent's program did."""
     notebook: str | None
     """The id of the notebook that this is a cell of: a cell of another one may have the same id."""
     output_schema: Mapping[str, Any] | None
@@ -215,7 +217,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "bool": (lambda value: isinstance(value, bool), "True or False"),
     "int": (lambda value: type(value) is int and 0 < value < 2**31, "a whole number from 1 on"),
     "EngineName": (lambda value: value in ("backend", "app-server"), "'backend' or 'app-server'"),
-    "Approvals": (callable, "a function"),
+    **dict.fromkeys(("Approvals", "Callable[[str], str]"), (callable, "a function")),
     "Mapping[str, Any]": (lambda value: isinstance(value, Mapping), "a dictionary"),
     "Mapping[str, str]": (lambda value: isinstance(value, Mapping), "a dictionary of texts"),
     "Sequence[str]": (_are_texts, "a list of texts"),

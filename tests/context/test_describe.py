@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import codex_magic
 from codex_magic.context.describe import Look, abandoned, describe, headline, register
@@ -117,6 +119,26 @@ def test_a_dict_that_changes_while_it_is_read_is_described() -> None:
     assert notes == {""}
 
 
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes()
+CONTAINERS = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(SCALARS, inner), max_leaves=50
+)
+
+
+@given(CONTAINERS, st.integers(0, 6), st.integers(10, 900))
+def test_all_of_pythons_own_values_are_described(value: Any, rows: int, tokens: int) -> None:
+    description = describe(value, rows=rows, tokens=tokens)
+    check_text(description.text, tokens)
+    assert description.note == ""
+
+
+@given(st.dictionaries(st.text(), st.lists(SCALARS, min_size=3, max_size=3), max_size=5))
+def test_frames_of_mixed_objects_are_described(columns: dict[str, list[Any]]) -> None:
+    description = describe(pd.DataFrame(columns, dtype=object))
+    check_text(description.text)
+    assert description.note == ""
+
+
 def test_a_generator_is_not_consumed() -> None:
     value = generator()
     describe(value)
@@ -221,6 +243,14 @@ def test_a_long_frame_is_sampled_and_says_so() -> None:
     assert "2,000,000 rows" in text
     assert "10,000 sampled rows" in text
     assert "a int64: 10,000 distinct, 0 .." in text
+
+
+@pytest.mark.parametrize("library", [pl.DataFrame, pa.table], ids=["polars", "arrow"])
+def test_long_frames_of_other_libraries_are_sampled_too(library: Any) -> None:
+    text = describe(library({"a": np.arange(2_000_000), "b": np.zeros(2_000_000)})).text
+    assert "2,000,000 rows" in text
+    assert "10,000 sampled rows" in text
+    assert "b " in text
 
 
 def test_a_frame_of_a_million_rows_is_read_whole() -> None:
@@ -338,3 +368,10 @@ def test_a_headline_is_one_short_line(kind: str) -> None:
     text = headline({**ORDINARY, **LYING}[kind]())
     check_text(text, 60)
     assert "\n" not in text
+
+
+def test_a_description_holds_no_lock_on_what_it_describes() -> None:
+    held = bytearray(b"abc")
+    describe(held)
+    held.extend(b"def")
+    assert held == b"abcdef"

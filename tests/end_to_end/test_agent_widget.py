@@ -122,6 +122,37 @@ def test_a_click_on_yes_runs_the_command_while_the_cell_runs(visit: Visit) -> No
 
 
 @cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
+def test_only_letters_with_shift_approve_and_only_while_the_card_has_the_focus(visit: Visit) -> None:
+    ask(visit)
+    expect(question(visit)).to_have_attribute("data-lm-suppress-shortcuts", "true")
+    for each in question(visit).get_by_role("button").all():
+        expect(each).to_have_css("pointer-events", "auto")
+    visit.page.evaluate("document.activeElement.blur()")
+    visit.page.keyboard.press("Shift+A")
+    question(visit).locator(".codex-title").focus()
+    expect(question(visit).locator(".codex-keys")).to_be_visible()
+    for key in ("a", "s", "Control+Shift+A", "Escape", "Shift+A"):
+        expect(question(visit)).to_be_visible()
+        assert not (visit.server.folder / "out.txt").exists()
+        visit.page.keyboard.press(key)
+    expect(question(visit)).to_be_visible()  # Escape has given the focus back
+    expect(question(visit).locator(".codex-keys")).to_be_hidden()
+    question(visit).locator(".codex-title").focus()
+    visit.page.keyboard.press("Shift+A")
+    expect(answer(visit)).to_contain_text("Ran echo written > out.txt")
+
+
+@cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
+def test_the_letter_d_declines_on_a_card_that_has_come_by_itself(visit: Visit) -> None:
+    ask(visit)
+    expect(question(visit).locator(".codex-title")).to_be_focused()
+    expect(button(visit, "Decline")).to_have_css("pointer-events", "auto")
+    visit.page.keyboard.press("d")
+    expect(answer(visit)).to_contain_text("Not run: declined echo written > out.txt")
+    assert visit.page.locator(".jp-CodeCell").count() == 2
+
+
+@cells(f"%%codex --agent\n{escalated('echo written > out.txt')}")
 def test_a_click_on_no_declines_it(visit: Visit) -> None:
     ask(visit)
     button(visit, "Decline").click()

@@ -85,7 +85,7 @@ def test_a_store_that_cannot_be_opened_costs_the_memory_not_the_answer(notebook:
         assert state(told) == "done"
         assert answer in shown
         assert f"{path.name} is a folder" in shown.replace("\\", "")
-        assert "kept nowhere" in shown
+        assert "not saved" in shown
     assert "What did I ask" not in shown
     assert "one" in markdown(notebook.execute("%%codex\nWhat did I ask so far?"))
     assert "is a folder" in markdown(notebook.execute("%codex status")).replace("\\", "")
@@ -99,7 +99,7 @@ def test_a_store_that_is_damaged_while_it_is_used_costs_nothing_of_the_conversat
     notebook.execute(f"{read_only}lambda store: store._db.execute('PRAGMA query_only = 1')))")
     shown = markdown(notebook.execute("%%codex\nWhat did I ask so far?"))
     assert "my name is Ada" in shown
-    assert "kept nowhere" in shown
+    assert "not saved" in shown
 
 
 def test_a_store_that_another_program_holds_is_waited_for_not_replaced(
@@ -111,4 +111,4 @@ def test_a_store_that_another_program_holds_is_waited_for_not_replaced(
     notebook.execute("held.execute('BEGIN IMMEDIATE')")
     assert "is locked by another program" in str(notebook.execute("%codex echo: refused"))
     notebook.execute("held.execute('ROLLBACK')")
-    assert "kept nowhere" not in markdown(notebook.execute("%codex echo: again"))
+    assert "not saved" not in markdown(notebook.execute("%codex echo: again"))

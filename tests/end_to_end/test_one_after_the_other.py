@@ -22,6 +22,38 @@ def front_end(notebook: Kernel, service: LocalService) -> FrontEnd:
     return front_end
 
 
+ONE_PARENT_FOR_ALL = """
+from ipykernel.zmqshell import ZMQDisplayPublisher, extract_header
+
+class Publisher(ZMQDisplayPublisher):
+    parent_header = None
+
+    def set_parent(self, parent):
+        self.parent_header = extract_header(parent)
+
+get_ipython().display_pub.__class__ = Publisher
+"""
+"""The publisher of ipykernel before 7.0, which sends what any thread shows to the newest cell."""
+
+
+@pytest.mark.parametrize("kernel_version", ["this one", "before 7.0"])
+def test_what_a_turn_in_the_background_shows_goes_to_its_cell(
+    notebook: Kernel, service: LocalService, kernel_version: str
+) -> None:
+    hold(service, after=5)
+    front_end = FrontEnd(notebook)
+    if kernel_version == "before 7.0":
+        front_end.idle(front_end.run(ONE_PARENT_FOR_ALL))
+    cell = front_end.run(FIRST)
+    front_end.idle(cell)
+    front_end.until(lambda: "The first words" in markdown(front_end.outputs))
+    front_end.idle(front_end.run("another = 'cell'"))
+    service.release()
+    front_end.until(lambda: state(front_end.outputs) == "done")
+    shown = [message for message in front_end.messages if OURS in message["content"].get("data", {})]
+    assert {message["parent_header"]["msg_id"] for message in shown} == {cell}
+
+
 def asked(service: LocalService) -> int:
     return sum(request.path.endswith("/responses") for request in service.requests)
 

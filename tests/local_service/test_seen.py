@@ -31,17 +31,18 @@ def test_a_table_is_told_by_its_columns(client: RawClient) -> None:
     assert "pandas.DataFrame, 3 rows × 3 columns" in text
     rows = ["| `unit price` | float64 |", "| `when` | datetime64[ns, UTC] |", "| `city` | str |"]
     assert [line for line in text.splitlines() if line.startswith("| `")] == rows
-    assert 'sales.groupby("when")[["unit price"]]' in text
+    assert 'sales.groupby("city")[["unit price"]]' in text
 
 
 def test_a_table_is_plotted_by_its_columns(client: RawClient) -> None:
     text = told(client, "Plot @sales", context(TABLE, "mentions"))
-    assert 'sales.plot(kind="bar", x="when", y="unit price")' in text
+    assert 'sales.groupby("city")["unit price"].mean().plot(kind="bar")' in text
 
 
-def test_cells_are_named_with_how_they_ended(client: RawClient) -> None:
-    text = told(client, "Write a haiku", context(CELLS))
-    assert "`In[1]`, `In[2]` (failed)." in text
+def test_cells_are_named_once_with_how_they_ended(client: RawClient) -> None:
+    assert "`In[1]`, `In[2]` (failed)." in told(client, "Write a haiku", context(CELLS))
+    both = told(client, "Mend it", context(CELLS), context(REPORT, "mentions"))
+    assert both.count("`In[2]`") == 2  # in the answer, and among the cells
 
 
 @pytest.mark.parametrize(

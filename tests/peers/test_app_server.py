@@ -417,6 +417,18 @@ def test_the_engines_go_on_from_each_other(config, service):
     ]
 
 
+def test_what_the_agent_brings_along_passes_the_mask_of_its_turn(config, service):
+    def mask(text):
+        return text.replace("by the agent", "«SECRET_1»")
+
+    with Codex(config) as codex:
+        thread = codex.thread_start()
+        result = thread.run("echo: by the agent", mask=mask)
+        thread.run("echo: over http", engine="backend")
+    assert result.final_response == "«SECRET_1»"
+    assert [text for role, text in said_plain(sent(service)) if role == "assistant"] == ["«SECRET_1»"]
+
+
 def said_plain(body):
     return [(item["role"], item["content"][0]["text"]) for item in body["input"] if item["type"] == "message"]
 

@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from codex_magic import Codex, Sandbox
-from codex_magic.protocol.types import CommandExecution, Decision
+from codex_magic import Codex, CodexConfig, Sandbox
+from codex_magic.protocol.types import CommandExecution, Decision, Warned
+from tests.peers import without_profiles
 from tests.peers.agent import asked_with, done, escalated, use
 
-pytest.importorskip("codex_cli_bin")
+codex_cli_bin = pytest.importorskip("codex_cli_bin")
 
 pytestmark = [
     pytest.mark.peer,
@@ -125,3 +126,18 @@ def test_the_users_own_profile_stays(codex, home, service, work):
     thread = codex.thread_start(cwd=str(work), config=own)
     assert "planted" in output(thread.run(use("exec_command", cmd="cat .env; touch new.txt")))
     assert (work / "new.txt").exists()
+
+
+def test_where_nothing_can_be_bounded_a_turn_says_so_and_goes_on(service, work):
+    program = str(codex_cli_bin.bundled_codex_path())
+    command = (sys.executable, without_profiles.__file__, program, "app-server")
+    config = CodexConfig(
+        engine="app-server", provider=service.api_url, model="gpt-5.5", launch_args_override=command
+    )
+    with Codex(config) as codex:
+        turn = codex.thread_start(cwd=str(work), sandbox=Sandbox.read_only).turn(
+            use("exec_command", cmd="cat data.csv")
+        )
+        [warning] = [each.message for each in turn.stream() if isinstance(each, Warned)]
+    assert ".env" in warning
+    assert output(turn.run()) == "planted in data.csv"

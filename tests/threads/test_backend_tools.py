@@ -162,7 +162,7 @@ def test_a_freeform_tool(codex, service):
 
 def test_what_can_be_no_tool_begins_no_turn(codex):
     thread = codex.thread_start(tools=(lambda numbers: sum(numbers),))
-    with pytest.raises(InvalidRequestError, match="no name for a tool"):
+    with pytest.raises(InvalidRequestError, match="valid tool name"):
         thread.run("hi")
     assert thread.history() == []
 

@@ -327,8 +327,8 @@ async def _load(connection: Connection, request: TurnRequest, method: str, param
         opened = await call(method, params)
     except errors.JsonRpcError as error:
         if permissions.is_refused(params, error):
-            reason = f"The agent's commands can read files with secrets (.env, keys) here: {error.message}"
-            tell(types.Warned(request.thread_id, reason))
+            open_files = "On this machine the agent's commands can read files that hold secrets, such as .env"
+            tell(types.Warned(request.thread_id, f"{open_files}: {error.message}"))
             return await _load(connection, request, method, permissions.unbounded(params), tell)
         if "is archived" not in error.message:
             raise

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import msgspec
 
 from ...protocol import errors, types
+from ...protocol.secrets import with_texts
 from ..replay import as_message, replayed
 from ..seam import Tell, TurnRequest
 from ..tools import ToolCalls, ToolSet, text_item, written
@@ -40,7 +41,9 @@ class AgentTurn:
         self._request = request
         self._tell = tell
         self._tools = request.tools or ToolSet()
-        self._calls = ToolCalls(request.ask, sandbox=request.sandbox, allowed=allowed, cancel=self.interrupt)
+        self._calls = ToolCalls(
+            request.ask, sandbox=request.sandbox, mask=request.mask, allowed=allowed, cancel=self.interrupt
+        )
         self._turn_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._interrupting: asyncio.Task[None] | None = None
         self._is_compaction = self._has_begun = False
@@ -148,7 +151,7 @@ class AgentTurn:
         if isinstance(ours, types.ItemStarted):
             return msgspec.structs.replace(ours, item=self._whole(ours.item))
         if isinstance(ours, types.ItemCompleted):
-            item = self._whole(ours.item)
+            item = with_texts(self._whole(ours.item), request.mask)
             return msgspec.structs.replace(ours, item=item, response_items=replayed(item))
         if isinstance(ours, types.TokenUsageUpdated):
             usage = ours.token_usage
