@@ -270,7 +270,7 @@ class Session:
         path = known.path if known is not None else None
         mask = None if options.values.get("no-mask") else self.mask
         if mask is not None:
-            learn_secrets(mask, self.shell, path)
+            learn_secrets(mask, self.shell, path, self.settings.secrets)
         return Context(self.shell, self.runs, self.extension, path, scope=scope, mask=mask)
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
