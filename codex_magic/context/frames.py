@@ -24,8 +24,8 @@ SAMPLE = 10_000
 """Rows that statistics are made of where there are too many of them."""
 
 MOST_ROWS = 1_000_000
-MOST_CELLS = 5_000_000
-"""Beyond either, a table is sampled: distinct values of more take a second."""
+MOST_CELLS = 2_000_000
+"""Beyond either, a table is sampled: a question waits for what is counted."""
 
 HARMLESS = {*"str int float bool datetime.date datetime.datetime decimal.Decimal uuid.UUID".split()}
 """Types of objects in a column whose hashes are known to end."""
@@ -207,7 +207,7 @@ def _polars_column(series: Any) -> Column:
 def arrow_table(value: Any, look: Look) -> Iterator[str]:
     rows, width = value.shape
     yield _title(value)
-    most = min(SAMPLE, MOST_CELLS // 10 // max(min(width, 2 * EDGE_COLUMNS), 1))
+    most = min(SAMPLE, MOST_CELLS // 4 // max(min(width, 2 * EDGE_COLUMNS), 1))
     blocks = [(0, rows)] if rows <= most else [(rows * at // 10, most // 10) for at in range(10)]
 
     def column(at: int) -> Column:
@@ -303,7 +303,8 @@ def _column_forms(table: Table, look: Look) -> list[list[str]]:
 
 def _fit(forms: list[list[str]], tokens: int) -> tuple[list[int], list[str]]:
     """Which columns are shown, and their lines within `tokens`: those in the middle give way first."""
-    costs = [[estimate(form + "\n") for form in each] + [0] for each in forms]
+    cost = {form: estimate(form + "\n") for each in forms for form in {*each}}
+    costs = [[*map(cost.__getitem__, each), 0] for each in forms]
     over = sum(each[0] for each in costs) - tokens
     chosen = [0] * len(forms)
     from_middle = sorted(range(len(forms)), key=lambda at: abs(2 * at - len(forms)))
@@ -354,6 +355,8 @@ def _types(held: list[Any]) -> list[str]:
 
 
 def _column_name(name: Any) -> str:
+    if type(name) is str:
+        return cut(name, CELL)
     return " / ".join(map(_column_name, name)) if type(name) is tuple else short(name, CELL, quote=False)
 
 

@@ -10,7 +10,7 @@ import html
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from typing import Any, NamedTuple, TypeVar
@@ -50,6 +50,7 @@ class OutgoingMask:
         self._secrets: dict[str, NamedSecret] = {}
         self._known = Known(())
         self._odd: dict[str, list[str]] = {}
+        self._beginnings: dict[str, str] = {}
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[NamedSecret]) -> None:
@@ -60,6 +61,12 @@ class OutgoingMask:
         self._secrets = new | self._secrets
         self._known = Known(self._secrets)
         self._odd = {value: _spellings(value) for value in self._secrets if not _PLAIN.fullmatch(value)}
+        self._beginnings = {
+            begin: value
+            for value in self._secrets
+            for size in _CUT_CHARS
+            if size < len(value) and not _WORDS.fullmatch(begin := value[:size])
+        }
 
     def __call__(self, text: str) -> str:
         """Return the text as it may leave; takes time linear in its length."""
@@ -97,6 +104,7 @@ class OutgoingMask:
 
     def _places(self, text: str) -> Iterator[_Place]:
         yield from self._places_in(text)
+        yield from self._cut_places(text)
         unwrapped = _unwrapped(text)
         if self._odd:
             flat = _flat(unwrapped.text)
@@ -104,12 +112,13 @@ class OutgoingMask:
                 begin, end = flat.place(place.begin), flat.place(place.end - 1)
                 yield place._replace(begin=unwrapped.place(begin), end=unwrapped.place(end) + 1)
         if len(unwrapped.text) < len(text):
-            for place in self._places_in(unwrapped.text):
+            for place in self._places_in(unwrapped.text, unwrapped.begins):
                 begin, end = unwrapped.place(place.begin), unwrapped.place(place.end - 1) + 1
                 if end - begin > place.end - place.begin:  # it goes over a line's end
                     yield place._replace(begin=begin, end=end)
 
-    def _places_in(self, text: str) -> Iterator[_Place]:
+    def _places_in(self, text: str, begins: Collection[int] = ()) -> Iterator[_Place]:
+        """Find secrets in a text; `begins`: where lines of it began, which is the beginning of a word."""
         for span in self._known.spans(text):
             # Of an address its beginning is no secret; its password is one by itself.
             if span.is_whole or "://" not in span.secret:
@@ -118,11 +127,21 @@ class OutgoingMask:
                 )
         lower = _lower(text)
         for kind in _FORMATS:
-            for match in kind.matches(text, lower):
-                value = match[match.lastindex or 0]
+            for begin, end in kind.places(text, lower, begins):
+                value = text[begin:end]
                 if not _is_dummy(value):
-                    key = re.sub(r"\s|\\[nrt]", "", value)
-                    yield _Place(*match.span(match.lastindex or 0), key, kind.name, False)
+                    yield _Place(begin, end, re.sub(r"\s|\\[nrt]", "", value), kind.name, False)
+
+    def _cut_places(self, text: str) -> Iterator[_Place]:
+        """Find the beginnings of secrets that were cut off: `abcdef…`."""
+        for mark in ("…", "..."):
+            at = text.find(mark) if self._beginnings else -1
+            while at >= 0:
+                for size in _CUT_CHARS:
+                    if value := self._beginnings.get(text[max(0, at - size) : at]):
+                        yield _Place(at - size, at, value, self._secrets[value].name, True)
+                        break
+                at = text.find(mark, at + 1)
 
     def _odd_places(self, flat: str) -> Iterator[_Place]:
         lower = _lower(flat)
@@ -157,6 +176,10 @@ def _apart(places: Iterable[_Place]) -> list[_Place]:
 
 
 _BREAK = re.compile(r"\r?\n|\\r\\n|\\n|\Z")
+_CUT_CHARS = range(11, 4, -1)
+"""Characters of a beginning that are enough where it is cut off; from 12 on the secrets' own matcher finds it."""
+_WORDS = re.compile("[a-z ]+")
+_LONGEST = 20_000
 _FRAME = " \t\r'\"│┃|+\\>#…"
 """What stands around the pieces of a text that was wrapped: blanks, quotes, frames, marks of comments and quotations."""
 _KEPT = re.compile(rf"[^\s{re.escape(_FRAME)}]+")
@@ -170,6 +193,7 @@ class _Pieces:
         self.text = "".join(text[begin:end] for begin, end in pieces)
         self._begins = [begin for begin, _ in pieces]
         self._places = [0, *accumulate(end - begin for begin, end in pieces)]
+        self.begins = frozenset(self._places)
 
     def place(self, at: int) -> int:
         piece = bisect_right(self._places, at) - 1
@@ -184,6 +208,9 @@ def _unwrapped(text: str) -> _Pieces:
         line = text[done : found.start()]
         begin = found.start() - len(line.lstrip(_FRAME))
         lines.append((begin, max(begin, done + len(line.rstrip(_FRAME)))))
+        if done == found.start() and done > 0:
+            end = done - (text[done - 1] != "\n")  # of `\\n` its backslash
+            lines.append((end - 1, end))  # nothing is wrapped over an empty line
         done = found.end()
     return _Pieces(text, lines)
 
@@ -214,14 +241,19 @@ class _Format(NamedTuple):
     pattern: re.Pattern[str]
     before: int
 
-    def matches(self, text: str, lower: str) -> Iterator[re.Match[str]]:
+    def places(self, text: str, lower: str, begins: Collection[int]) -> Iterator[tuple[int, int]]:
         for word in self.words:
             at = lower.find(word)
             while at >= 0:
-                match = self.pattern.match(text, at - self.before) if at >= self.before else None
-                if match is not None:
-                    yield match
-                at = lower.find(word, max(at + len(word), match.end() if match else 0))
+                begin = at - self.before
+                done = at + len(word)
+                # What stands before the beginning of a line is no part of its word.
+                cut = begin if begin in begins else 0
+                part = text[cut : cut + _LONGEST] if cut else text
+                if begin >= 0 and (match := self.pattern.match(part, begin - cut)):
+                    yield cut + match.start(match.lastindex or 0), cut + match.end(match.lastindex or 0)
+                    done = cut + match.end()
+                at = lower.find(word, done)
 
 
 def _format(name: str, words: str, pattern: str, *, before: int = 0) -> _Format:
@@ -233,7 +265,9 @@ _BODY = r"""(?:(?:\\[nrt]|[\s"'+,\\│┃|>#]){0,60}[A-Za-z0-9+/=]{16,})"""
 
 # One group at most: the part that is secret.
 _FORMATS = [
-    _format("an AWS access key ID", "akia asia abia acca", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b"),
+    _format(
+        "an AWS access key ID", "akia asia abia acca", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}(?![A-Z0-9])"
+    ),
     _format(
         "an AWS secret key",
         "aws secretaccesskey secret_access_key",
@@ -267,7 +301,7 @@ _FORMATS = [
         "sk-",
         r"\bsk-(?:(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{20,}|(?=[A-Za-z]{0,40}\d)[A-Za-z0-9]{32,})",
     ),
-    _format("a Hugging Face token", "hf_ api_org_", r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}\b"),
+    _format("a Hugging Face token", "hf_ api_org_", r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}"),
     _format("a Slack token", "xox xapp-", r"\b(?:xox[abeoprs]|xapp)-(?=[A-Za-z-]{0,20}\d)[A-Za-z0-9-]{10,}"),
     _format(
         "a Slack webhook",
@@ -285,11 +319,11 @@ _FORMATS = [
         r"\b[rs]k_(?:live|test|prod)_[A-Za-z0-9]{16,}",
     ),
     _format("a webhook secret", "whsec_", r"\bwhsec_[A-Za-z0-9+/=]{24,}"),
-    _format("a Twilio key", "sk", r"\bSK[0-9a-f]{32}\b"),
+    _format("a Twilio key", "sk", r"\bSK[0-9a-f]{32}(?![0-9a-f])"),
     _format("a SendGrid key", "sg.", r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{30,}"),
-    _format("a Mailgun key", "key-", r"\bkey-[0-9a-f]{32}\b"),
+    _format("a Mailgun key", "key-", r"\bkey-[0-9a-f]{32}(?![0-9a-f])"),
     _format("a Mailchimp key", "-us", r"\b[0-9a-f]{32}-us\d{1,2}\b", before=32),
-    _format("a Telegram token", ":aa", r"(?<=\d{8}):(AA[A-Za-z0-9_-]{33})\b"),
+    _format("a Telegram token", ":aa", r"(?<=\d{8}):(AA[A-Za-z0-9_-]{33})"),
     _format("an npm token", "npm_", r"\bnpm_[A-Za-z0-9]{36}"),
     _format("an npm token", "_authtoken", r"_authToken\s?=\s?[\"']?([A-Za-z0-9_+/=-]{16,})"),
     _format("a PyPI token", "pypi-", r"\bpypi-AgE[A-Za-z0-9_-]{50,}"),
@@ -301,7 +335,7 @@ _FORMATS = [
     _format("a Square token", "sq0 eaaa", r"\bsq0[a-z]{3}-[\w-]{22,}|\bEAAA[\w-]{60}"),
     _format("an Airtable token", "pat", r"\bpat[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
     _format("an Atlassian token", "atatt3", r"\bATATT3[\w=-]{100,}"),
-    _format("a Notion token", "secret_ ntn_", r"\b(?:secret_[A-Za-z0-9]{43}|ntn_[A-Za-z0-9]{40,})\b"),
+    _format("a Notion token", "secret_ ntn_", r"\b(?:secret_[A-Za-z0-9]{43}|ntn_[A-Za-z0-9]{40,})"),
     _format("a Linear key", "lin_api_", r"\blin_api_[A-Za-z0-9]{40}"),
     _format("a Figma token", "figd_", r"\bfigd_[A-Za-z0-9_-]{40,}"),
     _format("a Grafana token", "glc_ glsa_", r"\bgl(?:c|sa)_[A-Za-z0-9+/=_]{32,}"),
@@ -437,11 +471,13 @@ def object_secrets(namespace: Mapping[str, Any]) -> list[NamedSecret]:
     for name, value in islice(list(namespace.items()), _MOST_VARIABLES):
         if name.startswith("_") or issubclass(type(value), str | int | float | type):
             continue
-        fields = value if type(value) is dict else dict(attributes(value))
-        inside = islice(list(fields.items()), _MOST_FIELDS)
+        kind = type(value)  # compared by `is`: a metaclass may run code of its own
+        is_object = kind is not dict and kind is not list and kind is not tuple
+        fields = attributes(value) if is_object else value if kind is dict else enumerate(value)
+        inside = islice(list(dict(fields).items()), _MOST_FIELDS)
         places = [
             (name, value),
-            *((f"{name}[{key!r}]" if fields is value else f"{name}.{key}", each) for key, each in inside),
+            *((f"{name}.{key}" if is_object else f"{name}[{key!r}]", each) for key, each in inside),
         ]
         for place, each in places:
             if (text := _held_secret(each)) is not None:

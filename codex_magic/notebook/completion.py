@@ -80,9 +80,7 @@ def _numbers(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Offer]:
     kind, begin = typed.groups()
     if kind == "Out":
         results: Mapping[int, Any] = shell.user_ns.get("Out", {})
-        yield from (
-            (f"Out[{n}]", value) for n, value in reversed(results.items()) if str(n).startswith(begin)
-        )
+        yield from ((f"Out[{n}]", value) for n, value in [*results.items()][::-1] if str(n).startswith(begin))
         return
     sources = [*enumerate(shell.user_ns.get("In", ()))][1:]
     for number, source in reversed(sources):

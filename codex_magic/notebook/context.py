@@ -67,7 +67,7 @@ class Context:
             self.around = self.around._replace(above=above, all=everything)
 
     def _with_outputs(self, cells: list[Cell]) -> list[Cell]:
-        outputs = Outputs(self.shell, self.kernel, self.path)
+        outputs = Outputs(self.shell, self.kernel, self.path, self.mask or str)
         return [dataclasses.replace(cell, outputs=outputs.text(cell, OUTPUT_TOKENS)) for cell in cells]
 
     def mention(self, prompt: str, rows: int) -> str:
@@ -76,7 +76,7 @@ class Context:
             return prompt
         from .mentioned import resolved  # most questions mention nothing
 
-        here = Here(self.shell, self.path, self.kernel, self.around)
+        here = Here(self.shell, self.path, self.kernel, self.around, self.mask or str)
         prompt, self.mentioned, self.notes = resolved(here, prompt, rows)
         return prompt
 

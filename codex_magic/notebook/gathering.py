@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,6 +63,7 @@ class Here(NamedTuple):
     path: str | None
     kernel: Kernel
     around: Around
+    mask: Callable[[str], str] = str
 
 
 def folder_of(path: str | None) -> Path:
@@ -228,7 +229,10 @@ class _WithOutputs(msgspec.Struct):
 class Outputs:
     """The outputs of cells: as the file has them, where it was saved since they ran; else as IPython keeps them."""
 
-    def __init__(self, shell: InteractiveShell, kernel: Kernel, path: str | None) -> None:
+    def __init__(
+        self, shell: InteractiveShell, kernel: Kernel, path: str | None, mask: Callable[[str], str] = str
+    ) -> None:
+        self._mask = mask  # before anything is cut: half a secret would not be found
         self._kept = getattr(getattr(shell, "history_manager", None), "outputs", {})
         self._ran = {run.number: run for run in kernel.runs}
         self._saved: dict[str | None, _SavedOutputs] = {}
@@ -253,7 +257,7 @@ class Outputs:
 
     def text(self, cell: Cell, tokens: int) -> str:
         texts = [each.data for each in self.of(cell) if each.mime == "text/plain"]
-        return clean_output("\n".join(texts), tokens)
+        return clean_output(self._mask("\n".join(texts)), tokens)
 
     def _is_current(self, saved: _SavedOutputs, run: Run) -> bool:
         return saved.execution_count == run.number and self._saved_at > run.at

@@ -78,14 +78,20 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
     for mention in mentions:
         try:
             if mention.kind == "expression":
-                texts[mention] = _text(here.shell, mention.target)
+                texts[mention] = _cut(here, _text(here.shell, mention.target))
             elif mention.text not in mentioned:
-                mentioned[mention.text] = looks[mention.kind](mention)
+                seen = looks[mention.kind](mention)
+                mentioned[mention.text] = seen._replace(text=_cut(here, seen.text))
         except NotThere as reason:
             notes.append(f"{mention.text} is sent as plain text. {reason}")
         except Exception as error:  # noqa: BLE001  # values and properties of the user's may raise anything
             notes.append(f"{mention.text} is sent as plain text: it raised {type(error).__name__}.")
     return insert(prompt, texts), list(mentioned.values()), notes
+
+
+def _cut(here: Here, text: str) -> str:
+    """Return what fits of a text. Half a secret would not be found, so it is masked before."""
+    return cut_middle(here.mask(text), TOKENS)
 
 
 def _nothing(reason: str) -> Any:
@@ -107,7 +113,7 @@ def _out(mention: Mention, namespace: dict[str, Any], rows: int) -> Mentioned:
 def _text(shell: Any, expression: str) -> str:
     """Return the text of an expression's value: a text as it is."""
     value = shell.ev(expression)
-    return cut_middle(value if isinstance(value, str) else str(value), TOKENS)
+    return value if isinstance(value, str) else str(value)
 
 
 def _run(here: Here, number: int) -> str:
@@ -131,12 +137,12 @@ def _cell(here: Here, target: str) -> Cell:
 def _cells(cells: list[Cell]) -> str:
     if not cells:
         raise NotThere("There is no such cell.")
-    return cut_middle("\n\n".join(f"# %% {cell.label}\n{cell.source}" for cell in cells), TOKENS)
+    return "\n\n".join(f"# %% {cell.label}\n{cell.source}" for cell in cells)
 
 
 def _output(here: Here, title: str) -> Mentioned:
     """Return the newest output above, images included."""
-    outputs = Outputs(here.shell, here.kernel, here.path)
+    outputs = Outputs(here.shell, here.kernel, here.path, here.mask)
     for cell in reversed(here.around.above):
         if found := outputs.of(cell):
             images = [each for each in found if each.mime != "text/plain"]
@@ -174,12 +180,12 @@ def _read(mention: Mention, path: Path | None) -> Mentioned:
     else:
         text = data.decode(errors="replace")
     if mention.lines is None:
-        return Mentioned(mention.text, cut_middle(text, TOKENS))
+        return Mentioned(mention.text, text)
     first, last = mention.lines
     numbered = [f"{n}: {line}" for n, line in enumerate(text.splitlines(), 1) if first <= n <= last]
     if not numbered:
         raise NotThere(f"It has no line {first}.")
-    return Mentioned(mention.text, cut_middle("\n".join(numbered), TOKENS))
+    return Mentioned(mention.text, "\n".join(numbered))
 
 
 def _pdf(path: Path) -> str:
@@ -203,6 +209,4 @@ def _diff(folder: Path) -> str:
         )
     except (OSError, subprocess.SubprocessError):
         raise NotThere("git finds no repository with a commit here.") from None
-    return cut_middle(done.stdout.decode(errors="replace").strip(), TOKENS) or _nothing(
-        "Nothing has changed."
-    )
+    return done.stdout.decode(errors="replace").strip() or _nothing("Nothing has changed.")

@@ -87,7 +87,8 @@ def error_text(shell: Any, error: BaseException) -> str:
         said = "".join(traceback.format_exception_only(error)).strip()
     except Exception as problem:  # noqa: BLE001  # an error's own `__str__` runs here
         said = f"{type(error).__name__} (its text fails with {type(problem).__name__})"
-    lines = [said[:ERROR_CHARS], *_frames(shell, error.__traceback__)]
+    said = said if len(said) <= ERROR_CHARS else f"{said[:ERROR_CHARS]}…"
+    lines = [said, *_frames(shell, error.__traceback__)]
     return "\n".join(lines)
 
 

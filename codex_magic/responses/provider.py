@@ -14,8 +14,14 @@ from ..auth.sign_in import TokenSource
 from ..auth.storage import Storage
 from ..net import header_value, introduction
 from ..protocol.errors import ConfigurationError
-from ..protocol.secrets import Secret, concealed, hide
+from ..protocol.secrets import Secret, concealed
 from ..protocol.settings import Settings
+
+
+class _PasswordAuth(httpx.BasicAuth):
+    def __init__(self, name: str, password: str) -> None:
+        super().__init__(name, password)
+        self._password = Secret(password)  # hides it, and can't be pickled
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,8 @@ class Provider:
         put("headers", concealed(self.headers))
         put("models_query", concealed(self.models_query))
         if url.userinfo:
-            hide(url.password)
             plain = str(url.copy_with(userinfo=b""))
-            put("auth", self.auth or httpx.BasicAuth(url.username, url.password))
+            put("auth", self.auth or _PasswordAuth(url.username, url.password))
             put("name", plain if self.name == self.base_url else self.name)
             put("base_url", plain)
 

@@ -141,6 +141,7 @@ PLACES: dict[str, Callable[[str], str]] = {
     "a .env file": lambda value: f"# settings\nDEBUG=1\nMY_KEY={value}\n",
     "a table": lambda value: f"   name                key\n0  ana   {value}\n1  bob   none",
     "lines of 9": lambda value: "key:\n" + "\n".join(wrapped(value, 9)),
+    "lines below a word": lambda value: f"the key is below\n{chr(10).join(wrapped(value, 9))}\n\nAnd here",
     "a pretty print": lambda value: pprint.pformat({"a": [value] * 2}, width=30),
     "strings in brackets": lambda value: (
         "key = (\n" + "\n".join(f"    {part!r}" for part in wrapped(value, 12)) + "\n)"
@@ -320,6 +321,7 @@ def test_secrets_of_objects_are_those_that_hide_themselves():
         "raw": SecretBytes(b"of-Pydantic-2"),
         "settings": Settings(),
         "config": {"token": SecretStr("in-a-Dict-1")},
+        "listed": [1, SecretStr("in-a-List-1")],
         "text": "no-Secret-1",
     }
     found = {each.value: each.lookup for each in object_secrets(namespace)}
@@ -327,6 +329,7 @@ def test_secrets_of_objects_are_those_that_hide_themselves():
         "of-Pydantic-1": "key.get_secret_value()",
         "of-Pydantic-2": "raw.get_secret_value()",
         "inside-Settings-1": "settings.password.get_secret_value()",
+        "in-a-List-1": "listed[1].get_secret_value()",
         "in-a-Dict-1": "config['token'].get_secret_value()",
     }
 
@@ -339,6 +342,19 @@ def test_variables_that_the_user_calls_secret():
 
 def test_a_secret_is_never_shown_by_its_name():
     assert "first-Value-1" not in repr(NamedSecret("A", "first-Value-1"))
+
+
+def test_a_secret_that_was_cut_off_is_masked():
+    mask = OutgoingMask([NamedSecret("A", "first-Value-1")])
+    for size in range(6, 13):
+        assert mask(f"key={'first-Value-1'[:size]}… and more") == "key=«SECRET_1»… and more"
+    assert mask("the first… firs...") == "the first… firs..."
+
+
+def test_an_empty_line_ends_what_is_wrapped():
+    mask = OutgoingMask([NamedSecret("A", "first-Value-1")])
+    assert mask("first-\nValue-1") == "«SECRET_1»"
+    assert mask("first-\n\nValue-1") == "first-\n\nValue-1"
 
 
 class Message(msgspec.Struct, frozen=True):
