@@ -154,7 +154,8 @@ def _merged(saved: Sequence[SavedCell], saved_at: float, latest: Sequence[Run], 
         else:
             place = last
             unsaved.setdefault(place, []).append(run)
-        last, lowest = place, max(lowest, place)
+        last = place
+        lowest = lowest if is_ours(run.source) else max(lowest, place)
     asking = places.take(Run(0, kernel.source, kernel.cell))
     # One that is not saved yet counts as below all that ran.
     end = asking if asking is not None else lowest + 1 or len(saved)
@@ -256,7 +257,7 @@ class Outputs:
         return [*kept, *([Output("text/plain", run.error)] if run.error else [])]
 
     def text(self, cell: Cell, tokens: int) -> str:
-        texts = [each.data for each in self.of(cell) if each.mime == "text/plain"]
+        texts = [each.data.strip("\n") for each in self.of(cell) if each.mime == "text/plain"]
         return clean_output(self._mask("\n".join(texts)), tokens)
 
     def _is_current(self, saved: _SavedOutputs, run: Run) -> bool:
