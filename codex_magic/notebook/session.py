@@ -288,7 +288,7 @@ class Session:
     ) -> tuple[Context, str]:
         """Return what the running cell may tell of its notebook, and its prompt with expressions inserted.
 
-        Raises OptionError for a setting that can't be.
+        `brings`: what goes along besides its mentions. Raises OptionError for a setting that can't be.
         """
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
         if self._evidence is None:
