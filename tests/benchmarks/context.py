@@ -15,6 +15,7 @@ from codex_magic.context.secrets import OutgoingMask
 from codex_magic.notebook.context import Context, learn_secrets
 from codex_magic.notebook.extension import Extension
 from codex_magic.notebook.runs import Runs
+from codex_magic.notebook.shell import CellLog
 from tests.benchmarks.measuring import ratio
 
 CELLS = 200
@@ -24,8 +25,9 @@ BAR = 0.8
 
 def main() -> None:
     shell = InteractiveShell.instance()
-    runs = Runs(shell)
-    shell.events.register("post_run_cell", runs.end)
+    log = CellLog(shell)
+    shell.events.register("post_run_cell", log.end)
+    runs = Runs(shell, log)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = notebook(shell, Path(folder) / "a.ipynb")
         mask = OutgoingMask()
