@@ -155,6 +155,8 @@ _OURS = re.compile(
 
 def is_ours(source: str) -> bool:
     """Whether a cell asks or sets up Codex and does nothing else: the thread holds its question and answer."""
+    if "odex" not in source:  # most say nothing of it
+        return False
     lines = [line.strip() for line in source.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     for line in lines:
@@ -162,7 +164,7 @@ def is_ours(source: str) -> bool:
             return _OURS.match(line) is not None
         if not line.startswith("%%"):
             break
-    return all(_OURS.match(line) for line in lines)
+    return bool(lines) and all(_OURS.match(line) for line in lines)
 
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
