@@ -175,8 +175,8 @@ def _read(mention: Mention, path: Path | None) -> Mentioned:
     if kind == ".pdf":
         text = _pdf(path)
     elif kind == ".ipynb":
-        saved = [cell for cell in read_cells(str(path)) or [] if "".join(cell.source).strip()]
-        text = "\n\n".join(f"# %% [{cell.cell_type}]\n{''.join(cell.source)}" for cell in saved)
+        saved = [cell for cell in read_cells(str(path)) or [] if cell.text.strip()]
+        text = "\n\n".join(f"# %% [{cell.cell_type}]\n{cell.text}" for cell in saved)
     elif b"\0" in data[:8000]:
         raise NotThere("It is no text.")
     else:
