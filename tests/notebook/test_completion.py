@@ -33,7 +33,7 @@ def offered(shell, tmp_path, monkeypatch):
     def offered(cell: str) -> dict[str, str]:
         with provisionalcompleter():
             found = list(shell.Completer.completions(cell, len(cell)))
-        return {cell[: each.start] + each.text: each.type for each in found}
+        return {cell[: each.start] + each.text: each.type.replace("\xa0", " ") for each in found}
 
     return offered
 
