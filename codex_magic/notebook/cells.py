@@ -73,7 +73,11 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
 
             command = find_command(line)
         task = _question(line, cell) if command is None else (yield from command(session) or ())
-        if task is not None:
+        if task is not None and task.options.values.get("dry"):
+            from .peek import show_dry  # nobody waits for an answer
+
+            yield from show_dry(session, task)
+        elif task is not None:
             yield from _ask(session, task)
             if task.after is not None:
                 yield from task.after(session)

@@ -25,6 +25,7 @@ from . import assist, login, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .login import Way
 from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
+from .peek import show_sent
 from .screen import ID_SHOWN, ago, count
 from .session import Session, Steps, Task, finished
 
@@ -228,8 +229,7 @@ def _steer(session: Session, rest: str) -> Steps[None]:
     answering = (turn for turn in reversed(session.running) if turn.handle is not None)
     turn = next(answering, session.running[0])  # the others wait in line
     handle = yield from finished(turn.started)
-    mask = turn.context.mask
-    yield from session.wait(handle.steer(mask(rest) if mask else rest))
+    yield from session.wait(handle.steer(rest))
     session.screen.say("Sent to the running answer.")
 
 
@@ -371,6 +371,9 @@ _GROUPS = {
     "Ask": (
         Command("continue", "[OPTIONS]", "continue an interrupted answer", _continue),
         Command("steer", "TEXT", "add to the question of the running answer", _steer),
+        Command(
+            "peek", "", "show what the last question was sent with", lambda session, _: show_sent(session)
+        ),
         Command("stop", "", "stop what is running; what has arrived is kept", _stop),
         Command("model", "[NAME]", "show or set the model", _model),
         Command("models", "", "list the models", _models),

@@ -26,6 +26,8 @@ from .screen import count
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ..threads.options import TurnOptions
+    from ..threads.store import TurnRecord
     from .extension import Extension
     from .mentioned import Mentioned
     from .runs import Runs
@@ -38,6 +40,14 @@ class Told(NamedTuple):
     line: str
     cells: CellsText
     masked: list[str]
+
+
+class Request(NamedTuple):
+    """A question as it is sent. `earlier`: the turns that go along once more."""
+
+    told: Told
+    options: TurnOptions
+    earlier: list[TurnRecord]
 
 
 class Context:

@@ -56,6 +56,7 @@ CELL_OPTIONS: tuple[Option, ...] = (
         "context", "WHAT", "what of the notebook goes along: none, above, outputs or all", choices=CONTEXTS
     ),
     Option("rows", "N", "rows of a mentioned table that go along; 0: how it is built alone"),
+    Option("dry", None, "show what would be sent, and send nothing"),
     Option("no-mask", None, "send what looks like a secret as it is"),
     Option("name", "NAME", "name the thread"),
     Option("output", "NAME", "save the result in this variable", short="o"),

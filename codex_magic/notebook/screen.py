@@ -129,6 +129,14 @@ class Screen:
         else:
             self._show(code_block(text, language), text)
 
+    def fold(self, title: str, text: str) -> None:
+        """Show a text as it stands, below a title that opens it."""
+        from ..display.safe_markdown import code_block
+
+        body = f'<blockquote style="margin:.4em 0 .4em .3em">\n\n{code_block(text)}\n\n</blockquote>'
+        head = f'<details style="margin-bottom:.6em"><summary>{marked_html(title)}</summary>'
+        self._show(f"{head}{body}</details>", f"--- {title}\n{text}\n")
+
     def _show(self, markdown: str, plain: str) -> None:
         plain = _CODE.sub(r"\1", plain)
         if self.rich:

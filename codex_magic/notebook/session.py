@@ -34,7 +34,7 @@ from ..threads.store import NotebookRecord, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from ..waiting import begin_anew_in_children
-from .context import Context, learn_secrets
+from .context import Context, Request, Told, learn_secrets
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .options import checked as checked_option
 from .recognition import Evidence, Recognition, gather, recognise
@@ -102,6 +102,7 @@ class Session:
         self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
         self.mask = OutgoingMask()
+        self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
@@ -142,11 +143,7 @@ class Session:
         turn_options = self.turn_options(options, approvals)
         # `execution_count` is the number of the next cell in newer IPythons.
         turn = RunningTurn(self, prompt, options, cell=len(self.shell.user_ns["In"]) - 1)
-        turn.context = self._context(options)
-        turn.prompt = turn.context.mention(
-            prompt, rows=int(options.text("rows") or self.settings.sample_rows)
-        )
-        turn.context.mentioned = [*brings, *turn.context.mentioned]
+        turn.context, turn.prompt = self.gather_context(prompt, options, brings)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
@@ -232,16 +229,17 @@ class Session:
             await thread.set_name(name)
         await self._wait_in_line(thread.id, turn, tell)
         cut_off = await self.codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
-        inputs, sent = await self._inputs(thread, turn, turn_options)
+        told = await self._told(thread, turn.context, turn.prompt, turn_options)
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
-        handle = await self.codex.start_turn(thread.record, inputs, checked_options)
+        handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
+        self.sent = Request(told, turn_options, []), thread, handle.id
         if self.unkept is not None:
             end = "This conversation is not saved: it is gone when the kernel ends."
             tell(types.Warned(None, f"{self.unkept} {end}"))
         elif note is not None:
             tell(types.Noted(thread.id, note))
-        for line in filter(None, (*turn.context.notes, sent)):
+        for line in filter(None, (*turn.context.notes, told.line)):
             tell(types.Noted(thread.id, line))
         if self.unkept is not None:
             return handle
@@ -250,19 +248,48 @@ class Session:
                 tell(types.Warned(thread.id, _cut_off_warning(each)))
         return handle
 
-    async def _inputs(
-        self, thread: AsyncThread, turn: RunningTurn, turn_options: TurnOptions
-    ) -> tuple[types.Input, str]:
-        """Return the question after what is new of the notebook to `thread`, and a line on what that is."""
-        cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
-        held: dict[str, str] = {}
-        if not turn.context.is_empty():
-            held = await thread.held(cell_id=cell, notebook=notebook, prompt=turn.prompt)
-        told = turn.context.told(turn.prompt, held)
-        return told.inputs, told.line
+    async def preview(
+        self, context: Context, prompt: str, options: ParsedLine, turn_options: TurnOptions
+    ) -> Request:
+        """Return what a question would be sent with; nothing is sent, and no thread is made."""
+        if (notebook := await self._recognise()) is not None:
+            turn_options["notebook"] = notebook.id
+        wanted = options.text("thread")
+        known = await (self.resolve(wanted) if wanted else self.current_id())
+        if known is None or options.values.get("new"):
+            return Request(context.told(prompt, {}), turn_options, [])
+        thread = await self.codex.thread_resume(known)
+        earlier = await thread.history()
+        cells = [turn.cell_id for turn in earlier]
+        if (cell := turn_options.get("cell_id")) and cell in cells:
+            earlier = earlier[: cells.index(cell)]  # what runs again takes the place of what it was
+        return Request(await self._told(thread, context, prompt, turn_options), turn_options, earlier)
 
-    def _context(self, options: ParsedLine) -> Context:
-        """Return what the running cell may tell of its notebook. Raises OptionError for a setting that can't be."""
+    async def last_request(self) -> Request:
+        """Return what the last question was sent with."""
+        assert self.sent is not None
+        request, thread, turn_id = self.sent
+        earlier = await thread.history()
+        ids = [turn.id for turn in earlier]
+        return request._replace(earlier=earlier[: ids.index(turn_id)] if turn_id in ids else earlier)
+
+    async def _told(
+        self, thread: AsyncThread, context: Context, prompt: str, turn_options: TurnOptions
+    ) -> Told:
+        """Return the question with what is new of the notebook to `thread`."""
+        held: dict[str, str] = {}
+        if not context.is_empty():
+            cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
+            held = await thread.held(cell_id=cell, notebook=notebook, prompt=prompt)
+        return context.told(prompt, held)
+
+    def gather_context(
+        self, prompt: str, options: ParsedLine, brings: Sequence[Mentioned] = ()
+    ) -> tuple[Context, str]:
+        """Return what the running cell may tell of its notebook, and its prompt with expressions inserted.
+
+        `brings`: what goes along besides its mentions. Raises OptionError for a setting that can't be.
+        """
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
         if self._evidence is None:
             self._evidence = gather(self.shell, self.runs.cells)
@@ -271,7 +298,10 @@ class Session:
         mask = None if options.values.get("no-mask") else self.mask
         if mask is not None:
             learn_secrets(mask, self.shell, path, self.settings.secrets)
-        return Context(self.shell, self.runs, self.extension, path, scope=scope, mask=mask)
+        context = Context(self.shell, self.runs, self.extension, path, scope=scope, mask=mask)
+        prompt = context.mention(prompt, int(options.text("rows") or self.settings.sample_rows))
+        context.mentioned = [*brings, *context.mentioned]
+        return context, prompt
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""

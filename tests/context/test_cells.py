@@ -107,6 +107,7 @@ def test_the_last_error_is_told_once():
         ("%%time\nx = 1", False),
         ("%%codexx\nhi", False),
         ("x = 1", False),
+        ("# what Codex said", False),
     ],
 )
 def test_cells_that_ask_and_set_up_are_known(source, ours):

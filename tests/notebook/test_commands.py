@@ -159,6 +159,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "sandbox": ("read-only", "workspace-write", "full-access"),
     "approval": ("ask", "untrusted", "deny", "auto"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
+    "peek": (),
     "help": ("help", "new"),
 }
 """Every command, and words that may stand behind it."""

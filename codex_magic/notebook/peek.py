@@ -1,0 +1,118 @@
+"""What a question is sent with, part by part: the last one, or one that is not sent."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from ..context.tokens import estimate
+from ..protocol import types
+from ..protocol.errors import ConfigurationError
+from ..responses.catalog import Catalog, default_model
+from ..threads.store import TurnRecord
+from .context import Request, Told, tokens_words
+from .screen import count
+from .session import Session, Steps, Task
+
+
+def show_dry(session: Session, task: Task) -> Steps[None]:
+    """Show what this question would be sent with; nothing leaves."""
+    turn_options = session.turn_options(task.options, lambda request: types.Decision.decline)
+    context, prompt = session.gather_context(task.prompt, task.options, task.brings)
+    request = yield from session.wait(session.preview(context, prompt, task.options, turn_options))
+    for note in context.notes:
+        session.screen.say(note)
+    _show(session, request, "Not sent. This would be the request:")
+
+
+def show_sent(session: Session) -> Steps[None]:
+    """Show what the last question was sent with."""
+    if session.sent is None:
+        session.screen.say("Nothing was sent since this kernel started. Look before you ask: `%%codex --dry`")
+        return
+    request = yield from session.wait(session.last_request())
+    _show(session, request, "The last request:")
+
+
+def _show(session: Session, request: Request, title: str) -> None:
+    texts, images = _texts(request)
+    tokens = {name: estimate(text) for name, text in texts.items()}
+    earlier = sum(map(_turn_tokens, request.earlier))
+    window, model = _window(session, request)
+    total = sum(tokens.values()) + earlier
+    facts = {
+        "context": _about_cells(request.told),
+        "mentions": "",
+        "thread": count(len(request.earlier), "turn"),
+    }
+    rows: list[tuple[object, ...]] = []
+    for name in ("instructions", "thread", "context", "mentions", "prompt"):
+        if number := earlier if name == "thread" else tokens.get(name, 0):
+            rows.append((name, tokens_words(number), facts.get(name, "")))
+    if images:
+        rows.append(("images", "", count(images, "image")))
+    is_agent = request.options.get("engine") == "app-server"
+    rows.append(("tools", "", "the Codex program's own, with its instructions" if is_agent else "none"))
+    share = f"{total / window:.1%} of the {window:,} that {model} takes" if window else ""
+    rows.append(("all", tokens_words(total), share))
+    if counted := _counted(request.earlier):
+        rows.append(("counted", tokens_words(counted), "by the service for the request before"))
+    if names := request.told.masked:
+        rows.append(("masked", "", f"{count(len(names), 'secret')}: {', '.join(names)}"))
+    session.screen.say(title)
+    session.screen.table(("Part", "Tokens, estimated", ""), rows, wraps=True)
+    for name, text in texts.items():
+        session.screen.fold(name.capitalize(), text)
+
+
+def _texts(request: Request) -> tuple[dict[str, str], int]:
+    """Return the texts of the request in their order, and the number of images."""
+    texts = {"instructions": str(request.options.get("instructions") or "")}
+    names = {"notebook": "context"}
+    for part in request.told.inputs:
+        if isinstance(part, types.ContextInput):
+            texts[names.get(part.name, part.name)] = part.value
+        elif isinstance(part, types.TextInput):
+            texts["prompt"] = part.text
+    return texts, sum(isinstance(part, types.ImageInput) for part in request.told.inputs)
+
+
+def _about_cells(told: Told) -> str:
+    left_out = f"; {told.cells.left_out} further away left out" if told.cells.left_out else ""
+    return f"{count(told.cells.told, 'cell')}{left_out}"
+
+
+def _turn_tokens(turn: TurnRecord) -> int:
+    return sum(estimate(text) for entry in turn.items for text in _strings(msgspec.to_builtins(entry.item)))
+
+
+def _strings(value: Any) -> list[str]:
+    match value:
+        case str():
+            return [value] if not value.startswith("data:") else []
+        case dict():
+            return [text for key, each in value.items() if key not in _NOT_SENT for text in _strings(each)]
+        case list() | tuple():
+            return [text for each in value for text in _strings(each)]
+    return []
+
+
+_NOT_SENT = {"id", "type", "clientId", "held", "status", "url"}
+
+
+def _window(session: Session, request: Request) -> tuple[int, str]:
+    """Return how many tokens the model takes, 0 where that is not known, and its name."""
+    models = Catalog(session.provider(), session.env).remembered(max_age=math.inf) or []
+    name = request.options.get("model")
+    with suppress(ConfigurationError):
+        name = name or default_model(models).slug
+    window = next((model.context_window for model in models if model.slug == name), None)
+    return window or 0, str(name)
+
+
+def _counted(earlier: list[TurnRecord]) -> int:
+    usage = next((turn.usage for turn in reversed(earlier) if turn.usage is not None), None)
+    return usage.last.input_tokens if usage is not None else 0
