@@ -229,8 +229,7 @@ def _steer(session: Session, rest: str) -> Steps[None]:
     answering = (turn for turn in reversed(session.running) if turn.handle is not None)
     turn = next(answering, session.running[0])  # the others wait in line
     handle = yield from finished(turn.started)
-    mask = turn.context.mask
-    yield from session.wait(handle.steer(mask(rest) if mask else rest))
+    yield from session.wait(handle.steer(rest))
     session.screen.say("Sent to the running answer.")
 
 

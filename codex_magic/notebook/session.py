@@ -287,7 +287,7 @@ class Session:
         path = known.path if known is not None else None
         mask = None if options.values.get("no-mask") else self.mask
         if mask is not None:
-            learn_secrets(mask, self.shell, path)
+            learn_secrets(mask, self.shell, path, self.settings.secrets)
         context = Context(self.shell, self.runs, self.extension, path, scope=scope, mask=mask)
         prompt = context.mention(task.prompt, int(options.text("rows") or self.settings.sample_rows))
         context.mentioned = [*task.brings, *context.mentioned]

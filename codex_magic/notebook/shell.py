@@ -81,8 +81,11 @@ class NotebookSettings(HasTraits):
         5, min=0, help="Rows of a mentioned table that go along; 0: how it is built alone."
     ).tag(config=True)
 
+    secrets = _setting(
+        "Names of variables whose texts are never sent, with blanks between; `a.b['c']` will do."
+    )
     prompts = _setting(
-        "The folder of your own prompts for %codex fix and its like; empty: beside the threads."
+        "The folder of your own prompts for `%codex fix` and its like; empty: beside the threads."
     )
 
     engine = _setting(

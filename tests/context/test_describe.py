@@ -209,6 +209,21 @@ def test_a_picture_goes_with_a_figure_and_its_labels_as_text() -> None:
     assert [each.url.partition(",")[0] for each in description.images] == ["data:image/png;base64"]
 
 
+def test_a_figure_is_as_it_was_after_its_picture_was_made() -> None:
+    made = LIBRARIES["matplotlib figure"]()
+    before = made.canvas, made.get_dpi(), made.get_size_inches().tolist()
+    describe(made)
+    assert (made.canvas, made.get_dpi(), made.get_size_inches().tolist()) == before
+
+
+def test_the_picture_that_an_object_shows_of_itself_goes_along() -> None:
+    class Formula:
+        def _repr_png_(self) -> bytes:
+            return b"\x89PNG"
+
+    assert [each.url for each in describe(Formula()).images] == ["data:image/png;base64,iVBORw=="]
+
+
 def test_an_image_can_still_be_used(tmp_path: Any) -> None:
     from PIL import Image
 
