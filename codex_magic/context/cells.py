@@ -76,7 +76,8 @@ def cells_text(
 
     `mask`: what a text is before it is cut and leaves. `existing`: the ids of all cells of the notebook, where that is known: what is held and gone was deleted.
     """
-    if existing is not None and not any(key[1:] in existing for key in held if key[0] == "#"):
+    known = {key[1:] for key in held if key[0] == "#"}
+    if existing is not None and known and known.isdisjoint(existing):
         held = {}  # the thread is another notebook's
     shown = _window(cells, tokens)
     order = held.get(ORDER, "").split()
