@@ -66,7 +66,7 @@ def notebook(shell: InteractiveShell, path: Path) -> str:
 def turn(
     shell: InteractiveShell, runs: Runs, path: str, mask: OutgoingMask, held: dict[str, str]
 ) -> dict[str, str]:
-    learn_secrets(mask, shell, path, [])
+    learn_secrets(mask, shell, path, "")
     context = Context(shell, runs, Extension(lambda *told: None), path, scope="above", mask=mask)
     return context.told("Why?", held).cells.held
 
