@@ -91,10 +91,7 @@ def custom(
 
 
 def key_of(provider: Provider) -> str | None:
-    """Return the API key that its requests carry, for a program that sends them itself; `None` without one.
-
-    Raises NotSignedInError, and ConfigurationError for an auth that is no fixed key.
-    """
+    """Return the API key of its requests, for a program that sends them; `None` without. Raises CodexError."""
     if provider.auth is None or isinstance(provider.auth, ApiKeyAuth):
         return provider.auth.key() if provider.auth else None
     what = f"{provider.name} has no API key of its own that another program could be given."

@@ -81,9 +81,8 @@ class Preview:
         begin = len(body["input"]) - len(items)
         own = {item["type"]: item for item in body["input"][:begin]}  # of Responses Lite
         tools = body.get("tools") or own.get("additional_tools", {}).get("tools", [])
-        said = body.get("instructions") or "".join(
-            part["text"] for part in own.get("message", {}).get("content", ())
-        )
+        message = own.get("message", {"content": [{"text": ""}]})
+        said = body.get("instructions") or message["content"][0]["text"]
         return cls(mask(str(request.url)), headers, body, body["input"][begin:], said, tools)
 
 
