@@ -2,6 +2,7 @@
 # make test          install what the checks need and run them all
 # make lab           open JupyterLab on the notebooks
 # make bench         measure, and print one table; with BASE=FOLDER beside another checkout, in turns
+# make pictures      take pictures of all that answers, cards and pages can look like, into out/pictures
 # make lint          the style alone
 # make types         the types alone
 # make pytest        the tests without a browser alone
@@ -35,7 +36,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab bench clean lint types pytest browser programs labextension environments constraints always
+.PHONY: help demo test lab bench pictures clean lint types pytest browser programs labextension environments constraints always
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -68,6 +69,9 @@ pytest: $(VENV)/test.stamp
 
 browser: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -m browser $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN)
+
+pictures: $(VENV)/test.stamp
+	$(BIN)/python -m tests.end_to_end.pictures $(OUT)/pictures
 
 bench: $(VENV)/test.stamp programs
 	@exec $(BIN)/python -m tests.benchmarks.$(if $(BASE),compare $(BASE) $(ROWS),run)

@@ -31,16 +31,17 @@ from codex_magic.display.terminal import markdown
 
 NOTEBOOK = Path(__file__).with_name("01_quickstart.ipynb")
 
-FOLDED = re.compile(r"<details.*?</details>\n?", re.DOTALL)
-"""What a notebook folds away, and a terminal can't."""
-TAGS = re.compile(r"</?(?:small|blockquote)[^>]*>|\[\]\(#_\)")
-"""What sets a line small, an error apart, and dollars from each other."""
+FOLDED = re.compile(r"<details[^>]*><summary>(.*?)</summary>.*?</details>\n?", re.DOTALL)
+"""What a notebook folds away, and a terminal can't: its title stays."""
+TAGS = re.compile(r"</?(?:small|blockquote|b|code)\b[^>]*>|\[\]\(#_\)")
+"""What sets a line small or bold, an error apart, and dollars from each other."""
 
 INDENT = 4
 """Columns before an output."""
 
-STYLE = "<style>.jp-RenderedMarkdown pre { font-family: monospace; margin-bottom: 1em }</style>"
-"""nbconvert sets the code of an answer in the font of its text."""
+STYLE = """<style>.jp-RenderedMarkdown pre, .jp-RenderedMarkdown pre span { font-family: monospace }
+.jp-RenderedMarkdown pre { margin-bottom: 1em } .jp-RenderedMarkdown th { text-align: left }</style>"""
+"""nbconvert sets the code of an answer in the font of its text, and the heads of its tables in the middle."""
 
 
 def main(folder: Path, console: Console) -> None:
@@ -120,7 +121,7 @@ def _output(output: NotebookNode) -> RenderableType:
     if output.output_type == "error":
         return Text.from_ansi("\n".join(output.traceback))
     if MIME in output.data:
-        return markdown(TAGS.sub("", FOLDED.sub("*Reasoning …*\n", output.data["text/markdown"])))
+        return markdown(TAGS.sub("", FOLDED.sub(r"*\1 …*\n", output.data["text/markdown"])))
     return Text(output.data.get("text/plain", ""))
 
 

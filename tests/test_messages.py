@@ -17,7 +17,7 @@ ALONE = re.compile(r"%%?codex(?: \S+){0,2}|%%codex\n.*", re.DOTALL)
 
 def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """The line and text of each string that is no docstring, no pattern and no part of another."""
-    passed_over = set()
+    passed_over: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr):  # a docstring, of an attribute too
             passed_over.add(node.value)

@@ -108,7 +108,11 @@ def test_the_notebook_on_an_analysis_says_what_is_saved_in_it(tmp_path: Path) ->
     saved = nbformat.read(FOLDER / "05_data_analysis.ipynb", as_version=4)
     executed = execute(copy.deepcopy(saved), tmp_path)
     assert [failure.ename for failure in failures(executed)] == ["KeyError"]
-    assert plain(executed) | {"start": ""} == plain(saved) | {"start": ""}  # it names a port
+    others = {"start": "", "peek": ""}  # a port, and the whole request with its instructions
+    assert plain(executed) | others == plain(saved) | others
+    sent = plain(executed)["peek"]
+    assert "city str" in sent
+    assert "Lima" not in sent
     assert "| `price` | float64 |" in told(executed)["ask"]
     assert '+revenue = sales["quantity"] * sales["price"]' in told(executed)["fix"]
     assert "«SECRET_1»" in told(executed)["less"]

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -46,7 +47,7 @@ class Cell:
         words = {"ran": "", "failed": ", failed", "changed": ", changed since it ran"}
         return f"In[{self.number}]{words.get(self.state, '')}"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of the text, and what else is told of it."""
         return f"{digest_of(f'{self.kind}{self.source}{self.outputs}')} {self.label}"
@@ -75,13 +76,15 @@ def cells_text(
 
     `mask`: what a text is before it is cut and leaves. `existing`: the ids of all cells of the notebook, where that is known: what is held and gone was deleted.
     """
-    window = _window(cells, tokens, mask)
-    shown = [cell for cell, _ in window]
+    known = {key[1:] for key in held if key[0] == "#"}
+    if existing is not None and known and known.isdisjoint(existing):
+        held = {}  # the thread is another notebook's
+    shown = _window(cells, tokens)
     order = held.get(ORDER, "").split()
     ids = [digest_of(cell.id, 3) for cell in shown]
     if [id for id in order if id in ids] != [id for id in ids if id in order]:
         held, order = {}, []  # cells were moved: all is told anew
-    parts, now = _news(window, held)
+    parts, now = _news(shown, held, mask, tokens)
     told, left_out = len(parts), len(cells) - len(shown)
     notes = [note for cell in shown if (note := _restated(cell, held))]
     now |= {f"#{cell.id}": cell.digest for cell in shown if _restated(cell, held)}
@@ -104,31 +107,32 @@ def cells_text(
     return CellsText("\n\n".join([" ".join([about, *notes]), *parts]), now, told, left_out)
 
 
-def _window(cells: Sequence[Cell], tokens: int, mask: Callable[[str], str]) -> list[tuple[Cell, str]]:
-    """Return the nearest cells that fit, each with its text, top to bottom."""
-    window: list[tuple[Cell, str]] = []
+def _window(cells: Sequence[Cell], tokens: int) -> list[Cell]:
+    """Return the nearest cells that fit, top to bottom."""
+    window: list[Cell] = []
     for cell in reversed(cells):
-        text = cut_middle(mask(cell.source.strip("\n")), min(CELL_TOKENS, tokens))
-        if cell.outputs:
-            text += f"\n# -> output\n{mask(cell.outputs)}"
-        tokens -= estimate(text) + 8
+        tokens -= min(estimate(cell.source), CELL_TOKENS) + estimate(cell.outputs) + 8
         if tokens < 0 and window:
             break
-        window.append((cell, text))
+        window.append(cell)
     return window[::-1]
 
 
-def _news(window: Sequence[tuple[Cell, str]], held: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+def _news(
+    window: Sequence[Cell], held: Mapping[str, str], mask: Callable[[str], str], tokens: int
+) -> tuple[list[str], dict[str, str]]:
     parts, now = [], {}
     before: Cell | None = None
     is_below = True  # the cell above is told right above, or there is none
-    for cell, text in window:
+    for cell in window:
         known = held.get(f"#{cell.id}", "").partition(" ")[0]
         if known == cell.digest.partition(" ")[0]:
             is_below = False
         else:
             place = f", below {before.label}" if before is not None and not is_below else ""
-            parts.append(f"# %% {cell.label}{place}{', in a new version' if known else ''}\n{text}")
+            text = cut_middle(mask(cell.source.strip("\n")), min(CELL_TOKENS, tokens))
+            output = f"\n# -> output\n{mask(cell.outputs)}" if cell.outputs else ""
+            parts.append(f"# %% {cell.label}{place}{', in a new version' if known else ''}\n{text}{output}")
             now[f"#{cell.id}"] = cell.digest
             is_below = True
         before = cell
@@ -154,6 +158,8 @@ _OURS = re.compile(
 
 def is_ours(source: str) -> bool:
     """Whether a cell asks or sets up Codex and does nothing else: the thread holds its question and answer."""
+    if "odex" not in source:  # most say nothing of it
+        return False
     lines = [line.strip() for line in source.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     for line in lines:
@@ -161,7 +167,7 @@ def is_ours(source: str) -> bool:
             return _OURS.match(line) is not None
         if not line.startswith("%%"):
             break
-    return all(_OURS.match(line) for line in lines)
+    return bool(lines) and all(_OURS.match(line) for line in lines)
 
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")

@@ -97,13 +97,13 @@ def _within(
 ) -> Description:
     page = _Page(begin, look.tokens)
     if abandoned() >= MOST_ABANDONED:
-        page.end(f"Not looked at: {MOST_ABANDONED} other values are still being looked at.")
+        page.end(f"{MOST_ABANDONED} other values are still being looked at.")
         return page.description(value)
     thread = threading.Thread(target=_fill, args=[page, value, look, parts], daemon=True)
     thread.start()
     if not page.done.wait(seconds):
         _threads.append(thread)
-        page.end(f"Stopped after {seconds:g} s: looking at the rest takes longer.")
+        page.end(f"it takes longer than {seconds:g} s.")
     return page.description(value)
 
 
@@ -111,8 +111,7 @@ def _fill(page: _Page, value: object, look: Look, parts: Callable[[], Iterable[P
     try:
         page.take(parts())
     except BaseException as failure:  # noqa: BLE001 - the top of a thread; a value may raise anything
-        rest = "the rest" if page.lines else "it"
-        page.end(f"Looking at {rest} raised {type_name(failure)}{_reason(failure) if look.rows else ''}.")
+        page.end(f"it raised {type_name(failure)}{_reason(failure) if look.rows else ''}.")
         if not page.lines:
             fallback = find(object())(value, look)
             page.take([fallback] if isinstance(fallback, str) else fallback)
@@ -143,8 +142,8 @@ class _Page:
             if self.done.is_set() or not self._add(part):
                 return
 
-    def end(self, note: str) -> None:
-        self._note = self._ending = note
+    def end(self, reason: str) -> None:
+        self._note = f"Described {'in part' if self.lines else 'by its type only'}: {reason}"
 
     def _add(self, part: Part) -> bool:
         """Whether there is room for more."""

@@ -47,7 +47,8 @@ def _axes_words(axes: Any) -> Iterator[str]:
     limits = [f"{name} {short(tuple(lim()))}" for name, lim in (("x", axes.get_xlim), ("y", axes.get_ylim))]
     yield f"axes: {', '.join(words + limits)}"
     for line in axes.lines[:SERIES]:
-        yield f"  line {short(line.get_label())} of {len(line.get_xdata(orig=True)):,} points"
+        label = "" if line.get_label().startswith("_") else f" {short(line.get_label())}"
+        yield f"  line{label} of {len(line.get_xdata(orig=True)):,} points"
     rest = {"collections": axes.collections, "patches": axes.patches, "images": axes.images}
     drawn = [f"{len(held)} {name}" for name, held in rest.items() if len(held)]
     if drawn:

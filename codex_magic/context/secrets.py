@@ -11,12 +11,14 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from ..protocol.secrets import LEAST, Known, is_secret, mask, names_secret, with_texts
+from .mentions import value_at
 from .registry import attributes, static
 
 T = TypeVar("T")
@@ -472,9 +474,9 @@ def object_secrets(namespace: Mapping[str, Any]) -> list[NamedSecret]:
         if name.startswith("_") or issubclass(type(value), str | int | float | type):
             continue
         kind = type(value)  # compared by `is`: a metaclass may run code of its own
-        is_object = kind is not dict and kind is not list and kind is not tuple
-        fields = attributes(value) if is_object else value if kind is dict else enumerate(value)
-        inside = islice(list(dict(fields).items()), _MOST_FIELDS)
+        is_object = not (kind is dict or kind is list or kind is tuple)
+        fields = attributes(value) if is_object else value.items() if kind is dict else enumerate(value)
+        inside = [*islice(fields, _MOST_FIELDS)]
         places = [
             (name, value),
             *((f"{name}.{key}" if is_object else f"{name}[{key!r}]", each) for key, each in inside),
@@ -486,9 +488,13 @@ def object_secrets(namespace: Mapping[str, Any]) -> list[NamedSecret]:
 
 
 def variable_secrets(namespace: Mapping[str, Any], names: Iterable[str]) -> list[NamedSecret]:
-    """Return the texts of variables that the user calls secret."""
-    texts = ((name, namespace.get(name)) for name in names)
-    return [NamedSecret(name, text, name) for name, text in texts if isinstance(text, str)]
+    """Return the texts that the user calls secret, by the names of variables or what they hold: `config["key"]`."""
+    found: list[NamedSecret] = []
+    for name in names:
+        with suppress(Exception):  # there is none yet, or it raises something of its own
+            value = value_at(namespace, name)
+            found += [NamedSecret(name, value, name)] if type(value) is str else []
+    return found
 
 
 _MOST_VARIABLES = 5_000

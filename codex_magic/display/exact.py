@@ -85,11 +85,6 @@ HEAD_CHARS = 300
 """Characters of a command or a tool's arguments, on their one line."""
 
 
-def shown_command(command: str) -> str:
-    """`command` without the shell that the agent wraps around each of its commands."""
-    return shell_and_script(command)[1]
-
-
 def shell_and_script(command: str) -> tuple[str, str]:
     """Return the agent's own shell around `command` (empty: none), and the script it runs.
 

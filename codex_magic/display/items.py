@@ -18,7 +18,7 @@ from codex_magic.protocol import types
 from codex_magic.protocol.plain import shorten, without_controls
 from codex_magic.protocol.types import NEVER_DONE
 
-from .exact import HEAD_CHARS, change_diff, change_kind, diff_size, shown_command, step_line
+from .exact import HEAD_CHARS, change_diff, change_kind, diff_size, shell_and_script, step_line
 
 # The functions import `.safe_markdown` themselves: its parser would be loaded while a first request is prepared.
 
@@ -126,7 +126,7 @@ class PlanBlock(MarkdownBlock):
 
 
 class ReasoningBlock:
-    """A thought. A notebook shows all of a turn's in one fold (`folded_thoughts`), plain text none."""
+    """A thought. A notebook shows all of a turn's in one fold , plain text none."""
 
     closed = False
 
@@ -169,21 +169,6 @@ class ReasoningBlock:
 
     def plain(self) -> str:
         return ""
-
-
-def folded_thoughts(thoughts: Iterable[ReasoningBlock], *, seconds: int, is_live: bool) -> str:
-    """Return them in one fold, open while it grows; empty where none has a word."""
-    texts = [text for thought in thoughts if (text := thought.markdown())]
-    title = "Thinking" + (f" · {lasting(seconds)}" if seconds else " …")
-    if not is_live:
-        title = (
-            "Thought"
-            + f" for {lasting(seconds)}" * (seconds > 0)
-            + f" in {len(texts)} steps" * (len(texts) > 1)
-        )
-    if not texts:
-        return QUIET.format(title) if is_live else ""
-    return fold(QUIET.format(title), "\n\n".join(texts), is_open=is_live)
 
 
 class NoticeBlock:
@@ -314,7 +299,7 @@ def item_rows(item: types.ThreadItem) -> list[Row]:
 
 
 def _command_row(item: types.CommandExecution) -> Row:
-    command = step_line(shown_command(item.command))
+    command = step_line(shell_and_script(item.command)[1])
     label, note, time = _verb("run", item.status), _note(item.status), seconds(item.duration_ms)
     if item.exit_code is not None and item.status not in NEVER_DONE:
         label, note = "Failed" if item.status == "failed" else "Ran", f"exit code {item.exit_code}"
@@ -333,7 +318,9 @@ def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
     size = "+{} −{}".format(*diff_size(diff)) if diff and status == "completed" else ""
     notes = [size, _note(status), _APPROVALS.get(item.approval or ""), in_part]
     body = "" if status in ("inProgress", "waiting") else head(diff)
-    return Row(_verb(change_kind(change), status), path, notes, body, "diff", is_open=True)
+    return Row(
+        _verb(change_kind(change), status), path, notes, body, "diff", is_open=status not in NEVER_DONE
+    )
 
 
 _VERBS = {

@@ -191,42 +191,48 @@ class TurnView:
             if isinstance(block, items.MessageBlock) and isinstance(above, MarkdownBlock):
                 # Else a list that ends one would go on in the other.
                 parts.append("***")
-            parts.append(text)
+            steps = isinstance(block, items.ActivityBlock) and isinstance(above, items.ActivityBlock)
+            if steps and parts[-1].startswith("**") and text.startswith("**"):
+                parts[-1] += f"\\\n{text}"  # lines without anything to unfold stand close together
+            else:
+                parts.append(text)
             above = block
         return "\n\n".join(parts) or NoticeBlock(items.QUIET, "Working …").markdown()
 
     def _thoughts(self, thoughts: list[ReasoningBlock]) -> str:
-        """Return all thoughts in one fold, in the place of the first, with the time they took."""
+        """Return all thoughts in one fold, in the place of the first, with the time they took; open while it grows."""
         is_live = self.state == "streaming" and not thoughts[-1].closed
-        now = self._clock()
-        times = (now - each.begun if each.seconds is None else each.seconds for each in thoughts)
-        return items.folded_thoughts(thoughts, seconds=int(sum(times)), is_live=is_live)
+        now, texts = self._clock(), [text for thought in thoughts if (text := thought.markdown())]
+        seconds = int(sum(now - each.begun if each.seconds is None else each.seconds for each in thoughts))
+        title = "Thinking" + (f" · {items.lasting(seconds)}" if seconds else " …")
+        if not is_live:
+            title = "Thought" + f" for {items.lasting(seconds)}" * bool(seconds)
+            title += f" in {len(texts)} steps" * (len(texts) > 1)
+        if not texts:
+            return items.QUIET.format(title) if is_live else ""
+        return items.fold(items.QUIET.format(title), "\n\n".join(texts), is_open=is_live)
 
     def below(self, hint: str = "") -> list[NoticeBlock]:
         """Return what stands below the items: how the turn ended and its facts, or what it is doing."""
         if self.state != "streaming":
             left = self._left()
             low = left.split(",")[0] if "resets" in left else ""
-            return [*self.endings(), NoticeBlock(items.QUIET, self.footer(), bold=low)]
-        status = self._status()
-        if hint:
-            seconds = int(self._clock() - self._begun)
-            doing = "Answering …" if self._blocks else "Working …"
-            status = f"{status or doing + f' {items.lasting(seconds)}.' * bool(seconds)} {hint}"
-        return [NoticeBlock(items.QUIET, status)]
-
-    def _status(self) -> str:
-        """Return what the turn is doing, where that is not to answer."""
+            footer = "" if self.state == "interrupted" else self.footer()
+            return [*self.endings(), NoticeBlock(items.QUIET, footer, bold=low)]
+        status = "Running in the background. `%codex steer TEXT` adds to it, `%codex stop` stops it."
         if self._queued is not None:
             cell = self._queued.cell
             other = "another answer" if cell is None else f"the answer of cell [{cell}]"
-            return f"Queued: waits for {other} in this thread."
-        if self._asking:
-            return "Waiting for your approval …"
-        if self._retrying is not None:
-            return f"Trying again: {self._retrying.message}"
-        runs = "Running in the background. `%codex steer TEXT` adds to it, `%codex stop` stops it."
-        return runs if self.background else ""
+            status = f"Queued: waits for {other} in this thread."
+        elif self._asking:
+            status = "Waiting for your approval …"
+        elif self._retrying is not None:
+            status = f"Trying again: {self._retrying.message}"
+        elif not self.background:
+            seconds = int(self._clock() - self._begun)
+            doing = "Answering …" if self._blocks else "Working …"
+            status = (doing + f" {items.lasting(seconds)}." * bool(seconds)) if hint else ""
+        return [NoticeBlock(items.QUIET, f"{status} {hint}".strip())]
 
     def plain(self) -> str:
         """Return the text as it came, without control characters, and a line for each other thing that happened.
@@ -249,6 +255,7 @@ class TurnView:
         if self.state == "interrupted":
             seconds = round((self.duration_ms or 0) / 1000)
             after = f" after {items.lasting(seconds)}" if seconds else ""
+            after += f" · {self.usage.total.output_tokens:,} tokens out" if self.usage else ""
             message = f"Interrupted{after}. Continue with `%codex continue`."
             if self._withdrawn:
                 message = "Not sent: stopped while it waited for another answer in this thread."
@@ -267,7 +274,7 @@ class TurnView:
             cached = total.cached_input_tokens and 100 * total.cached_input_tokens / total.input_tokens
             note = f" ({cached:.0f} % cached)" if cached else ""
             parts.append(f"{total.input_tokens:,} tokens in{note}, {total.output_tokens:,} out")
-        if self.duration_ms is not None and self.state != "interrupted":
+        if self.duration_ms is not None:
             parts.append(items.seconds(self.duration_ms) + (", in the background" if self.background else ""))
         return " · ".join(filter(None, [*parts, self._left()]))
 

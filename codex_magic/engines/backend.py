@@ -145,8 +145,7 @@ class _BackendTurn:
 
     async def run(self) -> None:
         """Raise what the turn failed with, and CancelledError when a tool's approval was cancelled."""
-        no_model = await self._start()
-        items = await input_items(self._request.inputs)
+        no_model, items = await self._start(), await input_items(self._request.inputs)
         await self._compact_if_due()
         if items:
             self._add(types.UserMessage(new_id(), self._request.inputs, self._request.cell_id), items)
@@ -175,16 +174,12 @@ class _BackendTurn:
             self._stream.abort()
 
     async def _start(self) -> errors.CodexError | None:
-        """Read what came before and report which model answers; return why there is none."""
-        request = self._request
-        items, self._context = await request.earlier()
-        self._history += items
-        no_model = None
-        if self._model is None:
-            try:
-                self._model = (await self._engine.client.models.default()).slug
-            except errors.CodexError as error:
-                no_model = error
+        request, no_model = self._request, None
+        self._history[:], self._context = await request.earlier()
+        try:
+            self._model = self._model or (await self._engine.client.models.default()).slug
+        except errors.CodexError as error:
+            no_model = error
         started = types.Turn(request.turn_id, types.TurnStatus.in_progress, started_at=int(time.time()))
         self._tell(types.TurnStarted(request.thread_id, started, self._model))
         return no_model
@@ -228,8 +223,7 @@ class _BackendTurn:
             self._stream = None
         self._turn_state = response.turn_state or self._turn_state
         if response.usage is not None:
-            self._context = response.usage
-            self._usage += response.usage
+            self._context, self._usage = response.usage, self._usage + response.usage
             self._report_usage(response.usage)
         self._narrator.answered(response)
         foreign = sorted({str(item["type"]) for item in response.output if is_foreign_call(item)})
@@ -254,7 +248,6 @@ class _BackendTurn:
         return msgspec.structs.replace(response, output=output)
 
     async def _execute(self, step: Run) -> list[str | list[dict[str, Any]]]:
-        """Run the calls of a response. A turn that is stopped does not wait: a function may not heed that."""
         outputs: list[str | list[dict[str, Any]]] = []
         for jobs in [step.jobs] if step.parallel else [[job] for job in step.jobs]:
             tasks = [asyncio.ensure_future(self._execute_call(job)) for job in jobs]
@@ -283,7 +276,6 @@ class _BackendTurn:
         return output_of(items)
 
     async def _compact_if_due(self) -> None:
-        """Compact a context that is nearly full. If that fails, the turn continues with all of it."""
         if self._model is None or self._context is None or self._context.total_tokens < SMALL_CONTEXT:
             return
         model = await self._engine.model(self._model)
@@ -315,11 +307,9 @@ class _BackendTurn:
     def _parameters(self) -> Parameters:
         """Return what all requests of the turn share. Raises InvalidRequestError for an unknown personality."""
         request = self._request
-        if request.personality is not None and request.personality not in PERSONALITIES:
-            raise errors.InvalidRequestError(
-                f"Unknown personality {request.personality!r}.",
-                hint=f"Choose one of: {', '.join(PERSONALITIES)}.",
-            )
+        if request.personality not in (None, *PERSONALITIES):
+            hint = f"Choose one of: {', '.join(PERSONALITIES)}."
+            raise errors.InvalidRequestError(f"Unknown personality {request.personality!r}.", hint=hint)
         personality = PERSONALITIES[request.personality or "none"]
         instructions = request.base_instructions, request.instructions, personality
         summary = None if request.summary == "none" else request.summary

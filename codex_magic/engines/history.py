@@ -49,7 +49,6 @@ def is_context(item: Item) -> bool:
 
 
 def _call_key(item: Item) -> tuple[str, str | None]:
-    """The kind and id of the call that it is, or is the output of."""
     return item["type"].removesuffix("_output"), item.get("call_id")
 
 
@@ -105,7 +104,6 @@ def mended(item: Mapping[str, Any]) -> Item | None:
 
 
 def _as_text(value: Any, nothing: Any) -> str:
-    """Write what should have been JSON in a string, and came as itself."""
     value = nothing if value is None else value
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
@@ -162,7 +160,6 @@ _LISTS = ("annotations", "logprobs")
 
 
 def _part(part: Any, kinds: tuple[str, ...]) -> Iterator[Item]:
-    """The part as it came, what it says as a text, or nothing."""
     kind = part.get("type") if isinstance(part, dict) else None
     if kind in kinds and (kind not in _TEXTS or isinstance(part.get(_TEXTS[kind]), str)):
         yield {name: each for name, each in part.items() if name not in _LISTS or isinstance(each, list)}
@@ -176,9 +173,8 @@ def _reasoning(item: Item) -> Item:
         if name == "content" and parts is None:
             continue
         parts = parts if isinstance(parts, list) else [parts]
-        if not all(
-            isinstance(part, dict) and isinstance(part.get("text"), str) and "type" in part for part in parts
-        ):
+        is_odd = any(not isinstance(part, dict) or not isinstance(part.get("text"), str) for part in parts)
+        if is_odd or not all("type" in part for part in parts):
             parts = [{"type": kind, "text": text} for text in texts(parts)]
         item[name] = parts
     return item

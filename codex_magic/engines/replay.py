@@ -65,9 +65,12 @@ def _sent(part: types.InputItem) -> Part:
                 text = cut(read_file(part.path, unnamed=part.name).content.decode(errors="replace"))
             head = f"<name>{part.name}</name>\n<path>{part.path}</path>"
             return input_text(f"<{kind}>\n{head}\n{text}\n</{kind}>")
-    raise InvalidRequestError(
-        "An ExternalMessage must be the only input of its turn.", hint="Send the rest in the next turn."
-    )
+    raise alone()
+
+
+def alone() -> InvalidRequestError:
+    what = "An ExternalMessage must be the only input of its turn."
+    return InvalidRequestError(what, hint="Send the rest in the next turn.")
 
 
 def replayed(item: types.ThreadItem) -> tuple[Item, ...]:

@@ -68,15 +68,12 @@ class Quota:
 
     def windows(self) -> dict[str, dict[str, Any]]:
         used = {"primary": min(95, 12 + self.requests), "secondary": min(90, 31 + self.requests // 10)}
-        return {
-            name: {
-                "used_percent": used[name],
-                "limit_window_seconds": seconds,
-                "reset_after_seconds": max(0, int(self.started) + seconds - int(time.time())),
-                "reset_at": int(self.started) + seconds,
-            }
-            for name, seconds in SECONDS.items()
-        }
+        windows = {}
+        for name, seconds in SECONDS.items():
+            end = int(self.started) + seconds
+            resets = {"reset_after_seconds": max(0, end - int(time.time())), "reset_at": end}
+            windows[name] = {"used_percent": used[name], "limit_window_seconds": seconds, **resets}
+        return windows
 
     def headers(self, plan: str) -> dict[str, str]:
         headers = SHAPES["quota_headers"] | {"x-codex-plan-type": plan}
@@ -89,13 +86,9 @@ class Quota:
     def usage(self, account: Account) -> dict[str, Any]:
         """Return the body of `/wham/usage`."""
         windows = {f"{name}_window": window for name, window in self.windows().items()}
-        return SHAPES["usage"] | {
-            "user_id": account.user_id,
-            "account_id": account.id,
-            "email": account.email,
-            "plan_type": account.plan,
-            "rate_limit": {"allowed": True, "limit_reached": False, **windows},
-        }
+        who = {"user_id": account.user_id, "account_id": account.id, "email": account.email}
+        limit = {"allowed": True, "limit_reached": False, **windows}
+        return SHAPES["usage"] | who | {"plan_type": account.plan, "rate_limit": limit}
 
 
 class SignIn:
@@ -112,6 +105,7 @@ class SignIn:
     def issue(self, account: Account, *, expires_in: int = ACCESS_SECONDS) -> Tokens:
         """Return a fresh set of tokens."""
         now = int(time.time())
+        who = {"account_id": account.id, "plan_type": account.plan, "user_id": account.user_id}
         claims = {
             "iss": self._issuer,
             "sub": f"local|{account.user_id}",
@@ -119,12 +113,9 @@ class SignIn:
             "exp": now + expires_in,
             "jti": new_id(),
             _CLAIMS: {
-                "chatgpt_account_id": account.id,
-                "chatgpt_plan_type": account.plan,
-                "chatgpt_user_id": account.user_id,
                 "user_id": account.user_id,
-                "chatgpt_account_is_fedramp": False,
                 "organizations": [],
+                **{f"chatgpt_{name}": value for name, value in who.items()},
             },
         }
         profile = {"email": account.email, "email_verified": True}

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from itertools import count
 from pathlib import Path
 
 from . import seen
@@ -150,6 +149,8 @@ def _prepared(text: str, talk: Conversation) -> str:
     notes = []
     if cells := seen.cells(talk.context):
         notes.append(f"*With these cells of your notebook: {cells}.*")
+    if secrets := sorted(set(re.findall(r"«SECRET_\d+»", talk.prompt.text + talk.context))):
+        notes.append(f"*In place of secrets it read {', '.join(secrets)}.*")
     if talk.images:
         notes.append(f"*With {talk.images} image{'s' if talk.images > 1 else ''}.*")
     if talk.earlier:
@@ -209,15 +210,13 @@ def prepared(name: str) -> str:
 
 def document(length: int) -> str:
     """Return exactly `length` characters of Markdown: whole sections, then plain words."""
-    written = ""
-    for number in count(1):
+    written, section, number = "", "", 0
+    while len(written) + len(section) <= length:
+        written, number = written + section, number + 1
         topic = _TOPICS[number % len(_TOPICS)]
         named = {"topic": topic, "name": topic.lower(), "number": number, "next": number + 1}
         numbers = {"size": 100 + 37 * number, "share": 10 + number % 40}
         section = prepared("section").format(**named, **numbers) + "\n\n"
-        if len(written) + len(section) > length:
-            break
-        written += section
     missing = length - len(written)
     filler = "And so on, word by word, until the asked length is reached. "
     return written + (filler * (missing // len(filler) + 1))[:missing]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .stream import SHAPES
@@ -19,14 +20,14 @@ def sample(schema: Schema | bool, *, name: str = "text", text: str = "local serv
     return _Sampler(schema if isinstance(schema, Mapping) else {}, text).value(schema, name, 0)
 
 
+@dataclass(frozen=True)
 class _Sampler:
-    def __init__(self, root: Schema, text: str) -> None:
-        self._root = root
-        self._text = text
+    root: Schema
+    text: str
 
     def value(self, schema: Schema | bool, name: str, depth: int) -> Any:
         if isinstance(schema, bool):
-            return self._text
+            return self.text
         schema = self._resolve(schema, depth)
         if "const" in schema or "enum" in schema:
             return schema["const"] if "const" in schema else schema["enum"][0]
@@ -43,7 +44,7 @@ class _Sampler:
                 parts += [schema.get("items", True)] * missing
                 return [self.value(part, name, depth + 1) for part in parts]
             case "string":
-                text = SHAPES["formats"].get(schema.get("format", "")) or f"{name}: {self._text}"
+                text = SHAPES["formats"].get(schema.get("format", "")) or f"{name}: {self.text}"
                 return text.ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
             case "integer":
                 return int(_number(schema, distance=1, step=schema.get("multipleOf", 1)))
@@ -57,7 +58,7 @@ class _Sampler:
         while True:
             rest = dict(schema)
             if reference := rest.pop("$ref", None):
-                target: Any = self._root
+                target: Any = self.root
                 for step in reference.removeprefix("#").split("/")[1:]:
                     target = target[step.replace("~1", "/").replace("~0", "~")]
                 schema = {**target, **rest}
@@ -82,8 +83,7 @@ def _number(schema: Schema, *, distance: float, step: float | None) -> float:
     if step:
         multiple = step * math.ceil(min(max(distance, low), high) / step)
         return float(multiple if multiple <= high else step * math.floor(high / step))
-    if math.isinf(low):
-        return distance if math.isinf(high) else float(high - distance)
+    low = min(0, high - distance) if math.isinf(low) else low
     return float(low + distance if math.isinf(high) else (low + high) / 2)
 
 

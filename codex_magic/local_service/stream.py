@@ -65,10 +65,9 @@ class Plan:
 
 def count_usage(items: list[Item], *, sent: int, cached: int = 0) -> dict[str, Any]:
     """Return the tokens of a request: `sent`, of which `cached` were known, and what the items cost."""
-    tokens = [(item["type"], count_tokens(_content(item))) for item in items]
-    # reasoning costs more than its summary shows
-    reasoning = sum(count + 8 for kind, count in tokens if kind == "reasoning")
-    output = reasoning + sum(count for kind, count in tokens if kind != "reasoning")
+    tokens = [(item["type"] == "reasoning", count_tokens(_content(item))) for item in items]
+    reasoning = sum(count + 8 for thinks, count in tokens if thinks)  # it costs more than its summary shows
+    output = reasoning + sum(count for thinks, count in tokens if not thinks)
     return {
         "input_tokens": sent,
         "input_tokens_details": {"cached_tokens": min(cached, sent), "cache_write_tokens": 0},

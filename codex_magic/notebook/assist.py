@@ -152,7 +152,7 @@ def prompts(session: Session, rest: str) -> None:
 def testable(session: Session) -> list[str]:
     """Return the user's functions and classes."""
     shell = session.shell
-    names = [name for name, value in shell.user_ns.items() if isinstance(value, FunctionType | type)]
+    names = [name for name, value in shell.user_ns.items() if issubclass(type(value), FunctionType | type)]
     return [name for name in names if name[:1] != "_" and name not in shell.user_ns_hidden]
 
 
@@ -331,7 +331,9 @@ def _variables(frames: Iterable[tuple[FrameType, str]], rows: int) -> str:
             names += frame.f_locals
         for name in dict.fromkeys(names):
             value = known.get(name, builtins)
-            is_data = not isinstance(value, ModuleType | type) and not callable(value) and name[:2] != "__"
+            is_data = (
+                not issubclass(type(value), ModuleType | type) and not callable(value) and name[:2] != "__"
+            )
             if is_data and name not in shown and len(shown) < MOST_VARIABLES:
                 shown[name] = describe(value, name=name, rows=rows, tokens=VALUE_TOKENS, seconds=0.5).text
     return "\n\n".join(shown.values())

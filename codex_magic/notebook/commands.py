@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from ..net import scrub
-from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError
+from ..protocol.errors import CodexError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
-from ..responses.catalog import Catalog, default_model, find_model
+from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE
 from ..threads.store import Store
 from . import assist, login, options
@@ -229,8 +227,7 @@ def _steer(session: Session, rest: str) -> Steps[None]:
     answering = (turn for turn in reversed(session.running) if turn.handle is not None)
     turn = next(answering, session.running[0])  # the others wait in line
     handle = yield from finished(turn.started)
-    mask = turn.context.mask
-    yield from session.wait(handle.steer(mask(rest) if mask else rest))
+    yield from session.wait(handle.steer(rest))
     session.screen.say("Sent to the running answer.")
 
 
@@ -274,10 +271,10 @@ def _status(session: Session, _: str) -> Steps[None]:
 
 
 def _model_in_use(session: Session) -> str:
-    models = Catalog(session.provider(), session.env).remembered(max_age=math.inf)
-    with suppress(ConfigurationError):  # none of them is the default
-        return session.settings.model or default_model(models or []).slug
-    return "provider default (looked up with your first question)"
+    if name := session.settings.model:
+        return name
+    model = Catalog(session.provider(), session.env).in_use(None)
+    return model.slug if model else "provider default (looked up with your first question)"
 
 
 def _models(session: Session, _: str) -> Steps[None]:

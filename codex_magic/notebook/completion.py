@@ -114,10 +114,14 @@ def _names(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Offer]:
 def _anything(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Offer]:
     begin = typed[0]
     variables = _starting(_variables(shell), begin)
-    yield from (each for each in variables if not isinstance(each[1], ModuleType | FunctionType | type))
+    yield from (each for each in variables if not _is_definition(each[1]))
     yield from _starting([(name, _Word(word)) for name, word in (WORDS | _PLACES).items()], begin)
     yield from _plain_files(shell, typed)
-    yield from (each for each in variables if isinstance(each[1], ModuleType | FunctionType | type))
+    yield from (each for each in variables if _is_definition(each[1]))
+
+
+def _is_definition(value: object) -> bool:
+    return issubclass(type(value), ModuleType | FunctionType | type)
 
 
 def _plain_files(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Offer]:
@@ -167,7 +171,7 @@ def entries(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the keys or columns of a value, with what they hold."""
     if type(value) is dict:
         yield from islice(list(value.items()), MOST)
-    elif type(value) in (list, tuple):
+    elif type(value) is list or type(value) is tuple:
         yield from islice(enumerate(value), MOST)
     elif type_name(value).startswith(_FRAME_PACKAGES) and type_name(value).endswith("Frame"):
         kinds = getattr(value, "dtypes", None)
@@ -180,10 +184,10 @@ def entries(value: Any) -> Iterator[tuple[Any, Any]]:
 def _attributes(value: Any) -> Iterator[Offer]:
     stored = dict(attributes(value))
     yield from ((name, held) for name, held in stored.items() if name[:1] != "_")
-    if isinstance(value, ModuleType):
+    if issubclass(type(value), ModuleType):
         return
     columns = [(name, word) for name, word in entries(value) if isinstance(name, str) and name.isidentifier()]
-    yield from columns if not isinstance(value, dict) else ()
+    yield from columns if type(value) is not dict else ()
     seen = stored.keys() | {name for name, _ in columns}
     for kind in mro(value)[:-1]:
         for name, held in vars(kind).items():
@@ -213,7 +217,8 @@ def _with_words(offers: Iterable[Offer]) -> Iterator[tuple[str, str]]:
     """Yield each offer with its type and size in a few words, as long as there is time for that."""
     until = time.monotonic() + SECONDS
     for name, value in dict(offers).items():
-        if not isinstance(value, _Word) and time.monotonic() < until:
+        if type(value) is not _Word and time.monotonic() < until:
             value = headline(value, seconds=0.1)
-        word = str(value) if isinstance(value, str) else type_name(value)
-        yield name, word if len(word) <= WORD_CHARS else word[: WORD_CHARS - 1] + "…"
+        word = str(value) if type(value) is _Word or type(value) is str else type_name(value)
+        word = word if len(word) <= WORD_CHARS else word[: WORD_CHARS - 1] + "…"
+        yield name, word.replace(" ", "\N{NO-BREAK SPACE}")  # JupyterLab would break it into lines

@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..context.cells import OUTPUT_TOKENS, Cell, CellsText, cells_text
-from ..context.secrets import INSTRUCTION, OutgoingMask, environment_secrets, file_secrets, object_secrets
+from ..context.secrets import (
+    INSTRUCTION,
+    OutgoingMask,
+    environment_secrets,
+    file_secrets,
+    object_secrets,
+    variable_secrets,
+)
 from ..context.tokens import estimate
 from ..protocol import types
 from . import gathering
@@ -131,10 +138,11 @@ def tokens_words(tokens: int) -> str:
     return f"{tokens / 1000:.1f}k tokens" if tokens >= 1000 else f"{tokens} tokens"
 
 
-def learn_secrets(mask: OutgoingMask, shell: InteractiveShell, path: str | None) -> None:
-    """Teach the mask what is secret now: in the environment, in `.env` files beside the notebook, in variables."""
+def learn_secrets(mask: OutgoingMask, shell: InteractiveShell, path: str | None, names: str) -> None:
+    """Teach the mask what is secret now: in the environment, in `.env` files beside the notebook, in variables, `names` among them."""
     mask.learn(environment_secrets(os.environ))
     mask.learn(object_secrets(shell.user_ns))
+    mask.learn(variable_secrets(shell.user_ns, names.split()))
     for file in sorted(folder_of(path).glob("*.env")) + sorted(folder_of(path).glob(".env*")):
         try:
             mask.learn(file_secrets(file.read_text(encoding="utf-8", errors="replace"), file.name))

@@ -154,7 +154,8 @@ def _merged(saved: Sequence[SavedCell], saved_at: float, latest: Sequence[Run], 
         else:
             place = last
             unsaved.setdefault(place, []).append(run)
-        last, lowest = place, max(lowest, place)
+        last = place
+        lowest = lowest if is_ours(run.source) else max(lowest, place)
     asking = places.take(Run(0, kernel.source, kernel.cell))
     # One that is not saved yet counts as below all that ran.
     end = asking if asking is not None else lowest + 1 or len(saved)
@@ -165,7 +166,7 @@ def _merged(saved: Sequence[SavedCell], saved_at: float, latest: Sequence[Run], 
         here += [_ran(run) for run in unsaved.get(place, ())]
         cells += [cell for cell in here if cell]
         above = len(cells) if place < end else above
-    is_current = asking is not None and "".join(saved[asking].source).strip("\n") == kernel.source.strip("\n")
+    is_current = asking is not None and saved[asking].text == kernel.source.strip("\n")
     return Around(cells[:above], cells, True, "" if is_current else "as last saved", "")
 
 
@@ -177,7 +178,7 @@ class _Places:
         self._by_source: dict[str, list[int]] = {}
         for place, cell in enumerate(saved):
             if cell.cell_type == "code":
-                self._by_source.setdefault("".join(cell.source).rstrip("\n"), []).append(place)
+                self._by_source.setdefault(cell.text, []).append(place)
 
     def take(self, run: Run) -> int | None:
         if run.cell in self._by_id:
@@ -190,7 +191,7 @@ class _Places:
 
 def _cell(saved: SavedCell, run: Run | None, saved_at: float, kernel: Kernel) -> Cell | None:
     """Return a cell of the file in its latest version: what was saved after it ran is newer."""
-    source = "".join(saved.source).rstrip("\n")
+    source = saved.text
     if run is None or (run.source != source and (run.at or kernel.began) < saved_at):
         kind = saved.cell_type if saved.cell_type in ("code", "markdown") else "raw"
         state: State = "not run" if run is None else "changed"
@@ -256,7 +257,7 @@ class Outputs:
         return [*kept, *([Output("text/plain", run.error)] if run.error else [])]
 
     def text(self, cell: Cell, tokens: int) -> str:
-        texts = [each.data for each in self.of(cell) if each.mime == "text/plain"]
+        texts = [each.data.strip("\n") for each in self.of(cell) if each.mime == "text/plain"]
         return clean_output(self._mask("\n".join(texts)), tokens)
 
     def _is_current(self, saved: _SavedOutputs, run: Run) -> bool:

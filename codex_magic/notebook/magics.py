@@ -12,9 +12,9 @@ from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_li
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from .extension import extension_of, stop_listening
-from .runs import Runs
 from .shell import (
     CellFailed,
+    CellLog,
     CellStopped,
     NotebookSettings,
     message_id,
@@ -26,6 +26,7 @@ from .shell import (
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .runs import Runs
     from .session import Session
 
 
@@ -36,9 +37,20 @@ class CodexMagics(NotebookSettings, Magics):
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell=shell, **kwargs)
         self._session: Session | None = None
-        self.runs = Runs(shell)
+        self.log = CellLog(shell)
+        self._runs: Runs | None = None
         shells[id(shell)] = shell
         self.extension = extension_of(shell)
+
+    @property
+    def runs(self) -> Runs:
+        """What has run in this shell; created at first use."""
+        if self._runs is None:
+            from .runs import Runs
+
+            assert self.shell is not None  # traitlets allows None; `load` passes it
+            self._runs = Runs(self.shell, self.log)
+        return self._runs
 
     @property
     def session(self) -> Session:
@@ -190,9 +202,9 @@ def load(shell: InteractiveShell) -> None:
         return
     magics = CodexMagics(shell)
     shell.register_magics(magics)
-    magics.runs.begin()
-    shell.events.register("pre_execute", magics.runs.begin)
-    shell.events.register("post_run_cell", magics.runs.end)
+    magics.log.begin()
+    shell.events.register("pre_execute", magics.log.begin)
+    shell.events.register("post_run_cell", magics.log.end)
 
     shell.Completer.custom_matchers.append(magics.complete)
     if not shell.custom_exceptions:  # unless someone else handles some already
@@ -210,8 +222,8 @@ def unload(shell: InteractiveShell) -> None:
         return
     magics.close()
     stop_listening(shell)
-    shell.events.unregister("pre_execute", magics.runs.begin)
-    shell.events.unregister("post_run_cell", magics.runs.end)
+    shell.events.unregister("pre_execute", magics.log.begin)
+    shell.events.unregister("post_run_cell", magics.log.end)
     manager = shell.input_transformer_manager
     for cells in [step for step in shell.input_transformers_cleanup if isinstance(step, CodexCells)]:
         shell.input_transformers_cleanup.remove(cells)

@@ -40,11 +40,12 @@ GIT_DIFF = [
 
 
 class Mentioned(NamedTuple):
-    """`title`: as it was mentioned."""
+    """`title`: as it was mentioned; `note`: what the user should know of it."""
 
     title: str
     text: str
     images: tuple[ImageInput, ...] = ()
+    note: str = ""
 
 
 class NotThere(Exception):
@@ -86,6 +87,7 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
             notes.append(f"{mention.text} is sent as plain text. {reason}")
         except Exception as error:  # noqa: BLE001  # values and properties of the user's may raise anything
             notes.append(f"{mention.text} is sent as plain text: it raised {type(error).__name__}.")
+    notes += [f"{each.title}: {each.note}" for each in mentioned.values() if each.note]
     return insert(prompt, texts), list(mentioned.values()), notes
 
 
@@ -100,7 +102,7 @@ def _nothing(reason: str) -> Any:
 
 def _value(title: str, value: object, rows: int) -> Mentioned:
     described = describe(value, rows=rows)
-    return Mentioned(title, described.text, described.images)
+    return Mentioned(title, described.text, described.images, described.note)
 
 
 def _out(mention: Mention, namespace: dict[str, Any], rows: int) -> Mentioned:
@@ -173,8 +175,8 @@ def _read(mention: Mention, path: Path | None) -> Mentioned:
     if kind == ".pdf":
         text = _pdf(path)
     elif kind == ".ipynb":
-        saved = [cell for cell in read_cells(str(path)) or [] if "".join(cell.source).strip()]
-        text = "\n\n".join(f"# %% [{cell.cell_type}]\n{''.join(cell.source)}" for cell in saved)
+        saved = [cell for cell in read_cells(str(path)) or [] if cell.text.strip()]
+        text = "\n\n".join(f"# %% [{cell.cell_type}]\n{cell.text}" for cell in saved)
     elif b"\0" in data[:8000]:
         raise NotThere("It is no text.")
     else:

@@ -18,7 +18,6 @@ from ..display.exact import (
     exact_line,
     exact_lines,
     shell_and_script,
-    shown_command,
 )
 from ..engines.approvals import is_at_work
 from ..protocol import types
@@ -78,7 +77,7 @@ def more_choices(request: ApprovalRequest) -> list[Choice]:
         if words := request.proposed_execpolicy_amendment:
             joined = shlex.join(words)
             # With the agent's own shell before it, a beginning of words stands for one command.
-            is_beginning = shown_command(joined) == joined
+            is_beginning = shell_and_script(joined)[1] == joined
             allowed = (
                 f"commands that start with {exact_line(joined)}" if is_beginning else "exactly this command"
             )

@@ -46,6 +46,11 @@ class SavedCell(msgspec.Struct):
     outputs: list[_Output] = []
 
     @property
+    def text(self) -> str:
+        """Its source, without the ends of lines that front ends differ in."""
+        return (self.source if isinstance(self.source, str) else "".join(self.source)).rstrip("\n")
+
+    @property
     def turn_ids(self) -> set[str]:
         """The turns whose answers are among its outputs."""
         answers = (output.data.answer for output in self.outputs)
@@ -192,7 +197,7 @@ class _File:
         if self._saved is None or self._is_another:
             return self._saved is None and not self._evidence.cells
         for (by, prompt), cell in product(store.notebook_prompts(notebook.id), self._saved):
-            head, _, body = "".join(cell.source).partition("\n")
+            head, _, body = cell.text.partition("\n")
             question = body.strip() or head.partition(" ")[2].strip()
             asks = question and head.startswith(("%%codex", "%codex")) and prompt.strip().endswith(question)
             if asks and may_be_one_cell(by, cell.id):

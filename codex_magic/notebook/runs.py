@@ -1,16 +1,15 @@
-"""What ran in this kernel: which cell, in which version, to which end. Imported by `%load_ext`: nothing that costs."""
+"""What ran in this kernel: which cell, in which version, to which end."""
 
 from __future__ import annotations
 
-import time
 import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .shell import CellFailed, CellStopped, cell_id, request
+from .shell import CellFailed, CellLog, CellStopped
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+    from IPython.core.interactiveshell import InteractiveShell
 
 ERROR_CHARS = 1_000
 ERROR_FRAMES = 8
@@ -27,40 +26,30 @@ class Run(NamedTuple):
 
 
 class Runs:
-    """Watches the cells of one shell from now on."""
+    """What has run in one shell; `log` watches it since the extension was loaded."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
-        self._runs: dict[int, Run] = {}
-        self._deleted: dict[str, float] = {}
-        self._at = self.began = time.time()
-        self.failure: tuple[Run, BaseException] | None = (
-            None  # the last one, unless the cell has run well since
-        )
-        self.cells: set[str] = set()
+    def __init__(self, shell: InteractiveShell, log: CellLog) -> None:
+        self._shell, self._log = shell, log
+        self.began = log.began
+
+    @property
+    def cells(self) -> set[str]:
         """The ids of all that ran since: they tell which notebook this is."""
+        return self._log.cells
 
-    def begin(self) -> None:
-        """Note that a cell begins: IPython's `pre_execute`."""
-        self._at = time.time()
-        if (cell := cell_id(self._shell)) is not None:
-            self.cells.add(cell)
-        for deleted in (request(self._shell).get("metadata") or {}).get("deletedCells") or ():
-            self._deleted[str(deleted)] = self._at
+    @property
+    def failure(self) -> tuple[Run, BaseException] | None:
+        """The last one, unless the cell has run well since."""
+        if self._log.failure is None:
+            return None
+        number, error = self._log.failure
+        return self._run(number), error
 
-    def end(self, result: ExecutionResult) -> None:
-        """Remember a cell that has ended: IPython's `post_run_cell`."""
-        info, number = result.info, result.execution_count
-        if info is None or not info.store_history or number is None:
-            return
-        error = result.error_before_exec or result.error_in_exec
-        text = "" if error is None else error_text(self._shell, error)
-        source = str(info.raw_cell).rstrip("\n")
-        self._runs[number] = run = Run(number, source, cell_id(self._shell), self._at, text)
-        if error is not None and text:
-            self.failure = run, error
-        elif self.failure and (run.cell or source) == (self.failure[0].cell or self.failure[0].source):
-            self.failure = None
+    def _run(self, number: int) -> Run:
+        run = Run(number, *self._log.ended[number])
+        if self._log.failure is not None and self._log.failure[0] == number:
+            return run._replace(error=error_text(self._shell, self._log.failure[1]))
+        return run
 
     def so_far(self) -> tuple[list[Run], str]:
         """Return what has run, oldest first, and the source of the cell that runs now, if it is kept."""
@@ -68,13 +57,13 @@ class Runs:
         sources: list[str] = [str(each).rstrip("\n") for each in getattr(history, "input_hist_raw", [""])]
         runs: list[Run] = []
         for number, source in enumerate(sources[1:], 1):
-            run = self._runs.get(number)
             # `%reset` begins to count anew.
-            run = run if run is not None and run.source == source else None
+            is_known = number in self._log.ended and self._log.ended[number][0] == source
+            run = self._run(number) if is_known else None
             if run is None and number == len(sources) - 1:
                 return runs, source
             run = run or Run(number, source)
-            if run.cell is None or self._deleted.get(run.cell, 0) < run.at:
+            if run.cell is None or self._log.deleted.get(run.cell, 0) < run.at:
                 runs.append(run)
         return runs, ""
 

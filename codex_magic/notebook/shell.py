@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -80,8 +81,11 @@ class NotebookSettings(HasTraits):
         5, min=0, help="Rows of a mentioned table that go along; 0: how it is built alone."
     ).tag(config=True)
 
+    secrets = _setting(
+        "Names of variables whose texts are never sent, with blanks between; `a.b['c']` will do."
+    )
     prompts = _setting(
-        "The folder of your own prompts for %codex fix and its like; empty: beside the threads."
+        "The folder of your own prompts for `%codex fix` and its like; empty: beside the threads."
     )
 
     engine = _setting(
@@ -107,6 +111,51 @@ class CellStopped(_WithoutTraceback, KeyboardInterrupt):
 
 class NotSent(Exception):
     """The user took a question back while it waited for the answer before it."""
+
+
+class CellLog:
+    """Notes the cells of one shell as they run; `runs` makes something of it."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._at = self.began = time.time()
+        self.cells: set[str] = set()
+        self.deleted: dict[str, float] = {}
+        self.ended: dict[int, tuple[str, str | None, float, str]] = {}
+        """By number: source, id, when it began, and what it failed with, in a line."""
+        self.failure: tuple[int, BaseException] | None = None
+
+    def begin(self) -> None:
+        """Note that a cell begins: IPython's `pre_execute`."""
+        self._at = time.time()
+        if (cell := cell_id(self._shell)) is not None:
+            self.cells.add(cell)
+        for deleted in (request(self._shell).get("metadata") or {}).get("deletedCells") or ():
+            self.deleted[str(deleted)] = self._at
+
+    def end(self, result: Any) -> None:
+        """Note how a cell has ended: IPython's `post_run_cell`."""
+        number, info = result.execution_count, result.info
+        if info is None or not info.store_history or number is None:
+            return
+        source, cell = str(info.raw_cell).rstrip("\n"), cell_id(self._shell)
+        error = result.error_before_exec or result.error_in_exec
+        if error is not None and not isinstance(error, CellFailed | CellStopped):
+            self.ended[number] = (source, cell, self._at, _line(error))
+            self.failure = number, error
+            return
+        self.ended[number] = (source, cell, self._at, "")
+        if self.failure is not None:
+            failed_source, failed_cell, *_ = self.ended[self.failure[0]]
+            if (cell or source) == (failed_cell or failed_source):
+                self.failure = None
+
+
+def _line(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"[:1000]
+    except Exception:  # noqa: BLE001  # an error's own `__str__` runs here
+        return type(error).__name__
 
 
 _PACKAGE = __package__.partition(".")[0]

@@ -165,8 +165,8 @@ class UsageLimitError(RateLimitError):
         hint = "Try again later, or use another provider: `%codex provider openai`"
         if resets_at is not None:
             which = f"The {window_name(window)} limit" if window else "It"
-            when = datetime.fromtimestamp(resets_at).astimezone().strftime("%a %d %b, %H:%M")
-            hint = f"{which} resets on {when}."
+            when = datetime.fromtimestamp(resets_at).astimezone()
+            hint = f"{which} resets on {when:%a} {when.day} {when:%b, %H:%M}."
         super().__init__(message, retry_after=retry_after, hint=hint)
 
 

@@ -354,35 +354,29 @@ class MaskedDeltas(Generic[D]):
     """Texts that arrive as structs with a `delta`, several at a time; each is a `MaskedText` of its own."""
 
     def __init__(self) -> None:
-        self._texts: dict[Hashable, _DeltaText[D]] = {}
+        self._texts: dict[Hashable, tuple[MaskedText, D, bool]] = {}
+        """With the struct that a text's pieces come in, and whether that is the server's own, without secrets."""
 
     def feed(self, which: Hashable, struct: D) -> D | None:
         """Return what can be passed on now. `which` names the text: its structs differ in `delta` alone."""
-        text = self._texts.get(which)
-        if text is None:
+        if which not in self._texts:
             if not _known.forms:
                 return struct
-            text = self._texts[which] = _DeltaText(struct)
+            bare = msgspec.structs.replace(struct, delta="")
+            clean = masked(bare)
+            self._texts[which] = MaskedText(), clean, clean is bare
+        text, frame, is_clean = self._texts[which]
         delta: str = struct.delta  # type: ignore[attr-defined]  # it has one
         ready = text.feed(delta)
-        if text.is_clean:
-            text.frame = struct
-            if ready == delta:
-                return struct
-        return msgspec.structs.replace(text.frame, delta=ready) if ready else None
+        if is_clean:
+            frame = struct
+            self._texts[which] = text, frame, True
+        if is_clean and ready == delta:
+            return struct
+        return msgspec.structs.replace(frame, delta=ready) if ready else None
 
     def end(self, is_over: Callable[[D], bool] = lambda struct: True) -> list[D]:
         """Return what was held of the texts that are over, as `is_over` says of one of their structs."""
-        over = [self._texts.pop(which) for which, text in list(self._texts.items()) if is_over(text.frame)]
-        rest = [(text.frame, text.end()) for text in over]
+        over = [which for which, (_, frame, _) in self._texts.items() if is_over(frame)]
+        rest = [(frame, text.end()) for text, frame, _ in map(self._texts.pop, over)]
         return [msgspec.structs.replace(frame, delta=delta) for frame, delta in rest if delta]
-
-
-class _DeltaText(MaskedText, Generic[D]):
-    """A text, and the struct that its pieces come in."""
-
-    def __init__(self, struct: D) -> None:
-        super().__init__()
-        frame = msgspec.structs.replace(struct, delta="")
-        self.frame = masked(frame)
-        self.is_clean = self.frame is frame

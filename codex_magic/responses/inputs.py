@@ -116,12 +116,9 @@ def _output(kind: str, call: Mapping[str, Any] | str, output: Any) -> Item:
     item = {"type": kind, "call_id": call if isinstance(call, str) else call["call_id"]}
     if isinstance(output, str):
         return item | {"output": output}
-    if is_image(output):
-        return item | {"output": [input_image(output)]}
-    shown = output if isinstance(output, (list, tuple)) and any(map(is_part, output)) else ()
-    if shown and all(
-        isinstance(each, str) or is_part(each) for each in shown
-    ):  # texts alone are sent as JSON
+    shown = [output] if is_image(output) else output if isinstance(output, (list, tuple)) else []
+    # Texts alone are sent as JSON.
+    if any(map(is_part, shown)) and all(isinstance(each, str) or is_part(each) for each in shown):
         return item | {"output": parts(shown)}
     try:
         return item | {"output": msgspec.json.encode(output).decode()}

@@ -134,9 +134,10 @@ class _Item:
     @property
     def kind(self) -> str:
         """Its type, once something says it."""
-        done = self.done or {}
-        kinds = (_word(done, "type"), _word(self.begun, "type"), *(piece.item for piece, _ in self.texts))
-        return next(filter(None, kinds), "message" if any(texts(done, "output_text")) else "")
+        kind = _word(self.done or {}, "type") or _word(self.begun, "type")
+        if not kind and self.texts:
+            kind = next(iter(self.texts))[0].item
+        return kind or ("message" if any(texts(self.done or {}, "output_text")) else "")
 
     @property
     def is_over(self) -> bool:
@@ -305,11 +306,13 @@ class ResponseAccumulator:
             case events.ResponseQueued() | events.ResponseCreated() | events.ResponseInProgress():
                 self._header.update(_readable(event.response or {}))
             case events.OutputItemAdded():
-                item = self._item(event.output_index, event.item, begins=True)
+                names = _word(event.item, "id"), _word(event.item, "type")
+                item = self._item(event.output_index, *names, begins=True)
                 item.begun = item.begun or event.item
                 return [_placed(event, item)]
             case OutputItemDone():
-                item = self._item(event.output_index, event.item, ends=True)
+                names = _word(event.item, "id"), _word(event.item, "type")
+                item = self._item(event.output_index, *names, ends=True)
                 item.done = event.item
                 return [self._done(item, event)]
             case OfItem():
@@ -336,7 +339,7 @@ class ResponseAccumulator:
         kind = type(event)
         part = event.part if kind in _PARTS else {}
         piece = _TEXTS.get(kind) or _BY_KIND.get(_word(part, "type"))
-        item = self._item(event.output_index, {"id": event.item_id, "type": piece and piece.item})
+        item = self._item(event.output_index, event.item_id, piece.item if piece else "")
         if name := getattr(event, "name", None):
             item.begun = _filled(item.begun, {"name": name})
         if piece is None:
@@ -364,9 +367,10 @@ class ResponseAccumulator:
             any(text in piece.of(done) for done in finished) for piece, text in pieces
         )
 
-    def _item(self, index: int, raw: Mapping[str, Any], *, begins: bool = False, ends: bool = False) -> _Item:
+    def _item(
+        self, index: int, item_id: str, kind: str, *, begins: bool = False, ends: bool = False
+    ) -> _Item:
         """Return the item that an event speaks of: by its index, else by its id, else the one that is open."""
-        item_id, kind = _word(raw, "id"), _word(raw, "type")
 
         def fits(item: _Item | None) -> bool:
             if item is None or len({kind, item.kind} & _KINDS) > 1:
@@ -418,7 +422,7 @@ class ResponseAccumulator:
             if item is None or len({_word(raw, "type"), item.kind} & _KINDS) > 1:
                 if len(listed) <= len(self._items):
                     continue
-                item = self._item(-1, raw, begins=True)
+                item = self._item(-1, _word(raw, "id"), _word(raw, "type"), begins=True)
             is_open = item.done is None
             item.done = _filled(item.done or raw, raw)
             if is_open:

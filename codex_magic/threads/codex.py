@@ -102,9 +102,8 @@ class AsyncCodex:
         if self._loop is not None and not self._loop.is_closed():
             hint = "Make one for each loop, or use Codex, which works everywhere."
             raise ConfigurationError("This AsyncCodex is in use in another event loop.", hint=hint)
-        for agent in self._agents.values():
-            agent.abandon()
-        self._agents = {}
+        while self._agents:
+            self._agents.popitem()[1].abandon()
         self._begin_in_loop(loop)
 
     async def __aenter__(self) -> AsyncCodex:
@@ -137,11 +136,10 @@ class AsyncCodex:
         for handle in list(self._running):
             await handle.interrupt()
         await self.give_up_sign_in()
-        engines: list[Engine] = [*self._backends.values(), *self._agents.values()]
-        for engine in engines:
-            await engine.close()
-        for store in (*self._ephemeral.values(), self.store):
-            await store.close()
+        open_now: list[Engine | AsyncStore] = [*self._backends.values(), *self._agents.values()]
+        open_now += [*self._ephemeral.values(), self.store]
+        for each in open_now:
+            await each.close()
         self._begin_in_process()
 
     # Threads -------------------------------------------------------------------------------------
@@ -189,9 +187,8 @@ class AsyncCodex:
         store = self.store_of(thread.id)
         if chosen.get("ephemeral") or store is not self.store:
             store = await copied_to_memory(thread, store)
-        record = await store.run(
-            lambda file: file.fork(thread.id, through=last_turn_id, before=before_turn_id)
-        )
+        upto = {"through": last_turn_id, "before": before_turn_id}
+        record = await store.run(lambda file: file.fork(thread.id, **upto))
         return self._thread(record, store, chosen)
 
     @takes(ListOptions)
@@ -203,13 +200,13 @@ class AsyncCodex:
         ignored. `use_state_db_only`: the program does not look for files that its database misses.
         """
         chosen = checked("thread_list", ListOptions, options)
-        if self.config.engine == "app-server" and chosen.keys() & {"source_kinds", "section_id"}:
-            # No providers are all; without the word they are the default's.
-            wire = {"archived": False, "model_providers": [], "use_state_db_only": False, **chosen}
-            parameters = {name[0] + name.title().replace("_", "")[1:]: value for name, value in wire.items()}
-            threads, cursor = await self._agent().threads(parameters)
-            return ThreadPage(tuple(as_record(each, archived=wire["archived"]) for each in threads), cursor)
-        return await self.store.run(lambda store: _recovered(store).threads(**chosen))
+        if self.config.engine != "app-server" or not chosen.keys() & {"source_kinds", "section_id"}:
+            return await self.store.run(lambda store: _recovered(store).threads(**chosen))
+        # No providers are all; without the word they are the default's.
+        wire = {"archived": False, "model_providers": [], "use_state_db_only": False, **chosen}
+        parameters = {name[0] + name.title().replace("_", "")[1:]: value for name, value in wire.items()}
+        threads, cursor = await self._agent().threads(parameters)
+        return ThreadPage(tuple(as_record(each, archived=wire["archived"]) for each in threads), cursor)
 
     async def thread_archive(self, thread_id: str) -> None:
         """Leave it out of `thread_list`. Raises ThreadNotFoundError."""
@@ -245,7 +242,6 @@ class AsyncCodex:
         return AsyncThread(self, record, options)
 
     async def _record(self, thread_id: str, options: Options) -> ThreadRecord:
-        """Read a thread; with the agent, take one that its program keeps into the store first."""
         check("thread_id", thread_id, "str")
         is_agents = (options.get("engine") or self.config.engine) == "app-server"
         if is_agents and thread_id not in self._ephemeral:
@@ -312,7 +308,6 @@ class AsyncCodex:
         return self._backend(provider), identity
 
     def _backend(self, provider: Provider) -> BackendEngine:
-        """Return the engine that sends its requests to `provider`."""
         key = provider.name, provider.base_url
         if key not in self._backends:
             from ..engines.backend import BackendEngine
@@ -354,8 +349,8 @@ class AsyncCodex:
         """Sign in with the browser of this machine. Raises LoginError when no port is free for it."""
         from ..auth.handles import AsyncChatgptLoginHandle as Handle
 
-        starting = Handle.start(self._sign_in(), self.settings, open_browser=open_browser)
-        return await self._begin_sign_in(starting)
+        handle = Handle.start(self._sign_in(), self.settings, open_browser=open_browser)
+        return await self._begin_sign_in(handle)
 
     async def login_chatgpt_pasted(self) -> AsyncChatgptLoginHandle:
         """Sign in with a browser elsewhere, whose last address is given to `paste`."""
@@ -549,7 +544,6 @@ class AsyncThread:
 
 
 def _token_source(provider: Provider) -> TokenSource | None:
-    """Return the provider's token source, if it signs in with ChatGPT."""
     from ..auth.http import ChatGPTAuth
 
     return provider.auth.source if isinstance(provider.auth, ChatGPTAuth) else None

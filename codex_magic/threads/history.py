@@ -242,17 +242,15 @@ def adopted(
 
     history, places = list(after), {}
     for turn in turns:
+        same = {name: getattr(turn, name) for name in ("status", "error", "completed_at", "duration_ms")}
         record = TurnRecord(
             id=new_id(),  # a fork in the program has the turns of its past under the same ids
             thread_id=thread_id,
-            status=turn.status,
-            error=turn.error,
             provider=sealed_for,
             model=kept.model,
             started_at=turn.started_at or kept.created_at,
-            completed_at=turn.completed_at,
-            duration_ms=turn.duration_ms,
             items=tuple(ItemRecord(item, replayed(item)) for item in turn.items),
+            **same,
         )
         places[record.id] = TurnPlace(kept.id, turn.id, past=past_of(history))
         history.append(record)

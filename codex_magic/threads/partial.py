@@ -118,7 +118,6 @@ class OpenItem:
 
 
 def _texts(item: types.ThreadItem) -> dict[int, str]:
-    """The texts that an item brings with it, by their parts."""
     if isinstance(item, types.Reasoning):
         return {**dict(enumerate(item.summary)), **{-1 - n: text for n, text in enumerate(item.content)}}
     if isinstance(item, types.CommandExecution):

@@ -272,11 +272,8 @@ class Store:
 
         Raises ThreadNotFoundError, or OptionError when there are several.
         """
-        for test in (
-            "id = :text",
-            "casefold(name) = casefold(:text)",
-            ":text IN (substr(id, 1, length(:text)), substr(id, -length(:text)))",
-        ):
+        parts = "substr(id, 1, length(:text)), substr(id, -length(:text))"
+        for test in ("id = :text", "casefold(name) = casefold(:text)", f":text IN ({parts})"):
             sql = f"SELECT id FROM threads WHERE {test} ORDER BY updated_at DESC LIMIT 4"
             ids = [row["id"] for row in self._db.execute(sql, {"text": text})] if text else []
             if len(ids) == 1:
@@ -654,7 +651,6 @@ class Store:
     def _earlier_run(
         self, history: Sequence[sqlite3.Row], cell_id: str | None, notebook: str | None, prompt: str
     ) -> sqlite3.Row | None:
-        """Return the turn that this cell asked before."""
         if cell_id is None:
             return None
         notebooks = [notebook] if notebook is None else self._notebook_lineage(notebook)
@@ -669,12 +665,11 @@ class Store:
 
     def _notebook_lineage(self, notebook_id: str) -> list[str]:
         """The notebook, the one it is a copy of, and so on."""
-        rows = self._db.execute(
+        sql = (
             "WITH RECURSIVE lineage (id) AS (VALUES (?) UNION SELECT copied_from FROM notebooks"
-            " JOIN lineage USING (id)) SELECT id FROM lineage WHERE id IS NOT NULL",
-            (notebook_id,),
+            " JOIN lineage USING (id)) SELECT id FROM lineage WHERE id IS NOT NULL"
         )
-        return [row["id"] for row in rows]
+        return [row["id"] for row in self._db.execute(sql, (notebook_id,))]
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         return _find(self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)), turn_id)
@@ -721,7 +716,6 @@ class Store:
                 raise damaged(self.path)
 
     def _remove(self, thread_id: str, turn: sqlite3.Row, seq: int) -> None:
-        """Take a turn out of a thread's history as of `seq`; from a shared past, for this thread only."""
         if turn["thread_id"] == thread_id:
             self._db.execute("UPDATE turns SET removed_at = ? WHERE seq = ?", (seq, turn["seq"]))
         else:
@@ -729,7 +723,6 @@ class Store:
 
     @_reads
     def _orphans(self) -> list[sqlite3.Row]:
-        """The turns in progress whose process is dead, or can't be read any more."""
         seen_at = "CAST(coalesce(alive_at, started_at) AS INTEGER) AS seen_at"
         rows = self._db.execute(f"SELECT *, {seen_at} FROM turns WHERE status = 'inProgress'").fetchall()
         owners = [(row, _decoded(row["owner"], Owner)) for row in rows]
@@ -762,7 +755,6 @@ def _item_record(row: sqlite3.Row) -> ItemRecord:
 
 
 def _partial_records(rows: Sequence[sqlite3.Row], *, is_over: bool) -> list[ItemRecord]:
-    """Return the items that rows of `partials` are of, each as far as it came."""
     items = [types.decode_item(_decoded(row["json"])) if row["json"] else None for row in rows]
     pieces = [Piece(row["id"], item, row["part"], row["text"]) for row, item in zip(rows, items, strict=True)]
     sent = {row["id"]: _sent(row) for row in rows if row["json"]}
@@ -783,7 +775,6 @@ def _sent(row: sqlite3.Row) -> tuple[dict[str, Any], ...]:
 
 
 def _decoded(text: Any, kind: Any = Any) -> Any:
-    """Decode JSON of the file; `None` for none, and for what can't be read."""
     try:
         return msgspec.json.decode(text, type=kind) if text else None
     except (msgspec.MsgspecError, TypeError, RecursionError):

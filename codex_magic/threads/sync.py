@@ -22,12 +22,7 @@ from .options import CodexConfig
 from .turns import AsyncTurnHandle
 
 if TYPE_CHECKING:
-    from ..auth.handles import (
-        AsyncChatgptLoginHandle,
-        AsyncDeviceCodeLoginHandle,
-        ChatgptLoginHandle,
-        DeviceCodeLoginHandle,
-    )
+    from ..auth import handles
 
 T = TypeVar("T")
 
@@ -100,16 +95,20 @@ class Thread(Blocking[AsyncThread]):
         return self.asynchronous.id
 
 
-def _browser_login(handle: AsyncChatgptLoginHandle, loop: BackgroundLoop) -> ChatgptLoginHandle:
-    from ..auth.handles import ChatgptLoginHandle  # imports httpx
+def _browser_login(
+    handle: handles.AsyncChatgptLoginHandle, loop: BackgroundLoop
+) -> handles.ChatgptLoginHandle:
+    from ..auth import handles  # imports httpx
 
-    return ChatgptLoginHandle(handle, loop)
+    return handles.ChatgptLoginHandle(handle, loop)
 
 
-def _device_login(handle: AsyncDeviceCodeLoginHandle, loop: BackgroundLoop) -> DeviceCodeLoginHandle:
-    from ..auth.handles import DeviceCodeLoginHandle
+def _device_login(
+    handle: handles.AsyncDeviceCodeLoginHandle, loop: BackgroundLoop
+) -> handles.DeviceCodeLoginHandle:
+    from ..auth import handles
 
-    return DeviceCodeLoginHandle(handle, loop)
+    return handles.DeviceCodeLoginHandle(handle, loop)
 
 
 class Codex(Blocking[AsyncCodex]):

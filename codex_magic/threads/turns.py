@@ -19,6 +19,7 @@ import msgspec
 
 from ..engines.seam import Engine, Tell, TurnRequest
 from ..protocol import errors, types
+from ..protocol.secrets import with_texts
 from .partial import PRODUCED, Delta, OpenItem, replayed_partial
 from .store import AsyncStore, Store
 
@@ -118,7 +119,7 @@ class AsyncTurnHandle:
         self.check_process()
         await self._begun.wait()
         await asyncio.sleep(0)  # a turn that was made just now gets to its engine first
-        await self._engine.steer(self.id, types.as_inputs(input))
+        await self._engine.steer(self.id, with_texts(types.as_inputs(input), self._request.mask))
         return types.TurnSteerResponse(self.id)
 
     async def run(self) -> types.TurnResult:
@@ -173,7 +174,14 @@ class AsyncTurnHandle:
         return self.result
 
     def _receive(self, notification: types.Notification) -> None:
-        self._drop_cut_off(notification)
+        # What the model was writing when a connection broke is dropped as soon as it writes again: it repeats that.
+        if isinstance(notification, types.ErrorReported) and notification.will_retry:
+            self._cut_off = [key for key, opened in self._open.items() if isinstance(opened.item, PRODUCED)]
+        elif self._cut_off and isinstance(notification, types.ItemStarted | Delta):
+            for item_id in self._cut_off:
+                self._open.pop(item_id, None)
+            self._keep(partial(Store.drop_pieces, turn_id=self.id, item_ids=self._cut_off))
+            self._cut_off = []
         if isinstance(notification, Delta):
             self._grow(notification)
         elif isinstance(notification, types.ItemStarted):
@@ -187,8 +195,8 @@ class AsyncTurnHandle:
             notification = self._keep_item(notification)
         elif isinstance(notification, types.TurnStarted):
             self._model = notification.model or self._model
-            if place := notification.place:
-                self._keep(lambda store: store.place_turn(self.id, place))
+            if notification.place:
+                self._keep(partial(Store.place_turn, turn_id=self.id, place=notification.place))
         elif isinstance(notification, types.ModelRerouted):
             self._model = notification.to_model
         elif isinstance(notification, types.TokenUsageUpdated):
@@ -196,7 +204,6 @@ class AsyncTurnHandle:
         self._tell(notification)
 
     def _begin(self, item: types.ThreadItem) -> types.ThreadItem:
-        """Return an item that begins, with what came of it before its start, as some servers send it."""
         opened = self._open.get(item.id)
         if opened is None or type(opened.item) is not type(item):
             self._open[item.id] = opened = OpenItem(item)
@@ -212,28 +219,17 @@ class AsyncTurnHandle:
             opened = OpenItem.of(delta)
         if opened is None:
             self._early.setdefault(delta.item_id, []).append(delta)
-            return
-        self._open[delta.item_id] = opened
-        opened.append(delta)
-        self._keep_soon()
+        else:
+            self._open[delta.item_id] = opened
+            opened.append(delta)
+            self._keep_soon()
 
     def _wait(self, item_id: str, status: str) -> None:
-        """Tell an item as begun again when it waits for an answer, or goes on with one."""
         opened = self._open.get(item_id)
         item = opened.item if opened is not None else None
         if isinstance(item, types.CommandExecution | types.FileChange | types.ToolCall):
             item = msgspec.structs.replace(item, status=status)
             self._receive(types.ItemStarted(self.thread_id, self.id, item))
-
-    def _drop_cut_off(self, notification: types.Notification) -> None:
-        """Drop what the model was writing when a connection broke, as soon as it writes again: it repeats that."""
-        if isinstance(notification, types.ErrorReported) and notification.will_retry:
-            self._cut_off = [key for key, opened in self._open.items() if isinstance(opened.item, PRODUCED)]
-        elif self._cut_off and isinstance(notification, types.ItemStarted | Delta):
-            cut_off, self._cut_off = self._cut_off, []
-            for item_id in cut_off:
-                self._open.pop(item_id, None)
-            self._keep(lambda store: store.drop_pieces(self.id, cut_off))
 
     def _complete(self, opened: OpenItem, status: str) -> None:
         """Complete an item as far as it came, with that status if it is something done; no thought that says nothing."""
@@ -275,9 +271,8 @@ class AsyncTurnHandle:
         if self._keeping is not None:
             self._keeping.cancel()
             self._keeping = None
-        pieces = [piece for opened in self._open.values() for piece in opened.new_pieces()]
-        if pieces:
-            self._keep(lambda store: store.add_pieces(self.id, pieces))
+        if pieces := [piece for opened in self._open.values() for piece in opened.new_pieces()]:
+            self._keep(partial(Store.add_pieces, turn_id=self.id, pieces=pieces))
 
     async def _keep_turn(self, turn: types.Turn) -> None:
         end: dict[str, Any] = {"usage": self._usage, "model": self._model, "duration_ms": turn.duration_ms}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.end_to_end.kernel import Kernel
+from tests.context.hostile_values import HANGING
+from tests.end_to_end.kernel import Kernel, markdown
 from tests.service import LocalService
 
 LOADED = "sorted(name for name in __import__('sys').modules if name.startswith('codex_magic.context'))"
@@ -41,6 +42,7 @@ def test_a_cell_that_mentions_every_hostile_value_is_answered(service: LocalServ
         mentions = " ".join(f"@odd_{at}" for at in range(count))
         outputs = kernel.execute(f"%%codex\necho: {mentions}")
         assert "error" not in {each["output_type"] for each in outputs}
+        assert markdown(outputs).count("longer than 2 s") == len(HANGING)
         sent = next(each.body.decode() for each in service.requests if each.path.endswith("/responses"))
         assert [at for at in range(count) if f"odd_{at}" not in sent] == []
         assert kernel.value("touched") == "[]"

@@ -335,8 +335,10 @@ def test_secrets_of_objects_are_those_that_hide_themselves():
 
 
 def test_variables_that_the_user_calls_secret():
-    assert variable_secrets({"mine": "what-Is-mine-1", "n": 1}, ["mine", "n", "gone"]) == [
-        NamedSecret("mine", "what-Is-mine-1", "mine")
+    namespace = {"mine": "what-Is-mine-1", "n": 1, "config": {"key": "in-a-Dict-1"}}
+    assert variable_secrets(namespace, ["mine", "n", "gone", "n.gone", 'config["key"]']) == [
+        NamedSecret("mine", "what-Is-mine-1", "mine"),
+        NamedSecret('config["key"]', "in-a-Dict-1", 'config["key"]'),
     ]
 
 

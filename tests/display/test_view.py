@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
@@ -232,7 +233,7 @@ def test_a_change_that_is_not_settled_shows_its_files_only() -> None:
     view.feed(FileChangeUpdated("thread", "turn", "f", changes))
     assert view.markdown() == "**Changing** `a.py`"
     view.feed(whole(FileChange("f", changes, "declined")))
-    undone = step("Not changed: declined", "a.py", opened=True)
+    undone = step("Not changed: declined", "a.py")
     assert view.markdown().startswith(f"{undone}\n\n```diff\n@@ -1 +1 @@\n-a\n+b")
 
 
@@ -557,3 +558,27 @@ def test_what_is_said_to_a_turn_is_text() -> None:
     assert "the prompt" not in view.markdown()
     assert r"> You: \*\*Stop\*\* " in view.markdown()
     _assert_safe(view.markdown())
+
+
+def test_steps_without_anything_to_unfold_stand_line_under_line() -> None:
+    done, not_run = (
+        whole(CommandExecution(status, "ls", status=status)) for status in ("completed", "declined")
+    )
+    assert (
+        seen([done, not_run, said("So.")]).markdown() == "**Ran** `ls`\\\n**Not run: declined** `ls`\n\nSo."
+    )
+
+
+def test_what_an_interrupted_turn_has_cost_stands_in_its_line() -> None:
+    usage = TokenUsage(1234, 0, 120, 0, 1354)
+    used = TokenUsageUpdated("thread", "turn", ThreadTokenUsage(usage, usage))
+    view = seen([begun("gpt"), said("So f"), used, ended(TurnStatus.interrupted, duration_ms=3100)])
+    line = "Interrupted after 3 s · 120 tokens out. Continue with `%codex continue`."
+    assert view.markdown() == f"So f\n\n{quiet(line)}"
+
+
+def test_what_is_left_of_the_plan_is_bold_when_it_is_little() -> None:
+    resets = int(datetime(2026, 12, 5, 12).timestamp())
+    for used, shown in ((79, "21 % of the week left"), (80, "**20 % of the week left**, resets Sat 5 Dec")):
+        limits = RateLimits(RateLimitWindow(used, 10080, resets))
+        assert seen([RateLimitsUpdated(limits), said("Yes."), ended()]).markdown().endswith(quiet(shown))

@@ -71,3 +71,8 @@ def test_what_is_told_is_no_question(client: RawClient) -> None:
     text = told(client, "What did I ask so far?", context(CELLS), user("echo: hi"), context(ERROR))
     assert "1. echo: hi" in text
     assert "external" not in text
+
+
+def test_what_stands_for_a_secret_is_named(client: RawClient) -> None:
+    text = told(client, "Is «SECRET_2» fine?", context(f"{CELLS}\nkey = «SECRET_1»"))
+    assert "it read «SECRET_1», «SECRET_2»." in text

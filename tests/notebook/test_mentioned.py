@@ -45,6 +45,15 @@ def test_a_variable_is_described_and_the_words_stay(asked, shell):
     assert "Sent: @orders · " in told
 
 
+def test_what_the_user_calls_secret_stays(asked, run):
+    run("api_key = 'plain-Text-1'")
+    assert "plain-Text-1" in asked("Look at @api_key")[0]
+    run("%config CodexMagics.secrets = 'api_key other'")
+    context, question, *_ = asked("Look at @api_key, plain-Text-1")
+    assert "plain-Text-1" not in context + question
+    assert question == "Look at @api_key, «SECRET_1»"
+
+
 def test_places_of_the_notebook_can_be_mentioned(asked, shell):
     shell.run_cell("print('hello')\n{'answer': 42}", store_history=True)
     number = len(shell.user_ns["In"]) - 1

@@ -61,6 +61,14 @@ def test_steered_before_a_word_came_only_the_messages_are_sent(codex, service):
     assert texts(sent(service)) == ["repeat 2000", "echo: both"]
 
 
+def test_what_is_added_passes_the_mask_of_the_turn(codex, service):
+    handle, words = held(codex.thread_start(), service, mask=lambda text: text.replace("my-5ecret", "«1»"))
+    next(words)
+    handle.steer("echo: my-5ecret")
+    assert handle.run().final_response == "«1»"
+    assert texts(sent(service))[-1] == "echo: «1»"
+
+
 def test_steered_twice(codex, service):
     handle, words = held(codex.thread_start(), service)
     next(words)

@@ -86,9 +86,7 @@ class Connection:
     """A running process and its three pipes. Once it has ended it stays so; `AppServer` makes the next one."""
 
     def __init__(self, process: asyncio.subprocess.Process, answer: Answer) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
+        assert process.stdin and process.stdout and process.stderr  # noqa: PT018
         self.metadata: dict[str, Any] = {}  # the server's answer to `initialize`
         self.threads: dict[str, dict[str, Any]] = {}
         """The server's threads that are loaded, by id: what `thread/start` or its like answered."""
@@ -96,11 +94,10 @@ class Connection:
         """The turn of each command that is at work, by its item's id. Some go on after their turn."""
         self.invalid_configuration = ""
         """What the server could not read of its configuration, with the file and the line where it knows them."""
-        self._process, self._input = process, process.stdin
+        self._process, self._input, self._answer = process, process.stdin, answer
         self._exit_code: int | None = None
         self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
         """The last lines that it wrote to stderr, without their colours."""
-        self._answer = answer
         self._ids = itertools.count(1)
         self._calls: dict[int | str | None, tuple[str, asyncio.Future[msgspec.Raw]]] = {}
         """The method of each request of ours, and what waits for its answer."""
@@ -124,10 +121,9 @@ class Connection:
             why = f"{command[0]} can't be started: {error.strerror or error}."
             raise errors.ConfigurationError(why, hint="Check CODEX_MAGIC_CODEX_BIN.") from error
         except NotImplementedError as error:
-            raise errors.ConfigurationError(
-                "The event loop of this program can't start other programs (Windows' selector loop).",
-                hint="Use Codex instead of AsyncCodex: it has a loop of its own.",
-            ) from error
+            why = "The event loop of this program can't start other programs (Windows' selector loop)."
+            hint = "Use Codex instead of AsyncCodex: it has a loop of its own."
+            raise errors.ConfigurationError(why, hint=hint) from error
         return cls(process, answer)
 
     async def greet(self, client: Mapping[str, str]) -> None:
@@ -217,7 +213,6 @@ class Connection:
             self._calls.pop(id, None)
 
     async def _write(self, message: Mapping[str, Any]) -> None:
-        """Write one line; ignored after the process has ended."""
         self._input.write(encode(message))
         with suppress(ConnectionError):
             await self._input.drain()
@@ -301,11 +296,10 @@ class Connection:
             await self._write({"id": id, "error": failed})
 
     def _failure(self) -> errors.ServiceError:
-        """Return a new error for everyone who waits: each turn adds its own result to it."""
         code, words = self._exit_code, self._last_words
         # One that was killed had no words about it.
         why = f" Its last message: {words[-1]}" if words and code and code > 0 else ""
+        hint = "Run the cell again: the program restarts and continues the thread."
         return errors.ServiceError(
-            f"The codex program ended unexpectedly (exit code {code}).{why}",
-            hint="Run the cell again: the program restarts and continues the thread.",
+            f"The codex program ended unexpectedly (exit code {code}).{why}", hint=hint
         )

@@ -150,7 +150,7 @@ class AppServerEngine:
         names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
         own = parameters.exclusions(request.config or {}) if names else []
         if own is None or sandbox is None:
-            config = (await connection.call("config/read", {"cwd": request.cwd}))["config"]
+            config = (await connection.call("config/read", {"cwd": request.cwd})).get("config") or {}
             own = parameters.exclusions(config) if own is None else own
             sandbox = sandbox or permissions.configured(config, request.cwd or "")
         params = parameters.thread_parameters(request, self._provider, [*(own or ()), *names])
@@ -186,7 +186,12 @@ class AppServerEngine:
         async with self.server.connected() as connection:
             try:
                 if signed_in and self._provider is None and connection is not self._signed_in:
-                    await self._read_account(connection)
+                    answer = await connection.call("account/read", {})
+                    if answer.get("requiresOpenaiAuth") and answer.get("account") is None:
+                        if self._stand_in is None:
+                            raise errors.NotSignedInError
+                        self._provider = self._stand_in
+                    self._signed_in = connection
                 yield connection
             except (errors.JsonRpcError, errors.NotSignedInError) as error:
                 # What a thread's own `config=` says stands in no file, and its refusal has a code.
@@ -204,15 +209,6 @@ class AppServerEngine:
                     await awaited(in_thread(self._reach, daemon=True))
                 raise
 
-    async def _read_account(self, connection: Connection) -> None:
-        """Look for a sign-in. Raises NotSignedInError where there is none, and no provider without."""
-        answer = await connection.call("account/read", {})
-        if answer.get("requiresOpenaiAuth") and answer.get("account") is None:
-            if self._stand_in is None:
-                raise errors.NotSignedInError
-            self._provider = self._stand_in
-        self._signed_in = connection
-
     def _reach(self) -> None:
         """Try to reach the service from here: our own failure says what the program's does not."""
         settings = self._settings
@@ -222,7 +218,6 @@ class AppServerEngine:
         send(Call(url, {}, b"", REACH_SECONDS), ca_bundle=settings.ca_bundle)
 
     async def _answer(self, method: str, params: dict[str, Any]) -> Any:
-        """Answer a request of the program."""
         turn = self._running.get(params.get("threadId", ""))
         return await turn.answer(method, params) if turn else default_answer(method)
 
@@ -321,7 +316,6 @@ async def _continued(
 
 
 async def _load(connection: Connection, request: TurnRequest, method: str, params: Params, tell: Tell) -> str:
-    """Open a thread, out of the archive if need be, and give it the name that it has with us."""
     call = connection.call
     try:
         opened = await call(method, params)
@@ -384,7 +378,6 @@ async def models_of(connection: Connection, *, include_hidden: bool) -> list[Mod
 
 
 async def _listed(connection: Connection, method: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
-    """The entries of all pages. Raises ServiceError when there is no last one."""
     params["limit"] = PAGE
     for _ in range(MOST_PAGES):
         page = await connection.call(method, params)

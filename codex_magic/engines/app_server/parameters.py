@@ -12,6 +12,7 @@ import msgspec
 from ...protocol import types
 from ...protocol.errors import InvalidRequestError
 from ...responses.provider import Provider, key_of
+from ..replay import alone
 from ..seam import TurnRequest
 from .failures import LONGEST_INPUT, input_too_long
 
@@ -39,15 +40,9 @@ def thread_parameters(
     """
     config = dict(request.config or {})
     if provider is not None:
-        entry = {
-            "name": provider.name,
-            "base_url": provider.base_url,
-            "wire_api": "responses",
-            "requires_openai_auth": False,
-        }
+        entry: Params = {"name": provider.name, "base_url": provider.base_url, "wire_api": "responses"}
         key = key_of(provider)
-        if key is not None:
-            entry["experimental_bearer_token"] = key
+        entry |= {"requires_openai_auth": False} | ({"experimental_bearer_token": key} if key else {})
         config.update(model_provider=_PROVIDER_ID, model_providers={_PROVIDER_ID: entry})
     if names := list(dict.fromkeys(excluded)):  # one list: ours would replace the user's
         table = {_POLICY: {**config.get(_POLICY, {}), "exclude": names}}
@@ -66,8 +61,7 @@ def thread_parameters(
 def exclusions(config: Mapping[str, Any]) -> list[str] | None:
     """Return those of a config.toml's table, nested or with dots; `None` where it has none."""
     nested = config.get(_POLICY) or {}
-    excluded: list[str] | None = config.get(f"{_POLICY}.exclude", nested.get("exclude"))
-    return excluded
+    return config.get(f"{_POLICY}.exclude", nested.get("exclude"))  # type: ignore[no-any-return]  # the program read it
 
 
 def own_provider(request: TurnRequest) -> str | None:
@@ -101,7 +95,6 @@ def turn_parameters(request: TurnRequest) -> Params:
 
 
 def _input(inputs: Sequence[types.InputItem]) -> Params:
-    """Return what the user says, or what a tool says that nobody called."""
     outside = next((part for part in inputs if isinstance(part, types.ExternalMessage)), None)
     if outside is None:
         characters = sum(len(part.text) for part in inputs if isinstance(part, types.TextInput))
@@ -109,23 +102,17 @@ def _input(inputs: Sequence[types.InputItem]) -> Params:
             raise input_too_long(characters)
         return {"input": _user_input(inputs)}
     if len(inputs) > 1:
-        raise InvalidRequestError(
-            "An ExternalMessage must be the only input of its turn.", hint="Send the rest in the next turn."
-        )
-    output = {"name": outside.tool_name, "output": outside.content}
-    if outside.namespace is not None:
-        output["namespace"] = outside.namespace
-    return {"input": [], "toolOutput": output}
+        raise alone()
+    output = {"name": outside.tool_name, "namespace": outside.namespace, "output": outside.content}
+    return {"input": [], "toolOutput": {name: each for name, each in output.items() if each is not None}}
 
 
 def steer_input(inputs: Sequence[types.InputItem]) -> list[Params]:
     """Return more input for a running turn. Raises InvalidRequestError for what it can't be given."""
     strangers = [part for part in inputs if isinstance(part, types.ExternalMessage | types.ContextInput)]
     if strangers:
-        raise InvalidRequestError(
-            f"A running turn can't take a {type(strangers[0]).__name__}.",
-            hint="Start a new turn with it when this one has finished.",
-        )
+        hint = "Start a new turn with it when this one has finished."
+        raise InvalidRequestError(f"A running turn can't take a {type(strangers[0]).__name__}.", hint=hint)
     return _user_input(inputs)
 
 
@@ -149,7 +136,6 @@ def _approvals(request: TurnRequest) -> Params:
 
 
 def _parameters(request: TurnRequest, names: Iterable[str], **others: Any) -> Params:
-    """Return these fields of the request and the others; what is left open is not sent."""
     fields = {_camel(name): getattr(request, name) for name in names}
     return {name: value for name, value in {**fields, **others}.items() if value is not None}
 

@@ -113,10 +113,10 @@ class AppServer:
             await connection.greet(about)
             version = re.match(r"[^/]*/(\d+)\.(\d+)\.(\d+)", str(connection.metadata.get("userAgent", "")))
             if version and tuple(map(int, version.groups())) < OLDEST:
-                is_old = f"The codex program is version {'.'.join(version.groups())}"
+                old, needed = (".".join(map(str, each)) for each in (version.groups(), OLDEST))
+                hint = "Update it, or install the packaged one: `%pip install -U 'codex-magic[agent]'`."
                 raise ConfigurationError(
-                    f"{is_old}; {'.'.join(map(str, OLDEST))} or newer is needed.",
-                    hint="Update it, or install the packaged one: `%pip install -U 'codex-magic[agent]'`.",
+                    f"The codex program is version {old}; {needed} or newer is needed.", hint=hint
                 )
         except BaseException:
             connection.kill()
@@ -126,7 +126,6 @@ class AppServer:
         return connection
 
     def _command(self) -> Sequence[str]:
-        """Return how the program is started, and write down with which variables."""
         settings, launch = self._settings, self._launch
         home = settings.codex_home
         try:
@@ -168,24 +167,20 @@ def find_binary(settings: Settings) -> tuple[str, str | None]:
     if chosen is not None:
         return os.path.abspath(chosen), None
     if settings.codex_bin is not None:
-        raise ConfigurationError(
-            f"No such program: {settings.codex_bin!r}.", hint="Check CODEX_MAGIC_CODEX_BIN, or unset it."
-        )
+        hint = "Check CODEX_MAGIC_CODEX_BIN, or unset it."
+        raise ConfigurationError(f"No such program: {settings.codex_bin!r}.", hint=hint)
     try:
         package = importlib.import_module("codex_cli_bin")
-        path, search_path = package.bundled_codex_path(), package.bundled_path_dir()
+        path, folder = package.bundled_codex_path(), package.bundled_path_dir()
     except (ImportError, FileNotFoundError) as error:
         raise ConfigurationError("The codex program is not installed.", hint=INSTALL) from error
-    return str(path), str(search_path) if search_path else None
+    return str(path), str(folder) if folder else None
 
 
 def withheld(environment: Mapping[str, str], *, allowed: Sequence[str], key: str | None) -> list[str]:
     """Return the names of the program's variables that commands do not get. `key`: its provider's."""
-    return sorted(
-        name
-        for name, value in environment.items()
-        if (is_withheld(name, value) or (key is not None and value == key)) and not _is_one_of(name, allowed)
-    )
+    secret = {name for name, value in environment.items() if is_withheld(name, value) or value == key}
+    return sorted(name for name in secret if not _is_one_of(name, allowed))
 
 
 def is_withheld(name: str, value: str) -> bool:

@@ -56,7 +56,7 @@ class AgentTurn:
         """Raise what the turn failed with, and CancelledError when the program interrupted it."""
         with self._connection.subscribed(self._thread_id) as self.subscription:
             starting = asyncio.ensure_future(self._start(method, parameters))
-            starting.add_done_callback(_retrieve)
+            starting.add_done_callback(lambda done: done.cancelled() or done.exception())
             try:
                 await asyncio.shield(starting)
                 turn = await self._listen()
@@ -75,15 +75,15 @@ class AgentTurn:
         try:
             await self._connection.call("turn/steer", parameters)
         except errors.JsonRpcError as error:
-            raise errors.InvalidRequestError(
-                "This turn no longer accepts input.", hint="Start a new one."
-            ) from error
+            over = "This turn no longer accepts input."
+            raise errors.InvalidRequestError(over, hint="Start a new one.") from error
 
     async def interrupt(self) -> None:
         """Interrupt the turn. Sent once: the program never answers a second request."""
         if self._interrupting is None:
             self._interrupting = asyncio.ensure_future(self._interrupt())
-            self._interrupting.add_done_callback(_retrieve)
+            # Perhaps nobody waits for its failure any more.
+            self._interrupting.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(self._interrupting)
 
     async def answer(self, method: str, params: Params) -> Params:
@@ -95,7 +95,10 @@ class AgentTurn:
         changes = self.subscription.changes.get(str(about), ())
         question = msgspec.convert({**params, **ours, "changes": changes}, _KINDS[method])
         if isinstance(question, types.ToolCallApproval):
-            return await self._tool_call(question)
+            success, items = False, [text_item(f"The tool {question.tool} no longer exists.")]
+            if tool := self._tools.find(question.namespace, question.tool):
+                success, items = await self._calls.run(tool, question, written(tool, question.arguments))
+            return {"success": success, "contentItems": items}
         decision = await self._request.ask(question)
         if not isinstance(question, types.PermissionsApproval):
             return {"decision": _spelled(decision)}
@@ -127,7 +130,6 @@ class AgentTurn:
         self._tell(types.TurnStarted(request.thread_id, turn, model, place))
 
     async def _listen(self) -> types.Turn:
-        """Tell what happens until the turn is over."""
         while True:
             notification = await self.subscription.next()
             if address_of(notification)[1] not in (None, self._turn_id.result()):
@@ -175,7 +177,6 @@ class AgentTurn:
         return msgspec.structs.replace(item, content=(*contexts, *item.content))
 
     async def _stop(self, starting: asyncio.Future[None]) -> None:
-        """End the turn in the program too, and take what it still has to say."""
         try:
             await asyncio.wait_for(asyncio.shield(starting), STOP_SECONDS)
             await asyncio.wait_for(asyncio.gather(self.interrupt(), self._listen()), STOP_SECONDS)
@@ -201,17 +202,6 @@ class AgentTurn:
             log.warning("the app-server refused to stop a turn for %s s and is killed", STOP_SECONDS)
             self._connection.kill()
 
-    async def _tool_call(self, question: types.ToolCallApproval) -> Params:
-        success, items = False, [text_item(f"The tool {question.tool} no longer exists.")]
-        if tool := self._tools.find(question.namespace, question.tool):
-            success, items = await self._calls.run(tool, question, written(tool, question.arguments))
-        return {"success": success, "contentItems": items}
-
-
-def _retrieve(task: asyncio.Task[None]) -> None:
-    """Take the failure of a task that perhaps nobody waits for any more."""
-    _ = task.cancelled() or task.exception()
-
 
 async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
     """Wait for `work` even while being cancelled again: a turn is stopped once, and properly."""
@@ -229,7 +219,6 @@ _KINDS: dict[str, type[types.ApprovalRequest]] = {
 
 
 def _spelled(decision: types.ApprovalDecision | None) -> Any:
-    """Spell it as the protocol does: camelCase around snake_case."""
     match decision:
         case types.AcceptWithExecpolicyAmendment(words):
             return {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": list(words)}}
