@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
     folder = folder_of(here.path).resolve()
     namespace = here.shell.user_ns
     names = {name: value for name, value in namespace.items() if name not in here.shell.user_ns_hidden}
-    files = [path.name for path in list(folder.iterdir())[:500] if path.is_file()]
+    files = [path.name for path in islice(folder.iterdir(), 500) if path.is_file()]
     mentions, notes = resolve(
         prompt, names, is_file=lambda target: _file(folder, target) is not None, files=files
     )
