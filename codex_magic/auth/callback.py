@@ -11,7 +11,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from html import escape
 from http import HTTPStatus
 from pathlib import Path
@@ -123,9 +123,11 @@ class Loopback:
         self._talking.add(task)
         self._silent.add(writer)
         try:
-            request = await _read(reader)
+            head = b""  # of what is none
+            with suppress(asyncio.LimitOverrunError):
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECTION_SECONDS)
             self._silent.discard(writer)
-            writer.write((await self._page(request)).encode())
+            writer.write((await self._page(head.decode("latin-1"))).encode())
             await asyncio.wait_for(writer.drain(), CONNECTION_SECONDS)
         except (OSError, EOFError, asyncio.TimeoutError):
             pass  # it left, or was too slow
@@ -134,48 +136,28 @@ class Loopback:
             self._silent.discard(writer)
             self._talking.discard(task)
 
-    async def _page(self, request: _Request | None) -> Page:
-        if request is None:
+    async def _page(self, head: str) -> Page:
+        start, *lines = head.split("\r\n")
+        method, target, version, *_ = [*start.split(" "), "", ""]
+        if start.count(" ") != 2 or not version.startswith("HTTP/1"):
             return _UNREADABLE
-        if request.host not in {f"{name}:{self.port}" for name in _OWN_NAMES}:
+        fields = [line.partition(":") for line in lines]
+        headers = [(name.lower(), value.strip(" \t").lower()) for name, _, value in fields if name]
+        hosts = [value for name, value in headers if name == "host"]
+        if hosts not in [[f"{name}:{self.port}"] for name in _OWN_NAMES]:  # none, or more than one, too
             return _NOT_FOUND
-        if request.method != "GET":
+        if method != "GET":
             return replace(_NOT_FOUND, status=405)
-        if request.target == "/cancel" and request.is_from_a_program:
+        if target == "/cancel" and {name for name, _ in headers} <= _OF_THE_CLI:
             # The CLI asks so before it waits for a browser itself, and can't say who it is.
             if not self._arrived.done():
                 taken_over = LoginError("Another program's sign-in has taken over the browser.")
                 self._arrived.set_exception(taken_over)
             return CANCELLED
-        if request.target.partition("?")[0] != CALLBACK_PATH:
+        if target.partition("?")[0] != CALLBACK_PATH:
             return _NOT_FOUND
-        callback = Callback.parse(request.target)
+        callback = Callback.parse(target)
         if not callback.answers(self.state):
             return _ANOTHER
         self.deliver(callback)
         return await asyncio.shield(self._outcome)
-
-
-@dataclass(frozen=True)
-class _Request:
-    method: str
-    target: str = field(repr=False)
-    host: str
-    """In lower case; empty for none, or more than one."""
-    is_from_a_program: bool
-
-
-async def _read(reader: asyncio.StreamReader) -> _Request | None:
-    try:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECTION_SECONDS)
-    except asyncio.LimitOverrunError:
-        return None
-    start, *lines = head.decode("latin-1").split("\r\n")
-    words = start.split(" ")
-    if len(words) != 3 or not words[2].startswith("HTTP/1"):
-        return None
-    fields = [line.partition(":") for line in lines]
-    headers = [(name.lower(), value.strip(" \t").lower()) for name, _, value in fields if name]
-    hosts = [value for name, value in headers if name == "host"]
-    is_from_a_program = {name for name, _ in headers} <= _OF_THE_CLI
-    return _Request(words[0], words[1], hosts[0] if len(hosts) == 1 else "", is_from_a_program)

@@ -76,6 +76,9 @@ def cells_text(
 
     `mask`: what a text is before it is cut and leaves. `existing`: the ids of all cells of the notebook, where that is known: what is held and gone was deleted.
     """
+    known = {key[1:] for key in held if key[0] == "#"}
+    if existing is not None and known and known.isdisjoint(existing):
+        held = {}  # the thread is another notebook's
     shown = _window(cells, tokens)
     order = held.get(ORDER, "").split()
     ids = [digest_of(cell.id, 3) for cell in shown]

@@ -328,7 +328,9 @@ def _rows(table: Table, shown: list[int], look: Look, tokens: int) -> Iterator[s
         ["" if is_null(each) else short(each, CELL, depth=1, quote=False) for each in row] for row in cells
     ]
     made = io.StringIO()
-    csv.writer(made, lineterminator="\n").writerows([[table.names[at] for at in shown], *texts])
+    writer = csv.writer(made, lineterminator="\n")
+    for row in ([table.names[at] for at in shown], *texts):
+        writer.writerow([cell.replace("\0", " ") for cell in row])  # Python 3.10 can't write it
     header, *lines = made.getvalue().splitlines()
     kept = [header] if len(shown) <= NAMED else []
     names = len(kept)
@@ -356,7 +358,7 @@ def _types(held: list[Any]) -> list[str]:
 
 def _column_name(name: Any) -> str:
     if type(name) is str:
-        return cut(name, CELL)
+        return cut(" ".join(name[: 2 * CELL].split()), CELL)
     return " / ".join(map(_column_name, name)) if type(name) is tuple else short(name, CELL, quote=False)
 
 

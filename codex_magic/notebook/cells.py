@@ -106,7 +106,7 @@ def _ask(session: Session, task: Task) -> Steps[None]:
     while True:
         output = new_id()
         desk = Desk(session.shell, session.screen, background=background)
-        started = session.start_turn(task.prompt, options, desk.news.put, desk.ask, brings=task.brings)
+        started = session.start_turn(task, desk.news.put, desk.ask)
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from ..net import scrub
-from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError
+from ..protocol.errors import CodexError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
-from ..responses.catalog import Catalog, default_model, find_model
+from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE
 from ..threads.store import Store
 from . import assist, login, options
@@ -273,10 +271,10 @@ def _status(session: Session, _: str) -> Steps[None]:
 
 
 def _model_in_use(session: Session) -> str:
-    models = Catalog(session.provider(), session.env).remembered(max_age=math.inf)
-    with suppress(ConfigurationError):  # none of them is the default
-        return session.settings.model or default_model(models or []).slug
-    return "provider default (looked up with your first question)"
+    if name := session.settings.model:
+        return name
+    model = Catalog(session.provider(), session.env).in_use(None)
+    return model.slug if model else "provider default (looked up with your first question)"
 
 
 def _models(session: Session, _: str) -> Steps[None]:

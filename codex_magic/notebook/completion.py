@@ -220,4 +220,5 @@ def _with_words(offers: Iterable[Offer]) -> Iterator[tuple[str, str]]:
         if type(value) is not _Word and time.monotonic() < until:
             value = headline(value, seconds=0.1)
         word = str(value) if type(value) is _Word or type(value) is str else type_name(value)
-        yield name, word if len(word) <= WORD_CHARS else word[: WORD_CHARS - 1] + "…"
+        word = word if len(word) <= WORD_CHARS else word[: WORD_CHARS - 1] + "…"
+        yield name, word.replace(" ", "\N{NO-BREAK SPACE}")  # JupyterLab would break it into lines

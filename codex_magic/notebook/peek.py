@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from ..context.tokens import estimate
 from ..protocol import types
-from ..protocol.errors import ConfigurationError
-from ..responses.catalog import Catalog, default_model
+from ..responses.catalog import Catalog
 from ..threads.store import TurnRecord
 from .context import Request, Told, tokens_words
 from .screen import count
@@ -21,7 +18,7 @@ from .session import Session, Steps, Task
 def show_dry(session: Session, task: Task) -> Steps[None]:
     """Show what this question would be sent with; nothing leaves."""
     turn_options = session.turn_options(task.options, lambda request: types.Decision.decline)
-    context, prompt = session.gather_context(task.prompt, task.options, task.brings)
+    context, prompt = session.gather_context(task)
     request = yield from session.wait(session.preview(context, prompt, task.options, turn_options))
     for note in context.notes:
         session.screen.say(note)
@@ -105,12 +102,9 @@ _NOT_SENT = {"id", "type", "clientId", "held", "status", "url"}
 
 def _window(session: Session, request: Request) -> tuple[int, str]:
     """Return how many tokens the model takes, 0 where that is not known, and its name."""
-    models = Catalog(session.provider(), session.env).remembered(max_age=math.inf) or []
     name = request.options.get("model")
-    with suppress(ConfigurationError):
-        name = name or default_model(models).slug
-    window = next((model.context_window for model in models if model.slug == name), None)
-    return window or 0, str(name)
+    model = Catalog(session.provider(), session.env).in_use(name)
+    return (model.usable_window or 0, model.slug) if model else (0, str(name))
 
 
 def _counted(earlier: list[TurnRecord]) -> int:

@@ -127,23 +127,15 @@ class Session:
         """Run `work` in the background loop, and wait for it. Raises what it raises."""
         return (yield from finished(self.blocking.submit(work)))
 
-    def start_turn(
-        self,
-        prompt: str,
-        options: ParsedLine,
-        listener: Listener,
-        approvals: Approvals,
-        *,
-        brings: Sequence[Mentioned] = (),
-    ) -> RunningTurn:
+    def start_turn(self, task: Task, listener: Listener, approvals: Approvals) -> RunningTurn:
         """Send what a cell asks, when its thread answers nothing else. Raises OptionError, ConfigurationError.
 
         `listener` is called in the background loop with each notification.
         """
-        turn_options = self.turn_options(options, approvals)
+        turn_options = self.turn_options(task.options, approvals)
+        context, prompt = self.gather_context(task)
         # `execution_count` is the number of the next cell in newer IPythons.
-        turn = RunningTurn(self, prompt, options, cell=len(self.shell.user_ns["In"]) - 1)
-        turn.context, turn.prompt = self.gather_context(prompt, options, brings)
+        turn = RunningTurn(self, prompt, task.options, context, cell=len(self.shell.user_ns["In"]) - 1)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
@@ -260,8 +252,8 @@ class Session:
             return Request(context.told(prompt, {}), turn_options, [])
         thread = await self.codex.thread_resume(known)
         earlier = await thread.history()
-        cells = [turn.cell_id for turn in earlier]
-        if (cell := turn_options.get("cell_id")) and cell in cells:
+        cells, cell = [turn.cell_id for turn in earlier], turn_options.get("cell_id")
+        if cell is not None and cell in cells:
             earlier = earlier[: cells.index(cell)]  # what runs again takes the place of what it was
         return Request(await self._told(thread, context, prompt, turn_options), turn_options, earlier)
 
@@ -283,24 +275,22 @@ class Session:
             held = await thread.held(cell_id=cell, notebook=notebook, prompt=prompt)
         return context.told(prompt, held)
 
-    def gather_context(
-        self, prompt: str, options: ParsedLine, brings: Sequence[Mentioned] = ()
-    ) -> tuple[Context, str]:
+    def gather_context(self, task: Task) -> tuple[Context, str]:
         """Return what the running cell may tell of its notebook, and its prompt with expressions inserted.
 
-        `brings`: what goes along besides its mentions. Raises OptionError for a setting that can't be.
+        Raises OptionError for a setting that can't be.
         """
+        options = task.options
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
-        if self._evidence is None:
-            self._evidence = gather(self.shell, self.runs.cells)
+        self._evidence = self._evidence or gather(self.shell, self.runs.cells)
         known = self._notebook.evidence if self._notebook is not None else self._evidence
         path = known.path if known is not None else None
         mask = None if options.values.get("no-mask") else self.mask
         if mask is not None:
             learn_secrets(mask, self.shell, path, self.settings.secrets)
         context = Context(self.shell, self.runs, self.extension, path, scope=scope, mask=mask)
-        prompt = context.mention(prompt, int(options.text("rows") or self.settings.sample_rows))
-        context.mentioned = [*brings, *context.mentioned]
+        prompt = context.mention(task.prompt, int(options.text("rows") or self.settings.sample_rows))
+        context.mentioned = [*task.brings, *context.mentioned]
         return context, prompt
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
@@ -427,9 +417,10 @@ class RunningTurn:
     done when it is to be taken back before that, `over` at its end.
     """
 
-    def __init__(self, session: Session, prompt: str, options: ParsedLine, *, cell: int) -> None:
-        self.prompt, self.options, self.cell = prompt, options, cell
-        self.context: Context
+    def __init__(
+        self, session: Session, prompt: str, options: ParsedLine, context: Context, *, cell: int
+    ) -> None:
+        self.prompt, self.options, self.context, self.cell = prompt, options, context, cell
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()

@@ -154,6 +154,12 @@ class Catalog:
         """Return one model of the last copy, however old that is."""
         return next((model for model in self._latest() if model.slug == slug), None)
 
+    def in_use(self, slug: str | None) -> Model | None:
+        """Return the same of the model that is used: the default where none is chosen."""
+        with suppress(ConfigurationError):
+            return self.known(slug or default_model(self._latest()).slug)
+        return None
+
     def _latest(self) -> list[Model]:
         copy = self._copies.get(self._path) or _read(self._path)
         return copy.models if copy else []

@@ -55,7 +55,10 @@ def notebook(shell: InteractiveShell, path: Path) -> str:
     """Run every cell, and save them all with outputs."""
     cells = []
     for number in range(CELLS):
-        lines = [f"column_{number % 50}_{line} = {{'name': 'value {line}'}}  # a note on {number}" for line in range(9)]
+        lines = [
+            f"column_{number % 50}_{line} = {{'name': 'value {line}'}}  # a note on {number}"
+            for line in range(9)
+        ]
         shell.run_cell("\n".join(lines), store_history=True)
         output = v4.new_output("stream", text="a line of output\n" * 100)
         cells.append(v4.new_code_cell("\n".join(lines), execution_count=number + 1, outputs=[output]))
@@ -66,7 +69,7 @@ def notebook(shell: InteractiveShell, path: Path) -> str:
 def turn(
     shell: InteractiveShell, runs: Runs, path: str, mask: OutgoingMask, held: dict[str, str]
 ) -> dict[str, str]:
-    learn_secrets(mask, shell, path)
+    learn_secrets(mask, shell, path, "")
     context = Context(shell, runs, Extension(lambda *told: None), path, scope="above", mask=mask)
     return context.told("Why?", held).cells.held
 

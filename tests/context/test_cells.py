@@ -51,6 +51,14 @@ def test_a_cell_that_was_deleted_is_named_once():
     assert cells_text([B], held | gone.held, existing={"b"}).text == ""
 
 
+def test_a_thread_of_another_notebook_is_told_all_and_nothing_of_deletions():
+    other = cells_text([A, B], {}, existing={"a", "b"}, error="In[1] KeyError").held
+    here = cells_text([cell("z", "z = 1")], other, existing={"z"}, error="In[1] KeyError")
+    assert "The cells above" in here.text
+    assert "Deleted" not in here.text
+    assert "KeyError" in here.text
+
+
 def test_a_cell_below_a_question_further_up_was_not_deleted():
     held = cells_text([A, B], {}).held
     assert cells_text([A], held, existing={"a", "b"}).text == ""

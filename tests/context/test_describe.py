@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import codex_magic
@@ -125,6 +125,7 @@ CONTAINERS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(CONTAINERS, st.integers(0, 6), st.integers(10, 900))
 def test_all_of_pythons_own_values_are_described(value: Any, rows: int, tokens: int) -> None:
     description = describe(value, rows=rows, tokens=tokens)
@@ -132,6 +133,7 @@ def test_all_of_pythons_own_values_are_described(value: Any, rows: int, tokens: 
     assert description.note == ""
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), st.lists(SCALARS, min_size=3, max_size=3), max_size=5))
 def test_frames_of_mixed_objects_are_described(columns: dict[str, list[Any]]) -> None:
     description = describe(pd.DataFrame(columns, dtype=object))
@@ -280,6 +282,11 @@ def test_a_wide_frame_is_cut_in_the_middle_and_says_so() -> None:
     assert "column_999 float64" in text
     assert "more columns" in text
     assert "column_500 " not in text
+
+
+def test_names_and_cells_of_many_lines_keep_to_one_line() -> None:
+    text = describe(pd.DataFrame({"first\nsecond\u2028third\0": ["one\ntwo\u2028three\0", "four"]})).text
+    assert text.splitlines()[-3:] == ["first second third ", "one two three ", "four"]
 
 
 def test_a_frame_keeps_its_index_and_names_of_levels() -> None:

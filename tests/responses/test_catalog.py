@@ -71,6 +71,17 @@ def test_the_window_that_a_conversation_may_fill(fields: dict[str, Any], tokens:
     assert Model("m", **fields).usable_window == tokens
 
 
+@pytest.mark.parametrize(("chosen", "model"), [(None, "a"), ("b", "b"), ("nobody-has-it", None)])
+def test_the_model_in_use_is_the_one_chosen_else_the_default(
+    settings: Settings, chosen: str | None, model: str | None
+) -> None:
+    provider = custom("http://127.0.0.1:1/v1", settings=settings)
+    assert catalog.Catalog(provider, settings).in_use(chosen) is None
+    catalog.Catalog(provider, settings).receive({}, json.dumps(CODEX).encode())
+    used = catalog.Catalog(provider, settings).in_use(chosen)
+    assert (used and used.slug) == model
+
+
 def test_the_list_of_an_open_server() -> None:
     assert read({"object": "list", "data": [{"id": "m", "object": "model"}]}) == [Model("m")]
 
