@@ -245,7 +245,7 @@ def test_what_runs_is_told_and_stopped(front_end: FrontEnd) -> None:
     front_end.idle(front_end.run("%codex status"))
     assert "use the tool exec" in markdown(front_end.outputs)
     front_end.idle(front_end.run("%codex stop"))
-    assert "Interrupted." in over(front_end)
+    assert "Interrupted" in over(front_end)
     front_end.idle(front_end.run("%codex stop"))
     assert "Nothing is running." in markdown(front_end.outputs)
 
@@ -255,7 +255,7 @@ def test_a_cell_that_runs_is_stopped_from_a_second_console(front_end: FrontEnd) 
     front_end.until(lambda: "**Running** `sleep 600`" in markdown(front_end.outputs))
     front_end.idle(in_subshell(front_end.kernel, "%codex stop"))
     front_end.idle(cell)
-    assert "Interrupted." in markdown(front_end.outputs)
+    assert "Interrupted" in markdown(front_end.outputs)
     assert "Stopped 1 turn." in markdown(front_end.outputs)
 
 
