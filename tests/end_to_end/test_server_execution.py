@@ -206,7 +206,7 @@ def test_the_stop_button_ends_an_answer_that_stays(
     if is_seen:
         expect(answer(visit)).to_contain_text("The first words")
     visit.stop()
-    expect_one_answer(visit, "Interrupted after", "interrupted")
+    expect_one_answer(visit, "Interrupted", "interrupted")
 
 
 def test_every_cell_has_one_output_for_its_answer(opened: Opener, service: LocalService) -> None:
