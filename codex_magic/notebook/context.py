@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..context.cells import OUTPUT_TOKENS, Cell, CellsText, cells_text
@@ -143,8 +144,12 @@ def learn_secrets(mask: OutgoingMask, shell: InteractiveShell, path: str | None,
     mask.learn(environment_secrets(os.environ))
     mask.learn(object_secrets(shell.user_ns))
     mask.learn(variable_secrets(shell.user_ns, names.split()))
-    for file in sorted(folder_of(path).glob("*.env")) + sorted(folder_of(path).glob(".env*")):
-        try:
-            mask.learn(file_secrets(file.read_text(encoding="utf-8", errors="replace"), file.name))
-        except OSError:  # a folder, or not ours to read: nor is it the model's
-            continue
+    folder = folder_of(path)
+    with suppress(OSError):  # a folder that is gone, or not ours to read: nor is it the model's
+        for name in sorted(name for name in os.listdir(folder) if _ENV_FILE.fullmatch(name)):
+            with suppress(OSError):
+                text = (folder / name).read_text(encoding="utf-8", errors="replace")
+                mask.learn(file_secrets(text, name))
+
+
+_ENV_FILE = re.compile(r"\.env.*|.*\.env")

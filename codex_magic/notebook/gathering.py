@@ -68,7 +68,7 @@ class Here(NamedTuple):
 
 def folder_of(path: str | None) -> Path:
     """Return the notebook's folder, where its files are looked for."""
-    return Path(path).parent if path else Path.cwd()
+    return Path(path).parent if path else Path(".")
 
 
 def look(shell: InteractiveShell, runs: Runs, extension: Extension) -> Kernel:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,10 +56,12 @@ class NotThere(Exception):
 
 def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], list[str]]:
     """Return the prompt with expressions inserted, what it mentions, and what the user should know of that."""
-    folder = folder_of(here.path).resolve()
+    folder, files = folder_of(here.path), []
+    with suppress(OSError):  # the folder is gone
+        folder = folder.resolve()
+        files = [path.name for path in islice(folder.iterdir(), 500) if path.is_file()]
     namespace = here.shell.user_ns
     names = {name: value for name, value in namespace.items() if name not in here.shell.user_ns_hidden}
-    files = [path.name for path in list(folder.iterdir())[:500] if path.is_file()]
     mentions, notes = resolve(
         prompt, names, is_file=lambda target: _file(folder, target) is not None, files=files
     )
