@@ -141,7 +141,10 @@ def prompts(session: Session, rest: str) -> None:
             f"Copied {count(len(new), 'prompt')} to {folder}.{kept} They are used from now on; for good: {always}"
         )
         return
-    rows = [(f"`%codex {name}`", about, _file(session, name)) for name, about in ABOUT.items()]
+    rows = [
+        (f"`%codex {name}`", about, str(_own_file(session, name) or "built in"))
+        for name, about in ABOUT.items()
+    ]
     session.screen.table(
         ("Command", "What it asks for", "Its prompt"),
         rows,
@@ -166,15 +169,17 @@ def _options(name: str, rest: str) -> ParsedLine:
     return cell_options
 
 
-def _file(session: Session, name: str) -> Path:
-    own = Path(session.settings.prompts or session.env.home / "prompts").expanduser() / f"{name}.md"
-    return own if own.is_file() else PACKAGED / f"{name}.md"
+def _own_file(session: Session, name: str) -> Path | None:
+    """Return the user's own prompt of that name, if there is one."""
+    path = Path(session.settings.prompts or session.env.home / "prompts").expanduser() / f"{name}.md"
+    return path if path.is_file() else None
 
 
 def _prompt(session: Session, name: str, /, **words: str) -> str:
     """Return the text of a prompt's file without comments, its words in braces replaced. Raises OptionError."""
     try:
-        text = _file(session, name).read_text(encoding="utf-8")
+        path = _own_file(session, name) or PACKAGED / f"{name}.md"
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise OptionError(
             f"The prompt of `%codex {name}` can't be read: {error}.", hint="See `%codex prompts`."
@@ -219,12 +224,21 @@ def _about_value(session: Session, name: str, wanted: str) -> Steps[Task]:
         )
         raise OptionError(f"Nothing is named `{wanted}`.", hint=hint) from None
     described = describe(value, name=wanted, rows=session.settings.sample_rows, tokens=SOURCE_TOKENS)
-    try:
-        source = inspect.getsource(value)
-    except (OSError, TypeError):
-        source = ""
+    source = _source(session, value, wanted)
     text = described.text if source.strip() in described.text else f"{described.text}\n\n{source}"
     return Task(_prompt(session, name, name=wanted), NO_OPTIONS, [Mentioned(wanted, text, described.images)])
+
+
+def _source(session: Session, value: Any, name: str) -> str:
+    """Return the source of a function or class, also of a class of a cell, which Python does not find."""
+    try:
+        return inspect.getsource(value)
+    except (OSError, TypeError):
+        definition = re.compile(
+            rf"^(?:@.*\n)*(?:async def|def|class) +{re.escape(name)}\b.*(?:\n(?:[ \t].*)?)*", re.MULTILINE
+        )
+        found = (definition.search(run.source) for run in reversed(session.runs.so_far()[0]))
+        return next((each[0].strip() for each in found if each), "")
 
 
 def _last_answer(session: Session) -> Steps[str]:

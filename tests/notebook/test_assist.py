@@ -148,6 +148,13 @@ def test_tests_and_documentation_are_asked_of_a_function_with_its_source(asked, 
         assert " mean" in question
 
 
+def test_documentation_is_asked_of_a_class_of_a_cell(asked, cell):
+    cell("x = 1\nclass Basket:\n    size = 3\n\n    def full(self): ...\ny = 2")
+    context, _ = asked("%codex doc Basket")
+    assert "class Basket:\n    size = 3\n\n    def full(self): ..." in context
+    assert "y = 2" not in context
+
+
 def test_an_unknown_function_is_no_question(run, service, cell):
     cell("def mean(values): ...")
     assert "mean" in run("%codex test meen").partition("Did you mean")[2]
