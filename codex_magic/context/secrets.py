@@ -470,20 +470,25 @@ def file_secrets(text: str, path: str) -> list[NamedSecret]:
 def object_secrets(namespace: Mapping[str, Any]) -> list[NamedSecret]:
     """Return what SecretStr-like objects hold, those of variables and of their fields."""
     found: list[NamedSecret] = []
+    known: dict[int, bool] = {}  # by a type's id: a metaclass may run code of its own to hash it
+
+    def take(value: Any, place: str, *names: Any) -> None:
+        kind = id(type(value))
+        if kind not in known:
+            known[kind] = static(value, "get_secret_value") is not None
+        if known[kind] and (text := _held_secret(value)) is not None:
+            place = place.format(*names)
+            found.append(NamedSecret(place, text, f"{place}.get_secret_value()"))
+
     for name, value in islice(list(namespace.items()), _MOST_VARIABLES):
-        if name.startswith("_") or issubclass(type(value), str | int | float | type):
-            continue
         kind = type(value)  # compared by `is`: a metaclass may run code of its own
-        is_object = not (kind is dict or kind is list or kind is tuple)
+        if name.startswith("_") or issubclass(kind, str | int | float | type):
+            continue
+        take(value, "{}", name)
+        is_object = kind is not dict and kind is not list and kind is not tuple
         fields = attributes(value) if is_object else value.items() if kind is dict else enumerate(value)
-        inside = [*islice(fields, _MOST_FIELDS)]
-        places = [
-            (name, value),
-            *((f"{name}.{key}" if is_object else f"{name}[{key!r}]", each) for key, each in inside),
-        ]
-        for place, each in places:
-            if (text := _held_secret(each)) is not None:
-                found.append(NamedSecret(place, text, f"{place}.get_secret_value()"))
+        for key, each in [*islice(fields, _MOST_FIELDS)]:
+            take(each, "{}.{}" if is_object else "{}[{!r}]", name, key)
     return found
 
 
@@ -503,8 +508,6 @@ _MOST_FIELDS = 200
 
 def _held_secret(value: Any) -> str | None:
     """Return the text of a pydantic SecretStr or SecretBytes, or of what behaves like one."""
-    if static(value, "get_secret_value") is None:
-        return None
     try:
         text = value.get_secret_value()
     except Exception:  # noqa: BLE001  # a class of the user's may raise anything

@@ -1,7 +1,7 @@
 """What our extension of JupyterLab and Notebook 7 tells the kernel, over the control channel, and hears from it.
 
-That channel is read in a thread of its own, also while a cell runs. Imported by `%load_ext`, so it imports
-nothing that costs; what the page says is checked where it is read.
+That channel is read in a thread of its own, also while a cell runs. What the page says of its cells is checked where
+it is read.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
+    pass
 
-REQUEST, REPLY = "codex_request", "codex_reply"
+REPLY = "codex_reply"
 
 PROTOCOL = 1
 """Of the messages; `labextension/src/protocol.ts` has the same."""
@@ -42,9 +42,9 @@ class Stream:
     A piece says from where on the text is another, in UTF-16 units as a page counts, and its number.
     """
 
-    def __init__(self, id: str, send: Send) -> None:
+    def __init__(self, id: str, cell: str | None, send: Send) -> None:
         self.is_followed = False
-        self._id, self._send = id, send
+        self._id, self._cell, self._send = id, cell, send
         self._lock = threading.Lock()
         self._number, self._text = 0, ""
         self._last: Mapping[str, Any] | None = None
@@ -53,7 +53,7 @@ class Stream:
         """Return the text so far, or the last bundle; from now on the pages hear the rest."""
         with self._lock:
             self.is_followed = self._last is None
-            return {"n": self._number, "text": self._text, "bundle": self._last}
+            return {"cell": self._cell, "n": self._number, "text": self._text, "bundle": self._last}
 
     def grow(self, text: str) -> None:
         with self._lock:
@@ -94,22 +94,32 @@ def _common(one: str, other: str) -> int:
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, kernel: Any) -> None:
         self.is_attached = False
         """Whether the page has ever said something."""
-        self._send = send
+        self._kernel = kernel
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
 
-    def stream(self, id: str) -> Stream:
-        """Return a new stream; the oldest ones are forgotten."""
+    def stream(self, id: str, cell: str | None = None) -> Stream:
+        """Return a new stream, of that cell's answer; the oldest ones are forgotten."""
         with self._said:
             ended = [each for each, stream in self._streams.items() if stream.has_ended]
             for each in ended[:-MOST_ENDED]:
                 del self._streams[each]
-            self._streams[id] = Stream(id, self._send)
+            self._streams[id] = Stream(id, cell, self._send)
             return self._streams[id]
+
+    def _send(self, piece: dict[str, Any]) -> None:
+        # Whatever request it comes from, the page knows the answer by its id.
+        kernel = self._kernel
+        kernel.session.send(kernel.iopub_socket, DELTA, piece, parent={}, ident=DELTA.encode())
+
+    def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
+        """Answer one message of the control channel."""
+        reply = self.answer(message.get("content"))
+        self._kernel.session.send(stream, REPLY, reply, message, ident=identity)
 
     def answer(self, content: object) -> dict[str, Any]:
         """Take in one request; return what it is answered."""
@@ -145,26 +155,3 @@ class Extension:
             while cell not in self._runs and (left := end - time.monotonic()) > 0:
                 self._said.wait(left)
             return self._runs.pop(cell, None)
-
-
-def extension_of(shell: InteractiveShell) -> Extension:
-    """Let the kernel of this shell answer the extension; a terminal has none to answer."""
-    kernel: Any = getattr(shell, "kernel", None)
-
-    def send(content: dict[str, Any]) -> None:
-        # Whatever request it comes from, the page knows the answer by its id.
-        kernel.session.send(kernel.iopub_socket, DELTA, content, parent={}, ident=DELTA.encode())
-
-    extension = Extension(send)
-    if (handlers := getattr(kernel, "control_handlers", None)) is not None:
-
-        def handle(stream: Any, identity: Any, message: dict[str, Any]) -> None:
-            reply = extension.answer(message.get("content"))
-            kernel.session.send(stream, REPLY, reply, message, ident=identity)
-
-        handlers[REQUEST] = handle
-    return extension
-
-
-def stop_listening(shell: InteractiveShell) -> None:
-    getattr(getattr(shell, "kernel", None), "control_handlers", {}).pop(REQUEST, None)

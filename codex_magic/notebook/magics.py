@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.async_helpers import _asyncio_runner
@@ -11,7 +12,6 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from .extension import extension_of, stop_listening
 from .shell import (
     CellFailed,
     CellLog,
@@ -26,6 +26,7 @@ from .shell import (
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .extension import Extension
     from .runs import Runs
     from .session import Session
 
@@ -40,7 +41,8 @@ class CodexMagics(NotebookSettings, Magics):
         self.log = CellLog(shell)
         self._runs: Runs | None = None
         shells[id(shell)] = shell
-        self.extension = extension_of(shell)
+        self._lock = Lock()  # the page's first word and the first cell come in threads of their own
+        self._extension: Extension | None = None
 
     @property
     def runs(self) -> Runs:
@@ -51,6 +53,20 @@ class CodexMagics(NotebookSettings, Magics):
             assert self.shell is not None  # traitlets allows None; `load` passes it
             self._runs = Runs(self.shell, self.log)
         return self._runs
+
+    @property
+    def extension(self) -> Extension:
+        """What the page's own extension says and hears; created at first use."""
+        with self._lock:
+            if self._extension is None:
+                from .extension import Extension
+
+                self._extension = Extension(getattr(self.shell, "kernel", None))
+            return self._extension
+
+    def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
+        """Answer a request of the page's extension, in the kernel's control thread."""
+        self.extension.hear(stream, identity, message)
 
     @property
     def session(self) -> Session:
@@ -191,6 +207,15 @@ def _show_nothing(
     return []
 
 
+PAGE_REQUEST = "codex_request"
+"""The type of the messages that our extension of JupyterLab sends; it comes over the control channel."""
+
+
+def control_handlers(shell: InteractiveShell) -> dict[str, Any] | None:
+    """Return what answers the kernel's control channel; a terminal has none."""
+    return getattr(getattr(shell, "kernel", None), "control_handlers", None)
+
+
 def loaded(shell: InteractiveShell) -> CodexMagics | None:
     magics = shell.magics_manager.registry.get("CodexMagics")
     return magics if isinstance(magics, CodexMagics) else None
@@ -210,6 +235,8 @@ def load(shell: InteractiveShell) -> None:
     if not shell.custom_exceptions:  # unless someone else handles some already
         shell.set_custom_exc(QUIET, _show_nothing)  # type: ignore[no-untyped-call]  # IPython is untyped here
     skip_reload(shell)
+    if (handlers := control_handlers(shell)) is not None:
+        handlers[PAGE_REQUEST] = magics.hear
     cells = CodexCells(shell)
     shell.input_transformers_cleanup.insert(0, cells)
     shell.input_transformer_manager.check_complete = cells.check_complete
@@ -221,7 +248,8 @@ def unload(shell: InteractiveShell) -> None:
     if (magics := loaded(shell)) is None:
         return
     magics.close()
-    stop_listening(shell)
+    if (handlers := control_handlers(shell)) is not None:
+        handlers.pop(PAGE_REQUEST, None)
     shell.events.unregister("pre_execute", magics.log.begin)
     shell.events.unregister("post_run_cell", magics.log.end)
     manager = shell.input_transformer_manager

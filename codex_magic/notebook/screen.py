@@ -18,7 +18,7 @@ from ..display.page import Page, UpdatedPage
 from ..protocol.errors import CodexError
 from ..protocol.plain import without_controls
 from .environment import PrintedPage, page_for, shows_widgets
-from .shell import is_kernel
+from .shell import cell_id, is_kernel
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -70,7 +70,9 @@ class Screen:
         from ..display.pace import LiveSurface, Painter
 
         if self.rich and not isinstance(self.page, PrintedPage):
-            return Painter(LiveSurface(self.page, self._extension.stream(view.id)), view)
+            return Painter(
+                LiveSurface(self.page, self._extension.stream(view.id, cell_id(self._shell))), view
+            )
         from ..display.terminal import terminal_surface
 
         return Painter(terminal_surface(), view)

@@ -200,11 +200,13 @@ class Exchange:
 
     def _take(self, payloads: list[bytes]) -> list[Event]:
         events = decode_events(payloads)
-        if UnknownEvent in map(type, events):
+        types = set(map(type, events))  # few, looked up instead of the events
+        if UnknownEvent in types:
             names = chain(self._decoder.names(), repeat(b""))
             named = zip(events, names, strict=False)
             events = [real for event, name in named for real in _real(event, name.decode(errors="replace"))]
-        is_end = not ENDS.isdisjoint(map(type, events))
+            types = set(map(type, events))
+        is_end = not ENDS.isdisjoint(types)
         events = self._masked.feed(self._up_to_the_end(events) if is_end else events)
         self.visible = self.visible or not _VISIBLE.isdisjoint(map(type, events))
         events = self._accumulator.feed(*events)

@@ -48,9 +48,9 @@ export function attach(kernel: Kernel.IKernelConnection, id: string): Promise<At
 export interface IHearer {
   delta(delta: Delta): void;
   /** Messages may have been lost meanwhile. */
-  reconnected(): void;
+  reconnected?(): void;
   /** The kernel has ended, or begins anew. */
-  ended(): void;
+  ended?(): void;
 }
 
 const ENDS: ReadonlySet<Kernel.Status> = new Set(['restarting', 'autorestarting', 'terminating', 'dead']);
@@ -64,12 +64,12 @@ export function listen(kernel: Kernel.IKernelConnection, hearer: IHearer): IDisp
   };
   const onStatus = (_: unknown, status: Kernel.Status): void => {
     if (ENDS.has(status)) {
-      hearer.ended();
+      hearer.ended?.();
     }
   };
   const onConnection = (_: unknown, status: Kernel.ConnectionStatus): void => {
     if (status === 'connected') {
-      hearer.reconnected();
+      hearer.reconnected?.();
     }
   };
   kernel.iopubMessage.connect(onMessage);

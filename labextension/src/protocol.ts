@@ -48,7 +48,7 @@ export type Facts = { id?: string; state?: string };
 export type Reply = { ok: boolean; protocol?: number; version?: string };
 
 /** What it answers to an attach: `bundle` once the answer is over, before that the text after piece `n`. */
-export type AttachReply = Reply & { n?: number; text?: string; bundle?: Bundle | null };
+export type AttachReply = Reply & { cell?: string | null; n?: number; text?: string; bundle?: Bundle | null };
 
 /** The type of the messages that bring the rest. */
 export const DELTA = 'codex_delta';

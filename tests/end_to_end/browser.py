@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, WebSocket, sync_playwright
 
 from .lab import JupyterServer
 
@@ -40,19 +40,28 @@ def browser(executable: str) -> Iterator[Browser]:
 class Visit:
     """One notebook open in one page, its kernel ready.
 
-    `left` lists every address the page asked for beyond this machine.
+    `left` lists every address the page asked for beyond this machine; `received` counts the bytes of its
+    WebSockets.
     """
 
     def __init__(self, browser: Browser, server: JupyterServer, path: Path) -> None:
         self.server = server
         self.path = path
         self.left: list[str] = []
+        self.received = 0
         self.context = browser.new_context(viewport={"width": 1100, "height": 1400})
         self.context.on("request", lambda request: self._note(request.url))
         self.page: Page = self.context.new_page()
-        self.page.on("websocket", lambda socket: self._note(socket.url))
+        self.page.on("websocket", self._note_socket)
         self.open()
         self.kernel_idle()
+
+    def _note_socket(self, socket: WebSocket) -> None:
+        self._note(socket.url)
+        socket.on("framereceived", self._count)
+
+    def _count(self, frame: bytes | str) -> None:
+        self.received += len(frame if isinstance(frame, bytes) else frame.encode())
 
     def _note(self, url: str) -> None:
         if urlsplit(url).hostname not in _HERE and urlsplit(url).scheme not in ("data", "blob"):

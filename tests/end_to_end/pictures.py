@@ -291,7 +291,7 @@ def in_jupyter(app: str, chromium: Browser, states: Path, folder: Path) -> None:
         visit.page.set_viewport_size({"width": WIDTH, "height": 9000})
         for index in range(len(CARDS)):
             visit.run_cell(index)
-        visit.page.locator(".codex-approval").nth(len(CARDS) - 1).wait_for()
+        visit.page.locator(".codex-approval").nth(len(CARDS) - 1).wait_for(timeout=60_000)
         visit.page.get_by_role("button", name="More answers").first.click()
         for theme in ("Light", "Dark"):
             visit.theme(f"JupyterLab {theme}")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from codex_magic.notebook.extension import PROTOCOL, REPLY, REQUEST, Extension
+from codex_magic.notebook.extension import PROTOCOL, REPLY, Extension
+from codex_magic.notebook.magics import PAGE_REQUEST
 from tests.end_to_end.kernel import Kernel
 
 FIXTURES = Path(__file__).parents[2] / "labextension" / "fixtures"
@@ -17,26 +18,26 @@ RUN: dict[str, Any] = json.loads((FIXTURES / "run.json").read_text(encoding="utf
 
 
 def test_the_page_speaks_our_protocol() -> None:
-    extension = Extension(print)
+    extension = Extension(None)
     assert extension.answer(RUN)["ok"]
     assert extension.run(RUN["cell"]) == RUN
 
 
 def test_what_was_said_of_a_cell_holds_for_one_run() -> None:
-    extension = Extension(print)
+    extension = Extension(None)
     extension.answer(RUN)
     assert extension.run(RUN["cell"]) is not None
     assert extension.run(RUN["cell"]) is None
 
 
 def test_nobody_waits_for_a_page_that_never_spoke() -> None:
-    extension = Extension(print)
+    extension = Extension(None)
     assert extension.run("b2") is None
     assert extension.run(None) is None
 
 
 def test_what_comes_a_moment_after_the_cell_is_waited_for() -> None:
-    extension = Extension(print)
+    extension = Extension(None)
     extension.answer({**RUN, "cell": "earlier"})
     speaking = threading.Thread(target=extension.answer, args=(RUN,))
     speaking.start()
@@ -58,14 +59,14 @@ def test_what_comes_a_moment_after_the_cell_is_waited_for() -> None:
     ],
 )
 def test_what_can_not_be_understood_is_refused_with_our_version(content: object) -> None:
-    extension = Extension(print)
+    extension = Extension(None)
     reply = extension.answer(content)
     assert reply == {"ok": False, "protocol": PROTOCOL, "version": reply["version"]}
     assert not extension.is_attached
 
 
 def test_a_page_that_says_much_is_remembered_within_bounds() -> None:
-    extension = Extension(print)
+    extension = Extension(None)
     for number in range(1000):
         extension.answer({**RUN, "cell": str(number)})
     assert extension.run("999") is not None
@@ -76,7 +77,7 @@ def test_a_busy_kernel_answers(kernel: Kernel) -> None:
     kernel.execute("%load_ext codex_magic")
     kernel.client.execute("input('busy')", allow_stdin=True)
     kernel.client.get_stdin_msg(timeout=30)
-    kernel.client.control_channel.send(kernel.client.session.msg(REQUEST, RUN))
+    kernel.client.control_channel.send(kernel.client.session.msg(PAGE_REQUEST, RUN))
     reply = kernel.client.get_control_msg(timeout=30)
     assert (reply["msg_type"], reply["content"]["ok"]) == (REPLY, True)
     kernel.client.input("done")
