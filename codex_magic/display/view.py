@@ -275,7 +275,8 @@ class TurnView:
             note = f" ({cached:.0f} % cached)" if cached else ""
             parts.append(f"{total.input_tokens:,} tokens in{note}, {total.output_tokens:,} out")
         if self.duration_ms is not None:
-            parts.append(items.seconds(self.duration_ms) + (", in the background" if self.background else ""))
+            where = "in the background" if self.background else ""
+            parts.append(", ".join(filter(None, (items.seconds(self.duration_ms), where))))
         return " · ".join(filter(None, [*parts, self._left()]))
 
     def _left(self) -> str:

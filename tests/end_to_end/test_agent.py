@@ -18,6 +18,7 @@ import pytest
 from tests.end_to_end.kernel import Kernel, markdown, state
 from tests.end_to_end.widgets import FrontEnd
 from tests.peers.agent import PATCH, as_provider, by_the_cli, escalated, sent, use
+from tests.service import start
 
 pytest.importorskip("codex_cli_bin")
 
@@ -129,19 +130,14 @@ def test_a_cell_that_may_write_needs_no_answer_and_the_next_one_may_not(notebook
     assert not out.exists()
 
 
-ASKED = """
-from codex_magic.notebook.magics import loaded
-requests = loaded(get_ipython()).session.local.service.requests
-asked = [request.json for request in requests if request.path.endswith("/responses")]
-"""
-
-
-def test_an_effort_holds_for_the_cell_that_names_it(notebook: Kernel) -> None:
-    for options in ("", "-e high", "", "-e low", ""):
-        notebook.execute(agent("echo: x", options))
-    notebook.execute(ASKED)
-    efforts = notebook.value("[each['reasoning']['effort'] for each in asked]")
-    assert efforts == "['medium', 'high', 'medium', 'low', 'medium']"
+def test_an_effort_holds_for_the_cell_that_names_it(kernel: Kernel) -> None:
+    kernel.execute("%load_ext codex_magic")
+    with start(open_access=True) as service:
+        kernel.execute(f"%codex provider {service.api_url}")
+        for options in ("", "-e high", "", "-e low", ""):
+            kernel.execute(agent("echo: x", f"-m gpt-5.5 {options}"))
+        asked = [request.json for request in service.requests if request.path.endswith("/responses")]
+    assert [each["reasoning"]["effort"] for each in asked] == ["medium", "high", "medium", "low", "medium"]
 
 
 def test_a_cell_that_denies_asks_nobody(front_end: FrontEnd, out: Path) -> None:
@@ -198,7 +194,7 @@ def test_a_line_that_a_front_end_sent_before_the_question_answers_nothing(
     cell = front_end.run(f"%%time\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})")
     stdin(front_end, "d")
     front_end.idle(cell)
-    assert "· declined" in markdown(front_end.outputs)
+    assert "Not run: declined" in markdown(front_end.outputs)
     assert not out.exists()
 
 
