@@ -198,7 +198,7 @@ def test_a_line_that_a_front_end_sent_before_the_question_answers_nothing(
     cell = front_end.run(f"%%time\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})")
     stdin(front_end, "d")
     front_end.idle(cell)
-    assert "· declined" in markdown(front_end.outputs)
+    assert "Not run: declined" in markdown(front_end.outputs)
     assert not out.exists()
 
 
