@@ -195,7 +195,7 @@ def test_a_change_is_shown_as_a_diff_and_nothing_in_it_is_html(visit: Visit) -> 
 def test_the_stop_button_is_a_no(visit: Visit) -> None:
     ask(visit)
     visit.stop()
-    expect(answer(visit)).to_contain_text("· stopped")
+    expect(answer(visit)).to_contain_text("Not run: stopped")
     expect(question(visit)).to_have_count(0)
     assert not (visit.server.folder / "out.txt").exists()
 
