@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_magic.context.mentions import Mention, find_mentions, insert, resolve, value_at
@@ -200,6 +200,7 @@ PIECES = [
 prompts = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=40).map("".join)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(prompts)
 def test_offsets_are_those_of_the_prompt(prompt):
     found = find_mentions(prompt)
@@ -210,6 +211,7 @@ def test_offsets_are_those_of_the_prompt(prompt):
         assert each.text[0] in "@{"
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(prompts)
 def test_where_nothing_is_named_nothing_is_mentioned(prompt):
     kinds = {each.kind for each in resolve(prompt, {}, is_file=lambda path: False).mentions}
@@ -224,6 +226,7 @@ def test_where_nothing_is_named_nothing_is_mentioned(prompt):
     assert insert(prompt, {}) == prompt
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(prompts, st.sampled_from(["@df", '@df["price"]', "@error", '@"my data.csv"']))
 def test_a_mention_between_blanks_is_found_in_any_text(before, mention):
     prompt = before.replace("`", "").replace("~", "").replace("$", "").replace("\\", "") + f"\n\n {mention} "
