@@ -216,12 +216,17 @@ def test_ctrl_c_at_a_typed_question_stops_the_turn(front_end: FrontEnd, out: Pat
 # In the background ---------------------------------------------------------------------------------
 
 
+ENDS = (", in the background", "Interrupted")
+
+
 def over(front_end: FrontEnd) -> str:
-    return str(
-        front_end.until(
-            lambda: seen if ", in the background" in (seen := markdown(front_end.outputs)) else ""
-        )
-    )
+    """What is on screen once the turn in the background is over."""
+
+    def ended() -> str:
+        seen = markdown(front_end.outputs)
+        return seen if any(end in seen for end in ENDS) else ""
+
+    return str(front_end.until(ended))
 
 
 def test_a_turn_in_the_background_gives_the_kernel_back_and_its_result_later(
