@@ -254,7 +254,9 @@ class TurnView:
             endings.append(NoticeBlock(items.ERROR, self.error.message, "Error"))
         if self.state == "interrupted":
             seconds = round((self.duration_ms or 0) / 1000)
-            after = f" after {items.lasting(seconds)}" if seconds else ""
+            after = (
+                f" after {items.lasting(seconds)}" if seconds else ""
+            ) + ", in the background" * self.background
             after += f" · {self.usage.total.output_tokens:,} tokens out" if self.usage else ""
             message = f"Interrupted{after}. Continue with `%codex continue`."
             if self._withdrawn:
