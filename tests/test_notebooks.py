@@ -127,7 +127,9 @@ def plain(notebook: NotebookNode) -> dict[str, str]:
         )
         for outputs in [[o for o in cell.outputs if o.output_type != "error"] for cell in cells.values()]
     )
-    return dict(zip(cells, texts, strict=True))
+    # An error names the files it went through, which stand in another folder on each machine.
+    counted = (re.sub(r"· [\d.]+k? tokens", "· N tokens", text) for text in texts)
+    return dict(zip(cells, counted, strict=True))
 
 
 @pytest.mark.peer

@@ -48,9 +48,8 @@ def test_a_killed_kernel_is_told_of_in_its_notebook_alone_and_its_answer_goes_on
     assert "interrupted" in markdown(notebook.execute("%codex history"))
     assert kept.split()[1] in markdown(notebook.execute("%codex show 1"))
     told = markdown(notebook.execute("%codex continue", cell_id="two"))
-    assert 'The answer to "repeat 2000" was cut off when its kernel ended. What had arrived' in told.replace(
-        "\\", ""
-    )
+    assert 'The answer to "repeat 2000" was cut off when its kernel ended.' in told
+    assert "What had arrived" in told
     assert kept in backend.texts(service.requests[-1].json["input"])
     assert "cut off" not in markdown(notebook.execute("%codex echo: told once"))
 

@@ -45,7 +45,8 @@ def conversations(service: LocalService) -> list[list[str]]:
     """The user's words in each request, oldest first."""
     bodies = [request.json for request in service.requests if request.path.endswith("/responses")]
     asked = [[item for item in body["input"] if item.get("role") == "user"] for body in bodies]
-    return [[part["text"] for item in items for part in item["content"]] for items in asked]
+    texts = [[part["text"] for item in items for part in item["content"]] for items in asked]
+    return [[text for text in each if not text.startswith("<external_")] for each in texts]
 
 
 _OPEN: list[Page] = []

@@ -69,7 +69,7 @@ def test_a_turn_in_the_background_says_so_until_it_ends(front_end: FrontEnd, ser
     front_end.until(lambda: state(front_end.outputs) == "done")
     [answer] = front_end.outputs
     assert "The first words, and the last ones." in answer["data"]["text/markdown"]
-    assert answer["data"]["text/markdown"].count("s, in the background") == 1
+    assert answer["data"]["text/markdown"].count("in the background ·") == 1
     assert "Running" not in str(answer)
 
 

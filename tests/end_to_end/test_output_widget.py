@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ def test_an_answer_in_an_output_widget_is_one_output(service: LocalService, tmp_
     state = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"][model]["state"]
     [answer] = [output for output in state["outputs"] if OURS in output.get("data", {})]
     assert answer["data"][OURS]["state"] == "done"
-    assert answer["data"]["text/markdown"].startswith("<details")
+    above, found, _ = answer["data"]["text/markdown"].partition("<details")
+    assert found
+    assert re.fullmatch("(<small[^>]*>Sent: .*\n\n)?", above)
     assert answer["data"]["text/markdown"].count("captured") == 1
     printed = [output["text"] for output in state["outputs"] if "text" in output]
     assert printed == (["above\n", "below\n"] if way == "with" else [])

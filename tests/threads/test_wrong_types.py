@@ -23,6 +23,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "Mapping[str, Any]": ("x", 7, ["x"], print),
     "Sequence[str]": ("x", 7, [7], {"a": 1}, ["x", None]),
     "str | Sequence[str]": (7, [7], {"a": 1}, object()),
+    "Callable[[str], str]": ("x", 7, ["x"]),
     "str | Provider": (7, ["x"], {"a": 1}, object()),
     "Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]]": (
         "x",
