@@ -216,7 +216,7 @@ def test_ctrl_c_at_a_typed_question_stops_the_turn(front_end: FrontEnd, out: Pat
 # In the background ---------------------------------------------------------------------------------
 
 
-ENDS = ("in the background ·", "Interrupted")
+ENDS = (", in the background", "Interrupted")
 
 
 def over(front_end: FrontEnd) -> str:

@@ -208,7 +208,7 @@ def test_a_turn_in_the_background_asks_when_its_cell_has_long_ended(visit: Visit
     pictures(visit, "background")
     button(visit, "Approve").click()
     expect(visit.outputs.nth(1)).to_contain_text("exit code 0")
-    expect(visit.outputs.nth(1)).to_contain_text("in the background ·")
+    expect(visit.outputs.nth(1)).to_contain_text(", in the background")
     pictures(visit, "background-done")
     assert (visit.server.folder / "out.txt").exists()
 
