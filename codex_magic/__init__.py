@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,27 +12,28 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_EXPORTS = {
-    name: f"{__name__}.{module}"
-    for module, names in re.findall(
-        r"^ +from \.(\S+) import (\([^)]*\)|.*)", Path(__file__).with_suffix(".pyi").read_text(), re.MULTILINE
-    )
-    for name in re.findall(r"(\w+) as", names)
-}
-"""Public name -> its module, by the stub beside this file. Imported at first use, so `%load_ext` stays cheap."""
 
-__all__ = sorted(_EXPORTS)
+@cache
+def _exports() -> dict[str, str]:
+    """Public name -> its module, by the stub beside this file. Read at first use, so `%load_ext` stays cheap."""
+    stub = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+    imports = re.findall(r"^ +from \.(\S+) import (\([^)]*\)|.*)", stub, re.MULTILINE)
+    return {
+        name: f"{__name__}.{module}" for module, names in imports for name in re.findall(r"(\w+) as", names)
+    }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
+    if name == "__all__":
+        return sorted(_exports())
+    if name not in _exports():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # With its name: one of them is a module.
-    return getattr(__import__(_EXPORTS[name], fromlist=[name]), name)
+    return getattr(__import__(_exports()[name], fromlist=[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_EXPORTS])
+    return sorted([*globals(), *_exports()])
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

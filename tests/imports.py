@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 PACKAGE = Path(__file__).parent.parent / "codex_magic"
 
-OUR_TABLE = "_EXPORTS[name]"
+OUR_TABLE = "_exports()[name]"
 """The one import whose name is computed: of the package's own modules."""
 
 

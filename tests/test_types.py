@@ -46,4 +46,4 @@ def test_every_public_name_has_its_type(package: ModuleType, tmp_path: Path) -> 
 def test_the_run_imports_each_name_from_where_type_checkers_do() -> None:
     stub = imports_of(PACKAGE / "__init__.pyi")
     typing = {each.module for each in stub if each.top == "codex_magic"}
-    assert typing == {f"{module}.{name}" for name, module in codex_magic._EXPORTS.items()}
+    assert typing == {f"{module}.{name}" for name, module in codex_magic._exports().items()}
