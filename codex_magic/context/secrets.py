@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from ..protocol.secrets import LEAST, Known, is_secret, mask, names_secret, with_texts
-from .mentions import value_at
 from .registry import attributes, static
 
 T = TypeVar("T")
@@ -240,7 +239,7 @@ class _Format(NamedTuple):
 
     name: str
     words: tuple[str, ...]
-    pattern: re.Pattern[str]
+    pattern: str  # compiled where one of the words stands: all of them would slow the first question
     before: int
 
     def places(self, text: str, lower: str, begins: Collection[int]) -> Iterator[tuple[int, int]]:
@@ -252,14 +251,14 @@ class _Format(NamedTuple):
                 # What stands before the beginning of a line is no part of its word.
                 cut = begin if begin in begins else 0
                 part = text[cut : cut + _LONGEST] if cut else text
-                if begin >= 0 and (match := self.pattern.match(part, begin - cut)):
+                if begin >= 0 and (match := re.compile(self.pattern).match(part, begin - cut)):
                     yield cut + match.start(match.lastindex or 0), cut + match.end(match.lastindex or 0)
                     done = cut + match.end()
                 at = lower.find(word, done)
 
 
 def _format(name: str, words: str, pattern: str, *, before: int = 0) -> _Format:
-    return _Format(name, tuple(words.split()), re.compile(pattern), before)
+    return _Format(name, tuple(words.split()), pattern, before)
 
 
 _ASSIGNED = r"""[\\"'\]]{0,5}\s{0,3}[=:]\s{0,3}[\\"']{0,4}"""
@@ -494,6 +493,8 @@ def object_secrets(namespace: Mapping[str, Any]) -> list[NamedSecret]:
 
 def variable_secrets(namespace: Mapping[str, Any], names: Iterable[str]) -> list[NamedSecret]:
     """Return the texts that the user calls secret, by the names of variables or what they hold: `config["key"]`."""
+    from .mentions import value_at  # few users name any
+
     found: list[NamedSecret] = []
     for name in names:
         with suppress(Exception):  # there is none yet, or it raises something of its own

@@ -7,10 +7,10 @@ import re
 
 def estimate(text: str) -> int:
     """Estimate the tokens of `text`: 0.7 to 1.5 of what o200k, the encoding of the models, counts."""
-    pieces = len(_PIECE.findall(text))
+    pieces = len(re.compile(_PIECE, re.VERBOSE).findall(text))
     if text.isascii():
         return pieces
-    return pieces + round(sum(share * len(script.findall(text)) for script, share in _SCRIPTS))
+    return pieces + round(sum(share * len(re.findall(script, text)) for script, share in _SCRIPTS))
 
 
 def clip(text: str, tokens: int) -> str:
@@ -24,8 +24,7 @@ def clip(text: str, tokens: int) -> str:
     return text[:least]
 
 
-_PIECE = re.compile(
-    r"""
+_PIECE = r"""
       [^\w\r\n]?[A-Z]?[a-zß-öø-ÿ]{1,10}(?![a-zß-öø-ÿ])  # a word that has a token of its own, with what stands before
     | [^\w\r\n]?[A-Z]?[a-zß-öø-ÿ]{1,5}  # a piece of a longer one
     | [^\w\r\n]?_?[A-ZÀ-ÖØ-Þ]{1,3}
@@ -37,15 +36,14 @@ _PIECE = re.compile(
     | [ ]?[\u0370-\u058f]{1,4}  # Greek, Cyrillic, Armenian
     | [ ]?[\u0590-\u06ff]{1,4}
     | [ ]
-    """,
-    re.VERBOSE,
-)
+    """
+"""Compiled at first use, which the first question of a notebook rarely has."""
 
 _SCRIPTS = [
-    (re.compile(r"[\u0700-\u1fff]"), 0.3),
-    (re.compile(r"[\u3040-\ua4cf]"), 0.8),
-    (re.compile(r"[\uac00-\ud7a3]"), 0.6),
-    (re.compile(r"[\u00a0-\u00bf\u2000-\u303f\ud7b0-\uffff]"), 0.8),
-    (re.compile(r"[\U00010000-\U0010ffff]"), 1.5),
+    (r"[\u0700-\u1fff]", 0.3),
+    (r"[\u3040-\ua4cf]", 0.8),
+    (r"[\uac00-\ud7a3]", 0.6),
+    (r"[\u00a0-\u00bf\u2000-\u303f\ud7b0-\uffff]", 0.8),
+    (r"[\U00010000-\U0010ffff]", 1.5),
 ]
 """Scripts of many characters or of few tokens, with the tokens of one character."""

@@ -143,7 +143,8 @@ def learn_secrets(mask: OutgoingMask, shell: InteractiveShell, path: str | None,
     """Teach the mask what is secret now: in the environment, in `.env` files beside the notebook, in variables, `names` among them."""
     mask.learn(environment_secrets(os.environ))
     mask.learn(object_secrets(shell.user_ns))
-    mask.learn(variable_secrets(shell.user_ns, names.split()))
+    if names:
+        mask.learn(variable_secrets(shell.user_ns, names.split()))
     folder = folder_of(path)
     with suppress(OSError):  # a folder that is gone, or not ours to read: nor is it the model's
         for name in sorted(name for name in os.listdir(folder) if _ENV_FILE.fullmatch(name)):
