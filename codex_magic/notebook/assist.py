@@ -14,7 +14,8 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import FrameType, FunctionType, ModuleType, TracebackType
+from traceback import walk_tb
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 from ..context.describe import describe, headline
@@ -253,21 +254,15 @@ def _last_answer(session: Session) -> Steps[str]:
 _PYTHON = ("python", "py", "python3", "ipython", "ipython3", "")
 
 
+_LANGUAGE = re.compile(r"\s*([^\s{]*)")  # R Markdown writes {python}
+
+
 def code_blocks(markdown: str) -> list[tuple[str, str]]:
     """Return the fenced blocks of a text: language and code."""
-    blocks: list[tuple[str, str]] = []
-    fence: re.Match[str] | None = None
-    lines: list[str] = []
-    for line in [*markdown.splitlines(), "\0"]:
-        if fence is None:
-            fence = re.match(r"([ \t]*)(`{3,}|~{3,})[ \t]*([^\s`{]*)[^`]*$", line)
-            lines = []
-        elif line == "\0" or re.fullmatch(rf"[ \t]*{fence[2][0]}{{{len(fence[2])},}}[ \t]*", line):
-            blocks.append((fence[3].lower(), "\n".join(lines)))
-            fence = None
-        else:
-            lines.append(line.removeprefix(fence[1]))
-    return blocks
+    from ..display.parsing import parse_blocks  # its parser is loaded with the first answer
+
+    fences = (token for token in parse_blocks(markdown, {}) if token.type == "fence")
+    return [(_LANGUAGE.findall(token.info)[0].lower(), token.content.removesuffix("\n")) for token in fences]
 
 
 def _put(session: Session, code: str, about: str = "") -> None:
@@ -284,18 +279,12 @@ def _failure(session: Session) -> tuple[Run, BaseException]:
     error = getattr(sys, "last_value", None)  # before the extension was loaded
     name_of = getattr(session.shell.compile, "format_code_name", lambda name: None)
     if isinstance(error, BaseException) and not isinstance(error, CellFailed | CellStopped):
-        labels = [name_of(frame.f_code.co_filename) for frame, _ in _frames(error.__traceback__)]
+        labels = [name_of(frame.f_code.co_filename) for frame, _ in walk_tb(error.__traceback__)]
         numbers = [int(found[1]) for label in labels if label and (found := re.search(r"(\d+)", label[1]))]
         for run in reversed(session.runs.so_far()[0]):
             if run.number in numbers:
                 return run, error
     raise OptionError("No cell has failed.", hint="Run the cell first. To ask about it: `%codex -- fix ...`")
-
-
-def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
-    while trace is not None:
-        yield trace.tb_frame, trace.tb_lineno
-        trace = trace.tb_next
 
 
 def _report(session: Session, run: Run, error: BaseException) -> str:
@@ -320,7 +309,7 @@ def _own_frames(session: Session, error: BaseException) -> list[tuple[FrameType,
     name_of = getattr(session.shell.compile, "format_code_name", lambda name: None)
     own = [
         (frame, linecache.getline(frame.f_code.co_filename, line).strip())
-        for frame, line in _frames(error.__traceback__)
+        for frame, line in walk_tb(error.__traceback__)
         if name_of(frame.f_code.co_filename) or _is_own(frame.f_code.co_filename)
     ]
     return own[::-1][:FRAMES]
