@@ -9,14 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import __version__
+from ..protocol.plain import common_beginning
 
-if TYPE_CHECKING:
-    pass
-
-REPLY = "codex_reply"
+REPLY, DELTA = "codex_reply", "codex_delta"
 
 PROTOCOL = 1
 """Of the messages; `labextension/src/protocol.ts` has the same."""
@@ -26,9 +24,6 @@ WAIT_SECONDS = 0.05
 
 MOST_CELLS = 64
 """Remembered of one kernel; a cell that runs again says everything anew."""
-
-
-DELTA = "codex_delta"
 
 MOST_ENDED = 16
 """Answers that a page which is loaded again can still have from here; the store has them all."""
@@ -58,7 +53,7 @@ class Stream:
     def grow(self, text: str) -> None:
         with self._lock:
             if self.is_followed and text != self._text:
-                begin = _common(self._text, text)
+                begin = common_beginning(self._text, text)
                 offset = len(text[:begin].encode("utf-16-le", "surrogatepass")) // 2
                 self._tell({"o": offset, "t": text[begin:]})
             self._text = text
@@ -78,17 +73,6 @@ class Stream:
     def _tell(self, piece: dict[str, Any]) -> None:
         self._number += 1
         self._send({"id": self._id, "n": self._number, **piece})
-
-
-def _common(one: str, other: str) -> int:
-    """Return how many characters the two have in common at their beginnings."""
-    if other.startswith(one):
-        return len(one)
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
-    return low
 
 
 class Extension:

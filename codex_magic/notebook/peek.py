@@ -40,11 +40,7 @@ def _show(session: Session, request: Request, title: str) -> None:
     earlier = sum(map(_turn_tokens, request.earlier))
     window, model = _window(session, request)
     total = sum(tokens.values()) + earlier
-    facts = {
-        "context": _about_cells(request.told),
-        "mentions": "",
-        "thread": count(len(request.earlier), "turn"),
-    }
+    facts = {"context": _about_cells(request.told), "thread": count(len(request.earlier), "turn")}
     rows: list[tuple[object, ...]] = []
     for name in ("instructions", "thread", "context", "mentions", "prompt"):
         if number := earlier if name == "thread" else tokens.get(name, 0):

@@ -48,6 +48,17 @@ def did_you_mean(word: str, words: Iterable[str], *, quote: str = "") -> str:
     return f" Did you mean {quote}{near[0]}{quote}?" if near else ""
 
 
+def common_beginning(one: str, other: str) -> int:
+    """Return how many characters the two have in common at their beginnings."""
+    if other.startswith(one):
+        return len(one)
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+    return low
+
+
 def encodable(text: str) -> str:
     """`text` with U+FFFD for what UTF-8 can't say."""
     if text.isascii():

@@ -8,16 +8,14 @@ it looks like, and a new kind of secret needs nothing but its registration.
 from __future__ import annotations
 
 import base64
-import operator
 import re
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from itertools import takewhile
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from .plain import map_leaves
+from .plain import common_beginning, map_leaves
 
 HIDDEN = "<hidden>"
 
@@ -106,11 +104,6 @@ def revealed(values: Mapping[str, Secret | str]) -> dict[str, str]:
 def concealed(values: Mapping[str, Secret | str]) -> dict[str, Secret | str]:
     """The same as they are kept: those whose name says so are secrets."""
     return {name: Secret.of(value) if names_secret(name) else value for name, value in values.items()}
-
-
-def _common(one: str, other: str) -> int:
-    """Count the characters that two texts have in common at their beginnings."""
-    return sum(takewhile(bool, map(operator.eq, one, other)))
 
 
 class Span(NamedTuple):
@@ -205,9 +198,9 @@ class Known:
         for form in forms:
             inside = form.find(gram)
             while inside >= 0:
-                before = _common(run[max(0, at - inside) : at][::-1], form[:inside][::-1])
+                before = common_beginning(run[max(0, at - inside) : at][::-1], form[:inside][::-1])
                 rest = form[inside + _GRAM :]
-                after = _common(run[at + _GRAM : at + _GRAM + len(rest)], rest)
+                after = common_beginning(run[at + _GRAM : at + _GRAM + len(rest)], rest)
                 length = before + _GRAM + after
                 least = _PREFIX if inside - before < _GRAM else _PIECE
                 gives_away = length >= min(least, len(form))
@@ -279,7 +272,7 @@ def mask(text: str) -> str:
 def _end_of_wrapped(text: str, at: int, rest: str) -> tuple[int, str]:
     """Return where a secret ends that goes on after a line break or a blank, and what is missing of it."""
     while rest and (gap := _GAP.match(text, at)):
-        common = _common(text[gap.end() : gap.end() + len(rest)].lower(), rest)
+        common = common_beginning(text[gap.end() : gap.end() + len(rest)].lower(), rest)
         if common < min(_GRAM, len(rest)):
             break
         at, rest = gap.end() + common, rest[common:]
