@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import nbformat
+from nbformat import NotebookNode
 from playwright.sync_api import Browser, Locator, Page, WebSocket, sync_playwright
 
 from .lab import JupyterServer
@@ -130,6 +132,22 @@ class Visit:
     def close(self) -> None:
         self.shut_down_kernel()
         self.context.close()
+
+
+@contextmanager
+def opening(browser: Browser, server: JupyterServer) -> Iterator[Callable[[NotebookNode], Visit]]:
+    """Opens each notebook in a page of its own; at the end they are closed, and their kernels ended."""
+    visits: list[Visit] = []
+
+    def open_notebook(notebook: NotebookNode) -> Visit:
+        path = server.folder / f"{len(list(server.folder.glob('*.ipynb')))}.ipynb"
+        nbformat.write(notebook, path)
+        visits.append(Visit(browser, server, path))
+        return visits[-1]
+
+    yield open_notebook
+    for visit in visits:
+        visit.close()
 
 
 _WIDGET = "window.jupyterapp?.shell?.currentWidget?.context?.model && window.jupyterapp.shell.currentWidget"

@@ -1,4 +1,4 @@
-"""A notebook's kernel with the extension loaded, signed in to the local service."""
+"""A browser, and a notebook's kernel with the extension loaded, signed in to the local service."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.end_to_end.browser import browser
 from tests.end_to_end.kernel import Kernel
 from tests.service import LocalService
+
+
+@pytest.fixture(scope="module")
+def chromium_browser(chromium: str) -> Iterator[Browser]:
+    with browser(chromium) as running:
+        yield running
 
 
 @pytest.fixture

@@ -8,9 +8,16 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+import pytest
+
+from tests.home import home_variables, service_variables
+from tests.service import LocalService
 
 START_SECONDS = 60
 
@@ -91,6 +98,27 @@ class JupyterServer:
         self._reader.join()
         assert self._process.stderr is not None
         self._process.stderr.close()
+
+
+@contextmanager
+def served(
+    temporary: pytest.TempPathFactory,
+    home: Path,
+    service: LocalService | None = None,
+    variables: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Iterator[JupyterServer]:
+    """A server in a new folder, whose kernels have this home and `service` in the place of the real one.
+
+    `variables`: further ones of the environment; `options`: the server's own.
+    """
+    of_service = service_variables(service) if service is not None else {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (home_variables(home) | of_service | dict(variables or {})).items():
+            patch.setenv(name, value)
+        running = JupyterServer(temporary.mktemp("notebooks"), **options)
+    with running:
+        yield running
 
 
 def _flags(folder: Path, extended: bool) -> list[str]:

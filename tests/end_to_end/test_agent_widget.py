@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.end_to_end.browser import Visit, browser
-from tests.end_to_end.lab import JupyterServer
+from tests.end_to_end.browser import Visit
+from tests.end_to_end.lab import JupyterServer, served
 from tests.end_to_end.notebooks import save_notebook
-from tests.home import home_variables
 from tests.peers.agent import escalated, use
 
 pytest.importorskip("codex_cli_bin")
@@ -35,19 +34,9 @@ EOF"""
 
 
 @pytest.fixture(scope="module")
-def chromium_browser(chromium: str) -> Iterator[Browser]:
-    with browser(chromium) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in home_variables(tmp_path_factory.mktemp("home")).items():
-            patch.setenv(name, value)
-        running = JupyterServer(tmp_path_factory.mktemp("notebooks"))
-    with running:
-        yield running
+    with served(tmp_path_factory, tmp_path_factory.mktemp("home")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ import pytest
 from nbformat import NotebookNode
 from playwright.sync_api import Browser, expect
 
-from tests.end_to_end.browser import Visit, browser
+from tests.end_to_end.browser import Visit, opening
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import JupyterServer
+from tests.end_to_end.lab import JupyterServer, served
 from tests.end_to_end.notebooks import QUICKSTART, notebook_of
-from tests.home import home_variables, service_variables
 from tests.service import LocalService, start
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -43,12 +42,6 @@ The last line."""
 
 
 @pytest.fixture(scope="module")
-def chromium_browser(chromium: str) -> Iterator[Browser]:
-    with browser(chromium) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def service() -> Iterator[LocalService]:
     with start() as service:
         yield service
@@ -61,12 +54,8 @@ def server(
     """JupyterLab, then Notebook 7; their kernels are signed in to the local service."""
     home = tmp_path_factory.mktemp("home")
     service.sign_in(home / ".codex")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (home_variables(home) | service_variables(service)).items():
-            patch.setenv(name, value)
-        running = JupyterServer(tmp_path_factory.mktemp("notebooks"), app=request.param)
-    with running:
-        yield running
+    with served(tmp_path_factory, home, service, app=request.param) as server:
+        yield server
 
 
 Opener = Callable[[NotebookNode], Visit]
@@ -74,18 +63,8 @@ Opener = Callable[[NotebookNode], Visit]
 
 @pytest.fixture
 def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Opener]:
-    """Opens a notebook in a new page; it is closed, and its kernel ended, after the test."""
-    visits = []
-
-    def open_notebook(notebook: NotebookNode) -> Visit:
-        path = server.folder / f"{len(list(server.folder.glob('*.ipynb')))}.ipynb"
-        nbformat.write(notebook, path)
-        visits.append(Visit(chromium_browser, server, path))
-        return visits[-1]
-
-    yield open_notebook
-    for visit in visits:
-        visit.close()
+    with opening(chromium_browser, server) as opened:
+        yield opened
 
 
 def test_the_quickstart_runs_in_a_browser(opened: Opener, server: JupyterServer) -> None:

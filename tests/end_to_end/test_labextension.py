@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,10 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from codex_magic.display import MIME
-from tests.end_to_end.browser import Visit, browser
+from tests.end_to_end.browser import Visit, opening
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT, JupyterServer
+from tests.end_to_end.lab import BUILT, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of
-from tests.home import home_variables, service_variables
 from tests.service import LocalService, start
 
 pytestmark = [
@@ -25,12 +25,6 @@ pytestmark = [
 ]
 
 QUESTION = "%%codex\nWhy does it don't work?\n```python\nx = 1\n```"
-
-
-@pytest.fixture(scope="module")
-def chromium_browser(chromium: str) -> Iterator[Browser]:
-    with browser(chromium) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +40,8 @@ def server(
     """JupyterLab, then Notebook 7, both with the extension; their kernels are signed in to the local service."""
     home = tmp_path_factory.mktemp("home")
     service.sign_in(home / ".codex")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (home_variables(home) | service_variables(service)).items():
-            patch.setenv(name, value)
-        running = JupyterServer(tmp_path_factory.mktemp("notebooks"), app=request.param, extended=True)
-    with running:
-        yield running
+    with served(tmp_path_factory, home, service, app=request.param, extended=True) as server:
+        yield server
 
 
 Opener = Callable[..., Visit]
@@ -59,18 +49,9 @@ Opener = Callable[..., Visit]
 
 @pytest.fixture
 def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Opener]:
-    """Opens a notebook of these cells in a new page; it is closed, and its kernel ended, after the test."""
-    visits = []
-
-    def open_notebook(*sources: str) -> Visit:
-        path = server.folder / f"{len(list(server.folder.glob('*.ipynb')))}.ipynb"
-        nbformat.write(notebook_of(*sources), path)
-        visits.append(Visit(chromium_browser, server, path))
-        return visits[-1]
-
-    yield open_notebook
-    for visit in visits:
-        visit.close()
+    """Opens a notebook of these cells in a new page."""
+    with opening(chromium_browser, server) as opened:
+        yield lambda *sources: opened(notebook_of(*sources))
 
 
 @pytest.fixture
@@ -149,8 +130,21 @@ KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel"
 WORDS = "%%codex\necho: The first words, **bold**, and the last ones."
 
 
+ANSWER = ".jp-codex-answer"
+
+
 def answer(visit: Visit) -> Locator:
-    return visit.page.locator(".jp-codex-answer")
+    return visit.page.locator(ANSWER)
+
+
+def begun(opened: Opener, service: LocalService) -> Visit:
+    """A page that draws an answer, which stops in the middle until the service is released."""
+    visit = opened(LOAD, WORDS)
+    hold(service, after=5)
+    visit.start_all()
+    expect(answer(visit)).to_have_attribute("aria-busy", "true")
+    expect(answer(visit)).to_contain_text("The first words")
+    return visit
 
 
 def saved_answer(visit: Visit) -> dict[str, Any]:
@@ -161,11 +155,7 @@ def saved_answer(visit: Visit) -> dict[str, Any]:
 
 
 def test_an_answer_is_drawn_by_the_page_while_it_comes(opened: Opener, service: LocalService) -> None:
-    visit = opened(LOAD, WORDS)
-    hold(service, after=5)
-    visit.start_all()
-    expect(answer(visit)).to_have_attribute("aria-busy", "true")
-    expect(answer(visit)).to_contain_text("The first words")
+    visit = begun(opened, service)
     expect(answer(visit)).not_to_contain_text("the last ones")
     service.release()
     expect(answer(visit)).to_contain_text("the last ones")
@@ -177,11 +167,7 @@ def test_an_answer_is_drawn_by_the_page_while_it_comes(opened: Opener, service: 
 
 
 def test_what_is_saved_meanwhile_is_what_has_come(opened: Opener, service: LocalService) -> None:
-    visit = opened(LOAD, WORDS)
-    hold(service, after=5)
-    visit.start_all()
-    expect(answer(visit)).to_have_attribute("aria-busy", "true")
-    expect(answer(visit)).to_contain_text("The first words")
+    visit = begun(opened, service)
     data = saved_answer(visit)
     assert data[MIME]["state"] == "streaming"
     assert "The first words" in data["text/markdown"]
@@ -190,11 +176,7 @@ def test_what_is_saved_meanwhile_is_what_has_come(opened: Opener, service: Local
 
 
 def test_a_page_loaded_again_goes_on_with_the_answer(opened: Opener, service: LocalService) -> None:
-    visit = opened(LOAD, WORDS)
-    hold(service, after=5)
-    visit.start_all()
-    expect(answer(visit)).to_have_attribute("aria-busy", "true")
-    expect(answer(visit)).to_contain_text("The first words")
+    visit = begun(opened, service)
     visit.save()
     visit.open()
     expect(answer(visit)).to_have_attribute("aria-busy", "true")
@@ -206,10 +188,7 @@ def test_a_page_loaded_again_goes_on_with_the_answer(opened: Opener, service: Lo
 def test_a_page_loaded_again_before_any_save_finds_the_answer_again(
     opened: Opener, service: LocalService
 ) -> None:
-    visit = opened(LOAD, WORDS)
-    hold(service, after=5)
-    visit.start_all()
-    expect(answer(visit)).to_contain_text("The first words")
+    visit = begun(opened, service)
     assert nbformat.read(visit.path, as_version=4).cells[-1].outputs == []
     visit.open()
     expect(answer(visit)).to_have_count(0)
@@ -223,28 +202,21 @@ def test_a_page_loaded_again_before_any_save_finds_the_answer_again(
 def test_a_second_page_draws_the_same_answer(
     opened: Opener, chromium_browser: Browser, server: JupyterServer, service: LocalService
 ) -> None:
-    visit = opened(LOAD, WORDS)
-    hold(service, after=5)
-    visit.start_all()
-    expect(answer(visit)).to_have_attribute("aria-busy", "true")
+    visit = begun(opened, service)
     visit.save()
-    second = Visit.__new__(Visit)
-    second.__dict__.update(visit.__dict__)
-    second.context = chromium_browser.new_context()
-    second.page = second.context.new_page()
-    second.open()
-    expect(answer(second)).to_have_attribute("aria-busy", "true")
-    service.release()
-    for each in (visit, second):
-        expect(answer(each)).to_contain_text("the last ones")
-    second.context.close()
+    with closing(chromium_browser.new_context()) as context:
+        page = context.new_page()
+        page.goto(server.page(visit.path.name))
+        page.wait_for_selector(ANSWER)  # a page takes its time to load
+        second = page.locator(ANSWER)
+        expect(second).to_have_attribute("aria-busy", "true")
+        service.release()
+        for each in (answer(visit), second):
+            expect(each).to_contain_text("the last ones")
 
 
 def test_a_stopped_answer_keeps_what_came(opened: Opener, service: LocalService) -> None:
-    visit = opened(LOAD, WORDS)
-    hold(service, after=5)
-    visit.start_all()
-    expect(answer(visit)).to_contain_text("The first words")
+    visit = begun(opened, service)
     visit.stop()
     expect(answer(visit)).to_contain_text("Interrupted")
     expect(answer(visit)).to_have_attribute("aria-busy", "false")
@@ -253,11 +225,7 @@ def test_a_stopped_answer_keeps_what_came(opened: Opener, service: LocalService)
 
 
 def test_a_kernel_that_begins_anew_leaves_what_came(opened: Opener, service: LocalService) -> None:
-    visit = opened(LOAD, WORDS)
-    hold(service, after=5)
-    visit.start_all()
-    expect(answer(visit)).to_have_attribute("aria-busy", "true")
-    expect(answer(visit)).to_contain_text("The first words")
+    visit = begun(opened, service)
     visit.restart_kernel()
     service.release()
     expect(answer(visit)).to_have_attribute("aria-busy", "false")

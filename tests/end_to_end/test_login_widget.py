@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.end_to_end.browser import Visit, browser
-from tests.end_to_end.lab import JupyterServer
+from tests.end_to_end.browser import Visit
+from tests.end_to_end.lab import JupyterServer, served
 from tests.end_to_end.notebooks import save_notebook
-from tests.home import home_variables, service_variables
 from tests.service import LocalService, start
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -20,12 +19,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 LOAD = "%load_ext codex_magic"
 THEMES = ("JupyterLab Light", "JupyterLab Dark")
 KEY = "sk-marked-0123456789abcdef"
-
-
-@pytest.fixture(scope="module")
-def chromium_browser(chromium: str) -> Iterator[Browser]:
-    with browser(chromium) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +37,9 @@ def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(
     service: LocalService, lab_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[JupyterServer]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (home_variables(lab_home) | service_variables(service)).items():
-            patch.setenv(name, value)
-        patch.setenv("CODESPACES", "true")
-        patch.setenv("CODEX_MAGIC_CALLBACK_PORTS", "0")
-        running = JupyterServer(tmp_path_factory.mktemp("notebooks"))
-    with running:
-        yield running
+    variables = {"CODESPACES": "true", "CODEX_MAGIC_CALLBACK_PORTS": "0"}
+    with served(tmp_path_factory, lab_home, service, variables) as server:
+        yield server
 
 
 @pytest.fixture

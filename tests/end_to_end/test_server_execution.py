@@ -16,13 +16,12 @@ import pytest
 from nbformat import NotebookNode
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.end_to_end.browser import Visit, browser
+from tests.end_to_end.browser import Visit
 from tests.end_to_end.held import hold
 from tests.end_to_end.kernel import OURS
-from tests.end_to_end.lab import JupyterServer
+from tests.end_to_end.lab import JupyterServer, served
 from tests.end_to_end.notebooks import save_notebook
 from tests.environments import python_of
-from tests.home import home_variables, service_variables
 from tests.peers.agent import escalated
 from tests.service import LocalService, start
 
@@ -48,12 +47,6 @@ SERVERS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 @pytest.fixture(scope="module")
-def chromium_browser(chromium: str) -> Iterator[Browser]:
-    with browser(chromium) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def service() -> Iterator[LocalService]:
     with start(auto_approve=True) as service:
         yield service
@@ -74,18 +67,11 @@ def server(
     kind: str, lab_home: Path, service: LocalService, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[JupyterServer]:
     environment, without = SERVERS[kind]
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (home_variables(lab_home) | service_variables(service)).items():
-            patch.setenv(name, value)
-        patch.setenv("CODESPACES", "true")  # no browser is opened from here
-        patch.setenv("CODEX_MAGIC_CODEX_BIN", _agents_program())
-        running = JupyterServer(
-            tmp_path_factory.mktemp("notebooks"),
-            python=python_of(environment),
-            without=without,
-        )
-    with running:
-        yield running
+    variables = {"CODESPACES": "true", "CODEX_MAGIC_CODEX_BIN": _agents_program()}  # no browser opens here
+    with served(
+        tmp_path_factory, lab_home, service, variables, python=python_of(environment), without=without
+    ) as server:
+        yield server
 
 
 def _agents_program() -> str:
