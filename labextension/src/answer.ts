@@ -208,9 +208,9 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
 
   /** Dress the blocks from `first` on; the last one of an answer that streams may grow. */
   private dress(first: number): void {
-    for (let index = first; index < this.widgets.length; index++) {
-      const isWhole = !this.isOpen || index < this.widgets.length - 1;
-      this.place.dress((this.widgets[index] as IRenderMime.IRenderer).node, this, isWhole);
+    for (let index = first; index < this.body.widgets.length; index++) {
+      const isWhole = !this.isOpen || index < this.body.widgets.length - 1;
+      this.place.dress((this.body.widgets[index] as IRenderMime.IRenderer).node, this, isWhole);
     }
   }
 

@@ -182,9 +182,9 @@ def test_a_cell_is_changed_after_a_look_at_the_difference(opened: Opener) -> Non
     answer_button(visit, "Apply")
     expect(card(visit)).to_have_text("Applied to cell [ ] · Undo")
     assert sources(visit)[1:] == ["y = 2", small]
-    visit.page.evaluate(f"{WIDGET}.content.activeCell.model.sharedModel.undo()")
+    visit.page.evaluate(f"{WIDGET}.content.model.sharedModel.getCell(2).undo()")
     assert sources(visit)[1:] == ["y = 2", "typed meanwhile"]  # one step
-    visit.page.evaluate(f"{WIDGET}.content.activeCell.model.sharedModel.redo()")
+    visit.page.evaluate(f"{WIDGET}.content.model.sharedModel.getCell(2).redo()")
     answer_button(visit, "Undo")
     expect(card(visit)).to_have_text("Not applied: undone")
     assert sources(visit)[1:] == ["y = 2", "typed meanwhile"]
