@@ -184,7 +184,9 @@ async def _decision(approvals: Approvals, request: types.ApprovalRequest) -> typ
         if isinstance(answer, types.AcceptWithExecpolicyAmendment | types.ApplyNetworkPolicyAmendment):
             amendment = msgspec.convert(msgspec.to_builtins(answer), type(answer))
             return amendment if isinstance(request, types.CommandApproval) else None
-        return types.Decision(answer) if isinstance(answer, str) else None
+        decision = types.Decision(answer) if isinstance(answer, str) else None
+        is_lasting = decision is types.Decision.accept_always
+        return None if is_lasting and not isinstance(request, types.ReadingApproval) else decision
     except Exception:  # whatever broke, it was no yes
         log.warning("asking about %s failed, which is a no", request.method, exc_info=True)
         return None

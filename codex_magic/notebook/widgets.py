@@ -22,7 +22,7 @@ from ..display.exact import ESCAPED
 from ..display.page import Page
 from ..protocol.ids import new_id
 from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
-from .question import CHOICES, Choice, Passage, Question, QuestionText, more_choices, question_text
+from .question import Choice, Passage, Question, QuestionText, choices, more_choices, question_text
 from .screen import VIEW, marked_html, quiet, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
@@ -107,7 +107,7 @@ class ApprovalWidget(_Panel):
         def button(choice: Choice, style: str = "") -> ipywidgets.Button:
             return self._button(choice.label, partial(question.answer, choice.decision), style=style)
 
-        decline, session, approve = CHOICES
+        decline, session, approve = choices(question.request)
         more = self._row(*map(button, more_choices(question.request)))
         no, yes = self._row(button(decline)), self._row(button(session), button(approve, "primary"))
         fold = self._button("More answers", lambda: self._fold(more)).add_class("codex-fold")

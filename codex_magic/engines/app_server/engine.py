@@ -98,6 +98,7 @@ class AppServerEngine:
         await self._run(request, tell, "thread/compact/start", {})
 
     async def _run(self, request: TurnRequest, tell: Tell, method: str, params: dict[str, Any]) -> None:
+        request = _as_begun(request)
         begun = self._turns[request.turn_id] = asyncio.get_running_loop().create_future()
         is_signed_in = parameters.own_provider(request) is None
         try:
@@ -293,6 +294,14 @@ def _account(settings: Settings) -> list[str | None]:
     except (OSError, ValueError):
         return []
     return [stored.mode, stored.account_id, hashlib.sha256((stored.api_key or "").encode()).hexdigest()]
+
+
+def _as_begun(request: TurnRequest) -> TurnRequest:
+    """Return the request without tools that are optional, where the program keeps its thread without any."""
+    tools, continuation = request.tools, request.continuation
+    if tools is None or continuation is None or continuation.place.tools or not tools.is_optional:
+        return request
+    return msgspec.structs.replace(request, tools=None)
 
 
 async def _continued(
