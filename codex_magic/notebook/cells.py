@@ -24,7 +24,7 @@ from .options import ALL_OPTIONS, parse_line
 from .question import Question
 from .session import RunningTurn, Session, Steps, Task, Wait
 from .shell import CellFailed, CellStopped, NotSent, shells
-from .tools.entries import offered
+from .tools.entries import Place, offered
 
 if TYPE_CHECKING:
     from ..display.pace import Painter
@@ -107,8 +107,12 @@ def _ask(session: Session, task: Task) -> Steps[None]:
     while True:
         output = new_id()
         desk = Desk(session.shell, session.screen, output, background=background)
-        offer = partial(offered, session, desk.ask)
+        place = Place(
+            desk.news.put, copy_context(), is_blocking=session.screen.blocked, is_background=background
+        )
+        offer = partial(offered, session, desk.ask, place)
         started = session.start_turn(task, desk.news.put, desk.ask, offer, output=output)
+        started.withdrawn.add_done_callback(lambda _: place.close())
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 
@@ -122,6 +126,8 @@ def _ask(session: Session, task: Task) -> Steps[None]:
             threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
             return
         error = yield from turn.steps()
+        if session.screen.rich and place.committed:
+            session.shell.set_next_input("\n\n".join(place.committed))
         if error is None:
             return
         session.last_error = error
@@ -217,8 +223,11 @@ class CellTurn:
 
     def _show_news(self) -> None:
         batch = self._desk.news.take()
-        self._painter.feed([each for each in batch if not isinstance(each, Question)])
+        self._painter.feed([each for each in batch if not (isinstance(each, Question) or callable(each))])
         self._painter.tick()
+        for errand in (each for each in batch if callable(each)):
+            self._painter.pause()
+            errand()
         for question in (each for each in batch if isinstance(each, Question)):
             self._desk.take(question, pause=self._painter.pause)
         self._desk.tick(pause=self._painter.pause)

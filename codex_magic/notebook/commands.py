@@ -330,6 +330,23 @@ def _reads(session: Session, rest: str) -> Steps[None]:
     yield from show_or_set(session, rest)
 
 
+def _runs(session: Session, rest: str) -> Steps[None]:
+    if rest:
+        session.settings.runs = options.runs(rest)
+    word = options.runs(session.settings.runs)
+    session.screen.say(f"Runs: {word} ({options.RUNS[word]})")
+    return
+    yield
+
+
+def _undo(session: Session, rest: str) -> Steps[None]:
+    from .tools.running import undo
+
+    undo(session)
+    return
+    yield
+
+
 _MEANINGS = {**ENGINES, **SANDBOXES, **APPROVALS}
 
 DEFAULT_EFFORT = "the model's default"
@@ -382,6 +399,7 @@ _GROUPS = {
         Command("model", "[NAME]", "show or set the model", _model),
         Command("models", "", "list the models", _models),
         Command("effort", "[LEVEL]", "show or set how long the model thinks", _effort),
+        Command("runs", "[WORD]", "show or set if the model may run code here: ask, probes or no", _runs),
         Command("reads", "[WORD]", "show or set if the model may read the notebook: ask, yes or no", _reads),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
@@ -493,6 +511,7 @@ _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "approval": lambda session: APPROVALS,
     "effort": lambda session: options.EFFORTS,
     "reads": lambda session: options.READS,
+    "runs": lambda session: options.RUNS,
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
 }

@@ -39,14 +39,14 @@ PAGE_SECONDS = 2.0
 
 
 class Desk:
-    """Made in the cell that asks. `news` brings what the engine tells, and its questions, to whoever paints the
-    turn, who passes the questions to `take`."""
+    """Made in the cell that asks. `news` brings what the engine tells, its questions, and what is to be called in
+    that thread, to whoever paints the turn, who passes the questions to `take`."""
 
     def __init__(
         self, shell: InteractiveShell, screen: Screen, output: str, *, background: bool = False
     ) -> None:
         """`output`: the id of the answer of the turn."""
-        self.news: Relay[Notification | Question] = Relay()
+        self.news: Relay[Notification | Question | Callable[[], None]] = Relay()
         self._output, self._extension, self._background = output, screen.extension, background
         # The output below an answer, which a terminal lacks: what was decided, and buttons meanwhile.
         self._page, self._id, self._has_output = screen.page if screen.rich else None, new_id(), False

@@ -156,6 +156,12 @@ READS = {
     "no": "it reads nothing but what you send",
 }
 
+RUNS = {
+    "ask": "you are asked before code stays, writes files, starts a process or uses the network",
+    "probes": "it only looks: what it binds is dropped, and you are asked before it writes or changes anything",
+    "no": "it runs nothing in your kernel",
+}
+
 _ENGINES: dict[str, EngineName] = {"backend": "backend", "app-server": "app-server", "agent": "app-server"}
 
 _MODES = {
@@ -190,6 +196,12 @@ def approval(word: str) -> ApprovalMode:
 def reads(word: str) -> str:
     if word not in READS:
         raise no_such("setting of reads", word, READS)
+    return word
+
+
+def runs(word: str) -> str:
+    if word not in RUNS:
+        raise no_such("setting of runs", word, RUNS)
     return word
 
 

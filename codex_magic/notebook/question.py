@@ -230,6 +230,11 @@ def question_text(question: Question) -> QuestionText:
             facts.append(("Size", f"{added} line{'s' * (added != 1)} added, {removed} removed"))
         case types.PermissionsApproval():
             title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
+        case types.RunApproval(code=code, facts=seen):
+            facts = [(label, exact_line(text)) for label, text in seen]
+            return QuestionText(
+                "Allow Codex to run this code?", (Passage("", exact_lines(code), "python"),), tuple(facts)
+            )
         case types.ReadingApproval(folder=folder):
             first = Passage("It starts with:", exact_lines(_call(request)), "python")
             what = f"variables, cells, outputs and the files in {exact_line(folder)}"

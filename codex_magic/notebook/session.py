@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .extension import Extension
     from .login import LoginFlow
     from .mentioned import Mentioned
+    from .tools.workbench import Commit
 
 T = TypeVar("T")
 
@@ -106,6 +107,9 @@ class Session:
         self._notebook: Recognition | None = None
         self.mask = OutgoingMask()
         self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
+        self.runnable: set[tuple[str, str]] = set()  # code and scope that run without asking again
+        self.acting: set[tuple[str, str]] = set()  # those that seemed quiet, and were not
+        self.committed: list[Commit] = []  # code that ran and stays, oldest first
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues

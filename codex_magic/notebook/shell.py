@@ -84,6 +84,7 @@ class NotebookSettings(HasTraits):
     reads = _setting(
         "Whether the model may read variables, cells, outputs and files on its own: ask, yes or no.", "ask"
     )
+    runs = _setting("Whether the model may run code in this kernel: ask, probes or no.", "ask")
     secrets = _setting(
         "Names of variables whose texts are never sent, with blanks between; `a.b['c']` will do."
     )

@@ -569,6 +569,16 @@ class ReadingApproval(ToolCallApproval, frozen=True):
     """Whose files it could read."""
 
 
+class RunApproval(ToolCallApproval, frozen=True):
+    """May the model run this code in the live kernel?"""
+
+    code: str = ""
+    stays: bool = False
+    """What it binds is kept; else it is dropped afterwards."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """What reading the code tells, label and text each."""
+
+
 ApprovalRequest = CommandApproval | FileChangeApproval | PermissionsApproval | ToolCallApproval
 
 

@@ -8,17 +8,47 @@ what a tool does is imported when one is called.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context as CellContext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...protocol.types import ApprovalDecision, ApprovalRequest, RunApproval
 from ...responses.tools import Tool, tool
-from ..options import reads
-from .permission import Ask, ReadPermission
+from ..options import reads, runs
+from .permission import Ask, ReadPermission, RunPermission
 
 if TYPE_CHECKING:
     from ...threads.options import TurnOptions
     from ..context import Context
     from ..session import Session
+    from .workbench import Workbench
+
+
+class Place:
+    """Where the code of one turn runs; made in the cell that asks, in its `context`, to which what is shown goes.
+
+    `put` has something called in the thread that paints the turn. `committed`: code that ran there and stays.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[Callable[[], None]], None],
+        context: CellContext,
+        *,
+        is_blocking: bool,
+        is_background: bool,
+    ) -> None:
+        self.put, self.context = put, context
+        self.is_blocking, self.is_background = is_blocking, is_background
+        self.committed: list[str] = []
+        self.is_closed = False
+        self.bench: Workbench | None = None
+
+    def close(self) -> None:
+        """Stop what runs, and begin nothing more; from any thread."""
+        self.is_closed = True
+        if self.bench is not None:
+            self.bench.close()
 
 
 class Entry(NamedTuple):
@@ -45,6 +75,14 @@ def _read(name: str, session: Session, context: Context, /, **arguments: Any) ->
     from . import reading
 
     return reading.read(name, session, context, arguments)
+
+
+async def _run(
+    name: str, session: Session, context: Context, permission: RunPermission, place: Place, **arguments: Any
+) -> Any:
+    from . import running
+
+    return await running.run(session, context, permission, place, **arguments)
 
 
 def _text(description: str = "") -> dict[str, str]:
@@ -94,23 +132,48 @@ ENTRIES = (
 )
 
 
-def offered(session: Session, ask: Ask, context: Context, turn_options: TurnOptions) -> TurnOptions:
-    """Return the options of a turn that hand it the tools, and ask before they read. Raises OptionError.
+RUN_PYTHON = Entry(
+    "run_python",
+    "Run Python in the user's live kernel; its output and what it changed come back. What acts asks the user.",
+    {
+        "code": _text("a whole cell; magics and await work"),
+        "scope": {
+            "type": "string",
+            "enum": ["probe", "commit"],
+            "description": "probe (default) to look: names it binds are dropped. commit: they stay",
+        },
+    },
+    ("code",),
+    _run,
+)
 
-    The agent is offered them whatever the setting `reads` says, since another set would begin its thread anew.
+
+def offered(
+    session: Session, ask: Ask, place: Place, context: Context, turn_options: TurnOptions
+) -> TurnOptions:
+    """Return the options of a turn that hand it the tools, and ask before they read or act. Raises OptionError.
+
+    The agent is offered them whatever the settings say, since another set would begin its thread anew.
     """
-    if reads(session.settings.reads) == "no" and turn_options["engine"] == "backend":
-        return {}
-    permission = ReadPermission(session, ask, context.path)
-    return {
-        "tools": [_tool(entry, session, context, permission) for entry in ENTRIES],
-        "approvals": permission.decide,
-    }
+    is_agent = turn_options["engine"] != "backend"
+    reading, running = ReadPermission(session, ask, context.path), RunPermission(session)
+    tools: list[Tool] = []
+    if is_agent or reads(session.settings.reads) != "no":
+        tools += [_tool(entry, reading, session, context) for entry in ENTRIES]
+    if is_agent or runs(session.settings.runs) != "no":
+        tools.append(_tool(RUN_PYTHON, running, session, context, running, place))
+
+    async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
+        if isinstance(request, RunApproval):
+            return running.decide(request, await ask(request))
+        return await reading.decide(request)
+
+    return {"tools": tools, "approvals": decide} if tools else {}
 
 
-def _tool(entry: Entry, session: Session, context: Context, permission: ReadPermission) -> Tool:
+def _tool(entry: Entry, permission: ReadPermission | RunPermission, *about: Any) -> Tool:
     return tool(
-        partial(entry.run, entry.name, session, context),
+        partial(entry.run, entry.name, *about),
         name=entry.name,
         description=entry.description,
         input_schema=entry.schema,

@@ -1,4 +1,4 @@
-"""Whether the model may read the notebook: the setting, what was allowed before, else a question, once.
+"""Whether the model may read the notebook, or run code: the setting, what was allowed before, else a question.
 
 A yes for good is kept in the thread store: it is the user's own file, whatever profile a kernel starts with, and it
 knows notebooks by more than their path. The notebook itself, or its folder, may come from somebody else.
@@ -18,10 +18,12 @@ from ...protocol.types import (
     ApprovalRequest,
     Decision,
     ReadingApproval,
+    RunApproval,
     ToolCallApproval,
 )
+from ...responses.tools import ToolCallError
 from ..gathering import folder_of
-from ..options import READS, reads
+from ..options import READS, reads, runs
 from ..screen import ago, count
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ Ask = Callable[[ApprovalRequest], Awaitable[ApprovalDecision | None]]
 
 EVERYWHERE = ""
 """Stands for all notebooks in the store."""
+
+PROBE, COMMIT = "probe", "commit"
+"""Scopes of code that runs: what it binds is dropped, or stays."""
 
 YES = (Decision.accept, Decision.accept_for_session, Decision.accept_always)
 
@@ -70,6 +75,58 @@ class ReadPermission:
         if word == "ask" and not any(answer in YES for answer in self._answers):
             return self._session.readable == self._folder or await _is_kept(self._session)
         return word != "no"
+
+
+class RunPermission:
+    """What may run in one turn: a quiet probe, what the user says yes to, and what they said yes to for good."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._allowed: set[tuple[str, str]] = set()
+        self._quiet: set[tuple[str, str]] = set()
+
+    async def question_for(self, call: ToolCallApproval) -> RunApproval | None:
+        """Return what the user is asked before this code runs; `None` where nothing needs to be asked."""
+        arguments = call.arguments if isinstance(call.arguments, dict) else {}
+        code, scope = str(arguments.get("code") or ""), str(arguments.get("scope") or PROBE)
+        word = runs(self._session.settings.runs)
+        if word == "no" or (word == "probes" and scope != PROBE) or not code.strip():
+            return None  # `run` says why
+        if (code, scope) in self._session.runnable:
+            self._allowed.add((code, scope))
+            return None
+        from .running import facts
+
+        about = call.thread_id, call.turn_id, call.item_id, call.tool, call.arguments, call.namespace
+        seen = facts(code, dict(self._session.shell.user_ns), stays=scope == COMMIT)
+        if seen is None and (code, scope) not in self._session.acting:
+            self._quiet.add((code, scope))
+            return None
+        return RunApproval(*about, code, scope == COMMIT, tuple(seen or ()))
+
+    def decide(self, request: RunApproval, decision: ApprovalDecision | None) -> ApprovalDecision | None:
+        """Note the answer to a question."""
+        scope = COMMIT if request.stays else PROBE
+        if decision in (Decision.accept, Decision.accept_for_session):
+            self._allowed.add((request.code, scope))
+        if decision is Decision.accept_for_session:
+            self._session.runnable.add((request.code, scope))
+        return decision
+
+    def take(self, code: str, scope: str) -> bool:
+        """Return whether it runs without a yes, as a quiet probe. Raises ToolCallError where it may not run."""
+        key = code, scope
+        word = runs(self._session.settings.runs)
+        if word == "no":
+            raise ToolCallError("Not run: the user's settings let you run no code.")
+        if word == "probes" and scope != PROBE:
+            raise ToolCallError("Not run: the user's settings let you probe only: show the code instead.")
+        if key in self._allowed:
+            self._allowed.discard(key)
+            return False
+        if key in self._quiet:
+            return True
+        raise ToolCallError("Not run: nobody has allowed this code.")
 
 
 async def _allow(session: Session, answer: ApprovalDecision, folder: str) -> None:

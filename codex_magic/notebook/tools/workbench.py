@@ -1,0 +1,127 @@
+"""Where the code of one turn runs: in the shell's own thread, beside the cell that asks, or between the cells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import Future, InvalidStateError
+from contextlib import nullcontext, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .changes import Before
+from .execution import Execution, Runner
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .entries import Place
+
+NO_AWAIT = (
+    "`await` can't be used at the top here: the cell blocks the event loop. Use asyncio.run in a thread."
+)
+
+
+class Commit(NamedTuple):
+    """Code that ran and stays, and what the namespace was before."""
+
+    code: str
+    before: Before
+
+
+class Work:
+    """Code on its way from the engine to the shell's thread; `done` has what became of it, and is cancelled when
+    it never ran."""
+
+    def __init__(self, code: str, *, is_probe: bool, is_guarded: bool) -> None:
+        self.code, self.is_probe, self.is_guarded = code, is_probe, is_guarded
+        self.done: Future[Execution] = Future()
+
+
+class Workbench:
+    """Runs code at a place, in the thread that drives its turn; what ran and stays is added to `committed`."""
+
+    def __init__(self, shell: InteractiveShell, place: Place, committed: list[Commit]) -> None:
+        self._shell: Any = shell  # of a kernel, or of a terminal
+        self._place, self._committed = place, committed
+        self._runner = Runner(shell)
+        self._open: list[Work] = []
+
+    async def run(self, code: str, *, is_probe: bool, is_guarded: bool) -> Execution:
+        """Run code, from the engine's loop. Raises CancelledError when the turn ends before it has begun."""
+        work = Work(code, is_probe=is_probe, is_guarded=is_guarded)
+        if self._place.is_closed:
+            raise asyncio.CancelledError
+        self._open.append(work)
+        self._place.put(partial(self._take, work))
+        return await asyncio.wrap_future(work.done)
+
+    def waits(self) -> bool:
+        """Whether a cell of the user's runs, which the code of a background turn waits for."""
+        lock = getattr(getattr(self._shell, "kernel", None), "_main_asyncio_lock", None)
+        return self._place.is_background and lock is not None and bool(lock.locked())
+
+    def _take(self, work: Work) -> None:
+        """Begin with work that has come, in the thread that drives the turn. Raises KeyboardInterrupt where the
+        user stops it."""
+        if work.done.done():
+            if not work.done.cancelled() and work.done.result().was_stopped:
+                raise KeyboardInterrupt
+        elif self._place.is_background:
+            self._begin_between_cells(work)
+        elif self._place.is_blocking:
+            self._work_off(self._run(work))
+        else:
+            self._place.context.run(asyncio.ensure_future, self._run(work))
+
+    def close(self) -> None:
+        """Stop what runs, and begin nothing more; from any thread."""
+        for work in self._open:
+            work.done.cancel()
+        self._runner.interrupt()
+
+    async def _run(self, work: Work) -> None:
+        if not work.done.set_running_or_notify_cancel():
+            return
+        before = Before(self._shell.user_ns, work.code)
+        try:
+            execution = await self._runner.run(work.code, is_probe=work.is_probe, is_guarded=work.is_guarded)
+        except BaseException as error:
+            work.done.set_exception(error)
+            raise
+        finally:
+            self._open.remove(work)
+        execution.changes = before.differences()
+        before.close()
+        if not work.is_probe:
+            self._committed.append(Commit(work.code, before))
+        with suppress(InvalidStateError):
+            work.done.set_result(execution)
+        self._place.put(partial(self._take, work))
+
+    def _work_off(self, steps: Coroutine[Any, Any, None]) -> None:
+        """Run steps to their end here, where a loop may be running that nobody can await."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._shell.loop_runner(steps)
+            return
+        with suppress(StopIteration):
+            steps.send(None)
+            steps.throw(RuntimeError(NO_AWAIT))
+
+    def _begin_between_cells(self, work: Work) -> None:
+        kernel = self._shell.kernel
+
+        async def run() -> None:
+            # ipykernel 7 holds this lock while a cell runs; ipykernel 6 has a queue instead.
+            async with getattr(kernel, "_main_asyncio_lock", None) or nullcontext():
+                await self._run(work)
+
+        def begin() -> None:
+            if hasattr(kernel, "schedule_dispatch"):
+                kernel.schedule_dispatch(run)
+            else:
+                self._place.context.run(asyncio.ensure_future, run())
+
+        kernel.io_loop.add_callback(begin)
