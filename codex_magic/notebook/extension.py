@@ -9,10 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..protocol.plain import common_beginning
+from ..protocol.plain import common_beginning, utf16_length
+
+if TYPE_CHECKING:
+    from .shell import CellLog
 
 REPLY, DELTA = "codex_reply", "codex_delta"
 
@@ -54,8 +57,7 @@ class Stream:
         with self._lock:
             if self.is_followed and text != self._text:
                 begin = common_beginning(self._text, text)
-                offset = len(text[:begin].encode("utf-16-le", "surrogatepass")) // 2
-                self._tell({"o": offset, "t": text[begin:]})
+                self._tell({"o": utf16_length(text[:begin]), "t": text[begin:]})
             self._text = text
 
     def end(self, bundle: Mapping[str, Any]) -> None:
@@ -78,10 +80,10 @@ class Stream:
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
-    def __init__(self, kernel: Any) -> None:
+    def __init__(self, kernel: Any, log: CellLog | None = None) -> None:
         self.is_attached = False
         """Whether the page has ever said something."""
-        self._kernel = kernel
+        self._kernel, self._log = kernel, log
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -125,6 +127,12 @@ class Extension:
                     stream = self._streams.get(id)
                 if stream is not None:
                     return {"ok": True, **about, **stream.attach()}
+            case {"op": "marks", "text": str(text)} if self._log is not None:
+                from .mentioned import marks  # most questions are asked without
+
+                return {"ok": True, **about, "marks": marks(self._log.shell, text)}
+            case {"op": "failure", "cell": str(cell), "number": int(number)} if self._log is not None:
+                return {"ok": True, **about, "failure": self._log.failure_of(cell, number)}
         return {"ok": False, **about}
 
     def run(self, cell: str | None) -> Mapping[str, Any] | None:

@@ -10,9 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..context import mentions
 from ..context.cells import Cell, cut_middle
 from ..context.describe import describe
 from ..context.mentions import Mention, insert, resolve, value_at
+from ..protocol.plain import utf16_length
 from ..protocol.types import ImageInput
 from .gathering import Here, Outputs, folder_of
 from .recognition import read_cells
@@ -25,6 +27,9 @@ MOST_BYTES = 5_000_000
 """Of one file."""
 
 GIT_SECONDS = 5.0
+
+ID_CHARS = 8
+"""So many of a cell's id name the cell."""
 
 IMAGES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
 
@@ -56,14 +61,10 @@ class NotThere(Exception):
 
 def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], list[str]]:
     """Return the prompt with expressions inserted, what it mentions, and what the user should know of that."""
-    folder, files = folder_of(here.path), []
-    with suppress(OSError):  # the folder is gone
-        folder = folder.resolve()
-        files = [path.name for path in islice(folder.iterdir(), 500) if path.is_file()]
+    folder, files = _folder(here.path)
     namespace = here.shell.user_ns
-    names = {name: value for name, value in namespace.items() if name not in here.shell.user_ns_hidden}
-    mentions, notes = resolve(
-        prompt, names, is_file=lambda target: _file(folder, target) is not None, files=files
+    named, notes = resolve(
+        prompt, _names(here.shell), is_file=lambda target: _file(folder, target) is not None, files=files
     )
     looks: dict[str, Callable[[Mention], Mentioned]] = {
         "name": lambda m: _value(m.text, value_at(namespace, m.target), rows),
@@ -73,14 +74,16 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
         "above": lambda m: Mentioned(m.text, _cells(here.around.above)),
         "cells": lambda m: Mentioned(m.text, _cells(here.around.all)),
         "error": lambda m: Mentioned(m.text, here.around.error or _nothing("No cell has failed.")),
-        "output": lambda m: _output(here, m.text),
-        "selection": lambda m: _nothing("The kernel doesn't know what is selected."),
+        "output": lambda m: _output(here, m),
+        "selection": lambda m: Mentioned(
+            m.text, here.kernel.selection or _nothing("The kernel doesn't know what is selected.")
+        ),
         "file": lambda m: _read(m, _file(folder, m.target)),
         "git": lambda m: Mentioned(m.text, _diff(folder)),
     }
     texts: dict[Mention, str] = {}
     mentioned: dict[str, Mentioned] = {}
-    for mention in mentions:
+    for mention in named:
         try:
             if mention.kind == "expression":
                 texts[mention] = _cut(here, _text(here.shell, mention.target))
@@ -93,6 +96,33 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
             notes.append(f"{mention.text} is sent as plain text: it raised {type(error).__name__}.")
     notes += [f"{each.title}: {each.note}" for each in mentioned.values() if each.note]
     return insert(prompt, texts), list(mentioned.values()), notes
+
+
+def marks(shell: Any, text: str) -> list[dict[str, Any]]:
+    """Return what an editor marks in a question, with begin and end in UTF-16 units; from any thread."""
+    folder, files = _folder(None)
+    found = mentions.marks(
+        text, _names(shell), is_file=lambda target: _file(folder, target) is not None, files=files
+    )
+    return [
+        {"begin": utf16_length(text[: each.begin]), "end": utf16_length(text[: each.end]), "note": note}
+        for each, note in found
+    ]
+
+
+def _folder(path: str | None) -> tuple[Path, list[str]]:
+    """Return the notebook's folder and the names of files in it."""
+    folder, files = folder_of(path), []
+    with suppress(OSError):  # the folder is gone
+        folder = folder.resolve()
+        files = [each.name for each in islice(folder.iterdir(), 500) if each.is_file()]
+    return folder, files
+
+
+def _names(shell: Any) -> dict[str, Any]:
+    """Return the user's own names; a cell may be defining some at this moment."""
+    hidden = shell.user_ns_hidden
+    return {name: value for name, value in shell.user_ns.copy().items() if name not in hidden}
 
 
 def _cut(here: Here, text: str) -> str:
@@ -130,13 +160,14 @@ def _run(here: Here, number: int) -> str:
 
 
 def _cell(here: Here, target: str) -> Cell:
-    """Return a cell by its number from the top, or its id."""
+    """Return a cell by its number from the top, or by its id or the beginning of that."""
     cells = here.around.all
     if target.isdecimal() and 1 <= int(target) <= len(cells):
         return cells[int(target) - 1]
-    for cell in cells:
-        if cell.id == target:
-            return cell
+    same = [cell for cell in cells if cell.id == target]
+    begun = [cell for cell in cells if len(target) >= ID_CHARS and cell.id.startswith(target)]
+    for cell in same or (begun if len(begun) == 1 else []):
+        return cell
     raise NotThere(f"The notebook has {count(len(cells), 'cell')} besides questions.")
 
 
@@ -146,18 +177,20 @@ def _cells(cells: list[Cell]) -> str:
     return "\n\n".join(f"# %% {cell.label}\n{cell.source}" for cell in cells)
 
 
-def _output(here: Here, title: str) -> Mentioned:
-    """Return the newest output above, images included."""
+def _output(here: Here, mention: Mention) -> Mentioned:
+    """Return the output of a cell, else the newest one above, images included."""
     outputs = Outputs(here.shell, here.kernel, here.path, here.mask)
-    for cell in reversed(here.around.above):
+    is_any = mention.target == mention.kind
+    for cell in reversed(here.around.above) if is_any else [_cell(here, mention.target)]:
         if found := outputs.of(cell):
             images = [each for each in found if each.mime != "text/plain"]
             urls = tuple(
                 ImageInput(f"data:{each.mime};base64,{''.join(each.data.split())}") for each in images
             )
             text = outputs.text(cell, TOKENS) or f"{count(len(urls), 'image')}, attached"
-            return Mentioned(title, f"Of {cell.label}:\n{text}", urls)
-    raise NotThere("No cell above has an output that the kernel knows.")
+            return Mentioned(mention.text, f"Of {cell.label}:\n{text}", urls)
+    which = "No cell above" if is_any else "It is no cell that"
+    raise NotThere(f"{which} has an output that the kernel knows.")
 
 
 def _file(folder: Path, target: str) -> Path | None:
