@@ -5,18 +5,15 @@ from __future__ import annotations
 import base64
 import subprocess
 from collections.abc import Callable
-from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..context import mentions
 from ..context.cells import Cell, cut_middle
 from ..context.describe import describe
 from ..context.mentions import Mention, insert, resolve, value_at
-from ..protocol.plain import utf16_length
 from ..protocol.types import ImageInput
-from .gathering import Here, Outputs, folder_of
+from .gathering import Here, Outputs
+from .naming import file_in, folder_and_files, names_of
 from .recognition import read_cells
 from .screen import count
 
@@ -61,10 +58,10 @@ class NotThere(Exception):
 
 def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], list[str]]:
     """Return the prompt with expressions inserted, what it mentions, and what the user should know of that."""
-    folder, files = _folder(here.path)
+    folder, files = folder_and_files(here.path)
     namespace = here.shell.user_ns
     named, notes = resolve(
-        prompt, _names(here.shell), is_file=lambda target: _file(folder, target) is not None, files=files
+        prompt, names_of(here.shell), is_file=lambda target: file_in(folder, target) is not None, files=files
     )
     looks: dict[str, Callable[[Mention], Mentioned]] = {
         "name": lambda m: _value(m.text, value_at(namespace, m.target), rows),
@@ -78,7 +75,7 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
         "selection": lambda m: Mentioned(
             m.text, here.kernel.selection or _nothing("The kernel doesn't know what is selected.")
         ),
-        "file": lambda m: _read(m, _file(folder, m.target)),
+        "file": lambda m: _read(m, file_in(folder, m.target)),
         "git": lambda m: Mentioned(m.text, _diff(folder)),
     }
     texts: dict[Mention, str] = {}
@@ -96,33 +93,6 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
             notes.append(f"{mention.text} is sent as plain text: it raised {type(error).__name__}.")
     notes += [f"{each.title}: {each.note}" for each in mentioned.values() if each.note]
     return insert(prompt, texts), list(mentioned.values()), notes
-
-
-def marks(shell: Any, text: str) -> list[dict[str, Any]]:
-    """Return what an editor marks in a question, with begin and end in UTF-16 units; from any thread."""
-    folder, files = _folder(None)
-    found = mentions.marks(
-        text, _names(shell), is_file=lambda target: _file(folder, target) is not None, files=files
-    )
-    return [
-        {"begin": utf16_length(text[: each.begin]), "end": utf16_length(text[: each.end]), "note": note}
-        for each, note in found
-    ]
-
-
-def _folder(path: str | None) -> tuple[Path, list[str]]:
-    """Return the notebook's folder and the names of files in it."""
-    folder, files = folder_of(path), []
-    with suppress(OSError):  # the folder is gone
-        folder = folder.resolve()
-        files = [each.name for each in islice(folder.iterdir(), 500) if each.is_file()]
-    return folder, files
-
-
-def _names(shell: Any) -> dict[str, Any]:
-    """Return the user's own names; a cell may be defining some at this moment."""
-    hidden = shell.user_ns_hidden
-    return {name: value for name, value in shell.user_ns.copy().items() if name not in hidden}
 
 
 def _cut(here: Here, text: str) -> str:
@@ -191,15 +161,6 @@ def _output(here: Here, mention: Mention) -> Mentioned:
             return Mentioned(mention.text, f"Of {cell.label}:\n{text}", urls)
     which = "No cell above" if is_any else "It is no cell that"
     raise NotThere(f"{which} has an output that the kernel knows.")
-
-
-def _file(folder: Path, target: str) -> Path | None:
-    """Return a file of the notebook's folder or below it."""
-    try:
-        path = (folder / Path(target).expanduser()).resolve()
-        return path if path.is_relative_to(folder) and path.is_file() else None
-    except (OSError, ValueError, RuntimeError):
-        return None
 
 
 def _read(mention: Mention, path: Path | None) -> Mentioned:
