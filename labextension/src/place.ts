@@ -51,6 +51,19 @@ export async function runCell(panel: NotebookPanel, cell: Cell): Promise<Outcome
   return outcome;
 }
 
+/** The cells that were run in this page: whoever runs a cell trusts it, also where a server runs it and trusts none. */
+export class Runs {
+  constructor() {
+    NotebookActions.executionScheduled.connect((_, { cell }) => this.cells.add(cell.model));
+  }
+
+  include(cell: ICellModel | undefined): boolean {
+    return cell !== undefined && this.cells.has(cell);
+  }
+
+  private readonly cells = new WeakSet<ICellModel>();
+}
+
 /** Return the number of a cell as the notebook shows it: `[3]`, and `[ ]` before it has run. */
 export function numberOf(model: ICellModel): string {
   const { execution_count: count } = model.sharedModel as { execution_count?: number | null };
