@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { LabIcon } from '@jupyterlab/ui-components';
 import { Widget } from '@lumino/widgets';
 
-import { element } from './element';
+import { element, keepKeys } from './element';
 import { copyIcon, endIcon, goOnIcon, retryIcon, steerIcon, stopIcon } from './icon';
 import { insist } from './link';
 import { type Bundle, type Facts, MIME, steerRequest, stopRequest } from './protocol';
@@ -24,7 +24,7 @@ export class Actions extends Widget {
   ) {
     super();
     this.addClass('jp-codex-actions');
-    this.node.dataset.lmSuppressShortcuts = 'true';
+    keepKeys(this.node);
   }
 
   /** Offer what can be done with an answer that this kernel is writing. */

@@ -3,7 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
 
 import { UNREADY_MS, chosen, diffRuns, seenRuns } from './approval';
-import { element } from './element';
+import { element, keepKeys } from './element';
 import { askIcon } from './icon';
 import { insist } from './link';
 import {
@@ -99,7 +99,7 @@ export class Cards extends Widget {
       this.note,
       element('div', 'jp-codex-under', this.more(card), this.keys(card))
     );
-    node.dataset.lmSuppressShortcuts = 'true';
+    keepKeys(node);
     node.addEventListener('keydown', event => this.press(event));
     this.node.replaceChildren(node, this.next);
     this.count(card);
