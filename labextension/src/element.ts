@@ -1,11 +1,13 @@
-/** Make an element of ours; strings become text in it, never HTML. */
-export function element<K extends keyof HTMLElementTagNameMap>(
-  tag: K,
-  className: string,
+/** Make an element; `about` are its attributes, or its class alone. Strings become text in it, never HTML. */
+export function element<Tag extends keyof HTMLElementTagNameMap>(
+  tag: Tag,
+  about: string | Record<string, string> = {},
   ...children: (Node | string)[]
-): HTMLElementTagNameMap[K] {
+): HTMLElementTagNameMap[Tag] {
   const made = document.createElement(tag);
-  made.className = className;
+  for (const [name, value] of Object.entries(typeof about === 'string' ? { class: about } : about)) {
+    made.setAttribute(name, value);
+  }
   made.append(...children);
   return made;
 }
@@ -20,4 +22,17 @@ export function keepKeys(node: HTMLElement): void {
     (event.target as HTMLElement).dataset.lmSuppressShortcuts = 'true';
   });
   node.dataset.lmSuppressShortcuts = 'true';
+}
+
+/** Make a button that does this. */
+export function button(
+  look: 'cdx-b' | 'cdx-b cdx-pri' | 'cdx-g' | 'cdx-lnk',
+  words: string,
+  act: () => void,
+  icon?: Node
+): HTMLButtonElement {
+  const label = element('span', { class: 'cdx-lb' }, words);
+  const made = element('button', { class: look, type: 'button' }, ...(icon ? [icon] : []), label);
+  made.addEventListener('click', act);
+  return made;
 }

@@ -69,9 +69,12 @@ describe('unanswered', () => {
   it('says of nothing that it still waits', () => {
     expect(unanswered(WAITING.asking)).toBe(WAITING.over);
   });
-  it.each(['', 'Words.', 'Words with **waiting for your approval** in them.\n\nEnd.'])('leaves %j alone', text => {
-    expect(unanswered(text)).toBe(text);
-  });
+  it.each(['', 'Words.', 'Words with **waiting for your approval** in them.\n\nEnd.'])(
+    'leaves %j alone',
+    text => {
+      expect(unanswered(text)).toBe(text);
+    }
+  );
 });
 
 describe('seenRuns', () => {
