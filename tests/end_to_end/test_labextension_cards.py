@@ -173,7 +173,7 @@ def test_a_click_that_was_meant_for_something_else_approves_nothing(opened: Open
     expect(card(visit)).to_be_visible(timeout=START_MS)
     assert visit.page.evaluate("window.clicked")
     expect(button(visit, "Approve")).to_have_css("pointer-events", "auto")
-    visit.page.evaluate("document.querySelector('.jp-codex-card .jp-mod-main').click()")  # no person's
+    visit.page.evaluate("document.querySelector('.jp-codex-card .cdx-pri').click()")  # no person's
     visit.stop()
     expect(card(visit)).to_have_count(0)
     expect(answer(visit)).to_contain_text("Not run: stopped")
@@ -188,3 +188,44 @@ def test_a_kernel_that_begins_anew_takes_its_question_along(opened: Opener) -> N
     expect(answer(visit)).to_contain_text("Interrupted: the kernel was restarted")
     expect(answer(visit)).not_to_contain_text("Waiting for your approval")
     assert not (visit.server.folder / "out.txt").exists()
+
+
+SLOW = "%%codex\nrepeat 20000"
+
+
+def action(visit: Visit, label: str) -> Locator:
+    return answer(visit).get_by_role("toolbar", name="Answer actions").get_by_role("button", name=label)
+
+
+def test_an_answer_is_steered_stopped_continued_and_asked_for_again(opened: Opener) -> None:
+    visit = opened(SLOW)
+    visit.start_all()
+    action(visit, "Steer").click(timeout=START_MS)
+    field = answer(visit).get_by_label("Add to the running answer")
+    field.fill("repeat 30000")
+    pictures(visit, "steer")
+    field.press("Enter")
+    expect(answer(visit)).to_contain_text("You: repeat 30000")
+    action(visit, "Stop").click()
+    expect(answer(visit)).to_contain_text("Interrupted")
+    expect(answer(visit)).to_have_attribute("aria-busy", "false")
+    pictures(visit, "interrupted")
+    action(visit, "Continue").click()
+    expect(visit.page.locator(".jp-codex-answer")).to_have_count(2)
+    expect(visit.page.locator(".jp-CodeCell").last).to_contain_text("%codex continue")
+    action(visit, "Stop").click()
+    first = visit.page.locator(".jp-codex-answer").first
+    expect(first).to_contain_text("Interrupted")
+    first.get_by_role("button", name="Retry").click()
+    expect(first).to_have_attribute("aria-busy", "true")
+    first.get_by_role("button", name="Stop").click()
+    expect(first).to_have_attribute("aria-busy", "false")
+
+
+def test_an_answer_of_a_notebook_that_is_not_trusted_can_only_be_copied(opened: Opener) -> None:
+    visit = opened("%%codex\necho: Words.")
+    visit.run_all()
+    expect(action(visit, "Retry")).to_be_visible()
+    visit.page.evaluate("window.jupyterapp.shell.currentWidget.content.model.cells.get(1).trusted = false")
+    expect(action(visit, "Retry")).to_have_count(0)
+    expect(action(visit, "Copy")).to_be_visible()
