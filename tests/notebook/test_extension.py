@@ -41,9 +41,9 @@ def test_a_card_is_what_both_sides_agree_on() -> None:
     question = Question(request, "/home/ana/project", "answer-1")
     question.number = 1
     question.id = CARD["question"]
-    assert not question.is_shown
+    assert question.shown_at is None
     assert question.card(CARD["waiting"], CARD["following"]) == CARD
-    assert question.is_shown
+    assert question.shown_at is not None
 
 
 def test_a_step_that_waits_is_what_both_sides_agree_on() -> None:
