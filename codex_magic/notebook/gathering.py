@@ -75,7 +75,13 @@ def look(shell: InteractiveShell, runs: Runs, extension: Extension) -> Kernel:
     """Return what the kernel knows now; in the thread of the cell that asks."""
     so_far, source = runs.so_far()
     cell = cell_id(shell)
-    return Kernel(so_far, cell, source, runs.began, page_cells(extension.run(cell)))
+    said = extension.run(cell, source)
+    if cell is None and said is not None:  # a server runs the cell, and does not say which it is
+        cell = str(said["cell"])
+        runs.cells.add(cell)
+    return Kernel(
+        so_far, cell, source, runs.began, page_cells(said, {run.cell: run.source for run in so_far})
+    )
 
 
 def around(kernel: Kernel, path: str | None) -> Around:

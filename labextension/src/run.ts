@@ -5,7 +5,7 @@ import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterl
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { request } from './link';
-import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+import { METADATA, PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
 
 const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
 
@@ -17,7 +17,8 @@ function said(panel: NotebookPanel, index: number, isServer: boolean): RunReques
   }));
   const selection = window.getSelection()?.toString().slice(0, 10_000) ?? '';
   return runRequest(cells, index, {
-    path: panel.context.path,
+    path: panel.context.localPath,
+    notebook: (panel.model?.getMetadata(METADATA) as { notebook?: string } | undefined)?.notebook ?? null,
     executor: isServer ? 'server' : 'browser',
     selection
   });

@@ -5,25 +5,26 @@ import { describe, expect, it } from 'vitest';
 import { type PageCell, asksCodex, runRequest } from '../src/protocol';
 
 const FIXTURE = JSON.parse(readFileSync(new URL('../fixtures/run.json', import.meta.url), 'utf8')) as {
-  cells: PageCell[];
+  cells: Required<PageCell>[];
+  notebook: string;
 };
 
 describe('runRequest', () => {
   it('says what the fixture says', () => {
-    const cells = FIXTURE.cells.map(cell => ({ source: 'x = 1', ...cell }));
-    const about = { path: 'work/Untitled.ipynb', executor: 'browser', selection: '' } as const;
+    const { cells, notebook } = FIXTURE;
+    const about = { path: 'work/Untitled.ipynb', notebook, executor: 'browser', selection: '' } as const;
     expect(runRequest(cells, 3, about)).toEqual(FIXTURE);
   });
-  it('leaves out the sources too far above, and never the order', () => {
-    const cells = ['far', 'near', 'asking'].map(id => ({
+  it('leaves out the sources too far away, and never the order', () => {
+    const cells = ['far', 'near', 'asking', 'below'].map(id => ({
       id,
       kind: 'code' as const,
       source: 'x'.repeat(90_000)
     }));
-    const about = { path: '', executor: 'browser', selection: '' } as const;
+    const about = { path: '', notebook: null, executor: 'browser', selection: '' } as const;
     const sent = runRequest(cells, 2, about).cells;
-    expect(sent.map(cell => cell.id)).toEqual(['far', 'near', 'asking']);
-    expect(sent.map(cell => 'source' in cell)).toEqual([false, true, true]);
+    expect(sent.map(cell => cell.id)).toEqual(['far', 'near', 'asking', 'below']);
+    expect(sent.map(cell => 'source' in cell)).toEqual([false, true, true, false]);
   });
 });
 
