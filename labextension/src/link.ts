@@ -3,17 +3,15 @@ import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 
 import {
   type AnswersReply,
-  type AnswersRequest,
   type AttachReply,
-  type AttachRequest,
   type Bundle,
   DELTA,
   type Delta,
-  type KeptRequest,
   PROTOCOL,
   REQUEST,
   type Reply,
-  type RunRequest
+  type Request,
+  answersRequest
 } from './protocol';
 
 /** A request can be lost where a server stands between, and a busy kernel can be late. */
@@ -27,10 +25,10 @@ const DONE_MS = 1000;
  *
  * A kernel without codex_magic takes the request and replies nothing, which is a refusal.
  */
-export async function request(
+export async function request<R extends Reply>(
   kernel: Kernel.IKernelConnection,
-  content: RunRequest | AttachRequest | AnswersRequest | KeptRequest
-): Promise<Reply | null> {
+  content: Request
+): Promise<R | null> {
   // The types know Jupyter's own messages alone; any other passes as it is.
   const message = KernelMessage.createMessage({
     msgType: REQUEST,
@@ -50,12 +48,20 @@ export async function request(
     }
   };
   try {
-    return (await future.done).content as unknown as Reply;
+    return (await future.done).content as unknown as R;
   } catch {
-    return isTaken ? { ok: false } : null; // disposed, or the kernel has ended
+    return isTaken ? ({ ok: false } as R) : null; // disposed, or the kernel has ended
   } finally {
     window.clearTimeout(late);
   }
+}
+
+/** Send a request that may come twice: once more where no answer comes. */
+export async function insist<R extends Reply>(
+  kernel: Kernel.IKernelConnection,
+  content: Request
+): Promise<R | null> {
+  return (await request<R>(kernel, content)) ?? (await request<R>(kernel, content));
 }
 
 /** Ask for an answer, and to hear the rest of it. */
@@ -65,7 +71,7 @@ export function attach(kernel: Kernel.IKernelConnection, id: string): Promise<At
 
 /** Ask which answers no page is known to have whole. */
 export function answers(kernel: Kernel.IKernelConnection): Promise<AnswersReply | null> {
-  return request(kernel, { op: 'answers', protocol: PROTOCOL });
+  return request<AnswersReply>(kernel, answersRequest());
 }
 
 /** What there is to hear of a kernel. */

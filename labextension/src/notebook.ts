@@ -5,7 +5,7 @@ import type { Kernel } from '@jupyterlab/services';
 import type { IDisposable } from '@lumino/disposable';
 
 import { answers, attach, listen, request } from './link';
-import { type AttachReply, type Bundle, type Facts, METADATA, MIME, PROTOCOL } from './protocol';
+import { type AttachReply, type Bundle, type Facts, METADATA, MIME, keptRequest } from './protocol';
 
 export function factsOf(data: unknown): Facts {
   return (data as Bundle | undefined)?.[MIME] ?? {};
@@ -139,7 +139,7 @@ export class NotebookAnswers {
     replace(this.panel, id, bundle);
     if (!outputsOf(this.panel, id).next().done) {
       this.name(notebook);
-      await request(kernel, { op: 'kept', protocol: PROTOCOL, id });
+      await request(kernel, keptRequest(id));
     }
   }
 
