@@ -71,14 +71,18 @@ def folder_of(path: str | None) -> Path:
 
 
 def look(
-    shell: InteractiveShell, runs: Runs, told: Callable[[str | None], Mapping[str, Any] | None]
+    shell: InteractiveShell, runs: Runs, told: Callable[[str | None, str], Mapping[str, Any] | None]
 ) -> Kernel:
-    """Return what the kernel knows now; in the thread of the cell that asks. `told`: by the page, of a cell."""
+    """Return what the kernel knows now; in the thread of the cell that asks. `told`: by the page, of a cell and its source."""
     so_far, source = runs.so_far()
     cell = cell_id(shell)
-    run = told(cell)
-    selection = str((run or {}).get("selection") or "")
-    return Kernel(so_far, cell, source, runs.began, page_cells(run), selection)
+    said = told(cell, source)
+    if cell is None and said is not None:  # a server runs the cell, and does not say which it is
+        cell = str(said["cell"])
+        runs.cells.add(cell)
+    selection = str((said or {}).get("selection") or "")
+    told_cells = page_cells(said, {run.cell: run.source for run in so_far})
+    return Kernel(so_far, cell, source, runs.began, told_cells, selection)
 
 
 def around(kernel: Kernel, path: str | None) -> Around:
