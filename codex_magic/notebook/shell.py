@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -122,6 +123,7 @@ class CellLog:
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
         self._at = self.began = time.time()
+        self._lags: dict[str, float] = {}
         self.cells: set[str] = set()
         self.deleted: dict[str, float] = {}
         self.ended: dict[int, tuple[str, str | None, float, str]] = {}
@@ -131,10 +133,30 @@ class CellLog:
     def begin(self) -> None:
         """Note that a cell begins: IPython's `pre_execute`."""
         self._at = time.time()
+        sent = self._sent()
+        if sent is not None:
+            session, at = sent
+            self._lags[session] = min(self._at - at, self._lags.get(session, self._at - at))
         if (cell := cell_id(self.shell)) is not None:
             self.cells.add(cell)
         for deleted in (request(self.shell).get("metadata") or {}).get("deletedCells") or ():
             self.deleted[str(deleted)] = self._at
+
+    def _sent(self) -> tuple[str, float] | None:
+        """Return the front end that sent the running cell, and when, by its own clock."""
+        header = request(self.shell).get("header") or {}
+        date = header.get("date")
+        return (str(header.get("session")), date.timestamp()) if isinstance(date, datetime) else None
+
+    def sent_at(self) -> float:
+        """Return when the running cell was sent, in Unix seconds: not before that, and at most a message's way after.
+
+        The clock of a front end may be wrong: what came the fastest of its messages tells how much.
+        """
+        if (sent := self._sent()) is None:
+            return self._at
+        session, at = sent
+        return at + self._lags.get(session, 0.0)
 
     def end(self, result: Any) -> None:
         """Note how a cell has ended: IPython's `post_run_cell`."""

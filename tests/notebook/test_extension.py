@@ -10,17 +10,24 @@ from typing import Any, ClassVar
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from codex_magic.display.view import TurnView
 from codex_magic.notebook.extension import PROTOCOL, REPLY, Extension
 from codex_magic.notebook.magics import PAGE_REQUEST, loaded
 from codex_magic.notebook.question import Question
-from codex_magic.protocol.types import CommandApproval, DeclineBecause
+from codex_magic.protocol.types import (
+    CommandApproval,
+    CommandExecution,
+    DeclineBecause,
+    ItemStarted,
+    UnknownNotification,
+)
 from tests.end_to_end.kernel import Kernel
 from tests.known import some
 
 FIXTURES = Path(__file__).parents[2] / "labextension" / "fixtures"
-APPROVALS, CARD, DECIDE, RUN, STEER, STOP = (
+APPROVALS, CARD, DECIDE, RUN, STEER, STOP, WAITING = (
     json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("approvals", "card", "decide", "run", "steer", "stop")
+    for name in ("approvals", "card", "decide", "run", "steer", "stop", "waiting")
 )
 
 
@@ -36,9 +43,18 @@ def test_a_card_is_what_both_sides_agree_on() -> None:
     question = Question(request, "/home/ana/project", "answer-1")
     question.number = 1
     question.id = CARD["question"]
-    assert not question.is_shown
+    assert question.shown_at is None
     assert question.card(CARD["waiting"], CARD["following"]) == CARD
-    assert question.is_shown
+    assert question.shown_at is not None
+
+
+def test_a_step_that_waits_is_what_both_sides_agree_on() -> None:
+    view = TurnView()
+    view.feed(ItemStarted("t", "u", CommandExecution("c", "touch x", status="waiting")))
+    view.feed(
+        UnknownNotification("thread/status/changed", {"status": {"activeFlags": ["waitingOnApproval"]}})
+    )
+    assert view.markdown() == WAITING["asking"]
 
 
 def test_the_page_answers_by_our_protocol() -> None:
