@@ -271,11 +271,10 @@ class ActivityBlock:
     @property
     def has_read(self) -> bool:
         """Whether it only read, and did."""
-        item = self._item
-        is_over = (
-            isinstance(item, types.ToolCall) and item.status == "completed" and item.success is not False
-        )
-        return is_over and item.tool in READINGS
+        match self._item:
+            case types.ToolCall(tool=tool, status="completed", success=success):
+                return tool in READINGS and success is not False
+        return False
 
     def markdown(self) -> str:
         return "\n\n".join(row.markdown() for row in self.rows)

@@ -189,9 +189,9 @@ class TurnView:
                 text = block.markdown()
             if not text:
                 continue
-            has_read = isinstance(block, items.ActivityBlock) and block.has_read
-            read = [*read, *block.rows] if has_read else []
-            if len(read) > 1:
+            if not (isinstance(block, items.ActivityBlock) and block.has_read):
+                read = []
+            elif len(read := [*read, *block.rows]) > 1:
                 parts[-1] = items.read_together(read).markdown()
                 continue
             if isinstance(block, items.MessageBlock) and isinstance(above, MarkdownBlock):
