@@ -271,10 +271,10 @@ class ActivityBlock:
     @property
     def has_read(self) -> bool:
         """Whether it only read, and did."""
-        match self._item:
-            case types.ToolCall(tool=tool, status="completed", success=success):
-                return tool in READINGS and success is not False
-        return False
+        item = self._item
+        if not isinstance(item, types.ToolCall) or item.success is False:
+            return False
+        return item.status == "completed" and item.tool in READINGS
 
     def markdown(self) -> str:
         return "\n\n".join(row.markdown() for row in self.rows)

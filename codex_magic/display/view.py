@@ -193,9 +193,8 @@ class TurnView:
                 text = block.markdown()
             if not text:
                 continue
-            if not (isinstance(block, items.ActivityBlock) and block.has_read):
-                read = []
-            elif len(read := [*read, *block.rows]) > 1:
+            read = [*read, *block.rows] if isinstance(block, items.ActivityBlock) and block.has_read else []
+            if len(read) > 1:
                 parts[-1] = items.read_together(read).markdown()
                 continue
             if isinstance(block, items.MessageBlock) and isinstance(above, MarkdownBlock):

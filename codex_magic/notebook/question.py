@@ -140,17 +140,17 @@ CHOICES = (
 
 
 READING_CHOICES = (
-    Choice("d", "No", Decision.decline, "no"),
-    Choice("w", "No, and say why …", Decision.decline, "no", takes_reason=True),
-    Choice("s", "In this notebook", Decision.accept_for_session, "yes"),
-    Choice("a", "This time", Decision.accept, "yes"),
+    Choice("d", "No", Decision.decline, "no", "no"),
+    Choice("w", "No, and say why …", Decision.decline, "no", "say why", takes_reason=True),
+    Choice("s", "In this notebook", Decision.accept_for_session, "yes", "this notebook"),
+    Choice("a", "This time", Decision.accept, "yes", "this time"),
 )
 
 
 def choices(request: ApprovalRequest) -> list[Choice]:
     """Return all answers, in the order in which they are offered."""
-    usual = READING_CHOICES if isinstance(request, types.ReadingApproval) else CHOICES
-    return [*usual, *more_choices(request)]
+    own = READING_CHOICES if isinstance(request, types.ReadingApproval) else CHOICES
+    return [*own, *more_choices(request)]
 
 
 def more_choices(request: ApprovalRequest) -> list[Choice]:

@@ -308,18 +308,18 @@ def _account(settings: Settings) -> list[str | None]:
     return [stored.mode, stored.account_id, hashlib.sha256((stored.api_key or "").encode()).hexdigest()]
 
 
+def _has_any(folder: str, names: Iterable[str]) -> bool:
+    """Whether a file of one of these names is in the folder, or in one above it."""
+    path = Path(os.path.abspath(folder))
+    return any(os.path.exists(each / name) for name in names for each in (path, *path.parents))
+
+
 def _as_begun(request: TurnRequest) -> TurnRequest:
     """Return the request without tools that are optional, where the program keeps its thread without any."""
     tools, continuation = request.tools, request.continuation
     if tools is None or continuation is None or continuation.place.tools or not tools.is_optional:
         return request
     return msgspec.structs.replace(request, tools=None)
-
-
-def _has_any(folder: str, names: Iterable[str]) -> bool:
-    """Whether a file of one of these names is in the folder, or in one above it."""
-    path = Path(os.path.abspath(folder))
-    return any(os.path.exists(each / name) for name in names for each in (path, *path.parents))
 
 
 async def _continued(
