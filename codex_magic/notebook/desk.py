@@ -20,7 +20,7 @@ from ..protocol.types import ApprovalDecision, ApprovalRequest, Notification
 from ..waiting import Relay
 from . import question as questions
 from .environment import hears_clicks, is_run_by_server, may_ask
-from .question import CHOICES, Question, QuestionText, decision_line, more_choices, question_text
+from .question import Question, QuestionText, choices, decision_line, more_choices, question_text
 from .screen import Screen, lines_of, words
 from .shell import cell_id, is_kernel
 from .typed import read_typed_line
@@ -156,7 +156,7 @@ def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) 
         page.say({"text/markdown": question_markdown(text), "text/plain": question_plain(text)})
     else:
         above = f"{question_plain(text)}\n"
-    offered = {choice.key: choice for choice in (*CHOICES, *more_choices(question.request))}
+    offered = {choice.key: choice for choice in (*choices(question.request), *more_choices(question.request))}
     legend = "\n".join(_wrapped(f"  {each.key}  {each.label}" for each in offered.values()))
     prompt = "Your answer, which is not shown [d]: " if hidden else "Your answer [d]: "
     key = ""

@@ -91,8 +91,10 @@ def around(kernel: Kernel, path: str | None) -> Around:
 
 
 def last_error(kernel: Kernel) -> str:
-    """Return the error of the newest cell that failed and has not been run again, with its number."""
-    failed = next((run for run in reversed(_latest(kernel.runs, moves=True)) if run.error), None)
+    """Return the error of the newest cell that failed and has not been run again or corrected, with its number."""
+    corrected = {run.corrects for run in kernel.runs if run.corrects and not run.error}
+    latest = reversed(_latest(kernel.runs, moves=True))
+    failed = next((run for run in latest if run.error and run.number not in corrected), None)
     return f"In[{failed.number}] {failed.error}" if failed is not None else ""
 
 
@@ -192,7 +194,8 @@ class _Places:
 def _cell(saved: SavedCell, run: Run | None, saved_at: float, kernel: Kernel) -> Cell | None:
     """Return a cell of the file in its latest version: what was saved after it ran is newer."""
     source = saved.text
-    if run is None or (run.source != source and (run.at or kernel.began) < saved_at):
+    is_edited = run is not None and run.source != source and not run.corrects
+    if run is None or (is_edited and (run.at or kernel.began) < saved_at):
         kind = saved.cell_type if saved.cell_type in ("code", "markdown") else "raw"
         state: State = "not run" if run is None else "changed"
         return _known(saved.id, run.number if run else None, source, state, kind)

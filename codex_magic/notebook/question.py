@@ -29,10 +29,19 @@ ENDED = "Not answered here"
 STOPPED = "Stopped before it was answered"
 
 
+class CodeRun(NamedTuple):
+    """May this code of an answer run in the kernel? What a command asks, and no engine."""
+
+    code: str
+
+
+Request = ApprovalRequest | CodeRun
+
+
 class Question:
     """One request and its first answer, from any thread; files below `folder` are named by their path in it."""
 
-    def __init__(self, request: ApprovalRequest, folder: str) -> None:
+    def __init__(self, request: Request, folder: str) -> None:
         self.request = request
         self.folder = folder
         self.answered: Future[ApprovalDecision | None] = Future()
@@ -70,8 +79,16 @@ CHOICES = (
 )
 
 
-def more_choices(request: ApprovalRequest) -> list[Choice]:
+def choices(request: Request) -> list[Choice]:
+    """Return the answers that are at hand; no comes first."""
+    lasts = not isinstance(request, CodeRun)
+    return [each for each in CHOICES if lasts or each.decision is not Decision.accept_for_session]
+
+
+def more_choices(request: Request) -> list[Choice]:
     """Return the answers that are one fold away: what holds from now on, and the end of the turn."""
+    if isinstance(request, CodeRun):
+        return []
     lasting: list[Choice] = []
     if isinstance(request, types.CommandApproval):
         if words := request.proposed_execpolicy_amendment:
@@ -111,6 +128,9 @@ def question_text(question: Question) -> QuestionText:
     """Return the whole question; of `facts` the reason is what Codex says, so that nobody takes it for ours."""
     request, facts = question.request, []
     match request:
+        case CodeRun(code):
+            title = "Run this code in this cell?"
+            return QuestionText(title, (Passage("", exact_lines(code), "python"),), ())
         case types.CommandApproval():
             host = (request.network_approval_context or {}).get("host")
             title = "Allow Codex to run this command?"
@@ -170,7 +190,7 @@ def _below(path: str, folder: str) -> str:
 def decision_line(question: Question) -> tuple[str, str] | None:
     """Return what was decided, and about what, where no step of the turn tells it."""
     request = question.request
-    if not is_at_work(request):
+    if isinstance(request, CodeRun) or not is_at_work(request):
         return None
     match request:
         case types.CommandApproval(network_approval_context=network):

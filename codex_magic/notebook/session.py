@@ -67,12 +67,12 @@ LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program 
 
 
 class Task(NamedTuple):
-    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the answer."""
+    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the whole answer."""
 
     prompt: str
     options: ParsedLine
     brings: Sequence[Mentioned] = ()
-    after: Callable[[Session], Steps[None]] | None = None
+    after: Callable[[Session, types.TurnResult], Steps[None]] | None = None
 
 
 def finished(future: Future[T]) -> Steps[T]:

@@ -21,8 +21,9 @@ from traitlets import Unicode
 from ..display.exact import ESCAPED
 from ..display.page import Page
 from ..protocol.ids import new_id
+from ..protocol.types import ApprovalDecision, Decision
 from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
-from .question import CHOICES, Choice, Passage, Question, QuestionText, more_choices, question_text
+from .question import Choice, Passage, Question, QuestionText, choices, more_choices, question_text
 from .screen import VIEW, marked_html, quiet, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
@@ -107,12 +108,14 @@ class ApprovalWidget(_Panel):
         def button(choice: Choice, style: str = "") -> ipywidgets.Button:
             return self._button(choice.label, partial(question.answer, choice.decision), style=style)
 
-        decline, session, approve = CHOICES
-        more = self._row(*map(button, more_choices(question.request)))
-        no, yes = self._row(button(decline)), self._row(button(session), button(approve, "primary"))
+        decline, *others, approve = choices(question.request)
+        rest = more_choices(question.request)
+        more = self._row(*map(button, rest))
+        no, yes = self._row(button(decline)), self._row(*map(button, others), button(approve, "primary"))
         fold = self._button("More answers", lambda: self._fold(more)).add_class("codex-fold")
-        keys = self._make(ipywidgets.HTML(KEYS + KEYS_SHOWN)).add_class("codex-keys")
-        answers, under = self._row(no, yes), self._row(fold, keys)
+        shown = " · ".join(_KEYS[each.decision] for each in (decline, *others, approve))
+        keys = self._make(ipywidgets.HTML(KEYS + shown)).add_class("codex-keys")
+        answers, under = self._row(no, yes), self._row(*([fold] if rest else []), keys)
         rows = (each.add_class("codex-answers") for each in (answers, under))
         self._box.children = (self._text, *rows, more)
         self._fold(more)
@@ -160,7 +163,11 @@ def _passage_html(passage: Passage) -> str:
     return f'{title}<pre tabindex="0">{body}</pre>{hint}'
 
 
-KEYS_SHOWN = "<kbd>D</kbd> decline · <kbd>Shift S</kbd> session · <kbd>Shift A</kbd> approve"
+_KEYS: dict[ApprovalDecision, str] = {
+    Decision.decline: "<kbd>D</kbd> decline",
+    Decision.accept_for_session: "<kbd>Shift S</kbd> session",
+    Decision.accept: "<kbd>Shift A</kbd> approve",
+}
 """Those of approval_keys.js."""
 
 SHOWN_LINES = 10
