@@ -193,7 +193,7 @@ class _BackendTurn:
 
         `tool_turn.turn` is a generator: it yields an Ask or a Run and is sent what that gave.
         """
-        steps = turn(self._history, self._parameters(), self._tools, max_rounds=MOST_ROUNDS, compact_at=None)
+        steps = turn(self._history, self._parameters(), self._tools, max_rounds=MOST_ROUNDS)
         result: Any = None
         while True:
             try:

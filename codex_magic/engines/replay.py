@@ -11,8 +11,7 @@ import msgspec
 from ..protocol import types
 from ..protocol.errors import InvalidRequestError
 from ..protocol.ids import new_id
-from ..responses.inputs import Item, Part, assistant, developer, input_image, input_text, user
-from ..responses.media import read_file
+from ..responses.inputs import Item, Part, assistant, developer, input_image, input_text, read_file, user
 from .approvals import call
 from .tools import cut, output_of
 
@@ -62,7 +61,7 @@ def _sent(part: types.InputItem) -> Part:
             kind = "skill" if isinstance(part, types.SkillInput) else "file"
             text = ""
             if "://" not in part.path:
-                text = cut(read_file(part.path, unnamed=part.name).content.decode(errors="replace"))
+                text = cut(read_file(part.path).decode(errors="replace"))
             head = f"<name>{part.name}</name>\n<path>{part.path}</path>"
             return input_text(f"<{kind}>\n{head}\n{text}\n</{kind}>")
     raise alone()

@@ -49,7 +49,6 @@ class _Resources:
         self.models = AsyncModels(transport)
         self.responses = AsyncResponses(transport, self.models)
         self.images = media.AsyncImages(transport)
-        self.audio = media.Audio(media.AsyncTranscriptions(transport))
         self.realtime = media.Realtime(media.AsyncCalls(transport))
 
     async def usage(self) -> Usage:
@@ -124,7 +123,6 @@ class Client(Direct[_Resources]):
         self.models = Models(resources.models)
         self.responses = Responses(resources.responses)
         self.images = media.Images(resources.images)
-        self.audio = media.Audio(media.Transcriptions(resources.audio.transcriptions))
         self.realtime = media.Realtime(media.Calls(resources.realtime.calls))
 
     usage = blocking(_Resources.usage)

@@ -147,13 +147,7 @@ def image_url(source: Any) -> str:
     if isinstance(source, str) and source.startswith(("http://", "https://", "data:")):
         return source
     if isinstance(source, (str, PathLike)):
-        path = Path(source)
-        try:
-            content = path.expanduser().read_bytes()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise _no_image(f"The image {str(path)!r} can't be read: {reason}.", "Check the path.") from error
-        return _data_url(content, mimetypes.guess_type(path.name)[0])
+        return _data_url(read_file(source, "image"), mimetypes.guess_type(source)[0])
     shown: Any = None
     if isinstance(source, (bytes, bytearray, memoryview)):
         shown = bytes(source)
@@ -161,8 +155,17 @@ def image_url(source: Any) -> str:
         shown = paint()
     if shown is None:
         hint = "Pass a URL, a path, bytes, a PIL image or a matplotlib figure."
-        raise _no_image(f"A {type(source).__qualname__} is not an image.", hint)
+        raise _unusable(f"A {type(source).__qualname__} is not an image.", hint)
     return _data_url(base64.b64decode(shown) if isinstance(shown, str) else shown)
+
+
+def read_file(path: str | PathLike[str], noun: str = "file") -> bytes:
+    """Return what is in a file. Raises InvalidRequestError."""
+    try:
+        return Path(path).expanduser().read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise _unusable(f"The {noun} {str(path)!r} can't be read: {reason}.", "Check the path.") from error
 
 
 def _data_url(content: bytes, kind: str | None = None) -> str:
@@ -172,11 +175,11 @@ def _data_url(content: bytes, kind: str | None = None) -> str:
     kind = next(own, "image/webp" if is_webp else kind)
     if kind not in _READABLE:
         what = f"These bytes are not an image that the model can read ({kind or 'of an unknown type'})."
-        raise _no_image(what, "Save it as PNG, JPEG, GIF or WebP.")
+        raise _unusable(what, "Save it as PNG, JPEG, GIF or WebP.")
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _no_image(what: str, hint: str) -> InvalidRequestError:
+def _unusable(what: str, hint: str) -> InvalidRequestError:
     return InvalidRequestError(what, hint=hint, param="input")
 
 

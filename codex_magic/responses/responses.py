@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from ..protocol.errors import CodexError, ConfigurationError, InvalidOutputError
+from ..protocol.errors import CodexError, InvalidOutputError
 from ..waiting import Direct, blocking
 from . import compaction
 from .catalog import FRESH, Model, default_model, find_model
 from .compaction import Compacted
 from .exchange import Exchange, OnRetry
 from .failures import is_unexplained
-from .inputs import Item
 from .parameters import Parameters, takes
 from .request import input_items
 from .response import Response
@@ -22,7 +21,7 @@ from .streaming import AsyncResponseStream, ResponseStream, Route
 from .structured import Format, ParsedResponse
 from .tool_turn import Approve, Hooks, OnCall, OnEvent, OnResult, Patience, ToolRun, run, turn
 from .tools import Toolbox
-from .transport import Outgoing, Preview, Transport
+from .transport import Outgoing, Transport
 from .turn_socket import TurnSocket
 
 if TYPE_CHECKING:
@@ -167,15 +166,6 @@ class AsyncResponses:
         make_request = partial(self._request, input, options)
         return AsyncResponseStream(self._transport, exchange, make_request, self._route, self._switch)
 
-    @takes(Parameters)
-    async def preview(self, input: Any, **parameters: Unpack[Parameters]) -> Preview:
-        """Return the request that `create` would send, without sending it. Raises as `create` before it sends.
-
-        Only the catalog may be asked for, where no model is named.
-        """
-        outgoing = await self._request(input, parameters)
-        return Preview.of(self._core.build(self._transport.http(), outgoing), outgoing.items)
-
     async def _request(self, input: Any, options: Parameters) -> Outgoing:
         return self._core.response_request(input, options, await self._default_model(options))
 
@@ -227,7 +217,6 @@ class AsyncResponses:
         input: Any,
         *,
         max_rounds: int = 20,
-        compact_at: int | Literal["auto"] | None = None,
         approve: Approve | None = None,
         on_call: OnCall | None = None,
         on_result: OnResult | None = None,
@@ -241,8 +230,6 @@ class AsyncResponses:
             response run at the same time, unless `parallel_tool_calls=False`; their results are told in
             the order of the calls. A wrong name, wrong arguments and exceptions are told to the model.
         max_rounds: rounds of calls after which the model must answer with what it has.
-        compact_at: tokens of context from which on the history is compacted; "auto": near the end of the
-            model's window, as the catalog tells it.
         approve: asked about each call of a tool made with `needs_approval`; anything but `True` is no, and
             the model is told so.
         on_call, on_result: hear of each call before it is run (an exception ends the turn), and of what
@@ -250,11 +237,10 @@ class AsyncResponses:
 
         Raises CodexError when a request fails; its `history` is what was done until then.
         """
-        limit = await self._token_limit(compact_at, parameters.get("model"))
         hooks = Hooks(on_call, approve, on_result, on_event, Patience(on_retry, self._core.retry))
         history = input_items(input)
         toolbox = Toolbox(parameters.get("tools") or ())
-        steps = turn(history, parameters, toolbox, max_rounds=max_rounds, compact_at=limit)
+        steps = turn(history, parameters, toolbox, max_rounds=max_rounds)
         return await run(self, history, steps, hooks, blocks=self._transport.blocks)
 
     @takes(Parameters)
@@ -270,24 +256,6 @@ class AsyncResponses:
         request = compaction.endpoint_request(self._core, input, parameters, default)
         return compaction.read_answer((await self._transport.fetch(request)).content)
 
-    @takes(Parameters)
-    async def compact_if_due(
-        self,
-        input: Any,
-        *,
-        after: Response,
-        compact_at: int | Literal["auto"] = "auto",
-        **parameters: Unpack[Parameters],
-    ) -> list[Item]:
-        """The history to go on with: `input`, compacted if the response `after` it came near the limit.
-
-        compact_at: tokens; "auto": as the catalog tells for the model. Raises CodexError.
-        """
-        limit = await self._token_limit(compact_at, parameters.get("model"))
-        if not compaction.is_due(after.usage, limit):
-            return input_items(input)
-        return (await self.compact(input, **parameters)).output
-
     @asynccontextmanager
     async def one_turn(self) -> AsyncIterator[AsyncResponses]:
         """The same for the requests of one turn: over a WebSocket once there are several, where there is one.
@@ -302,15 +270,6 @@ class AsyncResponses:
             yield AsyncResponses(self._transport, self._models, socket.route)
         finally:
             await socket.close()
-
-    async def _token_limit(self, compact_at: int | Literal["auto"] | None, model: str | None) -> int | None:
-        if compact_at != "auto":
-            return compact_at
-        described = await (self._models.retrieve(model) if model else self._models.default())
-        if (limit := compaction.token_limit(described)) is None:
-            what = f"The catalog has no context window for {described.slug!r}."
-            raise ConfigurationError(what, hint="Set the limit in tokens, e.g. compact_at=100_000.")
-        return limit
 
     async def _default_model(self, parameters: Parameters) -> str | None:
         """Return the model where none is named; also fetches the catalog where the dialect depends on it."""
@@ -354,8 +313,6 @@ class Responses(Direct[AsyncResponses]):
         return ResponseStream(stream)
 
     create.__doc__ = AsyncResponses.create.__doc__
-    preview = blocking(AsyncResponses.preview)
     parse = blocking(AsyncResponses.parse)
     run_tools = blocking(AsyncResponses.run_tools)
     compact = blocking(AsyncResponses.compact)
-    compact_if_due = blocking(AsyncResponses.compact_if_due)

@@ -21,7 +21,6 @@ import msgspec
 from ..protocol.errors import CodexError, InvalidRequestError, OutputError
 from ..protocol.types import TokenUsage
 from ..waiting import awaited, in_thread, wait
-from .compaction import Compacted, is_due
 from .events import Event
 from .exchange import OnRetry, RetryPolicy
 from .inputs import Item
@@ -52,9 +51,9 @@ class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
     response: Response
     """The last one, with the answer."""
     items: list[Item]
-    """All that came after the input: calls, their results, messages, compactions, in order."""
+    """All that came after the input: calls, their results, messages, in order."""
     history: list[Item]
-    """The items to send before the next question: input and items, or what a compaction left of them."""
+    """The items to send before the next question: input and items."""
     rounds: int
     """How often tools were called."""
     usage: TokenUsage
@@ -69,11 +68,10 @@ class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ask(NamedTuple):
-    """Send a request; gives a Response, or a Compacted if the history is to be made shorter."""
+    """Send a request; gives a Response."""
 
     input: list[Item]
     parameters: Parameters
-    compacts: bool = False
 
 
 class Job(NamedTuple):
@@ -109,13 +107,11 @@ def turn(
     toolbox: Toolbox,
     *,
     max_rounds: int,
-    compact_at: int | None,
 ) -> Turn:
     """Yield the steps of the turn; `history`, at first the input, is kept up to date in place.
 
     After `max_rounds` rounds of calls, or FUTILE_ROUNDS, the model is asked to answer with what it has.
-    Raises OutputError when it calls even then. From `compact_at` tokens of context on, the history is
-    compacted.
+    Raises OutputError when it calls even then.
     """
     parameters = {**parameters, "tools": toolbox.definitions or None}
     parallel = parameters.get("parallel_tool_calls") is not False
@@ -148,12 +144,6 @@ def turn(
         parameters["turn_state"] = response.turn_state or parameters.get("turn_state")
         if parameters.get("tool_choice") not in (None, "none"):
             parameters["tool_choice"] = "auto"  # a call that was demanded has been made
-        if is_due(response.usage, compact_at):
-            compacted: Compacted = yield Ask(history, {**parameters}, compacts=True)
-            usage += compacted.usage or TokenUsage()
-            items += compacted.added
-            history[:] = compacted.output
-            parameters["previous_response_id"] = None
 
 
 def output_item(call: Call, result: Any) -> Item:
@@ -222,8 +212,6 @@ async def run(
             match step:
                 case Run():
                     outcome = await _results(step, hooks, blocks=blocks)
-                case Ask(compacts=True):
-                    outcome = await responses.compact(step.input, **step.parameters)
                 case Ask():
                     async with responses.stream(
                         step.input, on_retry=hooks.retry, **step.parameters

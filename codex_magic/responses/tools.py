@@ -197,7 +197,7 @@ def web_search(*, live: bool = False, **options: Any) -> dict[str, Any]:
 
 
 def image_generation(**options: Any) -> dict[str, Any]:
-    """Pictures by the service, in the answer; `media.generated_images` reads them."""
+    """Pictures by the service, in the answer: items `image_generation_call`, whose `result` is base64."""
     return {"type": "image_generation", **options}
 
 

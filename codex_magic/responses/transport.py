@@ -19,7 +19,6 @@ from urllib.parse import urlencode
 from weakref import WeakSet, WeakValueDictionary
 
 import httpx
-import msgspec
 
 from ..auth.http import ChatGPTAuth
 from ..auth.sign_in import LoginHandler
@@ -27,7 +26,7 @@ from ..net import header_value, mounts, no_answer, readable_proxies, trust, with
 from ..protocol import errors
 from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
-from ..protocol.secrets import mask, masked, revealed
+from ..protocol.secrets import masked, revealed
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits
 from ..waiting import begin_anew_in_children
@@ -60,30 +59,6 @@ class Outgoing:
     timeouts: Timeouts | None = None  # in place of the client's
     items: Sequence[Item] = field(default=(), repr=False)  # the input, as sent
     may_switch: bool = False  # whether the dialect was our choice, see `Core.switch_dialect`
-
-
-@dataclass(frozen=True)
-class Preview:
-    """A request as it would leave: secrets are masked, and the sign-in, which is added on the way, is not in it."""
-
-    url: str
-    headers: Mapping[str, str]
-    body: Mapping[str, Any]
-    input: Sequence[Item]
-    """The items, without what a dialect puts in front of them."""
-    instructions: str
-    tools: Sequence[Mapping[str, Any]]
-
-    @classmethod
-    def of(cls, request: httpx.Request, items: Sequence[Item]) -> Preview:
-        """Take a request for a response apart, whose input without the dialect's own was `items`."""
-        body, headers = masked(msgspec.json.decode(request.content)), masked(dict(request.headers))
-        begin = len(body["input"]) - len(items)
-        own = {item["type"]: item for item in body["input"][:begin]}  # of Responses Lite
-        tools = body.get("tools") or own.get("additional_tools", {}).get("tools", [])
-        message = own.get("message", {"content": [{"text": ""}]})
-        said = body.get("instructions") or message["content"][0]["text"]
-        return cls(mask(str(request.url)), headers, body, body["input"][begin:], said, tools)
 
 
 class Memory:

@@ -37,6 +37,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   constructor(private readonly place: IPlace) {
     super();
     this.addClass('jp-codex-answer');
+    this.addWidget(this.body);
     this.node.setAttribute('aria-busy', 'false');
   }
 
@@ -181,18 +182,21 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
         continue;
       }
       this.drawn[index] = text;
-      const widget = (this.widgets[index] as IRenderMime.IRenderer | undefined) ?? this.place.block();
-      if (index >= this.widgets.length) {
-        this.addWidget(widget);
+      const { widgets } = this.body;
+      const widget = (widgets[index] as IRenderMime.IRenderer | undefined) ?? this.place.block();
+      if (index >= widgets.length) {
+        this.body.addWidget(widget);
       }
       await widget.renderModel(new MimeModel({ trusted: false, data: { [MARKDOWN]: text } }));
     }
-    while (this.widgets.length > this.blocks.length) {
-      this.widgets[this.widgets.length - 1]?.dispose();
+    while (this.body.widgets.length > this.blocks.length) {
+      this.body.widgets.at(-1)?.dispose();
     }
     this.drawn.length = this.blocks.length;
   }
 
+  /** The blocks of the text; what else belongs to an answer stands below them. */
+  private readonly body = new Panel();
   private readonly stream = new StreamState();
   private readonly blocks = new Blocks();
   private readonly drawn: string[] = [];

@@ -141,3 +141,15 @@ def test_where_nothing_can_be_bounded_a_turn_says_so_and_goes_on(service, work):
         [warning] = [each.message for each in turn.stream() if isinstance(each, Warned)]
     assert ".env" in warning
     assert output(turn.run()) == "planted in data.csv"
+
+
+@pytest.mark.parametrize("place", ["AGENTS.md", "AGENTS.override.md", "../AGENTS.md", "TEAM.md"])
+def test_instructions_in_the_folder_and_above_reach_the_model(codex, home, service, folder, place):
+    if place == "TEAM.md":
+        settings = home / ".codex" / "config.toml"
+        settings.write_text(f'project_doc_fallback_filenames = ["TEAM.md"]\n{settings.read_text()}')
+    (work := folder / "work").mkdir()
+    (folder / ".git").mkdir()
+    (work / place).write_text("Say it in Latin.")
+    codex.thread_start(cwd=str(work), sandbox=Sandbox.read_only).run("echo: Salve")
+    assert "Say it in Latin." in json.dumps(service.requests[-1].json)

@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from codex_magic.local_service.conversation import unseal
-from codex_magic.protocol.errors import ConfigurationError, ModelNotFoundError, ServiceError
+from codex_magic.protocol.errors import ServiceError
 from codex_magic.protocol.types import TokenUsage
 from codex_magic.responses.catalog import Model
 from codex_magic.responses.client import Client
 from codex_magic.responses.compaction import is_due, kept, token_limit
 from codex_magic.responses.inputs import assistant, developer, user
 from codex_magic.responses.provider import Provider
-from codex_magic.responses.response import Response
 from tests.known import some
 from tests.responses.conftest import only_api, only_codex
 from tests.responses.conversing import Caller
@@ -122,54 +121,6 @@ def test_what_went_before_an_earlier_response_is_part_of_it(call: Caller) -> Non
         return await client.responses.compact([], model="local-large", previous_response_id=first.id)
 
     assert call(use).output[0]["content"] == [{"type": "input_text", "text": "What is tea?"}]
-
-
-def add(a: int) -> int:
-    return a + 1
-
-
-ASKED = 'use the tool add 3 times with {"a": 1}'
-
-
-def test_a_turn_is_compacted_in_its_middle(call: Caller) -> None:
-    """The question stays, and what was done counts."""
-    done = call(
-        lambda client: client.responses.run_tools(ASKED, model="local-large", tools=[add], compact_at=1)
-    )
-    kinds = [item["type"] for item in done.items if item["type"] != "reasoning"]
-    assert kinds == [*["function_call", "function_call_output", "compaction"] * 3, "message"]
-    assert done.output_text.count("\n2\n") == 3
-    assert [item["type"] for item in done.history][-2:] == ["compaction", "message"]
-    assert sum(item["type"] == "compaction" for item in done.history) == 1
-
-
-def test_a_short_turn_is_left_alone(call: Caller) -> None:
-    done = call(
-        lambda client: client.responses.run_tools(ASKED, model="local-large", tools=[add], compact_at=10**6)
-    )
-    assert not any(item["type"] == "compaction" for item in done.items)
-
-
-@only_codex
-@pytest.mark.parametrize("model", ["local-large", None])
-def test_the_catalog_knows_the_limit(call: Caller, model: str | None) -> None:
-    done = call(lambda client: client.responses.run_tools(ASKED, model=model, tools=[add], compact_at="auto"))
-    assert not any(item["type"] == "compaction" for item in done.items)
-
-
-@pytest.mark.parametrize(("tokens", "compacted"), [(244_799, False), (244_800, True)])
-@only_codex
-def test_between_turns_it_is_done_if_due(call: Caller, tokens: int, compacted: bool) -> None:
-    after = Response(usage=TokenUsage(total_tokens=tokens))
-    output = call(lambda client: client.responses.compact_if_due(TALK, after=after, model="local-large"))
-    assert any(item.get("type") == "compaction" for item in output) is compacted
-
-
-@only_api
-@pytest.mark.parametrize("model", ["local-large", "no-such-model"])
-def test_a_catalog_that_does_not_know_the_limit(call: Caller, model: str) -> None:
-    with pytest.raises((ConfigurationError, ModelNotFoundError)):
-        call(lambda client: client.responses.run_tools("hi", model=model, tools=[add], compact_at="auto"))
 
 
 def test_a_service_that_compacts_nothing(wire: Wire, settings: Any) -> None:

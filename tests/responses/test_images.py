@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,8 @@ from PIL import Image as Pillow
 from codex_magic.protocol.errors import AuthError, InvalidRequestError, ServiceError
 from codex_magic.responses.client import Client
 from codex_magic.responses.inputs import image_url
-from codex_magic.responses.media import Image
-from tests.responses.conftest import only_api, only_codex
 from tests.responses.conversing import Caller
 from tests.responses.wire import Wire, plain
-from tests.service.media import picture
-
-PNG = picture("a pixel", side=2)
 
 
 def test_a_picture_is_made(call: Caller, tmp_path: Path) -> None:
@@ -45,43 +38,6 @@ def test_a_notebook_shows_it(call: Caller) -> None:
 def test_fields_unknown_here_go_along(call: Caller) -> None:
     call(lambda client: client.images.generate("a cat", extra_body={"moderation": "low"}))
     assert call.service.requests[-1].json["moderation"] == "low"
-
-
-@only_codex
-def test_an_edit_sends_addresses(call: Caller, tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(PNG)
-    sources = ["https://example.com/a.png", tmp_path / "a.png", PNG, Pillow.new("RGB", (2, 2)), png_image()]
-    assert call(lambda client: client.images.edit(sources, "redder", mask=PNG)).data
-    body = call.service.requests[-1].json
-    assert body["images"][0] == {"image_url": sources[0]}
-    assert body["images"][1] == body["images"][2] == body["mask"] == {"image_url": image_url(PNG)}
-    for sent in body["images"][1:]:
-        Pillow.open(io.BytesIO(base64.b64decode(sent["image_url"].partition(",")[2]))).verify()
-
-
-@only_api
-def test_an_edit_sends_files(call: Caller) -> None:
-    assert call(lambda client: client.images.edit([PNG, image_url(PNG)], "redder", mask=PNG, n=1)).data
-    sent = call.service.requests[-1]
-    assert sent.headers["content-type"].startswith("multipart/form-data")
-    assert (sent.body.count(b'name="image[]"; filename="image.png"'), sent.body.count(PNG)) == (2, 3)
-
-
-@only_api
-def test_an_address_is_no_file(call: Caller) -> None:
-    with pytest.raises(InvalidRequestError, match="files"):
-        call(lambda client: client.images.edit("https://example.com/a.png", "redder"))
-
-
-def png_image() -> Image:
-    return Image(base64.b64encode(PNG).decode())
-
-
-@pytest.mark.parametrize("source", ["no-such-file.png", b"no picture"])
-def test_what_is_no_image_is_not_sent(call: Caller, source: str | bytes) -> None:
-    with pytest.raises(InvalidRequestError):
-        call(lambda client: client.images.edit(source, "redder"))
-    assert call.service.requests == []
 
 
 def test_a_picture_of_nothing(call: Caller) -> None:

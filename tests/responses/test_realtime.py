@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from codex_magic.protocol.errors import AuthError, InvalidRequestError, ServiceError
+from codex_magic.protocol.errors import AuthError, ConfigurationError, InvalidRequestError, ServiceError
+from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import Client
+from codex_magic.responses.provider import Provider
 from tests.local_service.test_media import OFFER
 from tests.responses.conftest import only_api, only_codex
 from tests.responses.conversing import Caller
@@ -18,6 +20,7 @@ def create(**options: Any) -> Any:
     return lambda client: client.realtime.calls.create(OFFER, **options)
 
 
+@only_codex
 def test_an_offer_is_answered(call: Caller) -> None:
     made = call(create())
     assert made.answer_sdp.startswith("v=0\r\n")
@@ -38,12 +41,10 @@ def test_a_call_of_a_plan(call: Caller) -> None:
 
 
 @only_api
-def test_a_call_of_the_api(call: Caller) -> None:
-    made = call(create(session={"model": "gpt-realtime-mini"}))
-    sent = call.service.requests[-1]
-    assert b'{"type":"realtime","model":"gpt-realtime-mini"}' in sent.body
-    host = call.service.url.replace("http", "ws")
-    assert made.sideband_url == f"{host}/v1/realtime?call_id={made.call_id}"
+def test_other_providers_make_no_calls(call: Caller) -> None:
+    with pytest.raises(ConfigurationError, match="ChatGPT plan"):
+        call(create())
+    assert call.service.requests == []
 
 
 def test_what_is_no_offer_is_not_sent(call: Caller) -> None:
@@ -52,11 +53,13 @@ def test_what_is_no_offer_is_not_sent(call: Caller) -> None:
     assert call.service.requests == []
 
 
+@only_codex
 def test_an_offer_of_nothing_is_refused(call: Caller) -> None:
     with pytest.raises(InvalidRequestError, match="media section"):
         call(lambda client: client.realtime.calls.create("v=0\r\n"))
 
 
+@only_codex
 def test_an_account_without_voice(call: Caller) -> None:
     call.service.faults.next("voice_denied")
     with pytest.raises(AuthError, match="Voice session access denied"):
@@ -64,7 +67,8 @@ def test_an_account_without_voice(call: Caller) -> None:
 
 
 @pytest.mark.parametrize("location", ["", "/v1/realtime/calls/", "/v1/realtime/calls/other"])
-def test_a_call_without_a_name(wire: Wire, client: Client, location: str) -> None:
+def test_a_call_without_a_name(wire: Wire, settings: Settings, location: str) -> None:
     wire.answer(plain(201, b"v=0\r\n", location=location))
-    with pytest.raises(ServiceError, match="naming"):
+    provider = Provider("chatgpt", wire.url, is_codex=True)
+    with Client(provider, settings=settings) as client, pytest.raises(ServiceError, match="naming"):
         client.realtime.calls.create(OFFER)

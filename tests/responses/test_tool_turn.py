@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextvars
 import threading
 import time
@@ -17,7 +16,6 @@ from codex_magic.local_service.answers import PICTURE
 from codex_magic.protocol.errors import InvalidRequestError, OutputError, ServiceError, StreamError
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import OutputTextDelta
-from codex_magic.responses.media import generated_images
 from codex_magic.responses.provider import custom
 from codex_magic.responses.tool_turn import FUTILE_ROUNDS, MOST_RETRIES
 from codex_magic.responses.tools import Call, Namespace, custom_tool, tool
@@ -210,7 +208,8 @@ def test_the_service_searches_and_draws(call: Caller) -> None:
     [search] = [item for item in done.response.output if item["type"] == "web_search_call"]
     assert search["action"]["query"] == "search the web for tea"
     drawn = call(run("draw a cat", {"type": "image_generation"}))
-    assert [image.content for image in generated_images(drawn.response)] == [base64.b64decode(PICTURE)]
+    pictures = [item for item in drawn.response.output if item["type"] == "image_generation_call"]
+    assert [item["result"] for item in pictures] == [PICTURE]
 
 
 def test_a_turn_has_an_end(call: Caller) -> None:

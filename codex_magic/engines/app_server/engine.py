@@ -6,10 +6,11 @@ import asyncio
 import dataclasses
 import hashlib
 import logging
+import os
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -38,6 +39,8 @@ _MISSING = ("no rollout found", "thread not found", "turn not found")
 """Words of the program about what it does not have, or no more."""
 
 _LASTING = ("model", "effort")
+_DOCUMENTS = ("AGENTS.md", "AGENTS.override.md")
+"""Instructions of a project for the agent, which the program looks for when a thread is opened."""
 
 REACH_SECONDS = 5.0  # for our own look at a service that the program does not reach
 PAGE = 100  # turns or models in one request
@@ -146,18 +149,27 @@ class AppServerEngine:
         return thread_id
 
     async def _thread_parameters(self, connection: Connection, request: TurnRequest) -> Params:
-        key, sandbox = key_of(self._provider) if self._provider else None, request.sandbox
+        key, folder = key_of(self._provider) if self._provider else None, request.cwd or ""
+        config = (await connection.call("config/read", {"cwd": folder or None})).get("config") or {}
         names = withheld(self.server.environment, allowed=self._settings.agent_variables, key=key)
-        own = parameters.exclusions(request.config or {}) if names else []
-        if own is None or sandbox is None:
-            config = (await connection.call("config/read", {"cwd": request.cwd})).get("config") or {}
-            own = parameters.exclusions(config) if own is None else own
-            sandbox = sandbox or permissions.configured(config, request.cwd or "")
-        params = parameters.thread_parameters(request, self._provider, [*(own or ()), *names])
+        if names:
+            own = parameters.exclusions(request.config or {})
+            names = [*((parameters.exclusions(config) if own is None else own) or ()), *names]
+        params = parameters.thread_parameters(request, self._provider, names)
+        sandbox = request.sandbox or permissions.configured(config, folder)
         if sandbox is None:
             return params
         hidden = [auth_path(self._settings.codex_home)]
-        return await awaited(in_thread(partial(permissions.bounded, params, sandbox, hidden)))
+        others = {**config, **(request.config or {})}.get("project_doc_fallback_filenames") or ()
+
+        def bounded() -> Params:
+            bounds = permissions.bounded(params, sandbox, hidden)
+            # Each look for them starts the program's sandbox once, which is a quarter of a second in all.
+            if "permissions" in bounds and not _has_any(folder, (*_DOCUMENTS, *others)):
+                bounds["config"].setdefault("project_doc_max_bytes", 0)
+            return bounds
+
+        return await awaited(in_thread(bounded))
 
     async def steer(self, turn_id: str, inputs: tuple[types.InputItem, ...]) -> None:
         """Add to the input of a running turn: what it is answering is broken off, and it answers to both."""
@@ -293,6 +305,12 @@ def _account(settings: Settings) -> list[str | None]:
     except (OSError, ValueError):
         return []
     return [stored.mode, stored.account_id, hashlib.sha256((stored.api_key or "").encode()).hexdigest()]
+
+
+def _has_any(folder: str, names: Iterable[str]) -> bool:
+    """Whether a file of one of these names is in the folder, or in one above it."""
+    path = Path(os.path.abspath(folder))
+    return any(os.path.exists(each / name) for name in names for each in (path, *path.parents))
 
 
 async def _continued(
