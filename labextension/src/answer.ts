@@ -24,6 +24,8 @@ export interface IPlace {
   keep(id: string, bundle: Bundle): void;
   /** Make the renderer of one block. */
   block(): IRenderMime.IRenderer;
+  /** Add to a rendered block what stands around its code; not `isWhole` while more of it may come. */
+  dress(block: HTMLElement, answer: AnswerRenderer, isWhole: boolean): void;
   /** What stands below an answer whose kernel has ended. */
   readonly lost: string;
 }
@@ -46,9 +48,16 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     return this.id_ && this.isLive ? { id: this.id_, text: this.stream.text } : null;
   }
 
+  /** The id of the answer, and whether the output it stands in is trusted. */
+  get origin(): { id: string; isTrusted: boolean } {
+    return this.origin_;
+  }
+
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const facts = (model.data[MIME] ?? {}) as Facts;
     const text = textOf(model.data);
+    this.origin_ = { id: facts.id ?? '', isTrusted: model.trusted };
+    this.isOpen = facts.state === 'streaming';
     if (facts.state !== 'streaming') {
       this.end();
       await this.display(text);
@@ -57,6 +66,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       this.id_ = facts.id ?? '';
       await this.follow();
     }
+    this.dress(0);
   }
 
   override dispose(): void {
@@ -137,7 +147,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   private end(): void {
     this.listening?.dispose();
     this.listening = null;
-    this.isLive = false;
+    this.isLive = this.isOpen = false;
     this.id_ = '';
     this.node.setAttribute('aria-busy', 'false');
   }
@@ -193,6 +203,15 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       this.body.widgets.at(-1)?.dispose();
     }
     this.drawn.length = this.blocks.length;
+    this.dress(first);
+  }
+
+  /** Dress the blocks from `first` on; the last one of an answer that streams may grow. */
+  private dress(first: number): void {
+    for (let index = first; index < this.body.widgets.length; index++) {
+      const isWhole = !this.isOpen || index < this.body.widgets.length - 1;
+      this.place.dress((this.body.widgets[index] as IRenderMime.IRenderer).node, this, isWhole);
+    }
   }
 
   /** The blocks of the text; what else belongs to an answer stands below them. */
@@ -200,6 +219,8 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   private readonly stream = new StreamState();
   private readonly blocks = new Blocks();
   private readonly drawn: string[] = [];
+  private origin_ = { id: '', isTrusted: false };
+  private isOpen = false;
   private id_ = '';
   private isLive = false;
   private text = '';
