@@ -19,6 +19,7 @@ from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 from ..context.describe import describe, headline
+from ..context.lookups import PYTHON
 from ..context.mentions import value_at
 from ..context.registry import attributes, mro
 from ..protocol.errors import OptionError
@@ -72,7 +73,7 @@ def fix(session: Session, rest: str) -> Steps[Task]:
 
     def insert(session: Session, result: TurnResult) -> Steps[None]:
         blocks = code_blocks(_answer_text(result.items))
-        code = next((code for language, code in blocks if language in _PYTHON), None)
+        code = next((code for language, code in blocks if language in PYTHON), None)
         if code is None:
             return
         code = session.mask.restore(code)
@@ -130,7 +131,8 @@ def code(session: Session, rest: str) -> Steps[None]:
             if len(blocks) > 1
             else ""
         )
-        _put(session, session.mask.restore(blocks[number - 1][1]), others)
+        language, text = blocks[number - 1]
+        _put(session, session.mask.restore(text, language), others)
 
 
 def prompts(session: Session, rest: str) -> None:
@@ -251,6 +253,8 @@ def _source(session: Session, value: Any, name: str) -> str:
 def _last_answer(session: Session) -> Steps[str]:
     """Return the text of the last answer of this notebook's thread."""
     thread = yield from session.wait(session.thread())
+    session.mask = yield from session.wait(session.mask_of(thread))
+    session.known_secrets()
     turns: list[TurnRecord] = yield from session.wait(thread.history())
     turn = next((turn for turn in reversed(turns) if turn.status is not TurnStatus.in_progress), None)
     return _answer_text([entry.item for entry in turn.items] if turn else [])
@@ -258,9 +262,6 @@ def _last_answer(session: Session) -> Steps[str]:
 
 def _answer_text(items: Iterable[ThreadItem]) -> str:
     return "\n\n".join(item.text for item in items if isinstance(item, AgentMessage))
-
-
-_PYTHON = ("python", "py", "python3", "ipython", "ipython3", "")
 
 
 _LANGUAGE = re.compile(r"\s*([^\s{]*)")  # R Markdown writes {python}
@@ -277,7 +278,12 @@ def code_blocks(markdown: str) -> list[tuple[str, str]]:
 def _put(session: Session, code: str, about: str = "") -> bool:
     """Put code into the next cell, and show it where no front end does that. Returns whether it can run as it is."""
     left = sorted(set(re.findall(r"«SECRET_\d+»", code)))
-    note = f" Fill in {', '.join(left)}: no name is known that gives it." if left else ""
+    known = ", ".join(session.mask.names_in(code))
+    note = (
+        f" Fill in {', '.join(left)}{f' ({known})' if known else ''}: no lookup is known for it."
+        if left
+        else ""
+    )
     if is_attended(session.shell) and not is_run_by_server(session.shell):
         session.shell.set_next_input(code)
         session.screen.say(f"The code is in the next cell.{about}{note}")

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class Kernel(NamedTuple):
     """What a kernel knows when a cell asks. `cell`, `source`: of that cell.
 
-    `page`: the cells as they stand in JupyterLab, where our extension tells them.
+    `page`: the cells as they stand in JupyterLab, and `selection` what is selected there, where our extension tells
+    them; else `None`.
     """
 
     runs: list[Run]
@@ -37,6 +38,7 @@ class Kernel(NamedTuple):
     source: str
     began: float
     page: Sequence[SavedCell] = ()
+    selection: str | None = None
 
 
 class Output(NamedTuple):
@@ -75,7 +77,10 @@ def look(shell: InteractiveShell, runs: Runs, extension: Extension) -> Kernel:
     """Return what the kernel knows now; in the thread of the cell that asks."""
     so_far, source = runs.so_far()
     cell = cell_id(shell)
-    return Kernel(so_far, cell, source, runs.began, page_cells(extension.run(cell)))
+    page = extension.run(cell)
+    selection = page.get("selection") if page is not None else None
+    selected = selection if isinstance(selection, str) else None
+    return Kernel(so_far, cell, source, runs.began, page_cells(page), selected)
 
 
 def around(kernel: Kernel, path: str | None) -> Around:
