@@ -63,7 +63,7 @@ _NO_CODE = (SyntaxError, ValueError, TypeError, OverflowError, MemoryError, Recu
 
 
 def _answer(session: Session, question: Question) -> Steps[object]:
-    desk = Desk(session.shell, session.screen)
+    desk = Desk(session.shell, session.screen, "")
     try:
         desk.take(question, pause=lambda: None)
         return (yield from finished(question.answered))

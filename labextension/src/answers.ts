@@ -10,6 +10,8 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { IDisposable } from '@lumino/disposable';
 
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- a factory of renderers can't wait
+import { type Rerun, rerun } from './actions';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- a factory of renderers can't wait
 import { AnswerRenderer } from './answer';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- and their blocks can't either
 import { CodeBlocks } from './blocks';
@@ -119,10 +121,19 @@ const plugin: JupyterFrontEndPlugin<void> = {
             tracker.find(each => each.context.urlResolver === options.resolver);
           const renderer = new AnswerRenderer({
             lost,
+            trans,
             kernel: async (): Promise<Kernel.IKernelConnection | null> => {
               const { sessionContext } = panel() ?? {};
               await sessionContext?.ready;
               return sessionContext?.session?.kernel ?? null;
+            },
+            rerun: (id: string, what: Rerun): void => {
+              const here = panel();
+              const cells = new Set([...outputsOf(here, id)].map(([cell]) => cell.id));
+              const index = here?.content.widgets.findIndex(({ model }) => cells.has(model.id)) ?? -1;
+              if (here && index >= 0) {
+                rerun(here, index, what);
+              }
             },
             keep: (id: string, bundle: Bundle): void => {
               replace(panel(), id, bundle);

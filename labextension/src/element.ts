@@ -1,11 +1,11 @@
-/** Make an element; `about` are its attributes. */
+/** Make an element; `about` are its attributes, or its class alone. Strings become text in it, never HTML. */
 export function element<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
-  about: Record<string, string> = {},
+  about: string | Record<string, string> = {},
   ...children: (Node | string)[]
 ): HTMLElementTagNameMap[Tag] {
   const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(about)) {
+  for (const [name, value] of Object.entries(typeof about === 'string' ? { class: about } : about)) {
     made.setAttribute(name, value);
   }
   made.append(...children);
