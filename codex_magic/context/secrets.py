@@ -541,8 +541,14 @@ def object_secrets(namespace: Mapping[str, Any]) -> list[NamedSecret]:
         take(value, "{}", name)
         is_object = kind is not dict and kind is not list and kind is not tuple
         fields = attributes(value) if is_object else value.items() if kind is dict else enumerate(value)
-        for key, each in [*islice(fields, _MOST_FIELDS)]:
-            take(each, "{}.{}" if is_object else "{}[{!r}]", name, key)
+        rest: Iterator[tuple[Any, Any]] = iter(fields)
+        before, most = -1, _MOST_FIELDS
+        with suppress(RuntimeError):  # another thread changes it
+            while len(found) > before:  # of many, the first tell what the others are
+                before, some = len(found), [*islice(rest, most)]
+                most = _MOST_VARIABLES
+                for key, each in some:
+                    take(each, "{}.{}" if is_object else "{}[{!r}]", name, key)
     return found
 
 

@@ -336,6 +336,12 @@ def test_secrets_of_objects_are_those_that_hide_themselves():
     }
 
 
+def test_of_many_secret_objects_all_count():
+    keys = [SecretStr(f"key-Number-{number}") for number in range(6_000)]
+    namespace = {"keys": keys, "by_name": {str(key): key for key in range(9_000)}}
+    assert len(object_secrets(namespace)) == 6_000
+
+
 def test_variables_that_the_user_calls_secret():
     namespace = {"mine": "what-Is-mine-1", "n": 1, "config": {"key": "in-a-Dict-1"}}
     assert variable_secrets(namespace, ["mine", "n", "gone", "n.gone", 'config["key"]']) == [
