@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
+from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -47,20 +48,22 @@ class _Secrets:
         self._known = Known(())
         self._odd: dict[str, list[str]] = {}
         self._beginnings: dict[str, str] = {}
+        self._lock = Lock()  # cells and tools learn and mask in threads of their own
 
     def learn(self, secrets: Iterable[NamedSecret]) -> None:
         new = {each.value: each for each in secrets if is_secret(each.value)}
-        if new.keys() <= self.named.keys():
-            return
-        self.named = new | self.named
-        self._known = Known(self.named)
-        self._odd = {value: _spellings(value) for value in self.named if not _PLAIN.fullmatch(value)}
-        self._beginnings = {
-            begin: value
-            for value in self.named
-            for size in _CUT_CHARS
-            if size < len(value) and not _WORDS.fullmatch(begin := value[:size])
-        }
+        with self._lock:
+            if new.keys() <= self.named.keys():
+                return
+            self.named = new | self.named
+            self._known = Known(self.named)
+            self._odd = {value: _spellings(value) for value in self.named if not _PLAIN.fullmatch(value)}
+            self._beginnings = {
+                begin: value
+                for value in self.named
+                for size in _CUT_CHARS
+                if size < len(value) and not _WORDS.fullmatch(begin := value[:size])
+            }
 
     def masked(self, text: str, placeholder: Callable[[_Place], str]) -> str:
         """Return the text as it may leave; takes time linear in its length."""
@@ -137,6 +140,7 @@ class OutgoingMask:
     ) -> None:
         """`of`: the mask to share all knowledge with, but not the numbers."""
         self._secrets: _Secrets = of._secrets if of is not None else _Secrets()
+        self._lock = Lock()  # as in `_Secrets`
         self._numbers: dict[str, int] = {}
         self._names = {
             int(key[1:-1]): name for key, name in sorted((held or {}).items()) if _HELD.fullmatch(key)
@@ -183,9 +187,10 @@ class OutgoingMask:
         return looked_up(code, lookups, language)
 
     def _placeholder(self, place: _Place) -> str:
-        if (number := self._numbers.get(place.value)) is None:
-            number = self._numbers[place.value] = self._free_number(place)
-            self._names[number] = place.name
+        with self._lock:
+            if (number := self._numbers.get(place.value)) is None:
+                number = self._numbers[place.value] = self._free_number(place)
+                self._names[number] = place.name
         return f"«SECRET_{number}»"
 
     def _free_number(self, place: _Place) -> int:

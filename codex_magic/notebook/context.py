@@ -73,6 +73,8 @@ class Context:
         """Of the thread that the question goes to, once that is known."""
         self._marks = Marks(mask) if mask is not None else None
         self.mentioned: list[Mentioned] = []
+        self.rows = 5
+        """Of a table, at most."""
         self.notes: list[str] = []
         """Sentences on mentions that name nothing, or not what they seem to."""
         if self._marks is not None:
@@ -87,6 +89,7 @@ class Context:
 
     def mention(self, prompt: str, rows: int) -> str:
         """Take what the prompt mentions along. Returns the prompt, with texts in place of its expressions."""
+        self.rows = rows
         if "@" not in prompt and "{{" not in prompt:
             return prompt
         from .mentioned import resolved  # most questions mention nothing
