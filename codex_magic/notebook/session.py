@@ -71,12 +71,12 @@ LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program 
 
 
 class Task(NamedTuple):
-    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the answer."""
+    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the whole answer."""
 
     prompt: str
     options: ParsedLine
     brings: Sequence[Mentioned] = ()
-    after: Callable[[Session], Steps[None]] | None = None
+    after: Callable[[Session, types.TurnResult], Steps[None]] | None = None
 
 
 def finished(future: Future[T]) -> Steps[T]:
@@ -106,6 +106,8 @@ class Session:
         self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
         self.mask = OutgoingMask()
+        """With the numbers of the thread that was asked last."""
+        self._masks: dict[str, OutgoingMask] = {}  # by thread
         self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
@@ -235,6 +237,8 @@ class Session:
         await self._wait_in_line(thread.id, turn, tell)
         cut_off = await self.codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
         told = await self._told(thread, turn.context, turn.prompt, turn_options)
+        if turn_options["mask"] is not None:
+            turn_options["mask"] = self.mask = await self.mask_of(thread)
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
         handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
@@ -262,7 +266,7 @@ class Session:
         wanted = options.text("thread")
         known = await (self.resolve(wanted) if wanted else self.current_id())
         if known is None or options.values.get("new"):
-            return Request(context.told(prompt, {}), turn_options, [])
+            return Request(context.told(prompt, {}, OutgoingMask(of=self.mask)), turn_options, [])
         thread = await self.codex.thread_resume(known)
         earlier = await thread.history()
         cells, cell = [turn.cell_id for turn in earlier], turn_options.get("cell_id")
@@ -286,7 +290,13 @@ class Session:
         if not context.is_empty():
             cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
             held = await thread.held(cell_id=cell, notebook=notebook, prompt=prompt)
-        return context.told(prompt, held)
+        return context.told(prompt, held, await self.mask_of(thread))
+
+    async def mask_of(self, thread: AsyncThread) -> OutgoingMask:
+        """Return the mask with the numbers that the thread has for secrets, also from other kernels."""
+        if thread.id not in self._masks:
+            self._masks[thread.id] = OutgoingMask(held=await thread.held(), of=self.mask)
+        return self._masks[thread.id]
 
     def gather_context(self, task: Task) -> tuple[Context, str]:
         """Return what the running cell may tell of its notebook, and its prompt with expressions inserted.
@@ -296,16 +306,21 @@ class Session:
         options = task.options
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
         kernel = look(self.shell, self.runs, self.extension.run)
-        self._evidence = self._evidence or self._gather()
-        known = self._notebook.evidence if self._notebook is not None else self._evidence
-        path = known.path if known is not None else None
-        mask = None if options.values.get("no-mask") else self.mask
-        if mask is not None:
-            learn_secrets(mask, self.shell, path, self.settings.secrets)
-        context = Context(self.shell, kernel, path, scope=scope, mask=mask)
+        mask = None if options.values.get("no-mask") else self.known_secrets()
+        context = Context(self.shell, kernel, self._path(), scope=scope, mask=mask)
         prompt = context.mention(task.prompt, int(options.text("rows") or self.settings.sample_rows))
         context.mentioned = [*task.brings, *context.mentioned]
         return context, prompt
+
+    def known_secrets(self) -> OutgoingMask:
+        """Return the notebook's mask, which knows what is secret now."""
+        learn_secrets(self.mask, self.shell, self._path(), self.settings.secrets)
+        return self.mask
+
+    def _path(self) -> str | None:
+        self._evidence = self._evidence or self._gather()
+        known = self._notebook.evidence if self._notebook is not None else self._evidence
+        return known.path if known is not None else None
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""
