@@ -17,8 +17,9 @@ from .session import Session, Steps, Task
 
 def show_dry(session: Session, task: Task) -> Steps[None]:
     """Show what this question would be sent with; nothing leaves."""
-    turn_options = session.turn_options(task.options, lambda request: types.Decision.decline)
     context, prompt = session.gather_context(task)
+    never = lambda request: types.Decision.decline  # noqa: E731
+    turn_options = session.turn_options(task.options, never, cell=context.kernel.cell)
     request = yield from session.wait(session.preview(context, prompt, task.options, turn_options))
     for note in context.notes:
         session.screen.say(note)

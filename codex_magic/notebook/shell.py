@@ -121,7 +121,7 @@ class CellLog:
     """Notes the cells of one shell as they run; `runs` makes something of it."""
 
     def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
+        self.shell = shell
         self._at = self.began = time.time()
         self._lags: dict[str, float] = {}
         self.cells: set[str] = set()
@@ -137,14 +137,14 @@ class CellLog:
         if sent is not None:
             session, at = sent
             self._lags[session] = min(self._at - at, self._lags.get(session, self._at - at))
-        if (cell := cell_id(self._shell)) is not None:
+        if (cell := cell_id(self.shell)) is not None:
             self.cells.add(cell)
-        for deleted in (request(self._shell).get("metadata") or {}).get("deletedCells") or ():
+        for deleted in (request(self.shell).get("metadata") or {}).get("deletedCells") or ():
             self.deleted[str(deleted)] = self._at
 
     def _sent(self) -> tuple[str, float] | None:
         """Return the front end that sent the running cell, and when, by its own clock."""
-        header = request(self._shell).get("header") or {}
+        header = request(self.shell).get("header") or {}
         date = header.get("date")
         return (str(header.get("session")), date.timestamp()) if isinstance(date, datetime) else None
 
@@ -163,7 +163,7 @@ class CellLog:
         number, info = result.execution_count, result.info
         if info is None or not info.store_history or number is None:
             return
-        source, cell = str(info.raw_cell).rstrip("\n"), cell_id(self._shell)
+        source, cell = str(info.raw_cell).rstrip("\n"), cell_id(self.shell)
         error = result.error_before_exec or result.error_in_exec
         if error is not None and not isinstance(error, CellFailed | CellStopped):
             self.ended[number] = (source, cell, self._at, _line(error))
@@ -174,6 +174,13 @@ class CellLog:
             failed_source, failed_cell, *_ = self.ended[self.failure[0]]
             if (cell or source) == (failed_cell or failed_source):
                 self.failure = None
+
+    def failure_of(self, cell: str, number: int) -> str | None:
+        """Return whether that run failed here: `last` if no other has since, `earlier`, or `None`."""
+        _, ran, _, error = self.ended.get(number, ("", None, 0.0, ""))
+        if not error or ran != cell:
+            return None
+        return "last" if self.failure is not None and self.failure[0] == number else "earlier"
 
 
 def _line(error: BaseException) -> str:
