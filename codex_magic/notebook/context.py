@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 
     from ..threads.options import TurnOptions
     from ..threads.store import TurnRecord
-    from .extension import Extension
     from .mentioned import Mentioned
-    from .runs import Runs
 
 
 class Told(NamedTuple):
@@ -57,15 +55,14 @@ class Context:
     def __init__(
         self,
         shell: InteractiveShell,
-        runs: Runs,
-        extension: Extension,
+        kernel: Kernel,
         path: str | None,
         *,
         scope: str,
         mask: OutgoingMask | None,
     ) -> None:
-        self.kernel: Kernel = gathering.look(shell, runs, extension)
-        self.around: Around = gathering.around(self.kernel, path)
+        self.kernel = kernel
+        self.around: Around = gathering.around(kernel, path)
         self.shell, self.path, self.scope, self.mask = shell, path, scope, mask
         self.mentioned: list[Mentioned] = []
         self.rows = 5

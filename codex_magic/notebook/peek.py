@@ -23,8 +23,8 @@ def show_dry(session: Session, task: Task) -> Steps[None]:
     async def decline(request: types.ApprovalRequest) -> types.Decision:
         return types.Decision.decline
 
-    turn_options = session.turn_options(task.options, decline)
     context, prompt = session.gather_context(task)
+    turn_options = session.turn_options(task.options, decline, cell=context.kernel.cell)
     turn_options |= offered(session, decline, context, turn_options)
     request = yield from session.wait(session.preview(context, prompt, task.options, turn_options))
     for note in context.notes:
