@@ -174,6 +174,8 @@ def _merged(saved: Sequence[SavedCell], saved_at: float, latest: Sequence[Run], 
         cells += [cell for cell in here if cell]
         above = len(cells) if place < end else above
     is_current = asking is not None and saved[asking].text == kernel.source.strip("\n")
+    # Where one stands that no save has seen, is a guess; without ids it may be another version of a saved one.
+    is_current = is_current and not any(_ran(run) for runs in unsaved.values() for run in runs)
     return Around(cells[:above], cells, True, "" if is_current else "as last saved", "")
 
 
