@@ -130,7 +130,8 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 
-        painter = session.screen.painter(TurnView(id=output, background=background, clock=time.monotonic))
+        view = TurnView(id=output, background=background, clock=time.monotonic)
+        painter = session.screen.painter(view, cell=started.context.kernel.cell)
         turn = CellTurn(started, desk, painter)
         if background:
             painter.open()

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
     from ..threads.options import TurnOptions
     from ..threads.store import TurnRecord
-    from .extension import Extension
     from .mentioned import Mentioned
-    from .runs import Runs
 
 
 class Told(NamedTuple):
@@ -59,15 +57,14 @@ class Context:
     def __init__(
         self,
         shell: InteractiveShell,
-        runs: Runs,
-        extension: Extension,
+        kernel: Kernel,
         path: str | None,
         *,
         scope: str,
         mask: OutgoingMask | None,
     ) -> None:
-        self.kernel: Kernel = gathering.look(shell, runs, extension)
-        self.around: Around = gathering.around(self.kernel, path)
+        self.kernel = kernel
+        self.around: Around = gathering.around(kernel, path)
         self.shell, self.path, self.scope = shell, path, scope
         self.mask = mask
         """Of the thread that the question goes to, once that is known."""

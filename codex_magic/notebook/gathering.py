@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,8 +22,6 @@ from .shell import cell_id
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-    from .extension import Extension
 
 
 class Kernel(NamedTuple):
@@ -73,14 +71,21 @@ def folder_of(path: str | None) -> Path:
     return Path(path).parent if path else Path(".")
 
 
-def look(shell: InteractiveShell, runs: Runs, extension: Extension) -> Kernel:
-    """Return what the kernel knows now; in the thread of the cell that asks."""
+def look(
+    shell: InteractiveShell, runs: Runs, told: Callable[[str | None, str], Mapping[str, Any] | None]
+) -> Kernel:
+    """Return what the kernel knows now; in the thread of the cell that asks. `told`: by the page, of a cell and its source."""
     so_far, source = runs.so_far()
     cell = cell_id(shell)
-    page = extension.run(cell)
-    selection = page.get("selection") if page is not None else None
-    selected = selection if isinstance(selection, str) else None
-    return Kernel(so_far, cell, source, runs.began, page_cells(page), selected)
+    said = told(cell, source)
+    if cell is None and said is not None:  # a server runs the cell, and does not say which it is
+        cell = str(said["cell"])
+        runs.cells.add(cell)
+    selection = said.get("selection") if said is not None else None
+    told_cells = page_cells(said, {run.cell: run.source for run in so_far})
+    return Kernel(
+        so_far, cell, source, runs.began, told_cells, selection if isinstance(selection, str) else None
+    )
 
 
 def around(kernel: Kernel, path: str | None) -> Around:

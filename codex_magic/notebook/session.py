@@ -35,12 +35,13 @@ from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from ..waiting import begin_anew_in_children
 from .context import Context, Request, Told, learn_secrets
+from .gathering import look
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .options import checked as checked_option
 from .recognition import Evidence, Recognition, gather, recognise
 from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
-from .shell import Installed, NotebookSettings, NotSent, cell_id
+from .shell import Installed, NotebookSettings, NotSent
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -141,8 +142,8 @@ class Session:
         `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
         `output`: the id of the answer.
         """
-        turn_options = self.turn_options(task.options, approvals)
         context, prompt = self.gather_context(task)
+        turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
         turn_options |= offer(context, turn_options)
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
@@ -152,8 +153,10 @@ class Session:
         self.extension.turns[output] = turn
         return turn
 
-    def turn_options(self, options: ParsedLine, approvals: Approvals) -> TurnOptions:
-        """Return all that holds for a turn of the running cell: its own options, else the notebook's settings.
+    def turn_options(
+        self, options: ParsedLine, approvals: Approvals, *, cell: str | None = None
+    ) -> TurnOptions:
+        """Return all that holds for a turn of `cell`: its own options, else the notebook's settings.
 
         Raises OptionError.
         """
@@ -175,7 +178,7 @@ class Session:
             "effort": chosen("effort"),
             "verbosity": chosen("verbosity"),
             "service_tier": chosen("tier"),
-            "cell_id": cell_id(self.shell),
+            "cell_id": cell,
             "mask": None if options.values.get("no-mask") else self.mask,
         }
         if name == "backend":
@@ -228,7 +231,7 @@ class Session:
         """Start the turn on `thread`, and tell first what there is to say of the thread."""
         note, self._note = self._note if self._thread is thread else None, None
         if self.unkept is None and (notebook := await self._recognise()) is not None:
-            turn_options["notebook"] = notebook.id
+            turn_options["notebook"] = self.extension.notebook = notebook.id
         if name := turn.options.text("name"):
             await thread.set_name(name)
         await self._wait_in_line(thread.id, turn, tell)
@@ -302,8 +305,9 @@ class Session:
         """
         options = task.options
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
+        kernel = look(self.shell, self.runs, self.extension.run)
         mask = None if options.values.get("no-mask") else self.known_secrets()
-        context = Context(self.shell, self.runs, self.extension, self._path(), scope=scope, mask=mask)
+        context = Context(self.shell, kernel, self._path(), scope=scope, mask=mask)
         prompt = context.mention(task.prompt, int(options.text("rows") or self.settings.sample_rows))
         context.mentioned = [*task.brings, *context.mentioned]
         return context, prompt
@@ -314,7 +318,7 @@ class Session:
         return self.mask
 
     def _path(self) -> str | None:
-        self._evidence = self._evidence or gather(self.shell, self.runs.cells)
+        self._evidence = self._evidence or self._gather()
         known = self._notebook.evidence if self._notebook is not None else self._evidence
         return known.path if known is not None else None
 
@@ -397,9 +401,12 @@ class Session:
         notebook = await self._recognise()
         return notebook.id if notebook is not None else None
 
+    def _gather(self) -> Evidence | None:
+        return gather(self.shell, self.runs.cells, said=self.extension.said)
+
     async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
-        if self._notebook is None and (evidence := self._evidence or gather(self.shell, self.runs.cells)):
+        if self._notebook is None and (evidence := self._evidence or self._gather()):
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 

@@ -138,6 +138,7 @@ class NotebookClaim(NamedTuple):
     """What speaks for one notebook; what a copy inherits speaks for the copy too."""
 
     notebook: NotebookRecord
+    is_named: bool  # its id, or that of one it is a copy of, is the one that was looked for
     answers: frozenset[str]  # ids of its turns among those that were looked for
     own_answers: int  # how many of them are not inherited
     cells: frozenset[str]  # ids of its cells among those that were looked for
@@ -300,12 +301,13 @@ class Store:
     def notebook_claims(
         self,
         *,
+        name: str | None = None,
         answers: Mapping[str, str | None],
         cells: Collection[str],
         kernel: str | None,
         path: str | None,
     ) -> list[NotebookClaim]:
-        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path."""
+        """Return the notebooks of this id (`name`), these answers (turn ids, each with its cell), cells, kernel or path."""
         turns: dict[str, set[str]] = defaultdict(set)
         cells_of: dict[str, set[str]] = defaultdict(set)
         sql = "SELECT DISTINCT notebook, {} FROM turns WHERE notebook IS NOT NULL AND {} " + _AMONG
@@ -325,7 +327,7 @@ class Store:
             )
             SELECT * FROM notebooks WHERE id IN family
             """,
-            (_to_json([*turns, *cells_of, current]), path),
+            (_to_json([*turns, *cells_of, current, name]), path),
         ).fetchall()
         others = self._db.execute("SELECT notebook, owner FROM kernels WHERE id IS NOT ?", (kernel,))
         owners = [(row["notebook"], _decoded(row["owner"], Owner)) for row in others]
@@ -334,6 +336,7 @@ class Store:
         return [
             NotebookClaim(
                 read_struct(dict(row), NotebookRecord),
+                is_named=name in lineage,
                 answers=frozenset().union(*(turns.get(each, ()) for each in lineage)),
                 own_answers=len(turns.get(row["id"], ())),
                 cells=frozenset().union(*(cells_of.get(each, ()) for each in lineage)),

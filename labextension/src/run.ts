@@ -5,7 +5,8 @@ import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterl
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { request } from './link';
-import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+import { METADATA, PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+import { selections } from './selection';
 
 const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
 
@@ -18,10 +19,12 @@ function said(panel: NotebookPanel, index: number, isServer: boolean, selection:
     kind: model.type as 'code' | 'markdown' | 'raw',
     source: model.sharedModel.getSource()
   }));
+  const asked = selections.get(cells[index]?.id ?? '') ?? selection;
   return runRequest(cells, index, {
-    path: panel.context.path,
+    path: panel.context.localPath,
+    notebook: (panel.model?.getMetadata(METADATA) as { notebook?: string } | undefined)?.notebook ?? null,
     executor: isServer ? 'server' : 'browser',
-    selection: selection.slice(0, 10_000)
+    selection: asked.slice(0, 10_000)
   });
 }
 
@@ -36,7 +39,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const trans = (translator ?? nullTranslator).load('codex_magic');
     const isServer = PageConfig.getOption('serverSideExecution') === 'true' || app.hasPlugin(NBMODEL);
     const told = new Set<string>();
-    const selections = new WeakMap<NotebookPanel, Selected>();
+    const lastSelected = new WeakMap<NotebookPanel, Selected>();
     document.addEventListener('selectionchange', () => {
       const selection = document.getSelection();
       const node = selection?.anchorNode ?? null;
@@ -48,9 +51,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
       const text = selection?.toString() ?? '';
       const cell = element?.closest('.jp-Cell') ?? null;
       if (text) {
-        selections.set(panel, { text, cell });
-      } else if (selections.get(panel)?.cell === cell) {
-        selections.delete(panel);
+        lastSelected.set(panel, { text, cell });
+      } else if (lastSelected.get(panel)?.cell === cell) {
+        lastSelected.delete(panel);
       }
     });
 
@@ -72,7 +75,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       if (!panel || !kernel || !asksCodex(cell.model.sharedModel.getSource())) {
         return;
       }
-      const selected = selections.get(panel)?.text ?? '';
+      const selected = lastSelected.get(panel)?.text ?? '';
       const content = said(panel, notebook.widgets.indexOf(cell), isServer, selected);
       void request(kernel, content).then(reply => warn(kernel.id, reply));
     });
