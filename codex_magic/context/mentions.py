@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..protocol.plain import shorten
+from .registry import attribute, entry
 
 WORDS = {
     "above": "the cells above",
@@ -74,7 +75,7 @@ _STYLE_RULE = re.compile(
     re.MULTILINE,
 )
 
-_NUMBERED = re.compile(r"(In|Out)\[(\d{1,9})\](?![.\[]\w)|(cell):([\w-]+)|(git):(diff)(?![\w:/])")
+_NUMBERED = re.compile(r"(In|Out)\[(\d{1,9})\](?![.\[]\w)|(cell|output):([\w-]+)|(git):(diff)(?![\w:/])")
 _WORD = re.compile(rf"({'|'.join(WORDS)})(?![A-Za-z0-9_/]|[.\[-]\w)")
 _QUOTED_PATH = re.compile(r'"([^"\n]{1,1000})"')
 _PATH = re.compile(r"[\w.+~/-]*[\w/~]")
@@ -117,6 +118,32 @@ def resolve(
     return Resolution(mentions, [*notes][:_MOST_NOTES])
 
 
+def marks(
+    prompt: str, namespace: Mapping[str, Any], *, is_file: Callable[[str], bool], files: Collection[str] = ()
+) -> Iterator[tuple[Mention, str | None]]:
+    """Yield what an editor marks while a prompt is typed: what is known, and, with a sentence, what looks meant.
+
+    As `resolve`, but no value is looked at: a name is known by its first part.
+    """
+    for readings in _candidates(prompt):
+        known = next((reading for reading in readings if _begins_known(reading, namespace, is_file)), None)
+        note = None if known else _unknown(readings, namespace, files)
+        if known or note:
+            yield known or readings[0], note
+
+
+def _begins_known(reading: Mention, namespace: Mapping[str, Any], is_file: Callable[[str], bool]) -> bool:
+    match reading.kind:
+        case "name":
+            roots = (pattern.match(reading.target) for pattern in (_IDENTIFIER, _ASCII_IDENTIFIER))
+            return any(root is not None and root[0] in namespace for root in roots)
+        case "file":
+            return is_file(reading.target)
+        case "expression":
+            return not _unknown_names(reading.target, namespace)
+    return True
+
+
 def begins_mention(text: str, at: int) -> bool:
     """Whether an `@` at this place may begin a mention, as far as the characters before it say."""
     return _MENTION.match(text, at) is not None
@@ -129,8 +156,13 @@ def insert(prompt: str, texts: Mapping[Mention, str]) -> str:
     return prompt
 
 
-def value_at(namespace: Mapping[str, Any], target: str) -> Any:
-    """Return the value of `name.attribute["key"][0]`. Raises LookupError; properties run and raise what they raise."""
+def value_at(
+    namespace: Mapping[str, Any], target: str, take: Callable[[Any, re.Match[str]], Any] | None = None
+) -> Any:
+    """Return the value of `name.attribute["key"][0]`. Raises LookupError.
+
+    `take`: takes one step; without it properties run, and raise what they raise.
+    """
     root = _IDENTIFIER.match(target)
     if root is None or root[0] not in namespace:
         raise LookupError(target)
@@ -139,8 +171,13 @@ def value_at(namespace: Mapping[str, Any], target: str) -> Any:
         step = _STEP.match(target, end)
         if step is None:
             raise LookupError(target)
-        value, end = _taken(value, step), step.end()
+        value, end = (take or _taken)(value, step), step.end()
     return value
+
+
+def stored(value: Any, step: re.Match[str]) -> Any:
+    """Take a step to what a value holds; none of its own code runs. Raises LookupError."""
+    return attribute(value, step[1]) if step[1] else entry(value, ast.literal_eval(step[2]))
 
 
 def _taken(value: Any, step: re.Match[str]) -> Any:
@@ -353,7 +390,7 @@ def _is_loaded(node: ast.Name | ast.arg) -> bool:
 
 def _note(mention: Mention, reading: Mention, namespace: Mapping[str, Any]) -> str | None:
     """Return what there is to say of a mention that means less, or something else, than it looks like."""
-    if mention.kind in WORDS and mention.target in namespace:
+    if mention.kind in WORDS and mention.target == mention.kind and mention.target in namespace:
         return f"@{mention.target} is {WORDS[mention.target]}. For the variable, write {{{{ {mention.target} }}}}."
     rest = reading.target[len(mention.target) :]
     if rest.startswith("["):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -35,11 +36,27 @@ def _messages(inputs: Sequence[types.InputItem], sent: Callable[[types.InputItem
 def context_items(inputs: Sequence[types.InputItem]) -> tuple[Item, ...]:
     """Return the contexts among the inputs as the program frames what is untrusted; no value can end its frame."""
     contexts = [part for part in inputs if isinstance(part, types.ContextInput)]
-    values = [
-        re.sub(r"<(?=\s*/\s*external)", r"<\\", context.value, flags=re.IGNORECASE) for context in contexts
-    ]
-    names = [f"external_{context.name}" for context in contexts]
-    return tuple(user(f"<{name}>{value}</{name}>") for name, value in zip(names, values, strict=True))
+    return tuple(user(framed(context.name, context.value)) for context in contexts)
+
+
+def framed(name: str, text: str) -> str:
+    """Return a text in the frame of what is data, and nobody's words; see `DEFAULT_INSTRUCTIONS`."""
+    value = _MAY_END_FRAME.sub(
+        lambda mark: f"{mark[0]}\\" if _ends_frame(text, mark.end()) else mark[0], text
+    )
+    return f"<external_{name}>{value}</external_{name}>"
+
+
+_MAY_END_FRAME = re.compile(r"[<\uff1c\ufe64](?![!-.0-~])")
+
+
+def _ends_frame(text: str, at: int) -> bool:
+    """Whether what follows is read as the end of a frame, as a model reads: letters of any width, and none unseen."""
+    plain = unicodedata.normalize("NFKD", text[at : at + 200])
+    seen = "".join(
+        char for char in plain if not char.isspace() and unicodedata.category(char) not in ("Cf", "Mn")
+    )
+    return seen.casefold().startswith("/external")
 
 
 def call_from_outside(message: types.ExternalMessage) -> tuple[Item, Item]:

@@ -50,6 +50,11 @@ class ToolSet(Toolbox):
             return ""
         return hashlib.sha256(msgspec.json.encode(self.definitions, order="sorted")).hexdigest()[:16]
 
+    @property
+    def is_optional(self) -> bool:
+        """Whether a thread may go on without them."""
+        return all(tool.is_optional for tool in self._tools.values())
+
     def _spec(self, namespace: str | None, definition: dict[str, Any]) -> dict[str, Any]:
         if definition["type"] == "namespace":
             tools = [self._spec(definition["name"], each) for each in definition["tools"]]
@@ -96,23 +101,31 @@ class ToolCalls:
         sandbox = self._sandbox
         if sandbox is not None and widening.index(tool.needs) > widening.index(sandbox):
             return f"Not run: {tool.name} needs the sandbox {tool.needs.value}, and this turn has {sandbox.value}."
-        if not tool.needs_approval:
+        if not (tool.needs_approval or tool.question_for):
             return None
-        name = f"{question.namespace or ''}.{question.tool}"
+        name = allowed_name(question)
         async with self._asking:
             if name in self._allowed:
                 return None
-            decision = await self._approver(question)
-            if decision is Decision.accept_for_session:
+            asks = question if tool.question_for is None else await tool.question_for(question)
+            if asks is None:
+                return None
+            decision = await self._approver(asks)
+            if decision is Decision.accept_for_session and tool.question_for is None:
                 self._allowed.add(name)
         if decision is Decision.cancel:
             await self._cancel()
-        if decision in (Decision.accept, Decision.accept_for_session):
+        if decision in (Decision.accept, Decision.accept_for_session, Decision.accept_always):
             return None
         if isinstance(decision, DeclineBecause):
             return f"The user declined this call and said: {decision.reason}"
         is_no = decision is not None
         return "The user declined this call." if is_no else "Not run: nobody was there to allow this call."
+
+
+def allowed_name(question: ToolCallApproval) -> str:
+    """Return what stands for its tool among those allowed for the session."""
+    return f"{question.namespace or ''}.{question.tool}"
 
 
 def written(tool: Tool, arguments: Any) -> str:
@@ -163,7 +176,7 @@ _SYNONYMS = [
     set(words.split())
     for words in (
         "name variable var identifier expression expr key symbol",
-        "cell cellid cellnumber cellindex id index number",
+        "cell cells cellid cellnumber cellindex id index number",
         "rows row n limit count head maxrows top size",
         "path file filename filepath",
         "text query pattern search term q string",

@@ -10,11 +10,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import __version__
-from ..protocol.plain import common_beginning
+from ..protocol.plain import common_beginning, utf16_length
 from .open_questions import OpenQuestions
+
+if TYPE_CHECKING:
+    from .shell import CellLog
+
+POLLOUT = 2
+"""ZeroMQ's own; only a kernel has it, and a stream to flush."""
 
 REPLY, DELTA = "codex_reply", "codex_delta"
 
@@ -34,6 +41,10 @@ MOST_ENDED = 16
 """Answers that a page which is loaded again can still have from here; the store has them all."""
 
 Send = Callable[[dict[str, Any]], None]
+
+
+def _nothing() -> None:
+    """What follows from most requests."""
 
 
 class Stream:
@@ -62,8 +73,7 @@ class Stream:
         with self._lock:
             if self.is_followed and text != self._text:
                 begin = common_beginning(self._text, text)
-                offset = len(text[:begin].encode("utf-16-le", "surrogatepass")) // 2
-                self._tell({"o": offset, "t": text[begin:]})
+                self._tell({"o": utf16_length(text[:begin]), "t": text[begin:]})
             self._text = text
 
     def ask(self, asks: bool) -> None:
@@ -102,14 +112,14 @@ class Controlled(Protocol):
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
-    def __init__(self, kernel: Any) -> None:
+    def __init__(self, kernel: Any, log: CellLog | None = None) -> None:
         self.is_attached = False
         """Whether the page has ever said something."""
         self.said: Mapping[str, Any] | None = None
         """What the page said last of its notebook."""
         self.notebook: str | None = None
         """The id of this kernel's notebook, once it has asked something; the page keeps it in the metadata."""
-        self._kernel = kernel
+        self._kernel, self._log = kernel, log
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -149,19 +159,27 @@ class Extension:
         kernel.session.send(kernel.iopub_socket, DELTA, piece, parent={}, ident=DELTA.encode())
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
-        """Answer one message of the control channel."""
-        reply = self.answer(message.get("content"))
+        """Answer one message of the control channel, before anything that follows takes its time."""
+        reply, follow = self._reply(message.get("content"))
         self._kernel.session.send(stream, REPLY, reply, message, ident=identity)
+        stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
+        follow()
 
     def answer(self, content: object) -> dict[str, Any]:
         """Take in one request; return what it is answered."""
+        reply, follow = self._reply(content)
+        follow()
+        return reply
+
+    def _reply(self, content: object) -> tuple[dict[str, Any], Callable[[], None]]:
+        """Return the answer to a request, and what follows from it."""
         about = {"protocol": PROTOCOL, "version": __version__}
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
-            return {"ok": False, **about}
-        said = self._answer(content)
-        return {"ok": said is not None, **about, **(said or {})}
+            return {"ok": False, **about}, _nothing
+        said, follow = self._answer(content)
+        return {"ok": said is not None, **about, **(said or {})}, follow
 
-    def _answer(self, content: dict[str, Any]) -> dict[str, Any] | None:
+    def _answer(self, content: dict[str, Any]) -> tuple[dict[str, Any] | None, Callable[[], None]]:
         """`None`: refused, since it is nothing we know, or about something that is over."""
         match content:
             case {"op": "run", "cell": str(cell)}:
@@ -173,36 +191,43 @@ class Extension:
                         del self._runs[next(iter(self._runs))]
                     self._runs[cell] = content
                     self._said.notify_all()
-                return {}
+                return {}, _nothing
             case {"op": "answers"}:
                 with self._said:
-                    return {"answers": [{"id": id, "cell": cell} for id, cell in self._unkept.items()]}
+                    unkept = [{"id": id, "cell": cell} for id, cell in self._unkept.items()]
+                return {"answers": unkept}, _nothing
             case {"op": "kept", "id": str(id)}:
                 with self._said:
                     self._unkept.pop(id, None)
-                return {}
+                return {}, _nothing
             case {"op": "attach", "id": str(id)}:
                 with self._said:
                     self.is_attached = True
                     stream = self._streams.get(id)
-                return None if stream is None else {**stream.attach(), "notebook": self.notebook}
+                so_far = None if stream is None else {**stream.attach(), "notebook": self.notebook}
+                return so_far, _nothing
+            case {"op": "marks", "text": str(text)} if self._log is not None:
+                from .naming import marks  # most questions are written without a page
+
+                return {"marks": marks(self._log.shell, text)}, _nothing
+            case {"op": "failure", "cell": str(cell), "number": int(number)} if self._log is not None:
+                return {"failure": self._log.failure_of(cell, number)}, _nothing
             case {"op": "approvals", "id": str(id)}:
-                return {"card": self._card(id)}
+                return {"card": self._card(id)}, _nothing
             case {"op": "decide", "question": str(id), "choice": str(choice), "reason": str(reason)}:
                 question = self.questions.find(id)
-                holds = question and question.choose(choice, reason)
-                return None if holds is None else {"holds": holds}
-            case {"op": "stop", "id": str(id)} if turn := self.turns.get(id):
-                turn.stop()
-                return {}
-            case {"op": "steer", "id": str(id), "text": str(text), "once": str(once)} if (
-                turn := self.turns.get(id)
-            ):
-                if once not in self._steered and text.strip():
+                decision = question.decision(choice, reason) if question is not None else None
+                if question is not None and decision is not None:
+                    return {"holds": question.claim(decision)}, partial(question.answer, decision)
+            case {"op": "stop", "id": str(id)}:
+                if (turn := self.turns.get(id)) is not None:
+                    return {}, turn.stop
+            case {"op": "steer", "id": str(id), "text": str(text), "once": str(once)}:
+                if (turn := self.turns.get(id)) is not None:
+                    is_new = once not in self._steered and text.strip()
                     self._steered.append(once)
-                    turn.steer(text)
-                return {}
-        return None
+                    return {}, partial(turn.steer, text) if is_new else _nothing
+        return None, _nothing
 
     def _card(self, id: str) -> dict[str, Any] | None:
         """Return the question that the turn of this answer waits for, which counts as shown from now on."""

@@ -61,6 +61,9 @@ It yields what it waits for: a future, and for how many seconds at most (`None`:
 cell; after that it ends by itself. `cells` has the two loops that drive it.
 """
 
+Offer = Callable[[Context, TurnOptions], TurnOptions]
+"""Returns more options for a turn with these, about the notebook as it is when it is asked."""
+
 log = logging.getLogger(__name__)
 
 LOCAL = "local"
@@ -68,12 +71,12 @@ LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program 
 
 
 class Task(NamedTuple):
-    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the answer."""
+    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the whole answer."""
 
     prompt: str
     options: ParsedLine
     brings: Sequence[Mentioned] = ()
-    after: Callable[[Session], Steps[None]] | None = None
+    after: Callable[[Session, types.TurnResult], Steps[None]] | None = None
 
 
 def finished(future: Future[T]) -> Steps[T]:
@@ -103,6 +106,9 @@ class Session:
         self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
         self.mask = OutgoingMask()
+        """With the numbers of the thread that was asked last."""
+        self._masks: dict[str, OutgoingMask] = {}  # by thread
+        self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
@@ -128,13 +134,17 @@ class Session:
         """Run `work` in the background loop, and wait for it. Raises what it raises."""
         return (yield from finished(self.blocking.submit(work)))
 
-    def start_turn(self, task: Task, listener: Listener, approvals: Approvals, *, output: str) -> RunningTurn:
+    def start_turn(
+        self, task: Task, listener: Listener, approvals: Approvals, offer: Offer, *, output: str
+    ) -> RunningTurn:
         """Send what a cell asks, when its thread answers nothing else. Raises OptionError, ConfigurationError.
 
-        `listener` is called in the background loop with each notification. `output`: the id of the answer.
+        `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
+        `output`: the id of the answer.
         """
         context, prompt = self.gather_context(task)
         turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
+        turn_options |= offer(context, turn_options)
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
         turn = RunningTurn(self, prompt, task.options, context, listener, cell=cell, output=output)
@@ -227,6 +237,8 @@ class Session:
         await self._wait_in_line(thread.id, turn, tell)
         cut_off = await self.codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
         told = await self._told(thread, turn.context, turn.prompt, turn_options)
+        if turn_options["mask"] is not None:
+            turn_options["mask"] = self.mask = await self.mask_of(thread)
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
         handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
@@ -254,7 +266,7 @@ class Session:
         wanted = options.text("thread")
         known = await (self.resolve(wanted) if wanted else self.current_id())
         if known is None or options.values.get("new"):
-            return Request(context.told(prompt, {}), turn_options, [])
+            return Request(context.told(prompt, {}, OutgoingMask(of=self.mask)), turn_options, [])
         thread = await self.codex.thread_resume(known)
         earlier = await thread.history()
         cells, cell = [turn.cell_id for turn in earlier], turn_options.get("cell_id")
@@ -278,7 +290,13 @@ class Session:
         if not context.is_empty():
             cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
             held = await thread.held(cell_id=cell, notebook=notebook, prompt=prompt)
-        return context.told(prompt, held)
+        return context.told(prompt, held, await self.mask_of(thread))
+
+    async def mask_of(self, thread: AsyncThread) -> OutgoingMask:
+        """Return the mask with the numbers that the thread has for secrets, also from other kernels."""
+        if thread.id not in self._masks:
+            self._masks[thread.id] = OutgoingMask(held=await thread.held(), of=self.mask)
+        return self._masks[thread.id]
 
     def gather_context(self, task: Task) -> tuple[Context, str]:
         """Return what the running cell may tell of its notebook, and its prompt with expressions inserted.
@@ -287,17 +305,22 @@ class Session:
         """
         options = task.options
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
-        kernel = look(self.shell, self.runs, self.extension)
-        self._evidence = self._evidence or self._gather()
-        known = self._notebook.evidence if self._notebook is not None else self._evidence
-        path = known.path if known is not None else None
-        mask = None if options.values.get("no-mask") else self.mask
-        if mask is not None:
-            learn_secrets(mask, self.shell, path, self.settings.secrets)
-        context = Context(self.shell, kernel, path, scope=scope, mask=mask)
+        kernel = look(self.shell, self.runs, self.extension.run)
+        mask = None if options.values.get("no-mask") else self.known_secrets()
+        context = Context(self.shell, kernel, self._path(), scope=scope, mask=mask)
         prompt = context.mention(task.prompt, int(options.text("rows") or self.settings.sample_rows))
         context.mentioned = [*task.brings, *context.mentioned]
         return context, prompt
+
+    def known_secrets(self) -> OutgoingMask:
+        """Return the notebook's mask, which knows what is secret now."""
+        learn_secrets(self.mask, self.shell, self._path(), self.settings.secrets)
+        return self.mask
+
+    def _path(self) -> str | None:
+        self._evidence = self._evidence or self._gather()
+        known = self._notebook.evidence if self._notebook is not None else self._evidence
+        return known.path if known is not None else None
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""
@@ -372,6 +395,11 @@ class Session:
             record = NotebookRecord(notebook.id, thread.id, evidence.here, copied_from=copied_from)
             await self.codex.store.run(lambda store: store.keep_notebook(record, kernel=evidence.kernel))
         return thread
+
+    async def notebook_id(self) -> str | None:
+        """Return the id that the store has, or would have, for this notebook; `None` in a terminal."""
+        notebook = await self._recognise()
+        return notebook.id if notebook is not None else None
 
     def _gather(self) -> Evidence | None:
         return gather(self.shell, self.runs.cells, said=self.extension.said)

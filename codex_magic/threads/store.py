@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -375,6 +376,24 @@ class Store:
                 "kernels", {"id": kernel, "notebook": notebook.id, "owner": self._owner}, verb="REPLACE"
             )
 
+    @_writes
+    def allow_reading(self, notebook_id: str) -> None:
+        """Let the model read the notebook without a question from now on; "" stands for all notebooks."""
+        self._insert("readable", {"notebook": notebook_id, "since": self._now()}, verb="REPLACE")
+
+    @_writes
+    def forget_reading(self, notebook_ids: Sequence[str]) -> None:
+        """Take back what `allow_reading` has allowed."""
+        self._db.execute(
+            f"DELETE FROM readable WHERE notebook IN ({_marks(notebook_ids)})", tuple(notebook_ids)
+        )
+
+    @_reads
+    def readable(self) -> dict[str, int]:
+        """Return the notebooks that the model may read, "" for all, each with the Unix time of the yes."""
+        rows = self._db.execute("SELECT notebook, since FROM readable ORDER BY since").fetchall()
+        return {row["notebook"]: row["since"] for row in rows}
+
     # Turns ---------------------------------------------------------------------------------------
 
     @_writes
@@ -553,7 +572,8 @@ class Store:
             history = [row for row in history if row["position"] < old["position"]]
         # Neither the text of answers nor the output of commands is read.
         rows = self._db.execute(
-            "SELECT turn, type, iif(type = 'userMessage', json, NULL) AS json FROM items"
+            "SELECT turn, type, iif(type = 'userMessage' OR instr(json, '«SECRET_'), json, NULL) AS json"
+            " FROM items"
             " WHERE turn IN (SELECT value FROM json_each(:turns)) UNION ALL"
             " SELECT turn, 'userMessage', partials.json FROM partials JOIN turns ON turns.seq = turn"
             " AND turns.id = partials.id WHERE turn IN (SELECT value FROM json_each(:turns)) ORDER BY turn",
@@ -564,13 +584,19 @@ class Store:
         for row in history:
             of_turn = items.get(row["seq"], [])
             kinds = {item["type"] for item in of_turn}
-            messages = [types.decode_item(_decoded(item["json"])) for item in of_turn if item["json"]]
+            messages = [
+                types.decode_item(_decoded(item["json"]))
+                for item in of_turn
+                if item["type"] == "userMessage" and item["json"]
+            ]
             if "contextCompaction" in kinds:
-                held = {}
+                held = {key: name for key, name in held.items() if key[0] == "«"}
             elif row["status"] != TurnStatus.failed or kinds - {"userMessage"}:
                 parts = [part for each in messages if isinstance(each, UserMessage) for part in each.content]
                 for context in (part for part in parts if isinstance(part, types.ContextInput)):
                     held |= context.held
+            for number in (n for item in of_turn for n in re.findall(r"«SECRET_(\d+)»", item["json"] or "")):
+                held.setdefault(f"«{number}»", "")
         return held
 
     @_writes

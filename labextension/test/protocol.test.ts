@@ -9,6 +9,8 @@ import {
   asksCodex,
   decideRequest,
   keptRequest,
+  failureRequest,
+  marksRequest,
   runRequest,
   steerRequest,
   stopRequest
@@ -41,6 +43,8 @@ describe('runRequest', () => {
 
 describe('what a click sends', () => {
   it('is what the fixtures say', () => {
+    expect(marksRequest('😀 Why @df and @df2?')).toEqual(fixture('marks'));
+    expect(failureRequest('4f2a9c01', 3)).toEqual(fixture('failure'));
     expect(answersRequest()).toEqual(fixture('answers'));
     expect(keptRequest('answer-1')).toEqual(fixture('kept'));
     expect(approvalsRequest('answer-1')).toEqual(fixture('approvals'));

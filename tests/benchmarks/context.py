@@ -71,7 +71,7 @@ def turn(
     shell: InteractiveShell, runs: Runs, path: str, mask: OutgoingMask, held: dict[str, str]
 ) -> dict[str, str]:
     learn_secrets(mask, shell, path, "")
-    kernel = look(shell, runs, Extension(None))
+    kernel = look(shell, runs, Extension(None).run)
     context = Context(shell, kernel, path, scope="above", mask=mask)
     return context.told("Why?", held).cells.held
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,19 @@ PROFILES = {
     Sandbox.full_access: ":danger-full-access",
 }
 BASES = {Sandbox.read_only: ":read-only", Sandbox.workspace_write: ":workspace"}
+SECRET_NAMES = (
+    ".env *.env .env.* .netrc _netrc .pypirc .pgpass .git-credentials id_rsa* id_dsa* id_ecdsa* id_ed25519* *.p12 *.pfx"
+).split()
 SECRET_FILES = (
-    "**/{.env,*.env,.env.*,.netrc,_netrc,.pypirc,.pgpass,.git-credentials,id_rsa*,id_dsa*,id_ecdsa*,id_ed25519*,*.p12,*.pfx,.ssh/**}",
+    f"**/{{{','.join(SECRET_NAMES)},.ssh/**}}",
     "{*.pem,*/*.pem}",  # deeper ones are an environment's list of authorities
 )
 OF_THE_USER = ".ssh .netrc _netrc .pypirc .pgpass .git-credentials .aws .azure .kube .config/gcloud".split()
 DEPTH = 4  # folders below the workspace; Linux looks for such files before each command
-MOST_NOTEBOOKS = 20  # that are protected: each is named to the model
+MOST_NOTEBOOKS = 200
+"""That are protected, the nearest first: each is named to the model, with some 15 tokens. Patterns may only deny, and
+what is denied can't be read either."""
+MOST_ENTRIES = 20_000  # that are looked at for them
 _MADE = (".git", ".codex", ".agents", ".aws")  # the sandbox makes what it protects, where that is missing
 _OWN = ("default_permissions", "permissions", "sandbox_mode")
 
@@ -66,10 +73,36 @@ def bounded(params: Mapping[str, Any], sandbox: Sandbox, hidden: Iterable[Path])
     return {**rest, "config": config, "permissions": PROFILES[sandbox]}
 
 
+def holds_secrets(path: Path, hidden: Iterable[Path]) -> bool:
+    """Whether a file is one that the agent's commands can't read, wherever it is; `path`: resolved."""
+    kept = [*(Path.home() / name for name in OF_THE_USER), *hidden]
+    name = path.name.lower()  # two spellings are one file on some systems
+    return (
+        any(fnmatchcase(name, pattern) for pattern in (*SECRET_NAMES, "*.pem"))
+        or ".ssh" in path.parts
+        or any(path.is_relative_to(each.resolve()) for each in kept)
+    )
+
+
 def notebooks(folder: Path) -> list[Path]:
-    with suppress(OSError):
-        return sorted(folder.glob("*.ipynb"))[:MOST_NOTEBOOKS]
-    return []
+    """Return the notebooks of a folder and of those below it, without hidden ones and environments."""
+    found: list[Path] = []
+    seen = 0
+    level = [folder]
+    for _ in range(DEPTH + 1):
+        below: list[Path] = []
+        for each in level:
+            with suppress(OSError):  # gone, or not ours to read
+                names = sorted(os.listdir(each))
+                seen += len(names)
+                is_environment = "pyvenv.cfg" in names or each.name in ("node_modules", "site-packages")
+                if is_environment or seen > MOST_ENTRIES:
+                    continue
+                paths = [each / name for name in names if name[0] != "."]
+                found += [path for path in paths if path.suffix == ".ipynb" and path.is_file()]
+                below += [path for path in paths if path.is_dir() and not path.is_symlink()]
+        level = below
+    return found[:MOST_NOTEBOOKS]
 
 
 def is_refused(params: Mapping[str, Any], error: JsonRpcError) -> bool:
@@ -98,10 +131,11 @@ def protected(params: Mapping[str, Any]) -> dict[str, list[Path]]:
 def tidied(folder: str | None) -> Iterator[list[Path]]:
     """Remove what is empty at the end of a turn and not there before: the sandbox makes what it protects.
 
-    Gives the list of those files and folders, to be added to.
+    Gives the list of those files and folders, to be added to. Empty folders of these names mean nothing to anybody:
+    they are of a kernel that was killed in a turn.
     """
     made = [Path(folder or os.getcwd(), name) for name in _MADE]
-    missing = [path for path in made if not path.exists()]
+    missing = [path for path in made if not path.exists() or _is_empty(path)]
     try:
         yield missing
     finally:
@@ -111,3 +145,10 @@ def tidied(folder: str | None) -> Iterator[list[Path]]:
                     path.rmdir()
                 elif path.stat().st_size == 0:
                     path.unlink()
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.is_dir() and not path.is_symlink() and not os.listdir(path)
+    except OSError:
+        return False
