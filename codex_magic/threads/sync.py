@@ -5,18 +5,16 @@ So they work in scripts, in cells and beside a running event loop alike.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import concurrent.futures
 import os
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from ..protocol.types import InitializeResponse, Notification, TurnCompleted
-from ..waiting import BackgroundLoop, Blocking, blocking, taken
+from ..waiting import BackgroundLoop, Blocking, Relay, blocking, same, wait
 from .codex import AsyncCodex, AsyncThread
 from .options import CodexConfig
 from .turns import AsyncTurnHandle
@@ -35,47 +33,29 @@ class TurnHandle(Blocking[AsyncTurnHandle]):
     interrupt = blocking(AsyncTurnHandle.interrupt)
     steer = blocking(AsyncTurnHandle.steer)
     run = blocking(AsyncTurnHandle.run)
-
-    @property
-    def id(self) -> str:
-        return self.asynchronous.id
-
-    @property
-    def thread_id(self) -> str:
-        return self.asynchronous.thread_id
+    id: str = same("id")
+    thread_id: str = same("thread_id")
 
     def stream(self) -> Iterator[Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
-        self.asynchronous.check_process()
-        batches: SimpleQueue[list[Notification]] = SimpleQueue()
-        self._loop.submit(_put_batches(self.asynchronous, batches.put))
+        handle, relay = self.asynchronous, Relay[Notification]()
+        handle.check_process()
+        self._loop.run(_subscribe(handle, relay.put))
         try:
             while True:
-                self.asynchronous.check_process()
-                for notification in taken(batches):
+                wait(relay.ready())
+                for notification in relay.take():
                     yield notification
                     if isinstance(notification, TurnCompleted):
                         return
+                    handle.check_process()
         finally:
-            if self.asynchronous.result is None and not self.asynchronous.is_parents:
+            if handle.result is None and not handle.is_parents:
                 self.interrupt()
 
 
-async def _put_batches(handle: AsyncTurnHandle, put: Callable[[list[Notification]], None]) -> None:
-    """Call `put` with all notifications of one step of the loop: waking a thread for each costs more."""
-    loop = asyncio.get_running_loop()
-    batch: list[Notification] = []
-
-    def collect(notification: Notification) -> None:
-        if not batch:
-            loop.call_soon(flush)
-        batch.append(notification)
-
-    def flush() -> None:
-        put(batch.copy())
-        batch.clear()
-
-    handle.subscribe(collect)
+async def _subscribe(handle: AsyncTurnHandle, listener: Callable[[Notification], None]) -> None:
+    handle.subscribe(listener)
 
 
 class Thread(Blocking[AsyncThread]):
@@ -89,10 +69,7 @@ class Thread(Blocking[AsyncThread]):
     read = blocking(AsyncThread.read)
     revert = blocking(AsyncThread.revert)
     set_name = blocking(AsyncThread.set_name)
-
-    @property
-    def id(self) -> str:
-        return self.asynchronous.id
+    id: str = same("id")
 
 
 def _browser_login(
