@@ -84,7 +84,8 @@ programs:
 labextension: $(VENV)/lab.stamp labextension/node_modules/.package-lock.json
 	cd labextension && npm run --silent lint && npm test --silent && npm run --silent build
 	@mkdir -p $(VENV)/share/jupyter/labextensions
-	@ln -sfn $(CURDIR)/labextension/prebuilt/codex-magic $(VENV)/share/jupyter/labextensions/codex-magic
+	@rm -rf $(VENV)/share/jupyter/labextensions/codex-magic
+	@ln -s $(CURDIR)/labextension/prebuilt/codex-magic $(VENV)/share/jupyter/labextensions/codex-magic
 
 labextension/node_modules/.package-lock.json: labextension/package-lock.json
 	@echo "Installing what the JupyterLab extension is built with (npm) ..."

@@ -60,6 +60,7 @@ if TYPE_CHECKING:  # in here mypy reads them last, as all of them import this pa
         CommandExecution as CommandExecution,
         ContextInput as ContextInput,
         Decision as Decision,
+        DeclineBecause as DeclineBecause,
         ExternalMessage as ExternalMessage,
         FileChange as FileChange,
         FileChangeApproval as FileChangeApproval,
@@ -128,6 +129,8 @@ if TYPE_CHECKING:  # in here mypy reads them last, as all of them import this pa
         is_retryable_error as is_retryable_error,
         retry_on_overload as retry_on_overload,
     )
+    from .values.asking import ask as ask, ask_async as ask_async
+    from .values.mapping import map as map
 
 __version__: str
 __all__: list[str]

@@ -21,9 +21,10 @@ LAYERS = {
     "threads": {"protocol", "waiting", "net", "auth", "responses", "engines"},
     "display": {"protocol"},
     "context": {"protocol"},
+    "values": {"protocol", "waiting", "context", "responses", "engines", "threads"},
     "notebook": {
         *("protocol", "waiting", "net", "auth", "context"),
-        *("responses", "engines", "threads", "display", "local_service"),
+        *("responses", "engines", "threads", "display", "local_service", "values"),
     },
     "local_service": {"protocol"},
 }
@@ -38,6 +39,7 @@ PACKAGES = {
     "threads": {"msgspec", "psutil"},
     "display": {"msgspec", "IPython", "markdown_it", "rich"},
     "context": set(),
+    "values": {"msgspec", "rich"},
     "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil", "segno"},
     "local_service": {"msgspec", "tornado"},
 }

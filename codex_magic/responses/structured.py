@@ -39,8 +39,8 @@ class Format(Generic[T]):
         self._adapter = None if self._is_schema else pydantic_adapter(text_format)
         schema = dict(text_format) if self._is_schema else schema_of(text_format)
         self.schema = schema
-        self._is_wrapped = schema.get("type", "object" if "properties" in schema else None) != "object"
-        if self._is_wrapped:
+        self.is_wrapped = schema.get("type", "object" if "properties" in schema else None) != "object"
+        if self.is_wrapped:
             root = {key: schema.pop(key) for key in ("$defs", "definitions") if key in schema}
             root |= {"type": "object", "properties": {"value": schema}, "required": ["value"]}
             self.schema = root
@@ -59,41 +59,36 @@ class Format(Generic[T]):
 
     def read(self, response: Response) -> ParsedResponse[T]:
         """Read the value. Raises RefusedError, TruncatedError, InvalidOutputError with the text and the response."""
-        messages = [item for item in response.output if item.get("type") == "message"]
-        answers = [item for item in messages if item.get("phase") != "commentary"] or messages
-        text = (
-            "".join(texts(answers[-1], "output_text")) if answers else ""
-        )  # earlier ones comment on the work
-        refusals = (texts(item, "refusal", field="refusal") for item in response.output)
-        refusal = next(chain.from_iterable(refusals), None)
-        if refusal is not None:
-            raise RefusedError(f"The model declined: {refusal}", text=refusal, response=response)
-        if response.status == "incomplete":
-            reason = response.incomplete_reason
-            what = f"The answer stopped before its end ({reason or 'no reason given'})."
-            raise TruncatedError(what, text=text, response=response, reason=reason)
+        text = answer_text(response)
         if not text and any(str(item.get("type")).endswith("_call") for item in response.output):
             what = "The model called a tool and did not answer yet."
             hint = "Use run_tools(), or send the results and parse the next answer."
             raise InvalidOutputError(what, text=text, response=response, hint=hint)
         try:
-            value = self._value(text)
-        except (ValueError, RecursionError) as error:
-            what = f"The answer does not fit: {' '.join(str(error).split())}"
-            raise InvalidOutputError(what, text=text, response=response) from error
+            value = self.value(text)
+        except InvalidOutputError as error:
+            error.response = response
+            raise
         fields = {name: getattr(response, name) for name in Response.__struct_fields__}
         return ParsedResponse(**fields, output_parsed=value)
 
     def repaired(self, input: Any, failure: InvalidOutputError) -> list[Item]:
         """Return the input of a turn in which the model mends its answer."""
-        complaint = f"{failure.message} Answer again, with nothing but JSON that fits the schema."
-        return [*input_items(input), *failure.response.output, user(complaint)]
+        return [*input_items(input), *failure.response.output, user(complaint(failure))]
+
+    def value(self, text: str) -> T:
+        """Return what the text of an answer stands for. Raises InvalidOutputError."""
+        try:
+            return self._value(text)
+        except (ValueError, RecursionError) as error:
+            what = f"The answer does not fit: {' '.join(str(error).split())}"
+            raise InvalidOutputError(what, text=text, response=None) from error
 
     def _value(self, text: str) -> T:
         """Raises ValueError."""
-        checks = self._is_schema or self._is_wrapped
+        checks = self._is_schema or self.is_wrapped
         value = fitted(decode_json(text), self.schema, self.schema, checks=checks)
-        if self._is_wrapped:
+        if self.is_wrapped:
             value = value["value"]
         if self._is_schema:
             return value  # type: ignore[no-any-return]  # T is Any then
@@ -101,3 +96,24 @@ class Format(Generic[T]):
         if self._adapter is not None:
             return self._adapter.validate_json(encoded)  # type: ignore[no-any-return]
         return msgspec.json.decode(encoded, type=self._type, dec_hook=read_custom)  # type: ignore[no-any-return]
+
+
+def answer_text(response: Response) -> str:
+    """Return the text of the last message that is no comment on the work. Raises RefusedError, TruncatedError."""
+    messages = [item for item in response.output if item.get("type") == "message"]
+    answers = [item for item in messages if item.get("phase") != "commentary"] or messages
+    text = "".join(texts(answers[-1], "output_text")) if answers else ""
+    refusals = (texts(item, "refusal", field="refusal") for item in response.output)
+    refusal = next(chain.from_iterable(refusals), None)
+    if refusal is not None:
+        raise RefusedError(f"The model declined: {refusal}", text=refusal, response=response)
+    if response.status == "incomplete":
+        reason = response.incomplete_reason
+        what = f"The answer stopped before its end ({reason or 'no reason given'})."
+        raise TruncatedError(what, text=text, response=response, reason=reason)
+    return text
+
+
+def complaint(failure: InvalidOutputError) -> str:
+    """Return what the model is told of an answer that does not fit."""
+    return f"{failure.message} Answer again, with nothing but JSON that fits the schema."

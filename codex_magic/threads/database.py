@@ -37,29 +37,37 @@ _LOCAL_FUSE = re.compile("fuseblk|fuse[.](fuse-overlayfs|ntfs-3g|ntfs|exfat|ecry
 """FUSE file systems of this machine's own disks; any other may be sshfs, gcsfuse, rclone ..."""
 
 
-def connect(path: Path, *, timeout: float) -> sqlite3.Connection:
-    """Open the file with WAL where it is safe; without it where it is not, or turns out not to work."""
+def connect(path: Path, *, timeout: float, migrations: tuple[str, ...] | None = None) -> sqlite3.Connection:
+    """Open the file with WAL where it is safe; without it where it is not, or turns out not to work.
+
+    `migrations`: the schema of another file than the thread store.
+    """
+    steps = MIGRATIONS if migrations is None else migrations
     if wal_is_safe(path.parent):
         try:
-            return _open(path, enter_wal, timeout=timeout)
+            return _open(path, enter_wal, steps, timeout=timeout)
         except sqlite3.OperationalError as error:
             if is_locked(error):
                 raise
-    return _open(path, leave_wal, timeout=timeout)
+    return _open(path, leave_wal, steps, timeout=timeout)
 
 
 def _open(
-    path: Path, choose_journal: Callable[[sqlite3.Connection], None], *, timeout: float
+    path: Path,
+    choose_journal: Callable[[sqlite3.Connection], None],
+    migrations: tuple[str, ...],
+    *,
+    timeout: float,
 ) -> sqlite3.Connection:
     def prepare() -> None:
         choose_journal(db)
-        version, ours = schema_version(db), len(MIGRATIONS)
+        version, ours = schema_version(db), len(migrations)
         if not 0 <= version <= 10_000:  # no number that we write, whatever we become
             raise damaged(path)
         if version > ours:
             newer = f"{path} was written by a newer codex_magic (schema {version}, this one knows {ours})"
             raise _fault(newer, "Run `%pip install -U codex-magic` and restart the kernel")
-        migrate(db, MIGRATIONS)
+        migrate(db, migrations)
         db.execute("PRAGMA foreign_keys = ON")
 
     # SQLite itself waits for a lock only so long; the rest is waited in Python, where Ctrl-C works.

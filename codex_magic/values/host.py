@@ -1,0 +1,65 @@
+"""What `ask` and `map` take from where they are called: a script by default, or a notebook that says so."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..context.secrets import OutgoingMask
+    from ..protocol.settings import Settings
+    from ..responses.parameters import Parameters
+    from ..responses.provider import Provider
+
+
+class Host:
+    """A script, which goes by the environment."""
+
+    rows = 5
+    """Rows of a table that go along with a question."""
+
+    @property
+    def settings(self) -> Settings:
+        from ..protocol.settings import Settings
+
+        return Settings.from_env()
+
+    def provider(self, choice: str | Provider | None) -> Provider:
+        """Return what `choice` stands for, else what is signed in. Raises ConfigurationError."""
+        from ..threads.codex import AsyncCodex
+        from ..threads.options import CodexConfig
+
+        return AsyncCodex(CodexConfig(settings=self.settings)).provider(choice)
+
+    def parameters(self) -> Parameters:
+        """Return what holds for each request that does not say otherwise."""
+        return {}
+
+    def mask(self) -> OutgoingMask:
+        """Return what takes secrets out of all that is sent."""
+        from ..context.secrets import OutgoingMask, environment_secrets
+
+        return OutgoingMask(environment_secrets(os.environ))
+
+    def says_yes(self, question: str) -> bool:
+        """Ask the person who is there; where nobody is, or no answer comes, it is a no."""
+        is_terminal = getattr(builtins.input, "__module__", None) == "builtins"
+        if is_terminal and not all(each is not None and each.isatty() for each in (sys.stdin, sys.stdout)):
+            return False
+        try:
+            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        except (EOFError, OSError, RuntimeError):  # a kernel whose front end takes no line
+            return False
+
+
+current: Callable[[], Host] = Host
+"""Returns the host of the call that is made now."""
+
+
+def use(other: Callable[[], Host]) -> None:
+    """Let `other` say from now on what the host is."""
+    global current
+    current = other

@@ -1,0 +1,70 @@
+"""The question for each row: a function's result, or a text with the row's values in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import Any, NamedTuple
+
+from ..protocol.errors import OptionError
+from .asking import plain_text
+
+_MARKER = re.compile(r"\{\{[ \t]*([^{}\n]+?)[ \t]*\}\}")
+
+
+class Prompt(NamedTuple):
+    """`data` is sent beside the text, as data."""
+
+    text: str
+    data: str | None = None
+
+
+def filled(text: str, row: Any) -> Prompt:
+    """Put the row's values where they are named: `{{ value }}`, or `{{ NAME }}` of a column. Other braces stay.
+
+    A text that names nothing of the row is asked about the whole of it.
+    """
+    named = {str(name): value for name, value in row.items()} if isinstance(row, Mapping) else {}
+    named.setdefault("value", row)
+    if not any(name in named for name in _MARKER.findall(text)):
+        return Prompt(text, plain_text(row))
+    return Prompt(_MARKER.sub(lambda each: plain_text(named[each[1]]) if each[1] in named else each[0], text))
+
+
+def prompts(
+    prompt: str | Callable[[Any], Any], rows: list[Any], executor: Any = None
+) -> list[Prompt | Exception]:
+    """Return the question for each row, or what the function raised for it.
+
+    The function runs in `executor`, e.g. on the machines where the data is.
+    """
+    if isinstance(prompt, str):
+        return [filled(prompt, row) for row in rows]
+    if executor is None:
+        return [_result(prompt, row) for row in rows]
+    submit = _submit(executor, prompt)
+    return [_result(lambda future: future.result(), future) for future in [submit(row) for row in rows]]
+
+
+def _result(function: Callable[[Any], Any], argument: Any) -> Prompt | Exception:
+    try:
+        text = function(argument)
+    except Exception as error:  # noqa: BLE001  # a function of the user's: its row failed, the others go on
+        return error
+    return (
+        Prompt(text)
+        if isinstance(text, str)
+        else TypeError(f"The prompt is a {type(text).__name__}, not a text.")
+    )
+
+
+def _submit(executor: Any, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return what hands a row to an Executor, to a Dask client (it has the same method) or to Ray (the module)."""
+    if isinstance(executor, Executor) or hasattr(executor, "submit"):
+        return lambda row: executor.submit(function, row)
+    if hasattr(executor, "remote"):
+        remote = executor.remote(function)
+        return lambda row: remote.remote(row).future()
+    hint = "Pass a concurrent.futures.Executor, a Dask client or the module ray."
+    raise OptionError(f"executor can't be a {type(executor).__name__}.", hint=hint)
