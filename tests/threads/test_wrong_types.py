@@ -90,6 +90,7 @@ def test_an_input(codex: Codex, service: LocalService, value: Any) -> None:
     for ask in (thread.run, thread.turn, running.steer):
         with pytest.raises(OptionError, match="input"):
             ask(value)
+    service.wait_for_request()
     running.interrupt()
     assert len(thread.history()) == len(requests(service)) == 1
 
