@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager, suppress
 from operator import attrgetter
+from queue import Empty, SimpleQueue
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 from weakref import WeakSet
 
@@ -49,6 +50,15 @@ def wait(future: Future[T]) -> T:
         except FutureTimeout:
             if future.done():
                 raise
+
+
+def taken(queue: SimpleQueue[T]) -> T:
+    """Return `queue.get()`, but let Ctrl-C through on every platform."""
+    while True:
+        try:
+            return queue.get(timeout=POLL_SECONDS)
+        except Empty:
+            pass
 
 
 async def awaited(future: Future[T]) -> T:

@@ -5,16 +5,18 @@ So they work in scripts, in cells and beside a running event loop alike.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import concurrent.futures
 import os
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from ..protocol.types import InitializeResponse, Notification, TurnCompleted
-from ..waiting import BackgroundLoop, Blocking, Relay, blocking, same, wait
+from ..waiting import BackgroundLoop, Blocking, blocking, same, taken
 from .codex import AsyncCodex, AsyncThread
 from .options import CodexConfig
 from .turns import AsyncTurnHandle
@@ -38,24 +40,36 @@ class TurnHandle(Blocking[AsyncTurnHandle]):
 
     def stream(self) -> Iterator[Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
-        handle, relay = self.asynchronous, Relay[Notification]()
-        handle.check_process()
-        self._loop.run(_subscribe(handle, relay.put))
+        self.asynchronous.check_process()
+        batches: SimpleQueue[list[Notification]] = SimpleQueue()
+        self._loop.submit(_put_batches(self.asynchronous, batches.put))
         try:
             while True:
-                wait(relay.ready())
-                for notification in relay.take():
+                self.asynchronous.check_process()
+                for notification in taken(batches):
                     yield notification
                     if isinstance(notification, TurnCompleted):
                         return
-                    handle.check_process()
         finally:
-            if handle.result is None and not handle.is_parents:
+            if self.asynchronous.result is None and not self.asynchronous.is_parents:
                 self.interrupt()
 
 
-async def _subscribe(handle: AsyncTurnHandle, listener: Callable[[Notification], None]) -> None:
-    handle.subscribe(listener)
+async def _put_batches(handle: AsyncTurnHandle, put: Callable[[list[Notification]], None]) -> None:
+    """Call `put` with all notifications of one step of the loop: waking a thread for each costs more."""
+    loop = asyncio.get_running_loop()
+    batch: list[Notification] = []
+
+    def collect(notification: Notification) -> None:
+        if not batch:
+            loop.call_soon(flush)
+        batch.append(notification)
+
+    def flush() -> None:
+        put(batch.copy())
+        batch.clear()
+
+    handle.subscribe(collect)
 
 
 class Thread(Blocking[AsyncThread]):
