@@ -1,12 +1,11 @@
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Kernel } from '@jupyterlab/services';
-import { MimeModel } from '@jupyterlab/rendermime';
 import type { IDisposable } from '@lumino/disposable';
 import { Panel } from '@lumino/widgets';
 
+import { AnswerBody, type ILook } from './body';
 import { attach, listen } from './link';
 import { type Bundle, type Delta, type Facts, MIME } from './protocol';
-import { Blocks } from './splitter';
 import { StreamState } from './stream';
 
 const MARKDOWN = 'text/markdown';
@@ -22,8 +21,7 @@ export interface IPlace {
   kernel(): Promise<Kernel.IKernelConnection | null>;
   /** Put the bundle into the notebook's file, for a page that hears no more of the output itself. */
   keep(id: string, bundle: Bundle): void;
-  /** Make the renderer of one block. */
-  block(): IRenderMime.IRenderer;
+  readonly look: ILook;
   /** What stands below an answer whose kernel has ended. */
   readonly lost: string;
 }
@@ -37,6 +35,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   constructor(private readonly place: IPlace) {
     super();
     this.addClass('jp-codex-answer');
+    this.body = new AnswerBody(place.look);
     this.addWidget(this.body);
     this.node.setAttribute('aria-busy', 'false');
   }
@@ -51,9 +50,9 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     const text = textOf(model.data);
     if (facts.state !== 'streaming') {
       this.end();
-      await this.display(text);
+      await this.body.set(text);
     } else if (!this.isLive) {
-      await this.display(text);
+      await this.body.set(text);
       this.id_ = facts.id ?? '';
       await this.follow();
     }
@@ -86,7 +85,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       this.isLive = true;
       this.node.setAttribute('aria-busy', 'true');
       this.stream.reset(reply.n ?? 0, reply.text ?? '');
-      this.draw(0);
+      this.body.draw(this.stream.text, 0);
     } else if (reply || kernel.connectionStatus === 'connected') {
       // Where a server stands between them a request can be lost; one that is refused is not asked again.
       await (reply || tries <= 1 ? this.lose() : this.follow(tries - 1));
@@ -110,7 +109,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     if (changed === 'gap') {
       void this.follow();
     } else if (changed !== 'old' && this.isLive) {
-      this.draw(changed);
+      this.body.draw(this.stream.text, changed);
     }
   }
 
@@ -118,19 +117,19 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   private finish(bundle: Bundle): void {
     const id = this.id_;
     this.end();
-    void this.display(textOf(bundle));
+    void this.body.set(textOf(bundle));
     this.place.keep(id, bundle);
   }
 
   /** Say that nothing more comes. */
   private lose(): void {
-    const { id_: id, text } = this;
+    const { id_: id } = this;
     if (!id) {
       return;
     }
     this.end();
-    const rest = `${text.trimEnd()}\n\n${this.place.lost}\n`;
-    void this.display(rest);
+    const rest = `${this.body.text.trimEnd()}\n\n${this.place.lost}\n`;
+    void this.body.set(rest);
     this.place.keep(id, { [MIME]: { v: 1, id, state: 'interrupted' }, [MARKDOWN]: rest, 'text/plain': rest });
   }
 
@@ -142,69 +141,10 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     this.node.setAttribute('aria-busy', 'false');
   }
 
-  /** Draw with the next frame: pieces that come within one are drawn together. */
-  private draw(changed: number): void {
-    this.changed = Math.min(this.changed, changed);
-    this.text = this.stream.text;
-    this.frame ||= window.requestAnimationFrame(() => {
-      this.frame = 0;
-      void this.paint();
-    });
-  }
-
-  /** Show this text, once all that was to be shown before is. */
-  private async display(text: string): Promise<void> {
-    let same = 0;
-    while (same < text.length && text.charCodeAt(same) === this.text.charCodeAt(same)) {
-      same++;
-    }
-    this.changed = Math.min(this.changed, same);
-    this.text = text;
-    window.cancelAnimationFrame(this.frame);
-    this.frame = 0;
-    await this.paint();
-  }
-
-  private paint(): Promise<void> {
-    this.painting = this.painting.then(() => this.paintNow()).catch(reason => console.error(reason));
-    return this.painting;
-  }
-
-  private async paintNow(): Promise<void> {
-    if (this.isDisposed || this.changed === Infinity) {
-      return;
-    }
-    const first = this.blocks.update(this.text, this.changed);
-    this.changed = Infinity;
-    for (let index = first; index < this.blocks.length; index++) {
-      const text = this.blocks.at(index);
-      if (this.drawn[index] === text) {
-        continue;
-      }
-      this.drawn[index] = text;
-      const { widgets } = this.body;
-      const widget = (widgets[index] as IRenderMime.IRenderer | undefined) ?? this.place.block();
-      if (index >= widgets.length) {
-        this.body.addWidget(widget);
-      }
-      await widget.renderModel(new MimeModel({ trusted: false, data: { [MARKDOWN]: text } }));
-    }
-    while (this.body.widgets.length > this.blocks.length) {
-      this.body.widgets.at(-1)?.dispose();
-    }
-    this.drawn.length = this.blocks.length;
-  }
-
-  /** The blocks of the text; what else belongs to an answer stands below them. */
-  private readonly body = new Panel();
+  /** The text; what else belongs to an answer stands below it. */
+  private readonly body: AnswerBody;
   private readonly stream = new StreamState();
-  private readonly blocks = new Blocks();
-  private readonly drawn: string[] = [];
   private id_ = '';
   private isLive = false;
-  private text = '';
-  private changed = Infinity;
-  private frame = 0;
-  private painting = Promise.resolve();
   private listening: IDisposable | null = null;
 }

@@ -117,8 +117,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
             keep: (id: string, bundle: Bundle): void => {
               replace(panel(), id, bundle);
             },
-            block: (): IRenderMime.IRenderer =>
-              markdownRendererFactory.createRenderer({ ...options, mimeType: 'text/markdown' })
+            look: {
+              renderer: markdownRendererFactory.createRenderer({ ...options, mimeType: 'text/markdown' }),
+              typesetter: options.latexTypesetter
+            }
           });
           live.add(renderer);
           renderer.disposed.connect(() => live.delete(renderer));
