@@ -307,7 +307,8 @@ def _command_row(item: types.CommandExecution) -> Row:
         note, time = f"after {lasting(round((item.duration_ms or 0) / 1000))}", ""
     is_open = label in ("Running", "Failed")
     body = tail(item.aggregated_output or "")
-    return Row(label, command, [_APPROVALS.get(item.approval or ""), note, time], body, is_open=is_open)
+    notes = [_APPROVALS.get(item.approval or ""), note, _words(item.reason), time]
+    return Row(label, command, notes, body, is_open=is_open)
 
 
 def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
@@ -316,7 +317,7 @@ def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
     # The agent writes file after file, and reports one status for all of them.
     in_part = "some of it may be done" if status in ("failed", "interrupted") else ""
     size = "+{} −{}".format(*diff_size(diff)) if diff and status == "completed" else ""
-    notes = [size, _note(status), _APPROVALS.get(item.approval or ""), in_part]
+    notes = [size, _note(status), _APPROVALS.get(item.approval or ""), _words(item.reason), in_part]
     body = "" if status in ("inProgress", "waiting") else head(diff)
     return Row(
         _verb(change_kind(change), status), path, notes, body, "diff", is_open=status not in NEVER_DONE
@@ -363,7 +364,12 @@ def _call_row(item: types.ToolCall) -> Row:
     call = shorten(f"{tool}({arguments})", HEAD_CHARS)
     parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
     body = head("\n".join(parts))
-    notes = [_APPROVALS.get(item.approval or ""), _note(status), seconds(item.duration_ms)]
+    notes = [
+        _APPROVALS.get(item.approval or ""),
+        _note(status),
+        _words(item.reason),
+        seconds(item.duration_ms),
+    ]
     return Row(_verb("call", status), call, notes, body)
 
 
@@ -373,6 +379,10 @@ _APPROVALS = {
     "always": "always approved",
 }
 """The decision that stands in its step."""
+
+
+def _words(reason: str | None) -> str:
+    return f"you said “{step_line(reason)}”" if reason else ""
 
 
 def seconds(duration_ms: int | None) -> str:

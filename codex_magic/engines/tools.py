@@ -13,7 +13,14 @@ import msgspec
 from ..protocol.errors import InvalidRequestError
 from ..protocol.plain import encodable
 from ..protocol.secrets import with_texts
-from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision, Sandbox, ToolCallApproval
+from ..protocol.types import (
+    ApprovalDecision,
+    ApprovalRequest,
+    Decision,
+    DeclineBecause,
+    Sandbox,
+    ToolCallApproval,
+)
 from ..responses.inputs import image_url, input_text, is_image
 from ..responses.tools import Tool, Toolbox, ToolCallError, plain_result
 from .approvals import call
@@ -102,6 +109,8 @@ class ToolCalls:
             await self._cancel()
         if decision in (Decision.accept, Decision.accept_for_session):
             return None
+        if isinstance(decision, DeclineBecause):
+            return f"The user declined this call and said: {decision.reason}"
         is_no = decision is not None
         return "The user declined this call." if is_no else "Not run: nobody was there to allow this call."
 

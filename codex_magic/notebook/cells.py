@@ -105,8 +105,8 @@ def _ask(session: Session, task: Task) -> Steps[None]:
     background = bool(options.values.get("background")) and not _waits(session)
     while True:
         output = new_id()
-        desk = Desk(session.shell, session.screen, background=background)
-        started = session.start_turn(task, desk.news.put, desk.ask)
+        desk = Desk(session.shell, session.screen, output, background=background)
+        started = session.start_turn(task, desk.news.put, desk.ask, output=output)
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 
@@ -208,8 +208,8 @@ class CellTurn:
         while not self._completed:
             if (left := deadline - time.monotonic()) <= 0:
                 return False
-            due = self._painter.due()
-            yield self._desk.news.ready(), left if due is None else min(due, left)
+            due = [seconds for seconds in (self._painter.due(), self._desk.due()) if seconds is not None]
+            yield self._desk.news.ready(), min([left, *due])
             self._show_news()
         return True
 
@@ -219,6 +219,7 @@ class CellTurn:
         self._painter.tick()
         for question in (each for each in batch if isinstance(each, Question)):
             self._desk.take(question, pause=self._painter.pause)
+        self._desk.tick(pause=self._painter.pause)
         self._completed = self._completed or any(isinstance(each, TurnCompleted) for each in batch)
 
     def _stopped(self) -> Steps[None]:

@@ -127,17 +127,19 @@ class Session:
         """Run `work` in the background loop, and wait for it. Raises what it raises."""
         return (yield from finished(self.blocking.submit(work)))
 
-    def start_turn(self, task: Task, listener: Listener, approvals: Approvals) -> RunningTurn:
+    def start_turn(self, task: Task, listener: Listener, approvals: Approvals, *, output: str) -> RunningTurn:
         """Send what a cell asks, when its thread answers nothing else. Raises OptionError, ConfigurationError.
 
-        `listener` is called in the background loop with each notification.
+        `listener` is called in the background loop with each notification. `output`: the id of the answer.
         """
         turn_options = self.turn_options(task.options, approvals)
         context, prompt = self.gather_context(task)
         # `execution_count` is the number of the next cell in newer IPythons.
-        turn = RunningTurn(self, prompt, task.options, context, cell=len(self.shell.user_ns["In"]) - 1)
+        cell = len(self.shell.user_ns["In"]) - 1
+        turn = RunningTurn(self, prompt, task.options, context, listener, cell=cell, output=output)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
+        self.extension.turns[output] = turn
         return turn
 
     def turn_options(self, options: ParsedLine, approvals: Approvals) -> TurnOptions:
@@ -411,16 +413,26 @@ class Session:
 
 
 class RunningTurn:
-    """A turn of the notebook, from its request until all of it is on screen; `cell`: the number of its cell.
+    """A turn of the notebook, from its request until all of it is on screen.
 
+    `listener` hears what is to be told of it; `cell`: the number of its cell; `output`: the id of its answer.
     `started` has its handle, once the thread answers nothing else, else NotSent or a CodexError; `withdrawn` is
     done when it is to be taken back before that, `over` at its end.
     """
 
     def __init__(
-        self, session: Session, prompt: str, options: ParsedLine, context: Context, *, cell: int
+        self,
+        session: Session,
+        prompt: str,
+        options: ParsedLine,
+        context: Context,
+        listener: Listener,
+        *,
+        cell: int,
+        output: str,
     ) -> None:
         self.prompt, self.options, self.context, self.cell = prompt, options, context, cell
+        self.output, self._listener = output, listener
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
@@ -441,9 +453,21 @@ class RunningTurn:
         submit = self._session.blocking.submit
         self.started.add_done_callback(lambda _: self.handle and submit(self.handle.interrupt()))
 
+    def steer(self, text: str) -> None:
+        """Add to its question, as soon as it has started; from any thread. What goes wrong is told in the answer."""
+        submit = self._session.blocking.submit
+        self.started.add_done_callback(lambda _: self.handle and submit(self._steer(self.handle, text)))
+
+    async def _steer(self, handle: AsyncTurnHandle, text: str) -> None:
+        try:
+            await handle.steer(text)
+        except CodexError as error:
+            self._listener(types.Warned(None, f"Codex did not get “{shorten(text, 60)}”. {error}"))
+
     def end(self) -> None:
         """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
         self._session.running.remove(self)
+        del self._session.extension.turns[self.output]
         if (name := self.options.text("output")) and (handle := self.handle) is not None:
             self._session.shell.user_ns[name] = handle.result
         self.over.set_result(None)

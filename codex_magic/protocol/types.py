@@ -159,6 +159,8 @@ class CommandExecution(Struct, frozen=True, tag="commandExecution"):
     """Set once the command has begun, if the program reports it."""
     approval: str | None = None
     """The `Decision` that allowed it, or `always` (ours)."""
+    reason: str | None = None
+    """What the person said who declined it (ours)."""
 
 
 class FileChange(Struct, frozen=True, tag="fileChange"):
@@ -166,6 +168,7 @@ class FileChange(Struct, frozen=True, tag="fileChange"):
     changes: tuple[dict[str, Any], ...] = ()
     status: str = "inProgress"
     approval: str | None = None
+    reason: str | None = None
 
 
 class ToolCall(Struct, frozen=True, tag="dynamicToolCall"):
@@ -180,6 +183,7 @@ class ToolCall(Struct, frozen=True, tag="dynamicToolCall"):
     success: bool | None = None
     duration_ms: int | None = None
     approval: str | None = None
+    reason: str | None = None
 
 
 class WebSearch(Struct, frozen=True, tag="webSearch"):
@@ -584,7 +588,13 @@ class ApplyNetworkPolicyAmendment(Struct, frozen=True):
     action: str
 
 
-ApprovalDecision = Decision | AcceptWithExecpolicyAmendment | ApplyNetworkPolicyAmendment
+class DeclineBecause(Struct, frozen=True):
+    """No; the model goes on without it, and hears these words of the person's."""
+
+    reason: str
+
+
+ApprovalDecision = Decision | AcceptWithExecpolicyAmendment | ApplyNetworkPolicyAmendment | DeclineBecause
 
 
 class ApprovalMode(str, Enum):

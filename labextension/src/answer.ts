@@ -1,9 +1,12 @@
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Kernel } from '@jupyterlab/services';
+import type { TranslationBundle } from '@jupyterlab/translation';
 import type { IDisposable } from '@lumino/disposable';
 import { Panel } from '@lumino/widgets';
 
+import { Actions, type Rerun } from './actions';
 import { AnswerBody, type ILook } from './body';
+import { Cards } from './cards';
 import { attach, listen } from './link';
 import { type Bundle, type Delta, type Facts, MIME } from './protocol';
 import { StreamState } from './stream';
@@ -22,8 +25,13 @@ export interface IPlace {
   /** Put the bundle into the notebook's file, for a page that hears no more of the output itself. */
   keep(id: string, bundle: Bundle): void;
   readonly look: ILook;
+  /** Run the cell of this answer once more, or one that continues it. */
+  rerun(id: string, what: Rerun): void;
+  /** Add to a rendered block what stands around its code; not `isWhole` while more of it may come. */
+  dress(block: HTMLElement, answer: AnswerRenderer, isWhole: boolean): void;
   /** What stands below an answer whose kernel has ended. */
   readonly lost: string;
+  readonly trans: TranslationBundle;
 }
 
 /**
@@ -35,8 +43,14 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   constructor(private readonly place: IPlace) {
     super();
     this.addClass('jp-codex-answer');
-    this.body = new AnswerBody(place.look);
+    this.body = new AnswerBody(place.look, (block, isLast) =>
+      place.dress(block, this, !this.isOpen || !isLast)
+    );
+    this.cards = new Cards(place.trans);
+    this.actions = new Actions(place.trans, (id, what) => place.rerun(id, what));
     this.addWidget(this.body);
+    this.addWidget(this.cards);
+    this.addWidget(this.actions);
     this.node.setAttribute('aria-busy', 'false');
   }
 
@@ -45,17 +59,25 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     return this.id_ && this.isLive ? { id: this.id_, text: this.stream.text } : null;
   }
 
+  /** The id of the answer, and whether the output it stands in is trusted. */
+  get origin(): { id: string; isTrusted: boolean } {
+    return this.origin_;
+  }
+
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const facts = (model.data[MIME] ?? {}) as Facts;
     const text = textOf(model.data);
+    this.origin_ = { id: facts.id ?? '', isTrusted: model.trusted };
+    this.isOpen = facts.state === 'streaming';
     if (facts.state !== 'streaming') {
-      this.end();
+      this.end(model.data);
       await this.body.set(text);
     } else if (!this.isLive) {
       await this.body.set(text);
       this.id_ = facts.id ?? '';
       await this.follow();
     }
+    this.body.dressAll();
   }
 
   override dispose(): void {
@@ -84,6 +106,8 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     } else if (reply?.ok) {
       this.isLive = true;
       this.node.setAttribute('aria-busy', 'true');
+      this.actions.live(kernel, id);
+      this.cards.follow(kernel, id, reply.asks ?? false);
       this.stream.reset(reply.n ?? 0, reply.text ?? '');
       this.body.draw(this.stream.text, 0);
     } else if (reply || kernel.connectionStatus === 'connected') {
@@ -105,6 +129,9 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       this.finish(delta.bundle);
       return;
     }
+    if (delta.asks !== undefined) {
+      this.cards.hear(delta.asks);
+    }
     const changed = this.stream.push(delta);
     if (changed === 'gap') {
       void this.follow();
@@ -116,7 +143,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   /** Take the end from the kernel. The output is updated as well, unless the page was loaded again meanwhile. */
   private finish(bundle: Bundle): void {
     const id = this.id_;
-    this.end();
+    this.end(bundle);
     void this.body.set(textOf(bundle));
     this.place.keep(id, bundle);
   }
@@ -127,23 +154,32 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     if (!id) {
       return;
     }
-    this.end();
     const rest = `${this.body.text.trimEnd()}\n\n${this.place.lost}\n`;
+    const bundle = { [MIME]: { v: 1, id, state: 'interrupted' }, [MARKDOWN]: rest, 'text/plain': rest };
+    this.end(bundle);
     void this.body.set(rest);
-    this.place.keep(id, { [MIME]: { v: 1, id, state: 'interrupted' }, [MARKDOWN]: rest, 'text/plain': rest });
+    this.place.keep(id, bundle);
   }
 
-  private end(): void {
+  private end(bundle?: Bundle): void {
+    this.cards.end();
+    if (bundle) {
+      this.actions.over(bundle, this.origin_.isTrusted);
+    }
     this.listening?.dispose();
     this.listening = null;
-    this.isLive = false;
+    this.isLive = this.isOpen = false;
     this.id_ = '';
     this.node.setAttribute('aria-busy', 'false');
   }
 
   /** The text; what else belongs to an answer stands below it. */
   private readonly body: AnswerBody;
+  private readonly cards: Cards;
+  private readonly actions: Actions;
   private readonly stream = new StreamState();
+  private origin_ = { id: '', isTrusted: false };
+  private isOpen = false;
   private id_ = '';
   private isLive = false;
   private listening: IDisposable | null = null;

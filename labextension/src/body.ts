@@ -13,6 +13,9 @@ const MOST_MS = 1000;
 /** Milliseconds of work after which a long text lets the page do other things. */
 const SLICE_MS = 40;
 
+/** What may be a formula. */
+const MATH = /[$\\]/;
+
 /** How a block stands in the page: its marker, what follows it, and how that looked before it was typeset. */
 type Drawn = { text: string; marker: Comment; live: ChildNode[]; source: ChildNode[] };
 
@@ -30,7 +33,11 @@ export interface ILook {
  * has become another: what is selected or unfolded in the rest stays so.
  */
 export class AnswerBody extends Widget {
-  constructor(private readonly look: ILook) {
+  /** `dress` adds to a block what is not in its text. */
+  constructor(
+    private readonly look: ILook,
+    private readonly dress: (block: HTMLElement, isLast: boolean) => void
+  ) {
     super();
     this.node.className = look.renderer.node.className;
     this.node.dataset.mimeType = 'text/markdown';
@@ -116,6 +123,18 @@ export class AnswerBody extends Widget {
       const { marker, live } = this.drawn.pop() as Drawn;
       removeAll([marker, ...live], this.node);
     }
+    this.dressAll(first);
+  }
+
+  /** Dress the blocks from `first` on. */
+  dressAll(first = 0): void {
+    for (let index = first; index < this.drawn.length; index++) {
+      for (const each of this.drawn[index]?.live ?? []) {
+        if (each instanceof HTMLElement) {
+          this.dress(each, index === this.drawn.length - 1);
+        }
+      }
+    }
   }
 
   private async drawBlock(index: number, text: string): Promise<void> {
@@ -139,7 +158,7 @@ export class AnswerBody extends Widget {
   /** Set the formulas in what is new. */
   private typeset(nodes: Iterable<Node>): void {
     for (const each of nodes) {
-      if (each instanceof HTMLElement && each.localName !== 'pre' && /[$\\]/.test(each.textContent ?? '')) {
+      if (each instanceof HTMLElement && each.localName !== 'pre' && MATH.test(each.textContent ?? '')) {
         if (this.isAttached) {
           void Promise.resolve(this.look.typesetter?.typeset(each)).then(() => hardenAnchorLinks(each));
         } else {
@@ -170,10 +189,7 @@ export class AnswerBody extends Widget {
 /** Put fresh nodes in the place of a block's, and leave those that have not changed; return what is new. */
 function exchange(body: HTMLElement, block: Drawn, fresh: ChildNode[]): Node[] {
   const { live, source } = block;
-  let same = 0;
-  while (same < live.length && same < fresh.length && fresh[same]?.isEqualNode(source[same] as Node)) {
-    same++;
-  }
+  let same = sameAtStart(source, fresh);
   const changed: Node[] = [];
   const [mine, before, after] = [live[same], source[same], fresh[same]];
   if (mine && before && after && grow(mine, before, after)) {
@@ -188,34 +204,49 @@ function exchange(body: HTMLElement, block: Drawn, fresh: ChildNode[]): Node[] {
   return [...changed, ...added];
 }
 
-/** Change what a node held `before` into what it holds `after`; return whether that could be done inside of it. */
+/**
+ * Change what a node held `before` into what it holds `after`; return whether that could be done inside of it.
+ *
+ * A formula that was set stands in other nodes than its source, which ends as they do.
+ */
 function grow(live: ChildNode, before: ChildNode, after: ChildNode): boolean {
-  if (live instanceof Text && after instanceof Text) {
-    const isSame = live.data === before.textContent && after.data.startsWith(live.data);
-    if (isSame) {
-      live.appendData(after.data.slice(live.length));
+  if (live instanceof Text && before instanceof Text && after instanceof Text) {
+    const added = after.data.slice(before.length);
+    const isWhole = live.length === before.length;
+    if (
+      !after.data.startsWith(before.data) ||
+      !before.data.endsWith(live.data) ||
+      !(isWhole || !MATH.test(added))
+    ) {
+      return false;
     }
-    return isSame;
+    live.appendData(added);
+    return true;
   }
-  const [mine, old, fresh] = [live, before, after].map(each => [...each.childNodes]) as [
-    ChildNode[],
-    ChildNode[],
-    ChildNode[]
-  ];
-  if (mine.length !== old.length || !isAlike(before, after)) {
-    return false; // a formula that was set has other nodes
+  const [mine, old, fresh] = [[...live.childNodes], [...before.childNodes], [...after.childNodes]];
+  if (!isAlike(before, after)) {
+    return false;
   }
-  let same = 0;
-  while (same < old.length && same < fresh.length && fresh[same]?.isEqualNode(old[same] as Node)) {
-    same++;
+  let same = sameAtStart(old, fresh);
+  const hasFormulas = mine.length !== old.length;
+  if (hasFormulas && same < old.length - 1) {
+    return false;
   }
-  const [first, was, is] = [mine[same], old[same], fresh[same]];
+  const [first, was, is] = [hasFormulas ? mine.at(-1) : mine[same], old[same], fresh[same]];
   if (first && was && is && grow(first, was, is)) {
     same++;
   }
-  mine.slice(same).forEach(each => each.remove());
+  if (hasFormulas && same < old.length) {
+    return false;
+  }
+  (hasFormulas ? [] : mine.slice(same)).forEach(each => each.remove());
   (live as ParentNode & ChildNode).append(...fresh.slice(same));
   return true;
+}
+
+function sameAtStart(nodes: ChildNode[], others: ChildNode[]): number {
+  const first = others.findIndex((each, index) => !nodes[index] || !each.isEqualNode(nodes[index]));
+  return first < 0 ? others.length : first;
 }
 
 /** Whether two elements are the same but for what they hold. */
