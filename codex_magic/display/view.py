@@ -184,6 +184,7 @@ class TurnView:
         """All of it as Markdown that is safe to show; `hint` is for the time until the turn ends."""
         parts: list[str] = []
         above: Block | None = None
+        read: list[items.Row] = []
         thoughts = [block for block in self._blocks.values() if isinstance(block, ReasoningBlock)]
         for block in [*self._blocks.values(), *self.below(hint)]:
             if isinstance(block, ReasoningBlock):
@@ -191,6 +192,10 @@ class TurnView:
             else:
                 text = block.markdown()
             if not text:
+                continue
+            read = [*read, *block.rows] if isinstance(block, items.ActivityBlock) and block.has_read else []
+            if len(read) > 1:
+                parts[-1] = items.read_together(read).markdown()
                 continue
             if isinstance(block, items.MessageBlock) and isinstance(above, MarkdownBlock):
                 # Else a list that ends one would go on in the other.

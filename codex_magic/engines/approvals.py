@@ -190,7 +190,9 @@ async def _decision(approvals: Approvals, request: types.ApprovalRequest) -> typ
             return amendment if isinstance(request, types.CommandApproval) else None
         if isinstance(answer, types.DeclineBecause):
             return types.DeclineBecause(str(answer.reason))
-        return types.Decision(answer) if isinstance(answer, str) else None
+        decision = types.Decision(answer) if isinstance(answer, str) else None
+        is_lasting = decision is types.Decision.accept_always
+        return None if is_lasting and not isinstance(request, types.ReadingApproval) else decision
     except Exception:  # whatever broke, it was no yes
         log.warning("asking about %s failed, which is a no", request.method, exc_info=True)
         return None

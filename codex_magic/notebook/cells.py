@@ -24,6 +24,7 @@ from .options import ALL_OPTIONS, parse_line
 from .question import Question
 from .session import RunningTurn, Session, Steps, Task, Wait
 from .shell import CellFailed, CellStopped, NotSent, shells
+from .tools.entries import offered
 
 if TYPE_CHECKING:
     from ..display.pace import Painter
@@ -106,7 +107,8 @@ def _ask(session: Session, task: Task) -> Steps[None]:
     while True:
         output = new_id()
         desk = Desk(session.shell, session.screen, output, background=background)
-        started = session.start_turn(task, desk.news.put, desk.ask, output=output)
+        offer = partial(offered, session, desk.ask)
+        started = session.start_turn(task, desk.news.put, desk.ask, offer, output=output)
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 

@@ -139,14 +139,25 @@ CHOICES = (
 )
 
 
+READING_CHOICES = (
+    Choice("d", "No", Decision.decline, "no", "no"),
+    Choice("w", "No, and say why …", Decision.decline, "no", "say why", takes_reason=True),
+    Choice("s", "In this notebook", Decision.accept_for_session, "yes", "this notebook"),
+    Choice("a", "This time", Decision.accept, "yes", "this time"),
+)
+
+
 def choices(request: ApprovalRequest) -> list[Choice]:
     """Return all answers, in the order in which they are offered."""
-    return [*CHOICES, *more_choices(request)]
+    own = READING_CHOICES if isinstance(request, types.ReadingApproval) else CHOICES
+    return [*own, *more_choices(request)]
 
 
 def more_choices(request: ApprovalRequest) -> list[Choice]:
     """Return the answers that are one fold away: what holds from now on, and the end of the turn."""
     lasting: list[Choice] = []
+    if isinstance(request, types.ReadingApproval):
+        lasting = [Choice("e", "Always, in every notebook", Decision.accept_always)]
     if isinstance(request, types.CommandApproval):
         if words := request.proposed_execpolicy_amendment:
             joined = shlex.join(words)
@@ -219,6 +230,11 @@ def question_text(question: Question) -> QuestionText:
             facts.append(("Size", f"{added} line{'s' * (added != 1)} added, {removed} removed"))
         case types.PermissionsApproval():
             title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
+        case types.ReadingApproval(folder=folder):
+            first = Passage("It starts with:", exact_lines(_call(request)), "python")
+            what = f"variables, cells, outputs and the files in {exact_line(folder)}"
+            facts = [("May read", what), ("Changes", "nothing; known secrets are masked")]
+            return QuestionText("Allow Codex to read this notebook?", (first,), tuple(facts))
         case _:
             name = f"{request.namespace}.{request.tool}" if request.namespace else request.tool
             title = f"Allow Codex to call the Python function {exact_line(name)}?"
@@ -236,6 +252,11 @@ def _change(change: dict[str, Any], folder: str) -> Passage:
     verb = {"add": "New", "delete": "Deleted", "update": "Changed"}[change_kind(change)]
     diff = change_diff(change).removesuffix("\n")
     return Passage(f"{verb}: {_path(change, folder)}", exact_diff(diff), "diff")
+
+
+def _call(request: types.ToolCallApproval) -> str:
+    arguments = request.arguments if isinstance(request.arguments, dict) else {}
+    return f"{request.tool}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
 
 def _json(value: Any) -> Passage:

@@ -60,6 +60,9 @@ It yields what it waits for: a future, and for how many seconds at most (`None`:
 cell; after that it ends by itself. `cells` has the two loops that drive it.
 """
 
+Offer = Callable[[Context, TurnOptions], TurnOptions]
+"""Returns more options for a turn with these, about the notebook as it is when it is asked."""
+
 log = logging.getLogger(__name__)
 
 LOCAL = "local"
@@ -102,6 +105,7 @@ class Session:
         self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
         self.mask = OutgoingMask()
+        self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
@@ -127,13 +131,17 @@ class Session:
         """Run `work` in the background loop, and wait for it. Raises what it raises."""
         return (yield from finished(self.blocking.submit(work)))
 
-    def start_turn(self, task: Task, listener: Listener, approvals: Approvals, *, output: str) -> RunningTurn:
+    def start_turn(
+        self, task: Task, listener: Listener, approvals: Approvals, offer: Offer, *, output: str
+    ) -> RunningTurn:
         """Send what a cell asks, when its thread answers nothing else. Raises OptionError, ConfigurationError.
 
-        `listener` is called in the background loop with each notification. `output`: the id of the answer.
+        `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
+        `output`: the id of the answer.
         """
         turn_options = self.turn_options(task.options, approvals)
         context, prompt = self.gather_context(task)
+        turn_options |= offer(context, turn_options)
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
         turn = RunningTurn(self, prompt, task.options, context, listener, cell=cell, output=output)
@@ -368,6 +376,11 @@ class Session:
             record = NotebookRecord(notebook.id, thread.id, evidence.here, copied_from=copied_from)
             await self.codex.store.run(lambda store: store.keep_notebook(record, kernel=evidence.kernel))
         return thread
+
+    async def notebook_id(self) -> str | None:
+        """Return the id that the store has, or would have, for this notebook; `None` in a terminal."""
+        notebook = await self._recognise()
+        return notebook.id if notebook is not None else None
 
     async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""

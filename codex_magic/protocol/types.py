@@ -562,6 +562,13 @@ class ToolCallApproval(OfItem, frozen=True):
     namespace: str | None = None
 
 
+class ReadingApproval(ToolCallApproval, frozen=True):
+    """May the model read the live notebook? Asked once for all of its reading tools, not for each call."""
+
+    folder: str = ""
+    """Whose files it could read."""
+
+
 ApprovalRequest = CommandApproval | FileChangeApproval | PermissionsApproval | ToolCallApproval
 
 
@@ -569,6 +576,8 @@ class Decision(str, Enum):
     accept = "accept"
     accept_for_session = "acceptForSession"
     """Yes, and to similar actions until the agent's process ends."""
+    accept_always = "acceptAlways"
+    """Yes, and from now on, to reading any notebook; no answer to anything else. Ours, not the protocol's."""
     decline = "decline"
     """No; the model goes on without it."""
     cancel = "cancel"
