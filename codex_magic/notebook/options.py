@@ -11,7 +11,7 @@ from pathlib import Path
 from ..protocol.errors import OptionError
 from ..protocol.plain import did_you_mean
 from ..protocol.types import ApprovalMode, Sandbox
-from ..threads.options import EngineName
+from ..threads.options import EngineName, working_folder
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ CELL_OPTIONS: tuple[Option, ...] = (
     ),
     Option("rows", "N", "rows of a mentioned table that go along; 0: how it is built alone"),
     Option("dry", None, "show what would be sent, and send nothing"),
+    Option("rerun", None, "with `%codex fix`: run the corrected code in this cell, after your yes"),
     Option("no-mask", None, "send what looks like a secret as it is"),
     Option("name", "NAME", "name the thread"),
     Option("output", "NAME", "save the result in this variable", short="o"),
@@ -194,8 +195,11 @@ def reads(word: str) -> str:
 
 
 def folder(path: str) -> str:
-    """Return the full path of a folder that exists; `~` is the home folder, an empty path the current one."""
-    full = os.path.abspath(Path(path).expanduser())
+    """Return the full path of a folder that exists; `~` is the home folder, an empty path the current one.
+
+    Raises ConfigurationError where that one is gone.
+    """
+    full = os.path.normpath(os.path.join(working_folder(), Path(path).expanduser()))
     if not os.path.isdir(full):
         raise OptionError(f"No such folder: '{path}'.", hint="The agent needs one that exists.")
     return full
