@@ -23,7 +23,7 @@ from ..context.mentions import value_at
 from ..context.registry import attributes, mro
 from ..protocol.errors import OptionError
 from ..protocol.plain import did_you_mean, shorten
-from ..protocol.types import AgentMessage, TurnStatus
+from ..protocol.types import AgentMessage, ThreadItem, TurnResult, TurnStatus
 from ..threads.store import TurnRecord
 from . import options
 from .completion import entries
@@ -68,8 +68,9 @@ def fix(session: Session, rest: str) -> Steps[Task]:
     brings = [Mentioned(f"{name}, which failed", _report(session, run, error))]
     yield from ()  # there is nothing to wait for
 
-    def insert(session: Session) -> Steps[None]:
-        blocks = code_blocks((yield from _last_answer(session)))
+    def insert(session: Session, result: TurnResult) -> Steps[None]:
+        yield from ()  # there is nothing to wait for
+        blocks = code_blocks(_answer_text(result.items))
         code = next((code for language, code in blocks if language in _PYTHON), None)
         if code is None:
             return
@@ -247,7 +248,10 @@ def _last_answer(session: Session) -> Steps[str]:
     thread = yield from session.wait(session.thread())
     turns: list[TurnRecord] = yield from session.wait(thread.history())
     turn = next((turn for turn in reversed(turns) if turn.status is not TurnStatus.in_progress), None)
-    items = [entry.item for entry in turn.items] if turn else []
+    return _answer_text([entry.item for entry in turn.items] if turn else [])
+
+
+def _answer_text(items: Iterable[ThreadItem]) -> str:
     return "\n\n".join(item.text for item in items if isinstance(item, AgentMessage))
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
-from ..protocol.types import Turn, TurnCompleted, TurnError, TurnStatus
+from ..protocol.types import Turn, TurnCompleted, TurnError, TurnResult, TurnStatus
 from .desk import Desk
 from .environment import may_ask
-from .options import ALL_OPTIONS, parse_line
+from .options import ALL_OPTIONS, SAVING, parse_line
 from .question import Question
 from .session import RunningTurn, Session, Steps, Task, Wait
 from .shell import CellFailed, CellStopped, NotSent, shells
@@ -78,9 +78,9 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
 
             yield from show_dry(session, task)
         elif task is not None:
-            yield from _ask(session, task)
-            if task.after is not None:
-                yield from task.after(session)
+            result = yield from _answer(session, task)
+            if task.after is not None and result is not None and result.status is TurnStatus.completed:
+                yield from task.after(session, result)
     except CodexError as error:
         session.last_error = error
         session.screen.error(error)
@@ -99,8 +99,19 @@ def _question(line: str, cell: str | None) -> Task:
     return Task(prompt, options)
 
 
-def _ask(session: Session, task: Task) -> Steps[None]:
-    """Ask one question: a turn from its request to its last painted line; again after a sign-in that it needs."""
+def _answer(session: Session, task: Task) -> Steps[TurnResult | None]:
+    if SAVING.isdisjoint(task.options.values):
+        return (yield from _ask(session, task))
+    from .answers import save_answer  # few cells save
+
+    return (yield from save_answer(session, task, _ask))
+
+
+def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
+    """Ask one question: a turn from its request to its last painted line; again after a sign-in that it needs.
+
+    Returns the result, unless the turn is left to the background or was taken back.
+    """
     options = task.options
     background = bool(options.values.get("background")) and not _waits(session)
     while True:
@@ -118,10 +129,10 @@ def _ask(session: Session, task: Task) -> Steps[None]:
             header = getattr(session.shell.display_pub, "parent_header", None)
             paint = partial(copy_context().run, _drive_in_thread, session, turn, header)
             threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
-            return
+            return None
         error = yield from turn.steps()
         if error is None:
-            return
+            return started.handle.result if started.handle is not None else None
         session.last_error = error
         if not isinstance(error, AuthError):
             raise CellFailed(str(error)) from error

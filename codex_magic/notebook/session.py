@@ -13,12 +13,12 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ..context.secrets import OutgoingMask
 from ..engines.approvals import Approvals
@@ -66,13 +66,25 @@ LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
 
 
+class Saving(Protocol):
+    """What becomes of an answer in variables. `schema`: what the answer shall fit."""
+
+    @property
+    def schema(self) -> Mapping[str, Any] | None: ...
+
+    def take(self, handle: AsyncTurnHandle | None) -> None:
+        """Take what there is of a turn that is over; `None`: it never began."""
+
+
 class Task(NamedTuple):
-    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the answer."""
+    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the whole answer;
+    `saving`: what becomes of it in variables."""
 
     prompt: str
     options: ParsedLine
     brings: Sequence[Mentioned] = ()
-    after: Callable[[Session], Steps[None]] | None = None
+    after: Callable[[Session, types.TurnResult], Steps[None]] | None = None
+    saving: Saving | None = None
 
 
 def finished(future: Future[T]) -> Steps[T]:
@@ -133,9 +145,11 @@ class Session:
         `listener` is called in the background loop with each notification.
         """
         turn_options = self.turn_options(task.options, approvals)
+        turn_options["output_schema"] = task.saving.schema if task.saving else None
         context, prompt = self.gather_context(task)
         # `execution_count` is the number of the next cell in newer IPythons.
-        turn = RunningTurn(self, prompt, task.options, context, cell=len(self.shell.user_ns["In"]) - 1)
+        cell = len(self.shell.user_ns["In"]) - 1
+        turn = RunningTurn(self, prompt, task.options, context, cell=cell, saving=task.saving)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         return turn
@@ -282,16 +296,21 @@ class Session:
         """
         options = task.options
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
-        self._evidence = self._evidence or gather(self.shell, self.runs.cells)
-        known = self._notebook.evidence if self._notebook is not None else self._evidence
-        path = known.path if known is not None else None
-        mask = None if options.values.get("no-mask") else self.mask
-        if mask is not None:
-            learn_secrets(mask, self.shell, path, self.settings.secrets)
-        context = Context(self.shell, self.runs, self.extension, path, scope=scope, mask=mask)
+        mask = None if options.values.get("no-mask") else self.known_secrets()
+        context = Context(self.shell, self.runs, self.extension, self._path(), scope=scope, mask=mask)
         prompt = context.mention(task.prompt, int(options.text("rows") or self.settings.sample_rows))
         context.mentioned = [*task.brings, *context.mentioned]
         return context, prompt
+
+    def known_secrets(self) -> OutgoingMask:
+        """Return the notebook's mask, which knows what is secret now."""
+        learn_secrets(self.mask, self.shell, self._path(), self.settings.secrets)
+        return self.mask
+
+    def _path(self) -> str | None:
+        self._evidence = self._evidence or gather(self.shell, self.runs.cells)
+        known = self._notebook.evidence if self._notebook is not None else self._evidence
+        return known.path if known is not None else None
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""
@@ -418,9 +437,17 @@ class RunningTurn:
     """
 
     def __init__(
-        self, session: Session, prompt: str, options: ParsedLine, context: Context, *, cell: int
+        self,
+        session: Session,
+        prompt: str,
+        options: ParsedLine,
+        context: Context,
+        *,
+        cell: int,
+        saving: Saving | None = None,
     ) -> None:
         self.prompt, self.options, self.context, self.cell = prompt, options, context, cell
+        self._saving = saving
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
@@ -442,10 +469,10 @@ class RunningTurn:
         self.started.add_done_callback(lambda _: self.handle and submit(self.handle.interrupt()))
 
     def end(self) -> None:
-        """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
+        """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
-        if (name := self.options.text("output")) and (handle := self.handle) is not None:
-            self._session.shell.user_ns[name] = handle.result
+        if self._saving is not None:
+            self._saving.take(self.handle)
         self.over.set_result(None)
 
 

@@ -37,9 +37,7 @@ _LOCAL_FUSE = re.compile("fuseblk|fuse[.](fuse-overlayfs|ntfs-3g|ntfs|exfat|ecry
 """FUSE file systems of this machine's own disks; any other may be sshfs, gcsfuse, rclone ..."""
 
 
-def connect(
-    path: Path, *, timeout: float, migrations: tuple[str, ...] | None = None
-) -> sqlite3.Connection:
+def connect(path: Path, *, timeout: float, migrations: tuple[str, ...] | None = None) -> sqlite3.Connection:
     """Open the file with WAL where it is safe; without it where it is not, or turns out not to work.
 
     `migrations`: the schema of another file than the thread store.

@@ -216,9 +216,9 @@ class Run:
         self._pending.extend((key, each) for key, each in unique.items() if key not in self._answers)
         self.to_ask = len(self._pending)
         self.tokens_in = self._estimate(schema)
-        if self.needs_yes and not job.confirmed and self._client.provider.is_codex:
+        if self.needs_yes and not job.confirmed:
             with suppress(CodexError):  # it is for the question alone
-                self._limits = (await self._client.usage()).limits
+                self._limits = await self._here.limits(self._client)
 
     def _fits(self, text: str) -> bool:
         with suppress(errors.InvalidOutputError):

@@ -7,10 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,9 @@ from codex_magic.protocol.errors import (
     UsageLimitError,
 )
 from tests.known import some
-from tests.values.questions import prompts, questions
+from tests.values.questions import prompts, questions, shout
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @dataclass
@@ -175,20 +176,32 @@ def test_nothing_that_was_asked_can_be_read_from_the_names_of_files(service, hom
     assert not any("confidential" in name for name in names)
 
 
-def shout(row: str) -> str:
-    """In a process of its own."""
-    return f"echo: {row.upper()} {os.getpid()}"
+def test_threads_make_the_questions(service):
+    with ThreadPoolExecutor(2) as executor:
+        assert codex_magic.map(["a", "b"], shout, executor=executor) == [
+            f"A {os.getpid()}",
+            f"B {os.getpid()}",
+        ]
 
 
-@pytest.mark.parametrize(
-    "kind", [ThreadPoolExecutor, partial(ProcessPoolExecutor, mp_context=get_context("spawn"))]
-)
-def test_an_executor_makes_the_questions_and_this_process_asks_them(service, kind):
-    with kind(2) as executor:
-        answers = codex_magic.map(["a", "b"], shout, executor=executor)
+IN_PROCESSES = """
+import json, os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import codex_magic
+from tests.values.questions import shout
+with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+    answers = codex_magic.map(["a", "b"], shout, executor=executor, progress=False)
+print(json.dumps([os.getpid(), *answers]))
+"""
+
+
+def test_other_processes_make_the_questions_and_this_one_asks_them(service):
+    command = [sys.executable, "-c", IN_PROCESSES]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    own, *answers = json.loads(printed)
     assert [answer.split()[0] for answer in answers] == ["A", "B"]
-    own = {answer.split()[1] for answer in answers} == {str(os.getpid())}
-    assert own is (kind is ThreadPoolExecutor)
+    assert str(own) not in {answer.split()[1] for answer in answers}
 
 
 def test_what_is_no_executor_is_refused(service):
