@@ -60,6 +60,7 @@ if TYPE_CHECKING:  # in here mypy reads them last, as all of them import this pa
         CommandExecution as CommandExecution,
         ContextInput as ContextInput,
         Decision as Decision,
+        DeclineBecause as DeclineBecause,
         ExternalMessage as ExternalMessage,
         FileChange as FileChange,
         FileChangeApproval as FileChangeApproval,

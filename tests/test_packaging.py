@@ -45,7 +45,7 @@ def test_the_wheel_holds_only_the_package_its_extension_and_its_licence(wheel: P
             "notebook/login_page.html",
             "notebook/widgets.css",
         ),
-        *(f"local_service/{name}" for name in ("models.json", "page.html", "texts/haiku.md")),
+        *(f"local_service/{name}" for name in ("models.json", "texts/haiku.md")),
     }
     assert {f"codex_magic/{name}" for name in data} <= {*names}
 

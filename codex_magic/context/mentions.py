@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..protocol.plain import shorten
+from .registry import attribute, entry
 
 WORDS = {
     "above": "the cells above",
@@ -129,8 +130,13 @@ def insert(prompt: str, texts: Mapping[Mention, str]) -> str:
     return prompt
 
 
-def value_at(namespace: Mapping[str, Any], target: str) -> Any:
-    """Return the value of `name.attribute["key"][0]`. Raises LookupError; properties run and raise what they raise."""
+def value_at(
+    namespace: Mapping[str, Any], target: str, take: Callable[[Any, re.Match[str]], Any] | None = None
+) -> Any:
+    """Return the value of `name.attribute["key"][0]`. Raises LookupError.
+
+    `take`: takes one step; without it properties run, and raise what they raise.
+    """
     root = _IDENTIFIER.match(target)
     if root is None or root[0] not in namespace:
         raise LookupError(target)
@@ -139,8 +145,13 @@ def value_at(namespace: Mapping[str, Any], target: str) -> Any:
         step = _STEP.match(target, end)
         if step is None:
             raise LookupError(target)
-        value, end = _taken(value, step), step.end()
+        value, end = (take or _taken)(value, step), step.end()
     return value
+
+
+def stored(value: Any, step: re.Match[str]) -> Any:
+    """Take a step to what a value holds; none of its own code runs. Raises LookupError."""
+    return attribute(value, step[1]) if step[1] else entry(value, ast.literal_eval(step[2]))
 
 
 def _taken(value: Any, step: re.Match[str]) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from types import GetSetDescriptorType, MemberDescriptorType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, TypeVar
 
 
@@ -103,3 +103,41 @@ def attributes(value: object) -> Iterator[tuple[str, Any]]:
             if type(slot) is MemberDescriptorType and not name.startswith("__"):
                 with suppress(AttributeError):  # an empty slot
                     yield name, slot.__get__(value)
+
+
+def attribute(value: Any, name: str) -> Any:
+    """What a value, its class or a table under that name holds; no property runs. Raises LookupError."""
+    if is_table(value):
+        return value[name]
+    stored = dict(attributes(value))
+    if name in stored:
+        return stored[name]
+    own = map(namespace, mro_of(value)) if issubclass(type(value), type) else ()
+    found = next((each[name] for each in own if name in each), static(value, name))
+    if found is None or (static(found, "__get__") is not None and type(found) is not FunctionType):
+        raise LookupError(name)
+    return found
+
+
+def entry(value: Any, key: str | int) -> Any:
+    """An entry of a container of Python's own, or of a table; no `__getitem__` of another class runs. Raises LookupError."""
+    kind = type(value)
+    if is_table(value):
+        return value[key]
+    if issubclass(kind, dict) and (found := dict.get(value, key, kind)) is not kind:
+        return found
+    base = next((each for each in (list, tuple) if issubclass(kind, each)), None)
+    if base is None or type(key) is not int:
+        raise LookupError(key)
+    return base.__getitem__(value, key)
+
+
+def is_table(value: object) -> bool:
+    """Whether `[...]` is known to look something up in it, and to do nothing else; what derives from it may not."""
+    return names(type(value))[1] in _TABLES
+
+
+_TABLES = {
+    *("pandas.DataFrame", "pandas.Series", "polars.DataFrame", "polars.Series", "geopandas.GeoDataFrame"),
+    "numpy.ndarray",
+}

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
+from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -52,22 +53,24 @@ class OutgoingMask:
         self._known = Known(())
         self._odd: dict[str, list[str]] = {}
         self._beginnings: dict[str, str] = {}
+        self._lock = Lock()  # cells and tools learn and mask in threads of their own
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[NamedSecret]) -> None:
         """Mask these from now on, besides those it knows: what a variable held before is a secret still."""
         new = {each.value: each for each in secrets if is_secret(each.value)}
-        if new.keys() <= self._secrets.keys():
-            return
-        self._secrets = new | self._secrets
-        self._known = Known(self._secrets)
-        self._odd = {value: _spellings(value) for value in self._secrets if not _PLAIN.fullmatch(value)}
-        self._beginnings = {
-            begin: value
-            for value in self._secrets
-            for size in _CUT_CHARS
-            if size < len(value) and not _WORDS.fullmatch(begin := value[:size])
-        }
+        with self._lock:
+            if new.keys() <= self._secrets.keys():
+                return
+            self._secrets = new | self._secrets
+            self._known = Known(self._secrets)
+            self._odd = {value: _spellings(value) for value in self._secrets if not _PLAIN.fullmatch(value)}
+            self._beginnings = {
+                begin: value
+                for value in self._secrets
+                for size in _CUT_CHARS
+                if size < len(value) and not _WORDS.fullmatch(begin := value[:size])
+            }
 
     def __call__(self, text: str) -> str:
         """Return the text as it may leave; takes time linear in its length."""
@@ -95,13 +98,14 @@ class OutgoingMask:
         return "".join(f"{line}\n" for line in missing) + restored
 
     def _number(self, place: _Place) -> int:
-        if (number := self._numbers.get(place.value)) is None:
-            number = self._numbers[place.value] = len(self._numbers) + 1
-            self.names.append(place.name)
-            secret = self._secrets.get(place.value)
-            if secret is not None and secret.lookup:
-                self._lookups[number] = secret.lookup
-        return number
+        with self._lock:
+            if (number := self._numbers.get(place.value)) is None:
+                number = self._numbers[place.value] = len(self._numbers) + 1
+                self.names.append(place.name)
+                secret = self._secrets.get(place.value)
+                if secret is not None and secret.lookup:
+                    self._lookups[number] = secret.lookup
+            return number
 
     def _places(self, text: str) -> Iterator[_Place]:
         yield from self._places_in(text)

@@ -268,6 +268,14 @@ class ActivityBlock:
             self._rows = item_rows(item)
         return self._rows
 
+    @property
+    def has_read(self) -> bool:
+        """Whether it only read, and did."""
+        item = self._item
+        if not isinstance(item, types.ToolCall) or item.success is False:
+            return False
+        return item.status == "completed" and item.tool in READINGS
+
     def markdown(self) -> str:
         return "\n\n".join(row.markdown() for row in self.rows)
 
@@ -307,7 +315,8 @@ def _command_row(item: types.CommandExecution) -> Row:
         note, time = f"after {lasting(round((item.duration_ms or 0) / 1000))}", ""
     is_open = label in ("Running", "Failed")
     body = tail(item.aggregated_output or "")
-    return Row(label, command, [_APPROVALS.get(item.approval or ""), note, time], body, is_open=is_open)
+    notes = [_APPROVALS.get(item.approval or ""), note, _words(item.reason), time]
+    return Row(label, command, notes, body, is_open=is_open)
 
 
 def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
@@ -316,7 +325,7 @@ def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
     # The agent writes file after file, and reports one status for all of them.
     in_part = "some of it may be done" if status in ("failed", "interrupted") else ""
     size = "+{} −{}".format(*diff_size(diff)) if diff and status == "completed" else ""
-    notes = [size, _note(status), _APPROVALS.get(item.approval or ""), in_part]
+    notes = [size, _note(status), _APPROVALS.get(item.approval or ""), _words(item.reason), in_part]
     body = "" if status in ("inProgress", "waiting") else head(diff)
     return Row(
         _verb(change_kind(change), status), path, notes, body, "diff", is_open=status not in NEVER_DONE
@@ -325,6 +334,7 @@ def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
 
 _VERBS = {
     "run": ("Wants to run", "Running", "Ran", "Not run", "Failed", "Started"),
+    "read": ("Wants to read", "Reading", "Read", "Not read", "Failed to read", "Read"),
     "call": ("Wants to call", "Calling", "Called", "Not called", "Failed", "Called"),
     "add": ("Wants to add", "Adding", "Added", "Not added", "Failed to add", "Adds"),
     "delete": ("Wants to delete", "Deleting", "Deleted", "Not deleted", "Failed to delete", "Deletes"),
@@ -354,7 +364,43 @@ def _note(status: str) -> str:
     return _NOTES.get(status, shorten(status, 40))
 
 
+READINGS = {
+    "list_variables": ("variables", "variables: "),
+    "inspect_variable": ("variable", ""),
+    "read_notebook": ("notebook", "cell "),
+    "search_notebook": ("notebook", "notebook: "),
+    "read_file": ("file", ""),
+}
+"""The tools that only read, with the name of what they read, without arguments and before them."""
+
+_FRAME = re.compile(r"</?external_\w+>")
+
+
+def _reading_row(item: types.ToolCall) -> Row:
+    """Return what was read, by the arguments, whatever the model called them, and what it was shown of it."""
+    whole, before = READINGS[item.tool]
+    arguments = item.arguments if isinstance(item.arguments, dict) else {}
+    about = ", ".join(str(each) for each in arguments.values() if each not in (None, ""))
+    parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
+    body = head(_FRAME.sub("", "\n".join(parts))) or "(empty)" * (item.content_items is not None)
+    approval = "approved for this notebook" if item.approval == "acceptForSession" else ""
+    notes = [approval or _APPROVALS.get(item.approval or ""), _note(item.status), seconds(item.duration_ms)]
+    status = "failed" if item.success is False and item.status == "completed" else item.status
+    code = step_line(shorten(f"{before}{about}" if about else whole, HEAD_CHARS))
+    return Row(_verb("read", status), code, notes, "" if status in NEVER_DONE else body)
+
+
+def read_together(rows: Sequence[Row]) -> Row:
+    """Return one row for all that was read in a row."""
+    codes = [*dict.fromkeys(row.code for row in rows)]
+    notes = [*dict.fromkeys(note for row in rows for note in row.notes if note and "approved" in note)]
+    body = "\n\n".join(f"{row.code}\n{row.body}" for row in rows)
+    return Row(rows[0].label, shorten(", ".join(codes), HEAD_CHARS), notes, body)
+
+
 def _call_row(item: types.ToolCall) -> Row:
+    if item.tool in READINGS and item.namespace is None:
+        return _reading_row(item)
     tool = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
     status = "failed" if item.success is False and item.status == "completed" else item.status
     arguments = "" if item.arguments is None else _json(item.arguments)
@@ -363,16 +409,25 @@ def _call_row(item: types.ToolCall) -> Row:
     call = shorten(f"{tool}({arguments})", HEAD_CHARS)
     parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
     body = head("\n".join(parts))
-    notes = [_APPROVALS.get(item.approval or ""), _note(status), seconds(item.duration_ms)]
+    notes = [
+        _APPROVALS.get(item.approval or ""),
+        _note(status),
+        _words(item.reason),
+        seconds(item.duration_ms),
+    ]
     return Row(_verb("call", status), call, notes, body)
 
 
 _APPROVALS = {
     "accept": "approved",
     "acceptForSession": "approved for this session",
-    "always": "always approved",
+    **dict.fromkeys(("always", "acceptAlways"), "always approved"),
 }
 """The decision that stands in its step."""
+
+
+def _words(reason: str | None) -> str:
+    return f"you said “{step_line(reason)}”" if reason else ""
 
 
 def seconds(duration_ms: int | None) -> str:

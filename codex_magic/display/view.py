@@ -70,6 +70,8 @@ class TurnView:
         self._queued: types.TurnQueued | None = None
         self._asking = self._withdrawn = False
         self._prompt: str | None = None
+        self._reasons: set[str] = set()
+        """Why something was declined: its step says so, and the words that go to the model are the same."""
         self._blocks: dict[str, Block] = {}
         self._cut_off: list[str] = []
         """Thoughts that a broken connection has ended; they are thought again from the beginning."""
@@ -153,10 +155,12 @@ class TurnView:
         if isinstance(item, types.UserMessage):
             # The first one is the prompt, which stands above; the next ones are what the user has added.
             self._prompt = self._prompt or item.id
-            if item.id != self._prompt and completed:
-                text = types.input_text(item.content)
+            text = types.input_text(item.content)
+            if item.id != self._prompt and completed and text not in self._reasons:
                 self._blocks[item.id] = NoticeBlock(items.STEER, f"You: {text}")
             return
+        if isinstance(item, types.CommandExecution | types.FileChange | types.ToolCall) and item.reason:
+            self._reasons.add(item.reason)
         block: Any = self._block(item.id, _BLOCKS.get(type(item), items.ActivityBlock))
         block.replace(item)
         if completed:
@@ -180,6 +184,7 @@ class TurnView:
         """All of it as Markdown that is safe to show; `hint` is for the time until the turn ends."""
         parts: list[str] = []
         above: Block | None = None
+        read: list[items.Row] = []
         thoughts = [block for block in self._blocks.values() if isinstance(block, ReasoningBlock)]
         for block in [*self._blocks.values(), *self.below(hint)]:
             if isinstance(block, ReasoningBlock):
@@ -187,6 +192,10 @@ class TurnView:
             else:
                 text = block.markdown()
             if not text:
+                continue
+            read = [*read, *block.rows] if isinstance(block, items.ActivityBlock) and block.has_read else []
+            if len(read) > 1:
+                parts[-1] = items.read_together(read).markdown()
                 continue
             if isinstance(block, items.MessageBlock) and isinstance(above, MarkdownBlock):
                 # Else a list that ends one would go on in the other.

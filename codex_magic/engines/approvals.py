@@ -105,6 +105,7 @@ class Outcomes:
         self._withdrawn: set[str] = set()
         self._granted: dict[str, str] = {}  # by item: the word of the decision that allowed it
         self._refused: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}  # by item: what the person said who declined it
         self._stopped = False
         self.watch: Callable[[str, str], None] = lambda item_id, status: None
         """Called when an item begins to wait for an answer (`waiting`), and when it goes on with a yes (`inProgress`)."""
@@ -125,7 +126,9 @@ class Outcomes:
             self._open.discard(about)
         if self._stopped:
             return None
-        if decision in (None, types.Decision.decline, types.Decision.cancel):
+        if isinstance(decision, types.DeclineBecause):
+            self._refused[about], self._reasons[about] = "declined", decision.reason
+        elif decision in (None, types.Decision.decline, types.Decision.cancel):
             self._refused[about] = "unanswered" if decision is None else "declined"
         else:
             self._granted[about] = decision.value if isinstance(decision, types.Decision) else "always"
@@ -164,7 +167,8 @@ class Outcomes:
         if status == "unfinished" or (self._stopped and status == "failed" and not says_why):
             was_at_work = command and (command.process_id or command.aggregated_output)
             status = "interrupted" if item.id in self._granted or was_at_work else "unfinished"
-        return msgspec.structs.replace(item, status=status)
+        reason = self._reasons.get(item.id) if status == "declined" else None
+        return msgspec.structs.replace(item, status=status, reason=reason)
 
 
 def is_at_work(request: types.ApprovalRequest) -> bool:
@@ -184,7 +188,11 @@ async def _decision(approvals: Approvals, request: types.ApprovalRequest) -> typ
         if isinstance(answer, types.AcceptWithExecpolicyAmendment | types.ApplyNetworkPolicyAmendment):
             amendment = msgspec.convert(msgspec.to_builtins(answer), type(answer))
             return amendment if isinstance(request, types.CommandApproval) else None
-        return types.Decision(answer) if isinstance(answer, str) else None
+        if isinstance(answer, types.DeclineBecause):
+            return types.DeclineBecause(str(answer.reason))
+        decision = types.Decision(answer) if isinstance(answer, str) else None
+        is_lasting = decision is types.Decision.accept_always
+        return None if is_lasting and not isinstance(request, types.ReadingApproval) else decision
     except Exception:  # whatever broke, it was no yes
         log.warning("asking about %s failed, which is a no", request.method, exc_info=True)
         return None

@@ -35,11 +35,13 @@ def _messages(inputs: Sequence[types.InputItem], sent: Callable[[types.InputItem
 def context_items(inputs: Sequence[types.InputItem]) -> tuple[Item, ...]:
     """Return the contexts among the inputs as the program frames what is untrusted; no value can end its frame."""
     contexts = [part for part in inputs if isinstance(part, types.ContextInput)]
-    values = [
-        re.sub(r"<(?=\s*/\s*external)", r"<\\", context.value, flags=re.IGNORECASE) for context in contexts
-    ]
-    names = [f"external_{context.name}" for context in contexts]
-    return tuple(user(f"<{name}>{value}</{name}>") for name, value in zip(names, values, strict=True))
+    return tuple(user(framed(context.name, context.value)) for context in contexts)
+
+
+def framed(name: str, text: str) -> str:
+    """Return a text in the frame of what is data, and nobody's words; see `DEFAULT_INSTRUCTIONS`."""
+    value = re.sub(r"<(?=\s*/\s*external)", r"<\\", text, flags=re.IGNORECASE)
+    return f"<external_{name}>{value}</external_{name}>"
 
 
 def call_from_outside(message: types.ExternalMessage) -> tuple[Item, Item]:

@@ -13,7 +13,14 @@ import msgspec
 from ..protocol.errors import InvalidRequestError
 from ..protocol.plain import encodable
 from ..protocol.secrets import with_texts
-from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision, Sandbox, ToolCallApproval
+from ..protocol.types import (
+    ApprovalDecision,
+    ApprovalRequest,
+    Decision,
+    DeclineBecause,
+    Sandbox,
+    ToolCallApproval,
+)
 from ..responses.inputs import image_url, input_text, is_image
 from ..responses.tools import Tool, Toolbox, ToolCallError, plain_result
 from .approvals import call
@@ -42,6 +49,11 @@ class ToolSet(Toolbox):
         if not self.definitions:
             return ""
         return hashlib.sha256(msgspec.json.encode(self.definitions, order="sorted")).hexdigest()[:16]
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether a thread may go on without them."""
+        return all(tool.is_optional for tool in self._tools.values())
 
     def _spec(self, namespace: str | None, definition: dict[str, Any]) -> dict[str, Any]:
         if definition["type"] == "namespace":
@@ -89,19 +101,24 @@ class ToolCalls:
         sandbox = self._sandbox
         if sandbox is not None and widening.index(tool.needs) > widening.index(sandbox):
             return f"Not run: {tool.name} needs the sandbox {tool.needs.value}, and this turn has {sandbox.value}."
-        if not tool.needs_approval:
+        if not (tool.needs_approval or tool.question_for):
             return None
         name = f"{question.namespace or ''}.{question.tool}"
         async with self._asking:
             if name in self._allowed:
                 return None
-            decision = await self._approver(question)
-            if decision is Decision.accept_for_session:
+            asks = question if tool.question_for is None else await tool.question_for(question)
+            if asks is None:
+                return None
+            decision = await self._approver(asks)
+            if decision is Decision.accept_for_session and tool.question_for is None:
                 self._allowed.add(name)
         if decision is Decision.cancel:
             await self._cancel()
-        if decision in (Decision.accept, Decision.accept_for_session):
+        if decision in (Decision.accept, Decision.accept_for_session, Decision.accept_always):
             return None
+        if isinstance(decision, DeclineBecause):
+            return f"The user declined this call and said: {decision.reason}"
         is_no = decision is not None
         return "The user declined this call." if is_no else "Not run: nobody was there to allow this call."
 
@@ -154,7 +171,7 @@ _SYNONYMS = [
     set(words.split())
     for words in (
         "name variable var identifier expression expr key symbol",
-        "cell cellid cellnumber cellindex id index number",
+        "cell cells cellid cellnumber cellindex id index number",
         "rows row n limit count head maxrows top size",
         "path file filename filepath",
         "text query pattern search term q string",

@@ -99,8 +99,6 @@ class SignIn:
 
     def __init__(self, issuer: str) -> None:
         self._issuer = issuer
-        self._approved: set[str] = set()
-        """The codes of devices that a person has typed."""
 
     def issue(self, account: Account, *, expires_in: int = ACCESS_SECONDS) -> Tokens:
         """Return a fresh set of tokens."""
@@ -139,17 +137,6 @@ class SignIn:
         # the seconds between polls are text, as the real service sends them
         device = {"device_auth_id": f"deviceauth_{secrets.token_hex(12)}", "interval": "1"}
         return device | {"user_code": f"{letters[:4]}-{letters[4:]}"}
-
-    def approve_device(self, user_code: str, account: Account) -> bool:
-        """Approve the device that shows this code; return whether there can be one."""
-        self._approved.add(user_code)
-        return bool(user_code)
-
-    def poll_device(self, device_auth_id: str, user_code: str) -> Reply:
-        if user_code not in self._approved:
-            return REFUSALS["device_pending"]
-        code = self.grant(Account(), challenge="", redirect_uri="")
-        return Reply(200, {"authorization_code": code, "code_verifier": secrets.token_urlsafe(64)})
 
 
 def encode_jwt(claims: dict[str, Any]) -> str:

@@ -137,7 +137,8 @@ def _text(talk: Conversation) -> str:
 
 
 def _quoting(outputs: Sequence[str]) -> str:
-    """Show what tool calls gave, each result in a fence longer than any in it."""
+    """Show what tool calls gave, each result in a fence longer than any in it, without frames around data."""
+    outputs = [re.sub(r"</?external_\w+>", "", output) for output in outputs]
     fences = ["`" * (1 + max([2, *map(len, re.findall("`+", output))])) for output in outputs]
     shown = [f"{fence}\n{output}\n{fence}" for fence, output in zip(fences, outputs, strict=True)]
     came = "The tool gave:" if len(shown) == 1 else f"The {len(shown)} calls gave:"

@@ -10,9 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
@@ -26,8 +24,8 @@ from . import conversation
 from .accounts import SCOPE, Account, Quota, SignIn
 from .answers import PICTURE, answer
 from .conversation import Body, Item, count_tokens
-from .faults import HTML, REFUSALS, Fault, Faults, Reply, Step, api_error, detail, model_unsupported
-from .stream import DELTAS, SHAPES, Event, Pace, Plan, count_usage, events, frame, numbered
+from .faults import REFUSALS, Fault, Faults, Reply, Step, api_error, detail, model_unsupported
+from .stream import DELTAS, Event, Pace, Plan, count_usage, events, frame, numbered
 
 _CATALOG = msgspec.json.decode(Path(__file__).with_name("models.json").read_bytes())
 
@@ -280,19 +278,6 @@ class CodexResponses(Responses):
         }
 
 
-def api_compact(at: Endpoint) -> Reply:
-    body, owner = at.json, at.key()
-    at.need("input")
-    items = [*conversation.input_items(body), {"type": "compaction_trigger"}]
-    sealed = answer({**body, "input": items}, owner)
-    user = {"type": "message", "role": "user", "status": "completed"}
-    written = [item for item in items if item.get("role") == "user"]
-    kept = [{**user, "content": conversation.parts_of(item)} for item in written]
-    output = [*kept, {"id": f"cmp_{new_id()}", **sealed[0]}]
-    described = {"id": f"resp_{new_id()}", "object": "response.compaction", "output": output}
-    return Reply(200, {**described, "usage": count_usage(sealed, sent=count_tokens(body))})
-
-
 def models(at: Endpoint) -> Reply:
     """Return the Codex catalog; or the public API's own list, for a client that doesn't name its version."""
     is_codex = at.request.path.startswith("/backend-api")
@@ -301,15 +286,6 @@ def models(at: Endpoint) -> Reply:
         return Reply(200, {"models": [*MODELS.values()]}, {"ETag": ETAG})
     every = {"object": "model", "created": 0, "owned_by": "local-service"}
     return Reply(200, {"object": "list", "data": [{"id": slug, **every} for slug in MODELS]})
-
-
-def accounts_check(at: Endpoint) -> Reply:
-    """Say where a client may send this account's requests; the official one insists on https or no word."""
-    account, url = at.account(), at.state.url
-    origin = {"workspace_backend_origin": url if url.startswith("https:") else "NO_CONSTRAINT"}
-    described = SHAPES["account"] | origin | {"id": account.id, "plan_type": account.plan}
-    order = {"account_ordering": [account.id], "default_account_id": account.id}
-    return Reply(200, {"accounts": [described], **order})
 
 
 def codex_picture(at: Endpoint) -> Reply:
@@ -345,22 +321,6 @@ def token(at: Endpoint) -> Reply:
     return Reply(200, at.state.sign_in.issue(Account()).response())
 
 
-def device_page(at: Endpoint) -> Reply:
-    """Show where a person types the code that a machine without a browser has shown."""
-    code = at.get_query_argument("user_code", "")
-    if at.state.sign_in.approve_device(code, Account()):
-        return page("Signed in", "<p>You can close this page and go back to your notebook.</p>")
-    field = f'<label>Code <input name="user_code" value="{escape(code)}" autofocus></label>'
-    return page("Sign in a device", f"<form>{field}<button>Approve</button></form>")
-
-
-_PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-
-
-def page(title: str, content: str, *, status: int = 200) -> Reply:
-    return Reply(status, _PAGE.substitute(title=escape(title), content=content), {"Content-Type": HTML})
-
-
 def endpoint(method: str, act: Callable[[Endpoint], Reply]) -> type[Endpoint]:
     """Return the endpoint that answers `method` with what `act` returns."""
 
@@ -381,18 +341,11 @@ _ACTIONS: dict[str, tuple[str, Callable[[Endpoint], Reply]]] = {
     r"/backend-api/codex/images/generations": ("post", codex_picture),
     r"/backend-api/codex/realtime/calls": ("post", codex_call),
     r"/backend-api/wham/usage": ("get", lambda at: Reply(200, at.state.quota.usage(at.account()))),
-    r"/backend-api/wham/accounts/check": ("get", accounts_check),
-    r"/v1/responses/compact": ("post", api_compact),
     r"/v1/models": ("get", models),
     r"/oauth/authorize": ("get", lambda at: approve(at, at.query(), Account())),
     r"/oauth/token": ("post", token),
     r"/oauth/revoke": ("post", lambda at: Reply(200, {})),
     r"/api/accounts/deviceauth/usercode": ("post", lambda at: Reply(200, at.state.sign_in.start_device())),
-    r"/api/accounts/deviceauth/token": (
-        "post",
-        lambda at: at.state.sign_in.poll_device(str(at.need("device_auth_id")), str(at.need("user_code"))),
-    ),
-    r"/codex/device": ("get", device_page),
 }
 
 ROUTES: list[tuple[str, type[Endpoint]]] = [

@@ -14,12 +14,10 @@ import msgspec
 
 from .stream import DELTAS, SHAPES, Event, frame
 
-HTML = "text/html; charset=utf-8"
-
 
 @dataclass(frozen=True)
 class Reply:
-    """A status and a body: a `dict` is sent as JSON, a `str` as a web page."""
+    """A status and a body: a `dict` is sent as JSON, a `str` as it is."""
 
     status: int
     body: Mapping[str, Any] | str

@@ -6,8 +6,9 @@ if (card && !card.dataset.lmSuppressShortcuts) {
   card.dataset.lmSuppressShortcuts = 'true';
   card.addEventListener('keydown', event => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !event.isTrusted) return;
+    if (event.target.matches('input')) return;
     if (event.key === 'Escape') return document.activeElement.blur();
-    const labels = event.shiftKey ? { S: 'Approve for this session', A: 'Approve' } : { D: 'Decline' };
+    const labels = event.shiftKey ? { S: 'Approve for this session', A: 'Approve' } : { D: 'Decline', W: 'Decline and say why …' };
     const label = labels[event.key.toUpperCase()];
     const button = [...card.querySelectorAll('button')].find(each => label && each.textContent.trim() === label);
     if (!button || getComputedStyle(button).pointerEvents === 'none') return;

@@ -24,6 +24,7 @@ from .options import ALL_OPTIONS, SAVING, parse_line
 from .question import Question
 from .session import RunningTurn, Session, Steps, Task, Wait
 from .shell import CellFailed, CellStopped, NotSent, shells
+from .tools.entries import offered
 
 if TYPE_CHECKING:
     from ..display.pace import Painter
@@ -116,8 +117,9 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
     background = bool(options.values.get("background")) and not _waits(session)
     while True:
         output = new_id()
-        desk = Desk(session.shell, session.screen, background=background)
-        started = session.start_turn(task, desk.news.put, desk.ask)
+        desk = Desk(session.shell, session.screen, output, background=background)
+        offer = partial(offered, session, desk.ask)
+        started = session.start_turn(task, desk.news.put, desk.ask, offer, output=output)
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 
@@ -219,8 +221,8 @@ class CellTurn:
         while not self._completed:
             if (left := deadline - time.monotonic()) <= 0:
                 return False
-            due = self._painter.due()
-            yield self._desk.news.ready(), left if due is None else min(due, left)
+            due = [seconds for seconds in (self._painter.due(), self._desk.due()) if seconds is not None]
+            yield self._desk.news.ready(), min([left, *due])
             self._show_news()
         return True
 
@@ -230,6 +232,7 @@ class CellTurn:
         self._painter.tick()
         for question in (each for each in batch if isinstance(each, Question)):
             self._desk.take(question, pause=self._painter.pause)
+        self._desk.tick(pause=self._painter.pause)
         self._completed = self._completed or any(isinstance(each, TurnCompleted) for each in batch)
 
     def _stopped(self) -> Steps[None]:

@@ -324,6 +324,12 @@ def _with_meaning(word: str) -> str:
     return f"{word} ({_MEANINGS[word]})" if word in _MEANINGS else word
 
 
+def _reads(session: Session, rest: str) -> Steps[None]:
+    from .tools.permission import show_or_set
+
+    yield from show_or_set(session, rest)
+
+
 _MEANINGS = {**ENGINES, **SANDBOXES, **APPROVALS}
 
 DEFAULT_EFFORT = "the model's default"
@@ -376,6 +382,7 @@ _GROUPS = {
         Command("model", "[NAME]", "show or set the model", _model),
         Command("models", "", "list the models", _models),
         Command("effort", "[LEVEL]", "show or set how long the model thinks", _effort),
+        Command("reads", "[WORD]", "show or set if the model may read the notebook: ask, yes or no", _reads),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
     ),
@@ -497,6 +504,7 @@ _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "sandbox": lambda session: SANDBOXES,
     "approval": lambda session: APPROVALS,
     "effort": lambda session: options.EFFORTS,
+    "reads": lambda session: options.READS,
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
     "output": _variables,

@@ -68,6 +68,8 @@ class Context:
         self.around: Around = gathering.around(self.kernel, path)
         self.shell, self.path, self.scope, self.mask = shell, path, scope, mask
         self.mentioned: list[Mentioned] = []
+        self.rows = 5
+        """Of a table, at most."""
         self.notes: list[str] = []
         """Sentences on mentions that name nothing, or not what they seem to."""
         if scope in ("outputs", "all"):
@@ -80,6 +82,7 @@ class Context:
 
     def mention(self, prompt: str, rows: int) -> str:
         """Take what the prompt mentions along. Returns the prompt, with texts in place of its expressions."""
+        self.rows = rows
         if "@" not in prompt and "{{" not in prompt:
             return prompt
         from .mentioned import resolved  # most questions mention nothing

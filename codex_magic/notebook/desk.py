@@ -1,7 +1,8 @@
 """Where the questions of one turn come to a person, one after the other.
 
-By buttons where a front end has some that answer while the cell runs, else by a typed line, else the
-answer is no. What was decided stands in the step it is about; only what has none is a line of its own.
+By a card of the page's extension, else by buttons where a front end has some that answer while the cell runs, else
+by a typed line, else the answer is no; the first answer holds, whichever way it comes. What was decided stands in
+the step it is about; only what has none is a line of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +22,7 @@ from ..protocol.types import ApprovalDecision, ApprovalRequest, Notification
 from ..waiting import Relay
 from . import question as questions
 from .environment import hears_clicks, is_run_by_server, may_ask
-from .question import CHOICES, Question, QuestionText, decision_line, more_choices, question_text
+from .question import Question, QuestionText, choices, decision_line
 from .screen import Screen, lines_of, words
 from .shell import cell_id, is_kernel
 from .typed import read_typed_line
@@ -32,13 +34,20 @@ if TYPE_CHECKING:
 
 NO_BUTTONS = "This front end shows no buttons. Stop the cell to decline."
 
+PAGE_SECONDS = 2.0
+"""Until a question that no page has taken is asked without it: the page may be closed, or another front end here."""
+
 
 class Desk:
     """Made in the cell that asks. `news` brings what the engine tells, and its questions, to whoever paints the
     turn, who passes the questions to `take`."""
 
-    def __init__(self, shell: InteractiveShell, screen: Screen, *, background: bool = False) -> None:
+    def __init__(
+        self, shell: InteractiveShell, screen: Screen, output: str, *, background: bool = False
+    ) -> None:
+        """`output`: the id of the answer of the turn."""
         self.news: Relay[Notification | Question] = Relay()
+        self._output, self._extension, self._background = output, screen.extension, background
         # The output below an answer, which a terminal lacks: what was decided, and buttons meanwhile.
         self._page, self._id, self._has_output = screen.page if screen.rich else None, new_id(), False
         self._decisions: list[tuple[str, str]] = []
@@ -47,6 +56,9 @@ class Desk:
         # A console drops what was typed ahead when it reads a line that is not shown; a notebook has a field.
         self._hidden = is_kernel(shell) and cell_id(shell) is None and not is_run_by_server(shell)
         self._folder = os.getcwd()
+        # What shows an answer only at its end has no place for cards meanwhile.
+        self._page_may_ask = screen.rich and screen.page.changes
+        self._page_until: float | None = None
         self._waiting: deque[Question] = deque()
         self._shown: Question | None = None
         self._widget: ApprovalWidget | None = None
@@ -57,7 +69,9 @@ class Desk:
         """Called by the engine, in its loop; cancelled when the turn ends. `None`: nobody answered."""
         if self._closed:
             return None
-        question = Question(request, self._folder)
+        question = Question(request, self._folder, self._output)
+        question.changed = lambda: self.news.put(question)
+        self._extension.questions.add(question)
         self.news.put(question)
         try:
             return await asyncio.wrap_future(question.answered)
@@ -65,19 +79,34 @@ class Desk:
             self.news.put(question)  # it is over
 
     def take(self, question: Question, *, pause: Callable[[], None]) -> None:
-        """Take a question that has come, or is over. `pause` makes room on screen for a typed answer, which
-        may raise KeyboardInterrupt."""
-        if question in self._waiting and question.over:
-            self._waiting.remove(question)
-            self._settle(question)
-        elif question is self._shown:
-            self._settle(question)
-        elif not question.over:
+        """Take a question that has come, is shown by a page, or is over. `pause` makes room on screen for a typed
+        answer, which may raise KeyboardInterrupt."""
+        is_known = question is self._shown or question in self._waiting
+        if question.over:
+            if is_known:
+                self._settle(question)
+        elif not is_known:
             self._waiting.append(question)
             if self._widget is not None:
                 self._widget.count(1 + len(self._waiting))
-        while self._shown is None and self._waiting:
-            self._show(self._waiting.popleft(), pause)
+        elif self._widget is not None and self._shown is not None and self._shown.on_page:
+            self._close_widget()
+            self._draw()
+        self._extension.ask(self._output)
+        self._show_next(pause)
+
+    def due(self) -> float | None:
+        """Seconds until `tick` has something to do."""
+        if self._page_until is None or self._shown is None or self._shown.on_page:
+            return None
+        return max(0.0, self._page_until - time.monotonic())
+
+    def tick(self, *, pause: Callable[[], None]) -> None:
+        """Ask without the page what none has taken by now."""
+        if self.due() == 0.0 and self._shown is not None:
+            self._page_until, self._page_may_ask = None, False
+            self._show(self._shown, pause)
+            self._show_next(pause)
 
     def stop(self) -> None:
         """Say of what is not answered from now on that the turn was stopped; from any thread."""
@@ -86,24 +115,40 @@ class Desk:
     def close(self, *, is_shown: bool = True) -> None:
         """Answer no to whatever is still open, and say so if there is a place for it."""
         self._closed = True
-        left = [*filter(None, [self._shown]), *self._waiting]
-        self._waiting.clear()
-        for question in left:
+        for question in [*filter(None, [self._shown]), *self._waiting]:
             if is_shown:
                 self._settle(question)
             else:
                 question.refuse(self._end)
+        self._extension.ask(self._output)
+
+    def _show_next(self, pause: Callable[[], None]) -> None:
+        while self._shown is None and self._waiting:
+            self._show(self._waiting.popleft(), pause)
 
     def _show(self, question: Question, pause: Callable[[], None]) -> None:
         self._shown = question
+        if question.on_page or (self._page_may_ask and self._extension.is_attached):
+            pause()  # its card stands below the answer
+            self._page_until = time.monotonic() + PAGE_SECONDS
+            return
+        question.is_shown = True
+        text = question.text
+        by_command = f"Answer in another cell: `%codex approve {question.number}` or `%codex decline {question.number}`"
         if self._buttons:
             from .widgets import ApprovalWidget
 
             self._widget = ApprovalWidget(question)
             self._widget.count(1 + len(self._waiting))
-            self._draw(question_text(question).title, self._widget.bundle)
+            hint = by_command if self._background else NO_BUTTONS
+            markdown, plain = f"**{words(text.title)}** {words(hint)}", f"{text.title} {hint}"
+            self._draw(markdown, plain, self._widget.bundle)
             return
         pause()
+        if self._background and self._page is not None:
+            hint = words(by_command)
+            self._draw(f"{question_markdown(text)}\n\n{hint}", f"{question_plain(text)}\n{by_command}")
+            return
         if self._typed:
             ask_by_text(question, self._page, hidden=self._hidden)
         else:
@@ -123,20 +168,30 @@ class Desk:
                 print(self._decisions[-1][1])  # noqa: T201  # a terminal reads standard output
         if decision or self._has_output:
             self._draw()
+        if question in self._waiting:
+            self._waiting.remove(question)
         if question is self._shown:
-            if self._widget is not None:
-                self._widget.close()
-            self._shown = self._widget = None
+            self._close_widget()
+            self._shown = self._page_until = None
 
-    def _draw(self, title: str = "", controls: Mapping[str, object] | None = None) -> None:
-        """Show what was decided, with the `controls` of an open question, and its `title` for who can't see them."""
+    def _close_widget(self) -> None:
+        if self._widget is not None:
+            self._widget.close()
+            self._widget = None
+
+    def _draw(
+        self, markdown: str = "", plain: str = "", controls: Mapping[str, object] | None = None
+    ) -> None:
+        """Show what was decided, and below it an open question; its texts are for who can't see `controls`."""
         if self._page is None:
             return
         self._has_output = True
-        open_question = [(f"**{words(title)}** {NO_BUTTONS}", f"{title} {NO_BUTTONS}")] if title else []
-        lines = [*self._decisions, *open_question]
-        markdown, plain = lines_of(line for line, _ in lines), "\n".join(line for _, line in lines)
-        self._page.show(self._id, {**(controls or {}), "text/markdown": markdown, "text/plain": plain})
+        lines = lines_of(line for line, _ in self._decisions)
+        texts = {
+            "text/markdown": "\n\n".join(filter(None, (lines, markdown))),
+            "text/plain": "\n".join([*(line for _, line in self._decisions), *filter(None, (plain,))]),
+        }
+        self._page.show(self._id, {**(controls or {}), **texts})
 
 
 LINE, WRAPPED = "  | ", "  : "
@@ -149,25 +204,27 @@ def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) 
     A page without controls may show nothing before its cell has ended: there it is in the prompt.
     `hidden`: where only a line that is not shown is sure to be typed after the question was.
     """
-    text, above = question_text(question), ""
+    text, above = question.text, ""
     if page is None:
         print(question_plain(text))  # noqa: T201  # a terminal reads standard output
     elif page.has_controls:
         page.say({"text/markdown": question_markdown(text), "text/plain": question_plain(text)})
     else:
         above = f"{question_plain(text)}\n"
-    offered = {choice.key: choice for choice in (*CHOICES, *more_choices(question.request))}
+    offered = {choice.key: choice for choice in choices(question.request)}
     legend = "\n".join(_wrapped(f"  {each.key}  {each.label}" for each in offered.values()))
     prompt = "Your answer, which is not shown [d]: " if hidden else "Your answer [d]: "
-    key = ""
+    key, reason = "", ""
     try:
         while key not in offered:
             line = read_typed_line(above + legend, prompt, hidden=hidden)
             key = "" if line is None else line.strip().lower() or "d"
+        if offered[key].takes_reason:
+            reason = read_typed_line("", "What should Codex do instead? ", hidden=hidden) or ""
     except (EOFError, OSError, RuntimeError):  # there is no line to be had
         question.refuse(questions.NOBODY)
     else:
-        question.answer(offered[key].decision)
+        question.choose(key, reason)
 
 
 def question_markdown(text: QuestionText) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from .. import __version__
 from ..protocol.plain import common_beginning
+from .open_questions import OpenQuestions
 
 REPLY, DELTA = "codex_reply", "codex_delta"
 
@@ -24,6 +26,9 @@ WAIT_SECONDS = 0.05
 
 MOST_CELLS = 64
 """Remembered of one kernel; a cell that runs again says everything anew."""
+
+MOST_STEERED = 64
+"""Additions that are known when a page sends one again because it has heard nothing."""
 
 MOST_ENDED = 16
 """Answers that a page which is loaded again can still have from here; the store has them all."""
@@ -41,14 +46,15 @@ class Stream:
         self.is_followed = False
         self._id, self._cell, self._send = id, cell, send
         self._lock = threading.Lock()
-        self._number, self._text = 0, ""
+        self._number, self._text, self._asks = 0, "", False
         self._last: Mapping[str, Any] | None = None
 
     def attach(self) -> dict[str, Any]:
         """Return the text so far, or the last bundle; from now on the pages hear the rest."""
         with self._lock:
             self.is_followed = self._last is None
-            return {"cell": self._cell, "n": self._number, "text": self._text, "bundle": self._last}
+            begun = {"cell": self._cell, "n": self._number, "text": self._text}
+            return {**begun, "bundle": self._last, "asks": self._asks}
 
     def grow(self, text: str) -> None:
         with self._lock:
@@ -57,6 +63,13 @@ class Stream:
                 offset = len(text[:begin].encode("utf-16-le", "surrogatepass")) // 2
                 self._tell({"o": offset, "t": text[begin:]})
             self._text = text
+
+    def ask(self, asks: bool) -> None:
+        """Tell that questions wait, or others than before, or none any more."""
+        with self._lock:
+            is_news, self._asks = asks or self._asks, asks
+            if self.is_followed and is_news:
+                self._tell({"asks": asks})
 
     def end(self, bundle: Mapping[str, Any]) -> None:
         """Tell the end: a page that was loaded again hears no more of the output itself."""
@@ -75,6 +88,14 @@ class Stream:
         self._send({"id": self._id, "n": self._number, **piece})
 
 
+class Controlled(Protocol):
+    """A turn that runs; both from any thread."""
+
+    def stop(self) -> None: ...
+
+    def steer(self, text: str) -> None: ...
+
+
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
@@ -85,6 +106,10 @@ class Extension:
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
+        self.questions = OpenQuestions()
+        self.turns: dict[str, Controlled] = {}
+        """Those that are not over, by the id of their answer."""
+        self._steered: deque[str] = deque(maxlen=MOST_STEERED)
 
     def stream(self, id: str, cell: str | None = None) -> Stream:
         """Return a new stream, of that cell's answer; the oldest ones are forgotten."""
@@ -94,6 +119,13 @@ class Extension:
                 del self._streams[each]
             self._streams[id] = Stream(id, cell, self._send)
             return self._streams[id]
+
+    def ask(self, id: str) -> None:
+        """Tell the pages of that answer whether its turn asks something; they fetch what it is."""
+        with self._said:
+            stream = self._streams.get(id)
+        if stream is not None:
+            stream.ask(bool(self.questions.waiting(id)))
 
     def _send(self, piece: dict[str, Any]) -> None:
         # Whatever request it comes from, the page knows the answer by its id.
@@ -110,6 +142,11 @@ class Extension:
         about = {"protocol": PROTOCOL, "version": __version__}
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
             return {"ok": False, **about}
+        said = self._answer(content)
+        return {"ok": said is not None, **about, **(said or {})}
+
+    def _answer(self, content: dict[str, Any]) -> dict[str, Any] | None:
+        """`None`: refused, since it is nothing we know, or about something that is over."""
         match content:
             case {"op": "run", "cell": str(cell)}:
                 with self._said:
@@ -119,13 +156,35 @@ class Extension:
                         del self._runs[next(iter(self._runs))]
                     self._runs[cell] = content
                     self._said.notify_all()
-                return {"ok": True, **about}
+                return {}
             case {"op": "attach", "id": str(id)}:
                 with self._said:
+                    self.is_attached = True
                     stream = self._streams.get(id)
-                if stream is not None:
-                    return {"ok": True, **about, **stream.attach()}
-        return {"ok": False, **about}
+                return None if stream is None else stream.attach()
+            case {"op": "approvals", "id": str(id)}:
+                return {"card": self._card(id)}
+            case {"op": "decide", "question": str(id), "choice": str(choice), "reason": str(reason)}:
+                question = self.questions.find(id)
+                holds = question and question.choose(choice, reason)
+                return None if holds is None else {"holds": holds}
+            case {"op": "stop", "id": str(id)} if turn := self.turns.get(id):
+                turn.stop()
+                return {}
+            case {"op": "steer", "id": str(id), "text": str(text), "once": str(once)} if (
+                turn := self.turns.get(id)
+            ):
+                if once not in self._steered and text.strip():
+                    self._steered.append(once)
+                    turn.steer(text)
+                return {}
+        return None
+
+    def _card(self, id: str) -> dict[str, Any] | None:
+        """Return the question that the turn of this answer waits for, which counts as shown from now on."""
+        waiting = self.questions.waiting(id)
+        following = waiting[1].text.title if len(waiting) > 1 else ""
+        return waiting[0].card(len(waiting), following) if waiting else None
 
     def run(self, cell: str | None) -> Mapping[str, Any] | None:
         """Return, once, what the page said of the notebook when it ran this cell; `None` where it says nothing.

@@ -63,19 +63,19 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
     namespace = here.shell.user_ns
     names = {name: value for name, value in namespace.items() if name not in here.shell.user_ns_hidden}
     mentions, notes = resolve(
-        prompt, names, is_file=lambda target: _file(folder, target) is not None, files=files
+        prompt, names, is_file=lambda target: file_in(folder, target) is not None, files=files
     )
     looks: dict[str, Callable[[Mention], Mentioned]] = {
         "name": lambda m: _value(m.text, value_at(namespace, m.target), rows),
         "out": lambda m: _out(m, namespace, rows),
         "in": lambda m: Mentioned(m.text, _run(here, int(m.target))),
-        "cell": lambda m: Mentioned(m.text, _cell(here, m.target).source),
+        "cell": lambda m: Mentioned(m.text, cell_at(here, m.target).source),
         "above": lambda m: Mentioned(m.text, _cells(here.around.above)),
         "cells": lambda m: Mentioned(m.text, _cells(here.around.all)),
         "error": lambda m: Mentioned(m.text, here.around.error or _nothing("No cell has failed.")),
         "output": lambda m: _output(here, m.text),
         "selection": lambda m: _nothing("The kernel doesn't know what is selected."),
-        "file": lambda m: _read(m, _file(folder, m.target)),
+        "file": lambda m: read(m.text, file_in(folder, m.target), m.lines),
         "git": lambda m: Mentioned(m.text, _diff(folder)),
     }
     texts: dict[Mention, str] = {}
@@ -129,7 +129,7 @@ def _run(here: Here, number: int) -> str:
     return f"{run.source}\n{run.error}".strip() if run.error else run.source
 
 
-def _cell(here: Here, target: str) -> Cell:
+def cell_at(here: Here, target: str) -> Cell:
     """Return a cell by its number from the top, or its id."""
     cells = here.around.all
     if target.isdecimal() and 1 <= int(target) <= len(cells):
@@ -160,7 +160,7 @@ def _output(here: Here, title: str) -> Mentioned:
     raise NotThere("No cell above has an output that the kernel knows.")
 
 
-def _file(folder: Path, target: str) -> Path | None:
+def file_in(folder: Path, target: str) -> Path | None:
     """Return a file of the notebook's folder or below it."""
     try:
         path = (folder / Path(target).expanduser()).resolve()
@@ -169,13 +169,14 @@ def _file(folder: Path, target: str) -> Path | None:
         return None
 
 
-def _read(mention: Mention, path: Path | None) -> Mentioned:
+def read(title: str, path: Path | None, lines: tuple[int, int] | None) -> Mentioned:
+    """Return a file's text or image; of a text these lines, from 1. Raises NotThere, OSError."""
     if path is None or path.stat().st_size > MOST_BYTES:
         raise NotThere(f"It is larger than {MOST_BYTES // 1_000_000} MB.")
     kind, data = path.suffix.lower(), path.read_bytes()
     if kind in IMAGES:
         url = f"data:image/{IMAGES[kind]};base64,{base64.b64encode(data).decode()}"
-        return Mentioned(mention.text, "An image, attached.", (ImageInput(url),))
+        return Mentioned(title, "An image, attached.", (ImageInput(url),))
     if kind == ".pdf":
         text = _pdf(path)
     elif kind == ".ipynb":
@@ -185,13 +186,13 @@ def _read(mention: Mention, path: Path | None) -> Mentioned:
         raise NotThere("It is no text.")
     else:
         text = data.decode(errors="replace")
-    if mention.lines is None:
-        return Mentioned(mention.text, text)
-    first, last = mention.lines
+    if lines is None:
+        return Mentioned(title, text)
+    first, last = lines
     numbered = [f"{n}: {line}" for n, line in enumerate(text.splitlines(), 1) if first <= n <= last]
     if not numbered:
         raise NotThere(f"It has no line {first}.")
-    return Mentioned(mention.text, "\n".join(numbered))
+    return Mentioned(title, "\n".join(numbered))
 
 
 def _pdf(path: Path) -> str:

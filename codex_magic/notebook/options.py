@@ -156,6 +156,12 @@ APPROVALS = {
     "auto": "a reviewing model of the service decides in your place",
 }
 
+READS = {
+    "ask": "you are asked when it first wants to",
+    "yes": "it may read variables, cells, outputs and files without asking",
+    "no": "it reads nothing but what you send",
+}
+
 _ENGINES: dict[str, EngineName] = {"backend": "backend", "app-server": "app-server", "agent": "app-server"}
 
 _MODES = {
@@ -167,7 +173,7 @@ _MODES = {
 
 
 def engine(word: str) -> EngineName:
-    """Raises OptionError, as do the next three."""
+    """Raises OptionError, as do the next four."""
     if word not in _ENGINES:
         raise no_such("engine", word, ENGINES)
     return _ENGINES[word]
@@ -185,6 +191,12 @@ def approval(word: str) -> ApprovalMode:
         return _MODES.get(word) or ApprovalMode(word)
     except ValueError:
         raise no_such("approval", word, APPROVALS) from None
+
+
+def reads(word: str) -> str:
+    if word not in READS:
+        raise no_such("setting of reads", word, READS)
+    return word
 
 
 def folder(path: str) -> str:

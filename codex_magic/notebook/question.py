@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shlex
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from functools import cached_property
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..display.exact import (
+    ESCAPED,
     HEAD_CHARS,
     change_diff,
     change_kind,
@@ -30,11 +34,25 @@ STOPPED = "Stopped before it was answered"
 
 
 class Question:
-    """One request and its first answer, from any thread; files below `folder` are named by their path in it."""
+    """One request and its first answer, from any thread; files below `folder` are named by their path in it.
 
-    def __init__(self, request: ApprovalRequest, folder: str) -> None:
+    `output`: the id of the answer whose turn asks.
+    """
+
+    def __init__(self, request: ApprovalRequest, folder: str, output: str = "") -> None:
         self.request = request
         self.folder = folder
+        self.output = output
+        self.id = secrets.token_urlsafe(16)
+        """Who knows it was shown the question by this kernel."""
+        self.number = 0
+        """What a person calls it by."""
+        self.is_shown = False
+        """Whether all of it has been shown; nothing counts as its answer before."""
+        self.on_page = False
+        """Whether a page shows it as a card of its own."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called when a page begins to show it."""
         self.answered: Future[ApprovalDecision | None] = Future()
         """`None`: nobody answered, which is no."""
         self.reason = ENDED
@@ -49,6 +67,50 @@ class Question:
         with suppress(InvalidStateError):
             self.answered.set_result(decision)
 
+    @cached_property
+    def text(self) -> QuestionText:
+        return question_text(self)
+
+    def choose(self, key: str, reason: str = "") -> bool | None:
+        """Answer with one of its choices; return whether that holds, or `None` for no choice of its own.
+
+        Only what has been shown can be answered, and what an earlier answer has decided stays.
+        """
+        choice = next((each for each in choices(self.request) if each.key == key), None)
+        if choice is None or not self.is_shown:
+            return None
+        decision, reason = choice.decision, reason.strip()
+        if choice.takes_reason and reason:
+            decision = types.DeclineBecause(reason)
+        self.answer(decision)
+        return not self.answered.cancelled() and self.answered.result() == decision
+
+    def card(self, waiting: int, following: str) -> dict[str, Any]:
+        """Return what a page draws: the first of so many questions, and the title of the one that follows."""
+        self.is_shown = True
+        if not self.on_page:
+            self.on_page = True
+            self.changed()
+        return {
+            "question": self.id,
+            "number": self.number,
+            "title": self.text.title,
+            "passages": [{**passage._asdict(), "hint": passage.hint()} for passage in self.text.passages],
+            "facts": [list(fact) for fact in self.text.facts],
+            "choices": [
+                {
+                    "key": each.key,
+                    "label": each.label,
+                    "short": each.short,
+                    "side": each.side,
+                    "reason": each.takes_reason,
+                }
+                for each in choices(self.request)
+            ],
+            "waiting": waiting,
+            "following": following,
+        }
+
     def refuse(self, reason: str) -> None:
         """Answer no because of `reason`, and not because a person said so."""
         self.reason = reason
@@ -56,23 +118,46 @@ class Question:
 
 
 class Choice(NamedTuple):
-    """`key`: what is typed for it where there are no buttons."""
+    """`key`: what is typed for it where there are no buttons. `side`: where its button stands; `more` is one fold away.
+
+    `short`: what its key does, in a word or two. `takes_reason`: a person may say why, and the model hears it.
+    """
 
     key: str
     label: str
     decision: ApprovalDecision
+    side: Literal["no", "yes", "more"] = "more"
+    short: str = ""
+    takes_reason: bool = False
 
 
 CHOICES = (
-    Choice("d", "Decline", Decision.decline),
-    Choice("s", "Approve for this session", Decision.accept_for_session),
-    Choice("a", "Approve", Decision.accept),
+    Choice("d", "Decline", Decision.decline, "no", "decline"),
+    Choice("w", "Decline and say why …", Decision.decline, "no", "say why", takes_reason=True),
+    Choice("s", "Approve for this session", Decision.accept_for_session, "yes", "session"),
+    Choice("a", "Approve", Decision.accept, "yes", "approve"),
 )
+
+
+READING_CHOICES = (
+    Choice("d", "No", Decision.decline, "no", "no"),
+    Choice("w", "No, and say why …", Decision.decline, "no", "say why", takes_reason=True),
+    Choice("s", "In this notebook", Decision.accept_for_session, "yes", "this notebook"),
+    Choice("a", "This time", Decision.accept, "yes", "this time"),
+)
+
+
+def choices(request: ApprovalRequest) -> list[Choice]:
+    """Return all answers, in the order in which they are offered."""
+    own = READING_CHOICES if isinstance(request, types.ReadingApproval) else CHOICES
+    return [*own, *more_choices(request)]
 
 
 def more_choices(request: ApprovalRequest) -> list[Choice]:
     """Return the answers that are one fold away: what holds from now on, and the end of the turn."""
     lasting: list[Choice] = []
+    if isinstance(request, types.ReadingApproval):
+        lasting = [Choice("e", "Always, in every notebook", Decision.accept_always)]
     if isinstance(request, types.CommandApproval):
         if words := request.proposed_execpolicy_amendment:
             joined = shlex.join(words)
@@ -97,6 +182,20 @@ class Passage(NamedTuple):
     title: str
     text: str
     language: str = ""
+
+    def hint(self) -> str:
+        """Say what a person may miss in it: lines further down, and what is not seen."""
+        lines = self.text.split("\n")
+        hints = [f"{len(lines)} lines: scroll to read all."] if len(lines) > SHOWN_LINES else []
+        hidden = ((number, ESCAPED.search(line)) for number, line in enumerate(lines, 1))
+        number, match = next(((number, match) for number, match in hidden if match), (0, None))
+        if match is not None:
+            hints.append(f"Line {number} has an invisible character, shown as {match[0]}.")
+        return " ".join(hints)
+
+
+SHOWN_LINES = 10
+"""What a passage shows at once, where no line is broken."""
 
 
 class QuestionText(NamedTuple):
@@ -131,6 +230,11 @@ def question_text(question: Question) -> QuestionText:
             facts.append(("Size", f"{added} line{'s' * (added != 1)} added, {removed} removed"))
         case types.PermissionsApproval():
             title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
+        case types.ReadingApproval(folder=folder):
+            first = Passage("It starts with:", exact_lines(_call(request)), "python")
+            what = f"variables, cells, outputs and the files in {exact_line(folder)}"
+            facts = [("May read", what), ("Changes", "nothing; known secrets are masked")]
+            return QuestionText("Allow Codex to read this notebook?", (first,), tuple(facts))
         case _:
             name = f"{request.namespace}.{request.tool}" if request.namespace else request.tool
             title = f"Allow Codex to call the Python function {exact_line(name)}?"
@@ -148,6 +252,11 @@ def _change(change: dict[str, Any], folder: str) -> Passage:
     verb = {"add": "New", "delete": "Deleted", "update": "Changed"}[change_kind(change)]
     diff = change_diff(change).removesuffix("\n")
     return Passage(f"{verb}: {_path(change, folder)}", exact_diff(diff), "diff")
+
+
+def _call(request: types.ToolCallApproval) -> str:
+    arguments = request.arguments if isinstance(request.arguments, dict) else {}
+    return f"{request.tool}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
 
 def _json(value: Any) -> Passage:
@@ -184,7 +293,7 @@ def decision_line(question: Question) -> tuple[str, str] | None:
     decision = None if answer.cancelled() else answer.result()
     if decision is None:
         label = question.reason
-    elif decision in (Decision.decline, Decision.cancel):
+    elif decision in (Decision.decline, Decision.cancel) or isinstance(decision, types.DeclineBecause):
         label = f"Declined {noun}"
     elif decision is not Decision.accept:
         label += " for this session" if decision is Decision.accept_for_session else ", from now on"

@@ -39,7 +39,7 @@ class Screen:
     """Where one shell shows things: a front end's outputs, or a terminal's standard output."""
 
     def __init__(self, shell: InteractiveShell, extension: Extension) -> None:
-        self._shell, self._extension = shell, extension
+        self._shell, self.extension = shell, extension
         self.rich = is_kernel(shell)  # a front end shows Markdown, unlike a terminal
         self.blocked = False  # the running cell keeps the kernel busy while it waits: buttons may be dead
 
@@ -70,9 +70,7 @@ class Screen:
         from ..display.pace import LiveSurface, Painter
 
         if self.rich and not isinstance(self.page, PrintedPage):
-            return Painter(
-                LiveSurface(self.page, self._extension.stream(view.id, cell_id(self._shell))), view
-            )
+            return Painter(LiveSurface(self.page, self.extension.stream(view.id, cell_id(self._shell))), view)
         from ..display.terminal import terminal_surface
 
         return Painter(terminal_surface(), view)

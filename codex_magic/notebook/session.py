@@ -60,6 +60,9 @@ It yields what it waits for: a future, and for how many seconds at most (`None`:
 cell; after that it ends by itself. `cells` has the two loops that drive it.
 """
 
+Offer = Callable[[Context, TurnOptions], TurnOptions]
+"""Returns more options for a turn with these, about the notebook as it is when it is asked."""
+
 log = logging.getLogger(__name__)
 
 LOCAL = "local"
@@ -114,6 +117,7 @@ class Session:
         self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
         self.mask = OutgoingMask()
+        self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
@@ -139,19 +143,24 @@ class Session:
         """Run `work` in the background loop, and wait for it. Raises what it raises."""
         return (yield from finished(self.blocking.submit(work)))
 
-    def start_turn(self, task: Task, listener: Listener, approvals: Approvals) -> RunningTurn:
+    def start_turn(
+        self, task: Task, listener: Listener, approvals: Approvals, offer: Offer, *, output: str
+    ) -> RunningTurn:
         """Send what a cell asks, when its thread answers nothing else. Raises OptionError, ConfigurationError.
 
-        `listener` is called in the background loop with each notification.
+        `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
+        `output`: the id of the answer.
         """
         turn_options = self.turn_options(task.options, approvals)
         turn_options["output_schema"] = task.saving.schema if task.saving else None
         context, prompt = self.gather_context(task)
+        turn_options |= offer(context, turn_options)
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
-        turn = RunningTurn(self, prompt, task.options, context, cell=cell, saving=task.saving)
+        turn = RunningTurn(self, prompt, task, context, listener, cell=cell, output=output)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
+        self.extension.turns[output] = turn
         return turn
 
     def turn_options(self, options: ParsedLine, approvals: Approvals) -> TurnOptions:
@@ -386,6 +395,11 @@ class Session:
             await self.codex.store.run(lambda store: store.keep_notebook(record, kernel=evidence.kernel))
         return thread
 
+    async def notebook_id(self) -> str | None:
+        """Return the id that the store has, or would have, for this notebook; `None` in a terminal."""
+        notebook = await self._recognise()
+        return notebook.id if notebook is not None else None
+
     async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
         if self._notebook is None and (evidence := self._evidence or gather(self.shell, self.runs.cells)):
@@ -430,8 +444,9 @@ class Session:
 
 
 class RunningTurn:
-    """A turn of the notebook, from its request until all of it is on screen; `cell`: the number of its cell.
+    """A turn of the notebook, from its request until all of it is on screen.
 
+    `listener` hears what is to be told of it; `cell`: the number of its cell; `output`: the id of its answer.
     `started` has its handle, once the thread answers nothing else, else NotSent or a CodexError; `withdrawn` is
     done when it is to be taken back before that, `over` at its end.
     """
@@ -440,14 +455,15 @@ class RunningTurn:
         self,
         session: Session,
         prompt: str,
-        options: ParsedLine,
+        task: Task,
         context: Context,
+        listener: Listener,
         *,
         cell: int,
-        saving: Saving | None = None,
+        output: str,
     ) -> None:
-        self.prompt, self.options, self.context, self.cell = prompt, options, context, cell
-        self._saving = saving
+        self.prompt, self.options, self.context, self.cell = prompt, task.options, context, cell
+        self.output, self._listener, self._saving = output, listener, task.saving
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
@@ -468,9 +484,21 @@ class RunningTurn:
         submit = self._session.blocking.submit
         self.started.add_done_callback(lambda _: self.handle and submit(self.handle.interrupt()))
 
+    def steer(self, text: str) -> None:
+        """Add to its question, as soon as it has started; from any thread. What goes wrong is told in the answer."""
+        submit = self._session.blocking.submit
+        self.started.add_done_callback(lambda _: self.handle and submit(self._steer(self.handle, text)))
+
+    async def _steer(self, handle: AsyncTurnHandle, text: str) -> None:
+        try:
+            await handle.steer(text)
+        except CodexError as error:
+            self._listener(types.Warned(None, f"Codex did not get “{shorten(text, 60)}”. {error}"))
+
     def end(self) -> None:
         """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
+        del self._session.extension.turns[self.output]
         if self._saving is not None:
             self._saving.take(self.handle)
         self.over.set_result(None)

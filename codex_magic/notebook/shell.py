@@ -81,6 +81,9 @@ class NotebookSettings(HasTraits):
         5, min=0, help="Rows of a mentioned table that go along; 0: how it is built alone."
     ).tag(config=True)
 
+    reads = _setting(
+        "Whether the model may read variables, cells, outputs and files on its own: ask, yes or no.", "ask"
+    )
     secrets = _setting(
         "Names of variables whose texts are never sent, with blanks between; `a.b['c']` will do."
     )

@@ -8,6 +8,7 @@ escaped, and never Markdown or HTML.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -22,7 +23,7 @@ from ..display.exact import ESCAPED
 from ..display.page import Page
 from ..protocol.ids import new_id
 from .login import LoginFlow, LoginView, Stage, Way, left, sentence, windows
-from .question import CHOICES, Choice, Passage, Question, QuestionText, more_choices, question_text
+from .question import Choice, Passage, Question, QuestionText, choices
 from .screen import VIEW, marked_html, quiet, words
 
 W = TypeVar("W", bound=ipywidgets.Widget)
@@ -102,25 +103,41 @@ class ApprovalWidget(_Panel):
 
     def __init__(self, question: Question) -> None:
         super().__init__("codex-approval")
-        self._text, self._question = self._make(ipywidgets.HTML()), question_text(question)
+        self._text, self._shown = self._make(ipywidgets.HTML()), question.text
 
-        def button(choice: Choice, style: str = "") -> ipywidgets.Button:
-            return self._button(choice.label, partial(question.answer, choice.decision), style=style)
+        def button(choice: Choice) -> ipywidgets.Button:
+            action: Callable[[], object] = partial(question.choose, choice.key)
+            if choice.takes_reason:
+                action = partial(self._swap, answers, why)
+            return self._button(choice.label, action, style="primary" if choice is offered["yes"][-1] else "")
 
-        decline, session, approve = CHOICES
-        more = self._row(*map(button, more_choices(question.request)))
-        no, yes = self._row(button(decline)), self._row(button(session), button(approve, "primary"))
+        offered: dict[str, list[Choice]] = defaultdict(list)
+        for choice in choices(question.request):
+            offered[choice.side].append(choice)
+        answers = self._row().add_class("codex-answers")
+        [because] = [choice for choice in offered["no"] if choice.takes_reason]
+        field = ipywidgets.Text(description="Tell Codex what to do instead", continuous_update=False)
+        why = self._field(field, "Decline and send", partial(question.choose, because.key))
+        why.children = (*why.children, self._button("Back", partial(self._swap, why, answers)))
+        answers.children = [self._row(*map(button, offered[side])) for side in ("no", "yes")]
+        more = self._row(*map(button, offered["more"]))
         fold = self._button("More answers", lambda: self._fold(more)).add_class("codex-fold")
         keys = self._make(ipywidgets.HTML(KEYS + KEYS_SHOWN)).add_class("codex-keys")
-        answers, under = self._row(no, yes), self._row(fold, keys)
-        rows = (each.add_class("codex-answers") for each in (answers, under))
-        self._box.children = (self._text, *rows, more)
+        under = self._row(fold, keys).add_class("codex-answers")
+        self._box.children = (self._text, answers, why, under, more)
         self._fold(more)
+        why.layout.display = "none"
         self._let_clicks_through()
 
     def count(self, waiting: int) -> None:
         """Show the question as the first of so many."""
-        self._text.value = STYLE + question_html(self._question, waiting)
+        self._text.value = STYLE + question_html(self._shown, waiting)
+
+    def _swap(self, row: ipywidgets.HBox, other: ipywidgets.HBox) -> None:
+        """Show the other row in the place of this one, and give it the focus."""
+        row.layout.display, other.layout.display = "none", None
+        first = other.children[0]
+        (first.children[0] if isinstance(first, ipywidgets.HBox) else first).focus()
 
     def _fold(self, row: ipywidgets.HBox) -> None:
         """Show a row of further answers, or hide it again."""
@@ -145,26 +162,19 @@ def _passage_html(passage: Passage) -> str:
     """
     title = f"<p>{escape(passage.title)}</p>" if passage.title else ""
     tags = {"+": "ins", "-": "del"} if passage.language == "diff" else {}
-    texts = passage.text.split("\n")
     lines = (
         (tags.get(line[:1], "span"), ESCAPED.sub(r"<mark>\g<0></mark>", escape(line)) or " ")
-        for line in texts
+        for line in passage.text.split("\n")
     )
     body = "".join(f"<{tag}>{line}</{tag}>" for tag, line in lines)
-    hints = [f"{len(texts)} lines: scroll to read all."] if len(texts) > SHOWN_LINES else []
-    for number, line in enumerate(texts, 1):
-        if match := ESCAPED.search(line):
-            hints.append(f"Line {number} has an invisible character, shown as {match[0]}.")
-            break
-    hint = f"<p>{' '.join(hints)}</p>" if hints else ""
-    return f'{title}<pre tabindex="0">{body}</pre>{hint}'
+    hint = passage.hint()
+    return f'{title}<pre tabindex="0">{body}</pre>{f"<p>{hint}</p>" if hint else ""}'
 
 
-KEYS_SHOWN = "<kbd>D</kbd> decline · <kbd>Shift S</kbd> session · <kbd>Shift A</kbd> approve"
+KEYS_SHOWN = (
+    "<kbd>D</kbd> decline · <kbd>W</kbd> say why · <kbd>Shift S</kbd> session · <kbd>Shift A</kbd> approve"
+)
 """Those of approval_keys.js."""
-
-SHOWN_LINES = 10
-"""What a passage shows at once, where no line is broken."""
 
 _NO_CARD = "No sign-in card below? Run the cell again, or run `%codex login` in IPython in a terminal."
 """What stays readable above a card whose kernel has gone, and in consoles, which draw none: where a card is an output,

@@ -159,6 +159,8 @@ class CommandExecution(Struct, frozen=True, tag="commandExecution"):
     """Set once the command has begun, if the program reports it."""
     approval: str | None = None
     """The `Decision` that allowed it, or `always` (ours)."""
+    reason: str | None = None
+    """What the person said who declined it (ours)."""
 
 
 class FileChange(Struct, frozen=True, tag="fileChange"):
@@ -166,6 +168,7 @@ class FileChange(Struct, frozen=True, tag="fileChange"):
     changes: tuple[dict[str, Any], ...] = ()
     status: str = "inProgress"
     approval: str | None = None
+    reason: str | None = None
 
 
 class ToolCall(Struct, frozen=True, tag="dynamicToolCall"):
@@ -180,6 +183,7 @@ class ToolCall(Struct, frozen=True, tag="dynamicToolCall"):
     success: bool | None = None
     duration_ms: int | None = None
     approval: str | None = None
+    reason: str | None = None
 
 
 class WebSearch(Struct, frozen=True, tag="webSearch"):
@@ -558,6 +562,13 @@ class ToolCallApproval(OfItem, frozen=True):
     namespace: str | None = None
 
 
+class ReadingApproval(ToolCallApproval, frozen=True):
+    """May the model read the live notebook? Asked once for all of its reading tools, not for each call."""
+
+    folder: str = ""
+    """Whose files it could read."""
+
+
 ApprovalRequest = CommandApproval | FileChangeApproval | PermissionsApproval | ToolCallApproval
 
 
@@ -565,6 +576,8 @@ class Decision(str, Enum):
     accept = "accept"
     accept_for_session = "acceptForSession"
     """Yes, and to similar actions until the agent's process ends."""
+    accept_always = "acceptAlways"
+    """Yes, and from now on, to reading any notebook; no answer to anything else. Ours, not the protocol's."""
     decline = "decline"
     """No; the model goes on without it."""
     cancel = "cancel"
@@ -584,7 +597,13 @@ class ApplyNetworkPolicyAmendment(Struct, frozen=True):
     action: str
 
 
-ApprovalDecision = Decision | AcceptWithExecpolicyAmendment | ApplyNetworkPolicyAmendment
+class DeclineBecause(Struct, frozen=True):
+    """No; the model goes on without it, and hears these words of the person's."""
+
+    reason: str
+
+
+ApprovalDecision = Decision | AcceptWithExecpolicyAmendment | ApplyNetworkPolicyAmendment | DeclineBecause
 
 
 class ApprovalMode(str, Enum):

@@ -254,7 +254,7 @@ async def _results(step: Run, hooks: Hooks, *, blocks: bool) -> list[Any]:
 
 async def _approved(job: Job, approve: Approve | None) -> Job:
     """Return the job, or one that says no."""
-    if job.tool is None or not job.tool.needs_approval:
+    if job.tool is None or not (job.tool.needs_approval or job.tool.question_for):
         return job
     if approve is not None and await _awaited(approve(job.call)) is True:
         return job

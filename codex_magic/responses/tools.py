@@ -10,7 +10,7 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict, overload
@@ -19,7 +19,7 @@ import msgspec
 
 from ..protocol.errors import InvalidRequestError, ServiceError
 from ..protocol.plain import decode_json
-from ..protocol.types import Sandbox
+from ..protocol.types import Sandbox, ToolCallApproval
 from . import inputs
 from .inputs import Item, plain
 from .parameters import FunctionTool
@@ -36,6 +36,9 @@ LITE_NAMESPACE = "functions"
 
 class ToolCallError(ValueError):
     """A call by the model that can't be run, in words for the model."""
+
+
+QuestionFor = Callable[[ToolCallApproval], Awaitable[ToolCallApproval | None]]
 
 
 # Tools -------------------------------------------------------------------------------------------
@@ -61,6 +64,10 @@ class Tool:
 
     It is no sandbox of the operating system: a function that says `read_only` and writes, writes.
     """
+    question_for: QuestionFor | None = field(default=None, repr=False)
+    """Chooses what somebody is asked before a call, `None` for nothing; in place of `needs_approval`."""
+    is_optional: bool = False
+    """A thread that the agent's program keeps without it goes on without it, and is not begun anew for it."""
 
     @property
     def name(self) -> str:
@@ -99,6 +106,8 @@ class ToolOptions(TypedDict, total=False):
     namespace: str | None
     needs_approval: bool
     needs: Sandbox | str
+    question_for: QuestionFor | None
+    is_optional: bool
 
 
 @overload
@@ -119,6 +128,8 @@ def tool(
     namespace: str | None = None,
     needs_approval: bool = False,
     needs: Sandbox | str = Sandbox.read_only,
+    question_for: QuestionFor | None = None,
+    is_optional: bool = False,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """A function as a tool: `tool(f)`, or a decorator, `@tool` or `@tool(name="f")`.
 
@@ -129,7 +140,7 @@ def tool(
     service holds the model to the schema; `None`: where the types allow.
 
     namespace: the group that the model sees it in; names have to differ inside one only.
-    needs_approval: somebody is asked before each call. needs: see `Tool.needs`.
+    needs_approval: somebody is asked before each call. The rest: see `Tool`.
 
     Raises InvalidRequestError for a function that can't be one (`*args`, types that JSON can't hold).
     """
@@ -142,8 +153,10 @@ def tool(
                 raise ToolCallError(f"The arguments do not fit: {_one_line(str(error))}") from error
 
         own_name = name or _own_name(function)
-        summary, described = _read_docstring(_inner(function))
         kind, schema = None, dict(input_schema or {})
+        summary, described = "", dict[str, str]()
+        if not description or input_schema is None:
+            summary, described = _read_docstring(_inner(function))
         if input_schema is None:
             kind, schema = _arguments(function, own_name, described)
         parameters, is_strict = schema, False
@@ -154,7 +167,7 @@ def tool(
             if strict:
                 raise
         definition = plain(FunctionTool(own_name, description or summary, parameters, is_strict))
-        more = namespace or None, needs_approval, Sandbox(needs)
+        more = namespace or None, needs_approval, Sandbox(needs), question_for, is_optional
         return Tool(function, definition | {"type": "function"}, schema, bind, *more)
 
     return made if function is None else made(function)

@@ -365,5 +365,9 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX kernels_by_notebook ON kernels (notebook)
     """,
+    """
+    -- The notebooks that the model may read without a question, where '' stands for all of them.
+    CREATE TABLE readable (notebook TEXT NOT NULL PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID
+    """,
 )
 """The steps, as SQL. One is never edited once released: the next change is the next text."""

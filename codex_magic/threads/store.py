@@ -372,6 +372,24 @@ class Store:
                 "kernels", {"id": kernel, "notebook": notebook.id, "owner": self._owner}, verb="REPLACE"
             )
 
+    @_writes
+    def allow_reading(self, notebook_id: str) -> None:
+        """Let the model read the notebook without a question from now on; "" stands for all notebooks."""
+        self._insert("readable", {"notebook": notebook_id, "since": self._now()}, verb="REPLACE")
+
+    @_writes
+    def forget_reading(self, notebook_ids: Sequence[str]) -> None:
+        """Take back what `allow_reading` has allowed."""
+        self._db.execute(
+            f"DELETE FROM readable WHERE notebook IN ({_marks(notebook_ids)})", tuple(notebook_ids)
+        )
+
+    @_reads
+    def readable(self) -> dict[str, int]:
+        """Return the notebooks that the model may read, "" for all, each with the Unix time of the yes."""
+        rows = self._db.execute("SELECT notebook, since FROM readable ORDER BY since").fetchall()
+        return {row["notebook"]: row["since"] for row in rows}
+
     # Turns ---------------------------------------------------------------------------------------
 
     @_writes

@@ -1,9 +1,12 @@
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Kernel } from '@jupyterlab/services';
+import type { TranslationBundle } from '@jupyterlab/translation';
 import { MimeModel } from '@jupyterlab/rendermime';
 import type { IDisposable } from '@lumino/disposable';
 import { Panel } from '@lumino/widgets';
 
+import { Actions, type Rerun } from './actions';
+import { Cards } from './cards';
 import { attach, listen } from './link';
 import { type Bundle, type Delta, type Facts, MIME } from './protocol';
 import { Blocks } from './splitter';
@@ -22,10 +25,15 @@ export interface IPlace {
   kernel(): Promise<Kernel.IKernelConnection | null>;
   /** Put the bundle into the notebook's file, for a page that hears no more of the output itself. */
   keep(id: string, bundle: Bundle): void;
+  /** Run the cell of this answer once more, or one that continues it. */
+  rerun(id: string, what: Rerun): void;
   /** Make the renderer of one block. */
   block(): IRenderMime.IRenderer;
+  /** Add to a rendered block what stands around its code; not `isWhole` while more of it may come. */
+  dress(block: HTMLElement, answer: AnswerRenderer, isWhole: boolean): void;
   /** What stands below an answer whose kernel has ended. */
   readonly lost: string;
+  readonly trans: TranslationBundle;
 }
 
 /**
@@ -37,7 +45,11 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   constructor(private readonly place: IPlace) {
     super();
     this.addClass('jp-codex-answer');
+    this.cards = new Cards(place.trans);
+    this.actions = new Actions(place.trans, (id, what) => place.rerun(id, what));
     this.addWidget(this.body);
+    this.addWidget(this.cards);
+    this.addWidget(this.actions);
     this.node.setAttribute('aria-busy', 'false');
   }
 
@@ -46,17 +58,25 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     return this.id_ && this.isLive ? { id: this.id_, text: this.stream.text } : null;
   }
 
+  /** The id of the answer, and whether the output it stands in is trusted. */
+  get origin(): { id: string; isTrusted: boolean } {
+    return this.origin_;
+  }
+
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const facts = (model.data[MIME] ?? {}) as Facts;
     const text = textOf(model.data);
+    this.origin_ = { id: facts.id ?? '', isTrusted: model.trusted };
+    this.isOpen = facts.state === 'streaming';
     if (facts.state !== 'streaming') {
-      this.end();
+      this.end(model.data);
       await this.display(text);
     } else if (!this.isLive) {
       await this.display(text);
       this.id_ = facts.id ?? '';
       await this.follow();
     }
+    this.dress(0);
   }
 
   override dispose(): void {
@@ -85,6 +105,8 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     } else if (reply?.ok) {
       this.isLive = true;
       this.node.setAttribute('aria-busy', 'true');
+      this.actions.live(kernel, id);
+      this.cards.follow(kernel, id, reply.asks ?? false);
       this.stream.reset(reply.n ?? 0, reply.text ?? '');
       this.draw(0);
     } else if (reply || kernel.connectionStatus === 'connected') {
@@ -106,6 +128,9 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       this.finish(delta.bundle);
       return;
     }
+    if (delta.asks !== undefined) {
+      this.cards.hear(delta.asks);
+    }
     const changed = this.stream.push(delta);
     if (changed === 'gap') {
       void this.follow();
@@ -117,7 +142,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   /** Take the end from the kernel. The output is updated as well, unless the page was loaded again meanwhile. */
   private finish(bundle: Bundle): void {
     const id = this.id_;
-    this.end();
+    this.end(bundle);
     void this.display(textOf(bundle));
     this.place.keep(id, bundle);
   }
@@ -128,16 +153,21 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     if (!id) {
       return;
     }
-    this.end();
     const rest = `${text.trimEnd()}\n\n${this.place.lost}\n`;
+    const bundle = { [MIME]: { v: 1, id, state: 'interrupted' }, [MARKDOWN]: rest, 'text/plain': rest };
+    this.end(bundle);
     void this.display(rest);
-    this.place.keep(id, { [MIME]: { v: 1, id, state: 'interrupted' }, [MARKDOWN]: rest, 'text/plain': rest });
+    this.place.keep(id, bundle);
   }
 
-  private end(): void {
+  private end(bundle?: Bundle): void {
+    this.cards.end();
+    if (bundle) {
+      this.actions.over(bundle, this.origin_.isTrusted);
+    }
     this.listening?.dispose();
     this.listening = null;
-    this.isLive = false;
+    this.isLive = this.isOpen = false;
     this.id_ = '';
     this.node.setAttribute('aria-busy', 'false');
   }
@@ -193,13 +223,26 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       this.body.widgets.at(-1)?.dispose();
     }
     this.drawn.length = this.blocks.length;
+    this.dress(first);
+  }
+
+  /** Dress the blocks from `first` on; the last one of an answer that streams may grow. */
+  private dress(first: number): void {
+    for (let index = first; index < this.body.widgets.length; index++) {
+      const isWhole = !this.isOpen || index < this.body.widgets.length - 1;
+      this.place.dress((this.body.widgets[index] as IRenderMime.IRenderer).node, this, isWhole);
+    }
   }
 
   /** The blocks of the text; what else belongs to an answer stands below them. */
   private readonly body = new Panel();
+  private readonly cards: Cards;
+  private readonly actions: Actions;
   private readonly stream = new StreamState();
   private readonly blocks = new Blocks();
   private readonly drawn: string[] = [];
+  private origin_ = { id: '', isTrusted: false };
+  private isOpen = false;
   private id_ = '';
   private isLive = false;
   private text = '';

@@ -1,6 +1,7 @@
-import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import type { IOutput } from '@jupyterlab/nbformat';
 import { type ICodeCellModel, isCodeCellModel } from '@jupyterlab/cells';
+import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry, markdownRendererFactory } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
@@ -9,7 +10,11 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { IDisposable } from '@lumino/disposable';
 
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- a factory of renderers can't wait
+import { type Rerun, rerun } from './actions';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- a factory of renderers can't wait
 import { AnswerRenderer } from './answer';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- and their blocks can't either
+import { CodeBlocks } from './blocks';
 import { attach, listen } from './link';
 import { type Bundle, type Facts, MIME } from './protocol';
 
@@ -92,9 +97,16 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'Draws the answers of Codex while they stream.',
   autoStart: true,
   requires: [IRenderMimeRegistry, INotebookTracker],
-  optional: [ITranslator],
-  activate: (_, registry: IRenderMimeRegistry, tracker: INotebookTracker, translator: ITranslator | null) => {
+  optional: [ITranslator, IEditorLanguageRegistry],
+  activate: (
+    app: JupyterFrontEnd,
+    registry: IRenderMimeRegistry,
+    tracker: INotebookTracker,
+    translator: ITranslator | null,
+    languages: IEditorLanguageRegistry | null
+  ) => {
     const trans = (translator ?? nullTranslator).load('codex_magic');
+    const blocks = new CodeBlocks({ app, trans, languages });
     const lost = `<small style="opacity:.7">${trans.__('Interrupted: the kernel was restarted.')}</small>`;
     const live = new Set<AnswerRenderer>();
 
@@ -109,16 +121,33 @@ const plugin: JupyterFrontEndPlugin<void> = {
             tracker.find(each => each.context.urlResolver === options.resolver);
           const renderer = new AnswerRenderer({
             lost,
+            trans,
             kernel: async (): Promise<Kernel.IKernelConnection | null> => {
               const { sessionContext } = panel() ?? {};
               await sessionContext?.ready;
               return sessionContext?.session?.kernel ?? null;
             },
+            rerun: (id: string, what: Rerun): void => {
+              const here = panel();
+              const cells = new Set([...outputsOf(here, id)].map(([cell]) => cell.id));
+              const index = here?.content.widgets.findIndex(({ model }) => cells.has(model.id)) ?? -1;
+              if (here && index >= 0) {
+                rerun(here, index, what);
+              }
+            },
             keep: (id: string, bundle: Bundle): void => {
               replace(panel(), id, bundle);
             },
             block: (): IRenderMime.IRenderer =>
-              markdownRendererFactory.createRenderer({ ...options, mimeType: 'text/markdown' })
+              markdownRendererFactory.createRenderer({ ...options, mimeType: 'text/markdown' }),
+            // A notebook may be open in two views, which share what resolves its links.
+            dress: (node: HTMLElement, answer: AnswerRenderer, isWhole: boolean): void =>
+              blocks.dress(
+                node,
+                answer,
+                isWhole,
+                () => tracker.find(each => each.node.contains(node)) ?? panel()
+              )
           });
           live.add(renderer);
           renderer.disposed.connect(() => live.delete(renderer));

@@ -1,5 +1,21 @@
 import { LabIcon } from '@jupyterlab/ui-components';
 
+/** Return a thin icon of these paths in the colour of the text around it. */
+function lineIcon(name: string, path: string): LabIcon {
+  return new LabIcon({
+    name: `codex-magic:${name}`,
+    svgstr: `<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16" viewBox="0 0 16 16"><path d="${path}" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round"/></svg>`
+  });
+}
+
+export const askIcon = lineIcon('question', 'M2.5 3h11v10h-11zM5 6.5L7 8.2 5 10M8.5 10.2h2.5');
+export const stopIcon = lineIcon('stop', 'M4.5 4.5h7v7h-7z');
+export const steerIcon = lineIcon('steer', 'M3 12.500l1-3 7-7 2 2-7 7zM10 4l2 2');
+export const endIcon = lineIcon('end', 'M8 3v7M5 7l3 3 3-3M3 13h10');
+export const goOnIcon = lineIcon('continue', 'M4.500 3l8 5-8 5z');
+export const retryIcon = lineIcon('retry', 'M12.500 6A5 5 0 1 0 13 9M13 2.500V6H9.500');
+export const copyIcon = lineIcon('copy', 'M5.500 5.500h7v8h-7zM3.500 10.500v-8h7');
+
 /** A speech bubble around a prompt, in the colour of the toolbar's own icons. */
 export const codexIcon = new LabIcon({
   name: 'codex-magic:codex',
@@ -10,3 +26,30 @@ export const codexIcon = new LabIcon({
   </g>
 </svg>`
 });
+
+const STROKES = {
+  check: 'M3.5 8.5l3 3 6-7',
+  copy: 'M5.5 5.5h7v8h-7zM3.5 10.5v-8h7',
+  edit: 'M3 5h9l-2-2M13 11H4l2 2',
+  insert: 'M8 3v7M5 7l3 3 3-3M3 13h10',
+  more: 'M3.5 8h.1M8 8h.1M12.5 8h.1',
+  no: 'M8 2.5a5.5 5.5 0 1 0 .01 0zM4.2 4.2l7.6 7.6',
+  prompt: 'M3 4l4 4-4 4M8.5 12H13',
+  run: 'M4.5 3l8 5-8 5z'
+};
+
+export type Stroke = keyof typeof STROKES;
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** Draw an icon in lines of the text's own colour. */
+export function drawn(name: Stroke): SVGElement {
+  const icon = document.createElementNS(SVG, 'svg');
+  icon.setAttribute('class', `cdx-ic cdx-ic-${name}`);
+  icon.setAttribute('viewBox', '0 0 16 16');
+  icon.setAttribute('aria-hidden', 'true');
+  const path = document.createElementNS(SVG, 'path');
+  path.setAttribute('d', STROKES[name]);
+  icon.append(path);
+  return icon;
+}

@@ -1,25 +1,16 @@
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 
-import {
-  type AttachReply,
-  type AttachRequest,
-  DELTA,
-  type Delta,
-  PROTOCOL,
-  REQUEST,
-  type Reply,
-  type RunRequest
-} from './protocol';
+import { type AttachReply, DELTA, type Delta, PROTOCOL, REQUEST, type Reply, type Request } from './protocol';
 
 /** A kernel without codex_magic never answers. */
 const ANSWER_MS = 5000;
 
 /** Send one request over the control channel, which a busy kernel reads too; `null` where no answer comes. */
-export async function request(
+export async function request<R extends Reply>(
   kernel: Kernel.IKernelConnection,
-  content: RunRequest | AttachRequest
-): Promise<Reply | null> {
+  content: Request
+): Promise<R | null> {
   // The types know Jupyter's own messages alone; any other passes as it is.
   const message = KernelMessage.createMessage({
     msgType: REQUEST,
@@ -31,12 +22,20 @@ export async function request(
   const future = kernel.sendControlMessage(message, true, true);
   const late = window.setTimeout(() => future.dispose(), ANSWER_MS);
   try {
-    return (await future.done).content as unknown as Reply;
+    return (await future.done).content as unknown as R;
   } catch {
     return null; // disposed, or the kernel has ended
   } finally {
     window.clearTimeout(late);
   }
+}
+
+/** Send a request that may come twice: once more where no answer comes. */
+export async function insist<R extends Reply>(
+  kernel: Kernel.IKernelConnection,
+  content: Request
+): Promise<R | null> {
+  return (await request<R>(kernel, content)) ?? (await request<R>(kernel, content));
 }
 
 /** Ask for an answer, and to hear the rest of it. */

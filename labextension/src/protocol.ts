@@ -41,6 +41,55 @@ export type Bundle = Record<string, unknown>;
 /** The type of the facts of an answer, beside its texts. */
 export const MIME = 'application/vnd.codex-magic.v1+json';
 
+/** Asks what the turn of an answer wants to know; what is returned counts as shown. */
+export type ApprovalsRequest = { op: 'approvals'; protocol: number; id: string };
+
+/** Answers the question of exactly this id; the same answer once more changes nothing. */
+export type DecideRequest = {
+  op: 'decide';
+  protocol: number;
+  question: string;
+  choice: string;
+  /** What Codex should do instead, where the choice takes that. */
+  reason: string;
+};
+
+/** Stops the turn of an answer. */
+export type StopRequest = { op: 'stop'; protocol: number; id: string };
+
+/** Adds to the question of a turn; one with the same `once` is taken once. */
+export type SteerRequest = { op: 'steer'; protocol: number; id: string; text: string; once: string };
+
+export type Request =
+  RunRequest | AttachRequest | ApprovalsRequest | DecideRequest | StopRequest | SteerRequest;
+
+/** One of the answers to a question. Those of the side `more` are one fold away. */
+export type Choice = {
+  key: string;
+  label: string;
+  /** What its key does, in a word or two. */
+  short: string;
+  side: 'no' | 'yes' | 'more';
+  reason: boolean;
+};
+
+/** Text that would take effect as it stands; what is not seen is written as `[U+202E]`. */
+export type Passage = { title: string; text: string; language: string; hint: string };
+
+/** A question, of whatever kind: all texts come from the kernel, and none of them is Markdown or HTML. */
+export type Card = {
+  question: string;
+  number: number;
+  title: string;
+  passages: Passage[];
+  facts: [string, string][];
+  choices: Choice[];
+  /** How many questions of this answer wait, with this one. */
+  waiting: number;
+  /** The title of the next one, or nothing. */
+  following: string;
+};
+
 /** What of the facts matters here. */
 export type Facts = { id?: string; state?: string };
 
@@ -48,13 +97,44 @@ export type Facts = { id?: string; state?: string };
 export type Reply = { ok: boolean; protocol?: number; version?: string };
 
 /** What it answers to an attach: `bundle` once the answer is over, before that the text after piece `n`. */
-export type AttachReply = Reply & { cell?: string | null; n?: number; text?: string; bundle?: Bundle | null };
+export type AttachReply = Reply & {
+  cell?: string | null;
+  n?: number;
+  text?: string;
+  bundle?: Bundle | null;
+  asks?: boolean;
+};
+
+/** What it answers to `approvals`: the question that waits longest. */
+export type ApprovalsReply = Reply & { card?: Card | null };
+
+/** What it answers to a decision: whether that is the one that holds. */
+export type DecideReply = Reply & { holds?: boolean };
 
 /** The type of the messages that bring the rest. */
 export const DELTA = 'codex_delta';
 
-/** A piece of an answer, or its end. From `o` on, in UTF-16 units, the text is now `t`. */
-export type Delta = { id: string; n: number; o?: number; t?: string; bundle?: Bundle };
+/**
+ * A piece of an answer, or its end. From `o` on, in UTF-16 units, the text is now `t`. `asks`: whether its turn asks
+ * something now, which may be another question than before.
+ */
+export type Delta = { id: string; n: number; o?: number; t?: string; asks?: boolean; bundle?: Bundle };
+
+export function approvalsRequest(id: string): ApprovalsRequest {
+  return { op: 'approvals', protocol: PROTOCOL, id };
+}
+
+export function decideRequest(question: string, choice: string, reason: string): DecideRequest {
+  return { op: 'decide', protocol: PROTOCOL, question, choice, reason };
+}
+
+export function stopRequest(id: string): StopRequest {
+  return { op: 'stop', protocol: PROTOCOL, id };
+}
+
+export function steerRequest(id: string, text: string, once: string): SteerRequest {
+  return { op: 'steer', protocol: PROTOCOL, id, text, once };
+}
 
 /** Return the message for the cell at `index`. */
 export function runRequest(

@@ -2,11 +2,21 @@ import { readFileSync } from 'node:fs';
 
 import { describe, expect, it } from 'vitest';
 
-import { type PageCell, asksCodex, runRequest } from '../src/protocol';
+import {
+  type PageCell,
+  approvalsRequest,
+  asksCodex,
+  decideRequest,
+  runRequest,
+  steerRequest,
+  stopRequest
+} from '../src/protocol';
 
-const FIXTURE = JSON.parse(readFileSync(new URL('../fixtures/run.json', import.meta.url), 'utf8')) as {
-  cells: PageCell[];
-};
+function fixture(name: string): unknown {
+  return JSON.parse(readFileSync(new URL(`../fixtures/${name}.json`, import.meta.url), 'utf8'));
+}
+
+const FIXTURE = fixture('run') as { cells: PageCell[] };
 
 describe('runRequest', () => {
   it('says what the fixture says', () => {
@@ -24,6 +34,15 @@ describe('runRequest', () => {
     const sent = runRequest(cells, 2, about).cells;
     expect(sent.map(cell => cell.id)).toEqual(['far', 'near', 'asking']);
     expect(sent.map(cell => 'source' in cell)).toEqual([false, true, true]);
+  });
+});
+
+describe('what a click sends', () => {
+  it('is what the fixtures say', () => {
+    expect(approvalsRequest('answer-1')).toEqual(fixture('approvals'));
+    expect(decideRequest('question-1', 'w', 'Use uv, not pip')).toEqual(fixture('decide'));
+    expect(stopRequest('answer-1')).toEqual(fixture('stop'));
+    expect(steerRequest('answer-1', 'Talk about tea only', '1-2-3-4')).toEqual(fixture('steer'));
   });
 });
 

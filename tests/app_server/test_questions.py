@@ -13,6 +13,7 @@ from codex_magic.protocol.types import (
     AcceptWithExecpolicyAmendment,
     ApplyNetworkPolicyAmendment,
     Decision,
+    DeclineBecause,
     FileChange,
     ItemStarted,
     Sandbox,
@@ -77,6 +78,7 @@ class Scene:
         ("acceptForSession", "acceptForSession"),
         (None, "decline"),
         (Decision.cancel, "cancel"),
+        (DeclineBecause("Not now."), "decline"),
         (
             AcceptWithExecpolicyAmendment(("git", "pull")),
             {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["git", "pull"]}},
@@ -165,6 +167,12 @@ def test_a_tool_that_acts_is_asked_about(answer, success, asked):
         result = scene(CALL, tool="act", arguments={}, callId="c", namespace=None)
         assert result["success"] == success
     assert len(scene.asked) == asked
+
+
+def test_why_a_call_was_declined_is_its_result():
+    result = Scene(DeclineBecause("Read it first."), acting())(CALL, tool="act", arguments={}, callId="c")
+    assert result["success"] is False
+    assert "Read it first." in result["contentItems"][0]["text"]
 
 
 def test_a_tool_that_went_away_is_a_failure_the_model_reads():

@@ -282,7 +282,7 @@ from codex_magic.notebook.magics import loaded
 from codex_magic.protocol.types import CommandApproval
 
 session = loaded(get_ipython()).session
-desk = Desk(session.shell, session.screen)
+desk = Desk(session.shell, session.screen, "")
 asked = [CommandApproval("t", "u", str(n), command=f"touch {n}") for n in range(2)]
 decisions = [session.blocking.submit(desk.ask(request)) for request in asked]
 

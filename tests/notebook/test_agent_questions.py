@@ -94,10 +94,12 @@ def test_the_title_names_the_one_file_that_would_change():
 def test_declining_comes_first_and_approving_last():
     assert [choice.label for choice in CHOICES] == [
         "Decline",
+        "Decline and say why …",
         "Approve for this session",
         "Approve",
     ]
     assert [choice.decision for choice in CHOICES] == [
+        Decision.decline,
         Decision.decline,
         Decision.accept_for_session,
         Decision.accept,

@@ -158,6 +158,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "engine": ("backend", "app-server"),
     "sandbox": ("read-only", "workspace-write", "full-access"),
     "approval": ("ask", "untrusted", "deny", "auto"),
+    "reads": ("ask", "yes", "no"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
     "help": ("help", "new"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from codex_magic.local_service.faults import HTML, Reply
+from codex_magic.local_service.faults import Reply
+
+HTML = "text/html; charset=utf-8"
 
 
 def api_error(

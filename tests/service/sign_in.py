@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import secrets
 from html import escape
+from pathlib import Path
+from string import Template
 from typing import Any
 from urllib.parse import urlsplit
 
 from codex_magic.local_service.accounts import Account, decode_jwt
-from codex_magic.local_service.endpoints import Endpoint, approve, endpoint, page, redirect_back
+from codex_magic.local_service.endpoints import Endpoint, approve, endpoint, redirect_back
 from codex_magic.local_service.faults import REFUSALS, Reply
 from codex_magic.local_service.service import Routes
+from codex_magic.local_service.stream import SHAPES
+from tests.service.replies import HTML
 from tests.service.state import StrictState
 
 
@@ -97,6 +101,11 @@ def revoke(at: Endpoint) -> Reply:
     return Reply(200, {})
 
 
+def poll(at: Endpoint) -> Reply:
+    assert isinstance(at.state, StrictState)
+    return at.state.sign_in.poll_device(str(at.need("device_auth_id")), str(at.need("user_code")))
+
+
 class DevicePage(Endpoint):
     """Where a person types the code that a machine without a browser has shown."""
 
@@ -107,6 +116,7 @@ class DevicePage(Endpoint):
 
     def post(self) -> None:
         account = Account(self.get_body_argument("email"), self.get_body_argument("plan"))
+        assert isinstance(self.state, StrictState)
         if self.state.sign_in.approve_device(self.get_body_argument("user_code"), account):
             self.reply(page("Signed in", "<p>You can close this page and go back to your notebook.</p>"))
         else:
@@ -120,12 +130,30 @@ class DeviceCallback(Endpoint):
         self.reply(page("Signed in", "<p>You can close this page.</p>"))
 
 
+def accounts_check(at: Endpoint) -> Reply:
+    """Say where a client may send this account's requests; the official one insists on https or no word."""
+    account, url = at.account(), at.state.url
+    origin = {"workspace_backend_origin": url if url.startswith("https:") else "NO_CONSTRAINT"}
+    described = SHAPES["account"] | origin | {"id": account.id, "plan_type": account.plan}
+    order = {"account_ordering": [account.id], "default_account_id": account.id}
+    return Reply(200, {"accounts": [described], **order})
+
+
+_PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+
+
+def page(title: str, content: str, *, status: int = 200) -> Reply:
+    return Reply(status, _PAGE.substitute(title=escape(title), content=content), {"Content-Type": HTML})
+
+
 SIGN_IN_ROUTES: Routes = [
     (r"/oauth/authorize", Authorize),
     (r"/oauth/token", endpoint("post", token)),
     (r"/oauth/revoke", endpoint("post", revoke)),
     (r"/codex/device", DevicePage),
     (r"/deviceauth/callback", DeviceCallback),
+    (r"/api/accounts/deviceauth/token", endpoint("post", poll)),
+    (r"/backend-api/wham/accounts/check", endpoint("get", accounts_check)),
 ]
 
 

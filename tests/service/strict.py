@@ -13,8 +13,15 @@ from dataclasses import dataclass, replace
 from tornado.web import Finish
 
 from codex_magic.local_service import endpoints as shipped
-from codex_magic.local_service.answers import NOTICE, PICTURE, message
-from codex_magic.local_service.conversation import Body, Item, read_conversation
+from codex_magic.local_service.answers import NOTICE, PICTURE, answer, message
+from codex_magic.local_service.conversation import (
+    Body,
+    Item,
+    count_tokens,
+    input_items,
+    parts_of,
+    read_conversation,
+)
 from codex_magic.local_service.endpoints import (
     ETAG,
     MODELS,
@@ -27,6 +34,7 @@ from codex_magic.local_service.endpoints import (
 from codex_magic.local_service.faults import Fault, Reply, Step, detail
 from codex_magic.local_service.service import Routes
 from codex_magic.local_service.stream import DELTAS, Event, Pace, Plan, count_usage, events, frame, numbered
+from codex_magic.protocol.ids import new_id
 from tests.service import code_mode, rules
 from tests.service.faults import HANDSHAKE, HOLD, SILENCE
 from tests.service.recorder import RecordedRequest
@@ -195,8 +203,18 @@ class StrictApiResponses(StrictResponses):
 
 
 def compact(at: Endpoint) -> Reply:
-    at.key()
-    return shape_refusal(at.json) or shipped.api_compact(at)
+    body, owner = at.json, at.key()
+    if refusal := shape_refusal(body):
+        return refusal
+    at.need("input")
+    items = [*input_items(body), {"type": "compaction_trigger"}]
+    sealed = answer({**body, "input": items}, owner)
+    user = {"type": "message", "role": "user", "status": "completed"}
+    written = [item for item in items if item.get("role") == "user"]
+    kept = [{**user, "content": parts_of(item)} for item in written]
+    output = [*kept, {"id": f"cmp_{new_id()}", **sealed[0]}]
+    described = {"id": f"resp_{new_id()}", "object": "response.compaction", "output": output}
+    return Reply(200, {**described, "usage": count_usage(sealed, sent=count_tokens(body))})
 
 
 def models(at: Endpoint) -> Reply:

@@ -101,6 +101,7 @@ class AppServerEngine:
         await self._run(request, tell, "thread/compact/start", {})
 
     async def _run(self, request: TurnRequest, tell: Tell, method: str, params: dict[str, Any]) -> None:
+        request = _as_begun(request)
         begun = self._turns[request.turn_id] = asyncio.get_running_loop().create_future()
         is_signed_in = parameters.own_provider(request) is None
         try:
@@ -311,6 +312,14 @@ def _has_any(folder: str, names: Iterable[str]) -> bool:
     """Whether a file of one of these names is in the folder, or in one above it."""
     path = Path(os.path.abspath(folder))
     return any(os.path.exists(each / name) for name in names for each in (path, *path.parents))
+
+
+def _as_begun(request: TurnRequest) -> TurnRequest:
+    """Return the request without tools that are optional, where the program keeps its thread without any."""
+    tools, continuation = request.tools, request.continuation
+    if tools is None or continuation is None or continuation.place.tools or not tools.is_optional:
+        return request
+    return msgspec.structs.replace(request, tools=None)
 
 
 async def _continued(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ PROFILES = {
     Sandbox.full_access: ":danger-full-access",
 }
 BASES = {Sandbox.read_only: ":read-only", Sandbox.workspace_write: ":workspace"}
+SECRET_NAMES = (
+    ".env *.env .env.* .netrc _netrc .pypirc .pgpass .git-credentials id_rsa* id_dsa* id_ecdsa* id_ed25519* *.p12 *.pfx"
+).split()
 SECRET_FILES = (
-    "**/{.env,*.env,.env.*,.netrc,_netrc,.pypirc,.pgpass,.git-credentials,id_rsa*,id_dsa*,id_ecdsa*,id_ed25519*,*.p12,*.pfx,.ssh/**}",
+    f"**/{{{','.join(SECRET_NAMES)},.ssh/**}}",
     "{*.pem,*/*.pem}",  # deeper ones are an environment's list of authorities
 )
 OF_THE_USER = ".ssh .netrc _netrc .pypirc .pgpass .git-credentials .aws .azure .kube .config/gcloud".split()
@@ -64,6 +68,17 @@ def bounded(params: Mapping[str, Any], sandbox: Sandbox, hidden: Iterable[Path])
     config["default_permissions"] = PROFILES[sandbox]
     rest = {name: value for name, value in params.items() if name != "sandbox"}
     return {**rest, "config": config, "permissions": PROFILES[sandbox]}
+
+
+def holds_secrets(path: Path, hidden: Iterable[Path]) -> bool:
+    """Whether a file is one that the agent's commands can't read, wherever it is; `path`: resolved."""
+    kept = [*(Path.home() / name for name in OF_THE_USER), *hidden]
+    name = path.name.lower()  # two spellings are one file on some systems
+    return (
+        any(fnmatchcase(name, pattern) for pattern in (*SECRET_NAMES, "*.pem"))
+        or ".ssh" in path.parts
+        or any(path.is_relative_to(each.resolve()) for each in kept)
+    )
 
 
 def notebooks(folder: Path) -> list[Path]:

@@ -51,6 +51,7 @@ class AgentTurn:
         self._question: str | None = None  # the id of the message that the turn began with
         self._completed: types.Turn | None = None
         self._told = ToldOnce()
+        self._reasons: list[asyncio.Task[None]] = []  # being sent; a loop forgets what nobody holds
 
     async def run(self, method: str, parameters: Params) -> None:
         """Raise what the turn failed with, and CancelledError when the program interrupted it."""
@@ -100,6 +101,8 @@ class AgentTurn:
                 success, items = await self._calls.run(tool, question, written(tool, question.arguments))
             return {"success": success, "contentItems": items}
         decision = await self._request.ask(question)
+        if isinstance(decision, types.DeclineBecause):
+            self._reasons.append(asyncio.ensure_future(self._tell_why(decision.reason)))
         if not isinstance(question, types.PermissionsApproval):
             return {"decision": _spelled(decision)}
         if decision is types.Decision.cancel:  # the protocol has no word for it here, and none for no
@@ -107,6 +110,13 @@ class AgentTurn:
         is_yes = decision in (types.Decision.accept, types.Decision.accept_for_session)
         scope = "session" if decision is types.Decision.accept_for_session else "turn"
         return {"permissions": question.permissions if is_yes else {}, "scope": scope}
+
+    async def _tell_why(self, reason: str) -> None:
+        """Send what the person said who declined: an answer to the program has no room for it."""
+        try:
+            await self.steer((types.TextInput(reason),))
+        except errors.CodexError as error:
+            self._tell(types.Warned(self._request.thread_id, f"Codex did not hear why you declined. {error}"))
 
     async def _start(self, method: str, parameters: Params) -> None:
         try:
@@ -225,7 +235,9 @@ def _spelled(decision: types.ApprovalDecision | None) -> Any:
         case types.ApplyNetworkPolicyAmendment(host, action):
             amendment = {"host": host, "action": action}
             return {"applyNetworkPolicyAmendment": {"network_policy_amendment": amendment}}
-    return (decision or types.Decision.decline).value
+        case types.Decision():
+            return decision.value
+    return types.Decision.decline.value
 
 
 def default_answer(method: str) -> Params:

@@ -1,0 +1,120 @@
+"""The tools of a notebook's question, as the model is told of them on either engine.
+
+That never changes within a thread: it stands at the beginning of each request, where the service caches it, and the
+agent's program takes tools at a thread's begin only. Each is one entry here. It is read with the first question, so
+what a tool does is imported when one is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...responses.tools import Tool, tool
+from ..options import reads
+from .permission import Ask, ReadPermission
+
+if TYPE_CHECKING:
+    from ...threads.options import TurnOptions
+    from ..context import Context
+    from ..session import Session
+
+
+class Entry(NamedTuple):
+    """`parameters`: JSON schema of each. `run`: called as `run(name, session, context, **arguments)`."""
+
+    name: str
+    description: str
+    parameters: dict[str, dict[str, str]]
+    required: tuple[str, ...]
+    run: Callable[..., Any]
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        names = {"required": list(self.required)} if self.required else {}
+        return {
+            "type": "object",
+            "properties": self.parameters,
+            **names,
+            "additionalProperties": False,
+        }
+
+
+def _read(name: str, session: Session, context: Context, /, **arguments: Any) -> Any:
+    from . import reading
+
+    return reading.read(name, session, context, arguments)
+
+
+def _text(description: str = "") -> dict[str, str]:
+    return {"type": "string", **({"description": description} if description else {})}
+
+
+ENTRIES = (
+    Entry(
+        "list_variables",
+        "List the notebook's live variables with type and size.",
+        {"text": _text("only names that contain it")},
+        (),
+        _read,
+    ),
+    Entry(
+        "inspect_variable",
+        "Describe a live variable: a table by columns, statistics and rows, code by its source.",
+        {"name": _text('or a part: df["price"], model.layers[0]'), "rows": {"type": "integer"}},
+        ("name",),
+        _read,
+    ),
+    Entry(
+        "read_notebook",
+        "Read cells with their outputs, numbered from the top.",
+        {"cell": _text("3, 2-9 or In[7]; all if left out")},
+        (),
+        _read,
+    ),
+    Entry(
+        "search_notebook",
+        "Find a text in the notebook's cells and outputs.",
+        {"text": _text()},
+        ("text",),
+        _read,
+    ),
+    Entry(
+        "read_file",
+        "Read a text, PDF or image of the notebook's folder, or list a folder.",
+        {
+            "path": _text("relative"),
+            "start": {"type": "integer", "description": "first line"},
+            "end": {"type": "integer", "description": "last line"},
+        },
+        ("path",),
+        _read,
+    ),
+)
+
+
+def offered(session: Session, ask: Ask, context: Context, turn_options: TurnOptions) -> TurnOptions:
+    """Return the options of a turn that hand it the tools, and ask before they read. Raises OptionError.
+
+    The agent is offered them whatever the setting `reads` says, since another set would begin its thread anew.
+    """
+    if reads(session.settings.reads) == "no" and turn_options["engine"] == "backend":
+        return {}
+    permission = ReadPermission(session, ask, context.path)
+    return {
+        "tools": [_tool(entry, session, context, permission) for entry in ENTRIES],
+        "approvals": permission.decide,
+    }
+
+
+def _tool(entry: Entry, session: Session, context: Context, permission: ReadPermission) -> Tool:
+    return tool(
+        partial(entry.run, entry.name, session, context),
+        name=entry.name,
+        description=entry.description,
+        input_schema=entry.schema,
+        strict=False,
+        question_for=permission.question_for,
+        is_optional=True,
+    )

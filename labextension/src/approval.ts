@@ -1,0 +1,44 @@
+/** What a card makes of a question and of the keys that answer it. Pure. */
+
+import type { Choice } from './protocol';
+
+/** A card answers nothing for so long: what comes so soon was meant for something else. */
+export const UNREADY_MS = 500;
+
+/** A run of lines of one kind, or a run of characters of one. */
+export type Run<K> = { kind: K; text: string };
+
+/** Group the lines of a diff by their sign; joined by line feeds, they are the text again. */
+export function diffRuns(text: string): Run<'added' | 'removed' | 'same'>[] {
+  const runs: Run<'added' | 'removed' | 'same'>[] = [];
+  for (const line of text.split('\n')) {
+    const kind = line.startsWith('+') ? 'added' : line.startsWith('-') ? 'removed' : 'same';
+    const last = runs.at(-1);
+    if (last?.kind === kind) {
+      last.text += `\n${line}`;
+    } else {
+      runs.push({ kind, text: line });
+    }
+  }
+  return runs;
+}
+
+/** Tell what stands for an invisible character from the rest; joined, it is the text again. */
+export function seenRuns(text: string): Run<'seen' | 'hidden'>[] {
+  return text
+    .split(/(\[U\+[0-9A-F]+\])/)
+    .map((part, index): Run<'seen' | 'hidden'> => ({ kind: index % 2 ? 'hidden' : 'seen', text: part }))
+    .filter(run => run.text !== '');
+}
+
+/** What a key event says. */
+export type Key = Pick<KeyboardEvent, 'key' | 'shiftKey' | 'ctrlKey' | 'altKey' | 'metaKey' | 'repeat'>;
+
+/** Return the answer that a key stands for: one that allows something needs Shift, and none that is folded away has one. */
+export function chosen(key: Key, choices: readonly Choice[]): Choice | undefined {
+  if (key.ctrlKey || key.altKey || key.metaKey || key.repeat) {
+    return undefined;
+  }
+  const side = key.shiftKey ? 'yes' : 'no';
+  return choices.find(choice => choice.side === side && choice.key === key.key.toLowerCase());
+}

@@ -1,0 +1,254 @@
+import type { ICellModel } from '@jupyterlab/cells';
+import { type IEditorLanguageRegistry, jupyterHighlightStyle } from '@jupyterlab/codemirror';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { syntaxHighlighting } from '@codemirror/language';
+import { unifiedMergeView } from '@codemirror/merge';
+import { EditorState, type Extension } from '@codemirror/state';
+import { EditorView, highlightSpecialChars, lineNumbers } from '@codemirror/view';
+import type { IDisposable } from '@lumino/disposable';
+
+import { type EditState, Proposal } from './diff';
+import { button, element } from './element';
+import { drawn, type Stroke } from './icon';
+import { indexOf, numberOf, type Outcome, runCell, show } from './place';
+
+export interface IEdit {
+  trans: TranslationBundle;
+  languages: IEditorLanguageRegistry | null;
+  panel: NotebookPanel;
+  cell: ICellModel;
+  /** What the cell should hold. */
+  text: string;
+  /** Put the text into a cell of its own, where the other is gone. */
+  insert(): unknown;
+}
+
+/** A change to one cell, shown as what it changes; the user applies or rejects it, and a line of that stays. */
+export class CellEdit implements IDisposable {
+  readonly node = element('div', { class: 'cdx-edit', tabindex: '-1', 'data-lm-suppress-shortcuts': 'true' });
+
+  constructor(private readonly edit: IEdit) {
+    this.id = edit.cell.id;
+    this.proposal = new Proposal(edit.cell.sharedModel.getSource(), edit.text);
+    edit.panel.content.model?.contentChanged.connect(this.update);
+    this.update();
+  }
+
+  get isDisposed(): boolean {
+    return this.isOver;
+  }
+
+  dispose(): void {
+    if (this.isOver) {
+      return;
+    }
+    this.isOver = true;
+    this.edit.panel.content.model?.contentChanged.disconnect(this.update);
+    this.view?.destroy();
+    this.node.remove();
+  }
+
+  /** The cell as the notebook has it now: one that was moved is another object with the same id. */
+  private get cell(): ICellModel | null {
+    const { panel } = this.edit;
+    return panel.content.model?.cells.get(indexOf(panel, this.id)) ?? null;
+  }
+
+  private readonly update = (): void => {
+    const { cell } = this;
+    this.number = cell ? numberOf(cell) : this.number;
+    const state = this.proposal.state(cell?.sharedModel.getSource() ?? null);
+    const key = `${state} ${this.number} ${this.outcome}`;
+    if (key === this.drawn) {
+      return;
+    }
+    this.drawn = key;
+    const hadFocus = this.node.contains(document.activeElement);
+    this.view?.destroy();
+    this.view = null;
+    this.node.replaceChildren(...this.content(state));
+    if (hadFocus) {
+      this.node.focus();
+    }
+  };
+
+  private content(state: EditState): HTMLElement[] {
+    const { trans } = this.edit;
+    const name = trans.__('cell %1', this.number);
+    switch (state) {
+      case 'proposed':
+        return [this.card(trans.__('Change %1?', name), this.diff(), this.choices())];
+      case 'changed': {
+        const text = trans.__('You edited it after Codex read it. Nothing was overwritten.');
+        const again = button('cdx-b cdx-pri', trans.__('Compare again'), () => this.compare());
+        return [
+          this.card(trans.__('Cell %1 has changed since', this.number), paragraph(text), [
+            [this.reject()],
+            [again]
+          ])
+        ];
+      }
+      case 'gone': {
+        const text = trans.__('Nothing was changed. The code can go into a new cell.');
+        const insert = button('cdx-b cdx-pri', trans.__('Insert below'), () => {
+          this.edit.insert();
+          this.decide('inserted');
+        });
+        return [
+          this.card(trans.__('Cell %1 was deleted', this.number), paragraph(text), [
+            [this.reject()],
+            [insert]
+          ])
+        ];
+      }
+      case 'same':
+        return [line('check', trans.__('Cell %1 has this code already', this.number))];
+      case 'applied':
+      case 'kept':
+        return [this.applied(name, state)];
+      case 'rejected':
+        return [line('no', trans.__('Not applied: rejected'))];
+      case 'undone':
+        return [line('no', trans.__('Not applied: undone'))];
+      case 'inserted':
+        return [line('check', trans.__('Inserted below'))];
+    }
+  }
+
+  private card(title: string, body: HTMLElement, buttons: HTMLButtonElement[][]): HTMLElement {
+    const head = element('div', { class: 'cdx-title' }, drawn('edit'), element('span', {}, title));
+    const groups = buttons.map(group => element('div', { class: 'cdx-grp' }, ...group));
+    this.node.setAttribute('role', 'group');
+    this.node.setAttribute('aria-label', title);
+    return element(
+      'div',
+      { class: 'cdx-card' },
+      head,
+      body,
+      element('div', { class: 'cdx-acts' }, ...groups)
+    );
+  }
+
+  private choices(): HTMLButtonElement[][] {
+    const { trans, panel } = this.edit;
+    const showCell = (): void => void show(panel, indexOf(panel, this.id));
+    return [
+      [this.reject(), button('cdx-b', trans.__('Show cell'), showCell)],
+      [
+        button('cdx-b', trans.__('Apply and run'), () => void this.applyAndRun()),
+        button('cdx-b cdx-pri', trans.__('Apply'), () => this.apply())
+      ]
+    ];
+  }
+
+  private reject(): HTMLButtonElement {
+    return button('cdx-b', this.edit.trans.__('Reject'), () => this.decide('rejected'));
+  }
+
+  private applied(name: string, state: EditState): HTMLElement {
+    const { trans } = this.edit;
+    const words = {
+      none: trans.__('Applied to %1', name),
+      ran: trans.__('Applied and ran %1', name),
+      failed: trans.__('Applied to %1, which failed', name)
+    };
+    const done = line(this.outcome === 'failed' ? 'no' : 'check', words[this.outcome]);
+    if (state === 'applied') {
+      const undo = button('cdx-lnk', trans.__('Undo'), () => this.undo());
+      done.append(element('span', { 'aria-hidden': 'true' }, ' · '), undo);
+    }
+    return done;
+  }
+
+  /** The whole change, however long; it scrolls. What does not show by itself is made visible. */
+  private diff(): HTMLElement {
+    const { trans, languages, cell } = this.edit;
+    const fixed = [
+      unifiedMergeView({ original: this.proposal.base, mergeControls: false, allowInlineDiffs: false }),
+      EditorState.readOnly.of(true),
+      EditorView.editable.of(false),
+      EditorView.lineWrapping,
+      lineNumbers(),
+      highlightSpecialChars(),
+      syntaxHighlighting(jupyterHighlightStyle)
+    ];
+    const state = (extensions: Extension): EditorState =>
+      EditorState.create({ doc: this.proposal.text, extensions });
+    const view = new EditorView({ state: state(fixed) });
+    this.view = view;
+    const language = languages?.findByMIME(cell.mimeType);
+    if (language) {
+      void languages?.getLanguage(language).then(loaded => {
+        if (this.view === view && loaded?.support) {
+          view.setState(state([...fixed, loaded.support]));
+        }
+      });
+    }
+    const about = { class: 'cdx-diff', role: 'region', 'aria-label': trans.__('Diff'), tabindex: '0' };
+    return element('div', about, view.dom);
+  }
+
+  private compare(): void {
+    this.proposal.compare(this.cell?.sharedModel.getSource() ?? '');
+    this.update();
+  }
+
+  private decide(end: Parameters<Proposal['decide']>[0]): void {
+    this.proposal.decide(end);
+    this.update();
+  }
+
+  /** Change the cell, as one step that can be undone; not one that has changed since it was compared. */
+  private apply(): boolean {
+    const { cell } = this;
+    if (this.proposal.state(cell?.sharedModel.getSource() ?? null) !== 'proposed') {
+      this.update();
+      return false;
+    }
+    write(cell, this.proposal.text);
+    this.decide('applied');
+    return true;
+  }
+
+  private async applyAndRun(): Promise<void> {
+    const { panel } = this.edit;
+    const cell = this.apply() && panel.content.widgets[indexOf(panel, this.id)];
+    if (cell) {
+      this.outcome = await runCell(panel, cell);
+      this.update();
+    }
+  }
+
+  private undo(): void {
+    write(this.cell, this.proposal.base);
+    this.decide('undone');
+  }
+
+  private readonly id: string;
+  private readonly proposal: Proposal;
+  private number = '';
+  private outcome: Outcome = 'none';
+  private drawn = '';
+  private view: EditorView | null = null;
+  private isOver = false;
+}
+
+/** Set the text of a cell, apart from what was typed just before. */
+function write(cell: ICellModel | null, text: string): void {
+  // The types of shared cells do not say that they have a history.
+  const { undoManager: history } = (cell?.sharedModel ?? {}) as { undoManager?: History | null };
+  history?.stopCapturing();
+  cell?.sharedModel.setSource(text);
+  history?.stopCapturing();
+}
+
+type History = { stopCapturing(): void };
+
+function line(icon: Stroke, words: string): HTMLElement {
+  return element('div', { class: 'cdx-line', role: 'status' }, drawn(icon), element('b', {}, words));
+}
+
+function paragraph(words: string): HTMLElement {
+  return element('p', {}, words);
+}

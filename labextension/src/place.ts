@@ -1,0 +1,58 @@
+import type { Cell, ICellModel } from '@jupyterlab/cells';
+import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+
+/** Return the place of a cell in its notebook, -1 where it is there no more. A cell that is moved keeps its id alone. */
+export function indexOf(panel: NotebookPanel, id: string): number {
+  return [...(panel.content.model?.cells ?? [])].findIndex(cell => cell.id === id);
+}
+
+/** Make a cell the active one and bring it into view. */
+export async function show(panel: NotebookPanel, index: number): Promise<void> {
+  const { content: notebook } = panel;
+  notebook.activeCellIndex = index;
+  notebook.deselectAll();
+  await notebook.scrollToItem(index, 'smart');
+}
+
+/**
+ * Insert a cell as one step that can be undone, and return it.
+ *
+ * As with a cell that a kernel inserts, nothing in it counts as trusted before the user runs it.
+ */
+export function insertAt(
+  panel: NotebookPanel,
+  index: number,
+  source: string,
+  kind: 'code' | 'markdown' = 'code'
+): Cell | undefined {
+  panel.content.model?.sharedModel.insertCell(index, { cell_type: kind, source });
+  void show(panel, index);
+  return panel.content.widgets[index];
+}
+
+/** How a run ended; `none` where nothing ran. */
+export type Outcome = 'ran' | 'failed' | 'none';
+
+/** Run a cell of that notebook, whichever is the active one. */
+export async function runCell(panel: NotebookPanel, cell: Cell): Promise<Outcome> {
+  let outcome: Outcome = 'none';
+  const note: Parameters<typeof NotebookActions.executed.connect>[0] = (_, run) => {
+    if (run.cell === cell) {
+      // A run that an earlier error has cancelled has no error of its own.
+      outcome = run.success ? 'ran' : run.error?.errorName ? 'failed' : 'none';
+    }
+  };
+  NotebookActions.executed.connect(note);
+  try {
+    await NotebookActions.runCells(panel.content, [cell], panel.sessionContext);
+  } finally {
+    NotebookActions.executed.disconnect(note);
+  }
+  return outcome;
+}
+
+/** Return the number of a cell as the notebook shows it: `[3]`, and `[ ]` before it has run. */
+export function numberOf(model: ICellModel): string {
+  const { execution_count: count } = model.sharedModel as { execution_count?: number | null };
+  return `[${count ?? ' '}]`;
+}

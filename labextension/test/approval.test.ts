@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs';
+
+import { describe, expect, it } from 'vitest';
+
+import { type Key, chosen, diffRuns, seenRuns } from '../src/approval';
+import type { Card } from '../src/protocol';
+
+const CARD = JSON.parse(readFileSync(new URL('../fixtures/card.json', import.meta.url), 'utf8')) as Card;
+
+const NO_KEY: Key = {
+  key: '',
+  shiftKey: false,
+  ctrlKey: false,
+  altKey: false,
+  metaKey: false,
+  repeat: false
+};
+
+function answer(key: Partial<Key>): string | undefined {
+  return chosen({ ...NO_KEY, ...key }, CARD.choices)?.label;
+}
+
+describe('chosen', () => {
+  it('takes plain letters for what declines, and letters with Shift for what approves', () => {
+    expect(answer({ key: 'd' })).toBe('Decline');
+    expect(answer({ key: 'w' })).toBe('Decline and say why …');
+    expect(answer({ key: 'S', shiftKey: true })).toBe('Approve for this session');
+    expect(answer({ key: 'A', shiftKey: true })).toBe('Approve');
+  });
+  it.each<Partial<Key>>([
+    { key: 'a' },
+    { key: 's' },
+    { key: 'x' },
+    { key: 'X', shiftKey: true },
+    { key: 'D', shiftKey: true },
+    { key: 'A', shiftKey: true, ctrlKey: true },
+    { key: 'A', shiftKey: true, altKey: true },
+    { key: 'A', shiftKey: true, metaKey: true },
+    { key: 'A', shiftKey: true, repeat: true },
+    { key: 'Enter' },
+    { key: ' ' }
+  ])('takes %j for nothing', key => {
+    expect(answer(key)).toBeUndefined();
+  });
+});
+
+describe('diffRuns', () => {
+  it.each(['', '@@ -1 +1 @@\n-a\n+b\n+c\n d\n', '+++\n---\n', '\n\n+\n', '+a\r+b\n\u2028-c'])(
+    'loses nothing of %j',
+    text => {
+      expect(
+        diffRuns(text)
+          .map(run => run.text)
+          .join('\n')
+      ).toBe(text);
+    }
+  );
+  it('is one run for a whole new file', () => {
+    expect(diffRuns('+x\n'.repeat(1000).trimEnd())).toHaveLength(1);
+  });
+});
+
+describe('seenRuns', () => {
+  it('tells what stands for an invisible character from the rest', () => {
+    const [passage] = CARD.passages;
+    const runs = seenRuns(passage?.text ?? '');
+    expect(runs.filter(run => run.kind === 'hidden').map(run => run.text)).toEqual(['[U+202E]']);
+    expect(runs.map(run => run.text).join('')).toBe(passage?.text);
+  });
+  it('leaves alone what only looks like it', () => {
+    expect(seenRuns('[U+005B]U+202E] [U+xyz]').filter(run => run.kind === 'hidden')).toHaveLength(1);
+  });
+});

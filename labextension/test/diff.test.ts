@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+
+import { Proposal } from '../src/diff';
+
+describe('Proposal', () => {
+  it('is for the text it was compared with', () => {
+    const proposal = new Proposal('old', 'new');
+    expect(proposal.state('old')).toBe('proposed');
+    expect(proposal.state('typed')).toBe('changed');
+    expect(proposal.state('old')).toBe('proposed');
+    proposal.compare('typed');
+    expect(proposal.state('typed')).toBe('proposed');
+    expect(proposal.state('old')).toBe('changed');
+  });
+  it('says where there is nothing to decide', () => {
+    const proposal = new Proposal('old', 'new');
+    expect(proposal.state('new')).toBe('same');
+    expect(proposal.state(null)).toBe('gone');
+  });
+  it('can be undone as long as nobody has edited the cell since', () => {
+    const proposal = new Proposal('old', 'new');
+    proposal.decide('applied');
+    expect(proposal.state('new')).toBe('applied');
+    expect(proposal.state('new and more')).toBe('kept');
+    expect(proposal.state(null)).toBe('kept');
+    proposal.decide('undone');
+    expect(proposal.state('old')).toBe('undone');
+  });
+  it.each(['rejected', 'inserted'] as const)('is over once it is %s', end => {
+    const proposal = new Proposal('old', 'new');
+    proposal.decide(end);
+    expect(['old', 'new', 'typed', null].map(current => proposal.state(current))).toEqual(Array(4).fill(end));
+  });
+});

@@ -1,0 +1,132 @@
+"""The agent's questions on a page with our extension, from any cell and in the background, in a real kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.extended import ExtendedFrontEnd
+from tests.end_to_end.kernel import Kernel, markdown, state
+from tests.peers.agent import escalated, use
+
+pytest.importorskip("codex_cli_bin")
+
+pytestmark = pytest.mark.peer
+
+WRITE = escalated("echo written > out.txt")
+NEVER_ENDS = use("exec_command", cmd="sleep 600", yield_time_ms=600_000)
+
+
+@pytest.fixture
+def page(kernel: Kernel) -> ExtendedFrontEnd:
+    kernel.execute("%load_ext codex_magic")
+    kernel.execute("%codex provider local")
+    return ExtendedFrontEnd(kernel)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out.txt"
+
+
+ASYNC = f"%%codex --agent\n{WRITE}"
+BLOCKING = f"%%time\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})"
+
+
+@pytest.mark.parametrize("cell", [ASYNC, BLOCKING], ids=["awaiting", "blocking"])
+def test_a_click_on_a_card_is_the_answer_and_no_buttons_are_shown_too(
+    page: ExtendedFrontEnd, out: Path, cell: str
+) -> None:
+    request = page.run(cell)
+    card = page.card(page.attach())
+    assert card["title"] == "Allow Codex to run this command?"
+    assert card["passages"][0]["text"] == "echo written > out.txt"
+    assert not out.exists()
+    assert page.choose(card, "Approve") == page.choose(card, "Approve")
+    page.idle(request)
+    assert out.read_text() == "written\n"
+    assert "· approved · exit code 0" in markdown(page.outputs)
+    assert page.open_widgets == 0
+    assert "Allow Codex" not in markdown(page.outputs)
+
+
+def test_the_first_answer_holds(page: ExtendedFrontEnd, out: Path) -> None:
+    request = page.run(ASYNC)
+    card = page.card(page.attach())
+    assert page.choose(card, "Decline")["holds"]
+    assert not page.choose(card, "Approve")["holds"]
+    page.idle(request)
+    assert not out.exists()
+    assert "Not run: declined" in markdown(page.outputs)
+
+
+def test_only_the_question_that_was_shown_is_answered(page: ExtendedFrontEnd, out: Path) -> None:
+    request = page.run(ASYNC)
+    id = page.attach()
+    card = page.card(id)
+    for wrong in ({"question": "1"}, {"question": id}, {"choice": "Approve"}, {"choice": "A"}, {"reason": 5}):
+        refused = page.tell("decide", **{"question": card["question"], "choice": "a", "reason": "", **wrong})
+        assert not refused["ok"]
+    assert page.tell("approvals", id="another answer")["card"] is None
+    page.choose(card, "Decline")
+    page.idle(request)
+    assert not out.exists()
+
+
+def test_what_a_person_says_who_declines_is_told_to_the_model(page: ExtendedFrontEnd, out: Path) -> None:
+    request = page.run(ASYNC)
+    page.choose(page.card(page.attach()), "Decline and say why …", "echo: Not there, please.")
+    page.idle(request)
+    seen = markdown(page.outputs)
+    assert "· you said “echo: Not there, please.”" in seen
+    assert "\nNot there, please.\n" in seen  # what the model says, which heard it
+    assert "You: " not in seen
+    assert not out.exists()
+
+
+def test_a_page_that_takes_no_question_is_asked_by_buttons_and_may_still_answer(
+    page: ExtendedFrontEnd, out: Path
+) -> None:
+    request = page.run(ASYNC)
+    page.until(lambda: page.model(description="Approve"))
+    card = page.card(page.attach())
+    page.until(lambda: page.open_widgets == 0)
+    page.choose(card, "Approve")
+    page.idle(request)
+    assert out.exists()
+
+
+def test_a_turn_in_the_background_asks_on_its_card_while_another_cell_keeps_the_kernel_busy(
+    page: ExtendedFrontEnd, out: Path
+) -> None:
+    page.idle(page.run(f"%%codex --agent --background\n{WRITE}"))
+    id = page.attach()
+    busy = page.run("input()")
+    page.kernel.client.get_stdin_msg(timeout=30)
+    page.choose(page.card(id), "Approve")
+    page.until(lambda: "exit code 0" in markdown(page.outputs))
+    page.kernel.client.input("")
+    page.idle(busy)
+    assert out.exists()
+
+
+@pytest.mark.parametrize("options", ["", "--background"])
+def test_a_turn_is_stopped_by_its_button(page: ExtendedFrontEnd, options: str) -> None:
+    request = page.run(f"%%codex --agent {options}\n{NEVER_ENDS}")
+    id = page.attach()
+    page.until(lambda: page.tell("attach", id=id)["text"].count("Running"))
+    assert page.tell("stop", id=id)["ok"]
+    page.idle(request)
+    page.until(lambda: state(page.outputs) == "interrupted")
+    assert not page.tell("stop", id=id)["ok"]
+
+
+def test_what_is_added_to_a_running_turn_is_sent_once(page: ExtendedFrontEnd) -> None:
+    request = page.run(f"%%codex --agent\n{NEVER_ENDS}")
+    id = page.attach()
+    page.until(lambda: page.tell("attach", id=id)["text"].count("Running"))
+    for _ in range(2):
+        assert page.tell("steer", id=id, text="echo: tea only", once="1")["ok"]
+    page.idle(request)
+    assert markdown(page.outputs).count("You: echo: tea only") == 1
