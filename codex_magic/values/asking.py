@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, overload
 
 import msgspec
 
@@ -14,11 +14,16 @@ from ..protocol.errors import InvalidOutputError
 from ..protocol.types import ContextInput, InputItem, TextInput, TokenUsage
 from ..responses.client import AsyncClient
 from ..responses.exchange import PATIENT, RetryPolicy
-from ..responses.parameters import Parameters
+from ..responses.parameters import Parameters, takes
 from ..responses.provider import Provider
 from ..responses.structured import Format, answer_text
 from ..waiting import BackgroundLoop
 from . import host
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
 
 INSTRUCTIONS = """\
 You answer a question that a program asks; nobody can answer a question of yours.
@@ -39,22 +44,31 @@ class Answer(NamedTuple):
     usage: TokenUsage
 
 
-async def ask_async(
-    prompt: str,
-    *values: Any,
-    schema: Any = None,
-    model: str | None = None,
-    effort: str | None = None,
-    instructions: str | None = None,
-    provider: str | Provider | None = None,
-) -> Any:
+class AskOptions(TypedDict, total=False):
+    """What holds for a question; `None` is the same as absent."""
+
+    model: str | None
+    effort: str | None
+    instructions: str | None
+    """They take the place of ours."""
+    provider: str | Provider | None
+    """`chatgpt`, `openai`, a base URL or a `Provider`; in a notebook its own unless given."""
+
+
+@overload
+async def ask_async(prompt: str, *values: Any, schema: None = ..., **options: Unpack[AskOptions]) -> str: ...
+@overload
+async def ask_async(prompt: str, *values: Any, schema: type[T], **options: Unpack[AskOptions]) -> T: ...
+@overload
+async def ask_async(prompt: str, *values: Any, schema: Any, **options: Unpack[AskOptions]) -> Any: ...
+@takes(AskOptions)
+async def ask_async(prompt: str, *values: Any, schema: Any = None, **options: Unpack[AskOptions]) -> Any:
     """Ask a question about `values`, and return the answer: a text, or a value of the type `schema`.
 
     values: go along as data, secrets masked: texts as they are, others described (a frame: its columns and rows).
     schema: a dataclass, TypedDict, msgspec struct, pydantic model, any other type JSON can hold, or a JSON schema
         as a dict. An answer that does not fit is sent back once, to be mended.
-    instructions: take the place of ours.
-    provider: `chatgpt`, `openai`, a base URL or a `Provider`; in a notebook its own unless given.
+    model, effort, instructions, provider: in place of those of the notebook, or of ours.
 
     No conversation is begun or continued. Raises CodexError: RefusedError, TruncatedError or InvalidOutputError for
     an answer that is no value.
@@ -73,27 +87,19 @@ async def ask_async(
     # An image is part of the message that asks.
     inputs.sort(key=lambda part: not isinstance(part, ContextInput))
     items = await input_items([*inputs, TextInput(mask(prompt))])
-    options = parameters(here, model=model, effort=effort, instructions=instructions)
-    async with client(here, provider) as service:
-        answer = await answered(service, items, wanted, options)
+    async with client(here, options.pop("provider", None)) as service:
+        answer = await answered(service, items, wanted, parameters(here, **options))
     return answer.text if wanted is None else wanted.value(answer.text)
 
 
-def ask(
-    prompt: str,
-    *values: Any,
-    schema: Any = None,
-    model: str | None = None,
-    effort: str | None = None,
-    instructions: str | None = None,
-    provider: str | Provider | None = None,
-) -> Any:
-    options: dict[str, Any] = {
-        "model": model,
-        "effort": effort,
-        "instructions": instructions,
-        "provider": provider,
-    }
+@overload
+def ask(prompt: str, *values: Any, schema: None = ..., **options: Unpack[AskOptions]) -> str: ...
+@overload
+def ask(prompt: str, *values: Any, schema: type[T], **options: Unpack[AskOptions]) -> T: ...
+@overload
+def ask(prompt: str, *values: Any, schema: Any, **options: Unpack[AskOptions]) -> Any: ...
+@takes(AskOptions)
+def ask(prompt: str, *values: Any, schema: Any = None, **options: Unpack[AskOptions]) -> Any:
     return LOOP.run(ask_async(prompt, *values, schema=schema, **options))
 
 
@@ -104,10 +110,10 @@ def client(here: host.Host, provider: str | Provider | None, *, retry: RetryPoli
     return AsyncClient(here.provider(provider), settings=here.settings, retry=retry)
 
 
-def parameters(here: host.Host, **options: str | None) -> Parameters:
+def parameters(here: host.Host, **options: Any) -> Parameters:
     """Return what a request takes besides its input: what was chosen, else what the host says, else ours."""
     chosen: Parameters = {"instructions": INSTRUCTIONS, **here.parameters()}
-    if effort := options.pop("effort"):
+    if effort := options.pop("effort", None):
         chosen["reasoning"] = effort
     return chosen | {name: value for name, value in options.items() if value}  # type: ignore[return-value]  # its keys
 

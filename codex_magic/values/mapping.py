@@ -159,7 +159,8 @@ class Map:
                 _watch(run)
             finally:
                 LOOP.run(run.close())
-                self.errors, self.result = job.column.errors(run.failed_rows()), run.result()
+                self.result = run.result()
+                self.errors = job.column.errors(run.failed_rows())
         return self.result
 
 
@@ -361,9 +362,17 @@ class Run:
     def result(self) -> Any:
         """Return the answers so far in the shape of the values."""
         wanted = self.job.wanted
-        texts = [None if key is None else self._answers.get(key) for key in self._keys]
-        values = [text if wanted is None or text is None else wanted.value(text) for text in texts]
+        values = [None if key is None else self._value(key) for key in self._keys]
         return self.job.column.answers(values, are_records=wanted is not None and not wanted.is_wrapped)
+
+    def _value(self, key: bytes) -> Any:
+        """Return a row's own value, even where another has the same answer; `None` without one."""
+        text, wanted = self._answers.get(key), self.job.wanted
+        try:
+            return text if text is None or wanted is None else wanted.value(text)
+        except errors.InvalidOutputError as failure:  # a type that is stricter now than it was
+            self._failures[key] = failure
+            return None
 
     def failed_rows(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
