@@ -15,6 +15,7 @@ from ..values.tables import library, table
 from .environment import may_ask
 from .mentioned import Mentioned
 from .session import Session, Steps, Task
+from .typed import read_typed_line
 
 if TYPE_CHECKING:
     from ..context.secrets import OutgoingMask
@@ -207,4 +208,10 @@ class NotebookHost(Host):
         return self._session.known_secrets()
 
     def says_yes(self, question: str) -> bool:
-        return may_ask(self._session.shell) and super().says_yes(question)
+        if not may_ask(self._session.shell):
+            return False
+        try:
+            line = read_typed_line(question, "Send them? [y/N] ")
+        except (EOFError, OSError, RuntimeError):  # there is no line to be had
+            return False
+        return (line or "").strip().lower() in ("y", "yes")

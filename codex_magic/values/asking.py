@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from numbers import Number
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, overload
+from uuid import UUID
 
 import msgspec
 
 from ..context.describe import describe
 from ..engines.replay import input_items
 from ..protocol.errors import InvalidOutputError
+from ..protocol.plain import encodable
 from ..protocol.types import ContextInput, InputItem, TextInput, TokenUsage
 from ..responses.client import AsyncClient
 from ..responses.exchange import PATIENT, RetryPolicy
@@ -82,11 +87,12 @@ async def ask_async(prompt: str, *values: Any, schema: Any = None, **options: Un
             describe(value, rows=here.rows, tokens=VALUE_TOKENS) if not isinstance(value, str) else None
         )
         text = value if described is None else described.text
-        inputs.append(ContextInput(f"value_{number}" if len(values) > 1 else "value", mask(text)))
+        name = f"value_{number}" if len(values) > 1 else "value"
+        inputs.append(ContextInput(name, mask(encodable(text))))
         inputs += described.images if described else ()
     # An image is part of the message that asks.
     inputs.sort(key=lambda part: not isinstance(part, ContextInput))
-    items = await input_items([*inputs, TextInput(mask(prompt))])
+    items = await input_items([*inputs, TextInput(mask(encodable(prompt)))])
     async with client(here, options.pop("provider", None)) as service:
         answer = await answered(service, items, wanted, parameters(here, **options))
     return answer.text if wanted is None else wanted.value(answer.text)
@@ -143,12 +149,18 @@ async def answered(
             input = wanted.repaired(input, failure)
 
 
+_WRITTEN = Number | datetime.date | datetime.time | datetime.timedelta | UUID | PurePath
+"""What reads best as `str` writes it."""
+
+
 def plain_text(value: Any) -> str:
     """Return a value as it stands in a prompt: a text as it is, what JSON can hold as JSON, others described."""
     if isinstance(value, str):
         return value
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
-    if value is None or isinstance(value, bool | int | float | Mapping | list | tuple | msgspec.Struct):
+    if value is None or type(value) in (bool, int, float):
+        return msgspec.json.encode(value).decode()
+    if isinstance(value, Mapping | list | tuple | msgspec.Struct):
         return msgspec.json.encode(value, enc_hook=str).decode()
-    return describe(value, tokens=VALUE_TOKENS).text
+    return str(value) if isinstance(value, _WRITTEN) else describe(value, tokens=VALUE_TOKENS).text

@@ -172,7 +172,8 @@ class Run:
         self._here, self._journal, self._mask = here, journal, here.mask()
         self._client = client(here, job.provider, retry=ONCE)
         self._limiter = _limiters.setdefault(self._client.provider.base_url, Limiter())
-        self._keys: list[bytes | None] = []
+        self._keys: list[bytes | None] = [None] * len(job.questions)
+        """Of each row; `None` where there is no question, or not yet."""
         self._pending: deque[tuple[bytes, Prompt]] = deque()
         self._answers: dict[bytes, str] = {}
         self._failures: dict[bytes, Exception] = {}
@@ -206,10 +207,9 @@ class Run:
         schema = job.wanted.strict if job.wanted else None
         about = self._client.provider.base_url, dict(self._parameters), schema
         unique: dict[bytes, Prompt] = {}
-        for question in job.questions:
-            key = key_of(*about, question) if isinstance(question, Prompt) else None
-            self._keys.append(key)
-            if key is not None and isinstance(question, Prompt):
+        for number, question in enumerate(job.questions):
+            if isinstance(question, Prompt):
+                key = self._keys[number] = key_of(*about, question)
                 unique.setdefault(key, question)
         kept = self._journal.answers(unique) if job.cache else {}
         self._answers = {key: text for key, text in kept.items() if self._fits(text)}
@@ -376,7 +376,7 @@ class Run:
 
     def failed_rows(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        for number, (key, question) in enumerate(zip(self._keys, self.job.questions, strict=False)):
+        for number, (key, question) in enumerate(zip(self._keys, self.job.questions, strict=True)):
             failure = question if isinstance(question, Exception) else key and self._failures.get(key)
             if isinstance(failure, Exception):
                 message = failure.message if isinstance(failure, CodexError) else str(failure)

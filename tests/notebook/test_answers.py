@@ -9,6 +9,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 
 from codex_magic.notebook.magics import loaded
+from tests.end_to_end.kernel import outputs
 from tests.known import some
 from tests.values.questions import questions
 
@@ -186,3 +187,16 @@ def test_questions_from_python_go_by_the_notebook(service, run, shell):
     assert (shell.user_ns["answer"], shell.user_ns["rows"]) == ("hello", ["a"])
     assert {each.json["model"] for each in questions(service)} == {"local-small"}
     some(loaded(shell))
+
+
+def test_many_rows_are_sent_after_a_typed_yes(service, kernel):
+    kernel.execute("%load_ext codex_magic\nimport codex_magic")
+    ask = "codex_magic.map(range(101), 'echo: {{ value }}', progress=False)"
+    for typed, sent in (("", 0), ("y", 101)):
+        cell = kernel.send(ask, allow_stdin=True)
+        prompt = kernel.client.get_stdin_msg(timeout=30)["content"]["prompt"]
+        assert "101 requests for 101 rows" in prompt
+        assert "of the week left" in prompt
+        kernel.client.input(typed)
+        outputs(kernel.messages(cell))
+        assert len(questions(service)) == sent

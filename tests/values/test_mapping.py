@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 import codex_magic
 from codex_magic.protocol.errors import (
     AuthError,
+    NotSignedInError,
     OptionError,
     ServiceError,
     UsageLimitError,
@@ -47,6 +50,10 @@ def test_answers_keep_the_order_and_the_same_question_is_asked_once(service):
         ("echo: {{ the city }}", {"the city": "{{ value }}"}, "echo: {{ value }}"),
         ("echo: {{ value }}", {"city": "Lima"}, 'echo: {"city":"Lima"}'),
         ("echo: {{ value }}", 1.5, "echo: 1.5"),
+        ("echo: {{ value }}", datetime.date(2026, 1, 2), "echo: 2026-01-02"),
+        ("echo: {{ value }}", Decimal("1.50"), "echo: 1.50"),
+        ("echo: {{ value }}", None, "echo: null"),
+        ("echo: {{ value }}", "half \ud83d", "echo: half \ufffd"),
         (lambda row: f"echo: {row['city']}", {"city": "Lima"}, "echo: Lima"),
     ],
 )
@@ -110,6 +117,21 @@ def test_a_row_that_fails_has_no_answer_and_a_reason_until_it_is_asked_again(ser
 def test_a_prompt_that_raises_is_the_failure_of_its_row(service):
     assert codex_magic.map([1, 0], lambda row: f"echo: {1 / row}") == ["1.0", None]
     assert codex_magic.map.errors == [{"row": 1, "error": "ZeroDivisionError", "message": "division by zero"}]
+
+
+def test_a_value_that_can_not_be_written_is_the_failure_of_its_row(service):
+    class Unwritable:
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    assert codex_magic.map([{"it": Unwritable()}, "b"], "echo: {{ value }}") == [None, "b"]
+    assert [each["row"] for each in codex_magic.map.errors] == [0]
+
+
+def test_without_a_sign_in_nothing_else_is_said(home):
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(NotSignedInError):
+        codex_magic.map(pandas.Series(["a"], index=["x"]), "echo: {{ value }}")
 
 
 def test_the_first_failure_ends_it_where_that_is_wanted(service):
