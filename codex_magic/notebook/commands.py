@@ -21,6 +21,7 @@ from ..threads.options import CONTINUE
 from ..threads.store import Store
 from . import assist, login, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
+from .approvals import approvals, approve, decline
 from .login import Way
 from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
 from .peek import show_sent
@@ -59,14 +60,16 @@ def _unquoted(rest: str) -> str:
 
 _ARGUMENTS: dict[str, Callable[[str], bool]] = {
     **dict.fromkeys(("TEXT", "THREAD", "[THREAD]", "[FOLDER]"), lambda rest: not rest.startswith("-")),
-    "[N]": str.isdecimal,
+    **dict.fromkeys(("N", "[N]"), str.isdecimal),
+    "N [WHY]": lambda rest: rest.split()[0].isdecimal(),
+    "[revoke N]": lambda rest: re.fullmatch(r"revoke \d+", rest) is not None,
     "[OPTIONS]": lambda rest: rest.startswith("-"),
     "[WORD | --archived]": lambda rest: rest == "--archived" or _is_one_word(rest),
     LOGIN_ARGUMENTS: takes_login,
 }
 """What the words must be like; all other arguments are one word."""
 
-_FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login"})
+_FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login", "approve", "decline"})
 """Commands with which a sentence may begin too: before three more words or more it does."""
 
 
@@ -427,6 +430,14 @@ _GROUPS = {
         Command("sandbox", "[LEVEL]", f"show or set {OPTIONS['sandbox'].help}", _sandbox),
         Command("approval", "[MODE]", f"show or set {OPTIONS['approval'].help}", _approval),
         Command("cwd", "[FOLDER]", "show or set where the agent works", _cwd),
+        Command(
+            "approvals",
+            "[revoke N]",
+            "show what waits for your approval, and what has it for longer",
+            approvals,
+        ),
+        Command("approve", "N", "approve what waits as N, once", approve),
+        Command("decline", "N [WHY]", "decline what waits as N; the agent is told why", decline),
     ),
 }
 

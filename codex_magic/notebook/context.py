@@ -64,7 +64,7 @@ class Context:
         scope: str,
         mask: OutgoingMask | None,
     ) -> None:
-        self.kernel: Kernel = gathering.look(shell, runs, extension)
+        self.kernel: Kernel = gathering.look(shell, runs, extension.run)
         self.around: Around = gathering.around(self.kernel, path)
         self.shell, self.path, self.scope, self.mask = shell, path, scope, mask
         self.mentioned: list[Mentioned] = []

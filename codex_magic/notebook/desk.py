@@ -76,6 +76,7 @@ class Desk:
         try:
             return await asyncio.wrap_future(question.answered)
         finally:
+            self._extension.questions.settle(question)
             self.news.put(question)  # it is over
 
     def take(self, question: Question, *, pause: Callable[[], None]) -> None:
@@ -132,7 +133,7 @@ class Desk:
             pause()  # its card stands below the answer
             self._page_until = time.monotonic() + PAGE_SECONDS
             return
-        question.is_shown = True
+        question.show()
         text = question.text
         by_command = f"Answer in another cell: `%codex approve {question.number}` or `%codex decline {question.number}`"
         if self._buttons:

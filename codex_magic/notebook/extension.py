@@ -10,11 +10,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import __version__
-from ..protocol.plain import common_beginning
+from ..protocol.plain import common_beginning, utf16_length
 from .open_questions import OpenQuestions
+
+if TYPE_CHECKING:
+    from .shell import CellLog
 
 REPLY, DELTA = "codex_reply", "codex_delta"
 
@@ -60,8 +63,7 @@ class Stream:
         with self._lock:
             if self.is_followed and text != self._text:
                 begin = common_beginning(self._text, text)
-                offset = len(text[:begin].encode("utf-16-le", "surrogatepass")) // 2
-                self._tell({"o": offset, "t": text[begin:]})
+                self._tell({"o": utf16_length(text[:begin]), "t": text[begin:]})
             self._text = text
 
     def ask(self, asks: bool) -> None:
@@ -99,10 +101,10 @@ class Controlled(Protocol):
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
-    def __init__(self, kernel: Any) -> None:
+    def __init__(self, kernel: Any, log: CellLog | None = None) -> None:
         self.is_attached = False
         """Whether the page has ever said something."""
-        self._kernel = kernel
+        self._kernel, self._log = kernel, log
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -162,6 +164,12 @@ class Extension:
                     self.is_attached = True
                     stream = self._streams.get(id)
                 return None if stream is None else stream.attach()
+            case {"op": "marks", "text": str(text)} if self._log is not None:
+                from .naming import marks  # most questions are written without a page
+
+                return {"marks": marks(self._log.shell, text)}
+            case {"op": "failure", "cell": str(cell), "number": int(number)} if self._log is not None:
+                return {"failure": self._log.failure_of(cell, number)}
             case {"op": "approvals", "id": str(id)}:
                 return {"card": self._card(id)}
             case {"op": "decide", "question": str(id), "choice": str(choice), "reason": str(reason)}:

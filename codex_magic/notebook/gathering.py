@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,13 +23,11 @@ from .shell import cell_id
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .extension import Extension
-
 
 class Kernel(NamedTuple):
     """What a kernel knows when a cell asks. `cell`, `source`: of that cell.
 
-    `page`: the cells as they stand in JupyterLab, where our extension tells them.
+    `page`: the cells as they stand in JupyterLab, `selection`: what is selected there, where our extension tells it.
     """
 
     runs: list[Run]
@@ -37,6 +35,7 @@ class Kernel(NamedTuple):
     source: str
     began: float
     page: Sequence[SavedCell] = ()
+    selection: str = ""
 
 
 class Output(NamedTuple):
@@ -71,11 +70,15 @@ def folder_of(path: str | None) -> Path:
     return Path(path).parent if path else Path(".")
 
 
-def look(shell: InteractiveShell, runs: Runs, extension: Extension) -> Kernel:
-    """Return what the kernel knows now; in the thread of the cell that asks."""
+def look(
+    shell: InteractiveShell, runs: Runs, told: Callable[[str | None], Mapping[str, Any] | None]
+) -> Kernel:
+    """Return what the kernel knows now; in the thread of the cell that asks. `told`: by the page, of a cell."""
     so_far, source = runs.so_far()
     cell = cell_id(shell)
-    return Kernel(so_far, cell, source, runs.began, page_cells(extension.run(cell)))
+    run = told(cell)
+    selection = str((run or {}).get("selection") or "")
+    return Kernel(so_far, cell, source, runs.began, page_cells(run), selection)
 
 
 def around(kernel: Kernel, path: str | None) -> Around:

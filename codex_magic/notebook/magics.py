@@ -62,7 +62,7 @@ class CodexMagics(NotebookSettings, Magics):
             if self._extension is None:
                 from .extension import Extension
 
-                self._extension = Extension(getattr(self.shell, "kernel", None))
+                self._extension = Extension(getattr(self.shell, "kernel", None), self.log)
             return self._extension
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shlex
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -47,8 +48,8 @@ class Question:
         """Who knows it was shown the question by this kernel."""
         self.number = 0
         """What a person calls it by."""
-        self.is_shown = False
-        """Whether all of it has been shown; nothing counts as its answer before."""
+        self.shown_at: float | None = None
+        """When all of it was shown for the first time, in Unix seconds; no yes from before that counts."""
         self.on_page = False
         """Whether a page shows it as a card of its own."""
         self.changed: Callable[[], None] = lambda: None
@@ -77,7 +78,7 @@ class Question:
         Only what has been shown can be answered, and what an earlier answer has decided stays.
         """
         choice = next((each for each in choices(self.request) if each.key == key), None)
-        if choice is None or not self.is_shown:
+        if choice is None or self.shown_at is None:
             return None
         decision, reason = choice.decision, reason.strip()
         if choice.takes_reason and reason:
@@ -85,9 +86,31 @@ class Question:
         self.answer(decision)
         return not self.answered.cancelled() and self.answered.result() == decision
 
+    def show(self) -> None:
+        """Note that all of it is shown from now on."""
+        self.shown_at = self.shown_at or time.time()
+
+    def is_lasting(self) -> bool:
+        """Whether it was answered by what holds for longer than once."""
+        if not self.over or self.answered.cancelled():
+            return False
+        decision = self.answered.result()
+        once = (None, Decision.accept, Decision.decline, Decision.cancel)
+        return not isinstance(decision, types.DeclineBecause) and decision not in once
+
+    def grant(self) -> tuple[str, str]:
+        """Return what holds for longer than once, as the button said, and what it is about."""
+        decision = self.answered.result()
+        label = next(each.label for each in choices(self.request) if each.decision == decision)
+        passage = self.text.passages[0]
+        about = passage.title or passage.text
+        if isinstance(self.request, types.ToolCallApproval):
+            about = self.request.tool
+        return label.removeprefix("Approve ").removeprefix("Always allow "), shorten(about, HEAD_CHARS)
+
     def card(self, waiting: int, following: str) -> dict[str, Any]:
         """Return what a page draws: the first of so many questions, and the title of the one that follows."""
-        self.is_shown = True
+        self.show()
         if not self.on_page:
             self.on_page = True
             self.changed()

@@ -38,6 +38,11 @@ class Runs:
         return self._log.cells
 
     @property
+    def sent_at(self) -> float:
+        """When somebody ran the cell that runs now, in Unix seconds; it may have waited since."""
+        return self._log.sent_at()
+
+    @property
     def failure(self) -> tuple[Run, BaseException] | None:
         """The last one, unless the cell has run well since."""
         if self._log.failure is None:

@@ -6,6 +6,7 @@ import type { IDisposable } from '@lumino/disposable';
 import { Panel } from '@lumino/widgets';
 
 import { Actions, type Rerun } from './actions';
+import { unanswered } from './approval';
 import { Cards } from './cards';
 import { attach, listen } from './link';
 import { type Bundle, type Delta, type Facts, MIME } from './protocol';
@@ -153,7 +154,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     if (!id) {
       return;
     }
-    const rest = `${text.trimEnd()}\n\n${this.place.lost}\n`;
+    const rest = `${unanswered(text).trimEnd()}\n\n${this.place.lost}\n`;
     const bundle = { [MIME]: { v: 1, id, state: 'interrupted' }, [MARKDOWN]: rest, 'text/plain': rest };
     this.end(bundle);
     void this.display(rest);

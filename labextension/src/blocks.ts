@@ -13,7 +13,7 @@ import { cellKind, isOfKernel, languageOf, notebookOf } from './code';
 import type { CellEdit } from './edit';
 import { button, element } from './element';
 import { drawn, type Stroke } from './icon';
-import { indexOf, insertAt, runCell } from './place';
+import { indexOf, insertAt, runCell, Runs } from './place';
 import { type Facts, MIME } from './protocol';
 
 /** How long a button says what it has done. */
@@ -36,10 +36,7 @@ type Block = {
 
 /** The rows of tools above the blocks of code in answers. All of them act on the notebook the block stands in. */
 export class CodeBlocks {
-  constructor(private readonly page: IPage) {
-    // Whoever runs a cell in this page trusts it, also where a server runs it and the page does not note that.
-    NotebookActions.executionScheduled.connect((_, { cell }) => this.run.add(cell.model));
-  }
+  constructor(private readonly page: IPage) {}
 
   /** Give each block of code its frame, and its tools once nothing more of it comes. */
   dress(node: HTMLElement, answer: AnswerRenderer, isWhole: boolean, panel: Block['panel']): void {
@@ -77,8 +74,7 @@ export class CodeBlocks {
     const { frame, answer } = block;
     const { language = '' } = frame.dataset;
     const { trans } = this.page;
-    const owner = this.owner(block);
-    const isTrusted = answer.origin.isTrusted || (owner !== undefined && this.run.has(owner));
+    const isTrusted = answer.origin.isTrusted || this.runs.include(this.owner(block));
     if (frame.dataset.trusted === String(isTrusted)) {
       return;
     }
@@ -228,7 +224,7 @@ export class CodeBlocks {
   }
 
   private menu: Menu | null = null;
-  private readonly run = new WeakSet<ICellModel>();
+  private readonly runs = new Runs();
   private readonly inserted = new Map<string, { answer: string; place: number }>();
   private readonly edits = new WeakMap<HTMLElement, CellEdit>();
 }
@@ -247,13 +243,9 @@ function hasAnswer(model: ICellModel, id: string): boolean {
   return ids.some(facts => (facts as Facts | undefined)?.id === id);
 }
 
-/** Copy a text; over plain http a page has no clipboard of its own, and takes the way of the copy command. */
-async function copy(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    Clipboard.copyToSystem(text);
-  }
+/** Copy a text by the way of the copy command, which works over plain http too. */
+function copy(text: string): boolean {
+  Clipboard.copyToSystem(text);
   return true;
 }
 

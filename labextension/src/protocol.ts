@@ -60,8 +60,29 @@ export type StopRequest = { op: 'stop'; protocol: number; id: string };
 /** Adds to the question of a turn; one with the same `once` is taken once. */
 export type SteerRequest = { op: 'steer'; protocol: number; id: string; text: string; once: string };
 
+/** Asks what to mark in the words of a question. */
+export type MarksRequest = { op: 'marks'; protocol: number; text: string };
+
+/** A mention, in UTF-16 units of the text; `note` says what is wrong with one that names nothing. */
+export type Mark = { begin: number; end: number; note: string | null };
+
+export type MarksReply = Reply & { marks?: Mark[] };
+
+/** Asks whether this run of a cell failed in the kernel. */
+export type FailureRequest = { op: 'failure'; protocol: number; cell: string; number: number };
+
+/** `last`: no other has failed since; `null`: the kernel knows nothing of it. */
+export type FailureReply = Reply & { failure?: 'last' | 'earlier' | null };
+
 export type Request =
-  RunRequest | AttachRequest | ApprovalsRequest | DecideRequest | StopRequest | SteerRequest;
+  | RunRequest
+  | AttachRequest
+  | ApprovalsRequest
+  | DecideRequest
+  | StopRequest
+  | SteerRequest
+  | MarksRequest
+  | FailureRequest;
 
 /** One of the answers to a question. Those of the side `more` are one fold away. */
 export type Choice = {
@@ -134,6 +155,14 @@ export function stopRequest(id: string): StopRequest {
 
 export function steerRequest(id: string, text: string, once: string): SteerRequest {
   return { op: 'steer', protocol: PROTOCOL, id, text, once };
+}
+
+export function marksRequest(text: string): MarksRequest {
+  return { op: 'marks', protocol: PROTOCOL, text };
+}
+
+export function failureRequest(cell: string, number: number): FailureRequest {
+  return { op: 'failure', protocol: PROTOCOL, cell, number };
 }
 
 /** Return the message for the cell at `index`. */

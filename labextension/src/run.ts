@@ -6,6 +6,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { request } from './link';
 import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+import { selections } from './selection';
 
 const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
 
@@ -15,11 +16,11 @@ function said(panel: NotebookPanel, index: number, isServer: boolean): RunReques
     kind: model.type as 'code' | 'markdown' | 'raw',
     source: model.sharedModel.getSource()
   }));
-  const selection = window.getSelection()?.toString().slice(0, 10_000) ?? '';
+  const asked = selections.get(cells[index]?.id ?? '') ?? window.getSelection()?.toString() ?? '';
   return runRequest(cells, index, {
     path: panel.context.path,
     executor: isServer ? 'server' : 'browser',
-    selection
+    selection: asked.slice(0, 10_000)
   });
 }
 

@@ -7,6 +7,8 @@ import {
   approvalsRequest,
   asksCodex,
   decideRequest,
+  failureRequest,
+  marksRequest,
   runRequest,
   steerRequest,
   stopRequest
@@ -39,6 +41,8 @@ describe('runRequest', () => {
 
 describe('what a click sends', () => {
   it('is what the fixtures say', () => {
+    expect(marksRequest('😀 Why @df and @df2?')).toEqual(fixture('marks'));
+    expect(failureRequest('4f2a9c01', 3)).toEqual(fixture('failure'));
     expect(approvalsRequest('answer-1')).toEqual(fixture('approvals'));
     expect(decideRequest('question-1', 'w', 'Use uv, not pip')).toEqual(fixture('decide'));
     expect(stopRequest('answer-1')).toEqual(fixture('stop'));

@@ -1,13 +1,17 @@
-"""The blocks of code in answers, in real JupyterLab and Notebook 7: their tools act on the notebook that shows them."""
+"""What the extension adds to cells, in real JupyterLab and Notebook 7.
+
+Tools on the blocks of code in answers, marks on mentions, help with errors, questions about what is on screen.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import nbformat
 import pytest
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
+from nbformat.v4 import new_markdown_cell, new_output
 from playwright.sync_api import Browser, Locator, expect
 
 from codex_magic.display import MIME
@@ -139,17 +143,14 @@ def test_every_tool_of_a_block_takes_exactly_its_code(opened: Opener) -> None:
     expect(visit.page.locator(".jp-OutputArea-executeResult")).to_contain_text("42")
     assert counts(visit) == [None, None, None, None, 1, None, None]
 
-    for has_clipboard in (True, False):  # a page over plain http has none
-        if not has_clipboard:
-            visit.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
-        press(visit, 0, "Copy")
-        expect(block(visit, 0).get_by_role("button", name="Copied")).to_be_visible()
-        visit.page.locator(".jp-CodeCell .cm-content").last.click()
-        visit.page.keyboard.press("Control+A")
-        visit.page.keyboard.press("Control+V")
-        assert sources(visit)[-1] == code
-        edit(visit, len(sources(visit)) - 1, "")
-        expect(block(visit, 0).get_by_role("button", name="Copy", exact=True)).to_be_visible()
+    # A page over plain http has no clipboard of its own.
+    visit.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    press(visit, 0, "Copy")
+    expect(block(visit, 0).get_by_role("button", name="Copied")).to_be_visible()
+    visit.page.locator(".jp-CodeCell .cm-content").last.click()
+    visit.page.keyboard.press("Control+A")
+    visit.page.keyboard.press("Control+V")
+    assert sources(visit)[-1] == code
 
     expect(block(visit, 2).locator("button")).to_have_count(3)  # Python can't run what is for the shell
     press(visit, 1, "More")
@@ -310,3 +311,140 @@ def test_the_same_in_notebook_7(opened: Opener) -> None:
         visit.page.get_by_role("menuitem", name="Open as a New Notebook").click()
     expect(opening_page.value.locator(".jp-CodeCell .cm-content")).to_have_text("total = 40 + 2total")
     assert visit.left == []
+
+
+LOAD = "%load_ext codex_magic"
+
+
+def run(visit: Visit, index: int) -> None:
+    visit.run_cell(index)
+    visit.kernel_idle()
+
+
+def test_mentions_are_marked_by_what_the_kernel_knows(opened: Opener) -> None:
+    visit = opened(notebook_of(LOAD, "df = 1", "%%codex\n😀 Why @df, @df2 and me@df.org?"))
+    known, unknown = visit.page.locator(".cdx-at:not(.cdx-no)"), visit.page.locator(".cdx-at.cdx-no")
+    run(visit, 0)
+    expect(known).to_have_count(0)
+    run(visit, 1)
+    expect(known).to_have_text(["@df"])
+    expect(unknown).to_have_text(["@df2"])
+    note = visit.page.locator(".cdx-notes")
+    expect(note).to_contain_text("No variable or file named df2. It is sent as plain text.")
+    for theme in ("Dark", "Light"):
+        visit.theme(f"JupyterLab {theme}")
+        expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
+        visit.screenshot(f"mentions-{theme.lower()}")
+    unknown.click()
+    expect(note).to_have_count(0)  # it may not be finished
+    visit.page.keyboard.press("Control+End")
+    expect(note).to_have_count(1)
+    visit.page.keyboard.type(" @d")
+    expect(unknown).to_have_count(1)
+    visit.page.keyboard.type("f.")
+    expect(known).to_have_count(2)
+    edit(visit, 2, "df")
+    expect(visit.page.locator(".cdx-at")).to_have_count(0)
+    assert visit.page.evaluate(f"{WIDGET}.content.widgets[2].model.mimeType") == "text/x-ipython"
+
+
+def test_help_is_for_the_error_it_stands_below(opened: Opener, service: LocalService) -> None:
+    visit = opened(notebook_of(LOAD, "first = {}['one']", "'text'", "second = {}['two']"))
+    for index in range(4):
+        run(visit, index)
+    lines = visit.page.locator(".cdx-fix")
+    expect(lines).to_have_count(2)
+    expect(lines.first).to_contain_text("sends this cell and its error")
+    visit.theme("JupyterLab Dark")
+    expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
+    visit.screenshot("errors-dark")
+
+    lines.first.get_by_role("button", name="Fix with Codex").click()
+    visit.page.wait_for_function(f"{WIDGET}.content.widgets.length === 5")
+    assert sources(visit)[2] == "%%codex\nFix the error of @In[2]."
+    expect(visit.page.locator(".jp-codex-answer")).to_have_attribute("aria-busy", "false")
+    assert "KeyError: 'one'" in service.requests[-1].body.decode()
+
+    lines.last.get_by_role("button", name="Explain").click()
+    expect(visit.page.locator(".jp-codex-answer")).to_have_count(2)
+    assert sources(visit)[5] == "%codex explain 4"
+    lines.last.get_by_role("button", name="Fix with Codex").click()
+    expect(visit.page.locator(".jp-codex-answer")).to_have_count(3)
+    assert sources(visit)[5:7] == ["%codex fix", "%codex explain 4"]
+    expect(visit.page.locator(".jp-codex-answer[aria-busy=true]")).to_have_count(0)
+
+    # Another kernel knows nothing of what the page still shows.
+    visit.restart_kernel()
+    visit.kernel_idle()
+    lines.first.get_by_role("button", name="Explain").click()
+    expect(visit.page.locator(".jp-codex-answer")).to_have_count(4)
+    load, question = sources(visit)[2:4]
+    assert load == LOAD
+    assert "KeyError: 'one'" in question
+    assert "first = {}['one']" in service.requests[-1].body.decode()
+
+
+def menu(visit: Visit, target: Locator, name: str) -> None:
+    target.click(button="right")
+    visit.page.get_by_role("menuitem", name=name, exact=True).click()
+    visit.page.wait_for_function(f"{WIDGET}.content.mode === 'edit'")
+
+
+def sent(visit: Visit, service: LocalService, index: int) -> str:
+    """Run that question; what it brings along."""
+    answers = visit.page.locator(".jp-codex-answer")
+    before = answers.count()
+    visit.run_cell(index)
+    expect(answers).to_have_count(before + 1)
+    return json.dumps(service.requests[-1].json["input"], ensure_ascii=False)
+
+
+def test_questions_about_what_is_on_screen(opened: Opener, service: LocalService) -> None:
+    notebook = notebook_of(
+        "%load_ext codex_magic\n%config CodexMagics.context = 'none'", "print('ONE')", "print('TWO')"
+    )
+    notebook.cells.append(new_markdown_cell("# Title\n\nMarked text"))
+    visit = opened(notebook)
+    for index in range(3):
+        run(visit, index)
+    outputs = visit.page.locator(".jp-OutputArea-child")
+    menu(visit, outputs.nth(0), "Ask Codex About This Output")
+    first = visit.page.evaluate(f"{WIDGET}.content.model.cells.get(1).id")[:8]
+    assert sources(visit)[2] == f"%%codex\n@output:{first} "
+    visit.page.keyboard.type("What is it?")
+    visit.page.evaluate(
+        f"{WIDGET}.content.model.sharedModel.moveCell(2, 4)"
+    )  # it means the same wherever it stands
+    brings = sent(visit, service, 4)
+    assert "ONE" in brings
+    assert "TWO" not in brings
+
+    menu(visit, visit.page.locator(".jp-MarkdownCell h1"), "Ask Codex About This Cell")
+    assert "Marked text" in sent(visit, service, 4)
+
+    visit.page.locator(".jp-MarkdownCell p").dblclick()
+    visit.page.evaluate(
+        "getSelection().selectAllChildren(document.querySelector('.jp-OutputArea-child pre'))"
+    )
+    menu(visit, outputs.nth(0), "Ask Codex About the Selection")
+    assert sources(visit)[2] == "%%codex\n@selection "
+    visit.page.keyboard.type("And this?")
+    assert "# %% @selection\\nONE" in sent(visit, service, 2)
+    visit.page.locator(".jp-CodeCell .cm-content").nth(1).click()
+    visit.page.keyboard.press("Control+A")
+    visit.page.evaluate("window.jupyterapp.commands.execute('codex-magic:ask-selection')")
+    assert "# %% @selection\\nprint('ONE')" in sent(visit, service, 2)
+
+
+@in_notebook_7
+def test_help_and_questions_in_notebook_7(opened: Opener) -> None:
+    visit = opened(notebook_of(LOAD, "df = {}['one']", "%%codex\nWhy @LOADED?"))
+    run(visit, 0)
+    run(visit, 1)
+    menu(visit, visit.page.locator(".jp-OutputArea-child").first, "Ask Codex About This Output")
+    assert "@output:" in sources(visit)[2]
+    expect(visit.page.locator(".cdx-at")).to_have_count(1)
+    visit.page.get_by_role("button", name="Fix with Codex").click()
+    expect(visit.page.locator(".jp-codex-answer")).to_have_count(1)
+    assert sources(visit)[2] == "%codex fix"
+    visit.screenshot("errors-notebook7")

@@ -83,7 +83,8 @@ def read(call) -> Callable[..., str]:
 
 
 def refused(made: ToolCall) -> str:
-    assert not made.success and made.content_items
+    assert not made.success
+    assert made.content_items
     return str(made.content_items[0]["text"])
 
 

@@ -27,8 +27,9 @@ from ...responses.tools import ToolCallError
 from .. import gathering
 from ..context import learn_secrets
 from ..gathering import Here, Outputs, folder_of
-from ..mentioned import TOKENS, NotThere, cell_at, file_in
+from ..mentioned import TOKENS, NotThere, cell_at
 from ..mentioned import read as read_whole
+from ..naming import file_in
 from ..screen import count
 
 if TYPE_CHECKING:
