@@ -123,7 +123,9 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 
-        painter = session.screen.painter(TurnView(id=output, background=background, clock=time.monotonic))
+        is_value = task.saving is not None and task.saving.schema is not None
+        view = TurnView(id=output, background=background, is_value=is_value, clock=time.monotonic)
+        painter = session.screen.painter(view)
         turn = CellTurn(started, desk, painter)
         if background:
             painter.open()

@@ -9,7 +9,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 
 from codex_magic.notebook.magics import loaded
-from tests.end_to_end.kernel import outputs
+from tests.end_to_end.kernel import markdown, outputs
 from tests.known import some
 from tests.values.questions import questions
 
@@ -74,6 +74,12 @@ def test_an_answer_is_a_value_of_the_type_that_is_named(service, run, types, sch
     told = run(f"%%codex -o answer --schema {schema}\nHow many?")
     assert repr(types["answer"]) == value
     assert "answer: " in told
+
+
+def test_an_answer_that_is_a_value_is_shown_as_code(service, kernel):
+    kernel.execute("%load_ext codex_magic")
+    shown = markdown(kernel.execute("%%codex -o answer --schema list[str]\n*a* and _b_?"))
+    assert shown.partition("```json\n")[2].startswith("{")
 
 
 def test_a_schema_may_be_a_file(service, run, types, tmp_path, monkeypatch):
