@@ -74,6 +74,8 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
 
             command = find_command(line)
         task = _question(line, cell) if command is None else (yield from command(session) or ())
+        if task is not None:
+            _check_rerun(task)
         if task is not None and task.options.values.get("dry"):
             from .peek import show_dry  # nobody waits for an answer
 
@@ -98,6 +100,19 @@ def _question(line: str, cell: str | None) -> Task:
         hint = f"Write it below `%%codex`, or after `%codex`. {ALL_OPTIONS}"
         raise OptionError("The prompt is empty.", hint=hint)
     return Task(prompt, options)
+
+
+def _check_rerun(task: Task) -> None:
+    """Raises OptionError for options that don't go with what is done with the answer."""
+    if task.after is None and task.options.values.get("rerun"):
+        raise OptionError(
+            "--rerun belongs to `%codex fix`.", hint="Run the failed cell, then `%codex fix --rerun`."
+        )
+    if task.after is not None and task.options.values.get("background"):
+        raise OptionError(
+            "`%codex fix` can't wait in the background.",
+            hint="Leave --background out: its code goes into the next cell.",
+        )
 
 
 def _answer(session: Session, task: Task) -> Steps[TurnResult | None]:
@@ -125,7 +140,7 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
 
         is_value = task.saving is not None and task.saving.schema is not None
         view = TurnView(id=output, background=background, is_value=is_value, clock=time.monotonic)
-        painter = session.screen.painter(view)
+        painter = session.screen.painter(view, cell=started.context.kernel.cell)
         turn = CellTurn(started, desk, painter)
         if background:
             painter.open()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import __version__
@@ -18,6 +19,9 @@ from .open_questions import OpenQuestions
 
 if TYPE_CHECKING:
     from .shell import CellLog
+
+POLLOUT = 2
+"""ZeroMQ's own; only a kernel has it, and a stream to flush."""
 
 REPLY, DELTA = "codex_reply", "codex_delta"
 
@@ -39,15 +43,21 @@ MOST_ENDED = 16
 Send = Callable[[dict[str, Any]], None]
 
 
+def _nothing() -> None:
+    """What follows from most requests."""
+
+
 class Stream:
     """An answer that grows, for whatever page follows it. From any thread.
 
     A piece says from where on the text is another, in UTF-16 units as a page counts, and its number.
     """
 
-    def __init__(self, id: str, cell: str | None, send: Send) -> None:
+    def __init__(
+        self, id: str, cell: str | None, send: Send, about: Callable[[], dict[str, Any] | None]
+    ) -> None:
         self.is_followed = False
-        self._id, self._cell, self._send = id, cell, send
+        self._id, self._cell, self._send, self._about = id, cell, send, about
         self._lock = threading.Lock()
         self._number, self._text, self._asks = 0, "", False
         self._last: Mapping[str, Any] | None = None
@@ -77,8 +87,9 @@ class Stream:
         """Tell the end: a page that was loaded again hears no more of the output itself."""
         with self._lock:
             self._last = bundle
-            if self.is_followed:
-                self._tell({"bundle": dict(bundle)})
+            about = self._about()
+            if self.is_followed or about is not None:
+                self._tell({"bundle": dict(bundle), **(about or {})})
             self.is_followed = False
 
     @property
@@ -104,6 +115,10 @@ class Extension:
     def __init__(self, kernel: Any, log: CellLog | None = None) -> None:
         self.is_attached = False
         """Whether the page has ever said something."""
+        self.said: Mapping[str, Any] | None = None
+        """What the page said last of its notebook."""
+        self.notebook: str | None = None
+        """The id of this kernel's notebook, once it has asked something; the page keeps it in the metadata."""
         self._kernel, self._log = kernel, log
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
@@ -112,6 +127,8 @@ class Extension:
         self.turns: dict[str, Controlled] = {}
         """Those that are not over, by the id of their answer."""
         self._steered: deque[str] = deque(maxlen=MOST_STEERED)
+        self._unkept: dict[str, str] = {}
+        """The answers that no page is known to have whole, each with its cell."""
 
     def stream(self, id: str, cell: str | None = None) -> Stream:
         """Return a new stream, of that cell's answer; the oldest ones are forgotten."""
@@ -119,8 +136,15 @@ class Extension:
             ended = [each for each, stream in self._streams.items() if stream.has_ended]
             for each in ended[:-MOST_ENDED]:
                 del self._streams[each]
-            self._streams[id] = Stream(id, cell, self._send)
+                self._unkept.pop(each, None)
+            if cell is not None:
+                self._unkept[id] = cell
+            self._streams[id] = Stream(id, cell, self._send, self._about_end)
             return self._streams[id]
+
+    def _about_end(self) -> dict[str, Any] | None:
+        """What a page, if there is one, hears with the end of an answer."""
+        return {"notebook": self.notebook} if self.is_attached else None
 
     def ask(self, id: str) -> None:
         """Tell the pages of that answer whether its turn asks something; they fetch what it is."""
@@ -135,58 +159,75 @@ class Extension:
         kernel.session.send(kernel.iopub_socket, DELTA, piece, parent={}, ident=DELTA.encode())
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
-        """Answer one message of the control channel."""
-        reply = self.answer(message.get("content"))
+        """Answer one message of the control channel, before anything that follows takes its time."""
+        reply, follow = self._reply(message.get("content"))
         self._kernel.session.send(stream, REPLY, reply, message, ident=identity)
+        stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
+        follow()
 
     def answer(self, content: object) -> dict[str, Any]:
         """Take in one request; return what it is answered."""
+        reply, follow = self._reply(content)
+        follow()
+        return reply
+
+    def _reply(self, content: object) -> tuple[dict[str, Any], Callable[[], None]]:
+        """Return the answer to a request, and what follows from it."""
         about = {"protocol": PROTOCOL, "version": __version__}
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
-            return {"ok": False, **about}
-        said = self._answer(content)
-        return {"ok": said is not None, **about, **(said or {})}
+            return {"ok": False, **about}, _nothing
+        said, follow = self._answer(content)
+        return {"ok": said is not None, **about, **(said or {})}, follow
 
-    def _answer(self, content: dict[str, Any]) -> dict[str, Any] | None:
+    def _answer(self, content: dict[str, Any]) -> tuple[dict[str, Any] | None, Callable[[], None]]:
         """`None`: refused, since it is nothing we know, or about something that is over."""
         match content:
             case {"op": "run", "cell": str(cell)}:
                 with self._said:
-                    self.is_attached = True
+                    self.is_attached, self.said = True, content
+                    self._unkept = {id: each for id, each in self._unkept.items() if each != cell}
                     self._runs.pop(cell, None)
                     while len(self._runs) >= MOST_CELLS:
                         del self._runs[next(iter(self._runs))]
                     self._runs[cell] = content
                     self._said.notify_all()
-                return {}
+                return {}, _nothing
+            case {"op": "answers"}:
+                with self._said:
+                    unkept = [{"id": id, "cell": cell} for id, cell in self._unkept.items()]
+                return {"answers": unkept}, _nothing
+            case {"op": "kept", "id": str(id)}:
+                with self._said:
+                    self._unkept.pop(id, None)
+                return {}, _nothing
             case {"op": "attach", "id": str(id)}:
                 with self._said:
                     self.is_attached = True
                     stream = self._streams.get(id)
-                return None if stream is None else stream.attach()
+                so_far = None if stream is None else {**stream.attach(), "notebook": self.notebook}
+                return so_far, _nothing
             case {"op": "marks", "text": str(text)} if self._log is not None:
                 from .naming import marks  # most questions are written without a page
 
-                return {"marks": marks(self._log.shell, text)}
+                return {"marks": marks(self._log.shell, text)}, _nothing
             case {"op": "failure", "cell": str(cell), "number": int(number)} if self._log is not None:
-                return {"failure": self._log.failure_of(cell, number)}
+                return {"failure": self._log.failure_of(cell, number)}, _nothing
             case {"op": "approvals", "id": str(id)}:
-                return {"card": self._card(id)}
+                return {"card": self._card(id)}, _nothing
             case {"op": "decide", "question": str(id), "choice": str(choice), "reason": str(reason)}:
                 question = self.questions.find(id)
-                holds = question and question.choose(choice, reason)
-                return None if holds is None else {"holds": holds}
-            case {"op": "stop", "id": str(id)} if turn := self.turns.get(id):
-                turn.stop()
-                return {}
-            case {"op": "steer", "id": str(id), "text": str(text), "once": str(once)} if (
-                turn := self.turns.get(id)
-            ):
-                if once not in self._steered and text.strip():
+                decision = question.decision(choice, reason) if question is not None else None
+                if question is not None and decision is not None:
+                    return {"holds": question.claim(decision)}, partial(question.answer, decision)
+            case {"op": "stop", "id": str(id)}:
+                if (turn := self.turns.get(id)) is not None:
+                    return {}, turn.stop
+            case {"op": "steer", "id": str(id), "text": str(text), "once": str(once)}:
+                if (turn := self.turns.get(id)) is not None:
+                    is_new = once not in self._steered and text.strip()
                     self._steered.append(once)
-                    turn.steer(text)
-                return {}
-        return None
+                    return {}, partial(turn.steer, text) if is_new else _nothing
+        return None, _nothing
 
     def _card(self, id: str) -> dict[str, Any] | None:
         """Return the question that the turn of this answer waits for, which counts as shown from now on."""
@@ -194,15 +235,32 @@ class Extension:
         following = waiting[1].text.title if len(waiting) > 1 else ""
         return waiting[0].card(len(waiting), following) if waiting else None
 
-    def run(self, cell: str | None) -> Mapping[str, Any] | None:
+    def run(self, cell: str | None, source: str = "") -> Mapping[str, Any] | None:
         """Return, once, what the page said of the notebook when it ran this cell; `None` where it says nothing.
 
-        Waits for a page that has spoken before; such a page may be closed by now, so it waits shortly.
+        A cell that a server runs comes without its id and is found by its source. Waits for a page that has
+        spoken before; such a page may be closed by now, so it waits shortly.
         """
-        if cell is None or not self.is_attached:
+        if not self.is_attached or not (cell or source):
             return None
+
+        def known() -> str | None:
+            if cell is not None:
+                return cell if cell in self._runs else None
+            runs = reversed(self._runs.items())
+            return next((each for each, said in runs if _source_of(said) == source), None)
+
         end = time.monotonic() + WAIT_SECONDS
         with self._said:
-            while cell not in self._runs and (left := end - time.monotonic()) > 0:
+            while (running := known()) is None and (left := end - time.monotonic()) > 0:
                 self._said.wait(left)
-            return self._runs.pop(cell, None)
+            return self._runs.pop(running) if running is not None else None
+
+
+def _source_of(run: Mapping[str, Any]) -> str | None:
+    """Return the source of the cell that a page runs; the page says it as it likes."""
+    cells = run.get("cells")
+    for each in cells if isinstance(cells, list) else ():
+        if isinstance(each, dict) and each.get("id") == run["cell"]:
+            return str(each.get("source", "")).rstrip("\n")
+    return None

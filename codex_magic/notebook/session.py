@@ -35,12 +35,13 @@ from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from ..waiting import begin_anew_in_children
 from .context import Context, Request, Told, learn_secrets
+from .gathering import look
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .options import checked as checked_option
 from .recognition import Evidence, Recognition, gather, recognise
 from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
-from .shell import Installed, NotebookSettings, NotSent, cell_id
+from .shell import Installed, NotebookSettings, NotSent
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -117,6 +118,8 @@ class Session:
         self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
         self.mask = OutgoingMask()
+        """With the numbers of the thread that was asked last."""
+        self._masks: dict[str, OutgoingMask] = {}  # by thread
         self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
@@ -151,9 +154,9 @@ class Session:
         `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
         `output`: the id of the answer.
         """
-        turn_options = self.turn_options(task.options, approvals)
-        turn_options["output_schema"] = task.saving.schema if task.saving else None
         context, prompt = self.gather_context(task)
+        turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
+        turn_options["output_schema"] = task.saving.schema if task.saving else None
         turn_options |= offer(context, turn_options)
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
@@ -163,8 +166,10 @@ class Session:
         self.extension.turns[output] = turn
         return turn
 
-    def turn_options(self, options: ParsedLine, approvals: Approvals) -> TurnOptions:
-        """Return all that holds for a turn of the running cell: its own options, else the notebook's settings.
+    def turn_options(
+        self, options: ParsedLine, approvals: Approvals, *, cell: str | None = None
+    ) -> TurnOptions:
+        """Return all that holds for a turn of `cell`: its own options, else the notebook's settings.
 
         Raises OptionError.
         """
@@ -186,7 +191,7 @@ class Session:
             "effort": chosen("effort"),
             "verbosity": chosen("verbosity"),
             "service_tier": chosen("tier"),
-            "cell_id": cell_id(self.shell),
+            "cell_id": cell,
             "mask": None if options.values.get("no-mask") else self.mask,
         }
         if name == "backend":
@@ -239,12 +244,14 @@ class Session:
         """Start the turn on `thread`, and tell first what there is to say of the thread."""
         note, self._note = self._note if self._thread is thread else None, None
         if self.unkept is None and (notebook := await self._recognise()) is not None:
-            turn_options["notebook"] = notebook.id
+            turn_options["notebook"] = self.extension.notebook = notebook.id
         if name := turn.options.text("name"):
             await thread.set_name(name)
         await self._wait_in_line(thread.id, turn, tell)
         cut_off = await self.codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
         told = await self._told(thread, turn.context, turn.prompt, turn_options)
+        if turn_options["mask"] is not None:
+            turn_options["mask"] = self.mask = await self.mask_of(thread)
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
         handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
@@ -272,7 +279,7 @@ class Session:
         wanted = options.text("thread")
         known = await (self.resolve(wanted) if wanted else self.current_id())
         if known is None or options.values.get("new"):
-            return Request(context.told(prompt, {}), turn_options, [])
+            return Request(context.told(prompt, {}, OutgoingMask(of=self.mask)), turn_options, [])
         thread = await self.codex.thread_resume(known)
         earlier = await thread.history()
         cells, cell = [turn.cell_id for turn in earlier], turn_options.get("cell_id")
@@ -296,7 +303,13 @@ class Session:
         if not context.is_empty():
             cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
             held = await thread.held(cell_id=cell, notebook=notebook, prompt=prompt)
-        return context.told(prompt, held)
+        return context.told(prompt, held, await self.mask_of(thread))
+
+    async def mask_of(self, thread: AsyncThread) -> OutgoingMask:
+        """Return the mask with the numbers that the thread has for secrets, also from other kernels."""
+        if thread.id not in self._masks:
+            self._masks[thread.id] = OutgoingMask(held=await thread.held(), of=self.mask)
+        return self._masks[thread.id]
 
     def gather_context(self, task: Task) -> tuple[Context, str]:
         """Return what the running cell may tell of its notebook, and its prompt with expressions inserted.
@@ -305,8 +318,9 @@ class Session:
         """
         options = task.options
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
+        kernel = look(self.shell, self.runs, self.extension.run)
         mask = None if options.values.get("no-mask") else self.known_secrets()
-        context = Context(self.shell, self.runs, self.extension, self._path(), scope=scope, mask=mask)
+        context = Context(self.shell, kernel, self._path(), scope=scope, mask=mask)
         prompt = context.mention(task.prompt, int(options.text("rows") or self.settings.sample_rows))
         context.mentioned = [*task.brings, *context.mentioned]
         return context, prompt
@@ -317,7 +331,7 @@ class Session:
         return self.mask
 
     def _path(self) -> str | None:
-        self._evidence = self._evidence or gather(self.shell, self.runs.cells)
+        self._evidence = self._evidence or self._gather()
         known = self._notebook.evidence if self._notebook is not None else self._evidence
         return known.path if known is not None else None
 
@@ -400,9 +414,12 @@ class Session:
         notebook = await self._recognise()
         return notebook.id if notebook is not None else None
 
+    def _gather(self) -> Evidence | None:
+        return gather(self.shell, self.runs.cells, said=self.extension.said)
+
     async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
-        if self._notebook is None and (evidence := self._evidence or gather(self.shell, self.runs.cells)):
+        if self._notebook is None and (evidence := self._evidence or self._gather()):
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 

@@ -110,9 +110,10 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       this.cards.follow(kernel, id, reply.asks ?? false);
       this.stream.reset(reply.n ?? 0, reply.text ?? '');
       this.draw(0);
-    } else if (reply || kernel.connectionStatus === 'connected') {
-      // Where a server stands between them a request can be lost; one that is refused is not asked again.
-      await (reply || tries <= 1 ? this.lose() : this.follow(tries - 1));
+    } else if (reply) {
+      this.lose();
+    } else if (tries > 1) {
+      await this.follow(tries - 1); // it was lost on its way, or the kernel is late; else the next piece will tell
     }
   }
 

@@ -9,7 +9,7 @@ import { CommandRegistry } from '@lumino/commands';
 import { Menu } from '@lumino/widgets';
 
 import type { AnswerRenderer } from './answer';
-import { cellKind, isOfKernel, languageOf, notebookOf } from './code';
+import { cellKind, isOfKernel, languageOf, notebookOf, unseenIn } from './code';
 import type { CellEdit } from './edit';
 import { button, element } from './element';
 import { drawn, type Stroke } from './icon';
@@ -79,7 +79,12 @@ export class CodeBlocks {
       return;
     }
     frame.dataset.trusted = String(isTrusted);
-    frame.querySelectorAll('.cdx-bar > button, .cdx-untrusted').forEach(each => each.remove());
+    frame.querySelectorAll('.cdx-bar > button, .cdx-quietline').forEach(each => each.remove());
+    const unseen = unseenIn(codeOf(block));
+    if (unseen.length) {
+      const words = trans.__('This code has characters that do not show: %1', unseen.join(', '));
+      frame.append(element('div', { class: 'cdx-quietline' }, words));
+    }
 
     const tools = [this.tool('copy', trans.__('Copy'), () => copy(codeOf(block)), trans.__('Copied'))];
     if (isTrusted) {
@@ -142,7 +147,7 @@ export class CodeBlocks {
       const owner = panel();
       void (owner && NotebookActions.trust(owner.content));
     });
-    return element('div', { class: 'cdx-untrusted cdx-quietline' }, before, trust, after);
+    return element('div', { class: 'cdx-quietline' }, before, trust, after);
   }
 
   /** Return the cell that has the answer: the one whose output this is, else the first with the same answer. */
@@ -229,9 +234,10 @@ export class CodeBlocks {
   private readonly edits = new WeakMap<HTMLElement, CellEdit>();
 }
 
-/** The code exactly as it stands in the block; the end of its last line belongs to the fence. */
-function codeOf({ pre }: Block): string {
-  return (pre.textContent ?? '').replace(/\n$/, '');
+/** The code exactly as it stands in the block; JupyterLab adds an end to the last line where it knows no language. */
+function codeOf({ frame, pre }: Block): string {
+  const text = pre.textContent ?? '';
+  return frame.dataset.language ? text : text.replace(/\n$/, '');
 }
 
 function hasAnswer(model: ICellModel, id: string): boolean {

@@ -195,7 +195,7 @@ def test_a_cell_is_changed_after_a_look_at_the_difference(opened: Opener) -> Non
     expect(card(visit)).to_have_text("Not applied: rejected")
     press(visit, 1, "Replace next")
     answer_button(visit, "Apply and run")
-    expect(card(visit)).to_contain_text("Applied and ran cell [1]")
+    expect(card(visit)).to_contain_text("Applied and ran cell [1] · ")
     assert sources(visit)[1:] == [small, "typed meanwhile"]
     edit(visit, 1, "edited by hand")
     expect(card(visit).get_by_role("button", name="Undo")).to_have_count(0)
@@ -206,6 +206,14 @@ def test_a_cell_is_changed_after_a_look_at_the_difference(opened: Opener) -> Non
     expect(card(visit).first).to_contain_text("was deleted")
     answer_button(visit, "Insert below")
     assert sources(visit)[1:] == [CODE.removesuffix("\n"), "typed meanwhile"]
+
+
+def test_what_does_not_show_is_named(opened: Opener) -> None:
+    visit = opened(answered("x = 1", text="```python\nx = 1 \u202e# 2\n```\n"))
+    trust(visit)
+    expect(block(visit, 0)).to_contain_text("This code has characters that do not show: U+202E")
+    press(visit, 0, "Replace next")
+    expect(card(visit).locator(".cm-changedLine")).to_have_text("x = 1 [U+202E]# 2")
 
 
 def test_without_a_cell_below_the_code_is_inserted(opened: Opener) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -25,9 +26,9 @@ from tests.end_to_end.kernel import Kernel
 from tests.known import some
 
 FIXTURES = Path(__file__).parents[2] / "labextension" / "fixtures"
-APPROVALS, CARD, DECIDE, RUN, STEER, STOP, WAITING = (
+ANSWERS, APPROVALS, CARD, DECIDE, KEPT, RUN, STEER, STOP, WAITING = (
     json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("approvals", "card", "decide", "run", "steer", "stop", "waiting")
+    for name in ("answers", "approvals", "card", "decide", "kept", "run", "steer", "stop", "waiting")
 )
 
 
@@ -94,6 +95,47 @@ def test_what_was_said_of_a_cell_holds_for_one_run() -> None:
     extension.answer(RUN)
     assert extension.run(RUN["cell"]) is not None
     assert extension.run(RUN["cell"]) is None
+
+
+def test_a_cell_that_comes_without_its_id_is_found_by_its_source() -> None:
+    extension = Extension(None)
+    extension.answer(RUN)
+    assert extension.run(None, "x = 1") is None
+    assert extension.run(None, "%%codex\nWhy are there gaps?") == RUN
+
+
+class Session:
+    """Keeps what a kernel sends."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, socket: object, kind: str, content: dict[str, Any], **rest: object) -> None:
+        self.sent.append(content)
+
+
+def test_an_answer_is_offered_until_a_page_has_it_or_its_cell_runs_again() -> None:
+    session = Session()
+    extension = Extension(SimpleNamespace(session=session, iopub_socket=None))
+    extension.answer(RUN)
+    for id in ("one", "two"):
+        extension.stream(id, RUN["cell"]).end({})
+    assert [each["id"] for each in extension.answer(ANSWERS)["answers"]] == ["one", "two"]
+    assert extension.answer({**KEPT, "id": "one"})["ok"]
+    assert extension.answer(ANSWERS)["answers"] == [{"id": "two", "cell": RUN["cell"]}]
+    extension.answer(RUN)
+    assert extension.answer(ANSWERS)["answers"] == []
+
+
+def test_a_page_hears_with_the_end_of_an_answer_which_notebook_it_is_of() -> None:
+    session = Session()
+    extension = Extension(SimpleNamespace(session=session, iopub_socket=None))
+    extension.stream("unheard", "a1").end({})
+    assert session.sent == []
+    extension.answer(RUN)
+    extension.notebook = "0199"
+    extension.stream("heard", "b2").end({"text/markdown": "done"})
+    assert session.sent == [{"id": "heard", "n": 1, "bundle": {"text/markdown": "done"}, "notebook": "0199"}]
 
 
 def test_nobody_waits_for_a_page_that_never_spoke() -> None:

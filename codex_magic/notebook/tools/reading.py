@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...auth.storage import auth_path
 from ...context.cells import CELL_TOKENS, OUTPUT_TOKENS, Cell, cut_middle
-from ...context.describe import Description, describe, headline
+from ...context.describe import Description, describe, headlines
 from ...context.mentions import stored, value_at
 from ...context.secrets import INSTRUCTION
 from ...context.tokens import estimate
@@ -72,7 +72,7 @@ def _list_variables(here: Here, context: Context, session: Session, text: str = 
     names = {name: value for name, value in _variables(here).items() if text.lower() in name.lower()}
     if not names:
         return f"No variable's name contains {text!r}." if text else "There are no variables yet.", ()
-    lines = (f"{name}: {headline(value, rows=context.rows)}" for name, value in names.items())
+    lines = headlines(names, rows=context.rows)
     return _listed(here, lines, len(names), "more variables; ask for some by `text`"), ()
 
 
