@@ -50,12 +50,14 @@ class TurnView:
         id: str | None = None,
         model: str | None = None,
         background: bool = False,
+        is_value: bool = False,
         clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.id = id or new_id()
         """The output's `display_id`, unchanged for the life of the view."""
         self.background = background
         """Whether its cell has ended while it goes on."""
+        self._message = items.ValueBlock if is_value else items.MessageBlock
         self.state: State = "streaming"
         self.thread_id: str | None = None
         self.turn_id: str | None = None
@@ -99,7 +101,7 @@ class TurnView:
         """Fold one notification in. Those that say nothing about a turn's looks are passed over."""
         match notification:
             case types.AgentMessageDelta(item_id=id, delta=delta):
-                self._block(id, items.MessageBlock).add(delta)
+                self._block(id, self._message).add(delta)
             case types.PlanDelta(item_id=id, delta=delta):
                 self._block(id, items.PlanBlock).add(delta)
             case types.ReasoningSummaryDelta(item_id=id, summary_index=index, delta=delta):
@@ -156,7 +158,8 @@ class TurnView:
             return
         if isinstance(item, types.CommandExecution | types.FileChange | types.ToolCall) and item.reason:
             self._reasons.add(item.reason)
-        block: Any = self._block(item.id, _BLOCKS.get(type(item), items.ActivityBlock))
+        kinds: dict[type[Any], type[Any]] = {**_BLOCKS, types.AgentMessage: self._message}
+        block: Any = self._block(item.id, kinds.get(type(item), items.ActivityBlock))
         block.replace(item)
         if completed:
             self._close(block)
@@ -346,7 +349,6 @@ class TurnView:
 
 
 _BLOCKS: dict[type[Any], type[Any]] = {
-    types.AgentMessage: items.MessageBlock,
     types.Plan: items.PlanBlock,
     types.Reasoning: ReasoningBlock,
 }

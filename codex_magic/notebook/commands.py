@@ -484,6 +484,18 @@ def _threads_by_name(session: Session, *, archived: bool = False) -> list[str]:
     return [name for t in page.threads for name in (t.id[:ID_SHOWN], t.name) if name and " " not in name]
 
 
+def _variables(session: Session) -> list[str]:
+    hidden = session.shell.user_ns_hidden
+    return sorted(name for name in session.shell.user_ns if name[0] != "_" and name not in hidden)
+
+
+def _schemas(session: Session) -> list[str]:
+    """Return the user's types, and the files that may hold a JSON schema."""
+    namespace = session.shell.user_ns
+    types = [name for name in _variables(session) if isinstance(namespace[name], type)]
+    return [*types, *sorted(path.name for path in Path().glob("*.json"))]
+
+
 _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "model": lambda session: Catalog(session.provider(), session.env).names(),
     **dict.fromkeys(("thread", "resume", "fork", "archive"), _threads_by_name),
@@ -497,4 +509,6 @@ _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "reads": lambda session: options.READS,
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
+    "output": _variables,
+    "schema": _schemas,
 }

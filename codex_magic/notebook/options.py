@@ -61,9 +61,15 @@ CELL_OPTIONS: tuple[Option, ...] = (
     Option("no-mask", None, "send what looks like a secret as it is"),
     Option("name", "NAME", "name the thread"),
     Option("output", "NAME", "save the result in this variable", short="o"),
+    Option("schema", "TYPE", "with -o: a value of a type, an expression of one, or a JSON schema's file"),
+    Option("df", None, "with -o: a DataFrame of pandas, polars or pyarrow, whichever you use"),
+    Option("code", None, "put the last code block of the answer into the next cell"),
     Option("wait-login", None, "wait for sign-in if needed (the default in notebooks)"),
     Option("no-wait-login", None, "fail at once if sign-in is needed"),
 )
+
+SAVING = {"output", "schema", "df", "code"}
+"""Those that do something with the answer."""
 
 OPTIONS = {option.name: option for option in CELL_OPTIONS}
 OPTION_WORDS = [f"--{name}" for name in OPTIONS]
