@@ -120,7 +120,7 @@ def test_where_nothing_failed_nothing_is_asked(run, service, cell):
 
 
 def test_a_cell_that_runs_well_again_is_no_failure(run, shell, cell):
-    failure = lambda: some(loaded(shell)).runs.failure  # noqa: E731
+    failure = lambda: some(loaded(shell)).past.failure  # noqa: E731
     cell("x = 1 / divisor")
     assert failure() is not None
     shell.user_ns["divisor"] = 1

@@ -44,7 +44,12 @@ class Place:
         self.is_closed = False
         self.bench: Workbench | None = None
 
-    def close(self) -> None:
+    @classmethod
+    def nowhere(cls) -> Place:
+        """Return a place for a turn that is only looked at."""
+        return cls(lambda call: None, CellContext(), is_blocking=False, is_background=False)
+
+    def close(self, _: object = None) -> None:
         """Stop what runs, and begin nothing more; from any thread."""
         self.is_closed = True
         if self.bench is not None:
@@ -56,7 +61,7 @@ class Entry(NamedTuple):
 
     name: str
     description: str
-    parameters: dict[str, dict[str, str]]
+    parameters: dict[str, dict[str, Any]]
     required: tuple[str, ...]
     run: Callable[..., Any]
 
