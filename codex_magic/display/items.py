@@ -405,7 +405,27 @@ def read_together(rows: Sequence[Row]) -> Row:
     return Row(rows[0].label, shorten(", ".join(codes), HEAD_CHARS), notes, body)
 
 
+RUN_PYTHON = "run_python"
+
+
+def _run_row(item: types.ToolCall) -> Row:
+    """Return what ran in the kernel: its first line, and folded all of it with what the model was shown."""
+    arguments = item.arguments if isinstance(item.arguments, dict) else {}
+    code = str(arguments.get("code", ""))
+    parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
+    shown = head(_FRAME.sub("", "\n".join(parts)))
+    is_new = item.success is False and item.status == "completed"
+    label = "Failed" if is_new else _verb("run", item.status)
+    approval = "this code approved" if item.approval == "acceptForSession" else _APPROVALS.get(item.approval or "")
+    scope = "" if arguments.get("scope") == "commit" else "only looked"
+    notes = [approval, scope, _note(item.status), _words(item.reason), seconds(item.duration_ms)]
+    body = f"{code.rstrip()}\n\n{shown}".rstrip() if item.status not in NEVER_DONE else code
+    return Row(label, step_line(code), notes, body, is_open=label == "Failed")
+
+
 def _call_row(item: types.ToolCall) -> Row:
+    if item.tool == RUN_PYTHON and item.namespace is None:
+        return _run_row(item)
     if item.tool in READINGS and item.namespace is None:
         return _reading_row(item)
     tool = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
