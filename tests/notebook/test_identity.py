@@ -154,8 +154,8 @@ def test_the_id_in_the_metadata_outweighs_cells_and_answers_that_were_pasted(tmp
             store.keep_notebook(NotebookRecord(name, thread.id, None), kernel=None)
             turns[name] = store.begin_turn(thread.id, cell_id=f"cell-of-{name}", notebook=name).id
         path = tmp_path / "a.ipynb"
-        for name, claimed in ((None, "n2"), ("n1", "n1"), ("another store's", "n2")):
-            path.write_text(saved(cell="cell-of-n2", turn=turns["n2"], notebook=name))
+        for written, claimed in ((None, "n2"), ("n1", "n1"), ("another store's", "n2")):
+            path.write_text(saved(cell="cell-of-n2", turn=turns["n2"], notebook=written))
             seen = recognise(store, evidence_of(shell(), set(), {"JPY_SESSION_NAME": str(path)}))
             assert seen.id == claimed
 
@@ -165,8 +165,8 @@ def test_the_id_that_the_page_has_outweighs_the_kernels_own_record(tmp_path):
     with Store(tmp_path / "threads.db") as store:
         for name, kernel in (("n1", "kernel-12ab"), ("n2", None)):
             store.keep_notebook(NotebookRecord(name, store.create_thread().id, None), kernel=kernel)
-        for name, claimed in ((None, "n1"), ("n2", "n2"), ("nobody's", "n1")):
-            evidence = some(gather(shell(), set(), {}, said={"path": "a.ipynb", "notebook": name}))
+        for told, claimed in ((None, "n1"), ("n2", "n2"), ("nobody's", "n1")):
+            evidence = some(gather(shell(), set(), {}, said={"path": "a.ipynb", "notebook": told}))
             assert recognise(store, evidence).id == claimed
 
 
