@@ -165,6 +165,13 @@ def test_the_last_block_of_code_goes_into_the_next_cell(service, run, shell, mon
     assert "has no code" in run("%%codex --code\necho: nothing")
 
 
+def test_code_that_nobody_allows_does_not_run(service, kernel):
+    kernel.execute("%load_ext codex_magic")
+    said = markdown(kernel.execute("%%codex --run\necho: This:\n```python\nran = True\n```"))
+    assert "No one was available to approve: the code did not run." in said
+    assert kernel.value("'ran' in globals()") == "False"
+
+
 def test_in_the_background_the_variable_is_set_at_the_end(service, kernel, tmp_path):
     kernel.execute("%load_ext codex_magic")
     kernel.execute("%%codex --background -o answer --schema int\nHow many?")
