@@ -112,7 +112,7 @@ class MarkdownBlock:
         self.closed = True
 
     def markdown(self) -> str:
-        return self.heading + self.safe.text
+        return self.heading + (self.safe.text if self.closed else self.safe.settled)
 
     def plain(self) -> str:
         return without_controls(self.text)

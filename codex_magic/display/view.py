@@ -5,7 +5,7 @@ Pure: no output. A surface decides where it is shown, a `Painter` when.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
@@ -81,24 +81,19 @@ class TurnView:
     @classmethod
     def of(
         cls,
-        stored: Iterable[types.ThreadItem],
-        *,
-        turn_id: str,
+        turn: types.Turn,
         thread_id: str,
-        status: TurnStatus,
-        error: types.TurnError | None = None,
+        *,
         usage: types.ThreadTokenUsage | None = None,
         model: str | None = None,
-        duration_ms: int | None = None,
     ) -> TurnView:
         """Return the view of a stored turn, as if it had just been watched."""
-        turn = types.Turn(turn_id, status, error=error, duration_ms=duration_ms)
         view = cls()
         view.feed(types.TurnStarted(thread_id, turn, model))
-        for item in stored:
-            view.feed(types.ItemCompleted(thread_id, turn_id, item))
+        for item in turn.items:
+            view.feed(types.ItemCompleted(thread_id, turn.id, item))
         if usage is not None:
-            view.feed(types.TokenUsageUpdated(thread_id, turn_id, usage))
+            view.feed(types.TokenUsageUpdated(thread_id, turn.id, usage))
         view.feed(types.TurnCompleted(thread_id, turn))
         return view
 

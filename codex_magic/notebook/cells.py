@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
 from ..protocol.types import Turn, TurnCompleted, TurnError, TurnResult, TurnStatus
+from ..threads.options import working_folder
 from .desk import Desk
 from .environment import may_ask
 from .options import ALL_OPTIONS, SAVING, parse_line
@@ -75,6 +76,7 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
             command = find_command(line)
         task = _question(line, cell) if command is None else (yield from command(session) or ())
         if task is not None:
+            working_folder()  # what is asked is about it
             _check_rerun(task)
         if task is not None and task.options.values.get("dry"):
             from .peek import show_dry  # nobody waits for an answer

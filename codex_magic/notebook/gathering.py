@@ -82,9 +82,10 @@ def look(
         cell = str(said["cell"])
         runs.cells.add(cell)
     selection = said.get("selection") if said is not None else None
-    selected = selection if isinstance(selection, str) else None
     told_cells = page_cells(said, {run.cell: run.source for run in so_far})
-    return Kernel(so_far, cell, source, runs.began, told_cells, selected)
+    return Kernel(
+        so_far, cell, source, runs.began, told_cells, selection if isinstance(selection, str) else None
+    )
 
 
 def around(kernel: Kernel, path: str | None) -> Around:
@@ -178,6 +179,8 @@ def _merged(saved: Sequence[SavedCell], saved_at: float, latest: Sequence[Run], 
         cells += [cell for cell in here if cell]
         above = len(cells) if place < end else above
     is_current = asking is not None and saved[asking].text == kernel.source.strip("\n")
+    # Where one stands that no save has seen, is a guess; without ids it may be another version of a saved one.
+    is_current = is_current and not any(_ran(run) for runs in unsaved.values() for run in runs)
     return Around(cells[:above], cells, True, "" if is_current else "as last saved", "")
 
 

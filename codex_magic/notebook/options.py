@@ -11,7 +11,7 @@ from pathlib import Path
 from ..protocol.errors import OptionError
 from ..protocol.plain import did_you_mean
 from ..protocol.types import ApprovalMode, Sandbox
-from ..threads.options import EngineName
+from ..threads.options import EngineName, working_folder
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,11 @@ def reads(word: str) -> str:
 
 
 def folder(path: str) -> str:
-    """Return the full path of a folder that exists; `~` is the home folder, an empty path the current one."""
-    full = os.path.abspath(Path(path).expanduser())
+    """Return the full path of a folder that exists; `~` is the home folder, an empty path the current one.
+
+    Raises ConfigurationError where that one is gone.
+    """
+    full = os.path.normpath(os.path.join(working_folder(), Path(path).expanduser()))
     if not os.path.isdir(full):
         raise OptionError(f"No such folder: '{path}'.", hint="The agent needs one that exists.")
     return full

@@ -19,11 +19,12 @@ function said(panel: NotebookPanel, index: number, isServer: boolean, selection:
     kind: model.type as 'code' | 'markdown' | 'raw',
     source: model.sharedModel.getSource()
   }));
+  const asked = selections.get(cells[index]?.id ?? '') ?? selection;
   return runRequest(cells, index, {
     path: panel.context.localPath,
     notebook: (panel.model?.getMetadata(METADATA) as { notebook?: string } | undefined)?.notebook ?? null,
     executor: isServer ? 'server' : 'browser',
-    selection: (selections.get(cells[index]?.id ?? '') ?? selection).slice(0, 10_000)
+    selection: asked.slice(0, 10_000)
   });
 }
 
@@ -38,7 +39,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const trans = (translator ?? nullTranslator).load('codex_magic');
     const isServer = PageConfig.getOption('serverSideExecution') === 'true' || app.hasPlugin(NBMODEL);
     const told = new Set<string>();
-    const selected = new WeakMap<NotebookPanel, Selected>();
+    const lastSelected = new WeakMap<NotebookPanel, Selected>();
     document.addEventListener('selectionchange', () => {
       const selection = document.getSelection();
       const node = selection?.anchorNode ?? null;
@@ -50,9 +51,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
       const text = selection?.toString() ?? '';
       const cell = element?.closest('.jp-Cell') ?? null;
       if (text) {
-        selected.set(panel, { text, cell });
-      } else if (selected.get(panel)?.cell === cell) {
-        selected.delete(panel);
+        lastSelected.set(panel, { text, cell });
+      } else if (lastSelected.get(panel)?.cell === cell) {
+        lastSelected.delete(panel);
       }
     });
 
@@ -74,8 +75,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
       if (!panel || !kernel || !asksCodex(cell.model.sharedModel.getSource())) {
         return;
       }
-      const text = selected.get(panel)?.text ?? '';
-      const content = said(panel, notebook.widgets.indexOf(cell), isServer, text);
+      const selected = lastSelected.get(panel)?.text ?? '';
+      const content = said(panel, notebook.widgets.indexOf(cell), isServer, selected);
       void request(kernel, content).then(reply => warn(kernel.id, reply));
     });
   }
