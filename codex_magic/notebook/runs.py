@@ -54,10 +54,12 @@ class Runs:
         number, error = self._log.failure
         return self._run(number), error
 
-    def note_rerun(self, number: int, code: str, failed: Run, error: BaseException | None) -> None:
-        """Note that the cell of that number has run code that corrects a failed one."""
+    def note_rerun(self, number: int, code: str, failed: Run | None, error: BaseException | None) -> None:
+        """Note that the cell of that number has run the code of an answer, which may correct a failed one."""
         asked = str(self._shell.user_ns["In"][number]) if self._history is None else self._history[number]
-        self._log.reruns[number] = Rerun(asked.rstrip("\n"), code.rstrip("\n"), failed.number, error)
+        self._log.reruns[number] = Rerun(
+            asked.rstrip("\n"), code.rstrip("\n"), failed.number if failed else number, error
+        )
 
     @property
     def _history(self) -> list[str] | None:
