@@ -45,7 +45,7 @@ class Desk:
     def __init__(
         self, shell: InteractiveShell, screen: Screen, output: str, *, background: bool = False
     ) -> None:
-        """`output`: the id of the answer of the turn."""
+        """`output`: the id of the answer of the turn; empty where nothing is asked in a turn, and no page may ask it."""
         self.news: Relay[Notification | Question] = Relay()
         self._output, self._extension, self._background = output, screen.extension, background
         # The output below an answer, which a terminal lacks: what was decided, and buttons meanwhile.
@@ -57,7 +57,7 @@ class Desk:
         self._hidden = is_kernel(shell) and cell_id(shell) is None and not is_run_by_server(shell)
         self._folder = os.getcwd()
         # What shows an answer only at its end has no place for cards meanwhile.
-        self._page_may_ask = screen.rich and screen.page.changes
+        self._page_may_ask = bool(output) and screen.rich and screen.page.changes
         self._page_until: float | None = None
         self._waiting: deque[Question] = deque()
         self._shown: Question | None = None

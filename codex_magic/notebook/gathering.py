@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Kernel(NamedTuple):
     """What a kernel knows when a cell asks. `cell`, `source`: of that cell.
 
-    `page`: the cells as they stand in JupyterLab, `selection`: what is selected there, where our extension tells it.
+    `page`: the cells as they stand in JupyterLab, and `selection` what is selected there, where our extension tells
+    them; else `None`.
     """
 
     runs: list[Run]
@@ -35,7 +36,7 @@ class Kernel(NamedTuple):
     source: str
     began: float
     page: Sequence[SavedCell] = ()
-    selection: str = ""
+    selection: str | None = None
 
 
 class Output(NamedTuple):
@@ -80,9 +81,11 @@ def look(
     if cell is None and said is not None:  # a server runs the cell, and does not say which it is
         cell = str(said["cell"])
         runs.cells.add(cell)
-    selection = str((said or {}).get("selection") or "")
+    selection = said.get("selection") if said is not None else None
     told_cells = page_cells(said, {run.cell: run.source for run in so_far})
-    return Kernel(so_far, cell, source, runs.began, told_cells, selection)
+    return Kernel(
+        so_far, cell, source, runs.began, told_cells, selection if isinstance(selection, str) else None
+    )
 
 
 def around(kernel: Kernel, path: str | None) -> Around:
@@ -98,8 +101,10 @@ def around(kernel: Kernel, path: str | None) -> Around:
 
 
 def last_error(kernel: Kernel) -> str:
-    """Return the error of the newest cell that failed and has not been run again, with its number."""
-    failed = next((run for run in reversed(_latest(kernel.runs, moves=True)) if run.error), None)
+    """Return the error of the newest cell that failed and has not been run again or corrected, with its number."""
+    corrected = {run.corrects for run in kernel.runs if run.corrects and not run.error}
+    latest = reversed(_latest(kernel.runs, moves=True))
+    failed = next((run for run in latest if run.error and run.number not in corrected), None)
     return f"In[{failed.number}] {failed.error}" if failed is not None else ""
 
 
@@ -174,6 +179,8 @@ def _merged(saved: Sequence[SavedCell], saved_at: float, latest: Sequence[Run], 
         cells += [cell for cell in here if cell]
         above = len(cells) if place < end else above
     is_current = asking is not None and saved[asking].text == kernel.source.strip("\n")
+    # Where one stands that no save has seen, is a guess; without ids it may be another version of a saved one.
+    is_current = is_current and not any(_ran(run) for runs in unsaved.values() for run in runs)
     return Around(cells[:above], cells, True, "" if is_current else "as last saved", "")
 
 
@@ -199,7 +206,8 @@ class _Places:
 def _cell(saved: SavedCell, run: Run | None, saved_at: float, kernel: Kernel) -> Cell | None:
     """Return a cell of the file in its latest version: what was saved after it ran is newer."""
     source = saved.text
-    if run is None or (run.source != source and (run.at or kernel.began) < saved_at):
+    is_edited = run is not None and run.source != source and not run.corrects
+    if run is None or (is_edited and (run.at or kernel.began) < saved_at):
         kind = saved.cell_type if saved.cell_type in ("code", "markdown") else "raw"
         state: State = "not run" if run is None else "changed"
         return _known(saved.id, run.number if run else None, source, state, kind)

@@ -72,9 +72,7 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
         "cells": lambda m: Mentioned(m.text, _cells(here.around.all)),
         "error": lambda m: Mentioned(m.text, here.around.error or _nothing("No cell has failed.")),
         "output": lambda m: _output(here, m),
-        "selection": lambda m: Mentioned(
-            m.text, here.kernel.selection or _nothing("The kernel doesn't know what is selected.")
-        ),
+        "selection": lambda m: Mentioned(m.text, _selection(here.kernel.selection)),
         "file": lambda m: read(m.text, file_in(folder, m.target), m.lines),
         "git": lambda m: Mentioned(m.text, _diff(folder)),
     }
@@ -139,6 +137,16 @@ def cell_at(here: Here, target: str) -> Cell:
     for cell in same or (begun if len(begun) == 1 else []):
         return cell
     raise NotThere(f"The notebook has {count(len(cells), 'cell')} besides questions.")
+
+
+def _selection(selected: str | None) -> str:
+    if selected is None:
+        raise NotThere(
+            "What is selected is known in JupyterLab with the codex_magic extension alone: copy the text into the question."
+        )
+    return selected.strip("\n") or _nothing(
+        "Nothing is selected: select some text in a cell or an output first."
+    )
 
 
 def _cells(cells: list[Cell]) -> str:

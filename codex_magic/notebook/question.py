@@ -35,13 +35,22 @@ ENDED = "Not answered here"
 STOPPED = "Stopped before it was answered"
 
 
+class CodeRun(NamedTuple):
+    """May this code of an answer run in the kernel? What a command asks, and no engine."""
+
+    code: str
+
+
+Request = ApprovalRequest | CodeRun
+
+
 class Question:
     """One request and its first answer, from any thread; files below `folder` are named by their path in it.
 
     `output`: the id of the answer whose turn asks.
     """
 
-    def __init__(self, request: ApprovalRequest, folder: str, output: str = "") -> None:
+    def __init__(self, request: Request, folder: str, output: str = "") -> None:
         self.request = request
         self.folder = folder
         self.output = output
@@ -180,8 +189,10 @@ READING_CHOICES = (
 )
 
 
-def choices(request: ApprovalRequest) -> list[Choice]:
+def choices(request: Request) -> list[Choice]:
     """Return all answers, in the order in which they are offered."""
+    if isinstance(request, CodeRun):
+        return [CHOICES[0], CHOICES[-1]]
     own = READING_CHOICES if isinstance(request, types.ReadingApproval) else CHOICES
     return [*own, *more_choices(request)]
 
@@ -243,6 +254,9 @@ def question_text(question: Question) -> QuestionText:
     """Return the whole question; of `facts` the reason is what Codex says, so that nobody takes it for ours."""
     request, facts = question.request, []
     match request:
+        case CodeRun(code):
+            title = "Run this code in this cell?"
+            return QuestionText(title, (Passage("", exact_lines(code), "python"),), ())
         case types.CommandApproval():
             host = (request.network_approval_context or {}).get("host")
             title = "Allow Codex to run this command?"
@@ -312,7 +326,7 @@ def _below(path: str, folder: str) -> str:
 def decision_line(question: Question) -> tuple[str, str] | None:
     """Return what was decided, and about what, where no step of the turn tells it."""
     request = question.request
-    if not is_at_work(request):
+    if isinstance(request, CodeRun) or not is_at_work(request):
         return None
     match request:
         case types.CommandApproval(network_approval_context=network):

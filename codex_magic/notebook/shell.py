@@ -10,7 +10,7 @@ import re
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from traitlets import HasTraits, Int, Unicode
@@ -117,6 +117,15 @@ class NotSent(Exception):
     """The user took a question back while it waited for the answer before it."""
 
 
+class Rerun(NamedTuple):
+    """`asked`: the cell that brought corrected `code` about; `corrects`: the number of the cell that had failed."""
+
+    asked: str
+    code: str
+    corrects: int
+    error: BaseException | None
+
+
 class CellLog:
     """Notes the cells of one shell as they run; `runs` makes something of it."""
 
@@ -129,6 +138,8 @@ class CellLog:
         self.ended: dict[int, tuple[str, str | None, float, str]] = {}
         """By number: source, id, when it began, and what it failed with, in a line."""
         self.failure: tuple[int, BaseException] | None = None
+        self.reruns: dict[int, Rerun] = {}
+        """By number: what a cell ran in place of its own text."""
 
     def begin(self) -> None:
         """Note that a cell begins: IPython's `pre_execute`."""
@@ -165,6 +176,11 @@ class CellLog:
             return
         source, cell = str(info.raw_cell).rstrip("\n"), cell_id(self.shell)
         error = result.error_before_exec or result.error_in_exec
+        rerun = self.reruns.get(number)
+        if rerun is not None and rerun.asked == source:
+            source, error = rerun.code, rerun.error
+            if error is None:
+                self.failure = None  # it was corrected
         if error is not None and not isinstance(error, CellFailed | CellStopped):
             self.ended[number] = (source, cell, self._at, _line(error))
             self.failure = number, error
