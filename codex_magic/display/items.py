@@ -281,7 +281,7 @@ class ActivityBlock:
         item = self._item
         if not isinstance(item, types.ToolCall) or item.success is False:
             return False
-        return item.status == "completed" and item.tool in READINGS
+        return item.status == "completed" and _is_reading(item)
 
     def markdown(self) -> str:
         return "\n\n".join(row.markdown() for row in self.rows)
@@ -383,6 +383,11 @@ READINGS = {
 _FRAME = re.compile(r"</?external_\w+>")
 
 
+def _is_reading(item: types.ToolCall) -> bool:
+    """Whether it is a call of one of those; some models put all tools into the namespace `functions`."""
+    return item.tool in READINGS and item.namespace in (None, "functions")
+
+
 def _reading_row(item: types.ToolCall) -> Row:
     """Return what was read, by the arguments, whatever the model called them, and what it was shown of it."""
     whole, before = READINGS[item.tool]
@@ -406,7 +411,7 @@ def read_together(rows: Sequence[Row]) -> Row:
 
 
 def _call_row(item: types.ToolCall) -> Row:
-    if item.tool in READINGS and item.namespace is None:
+    if _is_reading(item):
         return _reading_row(item)
     tool = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
     status = "failed" if item.success is False and item.status == "completed" else item.status
