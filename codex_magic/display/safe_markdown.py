@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 from .parsing import BlockStream, clean, parse_blocks
+from .unsettled import settled_end
 from .writing import BlockWriter, code_lines, code_span, plain_text
 
 __all__ = ["SafeMarkdown", "code_block", "code_span", "escape_markdown", "marked", "safe_markdown"]
@@ -48,6 +49,17 @@ class SafeMarkdown:
         self.read()
         open_ = self._writer.write(self.stream.open.tokens, self.stream.references)
         return "\n\n".join(filter(None, (self._joined, open_)))
+
+    @property
+    def settled(self) -> str:
+        """The same without the beginning, at its end, of what only shows with more text what it is."""
+        text, open_ = self.text, self.stream.open
+        end = settled_end(open_.source) if open_.tokens and open_.tokens[0].type != "fence" else None
+        if end is None:
+            return text
+        references = self.stream.references
+        rest = self._writer.write(parse_blocks(open_.source[:end], dict(references)), references)
+        return "\n\n".join(filter(None, (self._joined, rest)))
 
     def read(self) -> None:
         """Take in what has been fed."""

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
 from ..protocol.types import Turn, TurnCompleted, TurnError, TurnResult, TurnStatus
+from ..threads.options import working_folder
 from .desk import Desk
 from .environment import may_ask
-from .options import ALL_OPTIONS, parse_line
+from .options import ALL_OPTIONS, SAVING, parse_line
 from .question import Question
 from .session import RunningTurn, Session, Steps, Task, Wait
 from .shell import CellFailed, CellStopped, NotSent, shells
@@ -75,13 +76,14 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
             command = find_command(line)
         task = _question(line, cell) if command is None else (yield from command(session) or ())
         if task is not None:
+            working_folder()  # what is asked is about it
             _check_rerun(task)
         if task is not None and task.options.values.get("dry"):
             from .peek import show_dry  # nobody waits for an answer
 
             yield from show_dry(session, task)
         elif task is not None:
-            result = yield from _ask(session, task)
+            result = yield from _answer(session, task)
             if task.after is not None and result is not None and result.status is TurnStatus.completed:
                 yield from task.after(session, result)
     except CodexError as error:
@@ -115,6 +117,14 @@ def _check_rerun(task: Task) -> None:
         )
 
 
+def _answer(session: Session, task: Task) -> Steps[TurnResult | None]:
+    if SAVING.isdisjoint(task.options.values):
+        return (yield from _ask(session, task))
+    from .answers import save_answer  # few cells save
+
+    return (yield from save_answer(session, task, _ask))
+
+
 def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
     """Ask one question: a turn from its request to its last painted line; again after a sign-in that it needs.
 
@@ -130,7 +140,8 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 
-        view = TurnView(id=output, background=background, clock=time.monotonic)
+        is_value = task.saving is not None and task.saving.schema is not None
+        view = TurnView(id=output, background=background, is_value=is_value, clock=time.monotonic)
         painter = session.screen.painter(view, cell=started.context.kernel.cell)
         turn = CellTurn(started, desk, painter)
         if background:

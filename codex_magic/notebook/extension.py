@@ -43,10 +43,6 @@ MOST_ENDED = 16
 Send = Callable[[dict[str, Any]], None]
 
 
-def _nothing() -> None:
-    """What follows from most requests."""
-
-
 class Stream:
     """An answer that grows, for whatever page follows it. From any thread.
 
@@ -160,26 +156,30 @@ class Extension:
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
         """Answer one message of the control channel, before anything that follows takes its time."""
-        reply, follow = self._reply(message.get("content"))
+        follow: list[Callable[[], None]] = []
+        reply = self._reply(message.get("content"), follow)
         self._kernel.session.send(stream, REPLY, reply, message, ident=identity)
         stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
-        follow()
+        for act in follow:
+            act()
 
     def answer(self, content: object) -> dict[str, Any]:
         """Take in one request; return what it is answered."""
-        reply, follow = self._reply(content)
-        follow()
+        follow: list[Callable[[], None]] = []
+        reply = self._reply(content, follow)
+        for act in follow:
+            act()
         return reply
 
-    def _reply(self, content: object) -> tuple[dict[str, Any], Callable[[], None]]:
-        """Return the answer to a request, and what follows from it."""
+    def _reply(self, content: object, follow: list[Callable[[], None]]) -> dict[str, Any]:
+        """Return the answer to a request; what it leads to is added to `follow`."""
         about = {"protocol": PROTOCOL, "version": __version__}
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
-            return {"ok": False, **about}, _nothing
-        said, follow = self._answer(content)
-        return {"ok": said is not None, **about, **(said or {})}, follow
+            return {"ok": False, **about}
+        said = self._answer(content, follow)
+        return {"ok": said is not None, **about, **(said or {})}
 
-    def _answer(self, content: dict[str, Any]) -> tuple[dict[str, Any] | None, Callable[[], None]]:
+    def _answer(self, content: dict[str, Any], follow: list[Callable[[], None]]) -> dict[str, Any] | None:
         """`None`: refused, since it is nothing we know, or about something that is over."""
         match content:
             case {"op": "run", "cell": str(cell)}:
@@ -191,43 +191,44 @@ class Extension:
                         del self._runs[next(iter(self._runs))]
                     self._runs[cell] = content
                     self._said.notify_all()
-                return {}, _nothing
+                return {}
             case {"op": "answers"}:
                 with self._said:
-                    unkept = [{"id": id, "cell": cell} for id, cell in self._unkept.items()]
-                return {"answers": unkept}, _nothing
+                    return {"answers": [{"id": id, "cell": cell} for id, cell in self._unkept.items()]}
             case {"op": "kept", "id": str(id)}:
                 with self._said:
                     self._unkept.pop(id, None)
-                return {}, _nothing
+                return {}
             case {"op": "attach", "id": str(id)}:
                 with self._said:
                     self.is_attached = True
                     stream = self._streams.get(id)
-                so_far = None if stream is None else {**stream.attach(), "notebook": self.notebook}
-                return so_far, _nothing
+                return None if stream is None else {**stream.attach(), "notebook": self.notebook}
             case {"op": "marks", "text": str(text)} if self._log is not None:
                 from .naming import marks  # most questions are written without a page
 
-                return {"marks": marks(self._log.shell, text)}, _nothing
+                return {"marks": marks(self._log.shell, text)}
             case {"op": "failure", "cell": str(cell), "number": int(number)} if self._log is not None:
-                return {"failure": self._log.failure_of(cell, number)}, _nothing
+                return {"failure": self._log.failure_of(cell, number)}
             case {"op": "approvals", "id": str(id)}:
-                return {"card": self._card(id)}, _nothing
+                return {"card": self._card(id)}
             case {"op": "decide", "question": str(id), "choice": str(choice), "reason": str(reason)}:
                 question = self.questions.find(id)
                 decision = question.decision(choice, reason) if question is not None else None
                 if question is not None and decision is not None:
-                    return {"holds": question.claim(decision)}, partial(question.answer, decision)
+                    follow.append(partial(question.answer, decision))
+                    return {"holds": question.claim(decision)}
             case {"op": "stop", "id": str(id)}:
                 if (turn := self.turns.get(id)) is not None:
-                    return {}, turn.stop
+                    follow.append(turn.stop)
+                    return {}
             case {"op": "steer", "id": str(id), "text": str(text), "once": str(once)}:
                 if (turn := self.turns.get(id)) is not None:
-                    is_new = once not in self._steered and text.strip()
+                    if once not in self._steered and text.strip():
+                        follow.append(partial(turn.steer, text))
                     self._steered.append(once)
-                    return {}, partial(turn.steer, text) if is_new else _nothing
-        return None, _nothing
+                    return {}
+        return None
 
     def _card(self, id: str) -> dict[str, Any] | None:
         """Return the question that the turn of this answer waits for, which counts as shown from now on."""

@@ -13,12 +13,12 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ..context.secrets import OutgoingMask
 from ..engines.approvals import Approvals
@@ -70,13 +70,25 @@ LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
 
 
+class Saving(Protocol):
+    """What becomes of an answer in variables. `schema`: what the answer shall fit."""
+
+    @property
+    def schema(self) -> Mapping[str, Any] | None: ...
+
+    def take(self, handle: AsyncTurnHandle | None) -> None:
+        """Take what there is of a turn that is over; `None`: it never began."""
+
+
 class Task(NamedTuple):
-    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the whole answer."""
+    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the whole answer;
+    `saving`: what becomes of it in variables."""
 
     prompt: str
     options: ParsedLine
     brings: Sequence[Mentioned] = ()
     after: Callable[[Session, types.TurnResult], Steps[None]] | None = None
+    saving: Saving | None = None
 
 
 def finished(future: Future[T]) -> Steps[T]:
@@ -144,10 +156,11 @@ class Session:
         """
         context, prompt = self.gather_context(task)
         turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
+        turn_options["output_schema"] = task.saving.schema if task.saving else None
         turn_options |= offer(context, turn_options)
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
-        turn = RunningTurn(self, prompt, task.options, context, listener, cell=cell, output=output)
+        turn = RunningTurn(self, prompt, task, context, listener, cell=cell, output=output)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         self.extension.turns[output] = turn
@@ -459,15 +472,15 @@ class RunningTurn:
         self,
         session: Session,
         prompt: str,
-        options: ParsedLine,
+        task: Task,
         context: Context,
         listener: Listener,
         *,
         cell: int,
         output: str,
     ) -> None:
-        self.prompt, self.options, self.context, self.cell = prompt, options, context, cell
-        self.output, self._listener = output, listener
+        self.prompt, self.options, self.context, self.cell = prompt, task.options, context, cell
+        self.output, self._listener, self._saving = output, listener, task.saving
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
@@ -500,11 +513,11 @@ class RunningTurn:
             self._listener(types.Warned(None, f"Codex did not get “{shorten(text, 60)}”. {error}"))
 
     def end(self) -> None:
-        """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
+        """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
         del self._session.extension.turns[self.output]
-        if (name := self.options.text("output")) and (handle := self.handle) is not None:
-            self._session.shell.user_ns[name] = handle.result
+        if self._saving is not None:
+            self._saving.take(self.handle)
         self.over.set_result(None)
 
 

@@ -29,7 +29,17 @@ from ..protocol.types import GetAccountResponse, InitializeResponse, RunInput, T
 from ..responses.parameters import takes
 from ..waiting import awaited, begin_anew_in_children, in_thread
 from .history import adopt, as_record, begin_turn, copied_to_memory
-from .options import CodexConfig, ListOptions, Options, ThreadOptions, TurnOptions, check, checked, is_foreign
+from .options import (
+    CodexConfig,
+    ListOptions,
+    Options,
+    ThreadOptions,
+    TurnOptions,
+    check,
+    checked,
+    is_foreign,
+    working_folder,
+)
 from .owner import RENEW_SECONDS
 from .store import AsyncStore, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle
@@ -150,7 +160,7 @@ class AsyncCodex:
         """A new, empty thread. Raises TypeError, OptionError for options that can't be."""
         chosen = checked("thread_start", ThreadOptions, options)
         check("name", name, "str | None")
-        cwd = chosen.get("cwd") or self.config.cwd or os.getcwd()
+        cwd = chosen.get("cwd") or self.config.cwd or working_folder()
         engine = chosen.get("engine") or self.config.engine
         store = self.store.beside() if chosen.get("ephemeral") else self.store
         record = await store.run(

@@ -269,6 +269,17 @@ class Store:
         return ThreadPage(threads, None if is_last else f"{getattr(threads[-1], key)}:{threads[-1].id}")
 
     @_reads
+    def turn_counts(self, threads: Sequence[ThreadRecord]) -> dict[str, int]:
+        """Return how many turns each thread has now, by its id, shared past included."""
+        current = f"SELECT thread_id, count(*) FROM turns WHERE removed_at IS NULL AND thread_id {_AMONG}"
+        ids = (_to_json([each.id for each in threads]),)
+        own = dict(self._db.execute(f"{current} GROUP BY thread_id", ids).fetchall())
+        return {
+            each.id: len(self._current(each.id)) if each.forked_from else own.get(each.id, 0)
+            for each in threads
+        }
+
+    @_reads
     def resolve(self, text: str) -> str:
         """Return the id of the thread a person means: its id, its name, or a unique beginning or end of its id.
 
@@ -544,6 +555,12 @@ class Store:
         )
         self._db.execute("DELETE FROM partials WHERE turn = ? AND id != ?", (turn["seq"], turn_id))
         self._update_thread(turn["thread_id"], updated_at=now)
+
+    @_writes
+    def withdraw(self, turn_id: str) -> None:
+        """Take out of its thread a turn that came to nothing and had no question."""
+        row = self._turn_row(turn_id)
+        self._remove(row["thread_id"], row, self._tick())
 
     @_reads
     def turn(self, turn_id: str) -> TurnRecord:

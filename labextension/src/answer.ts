@@ -1,16 +1,15 @@
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Kernel } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { MimeModel } from '@jupyterlab/rendermime';
 import type { IDisposable } from '@lumino/disposable';
 import { Panel } from '@lumino/widgets';
 
 import { Actions, type Rerun } from './actions';
 import { unanswered } from './approval';
+import { AnswerBody, type ILook } from './body';
 import { Cards } from './cards';
 import { attach, listen } from './link';
 import { type Bundle, type Delta, type Facts, MIME } from './protocol';
-import { Blocks } from './splitter';
 import { StreamState } from './stream';
 
 const MARKDOWN = 'text/markdown';
@@ -26,10 +25,9 @@ export interface IPlace {
   kernel(): Promise<Kernel.IKernelConnection | null>;
   /** Put the bundle into the notebook's file, for a page that hears no more of the output itself. */
   keep(id: string, bundle: Bundle): void;
+  readonly look: ILook;
   /** Run the cell of this answer once more, or one that continues it. */
   rerun(id: string, what: Rerun): void;
-  /** Make the renderer of one block. */
-  block(): IRenderMime.IRenderer;
   /** Add to a rendered block what stands around its code; not `isWhole` while more of it may come. */
   dress(block: HTMLElement, answer: AnswerRenderer, isWhole: boolean): void;
   /** What stands below an answer whose kernel has ended. */
@@ -46,6 +44,9 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   constructor(private readonly place: IPlace) {
     super();
     this.addClass('jp-codex-answer');
+    this.body = new AnswerBody(place.look, (block, isLast) =>
+      place.dress(block, this, !this.isOpen || !isLast)
+    );
     this.cards = new Cards(place.trans);
     this.actions = new Actions(place.trans, (id, what) => place.rerun(id, what));
     this.addWidget(this.body);
@@ -71,13 +72,13 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     this.isOpen = facts.state === 'streaming';
     if (facts.state !== 'streaming') {
       this.end(model.data);
-      await this.display(text);
+      await this.body.set(text);
     } else if (!this.isLive) {
-      await this.display(text);
+      await this.body.set(text);
       this.id_ = facts.id ?? '';
       await this.follow();
     }
-    this.dress(0);
+    this.body.dressAll();
   }
 
   override dispose(): void {
@@ -109,7 +110,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       this.actions.live(kernel, id);
       this.cards.follow(kernel, id, reply.asks ?? false);
       this.stream.reset(reply.n ?? 0, reply.text ?? '');
-      this.draw(0);
+      this.body.draw(this.stream.text, 0);
     } else if (reply) {
       this.lose();
     } else if (tries > 1) {
@@ -137,7 +138,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     if (changed === 'gap') {
       void this.follow();
     } else if (changed !== 'old' && this.isLive) {
-      this.draw(changed);
+      this.body.draw(this.stream.text, changed);
     }
   }
 
@@ -145,20 +146,20 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   private finish(bundle: Bundle): void {
     const id = this.id_;
     this.end(bundle);
-    void this.display(textOf(bundle));
+    void this.body.set(textOf(bundle));
     this.place.keep(id, bundle);
   }
 
   /** Say that nothing more comes. */
   private lose(): void {
-    const { id_: id, text } = this;
+    const { id_: id } = this;
     if (!id) {
       return;
     }
-    const rest = `${unanswered(text).trimEnd()}\n\n${this.place.lost}\n`;
+    const rest = `${unanswered(this.body.text).trimEnd()}\n\n${this.place.lost}\n`;
     const bundle = { [MIME]: { v: 1, id, state: 'interrupted' }, [MARKDOWN]: rest, 'text/plain': rest };
     this.end(bundle);
-    void this.display(rest);
+    void this.body.set(rest);
     this.place.keep(id, bundle);
   }
 
@@ -174,82 +175,14 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     this.node.setAttribute('aria-busy', 'false');
   }
 
-  /** Draw with the next frame: pieces that come within one are drawn together. */
-  private draw(changed: number): void {
-    this.changed = Math.min(this.changed, changed);
-    this.text = this.stream.text;
-    this.frame ||= window.requestAnimationFrame(() => {
-      this.frame = 0;
-      void this.paint();
-    });
-  }
-
-  /** Show this text, once all that was to be shown before is. */
-  private async display(text: string): Promise<void> {
-    let same = 0;
-    while (same < text.length && text.charCodeAt(same) === this.text.charCodeAt(same)) {
-      same++;
-    }
-    this.changed = Math.min(this.changed, same);
-    this.text = text;
-    window.cancelAnimationFrame(this.frame);
-    this.frame = 0;
-    await this.paint();
-  }
-
-  private paint(): Promise<void> {
-    this.painting = this.painting.then(() => this.paintNow()).catch(reason => console.error(reason));
-    return this.painting;
-  }
-
-  private async paintNow(): Promise<void> {
-    if (this.isDisposed || this.changed === Infinity) {
-      return;
-    }
-    const first = this.blocks.update(this.text, this.changed);
-    this.changed = Infinity;
-    for (let index = first; index < this.blocks.length; index++) {
-      const text = this.blocks.at(index);
-      if (this.drawn[index] === text) {
-        continue;
-      }
-      this.drawn[index] = text;
-      const { widgets } = this.body;
-      const widget = (widgets[index] as IRenderMime.IRenderer | undefined) ?? this.place.block();
-      if (index >= widgets.length) {
-        this.body.addWidget(widget);
-      }
-      await widget.renderModel(new MimeModel({ trusted: false, data: { [MARKDOWN]: text } }));
-    }
-    while (this.body.widgets.length > this.blocks.length) {
-      this.body.widgets.at(-1)?.dispose();
-    }
-    this.drawn.length = this.blocks.length;
-    this.dress(first);
-  }
-
-  /** Dress the blocks from `first` on; the last one of an answer that streams may grow. */
-  private dress(first: number): void {
-    for (let index = first; index < this.body.widgets.length; index++) {
-      const isWhole = !this.isOpen || index < this.body.widgets.length - 1;
-      this.place.dress((this.body.widgets[index] as IRenderMime.IRenderer).node, this, isWhole);
-    }
-  }
-
-  /** The blocks of the text; what else belongs to an answer stands below them. */
-  private readonly body = new Panel();
+  /** The text; what else belongs to an answer stands below it. */
+  private readonly body: AnswerBody;
   private readonly cards: Cards;
   private readonly actions: Actions;
   private readonly stream = new StreamState();
-  private readonly blocks = new Blocks();
-  private readonly drawn: string[] = [];
   private origin_ = { id: '', isTrusted: false };
   private isOpen = false;
   private id_ = '';
   private isLive = false;
-  private text = '';
-  private changed = Infinity;
-  private frame = 0;
-  private painting = Promise.resolve();
   private listening: IDisposable | null = null;
 }

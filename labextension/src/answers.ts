@@ -64,8 +64,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
             keep: (id: string, bundle: Bundle): void => {
               void notebooks.get(panel())?.keep(id, bundle);
             },
-            block: (): IRenderMime.IRenderer =>
-              markdownRendererFactory.createRenderer({ ...options, mimeType: 'text/markdown' }),
+            look: {
+              renderer: markdownRendererFactory.createRenderer({ ...options, mimeType: 'text/markdown' }),
+              typesetter: options.latexTypesetter
+            },
             // A notebook may be open in two views, which share what resolves its links.
             dress: (node: HTMLElement, answer: AnswerRenderer, isWhole: boolean): void =>
               blocks.dress(

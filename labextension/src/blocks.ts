@@ -11,7 +11,7 @@ import { Menu } from '@lumino/widgets';
 import type { AnswerRenderer } from './answer';
 import { cellKind, isOfKernel, languageOf, notebookOf, unseenIn } from './code';
 import type { CellEdit } from './edit';
-import { button, element } from './element';
+import { button, element, keepKeys } from './element';
 import { drawn, type Stroke } from './icon';
 import { indexOf, insertAt, runCell, Runs } from './place';
 import { type Facts, MIME } from './protocol';
@@ -58,11 +58,12 @@ export class CodeBlocks {
     const label = language ? trans.__('Code block, %1', language) : trans.__('Code block');
     const bar = element(
       'div',
-      { class: 'cdx-bar', role: 'toolbar', 'aria-label': label, 'data-lm-suppress-shortcuts': 'true' },
+      { class: 'cdx-bar', role: 'toolbar', 'aria-label': label },
       element('span', { class: 'cdx-lang' }, language)
     );
     bar.addEventListener('keydown', event => moveFocus(bar, event));
     const frame = element('div', { class: 'cdx-cb', 'data-language': language }, bar);
+    keepKeys(bar);
     pre.replaceWith(frame);
     pre.tabIndex = 0;
     frame.append(pre);

@@ -10,7 +10,7 @@ import type { IDisposable } from '@lumino/disposable';
 
 import { nameOf, UNSEEN } from './code';
 import { type EditState, Proposal } from './diff';
-import { button, element } from './element';
+import { button, element, keepKeys } from './element';
 import { drawn, type Stroke } from './icon';
 import { indexOf, numberOf, type Outcome, runCell, show } from './place';
 
@@ -27,9 +27,10 @@ export interface IEdit {
 
 /** A change to one cell, shown as what it changes; the user applies or rejects it, and a line of that stays. */
 export class CellEdit implements IDisposable {
-  readonly node = element('div', { class: 'cdx-edit', tabindex: '-1', 'data-lm-suppress-shortcuts': 'true' });
+  readonly node = element('div', { class: 'cdx-edit', tabindex: '-1' });
 
   constructor(private readonly edit: IEdit) {
+    keepKeys(this.node);
     this.id = edit.cell.id;
     this.proposal = new Proposal(edit.cell.sharedModel.getSource(), edit.text);
     edit.panel.content.model?.contentChanged.connect(this.update);

@@ -6,7 +6,7 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { ITranslator, nullTranslator, type TranslationBundle } from '@jupyterlab/translation';
 import { Panel, Widget } from '@lumino/widgets';
 
-import { button, element } from './element';
+import { button, element, keepKeys } from './element';
 import { drawn } from './icon';
 import { request } from './link';
 import { errorQuestion, mentionOf } from './magic';
@@ -64,13 +64,15 @@ class ErrorRenderer extends Panel implements IRenderMime.IRenderer {
 
   private line(): HTMLElement {
     const { trans } = this;
-    return element(
+    const line = element(
       'div',
-      { class: 'cdx-fix', 'data-lm-suppress-shortcuts': 'true' },
+      { class: 'cdx-fix' },
       button('cdx-b', trans.__('Fix with Codex'), () => void this.ask('fix'), drawn('prompt')),
       button('cdx-g', trans.__('Explain'), () => void this.ask('explain')),
       element('span', { class: 'cdx-quietline' }, trans.__('sends this cell and its error'))
     );
+    keepKeys(line);
+    return line;
   }
 
   /** Ask in a new cell below, about exactly this error. */

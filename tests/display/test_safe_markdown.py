@@ -103,6 +103,39 @@ def test_what_still_grows_may_change_the_block_before_it(text: str) -> None:
         assert stream.text == safe_markdown(text[:at])
 
 
+@pytest.mark.parametrize(
+    ("text", "never"),
+    [
+        ("Sales:\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n", r"\| a"),
+        ("So $x^2 + y$ is\n\n$$\nx^2\n$$\n", r"\^2"),
+        ("The \\(a_1\\) and\n\\[\na_2\n\\]\nend", r"\_"),
+        ("So\n\n\\begin{align}\na &= b\n\\end{align}\n", "begin{align}\na &= b\n\n"),
+        ("- a\n- b", "**"),
+    ],
+)
+def test_no_table_and_no_formula_is_seen_as_text_while_it_comes(text: str, never: str) -> None:
+    stream = SafeMarkdown()
+    for char in text:
+        stream.feed(char)
+        assert never not in stream.settled
+    assert stream.settled == stream.text == safe_markdown(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "settled"),
+    [
+        ("It costs $5 and", r"It costs \$5 and"),
+        ("The variable $PATH\nholds", "The variable \\$PATH\nholds"),
+        ("In `$x` and", "In `$x` and"),
+        ("| no table\nbut a bar", "\\| no table\nbut a bar"),
+        ("```\n$x\n| a", "```\n$x\n| a\n```"),
+        ("a [0, 1) \\(not\n\nclosed", "a &#91;0, 1) (not\n\nclosed"),
+    ],
+)
+def test_what_can_be_nothing_else_is_shown_at_once(text: str, settled: str) -> None:
+    assert SafeMarkdown(text).settled == settled
+
+
 def test_marks_beyond_what_readers_count_are_text() -> None:
     assert safe_markdown("> " * 40 + "deep").startswith("> > > > > ")
     assert "deep" in safe_markdown("> " * 40 + "deep")

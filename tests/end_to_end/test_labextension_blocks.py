@@ -49,6 +49,9 @@ Done.
 """
 WIDGET = "window.jupyterapp.shell.currentWidget"
 
+SLOW_MS = 60_000
+"""For what a kernel or a new page does, on a busy machine."""
+
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[LocalService]:
@@ -140,7 +143,7 @@ def test_every_tool_of_a_block_takes_exactly_its_code(opened: Opener) -> None:
     assert set(counts(visit)) == {None}
 
     press(visit, 1, "Run below")
-    expect(visit.page.locator(".jp-OutputArea-executeResult")).to_contain_text("42")
+    expect(visit.page.locator(".jp-OutputArea-executeResult")).to_contain_text("42", timeout=SLOW_MS)
     assert counts(visit) == [None, None, None, None, 1, None, None]
 
     # A page over plain http has no clipboard of its own.
@@ -195,7 +198,7 @@ def test_a_cell_is_changed_after_a_look_at_the_difference(opened: Opener) -> Non
     expect(card(visit)).to_have_text("Not applied: rejected")
     press(visit, 1, "Replace next")
     answer_button(visit, "Apply and run")
-    expect(card(visit)).to_contain_text("Applied and ran cell [1] · ")
+    expect(card(visit)).to_contain_text("Applied and ran cell [1] · ", timeout=SLOW_MS)
     assert sources(visit)[1:] == [small, "typed meanwhile"]
     edit(visit, 1, "edited by hand")
     expect(card(visit).get_by_role("button", name="Undo")).to_have_count(0)
@@ -245,6 +248,7 @@ def test_the_tools_are_reached_with_the_keyboard_and_have_their_names_in_any_wid
     visit.page.keyboard.press("Shift+Tab")
     visit.page.keyboard.press("Enter")
     visit.page.wait_for_function(f"{WIDGET}.content.widgets.length === 3")
+    assert visit.page.evaluate(f"{WIDGET}.content.mode") == "command"  # Enter was the button's alone
 
     visit.page.set_viewport_size({"width": 500, "height": 900})
     visit.screenshot("narrow")
@@ -292,7 +296,7 @@ def test_a_block_that_streams_has_the_room_of_its_tools(opened: Opener, service:
     visit = opened(notebook_of("%load_ext codex_magic", f"%%codex\necho: {begin}22222222222222\n```\n"))
     hold(service, after=len(begin) // TOKEN_CHARS)
     visit.start_all()
-    expect(visit.page.locator(".cdx-cb")).to_have_count(2)
+    expect(visit.page.locator(".cdx-cb")).to_have_count(2, timeout=SLOW_MS)
     expect(block(visit, 0).locator(".cdx-bar button")).to_have_count(5)
     expect(block(visit, 1).locator(".cdx-bar button")).to_have_count(0)
     places = "frames => frames.map(frame => frame.offsetTop + frame.querySelector('pre').offsetTop)"
@@ -311,13 +315,15 @@ def test_the_same_in_notebook_7(opened: Opener) -> None:
     expect(card(visit).locator(".cm-deletedChunk")).to_have_text("x = 1")
     visit.screenshot("edit-notebook7")
     answer_button(visit, "Apply and run")
-    expect(card(visit)).to_contain_text("Applied and ran cell [1]")
+    expect(card(visit)).to_contain_text("Applied and ran cell [1]", timeout=SLOW_MS)
     press(visit, 1, "Insert below")
     assert sources(visit)[1:] == ["total = 40 + 2\ntotal"] * 2
     press(visit, 1, "More")
     with visit.context.expect_page() as opening_page:
         visit.page.get_by_role("menuitem", name="Open as a New Notebook").click()
-    expect(opening_page.value.locator(".jp-CodeCell .cm-content")).to_have_text("total = 40 + 2total")
+    expect(opening_page.value.locator(".jp-CodeCell .cm-content")).to_have_text(
+        "total = 40 + 2total", timeout=SLOW_MS
+    )
     assert visit.left == []
 
 
@@ -335,7 +341,7 @@ def test_mentions_are_marked_by_what_the_kernel_knows(opened: Opener) -> None:
     run(visit, 0)
     expect(known).to_have_count(0)
     run(visit, 1)
-    expect(known).to_have_text(["@df"])
+    expect(known).to_have_text(["@df"], timeout=SLOW_MS)
     expect(unknown).to_have_text(["@df2"])
     note = visit.page.locator(".cdx-notes")
     expect(note).to_contain_text("No variable or file named df2. It is sent as plain text.")
@@ -350,10 +356,14 @@ def test_mentions_are_marked_by_what_the_kernel_knows(opened: Opener) -> None:
     visit.page.keyboard.type(" @d")
     expect(unknown).to_have_count(1)
     visit.page.keyboard.type("f.")
-    expect(known).to_have_count(2)
+    expect(known).to_have_count(2, timeout=SLOW_MS)
     edit(visit, 2, "df")
     expect(visit.page.locator(".cdx-at")).to_have_count(0)
     assert visit.page.evaluate(f"{WIDGET}.content.widgets[2].model.mimeType") == "text/x-ipython"
+
+
+def answers_done(visit: Visit, count: int) -> None:
+    expect(visit.page.get_by_role("button", name="Retry")).to_have_count(count, timeout=SLOW_MS)
 
 
 def test_help_is_for_the_error_it_stands_below(opened: Opener, service: LocalService) -> None:
@@ -361,7 +371,7 @@ def test_help_is_for_the_error_it_stands_below(opened: Opener, service: LocalSer
     for index in range(4):
         run(visit, index)
     lines = visit.page.locator(".cdx-fix")
-    expect(lines).to_have_count(2)
+    expect(lines).to_have_count(2, timeout=SLOW_MS)
     expect(lines.first).to_contain_text("sends this cell and its error")
     visit.theme("JupyterLab Dark")
     expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
@@ -370,22 +380,22 @@ def test_help_is_for_the_error_it_stands_below(opened: Opener, service: LocalSer
     lines.first.get_by_role("button", name="Fix with Codex").click()
     visit.page.wait_for_function(f"{WIDGET}.content.widgets.length === 5")
     assert sources(visit)[2] == "%%codex\nFix the error of @In[2]."
-    expect(visit.page.locator(".jp-codex-answer")).to_have_attribute("aria-busy", "false")
+    answers_done(visit, 1)
     assert "KeyError: 'one'" in service.requests[-1].body.decode()
 
     lines.last.get_by_role("button", name="Explain").click()
-    expect(visit.page.locator(".jp-codex-answer")).to_have_count(2)
+    answers_done(visit, 2)
     assert sources(visit)[5] == "%codex explain 4"
     lines.last.get_by_role("button", name="Fix with Codex").click()
-    expect(visit.page.locator(".jp-codex-answer")).to_have_count(3)
-    assert sources(visit)[5:7] == ["%codex fix", "%codex explain 4"]
-    expect(visit.page.locator(".jp-codex-answer[aria-busy=true]")).to_have_count(0)
+    answers_done(visit, 3)
+    assert sources(visit)[5] == "%codex fix"  # which puts the corrected cell below itself
+    assert sources(visit)[7] == "%codex explain 4"
 
     # Another kernel knows nothing of what the page still shows.
     visit.restart_kernel()
     visit.kernel_idle()
     lines.first.get_by_role("button", name="Explain").click()
-    expect(visit.page.locator(".jp-codex-answer")).to_have_count(4)
+    answers_done(visit, 4)
     load, question = sources(visit)[2:4]
     assert load == LOAD
     assert "KeyError: 'one'" in question
@@ -400,10 +410,7 @@ def menu(visit: Visit, target: Locator, name: str) -> None:
 
 def sent(visit: Visit, service: LocalService, index: int) -> str:
     """Run that question; what it brings along."""
-    answers = visit.page.locator(".jp-codex-answer")
-    before = answers.count()
     visit.run_cell(index)
-    expect(answers).to_have_count(before + 1)
     return json.dumps(service.requests[-1].json["input"], ensure_ascii=False)
 
 
@@ -451,8 +458,8 @@ def test_help_and_questions_in_notebook_7(opened: Opener) -> None:
     run(visit, 1)
     menu(visit, visit.page.locator(".jp-OutputArea-child").first, "Ask Codex About This Output")
     assert "@output:" in sources(visit)[2]
-    expect(visit.page.locator(".cdx-at")).to_have_count(1)
+    expect(visit.page.locator(".cdx-at")).to_have_count(1, timeout=SLOW_MS)
     visit.page.get_by_role("button", name="Fix with Codex").click()
-    expect(visit.page.locator(".jp-codex-answer")).to_have_count(1)
+    answers_done(visit, 1)
     assert sources(visit)[2] == "%codex fix"
     visit.screenshot("errors-notebook7")

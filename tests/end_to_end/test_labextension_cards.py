@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from codex_magic.display.exact import original
+from codex_magic.notebook.question import Question
+from codex_magic.protocol.types import ApprovalRequest, CommandApproval, FileChangeApproval
 from tests.end_to_end.browser import Visit, opening
 from tests.end_to_end.lab import BUILT, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of
@@ -229,3 +234,72 @@ def test_an_answer_of_a_notebook_that_is_not_trusted_can_only_be_copied(opened: 
     visit.page.evaluate("window.jupyterapp.shell.currentWidget.content.model.cells.get(1).trusted = false")
     expect(action(visit, "Retry")).to_have_count(0)
     expect(action(visit, "Copy")).to_be_visible()
+
+
+RUNS = "document.title = 'run'"
+HOSTILE = (
+    f'</pre></div><img src=x onerror="{RUNS}"><script>{RUNS}</script><svg onload="{RUNS}">'
+    '<form id="jp-codex" name="questions"><input name="choices" id="card"><a id="body" href="javascript:alert(1)">'
+    "<!--<style>*{display:none}</style> \\(x\\) $$y$$ $z$ &lt;b&gt; {{7*7}} [U+202E]"
+    "\u202e\u2066\u200b\u00ad\ufeff\u3164\x1b[31m\x00\x07\r\u2028\U000e0041 e\u0301\u0336\u0489 \u05d0\u05d1 ok \t end "
+)
+LONG_LINE = "x" * 200_000 + HOSTILE
+LONG_DIFF = "".join(f"+line {number} of a long file\n" for number in range(36_000)) + f"+{HOSTILE}\n"
+IDS: dict[str, Any] = {"thread_id": "t", "turn_id": "u", "item_id": "i"}
+ASKED: list[ApprovalRequest] = [
+    CommandApproval(command=HOSTILE, cwd=HOSTILE, reason=HOSTILE, **IDS),
+    CommandApproval(command=LONG_LINE, proposed_execpolicy_amendment=(HOSTILE, "b"), **IDS),
+    FileChangeApproval(
+        changes=({"path": HOSTILE, "kind": {"type": "update"}, "diff": LONG_DIFF},), grant_root=HOSTILE, **IDS
+    ),
+]
+ASK = """
+import msgspec
+from pathlib import Path
+from codex_magic.notebook.question import Question
+from codex_magic.protocol.types import CommandApproval, FileChangeApproval
+extension = get_ipython().magics_manager.registry["CodexMagics"].extension
+[output] = extension.turns
+questions = []
+for kind, fields in msgspec.json.decode(Path("asked.json").read_bytes()):
+    request = msgspec.convert(fields, {"command": CommandApproval, "change": FileChangeApproval}[kind])
+    questions.append(Question(request, "/", output))
+    extension.questions.add(questions[-1])
+extension.ask(output)
+"""
+
+
+def test_a_card_shows_what_would_run_and_runs_nothing_of_it(opened: Opener) -> None:
+    """Its whole text, which reads back to what was asked, however long or hostile that is."""
+    visit = opened("%%codex --background\nrepeat 400000", ASK)
+    kinds = [("change" if isinstance(each, FileChangeApproval) else "command", each) for each in ASKED]
+    (visit.server.folder / "asked.json").write_bytes(msgspec.json.encode(kinds))
+    visit.page.on("dialog", lambda dialog: pytest.fail(f"it ran: {dialog.message}"))
+    visit.start_all()
+    for number, request in enumerate(ASKED):
+        text = Question(request, "/").text
+        passage = card(visit).locator(".jp-codex-passage")
+        beginning = text.passages[0].text[:20]
+        expect(passage).to_contain_text(beginning, timeout=START_MS)
+        drawn = passage.evaluate(DRAWN)
+        assert drawn == text.passages[0].text
+        whole = request.command if isinstance(request, CommandApproval) else LONG_DIFF.removesuffix("\n")
+        assert original(drawn) == whole
+        assert (
+            card(visit)
+            .locator("img, script, svg:not(.jp-codex-icon *), form, a, style, math, mjx-container")
+            .count()
+            == 0
+        )
+        assert card(visit).locator("dd").all_text_contents() == [value for _, value in text.facts]
+        assert visit.page.title() != "run"
+        visit.screenshot(f"card-hostile-{number}")
+        button(visit, "Decline").click()
+    expect(card(visit)).to_have_count(0)
+    assert visit.left == []
+    action(visit, "Stop").first.click()
+
+
+DRAWN = """box => [...box.childNodes].reduce(
+    (text, node) => text + (node.tagName && node.tagName !== 'MARK' && text ? '\\n' : '') + node.textContent, '')"""
+"""All that a passage shows; each run of lines of a diff is an element of its own."""

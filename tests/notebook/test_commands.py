@@ -270,6 +270,13 @@ def test_threads_tells_how_many_turns_there_are(asked):
     assert re.search(r"the first answer +2 +just now", asked("%codex threads"))
 
 
+def test_a_fork_counts_the_turns_that_it_shares_and_its_own(asked):
+    asked("%codex fork")
+    asked("%codex echo: only here")
+    counts = re.findall(r" (\d) +just now", asked("%codex threads"))
+    assert sorted(counts) == ["2", "3"]
+
+
 def test_a_list_of_names_alone_is_no_list_of_titles(shell, capsys):
     some(loaded(shell)).session.screen.table(("Model", "", "Effort"), [("a", "", ""), ("b", "", "")])
     assert capsys.readouterr().out.split("\n") == ["Model", "a", "b", ""]

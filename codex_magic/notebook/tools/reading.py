@@ -11,6 +11,7 @@ import base64
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,9 @@ LIST_TOKENS = 2_000
 
 LINE_CHARS = 300
 """Of one line in a list."""
+
+MOST_ENTRIES = 2_000
+"""Of a folder, that are looked at."""
 
 MOST_IMAGES = 3
 
@@ -97,7 +101,8 @@ def _inspect_variable(
 def _variables(here: Here) -> dict[str, Any]:
     """Return a copy of the user's names: a cell that runs goes on to change them."""
     names, hidden = dict(here.shell.user_ns), here.shell.user_ns_hidden
-    return {name: value for name, value in names.items() if name[:1] != "_" and name not in hidden}
+    users = (each for each in names.items() if type(each[0]) is str and each[0] not in hidden)
+    return {name: value for name, value in users if name[:1] != "_"}
 
 
 def _read_notebook(here: Here, context: Context, session: Session, cell: str = "") -> Found:
@@ -178,11 +183,11 @@ def _read_file(
     if holds_secrets(target, hidden) or holds_secrets(folder / Path(path).name, hidden):
         raise NotThere("Files that hold secrets are not read.")
     if target.is_dir():
-        entries = sorted(target.iterdir(), key=lambda each: (each.is_file(), each.name))
+        entries = sorted(islice(target.iterdir(), MOST_ENTRIES), key=lambda each: (each.is_file(), each.name))
         names = [each.name + "/" * each.is_dir() for each in entries]
         return _listed(here, names, len(names), "more") if names else "The folder is empty.", ()
     found = file_in(folder, str(target))
-    if found is None:
+    if found is None or holds_secrets(found, hidden):  # what it links to may have changed
         raise NotThere(f"There is no file {path!r}. The path {'.'!r} lists the folder.")
     lines = (start or 1, end or 10**9) if start or end else None
     seen = read_whole(path, found, lines)
