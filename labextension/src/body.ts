@@ -13,6 +13,9 @@ const MOST_MS = 1000;
 /** Milliseconds of work after which a long text lets the page do other things. */
 const SLICE_MS = 40;
 
+/** How the kernel's own quiet lines begin. */
+const QUIET = '<small';
+
 /** What may be a formula. */
 const MATH = /[$\\]/;
 
@@ -126,12 +129,16 @@ export class AnswerBody extends Widget {
     this.dressAll(first);
   }
 
-  /** Dress the blocks from `first` on. */
+  /** Dress the blocks from `first` on; a line on what the turn is doing does not end the block above it. */
   dressAll(first = 0): void {
+    let last = this.drawn.length - 1;
+    while (last > 0 && this.drawn[last]?.text.startsWith(QUIET)) {
+      last--;
+    }
     for (let index = first; index < this.drawn.length; index++) {
       for (const each of this.drawn[index]?.live ?? []) {
         if (each instanceof HTMLElement) {
-          this.dress(each, index === this.drawn.length - 1);
+          this.dress(each, index >= last);
         }
       }
     }
