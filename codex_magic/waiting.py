@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager, suppress
+from operator import attrgetter
 from queue import Empty, SimpleQueue
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 from weakref import WeakSet
@@ -215,6 +216,11 @@ def blocking(method: Callable[..., Coroutine[Any, Any, Any]], into: Callable[...
         run.__signature__ = signature.replace(return_annotation=facade)  # type: ignore[attr-defined]  # for inspect
         run.__annotations__ = {**method.__annotations__, "return": facade}
     return run
+
+
+def same(name: str) -> Any:
+    """Return an attribute of a facade that is the asynchronous object's own."""
+    return property(attrgetter(f"asynchronous.{name}"))
 
 
 WORK_SECONDS = 6.0  # that a fork waits for undivided work; one step of a store takes 5 at most

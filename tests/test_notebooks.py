@@ -118,6 +118,19 @@ def test_the_notebook_on_an_analysis_says_what_is_saved_in_it(tmp_path: Path) ->
     assert "«SECRET_1»" in told(executed)["less"]
 
 
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", ["06_structured_answers", "08_map"])
+def test_the_notebooks_on_values_say_what_is_saved_in_them(name: str, tmp_path: Path) -> None:
+    """After a change run them and save them: their outputs are those of the local service."""
+    pytest.importorskip(
+        "pandas", minversion="3", reason="an earlier one calls the types of columns otherwise"
+    )
+    saved = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    executed = execute(copy.deepcopy(saved), tmp_path)
+    assert [each.evalue for each in failures(executed)] == [each.evalue for each in failures(saved)]
+    assert plain(executed) | {"start": ""} == plain(saved) | {"start": ""}
+
+
 def plain(notebook: NotebookNode) -> dict[str, str]:
     """What the cells that ask and those that print have said, as a reader of plain text has it."""
     cells = {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}

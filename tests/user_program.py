@@ -28,6 +28,8 @@ from codex_magic import (
     TurnHandle,
     TurnResult,
     UsageLimitError,
+    ask,
+    ask_async,
     tool,
 )
 from codex_magic.auth import TokenData, login
@@ -42,6 +44,13 @@ def add(a: int, b: int) -> int:
 @tool(name="double")
 def twice(text: str) -> str:
     return text * 2
+
+
+async def values() -> None:
+    assert_type(ask("Hello", [1, 2]), str)
+    assert_type(ask("How many?", schema=int), int)
+    assert_type(await ask_async("How many?", schema=int, model="m"), int)
+    ask("Hello", modle="m")  # type: ignore[call-overload]
 
 
 def threads() -> None:

@@ -16,8 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from operator import attrgetter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..protocol.errors import BlockedError, CodexError, LoginError, ServiceError, UnreachableError
 from ..protocol.ids import new_id
@@ -25,7 +24,7 @@ from ..protocol.secrets import Secret
 from ..protocol.settings import Settings
 from ..protocol.types import AccountLoginCompleted, CancelLoginAccountResponse, LoginState, LoginUpdated
 from ..protocol.types import CancelLoginAccountStatus as CancelStatus
-from ..waiting import Blocking, awaited, blocking, in_thread
+from ..waiting import Blocking, awaited, blocking, in_thread, same
 from . import oauth
 from .callback import SIGNED_IN, Loopback, Page
 from .credentials import Tokens
@@ -241,32 +240,27 @@ class AsyncDeviceCodeLoginHandle(AsyncLogin):
 # For code that does not await --------------------------------------------------------------------
 
 
-def _same(name: str) -> Any:
-    """Return an attribute of the facade that is the asynchronous handle's own."""
-    return property(attrgetter(f"asynchronous.{name}"))
-
-
 class _LoginHandle(Blocking[L]):
     wait = blocking(AsyncLogin.wait)
     cancel = blocking(AsyncLogin.cancel)
-    login_id: str = _same("login_id")
-    expires_at: float = _same("expires_at")
+    login_id: str = same("login_id")
+    expires_at: float = same("expires_at")
     """Unix seconds at which it gives up."""
-    state: LoginState = _same("state")
-    subscribe: Callable[[Listener], None] = _same("subscribe")
+    state: LoginState = same("state")
+    subscribe: Callable[[Listener], None] = same("subscribe")
     """Call a listener with the state now and with each change, in the thread where it happens."""
 
 
 class ChatgptLoginHandle(_LoginHandle[AsyncChatgptLoginHandle]):
     """A sign-in with the browser: open `auth_url` in it."""
 
-    auth_url: str = _same("auth_url")
-    paste: Callable[[str], None] = _same("paste")
+    auth_url: str = same("auth_url")
+    paste: Callable[[str], None] = same("paste")
     """Go on with the address at which a browser ended. Raises LoginError for another sign-in's."""
 
 
 class DeviceCodeLoginHandle(_LoginHandle[AsyncDeviceCodeLoginHandle]):
     """A sign-in with a code: open `verification_url` in any browser and type `user_code`."""
 
-    verification_url: str = _same("verification_url")
-    user_code: str = _same("user_code")
+    verification_url: str = same("verification_url")
+    user_code: str = same("user_code")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -76,15 +76,18 @@ def cells_text(
 
     `mask`: what a text is before it is cut and leaves. `existing`: the ids of all cells of the notebook, where that is known: what is held and gone was deleted.
     """
+    # What is kept of a cell, its digest, is of the text without secrets: a short one could be guessed from it.
     known = {key[1:] for key in held if key[0] == "#"}
     if existing is not None and known and known.isdisjoint(existing):
         held = {}  # the thread is another notebook's
-    shown = _window(cells, tokens)
+    shown = [
+        replace(cell, source=mask(cell.source), outputs=mask(cell.outputs)) for cell in _window(cells, tokens)
+    ]
     order = held.get(ORDER, "").split()
     ids = [digest_of(cell.id, 3) for cell in shown]
     if [id for id in order if id in ids] != [id for id in ids if id in order]:
         held, order = {}, []  # cells were moved: all is told anew
-    parts, now = _news(shown, held, mask, tokens)
+    parts, now = _news(shown, held, tokens)
     told, left_out = len(parts), len(cells) - len(shown)
     notes = [note for cell in shown if (note := _restated(cell, held))]
     now |= {f"#{cell.id}": cell.digest for cell in shown if _restated(cell, held)}
@@ -93,9 +96,10 @@ def cells_text(
         labels = [held[key].partition(" ")[2] for key in gone]
         notes += [f"Deleted since: {', '.join(labels)}."] if gone else []
         now |= dict.fromkeys(gone, "")
+    error = mask(error)
     stamp = digest_of(error)
     if error and held.get(ERROR) != stamp:
-        parts.append(f"# %% The last error\n{mask(error)}")
+        parts.append(f"# %% The last error\n{error}")
         now[ERROR] = stamp
     if not parts and not notes:
         return CellsText("", {}, 0, left_out)
@@ -118,9 +122,7 @@ def _window(cells: Sequence[Cell], tokens: int) -> list[Cell]:
     return window[::-1]
 
 
-def _news(
-    window: Sequence[Cell], held: Mapping[str, str], mask: Callable[[str], str], tokens: int
-) -> tuple[list[str], dict[str, str]]:
+def _news(window: Sequence[Cell], held: Mapping[str, str], tokens: int) -> tuple[list[str], dict[str, str]]:
     parts, now = [], {}
     before: Cell | None = None
     is_below = True  # the cell above is told right above, or there is none
@@ -130,8 +132,8 @@ def _news(
             is_below = False
         else:
             place = f", below {before.label}" if before is not None and not is_below else ""
-            text = cut_middle(mask(cell.source.strip("\n")), min(CELL_TOKENS, tokens))
-            output = f"\n# -> output\n{mask(cell.outputs)}" if cell.outputs else ""
+            text = cut_middle(cell.source.strip("\n"), min(CELL_TOKENS, tokens))
+            output = f"\n# -> output\n{cell.outputs}" if cell.outputs else ""
             parts.append(f"# %% {cell.label}{place}{', in a new version' if known else ''}\n{text}{output}")
             now[f"#{cell.id}"] = cell.digest
             is_below = True

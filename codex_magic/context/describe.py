@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..protocol.plain import encodable, without_controls
@@ -60,6 +61,29 @@ def headline(value: object, *, rows: int = 5, seconds: float = 0.2) -> str:
     """Describe a value in one line: its type and its size."""
     look = Look(rows, 60)
     return _within(seconds, "", look, value, lambda: [first_line(value, rows)]).text.partition("\n")[0]
+
+
+def headlines(values: Mapping[str, object], *, rows: int = 5, seconds: float = 2.0) -> list[str]:
+    """Describe each value in a line after its name; by its type alone where `seconds` for all of them are over.
+
+    All in one thread: each of many would wait for its turn beside a busy one.
+    """
+    lines: list[str] = []
+    done = threading.Event()
+
+    def look() -> None:
+        with suppress(BaseException):  # the top of a thread; a value may raise anything
+            for name, value in values.items():
+                lines.append(_plain(f"{name}: {first_line(value, rows)}"))
+        done.set()
+
+    if abandoned() < MOST_ABANDONED:
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        if not done.wait(seconds):
+            _threads.append(thread)
+    seen = [*lines]
+    return [*seen, *(f"{name}: {type_name(value)}" for name, value in [*values.items()][len(seen) :])]
 
 
 def abandoned() -> int:

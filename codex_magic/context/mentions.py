@@ -75,7 +75,7 @@ _STYLE_RULE = re.compile(
     re.MULTILINE,
 )
 
-_NUMBERED = re.compile(r"(In|Out)\[(\d{1,9})\](?![.\[]\w)|(cell):([\w-]+)|(git):(diff)(?![\w:/])")
+_NUMBERED = re.compile(r"(In|Out)\[(\d{1,9})\](?![.\[]\w)|(cell|output):([\w-]+)|(git):(diff)(?![\w:/])")
 _WORD = re.compile(rf"({'|'.join(WORDS)})(?![A-Za-z0-9_/]|[.\[-]\w)")
 _QUOTED_PATH = re.compile(r'"([^"\n]{1,1000})"')
 _PATH = re.compile(r"[\w.+~/-]*[\w/~]")
@@ -116,6 +116,32 @@ def resolve(
         if note:
             notes[note] = None
     return Resolution(mentions, [*notes][:_MOST_NOTES])
+
+
+def marks(
+    prompt: str, namespace: Mapping[str, Any], *, is_file: Callable[[str], bool], files: Collection[str] = ()
+) -> Iterator[tuple[Mention, str | None]]:
+    """Yield what an editor marks while a prompt is typed: what is known, and, with a sentence, what looks meant.
+
+    As `resolve`, but no value is looked at: a name is known by its first part.
+    """
+    for readings in _candidates(prompt):
+        known = next((reading for reading in readings if _begins_known(reading, namespace, is_file)), None)
+        note = None if known else _unknown(readings, namespace, files)
+        if known or note:
+            yield known or readings[0], note
+
+
+def _begins_known(reading: Mention, namespace: Mapping[str, Any], is_file: Callable[[str], bool]) -> bool:
+    match reading.kind:
+        case "name":
+            roots = (pattern.match(reading.target) for pattern in (_IDENTIFIER, _ASCII_IDENTIFIER))
+            return any(root is not None and root[0] in namespace for root in roots)
+        case "file":
+            return is_file(reading.target)
+        case "expression":
+            return not _unknown_names(reading.target, namespace)
+    return True
 
 
 def begins_mention(text: str, at: int) -> bool:
@@ -364,7 +390,7 @@ def _is_loaded(node: ast.Name | ast.arg) -> bool:
 
 def _note(mention: Mention, reading: Mention, namespace: Mapping[str, Any]) -> str | None:
     """Return what there is to say of a mention that means less, or something else, than it looks like."""
-    if mention.kind in WORDS and mention.target in namespace:
+    if mention.kind in WORDS and mention.target == mention.kind and mention.target in namespace:
         return f"@{mention.target} is {WORDS[mention.target]}. For the variable, write {{{{ {mention.target} }}}}."
     rest = reading.target[len(mention.target) :]
     if rest.startswith("["):

@@ -10,7 +10,7 @@ import html
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from ..protocol.secrets import LEAST, Known, is_secret, mask, names_secret, with_texts
+from .lookups import PLACEHOLDER, looked_up
 from .registry import attributes, static
 
 T = TypeVar("T")
@@ -39,73 +40,39 @@ class NamedSecret:
     lookup: str | None = None
 
 
-class OutgoingMask:
-    """Replaces secrets by placeholders. The same value has the same number as long as the mask lives.
+class _Secrets:
+    """What this process knows as secret, and where a text holds some of it or a key of a known format."""
 
-    `names`: what was masked so far, in the order of the numbers; never a value.
-    """
-
-    def __init__(self, secrets: Iterable[NamedSecret] = ()) -> None:
-        self.names: list[str] = []
-        self._numbers: dict[str, int] = {}
-        self._lookups: dict[int, str] = {}
-        self._secrets: dict[str, NamedSecret] = {}
+    def __init__(self) -> None:
+        self.named: dict[str, NamedSecret] = {}
         self._known = Known(())
         self._odd: dict[str, list[str]] = {}
         self._beginnings: dict[str, str] = {}
         self._lock = Lock()  # cells and tools learn and mask in threads of their own
-        self.learn(secrets)
 
     def learn(self, secrets: Iterable[NamedSecret]) -> None:
-        """Mask these from now on, besides those it knows: what a variable held before is a secret still."""
         new = {each.value: each for each in secrets if is_secret(each.value)}
         with self._lock:
-            if new.keys() <= self._secrets.keys():
+            if new.keys() <= self.named.keys():
                 return
-            self._secrets = new | self._secrets
-            self._known = Known(self._secrets)
-            self._odd = {value: _spellings(value) for value in self._secrets if not _PLAIN.fullmatch(value)}
+            self.named = new | self.named
+            self._known = Known(self.named)
+            self._odd = {value: _spellings(value) for value in self.named if not _PLAIN.fullmatch(value)}
             self._beginnings = {
                 begin: value
-                for value in self._secrets
+                for value in self.named
                 for size in _CUT_CHARS
                 if size < len(value) and not _WORDS.fullmatch(begin := value[:size])
             }
 
-    def __call__(self, text: str) -> str:
+    def masked(self, text: str, placeholder: Callable[[_Place], str]) -> str:
         """Return the text as it may leave; takes time linear in its length."""
         pieces: list[str] = []
         done = 0
         for place in _apart(self._places(text)):
-            pieces += text[done : place.begin], f"«SECRET_{self._number(place)}»"
+            pieces += text[done : place.begin], placeholder(place)
             done = place.end
         return mask("".join((*pieces, text[done:])) if done else text)
-
-    def clean(self, value: T) -> T:
-        """Return a value, JSON or structs, with every text in it masked; itself if that changes nothing."""
-        return with_texts(value, self)
-
-    def restore(self, code: str) -> str:
-        """Return Python code with lookups in place of placeholders; those without a lookup stay."""
-        lookups = {str(number): lookup for number, lookup in self._lookups.items()}
-        restored = _LITERAL.sub(lambda literal: _looked_up(literal, lookups), code)
-        restored = _BARE.sub(lambda bare: lookups.get(bare[1], bare[0]), restored)
-        missing = [
-            line
-            for start, line in _IMPORTS.items()
-            if start in restored and start not in code and not re.search(rf"^{line}\b", code, re.MULTILINE)
-        ]
-        return "".join(f"{line}\n" for line in missing) + restored
-
-    def _number(self, place: _Place) -> int:
-        with self._lock:
-            if (number := self._numbers.get(place.value)) is None:
-                number = self._numbers[place.value] = len(self._numbers) + 1
-                self.names.append(place.name)
-                secret = self._secrets.get(place.value)
-                if secret is not None and secret.lookup:
-                    self._lookups[number] = secret.lookup
-            return number
 
     def _places(self, text: str) -> Iterator[_Place]:
         yield from self._places_in(text)
@@ -127,9 +94,7 @@ class OutgoingMask:
         for span in self._known.spans(text):
             # Of an address its beginning is no secret; its password is one by itself.
             if span.is_whole or "://" not in span.secret:
-                yield _Place(
-                    span.begin, span.end, span.secret, self._secrets[span.secret].name, span.is_whole
-                )
+                yield _Place(span.begin, span.end, span.secret, self.named[span.secret].name, span.is_whole)
         lower = _lower(text)
         for kind in _FORMATS:
             for begin, end in kind.places(text, lower, begins):
@@ -144,7 +109,7 @@ class OutgoingMask:
             while at >= 0:
                 for size in _CUT_CHARS:
                     if value := self._beginnings.get(text[max(0, at - size) : at]):
-                        yield _Place(at - size, at, value, self._secrets[value].name, True)
+                        yield _Place(at - size, at, value, self.named[value].name, True)
                         break
                 at = text.find(mark, at + 1)
 
@@ -155,8 +120,123 @@ class OutgoingMask:
                 at = lower.find(spelling)
                 while at >= 0:
                     end = at + len(spelling)
-                    yield _Place(at, end, value, self._secrets[value].name, True)
+                    yield _Place(at, end, value, self.named[value].name, True)
                     at = lower.find(spelling, end)
+
+
+class OutgoingMask:
+    """Replaces secrets by placeholders. The same value has the same number as long as the mask lives.
+
+    A thread goes on in other kernels, so its numbers do too: `held` has the names of those it holds, `""` for those
+    that only its texts tell. A name gives no value away, and which secret it is, is known where it has a value.
+    """
+
+    def __init__(
+        self,
+        secrets: Iterable[NamedSecret] = (),
+        held: Mapping[str, str] | None = None,
+        *,
+        of: OutgoingMask | None = None,
+    ) -> None:
+        """`of`: the mask to share all knowledge with, but not the numbers."""
+        self._secrets: _Secrets = of._secrets if of is not None else _Secrets()
+        self._lock = Lock()  # as in `_Secrets`
+        self._numbers: dict[str, int] = {}
+        self._names = {
+            int(key[1:-1]): name for key, name in sorted((held or {}).items()) if _HELD.fullmatch(key)
+        }
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[NamedSecret]) -> None:
+        """Mask these from now on, besides those it knows: what a variable held before is a secret still."""
+        self._secrets.learn(secrets)
+
+    @property
+    def names(self) -> list[str]:
+        """What was masked so far, in the order of the numbers; never a value."""
+        return [name for _, name in sorted(self._names.items())]
+
+    def names_in(self, *texts: str) -> list[str]:
+        """Return the names of the placeholders in these texts."""
+        numbers = sorted({int(found[1]) for text in texts for found in PLACEHOLDER.finditer(text)})
+        return [name for number in numbers if (name := self._names.get(number))]
+
+    @property
+    def held(self) -> dict[str, str]:
+        """What a thread has to hold of the numbers."""
+        return {f"«{number}»": name for number, name in self._names.items()}
+
+    def __call__(self, text: str) -> str:
+        """Return the text as it may leave; takes time linear in its length."""
+        return self._secrets.masked(text, self._placeholder)
+
+    def clean(self, value: T) -> T:
+        """Return a value, JSON or structs, with every text in it masked; itself if that changes nothing."""
+        return with_texts(value, self)
+
+    def restore(self, code: str, language: str = "python") -> str:
+        """Return code with lookups in place of placeholders; those without a lookup in that language stay."""
+        by_name = {each.name: each.lookup for each in self._secrets.named.values()}
+        by_number = {
+            self._numbers[value]: self._secrets.named[value].lookup
+            for value in self._numbers
+            if value in self._secrets.named
+        }
+        named = {number: by_name.get(name) for number, name in self._names.items()}
+        lookups = {str(number): lookup for number, lookup in (named | by_number).items() if lookup}
+        return looked_up(code, lookups, language)
+
+    def _placeholder(self, place: _Place) -> str:
+        with self._lock:
+            if (number := self._numbers.get(place.value)) is None:
+                number = self._numbers[place.value] = self._free_number(place)
+                self._names[number] = place.name
+        return f"«SECRET_{number}»"
+
+    def _free_number(self, place: _Place) -> int:
+        """Return the number that the thread has for it, else a new one. Of a format alone there may be many keys."""
+        taken = self._numbers.values()
+        if place.value in self._secrets.named:
+            for number, name in sorted(self._names.items(), reverse=True):
+                if name == place.name and number not in taken:
+                    return number
+        return max(self._names, default=0) + 1
+
+
+class Marks:
+    """Masks texts before it is known which thread they go to: a secret becomes one character, for `numbered`."""
+
+    def __init__(self, mask: OutgoingMask) -> None:
+        self._mask = mask
+        self._places: list[_Place] = []
+        self._marks: dict[str, str] = {}
+
+    def __call__(self, text: str) -> str:
+        return self._mask._secrets.masked(text, self._mark)
+
+    def without(self, text: str) -> str:
+        """Return the text without what is secret: what can be made of that gives nothing away."""
+        return _MARK.sub("", self(text))
+
+    def numbered(self, text: str, mask: OutgoingMask) -> str:
+        """Return the text with all that is secret as `mask` has it."""
+        return _MARK.sub(lambda mark: self._numbered(mark[0], mask), mask(text))
+
+    def _mark(self, place: _Place) -> str:
+        if (mark := self._marks.get(place.value)) is None:
+            mark = self._marks[place.value] = chr(_FIRST_MARK + len(self._places))
+            self._places.append(place)
+        return mark
+
+    def _numbered(self, mark: str, mask: OutgoingMask) -> str:
+        index = ord(mark) - _FIRST_MARK
+        return mask._placeholder(self._places[index]) if index < len(self._places) else mark
+
+
+_FIRST_MARK = 0x10_0000
+_MARK = re.compile("[\U00100000-\U0010fffd]")
+"""Characters for private use, which texts rarely have and fonts even less."""
+_HELD = re.compile(r"«\d+»")
 
 
 class _Place(NamedTuple):
@@ -420,30 +500,6 @@ def _is_dummy(value: str) -> bool:
     return value.lower() in _DUMMIES or (len(value) < 200 and bool(_TEMPLATE.fullmatch(value)))
 
 
-_LITERAL = re.compile(
-    r"""(?<![\w"'])(?P<prefix>[fF]?)(?P<quote>["'])(?P<text>(?:(?!(?P=quote))[^\\\n]|\\.)*?«SECRET_\d+»"""
-    r"""(?:(?!(?P=quote))[^\\\n]|\\.)*)(?P=quote)(?!["'])"""
-)
-_PLACEHOLDER = re.compile(r"«SECRET_(\d+)»")
-_BARE = re.compile(r"""(?:(?<=[=(\[,:] )|(?<=[=(\[,]))«SECRET_(\d+)»(?=[^"'\n]*$)""", re.MULTILINE)
-_IMPORTS = {"os.": "import os", "dotenv_values(": "from dotenv import dotenv_values"}
-
-
-def _looked_up(literal: re.Match[str], lookups: Mapping[str, str]) -> str:
-    """Return a string of Python with lookups: alone one takes the string's place, else it stands in an f-string."""
-    text, mark = literal["text"], literal["quote"]
-    if alone := _PLACEHOLDER.fullmatch(text):
-        return lookups.get(alone[1], literal[0])
-    if any(each[1] not in lookups for each in _PLACEHOLDER.finditer(text)):
-        return literal[0]
-    if not literal["prefix"]:
-        text = text.replace("{", "{{").replace("}", "}}")
-    # Before Python 3.12 an f-string's own quotes may not stand inside it.
-    other = "'" if mark == '"' else '"'
-    filled = _PLACEHOLDER.sub(lambda each: "{" + lookups[each[1]].replace(mark, other) + "}", text)
-    return f"f{mark}{filled}{mark}"
-
-
 _PATH_NAME = re.compile(r"_(?:PATH|FILE|DIR|FOLDER|HOME|NAME|TYPE|CREDENTIALS)$")
 _PATH = re.compile(r"(?:~|[A-Za-z]:)?[/\\][\w./\\ -]+")
 
@@ -490,8 +546,14 @@ def object_secrets(namespace: Mapping[str, Any]) -> list[NamedSecret]:
         take(value, "{}", name)
         is_object = kind is not dict and kind is not list and kind is not tuple
         fields = attributes(value) if is_object else value.items() if kind is dict else enumerate(value)
-        for key, each in [*islice(fields, _MOST_FIELDS)]:
-            take(each, "{}.{}" if is_object else "{}[{!r}]", name, key)
+        rest: Iterator[tuple[Any, Any]] = iter(fields)
+        before, most = -1, _MOST_FIELDS
+        with suppress(RuntimeError):  # another thread changes it
+            while len(found) > before:  # of many, the first tell what the others are
+                before, some = len(found), [*islice(rest, most)]
+                most = _MOST_VARIABLES
+                for key, each in some:
+                    take(each, "{}.{}" if is_object else "{}[{!r}]", name, key)
     return found
 
 

@@ -54,21 +54,32 @@ def original(shown: str) -> str:
 
 def _exact(text: str, *, hidden: str, keep: str = "") -> str:
     """Escape what is not seen. `hidden`: spaces that are not; `keep`: controls that stay, a last line feed not."""
-    unseen = {match.start() for match in re.finditer(hidden, text)}
-    parts: list[str] = []
-    marks = 0
-    for at, char in enumerate(text):
-        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
-        if char in keep:
-            is_seen = char != "\n" or at + 1 < len(text)
-        elif marks:
-            # Combining marks stand on letters and other marks.
-            is_carried = at >= marks and unicodedata.category(text[at - marks])[0] in "LM"
-            is_seen = _is_drawn(char) and marks <= MOST_MARKS and is_carried
-        else:
-            is_seen = at not in unseen and _is_drawn(char) and not text.startswith("[U+", at)
-        parts.append(char if is_seen else f"[U+{ord(char):04X}]")
-    return "".join(parts)
+
+    def escape(run: re.Match[str]) -> str:
+        if run[0] in " [":
+            return _escaped(run[0])
+        parts: list[str] = []
+        marks = 0
+        for at in range(*run.span()):
+            char = text[at]
+            marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
+            if char in keep:
+                is_seen = char != "\n" or at + 1 < len(text)
+            elif marks:
+                # Combining marks stand on letters and other marks.
+                is_carried = at >= marks and unicodedata.category(text[at - marks])[0] in "LM"
+                is_seen = _is_drawn(char) and marks <= MOST_MARKS and is_carried
+            else:
+                is_seen = _is_drawn(char)
+            parts.append(char if is_seen else _escaped(char))
+        return "".join(parts)
+
+    # All of ASCII that is drawn stands for itself: a long text has little else.
+    return re.sub(rf"[^ -~]+|\[(?=U\+)|{hidden}", escape, text)
+
+
+def _escaped(char: str) -> str:
+    return f"[U+{ord(char):04X}]"
 
 
 def _is_drawn(char: str) -> bool:

@@ -83,7 +83,8 @@ class Row(NamedTuple):
 class MarkdownBlock:
     """Markdown of the model's that grows at its end until the whole of it comes."""
 
-    heading = ""
+    heading = beginning = ""
+    """What stands above it, and what its own text is read as if it began with."""
     closed = False
 
     def __init__(self, text: str = "") -> None:
@@ -91,7 +92,7 @@ class MarkdownBlock:
 
         self.size = len(text)
         self._pieces = [text]
-        self.safe = SafeMarkdown(text)
+        self.safe = SafeMarkdown(self.beginning + text)
 
     @property
     def text(self) -> str:
@@ -119,6 +120,12 @@ class MarkdownBlock:
 
 class MessageBlock(MarkdownBlock):
     pass
+
+
+class ValueBlock(MessageBlock):
+    """A message that is JSON, set as code."""
+
+    beginning = "```json\n"
 
 
 class PlanBlock(MarkdownBlock):

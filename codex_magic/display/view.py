@@ -5,7 +5,7 @@ Pure: no output. A surface decides where it is shown, a `Painter` when.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
@@ -50,12 +50,14 @@ class TurnView:
         id: str | None = None,
         model: str | None = None,
         background: bool = False,
+        is_value: bool = False,
         clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.id = id or new_id()
         """The output's `display_id`, unchanged for the life of the view."""
         self.background = background
         """Whether its cell has ended while it goes on."""
+        self._message = items.ValueBlock if is_value else items.MessageBlock
         self.state: State = "streaming"
         self.thread_id: str | None = None
         self.turn_id: str | None = None
@@ -79,24 +81,19 @@ class TurnView:
     @classmethod
     def of(
         cls,
-        stored: Iterable[types.ThreadItem],
-        *,
-        turn_id: str,
+        turn: types.Turn,
         thread_id: str,
-        status: TurnStatus,
-        error: types.TurnError | None = None,
+        *,
         usage: types.ThreadTokenUsage | None = None,
         model: str | None = None,
-        duration_ms: int | None = None,
     ) -> TurnView:
         """Return the view of a stored turn, as if it had just been watched."""
-        turn = types.Turn(turn_id, status, error=error, duration_ms=duration_ms)
         view = cls()
         view.feed(types.TurnStarted(thread_id, turn, model))
-        for item in stored:
-            view.feed(types.ItemCompleted(thread_id, turn_id, item))
+        for item in turn.items:
+            view.feed(types.ItemCompleted(thread_id, turn.id, item))
         if usage is not None:
-            view.feed(types.TokenUsageUpdated(thread_id, turn_id, usage))
+            view.feed(types.TokenUsageUpdated(thread_id, turn.id, usage))
         view.feed(types.TurnCompleted(thread_id, turn))
         return view
 
@@ -104,7 +101,7 @@ class TurnView:
         """Fold one notification in. Those that say nothing about a turn's looks are passed over."""
         match notification:
             case types.AgentMessageDelta(item_id=id, delta=delta):
-                self._block(id, items.MessageBlock).add(delta)
+                self._block(id, self._message).add(delta)
             case types.PlanDelta(item_id=id, delta=delta):
                 self._block(id, items.PlanBlock).add(delta)
             case types.ReasoningSummaryDelta(item_id=id, summary_index=index, delta=delta):
@@ -161,7 +158,8 @@ class TurnView:
             return
         if isinstance(item, types.CommandExecution | types.FileChange | types.ToolCall) and item.reason:
             self._reasons.add(item.reason)
-        block: Any = self._block(item.id, _BLOCKS.get(type(item), items.ActivityBlock))
+        kinds: dict[type[Any], type[Any]] = {**_BLOCKS, types.AgentMessage: self._message}
+        block: Any = self._block(item.id, kinds.get(type(item), items.ActivityBlock))
         block.replace(item)
         if completed:
             self._close(block)
@@ -351,7 +349,6 @@ class TurnView:
 
 
 _BLOCKS: dict[type[Any], type[Any]] = {
-    types.AgentMessage: items.MessageBlock,
     types.Plan: items.PlanBlock,
     types.Reasoning: ReasoningBlock,
 }

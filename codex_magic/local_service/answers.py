@@ -78,6 +78,9 @@ _USE = re.compile(
 )
 """Each such order in a prompt is one round of calls, repeated when it says so."""
 
+_ABOUT_VARIABLES = re.compile(r"\b(which|what) variables\b", re.I)
+"""A question that a client's own tool answers."""
+
 
 def _calls(body: Body, talk: Conversation) -> list[Item]:
     """Return the calls of this round; none when all that was asked for is done."""
@@ -93,6 +96,8 @@ def _calls(body: Body, talk: Conversation) -> list[Item]:
         names = re.split(r", | and ", order["names"].rstrip("."))
         tools = [tool for name in names for tool in talk.callable_tools if tool.is_named(name)]
         rounds += [[_call(tool, arguments) for tool in tools]] * int(order["times"] or 1) if tools else []
+    if not rounds and _ABOUT_VARIABLES.search(text):
+        rounds = [[_call(tool, "{}")] for tool in talk.callable_tools if tool.is_named("list_variables")]
     if talk.rounds < len(rounds):
         calls = rounds[talk.rounds]
         return calls if body.get("parallel_tool_calls", True) else calls[:1]

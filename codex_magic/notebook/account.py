@@ -93,22 +93,22 @@ def show_usage(session: Session, _: str) -> Steps[None]:
 def account_rows(session: Session, provider: Provider, *, named: bool = False) -> list[tuple[str, object]]:
     """Return how the provider is signed in to, and where that is kept; no secrets, and no e-mail unless `named`."""
     if provider.name == LOCAL:
-        return [("account", "a made-up account of the local service")]
+        return [("Account", "a made-up account of the local service")]
     if provider.name not in ("chatgpt", "openai"):
-        return [("account", "signed in with a key" if provider.auth else "no sign-in needed")]
+        return [("Account", "signed in with a key" if provider.auth else "no sign-in needed")]
     storage = Storage.of(session.env)
     stored = storage.read()
     if provider.name == "openai":
         place = storage.name if stored is not None and stored.api_key else "OPENAI_API_KEY"
-        return [("account", "signed in with an API key"), ("kept in", place)]
+        return [("Account", "signed in with an API key"), ("Kept in", place)]
     if stored is None or stored.access_token is None:
-        return [("account", "not signed in: `%codex login`")]
+        return [("Account", "not signed in: `%codex login`")]
     account = f"{plan_note(stored.plan)}; e-mail: `%codex account`"
     if named:
         account = f" {who(ChatgptAccount(stored.email or stored.account_id, stored.plan))}"
-    rows: list[tuple[str, object]] = [("account", f"signed in{account}"), ("kept in", storage.name)]
+    rows: list[tuple[str, object]] = [("Account", f"signed in{account}"), ("Kept in", storage.name)]
     if until := login.moment(stored.expires_at):
-        rows.append(("good until", f"{until}, renewed automatically"))
+        rows.append(("Good until", f"{until}, renewed automatically"))
     return rows
 
 

@@ -4,6 +4,8 @@
 const card = this.closest('.codex-approval');
 if (card && !card.dataset.lmSuppressShortcuts) {
   card.dataset.lmSuppressShortcuts = 'true';
+  // JupyterLab's selectors name what has the focus, so that it looks for this mark there first.
+  card.addEventListener('focusin', event => { event.target.dataset.lmSuppressShortcuts = 'true'; });
   card.addEventListener('keydown', event => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !event.isTrusted) return;
     if (event.target.matches('input')) return;

@@ -19,14 +19,16 @@ from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 from ..context.describe import describe, headline
+from ..context.lookups import PYTHON
 from ..context.mentions import value_at
 from ..context.registry import attributes, mro
 from ..protocol.errors import OptionError
 from ..protocol.plain import did_you_mean, shorten
-from ..protocol.types import AgentMessage, TurnStatus
+from ..protocol.types import AgentMessage, ThreadItem, TurnResult, TurnStatus
 from ..threads.store import TurnRecord
 from . import options
 from .completion import entries
+from .environment import is_attended, is_run_by_server
 from .mentioned import Mentioned
 from .options import ParsedLine
 from .runs import Run, error_text
@@ -61,16 +63,17 @@ NO_OPTIONS = ParsedLine({}, "")
 
 
 def fix(session: Session, rest: str) -> Steps[Task]:
-    """Ask for the failed cell anew; the answer's code goes into the next cell. Raises OptionError."""
+    """Ask for the failed cell anew; the answer's code goes into the next cell, and with `--rerun` runs in this one
+    after a yes. Raises OptionError."""
     cell_options = _options("fix", rest)
     run, error = _failure(session)
     name = f"In[{run.number}]"
     brings = [Mentioned(f"{name}, which failed", _report(session, run, error))]
     yield from ()  # there is nothing to wait for
 
-    def insert(session: Session) -> Steps[None]:
-        blocks = code_blocks((yield from _last_answer(session)))
-        code = next((code for language, code in blocks if language in _PYTHON), None)
+    def insert(session: Session, result: TurnResult) -> Steps[None]:
+        blocks = code_blocks(_answer_text(result.items))
+        code = next((code for language, code in blocks if language in PYTHON), None)
         if code is None:
             return
         code = session.mask.restore(code)
@@ -81,7 +84,11 @@ def fix(session: Session, rest: str) -> Steps[Task]:
             run.source.splitlines(), code.splitlines(), name, "corrected", lineterm=""
         )
         session.screen.code("\n".join(lines), "diff")
-        _put(session, code)
+        is_whole = _put(session, code)
+        if is_whole and cell_options.values.get("rerun"):
+            from .rerun import run_after_yes  # few cells do
+
+            yield from run_after_yes(session, code, run)
 
     return Task(_prompt(session, "fix", cell=name), cell_options, brings, insert)
 
@@ -124,7 +131,8 @@ def code(session: Session, rest: str) -> Steps[None]:
             if len(blocks) > 1
             else ""
         )
-        _put(session, session.mask.restore(blocks[number - 1][1]), others)
+        language, text = blocks[number - 1]
+        _put(session, session.mask.restore(text, language), others)
 
 
 def prompts(session: Session, rest: str) -> None:
@@ -245,13 +253,15 @@ def _source(session: Session, value: Any, name: str) -> str:
 def _last_answer(session: Session) -> Steps[str]:
     """Return the text of the last answer of this notebook's thread."""
     thread = yield from session.wait(session.thread())
+    session.mask = yield from session.wait(session.mask_of(thread))
+    session.known_secrets()
     turns: list[TurnRecord] = yield from session.wait(thread.history())
     turn = next((turn for turn in reversed(turns) if turn.status is not TurnStatus.in_progress), None)
-    items = [entry.item for entry in turn.items] if turn else []
+    return _answer_text([entry.item for entry in turn.items] if turn else [])
+
+
+def _answer_text(items: Iterable[ThreadItem]) -> str:
     return "\n\n".join(item.text for item in items if isinstance(item, AgentMessage))
-
-
-_PYTHON = ("python", "py", "python3", "ipython", "ipython3", "")
 
 
 _LANGUAGE = re.compile(r"\s*([^\s{]*)")  # R Markdown writes {python}
@@ -265,11 +275,22 @@ def code_blocks(markdown: str) -> list[tuple[str, str]]:
     return [(_LANGUAGE.findall(token.info)[0].lower(), token.content.removesuffix("\n")) for token in fences]
 
 
-def _put(session: Session, code: str, about: str = "") -> None:
-    session.shell.set_next_input(code)
+def _put(session: Session, code: str, about: str = "") -> bool:
+    """Put code into the next cell, and show it where no front end does that. Returns whether it can run as it is."""
     left = sorted(set(re.findall(r"«SECRET_\d+»", code)))
-    note = f" Fill in {', '.join(left)}: no name is known that gives it." if left else ""
-    session.screen.say(f"The code is in the next cell.{about}{note}")
+    known = ", ".join(session.mask.names_in(code))
+    note = (
+        f" Fill in {', '.join(left)}{f' ({known})' if known else ''}: no lookup is known for it."
+        if left
+        else ""
+    )
+    if is_attended(session.shell) and not is_run_by_server(session.shell):
+        session.shell.set_next_input(code)
+        session.screen.say(f"The code is in the next cell.{about}{note}")
+    else:
+        session.screen.code(code, "python")
+        session.screen.say(f"This front end adds no cells: copy the code.{about}{note}")
+    return not left
 
 
 def _failure(session: Session) -> tuple[Run, BaseException]:
@@ -282,7 +303,7 @@ def _failure(session: Session) -> tuple[Run, BaseException]:
         labels = [name_of(frame.f_code.co_filename) for frame, _ in walk_tb(error.__traceback__)]
         numbers = [int(found[1]) for label in labels if label and (found := re.search(r"(\d+)", label[1]))]
         for run in reversed(session.runs.so_far()[0]):
-            if run.number in numbers:
+            if run.number in numbers and not run.at:
                 return run, error
     raise OptionError("No cell has failed.", hint="Run the cell first. To ask about it: `%codex -- fix ...`")
 

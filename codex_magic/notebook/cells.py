@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
-from ..protocol.types import Turn, TurnCompleted, TurnError, TurnStatus
+from ..protocol.types import Turn, TurnCompleted, TurnError, TurnResult, TurnStatus
+from ..threads.options import working_folder
 from .desk import Desk
 from .environment import may_ask
-from .options import ALL_OPTIONS, parse_line
+from .options import ALL_OPTIONS, SAVING, parse_line
 from .question import Question
 from .session import RunningTurn, Session, Steps, Task, Wait
 from .shell import CellFailed, CellStopped, NotSent, shells
@@ -74,14 +75,17 @@ def run(session: Session, line: str, cell: str | None) -> Steps[None]:
 
             command = find_command(line)
         task = _question(line, cell) if command is None else (yield from command(session) or ())
+        if task is not None:
+            working_folder()  # what is asked is about it
+            _check_rerun(task)
         if task is not None and task.options.values.get("dry"):
             from .peek import show_dry  # nobody waits for an answer
 
             yield from show_dry(session, task)
         elif task is not None:
-            yield from _ask(session, task)
-            if task.after is not None:
-                yield from task.after(session)
+            result = yield from _answer(session, task)
+            if task.after is not None and result is not None and result.status is TurnStatus.completed:
+                yield from task.after(session, result)
     except CodexError as error:
         session.last_error = error
         session.screen.error(error)
@@ -100,8 +104,32 @@ def _question(line: str, cell: str | None) -> Task:
     return Task(prompt, options)
 
 
-def _ask(session: Session, task: Task) -> Steps[None]:
-    """Ask one question: a turn from its request to its last painted line; again after a sign-in that it needs."""
+def _check_rerun(task: Task) -> None:
+    """Raises OptionError for options that don't go with what is done with the answer."""
+    if task.after is None and task.options.values.get("rerun"):
+        raise OptionError(
+            "--rerun belongs to `%codex fix`.", hint="Run the failed cell, then `%codex fix --rerun`."
+        )
+    if task.after is not None and task.options.values.get("background"):
+        raise OptionError(
+            "`%codex fix` can't wait in the background.",
+            hint="Leave --background out: its code goes into the next cell.",
+        )
+
+
+def _answer(session: Session, task: Task) -> Steps[TurnResult | None]:
+    if SAVING.isdisjoint(task.options.values):
+        return (yield from _ask(session, task))
+    from .answers import save_answer  # few cells save
+
+    return (yield from save_answer(session, task, _ask))
+
+
+def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
+    """Ask one question: a turn from its request to its last painted line; again after a sign-in that it needs.
+
+    Returns the result, unless the turn is left to the background or was taken back.
+    """
     options = task.options
     background = bool(options.values.get("background")) and not _waits(session)
     while True:
@@ -112,7 +140,9 @@ def _ask(session: Session, task: Task) -> Steps[None]:
         # The imports of display/ take time while the request is on its way.
         from ..display.view import TurnView
 
-        painter = session.screen.painter(TurnView(id=output, background=background, clock=time.monotonic))
+        is_value = task.saving is not None and task.saving.schema is not None
+        view = TurnView(id=output, background=background, is_value=is_value, clock=time.monotonic)
+        painter = session.screen.painter(view, cell=started.context.kernel.cell)
         turn = CellTurn(started, desk, painter)
         if background:
             painter.open()
@@ -120,10 +150,10 @@ def _ask(session: Session, task: Task) -> Steps[None]:
             header = getattr(session.shell.display_pub, "parent_header", None)
             paint = partial(copy_context().run, _drive_in_thread, session, turn, header)
             threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
-            return
+            return None
         error = yield from turn.steps()
         if error is None:
-            return
+            return started.handle.result if started.handle is not None else None
         session.last_error = error
         if not isinstance(error, AuthError):
             raise CellFailed(str(error)) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import time
 import traceback
@@ -17,10 +16,11 @@ from ..protocol.errors import CodexError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
 from ..responses.catalog import Catalog, find_model
-from ..threads.options import CONTINUE
+from ..threads.options import CONTINUE, working_folder
 from ..threads.store import Store
 from . import assist, login, options
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
+from .approvals import approvals, approve, decline
 from .login import Way
 from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
 from .peek import show_sent
@@ -59,14 +59,16 @@ def _unquoted(rest: str) -> str:
 
 _ARGUMENTS: dict[str, Callable[[str], bool]] = {
     **dict.fromkeys(("TEXT", "THREAD", "[THREAD]", "[FOLDER]"), lambda rest: not rest.startswith("-")),
-    "[N]": str.isdecimal,
+    **dict.fromkeys(("N", "[N]"), str.isdecimal),
+    "N [WHY]": lambda rest: rest.split()[0].isdecimal(),
+    "[revoke N]": lambda rest: re.fullmatch(r"revoke \d+", rest) is not None,
     "[OPTIONS]": lambda rest: rest.startswith("-"),
     "[WORD | --archived]": lambda rest: rest == "--archived" or _is_one_word(rest),
     LOGIN_ARGUMENTS: takes_login,
 }
 """What the words must be like; all other arguments are one word."""
 
-_FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login"})
+_FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login", "approve", "decline"})
 """Commands with which a sentence may begin too: before three more words or more it does."""
 
 
@@ -115,15 +117,14 @@ def _threads(session: Session, rest: str) -> Steps[None]:
     current = yield from session.wait(session.current_id())
 
     def rows(store: Store) -> Iterator[tuple[object, ...]]:
-        paths = store.notebook_paths()
+        paths, turns = store.notebook_paths(), store.turn_counts(page.threads)
         for each in page.threads:
             mark = "→" if each.id == current else ""
             about = each.name or each.preview or "(empty)"
             if each.forked_from:
                 about = f"{about} (a fork of {each.forked_from[:ID_SHOWN]})"
-            turns = len(store.history(each.id, include_items=False))
             notebook = Path(paths.get(each.id, "")).name
-            yield mark, each.id[:ID_SHOWN], about, turns, notebook, ago(each.updated_at)
+            yield mark, each.id[:ID_SHOWN], about, turns[each.id], notebook, ago(each.updated_at)
 
     older = " · Find an older one: `%codex threads WORD`" if page.next_cursor else ""
     note = f"Continue one: `%codex resume {page.threads[0].id[:ID_SHOWN]}`{older}"
@@ -194,16 +195,7 @@ def _show(session: Session, rest: str) -> Steps[None]:
         session.screen.say(f"This thread has {count(len(turns), 'turn')}. List them: `%codex history`")
         return
     turn = turns[number - 1]
-    view = TurnView.of(
-        [entry.item for entry in turn.items],
-        turn_id=turn.id,
-        thread_id=turn.thread_id,
-        status=turn.status,
-        error=turn.error,
-        usage=turn.usage,
-        model=turn.model,
-        duration_ms=turn.duration_ms,
-    )
+    view = TurnView.of(turn.as_turn(), turn.thread_id, usage=turn.usage, model=turn.model)
     painter = session.screen.painter(view)
     if view.state == "streaming":
         painter.open()
@@ -249,24 +241,26 @@ def _status(session: Session, _: str) -> Steps[None]:
     except StoreError as error:
         problem = error
     rows: list[tuple[str, object]] = [
-        ("provider", f"{provider.name} ({provider.base_url})"),
+        ("Provider", f"{provider.name} ({provider.base_url})"),
         *account_rows(session, provider),
-        ("model", _model_in_use(session)),
-        ("effort", settings.effort or DEFAULT_EFFORT),
-        ("engine", _with_meaning(settings.engine)),
+        ("Model", _model_in_use(session)),
+        ("Effort", settings.effort or DEFAULT_EFFORT),
+        ("Engine", _with_meaning(settings.engine)),
     ]
     if settings.engine == "app-server":
-        rows += [(name, _with_meaning(getattr(settings, name))) for name in ("sandbox", "approval")]
-        rows.append(("folder", settings.cwd or os.getcwd()))
+        rows += [
+            (name.capitalize(), _with_meaning(getattr(settings, name))) for name in ("sandbox", "approval")
+        ]
+        rows.append(("Folder", settings.cwd or working_folder()))
     rows += [
-        ("thread", current[:ID_SHOWN] if current else "none yet"),
-        ("threads kept in", problem or session.env.home / "threads.db"),
+        ("Thread", current[:ID_SHOWN] if current else "none yet"),
+        ("Threads kept in", problem or session.env.home / "threads.db"),
     ]
     for turn in session.running:
         seconds = int(time.monotonic() - turn.began)
-        rows.append(("running", f"{shorten(turn.prompt, 60)}, for {count(seconds, 'second')}"))
+        rows.append(("Running", f"{shorten(turn.prompt, 60)}, for {count(seconds, 'second')}"))
     if session.rate_limits and (windows := login.windows(session.rate_limits)):
-        rows.append(("limits", "; ".join(map(login.sentence, windows))))
+        rows.append(("Limits", "; ".join(map(login.sentence, windows))))
     session.screen.table(("", ""), rows)
 
 
@@ -427,6 +421,14 @@ _GROUPS = {
         Command("sandbox", "[LEVEL]", f"show or set {OPTIONS['sandbox'].help}", _sandbox),
         Command("approval", "[MODE]", f"show or set {OPTIONS['approval'].help}", _approval),
         Command("cwd", "[FOLDER]", "show or set where the agent works", _cwd),
+        Command(
+            "approvals",
+            "[revoke N]",
+            "show what waits for your approval, and what has it for longer",
+            approvals,
+        ),
+        Command("approve", "N", "approve what waits as N, once", approve),
+        Command("decline", "N [WHY]", "decline what waits as N; the agent is told why", decline),
     ),
 }
 
@@ -482,6 +484,18 @@ def _threads_by_name(session: Session, *, archived: bool = False) -> list[str]:
     return [name for t in page.threads for name in (t.id[:ID_SHOWN], t.name) if name and " " not in name]
 
 
+def _variables(session: Session) -> list[str]:
+    hidden = session.shell.user_ns_hidden
+    return sorted(name for name in session.shell.user_ns if name[0] != "_" and name not in hidden)
+
+
+def _schemas(session: Session) -> list[str]:
+    """Return the user's types, and the files that may hold a JSON schema."""
+    namespace = session.shell.user_ns
+    types = [name for name in _variables(session) if isinstance(namespace[name], type)]
+    return [*types, *sorted(path.name for path in Path().glob("*.json"))]
+
+
 _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "model": lambda session: Catalog(session.provider(), session.env).names(),
     **dict.fromkeys(("thread", "resume", "fork", "archive"), _threads_by_name),
@@ -495,4 +509,6 @@ _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "reads": lambda session: options.READS,
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
+    "output": _variables,
+    "schema": _schemas,
 }

@@ -7,11 +7,13 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..context.cells import OUTPUT_TOKENS, Cell, CellsText, cells_text
+from ..context.cells import OUTPUT_TOKENS, Cell, CellsText, cells_text, digest_of
 from ..context.secrets import (
     INSTRUCTION,
+    Marks,
     OutgoingMask,
     environment_secrets,
     file_secrets,
@@ -29,9 +31,7 @@ if TYPE_CHECKING:
 
     from ..threads.options import TurnOptions
     from ..threads.store import TurnRecord
-    from .extension import Extension
     from .mentioned import Mentioned
-    from .runs import Runs
 
 
 class Told(NamedTuple):
@@ -57,27 +57,31 @@ class Context:
     def __init__(
         self,
         shell: InteractiveShell,
-        runs: Runs,
-        extension: Extension,
+        kernel: Kernel,
         path: str | None,
         *,
         scope: str,
         mask: OutgoingMask | None,
     ) -> None:
-        self.kernel: Kernel = gathering.look(shell, runs, extension)
-        self.around: Around = gathering.around(self.kernel, path)
-        self.shell, self.path, self.scope, self.mask = shell, path, scope, mask
+        self.kernel = kernel
+        self.around: Around = gathering.around(kernel, path)
+        self.shell, self.path, self.scope = shell, path, scope
+        self.mask = mask
+        """Of the thread that the question goes to, once that is known."""
+        self._marks = Marks(mask) if mask is not None else None
         self.mentioned: list[Mentioned] = []
         self.rows = 5
         """Of a table, at most."""
         self.notes: list[str] = []
         """Sentences on mentions that name nothing, or not what they seem to."""
+        if self._marks is not None:
+            self.around = _named_without(self.around, self._marks.without)
         if scope in ("outputs", "all"):
             above, everything = map(self._with_outputs, (self.around.above, self.around.all))
             self.around = self.around._replace(above=above, all=everything)
 
     def _with_outputs(self, cells: list[Cell]) -> list[Cell]:
-        outputs = Outputs(self.shell, self.kernel, self.path, self.mask or str)
+        outputs = Outputs(self.shell, self.kernel, self.path, self._marks or str)
         return [dataclasses.replace(cell, outputs=outputs.text(cell, OUTPUT_TOKENS)) for cell in cells]
 
     def mention(self, prompt: str, rows: int) -> str:
@@ -87,16 +91,19 @@ class Context:
             return prompt
         from .mentioned import resolved  # most questions mention nothing
 
-        here = Here(self.shell, self.path, self.kernel, self.around, self.mask or str)
+        here = Here(self.shell, self.path, self.kernel, self.around, self._marks or str)
         prompt, self.mentioned, self.notes = resolved(here, prompt, rows)
         return prompt
 
     def is_empty(self) -> bool:
         return not self.mentioned and (self.scope == "none" or not (self.around.all or self.around.error))
 
-    def told(self, prompt: str, held: Mapping[str, str]) -> Told:
-        """Return what a thread that holds `held` lacks, and the question."""
-        mask: Callable[[str], str] = self.mask or str
+    def told(self, prompt: str, held: Mapping[str, str], mask_there: OutgoingMask | None = None) -> Told:
+        """Return what a thread that holds `held` lacks, and the question. `mask_there`: with the thread's numbers."""
+        mask: Callable[[str], str] = str
+        if self._marks is not None and (numbers := mask_there or self.mask) is not None:
+            self.mask = numbers
+            mask = partial(self._marks.numbered, mask=numbers)
         around, is_all = self.around, self.scope == "all"
         cells = CellsText("", {}, 0, 0)
         if self.scope != "none":
@@ -110,12 +117,12 @@ class Context:
             )
         mentioned = mask("\n\n".join(f"# %% {each.title}\n{each.text}" for each in self.mentioned))
         prompt = mask(prompt)
-        numbers = sorted(set(map(int, re.findall(r"«SECRET_(\d+)»", cells.text + mentioned + prompt))))
-        masked = [self.mask.names[n - 1] for n in numbers if self.mask and n <= len(self.mask.names)]
+        masked = self.mask.names_in(cells.text, mentioned, prompt) if self.mask is not None else []
         contexts = [("notebook", cells.text, cells.held), ("mentions", mentioned, {})]
-        if masked:
+        if masked and self.mask is not None:
             last = 1 if mentioned or not cells.text else 0
             name, text, now = contexts[last]
+            now = {**now, **{key: each for key, each in self.mask.held.items() if held.get(key) != each}}
             contexts[last] = (name, "\n\n".join(filter(None, (text, INSTRUCTION))), now)
         inputs: list[types.InputItem] = [types.ContextInput(*each) for each in contexts if each[1]]
         tokens = sum(estimate(text) for _, text, _ in contexts)
@@ -136,6 +143,18 @@ class Context:
         if not words:
             return ""
         return f"Sent: {', '.join(words)} · {tokens_words(tokens)} · `%codex peek`"
+
+
+def _named_without(around: Around, without: Callable[[str], str]) -> Around:
+    """Return the cells with ids that give nothing away, where a digest of their text is all the id they have."""
+
+    def named(cells: list[Cell]) -> list[Cell]:
+        return [
+            dataclasses.replace(cell, id=f"={digest_of(without(cell.source))}") if cell.id[0] == "=" else cell
+            for cell in cells
+        ]
+
+    return around._replace(above=named(around.above), all=named(around.all))
 
 
 def tokens_words(tokens: int) -> str:

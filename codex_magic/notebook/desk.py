@@ -45,7 +45,7 @@ class Desk:
     def __init__(
         self, shell: InteractiveShell, screen: Screen, output: str, *, background: bool = False
     ) -> None:
-        """`output`: the id of the answer of the turn."""
+        """`output`: the id of the answer of the turn; empty where nothing is asked in a turn, and no page may ask it."""
         self.news: Relay[Notification | Question] = Relay()
         self._output, self._extension, self._background = output, screen.extension, background
         # The output below an answer, which a terminal lacks: what was decided, and buttons meanwhile.
@@ -57,7 +57,7 @@ class Desk:
         self._hidden = is_kernel(shell) and cell_id(shell) is None and not is_run_by_server(shell)
         self._folder = os.getcwd()
         # What shows an answer only at its end has no place for cards meanwhile.
-        self._page_may_ask = screen.rich and screen.page.changes
+        self._page_may_ask = bool(output) and screen.rich and screen.page.changes
         self._page_until: float | None = None
         self._waiting: deque[Question] = deque()
         self._shown: Question | None = None
@@ -76,6 +76,7 @@ class Desk:
         try:
             return await asyncio.wrap_future(question.answered)
         finally:
+            self._extension.questions.settle(question)
             self.news.put(question)  # it is over
 
     def take(self, question: Question, *, pause: Callable[[], None]) -> None:
@@ -132,7 +133,7 @@ class Desk:
             pause()  # its card stands below the answer
             self._page_until = time.monotonic() + PAGE_SECONDS
             return
-        question.is_shown = True
+        question.show()
         text = question.text
         by_command = f"Answer in another cell: `%codex approve {question.number}` or `%codex decline {question.number}`"
         if self._buttons:

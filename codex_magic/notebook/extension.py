@@ -10,11 +10,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import __version__
-from ..protocol.plain import common_beginning
+from ..protocol.plain import common_beginning, utf16_length
 from .open_questions import OpenQuestions
+
+if TYPE_CHECKING:
+    from .shell import CellLog
+
+POLLOUT = 2
+"""ZeroMQ's own; only a kernel has it, and a stream to flush."""
 
 REPLY, DELTA = "codex_reply", "codex_delta"
 
@@ -42,9 +49,11 @@ class Stream:
     A piece says from where on the text is another, in UTF-16 units as a page counts, and its number.
     """
 
-    def __init__(self, id: str, cell: str | None, send: Send) -> None:
+    def __init__(
+        self, id: str, cell: str | None, send: Send, about: Callable[[], dict[str, Any] | None]
+    ) -> None:
         self.is_followed = False
-        self._id, self._cell, self._send = id, cell, send
+        self._id, self._cell, self._send, self._about = id, cell, send, about
         self._lock = threading.Lock()
         self._number, self._text, self._asks = 0, "", False
         self._last: Mapping[str, Any] | None = None
@@ -60,8 +69,7 @@ class Stream:
         with self._lock:
             if self.is_followed and text != self._text:
                 begin = common_beginning(self._text, text)
-                offset = len(text[:begin].encode("utf-16-le", "surrogatepass")) // 2
-                self._tell({"o": offset, "t": text[begin:]})
+                self._tell({"o": utf16_length(text[:begin]), "t": text[begin:]})
             self._text = text
 
     def ask(self, asks: bool) -> None:
@@ -75,8 +83,9 @@ class Stream:
         """Tell the end: a page that was loaded again hears no more of the output itself."""
         with self._lock:
             self._last = bundle
-            if self.is_followed:
-                self._tell({"bundle": dict(bundle)})
+            about = self._about()
+            if self.is_followed or about is not None:
+                self._tell({"bundle": dict(bundle), **(about or {})})
             self.is_followed = False
 
     @property
@@ -99,10 +108,14 @@ class Controlled(Protocol):
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
-    def __init__(self, kernel: Any) -> None:
+    def __init__(self, kernel: Any, log: CellLog | None = None) -> None:
         self.is_attached = False
         """Whether the page has ever said something."""
-        self._kernel = kernel
+        self.said: Mapping[str, Any] | None = None
+        """What the page said last of its notebook."""
+        self.notebook: str | None = None
+        """The id of this kernel's notebook, once it has asked something; the page keeps it in the metadata."""
+        self._kernel, self._log = kernel, log
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -110,6 +123,8 @@ class Extension:
         self.turns: dict[str, Controlled] = {}
         """Those that are not over, by the id of their answer."""
         self._steered: deque[str] = deque(maxlen=MOST_STEERED)
+        self._unkept: dict[str, str] = {}
+        """The answers that no page is known to have whole, each with its cell."""
 
     def stream(self, id: str, cell: str | None = None) -> Stream:
         """Return a new stream, of that cell's answer; the oldest ones are forgotten."""
@@ -117,8 +132,15 @@ class Extension:
             ended = [each for each, stream in self._streams.items() if stream.has_ended]
             for each in ended[:-MOST_ENDED]:
                 del self._streams[each]
-            self._streams[id] = Stream(id, cell, self._send)
+                self._unkept.pop(each, None)
+            if cell is not None:
+                self._unkept[id] = cell
+            self._streams[id] = Stream(id, cell, self._send, self._about_end)
             return self._streams[id]
+
+    def _about_end(self) -> dict[str, Any] | None:
+        """What a page, if there is one, hears with the end of an answer."""
+        return {"notebook": self.notebook} if self.is_attached else None
 
     def ask(self, id: str) -> None:
         """Tell the pages of that answer whether its turn asks something; they fetch what it is."""
@@ -133,51 +155,79 @@ class Extension:
         kernel.session.send(kernel.iopub_socket, DELTA, piece, parent={}, ident=DELTA.encode())
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
-        """Answer one message of the control channel."""
-        reply = self.answer(message.get("content"))
+        """Answer one message of the control channel, before anything that follows takes its time."""
+        follow: list[Callable[[], None]] = []
+        reply = self._reply(message.get("content"), follow)
         self._kernel.session.send(stream, REPLY, reply, message, ident=identity)
+        stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
+        for act in follow:
+            act()
 
     def answer(self, content: object) -> dict[str, Any]:
         """Take in one request; return what it is answered."""
+        follow: list[Callable[[], None]] = []
+        reply = self._reply(content, follow)
+        for act in follow:
+            act()
+        return reply
+
+    def _reply(self, content: object, follow: list[Callable[[], None]]) -> dict[str, Any]:
+        """Return the answer to a request; what it leads to is added to `follow`."""
         about = {"protocol": PROTOCOL, "version": __version__}
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
             return {"ok": False, **about}
-        said = self._answer(content)
+        said = self._answer(content, follow)
         return {"ok": said is not None, **about, **(said or {})}
 
-    def _answer(self, content: dict[str, Any]) -> dict[str, Any] | None:
+    def _answer(self, content: dict[str, Any], follow: list[Callable[[], None]]) -> dict[str, Any] | None:
         """`None`: refused, since it is nothing we know, or about something that is over."""
         match content:
             case {"op": "run", "cell": str(cell)}:
                 with self._said:
-                    self.is_attached = True
+                    self.is_attached, self.said = True, content
+                    self._unkept = {id: each for id, each in self._unkept.items() if each != cell}
                     self._runs.pop(cell, None)
                     while len(self._runs) >= MOST_CELLS:
                         del self._runs[next(iter(self._runs))]
                     self._runs[cell] = content
                     self._said.notify_all()
                 return {}
+            case {"op": "answers"}:
+                with self._said:
+                    return {"answers": [{"id": id, "cell": cell} for id, cell in self._unkept.items()]}
+            case {"op": "kept", "id": str(id)}:
+                with self._said:
+                    self._unkept.pop(id, None)
+                return {}
             case {"op": "attach", "id": str(id)}:
                 with self._said:
                     self.is_attached = True
                     stream = self._streams.get(id)
-                return None if stream is None else stream.attach()
+                return None if stream is None else {**stream.attach(), "notebook": self.notebook}
+            case {"op": "marks", "text": str(text)} if self._log is not None:
+                from .naming import marks  # most questions are written without a page
+
+                return {"marks": marks(self._log.shell, text)}
+            case {"op": "failure", "cell": str(cell), "number": int(number)} if self._log is not None:
+                return {"failure": self._log.failure_of(cell, number)}
             case {"op": "approvals", "id": str(id)}:
                 return {"card": self._card(id)}
             case {"op": "decide", "question": str(id), "choice": str(choice), "reason": str(reason)}:
                 question = self.questions.find(id)
-                holds = question and question.choose(choice, reason)
-                return None if holds is None else {"holds": holds}
-            case {"op": "stop", "id": str(id)} if turn := self.turns.get(id):
-                turn.stop()
-                return {}
-            case {"op": "steer", "id": str(id), "text": str(text), "once": str(once)} if (
-                turn := self.turns.get(id)
-            ):
-                if once not in self._steered and text.strip():
+                decision = question.decision(choice, reason) if question is not None else None
+                if question is not None and decision is not None:
+                    follow.append(partial(question.answer, decision))
+                    return {"holds": question.claim(decision)}
+            case {"op": "stop", "id": str(id)}:
+                if (turn := self.turns.get(id)) is not None:
+                    follow.append(turn.stop)
+                    return {}
+            case {"op": "steer", "id": str(id), "text": str(text), "once": str(once)}:
+                if (turn := self.turns.get(id)) is not None:
+                    if once not in self._steered and text.strip():
+                        follow.append(partial(turn.steer, text))
                     self._steered.append(once)
-                    turn.steer(text)
-                return {}
+                    return {}
         return None
 
     def _card(self, id: str) -> dict[str, Any] | None:
@@ -186,15 +236,32 @@ class Extension:
         following = waiting[1].text.title if len(waiting) > 1 else ""
         return waiting[0].card(len(waiting), following) if waiting else None
 
-    def run(self, cell: str | None) -> Mapping[str, Any] | None:
+    def run(self, cell: str | None, source: str = "") -> Mapping[str, Any] | None:
         """Return, once, what the page said of the notebook when it ran this cell; `None` where it says nothing.
 
-        Waits for a page that has spoken before; such a page may be closed by now, so it waits shortly.
+        A cell that a server runs comes without its id and is found by its source. Waits for a page that has
+        spoken before; such a page may be closed by now, so it waits shortly.
         """
-        if cell is None or not self.is_attached:
+        if not self.is_attached or not (cell or source):
             return None
+
+        def known() -> str | None:
+            if cell is not None:
+                return cell if cell in self._runs else None
+            runs = reversed(self._runs.items())
+            return next((each for each, said in runs if _source_of(said) == source), None)
+
         end = time.monotonic() + WAIT_SECONDS
         with self._said:
-            while cell not in self._runs and (left := end - time.monotonic()) > 0:
+            while (running := known()) is None and (left := end - time.monotonic()) > 0:
                 self._said.wait(left)
-            return self._runs.pop(cell, None)
+            return self._runs.pop(running) if running is not None else None
+
+
+def _source_of(run: Mapping[str, Any]) -> str | None:
+    """Return the source of the cell that a page runs; the page says it as it likes."""
+    cells = run.get("cells")
+    for each in cells if isinstance(cells, list) else ():
+        if isinstance(each, dict) and each.get("id") == run["cell"]:
+            return str(each.get("source", "")).rstrip("\n")
+    return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,13 +23,12 @@ from .shell import cell_id
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .extension import Extension
-
 
 class Kernel(NamedTuple):
     """What a kernel knows when a cell asks. `cell`, `source`: of that cell.
 
-    `page`: the cells as they stand in JupyterLab, where our extension tells them.
+    `page`: the cells as they stand in JupyterLab, and `selection` what is selected there, where our extension tells
+    them; else `None`.
     """
 
     runs: list[Run]
@@ -37,6 +36,7 @@ class Kernel(NamedTuple):
     source: str
     began: float
     page: Sequence[SavedCell] = ()
+    selection: str | None = None
 
 
 class Output(NamedTuple):
@@ -71,11 +71,21 @@ def folder_of(path: str | None) -> Path:
     return Path(path).parent if path else Path(".")
 
 
-def look(shell: InteractiveShell, runs: Runs, extension: Extension) -> Kernel:
-    """Return what the kernel knows now; in the thread of the cell that asks."""
+def look(
+    shell: InteractiveShell, runs: Runs, told: Callable[[str | None, str], Mapping[str, Any] | None]
+) -> Kernel:
+    """Return what the kernel knows now; in the thread of the cell that asks. `told`: by the page, of a cell and its source."""
     so_far, source = runs.so_far()
     cell = cell_id(shell)
-    return Kernel(so_far, cell, source, runs.began, page_cells(extension.run(cell)))
+    said = told(cell, source)
+    if cell is None and said is not None:  # a server runs the cell, and does not say which it is
+        cell = str(said["cell"])
+        runs.cells.add(cell)
+    selection = said.get("selection") if said is not None else None
+    told_cells = page_cells(said, {run.cell: run.source for run in so_far})
+    return Kernel(
+        so_far, cell, source, runs.began, told_cells, selection if isinstance(selection, str) else None
+    )
 
 
 def around(kernel: Kernel, path: str | None) -> Around:
@@ -91,8 +101,10 @@ def around(kernel: Kernel, path: str | None) -> Around:
 
 
 def last_error(kernel: Kernel) -> str:
-    """Return the error of the newest cell that failed and has not been run again, with its number."""
-    failed = next((run for run in reversed(_latest(kernel.runs, moves=True)) if run.error), None)
+    """Return the error of the newest cell that failed and has not been run again or corrected, with its number."""
+    corrected = {run.corrects for run in kernel.runs if run.corrects and not run.error}
+    latest = reversed(_latest(kernel.runs, moves=True))
+    failed = next((run for run in latest if run.error and run.number not in corrected), None)
     return f"In[{failed.number}] {failed.error}" if failed is not None else ""
 
 
@@ -167,6 +179,8 @@ def _merged(saved: Sequence[SavedCell], saved_at: float, latest: Sequence[Run], 
         cells += [cell for cell in here if cell]
         above = len(cells) if place < end else above
     is_current = asking is not None and saved[asking].text == kernel.source.strip("\n")
+    # Where one stands that no save has seen, is a guess; without ids it may be another version of a saved one.
+    is_current = is_current and not any(_ran(run) for runs in unsaved.values() for run in runs)
     return Around(cells[:above], cells, True, "" if is_current else "as last saved", "")
 
 
@@ -192,7 +206,8 @@ class _Places:
 def _cell(saved: SavedCell, run: Run | None, saved_at: float, kernel: Kernel) -> Cell | None:
     """Return a cell of the file in its latest version: what was saved after it ran is newer."""
     source = saved.text
-    if run is None or (run.source != source and (run.at or kernel.began) < saved_at):
+    is_edited = run is not None and run.source != source and not run.corrects
+    if run is None or (is_edited and (run.at or kernel.began) < saved_at):
         kind = saved.cell_type if saved.cell_type in ("code", "markdown") else "raw"
         state: State = "not run" if run is None else "changed"
         return _known(saved.id, run.number if run else None, source, state, kind)

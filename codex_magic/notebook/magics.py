@@ -12,6 +12,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from ..values import host
 from .shell import (
     CellFailed,
     CellLog,
@@ -61,7 +62,7 @@ class CodexMagics(NotebookSettings, Magics):
             if self._extension is None:
                 from .extension import Extension
 
-                self._extension = Extension(getattr(self.shell, "kernel", None))
+                self._extension = Extension(getattr(self.shell, "kernel", None), self.log)
             return self._extension
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
@@ -77,6 +78,12 @@ class CodexMagics(NotebookSettings, Magics):
             assert self.shell is not None  # traitlets allows None; `load` passes it
             self._session = Session(self.shell, self, self.runs, self.extension)
         return self._session
+
+    def as_host(self) -> host.Host:
+        """Return what questions from Python go by in this notebook."""
+        from .answers import NotebookHost
+
+        return NotebookHost(self.session)
 
     @no_var_expand
     @line_cell_magic
@@ -241,6 +248,7 @@ def load(shell: InteractiveShell) -> None:
     shell.input_transformers_cleanup.insert(0, cells)
     shell.input_transformer_manager.check_complete = cells.check_complete
     shell.events.register("pre_execute", cells.pre_execute)
+    host.use(magics.as_host)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -248,6 +256,7 @@ def unload(shell: InteractiveShell) -> None:
     if (magics := loaded(shell)) is None:
         return
     magics.close()
+    host.use(host.Host)
     if (handlers := control_handlers(shell)) is not None:
         handlers.pop(PAGE_REQUEST, None)
     shell.events.unregister("pre_execute", magics.log.begin)

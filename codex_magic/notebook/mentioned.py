@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import subprocess
 from collections.abc import Callable
-from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +12,8 @@ from ..context.cells import Cell, cut_middle
 from ..context.describe import describe
 from ..context.mentions import Mention, insert, resolve, value_at
 from ..protocol.types import ImageInput
-from .gathering import Here, Outputs, folder_of
+from .gathering import Here, Outputs
+from .naming import file_in, folder_and_files, names_of
 from .recognition import read_cells
 from .screen import count
 
@@ -25,6 +24,9 @@ MOST_BYTES = 5_000_000
 """Of one file."""
 
 GIT_SECONDS = 5.0
+
+ID_CHARS = 8
+"""So many of a cell's id name the cell."""
 
 IMAGES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
 
@@ -56,14 +58,10 @@ class NotThere(Exception):
 
 def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], list[str]]:
     """Return the prompt with expressions inserted, what it mentions, and what the user should know of that."""
-    folder, files = folder_of(here.path), []
-    with suppress(OSError):  # the folder is gone
-        folder = folder.resolve()
-        files = [path.name for path in islice(folder.iterdir(), 500) if path.is_file()]
+    folder, files = folder_and_files(here.path)
     namespace = here.shell.user_ns
-    names = {name: value for name, value in namespace.items() if name not in here.shell.user_ns_hidden}
-    mentions, notes = resolve(
-        prompt, names, is_file=lambda target: file_in(folder, target) is not None, files=files
+    named, notes = resolve(
+        prompt, names_of(here.shell), is_file=lambda target: file_in(folder, target) is not None, files=files
     )
     looks: dict[str, Callable[[Mention], Mentioned]] = {
         "name": lambda m: _value(m.text, value_at(namespace, m.target), rows),
@@ -73,14 +71,14 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
         "above": lambda m: Mentioned(m.text, _cells(here.around.above)),
         "cells": lambda m: Mentioned(m.text, _cells(here.around.all)),
         "error": lambda m: Mentioned(m.text, here.around.error or _nothing("No cell has failed.")),
-        "output": lambda m: _output(here, m.text),
-        "selection": lambda m: _nothing("The kernel doesn't know what is selected."),
+        "output": lambda m: _output(here, m),
+        "selection": lambda m: Mentioned(m.text, _selection(here.kernel.selection)),
         "file": lambda m: read(m.text, file_in(folder, m.target), m.lines),
         "git": lambda m: Mentioned(m.text, _diff(folder)),
     }
     texts: dict[Mention, str] = {}
     mentioned: dict[str, Mentioned] = {}
-    for mention in mentions:
+    for mention in named:
         try:
             if mention.kind == "expression":
                 texts[mention] = _cut(here, _text(here.shell, mention.target))
@@ -130,14 +128,25 @@ def _run(here: Here, number: int) -> str:
 
 
 def cell_at(here: Here, target: str) -> Cell:
-    """Return a cell by its number from the top, or its id."""
+    """Return a cell by its number from the top, or by its id or the beginning of that."""
     cells = here.around.all
     if target.isdecimal() and 1 <= int(target) <= len(cells):
         return cells[int(target) - 1]
-    for cell in cells:
-        if cell.id == target:
-            return cell
+    same = [cell for cell in cells if cell.id == target]
+    begun = [cell for cell in cells if len(target) >= ID_CHARS and cell.id.startswith(target)]
+    for cell in same or (begun if len(begun) == 1 else []):
+        return cell
     raise NotThere(f"The notebook has {count(len(cells), 'cell')} besides questions.")
+
+
+def _selection(selected: str | None) -> str:
+    if selected is None:
+        raise NotThere(
+            "What is selected is known in JupyterLab with the codex_magic extension alone: copy the text into the question."
+        )
+    return selected.strip("\n") or _nothing(
+        "Nothing is selected: select some text in a cell or an output first."
+    )
 
 
 def _cells(cells: list[Cell]) -> str:
@@ -146,27 +155,20 @@ def _cells(cells: list[Cell]) -> str:
     return "\n\n".join(f"# %% {cell.label}\n{cell.source}" for cell in cells)
 
 
-def _output(here: Here, title: str) -> Mentioned:
-    """Return the newest output above, images included."""
+def _output(here: Here, mention: Mention) -> Mentioned:
+    """Return the output of a cell, else the newest one above, images included."""
     outputs = Outputs(here.shell, here.kernel, here.path, here.mask)
-    for cell in reversed(here.around.above):
+    is_any = mention.target == mention.kind
+    for cell in reversed(here.around.above) if is_any else [cell_at(here, mention.target)]:
         if found := outputs.of(cell):
             images = [each for each in found if each.mime != "text/plain"]
             urls = tuple(
                 ImageInput(f"data:{each.mime};base64,{''.join(each.data.split())}") for each in images
             )
             text = outputs.text(cell, TOKENS) or f"{count(len(urls), 'image')}, attached"
-            return Mentioned(title, f"Of {cell.label}:\n{text}", urls)
-    raise NotThere("No cell above has an output that the kernel knows.")
-
-
-def file_in(folder: Path, target: str) -> Path | None:
-    """Return a file of the notebook's folder or below it."""
-    try:
-        path = (folder / Path(target).expanduser()).resolve()
-        return path if path.is_relative_to(folder) and path.is_file() else None
-    except (OSError, ValueError, RuntimeError):
-        return None
+            return Mentioned(mention.text, f"Of {cell.label}:\n{text}", urls)
+    which = "No cell above" if is_any else "It is no cell that"
+    raise NotThere(f"{which} has an output that the kernel knows.")
 
 
 def read(title: str, path: Path | None, lines: tuple[int, int] | None) -> Mentioned:

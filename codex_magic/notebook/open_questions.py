@@ -21,6 +21,7 @@ class OpenQuestions:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[str, Question] = {}
+        self._lasting: list[Question] = []
         self._count = 0
 
     def add(self, question: Question) -> None:
@@ -37,6 +38,21 @@ class OpenQuestions:
         with self._lock:
             known = list(self._known.values())
         return [each for each in known if not each.over and output in (None, each.output)]
+
+    def settle(self, question: Question) -> None:
+        """Note what was approved for longer than once."""
+        if question.is_lasting():
+            with self._lock:
+                self._lasting.append(question)
+
+    def lasting(self) -> list[Question]:
+        """Return those whose answer holds for longer than once, oldest first."""
+        with self._lock:
+            return list(self._lasting)
+
+    def revoke(self, question: Question) -> None:
+        with self._lock:
+            self._lasting.remove(question)
 
     def find(self, id: str) -> Question | None:
         """Return the question of exactly this id, also after its answer."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..protocol.errors import OptionError
 from ..protocol.plain import did_you_mean
 from ..protocol.types import ApprovalMode, Sandbox
-from ..threads.options import EngineName
+from ..threads.options import EngineName, working_folder
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,19 @@ CELL_OPTIONS: tuple[Option, ...] = (
     ),
     Option("rows", "N", "rows of a mentioned table that go along; 0: how it is built alone"),
     Option("dry", None, "show what would be sent, and send nothing"),
+    Option("rerun", None, "with `%codex fix`: run the corrected code in this cell, after your yes"),
     Option("no-mask", None, "send what looks like a secret as it is"),
     Option("name", "NAME", "name the thread"),
     Option("output", "NAME", "save the result in this variable", short="o"),
+    Option("schema", "TYPE", "with -o: a value of a type, an expression of one, or a JSON schema's file"),
+    Option("df", None, "with -o: a DataFrame of pandas, polars or pyarrow, whichever you use"),
+    Option("code", None, "put the last code block of the answer into the next cell"),
     Option("wait-login", None, "wait for sign-in if needed (the default in notebooks)"),
     Option("no-wait-login", None, "fail at once if sign-in is needed"),
 )
+
+SAVING = {"output", "schema", "df", "code"}
+"""Those that do something with the answer."""
 
 OPTIONS = {option.name: option for option in CELL_OPTIONS}
 OPTION_WORDS = [f"--{name}" for name in OPTIONS]
@@ -194,8 +201,11 @@ def reads(word: str) -> str:
 
 
 def folder(path: str) -> str:
-    """Return the full path of a folder that exists; `~` is the home folder, an empty path the current one."""
-    full = os.path.abspath(Path(path).expanduser())
+    """Return the full path of a folder that exists; `~` is the home folder, an empty path the current one.
+
+    Raises ConfigurationError where that one is gone.
+    """
+    full = os.path.normpath(os.path.join(working_folder(), Path(path).expanduser()))
     if not os.path.isdir(full):
         raise OptionError(f"No such folder: '{path}'.", hint="The agent needs one that exists.")
     return full

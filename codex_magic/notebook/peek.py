@@ -7,18 +7,25 @@ from typing import Any
 import msgspec
 
 from ..context.tokens import estimate
+from ..engines.tools import ToolSet
 from ..protocol import types
 from ..responses.catalog import Catalog
 from ..threads.store import TurnRecord
 from .context import Request, Told, tokens_words
 from .screen import count
 from .session import Session, Steps, Task
+from .tools.entries import offered
 
 
 def show_dry(session: Session, task: Task) -> Steps[None]:
     """Show what this question would be sent with; nothing leaves."""
-    turn_options = session.turn_options(task.options, lambda request: types.Decision.decline)
+
+    async def decline(request: types.ApprovalRequest) -> types.Decision:
+        return types.Decision.decline
+
     context, prompt = session.gather_context(task)
+    turn_options = session.turn_options(task.options, decline, cell=context.kernel.cell)
+    turn_options |= offered(session, decline, context, turn_options)
     request = yield from session.wait(session.preview(context, prompt, task.options, turn_options))
     for note in context.notes:
         session.screen.say(note)
@@ -47,8 +54,10 @@ def _show(session: Session, request: Request, title: str) -> None:
             rows.append((name, tokens_words(number), facts.get(name, "")))
     if images:
         rows.append(("images", "", count(images, "image")))
-    is_agent = request.options.get("engine") == "app-server"
-    rows.append(("tools", "", "the Codex program's own, with its instructions" if is_agent else "none"))
+    is_agent, tools = request.options.get("engine") == "app-server", request.options.get("tools") or ()
+    words = ["the Codex program's own, with its instructions"] if is_agent else []
+    words += [f"{len(tools)} to read the notebook"] if tools else []
+    rows.append(("tools", tokens_words(tokens["tools"]) if tools else "", ", ".join(words) or "none"))
     share = f"{total / window:.1%} of the {window:,} that {model} takes" if window else ""
     rows.append(("all", tokens_words(total), share))
     if counted := _counted(request.earlier):
@@ -64,6 +73,8 @@ def _show(session: Session, request: Request, title: str) -> None:
 def _texts(request: Request) -> tuple[dict[str, str], int]:
     """Return the texts of the request in their order, and the number of images."""
     texts = {"instructions": str(request.options.get("instructions") or "")}
+    if tools := ToolSet(request.options.get("tools") or ()).definitions:
+        texts["tools"] = "\n".join(msgspec.json.encode(each).decode() for each in tools)
     names = {"notebook": "context"}
     for part in request.told.inputs:
         if isinstance(part, types.ContextInput):

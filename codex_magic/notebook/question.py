@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 import shlex
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -33,13 +35,22 @@ ENDED = "Not answered here"
 STOPPED = "Stopped before it was answered"
 
 
+class CodeRun(NamedTuple):
+    """May this code of an answer run in the kernel? What a command asks, and no engine."""
+
+    code: str
+
+
+Request = ApprovalRequest | CodeRun
+
+
 class Question:
     """One request and its first answer, from any thread; files below `folder` are named by their path in it.
 
     `output`: the id of the answer whose turn asks.
     """
 
-    def __init__(self, request: ApprovalRequest, folder: str, output: str = "") -> None:
+    def __init__(self, request: Request, folder: str, output: str = "") -> None:
         self.request = request
         self.folder = folder
         self.output = output
@@ -47,10 +58,12 @@ class Question:
         """Who knows it was shown the question by this kernel."""
         self.number = 0
         """What a person calls it by."""
-        self.is_shown = False
-        """Whether all of it has been shown; nothing counts as its answer before."""
+        self.shown_at: float | None = None
+        """When all of it was shown for the first time, in Unix seconds; no yes from before that counts."""
         self.on_page = False
         """Whether a page shows it as a card of its own."""
+        self._lock = threading.Lock()
+        self._claimed: tuple[ApprovalDecision | None] | None = None
         self.changed: Callable[[], None] = lambda: None
         """Called when a page begins to show it."""
         self.answered: Future[ApprovalDecision | None] = Future()
@@ -62,32 +75,61 @@ class Question:
     def over(self) -> bool:
         return self.answered.done()
 
+    def claim(self, decision: ApprovalDecision | None) -> bool:
+        """Keep all other answers out, unless there is one; return whether this is the one that holds."""
+        with self._lock:
+            if self._claimed is None and not self.over:
+                self._claimed = (decision,)
+            return self._claimed == (decision,)
+
     def answer(self, decision: ApprovalDecision | None) -> None:
         """Answer; the first answer holds."""
-        with suppress(InvalidStateError):
-            self.answered.set_result(decision)
+        if self.claim(decision):
+            with suppress(InvalidStateError):
+                self.answered.set_result(decision)
 
     @cached_property
     def text(self) -> QuestionText:
         return question_text(self)
 
-    def choose(self, key: str, reason: str = "") -> bool | None:
-        """Answer with one of its choices; return whether that holds, or `None` for no choice of its own.
-
-        Only what has been shown can be answered, and what an earlier answer has decided stays.
-        """
+    def decision(self, key: str, reason: str = "") -> ApprovalDecision | None:
+        """Return what one of its choices stands for; `None`: no choice of its own, or it was not shown yet."""
         choice = next((each for each in choices(self.request) if each.key == key), None)
-        if choice is None or not self.is_shown:
+        if choice is None or self.shown_at is None:
             return None
-        decision, reason = choice.decision, reason.strip()
-        if choice.takes_reason and reason:
-            decision = types.DeclineBecause(reason)
-        self.answer(decision)
-        return not self.answered.cancelled() and self.answered.result() == decision
+        reason = reason.strip()
+        return types.DeclineBecause(reason) if choice.takes_reason and reason else choice.decision
+
+    def choose(self, key: str, reason: str = "") -> None:
+        """Answer with one of its choices."""
+        if (decision := self.decision(key, reason)) is not None:
+            self.answer(decision)
+
+    def show(self) -> None:
+        """Note that all of it is shown from now on."""
+        self.shown_at = self.shown_at or time.time()
+
+    def is_lasting(self) -> bool:
+        """Whether it was answered by what holds for longer than once."""
+        if not self.over or self.answered.cancelled():
+            return False
+        decision = self.answered.result()
+        once = (None, Decision.accept, Decision.decline, Decision.cancel)
+        return not isinstance(decision, types.DeclineBecause) and decision not in once
+
+    def grant(self) -> tuple[str, str]:
+        """Return what holds for longer than once, as the button said, and what it is about."""
+        decision = self.answered.result()
+        label = next(each.label for each in choices(self.request) if each.decision == decision)
+        passage = self.text.passages[0]
+        about = passage.title or passage.text
+        if isinstance(self.request, types.ToolCallApproval):
+            about = self.request.tool
+        return label.removeprefix("Approve ").removeprefix("Always allow "), shorten(about, HEAD_CHARS)
 
     def card(self, waiting: int, following: str) -> dict[str, Any]:
         """Return what a page draws: the first of so many questions, and the title of the one that follows."""
-        self.is_shown = True
+        self.show()
         if not self.on_page:
             self.on_page = True
             self.changed()
@@ -147,8 +189,10 @@ READING_CHOICES = (
 )
 
 
-def choices(request: ApprovalRequest) -> list[Choice]:
+def choices(request: Request) -> list[Choice]:
     """Return all answers, in the order in which they are offered."""
+    if isinstance(request, CodeRun):
+        return [CHOICES[0], CHOICES[-1]]
     own = READING_CHOICES if isinstance(request, types.ReadingApproval) else CHOICES
     return [*own, *more_choices(request)]
 
@@ -210,6 +254,9 @@ def question_text(question: Question) -> QuestionText:
     """Return the whole question; of `facts` the reason is what Codex says, so that nobody takes it for ours."""
     request, facts = question.request, []
     match request:
+        case CodeRun(code):
+            title = "Run this code in this cell?"
+            return QuestionText(title, (Passage("", exact_lines(code), "python"),), ())
         case types.CommandApproval():
             host = (request.network_approval_context or {}).get("host")
             title = "Allow Codex to run this command?"
@@ -279,7 +326,7 @@ def _below(path: str, folder: str) -> str:
 def decision_line(question: Question) -> tuple[str, str] | None:
     """Return what was decided, and about what, where no step of the turn tells it."""
     request = question.request
-    if not is_at_work(request):
+    if isinstance(request, CodeRun) or not is_at_work(request):
         return None
     match request:
         case types.CommandApproval(network_approval_context=network):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
@@ -57,31 +57,81 @@ class SavedCell(msgspec.Struct):
         return {answer.turn for answer in answers if answer is not None and answer.turn is not None}
 
 
-class _Notebook(msgspec.Struct):
+class SavedNotebook(msgspec.Struct):
+    """A notebook file as last saved."""
+
     cells: list[SavedCell]
+    metadata: dict[str, Any] = {}
+
+    @property
+    def turn_ids(self) -> dict[str, str | None]:
+        """The turns whose answers stand in it, each with its cell."""
+        return {turn_id: cell.id for cell in self.cells for turn_id in cell.turn_ids}
+
+    @property
+    def lasting_ids(self) -> frozenset[str]:
+        """Of its cells, those by which they are found again."""
+        return frozenset(cell.id for cell in self.cells if cell.id is not None and names_a_cell(cell.id))
+
+    @property
+    def id(self) -> str | None:
+        """The id that this notebook, or the one it is a copy of, has in the store."""
+        ours = self.metadata.get(METADATA)
+        id = ours.get("notebook") if isinstance(ours, dict) else None
+        return id if isinstance(id, str) else None
+
+
+METADATA = "codex_magic"
+"""Of a notebook's metadata; our extension of the page writes it. `labextension/src/protocol.ts` has the same."""
 
 
 class _PageCell(msgspec.Struct):
     id: str
     kind: str
-    source: str = ""
+    source: str | None = None
 
 
-def page_cells(run: object) -> list[SavedCell]:
-    """Return the cells as our extension of the page tells them; none where it tells nothing that can be read."""
+def page_cells(run: object, ran: Mapping[str | None, str]) -> list[SavedCell]:
+    """Return the cells as our extension of the page tells them; none where it tells nothing that can be read.
+
+    `ran`: what ran in cells, by their ids, in place of what was too much for the page to tell.
+    """
     try:
         cells = msgspec.convert(run["cells"], list[_PageCell]) if isinstance(run, Mapping) else []
     except (KeyError, msgspec.ValidationError):
         return []
-    return [SavedCell(id=each.id, source=each.source, cell_type=each.kind) for each in cells]
+    sources = [ran.get(each.id, "") if each.source is None else each.source for each in cells]
+    return [
+        SavedCell(id=each.id, source=source, cell_type=each.kind)
+        for each, source in zip(cells, sources, strict=True)
+    ]
+
+
+class _PagePlace(msgspec.Struct):
+    path: str = ""
+    notebook: str | None = None
+
+
+def _page_place(said: object) -> _PagePlace:
+    """Return where the page says its notebook is, below the server's folder, and the id in its metadata."""
+    try:
+        return msgspec.convert(said or {}, _PagePlace)
+    except msgspec.ValidationError:
+        return _PagePlace()
+
+
+def read_notebook(path: str) -> SavedNotebook | None:
+    """Return a notebook file as last saved; `None` where there is none that can be read."""
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=SavedNotebook)
+    except (OSError, ValueError, RecursionError):  # DecodeError and ValidationError are ValueErrors
+        return None
 
 
 def read_cells(path: str) -> list[SavedCell] | None:
     """Return the cells of a notebook file as last saved; `None` where there is none that can be read."""
-    try:
-        return msgspec.json.decode(Path(path).read_bytes(), type=_Notebook).cells
-    except (OSError, ValueError, RecursionError):  # DecodeError and ValidationError are ValueErrors
-        return None
+    notebook = read_notebook(path)
+    return notebook.cells if notebook is not None else None
 
 
 SERVER_SECONDS = 1.0  # the first question waits so long for the kernel's server to say where the notebook is
@@ -95,7 +145,8 @@ class Evidence(NamedTuple):
     name: str | None  # what else the server calls it, and nothing else
     cells: frozenset[str]  # those that ran here, by their ids in the file
     started: float  # when this process began, in Unix seconds
-    is_located: bool = False  # whether the path has just come from the server
+    is_located: bool = False  # whether the path has just come from the page or the server
+    notebook: str | None = None  # the id in its metadata, as the page has it
 
     @property
     def here(self) -> str | None:
@@ -117,15 +168,29 @@ class Recognition(NamedTuple):
     evidence: Evidence
 
 
-def gather(shell: InteractiveShell, cells: set[str], env: Mapping[str, str] | None = None) -> Evidence | None:
-    """Return the evidence of this kernel; `None` in a terminal, which has no notebook."""
+def gather(
+    shell: InteractiveShell, cells: set[str], env: Mapping[str, str] | None = None, *, said: object = None
+) -> Evidence | None:
+    """Return the evidence of this kernel; `None` in a terminal, which has no notebook.
+
+    `said`: what our extension of the page told last of its notebook.
+    """
     import psutil
 
     if (kernel := getattr(shell, "kernel", None)) is None:
         return None
-    path, name = _place(shell, os.environ if env is None else env)
-    path, lasting = path and os.path.realpath(path), frozenset(filter(names_a_cell, cells))
-    return Evidence(connection_file(kernel), path, name, lasting, psutil.Process().create_time())
+    env = os.environ if env is None else env
+    connection, lasting = connection_file(kernel), frozenset(filter(names_a_cell, cells))
+    path, name = _place(shell, env)
+    evidence = Evidence(
+        connection, path and os.path.realpath(path), name, lasting, psutil.Process().create_time()
+    )
+    place = _page_place(said)
+    if place.path and (server := _server(connection, env)) is not None:
+        path = os.path.realpath(os.path.join(server.root_dir, place.path))
+        if os.path.isfile(path):
+            evidence = evidence._replace(path=path, is_located=True)
+    return evidence._replace(notebook=place.notebook)
 
 
 def recognise(store: Store, evidence: Evidence) -> Recognition:
@@ -133,10 +198,11 @@ def recognise(store: Store, evidence: Evidence) -> Recognition:
 
     1. the kernel, unless cells that ran here prove that the file at its path, which has answers of another
        notebook only, is this one's;
-    2. answers saved in the file: where their notebook is still elsewhere, or open there, this is a copy;
-    3. cells that a notebook is known to have, unless it is still elsewhere: what has a copy's cells and no
+    2. the id in the notebook's metadata: where its notebook is still elsewhere, or open there, this is a copy;
+    3. answers saved in the file, in the same way;
+    4. cells that a notebook is known to have, unless it is still elsewhere: what has a copy's cells and no
        answers was copied before anything was asked;
-    4. the path alone, where cells can't speak.
+    5. the path alone, where cells can't speak.
     """
     file = _File(evidence)
     if file.is_doubtful or not file.is_readable:
@@ -144,27 +210,36 @@ def recognise(store: Store, evidence: Evidence) -> Recognition:
         file = _File(evidence)
     here = evidence.here
     cells = file.cell_ids | evidence.cells
-    claims = store.notebook_claims(answers=file.answers, cells=cells, kernel=evidence.kernel, path=here)
-    # A copy inherits what speaks for its original, so it is the original's path or its own turns that decide.
-    claims.sort(
-        key=lambda c: (len(c.answers), len(c.cells), c.notebook.path == here, c.own_answers), reverse=True
+    name = evidence.notebook or file.id
+    claims = store.notebook_claims(
+        name=name, answers=file.answers, cells=cells, kernel=evidence.kernel, path=here
     )
+
+    def weight(claim: NotebookClaim) -> tuple[int, ...]:
+        # A copy inherits what speaks for its original, so it is the original's path or its own turns that decide.
+        is_here, is_itself = claim.notebook.path == here, claim.notebook.id == name
+        return claim.is_named, len(claim.answers), len(claim.cells), is_here, claim.own_answers, is_itself
+
+    claims.sort(key=weight, reverse=True)
     best, new = next(iter(claims), None), Recognition(new_id(), None, None, evidence)
     if best is None:
         return new
     same = Recognition(best.notebook.id, best.notebook.thread_id, None, evidence)
+    speaks = best.is_named or bool(best.answers)
     for claim in claims:
-        if claim.is_kernel and not (file.is_confirmed and best.answers and not claim.answers):
+        is_anothers = best.is_named and evidence.notebook is not None and not claim.is_named
+        is_anothers = is_anothers or (file.is_confirmed and bool(best.answers) and not claim.answers)
+        if claim.is_kernel and not is_anothers:
             return same._replace(id=claim.notebook.id, thread_id=claim.notebook.thread_id)
-    if best.answers or best.cells:
+    if speaks or best.cells:
         is_here = here is not None and best.notebook.path == here
-        # Copies without answers can't be told apart: what one of them may be, none of them is.
-        rivals = [best] if best.answers else [claim for claim in claims if claim.cells]
+        # Copies without id and answers can't be told apart: what one of them may be, none of them is.
+        rivals = [best] if speaks else [claim for claim in claims if claim.cells]
         if not is_here:
             is_copy = any(_is_elsewhere(store, claim) for claim in rivals)
         else:
             is_copy = best.used_elsewhere and file.is_doubtful
-        return new._replace(original=best.notebook if best.answers else None) if is_copy else same
+        return new._replace(original=best.notebook if speaks else None) if is_copy else same
     is_by_path = not best.used_elsewhere and file.may_be(store, best.notebook)
     return same if evidence.name is not None or is_by_path else new
 
@@ -173,10 +248,10 @@ class _File:
     """What the file at the kernel's path says, if that is still the notebook's path."""
 
     def __init__(self, evidence: Evidence) -> None:
-        self._saved = read_cells(evidence.path) if evidence.path else None
+        self._saved = read_notebook(evidence.path) if evidence.path else None
         self._evidence = evidence
         self.is_readable = self._saved is not None
-        self.is_confirmed = not _lasting_ids(self._saved or ()).isdisjoint(evidence.cells)
+        self.is_confirmed = self._saved is not None and not self._saved.lasting_ids.isdisjoint(evidence.cells)
         """A cell that ran here is in it."""
         self.is_doubtful = False
         if self.is_readable and not self.is_confirmed:
@@ -184,9 +259,8 @@ class _File:
                 self.is_doubtful = os.stat(evidence.path or "").st_ctime > evidence.started
         """The file was written after the kernel began, perhaps in place of one that was renamed."""
         self._is_another = self.is_doubtful and not evidence.is_located and bool(evidence.cells)
-        trusted = () if self._is_another else self._saved or ()
-        self.cell_ids = _lasting_ids(trusted)
-        self.answers = {turn_id: cell.id for cell in trusted for turn_id in cell.turn_ids}
+        trusted = SavedNotebook([]) if self._is_another or self._saved is None else self._saved
+        self.id, self.cell_ids, self.answers = trusted.id, trusted.lasting_ids, trusted.turn_ids
 
     def may_be(self, store: Store, notebook: NotebookRecord) -> bool:
         """Whether the notebook that was last at this path may still be there, though none of its ids is.
@@ -196,7 +270,7 @@ class _File:
         """
         if self._saved is None or self._is_another:
             return self._saved is None and not self._evidence.cells
-        for (by, prompt), cell in product(store.notebook_prompts(notebook.id), self._saved):
+        for (by, prompt), cell in product(store.notebook_prompts(notebook.id), self._saved.cells):
             head, _, body = cell.text.partition("\n")
             question = body.strip() or head.partition(" ")[2].strip()
             asks = question and head.startswith(("%%codex", "%codex")) and prompt.strip().endswith(question)
@@ -205,17 +279,14 @@ class _File:
         return False
 
 
-def _lasting_ids(cells: Iterable[SavedCell]) -> frozenset[str]:
-    return frozenset(cell.id for cell in cells if cell.id is not None and names_a_cell(cell.id))
-
-
 def _is_elsewhere(store: Store, claim: NotebookClaim) -> bool:
     """Whether another kernel has the notebook open, or its file is still where it was last seen."""
     notebook = claim.notebook
-    if claim.used_elsewhere or not (cells := read_cells(notebook.path) if notebook.path else None):
+    if claim.used_elsewhere or not (saved := read_notebook(notebook.path) if notebook.path else None):
         return claim.used_elsewhere
-    answers = {turn_id: cell.id for cell in cells for turn_id in cell.turn_ids}
-    claims = store.notebook_claims(answers=answers, cells=_lasting_ids(cells), kernel=None, path=None)
+    claims = store.notebook_claims(
+        name=saved.id, answers=saved.turn_ids, cells=saved.lasting_ids, kernel=None, path=None
+    )
     return any(each.notebook.id == notebook.id for each in claims)
 
 
@@ -230,21 +301,29 @@ class _ServerSession(msgspec.Struct):
     path: str = ""
 
 
+def _server(connection: str | None, env: Mapping[str, str]) -> _Server | None:
+    """Return the server of the kernel: it leaves its address and token beside the kernel's connection file."""
+    launcher = env.get("JPY_PARENT_PID", "")
+    if connection is None or not launcher.isdecimal():
+        return None
+    try:
+        file = Path(connection).with_name(f"jpserver-{launcher}.json")
+        return msgspec.json.decode(file.read_bytes(), type=_Server)
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
 def _with_server_path(evidence: Evidence) -> Evidence:
     """Return the evidence with the path that the kernel's server names, which follows what JupyterLab renames.
 
-    Servers leave their address and token beside the connection files of their kernels
-    (`jpserver-<pid>.json`). Asks on the loopback only; on a hub the server takes another token and says no.
+    Asks on the loopback only; on a hub the server takes another token and says no.
     """
-    connection, launcher = evidence.connection, os.environ.get("JPY_PARENT_PID", "")
-    if connection is None or not launcher.isdecimal():
+    if (server := _server(evidence.connection, os.environ)) is None:
         return evidence
     from urllib.parse import urlsplit
     from urllib.request import ProxyHandler, Request, build_opener
 
-    file = Path(connection).with_name(f"jpserver-{launcher}.json")
     try:
-        server = msgspec.json.decode(file.read_bytes(), type=_Server)
         if urlsplit(server.url).hostname not in ("127.0.0.1", "localhost", "::1"):
             return evidence
         headers = {"Authorization": f"token {server.token}"} if server.token else {}

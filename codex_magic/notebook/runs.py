@@ -6,7 +6,7 @@ import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .shell import CellFailed, CellLog, CellStopped
+from .shell import CellFailed, CellLog, CellStopped, Rerun
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -16,13 +16,17 @@ ERROR_FRAMES = 8
 
 
 class Run(NamedTuple):
-    """`cell`: its id as the front end sent it. `at`: when it began, in Unix seconds; 0 before the extension was loaded."""
+    """`cell`: its id as the front end sent it. `at`: when it began, in Unix seconds; 0 before the extension was loaded.
+
+    `corrects`: the number of the failed cell whose correction ran here; 0 for what ran as it stands in its cell.
+    """
 
     number: int
     source: str
     cell: str | None = None
     at: float = 0
     error: str = ""
+    corrects: int = 0
 
 
 class Runs:
@@ -38,6 +42,11 @@ class Runs:
         return self._log.cells
 
     @property
+    def sent_at(self) -> float:
+        """When somebody ran the cell that runs now, in Unix seconds; it may have waited since."""
+        return self._log.sent_at()
+
+    @property
     def failure(self) -> tuple[Run, BaseException] | None:
         """The last one, unless the cell has run well since."""
         if self._log.failure is None:
@@ -45,20 +54,32 @@ class Runs:
         number, error = self._log.failure
         return self._run(number), error
 
+    def note_rerun(self, number: int, code: str, failed: Run, error: BaseException | None) -> None:
+        """Note that the cell of that number has run code that corrects a failed one."""
+        asked = str(self._shell.user_ns["In"][number]) if self._history is None else self._history[number]
+        self._log.reruns[number] = Rerun(asked.rstrip("\n"), code.rstrip("\n"), failed.number, error)
+
+    @property
+    def _history(self) -> list[str] | None:
+        return getattr(getattr(self._shell, "history_manager", None), "input_hist_raw", None)
+
     def _run(self, number: int) -> Run:
         run = Run(number, *self._log.ended[number])
+        if (rerun := self._log.reruns.get(number)) is not None and rerun.code == run.source:
+            run = run._replace(corrects=rerun.corrects)
         if self._log.failure is not None and self._log.failure[0] == number:
             return run._replace(error=error_text(self._shell, self._log.failure[1]))
         return run
 
     def so_far(self) -> tuple[list[Run], str]:
         """Return what has run, oldest first, and the source of the cell that runs now, if it is kept."""
-        history = getattr(self._shell, "history_manager", None)
-        sources: list[str] = [str(each).rstrip("\n") for each in getattr(history, "input_hist_raw", [""])]
+        sources = [str(each).rstrip("\n") for each in self._history or [""]]
         runs: list[Run] = []
         for number, source in enumerate(sources[1:], 1):
             # `%reset` begins to count anew.
-            is_known = number in self._log.ended and self._log.ended[number][0] == source
+            rerun = self._log.reruns.get(number)
+            ran = rerun.code if rerun is not None and rerun.asked == source else source
+            is_known = number in self._log.ended and self._log.ended[number][0] == ran
             run = self._run(number) if is_known else None
             if run is None and number == len(sources) - 1:
                 return runs, source

@@ -18,7 +18,7 @@ from ..display.page import Page, UpdatedPage
 from ..protocol.errors import CodexError
 from ..protocol.plain import without_controls
 from .environment import PrintedPage, page_for, shows_widgets
-from .shell import cell_id, is_kernel
+from .shell import is_kernel
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -65,12 +65,12 @@ class Screen:
         """Whether a person sees the widgets that the running request shows."""
         return self.page.has_controls and shows_widgets(self._shell)
 
-    def painter(self, view: TurnView) -> Painter:
-        """Return what paints a turn here."""
+    def painter(self, view: TurnView, *, cell: str | None = None) -> Painter:
+        """Return what paints a turn here. `cell`: the id of the cell that shows it, where a page may lose it."""
         from ..display.pace import LiveSurface, Painter
 
         if self.rich and not isinstance(self.page, PrintedPage):
-            return Painter(LiveSurface(self.page, self.extension.stream(view.id, cell_id(self._shell))), view)
+            return Painter(LiveSurface(self.page, self.extension.stream(view.id, cell)), view)
         from ..display.terminal import terminal_surface
 
         return Painter(terminal_surface(), view)

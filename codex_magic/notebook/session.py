@@ -13,12 +13,12 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ..context.secrets import OutgoingMask
 from ..engines.approvals import Approvals
@@ -35,12 +35,13 @@ from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from ..waiting import begin_anew_in_children
 from .context import Context, Request, Told, learn_secrets
+from .gathering import look
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .options import checked as checked_option
 from .recognition import Evidence, Recognition, gather, recognise
 from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
-from .shell import Installed, NotebookSettings, NotSent, cell_id
+from .shell import Installed, NotebookSettings, NotSent
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -69,13 +70,25 @@ LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
 
 
+class Saving(Protocol):
+    """What becomes of an answer in variables. `schema`: what the answer shall fit."""
+
+    @property
+    def schema(self) -> Mapping[str, Any] | None: ...
+
+    def take(self, handle: AsyncTurnHandle | None) -> None:
+        """Take what there is of a turn that is over; `None`: it never began."""
+
+
 class Task(NamedTuple):
-    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the answer."""
+    """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the whole answer;
+    `saving`: what becomes of it in variables."""
 
     prompt: str
     options: ParsedLine
     brings: Sequence[Mentioned] = ()
-    after: Callable[[Session], Steps[None]] | None = None
+    after: Callable[[Session, types.TurnResult], Steps[None]] | None = None
+    saving: Saving | None = None
 
 
 def finished(future: Future[T]) -> Steps[T]:
@@ -105,6 +118,8 @@ class Session:
         self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
         self.mask = OutgoingMask()
+        """With the numbers of the thread that was asked last."""
+        self._masks: dict[str, OutgoingMask] = {}  # by thread
         self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
@@ -139,19 +154,22 @@ class Session:
         `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
         `output`: the id of the answer.
         """
-        turn_options = self.turn_options(task.options, approvals)
         context, prompt = self.gather_context(task)
+        turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
+        turn_options["output_schema"] = task.saving.schema if task.saving else None
         turn_options |= offer(context, turn_options)
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
-        turn = RunningTurn(self, prompt, task.options, context, listener, cell=cell, output=output)
+        turn = RunningTurn(self, prompt, task, context, listener, cell=cell, output=output)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         self.extension.turns[output] = turn
         return turn
 
-    def turn_options(self, options: ParsedLine, approvals: Approvals) -> TurnOptions:
-        """Return all that holds for a turn of the running cell: its own options, else the notebook's settings.
+    def turn_options(
+        self, options: ParsedLine, approvals: Approvals, *, cell: str | None = None
+    ) -> TurnOptions:
+        """Return all that holds for a turn of `cell`: its own options, else the notebook's settings.
 
         Raises OptionError.
         """
@@ -173,7 +191,7 @@ class Session:
             "effort": chosen("effort"),
             "verbosity": chosen("verbosity"),
             "service_tier": chosen("tier"),
-            "cell_id": cell_id(self.shell),
+            "cell_id": cell,
             "mask": None if options.values.get("no-mask") else self.mask,
         }
         if name == "backend":
@@ -226,12 +244,14 @@ class Session:
         """Start the turn on `thread`, and tell first what there is to say of the thread."""
         note, self._note = self._note if self._thread is thread else None, None
         if self.unkept is None and (notebook := await self._recognise()) is not None:
-            turn_options["notebook"] = notebook.id
+            turn_options["notebook"] = self.extension.notebook = notebook.id
         if name := turn.options.text("name"):
             await thread.set_name(name)
         await self._wait_in_line(thread.id, turn, tell)
         cut_off = await self.codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
         told = await self._told(thread, turn.context, turn.prompt, turn_options)
+        if turn_options["mask"] is not None:
+            turn_options["mask"] = self.mask = await self.mask_of(thread)
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
         handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
@@ -259,7 +279,7 @@ class Session:
         wanted = options.text("thread")
         known = await (self.resolve(wanted) if wanted else self.current_id())
         if known is None or options.values.get("new"):
-            return Request(context.told(prompt, {}), turn_options, [])
+            return Request(context.told(prompt, {}, OutgoingMask(of=self.mask)), turn_options, [])
         thread = await self.codex.thread_resume(known)
         earlier = await thread.history()
         cells, cell = [turn.cell_id for turn in earlier], turn_options.get("cell_id")
@@ -283,7 +303,13 @@ class Session:
         if not context.is_empty():
             cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
             held = await thread.held(cell_id=cell, notebook=notebook, prompt=prompt)
-        return context.told(prompt, held)
+        return context.told(prompt, held, await self.mask_of(thread))
+
+    async def mask_of(self, thread: AsyncThread) -> OutgoingMask:
+        """Return the mask with the numbers that the thread has for secrets, also from other kernels."""
+        if thread.id not in self._masks:
+            self._masks[thread.id] = OutgoingMask(held=await thread.held(), of=self.mask)
+        return self._masks[thread.id]
 
     def gather_context(self, task: Task) -> tuple[Context, str]:
         """Return what the running cell may tell of its notebook, and its prompt with expressions inserted.
@@ -292,16 +318,22 @@ class Session:
         """
         options = task.options
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
-        self._evidence = self._evidence or gather(self.shell, self.runs.cells)
-        known = self._notebook.evidence if self._notebook is not None else self._evidence
-        path = known.path if known is not None else None
-        mask = None if options.values.get("no-mask") else self.mask
-        if mask is not None:
-            learn_secrets(mask, self.shell, path, self.settings.secrets)
-        context = Context(self.shell, self.runs, self.extension, path, scope=scope, mask=mask)
+        kernel = look(self.shell, self.runs, self.extension.run)
+        mask = None if options.values.get("no-mask") else self.known_secrets()
+        context = Context(self.shell, kernel, self._path(), scope=scope, mask=mask)
         prompt = context.mention(task.prompt, int(options.text("rows") or self.settings.sample_rows))
         context.mentioned = [*task.brings, *context.mentioned]
         return context, prompt
+
+    def known_secrets(self) -> OutgoingMask:
+        """Return the notebook's mask, which knows what is secret now."""
+        learn_secrets(self.mask, self.shell, self._path(), self.settings.secrets)
+        return self.mask
+
+    def _path(self) -> str | None:
+        self._evidence = self._evidence or self._gather()
+        known = self._notebook.evidence if self._notebook is not None else self._evidence
+        return known.path if known is not None else None
 
     async def _wait_in_line(self, thread_id: str, turn: RunningTurn, tell: Listener) -> None:
         """Wait until the thread answers nothing else, and say so. Raises NotSent."""
@@ -382,9 +414,12 @@ class Session:
         notebook = await self._recognise()
         return notebook.id if notebook is not None else None
 
+    def _gather(self) -> Evidence | None:
+        return gather(self.shell, self.runs.cells, said=self.extension.said)
+
     async def _recognise(self) -> Recognition | None:
         """Return which notebook this is; nothing is written."""
-        if self._notebook is None and (evidence := self._evidence or gather(self.shell, self.runs.cells)):
+        if self._notebook is None and (evidence := self._evidence or self._gather()):
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 
@@ -437,15 +472,15 @@ class RunningTurn:
         self,
         session: Session,
         prompt: str,
-        options: ParsedLine,
+        task: Task,
         context: Context,
         listener: Listener,
         *,
         cell: int,
         output: str,
     ) -> None:
-        self.prompt, self.options, self.context, self.cell = prompt, options, context, cell
-        self.output, self._listener = output, listener
+        self.prompt, self.options, self.context, self.cell = prompt, task.options, context, cell
+        self.output, self._listener, self._saving = output, listener, task.saving
         self.started: Future[AsyncTurnHandle]
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
@@ -478,11 +513,11 @@ class RunningTurn:
             self._listener(types.Warned(None, f"Codex did not get “{shorten(text, 60)}”. {error}"))
 
     def end(self) -> None:
-        """Leave the running turns, and bind the result to the name that `-o` gave, however the turn ended."""
+        """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
         del self._session.extension.turns[self.output]
-        if (name := self.options.text("output")) and (handle := self.handle) is not None:
-            self._session.shell.user_ns[name] = handle.result
+        if self._saving is not None:
+            self._saving.take(self.handle)
         self.over.set_result(None)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 import time
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from traitlets import HasTraits, Int, Unicode
@@ -116,33 +117,70 @@ class NotSent(Exception):
     """The user took a question back while it waited for the answer before it."""
 
 
+class Rerun(NamedTuple):
+    """`asked`: the cell that brought corrected `code` about; `corrects`: the number of the cell that had failed."""
+
+    asked: str
+    code: str
+    corrects: int
+    error: BaseException | None
+
+
 class CellLog:
     """Notes the cells of one shell as they run; `runs` makes something of it."""
 
     def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
+        self.shell = shell
         self._at = self.began = time.time()
+        self._lags: dict[str, float] = {}
         self.cells: set[str] = set()
         self.deleted: dict[str, float] = {}
         self.ended: dict[int, tuple[str, str | None, float, str]] = {}
         """By number: source, id, when it began, and what it failed with, in a line."""
         self.failure: tuple[int, BaseException] | None = None
+        self.reruns: dict[int, Rerun] = {}
+        """By number: what a cell ran in place of its own text."""
 
     def begin(self) -> None:
         """Note that a cell begins: IPython's `pre_execute`."""
         self._at = time.time()
-        if (cell := cell_id(self._shell)) is not None:
+        sent = self._sent()
+        if sent is not None:
+            session, at = sent
+            self._lags[session] = min(self._at - at, self._lags.get(session, self._at - at))
+        if (cell := cell_id(self.shell)) is not None:
             self.cells.add(cell)
-        for deleted in (request(self._shell).get("metadata") or {}).get("deletedCells") or ():
+        for deleted in (request(self.shell).get("metadata") or {}).get("deletedCells") or ():
             self.deleted[str(deleted)] = self._at
+
+    def _sent(self) -> tuple[str, float] | None:
+        """Return the front end that sent the running cell, and when, by its own clock."""
+        header = request(self.shell).get("header") or {}
+        date = header.get("date")
+        return (str(header.get("session")), date.timestamp()) if isinstance(date, datetime) else None
+
+    def sent_at(self) -> float:
+        """Return when the running cell was sent, in Unix seconds: not before that, and at most a message's way after.
+
+        The clock of a front end may be wrong: what came the fastest of its messages tells how much.
+        """
+        if (sent := self._sent()) is None:
+            return self._at
+        session, at = sent
+        return at + self._lags.get(session, 0.0)
 
     def end(self, result: Any) -> None:
         """Note how a cell has ended: IPython's `post_run_cell`."""
         number, info = result.execution_count, result.info
         if info is None or not info.store_history or number is None:
             return
-        source, cell = str(info.raw_cell).rstrip("\n"), cell_id(self._shell)
+        source, cell = str(info.raw_cell).rstrip("\n"), cell_id(self.shell)
         error = result.error_before_exec or result.error_in_exec
+        rerun = self.reruns.get(number)
+        if rerun is not None and rerun.asked == source:
+            source, error = rerun.code, rerun.error
+            if error is None:
+                self.failure = None  # it was corrected
         if error is not None and not isinstance(error, CellFailed | CellStopped):
             self.ended[number] = (source, cell, self._at, _line(error))
             self.failure = number, error
@@ -152,6 +190,13 @@ class CellLog:
             failed_source, failed_cell, *_ = self.ended[self.failure[0]]
             if (cell or source) == (failed_cell or failed_source):
                 self.failure = None
+
+    def failure_of(self, cell: str, number: int) -> str | None:
+        """Return whether that run failed here: `last` if no other has since, `earlier`, or `None`."""
+        _, ran, _, error = self.ended.get(number, ("", None, 0.0, ""))
+        if not error or ran != cell:
+            return None
+        return "last" if self.failure is not None and self.failure[0] == number else "earlier"
 
 
 def _line(error: BaseException) -> str:

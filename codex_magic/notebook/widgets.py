@@ -115,15 +115,21 @@ class ApprovalWidget(_Panel):
         for choice in choices(question.request):
             offered[choice.side].append(choice)
         answers = self._row().add_class("codex-answers")
-        [because] = [choice for choice in offered["no"] if choice.takes_reason]
-        field = ipywidgets.Text(description="Tell Codex what to do instead", continuous_update=False)
-        why = self._field(field, "Decline and send", partial(question.choose, because.key))
-        why.children = (*why.children, self._button("Back", partial(self._swap, why, answers)))
+        why = self._row()
+        for because in (choice for choice in offered["no"] if choice.takes_reason):
+            field = ipywidgets.Text(description="Tell Codex what to do instead", continuous_update=False)
+            row = self._field(field, "Decline and send", partial(question.choose, because.key))
+            why.children = (*row.children, self._button("Back", partial(self._swap, why, answers)))
         answers.children = [self._row(*map(button, offered[side])) for side in ("no", "yes")]
         more = self._row(*map(button, offered["more"]))
         fold = self._button("More answers", lambda: self._fold(more)).add_class("codex-fold")
-        keys = self._make(ipywidgets.HTML(KEYS + KEYS_SHOWN)).add_class("codex-keys")
-        under = self._row(fold, keys).add_class("codex-answers")
+        shown = " · ".join(
+            f"<kbd>{'Shift ' if side == 'yes' else ''}{choice.key.upper()}</kbd> {choice.short}"
+            for side in ("no", "yes")
+            for choice in offered[side]
+        )
+        keys = self._make(ipywidgets.HTML(KEYS + shown)).add_class("codex-keys")
+        under = self._row(*([fold] if offered["more"] else []), keys).add_class("codex-answers")
         self._box.children = (self._text, answers, why, under, more)
         self._fold(more)
         why.layout.display = "none"
@@ -170,11 +176,6 @@ def _passage_html(passage: Passage) -> str:
     hint = passage.hint()
     return f'{title}<pre tabindex="0">{body}</pre>{f"<p>{hint}</p>" if hint else ""}'
 
-
-KEYS_SHOWN = (
-    "<kbd>D</kbd> decline · <kbd>W</kbd> say why · <kbd>Shift S</kbd> session · <kbd>Shift A</kbd> approve"
-)
-"""Those of approval_keys.js."""
 
 _NO_CARD = "No sign-in card below? Run the cell again, or run `%codex login` in IPython in a terminal."
 """What stays readable above a card whose kernel has gone, and in consoles, which draw none: where a card is an output,

@@ -59,6 +59,11 @@ def common_beginning(one: str, other: str) -> int:
     return low
 
 
+def utf16_length(text: str) -> int:
+    """Return the length of a text as a page counts it."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def encodable(text: str) -> str:
     """`text` with U+FFFD for what UTF-8 can't say."""
     if text.isascii():

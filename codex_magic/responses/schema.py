@@ -14,14 +14,13 @@ from __future__ import annotations
 import operator
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, count, repeat
 from typing import Any
 
 import msgspec
 
 from ..protocol.errors import InvalidRequestError
-from ..protocol.plain import decode_json
 
 Schema = dict[str, Any]
 
@@ -289,40 +288,41 @@ def _no_strict_form(where: str, what: str, instead: str) -> InvalidRequestError:
 # Values and schemas ------------------------------------------------------------------------------
 
 
-def read_fitting(text: str, schema: Schema, *, checks: bool) -> Any:
-    """Read what a model wrote for a schema, by `without_absent`. Raises ValueError where it `checks` and that fails."""
-    value = decode_json(text)
-    if checks and (complaint := misfit(value, schema, schema)):
-        raise ValueError(complaint)
-    return without_absent(value, schema, schema)
+def fitted(value: Any, part: Any, root: Mapping[str, Any], where: str = "it", *, checks: bool = True) -> Any:
+    """Return what a model wrote for a part of a schema, without the nulls that say "absent".
 
-
-def without_absent(value: Any, part: Any, root: Mapping[str, Any]) -> Any:
-    """Return the value without the nulls that say "absent" because a strict schema requires everything.
-
-    `part` of `root` is the schema before it was made strict.
+    They are there because a strict schema requires everything; `root` is the schema before it was made strict.
+    Raises ValueError where it `checks` and the value does not fit.
     """
     part, choices = _resolved(part, root)
     if choices:
-        return without_absent(value, next((c for c in choices if not misfit(value, c, root)), {}), root)
+        reasons = []
+        for choice in choices:
+            try:
+                return fitted(value, choice, root, where)
+            except ValueError as reason:
+                reasons.append(reason)
+        if checks:
+            raise reasons[0]
+        return value
+    if checks and (complaint := _complaint(value, part, where)):
+        raise ValueError(complaint)
     if isinstance(value, dict):
         properties = part.get("properties") or {}
         return {
-            name: without_absent(each, properties.get(name), root)
+            name: fitted(each, properties.get(name), root, repr(name), checks=checks)
             for name, each in value.items()
             if not _says_absent(each, name, part, root)
         }
     if isinstance(value, list):
-        return [without_absent(each, its_part, root) for each, its_part in _with_parts(value, part)]
+        parts = chain(part.get("prefixItems") or (), repeat(part.get("items")))
+        pairs = enumerate(zip(value, parts, strict=False))
+        return [fitted(each, of, root, f"item {at}", checks=checks) for at, (each, of) in pairs]
     return value
 
 
-def misfit(value: Any, part: Any, root: Mapping[str, Any], where: str = "it") -> str | None:
-    """Return why the value does not fit a part of a schema, or `None`. Null stands for what may be absent."""
-    part, choices = _resolved(part, root)
-    if choices:
-        reasons = [misfit(value, choice, root, where) for choice in choices]
-        return None if None in reasons else reasons[0]
+def _complaint(value: Any, part: Mapping[str, Any], where: str) -> str | None:
+    """Return why a value does not fit a plain part of a schema, whatever is inside of it."""
     if "const" in part and value != part["const"]:
         return f"{where} is not {part['const']!r}"
     if "enum" in part and value not in part["enum"]:
@@ -333,25 +333,13 @@ def misfit(value: Any, part: Any, root: Mapping[str, Any], where: str = "it") ->
     for keyword, (kind, fits) in _LIMITS.items():
         if keyword in part and _is_a(value, kind) and not fits(value, part[keyword]):
             return f"{where} breaks {keyword} {part[keyword]}"
-    return next(_misfits_inside(value, part, root), None)
-
-
-def _misfits_inside(value: Any, part: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(value, dict):
-        properties = part.get("properties") or {}
-        yield from (f"{name!r} is missing" for name in part.get("required") or () if name not in value)
-        if part.get("additionalProperties") is False:
-            yield from (f"{name!r} is one too many" for name in value if name not in properties)
-        for name, its_part in properties.items():
-            if name in value and not _says_absent(value[name], name, part, root):
-                yield from filter(None, [misfit(value[name], its_part, root, repr(name))])
-    if isinstance(value, list):
-        for at, (each, its_part) in enumerate(_with_parts(value, part)):
-            yield from filter(None, [misfit(each, its_part, root, f"item {at}")])
-
-
-def _with_parts(values: list[Any], part: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
-    return zip(values, chain(part.get("prefixItems") or (), repeat(part.get("items"))), strict=False)
+        missing = [name for name in part.get("required") or () if name not in value]
+        is_closed = part.get("additionalProperties") is False
+        others = [name for name in value if is_closed and name not in (part.get("properties") or {})]
+        if missing or others:
+            return f"{missing[0]!r} is missing" if missing else f"{others[0]!r} is one too many"
+    return None
 
 
 def _says_absent(value: Any, name: str, part: Mapping[str, Any], root: Mapping[str, Any]) -> bool:

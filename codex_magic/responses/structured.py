@@ -10,11 +10,12 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from ..protocol.errors import InvalidOutputError, InvalidRequestError, RefusedError, TruncatedError
+from ..protocol.plain import decode_json
 from .inputs import Item, plain, user
 from .parameters import Parameters
 from .request import input_items
 from .response import Response, texts
-from .schema import pydantic_adapter, read_custom, read_fitting, schema_of, strict_schema
+from .schema import fitted, pydantic_adapter, read_custom, schema_of, strict_schema
 
 T = TypeVar("T")
 
@@ -85,7 +86,8 @@ class Format(Generic[T]):
 
     def _value(self, text: str) -> T:
         """Raises ValueError."""
-        value = read_fitting(text, self.schema, checks=self._is_schema or self.is_wrapped)
+        checks = self._is_schema or self.is_wrapped
+        value = fitted(decode_json(text), self.schema, self.schema, checks=checks)
         if self.is_wrapped:
             value = value["value"]
         if self._is_schema:

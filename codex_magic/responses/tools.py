@@ -24,7 +24,7 @@ from . import inputs
 from .inputs import Item, plain
 from .parameters import FunctionTool
 from .response import Response
-from .schema import Schema, read_custom, read_fitting, schema_of, strict_schema
+from .schema import Schema, fitted, read_custom, schema_of, strict_schema
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -266,7 +266,7 @@ def _read_arguments(text: str, schema: Schema, kind: type | None) -> dict[str, A
 
     Raises ValueError, RecursionError.
     """
-    fitting = read_fitting(text or "{}", schema, checks=kind is None)
+    fitting = fitted(decode_json(text or "{}"), schema, schema, checks=kind is None)
     if kind is None:
         return msgspec.convert(fitting, dict[str, Any])
     values = msgspec.structs.asdict(msgspec.convert(fitting, kind, dec_hook=read_custom))

@@ -21,6 +21,7 @@ import msgspec
 
 from .. import __version__
 from ..engines.seam import Engine
+from ..engines.tools import allowed_name
 from ..protocol import types
 from ..protocol.errors import AuthError, CodexError, ConfigurationError, StoreError
 from ..protocol.settings import Settings
@@ -28,7 +29,17 @@ from ..protocol.types import GetAccountResponse, InitializeResponse, RunInput, T
 from ..responses.parameters import takes
 from ..waiting import awaited, begin_anew_in_children, in_thread
 from .history import adopt, as_record, begin_turn, copied_to_memory
-from .options import CodexConfig, ListOptions, Options, ThreadOptions, TurnOptions, check, checked, is_foreign
+from .options import (
+    CodexConfig,
+    ListOptions,
+    Options,
+    ThreadOptions,
+    TurnOptions,
+    check,
+    checked,
+    is_foreign,
+    working_folder,
+)
 from .owner import RENEW_SECONDS
 from .store import AsyncStore, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
 from .turns import AsyncTurnHandle
@@ -149,7 +160,7 @@ class AsyncCodex:
         """A new, empty thread. Raises TypeError, OptionError for options that can't be."""
         chosen = checked("thread_start", ThreadOptions, options)
         check("name", name, "str | None")
-        cwd = chosen.get("cwd") or self.config.cwd or os.getcwd()
+        cwd = chosen.get("cwd") or self.config.cwd or working_folder()
         engine = chosen.get("engine") or self.config.engine
         store = self.store.beside() if chosen.get("ephemeral") else self.store
         record = await store.run(
@@ -294,6 +305,12 @@ class AsyncCodex:
     def _asks_program(self, provider: str | Provider | None = None) -> bool:
         """Whether the agent's program answers by its own sign-in, and not a server that it was told."""
         return self.config.engine == "app-server" and self._provider_for_agent(provider) is None
+
+    def ask_again(self, question: types.ToolCallApproval) -> None:
+        """Forget that calls of this tool were approved for the session, in the thread that asked."""
+        engines: list[BackendEngine | AppServerEngine] = [*self._backends.values(), *self._agents.values()]
+        for engine in engines:
+            engine.allowed[question.thread_id].discard(allowed_name(question))
 
     def _choose(self, options: Options) -> tuple[Engine, str]:
         """Return the engine of a turn, and the identity under which its reasoning is sealed."""

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..engines.approvals import Approvals
-from ..protocol.errors import OptionError
+from ..protocol.errors import ConfigurationError, OptionError
 from ..protocol.plain import did_you_mean, shorten
 from ..protocol.settings import Settings
 from ..protocol.types import ApprovalMode, Sandbox
@@ -234,6 +234,15 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]]": (_are_tools, "a list of tools"),
 }
 _ENUMS: dict[str, type[Enum]] = {"approval_mode": ApprovalMode, "sandbox": Sandbox}
+
+
+def working_folder() -> str:
+    """Return where this process works. Raises ConfigurationError where that folder is gone."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        gone, hint = "The folder that this kernel works in is gone.", "Change to one that exists: `%cd ~`"
+        raise ConfigurationError(gone, hint=hint) from None
 
 
 def is_foreign(provider: str | Provider | None) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -137,6 +138,7 @@ class NotebookClaim(NamedTuple):
     """What speaks for one notebook; what a copy inherits speaks for the copy too."""
 
     notebook: NotebookRecord
+    is_named: bool  # its id, or that of one it is a copy of, is the one that was looked for
     answers: frozenset[str]  # ids of its turns among those that were looked for
     own_answers: int  # how many of them are not inherited
     cells: frozenset[str]  # ids of its cells among those that were looked for
@@ -267,6 +269,17 @@ class Store:
         return ThreadPage(threads, None if is_last else f"{getattr(threads[-1], key)}:{threads[-1].id}")
 
     @_reads
+    def turn_counts(self, threads: Sequence[ThreadRecord]) -> dict[str, int]:
+        """Return how many turns each thread has now, by its id, shared past included."""
+        current = f"SELECT thread_id, count(*) FROM turns WHERE removed_at IS NULL AND thread_id {_AMONG}"
+        ids = (_to_json([each.id for each in threads]),)
+        own = dict(self._db.execute(f"{current} GROUP BY thread_id", ids).fetchall())
+        return {
+            each.id: len(self._current(each.id)) if each.forked_from else own.get(each.id, 0)
+            for each in threads
+        }
+
+    @_reads
     def resolve(self, text: str) -> str:
         """Return the id of the thread a person means: its id, its name, or a unique beginning or end of its id.
 
@@ -299,12 +312,13 @@ class Store:
     def notebook_claims(
         self,
         *,
+        name: str | None = None,
         answers: Mapping[str, str | None],
         cells: Collection[str],
         kernel: str | None,
         path: str | None,
     ) -> list[NotebookClaim]:
-        """Return the notebooks that had these answers (turn ids, each with its cell), cells, kernel or path."""
+        """Return the notebooks of this id (`name`), these answers (turn ids, each with its cell), cells, kernel or path."""
         turns: dict[str, set[str]] = defaultdict(set)
         cells_of: dict[str, set[str]] = defaultdict(set)
         sql = "SELECT DISTINCT notebook, {} FROM turns WHERE notebook IS NOT NULL AND {} " + _AMONG
@@ -324,7 +338,7 @@ class Store:
             )
             SELECT * FROM notebooks WHERE id IN family
             """,
-            (_to_json([*turns, *cells_of, current]), path),
+            (_to_json([*turns, *cells_of, current, name]), path),
         ).fetchall()
         others = self._db.execute("SELECT notebook, owner FROM kernels WHERE id IS NOT ?", (kernel,))
         owners = [(row["notebook"], _decoded(row["owner"], Owner)) for row in others]
@@ -333,6 +347,7 @@ class Store:
         return [
             NotebookClaim(
                 read_struct(dict(row), NotebookRecord),
+                is_named=name in lineage,
                 answers=frozenset().union(*(turns.get(each, ()) for each in lineage)),
                 own_answers=len(turns.get(row["id"], ())),
                 cells=frozenset().union(*(cells_of.get(each, ()) for each in lineage)),
@@ -541,6 +556,12 @@ class Store:
         self._db.execute("DELETE FROM partials WHERE turn = ? AND id != ?", (turn["seq"], turn_id))
         self._update_thread(turn["thread_id"], updated_at=now)
 
+    @_writes
+    def withdraw(self, turn_id: str) -> None:
+        """Take out of its thread a turn that came to nothing and had no question."""
+        row = self._turn_row(turn_id)
+        self._remove(row["thread_id"], row, self._tick())
+
     @_reads
     def turn(self, turn_id: str) -> TurnRecord:
         """Return one turn with its items, current or not."""
@@ -568,7 +589,8 @@ class Store:
             history = [row for row in history if row["position"] < old["position"]]
         # Neither the text of answers nor the output of commands is read.
         rows = self._db.execute(
-            "SELECT turn, type, iif(type = 'userMessage', json, NULL) AS json FROM items"
+            "SELECT turn, type, iif(type = 'userMessage' OR instr(json, '«SECRET_'), json, NULL) AS json"
+            " FROM items"
             " WHERE turn IN (SELECT value FROM json_each(:turns)) UNION ALL"
             " SELECT turn, 'userMessage', partials.json FROM partials JOIN turns ON turns.seq = turn"
             " AND turns.id = partials.id WHERE turn IN (SELECT value FROM json_each(:turns)) ORDER BY turn",
@@ -579,13 +601,19 @@ class Store:
         for row in history:
             of_turn = items.get(row["seq"], [])
             kinds = {item["type"] for item in of_turn}
-            messages = [types.decode_item(_decoded(item["json"])) for item in of_turn if item["json"]]
+            messages = [
+                types.decode_item(_decoded(item["json"]))
+                for item in of_turn
+                if item["type"] == "userMessage" and item["json"]
+            ]
             if "contextCompaction" in kinds:
-                held = {}
+                held = {key: name for key, name in held.items() if key[0] == "«"}
             elif row["status"] != TurnStatus.failed or kinds - {"userMessage"}:
                 parts = [part for each in messages if isinstance(each, UserMessage) for part in each.content]
                 for context in (part for part in parts if isinstance(part, types.ContextInput)):
                     held |= context.held
+            for number in (n for item in of_turn for n in re.findall(r"«SECRET_(\d+)»", item["json"] or "")):
+                held.setdefault(f"«{number}»", "")
         return held
 
     @_writes

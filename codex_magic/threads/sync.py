@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from ..protocol.types import InitializeResponse, Notification, TurnCompleted
-from ..waiting import BackgroundLoop, Blocking, blocking, taken
+from ..waiting import BackgroundLoop, Blocking, blocking, same, taken
 from .codex import AsyncCodex, AsyncThread
 from .options import CodexConfig
 from .turns import AsyncTurnHandle
@@ -35,14 +35,8 @@ class TurnHandle(Blocking[AsyncTurnHandle]):
     interrupt = blocking(AsyncTurnHandle.interrupt)
     steer = blocking(AsyncTurnHandle.steer)
     run = blocking(AsyncTurnHandle.run)
-
-    @property
-    def id(self) -> str:
-        return self.asynchronous.id
-
-    @property
-    def thread_id(self) -> str:
-        return self.asynchronous.thread_id
+    id: str = same("id")
+    thread_id: str = same("thread_id")
 
     def stream(self) -> Iterator[Notification]:
         """Every notification from the first on. Leaving early interrupts the turn."""
@@ -89,10 +83,7 @@ class Thread(Blocking[AsyncThread]):
     read = blocking(AsyncThread.read)
     revert = blocking(AsyncThread.revert)
     set_name = blocking(AsyncThread.set_name)
-
-    @property
-    def id(self) -> str:
-        return self.asynchronous.id
+    id: str = same("id")
 
 
 def _browser_login(

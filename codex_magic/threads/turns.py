@@ -277,6 +277,8 @@ class AsyncTurnHandle:
     async def _keep_turn(self, turn: types.Turn) -> None:
         end: dict[str, Any] = {"usage": self._usage, "model": self._model, "duration_ms": turn.duration_ms}
         self._keep(partial(Store.finish_turn, turn_id=self.id, status=turn.status, error=turn.error, **end))
+        if not (self._request.inputs or self._items):  # a compaction that was refused
+            self._keep(partial(Store.withdraw, turn_id=self.id))
         results = await asyncio.gather(*self._writes, return_exceptions=True)
         failure = next((each for each in results if isinstance(each, Exception)), None)
         if failure is not None and not isinstance(failure, errors.StoreError):

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import Any, NamedTuple
+from numbers import Number
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, overload
+from uuid import UUID
 
 import msgspec
 
 from ..context.describe import describe
 from ..engines.replay import input_items
 from ..protocol.errors import InvalidOutputError
+from ..protocol.plain import encodable
 from ..protocol.types import ContextInput, InputItem, TextInput, TokenUsage
 from ..responses.client import AsyncClient
 from ..responses.exchange import PATIENT, RetryPolicy
-from ..responses.parameters import Parameters
+from ..responses.parameters import Parameters, takes
 from ..responses.provider import Provider
 from ..responses.structured import Format, answer_text
 from ..waiting import BackgroundLoop
 from . import host
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
 
 INSTRUCTIONS = """\
 You answer a question that a program asks; nobody can answer a question of yours.
@@ -39,22 +49,31 @@ class Answer(NamedTuple):
     usage: TokenUsage
 
 
-async def ask_async(
-    prompt: str,
-    *values: Any,
-    schema: Any = None,
-    model: str | None = None,
-    effort: str | None = None,
-    instructions: str | None = None,
-    provider: str | Provider | None = None,
-) -> Any:
+class AskOptions(TypedDict, total=False):
+    """What holds for a question; `None` is the same as absent."""
+
+    model: str | None
+    effort: str | None
+    instructions: str | None
+    """They take the place of ours."""
+    provider: str | Provider | None
+    """`chatgpt`, `openai`, a base URL or a `Provider`; in a notebook its own unless given."""
+
+
+@overload
+async def ask_async(prompt: str, *values: Any, schema: None = ..., **options: Unpack[AskOptions]) -> str: ...
+@overload
+async def ask_async(prompt: str, *values: Any, schema: type[T], **options: Unpack[AskOptions]) -> T: ...
+@overload
+async def ask_async(prompt: str, *values: Any, schema: Any, **options: Unpack[AskOptions]) -> Any: ...
+@takes(AskOptions)
+async def ask_async(prompt: str, *values: Any, schema: Any = None, **options: Unpack[AskOptions]) -> Any:
     """Ask a question about `values`, and return the answer: a text, or a value of the type `schema`.
 
     values: go along as data, secrets masked: texts as they are, others described (a frame: its columns and rows).
     schema: a dataclass, TypedDict, msgspec struct, pydantic model, any other type JSON can hold, or a JSON schema
         as a dict. An answer that does not fit is sent back once, to be mended.
-    instructions: take the place of ours.
-    provider: `chatgpt`, `openai`, a base URL or a `Provider`; in a notebook its own unless given.
+    model, effort, instructions, provider: in place of those of the notebook, or of ours.
 
     No conversation is begun or continued. Raises CodexError: RefusedError, TruncatedError or InvalidOutputError for
     an answer that is no value.
@@ -68,32 +87,25 @@ async def ask_async(
             describe(value, rows=here.rows, tokens=VALUE_TOKENS) if not isinstance(value, str) else None
         )
         text = value if described is None else described.text
-        inputs.append(ContextInput(f"value_{number}" if len(values) > 1 else "value", mask(text)))
+        name = f"value_{number}" if len(values) > 1 else "value"
+        inputs.append(ContextInput(name, mask(encodable(text))))
         inputs += described.images if described else ()
     # An image is part of the message that asks.
     inputs.sort(key=lambda part: not isinstance(part, ContextInput))
-    items = await input_items([*inputs, TextInput(mask(prompt))])
-    options = parameters(here, model=model, effort=effort, instructions=instructions)
-    async with client(here, provider) as service:
-        answer = await answered(service, items, wanted, options)
+    items = await input_items([*inputs, TextInput(mask(encodable(prompt)))])
+    async with client(here, options.pop("provider", None)) as service:
+        answer = await answered(service, items, wanted, parameters(here, **options))
     return answer.text if wanted is None else wanted.value(answer.text)
 
 
-def ask(
-    prompt: str,
-    *values: Any,
-    schema: Any = None,
-    model: str | None = None,
-    effort: str | None = None,
-    instructions: str | None = None,
-    provider: str | Provider | None = None,
-) -> Any:
-    options: dict[str, Any] = {
-        "model": model,
-        "effort": effort,
-        "instructions": instructions,
-        "provider": provider,
-    }
+@overload
+def ask(prompt: str, *values: Any, schema: None = ..., **options: Unpack[AskOptions]) -> str: ...
+@overload
+def ask(prompt: str, *values: Any, schema: type[T], **options: Unpack[AskOptions]) -> T: ...
+@overload
+def ask(prompt: str, *values: Any, schema: Any, **options: Unpack[AskOptions]) -> Any: ...
+@takes(AskOptions)
+def ask(prompt: str, *values: Any, schema: Any = None, **options: Unpack[AskOptions]) -> Any:
     return LOOP.run(ask_async(prompt, *values, schema=schema, **options))
 
 
@@ -104,10 +116,10 @@ def client(here: host.Host, provider: str | Provider | None, *, retry: RetryPoli
     return AsyncClient(here.provider(provider), settings=here.settings, retry=retry)
 
 
-def parameters(here: host.Host, **options: str | None) -> Parameters:
+def parameters(here: host.Host, **options: Any) -> Parameters:
     """Return what a request takes besides its input: what was chosen, else what the host says, else ours."""
     chosen: Parameters = {"instructions": INSTRUCTIONS, **here.parameters()}
-    if effort := options.pop("effort"):
+    if effort := options.pop("effort", None):
         chosen["reasoning"] = effort
     return chosen | {name: value for name, value in options.items() if value}  # type: ignore[return-value]  # its keys
 
@@ -137,12 +149,18 @@ async def answered(
             input = wanted.repaired(input, failure)
 
 
+_WRITTEN = Number | datetime.date | datetime.time | datetime.timedelta | UUID | PurePath
+"""What reads best as `str` writes it."""
+
+
 def plain_text(value: Any) -> str:
     """Return a value as it stands in a prompt: a text as it is, what JSON can hold as JSON, others described."""
     if isinstance(value, str):
         return value
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
-    if value is None or isinstance(value, bool | int | float | Mapping | list | tuple | msgspec.Struct):
+    if value is None or type(value) in (bool, int, float):
+        return msgspec.json.encode(value).decode()
+    if isinstance(value, Mapping | list | tuple | msgspec.Struct):
         return msgspec.json.encode(value, enc_hook=str).decode()
-    return describe(value, tokens=VALUE_TOKENS).text
+    return str(value) if isinstance(value, _WRITTEN) else describe(value, tokens=VALUE_TOKENS).text

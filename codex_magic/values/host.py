@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..context.secrets import OutgoingMask
     from ..protocol.settings import Settings
+    from ..protocol.types import RateLimits
+    from ..responses.client import AsyncClient
     from ..responses.parameters import Parameters
     from ..responses.provider import Provider
 
@@ -37,6 +39,10 @@ class Host:
     def parameters(self) -> Parameters:
         """Return what holds for each request that does not say otherwise."""
         return {}
+
+    async def limits(self, service: AsyncClient) -> RateLimits | None:
+        """Return what is left of the plan that pays for `service`; `None` without one. Raises CodexError."""
+        return (await service.usage()).limits if service.provider.is_codex else None
 
     def mask(self) -> OutgoingMask:
         """Return what takes secrets out of all that is sent."""

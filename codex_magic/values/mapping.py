@@ -159,7 +159,8 @@ class Map:
                 _watch(run)
             finally:
                 LOOP.run(run.close())
-                self.errors, self.result = job.column.errors(run.failed_rows()), run.result()
+                self.result = run.result()
+                self.errors = job.column.errors(run.failed_rows())
         return self.result
 
 
@@ -171,7 +172,8 @@ class Run:
         self._here, self._journal, self._mask = here, journal, here.mask()
         self._client = client(here, job.provider, retry=ONCE)
         self._limiter = _limiters.setdefault(self._client.provider.base_url, Limiter())
-        self._keys: list[bytes | None] = []
+        self._keys: list[bytes | None] = [None] * len(job.questions)
+        """Of each row; `None` where there is no question, or not yet."""
         self._pending: deque[tuple[bytes, Prompt]] = deque()
         self._answers: dict[bytes, str] = {}
         self._failures: dict[bytes, Exception] = {}
@@ -205,10 +207,9 @@ class Run:
         schema = job.wanted.strict if job.wanted else None
         about = self._client.provider.base_url, dict(self._parameters), schema
         unique: dict[bytes, Prompt] = {}
-        for question in job.questions:
-            key = key_of(*about, question) if isinstance(question, Prompt) else None
-            self._keys.append(key)
-            if key is not None and isinstance(question, Prompt):
+        for number, question in enumerate(job.questions):
+            if isinstance(question, Prompt):
+                key = self._keys[number] = key_of(*about, question)
                 unique.setdefault(key, question)
         kept = self._journal.answers(unique) if job.cache else {}
         self._answers = {key: text for key, text in kept.items() if self._fits(text)}
@@ -216,9 +217,9 @@ class Run:
         self._pending.extend((key, each) for key, each in unique.items() if key not in self._answers)
         self.to_ask = len(self._pending)
         self.tokens_in = self._estimate(schema)
-        if self.needs_yes and not job.confirmed and self._client.provider.is_codex:
+        if self.needs_yes and not job.confirmed:
             with suppress(CodexError):  # it is for the question alone
-                self._limits = (await self._client.usage()).limits
+                self._limits = await self._here.limits(self._client)
 
     def _fits(self, text: str) -> bool:
         with suppress(errors.InvalidOutputError):
@@ -361,13 +362,21 @@ class Run:
     def result(self) -> Any:
         """Return the answers so far in the shape of the values."""
         wanted = self.job.wanted
-        texts = [None if key is None else self._answers.get(key) for key in self._keys]
-        values = [text if wanted is None or text is None else wanted.value(text) for text in texts]
+        values = [None if key is None else self._value(key) for key in self._keys]
         return self.job.column.answers(values, are_records=wanted is not None and not wanted.is_wrapped)
+
+    def _value(self, key: bytes) -> Any:
+        """Return a row's own value, even where another has the same answer; `None` without one."""
+        text, wanted = self._answers.get(key), self.job.wanted
+        try:
+            return text if text is None or wanted is None else wanted.value(text)
+        except errors.InvalidOutputError as failure:  # a type that is stricter now than it was
+            self._failures[key] = failure
+            return None
 
     def failed_rows(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        for number, (key, question) in enumerate(zip(self._keys, self.job.questions, strict=False)):
+        for number, (key, question) in enumerate(zip(self._keys, self.job.questions, strict=True)):
             failure = question if isinstance(question, Exception) else key and self._failures.get(key)
             if isinstance(failure, Exception):
                 message = failure.message if isinstance(failure, CodexError) else str(failure)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..protocol.errors import OptionError
+from ..protocol.plain import encodable
 from .asking import plain_text
 
 _MARKER = re.compile(r"\{\{[ \t]*([^{}\n]+?)[ \t]*\}\}")
@@ -28,7 +30,7 @@ def filled(text: str, row: Any) -> Prompt:
     named = {str(name): value for name, value in row.items()} if isinstance(row, Mapping) else {}
     named.setdefault("value", row)
     if not any(name in named for name in _MARKER.findall(text)):
-        return Prompt(text, plain_text(row))
+        return Prompt(text, encodable(plain_text(row)))
     return Prompt(_MARKER.sub(lambda each: plain_text(named[each[1]]) if each[1] in named else each[0], text))
 
 
@@ -40,7 +42,7 @@ def prompts(
     The function runs in `executor`, e.g. on the machines where the data is.
     """
     if isinstance(prompt, str):
-        return [filled(prompt, row) for row in rows]
+        return [_result(partial(filled, prompt), row) for row in rows]
     if executor is None:
         return [_result(prompt, row) for row in rows]
     submit = _submit(executor, prompt)
@@ -49,14 +51,13 @@ def prompts(
 
 def _result(function: Callable[[Any], Any], argument: Any) -> Prompt | Exception:
     try:
-        text = function(argument)
-    except Exception as error:  # noqa: BLE001  # a function of the user's: its row failed, the others go on
+        made = function(argument)
+    except Exception as error:  # noqa: BLE001  # a function or a value of the user's: the other rows go on
         return error
-    return (
-        Prompt(text)
-        if isinstance(text, str)
-        else TypeError(f"The prompt is a {type(text).__name__}, not a text.")
-    )
+    if not isinstance(made, Prompt | str):
+        return TypeError(f"The prompt is a {type(made).__name__}, not a text.")
+    prompt = made if isinstance(made, Prompt) else Prompt(made)
+    return prompt._replace(text=encodable(prompt.text))
 
 
 def _submit(executor: Any, function: Callable[[Any], Any]) -> Callable[[Any], Any]:

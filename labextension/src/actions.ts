@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { LabIcon } from '@jupyterlab/ui-components';
 import { Widget } from '@lumino/widgets';
 
-import { element } from './element';
+import { element, keepKeys } from './element';
 import { copyIcon, endIcon, goOnIcon, retryIcon, steerIcon, stopIcon } from './icon';
 import { insist } from './link';
 import { type Bundle, type Facts, MIME, steerRequest, stopRequest } from './protocol';
@@ -24,7 +24,7 @@ export class Actions extends Widget {
   ) {
     super();
     this.addClass('jp-codex-actions');
-    this.node.dataset.lmSuppressShortcuts = 'true';
+    keepKeys(this.node);
   }
 
   /** Offer what can be done with an answer that this kernel is writing. */
@@ -62,7 +62,7 @@ export class Actions extends Widget {
     }
     const retry = this.button(trans.__('Retry'), retryIcon, () => this.rerun(id, 'retry'));
     const goOn = this.button(trans.__('Continue'), goOnIcon, () => this.rerun(id, 'continue'));
-    goOn.classList.add('jp-mod-main');
+    goOn.classList.add('jp-codex-strong');
     this.show_(...(state === 'interrupted' ? [goOn, retry, copy] : [copy, retry]));
   }
 
@@ -79,7 +79,7 @@ export class Actions extends Widget {
   }
 
   private button(label: string, icon: LabIcon, action: () => void): HTMLButtonElement {
-    const button = element('button', 'jp-codex-action', label);
+    const button = element('button', 'cdx-g', label);
     button.type = 'button';
     button.prepend(icon.element({ tag: 'span', className: 'jp-codex-icon' }));
     button.addEventListener('click', event => {
@@ -94,8 +94,8 @@ export class Actions extends Widget {
     const { trans } = this;
     const field = element('input', 'jp-codex-field');
     field.ariaLabel = trans.__('Add to the running answer');
-    const send = element('button', 'jp-codex-button jp-mod-main', trans.__('Send'));
-    const cancel = element('button', 'jp-codex-button', trans.__('Cancel'));
+    const send = element('button', 'cdx-b cdx-pri', trans.__('Send'));
+    const cancel = element('button', 'cdx-b', trans.__('Cancel'));
     const note = element('p', 'jp-codex-hint');
     const line = element('div', 'jp-codex-steer', field, send, cancel, note);
     const once = crypto.getRandomValues(new Uint32Array(4)).join('-');

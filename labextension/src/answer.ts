@@ -5,6 +5,7 @@ import type { IDisposable } from '@lumino/disposable';
 import { Panel } from '@lumino/widgets';
 
 import { Actions, type Rerun } from './actions';
+import { unanswered } from './approval';
 import { AnswerBody, type ILook } from './body';
 import { Cards } from './cards';
 import { attach, listen } from './link';
@@ -111,9 +112,10 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       this.cards.follow(kernel, id, reply.asks ?? false);
       this.stream.reset(reply.n ?? 0, reply.text ?? '');
       this.body.draw(this.stream.text, 0);
-    } else if (reply || kernel.connectionStatus === 'connected') {
-      // Where a server stands between them a request can be lost; one that is refused is not asked again.
-      await (reply || tries <= 1 ? this.lose() : this.follow(tries - 1));
+    } else if (reply) {
+      this.lose();
+    } else if (tries > 1) {
+      await this.follow(tries - 1); // it was lost on its way, or the kernel is late; else the next piece will tell
     }
   }
 
@@ -154,7 +156,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     if (!id) {
       return;
     }
-    const rest = `${this.body.text.trimEnd()}\n\n${this.place.lost}\n`;
+    const rest = `${unanswered(this.body.text).trimEnd()}\n\n${this.place.lost}\n`;
     const bundle = { [MIME]: { v: 1, id, state: 'interrupted' }, [MARKDOWN]: rest, 'text/plain': rest };
     void this.conclude(bundle);
     this.place.keep(id, bundle);

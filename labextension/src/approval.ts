@@ -42,3 +42,14 @@ export function chosen(key: Key, choices: readonly Choice[]): Choice | undefined
   const side = key.shiftKey ? 'yes' : 'no';
   return choices.find(choice => choice.side === side && choice.key === key.key.toLowerCase());
 }
+
+/** What the kernel sets quietly, in tags that no text of a model can have. */
+const QUIET = '<small style="opacity:.7">';
+
+/** Return the text of an answer whose kernel has ended: what still waited then waits no more, and nothing goes on. */
+export function unanswered(text: string): string {
+  const status = text.lastIndexOf(`\n\n${QUIET}`);
+  const isLast = status >= 0 && /^[^\n]*<\/small>\s*$/.test(text.slice(status + 2));
+  const items = isLast ? text.slice(0, status) : text;
+  return items.replaceAll(`${QUIET}· waiting for your approval<`, `${QUIET}· not answered<`);
+}

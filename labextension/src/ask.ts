@@ -23,8 +23,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
   ) => {
     const trans = (translator ?? nullTranslator).load('codex_magic');
     app.commands.addCommand(ASK, {
-      label: trans.__('Ask Codex with This Cell'),
-      caption: trans.__('Make this cell a question to Codex, or code again'),
+      label: trans.__('Turn Into a Question for Codex'),
+      caption: trans.__('Turn into a question for Codex, or into code again'),
       icon: codexIcon,
       describedBy: { args: { type: 'object', properties: {} } },
       isEnabled: () => tracker.activeCell?.model.type === 'code',

@@ -9,11 +9,11 @@ import { CommandRegistry } from '@lumino/commands';
 import { Menu } from '@lumino/widgets';
 
 import type { AnswerRenderer } from './answer';
-import { cellKind, isOfKernel, languageOf, notebookOf } from './code';
+import { cellKind, isOfKernel, languageOf, notebookOf, unseenIn } from './code';
 import type { CellEdit } from './edit';
-import { button, element } from './element';
+import { button, element, keepKeys } from './element';
 import { drawn, type Stroke } from './icon';
-import { indexOf, insertAt, runCell } from './place';
+import { indexOf, insertAt, runCell, Runs } from './place';
 import { type Facts, MIME } from './protocol';
 
 /** How long a button says what it has done. */
@@ -36,10 +36,7 @@ type Block = {
 
 /** The rows of tools above the blocks of code in answers. All of them act on the notebook the block stands in. */
 export class CodeBlocks {
-  constructor(private readonly page: IPage) {
-    // Whoever runs a cell in this page trusts it, also where a server runs it and the page does not note that.
-    NotebookActions.executionScheduled.connect((_, { cell }) => this.run.add(cell.model));
-  }
+  constructor(private readonly page: IPage) {}
 
   /** Give each block of code its frame, and its tools once nothing more of it comes. */
   dress(node: HTMLElement, answer: AnswerRenderer, isWhole: boolean, panel: Block['panel']): void {
@@ -61,11 +58,12 @@ export class CodeBlocks {
     const label = language ? trans.__('Code block, %1', language) : trans.__('Code block');
     const bar = element(
       'div',
-      { class: 'cdx-bar', role: 'toolbar', 'aria-label': label, 'data-lm-suppress-shortcuts': 'true' },
+      { class: 'cdx-bar', role: 'toolbar', 'aria-label': label },
       element('span', { class: 'cdx-lang' }, language)
     );
     bar.addEventListener('keydown', event => moveFocus(bar, event));
     const frame = element('div', { class: 'cdx-cb', 'data-language': language }, bar);
+    keepKeys(bar);
     pre.replaceWith(frame);
     pre.tabIndex = 0;
     frame.append(pre);
@@ -77,13 +75,17 @@ export class CodeBlocks {
     const { frame, answer } = block;
     const { language = '' } = frame.dataset;
     const { trans } = this.page;
-    const owner = this.owner(block);
-    const isTrusted = answer.origin.isTrusted || (owner !== undefined && this.run.has(owner));
+    const isTrusted = answer.origin.isTrusted || this.runs.include(this.owner(block));
     if (frame.dataset.trusted === String(isTrusted)) {
       return;
     }
     frame.dataset.trusted = String(isTrusted);
-    frame.querySelectorAll('.cdx-bar > button, .cdx-untrusted').forEach(each => each.remove());
+    frame.querySelectorAll('.cdx-bar > button, .cdx-quietline').forEach(each => each.remove());
+    const unseen = unseenIn(codeOf(block));
+    if (unseen.length) {
+      const words = trans.__('This code has characters that do not show: %1', unseen.join(', '));
+      frame.append(element('div', { class: 'cdx-quietline' }, words));
+    }
 
     const tools = [this.tool('copy', trans.__('Copy'), () => copy(codeOf(block)), trans.__('Copied'))];
     if (isTrusted) {
@@ -146,7 +148,7 @@ export class CodeBlocks {
       const owner = panel();
       void (owner && NotebookActions.trust(owner.content));
     });
-    return element('div', { class: 'cdx-untrusted cdx-quietline' }, before, trust, after);
+    return element('div', { class: 'cdx-quietline' }, before, trust, after);
   }
 
   /** Return the cell that has the answer: the one whose output this is, else the first with the same answer. */
@@ -228,14 +230,15 @@ export class CodeBlocks {
   }
 
   private menu: Menu | null = null;
-  private readonly run = new WeakSet<ICellModel>();
+  private readonly runs = new Runs();
   private readonly inserted = new Map<string, { answer: string; place: number }>();
   private readonly edits = new WeakMap<HTMLElement, CellEdit>();
 }
 
-/** The code exactly as it stands in the block; the end of its last line belongs to the fence. */
-function codeOf({ pre }: Block): string {
-  return (pre.textContent ?? '').replace(/\n$/, '');
+/** The code exactly as it stands in the block; JupyterLab adds an end to the last line where it knows no language. */
+function codeOf({ frame, pre }: Block): string {
+  const text = pre.textContent ?? '';
+  return frame.dataset.language ? text : text.replace(/\n$/, '');
 }
 
 function hasAnswer(model: ICellModel, id: string): boolean {
@@ -247,13 +250,9 @@ function hasAnswer(model: ICellModel, id: string): boolean {
   return ids.some(facts => (facts as Facts | undefined)?.id === id);
 }
 
-/** Copy a text; over plain http a page has no clipboard of its own, and takes the way of the copy command. */
-async function copy(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    Clipboard.copyToSystem(text);
-  }
+/** Copy a text by the way of the copy command, which works over plain http too. */
+function copy(text: string): boolean {
+  Clipboard.copyToSystem(text);
   return true;
 }
 

@@ -3,7 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
 
 import { UNREADY_MS, chosen, diffRuns, seenRuns } from './approval';
-import { element } from './element';
+import { element, keepKeys } from './element';
 import { askIcon } from './icon';
 import { insist } from './link';
 import {
@@ -99,7 +99,7 @@ export class Cards extends Widget {
       this.note,
       element('div', 'jp-codex-under', this.more(card), this.keys(card))
     );
-    node.dataset.lmSuppressShortcuts = 'true';
+    keepKeys(node);
     node.addEventListener('keydown', event => this.press(event));
     this.node.replaceChildren(node, this.next);
     this.count(card);
@@ -148,11 +148,7 @@ export class Cards extends Widget {
   }
 
   private button(choice: Choice, isMain = false): HTMLButtonElement {
-    const button = element(
-      'button',
-      isMain ? 'jp-codex-button jp-mod-main' : 'jp-codex-button',
-      choice.label
-    );
+    const button = element('button', isMain ? 'cdx-b cdx-pri' : 'cdx-b', choice.label);
     button.type = 'button';
     button.addEventListener('click', event => this.choose(choice, event));
     return button;
@@ -208,8 +204,8 @@ export class Cards extends Widget {
 
   private askWhy(choice: Choice): void {
     const field = element('input', 'jp-codex-field');
-    const send = element('button', 'jp-codex-button jp-mod-main', this.trans.__('Decline and send'));
-    const back = element('button', 'jp-codex-button', this.trans.__('Back'));
+    const send = element('button', 'cdx-b cdx-pri', this.trans.__('Decline and send'));
+    const back = element('button', 'cdx-b', this.trans.__('Back'));
     const label = element('label', 'jp-codex-why', this.trans.__('Tell Codex what to do instead'), field);
     send.addEventListener('click', event => event.isTrusted && void this.send(choice.key, field.value));
     back.addEventListener('click', () => this.back());

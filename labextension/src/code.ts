@@ -32,3 +32,18 @@ export function notebookOf(
     nbformat_minor: 4
   };
 }
+
+/** Characters that hide, or move what is around them; not those that emoji are made of, in their place. */
+export const UNSEEN =
+  /(?<!\p{Emoji}|\ufe0f)(?:\ufe0f|\u200d)|(?!\n|\t|\ufe0f|\u200d)[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Zl}\p{Zp}\u2800\ufffc]/gu;
+
+/** Return the name of a character, as the kernel writes those that do not show. */
+export function nameOf(char: string): string {
+  const code = (char.codePointAt(0) ?? 0).toString(16).toUpperCase();
+  return `U+${code.padStart(4, '0')}`;
+}
+
+/** Return the names of what does not show in a text, each once. */
+export function unseenIn(text: string): string[] {
+  return [...new Set(text.match(UNSEEN) ?? [])].map(nameOf);
+}

@@ -8,8 +8,9 @@ import { EditorState, type Extension } from '@codemirror/state';
 import { EditorView, highlightSpecialChars, lineNumbers } from '@codemirror/view';
 import type { IDisposable } from '@lumino/disposable';
 
+import { nameOf, UNSEEN } from './code';
 import { type EditState, Proposal } from './diff';
-import { button, element } from './element';
+import { button, element, keepKeys } from './element';
 import { drawn, type Stroke } from './icon';
 import { indexOf, numberOf, type Outcome, runCell, show } from './place';
 
@@ -26,9 +27,10 @@ export interface IEdit {
 
 /** A change to one cell, shown as what it changes; the user applies or rejects it, and a line of that stays. */
 export class CellEdit implements IDisposable {
-  readonly node = element('div', { class: 'cdx-edit', tabindex: '-1', 'data-lm-suppress-shortcuts': 'true' });
+  readonly node = element('div', { class: 'cdx-edit', tabindex: '-1' });
 
   constructor(private readonly edit: IEdit) {
+    keepKeys(this.node);
     this.id = edit.cell.id;
     this.proposal = new Proposal(edit.cell.sharedModel.getSource(), edit.text);
     edit.panel.content.model?.contentChanged.connect(this.update);
@@ -67,6 +69,8 @@ export class CellEdit implements IDisposable {
     const hadFocus = this.node.contains(document.activeElement);
     this.view?.destroy();
     this.view = null;
+    this.node.removeAttribute('role');
+    this.node.removeAttribute('aria-label');
     this.node.replaceChildren(...this.content(state));
     if (hadFocus) {
       this.node.focus();
@@ -154,6 +158,10 @@ export class CellEdit implements IDisposable {
       failed: trans.__('Applied to %1, which failed', name)
     };
     const done = line(this.outcome === 'failed' ? 'no' : 'check', words[this.outcome]);
+    if (this.outcome !== 'none') {
+      const seconds = this.edit.trans.__('%1 s', this.seconds.toFixed(1));
+      done.append(element('span', { class: 'cdx-quietline' }, ` · ${seconds}`));
+    }
     if (state === 'applied') {
       const undo = button('cdx-lnk', trans.__('Undo'), () => this.undo());
       done.append(element('span', { 'aria-hidden': 'true' }, ' · '), undo);
@@ -170,7 +178,7 @@ export class CellEdit implements IDisposable {
       EditorView.editable.of(false),
       EditorView.lineWrapping,
       lineNumbers(),
-      highlightSpecialChars(),
+      highlightSpecialChars({ specialChars: UNSEEN, render: code => unseen(String.fromCodePoint(code)) }),
       syntaxHighlighting(jupyterHighlightStyle)
     ];
     const state = (extensions: Extension): EditorState =>
@@ -215,7 +223,9 @@ export class CellEdit implements IDisposable {
     const { panel } = this.edit;
     const cell = this.apply() && panel.content.widgets[indexOf(panel, this.id)];
     if (cell) {
+      const begun = performance.now();
       this.outcome = await runCell(panel, cell);
+      this.seconds = (performance.now() - begun) / 1000;
       this.update();
     }
   }
@@ -229,6 +239,7 @@ export class CellEdit implements IDisposable {
   private readonly proposal: Proposal;
   private number = '';
   private outcome: Outcome = 'none';
+  private seconds = 0;
   private drawn = '';
   private view: EditorView | null = null;
   private isOver = false;
@@ -247,6 +258,10 @@ type History = { stopCapturing(): void };
 
 function line(icon: Stroke, words: string): HTMLElement {
   return element('div', { class: 'cdx-line', role: 'status' }, drawn(icon), element('b', {}, words));
+}
+
+function unseen(char: string): HTMLElement {
+  return element('span', { class: 'cdx-hidden' }, `[${nameOf(char)}]`);
 }
 
 function paragraph(words: string): HTMLElement {

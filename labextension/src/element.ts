@@ -12,6 +12,18 @@ export function element<Tag extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
+/**
+ * Keep JupyterLab's shortcuts from the keys that are pressed within `node`: a bare A, S or D, D is its own.
+ *
+ * Its selectors name what has the focus, so that it looks for this mark there first, and not around it.
+ */
+export function keepKeys(node: HTMLElement): void {
+  node.addEventListener('focusin', event => {
+    (event.target as HTMLElement).dataset.lmSuppressShortcuts = 'true';
+  });
+  node.dataset.lmSuppressShortcuts = 'true';
+}
+
 /** Make a button that does this. */
 export function button(
   look: 'cdx-b' | 'cdx-b cdx-pri' | 'cdx-g' | 'cdx-lnk',

@@ -2,7 +2,9 @@
 
 import answers from './answers';
 import ask from './ask';
+import errors from './errors';
+import menus from './menus';
 import prose from './prose';
 import run from './run';
 
-export default [answers, prose, ask, run];
+export default [answers, prose, ask, menus, errors, run];

@@ -1,12 +1,30 @@
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 
-import { type AttachReply, DELTA, type Delta, PROTOCOL, REQUEST, type Reply, type Request } from './protocol';
+import {
+  type AnswersReply,
+  type AttachReply,
+  type Bundle,
+  DELTA,
+  type Delta,
+  PROTOCOL,
+  REQUEST,
+  type Reply,
+  type Request,
+  answersRequest
+} from './protocol';
 
-/** A kernel without codex_magic never answers. */
+/** A request can be lost where a server stands between, and a busy kernel can be late. */
 const ANSWER_MS = 5000;
 
-/** Send one request over the control channel, which a busy kernel reads too; `null` where no answer comes. */
+/** The reply and the kernel's word that it is done with the request come over two channels. */
+const DONE_MS = 1000;
+
+/**
+ * Send one request over the control channel, which a busy kernel reads too; `null` where nothing comes back.
+ *
+ * A kernel without codex_magic takes the request and replies nothing, which is a refusal.
+ */
 export async function request<R extends Reply>(
   kernel: Kernel.IKernelConnection,
   content: Request
@@ -20,11 +38,19 @@ export async function request<R extends Reply>(
     content
   } as unknown as KernelMessage.IOptions<KernelMessage.IDebugRequestMsg>);
   const future = kernel.sendControlMessage(message, true, true);
-  const late = window.setTimeout(() => future.dispose(), ANSWER_MS);
+  let late = window.setTimeout(() => future.dispose(), ANSWER_MS);
+  let isTaken = false;
+  future.onIOPub = (update): void => {
+    if (KernelMessage.isStatusMsg(update) && update.content.execution_state === 'idle') {
+      isTaken = true;
+      window.clearTimeout(late);
+      late = window.setTimeout(() => future.dispose(), DONE_MS);
+    }
+  };
   try {
     return (await future.done).content as unknown as R;
   } catch {
-    return null; // disposed, or the kernel has ended
+    return isTaken ? ({ ok: false } as R) : null; // disposed, or the kernel has ended
   } finally {
     window.clearTimeout(late);
   }
@@ -43,9 +69,16 @@ export function attach(kernel: Kernel.IKernelConnection, id: string): Promise<At
   return request(kernel, { op: 'attach', protocol: PROTOCOL, id });
 }
 
+/** Ask which answers no page is known to have whole. */
+export function answers(kernel: Kernel.IKernelConnection): Promise<AnswersReply | null> {
+  return request<AnswersReply>(kernel, answersRequest());
+}
+
 /** What there is to hear of a kernel. */
 export interface IHearer {
   delta(delta: Delta): void;
+  /** An output was shown or updated for a request of that session. */
+  output?(data: Bundle, session: string): void;
   /** Messages may have been lost meanwhile. */
   reconnected?(): void;
   /** The kernel has ended, or begins anew. */
@@ -59,6 +92,8 @@ export function listen(kernel: Kernel.IKernelConnection, hearer: IHearer): IDisp
   const onMessage = (_: unknown, message: KernelMessage.IIOPubMessage): void => {
     if ((message.header.msg_type as string) === DELTA) {
       hearer.delta(message.content as unknown as Delta);
+    } else if (KernelMessage.isDisplayDataMsg(message) || KernelMessage.isUpdateDisplayDataMsg(message)) {
+      hearer.output?.(message.content.data, (message.parent_header as { session?: string }).session ?? '');
     }
   };
   const onStatus = (_: unknown, status: Kernel.Status): void => {

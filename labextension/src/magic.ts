@@ -52,3 +52,45 @@ export function toggled(source: string): string {
   const [, ...rest] = source.trimStart().split('\n');
   return rest.join('\n');
 }
+
+/** Where the words of a question begin, below its magic line; -1 where there are none yet. */
+export function wordsBegin(source: string): number {
+  return isQuestion(source) ? source.indexOf('\n', source.indexOf('%%codex')) + 1 || -1 : -1;
+}
+
+const ID_CHARS = 8;
+
+/** Return the mention of a cell, or of its output, by as much of its id as tells it from the others. */
+export function mentionOf(what: 'cell' | 'output', id: string, others: readonly string[]): string {
+  let chars = ID_CHARS;
+  // A number would be taken for the place of a cell.
+  while (
+    chars < id.length &&
+    (/^\d+$/.test(id.slice(0, chars)) ||
+      others.some(each => each !== id && each.startsWith(id.slice(0, chars))))
+  ) {
+    chars++;
+  }
+  return `@${what}:${id.slice(0, chars)}`;
+}
+
+/** An error as a cell shows it. `failure`: what the kernel knows of that run, see `FailureReply`. */
+export type CellError = { number: number; mention: string; message: string; failure: string | null };
+
+/** Return the cell that asks about an error: exactly that one, whatever else has failed since. */
+export function errorQuestion(what: 'fix' | 'explain', error: CellError): string {
+  const { number, mention, message, failure } = error;
+  if (what === 'explain' && failure) {
+    return `%codex explain ${number}`;
+  }
+  if (failure === 'last') {
+    return '%codex fix';
+  }
+  if (failure === 'earlier') {
+    return `${EMPTY_QUESTION}Fix the error of @In[${number}].`;
+  }
+  const asks = what === 'fix' ? `Fix ${mention}. It` : `Explain why ${mention}`;
+  const longest = Math.max(2, ...(message.match(/`+/g) ?? []).map(each => each.length));
+  const fence = '`'.repeat(longest + 1);
+  return `${EMPTY_QUESTION}${asks} failed with this error:\n\n${fence}text\n${message}\n${fence}`;
+}

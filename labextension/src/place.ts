@@ -14,18 +14,15 @@ export async function show(panel: NotebookPanel, index: number): Promise<void> {
   await notebook.scrollToItem(index, 'smart');
 }
 
-/**
- * Insert a cell as one step that can be undone, and return it.
- *
- * As with a cell that a kernel inserts, nothing in it counts as trusted before the user runs it.
- */
+/** Insert a cell that somebody has asked for, as one step that can be undone, and return it. */
 export function insertAt(
   panel: NotebookPanel,
   index: number,
   source: string,
   kind: 'code' | 'markdown' = 'code'
 ): Cell | undefined {
-  panel.content.model?.sharedModel.insertCell(index, { cell_type: kind, source });
+  const metadata = kind === 'code' ? { trusted: true } : {}; // as a cell that is typed
+  panel.content.model?.sharedModel.insertCell(index, { cell_type: kind, source, metadata });
   void show(panel, index);
   return panel.content.widgets[index];
 }
@@ -49,6 +46,19 @@ export async function runCell(panel: NotebookPanel, cell: Cell): Promise<Outcome
     NotebookActions.executed.disconnect(note);
   }
   return outcome;
+}
+
+/** The cells that were run in this page: whoever runs a cell trusts it, also where a server runs it and trusts none. */
+export class Runs {
+  constructor() {
+    NotebookActions.executionScheduled.connect((_, { cell }) => this.cells.add(cell.model));
+  }
+
+  include(cell: ICellModel | undefined): boolean {
+    return cell !== undefined && this.cells.has(cell);
+  }
+
+  private readonly cells = new WeakSet<ICellModel>();
 }
 
 /** Return the number of a cell as the notebook shows it: `[3]`, and `[ ]` before it has run. */

@@ -1,12 +1,17 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import type { CodeEditor } from '@jupyterlab/codeeditor';
 import { EditorExtensionRegistry, IEditorExtensionRegistry } from '@jupyterlab/codemirror';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { Extension, Text } from '@codemirror/state';
 import { StateField } from '@codemirror/state';
 import { Decoration, type DecorationSet, EditorView, WidgetType } from '@codemirror/view';
 
+import { request } from './link';
 import { isEmptyQuestion, isQuestion, lineKinds } from './magic';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- an editor's extensions can't wait
+import { mentionMarks } from './mentions';
+import { type Mark, type MarksReply, marksRequest } from './protocol';
 
 /** GitHub's Markdown with formulas, the type of JupyterLab's own Markdown cells. */
 const PROSE = 'text/x-ipythongfm';
@@ -88,10 +93,22 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'Shows %%codex cells as prose.',
   autoStart: true,
   requires: [IEditorExtensionRegistry],
-  optional: [ITranslator],
-  activate: (_, registry: IEditorExtensionRegistry, translator: ITranslator | null) => {
+  optional: [ITranslator, INotebookTracker],
+  activate: (
+    _,
+    registry: IEditorExtensionRegistry,
+    translator: ITranslator | null,
+    tracker: INotebookTracker | null
+  ) => {
     const trans = (translator ?? nullTranslator).load('codex_magic');
     const prose = proseExtension(trans.__('Ask Codex. Type @ to add a variable, a cell or a file.'));
+    const marks = (model: CodeEditor.IModel): Extension =>
+      mentionMarks(async (text): Promise<Mark[]> => {
+        const panel = tracker?.find(each => each.content.widgets.some(cell => cell.model === model));
+        const kernel = panel?.sessionContext.session?.kernel;
+        const reply = kernel && (await request<MarksReply>(kernel, marksRequest(text)));
+        return reply?.marks ?? [];
+      });
     const followed = new WeakSet<CodeEditor.IModel>();
     registry.addExtension({
       name: 'codex-magic:prose',
@@ -103,7 +120,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
           followed.add(model);
           followType(model);
         }
-        return EditorExtensionRegistry.createImmutableExtension(prose);
+        return EditorExtensionRegistry.createImmutableExtension([prose, marks(model)]);
       }
     });
   }

@@ -6,14 +6,14 @@ export const PROTOCOL = 1;
 /** The type of the messages, and of their replies. */
 export const REQUEST = 'codex_request';
 
-/** Characters of sources in one message: the nearest cells above the running one come first. */
+/** Characters of sources in one message: the nearest cells above the running one come first, then those below. */
 const MOST_CHARS = 200_000;
 
 /** A cell as it stands in the page, saved or not. */
 export type PageCell = {
   id: string;
   kind: 'code' | 'markdown' | 'raw';
-  /** Left out of cells below the running one, and of those too far above it. */
+  /** Left out where it would be too much. */
   source?: string;
 };
 
@@ -23,7 +23,10 @@ export type RunRequest = {
   protocol: number;
   /** The id of the cell that runs. */
   cell: string;
+  /** Below the server's folder. */
   path: string;
+  /** The id in the notebook's metadata. */
+  notebook: string | null;
   /** Who sends the cell to the kernel. */
   executor: 'browser' | 'server';
   /** All of the notebook's, in its order. */
@@ -34,6 +37,12 @@ export type RunRequest = {
 
 /** Asks for an answer as it is so far, and to hear the rest. */
 export type AttachRequest = { op: 'attach'; protocol: number; id: string };
+
+/** Asks which answers no page is known to have whole. */
+export type AnswersRequest = { op: 'answers'; protocol: number };
+
+/** Says that the notebook has the whole of an answer. */
+export type KeptRequest = { op: 'kept'; protocol: number; id: string };
 
 /** An output as it stands in the notebook file. */
 export type Bundle = Record<string, unknown>;
@@ -60,8 +69,31 @@ export type StopRequest = { op: 'stop'; protocol: number; id: string };
 /** Adds to the question of a turn; one with the same `once` is taken once. */
 export type SteerRequest = { op: 'steer'; protocol: number; id: string; text: string; once: string };
 
+/** Asks what to mark in the words of a question. */
+export type MarksRequest = { op: 'marks'; protocol: number; text: string };
+
+/** A mention, in UTF-16 units of the text; `note` says what is wrong with one that names nothing. */
+export type Mark = { begin: number; end: number; note: string | null };
+
+export type MarksReply = Reply & { marks?: Mark[] };
+
+/** Asks whether this run of a cell failed in the kernel. */
+export type FailureRequest = { op: 'failure'; protocol: number; cell: string; number: number };
+
+/** `last`: no other has failed since; `null`: the kernel knows nothing of it. */
+export type FailureReply = Reply & { failure?: 'last' | 'earlier' | null };
+
 export type Request =
-  RunRequest | AttachRequest | ApprovalsRequest | DecideRequest | StopRequest | SteerRequest;
+  | RunRequest
+  | AttachRequest
+  | AnswersRequest
+  | KeptRequest
+  | ApprovalsRequest
+  | DecideRequest
+  | StopRequest
+  | SteerRequest
+  | MarksRequest
+  | FailureRequest;
 
 /** One of the answers to a question. Those of the side `more` are one fold away. */
 export type Choice = {
@@ -96,6 +128,9 @@ export type Facts = { id?: string; state?: string };
 /** What the kernel answers. */
 export type Reply = { ok: boolean; protocol?: number; version?: string };
 
+/** What it answers when it is asked for answers. */
+export type AnswersReply = Reply & { answers?: { id: string; cell: string }[] };
+
 /** What it answers to an attach: `bundle` once the answer is over, before that the text after piece `n`. */
 export type AttachReply = Reply & {
   cell?: string | null;
@@ -103,6 +138,7 @@ export type AttachReply = Reply & {
   text?: string;
   bundle?: Bundle | null;
   asks?: boolean;
+  notebook?: string | null;
 };
 
 /** What it answers to `approvals`: the question that waits longest. */
@@ -118,7 +154,27 @@ export const DELTA = 'codex_delta';
  * A piece of an answer, or its end. From `o` on, in UTF-16 units, the text is now `t`. `asks`: whether its turn asks
  * something now, which may be another question than before.
  */
-export type Delta = { id: string; n: number; o?: number; t?: string; asks?: boolean; bundle?: Bundle };
+export type Delta = {
+  id: string;
+  n: number;
+  o?: number;
+  t?: string;
+  asks?: boolean;
+  bundle?: Bundle;
+  /** With the end: the id for the notebook's metadata. */
+  notebook?: string | null;
+};
+
+/** Of the notebook's metadata; the kernel reads it in the file. */
+export const METADATA = 'codex_magic';
+
+export function answersRequest(): AnswersRequest {
+  return { op: 'answers', protocol: PROTOCOL };
+}
+
+export function keptRequest(id: string): KeptRequest {
+  return { op: 'kept', protocol: PROTOCOL, id };
+}
 
 export function approvalsRequest(id: string): ApprovalsRequest {
   return { op: 'approvals', protocol: PROTOCOL, id };
@@ -136,15 +192,24 @@ export function steerRequest(id: string, text: string, once: string): SteerReque
   return { op: 'steer', protocol: PROTOCOL, id, text, once };
 }
 
+export function marksRequest(text: string): MarksRequest {
+  return { op: 'marks', protocol: PROTOCOL, text };
+}
+
+export function failureRequest(cell: string, number: number): FailureRequest {
+  return { op: 'failure', protocol: PROTOCOL, cell, number };
+}
+
 /** Return the message for the cell at `index`. */
 export function runRequest(
   cells: readonly Required<PageCell>[],
   index: number,
-  about: Pick<RunRequest, 'path' | 'executor' | 'selection'>
+  about: Pick<RunRequest, 'path' | 'notebook' | 'executor' | 'selection'>
 ): RunRequest {
   let left = MOST_CHARS;
   const sources = new Map<number, string>();
-  for (let at = index; at >= 0; at--) {
+  const places = [...cells.keys()];
+  for (const at of [...places.slice(0, index + 1).reverse(), ...places.slice(index + 1)]) {
     const source = cells[at]?.source ?? '';
     left -= source.length;
     if (left < 0) {
@@ -157,6 +222,7 @@ export function runRequest(
     protocol: PROTOCOL,
     cell: cells[index]?.id ?? '',
     path: about.path,
+    notebook: about.notebook,
     executor: about.executor,
     cells: cells.map(({ id, kind }, at) => {
       const source = sources.get(at);

@@ -5,21 +5,26 @@ import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterl
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { request } from './link';
-import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+import { METADATA, PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+import { selections } from './selection';
 
 const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
 
-function said(panel: NotebookPanel, index: number, isServer: boolean): RunRequest {
+/** What was selected last in a notebook, until that is undone in the same cell: to ask about it takes another one. */
+type Selected = { text: string; cell: Element | null };
+
+function said(panel: NotebookPanel, index: number, isServer: boolean, selection: string): RunRequest {
   const cells = panel.content.widgets.map(({ model }) => ({
     id: model.sharedModel.getId(),
     kind: model.type as 'code' | 'markdown' | 'raw',
     source: model.sharedModel.getSource()
   }));
-  const selection = window.getSelection()?.toString().slice(0, 10_000) ?? '';
+  const asked = selections.get(cells[index]?.id ?? '') ?? selection;
   return runRequest(cells, index, {
-    path: panel.context.path,
+    path: panel.context.localPath,
+    notebook: (panel.model?.getMetadata(METADATA) as { notebook?: string } | undefined)?.notebook ?? null,
     executor: isServer ? 'server' : 'browser',
-    selection
+    selection: asked.slice(0, 10_000)
   });
 }
 
@@ -34,6 +39,23 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const trans = (translator ?? nullTranslator).load('codex_magic');
     const isServer = PageConfig.getOption('serverSideExecution') === 'true' || app.hasPlugin(NBMODEL);
     const told = new Set<string>();
+    const lastSelected = new WeakMap<NotebookPanel, Selected>();
+    document.addEventListener('selectionchange', () => {
+      const selection = document.getSelection();
+      const node = selection?.anchorNode ?? null;
+      const element = node instanceof Element ? node : (node?.parentElement ?? null);
+      const panel = tracker.find(each => each.node.contains(element));
+      if (!panel) {
+        return;
+      }
+      const text = selection?.toString() ?? '';
+      const cell = element?.closest('.jp-Cell') ?? null;
+      if (text) {
+        lastSelected.set(panel, { text, cell });
+      } else if (lastSelected.get(panel)?.cell === cell) {
+        lastSelected.delete(panel);
+      }
+    });
 
     function warn(kernelId: string, reply: Reply | null): void {
       if (reply?.protocol === undefined || reply.protocol === PROTOCOL || told.has(kernelId)) {
@@ -53,7 +75,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
       if (!panel || !kernel || !asksCodex(cell.model.sharedModel.getSource())) {
         return;
       }
-      const content = said(panel, notebook.widgets.indexOf(cell), isServer);
+      const selected = lastSelected.get(panel)?.text ?? '';
+      const content = said(panel, notebook.widgets.indexOf(cell), isServer, selected);
       void request(kernel, content).then(reply => warn(kernel.id, reply));
     });
   }

@@ -2,10 +2,15 @@ import { readFileSync } from 'node:fs';
 
 import { describe, expect, it } from 'vitest';
 
-import { type Key, chosen, diffRuns, seenRuns } from '../src/approval';
+import { type Key, chosen, diffRuns, seenRuns, unanswered } from '../src/approval';
 import type { Card } from '../src/protocol';
 
-const CARD = JSON.parse(readFileSync(new URL('../fixtures/card.json', import.meta.url), 'utf8')) as Card;
+function fixture(name: string): unknown {
+  return JSON.parse(readFileSync(new URL(`../fixtures/${name}.json`, import.meta.url), 'utf8'));
+}
+
+const CARD = fixture('card') as Card;
+const WAITING = fixture('waiting') as { asking: string; over: string };
 
 const NO_KEY: Key = {
   key: '',
@@ -58,6 +63,18 @@ describe('diffRuns', () => {
   it('is one run for a whole new file', () => {
     expect(diffRuns('+x\n'.repeat(1000).trimEnd())).toHaveLength(1);
   });
+});
+
+describe('unanswered', () => {
+  it('says of nothing that it still waits', () => {
+    expect(unanswered(WAITING.asking)).toBe(WAITING.over);
+  });
+  it.each(['', 'Words.', 'Words with **waiting for your approval** in them.\n\nEnd.'])(
+    'leaves %j alone',
+    text => {
+      expect(unanswered(text)).toBe(text);
+    }
+  );
 });
 
 describe('seenRuns', () => {

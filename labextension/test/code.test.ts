@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { cellKind, isOfKernel, languageOf, notebookOf } from '../src/code';
+import { cellKind, isOfKernel, languageOf, notebookOf, unseenIn } from '../src/code';
 
 describe('languageOf', () => {
   it.each([
@@ -32,5 +32,21 @@ describe('a block', () => {
       nbformat: 4,
       nbformat_minor: 4
     });
+  });
+});
+
+describe('unseenIn', () => {
+  it('names what does not show, once', () => {
+    expect(unseenIn('if a\u202e and \u2066b\u200b\u200b:\r\n\tpass\u0000')).toEqual([
+      'U+202E',
+      'U+2066',
+      'U+200B',
+      'U+000D',
+      'U+0000'
+    ]);
+    expect(unseenIn('name\u200d = 1')).toEqual(['U+200D']);
+  });
+  it('finds nothing in ordinary text of any script', () => {
+    expect(unseenIn("x = '✅️ 👩‍💻 1️⃣ größe 日本語 שלום नमस्ते'\n\ty\n")).toEqual([]);
   });
 });

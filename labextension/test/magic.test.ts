@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 
-import { isEmptyQuestion, isQuestion, lineKinds, toggled } from '../src/magic';
+import {
+  errorQuestion,
+  isEmptyQuestion,
+  isQuestion,
+  lineKinds,
+  mentionOf,
+  toggled,
+  wordsBegin
+} from '../src/magic';
 
 describe('isQuestion', () => {
   it.each(['%%codex', '%%codex --new\nWhy?', '\n\n  %%codex\nWhy?', '%%codex\tx'])(
@@ -46,5 +54,43 @@ describe('toggled', () => {
   it.each(['', 'x = 1', 'x = 1\ny = 2\n', '  indented\n'])('gives %j back after twice', source => {
     expect(isQuestion(toggled(source))).toBe(true);
     expect(toggled(toggled(source))).toBe(source);
+  });
+});
+
+describe('wordsBegin', () => {
+  it.each([
+    ['%%codex\nWhy?', 8],
+    ['\n %%codex --new\nWhy?', 16],
+    ['%%codex', -1],
+    ['x = 1\n', -1]
+  ])('of %j is %j', (source, at) => {
+    expect(wordsBegin(source)).toBe(at);
+  });
+});
+
+describe('mentionOf', () => {
+  const ids = ['4f2a9c01-aaaa', '4f2a9c01-bbbb', '12345678-cccc', 'short'];
+  it.each([
+    ['short', '@cell:short'],
+    ['4f2a9c01-bbbb', '@cell:4f2a9c01-b'],
+    ['12345678-cccc', '@cell:12345678-']
+  ])('of %j is no more than tells it from the others, and no number', (id, mention) => {
+    expect(mentionOf('cell', id, ids)).toBe(mention);
+  });
+});
+
+describe('errorQuestion', () => {
+  const error = { number: 5, mention: '@cell:4f2a9c01', message: 'KeyError: `a`' };
+  it('takes the commands for what the kernel knows of', () => {
+    expect(errorQuestion('fix', { ...error, failure: 'last' })).toBe('%codex fix');
+    expect(errorQuestion('fix', { ...error, failure: 'earlier' })).toContain('@In[5]');
+    expect(errorQuestion('explain', { ...error, failure: 'last' })).toBe('%codex explain 5');
+    expect(errorQuestion('explain', { ...error, failure: 'earlier' })).toBe('%codex explain 5');
+  });
+  it.each(['fix', 'explain'] as const)('names the cell and quotes the error it has not seen: %s', what => {
+    const question = errorQuestion(what, { ...error, message: 'E: ```\nb', failure: null });
+    expect(isQuestion(question)).toBe(true);
+    expect(question).toContain('@cell:4f2a9c01');
+    expect(question).toMatch(/\n````text\nE: ```\nb\n````$/);
   });
 });

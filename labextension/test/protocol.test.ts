@@ -4,9 +4,13 @@ import { describe, expect, it } from 'vitest';
 
 import {
   type PageCell,
+  answersRequest,
   approvalsRequest,
   asksCodex,
   decideRequest,
+  keptRequest,
+  failureRequest,
+  marksRequest,
   runRequest,
   steerRequest,
   stopRequest
@@ -16,29 +20,33 @@ function fixture(name: string): unknown {
   return JSON.parse(readFileSync(new URL(`../fixtures/${name}.json`, import.meta.url), 'utf8'));
 }
 
-const FIXTURE = fixture('run') as { cells: PageCell[] };
+const FIXTURE = fixture('run') as { cells: Required<PageCell>[]; notebook: string };
 
 describe('runRequest', () => {
   it('says what the fixture says', () => {
-    const cells = FIXTURE.cells.map(cell => ({ source: 'x = 1', ...cell }));
-    const about = { path: 'work/Untitled.ipynb', executor: 'browser', selection: '' } as const;
+    const { cells, notebook } = FIXTURE;
+    const about = { path: 'work/Untitled.ipynb', notebook, executor: 'browser', selection: '' } as const;
     expect(runRequest(cells, 3, about)).toEqual(FIXTURE);
   });
-  it('leaves out the sources too far above, and never the order', () => {
-    const cells = ['far', 'near', 'asking'].map(id => ({
+  it('leaves out the sources too far away, and never the order', () => {
+    const cells = ['far', 'near', 'asking', 'below'].map(id => ({
       id,
       kind: 'code' as const,
       source: 'x'.repeat(90_000)
     }));
-    const about = { path: '', executor: 'browser', selection: '' } as const;
+    const about = { path: '', notebook: null, executor: 'browser', selection: '' } as const;
     const sent = runRequest(cells, 2, about).cells;
-    expect(sent.map(cell => cell.id)).toEqual(['far', 'near', 'asking']);
-    expect(sent.map(cell => 'source' in cell)).toEqual([false, true, true]);
+    expect(sent.map(cell => cell.id)).toEqual(['far', 'near', 'asking', 'below']);
+    expect(sent.map(cell => 'source' in cell)).toEqual([false, true, true, false]);
   });
 });
 
 describe('what a click sends', () => {
   it('is what the fixtures say', () => {
+    expect(marksRequest('😀 Why @df and @df2?')).toEqual(fixture('marks'));
+    expect(failureRequest('4f2a9c01', 3)).toEqual(fixture('failure'));
+    expect(answersRequest()).toEqual(fixture('answers'));
+    expect(keptRequest('answer-1')).toEqual(fixture('kept'));
     expect(approvalsRequest('answer-1')).toEqual(fixture('approvals'));
     expect(decideRequest('question-1', 'w', 'Use uv, not pip')).toEqual(fixture('decide'));
     expect(stopRequest('answer-1')).toEqual(fixture('stop'));

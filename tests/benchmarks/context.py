@@ -14,6 +14,7 @@ from nbformat import v4
 from codex_magic.context.secrets import OutgoingMask
 from codex_magic.notebook.context import Context, learn_secrets
 from codex_magic.notebook.extension import Extension
+from codex_magic.notebook.gathering import look
 from codex_magic.notebook.runs import Runs
 from codex_magic.notebook.shell import CellLog
 from tests.benchmarks.measuring import ratio
@@ -70,7 +71,8 @@ def turn(
     shell: InteractiveShell, runs: Runs, path: str, mask: OutgoingMask, held: dict[str, str]
 ) -> dict[str, str]:
     learn_secrets(mask, shell, path, "")
-    context = Context(shell, runs, Extension(lambda *told: None), path, scope="above", mask=mask)
+    kernel = look(shell, runs, Extension(None).run)
+    context = Context(shell, kernel, path, scope="above", mask=mask)
     return context.told("Why?", held).cells.held
 
 

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import codex_magic
-from codex_magic.context.describe import Look, abandoned, describe, headline, register
+from codex_magic.context.describe import Look, abandoned, describe, headline, headlines, register
 from codex_magic.context.tokens import estimate
 from tests.context.hostile_values import HANGING, LYING, RAISING, released, touched
 from tests.context.kinds import BUILTIN, CANARY, LIBRARIES, Plain, coroutine, frame, generator, np, pa, pd, pl
 
+RAISING_VALUES = {f"value_{n}": make() for n, make in enumerate(RAISING.values())}
 ORDINARY = {**BUILTIN, **LIBRARIES}
 TOKENS = 800
 
@@ -390,6 +391,15 @@ def test_a_headline_is_one_short_line(kind: str) -> None:
     text = headline({**ORDINARY, **LYING}[kind]())
     check_text(text, 60)
     assert "\n" not in text
+
+
+def test_many_are_listed_whatever_one_of_them_does() -> None:
+    made = {"first": 1, "stuck": HANGING["a frame whose shape hangs"](), "last": [1, 2]}
+    assert headlines(made, seconds=0.2) == ["first: int 1", "stuck: tests.Stuck", "last: list"]
+    released.set()
+    while abandoned():
+        threading.Event().wait(0.01)
+    assert headlines({**RAISING_VALUES, "last": 2})[-1] == "last: int 2"
 
 
 def test_a_description_holds_no_lock_on_what_it_describes() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_magic.context.mentions import Mention, find_mentions, insert, resolve, value_at
+from codex_magic.context.mentions import Mention, find_mentions, insert, marks, resolve, value_at
 from tests.context.lines import lines_run
 
 FILES = {"data.csv", "src/app.py", "my data.csv", "df.csv", "Makefile", "~/notes.md", "../up.txt", ".env"}
@@ -56,6 +56,7 @@ def mentions(prompt: str) -> list[tuple[str, str]]:
         ("use @cells.", "cells", "cells"),
         ("fix @error", "error", "error"),
         ("@output shows", "output", "output"),
+        ("@output:4f2a9c01 shows", "output", "4f2a9c01"),
         ("rewrite @selection", "selection", "selection"),
         ("@src/app.py", "file", "src/app.py"),
         ("see @data.csv.", "file", "data.csv"),
@@ -159,6 +160,15 @@ class Careful:
 def test_looking_whether_it_exists_runs_no_property():
     found = resolve("@careful.value", {"careful": Careful()}, is_file=FILES.__contains__)
     assert [each.target for each in found.mentions] == ["careful.value"]
+
+
+def test_an_editor_marks_what_is_known_and_what_looks_meant_without_a_look_at_values():
+    names = {"careful": Careful(), "df": 1}
+    prompt = "@careful.value.more, @df2, @Makefile, @output:4f2a9c01, @guido and {{ lenght }}"
+    marked = [(each.text, note) for each, note in marks(prompt, names, is_file=FILES.__contains__)]
+    known = [text for text, note in marked if note is None]
+    assert known == ["@careful.value.more", "@Makefile", "@output:4f2a9c01"]
+    assert [text for text, note in marked if note] == ["@df2", "{{ lenght }}"]
 
 
 def test_the_value_of_a_mention():

@@ -9,6 +9,7 @@ import json
 import pprint
 import random
 import string
+import subprocess
 import textwrap
 import traceback
 import uuid
@@ -21,6 +22,7 @@ import pytest
 from pydantic import SecretBytes, SecretStr
 
 from codex_magic.context.secrets import (
+    Marks,
     NamedSecret,
     OutgoingMask,
     environment_secrets,
@@ -334,6 +336,12 @@ def test_secrets_of_objects_are_those_that_hide_themselves():
     }
 
 
+def test_of_many_secret_objects_all_count():
+    keys = [SecretStr(f"key-Number-{number}") for number in range(6_000)]
+    namespace = {"keys": keys, "by_name": {str(key): key for key in range(9_000)}}
+    assert len(object_secrets(namespace)) == 6_000
+
+
 def test_variables_that_the_user_calls_secret():
     namespace = {"mine": "what-Is-mine-1", "n": 1, "config": {"key": "in-a-Dict-1"}}
     assert variable_secrets(namespace, ["mine", "n", "gone", "n.gone", 'config["key"]']) == [
@@ -389,6 +397,72 @@ def test_in_code_a_placeholder_becomes_the_lookup(code, restored):
     mask = OutgoingMask(environment_secrets({"DB_URL": "postgresql://app:s3cret-word@db/main"}))
     mask("postgresql://app:s3cret-word@db/main; s3cret-word")
     assert mask.restore(code) == restored
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "restored"),
+    [
+        ("sh", 'curl -H "k: «SECRET_1»" «SECRET_1»', 'curl -H "k: $DB_URL" "$DB_URL"'),
+        ("bash", 'curl -d \'{"k": "«SECRET_1»"}\'', 'curl -d \'{"k": "\'"$DB_URL"\'"}\''),
+        ("zsh", "# don't\nx=«SECRET_1» # «SECRET_1»", '# don\'t\nx="$DB_URL" # «SECRET_1»'),
+        ("sh", 'echo "«SECRET_1»2 \\" «SECRET_2»"', 'echo "${DB_URL}2 \\" «SECRET_2»"'),
+        ("r", 'x <- "«SECRET_1»"', 'x <- Sys.getenv("DB_URL")'),
+        ("r", "f('Bearer «SECRET_1»')", "f(paste0('Bearer ', Sys.getenv(\"DB_URL\")))"),
+        (
+            "js",
+            "f('«SECRET_1»', `a ${b} «SECRET_1»`)",
+            "f(process.env.DB_URL, `a ${b} ${process.env.DB_URL}`)",
+        ),
+        ("typescript", 'x = "a «SECRET_1»"', 'x = ("a " + process.env.DB_URL)'),
+        ("julia", 'x = "«SECRET_1»"', 'x = ENV["DB_URL"]'),
+        ("sql", "SELECT '«SECRET_1»'", "SELECT '«SECRET_1»'"),
+        ("yaml", "url: «SECRET_1»", "url: «SECRET_1»"),
+        (
+            "python",
+            "!psql «SECRET_1»\nx = '«SECRET_1»'",
+            'import os\n!psql "$DB_URL"\nx = os.environ["DB_URL"]',
+        ),
+        ("python", "%%bash\npsql '«SECRET_1»'", "%%bash\npsql ''\"$DB_URL\"''"),
+        ("", "%%script /bin/sh -e\npsql «SECRET_1»", '%%script /bin/sh -e\npsql "$DB_URL"'),
+        ("", "%%time\nf('«SECRET_1»')", '%%time\nimport os\nf(os.environ["DB_URL"])'),
+        ("", "%%sql\nSELECT '«SECRET_1»'", "%%sql\nSELECT '«SECRET_1»'"),
+    ],
+)
+def test_each_language_looks_up_in_its_own_way(language, code, restored):
+    mask = OutgoingMask(environment_secrets({"DB_URL": "postgresql://app:s3cret-word@db/main"}))
+    mask("postgresql://app:s3cret-word@db/main; s3cret-word")
+    assert mask.restore(code, language) == restored
+
+
+def test_what_a_shell_runs_is_what_the_code_meant(monkeypatch):
+    """Bash itself is asked: whatever the quotes, a value with blanks and quotes arrives as it is."""
+    value = "a \"b\" 'c' $d `e`"
+    monkeypatch.setenv("DB_KEY", value)
+    mask = OutgoingMask(environment_secrets({"DB_KEY": value}))
+    mask(value)
+    code = "printf '%s|' «SECRET_1» \"x«SECRET_1»y\" '<«SECRET_1»>' a«SECRET_1»"
+    done = subprocess.run(
+        ["bash", "-c", mask.restore(code, "sh")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{value}|x{value}y|<{value}>|a{value}|"
+
+
+def test_numbers_of_a_thread_are_kept_by_name():
+    first = OutgoingMask([NamedSecret("A", "first-Value-1"), NamedSecret("B", "second-Value-2")])
+    first("second-Value-2, first-Value-1")
+    later = OutgoingMask([NamedSecret("A", "first-Value-1"), NamedSecret("C", "third-Value-3")], first.held)
+    assert later("third-Value-3, first-Value-1") == "«SECRET_3», «SECRET_2»"
+    assert later.names == ["B", "A", "C"]
+    assert "Value" not in str(first.held)
+
+
+def test_what_is_masked_before_its_thread_is_known_gets_that_threads_numbers():
+    mask = OutgoingMask([NamedSecret("A", "first-Value-1"), NamedSecret("B", "second-Value-2")])
+    marks = Marks(mask)
+    marked = marks("«SECRET_1» second-Value-2 first-Value-1 \U0010fffd")
+    assert "Value" not in marked
+    there = OutgoingMask(held={"«1»": "A", "«7»": ""}, of=mask)
+    assert marks.numbered(marked, there) == "«SECRET_1» «SECRET_8» «SECRET_1» \U0010fffd"
 
 
 HOSTILE = [

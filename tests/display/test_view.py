@@ -45,6 +45,7 @@ from codex_magic.protocol.types import (
     TokenUsage,
     TokenUsageUpdated,
     ToolCall,
+    Turn,
     TurnError,
     TurnPlanUpdated,
     TurnStatus,
@@ -142,12 +143,8 @@ def test_all_thoughts_of_an_answer_stand_in_one_fold_with_the_time_they_took() -
 
 
 def test_a_kept_thought_took_as_long_as_it_was_measured() -> None:
-    kept = TurnView.of(
-        [Reasoning("r", ("It has rows.",), duration_ms=4200)],
-        turn_id="turn",
-        thread_id="thread",
-        status=TurnStatus.completed,
-    )
+    thought = Reasoning("r", ("It has rows.",), duration_ms=4200)
+    kept = TurnView.of(Turn("turn", TurnStatus.completed, (thought,)), "thread")
     assert FOLD_START.format("", quiet("Thought for 4 s")) in kept.markdown()
 
 
@@ -417,13 +414,8 @@ def test_the_bundle_has_no_html_and_no_message_text_in_its_facts() -> None:
 
 
 def test_a_kept_turn_looks_as_it_did_when_it_ran() -> None:
-    kept = TurnView.of(
-        [AgentMessage("m", TEXT)],
-        turn_id="turn",
-        thread_id="thread",
-        status=TurnStatus.completed,
-        model="gpt-test",
-    )
+    turn = Turn("turn", TurnStatus.completed, (AgentMessage("m", TEXT),))
+    kept = TurnView.of(turn, "thread", model="gpt-test")
     assert kept.markdown() == seen(answer(TEXT)).markdown()
 
 

@@ -9,7 +9,7 @@ from tests.end_to_end.kernel import Kernel, markdown, outputs
 
 def payload(notebook: Kernel, code: str) -> tuple[list[str], str]:
     """Run a cell; return what it puts into the next cell, and its outputs as Markdown."""
-    request = notebook.send(code)
+    request = notebook.send(code, allow_stdin=True)
     shown = outputs(notebook.messages(request))
     while (reply := notebook.client.get_shell_msg(timeout=60))["parent_header"].get("msg_id") != request:
         pass

@@ -111,6 +111,34 @@ def test_a_turn_in_the_background_asks_on_its_card_while_another_cell_keeps_the_
     assert out.exists()
 
 
+def test_a_question_in_the_background_is_read_and_answered_in_another_cell(
+    page: ExtendedFrontEnd, out: Path
+) -> None:
+    notebook = page.kernel
+    page.idle(page.run(f"%%codex --agent --background\n{WRITE}"))
+    page.until(lambda: page.tell("attach", id=page.answer())["asks"])
+    assert "after this cell was run" in markdown(notebook.execute("%codex approve 1"))
+    assert "echo written > out.txt" in markdown(notebook.execute("%codex approvals"))
+    assert "No question 2" in markdown(notebook.execute("%codex decline 2"))
+    assert not out.exists()
+    assert "Approved" in markdown(notebook.execute("%codex approve 1"))
+    page.until(lambda: "· approved · exit code 0" in markdown(page.outputs))
+    assert "No question 1" in markdown(notebook.execute("%codex approve 1"))
+    assert "Nothing waits" in markdown(notebook.execute("%codex approvals"))
+
+
+def test_what_is_run_together_with_the_question_approves_nothing(page: ExtendedFrontEnd, out: Path) -> None:
+    question = page.run(f"%%codex --agent --background\n{WRITE}")
+    wait = "import time\nwhile not get_ipython().magics_manager.registry['CodexMagics'].extension.questions.waiting(): time.sleep(0.01)"
+    cells = [question, *map(page.run, (wait, "%codex approvals", "%codex approve 1"))]
+    for cell in cells:
+        page.idle(cell)
+    assert "after this cell was run" in markdown(page.outputs)
+    page.idle(page.run("%codex decline 1 no"))
+    page.until(lambda: "you said “no”" in markdown(page.outputs))
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("options", ["", "--background"])
 def test_a_turn_is_stopped_by_its_button(page: ExtendedFrontEnd, options: str) -> None:
     request = page.run(f"%%codex --agent {options}\n{NEVER_ENDS}")

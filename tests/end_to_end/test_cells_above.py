@@ -108,3 +108,72 @@ def test_a_question_in_vs_code_knows_its_place(
         [told] = contexts(service)
         assert "x = 1" in told
         assert "z = 3" not in told
+
+
+def sources(told: str) -> list[str]:
+    """The sources of the cells in a text, top to bottom."""
+    body = told.removesuffix("</external_notebook>")
+    return [part.partition("\n")[2].strip() for part in body.split("# %% ")[1:]]
+
+
+def test_cells_that_are_moved_inserted_deleted_and_run_again_are_told_as_they_stand(
+    path: Path, service: LocalService
+) -> None:
+    first = {"one001": "x = 1", "two002": "y = 2", "tri003": "z = 3"}
+    save(path, **first, ask001="%%codex\necho: a")
+    with Kernel(path.parent) as kernel:
+        kernel.execute("%load_ext codex_magic", cell_id="load01")
+        for id, source in first.items():
+            kernel.execute(source, cell_id=id)
+        kernel.execute("%%codex\necho: a", cell_id="ask001")
+        assert sources(contexts(service)[-1]) == ["x = 1", "y = 2", "z = 3"]
+        # Moved: all is told once more, in the new order.
+        save(path, tri003="z = 3", one001="x = 1", two002="y = 2", ask002="%%codex\necho: b")
+        kernel.execute("%%codex\necho: b", cell_id="ask002")
+        assert sources(contexts(service)[-1]) == ["z = 3", "x = 1", "y = 2"]
+        # One inserted and saved, one deleted, one run again with another text that is not saved.
+        save(path, tri003="z = 3", new004="w = 0", two002="y = 2", ask003="%%codex\necho: c")
+        kernel.execute("y = 20", cell_id="two002")
+        seen = markdown(kernel.execute("%%codex\necho: c", cell_id="ask003"))
+        news = contexts(service)[-1]
+        assert sources(news) == ["w = 0", "y = 20"]
+        assert "Deleted since: In[" in news
+        assert "as last saved" not in seen
+        # A question that no save has seen yet: where it stands is said to be uncertain.
+        kernel.execute("v = 5", cell_id="new005")
+        seen = markdown(kernel.execute("%%codex\necho: d", cell_id="ask004"))
+        assert sources(contexts(service)[-1]) == ["v = 5"]
+        assert "as last saved" in seen
+
+
+def test_a_notebook_in_vs_code_through_edits_and_a_restart(
+    path: Path, service: LocalService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """VS Code names the notebook in a variable that it sets silently, and cells by numbers that a window gives."""
+    monkeypatch.delenv("JPY_SESSION_NAME")
+    monkeypatch.setenv("VSCODE_PID", "1")
+    address = "vscode-notebook-cell:/a.ipynb#X{}sZmlsZQ%3D%3D"
+
+    def open_in(kernel: Kernel) -> None:
+        kernel.client.execute(
+            f"__vsc_ipynb_file__ = {str(path)!r}", silent=True, store_history=False, reply=True
+        )
+        kernel.execute("%load_ext codex_magic", cell_id=address.format(0))
+
+    save(path, one001="x = 1", two002="y = 2", ask001="%%codex\necho: a", low001="z = 3")
+    with Kernel(path.parent) as kernel:
+        open_in(kernel)
+        kernel.execute("y = 2", cell_id=address.format(2))
+        kernel.execute("x = 100", cell_id=address.format(1))  # edited, and not saved
+        kernel.execute("z = 3", cell_id=address.format(4))
+        seen = markdown(kernel.execute("%%codex\necho: a", cell_id=address.format(3)))
+        told = contexts(service)[-1]
+        assert "z = 3" not in told
+        assert {"y = 2", "x = 100"} <= set(sources(told))
+        assert "cells as last saved" in seen  # it can't know that this was `x = 1`
+        save(path, two002="y = 2", one001="x = 100", ask001="%%codex\necho: a", ask002="%%codex\necho: b")
+        kernel.restart()
+        open_in(kernel)
+        kernel.execute("%%codex\necho: b", cell_id=address.format(5))
+        assert sources(contexts(service)[-1]) == ["y = 2", "x = 100"]
+        assert "(not run)" in contexts(service)[-1]

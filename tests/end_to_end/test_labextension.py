@@ -256,3 +256,19 @@ def test_a_question_brings_along_what_the_page_holds_and_no_file_does(
     assert "changed since it ran" in told_first
     assert "as saved" not in told_first
     expect(visit.page.locator(".jp-OutputArea").last).not_to_contain_text("as last saved")
+
+
+def test_what_is_selected_in_another_cell_is_what_a_question_mentions(
+    opened: Opener, service: LocalService
+) -> None:
+    visit = opened(LOAD, "first = 'selected words'\nsecond = 2", "%%codex\necho: About @selection here.")
+    visit.run_cell(0)
+    cell(visit, 1).locator(".cm-line").first.click()
+    visit.page.keyboard.press("Home")
+    visit.page.keyboard.press("Shift+End")
+    cell(visit, 2).locator(".cm-content").click()
+    visit.page.keyboard.press("Control+Enter")
+    expect(answer(visit)).to_contain_text("About @selection here.")
+    texts = [part["text"] for item in service.requests[-1].json["input"] for part in item.get("content", ())]
+    [mentioned] = [text for text in texts if text.startswith("<external_mentions>")]
+    assert "# %% @selection\nfirst = 'selected words'<" in mentioned

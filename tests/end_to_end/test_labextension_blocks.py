@@ -1,13 +1,17 @@
-"""The blocks of code in answers, in real JupyterLab and Notebook 7: their tools act on the notebook that shows them."""
+"""What the extension adds to cells, in real JupyterLab and Notebook 7.
+
+Tools on the blocks of code in answers, marks on mentions, help with errors, questions about what is on screen.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import nbformat
 import pytest
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
+from nbformat.v4 import new_markdown_cell, new_output
 from playwright.sync_api import Browser, Locator, expect
 
 from codex_magic.display import MIME
@@ -44,6 +48,9 @@ ls -l
 Done.
 """
 WIDGET = "window.jupyterapp.shell.currentWidget"
+
+SLOW_MS = 60_000
+"""For what a kernel or a new page does, on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -136,20 +143,17 @@ def test_every_tool_of_a_block_takes_exactly_its_code(opened: Opener) -> None:
     assert set(counts(visit)) == {None}
 
     press(visit, 1, "Run below")
-    expect(visit.page.locator(".jp-OutputArea-executeResult")).to_contain_text("42")
+    expect(visit.page.locator(".jp-OutputArea-executeResult")).to_contain_text("42", timeout=SLOW_MS)
     assert counts(visit) == [None, None, None, None, 1, None, None]
 
-    for has_clipboard in (True, False):  # a page over plain http has none
-        if not has_clipboard:
-            visit.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
-        press(visit, 0, "Copy")
-        expect(block(visit, 0).get_by_role("button", name="Copied")).to_be_visible()
-        visit.page.locator(".jp-CodeCell .cm-content").last.click()
-        visit.page.keyboard.press("Control+A")
-        visit.page.keyboard.press("Control+V")
-        assert sources(visit)[-1] == code
-        edit(visit, len(sources(visit)) - 1, "")
-        expect(block(visit, 0).get_by_role("button", name="Copy", exact=True)).to_be_visible()
+    # A page over plain http has no clipboard of its own.
+    visit.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    press(visit, 0, "Copy")
+    expect(block(visit, 0).get_by_role("button", name="Copied")).to_be_visible()
+    visit.page.locator(".jp-CodeCell .cm-content").last.click()
+    visit.page.keyboard.press("Control+A")
+    visit.page.keyboard.press("Control+V")
+    assert sources(visit)[-1] == code
 
     expect(block(visit, 2).locator("button")).to_have_count(3)  # Python can't run what is for the shell
     press(visit, 1, "More")
@@ -194,7 +198,7 @@ def test_a_cell_is_changed_after_a_look_at_the_difference(opened: Opener) -> Non
     expect(card(visit)).to_have_text("Not applied: rejected")
     press(visit, 1, "Replace next")
     answer_button(visit, "Apply and run")
-    expect(card(visit)).to_contain_text("Applied and ran cell [1]")
+    expect(card(visit)).to_contain_text("Applied and ran cell [1] · ", timeout=SLOW_MS)
     assert sources(visit)[1:] == [small, "typed meanwhile"]
     edit(visit, 1, "edited by hand")
     expect(card(visit).get_by_role("button", name="Undo")).to_have_count(0)
@@ -205,6 +209,14 @@ def test_a_cell_is_changed_after_a_look_at_the_difference(opened: Opener) -> Non
     expect(card(visit).first).to_contain_text("was deleted")
     answer_button(visit, "Insert below")
     assert sources(visit)[1:] == [CODE.removesuffix("\n"), "typed meanwhile"]
+
+
+def test_what_does_not_show_is_named(opened: Opener) -> None:
+    visit = opened(answered("x = 1", text="```python\nx = 1 \u202e# 2\n```\n"))
+    trust(visit)
+    expect(block(visit, 0)).to_contain_text("This code has characters that do not show: U+202E")
+    press(visit, 0, "Replace next")
+    expect(card(visit).locator(".cm-changedLine")).to_have_text("x = 1 [U+202E]# 2")
 
 
 def test_without_a_cell_below_the_code_is_inserted(opened: Opener) -> None:
@@ -236,6 +248,7 @@ def test_the_tools_are_reached_with_the_keyboard_and_have_their_names_in_any_wid
     visit.page.keyboard.press("Shift+Tab")
     visit.page.keyboard.press("Enter")
     visit.page.wait_for_function(f"{WIDGET}.content.widgets.length === 3")
+    assert visit.page.evaluate(f"{WIDGET}.content.mode") == "command"  # Enter was the button's alone
 
     visit.page.set_viewport_size({"width": 500, "height": 900})
     visit.screenshot("narrow")
@@ -283,7 +296,7 @@ def test_a_block_that_streams_has_the_room_of_its_tools(opened: Opener, service:
     visit = opened(notebook_of("%load_ext codex_magic", f"%%codex\necho: {begin}22222222222222\n```\n"))
     hold(service, after=len(begin) // TOKEN_CHARS)
     visit.start_all()
-    expect(visit.page.locator(".cdx-cb")).to_have_count(2)
+    expect(visit.page.locator(".cdx-cb")).to_have_count(2, timeout=SLOW_MS)
     expect(block(visit, 0).locator(".cdx-bar button")).to_have_count(5)
     expect(block(visit, 1).locator(".cdx-bar button")).to_have_count(0)
     places = "frames => frames.map(frame => frame.offsetTop + frame.querySelector('pre').offsetTop)"
@@ -302,11 +315,151 @@ def test_the_same_in_notebook_7(opened: Opener) -> None:
     expect(card(visit).locator(".cm-deletedChunk")).to_have_text("x = 1")
     visit.screenshot("edit-notebook7")
     answer_button(visit, "Apply and run")
-    expect(card(visit)).to_contain_text("Applied and ran cell [1]")
+    expect(card(visit)).to_contain_text("Applied and ran cell [1]", timeout=SLOW_MS)
     press(visit, 1, "Insert below")
     assert sources(visit)[1:] == ["total = 40 + 2\ntotal"] * 2
     press(visit, 1, "More")
     with visit.context.expect_page() as opening_page:
         visit.page.get_by_role("menuitem", name="Open as a New Notebook").click()
-    expect(opening_page.value.locator(".jp-CodeCell .cm-content")).to_have_text("total = 40 + 2total")
+    expect(opening_page.value.locator(".jp-CodeCell .cm-content")).to_have_text(
+        "total = 40 + 2total", timeout=SLOW_MS
+    )
     assert visit.left == []
+
+
+LOAD = "%load_ext codex_magic"
+
+
+def run(visit: Visit, index: int) -> None:
+    visit.run_cell(index)
+    visit.kernel_idle()
+
+
+def test_mentions_are_marked_by_what_the_kernel_knows(opened: Opener) -> None:
+    visit = opened(notebook_of(LOAD, "df = 1", "%%codex\n😀 Why @df, @df2 and me@df.org?"))
+    known, unknown = visit.page.locator(".cdx-at:not(.cdx-no)"), visit.page.locator(".cdx-at.cdx-no")
+    run(visit, 0)
+    expect(known).to_have_count(0)
+    run(visit, 1)
+    expect(known).to_have_text(["@df"], timeout=SLOW_MS)
+    expect(unknown).to_have_text(["@df2"])
+    note = visit.page.locator(".cdx-notes")
+    expect(note).to_contain_text("No variable or file named df2. It is sent as plain text.")
+    for theme in ("Dark", "Light"):
+        visit.theme(f"JupyterLab {theme}")
+        expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
+        visit.screenshot(f"mentions-{theme.lower()}")
+    unknown.click()
+    expect(note).to_have_count(0)  # it may not be finished
+    visit.page.keyboard.press("Control+End")
+    expect(note).to_have_count(1)
+    visit.page.keyboard.type(" @d")
+    expect(unknown).to_have_count(1)
+    visit.page.keyboard.type("f.")
+    expect(known).to_have_count(2, timeout=SLOW_MS)
+    edit(visit, 2, "df")
+    expect(visit.page.locator(".cdx-at")).to_have_count(0)
+    assert visit.page.evaluate(f"{WIDGET}.content.widgets[2].model.mimeType") == "text/x-ipython"
+
+
+def answers_done(visit: Visit, count: int) -> None:
+    expect(visit.page.get_by_role("button", name="Retry")).to_have_count(count, timeout=SLOW_MS)
+
+
+def test_help_is_for_the_error_it_stands_below(opened: Opener, service: LocalService) -> None:
+    visit = opened(notebook_of(LOAD, "first = {}['one']", "'text'", "second = {}['two']"))
+    for index in range(4):
+        run(visit, index)
+    lines = visit.page.locator(".cdx-fix")
+    expect(lines).to_have_count(2, timeout=SLOW_MS)
+    expect(lines.first).to_contain_text("sends this cell and its error")
+    visit.theme("JupyterLab Dark")
+    expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
+    visit.screenshot("errors-dark")
+
+    lines.first.get_by_role("button", name="Fix with Codex").click()
+    visit.page.wait_for_function(f"{WIDGET}.content.widgets.length === 5")
+    assert sources(visit)[2] == "%%codex\nFix the error of @In[2]."
+    answers_done(visit, 1)
+    assert "KeyError: 'one'" in service.requests[-1].body.decode()
+
+    lines.last.get_by_role("button", name="Explain").click()
+    answers_done(visit, 2)
+    assert sources(visit)[5] == "%codex explain 4"
+    lines.last.get_by_role("button", name="Fix with Codex").click()
+    answers_done(visit, 3)
+    assert sources(visit)[5] == "%codex fix"  # which puts the corrected cell below itself
+    assert sources(visit)[7] == "%codex explain 4"
+
+    # Another kernel knows nothing of what the page still shows.
+    visit.restart_kernel()
+    visit.kernel_idle()
+    lines.first.get_by_role("button", name="Explain").click()
+    answers_done(visit, 4)
+    load, question = sources(visit)[2:4]
+    assert load == LOAD
+    assert "KeyError: 'one'" in question
+    assert "first = {}['one']" in service.requests[-1].body.decode()
+
+
+def menu(visit: Visit, target: Locator, name: str) -> None:
+    target.click(button="right")
+    visit.page.get_by_role("menuitem", name=name, exact=True).click()
+    visit.page.wait_for_function(f"{WIDGET}.content.mode === 'edit'")
+
+
+def sent(visit: Visit, service: LocalService, index: int) -> str:
+    """Run that question; what it brings along."""
+    visit.run_cell(index)
+    return json.dumps(service.requests[-1].json["input"], ensure_ascii=False)
+
+
+def test_questions_about_what_is_on_screen(opened: Opener, service: LocalService) -> None:
+    notebook = notebook_of(
+        "%load_ext codex_magic\n%config CodexMagics.context = 'none'", "print('ONE')", "print('TWO')"
+    )
+    notebook.cells.append(new_markdown_cell("# Title\n\nMarked text"))
+    visit = opened(notebook)
+    for index in range(3):
+        run(visit, index)
+    outputs = visit.page.locator(".jp-OutputArea-child")
+    menu(visit, outputs.nth(0), "Ask Codex About This Output")
+    first = visit.page.evaluate(f"{WIDGET}.content.model.cells.get(1).id")[:8]
+    assert sources(visit)[2] == f"%%codex\n@output:{first} "
+    visit.page.keyboard.type("What is it?")
+    visit.page.evaluate(
+        f"{WIDGET}.content.model.sharedModel.moveCell(2, 4)"
+    )  # it means the same wherever it stands
+    brings = sent(visit, service, 4)
+    assert "ONE" in brings
+    assert "TWO" not in brings
+
+    menu(visit, visit.page.locator(".jp-MarkdownCell h1"), "Ask Codex About This Cell")
+    assert "Marked text" in sent(visit, service, 4)
+
+    visit.page.locator(".jp-MarkdownCell p").dblclick()
+    visit.page.evaluate(
+        "getSelection().selectAllChildren(document.querySelector('.jp-OutputArea-child pre'))"
+    )
+    menu(visit, outputs.nth(0), "Ask Codex About the Selection")
+    assert sources(visit)[2] == "%%codex\n@selection "
+    visit.page.keyboard.type("And this?")
+    assert "# %% @selection\\nONE" in sent(visit, service, 2)
+    visit.page.locator(".jp-CodeCell .cm-content").nth(1).click()
+    visit.page.keyboard.press("Control+A")
+    visit.page.evaluate("window.jupyterapp.commands.execute('codex-magic:ask-selection')")
+    assert "# %% @selection\\nprint('ONE')" in sent(visit, service, 2)
+
+
+@in_notebook_7
+def test_help_and_questions_in_notebook_7(opened: Opener) -> None:
+    visit = opened(notebook_of(LOAD, "df = {}['one']", "%%codex\nWhy @LOADED?"))
+    run(visit, 0)
+    run(visit, 1)
+    menu(visit, visit.page.locator(".jp-OutputArea-child").first, "Ask Codex About This Output")
+    assert "@output:" in sources(visit)[2]
+    expect(visit.page.locator(".cdx-at")).to_have_count(1, timeout=SLOW_MS)
+    visit.page.get_by_role("button", name="Fix with Codex").click()
+    answers_done(visit, 1)
+    assert sources(visit)[2] == "%codex fix"
+    visit.screenshot("errors-notebook7")

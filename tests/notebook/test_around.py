@@ -69,6 +69,7 @@ def test_a_cell_that_is_not_saved_yet_stands_below_the_one_that_ran_before_it(no
     path = notebook(at=1_400, aa="x = 1", bb="y = 2", ask="%%codex\nWhy?")
     kernel = asking(ran(1, "aa", "x = 1"), ran(2, "new", "w = 0"), ran(3, "bb", "y = 2"))
     assert [source for source, *_ in above(kernel, path)] == ["x = 1", "w = 0", "y = 2"]
+    assert around(kernel, path).order == "as last saved"
 
 
 def test_a_question_that_is_not_saved_yet_stands_below_all_that_ran_and_that_is_said(notebook):

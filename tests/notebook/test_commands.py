@@ -148,6 +148,7 @@ def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):
 
 TAKES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys("new threads name history show continue logout account usage status models".split(), ()),
+    **dict.fromkeys("approvals approve decline".split(), ()),
     **dict.fromkeys("steer stop debug fix explain review test doc optimize code".split(), ()),
     **dict.fromkeys("resume fork archive".split(), ("mine",)),
     "unarchive": ("old",),
@@ -267,6 +268,13 @@ def test_a_continuation_is_not_shown_as_our_own_words(asked):
 
 def test_threads_tells_how_many_turns_there_are(asked):
     assert re.search(r"the first answer +2 +just now", asked("%codex threads"))
+
+
+def test_a_fork_counts_the_turns_that_it_shares_and_its_own(asked):
+    asked("%codex fork")
+    asked("%codex echo: only here")
+    counts = re.findall(r" (\d) +just now", asked("%codex threads"))
+    assert sorted(counts) == ["2", "3"]
 
 
 def test_a_list_of_names_alone_is_no_list_of_titles(shell, capsys):

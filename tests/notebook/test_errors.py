@@ -44,6 +44,18 @@ def test_a_service_that_is_not_there_is_said_with_its_address(run, monkeypatch, 
     assert "127.0.0.1" in said
 
 
+@pytest.mark.parametrize("line", ["hi", "--agent hi", "--agent --cwd . hi", "cwd", "--dry hi"])
+def test_a_working_folder_that_is_gone_is_a_sentence(run, service, tmp_path, monkeypatch, line):
+    (folder := tmp_path / "work").mkdir()
+    monkeypatch.chdir(folder)
+    run("%codex status")
+    folder.rmdir()
+    said = run(f"%codex {line}")
+    monkeypatch.chdir(tmp_path)
+    assert "is gone" in said
+    assert "%cd" in said
+
+
 def test_a_failed_cell_counts_as_failed(shell, service, capsys):
     service.faults.next("usage_limit")
     assert not shell.run_cell("%%codex\nhi").success

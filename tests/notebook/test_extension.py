@@ -5,20 +5,30 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
+from codex_magic.display.view import TurnView
 from codex_magic.notebook.extension import PROTOCOL, REPLY, Extension
-from codex_magic.notebook.magics import PAGE_REQUEST
+from codex_magic.notebook.magics import PAGE_REQUEST, loaded
 from codex_magic.notebook.question import Question
-from codex_magic.protocol.types import CommandApproval, DeclineBecause
+from codex_magic.protocol.types import (
+    CommandApproval,
+    CommandExecution,
+    DeclineBecause,
+    ItemStarted,
+    UnknownNotification,
+)
 from tests.end_to_end.kernel import Kernel
+from tests.known import some
 
 FIXTURES = Path(__file__).parents[2] / "labextension" / "fixtures"
-APPROVALS, CARD, DECIDE, RUN, STEER, STOP = (
+ANSWERS, APPROVALS, CARD, DECIDE, KEPT, RUN, STEER, STOP, WAITING = (
     json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("approvals", "card", "decide", "run", "steer", "stop")
+    for name in ("answers", "approvals", "card", "decide", "kept", "run", "steer", "stop", "waiting")
 )
 
 
@@ -34,9 +44,18 @@ def test_a_card_is_what_both_sides_agree_on() -> None:
     question = Question(request, "/home/ana/project", "answer-1")
     question.number = 1
     question.id = CARD["question"]
-    assert not question.is_shown
+    assert question.shown_at is None
     assert question.card(CARD["waiting"], CARD["following"]) == CARD
-    assert question.is_shown
+    assert question.shown_at is not None
+
+
+def test_a_step_that_waits_is_what_both_sides_agree_on() -> None:
+    view = TurnView()
+    view.feed(ItemStarted("t", "u", CommandExecution("c", "touch x", status="waiting")))
+    view.feed(
+        UnknownNotification("thread/status/changed", {"status": {"activeFlags": ["waitingOnApproval"]}})
+    )
+    assert view.markdown() == WAITING["asking"]
 
 
 def test_the_page_answers_by_our_protocol() -> None:
@@ -76,6 +95,47 @@ def test_what_was_said_of_a_cell_holds_for_one_run() -> None:
     extension.answer(RUN)
     assert extension.run(RUN["cell"]) is not None
     assert extension.run(RUN["cell"]) is None
+
+
+def test_a_cell_that_comes_without_its_id_is_found_by_its_source() -> None:
+    extension = Extension(None)
+    extension.answer(RUN)
+    assert extension.run(None, "x = 1") is None
+    assert extension.run(None, "%%codex\nWhy are there gaps?") == RUN
+
+
+class Session:
+    """Keeps what a kernel sends."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, socket: object, kind: str, content: dict[str, Any], **rest: object) -> None:
+        self.sent.append(content)
+
+
+def test_an_answer_is_offered_until_a_page_has_it_or_its_cell_runs_again() -> None:
+    session = Session()
+    extension = Extension(SimpleNamespace(session=session, iopub_socket=None))
+    extension.answer(RUN)
+    for id in ("one", "two"):
+        extension.stream(id, RUN["cell"]).end({})
+    assert [each["id"] for each in extension.answer(ANSWERS)["answers"]] == ["one", "two"]
+    assert extension.answer({**KEPT, "id": "one"})["ok"]
+    assert extension.answer(ANSWERS)["answers"] == [{"id": "two", "cell": RUN["cell"]}]
+    extension.answer(RUN)
+    assert extension.answer(ANSWERS)["answers"] == []
+
+
+def test_a_page_hears_with_the_end_of_an_answer_which_notebook_it_is_of() -> None:
+    session = Session()
+    extension = Extension(SimpleNamespace(session=session, iopub_socket=None))
+    extension.stream("unheard", "a1").end({})
+    assert session.sent == []
+    extension.answer(RUN)
+    extension.notebook = "0199"
+    extension.stream("heard", "b2").end({"text/markdown": "done"})
+    assert session.sent == [{"id": "heard", "n": 1, "bundle": {"text/markdown": "done"}, "notebook": "0199"}]
 
 
 def test_nobody_waits_for_a_page_that_never_spoke() -> None:
@@ -119,6 +179,39 @@ def test_a_page_that_says_much_is_remembered_within_bounds() -> None:
         extension.answer({**RUN, "cell": str(number)})
     assert extension.run("999") is not None
     assert extension.run("0") is None
+
+
+def fixture(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def test_a_page_hears_which_mentions_of_a_question_are_known(shell: InteractiveShell) -> None:
+    shell.run_cell("df = 1")
+    reply = some(loaded(shell)).extension.answer(fixture("marks"))
+    assert reply["ok"]
+    assert {"marks": reply["marks"]} == fixture("marks-reply")
+
+
+def test_a_page_hears_whether_an_error_is_the_last_one(kernel: Kernel) -> None:
+    kernel.execute("%load_ext codex_magic")
+    about = fixture("failure")
+
+    def failure(number: int, cell: str = about["cell"]) -> str | None:
+        message = kernel.client.session.msg(PAGE_REQUEST, {**about, "number": number, "cell": cell})
+        kernel.client.control_channel.send(message)
+        reply: dict[str, Any] = kernel.client.get_control_msg(timeout=30)["content"]
+        return str(reply["failure"]) if reply["failure"] else None
+
+    kernel.execute("x = 1", cell_id=about["cell"])
+    assert failure(2) is None
+    kernel.execute("1 / 0", cell_id=about["cell"])
+    assert failure(3) == "last"
+    assert failure(3, "another") is None
+    kernel.execute("nothing", cell_id="below")
+    assert failure(3) == "earlier"
+    assert failure(4, "below") == "last"
+    assert failure(9) is None
 
 
 def test_a_busy_kernel_answers(kernel: Kernel) -> None:

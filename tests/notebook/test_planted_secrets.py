@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import random
 import string
+import textwrap
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 CHANCE = random.Random(30)
 LETTERS = string.ascii_letters + string.digits
@@ -76,7 +81,8 @@ CELLS = [
 ]
 
 
-def test_no_secret_leaves_with_a_question(service, run, shell, planted, home):
+def test_no_secret_leaves_with_a_question(service, run, shell, planted, home, caplog):
+    caplog.set_level(logging.DEBUG)
     assert len(planted.all) >= 300
     for source in CELLS:
         shell.run_cell(source, store_history=True)
@@ -96,16 +102,75 @@ def test_no_secret_leaves_with_a_question(service, run, shell, planted, home):
         run("%codex fix"),
         run("%%codex\necho: " + " ".join(planted.all[:40])),
     ]
-    sent = "\n".join(
-        json.dumps(each.json, ensure_ascii=False)
-        for each in service.requests
-        if each.path.endswith("/responses")
-    )
+    sent = everything_sent(service)
     assert "SECRET_300" in sent
     assert found(sent, planted.all) == []
     assert found("\n".join(shown), planted.all) == []
-    # IPython's own history has the cells as they were typed.
-    kept = b"".join(path.read_bytes() for path in (home / "codex-magic").rglob("*") if path.is_file())
-    assert b"SECRET_1" in kept
-    assert [value for value in planted.all if value[:12].encode() in kept] == []
+    assert planted_in(home / "codex-magic", planted) == []
     assert shell.user_ns["settings"] == planted.environment
+    logged = "\n".join(record.getMessage() for record in caplog.records)
+    assert "POST" in logged
+    assert found(f"{logged}\n{caplog.text}", planted.all) == []
+
+
+def everything_sent(service):
+    """All that the service was sent, whatever for."""
+    return "\n".join(
+        json.dumps([each.path, dict(each.headers), each.json], ensure_ascii=False, default=str)
+        for each in service.requests
+    )
+
+
+def planted_in(folder, planted):
+    """The secrets that the files below a folder hold. IPython's own history has the cells as they were typed."""
+    kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert b"SECRET_1" in kept
+    return [value for value in planted.all if any(each.encode() in kept for each in spellings(value))]
+
+
+ASKS = [
+    "%%codex --context all\nWhat is in @settings, @keys and @.env?",
+    "%%codex --context outputs\nRead @notes.txt and @wrapped.txt, and @error.",
+    "%%codex\n{{ settings }} {{ [key.get_secret_value() for key in keys] }}",
+    "%codex fix",
+    "%codex explain",
+    "%codex doc connect",
+    "%codex peek",
+    "%%codex --dry\n{{ list(settings.values()) }} @notes.txt",
+    "%codex history",
+    "%codex show 1",
+]
+
+
+def test_no_secret_gets_into_a_saved_notebook_a_log_or_the_store(service, home, tmp_path, monkeypatch):
+    planted = Planted()
+    for name, value in planted.environment.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in planted.file.items()))
+    values = "\n".join(planted.all)
+    (tmp_path / "notes.txt").write_text(values)
+    (tmp_path / "wrapped.txt").write_text(
+        "\n".join(textwrap.wrap(base64.b64encode(values.encode()).decode()))
+    )
+    code = [
+        "%load_ext codex_magic",
+        "import logging; logging.basicConfig(level=logging.DEBUG, filename='all.log', force=True)",
+        "import os\nfrom pydantic import SecretStr\nlines = open('notes.txt').read().split('\\n')\n"
+        "settings = dict(zip(map(str, range(400)), lines))\nkeys = [SecretStr(line) for line in lines]",
+        "def connect(key=keys[0]):\n    raise ValueError(f'no way in with {lines}')",
+    ]
+    cells = [new_code_cell(source) for source in code]
+    failing = new_code_cell(
+        "try:\n    connect()\nfinally:\n    pass", metadata={"tags": ["raises-exception"]}
+    )
+    cells += [failing, *map(new_code_cell, ASKS)]
+    notebook = new_notebook(cells=cells)
+    NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    ours = nbformat.writes(new_notebook(cells=[each for each in cells if "codex" in each.source]))
+    assert "SECRET_" in ours
+    assert found(ours, planted.all) == []
+    log = (tmp_path / "all.log").read_text()
+    assert "POST" in log
+    assert found(log, planted.all) == []
+    assert found(everything_sent(service), planted.all) == []
+    assert planted_in(home / "codex-magic", planted) == []

@@ -15,6 +15,7 @@ import pytest
 from codex_magic.display.items import READINGS
 from codex_magic.notebook.tools.entries import ENTRIES
 from codex_magic.protocol.types import ToolCall
+from tests.known import some
 from tests.notebook.test_planted_secrets import CELLS, Planted, found
 from tests.peers.agent import as_provider, by_the_cli, done, use
 
@@ -75,16 +76,20 @@ def read(call) -> Callable[..., str]:
     def read(tool: str, /, **arguments: Any) -> str:
         made = call(tool, **arguments)
         assert made.success, made.content_items
-        text = made.content_items[0]["text"]
+        text = text_of(made)
         assert text.startswith("<external_notebook>")
         return text.removeprefix("<external_notebook>").partition("</external_notebook>")[0]
 
     return read
 
 
+def text_of(made: ToolCall) -> str:
+    return str(some(made.content_items)[0]["text"])
+
+
 def refused(made: ToolCall) -> str:
-    assert not made.success and made.content_items
-    return str(made.content_items[0]["text"])
+    assert not made.success
+    return text_of(made)
 
 
 def requests(service) -> list[dict[str, Any]]:
@@ -302,7 +307,7 @@ def test_what_is_read_is_data_and_cannot_end_its_frame(shell, call, folder):
         ("inspect_variable", {"name": "text"}),
         ("read_notebook", {}),
     ):
-        text = call(tool, **arguments).content_items[0]["text"]
+        text = text_of(call(tool, **arguments))
         assert text.lower().replace(" ", "").count("</external") == 1
         assert text.endswith("</external_notebook>")
 

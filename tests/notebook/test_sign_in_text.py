@@ -173,7 +173,7 @@ def test_status_and_account_say_who_where_and_how_long(run, service, home):
         assert "(Plus plan)" in said
         assert ("someone@example.com" in said) is (command == "account")
         assert str(home / ".codex" / "auth.json") in said
-        assert "good until" in said
+        assert "Good until" in said
 
 
 def test_account_without_a_sign_in_says_how_to_sign_in(run, nobody):

@@ -13,7 +13,7 @@ import pytest
 
 from codex_magic import Decision, Sandbox, ServiceError, TurnStatus, tool
 from codex_magic.display.view import TurnView
-from codex_magic.protocol.types import CommandExecution, FileChange, ToolCall
+from codex_magic.protocol.types import CommandExecution, FileChange, ToolCall, Turn
 from tests.known import some
 from tests.peers.agent import done, escalated, program, sent, use
 
@@ -68,7 +68,7 @@ class Scene:
             waited = waited or "**Wants to " in view.markdown()
             assert not waited or not re.search("[*>]Running[*<]", view.markdown())
         assert waited
-        shown = TurnView.of(turn.items, turn_id=turn.id, thread_id=self.thread.id, status=turn.status)
+        shown = TurnView.of(turn, self.thread.id)
         line = refusals(view)[0]
         assert refusals(shown)[0] == line
         return item.status, line
@@ -225,7 +225,7 @@ def test_a_change_that_failed_half_way_is_called_neither_done_nor_not_done(codex
     result = thread.run(use("exec_command", cmd=f"apply_patch <<'EOF'\n{patch}EOF"))
     [change] = done(result, FileChange)
     assert (change.status, (tmp_path / "one.txt").exists()) == ("failed", True)
-    shown = TurnView.of([change], turn_id="u", thread_id="t", status=result.status).markdown()
+    shown = TurnView.of(Turn("u", result.status, (change,)), "t").markdown()
     assert "<b>Failed to add</b> " in shown
     assert "some of it may be done" in shown
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -83,12 +84,49 @@ def test_what_may_be_written_is_written_and_no_notebook(codex, work):
     assert sorted(path.name for path in work.iterdir()) == before  # nor is anything left behind
 
 
+def test_no_notebook_below_the_folder_is_written_however_many_there_are(codex, work):
+    names = [f"sub.d/deep/n{number}.ipynb" for number in range(60)]
+    plant(work, f"{' '.join(names)} .venv/pyvenv.cfg .venv/n.ipynb")
+    thread = codex.thread_start(cwd=str(work), sandbox=Sandbox.workspace_write)
+    thread.run(
+        use(
+            "exec_command",
+            cmd="for f in sub.d/deep/*.ipynb; do echo x > $f; unlink $f; done; echo x > sub.d/deep/new.txt",
+        )
+    )
+    assert [name for name in names if (work / name).read_text() != f"planted in {name}"] == []
+    assert (work / "sub.d/deep/new.txt").exists()
+
+
 def test_a_notebook_that_was_renamed_does_not_come_back(codex, work):
     thread = codex.thread_start(cwd=str(work), sandbox=Sandbox.workspace_write)
     thread.run(use("exec_command", cmd="true"))
     (work / "n.ipynb").rename(work / "renamed.ipynb")
     assert "renamed.ipynb" in output(thread.run(use("exec_command", cmd="ls")))
     assert not (work / "n.ipynb").exists()
+
+
+TURN = """
+import sys
+from codex_magic import Codex, CodexConfig, Sandbox
+with Codex(CodexConfig(engine="app-server", provider=sys.argv[1], model="gpt-5.5")) as codex:
+    codex.thread_start(cwd=sys.argv[2], sandbox=Sandbox.workspace_write).run(sys.argv[3])
+"""
+
+
+def test_what_a_killed_kernel_leaves_behind_the_next_turn_removes(codex, service, work):
+    plant(work, ".agents/mine")
+    before = sorted(path.name for path in work.iterdir())
+    endless = use("exec_command", cmd="echo begun; touch begun; sleep 60")
+    killed = subprocess.Popen([sys.executable, "-c", TURN, service.api_url, str(work), endless])
+    while not (work / "begun").exists():
+        assert killed.poll() is None
+    killed.kill()
+    killed.wait()
+    (work / "begun").unlink()
+    assert (work / ".codex").exists()
+    codex.thread_start(cwd=str(work), sandbox=Sandbox.workspace_write).run(use("exec_command", cmd="true"))
+    assert sorted(path.name for path in work.iterdir()) == before
 
 
 def test_the_bounds_hold_in_a_resumed_thread_a_fork_and_another_folder(codex, config, service, work, folder):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from codex_magic import Codex, ContextInput, InvalidRequestError, TextInput
-from tests.peers.agent import said, sent
+from codex_magic import Codex, ContextInput, InvalidRequestError, Sandbox, TextInput
+from codex_magic.context.secrets import NamedSecret, OutgoingMask
+from codex_magic.protocol.types import CommandExecution, CommandOutputDelta
+from tests.peers.agent import done, said, sent, use
 
 pytest.importorskip("codex_cli_bin")
 
@@ -108,3 +112,44 @@ def test_a_running_turn_takes_no_context(codex, service):
     with pytest.raises(InvalidRequestError):
         handle.steer(asked("more"))
     handle.interrupt()
+
+
+def test_what_the_agent_saw_of_a_secret_is_masked_for_who_goes_on_and_in_the_store(
+    codex, service, home, folder
+):
+    """Its own program tells the model what a command prints; from here on the secret stays."""
+    secret = "s3cret-Value-1"
+    (folder / "notes.txt").write_text(f"the key is {secret}\n" * 3)
+    mask = OutgoingMask([NamedSecret("API_KEY", secret)])
+    thread = codex.thread_start(cwd=str(folder), sandbox=Sandbox.read_only)
+    result = thread.run(use("exec_command", cmd="cat notes.txt; sleep 2; cat notes.txt"), mask=mask)
+    assert "«SECRET_1»" in done(result, CommandExecution)[0].aggregated_output
+    assert secret not in str(result)
+    count = len(service.requests)
+    codex.thread_resume(thread.id, engine="backend").run("echo: b", mask=mask)
+    later = json.dumps([each.json for each in service.requests[count:]])
+    assert "the key is" in later
+    assert secret not in later
+    kept = b"".join(path.read_bytes() for path in (home / "codex-magic").rglob("*") if path.is_file())
+    assert b"the key is" in kept
+    assert secret.encode() not in kept
+
+
+def test_a_stopped_turn_leaves_no_secret_that_the_agent_saw(codex, service, home, folder):
+    secret = "s3cret-Value-1"
+    (folder / "notes.txt").write_text(f"the key is {secret}\n" * 3)
+    mask = OutgoingMask([NamedSecret("API_KEY", secret)])
+    thread = codex.thread_start(cwd=str(folder), sandbox=Sandbox.read_only)
+    turn = thread.turn(use("exec_command", cmd="cat notes.txt; sleep 60"), mask=mask)
+    seen = ""
+    for event in turn.stream():
+        seen += event.delta if isinstance(event, CommandOutputDelta) else ""
+        if "the key is" in seen:
+            break
+    assert secret not in seen
+    count = len(service.requests)
+    codex.thread_resume(thread.id, engine="backend").run("echo: b", mask=mask)
+    assert secret not in json.dumps([each.json for each in service.requests[count:]])
+    kept = b"".join(path.read_bytes() for path in (home / "codex-magic").rglob("*") if path.is_file())
+    assert "the key is «SECRET_1»".encode() in kept
+    assert secret.encode() not in kept

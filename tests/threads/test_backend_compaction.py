@@ -2,17 +2,11 @@
 
 import pytest
 
-from codex_magic import Codex, CodexConfig, InvalidRequestError, TurnStatus
+from codex_magic import Codex, CodexConfig, InvalidRequestError, TurnStatus, UsageLimitError
 from codex_magic.protocol.types import ContextCompaction, ToolCall, UserMessage, Warned
 from tests.peers.agent import done, use
 from tests.service import start
 from tests.threads.backend import kinds, requests, sent, texts
-
-
-@pytest.fixture
-def codex(service):
-    with Codex() as codex:
-        yield codex
 
 
 @pytest.fixture
@@ -46,9 +40,19 @@ def test_it_is_a_turn_with_one_item_and_its_usage(codex):
 
 
 def test_an_empty_thread_has_nothing_to_shorten(codex, service):
+    thread = codex.thread_start()
     with pytest.raises(InvalidRequestError, match="nothing to shorten"):
-        codex.thread_start().compact()
-    assert requests(service) == []
+        thread.compact()
+    assert (requests(service), thread.history()) == ([], [])
+
+
+def test_a_refused_compaction_leaves_no_turn(thread, service):
+    before = [turn.id for turn in thread.history()]
+    service.faults.next("usage_limit", path="/responses")
+    with pytest.raises(UsageLimitError):
+        thread.compact()
+    assert [turn.id for turn in thread.history()] == before
+    assert "This is turn" in thread.run("table, please").final_response
 
 
 def test_what_ran_again_before_it_makes_it_void(thread, service):
@@ -103,6 +107,7 @@ def test_an_interrupted_compaction_changes_nothing(codex, service):
     codex.call(scene())
     thread.run("echo: b")
     assert texts(sent(service)) == ["echo: a", "a", "echo: b"]
+    assert len(thread.history()) == 2
 
 
 # When the context is full ------------------------------------------------------------------------

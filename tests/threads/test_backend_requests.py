@@ -6,7 +6,6 @@ import threading
 import pytest
 
 from codex_magic import (
-    Codex,
     ExternalMessage,
     InvalidRequestError,
     LocalImageInput,
@@ -18,12 +17,6 @@ from codex_magic.engines.backend import PERSONALITIES
 from codex_magic.protocol.types import UserMessage
 from tests.peers.agent import PNG, done
 from tests.threads.backend import kinds, requests, sent, texts
-
-
-@pytest.fixture
-def codex(service):
-    with Codex() as codex:
-        yield codex
 
 
 def test_every_option_of_a_turn_reaches_the_service(codex, service):

@@ -5,16 +5,10 @@ import threading
 
 import pytest
 
-from codex_magic import AsyncCodex, Codex, InvalidRequestError, TextInput, TurnStatus
+from codex_magic import AsyncCodex, InvalidRequestError, TextInput, TurnStatus
 from codex_magic.protocol.types import AgentMessage, ItemCompleted, ItemStarted, ToolCall, UserMessage
 from tests.peers.agent import done, use
 from tests.threads.backend import held, kinds, requests, sent, texts
-
-
-@pytest.fixture
-def codex(service):
-    with Codex() as codex:
-        yield codex
 
 
 def test_a_steered_turn_breaks_off_its_answer_and_answers_to_both(codex, service):

@@ -33,12 +33,6 @@ from tests.service import start
 from tests.threads.backend import kinds, requests, sent
 
 
-@pytest.fixture
-def codex(service):
-    with Codex() as codex:
-        yield codex
-
-
 def add(a: int, b: int = 1) -> int:
     """Add up."""
     return a + b

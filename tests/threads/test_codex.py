@@ -33,12 +33,6 @@ from tests.service import start
 RESPONSES = "/backend-api/codex/responses"
 
 
-@pytest.fixture
-def codex(service):
-    with Codex() as codex:
-        yield codex
-
-
 def bodies(service):
     return [request.json for request in service.requests if request.path == RESPONSES]
 

@@ -2,16 +2,10 @@
 
 import pytest
 
-from codex_magic import Codex, ContextInput, InvalidRequestError, OptionError, TextInput
+from codex_magic import ContextInput, InvalidRequestError, OptionError, TextInput
 from tests.threads.backend import held, requests, sent, texts
 
 SEEN = ContextInput("notebook", "x = 1", {"a": "1"})
-
-
-@pytest.fixture
-def codex(service):
-    with Codex() as codex:
-        yield codex
 
 
 @pytest.fixture

@@ -30,12 +30,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def codex(service: LocalService) -> Iterator[Codex]:
-    with Codex() as codex:
-        yield codex
-
-
-@pytest.fixture
 def thread(codex: Codex) -> Thread:
     """One that has been used."""
     thread = codex.thread_start(name="ours")

@@ -45,12 +45,6 @@ def wrong(table: Any) -> list[tuple[str, tuple[Any, ...]]]:
     return cases
 
 
-@pytest.fixture
-def codex(service: LocalService) -> Any:
-    with Codex() as codex:
-        yield codex
-
-
 @pytest.mark.parametrize(("name", "values"), wrong(ThreadOptions))
 def test_an_option_of_a_thread(codex: Codex, name: str, values: tuple[Any, ...]) -> None:
     for value in values:
@@ -96,6 +90,7 @@ def test_an_input(codex: Codex, service: LocalService, value: Any) -> None:
     for ask in (thread.run, thread.turn, running.steer):
         with pytest.raises(OptionError, match="input"):
             ask(value)
+    service.wait_for_request()
     running.interrupt()
     assert len(thread.history()) == len(requests(service)) == 1
 

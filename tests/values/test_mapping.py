@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +19,15 @@ import pytest
 import codex_magic
 from codex_magic.protocol.errors import (
     AuthError,
+    NotSignedInError,
     OptionError,
     ServiceError,
     UsageLimitError,
 )
 from tests.known import some
-from tests.values.questions import prompts, questions
+from tests.values.questions import prompts, questions, shout
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @dataclass
@@ -46,6 +50,10 @@ def test_answers_keep_the_order_and_the_same_question_is_asked_once(service):
         ("echo: {{ the city }}", {"the city": "{{ value }}"}, "echo: {{ value }}"),
         ("echo: {{ value }}", {"city": "Lima"}, 'echo: {"city":"Lima"}'),
         ("echo: {{ value }}", 1.5, "echo: 1.5"),
+        ("echo: {{ value }}", datetime.date(2026, 1, 2), "echo: 2026-01-02"),
+        ("echo: {{ value }}", Decimal("1.50"), "echo: 1.50"),
+        ("echo: {{ value }}", None, "echo: null"),
+        ("echo: {{ value }}", "half \ud83d", "echo: half \ufffd"),
         (lambda row: f"echo: {row['city']}", {"city": "Lima"}, "echo: Lima"),
     ],
 )
@@ -109,6 +117,21 @@ def test_a_row_that_fails_has_no_answer_and_a_reason_until_it_is_asked_again(ser
 def test_a_prompt_that_raises_is_the_failure_of_its_row(service):
     assert codex_magic.map([1, 0], lambda row: f"echo: {1 / row}") == ["1.0", None]
     assert codex_magic.map.errors == [{"row": 1, "error": "ZeroDivisionError", "message": "division by zero"}]
+
+
+def test_a_value_that_can_not_be_written_is_the_failure_of_its_row(service):
+    class Unwritable:
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    assert codex_magic.map([{"it": Unwritable()}, "b"], "echo: {{ value }}") == [None, "b"]
+    assert [each["row"] for each in codex_magic.map.errors] == [0]
+
+
+def test_without_a_sign_in_nothing_else_is_said(home):
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(NotSignedInError):
+        codex_magic.map(pandas.Series(["a"], index=["x"]), "echo: {{ value }}")
 
 
 def test_the_first_failure_ends_it_where_that_is_wanted(service):
@@ -175,20 +198,32 @@ def test_nothing_that_was_asked_can_be_read_from_the_names_of_files(service, hom
     assert not any("confidential" in name for name in names)
 
 
-def shout(row: str) -> str:
-    """In a process of its own."""
-    return f"echo: {row.upper()} {os.getpid()}"
+def test_threads_make_the_questions(service):
+    with ThreadPoolExecutor(2) as executor:
+        assert codex_magic.map(["a", "b"], shout, executor=executor) == [
+            f"A {os.getpid()}",
+            f"B {os.getpid()}",
+        ]
 
 
-@pytest.mark.parametrize(
-    "kind", [ThreadPoolExecutor, partial(ProcessPoolExecutor, mp_context=get_context("spawn"))]
-)
-def test_an_executor_makes_the_questions_and_this_process_asks_them(service, kind):
-    with kind(2) as executor:
-        answers = codex_magic.map(["a", "b"], shout, executor=executor)
+IN_PROCESSES = """
+import json, os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import codex_magic
+from tests.values.questions import shout
+with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+    answers = codex_magic.map(["a", "b"], shout, executor=executor, progress=False)
+print(json.dumps([os.getpid(), *answers]))
+"""
+
+
+def test_other_processes_make_the_questions_and_this_one_asks_them(service):
+    command = [sys.executable, "-c", IN_PROCESSES]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    own, *answers = json.loads(printed)
     assert [answer.split()[0] for answer in answers] == ["A", "B"]
-    own = {answer.split()[1] for answer in answers} == {str(os.getpid())}
-    assert own is (kind is ThreadPoolExecutor)
+    assert str(own) not in {answer.split()[1] for answer in answers}
 
 
 def test_what_is_no_executor_is_refused(service):

@@ -78,7 +78,7 @@ class AppServerEngine:
         self._turns: dict[str, asyncio.Future[AgentTurn]] = {}
         """Turns by our id; each comes to be when the program has opened its thread."""
         self._running: dict[str, AgentTurn] = {}  # turns by the program's thread
-        self._allowed: defaultdict[str, set[str]] = defaultdict(set)
+        self.allowed: defaultdict[str, set[str]] = defaultdict(set)
         self._named: defaultdict[str, set[str]] = defaultdict(set)
 
     async def close(self) -> None:
@@ -116,7 +116,7 @@ class AppServerEngine:
                         if protected is not None and request.sandbox in permissions.BASES:
                             del params["sandboxPolicy"]
                             params["permissions"] = permissions.PROFILES[request.sandbox]
-                    allowed = self._allowed[request.thread_id]
+                    allowed = self.allowed[request.thread_id]
                     turn = self._running[thread_id] = AgentTurn(connection, thread_id, request, tell, allowed)
                     begun.set_result(turn)
                     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from typing import Any, get_args
 
@@ -11,8 +12,8 @@ import msgspec
 
 from ...protocol import types
 from ...protocol.errors import InvalidRequestError
-from ...protocol.plain import decode_json, encodable, read_json
-from ...protocol.secrets import MaskedDeltas, masked
+from ...protocol.plain import common_beginning, decode_json, encodable, read_json
+from ...protocol.secrets import MaskedDeltas, masked, with_texts
 
 _NOTHING = msgspec.Raw(b"null")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -142,6 +143,70 @@ class MaskedNotifications:
             case types.ItemCompleted(item=item):
                 rest = self._deltas.end(lambda delta: delta.item_id == item.id)
         return [*rest, masked(notification)]
+
+
+class MaskedLines:
+    """The notifications of one turn without what its `mask` takes for a secret.
+
+    What a command prints has secrets of the user's, which a line or a word gives away and no half of one.
+    """
+
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        self._mask = mask
+        self._lines: dict[Hashable, tuple[_Line, Any]] = {}
+
+    def feed(self, notification: types.Notification) -> list[types.Notification]:
+        """Return what can be told now."""
+        match notification:
+            case types.Delta():
+                line, _ = self._lines.setdefault(place_of(notification), (_Line(self._mask), notification))
+                ready = line.feed(notification.delta)
+                return [msgspec.structs.replace(notification, delta=ready)] if ready else []
+            case types.ItemStarted(item=item):
+                clean = with_texts(item, self._mask)
+                return [msgspec.structs.replace(notification, item=clean)]
+            case types.ItemCompleted(item=item):
+                return [*self.end(item.id), notification]
+        return [notification]
+
+    def end(self, item_id: str | None = None) -> list[types.Notification]:
+        """Return what is held of an item that is over, or of all."""
+        over = [place for place, (_, delta) in self._lines.items() if item_id in (None, delta.item_id)]
+        rest = [(delta, line.feed("", is_over=True)) for line, delta in map(self._lines.pop, over)]
+        return [msgspec.structs.replace(delta, delta=text) for delta, text in rest if text]
+
+
+class _Line:
+    """The last line of a text that grows: told word by word, each as the whole line has it."""
+
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        self._mask = mask
+        self._text = self._told = ""
+
+    def feed(self, piece: str, *, is_over: bool = False) -> str:
+        self._text += piece
+        whole = self._text
+        if not is_over:
+            end = len(whole)
+            while end > max(0, len(whole) - LONGEST_WORD) and "!" <= whole[end - 1] <= "~":
+                end -= 1
+            whole = whole[:end]
+            begin = whole.rfind("-----BEGIN")  # a key over many lines
+            is_open = begin >= 0 and not re.search("-----END[^\n]*-----", whole[begin:])
+            if is_open and len(whole) - begin < LONGEST_KEY:
+                whole = whole[:begin]
+        clean = self._mask(whole)
+        ready = clean[common_beginning(clean, self._told) :]
+        line = whole.rfind("\n") + 1 or (len(whole) - LINE_KEPT if len(whole) > LONGEST_LINE else 0)
+        self._text = self._text[line:]
+        self._told = self._mask(whole[line:]) if line else clean
+        return ready
+
+
+LONGEST_WORD = 1_000  # characters, as are these: what is held back for what may come
+LONGEST_KEY = 20_000
+LONGEST_LINE, LINE_KEPT = 8_000, 2_000
+"""Of a longer line the end is looked at once more with what comes, and not the whole of it with every word."""
 
 
 class ToldOnce:

@@ -31,7 +31,10 @@ SECRET_FILES = (
 )
 OF_THE_USER = ".ssh .netrc _netrc .pypirc .pgpass .git-credentials .aws .azure .kube .config/gcloud".split()
 DEPTH = 4  # folders below the workspace; Linux looks for such files before each command
-MOST_NOTEBOOKS = 20  # that are protected: each is named to the model
+MOST_NOTEBOOKS = 200
+"""That are protected, the nearest first: each is named to the model, with some 15 tokens. Patterns may only deny, and
+what is denied can't be read either."""
+MOST_ENTRIES = 20_000  # that are looked at for them
 _MADE = (".git", ".codex", ".agents", ".aws")  # the sandbox makes what it protects, where that is missing
 _OWN = ("default_permissions", "permissions", "sandbox_mode")
 
@@ -82,9 +85,24 @@ def holds_secrets(path: Path, hidden: Iterable[Path]) -> bool:
 
 
 def notebooks(folder: Path) -> list[Path]:
-    with suppress(OSError):
-        return sorted(folder.glob("*.ipynb"))[:MOST_NOTEBOOKS]
-    return []
+    """Return the notebooks of a folder and of those below it, without hidden ones and environments."""
+    found: list[Path] = []
+    seen = 0
+    level = [folder]
+    for _ in range(DEPTH + 1):
+        below: list[Path] = []
+        for each in level:
+            with suppress(OSError):  # gone, or not ours to read
+                names = sorted(os.listdir(each))
+                seen += len(names)
+                is_environment = "pyvenv.cfg" in names or each.name in ("node_modules", "site-packages")
+                if is_environment or seen > MOST_ENTRIES:
+                    continue
+                paths = [each / name for name in names if name[0] != "."]
+                found += [path for path in paths if path.suffix == ".ipynb" and path.is_file()]
+                below += [path for path in paths if path.is_dir() and not path.is_symlink()]
+        level = below
+    return found[:MOST_NOTEBOOKS]
 
 
 def is_refused(params: Mapping[str, Any], error: JsonRpcError) -> bool:
@@ -113,10 +131,11 @@ def protected(params: Mapping[str, Any]) -> dict[str, list[Path]]:
 def tidied(folder: str | None) -> Iterator[list[Path]]:
     """Remove what is empty at the end of a turn and not there before: the sandbox makes what it protects.
 
-    Gives the list of those files and folders, to be added to.
+    Gives the list of those files and folders, to be added to. Empty folders of these names mean nothing to anybody:
+    they are of a kernel that was killed in a turn.
     """
     made = [Path(folder or os.getcwd(), name) for name in _MADE]
-    missing = [path for path in made if not path.exists()]
+    missing = [path for path in made if not path.exists() or _is_empty(path)]
     try:
         yield missing
     finally:
@@ -126,3 +145,10 @@ def tidied(folder: str | None) -> Iterator[list[Path]]:
                     path.rmdir()
                 elif path.stat().st_size == 0:
                     path.unlink()
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.is_dir() and not path.is_symlink() and not os.listdir(path)
+    except OSError:
+        return False

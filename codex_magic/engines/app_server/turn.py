@@ -12,13 +12,13 @@ from typing import Any, get_args
 import msgspec
 
 from ...protocol import errors, types
-from ...protocol.secrets import with_texts
+from ...protocol.secrets import mask, with_texts
 from ..replay import as_message, replayed
 from ..seam import Tell, TurnRequest
 from ..tools import ToolCalls, ToolSet, text_item, written
 from .connection import Connection, Subscription
 from .failures import WAITING, turn_failure, unreachable
-from .messages import ToldOnce, address_of, readdressed
+from .messages import MaskedLines, ToldOnce, address_of, readdressed
 from .parameters import Params, steer_input
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class AgentTurn:
         self._question: str | None = None  # the id of the message that the turn began with
         self._completed: types.Turn | None = None
         self._told = ToldOnce()
+        self._masked = MaskedLines(request.mask)
         self._reasons: list[asyncio.Task[None]] = []  # being sent; a loop forgets what nobody holds
 
     async def run(self, method: str, parameters: Params) -> None:
@@ -146,6 +147,8 @@ class AgentTurn:
                 continue
             if isinstance(notification, types.TurnCompleted):
                 self._completed = notification.turn
+                for rest in self._masked.end():
+                    self._tell(rest)
                 return notification.turn
             if not self._has_begun:
                 if isinstance(notification, types.ErrorReported) and WAITING in notification.error.message:
@@ -154,7 +157,9 @@ class AgentTurn:
                 is_output = isinstance(notification, types.Delta | types.ItemStarted)
                 self._has_begun = is_output and not is_question
             for news in self._told.feed(self._translated(notification)):
-                self._tell(news)
+                # The secrets in use are taken out of all that the program tells already.
+                for each in [news] if self._request.mask is mask else self._masked.feed(news):
+                    self._tell(each)
 
     def _translated(self, notification: types.Notification) -> types.Notification:
         """Return it under our ids, with what is told of an item elsewhere, and counting this turn alone."""

@@ -11,12 +11,13 @@ import base64
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...auth.storage import auth_path
 from ...context.cells import CELL_TOKENS, OUTPUT_TOKENS, Cell, cut_middle
-from ...context.describe import Description, describe, headline
+from ...context.describe import Description, describe, headlines
 from ...context.mentions import stored, value_at
 from ...context.secrets import INSTRUCTION
 from ...context.tokens import estimate
@@ -27,8 +28,9 @@ from ...responses.tools import ToolCallError
 from .. import gathering
 from ..context import learn_secrets
 from ..gathering import Here, Outputs, folder_of
-from ..mentioned import TOKENS, NotThere, cell_at, file_in
+from ..mentioned import TOKENS, NotThere, cell_at
 from ..mentioned import read as read_whole
+from ..naming import file_in
 from ..screen import count
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ LIST_TOKENS = 2_000
 
 LINE_CHARS = 300
 """Of one line in a list."""
+
+MOST_ENTRIES = 2_000
+"""Of a folder, that are looked at."""
 
 MOST_IMAGES = 3
 
@@ -71,7 +76,7 @@ def _list_variables(here: Here, context: Context, session: Session, text: str = 
     names = {name: value for name, value in _variables(here).items() if text.lower() in name.lower()}
     if not names:
         return f"No variable's name contains {text!r}." if text else "There are no variables yet.", ()
-    lines = (f"{name}: {headline(value, rows=context.rows)}" for name, value in names.items())
+    lines = headlines(names, rows=context.rows)
     return _listed(here, lines, len(names), "more variables; ask for some by `text`"), ()
 
 
@@ -96,7 +101,8 @@ def _inspect_variable(
 def _variables(here: Here) -> dict[str, Any]:
     """Return a copy of the user's names: a cell that runs goes on to change them."""
     names, hidden = dict(here.shell.user_ns), here.shell.user_ns_hidden
-    return {name: value for name, value in names.items() if name[:1] != "_" and name not in hidden}
+    users = (each for each in names.items() if type(each[0]) is str and each[0] not in hidden)
+    return {name: value for name, value in users if name[:1] != "_"}
 
 
 def _read_notebook(here: Here, context: Context, session: Session, cell: str = "") -> Found:
@@ -177,11 +183,11 @@ def _read_file(
     if holds_secrets(target, hidden) or holds_secrets(folder / Path(path).name, hidden):
         raise NotThere("Files that hold secrets are not read.")
     if target.is_dir():
-        entries = sorted(target.iterdir(), key=lambda each: (each.is_file(), each.name))
+        entries = sorted(islice(target.iterdir(), MOST_ENTRIES), key=lambda each: (each.is_file(), each.name))
         names = [each.name + "/" * each.is_dir() for each in entries]
         return _listed(here, names, len(names), "more") if names else "The folder is empty.", ()
     found = file_in(folder, str(target))
-    if found is None:
+    if found is None or holds_secrets(found, hidden):  # what it links to may have changed
         raise NotThere(f"There is no file {path!r}. The path {'.'!r} lists the folder.")
     lines = (start or 1, end or 10**9) if start or end else None
     seen = read_whole(path, found, lines)

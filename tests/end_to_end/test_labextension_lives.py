@@ -1,0 +1,203 @@
+"""What becomes of a page while an answer streams: whatever it is, the answer ends right, once, in page and file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Locator, WebSocketRoute, expect
+
+from codex_magic.display import MIME
+from tests.end_to_end.browser import Visit, opening
+from tests.end_to_end.held import hold
+from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.notebooks import notebook_of
+from tests.service import LocalService, start
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
+]
+
+LOAD = "%load_ext codex_magic"
+WORDS = "%%codex\necho: The first words, **bold**, and the last ones."
+PANEL = "window.jupyterapp.shell.currentWidget"
+CELLS = f"{PANEL}.content.model.sharedModel"
+KERNEL = f"{PANEL}.sessionContext.session?.kernel"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[LocalService]:
+    with start(open_access=True) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def server(service: LocalService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    home = tmp_path_factory.mktemp("home")
+    service.sign_in(home / ".codex")
+    with served(tmp_path_factory, home, service, extended=True) as server:
+        yield server
+
+
+Opener = Callable[..., Visit]
+
+
+@pytest.fixture
+def opened(chromium_browser: Browser, server: JupyterServer, service: LocalService) -> Iterator[Opener]:
+    """Opens a notebook of these cells in a new page."""
+    with opening(chromium_browser, server) as opened:
+        yield lambda *sources: opened(notebook_of(*sources))
+        service.release()
+
+
+def answer(visit: Visit) -> Locator:
+    return visit.page.locator(".jp-codex-answer")
+
+
+def begun(opened: Opener, service: LocalService, *more: str) -> Visit:
+    """A page that draws an answer, which stops in the middle until the service is released."""
+    visit = opened(LOAD, WORDS, *more)
+    hold(service, after=5)
+    visit.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = 0 }}")
+    visit.page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell')")
+    visit.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = 1 }}")
+    visit.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell') }")
+    expect(answer(visit)).to_have_attribute("aria-busy", "true")
+    expect(answer(visit)).to_contain_text("The first words")
+    return visit
+
+
+def expect_one_answer(visit: Visit, *, cell: int = 1, text: str = "and the last ones.") -> None:
+    """It stands once, in the page and in the file."""
+    expect(answer(visit)).to_contain_text(text)
+    expect(answer(visit)).to_have_count(1)
+    expect(answer(visit)).to_have_attribute("aria-busy", "false")
+    visit.save()
+    cells = nbformat.read(visit.path, as_version=4).cells
+    assert len(cells[cell].outputs) == 1, cells[cell].outputs
+    [output] = cells[cell].outputs
+    assert output.data[MIME]["state"] == "done"
+    assert output.data["text/markdown"].count(text) == 1
+    assert sum(len(each.get("outputs", ())) for each in cells) == 1
+    assert answer(visit).inner_text().count(text) == 1
+
+
+def test_a_page_that_was_frozen_goes_on(opened: Opener, service: LocalService) -> None:
+    visit = begun(opened, service)
+    session = visit.context.new_cdp_session(visit.page)
+    session.send("Page.setWebLifecycleState", {"state": "frozen"})
+    service.release()
+    session.send("Page.setWebLifecycleState", {"state": "active"})
+    expect_one_answer(visit)
+
+
+class Line:
+    """The page's WebSockets, which can lose what comes and break."""
+
+    def __init__(self, visit: Visit) -> None:
+        self.is_lossy = self.is_cut = False
+        self._pages: list[WebSocketRoute] = []
+        visit.page.route_web_socket("**/api/kernels/**", self._route)
+
+    def _route(self, page: WebSocketRoute) -> None:
+        if self.is_cut:
+            page.close()
+            return
+        server = page.connect_to_server()
+        page.on_message(server.send)
+        server.on_message(lambda message: None if self.is_lossy else page.send(message))
+        self._pages.append(page)
+
+    def cut(self) -> None:
+        self.is_cut = True
+        while self._pages:
+            self._pages.pop().close()
+
+
+def test_a_page_without_a_connection_has_it_all_afterwards(opened: Opener, service: LocalService) -> None:
+    """Nothing arrives, the answer ends, the connection breaks and comes back."""
+    visit = opened(LOAD, WORDS)
+    line = Line(visit)
+    visit.open()
+    visit.kernel_idle()
+    hold(service, after=5)
+    visit.start_all()
+    expect(answer(visit)).to_contain_text("The first words")
+    line.is_lossy = True
+    service.release()
+    line.cut()
+    visit.page.wait_for_function(f"{KERNEL}.connectionStatus === 'connecting'")
+    expect(answer(visit)).not_to_contain_text("the last ones")
+    line.is_lossy = line.is_cut = False
+    expect_one_answer(visit)
+
+
+def test_a_cell_that_moves_keeps_its_answer(opened: Opener, service: LocalService) -> None:
+    visit = begun(opened, service, "x = 1")
+    visit.page.evaluate(f"() => {PANEL}.content.moveCell(1, 2)")
+    service.release()
+    expect_one_answer(visit, cell=2)
+
+
+def test_a_cell_that_was_deleted_and_comes_back_has_its_answer(opened: Opener, service: LocalService) -> None:
+    visit = begun(opened, service)
+    visit.page.evaluate(f"{PANEL}.content.activeCellIndex = 1")
+    visit.page.evaluate("window.jupyterapp.commands.execute('notebook:delete-cell')")
+    expect(answer(visit)).to_have_count(0)
+    service.release()
+    visit.kernel_idle()
+    visit.page.evaluate("window.jupyterapp.commands.execute('notebook:undo-cell-action')")
+    expect_one_answer(visit)
+
+
+def test_a_cell_that_runs_again_meanwhile_has_the_new_answer_alone(
+    opened: Opener, service: LocalService
+) -> None:
+    visit = begun(opened, service)
+    visit.page.evaluate(f"{CELLS}.getCell(1).setSource('%%codex\\necho: Another one, and the last ones.')")
+    visit.page.evaluate(f"{PANEL}.content.activeCellIndex = 1")
+    visit.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell') }")
+    service.release()
+    expect(answer(visit)).to_contain_text("Another one")
+    expect_one_answer(visit)
+    expect(answer(visit)).not_to_contain_text("The first words")
+
+
+@pytest.mark.parametrize("is_saved", [True, False], ids=["saved", "unsaved"])
+@pytest.mark.parametrize("ends", ["closed", "open"])
+def test_a_notebook_closed_meanwhile_finds_its_answer_again(
+    opened: Opener, service: LocalService, is_saved: bool, ends: str
+) -> None:
+    visit = begun(opened, service)
+    if is_saved:
+        visit.save()
+    visit.page.evaluate(f"{PANEL}.dispose()")
+    if ends == "closed":
+        before = len(service.requests)
+        service.release()
+        assert before
+    visit.page.evaluate(
+        "path => window.jupyterapp.commands.execute('docmanager:open', {path})", visit.path.name
+    )
+    visit.page.wait_for_function(f"{KERNEL}?.connectionStatus === 'connected'")
+    service.release()
+    expect_one_answer(visit)
+
+
+def test_an_answer_out_of_sight_is_there_when_it_is_scrolled_to(
+    opened: Opener, service: LocalService
+) -> None:
+    visit = begun(opened, service, *(f"x = {n}" for n in range(60)))
+    visit.page.evaluate(
+        f"{PANEL}.content.notebookConfig = {{...{PANEL}.content.notebookConfig, windowingMode: 'full'}}"
+    )
+    visit.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = 61 }}")
+    visit.page.evaluate(f"{PANEL}.content.scrollToItem(60)")
+    visit.page.wait_for_function(f"!{PANEL}.content.widgets[1].inViewport")
+    service.release()
+    visit.kernel_idle()
+    visit.page.evaluate(f"{PANEL}.content.scrollToItem(1)")
+    expect_one_answer(visit)
