@@ -5,8 +5,8 @@ import { Widget } from '@lumino/widgets';
 import { End } from './scroll';
 import { Blocks } from './splitter';
 
-/** A page that has drawn for one millisecond rests for this many: drawing takes a twelfth of its time at most. */
-const REST = 11;
+/** A page that has drawn for one millisecond rests for this many: drawing takes a fifteenth of its time at most. */
+const REST = 14;
 /** Milliseconds between two drawings: a floor, as often as pieces come, and what a slow page makes of it at most. */
 const LEAST_MS = 50;
 const MOST_MS = 1000;
