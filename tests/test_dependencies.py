@@ -34,8 +34,8 @@ USED_UNIMPORTED = {
 OTHERWISE_NAMED = {"sklearn": "scikit-learn"}
 """Modules whose distribution has another name, for where it is not installed."""
 
-BY_HAND = {"tests/peers/make_tiny_model.py"}
-"""Scripts that no test runs; whoever runs them installs what they need."""
+BY_HAND = {"tests/peers/make_tiny_model.py", "tests/benchmarks/map.py", "tests/values/test_clusters.py"}
+"""What no check runs, or skips without what it needs; whoever runs it installs that."""
 
 
 @cache

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -67,7 +68,7 @@ def cells_text(
     held: Mapping[str, str],
     *,
     error: str = "",
-    existing: Collection[str] | None = None,
+    existing: Set[str] | None = None,
     tokens: int = TOKENS,
     place: str = "above the question",
     mask: Callable[[str], str] = str,
@@ -77,11 +78,12 @@ def cells_text(
     `mask`: what a text is before it is cut and leaves. `existing`: the ids of all cells of the notebook, where that is known: what is held and gone was deleted.
     """
     # What is kept of a cell, its digest, is of the text without secrets: a short one could be guessed from it.
-    known = {key[1:] for key in held if key[0] == "#"}
+    known = {id for key in held if key[0] == "#" for id in _ids_of(key)}
     if existing is not None and known and known.isdisjoint(existing):
         held = {}  # the thread is another notebook's
     shown = [
-        replace(cell, source=mask(cell.source), outputs=mask(cell.outputs)) for cell in _window(cells, tokens)
+        replace(cell, source=mask(cell.source), outputs=mask(cell.outputs))
+        for cell in _window(_distinct(cells), tokens)
     ]
     order = held.get(ORDER, "").split()
     ids = [digest_of(cell.id, 3) for cell in shown]
@@ -92,7 +94,7 @@ def cells_text(
     notes = [note for cell in shown if (note := _restated(cell, held))]
     now |= {f"#{cell.id}": cell.digest for cell in shown if _restated(cell, held)}
     if existing is not None:
-        gone = [key for key in held if key[0] == "#" and held[key] and key[1:] not in existing]
+        gone = [key for key in held if key[0] == "#" and held[key] and existing.isdisjoint(_ids_of(key))]
         labels = [held[key].partition(" ")[2] for key in gone]
         notes += [f"Deleted since: {', '.join(labels)}."] if gone else []
         now |= dict.fromkeys(gone, "")
@@ -109,6 +111,25 @@ def cells_text(
     if left_out:
         about += f" {left_out} further up {'is' if left_out == 1 else 'are'} left out."
     return CellsText("\n\n".join([" ".join([about, *notes]), *parts]), now, told, left_out)
+
+
+def _distinct(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells with ids of their own: copied ones may share one, and those without any have their text's."""
+    counts: Counter[str] = Counter()
+    distinct = []
+    for cell in cells:
+        counts[cell.id] += 1
+        again = counts[cell.id]
+        distinct.append(replace(cell, id=f"{cell.id}{_AGAIN}{again}") if again > 1 else cell)
+    return distinct
+
+
+_AGAIN = "\n"  # is in few ids
+
+
+def _ids_of(key: str) -> tuple[str, str]:
+    """Return the id of a cell, as it is and as it is shared."""
+    return key[1:], key[1:].rpartition(_AGAIN)[0] or key[1:]
 
 
 def _window(cells: Sequence[Cell], tokens: int) -> list[Cell]:

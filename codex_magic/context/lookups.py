@@ -1,7 +1,7 @@
 """Code of an answer with lookups in place of placeholders: a secret is named in it, and never written.
 
 What an environment variable holds, every language can look up; what a `.env` file or a variable of the notebook
-holds, Python alone.
+holds, Python alone. No pattern is compiled before it is needed: most answers hold no placeholder.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ def looked_up(code: str, lookups: Lookups, language: str = "python") -> str:
     """Return the code with the lookups of its language; a placeholder without one stays."""
     if not PLACEHOLDER.search(code):
         return code
-    variables = {number: name[1] for number, each in lookups.items() if (name := _VARIABLE.fullmatch(each))}
+    variables = {
+        number: name[1] for number, each in lookups.items() if (name := re.fullmatch(_VARIABLE, each))
+    }
     if language not in PYTHON:
         return _in(language, code, variables)
-    magic = _CELL_MAGIC.match(code)
+    magic = re.match(_CELL_MAGIC, code)
     if magic is None:
         return _python(code, lookups, variables)
     head, body = code[: magic.end()], code[magic.end() :]
@@ -34,8 +36,8 @@ def looked_up(code: str, lookups: Lookups, language: str = "python") -> str:
     return head + _in((magic[2] if magic[1] == "script" else magic[1]) or "", body, variables)
 
 
-_VARIABLE = re.compile(r'os\.environ\["([A-Za-z_]\w*)"\]')
-_CELL_MAGIC = re.compile(r"\s*%%(\w+)(?:[ \t]+(?:\S*/)?(\w+))?[^\n]*\n")
+_VARIABLE = r'os\.environ\["([A-Za-z_]\w*)"\]'
+_CELL_MAGIC = r"\s*%%(\w+)(?:[ \t]+(?:\S*/)?(\w+))?[^\n]*\n"
 _OF_PYTHON = ("capture", "debug", "memit", "mprun", "prun", "python", "python3", "time", "timeit")
 """Cell magics whose text is Python that runs here, or in another one with these variables."""
 
@@ -49,25 +51,25 @@ def _in(language: str, code: str, variables: Lookups) -> str:
 
 # Python -------------------------------------------------------------------------------------------
 
-_LITERAL = re.compile(
+_LITERAL = (
     r"""(?<![\w"'])(?P<prefix>[fF]?)(?P<quote>["'])(?P<text>(?:(?!(?P=quote))[^\\\n]|\\.)*?«SECRET_\d+»"""
     r"""(?:(?!(?P=quote))[^\\\n]|\\.)*)(?P=quote)(?!["'])"""
 )
-_BARE = re.compile(r"""(?:(?<=[=(\[,:] )|(?<=[=(\[,]))«SECRET_(\d+)»(?=[^"'\n]*$)""", re.MULTILINE)
+_BARE = r"""(?m)(?:(?<=[=(\[,:] )|(?<=[=(\[,]))«SECRET_(\d+)»(?=[^"'\n]*$)"""
 _IMPORTS = {"os.": "import os", "dotenv_values(": "from dotenv import dotenv_values"}
-_SHELL_LINE = re.compile(r"^[ \t]*(?:[\w., ]+=[ \t]*)?!.*$", re.MULTILINE)
+_SHELL_LINE = r"(?m)^[ \t]*(?:[\w., ]+=[ \t]*)?!.*$"
 
 
 def _python(code: str, lookups: Lookups, variables: Lookups) -> str:
-    restored = _SHELL_LINE.sub(lambda line: _shell(line[0], variables), code)
-    done = [line.span() for line in _SHELL_LINE.finditer(restored)]
+    restored = re.sub(_SHELL_LINE, lambda line: _shell(line[0], variables), code)
+    done = [line.span() for line in re.finditer(_SHELL_LINE, restored)]
 
     def outside(found: re.Match[str], text: str) -> str:
         return found[0] if any(begin <= found.start() < end for begin, end in done) else text
 
-    restored = _LITERAL.sub(lambda literal: outside(literal, _looked_up(literal, lookups)), restored)
-    done = [line.span() for line in _SHELL_LINE.finditer(restored)]
-    restored = _BARE.sub(lambda bare: outside(bare, lookups.get(bare[1], bare[0])), restored)
+    restored = re.sub(_LITERAL, lambda literal: outside(literal, _looked_up(literal, lookups)), restored)
+    done = [line.span() for line in re.finditer(_SHELL_LINE, restored)]
+    restored = re.sub(_BARE, lambda bare: outside(bare, lookups.get(bare[1], bare[0])), restored)
     missing = [
         line
         for start, line in _IMPORTS.items()
@@ -94,15 +96,12 @@ def _looked_up(literal: re.Match[str], lookups: Lookups) -> str:
 # Other languages -----------------------------------------------------------------------------------
 
 _SHELLS = ("bash", "console", "ksh", "sh", "shell", "zsh")
-_WORD = re.compile(
-    r"""(?P<escape>\\.) | (?P<comment>(?<!\S)\#[^\n]*) | (?P<quote>["']) | «SECRET_(?P<number>\d+)»""",
-    re.VERBOSE,
-)
+_WORD = r"""(?x)(?P<escape>\\.) | (?P<comment>(?<!\S)\#[^\n]*) | (?P<quote>["']) | «SECRET_(?P<number>\d+)»"""
 
 
 def _shell(code: str, variables: Lookups) -> str:
     """Return code of a shell, where a variable is expanded, but not between single quotes."""
-    quote = ""
+    quote, word_of = "", re.compile(_WORD)
 
     def taken(word: re.Match[str]) -> str:
         nonlocal quote
@@ -116,7 +115,7 @@ def _shell(code: str, variables: Lookups) -> str:
 
     pieces: list[str] = []
     done = 0
-    while (word := _WORD.search(code, done)) is not None:
+    while (word := word_of.search(code, done)) is not None:
         is_plain = quote == "'" and (word["escape"] or word["comment"])
         is_no_comment = quote and word["comment"]
         end = word.start() + 1 if is_plain or is_no_comment else word.end()
@@ -141,12 +140,9 @@ _LANGUAGES = {
     "r": _R,
     "julia": _JULIA,
 }
-_ANY_LITERAL = re.compile(
-    r"""(?P<quote>["'])(?P<text>(?:(?!(?P=quote))[^\\\n]|\\.)*)(?P=quote)
+_ANY_LITERAL = r"""(?xs)(?P<quote>["'])(?P<text>(?:(?!(?P=quote))[^\\\n]|\\.)*)(?P=quote)
       | `(?P<template>(?:[^`\\]|\\.)*)`
-      | (?<=[=(\[,:+\s])«SECRET_(?P<number>\d+)»""",
-    re.VERBOSE | re.DOTALL,
-)
+      | (?<=[=(\[,:+\s])«SECRET_(?P<number>\d+)»"""
 
 
 def _strings(code: str, variables: Lookups, language: _Language) -> str:
@@ -173,4 +169,4 @@ def _strings(code: str, variables: Lookups, language: _Language) -> str:
         parts = [part for part in parts if part]
         return parts[0] if len(parts) == 1 else language.join(parts)
 
-    return _ANY_LITERAL.sub(taken, code)
+    return re.sub(_ANY_LITERAL, taken, code)

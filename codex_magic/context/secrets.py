@@ -142,9 +142,7 @@ class OutgoingMask:
         self._secrets: _Secrets = of._secrets if of is not None else _Secrets()
         self._lock = Lock()  # as in `_Secrets`
         self._numbers: dict[str, int] = {}
-        self._names = {
-            int(key[1:-1]): name for key, name in sorted((held or {}).items()) if _HELD.fullmatch(key)
-        }
+        self._names = {int(key[1:-1]): name for key, name in sorted((held or {}).items()) if key[0] == "«"}
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[NamedSecret]) -> None:
@@ -236,7 +234,6 @@ class Marks:
 _FIRST_MARK = 0x10_0000
 _MARK = re.compile("[\U00100000-\U0010fffd]")
 """Characters for private use, which texts rarely have and fonts even less."""
-_HELD = re.compile(r"«\d+»")
 
 
 class _Place(NamedTuple):

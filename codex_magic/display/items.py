@@ -281,7 +281,7 @@ class ActivityBlock:
         item = self._item
         if not isinstance(item, types.ToolCall) or item.success is False:
             return False
-        return item.status == "completed" and item.tool in READINGS
+        return item.status == "completed" and _is_reading(item)
 
     def markdown(self) -> str:
         return "\n\n".join(row.markdown() for row in self.rows)
@@ -383,6 +383,11 @@ READINGS = {
 _FRAME = re.compile(r"</?external_\w+>")
 
 
+def _is_reading(item: types.ToolCall) -> bool:
+    """Whether it is a call of one of those; some models put all tools into the namespace `functions`."""
+    return item.tool in READINGS and item.namespace in (None, "functions")
+
+
 def _reading_row(item: types.ToolCall) -> Row:
     """Return what was read, by the arguments, whatever the model called them, and what it was shown of it."""
     whole, before = READINGS[item.tool]
@@ -416,7 +421,9 @@ def _run_row(item: types.ToolCall) -> Row:
     shown = head(_FRAME.sub("", "\n".join(parts)))
     is_new = item.success is False and item.status == "completed"
     label = "Failed" if is_new else _verb("run", item.status)
-    approval = "this code approved" if item.approval == "acceptForSession" else _APPROVALS.get(item.approval or "")
+    approval = (
+        "this code approved" if item.approval == "acceptForSession" else _APPROVALS.get(item.approval or "")
+    )
     scope = "" if arguments.get("scope") == "commit" else "only looked"
     notes = [approval, scope, _note(item.status), _words(item.reason), seconds(item.duration_ms)]
     body = f"{code.rstrip()}\n\n{shown}".rstrip() if item.status not in NEVER_DONE else code
@@ -426,7 +433,7 @@ def _run_row(item: types.ToolCall) -> Row:
 def _call_row(item: types.ToolCall) -> Row:
     if item.tool == RUN_PYTHON and item.namespace is None:
         return _run_row(item)
-    if item.tool in READINGS and item.namespace is None:
+    if _is_reading(item):
         return _reading_row(item)
     tool = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
     status = "failed" if item.success is False and item.status == "completed" else item.status

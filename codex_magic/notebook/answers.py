@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
 from ..context.describe import headline
+from ..context.lookups import PYTHON
 from ..protocol.errors import AuthError, InvalidOutputError, OptionError
 from ..protocol.types import TurnResult, TurnStatus
 from ..values.host import Host
@@ -162,19 +164,31 @@ def save_answer(session: Session, task: Task, ask: Ask) -> Steps[TurnResult | No
         )
         if saving.failure is not None:
             raise saving.failure
-    if result is not None and result.status is TurnStatus.completed and task.options.values.get("code"):
-        put_code(session, result.final_response or "")
+    options = task.options.values
+    if result is not None and result.status is TurnStatus.completed and (options.keys() & {"code", "run"}):
+        yield from _use_code(
+            session, result.final_response or "", puts="code" in options, runs="run" in options
+        )
     return result
 
 
-def put_code(session: Session, answer: str) -> None:
-    """Put the last code block of an answer into the next cell."""
+def _use_code(session: Session, answer: str, *, puts: bool, runs: bool) -> Steps[None]:
+    """Put the last code block of an answer into the next cell, or run it here after a yes."""
     from .assist import _put, code_blocks  # few cells do
 
-    if blocks := code_blocks(answer):
-        _put(session, session.mask.restore(blocks[-1][1]))
-    else:
-        session.screen.say("The answer has no code.")
+    blocks = code_blocks(answer)
+    code = next((code for language, code in reversed(blocks) if language in PYTHON), None)
+    if code is None and (runs or not blocks):
+        session.screen.say(f"The answer has no {'Python code' if blocks else 'code'}.")
+        return
+    code = session.mask.restore(code if code is not None else blocks[-1][1])
+    is_whole = _put(session, code) if puts else not re.search(r"«SECRET_\d+»", code)
+    if runs and is_whole:
+        from .rerun import run_after_yes
+
+        yield from run_after_yes(session, code)
+    elif runs:
+        session.screen.say("It did not run: a secret in it is not known here.")
 
 
 class NotebookHost(Host):

@@ -25,7 +25,7 @@ from .environment import hears_clicks, is_run_by_server, may_ask
 from .question import Question, QuestionText, choices, decision_line
 from .screen import Screen, lines_of, words
 from .shell import cell_id, is_kernel
-from .typed import read_typed_line
+from .typed import Superseded, read_typed_line
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -218,10 +218,13 @@ def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) 
     key, reason = "", ""
     try:
         while key not in offered:
-            line = read_typed_line(above + legend, prompt, hidden=hidden)
+            line = read_typed_line(above + legend, prompt, hidden=hidden, answered=question.answered)
             key = "" if line is None else line.strip().lower() or "d"
         if offered[key].takes_reason:
-            reason = read_typed_line("", "What should Codex do instead? ", hidden=hidden) or ""
+            what = "What should Codex do instead? "
+            reason = read_typed_line("", what, hidden=hidden, answered=question.answered) or ""
+    except Superseded:  # by a card, which came late
+        return
     except (EOFError, OSError, RuntimeError):  # there is no line to be had
         question.refuse(questions.NOBODY)
     else:

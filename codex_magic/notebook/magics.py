@@ -172,7 +172,9 @@ class CodexCells:
         calls = {
             n: question[1] + self._call(question[2], None, awaits=False)
             for n, line in enumerate(lines)
-            if (question := _QUESTION.fullmatch(line)) and _is_statement(lines[: n + 1])
+            if "%codex" in line
+            and (question := re.fullmatch(_QUESTION, line))
+            and _is_statement(lines[: n + 1])
         }
         return [calls.get(n, line) for n, line in enumerate(lines)]
 
@@ -183,8 +185,8 @@ class CodexCells:
         return f"await {call}" if awaits else call
 
 
-_QUESTION = re.compile(r"(\s*(?:[^%#'\"]*=\s*)?)%codex\s+(.*\?)\s*")
-"""A line that IPython would take for a request for help."""
+_QUESTION = r"(\s*(?:[^%#'\"]*=\s*)?)%codex\s+(.*\?)\s*"
+"""A line that IPython would take for a request for help. Compiled where one may be: few notebooks have any."""
 
 
 def _is_magic(line: str, name: str) -> bool:

@@ -64,11 +64,12 @@ CELL_OPTIONS: tuple[Option, ...] = (
     Option("schema", "TYPE", "with -o: a value of a type, an expression of one, or a JSON schema's file"),
     Option("df", None, "with -o: a DataFrame of pandas, polars or pyarrow, whichever you use"),
     Option("code", None, "put the last code block of the answer into the next cell"),
+    Option("run", None, "run the last code block of the answer in this cell, after your yes"),
     Option("wait-login", None, "wait for sign-in if needed (the default in notebooks)"),
     Option("no-wait-login", None, "fail at once if sign-in is needed"),
 )
 
-SAVING = {"output", "schema", "df", "code"}
+SAVING = {"output", "schema", "df", "code", "run"}
 """Those that do something with the answer."""
 
 OPTIONS = {option.name: option for option in CELL_OPTIONS}

@@ -25,8 +25,8 @@ from .shell import CellFailed, CellStopped
 from .typed import interruptible
 
 
-def run_after_yes(session: Session, code: str, failed: Run) -> Steps[None]:
-    """Ask whether `code`, which corrects what `failed` ran, may run in this cell, and run it after a yes."""
+def run_after_yes(session: Session, code: str, failed: Run | None = None) -> Steps[None]:
+    """Ask whether `code`, which may correct what `failed` ran, may run in this cell, and run it after a yes."""
     screen = session.screen
     shell: Any = session.shell  # IPython is untyped here
     number = len(shell.user_ns["In"]) - 1
@@ -55,7 +55,7 @@ def run_after_yes(session: Session, code: str, failed: Run) -> Steps[None]:
     else:
         is_stop = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
         screen.say("You stopped it." if is_stop else "It failed, as shown above.")
-        raise CellStopped if is_stop else CellFailed(f"The corrected code failed: {type(error).__name__}")
+        raise CellStopped if is_stop else CellFailed(f"The code of the answer failed: {type(error).__name__}")
 
 
 _NO_CODE = (SyntaxError, ValueError, TypeError, OverflowError, MemoryError, RecursionError, InputRejected)

@@ -6,7 +6,7 @@ import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .shell import CellFailed, CellLog, CellStopped, Rerun
+from .shell import CellFailed, CellLog, CellStopped
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -27,6 +27,9 @@ class Run(NamedTuple):
     at: float = 0
     error: str = ""
     corrects: int = 0
+
+
+_AS_IT_STANDS = ("", "", 0, None)
 
 
 class Runs:
@@ -54,10 +57,11 @@ class Runs:
         number, error = self._log.failure
         return self._run(number), error
 
-    def note_rerun(self, number: int, code: str, failed: Run, error: BaseException | None) -> None:
-        """Note that the cell of that number has run code that corrects a failed one."""
+    def note_rerun(self, number: int, code: str, failed: Run | None, error: BaseException | None) -> None:
+        """Note that the cell of that number has run the code of an answer, which may correct a failed one."""
         asked = str(self._shell.user_ns["In"][number]) if self._history is None else self._history[number]
-        self._log.reruns[number] = Rerun(asked.rstrip("\n"), code.rstrip("\n"), failed.number, error)
+        corrects = failed.number if failed else number
+        self._log.reruns[number] = (asked.rstrip("\n"), code.rstrip("\n"), corrects, error)
 
     @property
     def _history(self) -> list[str] | None:
@@ -65,8 +69,9 @@ class Runs:
 
     def _run(self, number: int) -> Run:
         run = Run(number, *self._log.ended[number])
-        if (rerun := self._log.reruns.get(number)) is not None and rerun.code == run.source:
-            run = run._replace(corrects=rerun.corrects)
+        _, code, corrects, _ = self._log.reruns.get(number, _AS_IT_STANDS)
+        if code == run.source:
+            run = run._replace(corrects=corrects)
         if self._log.failure is not None and self._log.failure[0] == number:
             return run._replace(error=error_text(self._shell, self._log.failure[1]))
         return run
@@ -77,8 +82,8 @@ class Runs:
         runs: list[Run] = []
         for number, source in enumerate(sources[1:], 1):
             # `%reset` begins to count anew.
-            rerun = self._log.reruns.get(number)
-            ran = rerun.code if rerun is not None and rerun.asked == source else source
+            asked, code, *_ = self._log.reruns.get(number, _AS_IT_STANDS)
+            ran = code if code and asked == source else source
             is_known = number in self._log.ended and self._log.ended[number][0] == ran
             run = self._run(number) if is_known else None
             if run is None and number == len(sources) - 1:

@@ -10,7 +10,7 @@ import re
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from traitlets import HasTraits, Int, Unicode
@@ -118,15 +118,6 @@ class NotSent(Exception):
     """The user took a question back while it waited for the answer before it."""
 
 
-class Rerun(NamedTuple):
-    """`asked`: the cell that brought corrected `code` about; `corrects`: the number of the cell that had failed."""
-
-    asked: str
-    code: str
-    corrects: int
-    error: BaseException | None
-
-
 class CellLog:
     """Notes the cells of one shell as they run; `runs` makes something of it."""
 
@@ -139,8 +130,8 @@ class CellLog:
         self.ended: dict[int, tuple[str, str | None, float, str]] = {}
         """By number: source, id, when it began, and what it failed with, in a line."""
         self.failure: tuple[int, BaseException] | None = None
-        self.reruns: dict[int, Rerun] = {}
-        """By number: what a cell ran in place of its own text."""
+        self.reruns: dict[int, tuple[str, str, int, BaseException | None]] = {}
+        """By number, where a cell ran corrected code: its own text, the code, which cell that corrects, how it failed."""
 
     def begin(self) -> None:
         """Note that a cell begins: IPython's `pre_execute`."""
@@ -177,9 +168,9 @@ class CellLog:
             return
         source, cell = str(info.raw_cell).rstrip("\n"), cell_id(self.shell)
         error = result.error_before_exec or result.error_in_exec
-        rerun = self.reruns.get(number)
-        if rerun is not None and rerun.asked == source:
-            source, error = rerun.code, rerun.error
+        asked, code, _, failure = self.reruns.get(number, ("", "", 0, None))
+        if code and asked == source:
+            source, error = code, failure
             if error is None:
                 self.failure = None  # it was corrected
         if error is not None and not isinstance(error, CellFailed | CellStopped):
@@ -208,7 +199,6 @@ def _line(error: BaseException) -> str:
 
 
 _PACKAGE = __package__.partition(".")[0]
-_VERSION = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 
 
 class _SkippedModules(dict[str, bool]):
@@ -239,10 +229,11 @@ class Installed:
         try:
             if (modified_at := os.stat(_FILE).st_mtime_ns) == self._modified_at:
                 return None
-            version = _VERSION.search(Path(_FILE).read_text(encoding="utf-8"))
+            text = Path(_FILE).read_text(encoding="utf-8")
         except OSError:  # an upgrade is under way
             return None
         self._modified_at = modified_at
+        version = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
         if version is None or version[1] == __version__:
             return None
         return f"{_PACKAGE} {version[1]} is installed, this kernel runs {__version__}: restart the kernel."

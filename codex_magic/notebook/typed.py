@@ -6,24 +6,35 @@ was pasted, not typed.
 
 from __future__ import annotations
 
+import _thread
 import builtins
 import getpass
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import Any
 
 QUIET_SECONDS = 0.2
 """How long nothing must come before the prompt is shown, and after the line: longer than a pasted or typed text
 pauses."""
 
 
-def read_typed_line(legend: str, prompt: str, *, hidden: bool = False) -> str | None:
+class Superseded(Exception):
+    """What the line was to answer has its answer."""
+
+
+def read_typed_line(
+    legend: str, prompt: str, *, hidden: bool = False, answered: Future[Any] | None = None
+) -> str | None:
     """`None`: what came is no answer, and is dropped.
 
     Raises EOFError, OSError, RuntimeError where there is no line to be had, and KeyboardInterrupt. `hidden`:
-    do not show it, by which a front end of a kernel drops what was typed before.
+    do not show it, by which a front end of a kernel drops what was typed before. `answered`: raise Superseded in a
+    kernel when that is done.
     """
     with interruptible():
         if getattr(builtins.input, "__module__", None) == "builtins":  # a kernel has its own in its place
@@ -31,12 +42,12 @@ def read_typed_line(legend: str, prompt: str, *, hidden: bool = False) -> str | 
             return _from_terminal(prompt)
         # A kernel drops what a front end has sent before it asks.
         read = getpass.getpass if hidden else builtins.input
-        return read(f"{legend}\n{prompt}")
+        with _ended_by(answered):
+            return read(f"{legend}\n{prompt}")
 
 
 if sys.platform == "win32":
     import msvcrt
-    import time
 
     def _from_terminal(prompt: str) -> str | None:
         _drop()
@@ -101,3 +112,33 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _ended_by(done: Future[Any] | None) -> Iterator[None]:
+    """Raise Superseded in the block, which reads a line in the main thread, when `done` is."""
+    if done is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    lock, is_reading, is_sent = threading.Lock(), True, False
+
+    def wake(_: object) -> None:
+        nonlocal is_sent
+        with lock:
+            if is_reading:
+                is_sent = True
+                _thread.interrupt_main()
+
+    try:
+        done.add_done_callback(wake)
+        yield
+        with lock:
+            is_reading = False
+        while is_sent:  # the interrupt is under way, and must not reach anything else
+            time.sleep(0.01)
+    except KeyboardInterrupt:
+        if is_sent:
+            raise Superseded from None
+        raise
+    finally:
+        is_reading = False

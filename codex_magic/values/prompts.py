@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import partial
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from ..protocol.errors import OptionError
@@ -13,6 +15,10 @@ from ..protocol.plain import encodable
 from .asking import plain_text
 
 _MARKER = re.compile(r"\{\{[ \t]*([^{}\n]+?)[ \t]*\}\}")
+
+
+AT_ONCE = 50
+"""Rows that are handed to a worker together: to hand one over may take longer than its work."""
 
 
 class Prompt(NamedTuple):
@@ -45,8 +51,41 @@ def prompts(
         return [_result(partial(filled, prompt), row) for row in rows]
     if executor is None:
         return [_result(prompt, row) for row in rows]
-    submit = _submit(executor, prompt)
-    return [_result(lambda future: future.result(), future) for future in [submit(row) for row in rows]]
+    submit = _submit(executor, _each_here if isinstance(executor, ProcessPoolExecutor) else _each_anywhere())
+    parts = [rows[begin : begin + AT_ONCE] for begin in range(0, len(rows), AT_ONCE)]
+    sent = [(submit(prompt, part), part) for part in parts]
+    return [_result(_raised, made) for future, part in sent for made in _made(future, part)]
+
+
+def _made(future: Any, part: list[Any]) -> list[Any]:
+    try:
+        return list(future.result())
+    except Exception as error:  # noqa: BLE001  # a worker that died, or an exception that can't be sent
+        return [error] * len(part)
+
+
+def _each_here(function: Callable[[Any], Any], rows: list[Any]) -> list[Any]:
+    """Return what the function makes of each row, or what it raises."""
+    made: list[Any] = []
+    for row in rows:
+        try:
+            made.append(function(row))
+        except Exception as error:  # noqa: BLE001  # it is one row's
+            made.append(error)
+    return made
+
+
+def _each_anywhere() -> Callable[..., list[Any]]:
+    """Return the same as a function that is sent whole: on other machines there may be no codex_magic."""
+    copy = FunctionType(_each_here.__code__, {"__builtins__": builtins}, "each")
+    copy.__module__ = "__main__"
+    return copy
+
+
+def _raised(made: Any) -> Any:
+    if isinstance(made, Exception):
+        raise made
+    return made
 
 
 def _result(function: Callable[[Any], Any], argument: Any) -> Prompt | Exception:
@@ -60,12 +99,12 @@ def _result(function: Callable[[Any], Any], argument: Any) -> Prompt | Exception
     return prompt._replace(text=encodable(prompt.text))
 
 
-def _submit(executor: Any, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return what hands a row to an Executor, to a Dask client (it has the same method) or to Ray (the module)."""
+def _submit(executor: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what hands work to an Executor, to a Dask client (it has the same method) or to Ray (the module)."""
     if isinstance(executor, Executor) or hasattr(executor, "submit"):
-        return lambda row: executor.submit(function, row)
+        return partial(executor.submit, function)
     if hasattr(executor, "remote"):
         remote = executor.remote(function)
-        return lambda row: remote.remote(row).future()
+        return lambda *work: remote.remote(*work).future()
     hint = "Pass a concurrent.futures.Executor, a Dask client or the module ray."
     raise OptionError(f"executor can't be a {type(executor).__name__}.", hint=hint)

@@ -25,6 +25,8 @@ export interface IPlace {
   kernel(): Promise<Kernel.IKernelConnection | null>;
   /** Put the bundle into the notebook's file, for a page that hears no more of the output itself. */
   keep(id: string, bundle: Bundle): void;
+  /** Say in words that an answer has ended, for those who listen. */
+  announce(state: string, codeBlocks: number): void;
   readonly look: ILook;
   /** Run the cell of this answer once more, or one that continues it. */
   rerun(id: string, what: Rerun): void;
@@ -71,10 +73,9 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     this.origin_ = { id: facts.id ?? '', isTrusted: model.trusted };
     this.isOpen = facts.state === 'streaming';
     if (facts.state !== 'streaming') {
-      this.end(model.data);
-      await this.body.set(text);
+      await this.conclude(model.data);
     } else if (!this.isLive) {
-      await this.body.set(text);
+      await this.body.set(text, true);
       this.id_ = facts.id ?? '';
       await this.follow();
     }
@@ -145,8 +146,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   /** Take the end from the kernel. The output is updated as well, unless the page was loaded again meanwhile. */
   private finish(bundle: Bundle): void {
     const id = this.id_;
-    this.end(bundle);
-    void this.body.set(textOf(bundle));
+    void this.conclude(bundle);
     this.place.keep(id, bundle);
   }
 
@@ -158,9 +158,19 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     }
     const rest = `${unanswered(this.body.text).trimEnd()}\n\n${this.place.lost}\n`;
     const bundle = { [MIME]: { v: 1, id, state: 'interrupted' }, [MARKDOWN]: rest, 'text/plain': rest };
-    this.end(bundle);
-    void this.body.set(rest);
+    void this.conclude(bundle);
     this.place.keep(id, bundle);
+  }
+
+  /** Show the last state, and tell those who do not see it that there is one. */
+  private async conclude(bundle: Bundle): Promise<void> {
+    const wasLive = this.isLive;
+    this.end(bundle);
+    await this.body.set(textOf(bundle), wasLive);
+    this.body.rest();
+    if (wasLive) {
+      this.place.announce((bundle[MIME] as Facts).state ?? '', this.body.codeBlocks);
+    }
   }
 
   private end(bundle?: Bundle): void {

@@ -4,8 +4,10 @@ import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry, markdownRendererFactory } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Kernel } from '@jupyterlab/services';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { Announcer } from './announce';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- a factory of renderers can't wait
 import { type Rerun, rerun } from './actions';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- a factory of renderers can't wait
@@ -22,18 +24,26 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'Draws the answers of Codex while they stream.',
   autoStart: true,
   requires: [IRenderMimeRegistry, INotebookTracker],
-  optional: [ITranslator, IEditorLanguageRegistry],
+  optional: [ITranslator, IEditorLanguageRegistry, ISettingRegistry],
   activate: (
     app: JupyterFrontEnd,
     registry: IRenderMimeRegistry,
     tracker: INotebookTracker,
     translator: ITranslator | null,
-    languages: IEditorLanguageRegistry | null
+    languages: IEditorLanguageRegistry | null,
+    settings: ISettingRegistry | null
   ) => {
     const trans = (translator ?? nullTranslator).load('codex_magic');
     const blocks = new CodeBlocks({ app, trans, languages });
     const lost = `<small style="opacity:.7">${trans.__('Interrupted: the kernel was restarted.')}</small>`;
     const live = new Set<AnswerRenderer>();
+    const announcer = new Announcer(trans);
+    let chosen: ISettingRegistry.ISettings | null = null;
+    const isOn = (name: 'announce' | 'followEnd'): boolean => chosen?.get(name).composite !== false;
+    void settings?.load(plugin.id).then(
+      loaded => (chosen = loaded),
+      () => undefined // a page without the schema: as by default
+    );
     const notebooks = new Map<NotebookPanel | undefined, NotebookAnswers>();
 
     registry.addFactory(
@@ -64,9 +74,15 @@ const plugin: JupyterFrontEndPlugin<void> = {
             keep: (id: string, bundle: Bundle): void => {
               void notebooks.get(panel())?.keep(id, bundle);
             },
+            announce: (state: string, codeBlocks: number): void => {
+              if (isOn('announce')) {
+                announcer.announce(state, codeBlocks);
+              }
+            },
             look: {
               renderer: markdownRendererFactory.createRenderer({ ...options, mimeType: 'text/markdown' }),
-              typesetter: options.latexTypesetter
+              typesetter: options.latexTypesetter,
+              followsEnd: (): boolean => isOn('followEnd')
             },
             // A notebook may be open in two views, which share what resolves its links.
             dress: (node: HTMLElement, answer: AnswerRenderer, isWhole: boolean): void =>

@@ -49,6 +49,8 @@ export class CodeBlocks {
       const frame = pre.closest<HTMLElement>('.cdx-cb') ?? this.framed(pre, languageOf(code.className));
       if (isWhole) {
         this.equip({ frame, pre, answer, panel });
+      } else if (frame.dataset.trusted) {
+        strip(frame);
       }
     }
   }
@@ -79,8 +81,8 @@ export class CodeBlocks {
     if (frame.dataset.trusted === String(isTrusted)) {
       return;
     }
+    strip(frame);
     frame.dataset.trusted = String(isTrusted);
-    frame.querySelectorAll('.cdx-bar > button, .cdx-quietline').forEach(each => each.remove());
     const unseen = unseenIn(codeOf(block));
     if (unseen.length) {
       const words = trans.__('This code has characters that do not show: %1', unseen.join(', '));
@@ -233,6 +235,12 @@ export class CodeBlocks {
   private readonly runs = new Runs();
   private readonly inserted = new Map<string, { answer: string; place: number }>();
   private readonly edits = new WeakMap<HTMLElement, CellEdit>();
+}
+
+/** Take the tools away, and what is said of the code. */
+function strip(frame: HTMLElement): void {
+  delete frame.dataset.trusted;
+  frame.querySelectorAll('.cdx-bar > button, .cdx-quietline').forEach(each => each.remove());
 }
 
 /** The code exactly as it stands in the block; JupyterLab adds an end to the last line where it knows no language. */

@@ -2,16 +2,19 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { MimeModel, hardenAnchorLinks } from '@jupyterlab/rendermime';
 import { Widget } from '@lumino/widgets';
 
-import { keepEnd } from './scroll';
+import { End } from './scroll';
 import { Blocks } from './splitter';
 
-/** A page that has drawn for one millisecond rests for this many: drawing takes a twelfth of its time at most. */
-const REST = 11;
+/** A page that has drawn for one millisecond rests for this many: drawing takes a fifteenth of its time at most. */
+const REST = 14;
 /** Milliseconds between two drawings: a floor, as often as pieces come, and what a slow page makes of it at most. */
 const LEAST_MS = 50;
 const MOST_MS = 1000;
 /** Milliseconds of work after which a long text lets the page do other things. */
 const SLICE_MS = 40;
+
+/** How the kernel's own quiet lines begin. */
+const QUIET = '<small';
 
 /** What may be a formula. */
 const MATH = /[$\\]/;
@@ -24,6 +27,8 @@ export interface ILook {
   /** JupyterLab's own renderer of Markdown; it draws apart from the page. */
   renderer: IRenderMime.IRenderer;
   typesetter: IRenderMime.ILatexTypesetter | null;
+  /** Whether a reader who is at the end stays there. */
+  followsEnd(): boolean;
 }
 
 /**
@@ -48,8 +53,14 @@ export class AnswerBody extends Widget {
     return this.text_;
   }
 
+  /** How many blocks of code it has, without those of steps. */
+  get codeBlocks(): number {
+    return [...this.node.querySelectorAll('pre > code')].filter(each => !each.closest('details')).length;
+  }
+
   override dispose(): void {
     this.cancel();
+    this.end.dispose();
     this.look.renderer.dispose();
     super.dispose();
   }
@@ -68,16 +79,17 @@ export class AnswerBody extends Widget {
     }
   }
 
-  /** Draw this text now, once all that was to be drawn before is. */
-  async set(text: string): Promise<void> {
-    let same = 0;
-    while (same < text.length && text.charCodeAt(same) === this.text_.charCodeAt(same)) {
-      same++;
-    }
-    this.changed = Math.min(this.changed, same);
+  /** Draw this text now, once all that was to be drawn before is; `isLive`: the reader may be at its end. */
+  async set(text: string, isLive: boolean): Promise<void> {
+    this.changed = Math.min(this.changed, common(text, this.text_));
     this.text_ = text;
     this.cancel();
-    await this.paint();
+    await (isLive ? this.paintAtEnd() : this.paint());
+  }
+
+  /** Nothing more comes: leave the view to the reader, once the last formulas are set. */
+  rest(): void {
+    window.setTimeout(() => this.end.dispose(), MOST_MS);
   }
 
   private cancel(): void {
@@ -91,13 +103,17 @@ export class AnswerBody extends Widget {
     this.frame = window.requestAnimationFrame(begun => {
       this.frame = 0;
       this.next = Infinity;
-      void keepEnd(this.parent?.node ?? this.node, () => this.paint());
+      void this.paintAtEnd();
       // Layout and painting come after the frame's callbacks, and a task after those.
       window.setTimeout(() => {
         const now = performance.now();
         this.next = now + Math.min(MOST_MS, Math.max(LEAST_MS, REST * (now - begun)));
       });
     });
+  }
+
+  private paintAtEnd(): Promise<void> {
+    return this.look.followsEnd() ? this.end.keep(() => this.paint()) : this.paint();
   }
 
   private paint(): Promise<void> {
@@ -126,12 +142,16 @@ export class AnswerBody extends Widget {
     this.dressAll(first);
   }
 
-  /** Dress the blocks from `first` on. */
+  /** Dress the blocks from `first` on; a line on what the turn is doing does not end the block above it. */
   dressAll(first = 0): void {
+    let last = this.drawn.length - 1;
+    while (last > 0 && this.drawn[last]?.text.startsWith(QUIET)) {
+      last--;
+    }
     for (let index = first; index < this.drawn.length; index++) {
       for (const each of this.drawn[index]?.live ?? []) {
         if (each instanceof HTMLElement) {
-          this.dress(each, index === this.drawn.length - 1);
+          this.dress(each, index >= last);
         }
       }
     }
@@ -145,6 +165,9 @@ export class AnswerBody extends Widget {
     block.text = text;
     const { renderer } = this.look;
     await renderer.renderModel(new MimeModel({ trusted: false, data: { 'text/markdown': text } }));
+    for (const each of renderer.node.querySelectorAll('a[href="#_"]:empty')) {
+      each.removeAttribute('href'); // it keeps a dollar that is money apart, and leads nowhere
+    }
     const source = Array.from(renderer.node.childNodes, each => each.cloneNode(true)) as ChildNode[];
     const changed = exchange(this.node, block, [...renderer.node.childNodes]);
     block.source = source;
@@ -175,6 +198,7 @@ export class AnswerBody extends Widget {
     this.typeset(waiting);
   }
 
+  private readonly end = new End(() => this.parent?.node ?? this.node);
   private readonly blocks = new Blocks();
   private readonly drawn: Drawn[] = [];
   private readonly waiting = new Set<HTMLElement>();
@@ -211,16 +235,13 @@ function exchange(body: HTMLElement, block: Drawn, fresh: ChildNode[]): Node[] {
  */
 function grow(live: ChildNode, before: ChildNode, after: ChildNode): boolean {
   if (live instanceof Text && before instanceof Text && after instanceof Text) {
-    const added = after.data.slice(before.length);
-    const isWhole = live.length === before.length;
-    if (
-      !after.data.startsWith(before.data) ||
-      !before.data.endsWith(live.data) ||
-      !(isWhole || !MATH.test(added))
-    ) {
+    const set = before.length - live.length;
+    const same = common(before.data, after.data);
+    const added = after.data.slice(same);
+    if (!before.data.endsWith(live.data) || same < set || (set > 0 && MATH.test(added))) {
       return false;
     }
-    live.appendData(added);
+    live.replaceData(same - set, live.length, added);
     return true;
   }
   const [mine, old, fresh] = [[...live.childNodes], [...before.childNodes], [...after.childNodes]];
@@ -242,6 +263,15 @@ function grow(live: ChildNode, before: ChildNode, after: ChildNode): boolean {
   (hasFormulas ? [] : mine.slice(same)).forEach(each => each.remove());
   (live as ParentNode & ChildNode).append(...fresh.slice(same));
   return true;
+}
+
+/** How many characters two texts have in common at their beginnings. */
+function common(one: string, other: string): number {
+  let same = 0;
+  while (same < one.length && one.charCodeAt(same) === other.charCodeAt(same)) {
+    same++;
+  }
+  return same;
 }
 
 function sameAtStart(nodes: ChildNode[], others: ChildNode[]): number {

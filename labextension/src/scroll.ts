@@ -6,31 +6,53 @@ const SLACK = 12;
 /** Return what scrolls this element up and down. */
 function scrollerOf(node: HTMLElement): HTMLElement | null {
   for (let at = node.parentElement; at; at = at.parentElement) {
-    if (/^(auto|scroll)$/.test(getComputedStyle(at).overflowY)) {
+    if (at.scrollHeight > at.clientHeight && /^(auto|scroll)$/.test(getComputedStyle(at).overflowY)) {
       return at;
     }
   }
   return null;
 }
 
-/** Let it grow; where its end was in view before, it is after that. What is selected or written in stays in view. */
-export async function keepEnd(node: HTMLElement, grow: () => Promise<void>): Promise<void> {
-  const scroller = scrollerOf(node);
-  const wasThere = scroller !== null && isAtEnd(node, scroller);
-  await grow();
-  if (!wasThere || !node.isConnected || document.getSelection()?.isCollapsed === false) {
-    return;
-  }
-  const view = scroller.getBoundingClientRect();
-  const below = node.getBoundingClientRect().bottom + SLACK - view.bottom;
-  if (below > 0 && !wouldHide(scroller, view.top + below)) {
-    scroller.scrollTop += below;
-  }
-}
+/** The end of what grows: where it was in view before, it is after that, until the reader scrolls. */
+export class End {
+  constructor(private readonly node: () => HTMLElement) {}
 
-function isAtEnd(node: HTMLElement, scroller: HTMLElement): boolean {
-  const [{ bottom, height }, view] = [node.getBoundingClientRect(), scroller.getBoundingClientRect()];
-  return height > 0 && bottom >= view.top && bottom <= view.bottom + SLACK;
+  async keep(grow: () => Promise<void>): Promise<void> {
+    const node = this.node();
+    const { bottom, height } = node.getBoundingClientRect();
+    await grow();
+    const scroller = node.isConnected ? scrollerOf(node) : null;
+    if (!scroller) {
+      return;
+    }
+    const view = scroller.getBoundingClientRect();
+    const isInView = height > 0 && bottom >= view.top && bottom <= view.bottom + SLACK;
+    if (isInView || scroller.scrollTop === this.top) {
+      this.top = scroller.scrollTop;
+      this.observer.observe(node); // formulas and pictures grow later than the text
+      this.follow(node, scroller);
+    }
+  }
+
+  dispose(): void {
+    this.observer.disconnect();
+  }
+
+  /** What is selected or written in stays in view. */
+  private follow(node: HTMLElement, scroller: HTMLElement | null): void {
+    if (!scroller || scroller.scrollTop !== this.top || document.getSelection()?.isCollapsed === false) {
+      return;
+    }
+    const view = scroller.getBoundingClientRect();
+    const below = node.getBoundingClientRect().bottom + SLACK - view.bottom;
+    if (below > 0 && !wouldHide(scroller, view.top + below)) {
+      scroller.scrollTop += below;
+      this.top = scroller.scrollTop;
+    }
+  }
+
+  private readonly observer = new ResizeObserver(() => this.follow(this.node(), scrollerOf(this.node())));
+  private top: number | undefined;
 }
 
 /** Whether what the reader writes in would leave the view through its top. */

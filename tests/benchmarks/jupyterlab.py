@@ -21,6 +21,7 @@ import nbformat
 from playwright.sync_api import Browser
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from codex_magic.display import MIME
 from codex_magic.local_service.answers import document
 from tests.benchmarks.measuring import MS, Row, row, signed_in_service
 from tests.end_to_end.browser import Visit, browser
@@ -54,7 +55,7 @@ Path("ending").rename("ended")
 
 
 class Cost(NamedTuple):
-    """`lag`: seconds from the last delta until it is visible. `busy`: seconds of the page's main thread."""
+    """`lag`: seconds from the last delta until it is visible. `busy`: seconds that the page's main thread has run."""
 
     lag: float
     busy: float
@@ -81,13 +82,13 @@ def rows(executable: str) -> Iterator[Row]:
         with folder() as place, JupyterServer(Path(place), extended=True) as server:
             live = ours(chromium, server, service, SIZE, held=2)
             long = ours(chromium, server, service, 4 * SIZE, held=3)
-    ratio, work = live.lag / without.lag, live.busy / base.busy
+    ratio, work = live.lag / base.lag, live.busy / base.busy
     growth = long.megabytes / live.megabytes
     all_there = live.is_complete and without.is_complete and long.is_complete
     yield row(
         "JupyterLab, 40 KB in 20 s: last delta -> visible, with the extension",
-        "<= 0.10x without it, complete in page and file",
-        f"{ratio:.2f}x ({live.lag:.3f} s; {without.lag:.2f} s; usual way {base.lag:.1f} s), "
+        "<= 0.10x update_display at 20 Hz, complete in page and file",
+        f"{ratio:.2f}x ({live.lag:.3f} s; without the extension {without.lag:.2f} s; usual {base.lag:.1f} s), "
         + ("complete" if all_there else "NOT COMPLETE"),
         ratio <= 0.1 and all_there,
     )
@@ -116,7 +117,7 @@ class Meter:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._devtools = visit.context.new_cdp_session(visit.page)
-        self._devtools.send("Performance.enable")
+        self._devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
         visit.page.evaluate(_WATCH_TASKS)
         self._busy, self._received = self._task_seconds(), visit.received
 
@@ -154,7 +155,7 @@ def ours(chromium: Browser, server: JupyterServer, service: LocalService, size: 
     last = last_paragraph(document(size))
     show(visit, last)
     lag = time.monotonic() - begun
-    visit.page.wait_for_function(IDLE)
+    visit.page.wait_for_function(ENDED)
     cost = meter.cost(lag, is_complete=False)
     visit.save()
     kept = nbformat.read(path, as_version=4).cells[-1].outputs
@@ -178,7 +179,9 @@ def usual(chromium: Browser, server: JupyterServer) -> Cost:
     return cost
 
 
-IDLE = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+ENDED = f"""window.jupyterapp.shell.currentWidget.content.model.sharedModel.getCell(1).getOutputs()
+    .some(output => output.data?.['{MIME}']?.state === 'done')"""
+"""A kernel that answers on another channel calls itself idle in the middle of a cell."""
 
 
 def last_paragraph(text: str) -> str:

@@ -6,6 +6,7 @@ Usage: map.py [ROWS [EXECUTOR]]; the executor is dask, ray or loky, where it is 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -175,6 +176,7 @@ def cluster(name: str) -> Iterator[Any]:
             yield client.get_executor()
     elif name == "ray":
         ray: Any = import_module("ray")
+        os.environ.pop("PYTHONPATH", None)  # what keeps a child on this machine keeps Ray from starting
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
         yield ray
         ray.shutdown()

@@ -143,3 +143,13 @@ def test_a_long_text_keeps_beginning_and_end():
     assert cut.startswith("abc")
     assert cut.endswith(text[-3:])
     assert estimate(cut) < 600
+
+
+@pytest.mark.parametrize("id", ["aa", "=1234"])
+def test_cells_that_share_an_id_are_told_once_each(id):
+    cells = [Cell(id, 1, "x = 1", "ran"), Cell(id, 3, "x = 1", "ran"), Cell(id, None, "y = 2", "not run")]
+    first = cells_text(cells, {}, existing={id})
+    assert first.told == 3
+    assert cells_text(cells, first.held, existing={id}).text == ""
+    changed = [*cells[:2], Cell(id, 4, "y = 3", "ran")]
+    assert cells_text(changed, first.held, existing={id}).told == 1

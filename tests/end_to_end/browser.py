@@ -123,15 +123,19 @@ class Visit:
         self.page.wait_for_selector(f"body[data-jp-theme-name='{name}']", state="attached")
 
     def screenshot(self, name: str) -> Path:
-        folder = Path(os.environ.get(SCREENSHOTS, self.server.folder))
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{name}.png"
-        self.page.screenshot(path=path)
-        return path
+        return screenshot(self.page, name, self.server.folder)
 
     def close(self) -> None:
         self.shut_down_kernel()
         self.context.close()
+
+
+def screenshot(page: Page, name: str, folder: Path) -> Path:
+    folder = Path(os.environ.get(SCREENSHOTS, folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.png"
+    page.screenshot(path=path)
+    return path
 
 
 @contextmanager

@@ -97,6 +97,29 @@ def test_a_page_that_takes_no_question_is_asked_by_buttons_and_may_still_answer(
     assert out.exists()
 
 
+def test_a_card_that_comes_late_answers_what_waits_for_a_typed_line(
+    page: ExtendedFrontEnd, out: Path
+) -> None:
+    request = page.run(BLOCKING)
+    page.kernel.client.get_stdin_msg(timeout=30)
+    page.choose(page.card(page.attach()), "Approve")
+    page.idle(request)
+    assert out.exists()
+    assert "Wall time" in str(page.outputs)
+    page.idle(page.run("still = 'here'"))
+    assert page.kernel.value("still") == "'here'"
+
+
+def test_why_is_typed_too(page: ExtendedFrontEnd, out: Path) -> None:
+    request = page.run(BLOCKING)
+    for prompt, line in (("Your answer", "w"), ("What should Codex do instead?", "echo: Otherwise.")):
+        assert prompt in page.kernel.client.get_stdin_msg(timeout=30)["content"]["prompt"]
+        page.kernel.client.input(line)
+    page.idle(request)
+    assert "· you said “echo: Otherwise.”" in markdown(page.outputs)
+    assert not out.exists()
+
+
 def test_a_turn_in_the_background_asks_on_its_card_while_another_cell_keeps_the_kernel_busy(
     page: ExtendedFrontEnd, out: Path
 ) -> None:

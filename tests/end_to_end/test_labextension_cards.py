@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from codex_magic.display.exact import original
 from codex_magic.notebook.question import Question
 from codex_magic.protocol.types import ApprovalRequest, CommandApproval, FileChangeApproval
-from tests.end_to_end.browser import Visit, opening
+from tests.end_to_end.browser import Visit, opening, screenshot
 from tests.end_to_end.lab import BUILT, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of
 from tests.peers.agent import escalated
@@ -76,6 +76,8 @@ def pictures(visit: Visit, name: str) -> None:
     for theme in ("Light", "Dark"):
         visit.theme(f"JupyterLab {theme}")
         expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
+        for each in card(visit).locator("button").all():
+            expect(each).to_have_css("opacity", "1")
         visit.screenshot(f"card-{name}-{theme.lower()}")
 
 
@@ -128,8 +130,8 @@ def test_a_card_is_there_again_after_a_reload_and_an_hour_later_and_a_person_say
         page.keyboard.press("w")
         field = card(page).get_by_label("Tell Codex what to do instead")
         expect(field).to_be_focused()
-        page.screenshot(path=str(visit.server.folder / "why.png"))
         page.keyboard.type("echo: As you like, da Da dA")
+        screenshot(page, "card-why", visit.server.folder)
         page.keyboard.press("Escape")
         expect(button(page, "Decline")).to_be_focused()
         page.keyboard.press("w")
@@ -140,6 +142,24 @@ def test_a_card_is_there_again_after_a_reload_and_an_hour_later_and_a_person_say
             expect(each.locator(".jp-codex-answer").last).to_contain_text("you said “echo: Then not.”")
     expect(answer(visit)).to_contain_text("Then not.")
     assert not (visit.server.folder / "out.txt").exists()
+
+
+def test_cards_are_drawn_in_notebook_7_too_also_where_there_is_little_room(
+    chromium_browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    with (
+        served(tmp_path_factory, home, app="notebook", extended=True) as server,
+        opening(chromium_browser, server) as opened,
+    ):
+        visit = opened(notebook_of(LOAD, AWAITING))
+        ask(visit)
+        visit.page.set_viewport_size({"width": 400, "height": 800})
+        card(visit).scroll_into_view_if_needed()
+        visit.screenshot("card-notebook-narrow")
+        assert visit.page.evaluate("document.querySelector('.jp-codex-card').scrollWidth") <= 400
+        button(visit, "Decline").click()
+        expect(answer(visit)).to_contain_text("Not run: declined")
 
 
 TWICE = WRITE.replace("the tool exec_command", "the tools exec_command and exec_command")
@@ -293,6 +313,7 @@ def test_a_card_shows_what_would_run_and_runs_nothing_of_it(opened: Opener) -> N
         )
         assert card(visit).locator("dd").all_text_contents() == [value for _, value in text.facts]
         assert visit.page.title() != "run"
+        card(visit).scroll_into_view_if_needed()
         visit.screenshot(f"card-hostile-{number}")
         button(visit, "Decline").click()
     expect(card(visit)).to_have_count(0)

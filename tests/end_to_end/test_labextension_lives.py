@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -12,7 +14,9 @@ from codex_magic.display import MIME
 from tests.end_to_end.browser import Visit, opening
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT, JupyterServer, served
-from tests.end_to_end.notebooks import notebook_of
+from tests.end_to_end.notebooks import notebook_of, save_notebook
+from tests.end_to_end.test_server_execution import until
+from tests.environments import python_of
 from tests.service import LocalService, start
 
 pytestmark = [
@@ -201,3 +205,118 @@ def test_an_answer_out_of_sight_is_there_when_it_is_scrolled_to(
     visit.kernel_idle()
     visit.page.evaluate(f"{PANEL}.content.scrollToItem(1)")
     expect_one_answer(visit)
+
+
+def test_an_agents_answer_goes_on_in_a_page_that_is_loaded_again(
+    opened: Opener, service: LocalService
+) -> None:
+    pytest.importorskip("codex_cli_bin")
+    question = WORDS.replace("%%codex", f"%%codex --agent --provider {service.api_url}")
+    visit = opened(LOAD, question)
+    hold(service, after=5)
+    visit.start_all()
+    expect(answer(visit)).to_contain_text("The first words", timeout=30_000)
+    visit.open()
+    expect(answer(visit)).to_have_attribute("aria-busy", "true", timeout=15_000)
+    service.release()
+    expect_one_answer(visit)
+
+
+def named(visit: Visit) -> str:
+    """The id in the metadata of the saved notebook."""
+    visit.save()
+    assert not visit.page.evaluate(f"{PANEL}.context.model.dirty")
+    return str(nbformat.read(visit.path, as_version=4).metadata["codex_magic"]["notebook"])
+
+
+def asked(service: LocalService) -> list[str]:
+    """The questions of the last request, the turns before it included."""
+    items = [item for item in service.requests[-1].json["input"] if item.get("role") == "user"]
+    texts = [part["text"] for item in items for part in item["content"]]
+    return [text for text in texts if not text.startswith("<external_")]
+
+
+def ask(visit: Visit, question: str) -> None:
+    """Ask in the last cell, to the end of the answer."""
+    cell = visit.page.evaluate(f"{CELLS}.cells.length") - 1
+    visit.page.evaluate(f"text => {CELLS}.getCell({cell}).setSource(text)", f"%%codex\necho: {question}")
+    visit.run_cell(cell)
+    expect(answer(visit).last).to_contain_text(question)
+    expect(answer(visit).last).to_have_attribute("aria-busy", "false")
+
+
+def test_a_notebook_keeps_its_thread_by_the_id_in_its_file(
+    opened: Opener, chromium_browser: Browser, server: JupyterServer, service: LocalService
+) -> None:
+    """Moved, renamed, without outputs and with other cell ids; a copy has an id of its own."""
+    visit = opened(LOAD, "")
+    visit.run_cell(0)
+    ask(visit, "one")
+    id = named(visit)
+    ask(visit, "one again")
+    assert named(visit) == id
+    visit.open()
+    assert visit.page.evaluate(f"[...{PANEL}.content.model.cells].every(cell => cell.trusted)")
+    visit.shut_down_kernel()
+
+    notebook = nbformat.read(visit.path, as_version=4)
+    notebook.cells = notebook_of(LOAD, "").cells
+    moved, copy = server.folder / "plans.ipynb", server.folder / "copy.ipynb"
+    nbformat.write(notebook, moved)
+    visit.path.unlink()
+    visits = []
+    for path in (moved, copy):
+        if path == copy:
+            shutil.copy(moved, copy)
+        visits.append(Visit(chromium_browser, server, path))
+        visits[-1].run_cell(0)
+        ask(visits[-1], "two")
+        assert asked(service)[0] == "echo: one again"
+    assert named(visits[0]) == id
+    assert named(visits[1]) != id
+    expect(answer(visits[1])).to_contain_text("A copy of plans.ipynb")
+    for each in visits:
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def shared_server(service: LocalService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """JupyterLab with jupyter-collaboration, whose pages run their cells themselves."""
+    home = tmp_path_factory.mktemp("home")
+    service.sign_in(home / ".codex")
+    executor = ("jupyter_server_nbmodel", "@datalayer/jupyter-server-nbmodel")
+    with served(
+        tmp_path_factory, home, service, python=python_of("nbmodel"), without=executor, extended=True
+    ) as server:
+        yield server
+
+
+@pytest.mark.registry
+@pytest.mark.parametrize("leaves", [False, True], ids=["both stay", "the one that asked leaves"])
+def test_an_answer_in_a_shared_notebook_stands_there_once(
+    chromium_browser: Browser, shared_server: JupyterServer, service: LocalService, leaves: bool
+) -> None:
+    path = save_notebook(shared_server.folder / f"shared-{leaves}.ipynb", LOAD, WORDS)
+    first, second = (Visit(chromium_browser, shared_server, path) for _ in range(2))
+    first.run_cell(0)
+    hold(service, after=5)
+    first.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = 1 }}")
+    first.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell') }")
+    for visit in (first, second):
+        expect(answer(visit)).to_contain_text("The first words", timeout=15_000)
+    if leaves:
+        first.page.close()
+    service.release()
+    assert until(lambda: states(path) == ["done"]), states(path)
+    for visit in [second] if leaves else [first, second]:
+        expect(answer(visit)).to_contain_text("and the last ones.")
+        expect(answer(visit)).to_have_count(1)
+    second.close()
+    first.context.close()
+
+
+def states(path: Path) -> list[str]:
+    """Of the answers in the file; none while the server writes it."""
+    text = path.read_text()
+    outputs = nbformat.reads(text, as_version=4).cells[1].outputs if text else []
+    return [output.data[MIME]["state"] for output in outputs]

@@ -174,3 +174,14 @@ def test_options_that_do_not_go_together_are_refused(
     asked = len(service.requests)
     assert "Error: " in markdown(notebook.execute(cell))
     assert len(service.requests) == asked
+
+
+@pytest.mark.parametrize(("answer", "ran"), [("Approve", "True"), ("Decline", "False")])
+def test_the_code_of_any_answer_runs_after_a_yes(page: FrontEnd, answer: str, ran: str) -> None:
+    code = "```python\nfirst = True\n```\nor\n```python\nran = True\n```\n```json\n{}\n```"
+    request = page.run(f"%%codex --run\necho: This:\n{code}")
+    page.until(lambda: page.shown("Run this code in this cell?"))
+    page.click(answer)
+    ended(page, request)
+    assert page.kernel.value("'ran' in globals()") == ran
+    assert page.kernel.value("'first' in globals()") == "False"

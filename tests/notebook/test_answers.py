@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 
 import pytest
 from IPython.core.completer import provisionalcompleter
@@ -140,7 +141,8 @@ def test_a_turn_that_failed_sets_nothing_and_says_so(service, run, types, ending
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 def test_a_table_is_of_the_library_that_the_notebook_uses(service, run, types, library):
-    pytest.importorskip(library)
+    if find_spec(library) is None:
+        pytest.skip(f"needs {library}")
     run(f"import {library}")
     run("%%codex -o table --df\nWhich cities?")
     assert type(types["table"]).__module__.partition(".")[0] == library
@@ -163,6 +165,13 @@ def test_the_last_block_of_code_goes_into_the_next_cell(service, run, shell, mon
     run("%%codex --code\necho: First\n```python\na = 1\n```\nthen\n```python\nb = 2\n```")
     assert put == ["b = 2"]
     assert "has no code" in run("%%codex --code\necho: nothing")
+
+
+def test_code_that_nobody_allows_does_not_run(service, kernel):
+    kernel.execute("%load_ext codex_magic")
+    said = markdown(kernel.execute("%%codex --run\necho: This:\n```python\nran = True\n```"))
+    assert "No one was available to approve: the code did not run." in said
+    assert kernel.value("'ran' in globals()") == "False"
 
 
 def test_in_the_background_the_variable_is_set_at_the_end(service, kernel, tmp_path):

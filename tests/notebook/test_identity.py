@@ -1,5 +1,6 @@
 """Which notebook and cell a kernel runs, as each front end says it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -143,3 +144,44 @@ def test_a_notebook_whose_file_cannot_be_read_is_not_taken_for_another_one(tmp_p
         for cells, notebook in (({"0badcafe"}, "n1"), (set(), "n1"), ({"12345678"}, None)):
             seen = recognise(store, evidence_of(shell(), cells, {"JPY_SESSION_NAME": path}))
             assert (seen.id if notebook else seen.thread_id) == notebook
+
+
+def test_the_id_in_the_metadata_outweighs_cells_and_answers_that_were_pasted(tmp_path):
+    with Store(tmp_path / "threads.db") as store:
+        turns = {}
+        for name in ("n1", "n2"):
+            thread = store.create_thread()
+            store.keep_notebook(NotebookRecord(name, thread.id, None), kernel=None)
+            turns[name] = store.begin_turn(thread.id, cell_id=f"cell-of-{name}", notebook=name).id
+        path = tmp_path / "a.ipynb"
+        for written, claimed in ((None, "n2"), ("n1", "n1"), ("another store's", "n2")):
+            path.write_text(saved(cell="cell-of-n2", turn=turns["n2"], notebook=written))
+            seen = recognise(store, evidence_of(shell(), set(), {"JPY_SESSION_NAME": str(path)}))
+            assert seen.id == claimed
+
+
+def test_the_id_that_the_page_has_outweighs_the_kernels_own_record(tmp_path):
+    """The kernel of one notebook was given to another, which is not saved yet."""
+    with Store(tmp_path / "threads.db") as store:
+        for name, kernel in (("n1", "kernel-12ab"), ("n2", None)):
+            store.keep_notebook(NotebookRecord(name, store.create_thread().id, None), kernel=kernel)
+        for told, claimed in ((None, "n1"), ("n2", "n2"), ("nobody's", "n1")):
+            evidence = some(gather(shell(), set(), {}, said={"path": "a.ipynb", "notebook": told}))
+            assert recognise(store, evidence).id == claimed
+
+
+@pytest.mark.parametrize("metadata", [[], "n1", {"codex_magic": 1}, {"codex_magic": {"notebook": ["n1"]}}])
+def test_metadata_of_another_shape_says_nothing(tmp_path, metadata):
+    with Store(tmp_path / "threads.db") as store:
+        store.keep_notebook(NotebookRecord("n1", store.create_thread().id, None), kernel=None)
+        path = tmp_path / "a.ipynb"
+        path.write_text(json.dumps({"cells": [], "metadata": metadata}))
+        evidence = evidence_of(shell(), set(), {"JPY_SESSION_NAME": str(path)})
+        assert recognise(store, evidence).thread_id is None
+
+
+def saved(*, cell: str, turn: str, notebook: str | None) -> str:
+    data = {"application/vnd.codex-magic.v1+json": {"turn": turn}}
+    cells = [{"id": cell, "cell_type": "code", "source": "", "outputs": [{"data": data}]}]
+    metadata = {"codex_magic": {"notebook": notebook}} if notebook else {}
+    return json.dumps({"cells": cells, "metadata": metadata})

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -32,9 +33,9 @@ def workers(kind: str) -> Iterator[Any]:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("kind", PACKAGES)
-def test_two_workers_make_the_questions_and_this_process_asks_them(service, kind, monkeypatch):
-    pytest.importorskip(PACKAGES[kind])
-    monkeypatch.delenv("PYTHONPATH")  # what keeps tests on this machine keeps Ray from starting
+def test_two_workers_make_the_questions_and_this_process_asks_them(service, kind):
+    if find_spec(PACKAGES[kind]) is None:
+        pytest.skip(f"needs {PACKAGES[kind]}")
 
     def prompt(row: int) -> str:
         import os

@@ -140,10 +140,22 @@ async def _allow(session: Session, answer: ApprovalDecision, folder: str) -> Non
 
 
 async def _is_kept(session: Session) -> bool:
-    with suppress(StoreError):  # then nothing was allowed
+    kept, _ = await _kept(session)
+    return bool(kept)
+
+
+async def _kept(session: Session, *, forget: bool = False) -> tuple[dict[str, int], int]:
+    """Return what allows to read this notebook, with the time of the yes, and how many others may be read.
+
+    `forget`: take it back before. A store that can't be used allows nothing.
+    """
+    with suppress(StoreError):
+        ids = [EVERYWHERE, *filter(None, [await session.notebook_id()])]
+        if forget:
+            await session.codex.store.run(lambda store: store.forget_reading(ids))
         kept = await session.codex.store.run(lambda store: store.readable())
-        return EVERYWHERE in kept or await session.notebook_id() in kept
-    return False
+        return {each: since for each, since in kept.items() if each in ids}, len(kept.keys() - {*ids})
+    return {}, 0
 
 
 def show_or_set(session: Session, word: str) -> Steps[None]:
@@ -151,21 +163,15 @@ def show_or_set(session: Session, word: str) -> Steps[None]:
     settings, screen = session.settings, session.screen
     if word:
         settings.reads = reads(word)
-    here = yield from session.wait(session.notebook_id())
     if word == "ask":
         session.readable = None
-        ids = [EVERYWHERE, *filter(None, [here])]
-        yield from session.wait(session.codex.store.run(lambda store: store.forget_reading(ids)))
+    kept, others = yield from session.wait(_kept(session, forget=word == "ask"))
     screen.say(f"Reads: {settings.reads} ({READS[reads(settings.reads)]})")
-    kept = yield from session.wait(session.codex.store.run(lambda store: store.readable()))
-    rows = [(_name(each, here), ago(since)) for each, since in kept.items() if each in (EVERYWHERE, here)]
-    if session.readable is not None:
-        rows.append(("this notebook, until its kernel ends", ""))
-    if others := len(kept.keys() - {EVERYWHERE, here}):
-        rows.append((f"{count(others, 'other notebook')}", ""))
+    rows = [
+        ("every notebook" if each == EVERYWHERE else "this notebook", ago(since))
+        for each, since in kept.items()
+    ]
+    rows += [("this notebook, until its kernel ends", "")] if session.readable is not None else []
+    rows += [(count(others, "other notebook"), "")] if others else []
     if rows:
         screen.table(("Allowed without a question", "Since"), rows, note="Take it back: `%codex reads ask`")
-
-
-def _name(notebook: str, here: str | None) -> str:
-    return "every notebook" if notebook == EVERYWHERE else "this notebook"
