@@ -72,8 +72,8 @@ class Effects(NamedTuple):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether it only computes, as far as reading it tells."""
-        return not self.acts and not self.changes
+        """Whether it only computes, as far as reading it tells; what is no Python only fails."""
+        return self.acts in ((), (UNREADABLE,)) and not self.changes
 
 
 def effects(code: str) -> Effects:

@@ -243,14 +243,15 @@ class Runner:
                 stack.enter_context(self._output_recorded(recorder))
                 stack.enter_context(self._nothing_asked())
                 namespace = stack.enter_context(self._scratch()) if is_probe else self._shell.user_ns
+                globals_ = namespace if is_probe else self._shell.user_global_ns
                 self._hooks("pre_run_cell", code)
                 try:
                     steps = self._compiled(code)
                     stack.enter_context(self._interruptible())
                     for step, is_async in steps:
-                        await self._step(step, namespace, is_async=is_async)
+                        await self._step(step, globals_, namespace, is_async=is_async)
                 except BaseException as error:  # noqa: BLE001  # whatever the code raises is its result
-                    execution.error = error
+                    execution.error, recorder.is_guarded = error, False
                     self._show_error(error, recorder)
                 self._hooks("post_execute")
         finally:
@@ -271,8 +272,9 @@ class Runner:
         else:
             signal.raise_signal(signal.SIGINT)
 
-    async def _step(self, code: Any, namespace: dict[str, Any], *, is_async: bool) -> None:
-        globals_ = namespace if namespace is not self._shell.user_ns else self._shell.user_global_ns
+    async def _step(
+        self, code: Any, globals_: dict[str, Any], namespace: dict[str, Any], *, is_async: bool
+    ) -> None:
         if is_async:
             self._task = asyncio.current_task()
             try:
