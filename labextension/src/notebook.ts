@@ -69,7 +69,7 @@ export class NotebookAnswers {
     this.listening = listen(kernel, {
       delta: ({ id, bundle, notebook }) => {
         this.notice(kernel, id);
-        if (bundle) {
+        if (bundle !== undefined) {
           void this.end(kernel, id, bundle, notebook);
         }
       },
@@ -126,18 +126,23 @@ export class NotebookAnswers {
     }
   }
 
-  /** Take the end of an answer; the kernel hears that the notebook has it. */
+  /** Take the end of an answer, which is asked for where it came without; the kernel hears that it is kept. */
   private async end(
     kernel: Kernel.IKernelConnection,
     id: string,
-    bundle: Bundle,
+    bundle: Bundle | null,
     notebook: string | null | undefined
   ): Promise<void> {
     if (!(await this.isWriter())) {
       return;
     }
-    replace(this.panel, id, bundle);
-    if (!outputsOf(this.panel, id).next().done) {
+    const isStreaming = (): boolean =>
+      [...outputsOf(this.panel, id)].some(([, , { state }]) => state === 'streaming');
+    const last = bundle ?? (isStreaming() ? (await attach(kernel, id))?.bundle : null);
+    if (last) {
+      replace(this.panel, id, last);
+    }
+    if (!isStreaming() && !outputsOf(this.panel, id).next().done) {
       this.name(notebook);
       await request(kernel, keptRequest(id));
     }

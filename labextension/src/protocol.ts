@@ -160,7 +160,8 @@ export type Delta = {
   o?: number;
   t?: string;
   asks?: boolean;
-  bundle?: Bundle;
+  /** The end; `null` where the output has just brought it, and whoever lacks it attaches. */
+  bundle?: Bundle | null;
   /** With the end: the id for the notebook's metadata. */
   notebook?: string | null;
 };
