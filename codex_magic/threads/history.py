@@ -68,8 +68,7 @@ async def begin_turn(
             provider=sealed_for,
             question=question if inputs else None,
         )
-        before = {"before_position": turn.position, "left_out": left_out}
-        turns = file.history(thread.id, include_items=False, **before)
+        turns = file.history(thread.id, before_position=turn.position, include_items=False, left_out=left_out)
         # Where another account or provider has sealed its thoughts, ours could not go on.
         places, last = file.places([each.id for each in turns if each.provider == sealed_for])
         place = continuation(thread.id, turns, places, last, read=file.turn)
