@@ -61,14 +61,15 @@ class JupyterSurface:
 class Followed(Protocol):
     """What a page hears of one answer that it draws itself, as our JupyterLab extension does.
 
-    `is_followed`: by a page that has asked for it. `grow` takes the text, and `end` the last bundle.
+    `is_followed`: by a page that has asked for it. `grow` takes the text, and `end` the last bundle; `is_shown`:
+    the output itself has just brought it.
     """
 
     is_followed: bool
 
     def grow(self, text: str) -> None: ...
 
-    def end(self, bundle: Bundle) -> None: ...
+    def end(self, bundle: Bundle, *, is_shown: bool) -> None: ...
 
 
 LIVE = Pace(floor=0.05)
@@ -95,8 +96,14 @@ class LiveSurface(JupyterSurface):
             super().update(view)
 
     def close(self, view: TurnView) -> None:
-        self._stream.end(view.bundle())
-        super().update(view)
+        if not self._page.has_controls:
+            self._stream.end(view.bundle(), is_shown=False)
+            super().update(view)
+            return
+        try:
+            super().update(view)
+        finally:
+            self._stream.end(view.bundle(), is_shown=True)
 
 
 class Painter:

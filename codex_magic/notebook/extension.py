@@ -79,13 +79,14 @@ class Stream:
             if self.is_followed and is_news:
                 self._tell({"asks": asks})
 
-    def end(self, bundle: Mapping[str, Any]) -> None:
-        """Tell the end: a page that was loaded again hears no more of the output itself."""
+    def end(self, bundle: Mapping[str, Any], *, is_shown: bool = False) -> None:
+        """Tell the end. With `is_shown` the output has brought the bundle, and a page that was loaded again since
+        the answer began, which hears no more of that output, attaches to have it."""
         with self._lock:
             self._last = bundle
             about = self._about()
             if self.is_followed or about is not None:
-                self._tell({"bundle": dict(bundle), **(about or {})})
+                self._tell({"bundle": None if is_shown else dict(bundle), **(about or {})})
             self.is_followed = False
 
     @property

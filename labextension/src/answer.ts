@@ -132,6 +132,10 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       this.finish(delta.bundle);
       return;
     }
+    if (delta.bundle === null) {
+      void this.follow(); // else the output would have brought the end
+      return;
+    }
     if (delta.asks !== undefined) {
       this.cards.hear(delta.asks);
     }

@@ -1,5 +1,5 @@
 import type { IOutput } from '@jupyterlab/nbformat';
-import { type ICodeCellModel, isCodeCellModel } from '@jupyterlab/cells';
+import { type ICellModel, type ICodeCellModel, isCodeCellModel } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import type { IDisposable } from '@lumino/disposable';
@@ -24,6 +24,18 @@ export function* outputsOf(
       }
     }
   }
+}
+
+/** The turns whose answers stand in a cell. */
+export function turnsIn(cell: ICellModel): string[] {
+  const turns: string[] = [];
+  for (let index = 0; isCodeCellModel(cell) && index < cell.outputs.length; index++) {
+    const { turn } = factsOf(cell.outputs.get(index).data);
+    if (typeof turn === 'string') {
+      turns.push(turn);
+    }
+  }
+  return turns;
 }
 
 /** Put this data into the output of that answer while it streams, in the notebook's file. */
@@ -69,7 +81,7 @@ export class NotebookAnswers {
     this.listening = listen(kernel, {
       delta: ({ id, bundle, notebook }) => {
         this.notice(kernel, id);
-        if (bundle) {
+        if (bundle !== undefined) {
           void this.end(kernel, id, bundle, notebook);
         }
       },
@@ -126,18 +138,23 @@ export class NotebookAnswers {
     }
   }
 
-  /** Take the end of an answer; the kernel hears that the notebook has it. */
+  /** Take the end of an answer, which is asked for where it came without; the kernel hears that it is kept. */
   private async end(
     kernel: Kernel.IKernelConnection,
     id: string,
-    bundle: Bundle,
+    bundle: Bundle | null,
     notebook: string | null | undefined
   ): Promise<void> {
     if (!(await this.isWriter())) {
       return;
     }
-    replace(this.panel, id, bundle);
-    if (!outputsOf(this.panel, id).next().done) {
+    const isStreaming = (): boolean =>
+      [...outputsOf(this.panel, id)].some(([, , { state }]) => state === 'streaming');
+    const last = bundle ?? (isStreaming() ? (await attach(kernel, id))?.bundle : null);
+    if (last) {
+      replace(this.panel, id, last);
+    }
+    if (!isStreaming() && !outputsOf(this.panel, id).next().done) {
       this.name(notebook);
       await request(kernel, keptRequest(id));
     }

@@ -138,6 +138,17 @@ def test_a_page_hears_with_the_end_of_an_answer_which_notebook_it_is_of() -> Non
     assert session.sent == [{"id": "heard", "n": 1, "bundle": {"text/markdown": "done"}, "notebook": "0199"}]
 
 
+def test_an_end_that_the_output_has_brought_is_short_and_can_be_asked_for() -> None:
+    session = Session()
+    extension = Extension(SimpleNamespace(session=session, iopub_socket=None))
+    extension.notebook, end = "0199", fixture("end")
+    stream = extension.stream(end["id"])
+    extension.answer({**fixture("attach"), "id": end["id"]})
+    stream.end({"text/markdown": "done"}, is_shown=True)
+    assert session.sent == [end]
+    assert extension.answer(fixture("attach"))["bundle"] == {"text/markdown": "done"}
+
+
 def test_nobody_waits_for_a_page_that_never_spoke() -> None:
     extension = Extension(None)
     assert extension.run("b2") is None
