@@ -4,6 +4,7 @@ import { Widget } from '@lumino/widgets';
 
 import { End } from './scroll';
 import { Blocks } from './splitter';
+import { drawSteps } from './steps';
 
 /** A page that has drawn for one millisecond rests for this many: drawing takes a twentieth of its time at most. */
 const REST = 19;
@@ -173,6 +174,7 @@ export class AnswerBody extends Widget {
     for (const each of renderer.node.querySelectorAll('a[href="#_"]:empty')) {
       each.removeAttribute('href'); // it keeps a dollar that is money apart, and leads nowhere
     }
+    drawSteps(renderer.node);
     const source = Array.from(renderer.node.childNodes, each => each.cloneNode(true)) as ChildNode[];
     const changed = exchange(this.node, block, [...renderer.node.childNodes]);
     block.source = source;
