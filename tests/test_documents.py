@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "labextension/README.md"]
+MOST_OF_PICTURE = 80_000
+"""Bytes."""
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
@@ -28,9 +30,17 @@ def test_a_link_leads_somewhere(document: str, target: str) -> None:
     name, _, anchor = target.partition("#")
     path = (ROOT / document).parent / name
     assert path.is_file()
-    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
-    assert not anchor or anchor in anchors
+    if anchor:
+        headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "pictures").iterdir()), ids=lambda path: path.name)
+def test_a_picture_is_small_and_shown_in_the_readme(path: Path) -> None:
+    assert path.stat().st_size <= MOST_OF_PICTURE
+    assert re.search(
+        rf"!\[[^\]]+\]\(docs/pictures/{path.name}\)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:codex_magic|tests)/[\w/.]+)`", CONTRIBUTING))))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,15 @@ def test_the_wheel_holds_only_the_package_its_extension_and_its_licence(wheel: P
         *(f"local_service/{name}" for name in ("models.json", "texts/haiku.md")),
     }
     assert {f"codex_magic/{name}" for name in data} <= {*names}
+
+
+def test_the_links_of_the_description_do_without_our_files(wheel: Path) -> None:
+    """An index shows it on a page of its own."""
+    files = zipfile.ZipFile(wheel)
+    [metadata] = [name for name in files.namelist() if name.endswith(".dist-info/METADATA")]
+    targets = re.findall(r"\]\(([^)\s]+)\)", files.read(metadata).decode())
+    assert any(target.endswith("/blob/HEAD/CHANGELOG.md") for target in targets)
+    assert [target for target in targets if not target.startswith(("https://", "#"))] == []
 
 
 @pytest.fixture(scope="module")

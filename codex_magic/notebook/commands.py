@@ -166,7 +166,9 @@ def _unarchive(session: Session, rest: str) -> Steps[None]:
 
 
 def _history(session: Session, _: str) -> Steps[None]:
+    kernel = session.look()
     thread = yield from session.wait(session.thread())
+    deleted = yield from session.wait(session.deleted_turns(thread, kernel))
     rows = []
     for n, turn in enumerate((yield from session.wait(thread.history())), 1):
         items = [entry.item for entry in turn.items]
@@ -174,6 +176,7 @@ def _history(session: Session, _: str) -> Steps[None]:
         answer = next((item.text for item in reversed(items) if isinstance(item, AgentMessage)), "")
         words = "↳ continued" if question == CONTINUE else shorten(question, 60)
         state = _STATES.get(turn.status, turn.status.value)
+        state += ", cell deleted" if turn.id in deleted else ""
         rows.append((n, words, shorten(re.sub("[*#>`|]", "", answer), 60), state))
     if not rows:
         session.screen.say("This thread is empty.")

@@ -6,6 +6,7 @@ are merged by cell id, and what could not be known is said.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from ..context.cells import Cell, State, clean_output, digest_of, is_ours
-from ..protocol.ids import is_cell_id
+from ..protocol.ids import is_cell_id, names_a_cell
 from .recognition import SavedCell, page_cells, read_cells
 from .runs import Run, Runs
 from .shell import cell_id
@@ -23,12 +24,14 @@ from .shell import cell_id
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ..threads.store import TurnRecord
+
 
 class Kernel(NamedTuple):
     """What a kernel knows when a cell asks. `cell`, `source`: of that cell.
 
     `page`: the cells as they stand in JupyterLab, and `selection` what is selected there, where our extension tells
-    them; else `None`.
+    them; else `None`. `deleted`: the cells that are known to be gone, each with the time since when.
     """
 
     runs: list[Run]
@@ -37,6 +40,7 @@ class Kernel(NamedTuple):
     began: float
     page: Sequence[SavedCell] = ()
     selection: str | None = None
+    deleted: Mapping[str, float] = {}
 
 
 class Output(NamedTuple):
@@ -82,10 +86,11 @@ def look(
         cell = str(said["cell"])
         runs.cells.add(cell)
     selection = said.get("selection") if said is not None else None
-    told_cells = page_cells(said, {run.cell: run.source for run in so_far})
-    return Kernel(
-        so_far, cell, source, runs.began, told_cells, selection if isinstance(selection, str) else None
-    )
+    page = page_cells(said, {run.cell: run.source for run in so_far})
+    if said is not None and page:
+        runs.note_page(str(said.get("path")), {each.id for each in page if each.id})
+    selected = selection if isinstance(selection, str) else None
+    return Kernel(so_far, cell, source, runs.began, page, selected, runs.deleted)
 
 
 def around(kernel: Kernel, path: str | None) -> Around:
@@ -98,6 +103,40 @@ def around(kernel: Kernel, path: str | None) -> Around:
         cells = [cell for run in latest if (cell := _ran(run))]
         return Around(cells, cells, False, "in the order they ran" if kernel.cell else "", error)
     return _merged(saved, saved_at, latest, kernel)._replace(error=error)
+
+
+def deleted_turns(turns: Sequence[TurnRecord], kernel: Kernel, path: str | None) -> list[str]:
+    """Return the ids of the turns whose cell is gone from the notebook, and their answer with it.
+
+    A cell that was cut and pasted has another id: its answer stands in the notebook. What an earlier kernel asked is
+    looked for in the page as far back as cells have kept their ids: the file has them, and one that asked earlier is
+    still there.
+    """
+    asked = [turn for turn in turns if turn.cell_id is not None and names_a_cell(turn.cell_id)]
+    saved, saved_at = (kernel.page, math.inf) if kernel.page else ([], 0.0)
+    if not saved and any(turn.cell_id in kernel.deleted for turn in asked):
+        saved, saved_at = _saved(path)
+    cells, answers = {cell.id for cell in saved}, {turn for cell in saved for turn in cell.turn_ids}
+
+    def stands(turn: TurnRecord) -> bool:
+        is_there = turn.cell_id in cells or turn.id in answers
+        return is_there and saved_at > kernel.deleted.get(turn.cell_id or "", 0)
+
+    missing = [turn for turn in asked if not stands(turn)]
+    gone = [turn.id for turn in missing if turn.cell_id in kernel.deleted]
+    if not kernel.page:
+        return gone
+    known = {*kernel.deleted, *(run.cell for run in kernel.runs)}
+    stable_since = min((turn.seq for turn in asked if turn.cell_id in cells), default=math.inf)
+    earlier = [turn.id for turn in missing if turn.cell_id not in known and turn.seq > stable_since]
+    return [*gone, *earlier] if earlier and _keeps_ids(path, cells) else gone
+
+
+def _keeps_ids(path: str | None, page: set[str | None]) -> bool:
+    """Whether the file is the one of that page, and its format has ids of cells."""
+    saved, _ = _saved(path)
+    ids = {cell.id for cell in saved}
+    return None not in ids and not ids.isdisjoint(page)
 
 
 def last_error(kernel: Kernel) -> str:

@@ -44,13 +44,17 @@ def show_sent(session: Session) -> Steps[None]:
 def _show(session: Session, request: Request, title: str) -> None:
     texts, images = _texts(request)
     tokens = {name: estimate(text) for name, text in texts.items()}
-    earlier = sum(map(_turn_tokens, request.earlier))
+    left_out = request.options.get("left_out") or ()
+    turns = [turn for turn in request.earlier if turn.id not in left_out]
+    earlier = sum(map(_turn_tokens, turns))
     window, model = _window(session, request)
     total = sum(tokens.values()) + earlier
-    facts = {"context": _about_cells(request.told), "thread": count(len(request.earlier), "turn")}
+    gone = len(request.earlier) - len(turns)
+    about_gone = f"; {gone} of deleted cells left out" if gone else ""
+    facts = {"context": _about_cells(request.told), "thread": f"{count(len(turns), 'turn')}{about_gone}"}
     rows: list[tuple[object, ...]] = []
     for name in ("instructions", "thread", "context", "mentions", "prompt"):
-        if number := earlier if name == "thread" else tokens.get(name, 0):
+        if (number := earlier if name == "thread" else tokens.get(name, 0)) or (gone and name == "thread"):
             rows.append((name, tokens_words(number), facts.get(name, "")))
     if images:
         rows.append(("images", "", count(images, "image")))
@@ -60,7 +64,7 @@ def _show(session: Session, request: Request, title: str) -> None:
     rows.append(("tools", tokens_words(tokens["tools"]) if tools else "", ", ".join(words) or "none"))
     share = f"{total / window:.1%} of the {window:,} that {model} takes" if window else ""
     rows.append(("all", tokens_words(total), share))
-    if counted := _counted(request.earlier):
+    if counted := _counted(turns):
         rows.append(("counted", tokens_words(counted), "by the service for the request before"))
     if names := request.told.masked:
         rows.append(("masked", "", f"{count(len(names), 'secret')}: {', '.join(names)}"))

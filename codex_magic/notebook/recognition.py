@@ -89,6 +89,7 @@ class _PageCell(msgspec.Struct):
     id: str
     kind: str
     source: str | None = None
+    turns: list[str] = []
 
 
 def page_cells(run: object, ran: Mapping[str | None, str]) -> list[SavedCell]:
@@ -102,7 +103,7 @@ def page_cells(run: object, ran: Mapping[str | None, str]) -> list[SavedCell]:
         return []
     sources = [ran.get(each.id, "") if each.source is None else each.source for each in cells]
     return [
-        SavedCell(id=each.id, source=source, cell_type=each.kind)
+        SavedCell(each.id, each.kind, source, [_Output(_Data(_Answer(turn))) for turn in each.turns])
         for each, source in zip(cells, sources, strict=True)
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,6 +57,22 @@ class Runs:
             return None
         number, error = self._log.failure
         return self._run(number), error
+
+    @property
+    def deleted(self) -> dict[str, float]:
+        """The cells that are gone, as far as that is known, each with the time since when it is."""
+        return dict(self._log.deleted)
+
+    def note_page(self, path: str, cells: set[str]) -> None:
+        """Note which cells stand in the notebook at that path now: those that stood there before were deleted.
+
+        Unless none is left: a notebook whose file has no ids of cells gets new ones whenever it is opened.
+        """
+        before = self._log.pages.get(path, set())
+        gone = set[str]() if before.isdisjoint(cells) else before - cells
+        kept = {id: at for id, at in self._log.deleted.items() if id not in cells}
+        self._log.deleted = dict.fromkeys(gone, time.time()) | kept
+        self._log.pages[path] = cells
 
     def note_rerun(self, number: int, code: str, failed: Run | None, error: BaseException | None) -> None:
         """Note that the cell of that number has run the code of an answer, which may correct a failed one."""

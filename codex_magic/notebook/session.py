@@ -30,12 +30,12 @@ from ..responses.client import AsyncClient, Usage, fetch_usage
 from ..responses.provider import Provider, chatgpt
 from ..threads.codex import AsyncThread
 from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, checked
-from ..threads.store import NotebookRecord, TurnRecord
+from ..threads.store import NotebookRecord, Store, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from ..waiting import begin_anew_in_children
 from .context import Context, Request, Told, learn_secrets
-from .gathering import look
+from .gathering import Kernel, deleted_turns, look
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .options import checked as checked_option
 from .recognition import Evidence, Recognition, gather, recognise
@@ -249,6 +249,7 @@ class Session:
             await thread.set_name(name)
         await self._wait_in_line(thread.id, turn, tell)
         cut_off = await self.codex.store_of(thread.id).run(lambda store: store.take_cut_off(thread.id))
+        turn_options["left_out"] = await self.deleted_turns(thread, turn.context.kernel)
         told = await self._told(thread, turn.context, turn.prompt, turn_options)
         if turn_options["mask"] is not None:
             turn_options["mask"] = self.mask = await self.mask_of(thread)
@@ -281,6 +282,7 @@ class Session:
         if known is None or options.values.get("new"):
             return Request(context.told(prompt, {}, OutgoingMask(of=self.mask)), turn_options, [])
         thread = await self.codex.thread_resume(known)
+        turn_options["left_out"] = await self.deleted_turns(thread, context.kernel)
         earlier = await thread.history()
         cells, cell = [turn.cell_id for turn in earlier], turn_options.get("cell_id")
         if cell is not None and cell in cells:
@@ -295,6 +297,25 @@ class Session:
         ids = [turn.id for turn in earlier]
         return request._replace(earlier=earlier[: ids.index(turn_id)] if turn_id in ids else earlier)
 
+    async def deleted_turns(self, thread: AsyncThread, kernel: Kernel) -> list[str]:
+        """Return the ids of this notebook's turns of the thread whose cells were deleted."""
+        notebook = await self._recognise()
+        if notebook is None or self.unkept is not None or not (kernel.page or kernel.deleted):
+            return []
+
+        path = self._path()
+
+        def look(store: Store) -> list[str]:
+            notebooks = store.notebook_lineage(notebook.id)
+            turns = store.history(thread.id, include_items=False)
+            return deleted_turns([each for each in turns if each.notebook in notebooks], kernel, path)
+
+        return await self.codex.store.run(look)
+
+    def look(self) -> Kernel:
+        """Return what the kernel knows now; in the thread of the cell that runs."""
+        return look(self.shell, self.runs, self.extension.run)
+
     async def _told(
         self, thread: AsyncThread, context: Context, prompt: str, turn_options: TurnOptions
     ) -> Told:
@@ -302,7 +323,8 @@ class Session:
         held: dict[str, str] = {}
         if not context.is_empty():
             cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
-            held = await thread.held(cell_id=cell, notebook=notebook, prompt=prompt)
+            left_out = turn_options.get("left_out") or ()
+            held = await thread.held(cell_id=cell, notebook=notebook, prompt=prompt, left_out=left_out)
         return context.told(prompt, held, await self.mask_of(thread))
 
     async def mask_of(self, thread: AsyncThread) -> OutgoingMask:
@@ -318,7 +340,7 @@ class Session:
         """
         options = task.options
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
-        kernel = look(self.shell, self.runs, self.extension.run)
+        kernel = self.look()
         mask = None if options.values.get("no-mask") else self.known_secrets()
         context = Context(self.shell, kernel, self._path(), scope=scope, mask=mask)
         prompt = context.mention(task.prompt, int(options.text("rows") or self.settings.sample_rows))

@@ -126,6 +126,9 @@ class CellLog:
         self._lags: dict[str, float] = {}
         self.cells: set[str] = set()
         self.deleted: dict[str, float] = {}
+        """The cells that are gone, as far as the front end said so, each with the time of that."""
+        self.pages: dict[str, set[str]] = {}
+        """The cells of each notebook, by its path, as our extension of the page told them last."""
         self.ended: dict[int, tuple[str, str | None, float, str]] = {}
         """By number: source, id, when it began, and what it failed with, in a line."""
         self.failure: tuple[int, BaseException] | None = None
@@ -139,10 +142,11 @@ class CellLog:
         if sent is not None:
             session, at = sent
             self._lags[session] = min(self._at - at, self._lags.get(session, self._at - at))
-        if (cell := cell_id(self.shell)) is not None:
-            self.cells.add(cell)
         for deleted in (request(self.shell).get("metadata") or {}).get("deletedCells") or ():
             self.deleted[str(deleted)] = self._at
+        if (cell := cell_id(self.shell)) is not None:
+            self.cells.add(cell)
+            self.deleted.pop(cell, None)  # the deletion was undone
 
     def _sent(self) -> tuple[str, float] | None:
         """Return the front end that sent the running cell, and when, by its own clock."""

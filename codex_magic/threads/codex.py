@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -534,14 +534,22 @@ class AsyncThread:
         return await store.run(lambda file: _recovered(file).history(self.id, include_items=include_items))
 
     async def held(
-        self, *, cell_id: str | None = None, notebook: str | None = None, prompt: str = ""
+        self,
+        *,
+        cell_id: str | None = None,
+        notebook: str | None = None,
+        prompt: str = "",
+        left_out: Sequence[str] = (),
     ) -> dict[str, str]:
         """What the model knows of the notebook from this thread, by the `held` of each `ContextInput`.
 
-        `cell_id`, `notebook`, `prompt`: of the cell that is about to run: what its turn replaces does not count.
+        `cell_id`, `notebook`, `prompt`: of the cell that is about to run: what its turn replaces does not count, nor
+        do the turns `left_out`.
         """
         store, cell = self._codex.store_of(self.id), {"cell_id": cell_id, "notebook": notebook}
-        return await store.run(lambda file: _recovered(file).held(self.id, **cell, prompt=prompt))
+        return await store.run(
+            lambda file: _recovered(file).held(self.id, **cell, prompt=prompt, left_out=left_out)
+        )
 
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""

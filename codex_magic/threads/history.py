@@ -1,7 +1,8 @@
 """A thread's history as an engine needs it: what a provider is sent, and where the app-server goes on.
 
 The app-server keeps threads of its own. One of them can be gone on with as far as it has the same turns as
-our history: a cell that ran again, or a turn over HTTP, is not in it.
+our history: a cell that ran again, or a turn over HTTP, is not in it. Where turns are left out, it goes on in a
+fork from before the first of them, which is told what came after as text.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ async def begin_turn(
     tools = ToolSet(options["tools"]) if options.get("tools") else None
     choice = options.get("model_provider") or config.provider
     foreign = {"model_provider": choice} if is_foreign(choice) else {}  # only the agent's program knows it
-    turn_id, cell_id = new_id(), options.get("cell_id")
+    turn_id, cell_id, left_out = new_id(), options.get("cell_id"), frozenset(options.get("left_out", ()))
     message = UserMessage(turn_id, inputs, cell_id)
     is_refused = len(inputs) > 1 and any(isinstance(part, types.ExternalMessage) for part in inputs)
     # It is kept until the engine has told it: a kill may come before.
@@ -67,14 +68,14 @@ async def begin_turn(
             provider=sealed_for,
             question=question if inputs else None,
         )
-        turns = file.history(thread.id, before_position=turn.position, include_items=False)
+        turns = file.history(thread.id, before_position=turn.position, include_items=False, left_out=left_out)
         # Where another account or provider has sealed its thoughts, ours could not go on.
         places, last = file.places([each.id for each in turns if each.provider == sealed_for])
         place = continuation(thread.id, turns, places, last, read=file.turn)
         return turn.position, past_of(turns), place, file.thread(thread.id).name
 
     def read_earlier(file: Store) -> Earlier:
-        turns = file.history(thread.id, before_position=position)
+        turns = file.history(thread.id, before_position=position, left_out=left_out)
         return Earlier(history_items(turns, provider=sealed_for), context_held(turns))
 
     position, past, place, name = await store.run(begin)

@@ -129,6 +129,8 @@ class TurnOptions(_SharedOptions, total=False):
     cell_id: str | None
     """The notebook cell that asks: its earlier turn is replaced."""
     instructions: str | None
+    left_out: Sequence[str] | None
+    """The ids of earlier turns of the thread that the model is not sent; they stay in its history."""
     mask: Callable[[str], str] | None
     """Takes secrets out of what tools give, what is added to the turn and what the agent's program does; your input is
     sent as it is."""

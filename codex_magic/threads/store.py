@@ -354,7 +354,7 @@ class Store:
                 is_kernel=current == row["id"],
                 used_elsewhere=row["id"] in alive,
             )
-            for row, lineage in [(row, self._notebook_lineage(row["id"])) for row in rows]
+            for row, lineage in [(row, self.notebook_lineage(row["id"])) for row in rows]
         ]
 
     @_reads
@@ -363,6 +363,15 @@ class Store:
         sql = "SELECT cell_id, items.* FROM items JOIN turns ON seq = turn WHERE notebook = ? AND type = 'userMessage'"
         items = [(row["cell_id"], _item_record(row).item) for row in self._db.execute(sql, (notebook_id,))]
         return [(cell, input_text(item.content)) for cell, item in items if isinstance(item, UserMessage)]
+
+    @_reads
+    def notebook_lineage(self, notebook_id: str) -> list[str]:
+        """Return the notebook, the one it is a copy of, and so on."""
+        sql = (
+            "WITH RECURSIVE lineage (id) AS (VALUES (?) UNION SELECT copied_from FROM notebooks"
+            " JOIN lineage USING (id)) SELECT id FROM lineage WHERE id IS NOT NULL"
+        )
+        return [row["id"] for row in self._db.execute(sql, (notebook_id,))]
 
     @_reads
     def notebook_paths(self) -> dict[str, str]:
@@ -569,24 +578,40 @@ class Store:
 
     @_reads
     def history(
-        self, thread_id: str, *, before_position: int | None = None, include_items: bool = True
+        self,
+        thread_id: str,
+        *,
+        before_position: int | None = None,
+        include_items: bool = True,
+        left_out: Collection[str] = (),
     ) -> list[TurnRecord]:
-        """Return the thread's current turns in order, shared past included; those before a turn's position."""
+        """Return the thread's current turns in order, shared past included; those before a turn's position.
+
+        `left_out`: the ids of turns that are not wanted.
+        """
         rows = self._current(thread_id, _END if before_position is None else before_position - 1)
+        rows = [row for row in rows if row["id"] not in left_out]
         return self._with_items(rows) if include_items else list(map(_turn_record, rows))
 
     @_reads
     def held(
-        self, thread_id: str, *, cell_id: str | None = None, notebook: str | None = None, prompt: str = ""
+        self,
+        thread_id: str,
+        *,
+        cell_id: str | None = None,
+        notebook: str | None = None,
+        prompt: str = "",
+        left_out: Collection[str] = (),
     ) -> dict[str, str]:
         """Return what the model has been told of a notebook in this thread, by the `held` of its contexts.
 
-        For a cell that runs again, with what comes before it. What a compaction may have taken away, and a
-        question that is not sent again since it failed without an answer, do not count.
+        For a cell that runs again, with what comes before it. What a compaction may have taken away, a question
+        that is not sent again since it failed without an answer, and the turns `left_out`, do not count.
         """
         history = self._current(thread_id)
         if old := self._earlier_run(history, cell_id, notebook, prompt):
             history = [row for row in history if row["position"] < old["position"]]
+        history = [row for row in history if row["id"] not in left_out]
         # Neither the text of answers nor the output of commands is read.
         rows = self._db.execute(
             "SELECT turn, type, iif(type = 'userMessage' OR instr(json, '«SECRET_'), json, NULL) AS json"
@@ -699,7 +724,7 @@ class Store:
     ) -> sqlite3.Row | None:
         if cell_id is None:
             return None
-        notebooks = [notebook] if notebook is None else self._notebook_lineage(notebook)
+        notebooks = [notebook] if notebook is None else self.notebook_lineage(notebook)
         rows = [row for row in history if row["cell_id"] == cell_id and row["notebook"] in notebooks]
         if not is_number(cell_id):
             return rows[0] if rows else None
@@ -708,14 +733,6 @@ class Store:
             if next(map(input_text, questions), None) == prompt:
                 return row
         return None
-
-    def _notebook_lineage(self, notebook_id: str) -> list[str]:
-        """The notebook, the one it is a copy of, and so on."""
-        sql = (
-            "WITH RECURSIVE lineage (id) AS (VALUES (?) UNION SELECT copied_from FROM notebooks"
-            " JOIN lineage USING (id)) SELECT id FROM lineage WHERE id IS NOT NULL"
-        )
-        return [row["id"] for row in self._db.execute(sql, (notebook_id,))]
 
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         return _find(self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)), turn_id)

@@ -23,6 +23,10 @@ async function ask({ panel, cell }: Place, words: string, selection = ''): Promi
   await question.ready;
   question.editor?.setCursorPosition({ line: 1, column: words.length });
   panel.content.mode = 'edit';
+  while (!question.isAttached && !question.isDisposed) {
+    await new Promise(requestAnimationFrame);
+  }
+  question.editor?.focus(); // what is not in the page yet takes no focus
 }
 
 function mention(what: 'cell' | 'output', { panel, cell }: Place): string {

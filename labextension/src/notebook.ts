@@ -1,5 +1,5 @@
 import type { IOutput } from '@jupyterlab/nbformat';
-import { type ICodeCellModel, isCodeCellModel } from '@jupyterlab/cells';
+import { type ICellModel, type ICodeCellModel, isCodeCellModel } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import type { IDisposable } from '@lumino/disposable';
@@ -24,6 +24,18 @@ export function* outputsOf(
       }
     }
   }
+}
+
+/** The turns whose answers stand in a cell. */
+export function turnsIn(cell: ICellModel): string[] {
+  const turns: string[] = [];
+  for (let index = 0; isCodeCellModel(cell) && index < cell.outputs.length; index++) {
+    const { turn } = factsOf(cell.outputs.get(index).data);
+    if (typeof turn === 'string') {
+      turns.push(turn);
+    }
+  }
+  return turns;
 }
 
 /** Put this data into the output of that answer while it streams, in the notebook's file. */

@@ -9,12 +9,17 @@ export const REQUEST = 'codex_request';
 /** Characters of sources in one message: the nearest cells above the running one come first, then those below. */
 const MOST_CHARS = 200_000;
 
+/** Answers that are told of in one message, those of the nearest cells. */
+const MOST_TURNS = 1000;
+
 /** A cell as it stands in the page, saved or not. */
 export type PageCell = {
   id: string;
   kind: 'code' | 'markdown' | 'raw';
   /** Left out where it would be too much. */
   source?: string;
+  /** The turns whose answers stand in its outputs: they tell a cell that was cut and pasted from one that is gone. */
+  turns?: string[];
 };
 
 /** What a cell that asks Codex says of its notebook. */
@@ -123,7 +128,7 @@ export type Card = {
 };
 
 /** What of the facts matters here. */
-export type Facts = { id?: string; state?: string };
+export type Facts = { id?: string; state?: string; turn?: string };
 
 /** What the kernel answers. */
 export type Reply = { ok: boolean; protocol?: number; version?: string };
@@ -203,20 +208,19 @@ export function failureRequest(cell: string, number: number): FailureRequest {
 
 /** Return the message for the cell at `index`. */
 export function runRequest(
-  cells: readonly Required<PageCell>[],
+  cells: readonly (PageCell & { source: string })[],
   index: number,
   about: Pick<RunRequest, 'path' | 'notebook' | 'executor' | 'selection'>
 ): RunRequest {
   let left = MOST_CHARS;
-  const sources = new Map<number, string>();
+  let turnsLeft = MOST_TURNS;
+  const told = new Map<number, Pick<PageCell, 'source' | 'turns'>>();
   const places = [...cells.keys()];
   for (const at of [...places.slice(0, index + 1).reverse(), ...places.slice(index + 1)]) {
-    const source = cells[at]?.source ?? '';
+    const { source = '', turns = [] } = cells[at] ?? {};
     left -= source.length;
-    if (left < 0) {
-      break;
-    }
-    sources.set(at, source);
+    turnsLeft -= turns.length;
+    told.set(at, { ...(left < 0 ? {} : { source }), ...(turns.length && turnsLeft >= 0 ? { turns } : {}) });
   }
   return {
     op: 'run',
@@ -225,10 +229,7 @@ export function runRequest(
     path: about.path,
     notebook: about.notebook,
     executor: about.executor,
-    cells: cells.map(({ id, kind }, at) => {
-      const source = sources.get(at);
-      return source === undefined ? { id, kind } : { id, kind, source };
-    }),
+    cells: cells.map(({ id, kind }, at) => ({ id, kind, ...told.get(at) })),
     selection: about.selection
   };
 }

@@ -5,6 +5,8 @@ import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterl
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { request } from './link';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- what stands in the page is read before the cell runs
+import { turnsIn } from './notebook';
 import { METADATA, PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
 import { selections } from './selection';
 
@@ -17,7 +19,8 @@ function said(panel: NotebookPanel, index: number, isServer: boolean, selection:
   const cells = panel.content.widgets.map(({ model }) => ({
     id: model.sharedModel.getId(),
     kind: model.type as 'code' | 'markdown' | 'raw',
-    source: model.sharedModel.getSource()
+    source: model.sharedModel.getSource(),
+    turns: turnsIn(model)
   }));
   const asked = selections.get(cells[index]?.id ?? '') ?? selection;
   return runRequest(cells, index, {

@@ -20,7 +20,7 @@ function fixture(name: string): unknown {
   return JSON.parse(readFileSync(new URL(`../fixtures/${name}.json`, import.meta.url), 'utf8'));
 }
 
-const FIXTURE = fixture('run') as { cells: Required<PageCell>[]; notebook: string };
+const FIXTURE = fixture('run') as { cells: (PageCell & { source: string })[]; notebook: string };
 
 describe('runRequest', () => {
   it('says what the fixture says', () => {
@@ -38,6 +38,17 @@ describe('runRequest', () => {
     const sent = runRequest(cells, 2, about).cells;
     expect(sent.map(cell => cell.id)).toEqual(['far', 'near', 'asking', 'below']);
     expect(sent.map(cell => 'source' in cell)).toEqual([false, true, true, false]);
+  });
+  it('names the answers that stand in the cells, the nearest first', () => {
+    const cells = ['far', 'near', 'asking', 'below'].map(id => ({
+      id,
+      kind: 'code' as const,
+      source: '',
+      turns: id === 'asking' ? [] : Array.from({ length: 600 }, (_, number) => `${id}-${number}`)
+    }));
+    const about = { path: '', notebook: null, executor: 'browser', selection: '' } as const;
+    const sent = runRequest(cells, 2, about).cells;
+    expect(sent.map(cell => cell.turns?.length)).toEqual([undefined, 600, undefined, undefined]);
   });
 });
 

@@ -43,15 +43,17 @@ class Visit:
     """One notebook open in one page, its kernel ready.
 
     `left` lists every address the page asked for beyond this machine; `received` counts the bytes of its
-    WebSockets.
+    WebSockets. `scale`: pixels of a screenshot for one of the page.
     """
 
-    def __init__(self, browser: Browser, server: JupyterServer, path: Path) -> None:
+    def __init__(self, browser: Browser, server: JupyterServer, path: Path, *, scale: float = 1) -> None:
         self.server = server
         self.path = path
         self.left: list[str] = []
         self.received = 0
-        self.context = browser.new_context(viewport={"width": 1100, "height": 1400})
+        self.context = browser.new_context(
+            viewport={"width": 1100, "height": 1400}, device_scale_factor=scale
+        )
         self.context.on("request", lambda request: self._note(request.url))
         self.page: Page = self.context.new_page()
         self.page.on("websocket", self._note_socket)

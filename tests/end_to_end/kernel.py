@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -71,8 +71,18 @@ class Kernel:
         self.manager.shutdown_kernel(now=True)
         self.manager.cleanup_resources()
 
-    def send(self, code: str, *, cell_id: str | None = None, allow_stdin: bool = False) -> str:
-        """Ask for `code` to be run, as the cell `cell_id`; returns the request's id at once."""
+    def send(
+        self,
+        code: str,
+        *,
+        cell_id: str | None = None,
+        allow_stdin: bool = False,
+        deleted_cells: Sequence[str] = (),
+    ) -> str:
+        """Ask for `code` to be run, as the cell `cell_id`; returns the request's id at once.
+
+        `deleted_cells`: the ids of those that were deleted since the cell before ran.
+        """
         content = {
             "code": code,
             "silent": False,
@@ -81,9 +91,8 @@ class Kernel:
             "allow_stdin": allow_stdin,
             "stop_on_error": True,
         }
-        message = self.client.session.msg(
-            "execute_request", content, metadata={"cellId": cell_id} if cell_id else {}
-        )
+        metadata = {"cellId": cell_id, "deletedCells": list(deleted_cells)} if cell_id else {}
+        message = self.client.session.msg("execute_request", content, metadata=metadata)
         self.client.shell_channel.send(message)
         return str(message["header"]["msg_id"])
 
@@ -102,8 +111,10 @@ class Kernel:
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 return
 
-    def execute(self, code: str, *, cell_id: str | None = None) -> list[dict[str, Any]]:
-        return outputs(self.messages(self.send(code, cell_id=cell_id)))
+    def execute(
+        self, code: str, *, cell_id: str | None = None, deleted_cells: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        return outputs(self.messages(self.send(code, cell_id=cell_id, deleted_cells=deleted_cells)))
 
     def value(self, expression: str) -> str:
         """`repr` of an expression in the kernel, read without running a cell."""

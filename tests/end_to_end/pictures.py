@@ -1,6 +1,6 @@
 """Pictures of every state that an answer, a card or a page of `%codex` can be in, to be looked at beside the design.
 
-Usage: python -m tests.end_to_end.pictures FOLDER [page|terminal|lab|sign-in|notebook ...]
+Usage: python -m tests.end_to_end.pictures FOLDER [page|terminal|lab|sign-in|notebook|extension|extension-notebook ...]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fcntl import ioctl
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from codex_magic.display.view import TurnView
 from codex_magic.protocol import types
 from tests.display.scripted import begun, ended, failing, said, start, thought, whole
 from tests.end_to_end.browser import Visit, browser
+from tests.end_to_end.extension_pictures import take
 from tests.end_to_end.kernel import Kernel
 from tests.end_to_end.lab import JupyterServer
 from tests.end_to_end.notebooks import save_notebook
@@ -406,10 +408,10 @@ def printed(state: list[Any], columns: int) -> str:
 
 
 @contextmanager
-def own_home() -> Iterator[None]:
+def own_home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         os.environ.update(home_variables(Path(home)), TERM="xterm-256color", COLORTERM="truecolor")
-        yield
+        yield Path(home)
 
 
 def main(folder: Path, surfaces: list[str]) -> None:
@@ -417,14 +419,16 @@ def main(folder: Path, surfaces: list[str]) -> None:
     executable = (
         os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome") or "chromium"
     )
-    with own_home(), browser(executable) as chromium:
-        states = notebook(folder)
+    with own_home() as home, browser(executable) as chromium:
+        states = cache(partial(notebook, folder))
         takers: dict[str, Callable[[], None]] = {
-            "page": lambda: exported(chromium, states, folder),
+            "page": lambda: exported(chromium, states(), folder),
             "terminal": lambda: in_terminal(chromium, folder),
-            "lab": lambda: in_jupyter("lab", chromium, states, folder),
+            "lab": lambda: in_jupyter("lab", chromium, states(), folder),
             "sign-in": lambda: sign_in(chromium, folder),
-            "notebook": lambda: in_jupyter("notebook", chromium, states, folder),
+            "notebook": lambda: in_jupyter("notebook", chromium, states(), folder),
+            "extension": lambda: take("lab", chromium, home, folder),
+            "extension-notebook": lambda: take("notebook", chromium, home, folder),
         }
         for name in surfaces or takers:
             takers[name]()

@@ -427,6 +427,7 @@ def test_questions_about_what_is_on_screen(opened: Opener, service: LocalService
     first = visit.page.evaluate(f"{WIDGET}.content.model.cells.get(1).id")[:8]
     assert sources(visit)[2] == f"%%codex\n@output:{first} "
     visit.page.keyboard.type("What is it?")
+    assert sources(visit)[2].endswith(" What is it?")
     visit.page.evaluate(
         f"{WIDGET}.content.model.sharedModel.moveCell(2, 4)"
     )  # it means the same wherever it stands

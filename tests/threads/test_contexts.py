@@ -109,3 +109,18 @@ def test_a_question_without_an_answer_counts_only_if_it_is_sent_again(thread, se
     assert [text for text in texts(sent(service)) if "external_" in text] == [
         "<external_notebook>cell b: 1</external_notebook>"
     ]
+
+
+def test_turns_that_are_left_out_are_neither_sent_nor_count_and_come_back_as_they_were(thread, service):
+    thread.run(asked("echo: a", a="1"), cell_id="one")
+    second = thread.run(asked("echo: b", b="1"), cell_id="two")
+    third = thread.run("echo: c")
+    as_it_was = sent(service)
+    gone = [second.id]
+    assert thread.held(left_out=gone) == {"a": "1"}
+    thread.run("echo: d", left_out=gone, cell_id="four")
+    questions = [text for text in texts(sent(service)) if text.startswith("echo: ")]
+    assert questions == ["echo: a", "echo: c", "echo: d"]
+    assert [turn.id for turn in thread.history()][1:3] == [second.id, third.id]
+    thread.run("echo: d", cell_id="four")
+    assert sent(service)[: len(as_it_was)] == as_it_was

@@ -26,8 +26,8 @@ def turn(store, thread, *, cell=None, at=None, status=TurnStatus.completed):
     return begun
 
 
-def goes_on(store, thread):
-    turns = store.history(thread.id)
+def goes_on(store, thread, **without):
+    turns = store.history(thread.id, **without)
     return continuation(thread.id, turns, *store.places([each.id for each in turns]), read=store.turn)
 
 
@@ -49,6 +49,14 @@ def test_turns_of_another_engine_are_told(store):
     turn(store, thread, at="T")
     turn(store, thread)
     assert goes_on(store, thread).unseen == (SAID,)
+    assert goes_on(store, thread).is_last
+
+
+def test_without_a_turn_it_goes_on_in_a_fork_from_before_it_and_with_it_where_it_was(store):
+    thread = store.create_thread()
+    _, second, _ = (turn(store, thread, at="T") for _ in range(3))
+    found = goes_on(store, thread, left_out=[second.id])
+    assert (found.place.turn_id, found.is_last, found.unseen) == ("T-0", False, (SAID,))
     assert goes_on(store, thread).is_last
 
 
