@@ -27,7 +27,7 @@ def test_the_demo_paints_the_answers_and_saves_them(tmp_path: Path) -> None:
     assert "def running_mean(values):" in painted
     assert "Group first, then aggregate" in painted
     assert "Group first, then aggregate" in page
-    table = painted.partition("Model  ")[2].partition("Choose one")[0].strip().splitlines()
+    table = painted.rpartition("Model  ")[2].partition("Choose one")[0].strip().splitlines()
     assert [line for line in table[1:] if not re.match(" *local-", line)] == []  # no row is broken
     assert f"{tmp_path / 'out' / '01_quickstart.html'}\n" in painted
 

@@ -105,7 +105,7 @@ def squeezed(text: str) -> str:
 @pytest.mark.parametrize("block", blocks("python"))
 def test_an_example_of_the_readme_runs_as_a_script(block: str, service: LocalService, python: Path) -> None:
     run = subprocess.run([python, "-c", block], capture_output=True, text=True, check=True)
-    asks = "Codex(" in block or "Client(" in block
+    asks = any(call in block for call in ("Codex(", "Client(", "codex_magic.ask("))
     assert ("local service" if asks else "customer: Ada") in run.stdout
 
 

@@ -108,25 +108,28 @@ def around(kernel: Kernel, path: str | None) -> Around:
 def deleted_turns(turns: Sequence[TurnRecord], kernel: Kernel, path: str | None) -> list[str]:
     """Return the ids of the turns whose cell is gone from the notebook, and their answer with it.
 
-    A cell that was cut and pasted has another id: its answer stands in the notebook. What an earlier kernel asked
-    is looked for in the page, if the file keeps the ids of cells: others are new in each session.
+    A cell that was cut and pasted has another id: its answer stands in the notebook. What an earlier kernel asked is
+    looked for in the page as far back as cells have kept their ids: the file has them, and one that asked earlier is
+    still there.
     """
     asked = [turn for turn in turns if turn.cell_id is not None and names_a_cell(turn.cell_id)]
     saved, saved_at = (kernel.page, math.inf) if kernel.page else ([], 0.0)
     if not saved and any(turn.cell_id in kernel.deleted for turn in asked):
         saved, saved_at = _saved(path)
     cells, answers = {cell.id for cell in saved}, {turn for cell in saved for turn in cell.turn_ids}
-    ran = {run.cell for run in kernel.runs}
-    gone, older = [], []
-    for turn in asked:
-        since = kernel.deleted.get(turn.cell_id or "")
-        if saved_at > (since or 0) and (turn.cell_id in cells or turn.id in answers):
-            continue
-        if since is not None:
-            gone.append(turn.id)
-        elif kernel.page and turn.cell_id not in ran:
-            older.append(turn.id)
-    return [*gone, *older] if older and _keeps_ids(path, cells) else gone
+
+    def stands(turn: TurnRecord) -> bool:
+        is_there = turn.cell_id in cells or turn.id in answers
+        return is_there and saved_at > kernel.deleted.get(turn.cell_id or "", 0)
+
+    missing = [turn for turn in asked if not stands(turn)]
+    gone = [turn.id for turn in missing if turn.cell_id in kernel.deleted]
+    if not kernel.page:
+        return gone
+    known = {*kernel.deleted, *(run.cell for run in kernel.runs)}
+    stable_since = min((turn.seq for turn in asked if turn.cell_id in cells), default=math.inf)
+    earlier = [turn.id for turn in missing if turn.cell_id not in known and turn.seq > stable_since]
+    return [*gone, *earlier] if earlier and _keeps_ids(path, cells) else gone
 
 
 def _keeps_ids(path: str | None, page: set[str | None]) -> bool:

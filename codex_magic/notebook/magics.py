@@ -185,7 +185,7 @@ class CodexCells:
         return f"await {call}" if awaits else call
 
 
-_QUESTION = r"(\s*(?:[^%#'\"]*=\s*)?)%codex\s+(.*\?)\s*"
+_QUESTION = r"(\s*(?:[^%#'\"]*=\s*)?)[%]codex\s+(.*\?)\s*"
 """A line that IPython would take for a request for help. Compiled where one may be: few notebooks have any."""
 
 

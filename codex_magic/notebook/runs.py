@@ -64,8 +64,12 @@ class Runs:
         return dict(self._log.deleted)
 
     def note_page(self, path: str, cells: set[str]) -> None:
-        """Note which cells stand in the notebook at that path now: those that stood there before were deleted."""
-        gone = self._log.pages.get(path, set()) - cells
+        """Note which cells stand in the notebook at that path now: those that stood there before were deleted.
+
+        Unless none is left: a notebook whose file has no ids of cells gets new ones whenever it is opened.
+        """
+        before = self._log.pages.get(path, set())
+        gone = set[str]() if before.isdisjoint(cells) else before - cells
         kept = {id: at for id, at in self._log.deleted.items() if id not in cells}
         self._log.deleted = dict.fromkeys(gone, time.time()) | kept
         self._log.pages[path] = cells

@@ -94,11 +94,29 @@ def test_a_question_that_was_cut_and_pasted_is_still_there(page: Page) -> None:
 def test_a_deleted_question_stays_away_after_a_restart(page: Page) -> None:
     page.ask("one001")
     page.ask("two002")
-    del page.cells["one001"]
+    page.ask("tri003")
+    del page.cells["two002"]
     page.save()
     page.kernel.restart()
     page.kernel.execute("%load_ext codex_magic", cell_id="load01")
-    assert page.ask("tri003") == ["two002", "tri003"]
+    assert page.ask("for004") == ["one001", "tri003", "for004"]
+
+
+def test_a_notebook_whose_cells_have_new_ids_keeps_its_conversation(page: Page) -> None:
+    """As a text notebook that is opened again, in the same kernel and in a new one."""
+    page.ask("one001")
+    page.ask("two002")
+    page.cells, page.turns = {f"new-{id}": source for id, source in page.cells.items()}, {}
+    assert page.ask("tri003") == ["one001", "two002", "tri003"]
+    page.cells, page.turns = {f"new-{id}": source for id, source in page.cells.items()}, {}
+    page.save()
+    page.kernel.restart()
+    page.kernel.execute("%load_ext codex_magic", cell_id="load01")
+    assert page.ask("for004") == ["one001", "two002", "tri003", "for004"]
+    page.save()
+    page.kernel.restart()
+    page.kernel.execute("%load_ext codex_magic", cell_id="load01")
+    assert page.ask("fiv005") == ["one001", "two002", "tri003", "for004", "fiv005"]
 
 
 def test_what_was_asked_elsewhere_is_never_left_out(page: Page) -> None:

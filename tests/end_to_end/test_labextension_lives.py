@@ -245,6 +245,29 @@ def ask(visit: Visit, question: str) -> None:
     expect(answer(visit).last).to_have_attribute("aria-busy", "false")
 
 
+def test_a_deleted_question_is_not_sent_until_the_deletion_is_undone(
+    opened: Opener, service: LocalService
+) -> None:
+    visit = opened(LOAD, "%%codex\necho: one", "%%codex\necho: two", "")
+    for cell in range(3):
+        visit.run_cell(cell)
+    expect(answer(visit)).to_have_count(2)
+    visit.kernel_idle()
+    visit.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = 1 }}")
+    visit.page.evaluate("window.jupyterapp.commands.execute('notebook:delete-cell')")
+    ask(visit, "three")
+    assert asked(service) == ["echo: two", "echo: three"]
+    visit.page.evaluate("window.jupyterapp.commands.execute('notebook:undo-cell-action')")
+    expect(answer(visit)).to_have_count(3)
+    ask(visit, "four")
+    assert asked(service) == ["echo: one", "echo: two", "echo: four"]
+    visit.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = 1 }}")
+    for command in ("cut-cell", "paste-cell-below"):
+        visit.page.evaluate(f"window.jupyterapp.commands.execute('notebook:{command}')")
+    ask(visit, "five")
+    assert asked(service) == ["echo: one", "echo: two", "echo: five"]
+
+
 def test_a_notebook_keeps_its_thread_by_the_id_in_its_file(
     opened: Opener, chromium_browser: Browser, server: JupyterServer, service: LocalService
 ) -> None:

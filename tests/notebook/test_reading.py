@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -346,7 +347,7 @@ def test_a_no_offers_nothing_over_http_and_leaves_the_agents_thread_as_it_is(cal
     else:
         assert [each.status for each in calls] == ["declined"]
         assert set(NAMES) <= names
-    assert thread.split("thread ")[1].split()[0] in run("%codex status")
+    assert some(re.search(r"Thread\s+(\S+)", thread))[1] in run("%codex status")
 
 
 def test_what_was_read_is_one_line(run, model, shell):

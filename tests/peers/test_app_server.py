@@ -404,6 +404,19 @@ def test_a_fork_and_a_cell_that_runs_again_go_on_from_where_they_stand(codex, se
     assert [text for role, text in said(sent(service)) if role == "assistant"][-2:] == ["three", "four"]
 
 
+def test_a_turn_that_is_left_out_is_not_told_to_the_program_and_is_again_afterwards(codex, service):
+    thread = codex.thread_start()
+    _, second, _ = (thread.run(f"echo: {text}") for text in ("one", "two", "three"))
+
+    def answers(prompt, **options):
+        thread.run(prompt, **options)
+        return [text for role, text in said(sent(service)) if role == "assistant"]
+
+    assert answers("echo: four", left_out=[second.id]) == ["one", "three"]
+    assert answers("echo: five", left_out=[second.id]) == ["one", "three", "four"]
+    assert answers("echo: six") == ["one", "two", "three", "four", "five"]
+
+
 def test_the_engines_go_on_from_each_other(config, service):
     with Codex(config) as codex:
         thread = codex.thread_start()
