@@ -4,9 +4,10 @@ import { Widget } from '@lumino/widgets';
 
 import { End } from './scroll';
 import { Blocks } from './splitter';
+import { drawSteps } from './steps';
 
-/** A page that has drawn for one millisecond rests for this many: drawing takes a fifteenth of its time at most. */
-const REST = 14;
+/** A page that has drawn for one millisecond rests for this many: drawing takes a twentieth of its time at most. */
+const REST = 19;
 /** Milliseconds between two drawings: a floor, as often as pieces come, and what a slow page makes of it at most. */
 const LEAST_MS = 50;
 const MOST_MS = 1000;
@@ -18,6 +19,9 @@ const QUIET = '<small';
 
 /** What may be a formula. */
 const MATH = /[$\\]/;
+
+/** Blocks whose formulas are set at once: each time measures the page, and more of them would take a while. */
+const MOST_SET = 8;
 
 /** How a block stands in the page: its marker, what follows it, and how that looked before it was typeset. */
 type Drawn = { text: string; marker: Comment; live: ChildNode[]; source: ChildNode[] };
@@ -130,6 +134,7 @@ export class AnswerBody extends Widget {
     let begun = performance.now();
     for (let index = first; index < this.blocks.length; index++) {
       if (performance.now() - begun > SLICE_MS) {
+        this.typeset();
         await new Promise(resolve => window.setTimeout(resolve));
         begun = performance.now();
       }
@@ -139,6 +144,7 @@ export class AnswerBody extends Widget {
       const { marker, live } = this.drawn.pop() as Drawn;
       removeAll([marker, ...live], this.node);
     }
+    this.typeset();
     this.dressAll(first);
   }
 
@@ -168,40 +174,45 @@ export class AnswerBody extends Widget {
     for (const each of renderer.node.querySelectorAll('a[href="#_"]:empty')) {
       each.removeAttribute('href'); // it keeps a dollar that is money apart, and leads nowhere
     }
+    drawSteps(renderer.node);
     const source = Array.from(renderer.node.childNodes, each => each.cloneNode(true)) as ChildNode[];
     const changed = exchange(this.node, block, [...renderer.node.childNodes]);
     block.source = source;
-    this.typeset(changed);
+    for (const each of changed) {
+      if (each instanceof HTMLElement && each.localName !== 'pre' && MATH.test(each.textContent ?? '')) {
+        this.unset.add(each);
+      }
+    }
+    if (this.unset.size >= MOST_SET) {
+      this.typeset();
+    }
   }
 
   private mark(): Comment {
     return this.node.appendChild(document.createComment(''));
   }
 
-  /** Set the formulas in what is new. */
-  private typeset(nodes: Iterable<Node>): void {
-    for (const each of nodes) {
-      if (each instanceof HTMLElement && each.localName !== 'pre' && MATH.test(each.textContent ?? '')) {
-        if (this.isAttached) {
-          void Promise.resolve(this.look.typesetter?.typeset(each)).then(() => hardenAnchorLinks(each));
-        } else {
-          this.waiting.add(each);
-        }
-      }
+  /** Set the formulas in what is new, which is measured in the page: of more than one block in one go. */
+  private typeset(): void {
+    if (!this.isAttached || !this.unset.size) {
+      return;
     }
+    const blocks = [...this.unset];
+    this.unset.clear();
+    const node = blocks.length === 1 ? (blocks[0] as HTMLElement) : this.node;
+    void Promise.resolve(this.look.typesetter?.typeset(node)).then(() =>
+      blocks.forEach(each => hardenAnchorLinks(each))
+    );
   }
 
-  /** A formula is measured in the page. */
   protected override onAfterAttach(): void {
-    const waiting = [...this.waiting];
-    this.waiting.clear();
-    this.typeset(waiting);
+    this.typeset();
   }
 
   private readonly end = new End(() => this.parent?.node ?? this.node);
   private readonly blocks = new Blocks();
   private readonly drawn: Drawn[] = [];
-  private readonly waiting = new Set<HTMLElement>();
+  private readonly unset = new Set<HTMLElement>();
   private text_ = '';
   private changed = Infinity;
   private next = 0;

@@ -128,6 +128,7 @@ class Album:
             self.visit.theme("JupyterLab Dark" if look == "dark" else "JupyterLab Light")
             expect(page.locator("#jupyterlab-splash")).to_have_count(0)
             for state, shown in states.items():
+                shown[-1].scroll_into_view_if_needed()  # which also waits until it stands still
                 name = f"{self._app}-{look}-{state}"
                 whole = page.screenshot(clip=around(shown), animations="disabled")
                 (self.folder / f"{name}.png").write_bytes(whole)

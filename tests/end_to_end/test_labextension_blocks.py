@@ -304,6 +304,7 @@ def test_a_block_that_streams_has_the_room_of_its_tools(opened: Opener, service:
     service.release()
     expect(block(visit, 1).locator(".cdx-bar button")).to_have_count(5)
     assert visit.page.locator(".cdx-cb").evaluate_all(places) == before
+    visit.kernel_idle()
     assert counts(visit) == [1, 2]
 
 

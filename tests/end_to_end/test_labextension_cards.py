@@ -16,7 +16,7 @@ from codex_magic.protocol.types import ApprovalRequest, CommandApproval, FileCha
 from tests.end_to_end.browser import Visit, opening, screenshot
 from tests.end_to_end.lab import BUILT, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of
-from tests.peers.agent import escalated
+from tests.peers.agent import escalated, use
 
 pytest.importorskip("codex_cli_bin")
 
@@ -108,6 +108,25 @@ def test_a_card_is_answered_by_its_keys_while_the_cell_keeps_the_kernel_busy(ope
     assert out.read_text() == "written\n"
     expect(visit.page.locator(".jp-InputPrompt").last).not_to_have_text("[*]:")
     pictures(visit, "approved")
+
+
+def test_a_command_that_runs_has_a_dot_and_what_one_that_failed_printed_scrolls(opened: Opener) -> None:
+    waiting = "seq 40; until [ -e go.txt ]; do sleep 0.1; done; exit 3"
+    visit = opened(f"%%codex --agent\n{use('exec_command', cmd=waiting, yield_time_ms=600_000)}")
+    visit.start_all()
+    running = answer(visit).locator(".jp-codex-running")
+    expect(running).to_have_text("Running", timeout=START_MS)
+    motion = "verb => getComputedStyle(verb, '::before').animationName"
+    assert running.evaluate(motion) == "jp-codex-running"
+    visit.page.emulate_media(reduced_motion="reduce")
+    assert running.evaluate(motion) == "none"
+    (visit.server.folder / "go.txt").touch()
+    output = answer(visit).locator("details[open] pre")
+    expect(output).to_contain_text("40", timeout=START_MS)
+    expect(running).to_have_count(0)
+    scrolled = "pre => [pre.scrollHeight > pre.clientHeight, pre.clientHeight < 300, pre.scrollTop]"
+    assert output.evaluate(scrolled) == [True, True, 0], "it begins at its end"
+    visit.screenshot("failed")
 
 
 def test_a_card_is_there_again_after_a_reload_and_an_hour_later_and_a_person_says_why_not(

@@ -35,6 +35,7 @@ RENDERED = """node => {
     for (const frame of copy.querySelectorAll('.cdx-cb')) frame.replaceWith(frame.querySelector('pre'));
     for (const formula of copy.querySelectorAll('mjx-container')) formula.replaceWith('[formula]');
     for (const each of copy.querySelectorAll('pre')) each.removeAttribute('tabindex');
+    for (const code of copy.querySelectorAll('.language-diff')) code.textContent = code.textContent;
     for (const each of copy.querySelectorAll('a:empty')) each.remove();
     return copy.innerHTML.replace(/<!--.*?-->/g, '');
 }"""
@@ -99,6 +100,30 @@ def test_an_answer_reads_as_jupyterlab_renders_it_in_one_piece(opened: Opener, s
     expect(formulas).not_to_have_count(0)
     expect(rendered.locator("mjx-container")).to_have_count(formulas.count())
     assert text_of(visit).evaluate(RENDERED) == rendered.evaluate(RENDERED)
+
+
+DIFF = """--- a/mean.py
++++ b/mean.py
+@@ -1,2 +1,2 @@
+ def mean(values):
+-    return sum(values) / len(values)
++    return math.fsum(values) / len(values) # <b>&amp;</b>
+"""
+
+
+def test_a_diff_has_its_colours_while_it_comes_and_afterwards(opened: Opener, service: LocalService) -> None:
+    visit = begun(opened(LOAD, f"%%codex\necho: See:\n```diff\n{DIFF}```"), service, after=24)
+    code = text_of(visit).locator("code.language-diff")
+    expect(code.locator("del")).to_contain_text("-    return sum(")
+    service.release()
+    settle(visit)
+    expect(code.locator("ins")).to_have_text(["+    return math.fsum(values) / len(values) # <b>&amp;</b>\n"])
+    expect(code.locator("del")).to_have_count(1)
+    expect(code.locator("ins")).to_have_css("border-left-width", "3px")
+    assert code.evaluate("code => code.textContent").strip() == DIFF.strip()
+    selected = "code => { getSelection().selectAllChildren(code); return getSelection().toString() }"
+    assert code.evaluate(selected).strip() == DIFF.strip()
+    visit.screenshot("diff")
 
 
 IS_AT_END = f"""() => {SCROLLER}.scrollTop > 100 &&

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from codex_magic.display.items import item_rows
 from codex_magic.display.view import TurnView
 from codex_magic.notebook.extension import PROTOCOL, REPLY, Extension
 from codex_magic.notebook.magics import PAGE_REQUEST, loaded
@@ -19,7 +20,10 @@ from codex_magic.protocol.types import (
     CommandApproval,
     CommandExecution,
     DeclineBecause,
+    FileChange,
     ItemStarted,
+    ThreadItem,
+    ToolCall,
     UnknownNotification,
 )
 from tests.end_to_end.kernel import Kernel
@@ -56,6 +60,20 @@ def test_a_step_that_waits_is_what_both_sides_agree_on() -> None:
         UnknownNotification("thread/status/changed", {"status": {"activeFlags": ["waitingOnApproval"]}})
     )
     assert view.markdown() == WAITING["asking"]
+
+
+def test_the_words_for_a_step_that_runs_are_what_both_sides_agree_on() -> None:
+    items: list[ThreadItem] = [
+        CommandExecution("c", "ls", status="inProgress"),
+        ToolCall("r", tool="read_file", status="inProgress"),
+        ToolCall("t", tool="other", status="inProgress"),
+        *(
+            FileChange("f", ({"path": "a.py", "kind": {"type": kind}},), status="inProgress")
+            for kind in ("add", "delete", "update")
+        ),
+    ]
+    labels = [row.label for item in items for row in item_rows(item)]
+    assert labels == json.loads((FIXTURES / "running.json").read_text(encoding="utf-8"))
 
 
 def test_the_page_answers_by_our_protocol() -> None:
