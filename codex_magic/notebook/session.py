@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .extension import Extension
     from .login import LoginFlow
     from .mentioned import Mentioned
-    from .tools.workbench import Commit
+    from .tools.changes import Commit
 
 T = TypeVar("T")
 

@@ -113,6 +113,13 @@ class Before:
         return back
 
 
+class Commit(NamedTuple):
+    """Code that ran and stays, and what the namespace was before."""
+
+    code: str
+    before: Before
+
+
 class Look(NamedTuple):
     """A value as far as a difference can be told shortly."""
 

@@ -7,9 +7,9 @@ from collections.abc import Coroutine
 from concurrent.futures import Future, InvalidStateError
 from contextlib import nullcontext, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from .changes import Before
+from .changes import Before, Commit
 from .execution import Execution, Runner
 
 if TYPE_CHECKING:
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 NO_AWAIT = (
     "`await` can't be used at the top here: the cell blocks the event loop. Use asyncio.run in a thread."
 )
-
-
-class Commit(NamedTuple):
-    """Code that ran and stays, and what the namespace was before."""
-
-    code: str
-    before: Before
 
 
 class Work:
