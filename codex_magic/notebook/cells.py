@@ -25,7 +25,8 @@ from .options import ALL_OPTIONS, SAVING, parse_line
 from .question import Question
 from .session import RunningTurn, Session, Steps, Task, Wait
 from .shell import CellFailed, CellStopped, NotSent, shells
-from .tools.entries import Place, offered
+from .tools.entries import offered
+from .tools.place import Place
 
 if TYPE_CHECKING:
     from ..display.pace import Painter

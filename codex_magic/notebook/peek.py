@@ -14,7 +14,8 @@ from ..threads.store import TurnRecord
 from .context import Request, Told, tokens_words
 from .screen import count
 from .session import Session, Steps, Task
-from .tools.entries import Place, offered
+from .tools.entries import offered
+from .tools.place import Place
 
 
 def show_dry(session: Session, task: Task) -> Steps[None]:

@@ -113,6 +113,26 @@ class Before:
         return back
 
 
+def facts(code: str, names: dict[str, Any], *, stays: bool) -> list[tuple[str, str]] | None:
+    """Return what reading code tells, for who decides; `None` where nobody needs to: it only looks."""
+    reading = effects(code)
+    if reading.is_quiet and not stays:
+        return None
+    seen = []
+    if reading.acts:
+        seen.append(("It seems to", ", ".join(map(_infinitive, reading.acts))))
+    if reading.changes:
+        seen.append(("Changes in place", ", ".join(reading.changes)))
+    if stays and (gone := lost(names, reading)):
+        seen.append(("Can’t be undone", ", ".join(gone)))
+    return [*seen, ("Afterwards", "its names stay" if stays else "its names are dropped")]
+
+
+def _infinitive(act: str) -> str:
+    verb, _, rest = act.partition(" ")
+    return act if verb in ("may", "is") else f"{verb.removesuffix('s')} {rest}"
+
+
 class Commit(NamedTuple):
     """Code that ran and stays, and what the namespace was before."""
 

@@ -95,7 +95,7 @@ class RunPermission:
         if (code, scope) in self._session.runnable:
             self._allowed.add((code, scope))
             return None
-        from .running import facts
+        from .changes import facts
 
         about = call.thread_id, call.turn_id, call.item_id, call.tool, call.arguments, call.namespace
         seen = facts(code, dict(self._session.shell.user_ns), stays=scope == COMMIT)

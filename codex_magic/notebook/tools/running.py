@@ -12,17 +12,15 @@ from ...protocol.errors import OptionError
 from ...responses.tools import ToolCallError
 from ..context import learn_secrets
 from ..gathering import readable
-from .changes import lost
-from .effects import effects
 from .permission import COMMIT, PROBE
 from .workbench import Workbench
 
 if TYPE_CHECKING:
     from ..context import Context
     from ..session import Session
-    from .entries import Place
     from .execution import Execution
     from .permission import RunPermission
+    from .place import Place
 
 TOKENS = 4_000
 """Of what one run shows; the user sees all of it."""
@@ -31,26 +29,6 @@ MOST_IMAGES = 3
 
 MOST_COMMITS = 10
 """That can be undone, latest first."""
-
-
-def facts(code: str, names: dict[str, Any], *, stays: bool) -> list[tuple[str, str]] | None:
-    """Return what reading code tells, for who decides; `None` where nobody needs to: it only looks."""
-    reading = effects(code)
-    if reading.is_quiet and not stays:
-        return None
-    seen = []
-    if reading.acts:
-        seen.append(("It seems to", ", ".join(map(_infinitive, reading.acts))))
-    if reading.changes:
-        seen.append(("Changes in place", ", ".join(reading.changes)))
-    if stays and (gone := lost(names, reading)):
-        seen.append(("Can’t be undone", ", ".join(gone)))
-    return [*seen, ("Afterwards", "its names stay" if stays else "its names are dropped")]
-
-
-def _infinitive(act: str) -> str:
-    verb, _, rest = act.partition(" ")
-    return act if verb in ("may", "is") else f"{verb.removesuffix('s')} {rest}"
 
 
 async def run(

@@ -15,7 +15,7 @@ from .execution import Execution, Runner
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .entries import Place
+    from .place import Place
 
 NO_AWAIT = (
     "`await` can't be used at the top here: the cell blocks the event loop. Use asyncio.run in a thread."

@@ -1,0 +1,39 @@
+"""Where the code of one turn runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context as CellContext
+from typing import Any
+
+
+class Place:
+    """Where the code of one turn runs; made in the cell that asks, in its `context`, to which what is shown goes.
+
+    `put` has something called in the thread that paints the turn. `committed`: code that ran there and stays.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[Callable[[], None]], None],
+        context: CellContext,
+        *,
+        is_blocking: bool,
+        is_background: bool,
+    ) -> None:
+        self.put, self.context = put, context
+        self.is_blocking, self.is_background = is_blocking, is_background
+        self.committed: list[str] = []
+        self.is_closed = False
+        self.bench: Any = None  # a Workbench, made for the first code
+
+    @classmethod
+    def nowhere(cls) -> Place:
+        """Return a place for a turn that is only looked at."""
+        return cls(lambda call: None, CellContext(), is_blocking=False, is_background=False)
+
+    def close(self, _: object = None) -> None:
+        """Stop what runs, and begin nothing more; from any thread."""
+        self.is_closed = True
+        if self.bench is not None:
+            self.bench.close()
