@@ -17,6 +17,7 @@ def page(kernel: Kernel) -> ExtendedFrontEnd:
     kernel.execute("%load_ext codex_magic")
     kernel.execute("%codex provider local")
     kernel.execute("x = 41\nlines = []\n_before = None")
+    kernel.execute("%codex reads yes")
     kernel.execute("'the last result'")
     return ExtendedFrontEnd(kernel)
 
@@ -84,6 +85,16 @@ def test_a_quiet_probe_runs_without_a_question_and_leaves_nothing(
     assert len(page.outputs) == 1
     page.idle(page.run("%%codex\necho: as before"))
     assert "as before" in markdown(page.outputs)
+
+
+def test_a_probe_reads_and_where_nothing_may_be_read_it_is_asked_about(
+    page: ExtendedFrontEnd, kernel: Kernel, approve: Approve
+) -> None:
+    page.idle(page.run("%codex reads ask"))
+    assert "42" in approve(probe("x + 1"))
+    page.idle(page.run("%codex reads no"))
+    page.idle(page.run(probe("lines.append(1)")))
+    assert kernel.value("lines") == "[]"
 
 
 def test_what_a_probe_binds_is_dropped(page: ExtendedFrontEnd, kernel: Kernel) -> None:

@@ -128,11 +128,13 @@ def offered(
     The agent is offered them whatever the settings say, since another set would begin its thread anew.
     """
     is_agent = turn_options["engine"] != "backend"
-    reading, running = ReadPermission(session, ask, context.path), RunPermission(session)
+    reading = ReadPermission(session, ask, context.path)
+    running = RunPermission(session, reading)
     tools: list[Tool] = []
-    if is_agent or reads(session.settings.reads) != "no":
+    may_read = reads(session.settings.reads) != "no"
+    if is_agent or may_read:
         tools += [_tool(entry, reading, session, context) for entry in ENTRIES]
-    if is_agent or runs(session.settings.runs) != "no":
+    if is_agent or (may_read and runs(session.settings.runs) != "no"):
         tools.append(_tool(RUN_PYTHON, running, session, context, running, place))
 
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:

@@ -51,7 +51,7 @@ class ReadPermission:
 
     async def question_for(self, call: ToolCallApproval) -> ReadingApproval | None:
         """Return the question that this call raises, `None` where it is allowed already."""
-        if await self._is_allowed():
+        if await self.is_allowed():
             return None
         about = call.thread_id, call.turn_id, call.item_id, call.tool, call.arguments, call.namespace
         return ReadingApproval(*about, self._folder)
@@ -70,7 +70,7 @@ class ReadPermission:
                 await asyncio.wrap_future(kept)
         return self._answers[0]
 
-    async def _is_allowed(self) -> bool:
+    async def is_allowed(self) -> bool:
         word = reads(self._session.settings.reads)
         if word == "ask" and not any(answer in YES for answer in self._answers):
             return self._session.readable == self._folder or await _is_kept(self._session)
@@ -80,8 +80,8 @@ class ReadPermission:
 class RunPermission:
     """What may run in one turn: a quiet probe, what the user says yes to, and what they said yes to for good."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, reading: ReadPermission) -> None:
+        self._session, self._reading = session, reading
         self._allowed: set[tuple[str, str]] = set()
         self._quiet: set[tuple[str, str]] = set()
 
@@ -91,7 +91,9 @@ class RunPermission:
         code, scope = str(arguments.get("code") or ""), str(arguments.get("scope") or PROBE)
         word = runs(self._session.settings.runs)
         if word == "no" or (word == "probes" and scope != PROBE) or not code.strip():
-            return None  # `run` says why
+            return None  # `take` says why
+        if scope == PROBE and reads(self._session.settings.reads) == "no":
+            return None
         if (code, scope) in self._session.runnable:
             self._allowed.add((code, scope))
             return None
@@ -99,10 +101,12 @@ class RunPermission:
 
         about = call.thread_id, call.turn_id, call.item_id, call.tool, call.arguments, call.namespace
         seen = facts(code, dict(self._session.shell.user_ns), stays=scope == COMMIT)
-        if seen is None and (code, scope) not in self._session.acting:
+        is_quiet = seen is None and (code, scope) not in self._session.acting
+        if is_quiet and await self._reading.is_allowed():
             self._quiet.add((code, scope))
             return None
-        return RunApproval(*about, code, scope == COMMIT, tuple(seen or ()))
+        only_looks = [("It seems to", "only look"), ("Afterwards", "its names are dropped")]
+        return RunApproval(*about, code, scope == COMMIT, tuple(seen or only_looks))
 
     def decide(self, request: RunApproval, decision: ApprovalDecision | None) -> ApprovalDecision | None:
         """Note the answer to a question."""
@@ -119,6 +123,8 @@ class RunPermission:
         word = runs(self._session.settings.runs)
         if word == "no":
             raise ToolCallError("Not run: the user's settings let you run no code.")
+        if scope == PROBE and reads(self._session.settings.reads) == "no":
+            raise ToolCallError("Not run: the user's settings let you read nothing.")
         if word == "probes" and scope != PROBE:
             raise ToolCallError("Not run: the user's settings let you probe only: show the code instead.")
         if key in self._allowed:
