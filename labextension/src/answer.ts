@@ -88,7 +88,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   }
 
   /** Ask the kernel for the answer so far and the rest; a kernel that knows nothing of it writes it no more. */
-  private async follow(tries = 2): Promise<void> {
+  private async follow(tries = 3): Promise<void> {
     const id = this.id_;
     const kernel = await this.place.kernel();
     if (!kernel || !this.isOf(id)) {
@@ -112,8 +112,8 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       this.cards.follow(kernel, id, reply.asks ?? false);
       this.stream.reset(reply.n ?? 0, reply.text ?? '');
       this.body.draw(this.stream.text, 0);
-    } else if (reply) {
-      this.lose();
+    } else if (reply?.protocol !== undefined || (reply && tries <= 1)) {
+      this.lose(); // it refuses, or is silent again and again, as a kernel without codex_magic is
     } else if (tries > 1) {
       await this.follow(tries - 1); // it was lost on its way, or the kernel is late; else the next piece will tell
     }
