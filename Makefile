@@ -64,11 +64,14 @@ types: $(VENV)/test.stamp
 RUN_ALL := --continue-on-collection-errors
 NONE_CHOSEN := $(if $(PYTEST_ARGS),|| [ $$? = 5 ])
 
+# What fails beside others on a busy machine is tried once more, alone, and both runs are printed.
+AGAIN = || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+
 pytest: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not browser" $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not browser" $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN) $(AGAIN) -m "not browser"
 
 browser: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -m browser $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN)
+	$(BIN)/python -m pytest -m browser $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN) $(AGAIN) -m browser
 
 pictures: $(VENV)/test.stamp
 	$(BIN)/python -m tests.end_to_end.pictures $(OUT)/pictures
