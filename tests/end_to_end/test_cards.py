@@ -170,7 +170,7 @@ def test_a_turn_is_stopped_by_its_button(page: ExtendedFrontEnd, options: str) -
     assert page.tell("stop", id=id)["ok"]
     page.idle(request)
     page.until(lambda: state(page.outputs) == "interrupted")
-    assert not page.tell("stop", id=id)["ok"]
+    page.until(lambda: not page.tell("stop", id=id)["ok"])  # once the turn has left
 
 
 def test_what_is_added_to_a_running_turn_is_sent_once(page: ExtendedFrontEnd) -> None:
