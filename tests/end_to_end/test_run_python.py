@@ -97,6 +97,14 @@ def test_a_probe_reads_and_where_nothing_may_be_read_it_is_asked_about(
     assert kernel.value("lines") == "[]"
 
 
+@pytest.mark.parametrize("scope", ["Commit", "stay", "", None, 1, ["commit"]])
+def test_another_scope_than_the_two_binds_nothing(
+    page: ExtendedFrontEnd, kernel: Kernel, scope: object
+) -> None:
+    page.idle(page.run(f"%%codex\n{use('run_python', code='x = 1', scope=scope)}"))
+    assert kernel.value("x") == "41"
+
+
 def test_what_a_probe_binds_is_dropped(page: ExtendedFrontEnd, kernel: Kernel) -> None:
     page.idle(page.run(probe("x = 1\nnew = 2\ndef f():\n    global x\n    x = 3\nf()\nprint(x, new)")))
     assert "3 2" in markdown(page.outputs)

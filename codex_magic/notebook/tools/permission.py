@@ -77,6 +77,11 @@ class ReadPermission:
         return word != "no"
 
 
+def scope_of(word: object) -> str:
+    """Return what a call's word for its scope stands for: code stays by exactly one word alone."""
+    return COMMIT if word == COMMIT else PROBE
+
+
 class RunPermission:
     """What may run in one turn: a quiet probe, what the user says yes to, and what they said yes to for good."""
 
@@ -88,7 +93,7 @@ class RunPermission:
     async def question_for(self, call: ToolCallApproval) -> RunApproval | None:
         """Return what the user is asked before this code runs; `None` where nothing needs to be asked."""
         arguments = call.arguments if isinstance(call.arguments, dict) else {}
-        code, scope = str(arguments.get("code") or ""), str(arguments.get("scope") or PROBE)
+        code, scope = str(arguments.get("code") or ""), scope_of(arguments.get("scope"))
         word = runs(self._session.settings.runs)
         if word == "no" or (word == "probes" and scope != PROBE) or not code.strip():
             return None  # `take` says why

@@ -12,7 +12,7 @@ from ...protocol.errors import OptionError
 from ...responses.tools import ToolCallError
 from ..context import learn_secrets
 from ..gathering import readable
-from .permission import COMMIT, PROBE
+from .permission import COMMIT, PROBE, scope_of
 from .workbench import Workbench
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ async def run(
     session: Session, context: Context, permission: RunPermission, place: Place, code: str, scope: str = PROBE
 ) -> Any:
     """Run what is allowed; return what came of it, masked and marked as data. Raises ToolCallError."""
+    scope = scope_of(scope)
     is_guarded = permission.take(code, scope)
     if place.bench is None:
         place.bench = Workbench(session.shell, place, session.committed)
