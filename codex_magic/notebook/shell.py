@@ -45,6 +45,12 @@ def message_id(message: dict[str, Any]) -> str:
     return str((message.get("header") or {}).get("msg_id") or "")
 
 
+def client_of(message: dict[str, Any]) -> str | None:
+    """Return the session of who sent the message."""
+    session = (message.get("header") or {}).get("session")
+    return session if isinstance(session, str) else None
+
+
 def cell_id(shell: InteractiveShell) -> str | None:
     """Return the id of the running cell as its front end sent it; `None` when it sends none."""
     metadata: dict[str, Any] = request(shell).get("metadata") or {}

@@ -140,6 +140,8 @@ export type AnswersReply = Reply & { answers?: { id: string; cell: string }[] };
 /** What it answers to an attach: `bundle` once the answer is over, before that the text after piece `n`. */
 export type AttachReply = Reply & {
   cell?: string | null;
+  /** Whose cell it is: the output comes to that page by itself. */
+  client?: string | null;
   n?: number;
   text?: string;
   bundle?: Bundle | null;
