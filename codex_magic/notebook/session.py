@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -67,6 +69,9 @@ Offer = Callable[[Context, TurnOptions], TurnOptions]
 
 log = logging.getLogger(__name__)
 
+MOST_ENDED = 16
+"""Turns that are over and still listed by `%codex turns`."""
+
 LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
 
@@ -115,6 +120,8 @@ class Session:
         self.last_error: BaseException | None = None
         self.rate_limits: types.RateLimits | None = None
         self.running: list[RunningTurn] = []  # those that are not over, oldest first
+        self.ended: deque[TurnRow] = deque(maxlen=MOST_ENDED)
+        self._turns = itertools.count(1)
         self.unkept: StoreError | None = None  # why this notebook's conversation is in memory only
         self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
@@ -122,7 +129,6 @@ class Session:
         """With the numbers of the thread that was asked last."""
         self._masks: dict[str, OutgoingMask] = {}  # by thread
         self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
-        self.runnable: set[tuple[str, str]] = set()  # code and scope that run without asking again
         self.acting: set[tuple[str, str]] = set()  # those that seemed quiet, and were not
         self.committed: list[Commit] = []  # code that ran and stays, oldest first
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
@@ -165,6 +171,7 @@ class Session:
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
         turn = RunningTurn(self, prompt, task, context, listener, cell=cell, output=output)
+        turn.number = next(self._turns)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         self.extension.turns[output] = turn
@@ -487,6 +494,16 @@ class Session:
         return usage
 
 
+class TurnRow(NamedTuple):
+    """What is listed of a turn; `seconds`: how long it takes, or took."""
+
+    number: int
+    cell: int
+    prompt: str
+    state: str
+    seconds: float
+
+
 class RunningTurn:
     """A turn of the notebook, from its request until all of it is on screen.
 
@@ -509,6 +526,8 @@ class RunningTurn:
         self.prompt, self.options, self.context, self.cell = prompt, task.options, context, cell
         self.output, self._listener, self._saving = output, listener, task.saving
         self.started: Future[AsyncTurnHandle]
+        self.number = 0
+        """What a person calls it by."""
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
         self._session = session
@@ -520,6 +539,12 @@ class RunningTurn:
         started = self.started
         is_there = started.done() and not started.cancelled() and started.exception() is None
         return started.result() if is_there else None
+
+    def row(self, state: str = "") -> TurnRow:
+        """`state`: what it does, if it runs; else how it ended is said."""
+        result = self.handle.result if self.handle is not None else None
+        ended = "not sent" if result is None else result.status.value.replace("completed", "done")
+        return TurnRow(self.number, self.cell, self.prompt, state or ended, time.monotonic() - self.began)
 
     def stop(self) -> None:
         """Interrupt it, as soon as it has started, or take it back if it still waits; from any thread."""
@@ -542,6 +567,7 @@ class RunningTurn:
     def end(self) -> None:
         """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
+        self._session.ended.append(self.row())
         del self._session.extension.turns[self.output]
         if self._saving is not None:
             self._saving.take(self.handle)
