@@ -44,6 +44,7 @@ from .recognition import Evidence, Recognition, gather, recognise
 from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
 from .shell import Installed, NotebookSettings, NotSent
+from .tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -131,6 +132,7 @@ class Session:
         self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
         self.acting: set[tuple[str, str]] = set()  # those that seemed quiet, and were not
         self.committed: list[Commit] = []  # code that ran and stays, oldest first
+        self.tools = ToolRegistry()
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
@@ -227,6 +229,10 @@ class Session:
         def tell(notification: types.Notification) -> None:
             if isinstance(notification, types.RateLimitsUpdated):
                 self.rate_limits = notification.rate_limits
+            if isinstance(notification, types.ItemCompleted) and isinstance(
+                notification.item, types.ToolCall
+            ):
+                self.tools.note(notification.item)
             listener(notification)
 
         wanted = turn.options.text("thread")
