@@ -335,6 +335,14 @@ def _runs(session: Session, rest: str) -> Steps[None]:
     yield from ()  # there is nothing to wait for
 
 
+def _answers(session: Session, rest: str) -> Steps[None]:
+    if rest:
+        session.settings.answers = options.answers(rest)
+    word = options.answers(session.answers)
+    session.screen.say(f"Answers: {word} ({options.ANSWERS[word]})")
+    yield from ()  # there is nothing to wait for
+
+
 def _undo(session: Session, rest: str) -> Steps[None]:
     from .tools.running import undo
 
@@ -397,6 +405,9 @@ _GROUPS = {
         Command("undo", "", "put back what the last code that Codex ran has changed", _undo),
         Command("runs", "[WORD]", "show or set if the model may run code here: ask, probes or no", _runs),
         Command("reads", "[WORD]", "show or set if the model may read the notebook: ask, yes or no", _reads),
+        Command(
+            "answers", "[WORD]", "show or set if stored answers will do: auto, keep, new or replay", _answers
+        ),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
     ),
@@ -528,6 +539,7 @@ _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "effort": lambda session: options.EFFORTS,
     "reads": lambda session: options.READS,
     "runs": lambda session: options.RUNS,
+    "answers": lambda session: options.ANSWERS,
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
     "output": _variables,

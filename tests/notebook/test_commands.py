@@ -161,6 +161,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "approval": ("ask", "untrusted", "deny", "auto"),
     "reads": ("ask", "yes", "no"),
     "runs": ("ask", "probes", "no"),
+    "answers": ("auto", "keep", "new", "replay"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
     "help": ("help", "new"),
