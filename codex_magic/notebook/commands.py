@@ -318,6 +318,14 @@ def _runs(session: Session, rest: str) -> Steps[None]:
     yield from ()  # there is nothing to wait for
 
 
+def _answers(session: Session, rest: str) -> Steps[None]:
+    if rest:
+        session.settings.answers = options.answers(rest)
+    word = options.answers(session.answers)
+    session.screen.say(f"Answers: {word} ({options.ANSWERS[word]})")
+    yield from ()  # there is nothing to wait for
+
+
 def _undo(session: Session, rest: str) -> Steps[None]:
     from .tools.running import undo
 
@@ -392,6 +400,9 @@ _GROUPS = {
             "[on NAME | off NAME]",
             "list the model's tools and their calls; turn one on or off",
             _tools,
+        ),
+        Command(
+            "answers", "[WORD]", "show or set if stored answers will do: auto, keep, new or replay", _answers
         ),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
@@ -529,6 +540,7 @@ _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "reads": lambda session: options.READS,
     "runs": lambda session: options.RUNS,
     "tools": lambda session: ("on", "off"),
+    "answers": lambda session: options.ANSWERS,
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
     "stop": lambda session: [str(turn.number) for turn in session.running],

@@ -31,8 +31,8 @@ PROTOCOL = 1
 WAIT_SECONDS = 0.05
 """What the page says of a cell and the cell itself come over two channels, in any order."""
 
-MOST_CELLS = 64
-"""Remembered of one kernel; a cell that runs again says everything anew."""
+MOST_CELLS = 256
+"""Remembered of one kernel, as many as may run together; a cell that runs again says everything anew."""
 
 MOST_STEERED = 64
 """Additions that are known when a page sends one again because it has heard nothing."""

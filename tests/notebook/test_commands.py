@@ -162,6 +162,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "reads": ("ask", "yes", "no"),
     "runs": ("ask", "probes", "no"),
     "tools": ["on", "off"],
+    "answers": ("auto", "keep", "new", "replay"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
     "help": ("help", "new"),
