@@ -18,6 +18,7 @@ from ..protocol.plain import common_beginning, utf16_length
 from .open_questions import OpenQuestions
 
 if TYPE_CHECKING:
+    from .session import Session
     from .shell import CellLog
 
 POLLOUT = 2
@@ -40,7 +41,19 @@ MOST_STEERED = 64
 MOST_ENDED = 16
 """Answers that a page which is loaded again can still have from here; the store has them all."""
 
+PANEL = frozenset(
+    {"status", "usage", "models", "choose", "sign-out", "threads", "turns", "turn", "thread", "sent"}
+)
+"""What the panel and the status bar ask; `panel.py` answers."""
+
+_ABOUT = {"protocol": PROTOCOL, "version": __version__}
+
 Send = Callable[[dict[str, Any]], None]
+
+
+def is_for_panel(content: object) -> bool:
+    is_ours = isinstance(content, dict) and content.get("protocol") == PROTOCOL
+    return is_ours and isinstance(content, dict) and content.get("op") in PANEL
 
 
 class Stream:
@@ -109,14 +122,17 @@ class Controlled(Protocol):
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
-    def __init__(self, kernel: Any, log: CellLog | None = None) -> None:
+    def __init__(
+        self, kernel: Any, log: CellLog | None = None, session: Callable[[], Session] | None = None
+    ) -> None:
+        """`session`: returns the notebook's, which the page's panel is about."""
         self.is_attached = False
         """Whether the page has ever said something."""
         self.said: Mapping[str, Any] | None = None
         """What the page said last of its notebook."""
         self.notebook: str | None = None
         """The id of this kernel's notebook, once it has asked something; the page keeps it in the metadata."""
-        self._kernel, self._log = kernel, log
+        self._kernel, self._log, self._session = kernel, log, session
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -156,11 +172,29 @@ class Extension:
         kernel.session.send(kernel.iopub_socket, DELTA, piece, parent={}, ident=DELTA.encode())
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
-        """Answer one message of the control channel, before anything that follows takes its time."""
+        """Answer one message of the control channel, before anything that follows takes its time.
+
+        What reads the store or the network is answered later, by a thread of its own: nobody waits behind it.
+        """
+
+        def send(reply: dict[str, Any]) -> None:
+            self._kernel.session.send(stream, REPLY, reply, message, ident=identity)
+            stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
+
+        content: Any = message.get("content")
+        if self._session is not None and is_for_panel(content):
+            session = self._session
+
+            def work() -> None:
+                from .panel import answer
+
+                reply = {**_ABOUT, **answer(session(), content)}
+                stream.io_loop.add_callback(send, reply)  # a socket belongs to its thread
+
+            threading.Thread(target=work, name="codex_magic panel", daemon=True).start()
+            return
         follow: list[Callable[[], None]] = []
-        reply = self._reply(message.get("content"), follow)
-        self._kernel.session.send(stream, REPLY, reply, message, ident=identity)
-        stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
+        send(self._reply(content, follow))
         for act in follow:
             act()
 
@@ -174,11 +208,10 @@ class Extension:
 
     def _reply(self, content: object, follow: list[Callable[[], None]]) -> dict[str, Any]:
         """Return the answer to a request; what it leads to is added to `follow`."""
-        about = {"protocol": PROTOCOL, "version": __version__}
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
-            return {"ok": False, **about}
+            return {"ok": False, **_ABOUT}
         said = self._answer(content, follow)
-        return {"ok": said is not None, **about, **(said or {})}
+        return {"ok": said is not None, **_ABOUT, **(said or {})}
 
     def _answer(self, content: dict[str, Any], follow: list[Callable[[], None]]) -> dict[str, Any] | None:
         """`None`: refused, since it is nothing we know, or about something that is over."""
@@ -192,6 +225,10 @@ class Extension:
                         del self._runs[next(iter(self._runs))]
                     self._runs[cell] = content
                     self._said.notify_all()
+                return {}
+            case {"op": "here"}:
+                with self._said:
+                    self.is_attached, self.said = True, content
                 return {}
             case {"op": "answers"}:
                 with self._said:
