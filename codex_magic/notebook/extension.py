@@ -18,7 +18,6 @@ from ..protocol.plain import common_beginning, utf16_length
 from .open_questions import OpenQuestions
 
 if TYPE_CHECKING:
-    from .session import Session
     from .shell import CellLog
 
 POLLOUT = 2
@@ -123,16 +122,19 @@ class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
     def __init__(
-        self, kernel: Any, log: CellLog | None = None, session: Callable[[], Session] | None = None
+        self,
+        kernel: Any,
+        log: CellLog | None = None,
+        panel: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
-        """`session`: returns the notebook's, which the page's panel is about."""
+        """`panel`: answers what the page's panel asks, in any thread; it may take its time."""
         self.is_attached = False
         """Whether the page has ever said something."""
         self.said: Mapping[str, Any] | None = None
         """What the page said last of its notebook."""
         self.notebook: str | None = None
         """The id of this kernel's notebook, once it has asked something; the page keeps it in the metadata."""
-        self._kernel, self._log, self._session = kernel, log, session
+        self._kernel, self._log, self._panel = kernel, log, panel
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -182,13 +184,11 @@ class Extension:
             stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
 
         content: Any = message.get("content")
-        if self._session is not None and is_for_panel(content):
-            session = self._session
+        if self._panel is not None and is_for_panel(content):
+            panel = self._panel
 
             def work() -> None:
-                from .panel import answer
-
-                reply = {**_ABOUT, **answer(session(), content)}
+                reply = {**_ABOUT, **panel(content)}
                 stream.io_loop.add_callback(send, reply)  # a socket belongs to its thread
 
             threading.Thread(target=work, name="codex_magic panel", daemon=True).start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Mapping
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +64,17 @@ class CodexMagics(NotebookSettings, Magics):
                 from .extension import Extension
 
                 kernel = getattr(self.shell, "kernel", None)
-                self._extension = Extension(kernel, self.log, lambda: self.session)
+                self._extension = Extension(kernel, self.log, self._answer_panel)
             return self._extension
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
         """Answer a request of the page's extension, in the kernel's control thread."""
         self.extension.hear(stream, identity, message)
+
+    def _answer_panel(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        from .panel import answer
+
+        return answer(self.session, content)
 
     @property
     def session(self) -> Session:

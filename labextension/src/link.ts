@@ -23,11 +23,13 @@ const DONE_MS = 1000;
 /**
  * Send one request over the control channel, which a busy kernel reads too; `null` where nothing comes back.
  *
- * A kernel without codex_magic takes the request and replies nothing, which is a refusal.
+ * A kernel without codex_magic takes the request and replies nothing, which is a refusal. `doneMs`: how long the
+ * reply may take from when the kernel has taken the request.
  */
 export async function request<R extends Reply>(
   kernel: Kernel.IKernelConnection,
-  content: Request
+  content: Request,
+  doneMs = DONE_MS
 ): Promise<R | null> {
   // The types know Jupyter's own messages alone; any other passes as it is.
   const message = KernelMessage.createMessage({
@@ -44,7 +46,7 @@ export async function request<R extends Reply>(
     if (KernelMessage.isStatusMsg(update) && update.content.execution_state === 'idle') {
       isTaken = true;
       window.clearTimeout(late);
-      late = window.setTimeout(() => future.dispose(), DONE_MS);
+      late = window.setTimeout(() => future.dispose(), doneMs);
     }
   };
   try {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from tests.end_to_end.extended import ExtendedFrontEnd, Reply
 from tests.end_to_end.kernel import Kernel
 from tests.end_to_end.threads import fill
 from tests.service import LocalService
+
+FIXTURES = Path(__file__).parents[2] / "labextension" / "fixtures"
 
 KEY = "sk-proj-" + "a1B2" * 12
 
@@ -34,14 +37,18 @@ def ask(page: ExtendedFrontEnd, code: str) -> str:
 def test_the_status_is_that_of_percent_codex_status(page: ExtendedFrontEnd, service: LocalService) -> None:
     before = page.tell("status")
     assert before["account"]["kind"] == "chatgpt"
-    assert before["thread"] is None and before["running"] == [] and before["waiting"] == []
+    assert [before["thread"], before["running"], before["waiting"]] == [None, [], []]
     thread = ask(page, "%%codex --effort low\necho: hi")
     status = page.tell("status")
     assert status["thread"] == thread
     assert status["model"]
     lefts = [each["left"] for each in status["limits"]]
-    assert lefts == sorted(lefts) and lefts, "the tighter one comes first"
+    assert lefts == sorted(lefts), "the tighter one comes first"
+    assert lefts
     assert page.tell("usage")["limits"] == status["limits"]
+    shape = json.loads((FIXTURES / "status.json").read_text(encoding="utf-8"))
+    assert shape.keys() <= status.keys()
+    assert shape["limits"][0].keys() == status["limits"][0].keys()
 
 
 def test_model_and_effort_are_chosen_and_bad_ones_refused(page: ExtendedFrontEnd) -> None:
@@ -51,7 +58,8 @@ def test_model_and_effort_are_chosen_and_bad_ones_refused(page: ExtendedFrontEnd
     assert (status["model"], status["effort"]) == (name, "high")
     for wrong in ({"model": "no-such-model", "effort": ""}, {"model": name, "effort": "endless words"}):
         refused = page.tell("choose", **wrong)
-        assert not refused["ok"] and refused["error"]
+        assert not refused["ok"]
+        assert refused["error"]
     assert page.tell("status")["effort"] == "high"
     assert page.tell("choose", model="", effort="")["effort"] == ""
 
@@ -148,6 +156,8 @@ def test_a_turn_that_runs_is_listed_while_the_kernel_is_busy_and_stopped(page: E
     request = page.run("%%time\nget_ipython().run_cell_magic('codex', '', 'repeat 100000')")
     id = page.attach()
     [running] = page.tell("status")["running"]
+    shape = json.loads((FIXTURES / "status.json").read_text(encoding="utf-8"))
+    assert running.keys() == shape["running"][0].keys()
     assert (running["id"], running["text"]) == (id, "repeat 100000")
     assert page.tell("stop", id=id)["ok"]
     page.idle(request)
@@ -162,7 +172,8 @@ def test_ten_thousand_threads_come_in_pages_and_are_searched(page: ExtendedFront
         reply = threads(page, cursor=cursor, limit=200)
         cursor = reply["cursor"]
         seen += [each["id"] for each in reply["threads"]]
-    assert len(set(seen)) == 600 and cursor is not None
+    assert len(set(seen)) == 600
+    assert cursor is not None
     [found] = threads(page, search="NUMBER 7777.")["threads"]
     assert found["about"] == "Question number 7777."
     assert threads(page, search="xyzzy")["threads"] == []
