@@ -120,7 +120,7 @@ def _threads(session: Session, rest: str) -> Steps[None]:
     current = yield from session.wait(session.current_id())
 
     def rows(store: Store) -> Iterator[tuple[object, ...]]:
-        paths, turns = store.notebook_paths(), store.turn_counts(page.threads)
+        paths, turns = store.notebook_paths(page.threads), store.turn_counts(page.threads)
         for each in page.threads:
             mark = "→" if each.id == current else ""
             about = each.name or each.preview or "(empty)"

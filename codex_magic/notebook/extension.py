@@ -40,7 +40,19 @@ MOST_STEERED = 64
 MOST_ENDED = 16
 """Answers that a page which is loaded again can still have from here; the store has them all."""
 
+PANEL = frozenset(
+    {"status", "usage", "models", "choose", "sign-out", "threads", "turns", "turn", "thread", "sent"}
+)
+"""What the panel and the status bar ask; `panel.py` answers."""
+
+_ABOUT = {"protocol": PROTOCOL, "version": __version__}
+
 Send = Callable[[dict[str, Any]], None]
+
+
+def is_for_panel(content: object) -> bool:
+    is_ours = isinstance(content, dict) and content.get("protocol") == PROTOCOL
+    return is_ours and isinstance(content, dict) and content.get("op") in PANEL
 
 
 class Stream:
@@ -115,14 +127,20 @@ class Controlled(Protocol):
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
-    def __init__(self, kernel: Any, log: CellLog | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Any,
+        log: CellLog | None = None,
+        panel: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        """`panel`: answers what the page's panel asks, in any thread; it may take its time."""
         self.is_attached = False
         """Whether the page has ever said something."""
         self.said: Mapping[str, Any] | None = None
         """What the page said last of its notebook."""
         self.notebook: str | None = None
         """The id of this kernel's notebook, once it has asked something; the page keeps it in the metadata."""
-        self._kernel, self._log = kernel, log
+        self._kernel, self._log, self._panel = kernel, log, panel
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -165,15 +183,29 @@ class Extension:
         """Answer one message of the control channel, before anything that follows takes its time.
 
         Where two clients share one ZeroMQ identity, as those of one kernel manager do, the replies to both go to the
-        one that connected last. A page that hears none asks for it `aloud`, to be published as well.
+        one that connected last. A page that hears none asks for it `aloud`, to be published as well. What reads the
+        store or the network is answered later, by a thread of its own: nobody waits behind it.
         """
+        content: Any = message.get("content")
+
+        def send(reply: dict[str, Any]) -> None:
+            session = self._kernel.session
+            if isinstance(content, dict) and content.get("aloud") is True:
+                session.send(self._kernel.iopub_socket, REPLY, reply, parent=message, ident=REPLY.encode())
+            session.send(stream, REPLY, reply, message, ident=identity)
+            stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
+
+        if self._panel is not None and is_for_panel(content):
+            panel = self._panel
+
+            def work() -> None:
+                reply = {**_ABOUT, **panel(content)}
+                stream.io_loop.add_callback(send, reply)  # a socket belongs to its thread
+
+            threading.Thread(target=work, name="codex_magic panel", daemon=True).start()
+            return
         follow: list[Callable[[], None]] = []
-        content, session = message.get("content"), self._kernel.session
-        reply = self._reply(content, follow)
-        if isinstance(content, dict) and content.get("aloud") is True:
-            session.send(self._kernel.iopub_socket, REPLY, reply, parent=message, ident=REPLY.encode())
-        session.send(stream, REPLY, reply, message, ident=identity)
-        stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
+        send(self._reply(content, follow))
         for act in follow:
             act()
 
@@ -187,11 +219,10 @@ class Extension:
 
     def _reply(self, content: object, follow: list[Callable[[], None]]) -> dict[str, Any]:
         """Return the answer to a request; what it leads to is added to `follow`."""
-        about = {"protocol": PROTOCOL, "version": __version__}
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
-            return {"ok": False, **about}
+            return {"ok": False, **_ABOUT}
         said = self._answer(content, follow)
-        return {"ok": said is not None, **about, **(said or {})}
+        return {"ok": said is not None, **_ABOUT, **(said or {})}
 
     def _answer(self, content: dict[str, Any], follow: list[Callable[[], None]]) -> dict[str, Any] | None:
         """`None`: refused, since it is nothing we know, or about something that is over."""
@@ -205,6 +236,10 @@ class Extension:
                         del self._runs[next(iter(self._runs))]
                     self._runs[cell] = content
                     self._said.notify_all()
+                return {}
+            case {"op": "here"}:
+                with self._said:
+                    self.is_attached, self.said = True, content
                 return {}
             case {"op": "answers"}:
                 with self._said:

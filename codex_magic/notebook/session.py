@@ -140,8 +140,11 @@ class Session:
         self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
         self._local: LocalProvider | None = None
-        _replace_termination(signal.SIG_DFL, _keep_and_end)  # unless somebody else handles it
         begin_anew_in_children(self)
+
+    def heed_termination(self) -> None:
+        """Write what came of running turns when this process is ended, unless somebody else sees to that."""
+        _replace_termination(signal.SIG_DFL, _keep_and_end)
 
     def forked(self) -> object:
         """See `waiting.begin_anew_in_children`: the turns that run and the sign-in that waits are the parent's."""
