@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 POLLOUT = 2
 """ZeroMQ's own; only a kernel has it, and a stream to flush."""
 
-REPLY, DELTA = "codex_reply", "codex_delta"
+REPLY, DELTA, SUGGESTION = "codex_reply", "codex_delta", "codex_suggestion"
 
 PROTOCOL = 1
 """Of the messages; `labextension/src/protocol.ts` has the same."""
@@ -106,17 +106,32 @@ class Controlled(Protocol):
     def steer(self, text: str) -> None: ...
 
 
+class Suggesting(Protocol):
+    """What answers requests for suggestions; both from any thread."""
+
+    def take(self, content: Mapping[str, Any]) -> None: ...
+
+    def drop(self, id: str) -> None: ...
+
+
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
-    def __init__(self, kernel: Any, log: CellLog | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Any,
+        log: CellLog | None = None,
+        *,
+        suggesting: Callable[[Send], Suggesting] | None = None,
+    ) -> None:
         self.is_attached = False
         """Whether the page has ever said something."""
         self.said: Mapping[str, Any] | None = None
         """What the page said last of its notebook."""
         self.notebook: str | None = None
         """The id of this kernel's notebook, once it has asked something; the page keeps it in the metadata."""
-        self._kernel, self._log = kernel, log
+        self._kernel, self._log, self._make_suggesting = kernel, log, suggesting
+        self._suggesting: Suggesting | None = None
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -150,10 +165,10 @@ class Extension:
         if stream is not None:
             stream.ask(bool(self.questions.waiting(id)))
 
-    def _send(self, piece: dict[str, Any]) -> None:
+    def _send(self, piece: dict[str, Any], kind: str = DELTA) -> None:
         # Whatever request it comes from, the page knows the answer by its id.
         kernel = self._kernel
-        kernel.session.send(kernel.iopub_socket, DELTA, piece, parent={}, ident=DELTA.encode())
+        kernel.session.send(kernel.iopub_socket, kind, piece, parent={}, ident=kind.encode())
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
         """Answer one message of the control channel, before anything that follows takes its time."""
@@ -211,6 +226,22 @@ class Extension:
                 return {"marks": marks(self._log.shell, text)}
             case {"op": "failure", "cell": str(cell), "number": int(number)} if self._log is not None:
                 return {"failure": self._log.failure_of(cell, number)}
+            case {
+                "op": "suggest",
+                "id": str(),
+                "cell": str(),
+                "before": str(),
+                "after": str(),
+                "model": str(),
+                "budget": int(),
+            } if self._make_suggesting is not None:
+                if self._suggesting is None:
+                    self._suggesting = self._make_suggesting(partial(self._send, kind=SUGGESTION))
+                follow.append(partial(self._suggesting.take, content))
+                return {}
+            case {"op": "drop", "id": str(id)} if self._suggesting is not None:
+                follow.append(partial(self._suggesting.drop, id))
+                return {}
             case {"op": "approvals", "id": str(id)}:
                 return {"card": self._card(id)}
             case {"op": "decide", "question": str(id), "choice": str(choice), "reason": str(reason)}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.async_helpers import _asyncio_runner
@@ -27,7 +27,7 @@ from .shell import (
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .extension import Extension
+    from .extension import Extension, Send, Suggesting
     from .runs import Runs
     from .session import Session
 
@@ -42,7 +42,7 @@ class CodexMagics(NotebookSettings, Magics):
         self.log = CellLog(shell)
         self._runs: Runs | None = None
         shells[id(shell)] = shell
-        self._lock = Lock()  # the page's first word and the first cell come in threads of their own
+        self._lock = RLock()  # the page's first word and the first cell come in threads of their own
         self._extension: Extension | None = None
 
     @property
@@ -62,8 +62,15 @@ class CodexMagics(NotebookSettings, Magics):
             if self._extension is None:
                 from .extension import Extension
 
-                self._extension = Extension(getattr(self.shell, "kernel", None), self.log)
+                self._extension = Extension(
+                    getattr(self.shell, "kernel", None), self.log, suggesting=self._suggesting
+                )
             return self._extension
+
+    def _suggesting(self, send: Send) -> Suggesting:
+        from .suggestions import PageRequests  # most pages want none
+
+        return PageRequests(lambda: self.session.suggestions, send)
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
         """Answer a request of the page's extension, in the kernel's control thread."""
@@ -72,12 +79,13 @@ class CodexMagics(NotebookSettings, Magics):
     @property
     def session(self) -> Session:
         """The state of this notebook; created at first use."""
-        if self._session is None:
-            from .session import Session
+        with self._lock:
+            if self._session is None:
+                from .session import Session
 
-            assert self.shell is not None  # traitlets allows None; `load` passes it
-            self._session = Session(self.shell, self, self.past, self.extension)
-        return self._session
+                assert self.shell is not None  # traitlets allows None; `load` passes it
+                self._session = Session(self.shell, self, self.past, self.extension)
+            return self._session
 
     def as_host(self) -> host.Host:
         """Return what questions from Python go by in this notebook."""

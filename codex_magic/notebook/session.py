@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .extension import Extension
     from .login import LoginFlow
     from .mentioned import Mentioned
+    from .suggestions import Suggestions
     from .tools.changes import Commit
 
 T = TypeVar("T")
@@ -130,6 +131,7 @@ class Session:
         self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
         self._local: LocalProvider | None = None
+        self._suggestions: Suggestions | None = None
         _replace_termination(signal.SIG_DFL, _keep_and_end)  # unless somebody else handles it
         begin_anew_in_children(self)
 
@@ -141,6 +143,8 @@ class Session:
     def close(self) -> None:
         if self._login is not None:
             self._login.close().result()
+        if self._suggestions is not None:
+            self.blocking.call(self._suggestions.close())
         self.blocking.close()
         _replace_termination(_keep_and_end, signal.SIG_DFL)
         if self._local is not None:
@@ -158,6 +162,8 @@ class Session:
         `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
         `output`: the id of the answer.
         """
+        # Once more: a page may have made the session in a thread of its own.
+        _replace_termination(signal.SIG_DFL, _keep_and_end)
         context, prompt = self.gather_context(task)
         turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
         turn_options["output_schema"] = task.saving.schema if task.saving else None
@@ -473,6 +479,22 @@ class Session:
 
             self._login = LoginFlow(self.blocking, ask_limits)
         return self._login
+
+    @property
+    def suggestions(self) -> Suggestions:
+        if self._suggestions is None:
+            from .suggestions import Suggestions  # most notebooks have none
+
+            self._suggestions = Suggestions(
+                self.shell,
+                self.runs,
+                self.settings,
+                self.env,
+                self.mask,
+                codex=self.blocking,
+                provider=self.provider,
+            )
+        return self._suggestions
 
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""

@@ -6,5 +6,6 @@ import errors from './errors';
 import menus from './menus';
 import prose from './prose';
 import run from './run';
+import suggest from './suggest';
 
-export default [answers, prose, ask, menus, errors, run];
+export default [answers, prose, ask, menus, errors, run, suggest];

@@ -9,6 +9,9 @@ export const REQUEST = 'codex_request';
 /** Characters of sources in one message: the nearest cells above the running one come first, then those below. */
 const MOST_CHARS = 200_000;
 
+/** The same where it is sent with each pause of whoever types. */
+const MOST_NEAR_CHARS = 20_000;
+
 /** Answers that are told of in one message, those of the nearest cells. */
 const MOST_TURNS = 1000;
 
@@ -88,8 +91,29 @@ export type FailureRequest = { op: 'failure'; protocol: number; cell: string; nu
 /** `last`: no other has failed since; `null`: the kernel knows nothing of it. */
 export type FailureReply = Reply & { failure?: 'last' | 'earlier' | null };
 
+/** Asks how the code at a cursor may continue; the answer is a `Suggestion` of the same id. */
+export type SuggestRequest = {
+  op: 'suggest';
+  protocol: number;
+  id: string;
+  /** The id of the cell with the cursor, the last one of `cells`. */
+  cell: string;
+  before: string;
+  after: string;
+  cells: PageCell[];
+  /** Empty: a small one that the kernel chooses. */
+  model: string;
+  /** Tokens that suggestions may cost in a day. */
+  budget: number;
+};
+
+/** Closes a request for a suggestion that nobody wants any more. */
+export type DropRequest = { op: 'drop'; protocol: number; id: string };
+
 export type Request =
   | RunRequest
+  | SuggestRequest
+  | DropRequest
   | AttachRequest
   | AnswersRequest
   | KeptRequest
@@ -171,6 +195,21 @@ export type Delta = {
   notebook?: string | null;
 };
 
+/** The type of the messages that bring suggestions. */
+export const SUGGESTION = 'codex_suggestion';
+
+/** Text to insert at the cursor, empty where nothing fits. */
+export type Suggestion = {
+  id: string;
+  text: string;
+  /** `spent`: the budget of the day is. */
+  state: 'ready' | 'spent' | 'failed';
+  /** What failed, in words. */
+  note: string;
+  /** Tokens of this day so far. */
+  spent: number;
+};
+
 /** Of the notebook's metadata; the kernel reads it in the file. */
 export const METADATA = 'codex_magic';
 
@@ -206,13 +245,32 @@ export function failureRequest(cell: string, number: number): FailureRequest {
   return { op: 'failure', protocol: PROTOCOL, cell, number };
 }
 
-/** Return the message for the cell at `index`. */
-export function runRequest(
+export function suggestRequest(
+  cells: readonly (PageCell & { source: string })[],
+  about: Pick<SuggestRequest, 'id' | 'before' | 'after' | 'model' | 'budget'>
+): SuggestRequest {
+  const { id, before, after, model, budget } = about;
+  const index = cells.length - 1;
+  const place = {
+    cell: cells[index]?.id ?? '',
+    before,
+    after,
+    cells: nearest(cells, index, MOST_NEAR_CHARS)
+  };
+  return { op: 'suggest', protocol: PROTOCOL, id, ...place, model, budget };
+}
+
+export function dropRequest(id: string): DropRequest {
+  return { op: 'drop', protocol: PROTOCOL, id };
+}
+
+/** Return the cells, with the sources and turns of those nearest to the one at `index`. */
+function nearest(
   cells: readonly (PageCell & { source: string })[],
   index: number,
-  about: Pick<RunRequest, 'path' | 'notebook' | 'executor' | 'selection'>
-): RunRequest {
-  let left = MOST_CHARS;
+  chars: number
+): PageCell[] {
+  let left = chars;
   let turnsLeft = MOST_TURNS;
   const told = new Map<number, Pick<PageCell, 'source' | 'turns'>>();
   const places = [...cells.keys()];
@@ -222,6 +280,15 @@ export function runRequest(
     turnsLeft -= turns.length;
     told.set(at, { ...(left < 0 ? {} : { source }), ...(turns.length && turnsLeft >= 0 ? { turns } : {}) });
   }
+  return cells.map(({ id, kind }, at) => ({ id, kind, ...told.get(at) }));
+}
+
+/** Return the message for the cell at `index`. */
+export function runRequest(
+  cells: readonly (PageCell & { source: string })[],
+  index: number,
+  about: Pick<RunRequest, 'path' | 'notebook' | 'executor' | 'selection'>
+): RunRequest {
   return {
     op: 'run',
     protocol: PROTOCOL,
@@ -229,7 +296,7 @@ export function runRequest(
     path: about.path,
     notebook: about.notebook,
     executor: about.executor,
-    cells: cells.map(({ id, kind }, at) => ({ id, kind, ...told.get(at) })),
+    cells: nearest(cells, index, MOST_CHARS),
     selection: about.selection
   };
 }

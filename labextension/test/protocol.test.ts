@@ -8,12 +8,14 @@ import {
   approvalsRequest,
   asksCodex,
   decideRequest,
+  dropRequest,
   keptRequest,
   failureRequest,
   marksRequest,
   runRequest,
   steerRequest,
-  stopRequest
+  stopRequest,
+  suggestRequest
 } from '../src/protocol';
 
 function fixture(name: string): unknown {
@@ -49,6 +51,14 @@ describe('runRequest', () => {
     const about = { path: '', notebook: null, executor: 'browser', selection: '' } as const;
     const sent = runRequest(cells, 2, about).cells;
     expect(sent.map(cell => cell.turns?.length)).toEqual([undefined, 600, undefined, undefined]);
+  });
+});
+
+describe('suggestRequest', () => {
+  it('says what the fixture says', () => {
+    const { cells, ...about } = fixture('suggest') as Parameters<typeof suggestRequest>[1] & typeof FIXTURE;
+    expect(suggestRequest(cells, about)).toEqual(fixture('suggest'));
+    expect(dropRequest(about.id)).toEqual(fixture('drop'));
   });
 });
 
