@@ -72,6 +72,13 @@ class CodexMagics(NotebookSettings, Magics):
 
         return PageRequests(lambda: self.session.suggestions, send)
 
+    def turn_suggestions(self, _: object = None) -> None:
+        """Show ghost text in a terminal as long as the settings say so."""
+        from .ghost_text import turn  # few users have it
+
+        assert self.shell is not None  # traitlets allows None; `load` passes it
+        turn(self.shell, lambda: self.session.suggestions, self)
+
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
         """Answer a request of the page's extension, in the kernel's control thread."""
         self.extension.hear(stream, identity, message)
@@ -254,6 +261,10 @@ def load(shell: InteractiveShell) -> None:
     skip_reload(shell)
     if (handlers := control_handlers(shell)) is not None:
         handlers[PAGE_REQUEST] = magics.hear
+    if hasattr(shell, "auto_suggest"):  # a terminal
+        magics.observe(magics.turn_suggestions, "suggestions")
+        if magics.suggestions:
+            magics.turn_suggestions()
     cells = CodexCells(shell)
     shell.input_transformers_cleanup.insert(0, cells)
     shell.input_transformer_manager.check_complete = cells.check_complete
@@ -265,6 +276,7 @@ def unload(shell: InteractiveShell) -> None:
     """Take away what `load` has added."""
     if (magics := loaded(shell)) is None:
         return
+    magics.suggestions = False
     magics.close()
     host.use(host.Host)
     if (handlers := control_handlers(shell)) is not None:
