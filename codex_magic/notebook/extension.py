@@ -6,6 +6,7 @@ it is read.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import __version__
 from ..protocol.plain import common_beginning, utf16_length
+from .gathering import Region
 from .open_questions import OpenQuestions
 
 if TYPE_CHECKING:
@@ -39,6 +41,12 @@ MOST_STEERED = 64
 
 MOST_ENDED = 16
 """Answers that a page which is loaded again can still have from here; the store has them all."""
+
+MOST_REGIONS = 16
+MOST_PICTURE_CHARS = 4_000_000
+"""Of one region; a page makes it smaller than that."""
+
+_PICTURE = r"(?:data:image/(?:png|jpeg);base64,[A-Za-z0-9+/]+=*)?"
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -139,6 +147,8 @@ class Extension:
         self.turns: dict[str, Controlled] = {}
         """Those that are not over, by the id of their answer."""
         self._steered: deque[str] = deque(maxlen=MOST_STEERED)
+        self.regions: dict[str, Region] = {}
+        """Parts of outputs that somebody marked, by the ids that questions name."""
         self._unkept: dict[str, str] = {}
         """The answers that no page is known to have whole, each with its cell."""
 
@@ -224,6 +234,17 @@ class Extension:
                 from .naming import marks  # most questions are written without a page
 
                 return {"marks": marks(self._log.shell, text)}
+            case {
+                "op": "region",
+                "id": str(id),
+                "cell": str(cell),
+                "picture": str(picture),
+                "text": str(text),
+            } if len(picture) <= MOST_PICTURE_CHARS and re.fullmatch(_PICTURE, picture):
+                while len(self.regions) >= MOST_REGIONS:
+                    del self.regions[next(iter(self.regions))]
+                self.regions[id] = Region(cell, picture, text)
+                return {}
             case {"op": "failure", "cell": str(cell), "number": int(number)} if self._log is not None:
                 return {"failure": self._log.failure_of(cell, number)}
             case {

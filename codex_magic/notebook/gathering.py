@@ -31,7 +31,7 @@ class Kernel(NamedTuple):
     """What a kernel knows when a cell asks. `cell`, `source`: of that cell.
 
     `page`: the cells as they stand in JupyterLab, and `selection` what is selected there, where our extension tells
-    them; else `None`. `deleted`: the cells that are known to be gone, each with the time since when.
+    them; else `None`. `regions`: of outputs, by the ids that the page has given them. `deleted`: the cells that are known to be gone, each with the time since when.
     """
 
     runs: list[Run]
@@ -41,6 +41,15 @@ class Kernel(NamedTuple):
     page: Sequence[SavedCell] = ()
     selection: str | None = None
     deleted: Mapping[str, float] = {}
+    regions: Mapping[str, Region] = {}
+
+
+class Region(NamedTuple):
+    """A part of an output that somebody marked in the page: its picture as a data URL, or nothing, and its text."""
+
+    cell: str
+    picture: str
+    text: str
 
 
 class Output(NamedTuple):

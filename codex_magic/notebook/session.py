@@ -324,7 +324,8 @@ class Session:
 
     def look(self) -> Kernel:
         """Return what the kernel knows now; in the thread of the cell that runs."""
-        return look(self.shell, self.runs, self.extension.run)
+        kernel = look(self.shell, self.runs, self.extension.run)
+        return kernel._replace(regions=self.extension.regions)
 
     async def _told(
         self, thread: AsyncThread, context: Context, prompt: str, turn_options: TurnOptions

@@ -110,8 +110,22 @@ export type SuggestRequest = {
 /** Closes a request for a suggestion that nobody wants any more. */
 export type DropRequest = { op: 'drop'; protocol: number; id: string };
 
+/** Brings a part of an output that somebody marked, before a question names it as `@region:ID`. */
+export type RegionRequest = {
+  op: 'region';
+  protocol: number;
+  id: string;
+  /** The cell with the output. */
+  cell: string;
+  /** A data URL, or nothing. */
+  picture: string;
+  /** What is written there; of a table the rows, with tabs between. */
+  text: string;
+};
+
 export type Request =
   | RunRequest
+  | RegionRequest
   | SuggestRequest
   | DropRequest
   | AttachRequest
@@ -258,6 +272,19 @@ export function suggestRequest(
     cells: nearest(cells, index, MOST_NEAR_CHARS)
   };
   return { op: 'suggest', protocol: PROTOCOL, id, ...place, model, budget };
+}
+
+/** Characters of a region's text; the kernel cuts it by its tokens. */
+const MOST_REGION_CHARS = 20_000;
+
+export function regionRequest(about: Pick<RegionRequest, 'id' | 'cell' | 'picture' | 'text'>): RegionRequest {
+  const { id, cell, picture, text } = about;
+  return { op: 'region', protocol: PROTOCOL, id, cell, picture, text: text.slice(0, MOST_REGION_CHARS) };
+}
+
+/** Return the ids of the regions that a question names. */
+export function regionsIn(question: string): string[] {
+  return [...question.matchAll(/@region:([\w-]+)/g)].map(([, id = '']) => id);
 }
 
 export function dropRequest(id: string): DropRequest {

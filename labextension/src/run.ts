@@ -7,6 +7,8 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { request } from './link';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- what stands in the page is read before the cell runs
 import { turnsIn } from './notebook';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- and what it names is sent before it does
+import { regions } from './regions';
 import { METADATA, PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
 import { selections } from './selection';
 
@@ -78,6 +80,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       if (!panel || !kernel || !asksCodex(cell.model.sharedModel.getSource())) {
         return;
       }
+      regions.sendNamed(kernel, cell.model.sharedModel.getSource());
       const selected = lastSelected.get(panel)?.text ?? '';
       const content = said(panel, notebook.widgets.indexOf(cell), isServer, selected);
       void request(kernel, content).then(reply => warn(kernel.id, reply));

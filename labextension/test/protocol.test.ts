@@ -12,6 +12,8 @@ import {
   keptRequest,
   failureRequest,
   marksRequest,
+  regionRequest,
+  regionsIn,
   runRequest,
   steerRequest,
   stopRequest,
@@ -59,6 +61,14 @@ describe('suggestRequest', () => {
     const { cells, ...about } = fixture('suggest') as Parameters<typeof suggestRequest>[1] & typeof FIXTURE;
     expect(suggestRequest(cells, about)).toEqual(fixture('suggest'));
     expect(dropRequest(about.id)).toEqual(fixture('drop'));
+  });
+});
+
+describe('regionRequest', () => {
+  it('says what the fixture says, and its id is found in the question', () => {
+    const about = fixture('region') as Parameters<typeof regionRequest>[0];
+    expect(regionRequest(about)).toEqual(fixture('region'));
+    expect(regionsIn(`Why? @region:${about.id} and @region:2, not @region`)).toEqual([about.id, '2']);
   });
 });
 
