@@ -181,10 +181,17 @@ class Extension:
         kernel.session.send(kernel.iopub_socket, kind, piece, parent={}, ident=kind.encode())
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
-        """Answer one message of the control channel, before anything that follows takes its time."""
+        """Answer one message of the control channel, before anything that follows takes its time.
+
+        Where two clients share one ZeroMQ identity, as those of one kernel manager do, the replies to both go to the
+        one that connected last. A page that hears none asks for it `aloud`, to be published as well.
+        """
         follow: list[Callable[[], None]] = []
-        reply = self._reply(message.get("content"), follow)
-        self._kernel.session.send(stream, REPLY, reply, message, ident=identity)
+        content, session = message.get("content"), self._kernel.session
+        reply = self._reply(content, follow)
+        if isinstance(content, dict) and content.get("aloud") is True:
+            session.send(self._kernel.iopub_socket, REPLY, reply, parent=message, ident=REPLY.encode())
+        session.send(stream, REPLY, reply, message, ident=identity)
         stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
         for act in follow:
             act()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -74,6 +75,9 @@ SECONDS = 8.0
 
 PAUSE_SECONDS = 60.0
 """After a failure nothing is requested for so long: whoever types would run into it several times a minute."""
+
+MOST_REMEMBERED = 64
+"""Ids of requests that came."""
 
 OF_PYTHON = re.compile(r"%%(?:capture|time|timeit|prun|memit|mprun)\b")
 """Cell magics with Python below them; what is below any other one is not ours to continue."""
@@ -299,11 +303,15 @@ class PageRequests:
     ) -> None:
         self._suggestions, self._send = suggestions, send
         self._lock = Lock()
+        self._latest: deque[str] = deque(maxlen=MOST_REMEMBERED)
         self._waiting: dict[str, Future[Suggested] | None] = {}
 
     def take(self, content: Mapping[str, Any]) -> None:
         """Begin to answer a request, whose fields were checked; the answer is sent when it is there."""
         with self._lock:
+            if content["id"] in self._latest:  # a page sends it again where it heard no reply
+                return
+            self._latest.append(content["id"])
             self._waiting[content["id"]] = None
         in_thread(partial(self._begin, content), daemon=True)  # a kernel's first one imports a lot
 

@@ -4,7 +4,8 @@ import { NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
 import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type { Kernel } from '@jupyterlab/services';
 
-import { listen, request } from './link';
+import { request } from './link';
+import { listen } from './listen';
 import { isCode } from './magic';
 import { Newest } from './newest';
 import { type Suggestion, dropRequest, suggestRequest } from './protocol';

@@ -66,9 +66,12 @@ def test_a_request_that_nobody_wants_any_more_is_closed(
     service.wait_for_hold()
     assert page.tell(**DROP)["ok"]
     service.wait_for_disconnect()
-    page.tell(**{**SUGGEST, "id": "page-1.8"})
+    for _ in range(2):  # a page that has heard no reply sends it again
+        page.tell(**{**SUGGEST, "id": "page-1.8"})
     suggestion(page, "page-1.8")
+    page.kernel.execute("'whatever comes besides has come'")
     assert [each["content"]["id"] for each in page.messages if each["msg_type"] == SUGGESTION] == ["page-1.8"]
+    assert sum(request.path.endswith("/responses") for request in service.requests) == 2
 
 
 def test_what_a_day_has_cost_is_known_after_a_restart(page: ExtendedFrontEnd, service: LocalService) -> None:
