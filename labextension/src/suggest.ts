@@ -3,6 +3,7 @@ import { Notification } from '@jupyterlab/apputils';
 import { ICompletionProviderManager, type IInlineCompletionProvider } from '@jupyterlab/completer';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator, type TranslationBundle } from '@jupyterlab/translation';
+import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 
 import { button } from './element';
@@ -31,8 +32,19 @@ class StateItem extends Widget {
     super();
     this.addClass('jp-codex-suggest');
     this.node.append(button('cdx-g', '', open));
-    this.hide();
   }
+
+  /** Whether suggestions are turned on. */
+  get isOn(): boolean {
+    return this.on;
+  }
+
+  set isOn(on: boolean) {
+    this.on = on;
+    this.turned.emit();
+  }
+
+  readonly turned = new Signal<this, void>(this);
 
   set(state: State, { tokens }: Settings, suggestion?: Suggestion): void {
     const { trans } = this;
@@ -55,6 +67,7 @@ class StateItem extends Widget {
     made.title = notes[state] ?? about;
   }
 
+  private on = false;
   private spent = 0;
 }
 
@@ -79,7 +92,13 @@ const plugin: JupyterFrontEndPlugin<void> = {
         void app.commands.execute(SETTINGS, { query: 'Inline Completer' });
       }
     });
-    statusBar?.registerStatusItem('codex-magic:suggest', { item, align: 'right', rank: 90 });
+    statusBar?.registerStatusItem('codex-magic:suggest', {
+      item,
+      align: 'right',
+      rank: 90,
+      isActive: () => item.isOn,
+      activeStateChanged: item.turned
+    });
     let last: State = 'ready';
     const show = (state: State, suggestion?: Suggestion): void => {
       item.set(state, settings, suggestion);
@@ -116,10 +135,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
       },
       configure: given => {
         settings = { ...DEFAULTS, ...given };
-        const isOn = given?.enabled === true;
-        item.setHidden(!isOn);
+        item.isOn = given?.enabled === true;
         show(last);
-        if (isOn) {
+        if (item.isOn) {
           void loaded(); // the first suggestion does not wait for it
         }
       },
