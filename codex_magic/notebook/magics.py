@@ -68,7 +68,7 @@ class CodexMagics(NotebookSettings, Magics):
             return self._extension
 
     def _suggesting(self, send: Send) -> Suggesting:
-        from .suggestions import PageRequests  # most pages want none
+        from .page_requests import PageRequests  # most pages want none
 
         return PageRequests(lambda: self.session.suggestions, send)
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from contextlib import suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..context.cells import cells_text
@@ -33,7 +31,6 @@ from ..waiting import awaited, in_thread
 from .context import learn_secrets
 from .gathering import Kernel, around
 from .naming import names_of
-from .recognition import page_cells
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -75,9 +72,6 @@ SECONDS = 8.0
 
 PAUSE_SECONDS = 60.0
 """After a failure nothing is requested for so long: whoever types would run into it several times a minute."""
-
-MOST_REMEMBERED = 64
-"""Ids of requests that came."""
 
 OF_PYTHON = re.compile(r"%%(?:capture|time|timeit|prun|memit|mprun)\b")
 """Cell magics with Python below them; what is below any other one is not ours to continue."""
@@ -293,51 +287,3 @@ def cleaned(text: str, before: str, after: str) -> str:
     text = "\n".join(lines).rstrip()
     rest = after.partition("\n")[0].rstrip()
     return text.removesuffix(rest) if rest else text
-
-
-class PageRequests:
-    """The suggestions that pages wait for, by the ids that they have given them; from any thread."""
-
-    def __init__(
-        self, suggestions: Callable[[], Suggestions], send: Callable[[dict[str, Any]], None]
-    ) -> None:
-        self._suggestions, self._send = suggestions, send
-        self._lock = Lock()
-        self._latest: deque[str] = deque(maxlen=MOST_REMEMBERED)
-        self._waiting: dict[str, Future[Suggested] | None] = {}
-
-    def take(self, content: Mapping[str, Any]) -> None:
-        """Begin to answer a request, whose fields were checked; the answer is sent when it is there."""
-        with self._lock:
-            if content["id"] in self._latest:  # a page sends it again where it heard no reply
-                return
-            self._latest.append(content["id"])
-            self._waiting[content["id"]] = None
-        in_thread(partial(self._begin, content), daemon=True)  # a kernel's first one imports a lot
-
-    def drop(self, id: str) -> None:
-        """Close a request whose answer nobody wants any more."""
-        with self._lock:
-            future = self._waiting.pop(id, None)
-        if future is not None:
-            future.cancel()
-
-    def _begin(self, content: Mapping[str, Any]) -> None:
-        suggestions, id = self._suggestions(), content["id"]
-        runs, _ = suggestions.runs.so_far()
-        page = page_cells(content, {run.cell: run.source for run in runs})
-        kernel = Kernel(runs, content["cell"], "", suggestions.runs.began, page)
-        before, after = content["before"], content["after"]
-        cursor = Cursor(before, after, kernel, content["model"], content["budget"])
-        with self._lock:
-            if id not in self._waiting:
-                return
-            future = self._waiting[id] = suggestions.suggest(cursor)
-        future.add_done_callback(partial(self._end, id))
-
-    def _end(self, id: str, future: Future[Suggested]) -> None:
-        with self._lock:
-            is_wanted = self._waiting.pop(id, future) is future and not future.cancelled()
-        if is_wanted:
-            with suppress(CancelledError):
-                self._send({"id": id, **future.result()._asdict()})

@@ -63,6 +63,7 @@ export function markRegion(area: HTMLElement, trans: TranslationBundle): Promise
   const before = document.activeElement;
   area.classList.add('cdx-region-area');
   area.append(overlay);
+  overlay.style.height = `${area.scrollHeight}px`; // an output that scrolls is higher than what is seen of it
   show();
   overlay.focus({ preventScroll: true });
   return new Promise(resolve => {
