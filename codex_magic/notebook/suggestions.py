@@ -261,7 +261,8 @@ _SMALL = re.compile(r"(?<![a-z])(?:mini|nano|spark|small|flash|lite)(?![a-z])", 
 
 def described(namespace: Mapping[str, Any], before: str, after: str) -> Iterator[str]:
     """Say what the names of the code stand for, those nearest to the cursor first; no value is told."""
-    names = dict.fromkeys([*reversed(_NAME.findall(before)), *_NAME.findall(after)])
+    written = [*reversed(_NAME.findall(before)), *_NAME.findall(after)]
+    names = dict.fromkeys(name for each in written for name in (each, each.partition(".")[0]))
     end, told = time.monotonic() + NAMES_SECONDS, 0
     for name in names:
         if told == MOST_NAMES or (left := end - time.monotonic()) <= 0:

@@ -61,11 +61,12 @@ def test_cells_above_and_signatures_go_along_and_no_value_does(
     suggestions: Suggestions, service: LocalService, shell: InteractiveShell
 ) -> None:
     shell.run_cell("def price(item: str, *, tax=0.2) -> float: ...", store_history=True)
-    shell.run_cell("stock = dict.fromkeys(['tea'], str(12345 * 3))", store_history=True)
-    asked(suggestions, "total = price(stock")
+    shell.run_cell("import math; stock = dict.fromkeys(['tea'], str(12345 * 3))", store_history=True)
+    asked(suggestions, "math.hypot; total = price(stock.val")
     names, everything = sent(service).partition("<external_names>")[2], sent(service)
     assert "price(item: str, *, tax=0.2) -> float" in names.partition("</external_names>")[0]
     assert "stock: dict" in names
+    assert "math.hypot: built-in hypot" in names
     assert "dict.fromkeys" in everything
     assert str(12345 * 3) not in everything
 
