@@ -21,6 +21,9 @@ const DEFAULTS = {
   tokens: 200_000
 };
 
+/** What is said where there is no status bar. */
+const SHOWN_MS = 10_000;
+
 const SETTINGS = 'settingeditor:open';
 
 /** Says what becomes of suggestions, as long as they are turned on. */
@@ -104,10 +107,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
       item.set(state, settings, suggestion);
       if (!statusBar && state === 'spent' && last !== 'spent') {
         const words = trans.__(
-          'Suggestions by Codex are off for today: they have cost %1 tokens.',
-          settings.tokens
+          'Suggestions by Codex are off for today: the budget of %1 tokens is spent.',
+          settings.tokens.toLocaleString()
         );
-        Notification.info(words);
+        Notification.info(words, { autoClose: SHOWN_MS });
       }
       last = state === 'asking' ? last : state;
     };
