@@ -242,6 +242,10 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("Thread", current[:ID_SHOWN] if current else "none yet"),
         ("Threads kept in", problem or session.env.home / "threads.db"),
     ]
+    spent = session.suggestions.budget.spent
+    if settings.suggestions or spent:
+        of = f" of {settings.suggestion_tokens:,}" if settings.suggestions else ""
+        rows.append(("Suggestions", f"{'on, ' * settings.suggestions}{spent:,}{of} tokens today"))
     for turn in session.running:
         seconds = int(time.monotonic() - turn.began)
         rows.append(("Running", f"{shorten(turn.prompt, 60)}, for {count(seconds, 'second')}"))

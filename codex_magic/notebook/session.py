@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .extension import Extension
     from .login import LoginFlow
     from .mentioned import Mentioned
+    from .suggestions import Suggestions
     from .tools.changes import Commit
 
 T = TypeVar("T")
@@ -140,6 +141,7 @@ class Session:
         self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
         self._local: LocalProvider | None = None
+        self._suggestions: Suggestions | None = None
         begin_anew_in_children(self)
 
     def heed_termination(self) -> None:
@@ -154,6 +156,8 @@ class Session:
     def close(self) -> None:
         if self._login is not None:
             self._login.close().result()
+        if self._suggestions is not None:
+            self.blocking.call(self._suggestions.close())
         self.blocking.close()
         _replace_termination(_keep_and_end, signal.SIG_DFL)
         if self._local is not None:
@@ -171,6 +175,8 @@ class Session:
         `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
         `output`: the id of the answer.
         """
+        # Once more: a page may have made the session in a thread of its own.
+        _replace_termination(signal.SIG_DFL, _keep_and_end)
         context, prompt = self.gather_context(task)
         turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
         turn_options["output_schema"] = task.saving.schema if task.saving else None
@@ -344,7 +350,8 @@ class Session:
 
     def look(self) -> Kernel:
         """Return what the kernel knows now; in the thread of the cell that runs."""
-        return look(self.shell, self.runs, self.extension.run)
+        kernel = look(self.shell, self.runs, self.extension.run)
+        return kernel._replace(regions=self.extension.regions)
 
     async def _told(
         self, thread: AsyncThread, context: Context, prompt: str, turn_options: TurnOptions
@@ -510,6 +517,22 @@ class Session:
 
             self._login = LoginFlow(self.blocking, ask_limits)
         return self._login
+
+    @property
+    def suggestions(self) -> Suggestions:
+        if self._suggestions is None:
+            from .suggestions import Suggestions  # most notebooks have none
+
+            self._suggestions = Suggestions(
+                self.shell,
+                self.runs,
+                self.settings,
+                self.env,
+                self.mask,
+                codex=self.blocking,
+                provider=self.provider,
+            )
+        return self._suggestions
 
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""
