@@ -63,6 +63,7 @@ _ARGUMENTS: dict[str, Callable[[str], bool]] = {
     "N [WHY]": lambda rest: rest.split()[0].isdecimal(),
     "[revoke N]": lambda rest: re.fullmatch(r"revoke \d+", rest) is not None,
     "[OPTIONS]": lambda rest: rest.startswith("-"),
+    "[--offline] [--report]": lambda rest: set(rest.split()) <= {"--offline", "--report"},
     "[WORD | --archived]": lambda rest: rest == "--archived" or _is_one_word(rest),
     LOGIN_ARGUMENTS: takes_login,
 }
@@ -342,6 +343,12 @@ def _undo(session: Session, rest: str) -> Steps[None]:
     yield from ()  # there is nothing to wait for
 
 
+def _doctor(session: Session, rest: str) -> Steps[None]:
+    from .checkup import doctor
+
+    yield from doctor(session, rest)
+
+
 _MEANINGS = {**ENGINES, **SANDBOXES, **APPROVALS}
 
 DEFAULT_EFFORT = "the model's default"
@@ -397,6 +404,12 @@ _GROUPS = {
         Command("undo", "", "put back what the last code that Codex ran has changed", _undo),
         Command("runs", "[WORD]", "show or set if the model may run code here: ask, probes or no", _runs),
         Command("reads", "[WORD]", "show or set if the model may read the notebook: ask, yes or no", _reads),
+        Command(
+            "doctor",
+            "[--offline] [--report]",
+            "check all that an answer needs, with one question that costs a few tokens",
+            _doctor,
+        ),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
     ),
@@ -475,7 +488,7 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | Non
     if (option := options.BY_WORD.get(last)) is not None and option.value is not None:
         return option.choices or _offered(session, option.name)
     prompt = options.parse_line(" ".join(words)).rest.split()
-    if symbol.startswith("-"):
+    if symbol.startswith("-") and last != "doctor":
         return options.OPTION_WORDS if prompt in ([], ["continue"]) else None
     if not prompt:
         return COMMANDS if first == "%codex" and not words else None if symbol else options.OPTION_WORDS
@@ -530,6 +543,7 @@ _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "runs": lambda session: options.RUNS,
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
+    "doctor": lambda session: ("--offline", "--report"),
     "output": _variables,
     "schema": _schemas,
 }

@@ -112,6 +112,8 @@ class Extension:
     def __init__(self, kernel: Any, log: CellLog | None = None) -> None:
         self.is_attached = False
         """Whether the page has ever said something."""
+        self.protocol: object = None
+        """What the page's last message said of its own version of the messages."""
         self.said: Mapping[str, Any] | None = None
         """What the page said last of its notebook."""
         self.notebook: str | None = None
@@ -175,6 +177,7 @@ class Extension:
     def _reply(self, content: object, follow: list[Callable[[], None]]) -> dict[str, Any]:
         """Return the answer to a request; what it leads to is added to `follow`."""
         about = {"protocol": PROTOCOL, "version": __version__}
+        self.protocol = content.get("protocol") if isinstance(content, dict) else None
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
             return {"ok": False, **about}
         said = self._answer(content, follow)

@@ -163,6 +163,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "runs": ("ask", "probes", "no"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
+    "doctor": ("--offline", "--report"),
     "help": ("help", "new"),
 }
 """Every command, and words that may stand behind it."""
