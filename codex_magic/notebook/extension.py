@@ -153,6 +153,8 @@ class Extension:
         """`panel`: answers what the page's panel asks, in any thread; it may take its time."""
         self.is_attached = False
         """Whether the page has ever said something."""
+        self.protocol: object = None
+        """What the page's last message said of its own version of the messages."""
         self.said: Mapping[str, Any] | None = None
         """What the page said last of its notebook."""
         self.notebook: str | None = None
@@ -239,6 +241,7 @@ class Extension:
 
     def _reply(self, content: object, follow: list[Callable[[], None]]) -> dict[str, Any]:
         """Return the answer to a request; what it leads to is added to `follow`."""
+        self.protocol = content.get("protocol") if isinstance(content, dict) else None
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
             return {"ok": False, **_ABOUT}
         said = self._answer(content, follow)
