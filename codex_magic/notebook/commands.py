@@ -64,13 +64,14 @@ _ARGUMENTS: dict[str, Callable[[str], bool]] = {
     **dict.fromkeys(("N", "[N]"), str.isdecimal),
     "N [WHY]": lambda rest: rest.split()[0].isdecimal(),
     "[revoke N | all]": lambda rest: re.fullmatch(r"revoke (\d+|all)", rest) is not None,
+    "[on NAME | off NAME]": lambda rest: re.fullmatch(r"(on|off) \S+", rest) is not None,
     "[OPTIONS]": lambda rest: rest.startswith("-"),
     "[WORD | --archived]": lambda rest: rest == "--archived" or _is_one_word(rest),
     LOGIN_ARGUMENTS: takes_login,
 }
 """What the words must be like; all other arguments are one word."""
 
-_FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login", "approve", "decline"})
+_FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login", "approve", "decline", "tools"})
 """Commands with which a sentence may begin too: before three more words or more it does."""
 
 
@@ -317,11 +318,25 @@ def _runs(session: Session, rest: str) -> Steps[None]:
     yield from ()  # there is nothing to wait for
 
 
+def _answers(session: Session, rest: str) -> Steps[None]:
+    if rest:
+        session.settings.answers = options.answers(rest)
+    word = options.answers(session.answers)
+    session.screen.say(f"Answers: {word} ({options.ANSWERS[word]})")
+    yield from ()  # there is nothing to wait for
+
+
 def _undo(session: Session, rest: str) -> Steps[None]:
     from .tools.running import undo
 
     undo(session)
     yield from ()  # there is nothing to wait for
+
+
+def _tools(session: Session, rest: str) -> Steps[None]:
+    from .tools.listing import show_or_turn
+
+    yield from show_or_turn(session, rest)
 
 
 _MEANINGS = {**ENGINES, **SANDBOXES, **APPROVALS}
@@ -380,6 +395,15 @@ _GROUPS = {
         Command("undo", "", "put back what Codex changed last: names, values and files", _undo),
         Command("runs", "[WORD]", "show or set if the model may run code here: ask, probes or no", _runs),
         Command("reads", "[WORD]", "show or set if the model may read the notebook: ask, yes or no", _reads),
+        Command(
+            "tools",
+            "[on NAME | off NAME]",
+            "list the model's tools and their calls; turn one on or off",
+            _tools,
+        ),
+        Command(
+            "answers", "[WORD]", "show or set if stored answers will do: auto, keep, new or replay", _answers
+        ),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
     ),
@@ -462,6 +486,10 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | Non
         return options.OPTION_WORDS if prompt in ([], ["continue"]) else None
     if not prompt:
         return COMMANDS if first == "%codex" and not words else None if symbol else options.OPTION_WORDS
+    if first == "%codex" and words[:1] == ["tools"] and len(words) == 2 and last in ("on", "off"):
+        from .tools.listing import names
+
+        return names(session)
     is_argument = first == "%codex" and len(words) == 1 and last in COMMANDS
     if is_argument and symbol and last in assist.ABOUT and last not in _SOURCES:
         return None  # it may be a question
@@ -511,6 +539,8 @@ _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "effort": lambda session: options.EFFORTS,
     "reads": lambda session: options.READS,
     "runs": lambda session: options.RUNS,
+    "tools": lambda session: ("on", "off"),
+    "answers": lambda session: options.ANSWERS,
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
     "stop": lambda session: [str(turn.number) for turn in session.running],

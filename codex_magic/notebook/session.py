@@ -35,15 +35,18 @@ from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, ch
 from ..threads.store import NotebookRecord, Store, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
+from ..values.replay import KeptTurn
 from ..waiting import begin_anew_in_children
 from .context import Context, Request, Told, learn_secrets
 from .gathering import Kernel, deleted_turns, look
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .options import checked as checked_option
 from .recognition import Evidence, Recognition, gather, recognise
+from .replay import Question, Wish, service_of, wish
 from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
 from .shell import Installed, NotebookSettings, NotSent
+from .tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -136,6 +139,7 @@ class Session:
         self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
         self.acting: set[tuple[str, str]] = set()  # those that seemed quiet, and were not
         self.committed: list[Commit] = []  # code that ran and stays, oldest first
+        self.tools = ToolRegistry()
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
@@ -183,6 +187,7 @@ class Session:
         cell = len(self.shell.user_ns["In"]) - 1
         turn = RunningTurn(self, prompt, task, context, listener, cell=cell, output=output)
         turn.number, turn.files = next(self._turns), files
+        turn.wish = wish(self.answers, self.service_for(task.options), task.options, context, self.env)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         self.extension.turns[output] = turn
@@ -247,6 +252,10 @@ class Session:
                 self.rate_limits = notification.rate_limits
             if turn.files is not None:
                 turn.files.hear(notification)
+            if isinstance(notification, types.ItemCompleted) and isinstance(
+                notification.item, types.ToolCall
+            ):
+                self.tools.note(notification.item)
             listener(notification)
 
         wanted = turn.options.text("thread")
@@ -287,7 +296,15 @@ class Session:
         left_out = await turn.files.begin() if turn.files is not None else []
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
+        service = self.service_for(turn.options)
+        question = Question(self.codex, thread, service, turn.context, told, checked_options)
+        if turn.wish.kinds and (stored := await question.answer(turn.wish)) is not None:
+            for line in turn.context.notes:
+                tell(types.Noted(thread.id, line))
+            turn.is_kept = isinstance(stored, KeptTurn)
+            return stored
         handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
+        turn.question = question
         self.sent = Request(told, turn_options, []), thread, handle.id
         if self.unkept is not None:
             end = "This conversation is not saved: it is gone when the kernel ends."
@@ -481,6 +498,15 @@ class Session:
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 
+    def service_for(self, options: ParsedLine) -> str:
+        """Return who answers a question with these options; nothing for OpenAI."""
+        return service_of(options.text("provider") or self.settings.provider)
+
+    @property
+    def answers(self) -> str:
+        """The setting of stored answers: the notebook's, else the environment's."""
+        return self.settings.answers or self.env.answers
+
     def provider(self, choice: str | None = None) -> Provider:
         """Return the provider that `choice`, else the notebook's, stands for. Raises ConfigurationError."""
         choice = choice or self.settings.provider or None
@@ -549,6 +575,9 @@ class RunningTurn:
     ) -> None:
         self.prompt, self.options, self.context, self.cell = prompt, task.options, context, cell
         self.output, self._listener, self._saving = output, listener, task.saving
+        self.wish: Wish
+        self.question: Question | None = None
+        self.is_kept = False
         self.started: Future[AsyncTurnHandle]
         self.number = 0
         """What a person calls it by."""
@@ -599,6 +628,9 @@ class RunningTurn:
         del self._session.extension.turns[self.output]
         if self._saving is not None:
             self._saving.take(self.handle)
+        if self.question is not None and self.handle is not None:
+            # A kernel that is to run no other cell may end at once.
+            self._session.blocking.submit(self.question.note(self.handle)).result()
         self.over.set_result(None)
 
 

@@ -41,7 +41,7 @@ from .options import (
 )
 from .owner import RENEW_SECONDS
 from .store import AsyncStore, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
-from .turns import AsyncTurnHandle
+from .turns import AsyncTurnHandle, Work
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -427,9 +427,17 @@ class AsyncCodex:
     # Turns ---------------------------------------------------------------------------------------
 
     async def start_turn(
-        self, thread: ThreadRecord, prompt: RunInput, options: Options, *, compacts: bool = False
+        self,
+        thread: ThreadRecord,
+        prompt: RunInput,
+        options: Options,
+        *,
+        compacts: bool = False,
+        work: Work | None = None,
     ) -> AsyncTurnHandle:
         """Begin a turn when the one before in its thread has ended. `compacts`: it only shortens the past.
+
+        `work`: what is done in place of asking the engine.
 
         `begin_turn` stores the question. The handle runs the engine as a task, keeps and passes on each
         notification, and ends with TurnCompleted, after a failure too.
@@ -443,7 +451,8 @@ class AsyncCodex:
             request = await begin_turn(
                 store, thread, inputs, options, self.config, sealed_for=identity, is_ephemeral=is_ephemeral
             )
-            handle = AsyncTurnHandle(engine, request, store, work=engine.compact if compacts else engine.run)
+            work = work or (engine.compact if compacts else engine.run)
+            handle = AsyncTurnHandle(engine, request, store, work=work)
             self._running.add(handle)
             if self._renewing is None:
                 self._renewing = asyncio.create_task(self._renew())

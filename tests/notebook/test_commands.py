@@ -161,6 +161,8 @@ TAKES: dict[str, tuple[str, ...]] = {
     "approval": ("ask", "untrusted", "deny", "auto"),
     "reads": ("ask", "yes", "no"),
     "runs": ("ask", "probes", "no"),
+    "tools": ("on", "off"),
+    "answers": ("auto", "keep", "new", "replay"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
     "help": ("help", "new"),
@@ -197,6 +199,7 @@ def test_what_is_typed_is_completed(session):
     assert "local-large" in some(offers(session, "%%codex -m local", "local"))
     assert "high" in some(offers(session, "%%codex -e h", "h"))
     assert offers(session, "%codex resume m", "m") == ["mine"]
+    assert offers(session, "%codex tools off run", "run") == ["run_python"]
     assert offers(session, "%%codex explain th", "th") is None
 
 
