@@ -403,7 +403,7 @@ _GROUPS = {
         Command("model", "[NAME]", "show or set the model", _model),
         Command("models", "", "list the models", _models),
         Command("effort", "[LEVEL]", "show or set how long the model thinks", _effort),
-        Command("undo", "", "put back what the last code that Codex ran has changed", _undo),
+        Command("undo", "", "put back what Codex changed last: names, values and files", _undo),
         Command("runs", "[WORD]", "show or set if the model may run code here: ask, probes or no", _runs),
         Command("reads", "[WORD]", "show or set if the model may read the notebook: ask, yes or no", _reads),
         Command(

@@ -29,6 +29,7 @@ from ..engines.approvals import is_at_work
 from ..protocol import types
 from ..protocol.plain import shorten
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
+from .tools.files import NOT_KEPT
 
 NOBODY = "Declined (no one was available to approve)"
 ENDED = "Not answered here"
@@ -321,6 +322,8 @@ def question_text(question: Question) -> QuestionText:
             return QuestionText(title, (_json(request.arguments),), ())
     if not isinstance(request, types.FileChangeApproval) and request.cwd:
         facts.append(("In", exact_line(request.cwd)))
+    if isinstance(request, types.CommandApproval):
+        facts.append(("Can’t be undone", NOT_KEPT))
     if request.reason and request.reason.strip():
         facts.append(("Codex says", f"“{exact_line(shorten(request.reason, 1_000))}”"))
     if isinstance(request, types.FileChangeApproval) and request.grant_root:

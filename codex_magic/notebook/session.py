@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .login import LoginFlow
     from .mentioned import Mentioned
     from .suggestions import Suggestions
+    from .tools.agent_files import AgentFiles
     from .tools.changes import Commit
 
 T = TypeVar("T")
@@ -72,6 +73,9 @@ Offer = Callable[[Context, TurnOptions], TurnOptions]
 """Returns more options for a turn with these, about the notebook as it is when it is asked."""
 
 log = logging.getLogger(__name__)
+
+MOST_NAMED = 4
+"""Files that are named of those that can't be put back."""
 
 MOST_ENDED = 16
 """Turns that are over and still listed by `%codex turns`."""
@@ -123,6 +127,7 @@ class Session:
         self.codex = self.blocking.asynchronous
         self.last_error: BaseException | None = None
         self.rate_limits: types.RateLimits | None = None
+        self._left_out: list[str] = []  # what was said last of files that can't be put back
         self.running: list[RunningTurn] = []  # those that are not over, oldest first
         self.ended: deque[TurnRow] = deque(maxlen=MOST_ENDED)
         self._turns = itertools.count(1)
@@ -181,15 +186,28 @@ class Session:
         turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
         turn_options["output_schema"] = task.saving.schema if task.saving else None
         turn_options |= offer(context, turn_options)
+        files = None
+        if turn_options["engine"] == "app-server":
+            from .tools.agent_files import AgentFiles
+
+            files = AgentFiles(str(turn_options["cwd"]))
+            turn_options["approvals"] = files.asking(turn_options["approvals"] or approvals)
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
         turn = RunningTurn(self, prompt, task, context, listener, cell=cell, output=output)
-        turn.number = next(self._turns)
+        turn.number, turn.files = next(self._turns), files
         turn.wish = wish(self.answers, self.service_for(task.options), task.options, context, self.env)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         self.extension.turns[output] = turn
         return turn
+
+    def keep(self, files: AgentFiles) -> None:
+        """Note what the agent's turn has changed, for an undo."""
+        from .tools.changes import Commit, remember
+
+        if commit := Commit(None, files.end()):
+            remember(self.committed, commit)
 
     def turn_options(
         self, options: ParsedLine, approvals: Approvals, *, cell: str | None = None
@@ -241,6 +259,8 @@ class Session:
         def tell(notification: types.Notification) -> None:
             if isinstance(notification, types.RateLimitsUpdated):
                 self.rate_limits = notification.rate_limits
+            if turn.files is not None:
+                turn.files.hear(notification)
             if isinstance(notification, types.ItemCompleted) and isinstance(
                 notification.item, types.ToolCall
             ):
@@ -282,6 +302,7 @@ class Session:
         told = await self._told(thread, turn.context, turn.prompt, turn_options)
         if turn_options["mask"] is not None:
             turn_options["mask"] = self.mask = await self.mask_of(thread)
+        left_out = await turn.files.begin() if turn.files is not None else []
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
         service = self.service_for(turn.options)
@@ -299,6 +320,9 @@ class Session:
             tell(types.Warned(None, f"{self.unkept} {end}"))
         elif note is not None:
             tell(types.Noted(thread.id, note))
+        if left_out != self._left_out:
+            self._left_out = left_out
+            tell(types.Noted(thread.id, _left_out_line(left_out)))
         for line in filter(None, (*turn.context.notes, told.line)):
             tell(types.Noted(thread.id, line))
         if self.unkept is not None:
@@ -583,6 +607,8 @@ class RunningTurn:
         self.started: Future[AsyncTurnHandle]
         self.number = 0
         """What a person calls it by."""
+        self.files: AgentFiles | None = None
+        """What the agent changes, if that answers."""
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
         self._session = session
@@ -623,6 +649,8 @@ class RunningTurn:
         """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
         self._session.ended.append(self.row())
+        if self.files is not None:
+            self._session.keep(self.files)
         del self._session.extension.turns[self.output]
         if self._saving is not None:
             self._saving.take(self.handle)
@@ -630,6 +658,15 @@ class RunningTurn:
             # A kernel that is to run no other cell may end at once.
             self._session.blocking.submit(self.question.note(self.handle)).result()
         self.over.set_result(None)
+
+
+def _left_out_line(left_out: list[str]) -> str:
+    """Say before a turn of which files below its folder nothing is kept."""
+    if not left_out:
+        return "`%codex undo` can put back all that it changes in its folder."
+    some = ", ".join(left_out[:MOST_NAMED])
+    more = f" and {len(left_out) - MOST_NAMED} more" if len(left_out) > MOST_NAMED else ""
+    return f"`%codex undo` can put back what it changes in its folder, but not {some}{more}."
 
 
 def _cut_off_warning(turn: TurnRecord) -> str:
