@@ -104,7 +104,7 @@ class ToolCalls:
         if not (tool.needs_approval or tool.question_for):
             return None
         decision = await self.decision(question, tool.question_for)
-        if decision in YES:
+        if is_yes(decision):
             return None
         if isinstance(decision, DeclineBecause):
             return f"The user declined this call and said: {decision.reason}"
@@ -115,7 +115,7 @@ class ToolCalls:
         self, question: ToolCallApproval, question_for: QuestionFor | None = None
     ) -> ApprovalDecision | None:
         """Ask whether a call may be made, unless its tool is allowed for the session; `None`: nobody answered."""
-        name = allowed_name(question)
+        name = f"{question.namespace or ''}.{question.tool}"
         async with self._asking:
             if name in self._allowed:
                 return Decision.accept
@@ -130,12 +130,9 @@ class ToolCalls:
         return decision
 
 
-YES = (Decision.accept, Decision.accept_for_session, Decision.accept_always)
-
-
-def allowed_name(question: ToolCallApproval) -> str:
-    """Return what stands for its tool among those allowed for the session."""
-    return f"{question.namespace or ''}.{question.tool}"
+def is_yes(decision: ApprovalDecision | None) -> bool:
+    """Whether it allows a call."""
+    return isinstance(decision, Decision) and decision not in (Decision.decline, Decision.cancel)
 
 
 def written(tool: Tool, arguments: Any) -> str:

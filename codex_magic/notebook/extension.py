@@ -31,8 +31,8 @@ PROTOCOL = 1
 WAIT_SECONDS = 0.05
 """What the page says of a cell and the cell itself come over two channels, in any order."""
 
-MOST_CELLS = 64
-"""Remembered of one kernel; a cell that runs again says everything anew."""
+MOST_CELLS = 256
+"""Remembered of one kernel, as many as may run together; a cell that runs again says everything anew."""
 
 MOST_STEERED = 64
 """Additions that are known when a page sends one again because it has heard nothing."""
@@ -50,10 +50,16 @@ class Stream:
     """
 
     def __init__(
-        self, id: str, cell: str | None, send: Send, about: Callable[[], dict[str, Any] | None]
+        self,
+        id: str,
+        cell: str | None,
+        send: Send,
+        about: Callable[[], dict[str, Any] | None],
+        client: str | None = None,
     ) -> None:
+        """`client`: the session of who sent the cell, to whom the output comes by itself."""
         self.is_followed = False
-        self._id, self._cell, self._send, self._about = id, cell, send, about
+        self._id, self._cell, self._send, self._about, self._client = id, cell, send, about, client
         self._lock = threading.Lock()
         self._number, self._text, self._asks = 0, "", False
         self._last: Mapping[str, Any] | None = None
@@ -62,7 +68,7 @@ class Stream:
         """Return the text so far, or the last bundle; from now on the pages hear the rest."""
         with self._lock:
             self.is_followed = self._last is None
-            begun = {"cell": self._cell, "n": self._number, "text": self._text}
+            begun = {"cell": self._cell, "client": self._client, "n": self._number, "text": self._text}
             return {**begun, "bundle": self._last, "asks": self._asks}
 
     def grow(self, text: str) -> None:
@@ -127,7 +133,7 @@ class Extension:
         self._unkept: dict[str, str] = {}
         """The answers that no page is known to have whole, each with its cell."""
 
-    def stream(self, id: str, cell: str | None = None) -> Stream:
+    def stream(self, id: str, cell: str | None = None, client: str | None = None) -> Stream:
         """Return a new stream, of that cell's answer; the oldest ones are forgotten."""
         with self._said:
             ended = [each for each, stream in self._streams.items() if stream.has_ended]
@@ -136,7 +142,7 @@ class Extension:
                 self._unkept.pop(each, None)
             if cell is not None:
                 self._unkept[id] = cell
-            self._streams[id] = Stream(id, cell, self._send, self._about_end)
+            self._streams[id] = Stream(id, cell, self._send, self._about_end, client)
             return self._streams[id]
 
     def _about_end(self) -> dict[str, Any] | None:

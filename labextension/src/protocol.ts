@@ -35,6 +35,8 @@ export type RunRequest = {
   notebook: string | null;
   /** Who sends the cell to the kernel. */
   executor: 'browser' | 'server';
+  /** Whether it is one of several cells that were run in one go. */
+  together: boolean;
   /** All of the notebook's, in its order. */
   cells: PageCell[];
   /** The text selected in the cell that was active last. */
@@ -140,6 +142,8 @@ export type AnswersReply = Reply & { answers?: { id: string; cell: string }[] };
 /** What it answers to an attach: `bundle` once the answer is over, before that the text after piece `n`. */
 export type AttachReply = Reply & {
   cell?: string | null;
+  /** Whose cell it is: the output comes to that page by itself. */
+  client?: string | null;
   n?: number;
   text?: string;
   bundle?: Bundle | null;
@@ -230,6 +234,7 @@ export function runRequest(
     path: about.path,
     notebook: about.notebook,
     executor: about.executor,
+    together: false,
     cells: cells.map(({ id, kind }, at) => ({ id, kind, ...told.get(at) })),
     selection: about.selection
   };

@@ -149,7 +149,7 @@ def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):
 TAKES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys("new threads name history show continue logout account usage status models".split(), ()),
     **dict.fromkeys("approvals approve decline".split(), ()),
-    **dict.fromkeys("steer stop undo debug fix explain review test doc optimize code".split(), ()),
+    **dict.fromkeys("turns steer stop undo debug fix explain review test doc optimize code".split(), ()),
     **dict.fromkeys("resume fork archive".split(), ("mine",)),
     "unarchive": ("old",),
     "login": ("device", "browser", "paste", "key"),
@@ -162,6 +162,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "reads": ("ask", "yes", "no"),
     "runs": ("ask", "probes", "no"),
     "tools": ["on", "off"],
+    "answers": ("auto", "keep", "new", "replay"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
     "help": ("help", "new"),

@@ -83,17 +83,14 @@ def test_what_a_server_says_only_reads_asks_too(codex: Codex, log: Path) -> None
     assert calls(log) == []
 
 
-def test_a_yes_for_the_session_is_for_one_tool_and_can_be_taken_back(codex: Codex, log: Path) -> None:
+def test_a_yes_for_the_session_is_for_one_tool(codex: Codex, log: Path) -> None:
     approvals = asked_with("acceptForSession")
     thread = codex.thread_start(approvals=approvals)
     for value in "xy":
         thread.run(use("store", value=value))
     thread.run(use("look"))
     assert [each.tool for each in approvals.requests] == ["store", "look"]
-    codex.asynchronous.ask_again(approvals.requests[0])
-    thread.run(use("store", value="z"))
-    assert [each.tool for each in approvals.requests] == ["store", "look", "store"]
-    assert len(calls(log)) == 4
+    assert len(calls(log)) == 3
 
 
 def test_what_the_users_own_file_approves_does_not_ask(codex: Codex, configured: Path, log: Path) -> None:
@@ -148,7 +145,7 @@ def test_in_a_notebook_the_card_asks_and_a_server_can_be_turned_off(
         listed = unasked(page, "%codex tools")
         assert "shop.store" in listed
         assert "No such file" in listed
-        assert "approved" not in unasked(page, cell)
+        assert "approved for this session" in unasked(page, cell)
         assert len(calls(log)) == 2
         unasked(page, "%codex tools off shop")
         assert "Not called: declined" in unasked(page, cell)

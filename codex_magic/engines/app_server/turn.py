@@ -16,7 +16,7 @@ from ...protocol.plain import shorten
 from ...protocol.secrets import mask, with_texts
 from ..replay import as_message, replayed
 from ..seam import Tell, TurnRequest
-from ..tools import YES, ToolCalls, ToolSet, text_item, written
+from ..tools import ToolCalls, ToolSet, is_yes, text_item, written
 from .connection import Connection, Subscription
 from .failures import WAITING, turn_failure, unreachable
 from .messages import MaskedLines, ToldOnce, address_of, readdressed
@@ -111,7 +111,7 @@ class AgentTurn:
             return {"decision": _spelled(decision)}
         if decision is types.Decision.cancel:  # the protocol has no word for it here, and none for no
             await self.interrupt()
-        is_yes = decision in (types.Decision.accept, types.Decision.accept_for_session)
+        is_yes = _spelled(decision) in (types.Decision.accept, types.Decision.accept_for_session)
         scope = "session" if decision is types.Decision.accept_for_session else "turn"
         return {"permissions": question.permissions if is_yes else {}, "scope": scope}
 
@@ -132,7 +132,7 @@ class AgentTurn:
         if isinstance(decision, types.DeclineBecause):
             self._reasons.append(asyncio.ensure_future(self._tell_why(decision.reason)))
         # The program is told no grant: it would keep one that nobody can take back here.
-        return {"action": "accept", "content": {}} if decision in YES else {"action": "decline"}
+        return {"action": "accept", "content": {}} if is_yes(decision) else {"action": "decline"}
 
     def _asked_about(self, server: str, arguments: object, message: str) -> types.McpToolCall | None:
         """Return the call that a question is about, each once; the question names its tool in words alone."""
@@ -273,6 +273,8 @@ def _spelled(decision: types.ApprovalDecision | None) -> Any:
         case types.ApplyNetworkPolicyAmendment(host, action):
             amendment = {"host": host, "action": action}
             return {"applyNetworkPolicyAmendment": {"network_policy_amendment": amendment}}
+        case types.Decision.accept_in_kernel:
+            return types.Decision.accept.value
         case types.Decision():
             return decision.value
     return types.Decision.decline.value

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ...protocol.errors import CodexError, OptionError
 from ...protocol.plain import shorten
-from ...protocol.types import McpToolApproval
 from ..options import reads, runs
 from ..screen import ago
 from .entries import ENTRIES, NAMES, RUN_PYTHON
@@ -42,8 +41,6 @@ def show_or_turn(session: Session, rest: str) -> Steps[None]:
             raise OptionError(
                 f"`{name}` can't be turned off here.", hint=f"{own} Turn it off there: `enabled = false`"
             )
-        if word == "off":
-            _take_back(session, name)
         (session.tools.off.add if word == "off" else session.tools.off.discard)(name)
         screen.say(f"`{name}` is {word}, from the next question on.")
         return
@@ -51,19 +48,6 @@ def show_or_turn(session: Session, rest: str) -> Steps[None]:
     screen.table(("Tool", "From", "State", "Calls", "Last call"), rows, note=NOTE)
     if problem is not None:
         screen.say(f"Your MCP servers can't be listed. {problem}")
-
-
-def _take_back(session: Session, name: str) -> None:
-    """Take back what was allowed for the session of an MCP server's tools: the program goes on to offer them."""
-    questions = session.extension.questions
-    for question in questions.lasting():
-        request = question.request
-        if isinstance(request, McpToolApproval) and name in (
-            request.server,
-            f"{request.server}.{request.tool}",
-        ):
-            session.codex.ask_again(request)
-            questions.revoke(question)
 
 
 def _servers(session: Session) -> Steps[tuple[list[McpServer], CodexError | None]]:
