@@ -161,7 +161,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "approval": ("ask", "untrusted", "deny", "auto"),
     "reads": ("ask", "yes", "no"),
     "runs": ("ask", "probes", "no"),
-    "tools": ["on", "off"],
+    "tools": ("on", "off"),
     "answers": ("auto", "keep", "new", "replay"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
