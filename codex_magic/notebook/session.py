@@ -248,7 +248,7 @@ class Session:
             "approval_mode": approval(chosen("approval") or ""),
             "cwd": folder(chosen("cwd") or ""),
             "approvals": approvals,
-            "model_provider": self._agent_provider(provider),
+            "model_provider": self.agent_provider(provider),
         }
 
     async def _start_turn(
@@ -462,7 +462,7 @@ class Session:
             if re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", wanted) is None:
                 raise
             try:
-                provider = self._agent_provider(self.settings.provider)
+                provider = self.agent_provider(self.settings.provider)
                 thread = await self.codex.thread_resume(wanted, engine="app-server", model_provider=provider)
             except ConfigurationError:  # no program keeps anything here
                 raise not_here from None
@@ -527,7 +527,7 @@ class Session:
         self._local = self._local or LocalProvider(self.env)
         return self._local
 
-    def _agent_provider(self, choice: str | None) -> str | None:
+    def agent_provider(self, choice: str | None) -> str | None:
         """Return the same in the agent's words, to which the local service is a server like any other."""
         return self.local.service.api_url if choice == LOCAL else choice or None
 
