@@ -176,14 +176,19 @@ class Extension:
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
         """Answer one message of the control channel, before anything that follows takes its time.
 
-        What reads the store or the network is answered later, by a thread of its own: nobody waits behind it.
+        Where two clients share one ZeroMQ identity, as those of one kernel manager do, the replies to both go to the
+        one that connected last. A page that hears none asks for it `aloud`, to be published as well. What reads the
+        store or the network is answered later, by a thread of its own: nobody waits behind it.
         """
+        content: Any = message.get("content")
+        session = self._kernel.session
 
         def send(reply: dict[str, Any]) -> None:
-            self._kernel.session.send(stream, REPLY, reply, message, ident=identity)
+            if isinstance(content, dict) and content.get("aloud") is True:
+                session.send(self._kernel.iopub_socket, REPLY, reply, parent=message, ident=REPLY.encode())
+            session.send(stream, REPLY, reply, message, ident=identity)
             stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
 
-        content: Any = message.get("content")
         if self._panel is not None and is_for_panel(content):
             panel = self._panel
 

@@ -250,7 +250,7 @@ class Session:
     ) -> AsyncTurnHandle:
         """Start the turn on `thread`, and tell first what there is to say of the thread."""
         note, self._note = self._note if self._thread is thread else None, None
-        if self.unkept is None and (notebook := await self._recognise()) is not None:
+        if (notebook := await self._recognise()) is not None:
             turn_options["notebook"] = self.extension.notebook = notebook.id
         if name := turn.options.text("name"):
             await thread.set_name(name)
@@ -306,10 +306,9 @@ class Session:
 
     async def deleted_turns(self, thread: AsyncThread, kernel: Kernel) -> list[str]:
         """Return the ids of this notebook's turns of the thread whose cells were deleted."""
-        notebook = await self._recognise()
-        if notebook is None or self.unkept is not None or not (kernel.page or kernel.deleted):
+        notebook = await self._recognise() if kernel.page or kernel.deleted else None
+        if notebook is None:
             return []
-
         path = self._path()
 
         def look(store: Store) -> list[str]:
@@ -447,7 +446,9 @@ class Session:
         return gather(self.shell, self.runs.cells, said=self.extension.said)
 
     async def _recognise(self) -> Recognition | None:
-        """Return which notebook this is; nothing is written."""
+        """Return which notebook this is, unless its conversation can't be kept; nothing is written."""
+        if self.unkept is not None:
+            return None
         if self._notebook is None and (evidence := self._evidence or self._gather()):
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook

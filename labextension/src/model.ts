@@ -3,7 +3,8 @@ import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import type { IDisposable } from '@lumino/disposable';
 import { type ISignal, Signal } from '@lumino/signaling';
 
-import { listen, request } from './link';
+import { request } from './link';
+import { listen } from './listen';
 import { cellsOf, nameOf } from './notebook';
 import {
   type PanelRequest,

@@ -4,7 +4,8 @@ import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import type { IDisposable } from '@lumino/disposable';
 
-import { answers, attach, listen, request } from './link';
+import { answers, attach, request } from './link';
+import { listen } from './listen';
 import {
   type AttachReply,
   type Bundle,

@@ -3,8 +3,9 @@
 /** Raised with every change that the other side must know. */
 export const PROTOCOL = 1;
 
-/** The type of the messages, and of their replies. */
+/** The types of the messages, and of their replies. */
 export const REQUEST = 'codex_request';
+export const REPLY = 'codex_reply';
 
 /** Characters of sources in one message: the nearest cells above the running one come first, then those below. */
 const MOST_CHARS = 200_000;

@@ -259,6 +259,21 @@ def test_a_page_hears_whether_an_error_is_the_last_one(kernel: Kernel) -> None:
     assert failure(9) is None
 
 
+def test_a_reply_that_is_asked_for_aloud_is_published_as_well(kernel: Kernel) -> None:
+    kernel.execute("%load_ext codex_magic")
+    client = kernel.client
+    for aloud in (False, True, "yes"):
+        ask = client.session.msg(PAGE_REQUEST, {"op": "answers", "protocol": PROTOCOL, "aloud": aloud})
+        client.control_channel.send(ask)
+        reply = client.get_control_msg(timeout=30)
+        heard = [client.get_iopub_msg(timeout=30)]
+        while heard[-1]["content"].get("execution_state") != "idle":
+            heard.append(client.get_iopub_msg(timeout=30))
+        [*published] = (each for each in heard if each["msg_type"] == REPLY)
+        assert [each["content"] for each in published] == ([reply["content"]] if aloud is True else [])
+        assert {each["parent_header"]["msg_id"] for each in heard} == {ask["header"]["msg_id"]}
+
+
 def test_a_busy_kernel_answers(kernel: Kernel) -> None:
     kernel.execute("%load_ext codex_magic")
     kernel.client.execute("input('busy')", allow_stdin=True)
