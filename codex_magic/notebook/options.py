@@ -58,6 +58,7 @@ CELL_OPTIONS: tuple[Option, ...] = (
     Option("rows", "N", "rows of a mentioned table that go along; 0: how it is built alone"),
     Option("dry", None, "show what would be sent, and send nothing"),
     Option("rerun", None, "with `%codex fix`: run the corrected code in this cell, after your yes"),
+    Option("trial", None, "try code in a copy of the kernel before you are asked; nothing of that lasts"),
     Option("no-mask", None, "send what looks like a secret as it is"),
     Option("name", "NAME", "name the thread"),
     Option("output", "NAME", "save the result in this variable", short="o"),
