@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # in here mypy reads them last, as all of them import this pa
         LoginError as LoginError,
         MethodNotFoundError as MethodNotFoundError,
         ModelNotFoundError as ModelNotFoundError,
+        NoStoredAnswerError as NoStoredAnswerError,
         NotSignedInError as NotSignedInError,
         OptionError as OptionError,
         OutputError as OutputError,

@@ -103,7 +103,7 @@ class ToolCalls:
             return f"Not run: {tool.name} needs the sandbox {tool.needs.value}, and this turn has {sandbox.value}."
         if not (tool.needs_approval or tool.question_for):
             return None
-        name = allowed_name(question)
+        name = f"{question.namespace or ''}.{question.tool}"
         async with self._asking:
             if name in self._allowed:
                 return None
@@ -115,17 +115,12 @@ class ToolCalls:
                 self._allowed.add(name)
         if decision is Decision.cancel:
             await self._cancel()
-        if decision in (Decision.accept, Decision.accept_for_session, Decision.accept_always):
+        if isinstance(decision, Decision) and decision not in (Decision.decline, Decision.cancel):
             return None
         if isinstance(decision, DeclineBecause):
             return f"The user declined this call and said: {decision.reason}"
         is_no = decision is not None
         return "The user declined this call." if is_no else "Not run: nobody was there to allow this call."
-
-
-def allowed_name(question: ToolCallApproval) -> str:
-    """Return what stands for its tool among those allowed for the session."""
-    return f"{question.namespace or ''}.{question.tool}"
 
 
 def written(tool: Tool, arguments: Any) -> str:

@@ -31,8 +31,8 @@ PROTOCOL = 1
 WAIT_SECONDS = 0.05
 """What the page says of a cell and the cell itself come over two channels, in any order."""
 
-MOST_CELLS = 64
-"""Remembered of one kernel; a cell that runs again says everything anew."""
+MOST_CELLS = 256
+"""Remembered of one kernel, as many as may run together; a cell that runs again says everything anew."""
 
 MOST_STEERED = 64
 """Additions that are known when a page sends one again because it has heard nothing."""
@@ -40,7 +40,19 @@ MOST_STEERED = 64
 MOST_ENDED = 16
 """Answers that a page which is loaded again can still have from here; the store has them all."""
 
+PANEL = frozenset(
+    {"status", "usage", "models", "choose", "sign-out", "threads", "turns", "turn", "thread", "sent"}
+)
+"""What the panel and the status bar ask; `panel.py` answers."""
+
+_ABOUT = {"protocol": PROTOCOL, "version": __version__}
+
 Send = Callable[[dict[str, Any]], None]
+
+
+def is_for_panel(content: object) -> bool:
+    is_ours = isinstance(content, dict) and content.get("protocol") == PROTOCOL
+    return is_ours and isinstance(content, dict) and content.get("op") in PANEL
 
 
 class Stream:
@@ -50,10 +62,16 @@ class Stream:
     """
 
     def __init__(
-        self, id: str, cell: str | None, send: Send, about: Callable[[], dict[str, Any] | None]
+        self,
+        id: str,
+        cell: str | None,
+        send: Send,
+        about: Callable[[], dict[str, Any] | None],
+        client: str | None = None,
     ) -> None:
+        """`client`: the session of who sent the cell, to whom the output comes by itself."""
         self.is_followed = False
-        self._id, self._cell, self._send, self._about = id, cell, send, about
+        self._id, self._cell, self._send, self._about, self._client = id, cell, send, about, client
         self._lock = threading.Lock()
         self._number, self._text, self._asks = 0, "", False
         self._last: Mapping[str, Any] | None = None
@@ -62,7 +80,7 @@ class Stream:
         """Return the text so far, or the last bundle; from now on the pages hear the rest."""
         with self._lock:
             self.is_followed = self._last is None
-            begun = {"cell": self._cell, "n": self._number, "text": self._text}
+            begun = {"cell": self._cell, "client": self._client, "n": self._number, "text": self._text}
             return {**begun, "bundle": self._last, "asks": self._asks}
 
     def grow(self, text: str) -> None:
@@ -109,14 +127,20 @@ class Controlled(Protocol):
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
-    def __init__(self, kernel: Any, log: CellLog | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Any,
+        log: CellLog | None = None,
+        panel: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        """`panel`: answers what the page's panel asks, in any thread; it may take its time."""
         self.is_attached = False
         """Whether the page has ever said something."""
         self.said: Mapping[str, Any] | None = None
         """What the page said last of its notebook."""
         self.notebook: str | None = None
         """The id of this kernel's notebook, once it has asked something; the page keeps it in the metadata."""
-        self._kernel, self._log = kernel, log
+        self._kernel, self._log, self._panel = kernel, log, panel
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -127,7 +151,7 @@ class Extension:
         self._unkept: dict[str, str] = {}
         """The answers that no page is known to have whole, each with its cell."""
 
-    def stream(self, id: str, cell: str | None = None) -> Stream:
+    def stream(self, id: str, cell: str | None = None, client: str | None = None) -> Stream:
         """Return a new stream, of that cell's answer; the oldest ones are forgotten."""
         with self._said:
             ended = [each for each, stream in self._streams.items() if stream.has_ended]
@@ -136,7 +160,7 @@ class Extension:
                 self._unkept.pop(each, None)
             if cell is not None:
                 self._unkept[id] = cell
-            self._streams[id] = Stream(id, cell, self._send, self._about_end)
+            self._streams[id] = Stream(id, cell, self._send, self._about_end, client)
             return self._streams[id]
 
     def _about_end(self) -> dict[str, Any] | None:
@@ -156,11 +180,32 @@ class Extension:
         kernel.session.send(kernel.iopub_socket, DELTA, piece, parent={}, ident=DELTA.encode())
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
-        """Answer one message of the control channel, before anything that follows takes its time."""
+        """Answer one message of the control channel, before anything that follows takes its time.
+
+        Where two clients share one ZeroMQ identity, as those of one kernel manager do, the replies to both go to the
+        one that connected last. A page that hears none asks for it `aloud`, to be published as well. What reads the
+        store or the network is answered later, by a thread of its own: nobody waits behind it.
+        """
+        content: Any = message.get("content")
+
+        def send(reply: dict[str, Any]) -> None:
+            session = self._kernel.session
+            if isinstance(content, dict) and content.get("aloud") is True:
+                session.send(self._kernel.iopub_socket, REPLY, reply, parent=message, ident=REPLY.encode())
+            session.send(stream, REPLY, reply, message, ident=identity)
+            stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
+
+        if self._panel is not None and is_for_panel(content):
+            panel = self._panel
+
+            def work() -> None:
+                reply = {**_ABOUT, **panel(content)}
+                stream.io_loop.add_callback(send, reply)  # a socket belongs to its thread
+
+            threading.Thread(target=work, name="codex_magic panel", daemon=True).start()
+            return
         follow: list[Callable[[], None]] = []
-        reply = self._reply(message.get("content"), follow)
-        self._kernel.session.send(stream, REPLY, reply, message, ident=identity)
-        stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
+        send(self._reply(content, follow))
         for act in follow:
             act()
 
@@ -174,11 +219,10 @@ class Extension:
 
     def _reply(self, content: object, follow: list[Callable[[], None]]) -> dict[str, Any]:
         """Return the answer to a request; what it leads to is added to `follow`."""
-        about = {"protocol": PROTOCOL, "version": __version__}
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
-            return {"ok": False, **about}
+            return {"ok": False, **_ABOUT}
         said = self._answer(content, follow)
-        return {"ok": said is not None, **about, **(said or {})}
+        return {"ok": said is not None, **_ABOUT, **(said or {})}
 
     def _answer(self, content: dict[str, Any], follow: list[Callable[[], None]]) -> dict[str, Any] | None:
         """`None`: refused, since it is nothing we know, or about something that is over."""
@@ -192,6 +236,10 @@ class Extension:
                         del self._runs[next(iter(self._runs))]
                     self._runs[cell] = content
                     self._said.notify_all()
+                return {}
+            case {"op": "here"}:
+                with self._said:
+                    self.is_attached, self.said = True, content
                 return {}
             case {"op": "answers"}:
                 with self._said:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Kernel(NamedTuple):
     """What a kernel knows when a cell asks. `cell`, `source`: of that cell.
 
-    `page`: the cells as they stand in JupyterLab, and `selection` what is selected there, where our extension tells
+    `is_one_of_many`: cells that were run together. `page`: the cells as they stand in JupyterLab, and `selection` what is selected there, where our extension tells
     them; else `None`. `deleted`: the cells that are known to be gone, each with the time since when.
     """
 
@@ -41,6 +41,7 @@ class Kernel(NamedTuple):
     page: Sequence[SavedCell] = ()
     selection: str | None = None
     deleted: Mapping[str, float] = {}
+    is_one_of_many: bool = False
 
 
 class Output(NamedTuple):
@@ -90,7 +91,9 @@ def look(
     if said is not None and page:
         runs.note_page(str(said.get("path")), {each.id for each in page if each.id})
     selected = selection if isinstance(selection, str) else None
-    return Kernel(so_far, cell, source, runs.began, page, selected, runs.deleted)
+    told_together = said.get("together") if said is not None else None
+    is_one_of_many = runs.is_one_of_many if told_together is None else told_together is True
+    return Kernel(so_far, cell, source, runs.began, page, selected, runs.deleted, is_one_of_many)
 
 
 def around(kernel: Kernel, path: str | None) -> Around:

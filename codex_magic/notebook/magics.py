@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from threading import Lock
+from collections.abc import Mapping
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.async_helpers import _asyncio_runner
@@ -42,7 +43,7 @@ class CodexMagics(NotebookSettings, Magics):
         self.log = CellLog(shell)
         self._runs: Runs | None = None
         shells[id(shell)] = shell
-        self._lock = Lock()  # the page's first word and the first cell come in threads of their own
+        self._lock = RLock()  # the page's first word and the first cell come in threads of their own
         self._extension: Extension | None = None
 
     @property
@@ -62,21 +63,29 @@ class CodexMagics(NotebookSettings, Magics):
             if self._extension is None:
                 from .extension import Extension
 
-                self._extension = Extension(getattr(self.shell, "kernel", None), self.log)
+                kernel = getattr(self.shell, "kernel", None)
+                self._extension = Extension(kernel, self.log, self._answer_panel)
             return self._extension
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
         """Answer a request of the page's extension, in the kernel's control thread."""
         self.extension.hear(stream, identity, message)
 
+    def _answer_panel(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        from .panel import answer
+
+        return answer(self.session, content)
+
     @property
     def session(self) -> Session:
         """The state of this notebook; created at first use."""
-        if self._session is None:
-            from .session import Session
+        with self._lock:
+            if self._session is None:
+                from .session import Session
 
-            assert self.shell is not None  # traitlets allows None; `load` passes it
-            self._session = Session(self.shell, self, self.past, self.extension)
+                assert self.shell is not None  # traitlets allows None; `load` passes it
+                self._session = Session(self.shell, self, self.past, self.extension)
+        self._session.heed_termination()  # where a page came first, it could not be in the main thread
         return self._session
 
     def as_host(self) -> host.Host:

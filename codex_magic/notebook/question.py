@@ -89,6 +89,11 @@ class Question:
                 self.answered.set_result(decision)
 
     @cached_property
+    def about(self) -> tuple[object, ...]:
+        """What exactly is asked; a yes for longer than once holds for the same alone."""
+        return exactly(self.request)
+
+    @cached_property
     def text(self) -> QuestionText:
         return question_text(self)
 
@@ -114,8 +119,9 @@ class Question:
         if not self.over or self.answered.cancelled():
             return False
         decision = self.answered.result()
-        once = (None, Decision.accept, Decision.try_first, Decision.decline, Decision.cancel)
-        return not isinstance(decision, types.DeclineBecause) and decision not in once
+        once = (None, Decision.accept, Decision.accept_in_kernel, Decision.decline, Decision.cancel)
+        is_once = decision is Decision.try_first or decision in once
+        return not isinstance(decision, types.DeclineBecause) and not is_once
 
     def grant(self) -> tuple[str, str]:
         """Return what holds for longer than once, as the button said, and what it is about."""
@@ -158,6 +164,29 @@ class Question:
         """Answer no because of `reason`, and not because a person said so."""
         self.reason = reason
         self.answer(None)
+
+
+def exactly(request: Request) -> tuple[object, ...]:
+    """Return what a request is about, whoever asks it and why: equal for two that would do the same.
+
+    A file may change in any way, but for being deleted; a tool may be called with anything.
+    """
+    match request:
+        case types.CommandApproval():
+            where = json.dumps(request.network_approval_context, sort_keys=True)
+            return "command", request.command, request.cwd, where
+        case types.FileChangeApproval(changes=changes):
+            files = {(str(each.get("path")), _moved(each), change_kind(each) == "delete") for each in changes}
+            return "files", frozenset(files), request.grant_root, is_at_work(request)
+        case types.PermissionsApproval():
+            return "permissions", json.dumps(request.permissions, sort_keys=True), request.cwd
+        case types.ReadingApproval():
+            return "read", request.folder
+        case types.RunApproval():
+            return "run", request.code, request.stays
+        case CodeRun():
+            return "run here", request.code
+    return "tool", request.namespace, request.tool
 
 
 class Choice(NamedTuple):
@@ -340,10 +369,14 @@ def _json(value: Any) -> Passage:
 
 
 def _path(change: dict[str, Any], folder: str) -> str:
+    path, moved = _below(str(change.get("path")), folder), _moved(change)
+    return f"{path} → {_below(moved, folder)}" if moved else path
+
+
+def _moved(change: dict[str, Any]) -> str:
+    """Return where a changed file goes, if it is moved."""
     kind = change.get("kind")
-    moved = kind.get("move_path") if isinstance(kind, dict) else None
-    path = _below(str(change.get("path")), folder)
-    return f"{path} → {_below(str(moved), folder)}" if moved else path
+    return str(kind.get("move_path") or "") if isinstance(kind, dict) else ""
 
 
 def _below(path: str, folder: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -33,15 +35,18 @@ from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, ch
 from ..threads.store import NotebookRecord, Store, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
+from ..values.replay import KeptTurn
 from ..waiting import begin_anew_in_children
 from .context import Context, Request, Told, learn_secrets
 from .gathering import Kernel, deleted_turns, look
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .options import checked as checked_option
 from .recognition import Evidence, Recognition, gather, recognise
+from .replay import Question, Wish, service_of, wish
 from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
 from .shell import Installed, NotebookSettings, NotSent
+from .tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -66,6 +71,9 @@ Offer = Callable[[Context, TurnOptions], TurnOptions]
 """Returns more options for a turn with these, about the notebook as it is when it is asked."""
 
 log = logging.getLogger(__name__)
+
+MOST_ENDED = 16
+"""Turns that are over and still listed by `%codex turns`."""
 
 LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
@@ -115,6 +123,8 @@ class Session:
         self.last_error: BaseException | None = None
         self.rate_limits: types.RateLimits | None = None
         self.running: list[RunningTurn] = []  # those that are not over, oldest first
+        self.ended: deque[TurnRow] = deque(maxlen=MOST_ENDED)
+        self._turns = itertools.count(1)
         self.unkept: StoreError | None = None  # why this notebook's conversation is in memory only
         self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
@@ -122,16 +132,19 @@ class Session:
         """With the numbers of the thread that was asked last."""
         self._masks: dict[str, OutgoingMask] = {}  # by thread
         self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
-        self.runnable: set[tuple[str, str]] = set()  # code and scope that run without asking again
         self.acting: set[tuple[str, str]] = set()  # those that seemed quiet, and were not
         self.committed: list[Commit] = []  # code that ran and stays, oldest first
+        self.tools = ToolRegistry()
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
         self._local: LocalProvider | None = None
-        _replace_termination(signal.SIG_DFL, _keep_and_end)  # unless somebody else handles it
         begin_anew_in_children(self)
+
+    def heed_termination(self) -> None:
+        """Write what came of running turns when this process is ended, unless somebody else sees to that."""
+        _replace_termination(signal.SIG_DFL, _keep_and_end)
 
     def forked(self) -> object:
         """See `waiting.begin_anew_in_children`: the turns that run and the sign-in that waits are the parent's."""
@@ -165,6 +178,8 @@ class Session:
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
         turn = RunningTurn(self, prompt, task, context, listener, cell=cell, output=output)
+        turn.number = next(self._turns)
+        turn.wish = wish(self.answers, self.service_for(task.options), task.options, context, self.env)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         self.extension.turns[output] = turn
@@ -220,6 +235,10 @@ class Session:
         def tell(notification: types.Notification) -> None:
             if isinstance(notification, types.RateLimitsUpdated):
                 self.rate_limits = notification.rate_limits
+            if isinstance(notification, types.ItemCompleted) and isinstance(
+                notification.item, types.ToolCall
+            ):
+                self.tools.note(notification.item)
             listener(notification)
 
         wanted = turn.options.text("thread")
@@ -247,7 +266,7 @@ class Session:
     ) -> AsyncTurnHandle:
         """Start the turn on `thread`, and tell first what there is to say of the thread."""
         note, self._note = self._note if self._thread is thread else None, None
-        if self.unkept is None and (notebook := await self._recognise()) is not None:
+        if (notebook := await self._recognise()) is not None:
             turn_options["notebook"] = self.extension.notebook = notebook.id
         if name := turn.options.text("name"):
             await thread.set_name(name)
@@ -259,7 +278,15 @@ class Session:
             turn_options["mask"] = self.mask = await self.mask_of(thread)
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
+        service = self.service_for(turn.options)
+        question = Question(self.codex, thread, service, turn.context, told, checked_options)
+        if turn.wish.kinds and (stored := await question.answer(turn.wish)) is not None:
+            for line in turn.context.notes:
+                tell(types.Noted(thread.id, line))
+            turn.is_kept = isinstance(stored, KeptTurn)
+            return stored
         handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
+        turn.question = question
         self.sent = Request(told, turn_options, []), thread, handle.id
         if self.unkept is not None:
             end = "This conversation is not saved: it is gone when the kernel ends."
@@ -303,10 +330,9 @@ class Session:
 
     async def deleted_turns(self, thread: AsyncThread, kernel: Kernel) -> list[str]:
         """Return the ids of this notebook's turns of the thread whose cells were deleted."""
-        notebook = await self._recognise()
-        if notebook is None or self.unkept is not None or not (kernel.page or kernel.deleted):
+        notebook = await self._recognise() if kernel.page or kernel.deleted else None
+        if notebook is None:
             return []
-
         path = self._path()
 
         def look(store: Store) -> list[str]:
@@ -444,10 +470,21 @@ class Session:
         return gather(self.shell, self.runs.cells, said=self.extension.said)
 
     async def _recognise(self) -> Recognition | None:
-        """Return which notebook this is; nothing is written."""
+        """Return which notebook this is, unless its conversation can't be kept; nothing is written."""
+        if self.unkept is not None:
+            return None
         if self._notebook is None and (evidence := self._evidence or self._gather()):
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
+
+    def service_for(self, options: ParsedLine) -> str:
+        """Return who answers a question with these options; nothing for OpenAI."""
+        return service_of(options.text("provider") or self.settings.provider)
+
+    @property
+    def answers(self) -> str:
+        """The setting of stored answers: the notebook's, else the environment's."""
+        return self.settings.answers or self.env.answers
 
     def provider(self, choice: str | None = None) -> Provider:
         """Return the provider that `choice`, else the notebook's, stands for. Raises ConfigurationError."""
@@ -486,6 +523,16 @@ class Session:
         return usage
 
 
+class TurnRow(NamedTuple):
+    """What is listed of a turn; `seconds`: how long it takes, or took."""
+
+    number: int
+    cell: int
+    prompt: str
+    state: str
+    seconds: float
+
+
 class RunningTurn:
     """A turn of the notebook, from its request until all of it is on screen.
 
@@ -507,7 +554,12 @@ class RunningTurn:
     ) -> None:
         self.prompt, self.options, self.context, self.cell = prompt, task.options, context, cell
         self.output, self._listener, self._saving = output, listener, task.saving
+        self.wish: Wish
+        self.question: Question | None = None
+        self.is_kept = False
         self.started: Future[AsyncTurnHandle]
+        self.number = 0
+        """What a person calls it by."""
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
         self._session = session
@@ -519,6 +571,12 @@ class RunningTurn:
         started = self.started
         is_there = started.done() and not started.cancelled() and started.exception() is None
         return started.result() if is_there else None
+
+    def row(self, state: str = "") -> TurnRow:
+        """`state`: what it does, if it runs; else how it ended is said."""
+        result = self.handle.result if self.handle is not None else None
+        ended = "not sent" if result is None else result.status.value.replace("completed", "done")
+        return TurnRow(self.number, self.cell, self.prompt, state or ended, time.monotonic() - self.began)
 
     def stop(self) -> None:
         """Interrupt it, as soon as it has started, or take it back if it still waits; from any thread."""
@@ -541,9 +599,13 @@ class RunningTurn:
     def end(self) -> None:
         """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
+        self._session.ended.append(self.row())
         del self._session.extension.turns[self.output]
         if self._saving is not None:
             self._saving.take(self.handle)
+        if self.question is not None and self.handle is not None:
+            # A kernel that is to run no other cell may end at once.
+            self._session.blocking.submit(self.question.note(self.handle)).result()
         self.over.set_result(None)
 
 

@@ -45,6 +45,12 @@ def message_id(message: dict[str, Any]) -> str:
     return str((message.get("header") or {}).get("msg_id") or "")
 
 
+def client_of(message: dict[str, Any]) -> str | None:
+    """Return the session of who sent the message."""
+    session = (message.get("header") or {}).get("session")
+    return session if isinstance(session, str) else None
+
+
 def cell_id(shell: InteractiveShell) -> str | None:
     """Return the id of the running cell as its front end sent it; `None` when it sends none."""
     metadata: dict[str, Any] = request(shell).get("metadata") or {}
@@ -85,6 +91,9 @@ class NotebookSettings(HasTraits):
     reads = _setting(
         "Whether the model may read variables, cells, outputs and files on its own: ask, yes or no.", "ask"
     )
+    answers = _setting(
+        "Whether stored answers will do: auto, keep, new or replay; empty: CODEX_MAGIC_ANSWERS, or auto."
+    )
     runs = _setting("Whether the model may run code in this kernel: ask, probes or no.", "ask")
     trial = Bool(False, help="Whether code is tried in a copy of the kernel before you are asked.").tag(
         config=True
@@ -122,6 +131,10 @@ class NotSent(Exception):
     """The user took a question back while it waited for the answer before it."""
 
 
+TOGETHER_SECONDS = 0.1
+"""Between two cells that a front end sends in one go; nobody presses a key so fast."""
+
+
 class CellLog:
     """Notes the cells of one shell as they run; `runs` makes something of it."""
 
@@ -129,6 +142,10 @@ class CellLog:
         self.shell = shell
         self._at = self.began = time.time()
         self._lags: dict[str, float] = {}
+        self._latest: tuple[str, float] | None = None
+        self._ended = 0.0
+        self.is_one_of_many = False
+        """Whether the running cell was sent together with the one before it, and waited for that."""
         self.cells: set[str] = set()
         self.deleted: dict[str, float] = {}
         """The cells that are gone, as far as the front end said so, each with the time of that."""
@@ -147,6 +164,10 @@ class CellLog:
         if sent is not None:
             session, at = sent
             self._lags[session] = min(self._at - at, self._lags.get(session, self._at - at))
+            if sent != self._latest:
+                before, self._latest = self._latest, sent
+                is_next = before is not None and before[0] == session and at - before[1] < TOGETHER_SECONDS
+                self.is_one_of_many = is_next and self.sent_at() < self._ended
         for deleted in (request(self.shell).get("metadata") or {}).get("deletedCells") or ():
             self.deleted[str(deleted)] = self._at
         if (cell := cell_id(self.shell)) is not None:
@@ -171,6 +192,7 @@ class CellLog:
 
     def end(self, result: Any) -> None:
         """Note how a cell has ended: IPython's `post_run_cell`."""
+        self._ended = time.time()
         number, info = result.execution_count, result.info
         if info is None or not info.store_history or number is None:
             return

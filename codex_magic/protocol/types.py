@@ -602,6 +602,8 @@ class Decision(str, Enum):
     accept = "accept"
     accept_for_session = "acceptForSession"
     """Yes, and to similar actions until the agent's process ends."""
+    accept_in_kernel = "acceptInKernel"
+    """Yes, by a grant that the notebook keeps: the engine asks again each time. Ours, not the protocol's."""
     accept_always = "acceptAlways"
     """Yes, and from now on, to reading any notebook; no answer to anything else. Ours, not the protocol's."""
     try_first = "tryFirst"

@@ -3,8 +3,9 @@
 /** Raised with every change that the other side must know. */
 export const PROTOCOL = 1;
 
-/** The type of the messages, and of their replies. */
+/** The types of the messages, and of their replies. */
 export const REQUEST = 'codex_request';
+export const REPLY = 'codex_reply';
 
 /** Characters of sources in one message: the nearest cells above the running one come first, then those below. */
 const MOST_CHARS = 200_000;
@@ -34,6 +35,8 @@ export type RunRequest = {
   notebook: string | null;
   /** Who sends the cell to the kernel. */
   executor: 'browser' | 'server';
+  /** Whether it is one of several cells that were run in one go. */
+  together: boolean;
   /** All of the notebook's, in its order. */
   cells: PageCell[];
   /** The text selected in the cell that was active last. */
@@ -88,7 +91,26 @@ export type FailureRequest = { op: 'failure'; protocol: number; cell: string; nu
 /** `last`: no other has failed since; `null`: the kernel knows nothing of it. */
 export type FailureReply = Reply & { failure?: 'last' | 'earlier' | null };
 
+/** What the panel and the status bar ask and do; only the kernel knows it. */
+export type PanelRequest =
+  | { op: 'status' | 'usage' | 'models' | 'sent' | 'sign-out' }
+  /** Empty stands for the default. */
+  | { op: 'choose'; model: string; effort: string }
+  /** This notebook's threads, or a page of all. */
+  | { op: 'threads'; here: boolean; search: string; archived: boolean; cursor: string | null; limit: number }
+  /** A thread's last turns, or those before a position. */
+  | { op: 'turns'; thread: string; before: number | null }
+  | { op: 'turn'; thread: string; turn: string }
+  | { op: 'thread'; act: 'new' | 'resume' | 'archive' | 'unarchive'; thread: string }
+  | { op: 'thread'; act: 'rename'; thread: string; name: string }
+  | { op: 'thread'; act: 'fork'; thread: string; turn: string | null };
+
+/** Says what the notebook holds, before anything is asked of it. */
+export type HereRequest = Omit<RunRequest, 'op'> & { op: 'here' };
+
 export type Request =
+  | (PanelRequest & { protocol: number })
+  | HereRequest
   | RunRequest
   | AttachRequest
   | AnswersRequest
@@ -132,8 +154,86 @@ export type Card = {
 /** What of the facts matters here. */
 export type Facts = { id?: string; state?: string; turn?: string };
 
-/** What the kernel answers. */
-export type Reply = { ok: boolean; protocol?: number; version?: string };
+/** What the kernel answers. `error`, `hint`: why it refuses, for people. */
+export type Reply = { ok: boolean; protocol?: number; version?: string; error?: string; hint?: string };
+
+/** How a provider is signed in to. */
+export type Account = { kind: 'chatgpt' | 'key' | 'local' | 'other' | 'none'; text: string };
+
+/** A window of the plan: percent left, and when it begins anew, in words. */
+export type Limit = { name: string; left: number; resets: string };
+
+/** A turn that runs; `id` is its answer's. */
+export type Running = {
+  id: string;
+  text: string;
+  cell: string | null;
+  number: number;
+  thread: string | null;
+  turn: string | null;
+  seconds: number;
+};
+
+/** A question that waits below the answer of this id. */
+export type Waiting = { id: string; number: number; title: string; about: string; cell: string | null };
+
+export type Status = {
+  account: Account;
+  problem: string;
+  provider: string;
+  /** Empty where only the service knows its default. */
+  model: string;
+  effort: string;
+  engine: string;
+  /** The one that stops you first in front. */
+  limits: Limit[];
+  thread: string | null;
+  notebook: string | null;
+  running: Running[];
+  waiting: Waiting[];
+};
+
+export type StatusReply = Reply & Partial<Status>;
+
+export type ModelsReply = Reply & { models?: { name: string; efforts: string[]; effort: string }[] };
+
+/** A thread in a list. `used`: Unix seconds; `forked_at`: the number of the last turn that it shares. */
+export type ThreadInfo = {
+  id: string;
+  name: string;
+  about: string;
+  used: number;
+  archived: boolean;
+  forked_from: string | null;
+  forked_at: number | null;
+};
+
+export type ThreadRow = ThreadInfo & { turns: number; notebook: string };
+
+export type ThreadsReply = Reply & { threads?: ThreadRow[]; cursor?: string | null; current?: string | null };
+
+/** A turn in the tree. `running`: the id of its answer while it runs; `versions`: how often it was asked. */
+export type TurnRow = {
+  id: string;
+  position: number;
+  question: string;
+  answer: string;
+  state: string;
+  cell: string | null;
+  running: string | null;
+  versions: number;
+  forks: ThreadInfo[];
+};
+
+export type TurnsReply = Reply & { thread?: ThreadInfo; turns?: TurnRow[]; more?: boolean };
+
+export type TurnReply = Reply & { bundle?: Bundle; question?: string };
+
+/** Which thread is the notebook's now. */
+export type ActReply = Reply & { thread?: string };
+
+/** The parts of the last request: their sizes, and their texts. */
+export type SentReply = Reply & { rows?: string[][]; texts?: [string, string][] };
 
 /** What it answers when it is asked for answers. */
 export type AnswersReply = Reply & { answers?: { id: string; cell: string }[] };
@@ -141,6 +241,8 @@ export type AnswersReply = Reply & { answers?: { id: string; cell: string }[] };
 /** What it answers to an attach: `bundle` once the answer is over, before that the text after piece `n`. */
 export type AttachReply = Reply & {
   cell?: string | null;
+  /** Whose cell it is: the output comes to that page by itself. */
+  client?: string | null;
   n?: number;
   text?: string;
   bundle?: Bundle | null;
@@ -208,6 +310,18 @@ export function failureRequest(cell: string, number: number): FailureRequest {
   return { op: 'failure', protocol: PROTOCOL, cell, number };
 }
 
+export function panelRequest(content: PanelRequest): PanelRequest & { protocol: number } {
+  return { ...content, protocol: PROTOCOL };
+}
+
+/** Return what there is to say of the notebook while nothing runs in it. */
+export function hereRequest(
+  cells: readonly (PageCell & { source: string })[],
+  about: Pick<RunRequest, 'path' | 'notebook' | 'executor' | 'selection'>
+): HereRequest {
+  return { ...runRequest(cells, cells.length - 1, about), op: 'here', cell: '' };
+}
+
 /** Return the message for the cell at `index`. */
 export function runRequest(
   cells: readonly (PageCell & { source: string })[],
@@ -231,6 +345,7 @@ export function runRequest(
     path: about.path,
     notebook: about.notebook,
     executor: about.executor,
+    together: false,
     cells: cells.map(({ id, kind }, at) => ({ id, kind, ...told.get(at) })),
     selection: about.selection
   };

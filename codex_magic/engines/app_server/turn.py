@@ -108,7 +108,7 @@ class AgentTurn:
             return {"decision": _spelled(decision)}
         if decision is types.Decision.cancel:  # the protocol has no word for it here, and none for no
             await self.interrupt()
-        is_yes = decision in (types.Decision.accept, types.Decision.accept_for_session)
+        is_yes = _spelled(decision) in (types.Decision.accept, types.Decision.accept_for_session)
         scope = "session" if decision is types.Decision.accept_for_session else "turn"
         return {"permissions": question.permissions if is_yes else {}, "scope": scope}
 
@@ -240,6 +240,8 @@ def _spelled(decision: types.ApprovalDecision | None) -> Any:
         case types.ApplyNetworkPolicyAmendment(host, action):
             amendment = {"host": host, "action": action}
             return {"applyNetworkPolicyAmendment": {"network_policy_amendment": amendment}}
+        case types.Decision.accept_in_kernel:
+            return types.Decision.accept.value
         case types.Decision():
             return decision.value
     return types.Decision.decline.value

@@ -122,6 +122,9 @@ RUN_PYTHON = Entry(
 )
 
 
+NAMES = frozenset(entry.name for entry in (*ENTRIES, RUN_PYTHON))
+
+
 def offered(
     session: Session, ask: Ask, place: Place, context: Context, turn_options: TurnOptions
 ) -> TurnOptions:
@@ -138,6 +141,8 @@ def offered(
         tools += [_tool(entry, reading, session, context) for entry in ENTRIES]
     if is_agent or (may_read and runs(session.settings.runs) != "no"):
         tools.append(_tool(RUN_PYTHON, running, session, context, running, place))
+    tools = [each for each in tools if session.tools.is_on(each.name)]
+    tools += session.tools.offered(session.shell.user_ns, NAMES, context.notes)
 
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
         if isinstance(request, RunApproval):
