@@ -345,7 +345,7 @@ def _run_text(request: types.RunApproval) -> QuestionText:
     facts.append(("Tried first", trial.outcome))
     if trial.held:  # it ran
         facts += [("Would change", line) for line in trial.changes]
-        facts.append(("Nothing lasts", f"it ran in a copy of the kernel; held: {trial.held}"))
+        facts.append(("Held", f"{trial.held}; it ran in a copy of the kernel, and nothing of it lasts"))
     return QuestionText(title, tuple(passages), _exact(facts), trial.images)
 
 
