@@ -66,6 +66,7 @@ _ARGUMENTS: dict[str, Callable[[str], bool]] = {
     "[revoke N | all]": lambda rest: re.fullmatch(r"revoke (\d+|all)", rest) is not None,
     "[on NAME | off NAME]": lambda rest: re.fullmatch(r"(on|off) \S+", rest) is not None,
     "[OPTIONS]": lambda rest: rest.startswith("-"),
+    "[--offline] [--report]": lambda rest: set(rest.split()) <= {"--offline", "--report"},
     "[WORD | --archived]": lambda rest: rest == "--archived" or _is_one_word(rest),
     LOGIN_ARGUMENTS: takes_login,
 }
@@ -120,7 +121,7 @@ def _threads(session: Session, rest: str) -> Steps[None]:
     current = yield from session.wait(session.current_id())
 
     def rows(store: Store) -> Iterator[tuple[object, ...]]:
-        paths, turns = store.notebook_paths(), store.turn_counts(page.threads)
+        paths, turns = store.notebook_paths(page.threads), store.turn_counts(page.threads)
         for each in page.threads:
             mark = "→" if each.id == current else ""
             about = each.name or each.preview or "(empty)"
@@ -242,6 +243,10 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("Thread", current[:ID_SHOWN] if current else "none yet"),
         ("Threads kept in", problem or session.env.home / "threads.db"),
     ]
+    spent = session.suggestions.budget.spent
+    if settings.suggestions or spent:
+        of = f" of {settings.suggestion_tokens:,}" if settings.suggestions else ""
+        rows.append(("Suggestions", f"{'on, ' * settings.suggestions}{spent:,}{of} tokens today"))
     for turn in session.running:
         seconds = int(time.monotonic() - turn.began)
         rows.append(("Running", f"{shorten(turn.prompt, 60)}, for {count(seconds, 'second')}"))
@@ -339,6 +344,12 @@ def _tools(session: Session, rest: str) -> Steps[None]:
     yield from show_or_turn(session, rest)
 
 
+def _doctor(session: Session, rest: str) -> Steps[None]:
+    from .checkup import doctor
+
+    yield from doctor(session, rest)
+
+
 _MEANINGS = {**ENGINES, **SANDBOXES, **APPROVALS}
 
 DEFAULT_EFFORT = "the model's default"
@@ -403,6 +414,12 @@ _GROUPS = {
         ),
         Command(
             "answers", "[WORD]", "show or set if stored answers will do: auto, keep, new or replay", _answers
+        ),
+        Command(
+            "doctor",
+            "[--offline] [--report]",
+            "check all that an answer needs, with one question that costs a few tokens",
+            _doctor,
         ),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
@@ -482,7 +499,7 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | Non
     if (option := options.BY_WORD.get(last)) is not None and option.value is not None:
         return option.choices or _offered(session, option.name)
     prompt = options.parse_line(" ".join(words)).rest.split()
-    if symbol.startswith("-"):
+    if symbol.startswith("-") and last != "doctor":
         return options.OPTION_WORDS if prompt in ([], ["continue"]) else None
     if not prompt:
         return COMMANDS if first == "%codex" and not words else None if symbol else options.OPTION_WORDS
@@ -544,6 +561,7 @@ _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
     "stop": lambda session: [str(turn.number) for turn in session.running],
+    "doctor": lambda session: ("--offline", "--report"),
     "output": _variables,
     "schema": _schemas,
 }

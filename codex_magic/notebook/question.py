@@ -311,6 +311,12 @@ def question_text(question: Question) -> QuestionText:
             return QuestionText(
                 "Allow Codex to run this code?", (Passage("", exact_lines(code), "python"),), tuple(facts)
             )
+        case types.McpToolApproval(tool=tool, server=server, description=described):
+            title = f"Allow Codex to call {exact_line(tool)} of the MCP server {exact_line(server)}?"
+            says = f"“{exact_line(shorten(described, 300))}”"
+            return QuestionText(
+                title, (_json(request.arguments),), (("The server says", says),) if described else ()
+            )
         case types.ReadingApproval(folder=folder):
             first = Passage("It starts with:", exact_lines(_call(request)), "python")
             what = f"variables, cells, outputs and the files in {exact_line(folder)}"

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .extension import Extension
     from .login import LoginFlow
     from .mentioned import Mentioned
+    from .suggestions import Suggestions
     from .tools.agent_files import AgentFiles
     from .tools.changes import Commit
 
@@ -145,8 +146,12 @@ class Session:
         self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
         self._local: LocalProvider | None = None
-        _replace_termination(signal.SIG_DFL, _keep_and_end)  # unless somebody else handles it
+        self._suggestions: Suggestions | None = None
         begin_anew_in_children(self)
+
+    def heed_termination(self) -> None:
+        """Write what came of running turns when this process is ended, unless somebody else sees to that."""
+        _replace_termination(signal.SIG_DFL, _keep_and_end)
 
     def forked(self) -> object:
         """See `waiting.begin_anew_in_children`: the turns that run and the sign-in that waits are the parent's."""
@@ -156,6 +161,8 @@ class Session:
     def close(self) -> None:
         if self._login is not None:
             self._login.close().result()
+        if self._suggestions is not None:
+            self.blocking.call(self._suggestions.close())
         self.blocking.close()
         _replace_termination(_keep_and_end, signal.SIG_DFL)
         if self._local is not None:
@@ -173,6 +180,8 @@ class Session:
         `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
         `output`: the id of the answer.
         """
+        # Once more: a page may have made the session in a thread of its own.
+        _replace_termination(signal.SIG_DFL, _keep_and_end)
         context, prompt = self.gather_context(task)
         turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
         turn_options["output_schema"] = task.saving.schema if task.saving else None
@@ -239,7 +248,7 @@ class Session:
             "approval_mode": approval(chosen("approval") or ""),
             "cwd": folder(chosen("cwd") or ""),
             "approvals": approvals,
-            "model_provider": self._agent_provider(provider),
+            "model_provider": self.agent_provider(provider),
         }
 
     async def _start_turn(
@@ -365,7 +374,8 @@ class Session:
 
     def look(self) -> Kernel:
         """Return what the kernel knows now; in the thread of the cell that runs."""
-        return look(self.shell, self.runs, self.extension.run)
+        kernel = look(self.shell, self.runs, self.extension.run)
+        return kernel._replace(regions=self.extension.regions)
 
     async def _told(
         self, thread: AsyncThread, context: Context, prompt: str, turn_options: TurnOptions
@@ -452,7 +462,7 @@ class Session:
             if re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", wanted) is None:
                 raise
             try:
-                provider = self._agent_provider(self.settings.provider)
+                provider = self.agent_provider(self.settings.provider)
                 thread = await self.codex.thread_resume(wanted, engine="app-server", model_provider=provider)
             except ConfigurationError:  # no program keeps anything here
                 raise not_here from None
@@ -517,7 +527,7 @@ class Session:
         self._local = self._local or LocalProvider(self.env)
         return self._local
 
-    def _agent_provider(self, choice: str | None) -> str | None:
+    def agent_provider(self, choice: str | None) -> str | None:
         """Return the same in the agent's words, to which the local service is a server like any other."""
         return self.local.service.api_url if choice == LOCAL else choice or None
 
@@ -531,6 +541,22 @@ class Session:
 
             self._login = LoginFlow(self.blocking, ask_limits)
         return self._login
+
+    @property
+    def suggestions(self) -> Suggestions:
+        if self._suggestions is None:
+            from .suggestions import Suggestions  # most notebooks have none
+
+            self._suggestions = Suggestions(
+                self.shell,
+                self.runs,
+                self.settings,
+                self.env,
+                self.mask,
+                codex=self.blocking,
+                provider=self.provider,
+            )
+        return self._suggestions
 
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""

@@ -301,6 +301,10 @@ class AsyncCodex:
         async with AsyncClient(self.provider(), settings=self.settings) as client:
             return (await client.usage()).limits
 
+    async def mcp_servers(self, *, provider: str | Provider | None = None) -> list[types.McpServer]:
+        """The MCP servers of the agent's configuration, which its program starts to look. Raises ConfigurationError."""
+        return await self._agent(provider).mcp_servers()
+
     def _asks_program(self, provider: str | Provider | None = None) -> bool:
         """Whether the agent's program answers by its own sign-in, and not a server that it was told."""
         return self.config.engine == "app-server" and self._provider_for_agent(provider) is None

@@ -24,19 +24,21 @@ const unheard = new WeakSet<Kernel.IKernelConnection>();
  * Send one request over the control channel, which a busy kernel reads too; `null` where nothing comes back.
  *
  * Where the kernel takes it and no reply comes, it is sent again for a reply that all clients hear. A kernel without
- * codex_magic replies nothing at all, which is a refusal.
+ * codex_magic replies nothing at all, which is a refusal. `doneMs`: how long the reply may take from when the kernel
+ * has taken the request.
  */
 export async function request<R extends Reply>(
   kernel: Kernel.IKernelConnection,
-  content: Request
+  content: Request,
+  doneMs = DONE_MS
 ): Promise<R | null> {
   if (!unheard.has(kernel)) {
-    const reply = await send<R>(kernel, content);
+    const reply = await send<R>(kernel, content, doneMs);
     if (reply !== 'taken') {
       return reply;
     }
   }
-  const reply = await send<R>(kernel, { ...content, aloud: true });
+  const reply = await send<R>(kernel, { ...content, aloud: true }, doneMs);
   if (reply === 'taken') {
     return { ok: false } as R;
   }
@@ -49,7 +51,8 @@ export async function request<R extends Reply>(
 /** Send it once: `taken` says that the kernel is done with it, and `null` that nothing was heard. */
 async function send<R extends Reply>(
   kernel: Kernel.IKernelConnection,
-  content: Request & { aloud?: boolean }
+  content: Request & { aloud?: boolean },
+  doneMs: number
 ): Promise<R | 'taken' | null> {
   // The types know Jupyter's own messages alone; any other passes as it is.
   const message = KernelMessage.createMessage({
@@ -70,7 +73,7 @@ async function send<R extends Reply>(
     } else if (KernelMessage.isStatusMsg(update) && update.content.execution_state === 'idle') {
       isTaken = true;
       window.clearTimeout(late);
-      late = window.setTimeout(() => future.dispose(), DONE_MS);
+      late = window.setTimeout(() => future.dispose(), doneMs);
     }
   };
   try {

@@ -165,6 +165,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "answers": ("auto", "keep", "new", "replay"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
+    "doctor": ("--offline", "--report"),
     "help": ("help", "new"),
 }
 """Every command, and words that may stand behind it."""

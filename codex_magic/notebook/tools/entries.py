@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...protocol.types import ApprovalDecision, ApprovalRequest, RunApproval
+from ...protocol.types import ApprovalDecision, ApprovalRequest, Decision, McpToolApproval, RunApproval
 from ...responses.tools import Tool, tool
 from ..options import reads, runs
 from .permission import Ask, ReadPermission, RunPermission
@@ -145,6 +145,10 @@ def offered(
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
         if isinstance(request, RunApproval):
             return running.decide(request, await ask(request))
+        if isinstance(request, McpToolApproval) and not session.tools.is_on(
+            f"{request.server}.{request.tool}"
+        ):
+            return Decision.decline
         return await reading.decide(request)
 
     return {"tools": tools, "approvals": decide} if tools else {}
