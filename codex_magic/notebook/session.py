@@ -649,11 +649,11 @@ class RunningTurn:
         """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
         self._session.ended.append(self.row())
-        if self.files is not None:
-            self._session.keep(self.files)
         del self._session.extension.turns[self.output]
         if self._saving is not None:
             self._saving.take(self.handle)
+        if self.files is not None:
+            self._session.keep(self.files)
         if self.question is not None and self.handle is not None:
             # A kernel that is to run no other cell may end at once.
             self._session.blocking.submit(self.question.note(self.handle)).result()
