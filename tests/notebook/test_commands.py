@@ -163,7 +163,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "runs": ("ask", "probes", "no"),
     "answers": ("auto", "keep", "new", "replay"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
-    "peek": (),
+    **dict.fromkeys("peek provenance trace export".split(), ()),
     "help": ("help", "new"),
 }
 """Every command, and words that may stand behind it."""
