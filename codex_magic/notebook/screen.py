@@ -17,7 +17,8 @@ from ..display.table import CODE, aligned, without_marks
 from ..protocol.errors import CodexError
 from ..protocol.plain import without_controls
 from .environment import PrintedPage, page_for, shows_widgets
-from .shell import is_kernel
+from .shell import client_of, is_kernel
+from .shell import request as running_request
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -69,7 +70,8 @@ class Screen:
         from ..display.pace import LiveSurface, Painter
 
         if self.rich and not isinstance(self.page, PrintedPage):
-            return Painter(LiveSurface(self.page, self.extension.stream(view.id, cell)), view)
+            stream = self.extension.stream(view.id, cell, client_of(running_request(self._shell)))
+            return Painter(LiveSurface(self.page, stream), view)
         from ..display.terminal import terminal_surface
 
         return Painter(terminal_surface(), view)

@@ -8,7 +8,8 @@ import { Actions, type Rerun } from './actions';
 import { unanswered } from './approval';
 import { AnswerBody, type ILook } from './body';
 import { Cards } from './cards';
-import { attach, listen } from './link';
+import { attach } from './link';
+import { listen } from './listen';
 import { type Bundle, type Delta, type Facts, MIME } from './protocol';
 import { StreamState } from './stream';
 
