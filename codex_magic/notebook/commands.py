@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..net import scrub
 from ..protocol.errors import CodexError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
+from ..protocol.policy import policy_bounds
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
 from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE, working_folder
@@ -235,6 +236,7 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("Model", _model_in_use(session)),
         ("Effort", settings.effort or DEFAULT_EFFORT),
         ("Engine", _with_meaning(settings.engine)),
+        *(("Policy", f"{path}: {policy.summary()}") for path, policy in policy_bounds().policies),
     ]
     if settings.engine == "app-server":
         rows += [
@@ -276,6 +278,7 @@ def _models(session: Session, _: str) -> Steps[None]:
 
 def _model(session: Session, rest: str) -> Steps[None]:
     if rest:
+        options.checked("model", rest)
         provider = session.provider()
         models = yield from session.wait(session.codex.models(provider=provider, include_hidden=True))
         if models:
