@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from traitlets import HasTraits, Int, Unicode
+from traitlets import Bool, HasTraits, Int, Unicode
 
 from .. import __file__ as _FILE
 from .. import __version__
@@ -43,6 +43,12 @@ def request(shell: InteractiveShell) -> dict[str, Any]:
 
 def message_id(message: dict[str, Any]) -> str:
     return str((message.get("header") or {}).get("msg_id") or "")
+
+
+def client_of(message: dict[str, Any]) -> str | None:
+    """Return the session of who sent the message."""
+    session = (message.get("header") or {}).get("session")
+    return session if isinstance(session, str) else None
 
 
 def cell_id(shell: InteractiveShell) -> str | None:
@@ -95,6 +101,15 @@ class NotebookSettings(HasTraits):
     prompts = _setting(
         "The folder of your own prompts for `%codex fix` and its like; empty: beside the threads."
     )
+
+    suggestions = Bool(
+        False,
+        help="Whether a model suggests in a terminal how the code that is typed continues. JupyterLab: see its settings.",
+    ).tag(config=True)
+    suggestion_model = _setting("The model that suggests; empty: a small one of those that are offered.")
+    suggestion_tokens = Int(
+        200_000, min=0, help="Tokens that suggestions may cost in a day, in all kernels and terminals."
+    ).tag(config=True)
 
     engine = _setting(
         "Who answers: backend, or app-server, the agent that runs commands and edits files.", "backend"

@@ -6,7 +6,15 @@ import type { IDisposable } from '@lumino/disposable';
 
 import { answers, attach, request } from './link';
 import { listen } from './listen';
-import { type AttachReply, type Bundle, type Facts, METADATA, MIME, keptRequest } from './protocol';
+import {
+  type AttachReply,
+  type Bundle,
+  type Facts,
+  METADATA,
+  MIME,
+  type PageCell,
+  keptRequest
+} from './protocol';
 
 export function factsOf(data: unknown): Facts {
   return (data as Bundle | undefined)?.[MIME] ?? {};
@@ -39,6 +47,21 @@ export function turnsIn(cell: ICellModel): string[] {
   return turns;
 }
 
+/** The cells as they stand in the page. */
+export function cellsOf(panel: NotebookPanel): (PageCell & { source: string })[] {
+  return panel.content.widgets.map(({ model }) => ({
+    id: model.sharedModel.getId(),
+    kind: model.type as PageCell['kind'],
+    source: model.sharedModel.getSource(),
+    turns: turnsIn(model)
+  }));
+}
+
+/** The kernel's word for this notebook, which its metadata keeps. */
+export function nameOf(panel: NotebookPanel): string | null {
+  return (panel.model?.getMetadata(METADATA) as { notebook?: string } | undefined)?.notebook ?? null;
+}
+
 /** Put this data into the output of that answer while it streams, in the notebook's file. */
 export function replace(panel: NotebookPanel | undefined, id: string, data: Bundle): void {
   for (const [{ outputs }, index, { state }] of outputsOf(panel, id)) {
@@ -48,6 +71,9 @@ export function replace(panel: NotebookPanel | undefined, id: string, data: Bund
     }
   }
 }
+
+/** The output of this page's own cell may come later than what the kernel says of it; it is lost only after so long. */
+const OWN_MS = 3000;
 
 /** In a shared document the server or another page may write the same; only after so long one page does. */
 const SHARED_MS = 3000;
@@ -115,6 +141,9 @@ export class NotebookAnswers {
       const answer = await attach(kernel, id);
       if (!answer?.ok || this.panel.isDisposed) {
         continue;
+      }
+      if (answer.client === kernel.clientId && !this.own.has(id)) {
+        await new Promise(resolve => window.setTimeout(resolve, OWN_MS));
       }
       if (!this.own.has(id)) {
         await this.adopt(id, cell, answer);

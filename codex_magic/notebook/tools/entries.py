@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...protocol.types import ApprovalDecision, ApprovalRequest, RunApproval
+from ...protocol.types import ApprovalDecision, ApprovalRequest, Decision, McpToolApproval, RunApproval
 from ...responses.tools import Tool, tool
 from ..options import reads, runs
 from .permission import Ask, ReadPermission, RunPermission
@@ -120,6 +120,9 @@ RUN_PYTHON = Entry(
 )
 
 
+NAMES = frozenset(entry.name for entry in (*ENTRIES, RUN_PYTHON))
+
+
 def offered(
     session: Session, ask: Ask, place: Place, context: Context, turn_options: TurnOptions
 ) -> TurnOptions:
@@ -136,10 +139,16 @@ def offered(
         tools += [_tool(entry, reading, session, context) for entry in ENTRIES]
     if is_agent or (may_read and runs(session.settings.runs) != "no"):
         tools.append(_tool(RUN_PYTHON, running, session, context, running, place))
+    tools = [each for each in tools if session.tools.is_on(each.name)]
+    tools += session.tools.offered(session.shell.user_ns, NAMES, context.notes)
 
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
         if isinstance(request, RunApproval):
             return running.decide(request, await ask(request))
+        if isinstance(request, McpToolApproval) and not session.tools.is_on(
+            f"{request.server}.{request.tool}"
+        ):
+            return Decision.decline
         return await reading.decide(request)
 
     return {"tools": tools, "approvals": decide} if tools else {}
