@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..net import scrub
 from ..protocol.errors import CodexError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
+from ..protocol.policy import policy_bounds
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
 from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE, working_folder
@@ -235,6 +236,7 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("Model", _model_in_use(session)),
         ("Effort", settings.effort or DEFAULT_EFFORT),
         ("Engine", _with_meaning(settings.engine)),
+        *(("Policy", f"{path}: {policy.summary()}") for path, policy in policy_bounds().policies),
     ]
     if settings.engine == "app-server":
         rows += [
@@ -276,6 +278,7 @@ def _models(session: Session, _: str) -> Steps[None]:
 
 def _model(session: Session, rest: str) -> Steps[None]:
     if rest:
+        options.checked("model", rest)
         provider = session.provider()
         models = yield from session.wait(session.codex.models(provider=provider, include_hidden=True))
         if models:
@@ -418,15 +421,15 @@ _GROUPS = {
             "answers", "[WORD]", "show or set if stored answers will do: auto, keep, new or replay", _answers
         ),
         Command(
-            "provenance", "", "show where each answer comes from, and if its cell was edited", show_provenance
-        ),
-        Command("trace", "", "show where the time of the last turn went", show_trace),
-        Command(
             "doctor",
             "[--offline] [--report]",
             "check all that an answer needs, with one question that costs a few tokens",
             _doctor,
         ),
+        Command(
+            "provenance", "", "show where each answer comes from, and if its cell was edited", show_provenance
+        ),
+        Command("trace", "", "show where the time of the last turn went", show_trace),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
     ),

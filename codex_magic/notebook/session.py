@@ -27,6 +27,7 @@ from ..engines.approvals import Approvals
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
 from ..protocol.plain import shorten
+from ..protocol.policy import policy_bounds
 from ..protocol.settings import Settings
 from ..responses.client import AsyncClient, Usage, fetch_usage
 from ..responses.provider import Provider, chatgpt
@@ -124,6 +125,8 @@ class Session:
         self.installed = Installed()
         self.screen = Screen(shell, extension)
         self.env = Settings.from_env()
+        with suppress(ConfigurationError):  # where a policy can't be read, every use of it says so
+            _keep_within_policy(settings)
         self.blocking = Codex(CodexConfig(settings=self.env))
         self.codex = self.blocking.asynchronous
         self.last_error: BaseException | None = None
@@ -534,6 +537,8 @@ class Session:
     def provider(self, choice: str | None = None) -> Provider:
         """Return the provider that `choice`, else the notebook's, stands for. Raises ConfigurationError."""
         choice = choice or self.settings.provider or None
+        if choice == LOCAL:
+            policy_bounds().check("provider", LOCAL)
         return self.local.provider if choice == LOCAL else self.codex.provider(choice)
 
     @property
@@ -665,15 +670,23 @@ class RunningTurn:
         """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
         self._session.ended.append(self.row())
-        if self.files is not None:
-            self._session.keep(self.files)
         del self._session.extension.turns[self.output]
         if self._saving is not None:
             self._saving.take(self.handle)
+        if self.files is not None:
+            self._session.keep(self.files)
         if self.question is not None and self.handle is not None:
             # A kernel that is to run no other cell may end at once.
             self._session.blocking.submit(self.question.note(self.handle)).result()
         self.over.set_result(None)
+
+
+def _keep_within_policy(settings: NotebookSettings) -> None:
+    """Let what nobody has chosen be what the policy of this machine has in its place."""
+    bounds, traits = policy_bounds(), settings.traits()
+    for name in ("engine", "approval", "context", "reads", "runs"):
+        if (word := getattr(settings, name)) == traits[name].default_value:
+            setattr(settings, name, bounds.usual(name, word))
 
 
 def _left_out_line(left_out: list[str]) -> str:

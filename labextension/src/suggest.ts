@@ -131,7 +131,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
           tokens: {
             title: trans.__('Budget of a day'),
             description: trans.__('Tokens; when so many are spent, there are no suggestions until tomorrow.'),
-            type: 'integer',
+            type: 'number',
+            multipleOf: 1,
             minimum: 0
           }
         }

@@ -164,8 +164,9 @@ TAKES: dict[str, tuple[str, ...]] = {
     "tools": ("on", "off"),
     "answers": ("auto", "keep", "new", "replay"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
-    **dict.fromkeys("peek provenance trace export".split(), ()),
+    "peek": (),
     "doctor": ("--offline", "--report"),
+    **dict.fromkeys("peek provenance trace export".split(), ()),
     "help": ("help", "new"),
 }
 """Every command, and words that may stand behind it."""
