@@ -131,7 +131,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
           tokens: {
             title: trans.__('Budget of a day'),
             description: trans.__('Tokens; when so many are spent, there are no suggestions until tomorrow.'),
-            type: 'integer',
+            type: 'number',
             minimum: 0
           }
         }
