@@ -25,9 +25,10 @@ from ..display.exact import (
     exact_lines,
     shell_and_script,
 )
-from ..engines.approvals import is_at_work
+from ..engines.approvals import LASTING, is_at_work
 from ..protocol import types
 from ..protocol.plain import shorten
+from ..protocol.policy import policy_bounds
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
 from .tools.files import NOT_KEPT
 
@@ -230,7 +231,14 @@ def choices(request: Request) -> list[Choice]:
     if isinstance(request, types.RunApproval) and not (request.no_trial or request.trial):
         return [*CHOICES[:2], TRY_FIRST, *CHOICES[2:], *more_choices(request)]
     own = READING_CHOICES if isinstance(request, types.ReadingApproval) else CHOICES
-    return [*own, *more_choices(request)]
+    return [
+        each for each in (*own, *more_choices(request)) if policy_bounds().always or not _is_lasting(each)
+    ]
+
+
+def _is_lasting(choice: Choice) -> bool:
+    """Whether it is a yes for longer than once."""
+    return choice.decision in LASTING or not isinstance(choice.decision, Decision)
 
 
 def more_choices(request: ApprovalRequest) -> list[Choice]:

@@ -48,9 +48,9 @@ export class Suggestions {
       kind: model.type as 'code' | 'markdown' | 'raw',
       source: model.sharedModel.getSource()
     }));
-    const { model, tokens } = settings;
+    const { model, tokens: budget } = settings;
     const id = `${kernel.clientId}.${++this.count}`;
-    const asked = suggestRequest(cells, { id, before, after, model, budget: Math.floor(tokens) });
+    const asked = suggestRequest(cells, { id, before, after, model, budget });
     const answer = await this.ask(kernel, editor, asked, settings.timeout);
     return isHere() ? (answer?.text ?? '') : '';
   }
