@@ -78,8 +78,8 @@ def test_the_source_distribution_holds_the_documents(archive: Path) -> None:
 
 
 NEEDS_BUILD = pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension")
-MOST_OF_EXTENSION = 150_000
-"""Bytes; it is loaded with every page."""
+MOST_OF_EXTENSION = 200_000
+"""Bytes; the panel among them is loaded once it is opened."""
 
 
 @NEEDS_BUILD
