@@ -248,7 +248,7 @@ class _Relay(Recorder):
     def fail(self, name: str, text: str, lines: list[str]) -> None:
         self.send(_Failure(name, text, lines))
 
-    def release(self) -> None:
+    def guard(self, *, is_guarded: bool) -> None:
         """Refuse on: all that this process does is the code's."""
 
     def send(self, piece: _Piece) -> None:
