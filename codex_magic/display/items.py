@@ -435,7 +435,8 @@ def _call_row(item: types.ToolCall) -> Row:
         return _run_row(item)
     if _is_reading(item):
         return _reading_row(item)
-    tool = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
+    namespace = (item.namespace or "").removeprefix(types.MCP)
+    tool = f"{namespace}.{item.tool}" if namespace else item.tool
     status = "failed" if item.success is False and item.status == "completed" else item.status
     arguments = "" if item.arguments is None else _json(item.arguments)
     if isinstance(item.arguments, dict):

@@ -242,6 +242,7 @@ class CellTurn:
                 self._desk.close(is_shown=not is_dropped)
                 if not is_dropped or self._painter.is_open:
                     self._painter.finish()
+                self._turn.trace.display = self._painter.seconds
             finally:
                 self._turn.end()
 

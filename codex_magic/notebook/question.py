@@ -25,10 +25,12 @@ from ..display.exact import (
     exact_lines,
     shell_and_script,
 )
-from ..engines.approvals import is_at_work
+from ..engines.approvals import LASTING, is_at_work
 from ..protocol import types
 from ..protocol.plain import shorten
+from ..protocol.policy import policy_bounds
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
+from .tools.files import NOT_KEPT
 
 NOBODY = "Declined (no one was available to approve)"
 ENDED = "Not answered here"
@@ -229,7 +231,14 @@ def choices(request: Request) -> list[Choice]:
     if isinstance(request, types.RunApproval) and not (request.no_trial or request.trial):
         return [*CHOICES[:2], TRY_FIRST, *CHOICES[2:], *more_choices(request)]
     own = READING_CHOICES if isinstance(request, types.ReadingApproval) else CHOICES
-    return [*own, *more_choices(request)]
+    return [
+        each for each in (*own, *more_choices(request)) if policy_bounds().always or not _is_lasting(each)
+    ]
+
+
+def _is_lasting(choice: Choice) -> bool:
+    """Whether it is a yes for longer than once."""
+    return choice.decision in LASTING or not isinstance(choice.decision, Decision)
 
 
 def more_choices(request: ApprovalRequest) -> list[Choice]:
@@ -316,6 +325,12 @@ def question_text(question: Question) -> QuestionText:
             title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
         case types.RunApproval():
             return _run_text(request)
+        case types.McpToolApproval(tool=tool, server=server, description=described):
+            title = f"Allow Codex to call {exact_line(tool)} of the MCP server {exact_line(server)}?"
+            says = f"“{exact_line(shorten(described, 300))}”"
+            return QuestionText(
+                title, (_json(request.arguments),), (("The server says", says),) if described else ()
+            )
         case types.ReadingApproval(folder=folder):
             first = Passage("It starts with:", exact_lines(_call(request)), "python")
             what = f"variables, cells, outputs and the files in {exact_line(folder)}"
@@ -327,6 +342,8 @@ def question_text(question: Question) -> QuestionText:
             return QuestionText(title, (_json(request.arguments),), ())
     if not isinstance(request, types.FileChangeApproval) and request.cwd:
         facts.append(("In", exact_line(request.cwd)))
+    if isinstance(request, types.CommandApproval):
+        facts.append(("Can’t be undone", NOT_KEPT))
     if request.reason and request.reason.strip():
         facts.append(("Codex says", f"“{exact_line(shorten(request.reason, 1_000))}”"))
     if isinstance(request, types.FileChangeApproval) and request.grant_root:

@@ -106,6 +106,15 @@ class NotebookSettings(HasTraits):
         "The folder of your own prompts for `%codex fix` and its like; empty: beside the threads."
     )
 
+    suggestions = Bool(
+        False,
+        help="Whether a model suggests in a terminal how the code that is typed continues. JupyterLab: see its settings.",
+    ).tag(config=True)
+    suggestion_model = _setting("The model that suggests; empty: a small one of those that are offered.")
+    suggestion_tokens = Int(
+        200_000, min=0, help="Tokens that suggestions may cost in a day, in all kernels and terminals."
+    ).tag(config=True)
+
     engine = _setting(
         "Who answers: backend, or app-server, the agent that runs commands and edits files.", "backend"
     )

@@ -9,6 +9,8 @@ import { request } from './link';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- what stands in the page is read before the cell runs
 import { cellsOf, nameOf } from './notebook';
 import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- and what it names is sent before it does
+import { regions } from './regions';
 import { selections } from './selection';
 
 export const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
@@ -89,6 +91,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       if (!panel || !kernel || !asksCodex(cell.model.sharedModel.getSource())) {
         return () => undefined;
       }
+      regions.sendNamed(kernel, cell.model.sharedModel.getSource());
       const selected = lastSelected.get(panel)?.text ?? '';
       const content = said(panel, notebook.widgets.indexOf(cell), isServer, selected);
       return together => {

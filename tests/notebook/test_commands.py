@@ -161,10 +161,12 @@ TAKES: dict[str, tuple[str, ...]] = {
     "approval": ("ask", "untrusted", "deny", "auto"),
     "reads": ("ask", "yes", "no"),
     "runs": ("ask", "probes", "no"),
-    "tools": ["on", "off"],
+    "tools": ("on", "off"),
     "answers": ("auto", "keep", "new", "replay"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
+    "doctor": ("--offline", "--report"),
+    **dict.fromkeys("peek provenance trace export".split(), ()),
     "help": ("help", "new"),
 }
 """Every command, and words that may stand behind it."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from ...protocol.types import ApprovalDecision, ApprovalRequest, Decision, RunApproval
+from ...protocol.types import ApprovalDecision, ApprovalRequest, Decision, McpToolApproval, RunApproval
 from ...responses.tools import Tool, tool
 from ..options import reads, runs
 from .permission import Ask, ReadPermission, RunPermission
@@ -147,6 +147,10 @@ def offered(
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
         if isinstance(request, RunApproval):
             return running.decide(request, await _ask_to_run(session, ask, place, request))
+        if isinstance(request, McpToolApproval) and not session.tools.is_on(
+            f"{request.server}.{request.tool}"
+        ):
+            return Decision.decline
         return await reading.decide(request)
 
     return {"tools": tools, "approvals": decide} if tools else {}

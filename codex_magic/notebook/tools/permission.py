@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ...protocol.errors import StoreError
+from ...protocol.policy import policy_bounds
 from ...protocol.types import (
     ApprovalDecision,
     ApprovalRequest,
@@ -152,6 +153,8 @@ async def _allow(session: Session, answer: ApprovalDecision, folder: str) -> Non
 
 
 async def _is_kept(session: Session) -> bool:
+    if not policy_bounds().always:
+        return False
     kept, _ = await _kept(session)
     return bool(kept)
 

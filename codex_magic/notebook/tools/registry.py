@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ...engines.tools import TAKEN
 from ...protocol.plain import shorten
-from ...protocol.types import NEVER_DONE, ToolCall
+from ...protocol.types import MCP, NEVER_DONE, ToolCall
 from ...responses.tools import Tool
 
 RESULT_CHARS = 60  # of the last result, in a table
@@ -82,7 +82,9 @@ class ToolRegistry:
 
 def shown_name(name: str, namespace: str | None) -> str:
     """Return what the user calls a tool by."""
-    group = (namespace or "").removeprefix("functions")  # where some models put all
+    group = (
+        (namespace or "").removeprefix("functions").removeprefix(MCP)
+    )  # some models put all into `functions`
     return f"{group}.{name}" if group else name
 
 

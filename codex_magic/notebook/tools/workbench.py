@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from concurrent.futures import Future, InvalidStateError
 from contextlib import nullcontext, suppress
@@ -10,8 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.types import Trial
-from .changes import Before, Commit
+from .changes import Before, Commit, remember
 from .execution import Execution, Runner
+from .files import Picture
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -101,6 +103,7 @@ class Workbench:
         if not work.done.set_running_or_notify_cancel():
             return
         before = Before(self._shell.user_ns, work.code)
+        picture = None if work.is_guarded else Picture(os.curdir)
         try:
             execution = await self._runner.run(work.code, is_probe=work.is_probe, is_guarded=work.is_guarded)
         except BaseException as error:
@@ -110,8 +113,9 @@ class Workbench:
             self._open.remove(work)
         execution.changes = before.differences()
         before.close()
-        if not work.is_probe:
-            self._committed.append(Commit(work.code, before))
+        files = picture.changes() if picture is not None else None
+        if commit := Commit(None if work.is_probe else before, files):
+            remember(self._committed, commit)
         with suppress(InvalidStateError):
             work.done.set_result(execution)
         self._place.put(partial(self._take, work))
