@@ -189,7 +189,7 @@ def _current() -> Recorder | None:
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
-_AUDITED = {
+AUDITED = {
     "write files": "os.rename os.mkdir os.link os.symlink os.chmod os.chown os.truncate os.utime shutil.copyfile "
     "shutil.copytree shutil.move shutil.make_archive shutil.unpack_archive",
     "delete files": "os.remove os.rmdir shutil.rmtree",
@@ -200,7 +200,7 @@ _AUDITED = {
 }
 """What Python tells of what code does (its audit events), by what is refused to code that nobody was asked about."""
 
-_ACTS = {event: act for act, events in _AUDITED.items() for event in events.split()}
+_ACTS = {event: act for act, events in AUDITED.items() for event in events.split()}
 
 
 @functools.cache
