@@ -37,9 +37,10 @@ STOPPED = "Stopped before it was answered"
 
 
 class CodeRun(NamedTuple):
-    """May this code of an answer run in the kernel? What a command asks, and no engine."""
+    """May this code of an answer run in the kernel? What a command asks, and no engine. `facts`: as `RunApproval`'s."""
 
     code: str
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 Request = ApprovalRequest | CodeRun
@@ -283,9 +284,6 @@ def question_text(question: Question) -> QuestionText:
     """Return the whole question; of `facts` the reason is what Codex says, so that nobody takes it for ours."""
     request, facts = question.request, []
     match request:
-        case CodeRun(code):
-            title = "Run this code in this cell?"
-            return QuestionText(title, (Passage("", exact_lines(code), "python"),), ())
         case types.CommandApproval():
             host = (request.network_approval_context or {}).get("host")
             title = "Allow Codex to run this command?"
@@ -306,11 +304,11 @@ def question_text(question: Question) -> QuestionText:
             facts.append(("Size", f"{added} line{'s' * (added != 1)} added, {removed} removed"))
         case types.PermissionsApproval():
             title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
-        case types.RunApproval(code=code, facts=seen):
+        case types.RunApproval(code=code, facts=seen) | CodeRun(code=code, facts=seen):
+            is_here = isinstance(request, CodeRun)
+            title = "Run this code in this cell?" if is_here else "Allow Codex to run this code?"
             facts = [(label, exact_line(text)) for label, text in seen]
-            return QuestionText(
-                "Allow Codex to run this code?", (Passage("", exact_lines(code), "python"),), tuple(facts)
-            )
+            return QuestionText(title, (Passage("", exact_lines(code), "python"),), tuple(facts))
         case types.McpToolApproval(tool=tool, server=server, description=described):
             title = f"Allow Codex to call {exact_line(tool)} of the MCP server {exact_line(server)}?"
             says = f"“{exact_line(shorten(described, 300))}”"
