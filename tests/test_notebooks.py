@@ -207,7 +207,7 @@ def test_a_notebook_is_replayed_without_a_network(
     replayed.cells.append(last)
     execute(replayed, tmp_path)
     said, again = answered(asked), answered(replayed)
-    assert again.pop(last.id) == ["[]"]
+    assert again.pop(last.id) == "[]"
     assert again == said
 
 
@@ -217,8 +217,8 @@ LIVE = {"models", "errors"}
 OF_THE_DAY = "provider start status threads fork new history peek".split()
 
 
-def answered(notebook: NotebookNode) -> dict[str, list[str]]:
-    """The words that each cell shows, without the lines on what was sent and whether it was."""
+def answered(notebook: NotebookNode) -> dict[str, str]:
+    """What each cell shows, blanks left out, without the lines on what was sent and whether it was."""
     shown = {id: text for id, text in plain(notebook).items() if id not in OF_THE_DAY}
     lines = r"^Sent: .*$|\s*^Replayed.*? · %%codex --again"
-    return {id: re.sub(lines, "", text, flags=re.MULTILINE).split() for id, text in shown.items()}
+    return {id: "".join(re.sub(lines, "", text, flags=re.MULTILINE).split()) for id, text in shown.items()}

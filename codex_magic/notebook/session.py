@@ -185,8 +185,6 @@ class Session:
         `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
         `output`: the id of the answer.
         """
-        # Once more: a page may have made the session in a thread of its own.
-        _replace_termination(signal.SIG_DFL, _keep_and_end)
         context, prompt = self.gather_context(task)
         turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
         turn_options["output_schema"] = task.saving.schema if task.saving else None
