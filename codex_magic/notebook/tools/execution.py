@@ -266,10 +266,14 @@ class _Tee:
 
 
 class Runner:
-    """Runs code in the shell's own thread, one piece at a time; `interrupt` is for any thread."""
+    """Runs code in the shell's own thread, one piece at a time; `interrupt` is for any thread.
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    `is_users`: what it shows counts as the user's cell's own, in `_` and `Out`.
+    """
+
+    def __init__(self, shell: InteractiveShell, *, is_users: bool = False) -> None:
         self._shell: Any = shell  # IPython is half typed
+        self._is_users = is_users
         self._task: asyncio.Task[None] | None = None
         self._file = ""  # of the code, in its tracebacks
         self._runs = False
@@ -360,7 +364,7 @@ class Runner:
         if register is not None:
             register(_publish)
         with shell.builtin_trap:
-            sys.displayhook = self._display
+            sys.displayhook = old[2] if self._is_users else self._display
             try:
                 yield
             finally:
