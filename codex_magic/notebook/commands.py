@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..net import scrub
 from ..protocol.errors import CodexError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
+from ..protocol.policy import policy_bounds
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
 from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE, working_folder
@@ -21,9 +22,11 @@ from ..threads.store import Store
 from . import assist, login, options, turns
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .approvals import approvals, approve, decline
+from .export import export
 from .login import Way
 from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
 from .peek import show_sent
+from .provenance import show_provenance, show_trace
 from .screen import ID_SHOWN, ago, count
 from .session import Session, Steps, Task
 
@@ -66,6 +69,7 @@ _ARGUMENTS: dict[str, Callable[[str], bool]] = {
     "[revoke N | all]": lambda rest: re.fullmatch(r"revoke (\d+|all)", rest) is not None,
     "[on NAME | off NAME]": lambda rest: re.fullmatch(r"(on|off) \S+", rest) is not None,
     "[OPTIONS]": lambda rest: rest.startswith("-"),
+    "[--offline] [--report]": lambda rest: set(rest.split()) <= {"--offline", "--report"},
     "[WORD | --archived]": lambda rest: rest == "--archived" or _is_one_word(rest),
     LOGIN_ARGUMENTS: takes_login,
 }
@@ -120,7 +124,7 @@ def _threads(session: Session, rest: str) -> Steps[None]:
     current = yield from session.wait(session.current_id())
 
     def rows(store: Store) -> Iterator[tuple[object, ...]]:
-        paths, turns = store.notebook_paths(), store.turn_counts(page.threads)
+        paths, turns = store.notebook_paths(page.threads), store.turn_counts(page.threads)
         for each in page.threads:
             mark = "→" if each.id == current else ""
             about = each.name or each.preview or "(empty)"
@@ -232,6 +236,7 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("Model", _model_in_use(session)),
         ("Effort", settings.effort or DEFAULT_EFFORT),
         ("Engine", _with_meaning(settings.engine)),
+        *(("Policy", f"{path}: {policy.summary()}") for path, policy in policy_bounds().policies),
     ]
     if settings.engine == "app-server":
         rows += [
@@ -242,6 +247,10 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("Thread", current[:ID_SHOWN] if current else "none yet"),
         ("Threads kept in", problem or session.env.home / "threads.db"),
     ]
+    spent = session.suggestions.budget.spent
+    if settings.suggestions or spent:
+        of = f" of {settings.suggestion_tokens:,}" if settings.suggestions else ""
+        rows.append(("Suggestions", f"{'on, ' * settings.suggestions}{spent:,}{of} tokens today"))
     for turn in session.running:
         seconds = int(time.monotonic() - turn.began)
         rows.append(("Running", f"{shorten(turn.prompt, 60)}, for {count(seconds, 'second')}"))
@@ -269,6 +278,7 @@ def _models(session: Session, _: str) -> Steps[None]:
 
 def _model(session: Session, rest: str) -> Steps[None]:
     if rest:
+        options.checked("model", rest)
         provider = session.provider()
         models = yield from session.wait(session.codex.models(provider=provider, include_hidden=True))
         if models:
@@ -339,6 +349,12 @@ def _tools(session: Session, rest: str) -> Steps[None]:
     yield from show_or_turn(session, rest)
 
 
+def _doctor(session: Session, rest: str) -> Steps[None]:
+    from .checkup import doctor
+
+    yield from doctor(session, rest)
+
+
 _MEANINGS = {**ENGINES, **SANDBOXES, **APPROVALS}
 
 DEFAULT_EFFORT = "the model's default"
@@ -392,7 +408,7 @@ _GROUPS = {
         Command("model", "[NAME]", "show or set the model", _model),
         Command("models", "", "list the models", _models),
         Command("effort", "[LEVEL]", "show or set how long the model thinks", _effort),
-        Command("undo", "", "put back what the last code that Codex ran has changed", _undo),
+        Command("undo", "", "put back what Codex changed last: names, values and files", _undo),
         Command("runs", "[WORD]", "show or set if the model may run code here: ask, probes or no", _runs),
         Command("reads", "[WORD]", "show or set if the model may read the notebook: ask, yes or no", _reads),
         Command(
@@ -404,6 +420,16 @@ _GROUPS = {
         Command(
             "answers", "[WORD]", "show or set if stored answers will do: auto, keep, new or replay", _answers
         ),
+        Command(
+            "doctor",
+            "[--offline] [--report]",
+            "check all that an answer needs, with one question that costs a few tokens",
+            _doctor,
+        ),
+        Command(
+            "provenance", "", "show where each answer comes from, and if its cell was edited", show_provenance
+        ),
+        Command("trace", "", "show where the time of the last turn went", show_trace),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
     ),
@@ -431,6 +457,7 @@ _GROUPS = {
         Command("fork", "[THREAD]", "continue in a copy of this thread, or of another", _fork),
         Command("name", "TEXT", "name this thread", _name),
         Command("history", "", "list the turns of this thread", _history),
+        Command("export", "FILE", "write this thread to a new .md, .ipynb, .json or .html file", export),
         Command("show", "[N]", "show turn N again, or the last one", _show),
         Command("archive", "THREAD", "remove a thread from the list", _archive),
         Command("unarchive", "THREAD", "bring it back", _unarchive),
@@ -482,7 +509,7 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | Non
     if (option := options.BY_WORD.get(last)) is not None and option.value is not None:
         return option.choices or _offered(session, option.name)
     prompt = options.parse_line(" ".join(words)).rest.split()
-    if symbol.startswith("-"):
+    if symbol.startswith("-") and last != "doctor":
         return options.OPTION_WORDS if prompt in ([], ["continue"]) else None
     if not prompt:
         return COMMANDS if first == "%codex" and not words else None if symbol else options.OPTION_WORDS
@@ -544,6 +571,7 @@ _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
     "stop": lambda session: [str(turn.number) for turn in session.running],
+    "doctor": lambda session: ("--offline", "--report"),
     "output": _variables,
     "schema": _schemas,
 }

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 class Kernel(NamedTuple):
     """What a kernel knows when a cell asks. `cell`, `source`: of that cell.
 
-    `is_one_of_many`: cells that were run together. `page`: the cells as they stand in JupyterLab, and `selection` what is selected there, where our extension tells
-    them; else `None`. `deleted`: the cells that are known to be gone, each with the time since when.
+    `is_one_of_many`: cells that were run together. `page`: the cells as they stand in JupyterLab, and `selection` what
+    is selected there, where our extension tells them; else `None`. `regions`: of outputs, by the ids that the page has
+    given them. `deleted`: the cells that are known to be gone, each with the time since when.
     """
 
     runs: list[Run]
@@ -42,6 +43,15 @@ class Kernel(NamedTuple):
     selection: str | None = None
     deleted: Mapping[str, float] = {}
     is_one_of_many: bool = False
+    regions: Mapping[str, Region] = {}
+
+
+class Region(NamedTuple):
+    """A part of an output that somebody marked in the page: its picture as a data URL, or nothing, and its text."""
+
+    cell: str
+    picture: str
+    text: str
 
 
 class Output(NamedTuple):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from traitlets import HasTraits, Int, Unicode
+from traitlets import Bool, Float, HasTraits, Int, Unicode
 
 from .. import __file__ as _FILE
 from .. import __version__
@@ -95,12 +95,25 @@ class NotebookSettings(HasTraits):
         "Whether stored answers will do: auto, keep, new or replay; empty: CODEX_MAGIC_ANSWERS, or auto."
     )
     runs = _setting("Whether the model may run code in this kernel: ask, probes or no.", "ask")
+    trial = Bool(False, help="Whether code is tried in a copy of the kernel before you are asked.").tag(
+        config=True
+    )
+    trial_seconds = Float(20.0, min=0.1, help="Until code that is tried is stopped.").tag(config=True)
     secrets = _setting(
         "Names of variables whose texts are never sent, with blanks between; `a.b['c']` will do."
     )
     prompts = _setting(
         "The folder of your own prompts for `%codex fix` and its like; empty: beside the threads."
     )
+
+    suggestions = Bool(
+        False,
+        help="Whether a model suggests in a terminal how the code that is typed continues. JupyterLab: see its settings.",
+    ).tag(config=True)
+    suggestion_model = _setting("The model that suggests; empty: a small one of those that are offered.")
+    suggestion_tokens = Int(
+        200_000, min=0, help="Tokens that suggestions may cost in a day, in all kernels and terminals."
+    ).tag(config=True)
 
     engine = _setting(
         "Who answers: backend, or app-server, the agent that runs commands and edits files.", "backend"

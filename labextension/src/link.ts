@@ -24,12 +24,18 @@ const unheard = new WeakSet<Kernel.IKernelConnection>();
  * Send one request over the control channel, which a busy kernel reads too; `null` where nothing comes back.
  *
  * Where the kernel takes it and no reply comes, it is sent again for a reply that all clients hear. A kernel without
- * codex_magic replies nothing at all, which is a refusal.
+ * codex_magic replies nothing at all, which is a refusal. `patienceMs`: how long the reply may take from when the
+ * kernel has taken the request, which then is sent once.
  */
 export async function request<R extends Reply>(
   kernel: Kernel.IKernelConnection,
-  content: Request
+  content: Request,
+  patienceMs?: number
 ): Promise<R | null> {
+  if (patienceMs !== undefined) {
+    const reply = await send<R>(kernel, { ...content, aloud: unheard.has(kernel) }, patienceMs);
+    return reply === 'taken' ? null : reply;
+  }
   if (!unheard.has(kernel)) {
     const reply = await send<R>(kernel, content);
     if (reply !== 'taken') {
@@ -49,7 +55,8 @@ export async function request<R extends Reply>(
 /** Send it once: `taken` says that the kernel is done with it, and `null` that nothing was heard. */
 async function send<R extends Reply>(
   kernel: Kernel.IKernelConnection,
-  content: Request & { aloud?: boolean }
+  content: Request & { aloud?: boolean },
+  doneMs = DONE_MS
 ): Promise<R | 'taken' | null> {
   // The types know Jupyter's own messages alone; any other passes as it is.
   const message = KernelMessage.createMessage({
@@ -70,7 +77,7 @@ async function send<R extends Reply>(
     } else if (KernelMessage.isStatusMsg(update) && update.content.execution_state === 'idle') {
       isTaken = true;
       window.clearTimeout(late);
-      late = window.setTimeout(() => future.dispose(), DONE_MS);
+      late = window.setTimeout(() => future.dispose(), doneMs);
     }
   };
   try {

@@ -6,7 +6,15 @@ import type { IDisposable } from '@lumino/disposable';
 
 import { answers, attach, request } from './link';
 import { listen } from './listen';
-import { type AttachReply, type Bundle, type Facts, METADATA, MIME, keptRequest } from './protocol';
+import {
+  type AttachReply,
+  type Bundle,
+  type Facts,
+  METADATA,
+  MIME,
+  type PageCell,
+  keptRequest
+} from './protocol';
 
 export function factsOf(data: unknown): Facts {
   return (data as Bundle | undefined)?.[MIME] ?? {};
@@ -37,6 +45,21 @@ export function turnsIn(cell: ICellModel): string[] {
     }
   }
   return turns;
+}
+
+/** The cells as they stand in the page. */
+export function cellsOf(panel: NotebookPanel): (PageCell & { source: string })[] {
+  return panel.content.widgets.map(({ model }) => ({
+    id: model.sharedModel.getId(),
+    kind: model.type as PageCell['kind'],
+    source: model.sharedModel.getSource(),
+    turns: turnsIn(model)
+  }));
+}
+
+/** The kernel's word for this notebook, which its metadata keeps. */
+export function nameOf(panel: NotebookPanel): string | null {
+  return (panel.model?.getMetadata(METADATA) as { notebook?: string } | undefined)?.notebook ?? null;
 }
 
 /** Put this data into the output of that answer while it streams, in the notebook's file. */

@@ -7,26 +7,23 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { request } from './link';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- what stands in the page is read before the cell runs
-import { turnsIn } from './notebook';
-import { METADATA, PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+import { cellsOf, nameOf } from './notebook';
+import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- and what it names is sent before it does
+import { regions } from './regions';
 import { selections } from './selection';
 
-const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
+export const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
 
 /** What was selected last in a notebook, until that is undone in the same cell: to ask about it takes another one. */
 type Selected = { text: string; cell: Element | null };
 
 function said(panel: NotebookPanel, index: number, isServer: boolean, selection: string): RunRequest {
-  const cells = panel.content.widgets.map(({ model }) => ({
-    id: model.sharedModel.getId(),
-    kind: model.type as 'code' | 'markdown' | 'raw',
-    source: model.sharedModel.getSource(),
-    turns: turnsIn(model)
-  }));
+  const cells = cellsOf(panel);
   const asked = selections.get(cells[index]?.id ?? '') ?? selection;
   return runRequest(cells, index, {
     path: panel.context.localPath,
-    notebook: (panel.model?.getMetadata(METADATA) as { notebook?: string } | undefined)?.notebook ?? null,
+    notebook: nameOf(panel),
     executor: isServer ? 'server' : 'browser',
     selection: asked.slice(0, 10_000)
   });
@@ -94,6 +91,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       if (!panel || !kernel || !asksCodex(cell.model.sharedModel.getSource())) {
         return () => undefined;
       }
+      regions.sendNamed(kernel, cell.model.sharedModel.getSource());
       const selected = lastSelected.get(panel)?.text ?? '';
       const content = said(panel, notebook.widgets.indexOf(cell), isServer, selected);
       return together => {

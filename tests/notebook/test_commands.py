@@ -165,6 +165,8 @@ TAKES: dict[str, tuple[str, ...]] = {
     "answers": ("auto", "keep", "new", "replay"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
+    "doctor": ("--offline", "--report"),
+    **dict.fromkeys("peek provenance trace export".split(), ()),
     "help": ("help", "new"),
 }
 """Every command, and words that may stand behind it."""

@@ -13,8 +13,9 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from codex_magic.display.items import item_rows
 from codex_magic.display.view import TurnView
-from codex_magic.notebook.extension import PROTOCOL, REPLY, Extension
+from codex_magic.notebook.extension import PANEL, PROTOCOL, REPLY, Extension, is_for_panel
 from codex_magic.notebook.magics import PAGE_REQUEST, loaded
+from codex_magic.notebook.panel import ACTS
 from codex_magic.notebook.question import Question
 from codex_magic.protocol.types import (
     CommandApproval,
@@ -40,6 +41,21 @@ def test_the_page_speaks_our_protocol() -> None:
     extension = Extension(None)
     assert extension.answer(RUN)["ok"]
     assert extension.run(RUN["cell"]) == RUN
+
+
+def test_what_the_panel_asks_is_what_both_sides_agree_on() -> None:
+    asked = json.loads((FIXTURES / "panel.json").read_text(encoding="utf-8"))
+    assert all(map(is_for_panel, asked))
+    assert {each["op"] for each in asked} == PANEL
+    assert {each["act"] for each in asked if each["op"] == "thread"} == set(ACTS)
+    assert not is_for_panel({**asked[0], "protocol": PROTOCOL + 1})
+
+
+def test_the_cells_of_a_page_are_known_before_one_runs() -> None:
+    extension = Extension(None)
+    assert extension.answer({**RUN, "op": "here", "cell": ""})["ok"]
+    assert extension.said is not None
+    assert extension.run(RUN["cell"]) is None, "nothing runs"
 
 
 def test_a_card_is_what_both_sides_agree_on() -> None:
