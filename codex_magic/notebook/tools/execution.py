@@ -417,7 +417,8 @@ class Runner:
                 del names[name]
             names.update(before)
             with suppress(OSError):
-                os.chdir(folder)
+                if os.getcwd() != folder:  # else it would be told as something that the code has tried
+                    os.chdir(folder)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
