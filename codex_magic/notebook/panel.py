@@ -10,13 +10,14 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..context.secrets import OutgoingMask
 from ..net import scrub
 from ..protocol import types
-from ..protocol.errors import CodexError, ConfigurationError
+from ..protocol.errors import CodexError, ConfigurationError, StoreError
 from ..protocol.plain import shorten
 from ..protocol.types import AgentMessage, UserMessage, input_text
 from ..responses.catalog import Catalog, find_model
@@ -210,7 +211,6 @@ def _threads(session: Session, *, here: bool, cursor: str | None, limit: int, **
         return {"threads": rows, "cursor": page.next_cursor if page else None, "current": current}
 
     mask = _masked(session)
-    session.blocking.call(session.codex.store.run(Store.recover))
     return session.blocking.call(session.codex.store.run(read))
 
 
@@ -233,12 +233,12 @@ def _turns(session: Session, thread_id: str, before: int | None) -> Reply:
     mask = _masked(session)
 
     def read(store: Store) -> Reply:
+        with suppress(StoreError):  # it can still be read
+            store.recover()
         record, forks, versions = store.thread(thread_id), store.forks(thread_id), store.versions(thread_id)
         all_turns = store.history(thread_id, before_position=before, include_items=False)
-        positions = {each.position for each in all_turns[-TURNS:]}
-        turns = [
-            each for each in store.history(thread_id, before_position=before) if each.position in positions
-        ]
+        left_out = [each.id for each in all_turns[:-TURNS]]
+        turns = store.history(thread_id, before_position=before, left_out=left_out)
         rows = [
             {
                 **_turn_row(each, mask),
