@@ -38,6 +38,9 @@ TURNS = 50
 HEAD_CHARS = 120
 """Of a question or an answer in a list."""
 
+MASKED_CHARS = 4 * HEAD_CHARS
+"""Of a text that is shortened after it was masked: a key that is cut in two is none that can be recognised."""
+
 Reply = dict[str, Any]
 
 
@@ -169,7 +172,7 @@ def _running(session: Session, turn: RunningTurn) -> Reply:
     handle = turn.handle
     return {
         "id": turn.output,
-        "text": _masked(session)(_head(turn.prompt)),
+        "text": _head(_masked(session)(turn.prompt[:MASKED_CHARS])),
         "cell": turn.context.kernel.cell,
         "number": turn.cell,
         "thread": handle.thread_id if handle is not None else None,
@@ -187,7 +190,7 @@ def _waiting(session: Session, question: Question) -> Reply:
         "id": question.output,
         "number": question.number,
         "title": text.title,
-        "about": _masked(session)(shorten(about, HEAD_CHARS)),
+        "about": _head(_masked(session)(about[:MASKED_CHARS])),
         "cell": turn.context.kernel.cell if turn is not None else None,
     }
 
@@ -260,8 +263,8 @@ def _turn_row(turn: TurnRecord, mask: Callable[[str], str]) -> Reply:
     return {
         "id": turn.id,
         "position": turn.position,
-        "question": "↳ continued" if question == CONTINUE else mask(_head(question)),
-        "answer": mask(_head(re.sub("[*#>`|]", "", reply))),
+        "question": "↳ continued" if question == CONTINUE else _head(mask(question[:MASKED_CHARS])),
+        "answer": _head(re.sub("[*#>`|]", "", mask(reply[:MASKED_CHARS]))),
         "state": turn.status.value,
         "cell": turn.cell_id,
     }

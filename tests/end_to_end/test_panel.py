@@ -127,6 +127,13 @@ def test_keys_are_masked_in_whatever_the_panel_shows(page: ExtendedFrontEnd) -> 
     assert KEY not in str(shown)
 
 
+@pytest.mark.parametrize("before", [0, 60, 100])
+def test_a_key_where_a_text_is_cut_off_is_masked_too(page: ExtendedFrontEnd, before: int) -> None:
+    thread = ask(page, f"%%codex --no-mask\necho: {'x' * before} {KEY}")
+    shown = str([threads(page), threads(page, here=True), page.tell("turns", thread=thread, before=None)])
+    assert KEY[:16] not in shown
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
