@@ -129,7 +129,7 @@ def _answer(session: Session, task: Task) -> Steps[TurnResult | None]:
 def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
     """Ask one question: a turn from its request to its last painted line; again after a sign-in that it needs.
 
-    Returns the result, unless the turn is left to the background or was taken back.
+    Returns the result, unless the turn is left to the background, was taken back, or has been there before.
     """
     options = task.options
     background = bool(options.values.get("background")) and not _waits(session)
@@ -137,7 +137,11 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
         output = new_id()
         desk = Desk(session.shell, session.screen, output, background=background)
         place = Place(
-            desk.news.put, copy_context(), is_blocking=session.screen.blocked, is_background=background
+            desk.news.put,
+            copy_context(),
+            is_blocking=session.screen.blocked,
+            is_background=background,
+            tries_first=bool(options.values.get("trial")) or session.settings.trial,
         )
         offer = partial(offered, session, desk.ask, place)
         started = session.start_turn(task, desk.news.put, desk.ask, offer, output=output)
@@ -160,7 +164,7 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
         if session.screen.rich and place.committed:
             session.shell.set_next_input("\n\n".join(place.committed))
         if error is None:
-            return started.handle.result if started.handle is not None else None
+            return started.handle.result if started.handle is not None and not started.is_kept else None
         session.last_error = error
         if not isinstance(error, AuthError):
             raise CellFailed(str(error)) from error
@@ -238,6 +242,7 @@ class CellTurn:
                 self._desk.close(is_shown=not is_dropped)
                 if not is_dropped or self._painter.is_open:
                     self._painter.finish()
+                self._turn.trace.display = self._painter.seconds
             finally:
                 self._turn.end()
 

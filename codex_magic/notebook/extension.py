@@ -6,6 +6,7 @@ it is read.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import __version__
 from ..protocol.plain import common_beginning, utf16_length
+from .gathering import Region
 from .open_questions import OpenQuestions
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 POLLOUT = 2
 """ZeroMQ's own; only a kernel has it, and a stream to flush."""
 
-REPLY, DELTA = "codex_reply", "codex_delta"
+REPLY, DELTA, SUGGESTION = "codex_reply", "codex_delta", "codex_suggestion"
 
 PROTOCOL = 1
 """Of the messages; `labextension/src/protocol.ts` has the same."""
@@ -31,8 +33,8 @@ PROTOCOL = 1
 WAIT_SECONDS = 0.05
 """What the page says of a cell and the cell itself come over two channels, in any order."""
 
-MOST_CELLS = 64
-"""Remembered of one kernel; a cell that runs again says everything anew."""
+MOST_CELLS = 256
+"""Remembered of one kernel, as many as may run together; a cell that runs again says everything anew."""
 
 MOST_STEERED = 64
 """Additions that are known when a page sends one again because it has heard nothing."""
@@ -46,6 +48,11 @@ PANEL = frozenset(
 """What the panel and the status bar ask; `panel.py` answers."""
 
 _ABOUT = {"protocol": PROTOCOL, "version": __version__}
+MOST_REGIONS = 16
+MOST_PICTURE_CHARS = 4_000_000
+"""Of one region; a page makes it smaller than that."""
+
+_PICTURE = r"(?:data:image/(?:png|jpeg);base64,[A-Za-z0-9+/]+=*)?"
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -62,10 +69,16 @@ class Stream:
     """
 
     def __init__(
-        self, id: str, cell: str | None, send: Send, about: Callable[[], dict[str, Any] | None]
+        self,
+        id: str,
+        cell: str | None,
+        send: Send,
+        about: Callable[[], dict[str, Any] | None],
+        client: str | None = None,
     ) -> None:
+        """`client`: the session of who sent the cell, to whom the output comes by itself."""
         self.is_followed = False
-        self._id, self._cell, self._send, self._about = id, cell, send, about
+        self._id, self._cell, self._send, self._about, self._client = id, cell, send, about, client
         self._lock = threading.Lock()
         self._number, self._text, self._asks = 0, "", False
         self._last: Mapping[str, Any] | None = None
@@ -74,7 +87,7 @@ class Stream:
         """Return the text so far, or the last bundle; from now on the pages hear the rest."""
         with self._lock:
             self.is_followed = self._last is None
-            begun = {"cell": self._cell, "n": self._number, "text": self._text}
+            begun = {"cell": self._cell, "client": self._client, "n": self._number, "text": self._text}
             return {**begun, "bundle": self._last, "asks": self._asks}
 
     def grow(self, text: str) -> None:
@@ -118,6 +131,14 @@ class Controlled(Protocol):
     def steer(self, text: str) -> None: ...
 
 
+class Suggesting(Protocol):
+    """What answers requests for suggestions; both from any thread."""
+
+    def take(self, content: Mapping[str, Any]) -> None: ...
+
+    def drop(self, id: str) -> None: ...
+
+
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
@@ -126,15 +147,20 @@ class Extension:
         kernel: Any,
         log: CellLog | None = None,
         panel: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
+        *,
+        suggesting: Callable[[Send], Suggesting] | None = None,
     ) -> None:
         """`panel`: answers what the page's panel asks, in any thread; it may take its time."""
         self.is_attached = False
         """Whether the page has ever said something."""
+        self.protocol: object = None
+        """What the page's last message said of its own version of the messages."""
         self.said: Mapping[str, Any] | None = None
         """What the page said last of its notebook."""
         self.notebook: str | None = None
         """The id of this kernel's notebook, once it has asked something; the page keeps it in the metadata."""
-        self._kernel, self._log, self._panel = kernel, log, panel
+        self._kernel, self._log, self._panel, self._make_suggesting = kernel, log, panel, suggesting
+        self._suggesting: Suggesting | None = None
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -142,10 +168,12 @@ class Extension:
         self.turns: dict[str, Controlled] = {}
         """Those that are not over, by the id of their answer."""
         self._steered: deque[str] = deque(maxlen=MOST_STEERED)
+        self.regions: dict[str, Region] = {}
+        """Parts of outputs that somebody marked, by the ids that questions name."""
         self._unkept: dict[str, str] = {}
         """The answers that no page is known to have whole, each with its cell."""
 
-    def stream(self, id: str, cell: str | None = None) -> Stream:
+    def stream(self, id: str, cell: str | None = None, client: str | None = None) -> Stream:
         """Return a new stream, of that cell's answer; the oldest ones are forgotten."""
         with self._said:
             ended = [each for each, stream in self._streams.items() if stream.has_ended]
@@ -154,7 +182,7 @@ class Extension:
                 self._unkept.pop(each, None)
             if cell is not None:
                 self._unkept[id] = cell
-            self._streams[id] = Stream(id, cell, self._send, self._about_end)
+            self._streams[id] = Stream(id, cell, self._send, self._about_end, client)
             return self._streams[id]
 
     def _about_end(self) -> dict[str, Any] | None:
@@ -168,10 +196,10 @@ class Extension:
         if stream is not None:
             stream.ask(bool(self.questions.waiting(id)))
 
-    def _send(self, piece: dict[str, Any]) -> None:
+    def _send(self, piece: dict[str, Any], kind: str = DELTA) -> None:
         # Whatever request it comes from, the page knows the answer by its id.
         kernel = self._kernel
-        kernel.session.send(kernel.iopub_socket, DELTA, piece, parent={}, ident=DELTA.encode())
+        kernel.session.send(kernel.iopub_socket, kind, piece, parent={}, ident=kind.encode())
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
         """Answer one message of the control channel, before anything that follows takes its time.
@@ -213,6 +241,7 @@ class Extension:
 
     def _reply(self, content: object, follow: list[Callable[[], None]]) -> dict[str, Any]:
         """Return the answer to a request; what it leads to is added to `follow`."""
+        self.protocol = content.get("protocol") if isinstance(content, dict) else None
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
             return {"ok": False, **_ABOUT}
         said = self._answer(content, follow)
@@ -251,8 +280,35 @@ class Extension:
                 from .naming import marks  # most questions are written without a page
 
                 return {"marks": marks(self._log.shell, text)}
+            case {
+                "op": "region",
+                "id": str(id),
+                "cell": str(cell),
+                "picture": str(picture),
+                "text": str(text),
+            } if len(picture) <= MOST_PICTURE_CHARS and re.fullmatch(_PICTURE, picture):
+                while len(self.regions) >= MOST_REGIONS:
+                    del self.regions[next(iter(self.regions))]
+                self.regions[id] = Region(cell, picture, text)
+                return {}
             case {"op": "failure", "cell": str(cell), "number": int(number)} if self._log is not None:
                 return {"failure": self._log.failure_of(cell, number)}
+            case {
+                "op": "suggest",
+                "id": str(),
+                "cell": str(),
+                "before": str(),
+                "after": str(),
+                "model": str(),
+                "budget": int(),
+            } if self._make_suggesting is not None:
+                if self._suggesting is None:
+                    self._suggesting = self._make_suggesting(partial(self._send, kind=SUGGESTION))
+                follow.append(partial(self._suggesting.take, content))
+                return {}
+            case {"op": "drop", "id": str(id)} if self._suggesting is not None:
+                follow.append(partial(self._suggesting.drop, id))
+                return {}
             case {"op": "approvals", "id": str(id)}:
                 return {"card": self._card(id)}
             case {"op": "decide", "question": str(id), "choice": str(choice), "reason": str(reason)}:

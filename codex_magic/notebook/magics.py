@@ -28,7 +28,7 @@ from .shell import (
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .extension import Extension
+    from .extension import Extension, Send, Suggesting
     from .runs import Runs
     from .session import Session
 
@@ -64,8 +64,20 @@ class CodexMagics(NotebookSettings, Magics):
                 from .extension import Extension
 
                 kernel = getattr(self.shell, "kernel", None)
-                self._extension = Extension(kernel, self.log, self._answer_panel)
+                self._extension = Extension(kernel, self.log, self._answer_panel, suggesting=self._suggesting)
             return self._extension
+
+    def _suggesting(self, send: Send) -> Suggesting:
+        from .page_requests import PageRequests  # most pages want none
+
+        return PageRequests(lambda: self.session.suggestions, send)
+
+    def turn_suggestions(self, _: object = None) -> None:
+        """Show ghost text in a terminal as long as the settings say so."""
+        from .ghost_text import turn  # few users have it
+
+        assert self.shell is not None  # traitlets allows None; `load` passes it
+        turn(self.shell, lambda: self.session.suggestions, self)
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
         """Answer a request of the page's extension, in the kernel's control thread."""
@@ -255,6 +267,10 @@ def load(shell: InteractiveShell) -> None:
     skip_reload(shell)
     if (handlers := control_handlers(shell)) is not None:
         handlers[PAGE_REQUEST] = magics.hear
+    if hasattr(shell, "auto_suggest"):  # a terminal
+        magics.observe(magics.turn_suggestions, "suggestions")
+        if magics.suggestions:
+            magics.turn_suggestions()
     cells = CodexCells(shell)
     shell.input_transformers_cleanup.insert(0, cells)
     shell.input_transformer_manager.check_complete = cells.check_complete
@@ -266,6 +282,7 @@ def unload(shell: InteractiveShell) -> None:
     """Take away what `load` has added."""
     if (magics := loaded(shell)) is None:
         return
+    magics.suggestions = False
     magics.close()
     host.use(host.Host)
     if (handlers := control_handlers(shell)) is not None:

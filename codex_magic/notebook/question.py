@@ -25,10 +25,12 @@ from ..display.exact import (
     exact_lines,
     shell_and_script,
 )
-from ..engines.approvals import is_at_work
+from ..engines.approvals import LASTING, is_at_work
 from ..protocol import types
 from ..protocol.plain import shorten
+from ..protocol.policy import policy_bounds
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
+from .tools.files import NOT_KEPT
 
 NOBODY = "Declined (no one was available to approve)"
 ENDED = "Not answered here"
@@ -89,6 +91,11 @@ class Question:
                 self.answered.set_result(decision)
 
     @cached_property
+    def about(self) -> tuple[object, ...]:
+        """What exactly is asked; a yes for longer than once holds for the same alone."""
+        return exactly(self.request)
+
+    @cached_property
     def text(self) -> QuestionText:
         return question_text(self)
 
@@ -114,8 +121,9 @@ class Question:
         if not self.over or self.answered.cancelled():
             return False
         decision = self.answered.result()
-        once = (None, Decision.accept, Decision.decline, Decision.cancel)
-        return not isinstance(decision, types.DeclineBecause) and decision not in once
+        once = (None, Decision.accept, Decision.accept_in_kernel, Decision.decline, Decision.cancel)
+        is_once = decision is Decision.try_first or decision in once
+        return not isinstance(decision, types.DeclineBecause) and not is_once
 
     def grant(self) -> tuple[str, str]:
         """Return what holds for longer than once, as the button said, and what it is about."""
@@ -139,6 +147,7 @@ class Question:
             "title": self.text.title,
             "passages": [{**passage._asdict(), "hint": passage.hint()} for passage in self.text.passages],
             "facts": [list(fact) for fact in self.text.facts],
+            "images": list(self.text.images),
             "choices": [
                 {
                     "key": each.key,
@@ -157,6 +166,29 @@ class Question:
         """Answer no because of `reason`, and not because a person said so."""
         self.reason = reason
         self.answer(None)
+
+
+def exactly(request: Request) -> tuple[object, ...]:
+    """Return what a request is about, whoever asks it and why: equal for two that would do the same.
+
+    A file may change in any way, but for being deleted; a tool may be called with anything.
+    """
+    match request:
+        case types.CommandApproval():
+            where = json.dumps(request.network_approval_context, sort_keys=True)
+            return "command", request.command, request.cwd, where
+        case types.FileChangeApproval(changes=changes):
+            files = {(str(each.get("path")), _moved(each), change_kind(each) == "delete") for each in changes}
+            return "files", frozenset(files), request.grant_root, is_at_work(request)
+        case types.PermissionsApproval():
+            return "permissions", json.dumps(request.permissions, sort_keys=True), request.cwd
+        case types.ReadingApproval():
+            return "read", request.folder
+        case types.RunApproval():
+            return "run", request.code, request.stays
+        case CodeRun():
+            return "run here", request.code
+    return "tool", request.namespace, request.tool
 
 
 class Choice(NamedTuple):
@@ -189,12 +221,24 @@ READING_CHOICES = (
 )
 
 
+TRY_FIRST = Choice("t", "Try first", Decision.try_first, "yes", "try first")
+
+
 def choices(request: Request) -> list[Choice]:
     """Return all answers, in the order in which they are offered."""
     if isinstance(request, CodeRun):
         return [CHOICES[0], CHOICES[-1]]
+    if isinstance(request, types.RunApproval) and not (request.no_trial or request.trial):
+        return [*CHOICES[:2], TRY_FIRST, *CHOICES[2:], *more_choices(request)]
     own = READING_CHOICES if isinstance(request, types.ReadingApproval) else CHOICES
-    return [*own, *more_choices(request)]
+    return [
+        each for each in (*own, *more_choices(request)) if policy_bounds().always or not _is_lasting(each)
+    ]
+
+
+def _is_lasting(choice: Choice) -> bool:
+    """Whether it is a yes for longer than once."""
+    return choice.decision in LASTING or not isinstance(choice.decision, Decision)
 
 
 def more_choices(request: ApprovalRequest) -> list[Choice]:
@@ -248,6 +292,8 @@ class QuestionText(NamedTuple):
     title: str
     passages: tuple[Passage, ...]
     facts: tuple[tuple[str, str], ...]
+    images: tuple[str, ...] = ()
+    """As `data:` addresses."""
 
 
 def question_text(question: Question) -> QuestionText:
@@ -277,10 +323,13 @@ def question_text(question: Question) -> QuestionText:
             facts.append(("Size", f"{added} line{'s' * (added != 1)} added, {removed} removed"))
         case types.PermissionsApproval():
             title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
-        case types.RunApproval(code=code, facts=seen):
-            facts = [(label, exact_line(text)) for label, text in seen]
+        case types.RunApproval():
+            return _run_text(request)
+        case types.McpToolApproval(tool=tool, server=server, description=described):
+            title = f"Allow Codex to call {exact_line(tool)} of the MCP server {exact_line(server)}?"
+            says = f"“{exact_line(shorten(described, 300))}”"
             return QuestionText(
-                "Allow Codex to run this code?", (Passage("", exact_lines(code), "python"),), tuple(facts)
+                title, (_json(request.arguments),), (("The server says", says),) if described else ()
             )
         case types.ReadingApproval(folder=folder):
             first = Passage("It starts with:", exact_lines(_call(request)), "python")
@@ -293,11 +342,32 @@ def question_text(question: Question) -> QuestionText:
             return QuestionText(title, (_json(request.arguments),), ())
     if not isinstance(request, types.FileChangeApproval) and request.cwd:
         facts.append(("In", exact_line(request.cwd)))
+    if isinstance(request, types.CommandApproval):
+        facts.append(("Can’t be undone", NOT_KEPT))
     if request.reason and request.reason.strip():
         facts.append(("Codex says", f"“{exact_line(shorten(request.reason, 1_000))}”"))
     if isinstance(request, types.FileChangeApproval) and request.grant_root:
         facts.append(("Also allows, from now on, to write below", exact_line(request.grant_root)))
     return QuestionText(title, tuple(passages), tuple(facts))
+
+
+def _run_text(request: types.RunApproval) -> QuestionText:
+    title, passages = "Allow Codex to run this code?", [Passage("", exact_lines(request.code), "python")]
+    facts, trial = list(request.facts), request.trial
+    if trial is None:
+        facts += [("Can’t be tried first", request.no_trial)] if request.no_trial else []
+        return QuestionText(title, tuple(passages), _exact(facts))
+    if trial.output:
+        passages.append(Passage("It showed, when it was tried:", exact_lines(trial.output)))
+    facts.append(("Tried first", trial.outcome))
+    if trial.held:  # it ran
+        facts += [("Would change", line) for line in trial.changes]
+        facts.append(("Held", f"{trial.held}; it ran in a copy of the kernel, and nothing of it lasts"))
+    return QuestionText(title, tuple(passages), _exact(facts), trial.images)
+
+
+def _exact(facts: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((label, exact_line(text)) for label, text in facts)
 
 
 def _change(change: dict[str, Any], folder: str) -> Passage:
@@ -316,10 +386,14 @@ def _json(value: Any) -> Passage:
 
 
 def _path(change: dict[str, Any], folder: str) -> str:
+    path, moved = _below(str(change.get("path")), folder), _moved(change)
+    return f"{path} → {_below(moved, folder)}" if moved else path
+
+
+def _moved(change: dict[str, Any]) -> str:
+    """Return where a changed file goes, if it is moved."""
     kind = change.get("kind")
-    moved = kind.get("move_path") if isinstance(kind, dict) else None
-    path = _below(str(change.get("path")), folder)
-    return f"{path} → {_below(str(moved), folder)}" if moved else path
+    return str(kind.get("move_path") or "") if isinstance(kind, dict) else ""
 
 
 def _below(path: str, folder: str) -> str:
@@ -331,6 +405,8 @@ def _below(path: str, folder: str) -> str:
 def decision_line(question: Question) -> tuple[str, str] | None:
     """Return what was decided, and about what, where no step of the turn tells it."""
     request = question.request
+    if isinstance(request, types.RunApproval) and _is_tried(question):
+        return "Tried first", exact_line(shorten(request.code, HEAD_CHARS))
     if isinstance(request, CodeRun) or not is_at_work(request):
         return None
     match request:
@@ -350,3 +426,8 @@ def decision_line(question: Question) -> tuple[str, str] | None:
     elif decision is not Decision.accept:
         label += " for this session" if decision is Decision.accept_for_session else ", from now on"
     return label, exact_line(shorten(subject, HEAD_CHARS))
+
+
+def _is_tried(question: Question) -> bool:
+    answer = question.answered
+    return answer.done() and not answer.cancelled() and answer.result() is Decision.try_first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -25,6 +27,7 @@ from ..engines.approvals import Approvals
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
 from ..protocol.plain import shorten
+from ..protocol.policy import policy_bounds
 from ..protocol.settings import Settings
 from ..responses.client import AsyncClient, Usage, fetch_usage
 from ..responses.provider import Provider, chatgpt
@@ -33,15 +36,19 @@ from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, ch
 from ..threads.store import NotebookRecord, Store, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
+from ..values.replay import KeptTurn
 from ..waiting import begin_anew_in_children
 from .context import Context, Request, Told, learn_secrets
 from .gathering import Kernel, deleted_turns, look
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .options import checked as checked_option
-from .recognition import Evidence, Recognition, gather, recognise
+from .recognition import Evidence, Recognition, gather, read_cells, recognise
+from .replay import Question, Wish, service_of, wish
 from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
 from .shell import Installed, NotebookSettings, NotSent
+from .tools.registry import ToolRegistry
+from .trace import Trace
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -49,6 +56,8 @@ if TYPE_CHECKING:
     from .extension import Extension
     from .login import LoginFlow
     from .mentioned import Mentioned
+    from .suggestions import Suggestions
+    from .tools.agent_files import AgentFiles
     from .tools.changes import Commit
 
 T = TypeVar("T")
@@ -66,6 +75,12 @@ Offer = Callable[[Context, TurnOptions], TurnOptions]
 """Returns more options for a turn with these, about the notebook as it is when it is asked."""
 
 log = logging.getLogger(__name__)
+
+MOST_NAMED = 4
+"""Files that are named of those that can't be put back."""
+
+MOST_ENDED = 16
+"""Turns that are over and still listed by `%codex turns`."""
 
 LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
@@ -110,11 +125,16 @@ class Session:
         self.installed = Installed()
         self.screen = Screen(shell, extension)
         self.env = Settings.from_env()
+        with suppress(ConfigurationError):  # where a policy can't be read, every use of it says so
+            _keep_within_policy(settings)
         self.blocking = Codex(CodexConfig(settings=self.env))
         self.codex = self.blocking.asynchronous
         self.last_error: BaseException | None = None
         self.rate_limits: types.RateLimits | None = None
+        self._left_out: list[str] = []  # what was said last of files that can't be put back
         self.running: list[RunningTurn] = []  # those that are not over, oldest first
+        self.ended: deque[TurnRow] = deque(maxlen=MOST_ENDED)
+        self._turns = itertools.count(1)
         self.unkept: StoreError | None = None  # why this notebook's conversation is in memory only
         self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
@@ -122,14 +142,16 @@ class Session:
         """With the numbers of the thread that was asked last."""
         self._masks: dict[str, OutgoingMask] = {}  # by thread
         self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
-        self.runnable: set[tuple[str, str]] = set()  # code and scope that run without asking again
         self.acting: set[tuple[str, str]] = set()  # those that seemed quiet, and were not
         self.committed: list[Commit] = []  # code that ran and stays, oldest first
+        self.tools = ToolRegistry()
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
+        self.trace: Trace | None = None  # where the time of the last turn went
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
         self._local: LocalProvider | None = None
+        self._suggestions: Suggestions | None = None
         begin_anew_in_children(self)
 
     def heed_termination(self) -> None:
@@ -144,6 +166,8 @@ class Session:
     def close(self) -> None:
         if self._login is not None:
             self._login.close().result()
+        if self._suggestions is not None:
+            self.blocking.call(self._suggestions.close())
         self.blocking.close()
         _replace_termination(_keep_and_end, signal.SIG_DFL)
         if self._local is not None:
@@ -165,13 +189,28 @@ class Session:
         turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
         turn_options["output_schema"] = task.saving.schema if task.saving else None
         turn_options |= offer(context, turn_options)
+        files = None
+        if turn_options["engine"] == "app-server":
+            from .tools.agent_files import AgentFiles
+
+            files = AgentFiles(str(turn_options["cwd"]))
+            turn_options["approvals"] = files.asking(turn_options["approvals"] or approvals)
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
         turn = RunningTurn(self, prompt, task, context, listener, cell=cell, output=output)
+        turn.number, turn.files = next(self._turns), files
+        turn.wish = wish(self.answers, self.service, task.options, context, self.env)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         self.extension.turns[output] = turn
         return turn
+
+    def keep(self, files: AgentFiles) -> None:
+        """Note what the agent's turn has changed, for an undo."""
+        from .tools.changes import Commit, remember
+
+        if commit := Commit(None, files.end()):
+            remember(self.committed, commit)
 
     def turn_options(
         self, options: ParsedLine, approvals: Approvals, *, cell: str | None = None
@@ -212,7 +251,7 @@ class Session:
             "approval_mode": approval(chosen("approval") or ""),
             "cwd": folder(chosen("cwd") or ""),
             "approvals": approvals,
-            "model_provider": self._agent_provider(provider),
+            "model_provider": self.agent_provider(provider),
         }
 
     async def _start_turn(
@@ -221,8 +260,15 @@ class Session:
         """Raises NotSent when it is withdrawn in time, else CodexError."""
 
         def tell(notification: types.Notification) -> None:
+            turn.trace.hear(notification)
             if isinstance(notification, types.RateLimitsUpdated):
                 self.rate_limits = notification.rate_limits
+            if turn.files is not None:
+                turn.files.hear(notification)
+            if isinstance(notification, types.ItemCompleted) and isinstance(
+                notification.item, types.ToolCall
+            ):
+                self.tools.note(notification.item)
             listener(notification)
 
         wanted = turn.options.text("thread")
@@ -260,15 +306,28 @@ class Session:
         told = await self._told(thread, turn.context, turn.prompt, turn_options)
         if turn_options["mask"] is not None:
             turn_options["mask"] = self.mask = await self.mask_of(thread)
+        left_out = await turn.files.begin() if turn.files is not None else []
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
+        provider = turn.options.text("provider")
+        service = service_of(provider) if provider else self.service
+        question = Question(self.codex, thread, service, turn.context, told, checked_options)
+        if turn.wish.kinds and (stored := await question.answer(turn.wish)) is not None:
+            for line in turn.context.notes:
+                tell(types.Noted(thread.id, line))
+            turn.is_kept = isinstance(stored, KeptTurn)
+            return stored
         handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
+        turn.question = question
         self.sent = Request(told, turn_options, []), thread, handle.id
         if self.unkept is not None:
             end = "This conversation is not saved: it is gone when the kernel ends."
             tell(types.Warned(None, f"{self.unkept} {end}"))
         elif note is not None:
             tell(types.Noted(thread.id, note))
+        if left_out != self._left_out:
+            self._left_out = left_out
+            tell(types.Noted(thread.id, _left_out_line(left_out)))
         for line in filter(None, (*turn.context.notes, told.line)):
             tell(types.Noted(thread.id, line))
         if self.unkept is not None:
@@ -309,7 +368,7 @@ class Session:
         notebook = await self._recognise() if kernel.page or kernel.deleted else None
         if notebook is None:
             return []
-        path = self._path()
+        path = self.path
 
         def look(store: Store) -> list[str]:
             notebooks = store.notebook_lineage(notebook.id)
@@ -320,7 +379,8 @@ class Session:
 
     def look(self) -> Kernel:
         """Return what the kernel knows now; in the thread of the cell that runs."""
-        return look(self.shell, self.runs, self.extension.run)
+        kernel = look(self.shell, self.runs, self.extension.run)
+        return kernel._replace(regions=self.extension.regions)
 
     async def _told(
         self, thread: AsyncThread, context: Context, prompt: str, turn_options: TurnOptions
@@ -348,17 +408,26 @@ class Session:
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
         kernel = self.look()
         mask = None if options.values.get("no-mask") else self.known_secrets()
-        context = Context(self.shell, kernel, self._path(), scope=scope, mask=mask)
+        context = Context(self.shell, kernel, self.path, scope=scope, mask=mask)
         prompt = context.mention(task.prompt, int(options.text("rows") or self.settings.sample_rows))
         context.mentioned = [*task.brings, *context.mentioned]
         return context, prompt
 
     def known_secrets(self) -> OutgoingMask:
         """Return the notebook's mask, which knows what is secret now."""
-        learn_secrets(self.mask, self.shell, self._path(), self.settings.secrets)
+        learn_secrets(self.mask, self.shell, self.path, self.settings.secrets)
         return self.mask
 
-    def _path(self) -> str | None:
+    def sources(self) -> dict[str, str]:
+        """Return the cells as they stand in the page, else as they were saved or ran last, by their ids."""
+        kernel = self.look()
+        cells = kernel.page or read_cells(self.path or "") or ()
+        ran = {run.cell: run.source for run in kernel.runs if run.cell is not None}
+        return ran | {each.id: each.text for each in cells if each.id is not None}
+
+    @property
+    def path(self) -> str | None:
+        """Where the notebook is, as far as that is known."""
         self._evidence = self._evidence or self._gather()
         known = self._notebook.evidence if self._notebook is not None else self._evidence
         return known.path if known is not None else None
@@ -407,7 +476,7 @@ class Session:
             if re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", wanted) is None:
                 raise
             try:
-                provider = self._agent_provider(self.settings.provider)
+                provider = self.agent_provider(self.settings.provider)
                 thread = await self.codex.thread_resume(wanted, engine="app-server", model_provider=provider)
             except ConfigurationError:  # no program keeps anything here
                 raise not_here from None
@@ -453,9 +522,21 @@ class Session:
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 
+    @property
+    def service(self) -> str:
+        """Who answers, unless a cell says otherwise; nothing for OpenAI."""
+        return service_of(self.settings.provider)
+
+    @property
+    def answers(self) -> str:
+        """The setting of stored answers: the notebook's, else the environment's."""
+        return self.settings.answers or self.env.answers
+
     def provider(self, choice: str | None = None) -> Provider:
         """Return the provider that `choice`, else the notebook's, stands for. Raises ConfigurationError."""
         choice = choice or self.settings.provider or None
+        if choice == LOCAL:
+            policy_bounds().check("provider", LOCAL)
         return self.local.provider if choice == LOCAL else self.codex.provider(choice)
 
     @property
@@ -463,7 +544,7 @@ class Session:
         self._local = self._local or LocalProvider(self.env)
         return self._local
 
-    def _agent_provider(self, choice: str | None) -> str | None:
+    def agent_provider(self, choice: str | None) -> str | None:
         """Return the same in the agent's words, to which the local service is a server like any other."""
         return self.local.service.api_url if choice == LOCAL else choice or None
 
@@ -478,6 +559,22 @@ class Session:
             self._login = LoginFlow(self.blocking, ask_limits)
         return self._login
 
+    @property
+    def suggestions(self) -> Suggestions:
+        if self._suggestions is None:
+            from .suggestions import Suggestions  # most notebooks have none
+
+            self._suggestions = Suggestions(
+                self.shell,
+                self.runs,
+                self.settings,
+                self.env,
+                self.mask,
+                codex=self.blocking,
+                provider=self.provider,
+            )
+        return self._suggestions
+
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""
         if provider.name not in (LOCAL, "chatgpt"):
@@ -488,6 +585,16 @@ class Session:
             usage = await fetch_usage(client.transport, address)
         self.rate_limits = usage.limits
         return usage
+
+
+class TurnRow(NamedTuple):
+    """What is listed of a turn; `seconds`: how long it takes, or took."""
+
+    number: int
+    cell: int
+    prompt: str
+    state: str
+    seconds: float
 
 
 class RunningTurn:
@@ -511,7 +618,16 @@ class RunningTurn:
     ) -> None:
         self.prompt, self.options, self.context, self.cell = prompt, task.options, context, cell
         self.output, self._listener, self._saving = output, listener, task.saving
+        self.trace = Trace()
+        session.trace = self.trace
+        self.wish: Wish
+        self.question: Question | None = None
+        self.is_kept = False
         self.started: Future[AsyncTurnHandle]
+        self.number = 0
+        """What a person calls it by."""
+        self.files: AgentFiles | None = None
+        """What the agent changes, if that answers."""
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
         self._session = session
@@ -523,6 +639,12 @@ class RunningTurn:
         started = self.started
         is_there = started.done() and not started.cancelled() and started.exception() is None
         return started.result() if is_there else None
+
+    def row(self, state: str = "") -> TurnRow:
+        """`state`: what it does, if it runs; else how it ended is said."""
+        result = self.handle.result if self.handle is not None else None
+        ended = "not sent" if result is None else result.status.value.replace("completed", "done")
+        return TurnRow(self.number, self.cell, self.prompt, state or ended, time.monotonic() - self.began)
 
     def stop(self) -> None:
         """Interrupt it, as soon as it has started, or take it back if it still waits; from any thread."""
@@ -545,10 +667,33 @@ class RunningTurn:
     def end(self) -> None:
         """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
+        self._session.ended.append(self.row())
         del self._session.extension.turns[self.output]
         if self._saving is not None:
             self._saving.take(self.handle)
+        if self.files is not None:
+            self._session.keep(self.files)
+        if self.question is not None and self.handle is not None:
+            # A kernel that is to run no other cell may end at once.
+            self._session.blocking.submit(self.question.note(self.handle)).result()
         self.over.set_result(None)
+
+
+def _keep_within_policy(settings: NotebookSettings) -> None:
+    """Let what nobody has chosen be what the policy of this machine has in its place."""
+    bounds, traits = policy_bounds(), settings.traits()
+    for name in ("engine", "approval", "context", "reads", "runs"):
+        if (word := getattr(settings, name)) == traits[name].default_value:
+            setattr(settings, name, bounds.usual(name, word))
+
+
+def _left_out_line(left_out: list[str]) -> str:
+    """Say before a turn of which files below its folder nothing is kept."""
+    if not left_out:
+        return "`%codex undo` can put back all that it changes in its folder."
+    some = ", ".join(left_out[:MOST_NAMED])
+    more = f" and {len(left_out) - MOST_NAMED} more" if len(left_out) > MOST_NAMED else ""
+    return f"`%codex undo` can put back what it changes in its folder, but not {some}{more}."
 
 
 def _cut_off_warning(turn: TurnRecord) -> str:

@@ -21,9 +21,9 @@ import msgspec
 
 from .. import __version__
 from ..engines.seam import Engine
-from ..engines.tools import allowed_name
 from ..protocol import types
 from ..protocol.errors import AuthError, CodexError, ConfigurationError, StoreError
+from ..protocol.policy import policy_bounds
 from ..protocol.settings import Settings
 from ..protocol.types import GetAccountResponse, InitializeResponse, RunInput, TurnCompleted, as_inputs
 from ..responses.parameters import takes
@@ -38,11 +38,12 @@ from .options import (
     check,
     checked,
     is_foreign,
+    within_policy,
     working_folder,
 )
 from .owner import RENEW_SECONDS
 from .store import AsyncStore, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
-from .turns import AsyncTurnHandle
+from .turns import AsyncTurnHandle, Work
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -270,8 +271,9 @@ class AsyncCodex:
 
             credentials = Storage.of(settings).read()
             is_chatgpt = credentials.mode == "chatgpt" if credentials else not settings.openai_api_key
-            choice = "chatgpt" if is_chatgpt else "openai"
+            choice = self._usual_provider("chatgpt" if is_chatgpt else "openai")
         if not isinstance(choice, str):
+            policy_bounds().check("provider", choice.base_url)
             return choice
         if is_foreign(choice):
             hint = "Use chatgpt, openai, local or the base URL of a Responses server."
@@ -282,7 +284,16 @@ class AsyncCodex:
             named = {"chatgpt": chatgpt, "openai": openai}.get(choice)
             made = named(settings) if named else custom(choice, name=choice.rstrip("/"), settings=settings)
             self._providers[choice] = made
+        policy_bounds().check("provider", self._providers[choice].base_url)
         return self._providers[choice]
+
+    def _usual_provider(self, name: str) -> str:
+        """Return that name, or what the policy of this machine has in its place."""
+        bounds = policy_bounds()
+        addresses = {"chatgpt": self.settings.base_url, "openai": self.settings.openai_base_url}
+        in_order = sorted(addresses, key=lambda each: each != name)
+        allowed = (each for each in in_order if bounds.allows("provider", addresses[each]))
+        return next(allowed, bounds.usual("provider", name))
 
     async def models(
         self, *, provider: str | Provider | None = None, include_hidden: bool = False
@@ -302,15 +313,13 @@ class AsyncCodex:
         async with AsyncClient(self.provider(), settings=self.settings) as client:
             return (await client.usage()).limits
 
+    async def mcp_servers(self, *, provider: str | Provider | None = None) -> list[types.McpServer]:
+        """The MCP servers of the agent's configuration, which its program starts to look. Raises ConfigurationError."""
+        return await self._agent(provider).mcp_servers()
+
     def _asks_program(self, provider: str | Provider | None = None) -> bool:
         """Whether the agent's program answers by its own sign-in, and not a server that it was told."""
         return self.config.engine == "app-server" and self._provider_for_agent(provider) is None
-
-    def ask_again(self, question: types.ToolCallApproval) -> None:
-        """Forget that calls of this tool were approved for the session, in the thread that asked."""
-        engines: list[BackendEngine | AppServerEngine] = [*self._backends.values(), *self._agents.values()]
-        for engine in engines:
-            engine.allowed[question.thread_id].discard(allowed_name(question))
 
     def _choose(self, options: Options) -> tuple[Engine, str]:
         """Return the engine of a turn, and the identity under which its reasoning is sealed."""
@@ -341,11 +350,16 @@ class AsyncCodex:
         from ..responses.provider import key_of
 
         self.enter_loop()
+        bounds = policy_bounds()
+        bounds.check("engine", "app-server")
         provider, config = self._provider_for_agent(choice), self.config
         key = (provider.base_url, key_of(provider)) if provider else ("", None)
         if key not in self._agents:
             title, version = config.client_title or "codex_magic", config.client_version or __version__
-            started = config.launch_args_override, config.config_overrides, config.env or {}
+            overrides = config.config_overrides
+            if bounds.bounded("provider"):  # in place of one that the program's own file names
+                overrides = (*overrides, 'model_provider="openai"')
+            started = config.launch_args_override, overrides, config.env or {}
             launch = Launch(*started, client_title=title, client_version=version)
             stand_in = self.provider("openai") if self.settings.openai_api_key else None
             self._agents[key] = AppServerEngine(self.settings, provider, stand_in=stand_in, launch=launch)
@@ -434,14 +448,25 @@ class AsyncCodex:
     # Turns ---------------------------------------------------------------------------------------
 
     async def start_turn(
-        self, thread: ThreadRecord, prompt: RunInput, options: Options, *, compacts: bool = False
+        self,
+        thread: ThreadRecord,
+        prompt: RunInput,
+        options: Options,
+        *,
+        compacts: bool = False,
+        work: Work | None = None,
     ) -> AsyncTurnHandle:
         """Begin a turn when the one before in its thread has ended. `compacts`: it only shortens the past.
+
+        `work`: what is done in place of asking the engine.
 
         `begin_turn` stores the question. The handle runs the engine as a task, keeps and passes on each
         notification, and ends with TurnCompleted, after a failure too.
         """
         self.enter_loop()
+        options = within_policy(options, self.config)
+        if policy_bounds().bounded("provider"):
+            options["model_provider"] = self.provider(options.get("model_provider"))
         engine, identity = self._choose(options)
         store = self.store_of(thread.id)
         inputs, is_ephemeral = as_inputs(prompt), thread.id in self._ephemeral
@@ -450,7 +475,8 @@ class AsyncCodex:
             request = await begin_turn(
                 store, thread, inputs, options, self.config, sealed_for=identity, is_ephemeral=is_ephemeral
             )
-            handle = AsyncTurnHandle(engine, request, store, work=engine.compact if compacts else engine.run)
+            work = work or (engine.compact if compacts else engine.run)
+            handle = AsyncTurnHandle(engine, request, store, work=work)
             self._running.add(handle)
             if self._renewing is None:
                 self._renewing = asyncio.create_task(self._renew())

@@ -612,6 +612,10 @@ class Store:
         return self._with_items([self._turn_row(turn_id)])[0]
 
     @_reads
+    def has_turn(self, turn_id: str) -> bool:
+        return self._db.execute("SELECT 1 FROM turns WHERE id = ?", (turn_id,)).fetchone() is not None
+
+    @_reads
     def history(
         self,
         thread_id: str,

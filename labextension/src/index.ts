@@ -7,6 +7,7 @@ import menus from './menus';
 import prose from './prose';
 import run from './run';
 import status from './status';
+import suggest from './suggest';
 import workbench from './workbench';
 
-export default [answers, prose, ask, menus, errors, run, status, workbench];
+export default [answers, prose, ask, menus, errors, run, suggest, status, workbench];

@@ -1,11 +1,12 @@
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 
-import { type Bundle, DELTA, type Delta } from './protocol';
+import { type Bundle, DELTA, type Delta, SUGGESTION, type Suggestion } from './protocol';
 
 /** What there is to hear of a kernel. */
 export interface IHearer {
-  delta(delta: Delta): void;
+  delta?(delta: Delta): void;
+  suggestion?(suggestion: Suggestion): void;
   /** An output was shown or updated for a request of that session. */
   output?(data: Bundle, session: string): void;
   /** Messages may have been lost meanwhile. */
@@ -19,8 +20,11 @@ const ENDS: ReadonlySet<Kernel.Status> = new Set(['restarting', 'autorestarting'
 /** Hear the pieces of all answers of a kernel, until what is returned is disposed. */
 export function listen(kernel: Kernel.IKernelConnection, hearer: IHearer): IDisposable {
   const onMessage = (_: unknown, message: KernelMessage.IIOPubMessage): void => {
-    if ((message.header.msg_type as string) === DELTA) {
-      hearer.delta(message.content as unknown as Delta);
+    const type = message.header.msg_type as string;
+    if (type === DELTA) {
+      hearer.delta?.(message.content as unknown as Delta);
+    } else if (type === SUGGESTION) {
+      hearer.suggestion?.(message.content as unknown as Suggestion);
     } else if (KernelMessage.isDisplayDataMsg(message) || KernelMessage.isUpdateDisplayDataMsg(message)) {
       hearer.output?.(message.content.data, (message.parent_header as { session?: string }).session ?? '');
     }

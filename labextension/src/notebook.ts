@@ -72,6 +72,9 @@ export function replace(panel: NotebookPanel | undefined, id: string, data: Bund
   }
 }
 
+/** The output of this page's own cell may come later than what the kernel says of it; it is lost only after so long. */
+const OWN_MS = 3000;
+
 /** In a shared document the server or another page may write the same; only after so long one page does. */
 const SHARED_MS = 3000;
 
@@ -138,6 +141,9 @@ export class NotebookAnswers {
       const answer = await attach(kernel, id);
       if (!answer?.ok || this.panel.isDisposed) {
         continue;
+      }
+      if (answer.client === kernel.clientId && !this.own.has(id)) {
+        await new Promise(resolve => window.setTimeout(resolve, OWN_MS));
       }
       if (!this.own.has(id)) {
         await this.adopt(id, cell, answer);

@@ -10,6 +10,9 @@ export const REPLY = 'codex_reply';
 /** Characters of sources in one message: the nearest cells above the running one come first, then those below. */
 const MOST_CHARS = 200_000;
 
+/** The same where it is sent with each pause of whoever types. */
+const MOST_NEAR_CHARS = 20_000;
+
 /** Answers that are told of in one message, those of the nearest cells. */
 const MOST_TURNS = 1000;
 
@@ -35,6 +38,8 @@ export type RunRequest = {
   notebook: string | null;
   /** Who sends the cell to the kernel. */
   executor: 'browser' | 'server';
+  /** Whether it is one of several cells that were run in one go. */
+  together: boolean;
   /** All of the notebook's, in its order. */
   cells: PageCell[];
   /** The text selected in the cell that was active last. */
@@ -105,11 +110,45 @@ export type PanelRequest =
 
 /** Says what the notebook holds, before anything is asked of it. */
 export type HereRequest = Omit<RunRequest, 'op'> & { op: 'here' };
+/** Asks how the code at a cursor may continue; the answer is a `Suggestion` of the same id. */
+export type SuggestRequest = {
+  op: 'suggest';
+  protocol: number;
+  id: string;
+  /** The id of the cell with the cursor, the last one of `cells`. */
+  cell: string;
+  before: string;
+  after: string;
+  cells: PageCell[];
+  /** Empty: a small one that the kernel chooses. */
+  model: string;
+  /** Tokens that suggestions may cost in a day. */
+  budget: number;
+};
+
+/** Closes a request for a suggestion that nobody wants any more. */
+export type DropRequest = { op: 'drop'; protocol: number; id: string };
+
+/** Brings a part of an output that somebody marked, before a question names it as `@region:ID`. */
+export type RegionRequest = {
+  op: 'region';
+  protocol: number;
+  id: string;
+  /** The cell with the output. */
+  cell: string;
+  /** A data URL, or nothing. */
+  picture: string;
+  /** What is written there; of a table the rows, with tabs between. */
+  text: string;
+};
 
 export type Request =
   | (PanelRequest & { protocol: number })
   | HereRequest
   | RunRequest
+  | RegionRequest
+  | SuggestRequest
+  | DropRequest
   | AttachRequest
   | AnswersRequest
   | KeptRequest
@@ -140,6 +179,8 @@ export type Card = {
   title: string;
   passages: Passage[];
   facts: [string, string][];
+  /** Pictures that code made when it was tried, as `data:` addresses. */
+  images: string[];
   choices: Choice[];
   /** How many questions of this answer wait, with this one. */
   waiting: number;
@@ -237,6 +278,8 @@ export type AnswersReply = Reply & { answers?: { id: string; cell: string }[] };
 /** What it answers to an attach: `bundle` once the answer is over, before that the text after piece `n`. */
 export type AttachReply = Reply & {
   cell?: string | null;
+  /** Whose cell it is: the output comes to that page by itself. */
+  client?: string | null;
   n?: number;
   text?: string;
   bundle?: Bundle | null;
@@ -267,6 +310,21 @@ export type Delta = {
   bundle?: Bundle | null;
   /** With the end: the id for the notebook's metadata. */
   notebook?: string | null;
+};
+
+/** The type of the messages that bring suggestions. */
+export const SUGGESTION = 'codex_suggestion';
+
+/** Text to insert at the cursor, empty where nothing fits. */
+export type Suggestion = {
+  id: string;
+  text: string;
+  /** `spent`: the budget of the day is. */
+  state: 'ready' | 'spent' | 'failed';
+  /** What failed, in words. */
+  note: string;
+  /** Tokens of this day so far. */
+  spent: number;
 };
 
 /** Of the notebook's metadata; the kernel reads it in the file. */
@@ -316,13 +374,45 @@ export function hereRequest(
   return { ...runRequest(cells, cells.length - 1, about), op: 'here', cell: '' };
 }
 
-/** Return the message for the cell at `index`. */
-export function runRequest(
+export function suggestRequest(
+  cells: readonly (PageCell & { source: string })[],
+  about: Pick<SuggestRequest, 'id' | 'before' | 'after' | 'model' | 'budget'>
+): SuggestRequest {
+  const { id, before, after, model, budget } = about;
+  const index = cells.length - 1;
+  const place = {
+    cell: cells[index]?.id ?? '',
+    before,
+    after,
+    cells: nearest(cells, index, MOST_NEAR_CHARS)
+  };
+  return { op: 'suggest', protocol: PROTOCOL, id, ...place, model, budget };
+}
+
+/** Characters of a region's text; the kernel cuts it by its tokens. */
+const MOST_REGION_CHARS = 20_000;
+
+export function regionRequest(about: Pick<RegionRequest, 'id' | 'cell' | 'picture' | 'text'>): RegionRequest {
+  const { id, cell, picture, text } = about;
+  return { op: 'region', protocol: PROTOCOL, id, cell, picture, text: text.slice(0, MOST_REGION_CHARS) };
+}
+
+/** Return the ids of the regions that a question names. */
+export function regionsIn(question: string): string[] {
+  return [...question.matchAll(/@region:([\w-]+)/g)].map(([, id = '']) => id);
+}
+
+export function dropRequest(id: string): DropRequest {
+  return { op: 'drop', protocol: PROTOCOL, id };
+}
+
+/** Return the cells, with the sources and turns of those nearest to the one at `index`. */
+function nearest(
   cells: readonly (PageCell & { source: string })[],
   index: number,
-  about: Pick<RunRequest, 'path' | 'notebook' | 'executor' | 'selection'>
-): RunRequest {
-  let left = MOST_CHARS;
+  chars: number
+): PageCell[] {
+  let left = chars;
   let turnsLeft = MOST_TURNS;
   const told = new Map<number, Pick<PageCell, 'source' | 'turns'>>();
   const places = [...cells.keys()];
@@ -332,6 +422,15 @@ export function runRequest(
     turnsLeft -= turns.length;
     told.set(at, { ...(left < 0 ? {} : { source }), ...(turns.length && turnsLeft >= 0 ? { turns } : {}) });
   }
+  return cells.map(({ id, kind }, at) => ({ id, kind, ...told.get(at) }));
+}
+
+/** Return the message for the cell at `index`. */
+export function runRequest(
+  cells: readonly (PageCell & { source: string })[],
+  index: number,
+  about: Pick<RunRequest, 'path' | 'notebook' | 'executor' | 'selection'>
+): RunRequest {
   return {
     op: 'run',
     protocol: PROTOCOL,
@@ -339,7 +438,8 @@ export function runRequest(
     path: about.path,
     notebook: about.notebook,
     executor: about.executor,
-    cells: cells.map(({ id, kind }, at) => ({ id, kind, ...told.get(at) })),
+    together: false,
+    cells: nearest(cells, index, MOST_CHARS),
     selection: about.selection
   };
 }

@@ -1,13 +1,16 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
-import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+import type { Cell } from '@jupyterlab/cells';
+import { INotebookTracker, type Notebook, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { request } from './link';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- what stands in the page is read before the cell runs
 import { cellsOf, nameOf } from './notebook';
 import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- and what it names is sent before it does
+import { regions } from './regions';
 import { selections } from './selection';
 
 export const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
@@ -67,16 +70,34 @@ const plugin: JupyterFrontEndPlugin<void> = {
       Notification.warning(words, { autoClose: false });
     }
 
+    /** What is to be sent for the cells that run in one go: Lab schedules all of them before it does anything else. */
+    let scheduled: ((together: boolean) => void)[] = [];
+
     NotebookActions.executionScheduled.connect((_, { notebook, cell }) => {
+      scheduled.push(prepared(notebook, cell));
+      if (scheduled.length === 1) {
+        queueMicrotask(() => {
+          const sends = scheduled;
+          scheduled = [];
+          sends.forEach(send => send(sends.length > 1));
+        });
+      }
+    });
+
+    /** Read the page now, while the answers of the cells stand there; what is returned sends it. */
+    function prepared(notebook: Notebook, cell: Cell): (together: boolean) => void {
       const panel = tracker.find(each => each.content === notebook);
       const kernel = panel?.sessionContext.session?.kernel;
       if (!panel || !kernel || !asksCodex(cell.model.sharedModel.getSource())) {
-        return;
+        return () => undefined;
       }
+      regions.sendNamed(kernel, cell.model.sharedModel.getSource());
       const selected = lastSelected.get(panel)?.text ?? '';
       const content = said(panel, notebook.widgets.indexOf(cell), isServer, selected);
-      void request(kernel, content).then(reply => warn(kernel.id, reply));
-    });
+      return together => {
+        void request(kernel, { ...content, together }).then(reply => warn(kernel.id, reply));
+      };
+    }
   }
 };
 

@@ -8,15 +8,19 @@ import {
   approvalsRequest,
   asksCodex,
   decideRequest,
+  dropRequest,
   keptRequest,
   failureRequest,
   hereRequest,
   marksRequest,
   type PanelRequest,
   panelRequest,
+  regionRequest,
+  regionsIn,
   runRequest,
   steerRequest,
-  stopRequest
+  stopRequest,
+  suggestRequest
 } from '../src/protocol';
 
 function fixture(name: string): unknown {
@@ -52,6 +56,22 @@ describe('runRequest', () => {
     const about = { path: '', notebook: null, executor: 'browser', selection: '' } as const;
     const sent = runRequest(cells, 2, about).cells;
     expect(sent.map(cell => cell.turns?.length)).toEqual([undefined, 600, undefined, undefined]);
+  });
+});
+
+describe('suggestRequest', () => {
+  it('says what the fixture says', () => {
+    const { cells, ...about } = fixture('suggest') as Parameters<typeof suggestRequest>[1] & typeof FIXTURE;
+    expect(suggestRequest(cells, about)).toEqual(fixture('suggest'));
+    expect(dropRequest(about.id)).toEqual(fixture('drop'));
+  });
+});
+
+describe('regionRequest', () => {
+  it('says what the fixture says, and its id is found in the question', () => {
+    const about = fixture('region') as Parameters<typeof regionRequest>[0];
+    expect(regionRequest(about)).toEqual(fixture('region'));
+    expect(regionsIn(`Why? @region:${about.id} and @region:2, not @region`)).toEqual([about.id, '2']);
   });
 });
 

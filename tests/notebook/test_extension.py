@@ -153,7 +153,8 @@ def test_an_answer_is_offered_until_a_page_has_it_or_its_cell_runs_again() -> No
     extension = Extension(SimpleNamespace(session=session, iopub_socket=None))
     extension.answer(RUN)
     for id in ("one", "two"):
-        extension.stream(id, RUN["cell"]).end({})
+        extension.stream(id, RUN["cell"], "a page").end({})
+        assert extension.answer({"op": "attach", "protocol": PROTOCOL, "id": id})["client"] == "a page"
     assert [each["id"] for each in extension.answer(ANSWERS)["answers"]] == ["one", "two"]
     assert extension.answer({**KEPT, "id": "one"})["ok"]
     assert extension.answer(ANSWERS)["answers"] == [{"id": "two", "cell": RUN["cell"]}]

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...protocol.types import ApprovalDecision, ApprovalRequest, RunApproval
+from msgspec.structs import replace
+
+from ...protocol.types import ApprovalDecision, ApprovalRequest, Decision, McpToolApproval, RunApproval
 from ...responses.tools import Tool, tool
 from ..options import reads, runs
 from .permission import Ask, ReadPermission, RunPermission
@@ -120,6 +122,9 @@ RUN_PYTHON = Entry(
 )
 
 
+NAMES = frozenset(entry.name for entry in (*ENTRIES, RUN_PYTHON))
+
+
 def offered(
     session: Session, ask: Ask, place: Place, context: Context, turn_options: TurnOptions
 ) -> TurnOptions:
@@ -136,13 +141,34 @@ def offered(
         tools += [_tool(entry, reading, session, context) for entry in ENTRIES]
     if is_agent or (may_read and runs(session.settings.runs) != "no"):
         tools.append(_tool(RUN_PYTHON, running, session, context, running, place))
+    tools = [each for each in tools if session.tools.is_on(each.name)]
+    tools += session.tools.offered(session.shell.user_ns, NAMES, context.notes)
 
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
         if isinstance(request, RunApproval):
-            return running.decide(request, await ask(request))
+            return running.decide(request, await _ask_to_run(session, ask, place, request))
+        if isinstance(request, McpToolApproval) and not session.tools.is_on(
+            f"{request.server}.{request.tool}"
+        ):
+            return Decision.decline
         return await reading.decide(request)
 
     return {"tools": tools, "approvals": decide} if tools else {}
+
+
+async def _ask_to_run(
+    session: Session, ask: Ask, place: Place, request: RunApproval
+) -> ApprovalDecision | None:
+    """Ask, and ask again with what came of it when the user wants to see the code tried first."""
+    tries = place.tries_first and not request.no_trial
+    while (decision := Decision.try_first if tries else await ask(request)) is Decision.try_first:
+        from .running import bench_of  # few turns run code
+
+        bench, tries = bench_of(session, place), False
+        seconds = session.settings.trial_seconds
+        trial = await bench.try_first(request.code, stays=request.stays, seconds=seconds)
+        request = replace(request, trial=trial)
+    return decision
 
 
 def _tool(entry: Entry, permission: ReadPermission | RunPermission, *about: Any) -> Tool:

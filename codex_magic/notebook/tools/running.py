@@ -27,9 +27,6 @@ TOKENS = 4_000
 
 MOST_IMAGES = 3
 
-MOST_COMMITS = 10
-"""That can be undone, latest first."""
-
 
 async def run(
     session: Session, context: Context, permission: RunPermission, place: Place, code: str, scope: str = PROBE
@@ -37,10 +34,7 @@ async def run(
     """Run what is allowed; return what came of it, masked and marked as data. Raises ToolCallError."""
     scope = scope_of(scope)
     is_guarded = permission.take(code, scope)
-    if place.bench is None:
-        place.bench = Workbench(session.shell, place, session.committed)
-    execution = await place.bench.run(code, is_probe=scope == PROBE, is_guarded=is_guarded)
-    del session.committed[:-MOST_COMMITS]
+    execution = await bench_of(session, place).run(code, is_probe=scope == PROBE, is_guarded=is_guarded)
     if scope == COMMIT and execution.error is None:
         place.committed.append(code)
     if execution.acted:
@@ -51,6 +45,13 @@ async def run(
     if execution.error is not None:
         raise ToolCallError(str(result[0] if isinstance(result, list) else result))
     return result
+
+
+def bench_of(session: Session, place: Place) -> Workbench:
+    if place.bench is None:
+        place.bench = Workbench(session.shell, place, session.committed)
+    bench: Workbench = place.bench
+    return bench
 
 
 def _told(execution: Execution, mask: Callable[[str], str]) -> Any:
@@ -74,16 +75,18 @@ def _told(execution: Execution, mask: Callable[[str], str]) -> Any:
 
 
 def undo(session: Session) -> None:
-    """Put back what the latest code that stays has changed. Raises OptionError where the user changed it since."""
+    """Put back what the latest code, or turn of the agent, has changed. Raises OptionError where the user changed it
+    since."""
     if not session.committed:
-        hint = "Only code that Codex ran and that stays can be undone."
+        hint = "Only what code that Codex ran, or its agent, has changed can be undone."
         raise OptionError("There is nothing to undo.", hint=hint)
     commit = session.committed[-1]
-    if since := commit.before.changed_since():
+    if since := commit.changed_since():
+        if conflict := commit.conflict():
+            session.screen.code(conflict, "diff")
         problem = f"Not undone: {', '.join(since)} changed since."
         raise OptionError(problem, hint="Delete or restore it yourself, or run the cells again that made it.")
     session.committed.pop()
-    back = commit.before.undo()
-    what = ", ".join(back) or "nothing"
-    kept = f" Not put back: {', '.join(commit.before.lost)}." if commit.before.lost else ""
-    session.screen.say(f"Undone: {what}.{kept}")
+    back, left = commit.undo()
+    kept = f" Not put back: {', '.join(left)}." if left else ""
+    session.screen.say(f"Undone: {', '.join(back) or 'nothing'}.{kept}")
