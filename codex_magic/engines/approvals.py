@@ -197,6 +197,8 @@ async def _decision(approvals: Approvals, request: types.ApprovalRequest) -> typ
         if isinstance(answer, types.DeclineBecause):
             return types.DeclineBecause(str(answer.reason))
         decision = types.Decision(answer) if isinstance(answer, str) else None
+        if decision is types.Decision.try_first:
+            return None
         if decision in LASTING and not policy_bounds().always:
             return types.Decision.accept
         is_lasting = decision is types.Decision.accept_always

@@ -22,9 +22,11 @@ from ..threads.store import Store
 from . import assist, login, options, turns
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .approvals import approvals, approve, decline
+from .export import export
 from .login import Way
 from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
 from .peek import show_sent
+from .provenance import show_provenance, show_trace
 from .screen import ID_SHOWN, ago, count
 from .session import Session, Steps, Task
 
@@ -424,6 +426,10 @@ _GROUPS = {
             "check all that an answer needs, with one question that costs a few tokens",
             _doctor,
         ),
+        Command(
+            "provenance", "", "show where each answer comes from, and if its cell was edited", show_provenance
+        ),
+        Command("trace", "", "show where the time of the last turn went", show_trace),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
     ),
@@ -451,6 +457,7 @@ _GROUPS = {
         Command("fork", "[THREAD]", "continue in a copy of this thread, or of another", _fork),
         Command("name", "TEXT", "name this thread", _name),
         Command("history", "", "list the turns of this thread", _history),
+        Command("export", "FILE", "write this thread to a new .md, .ipynb, .json or .html file", export),
         Command("show", "[N]", "show turn N again, or the last one", _show),
         Command("archive", "THREAD", "remove a thread from the list", _archive),
         Command("unarchive", "THREAD", "bring it back", _unarchive),

@@ -61,6 +61,7 @@ CELL_OPTIONS: tuple[Option, ...] = (
     Option("again", None, "ask anew, whatever is stored"),
     Option("replay", None, "ask nothing: show the stored answer to the same question"),
     Option("rerun", None, "with `%codex fix`: run the corrected code in this cell, after your yes"),
+    Option("trial", None, "try code in a copy of the kernel before you are asked; nothing of that lasts"),
     Option("no-mask", None, "send what looks like a secret as it is"),
     Option("name", "NAME", "name the thread"),
     Option("output", "NAME", "save the result in this variable", short="o"),

@@ -122,7 +122,8 @@ class Question:
             return False
         decision = self.answered.result()
         once = (None, Decision.accept, Decision.accept_in_kernel, Decision.decline, Decision.cancel)
-        return not isinstance(decision, types.DeclineBecause) and decision not in once
+        is_once = decision is Decision.try_first or decision in once
+        return not isinstance(decision, types.DeclineBecause) and not is_once
 
     def grant(self) -> tuple[str, str]:
         """Return what holds for longer than once, as the button said, and what it is about."""
@@ -146,6 +147,7 @@ class Question:
             "title": self.text.title,
             "passages": [{**passage._asdict(), "hint": passage.hint()} for passage in self.text.passages],
             "facts": [list(fact) for fact in self.text.facts],
+            "images": list(self.text.images),
             "choices": [
                 {
                     "key": each.key,
@@ -219,10 +221,15 @@ READING_CHOICES = (
 )
 
 
+TRY_FIRST = Choice("t", "Try first", Decision.try_first, "yes", "try first")
+
+
 def choices(request: Request) -> list[Choice]:
     """Return all answers, in the order in which they are offered."""
     if isinstance(request, CodeRun):
         return [CHOICES[0], CHOICES[-1]]
+    if isinstance(request, types.RunApproval) and not (request.no_trial or request.trial):
+        return [*CHOICES[:2], TRY_FIRST, *CHOICES[2:], *more_choices(request)]
     own = READING_CHOICES if isinstance(request, types.ReadingApproval) else CHOICES
     return [
         each for each in (*own, *more_choices(request)) if policy_bounds().always or not _is_lasting(each)
@@ -285,6 +292,8 @@ class QuestionText(NamedTuple):
     title: str
     passages: tuple[Passage, ...]
     facts: tuple[tuple[str, str], ...]
+    images: tuple[str, ...] = ()
+    """As `data:` addresses."""
 
 
 def question_text(question: Question) -> QuestionText:
@@ -314,11 +323,8 @@ def question_text(question: Question) -> QuestionText:
             facts.append(("Size", f"{added} line{'s' * (added != 1)} added, {removed} removed"))
         case types.PermissionsApproval():
             title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
-        case types.RunApproval(code=code, facts=seen):
-            facts = [(label, exact_line(text)) for label, text in seen]
-            return QuestionText(
-                "Allow Codex to run this code?", (Passage("", exact_lines(code), "python"),), tuple(facts)
-            )
+        case types.RunApproval():
+            return _run_text(request)
         case types.McpToolApproval(tool=tool, server=server, description=described):
             title = f"Allow Codex to call {exact_line(tool)} of the MCP server {exact_line(server)}?"
             says = f"“{exact_line(shorten(described, 300))}”"
@@ -343,6 +349,25 @@ def question_text(question: Question) -> QuestionText:
     if isinstance(request, types.FileChangeApproval) and request.grant_root:
         facts.append(("Also allows, from now on, to write below", exact_line(request.grant_root)))
     return QuestionText(title, tuple(passages), tuple(facts))
+
+
+def _run_text(request: types.RunApproval) -> QuestionText:
+    title, passages = "Allow Codex to run this code?", [Passage("", exact_lines(request.code), "python")]
+    facts, trial = list(request.facts), request.trial
+    if trial is None:
+        facts += [("Can’t be tried first", request.no_trial)] if request.no_trial else []
+        return QuestionText(title, tuple(passages), _exact(facts))
+    if trial.output:
+        passages.append(Passage("It showed, when it was tried:", exact_lines(trial.output)))
+    facts.append(("Tried first", trial.outcome))
+    if trial.held:  # it ran
+        facts += [("Would change", line) for line in trial.changes]
+        facts.append(("Held", f"{trial.held}; it ran in a copy of the kernel, and nothing of it lasts"))
+    return QuestionText(title, tuple(passages), _exact(facts), trial.images)
+
+
+def _exact(facts: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((label, exact_line(text)) for label, text in facts)
 
 
 def _change(change: dict[str, Any], folder: str) -> Passage:
@@ -380,6 +405,8 @@ def _below(path: str, folder: str) -> str:
 def decision_line(question: Question) -> tuple[str, str] | None:
     """Return what was decided, and about what, where no step of the turn tells it."""
     request = question.request
+    if isinstance(request, types.RunApproval) and _is_tried(question):
+        return "Tried first", exact_line(shorten(request.code, HEAD_CHARS))
     if isinstance(request, CodeRun) or not is_at_work(request):
         return None
     match request:
@@ -399,3 +426,8 @@ def decision_line(question: Question) -> tuple[str, str] | None:
     elif decision is not Decision.accept:
         label += " for this session" if decision is Decision.accept_for_session else ", from now on"
     return label, exact_line(shorten(subject, HEAD_CHARS))
+
+
+def _is_tried(question: Question) -> bool:
+    answer = question.answered
+    return answer.done() and not answer.cancelled() and answer.result() is Decision.try_first

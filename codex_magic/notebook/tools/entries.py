@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
 from ...protocol.types import ApprovalDecision, ApprovalRequest, Decision, McpToolApproval, RunApproval
 from ...responses.tools import Tool, tool
 from ..options import reads, runs
@@ -144,7 +146,7 @@ def offered(
 
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
         if isinstance(request, RunApproval):
-            return running.decide(request, await ask(request))
+            return running.decide(request, await _ask_to_run(session, ask, place, request))
         if isinstance(request, McpToolApproval) and not session.tools.is_on(
             f"{request.server}.{request.tool}"
         ):
@@ -152,6 +154,21 @@ def offered(
         return await reading.decide(request)
 
     return {"tools": tools, "approvals": decide} if tools else {}
+
+
+async def _ask_to_run(
+    session: Session, ask: Ask, place: Place, request: RunApproval
+) -> ApprovalDecision | None:
+    """Ask, and ask again with what came of it when the user wants to see the code tried first."""
+    tries = place.tries_first and not request.no_trial
+    while (decision := Decision.try_first if tries else await ask(request)) is Decision.try_first:
+        from .running import bench_of  # few turns run code
+
+        bench, tries = bench_of(session, place), False
+        seconds = session.settings.trial_seconds
+        trial = await bench.try_first(request.code, stays=request.stays, seconds=seconds)
+        request = replace(request, trial=trial)
+    return decision
 
 
 def _tool(entry: Entry, permission: ReadPermission | RunPermission, *about: Any) -> Tool:

@@ -111,8 +111,12 @@ class RunPermission:
         if is_quiet and await self._reading.is_allowed():
             self._quiet.add((code, scope))
             return None
+        from .trial import why_not
+
         only_looks = [("It seems to", "only look"), ("Afterwards", "its names are dropped")]
-        return RunApproval(*about, code, scope == COMMIT, tuple(seen or only_looks))
+        return RunApproval(
+            *about, code, scope == COMMIT, tuple(seen or only_looks), why_not(self._session.shell)
+        )
 
     def decide(self, request: RunApproval, decision: ApprovalDecision | None) -> ApprovalDecision | None:
         """Note the answer to a question."""

@@ -11,6 +11,7 @@ class Place:
     """Where the code of one turn runs; made in the cell that asks, in its `context`, to which what is shown goes.
 
     `put` has something called in the thread that paints the turn. `committed`: code that ran there and stays.
+    `tries_first`: what needs a yes is tried in a copy of the kernel before the question.
     """
 
     def __init__(
@@ -20,9 +21,11 @@ class Place:
         *,
         is_blocking: bool,
         is_background: bool,
+        tries_first: bool = False,
     ) -> None:
         self.put, self.context = put, context
         self.is_blocking, self.is_background = is_blocking, is_background
+        self.tries_first = tries_first
         self.committed: list[str] = []
         self.is_closed = False
         self.bench: Any = None  # a Workbench, made for the first code

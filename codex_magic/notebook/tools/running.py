@@ -34,9 +34,7 @@ async def run(
     """Run what is allowed; return what came of it, masked and marked as data. Raises ToolCallError."""
     scope = scope_of(scope)
     is_guarded = permission.take(code, scope)
-    if place.bench is None:
-        place.bench = Workbench(session.shell, place, session.committed)
-    execution = await place.bench.run(code, is_probe=scope == PROBE, is_guarded=is_guarded)
+    execution = await bench_of(session, place).run(code, is_probe=scope == PROBE, is_guarded=is_guarded)
     if scope == COMMIT and execution.error is None:
         place.committed.append(code)
     if execution.acted:
@@ -47,6 +45,13 @@ async def run(
     if execution.error is not None:
         raise ToolCallError(str(result[0] if isinstance(result, list) else result))
     return result
+
+
+def bench_of(session: Session, place: Place) -> Workbench:
+    if place.bench is None:
+        place.bench = Workbench(session.shell, place, session.committed)
+    bench: Workbench = place.bench
+    return bench
 
 
 def _told(execution: Execution, mask: Callable[[str], str]) -> Any:

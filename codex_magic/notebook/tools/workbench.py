@@ -10,6 +10,7 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...protocol.types import Trial
 from .changes import Before, Commit, remember
 from .execution import Execution, Runner
 from .files import Picture
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .place import Place
+    from .trial import Copy
 
 NO_AWAIT = (
     "`await` can't be used at the top here: the cell blocks the event loop. Use asyncio.run in a thread."
@@ -28,9 +30,14 @@ class Work:
     """Code on its way from the engine to the shell's thread; `done` has what became of it, and is cancelled when
     it never ran."""
 
-    def __init__(self, code: str, *, is_probe: bool, is_guarded: bool) -> None:
+    def __init__(
+        self, code: str, *, is_probe: bool, is_guarded: bool = False, trial_seconds: float = 0.0
+    ) -> None:
+        """`trial_seconds`: it is only tried, for so long; `tried` has what came of it."""
         self.code, self.is_probe, self.is_guarded = code, is_probe, is_guarded
+        self.trial_seconds = trial_seconds
         self.done: Future[Execution] = Future()
+        self.tried: Future[Trial] = Future()
 
 
 class Workbench:
@@ -41,15 +48,25 @@ class Workbench:
         self._place, self._committed = place, committed
         self._runner = Runner(shell)
         self._open: list[Work] = []
+        self._copies: list[Copy] = []
 
     async def run(self, code: str, *, is_probe: bool, is_guarded: bool) -> Execution:
         """Run code, from the engine's loop. Raises CancelledError when the turn ends before it has begun."""
         work = Work(code, is_probe=is_probe, is_guarded=is_guarded)
+        self._add(work)
+        return await asyncio.wrap_future(work.done)
+
+    async def try_first(self, code: str, *, stays: bool, seconds: float) -> Trial:
+        """Run code in a copy of the kernel, as `run` does in the kernel itself. Raises CancelledError."""
+        work = Work(code, is_probe=not stays, trial_seconds=seconds)
+        self._add(work)
+        return await asyncio.wrap_future(work.tried)
+
+    def _add(self, work: Work) -> None:
         if self._place.is_closed:
             raise asyncio.CancelledError
         self._open.append(work)
         self._place.put(partial(self._take, work))
-        return await asyncio.wrap_future(work.done)
 
     def waits(self) -> bool:
         """Whether a cell of the user's runs, which the code of a background turn waits for."""
@@ -73,9 +90,16 @@ class Workbench:
         """Stop what runs, and begin nothing more; from any thread."""
         for work in self._open:
             work.done.cancel()
+            work.tried.cancel()
+        for copy in self._copies:
+            copy.kill()
         self._runner.interrupt()
 
     async def _run(self, work: Work) -> None:
+        if work.trial_seconds:
+            self._open.remove(work)
+            self._try(work)
+            return
         if not work.done.set_running_or_notify_cancel():
             return
         before = Before(self._shell.user_ns, work.code)
@@ -95,6 +119,28 @@ class Workbench:
         with suppress(InvalidStateError):
             work.done.set_result(execution)
         self._place.put(partial(self._take, work))
+
+    def _try(self, work: Work) -> None:
+        from .trial import Copy, why_not
+
+        if not work.tried.set_running_or_notify_cancel():
+            return
+        why = why_not(self._shell)
+        if not why:
+            try:
+                copy = Copy(
+                    self._shell,
+                    self._runner,
+                    work.code,
+                    stays=not work.is_probe,
+                    seconds=work.trial_seconds,
+                    done=work.tried,
+                )
+                self._copies.append(copy)
+            except (OSError, RuntimeError) as error:
+                why = str(error)
+        if why:
+            work.tried.set_result(Trial(f"not tried: {why}"))
 
     def _work_off(self, steps: Coroutine[Any, Any, None]) -> None:
         """Run steps to their end here, where a loop may be running that nobody can await."""
