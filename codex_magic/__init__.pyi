@@ -134,7 +134,7 @@ if TYPE_CHECKING:  # in here mypy reads them last, as all of them import this pa
         retry_on_overload as retry_on_overload,
     )
     from .values.asking import ask as ask, ask_async as ask_async
-    from .values.mapping import map as map
+    from .values.mapping import map as map, map_async as map_async
 
 __version__: str
 __all__: list[str]

@@ -27,7 +27,11 @@ BLOCKED_SECONDS = 1.0  # until an event loop that does not come round counts as 
 RETRY = "retry without sandbox"
 """Words in the program's reason for asking about a change that has failed in the sandbox, perhaps half-way."""
 
-LASTING = (types.Decision.accept_for_session, types.Decision.accept_always)
+LASTING = (
+    types.Decision.accept_for_session,
+    types.Decision.accept_in_kernel,
+    types.Decision.accept_always,
+)
 """A yes for longer than once, as far as the protocol has a word for it."""
 
 T = TypeVar("T", bound=types.ThreadItem)

@@ -132,7 +132,8 @@ class ToolCalls:
 
 def is_yes(decision: ApprovalDecision | None) -> bool:
     """Whether it allows a call."""
-    return isinstance(decision, Decision) and decision not in (Decision.decline, Decision.cancel)
+    no = (Decision.decline, Decision.cancel, Decision.try_first)
+    return isinstance(decision, Decision) and decision not in no
 
 
 def written(tool: Tool, arguments: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from ..protocol.policy import policy_bounds
 from ..protocol.types import Decision
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class OpenQuestions:
 
     def use(self, about: object) -> bool:
         """Whether a grant of this kernel is about exactly this, which counts as a use of it."""
+        if not policy_bounds().always:
+            return False
         with self._lock:
             grant = next(
                 (each for each in self._grants if each.is_kept_here and each.question.about == about), None

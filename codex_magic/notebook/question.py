@@ -38,9 +38,10 @@ STOPPED = "Stopped before it was answered"
 
 
 class CodeRun(NamedTuple):
-    """May this code of an answer run in the kernel? What a command asks, and no engine."""
+    """May this code of an answer run in the kernel? What a command asks, and no engine. `facts`: as `RunApproval`'s."""
 
     code: str
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 Request = ApprovalRequest | CodeRun
@@ -300,9 +301,6 @@ def question_text(question: Question) -> QuestionText:
     """Return the whole question; of `facts` the reason is what Codex says, so that nobody takes it for ours."""
     request, facts = question.request, []
     match request:
-        case CodeRun(code):
-            title = "Run this code in this cell?"
-            return QuestionText(title, (Passage("", exact_lines(code), "python"),), ())
         case types.CommandApproval():
             host = (request.network_approval_context or {}).get("host")
             title = "Allow Codex to run this command?"
@@ -323,6 +321,10 @@ def question_text(question: Question) -> QuestionText:
             facts.append(("Size", f"{added} line{'s' * (added != 1)} added, {removed} removed"))
         case types.PermissionsApproval():
             title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
+        case CodeRun(code, seen):
+            return QuestionText(
+                "Run this code in this cell?", (Passage("", exact_lines(code), "python"),), _exact([*seen])
+            )
         case types.RunApproval():
             return _run_text(request)
         case types.McpToolApproval(tool=tool, server=server, description=described):

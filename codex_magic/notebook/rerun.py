@@ -1,20 +1,14 @@
-"""Runs the code of an answer in the cell that asked for it, after a person's yes.
-
-IPython's `run_cell` inside a cell would count as a cell of its own, whose end it never tells (`post_run_cell`), and
-can't await in a loop that runs. So only its innermost step is taken: errors, displays and `_` are as in any cell.
-"""
+"""Runs the code of an answer in the cell that asked for it, after a person's yes, as a cell of the user's would run."""
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import os
-from collections.abc import Coroutine
-from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 from IPython.core.error import InputRejected
-from IPython.core.interactiveshell import ExecutionResult
 
 from ..protocol.types import Decision
 from .desk import Desk
@@ -22,7 +16,12 @@ from .question import NOBODY, CodeRun, Question
 from .runs import Run
 from .session import Session, Steps, finished
 from .shell import CellFailed, CellStopped
-from .typed import interruptible
+from .tools.changes import facts
+from .tools.place import Place
+from .tools.workbench import Workbench
+
+MOST_SHOWN = 10
+"""Names of which it is said what has changed."""
 
 
 def run_after_yes(session: Session, code: str, failed: Run | None = None) -> Steps[None]:
@@ -32,28 +31,34 @@ def run_after_yes(session: Session, code: str, failed: Run | None = None) -> Ste
     number = len(shell.user_ns["In"]) - 1
     try:
         transformed = shell.transform_cell(code)
-        name = shell.compile.cache(transformed, number, raw_code=code)
-        tree = shell.transform_ast(shell.compile.ast_parse(transformed, filename=name))
+        shell.transform_ast(shell.compile.ast_parse(transformed))
     except _NO_CODE as problem:
         screen.say(f"It can't run as it is: {problem}.")
         return
-    is_async = shell.should_run_async(code, transformed_cell=transformed)
-    if is_async and screen.blocked and _has_loop():
+    if screen.blocked and _has_loop() and shell.should_run_async(code, transformed_cell=transformed):
         screen.say("It has an `await`, which can't run inside this cell: run the next cell.")
         return
-    question = Question(CodeRun(code), os.getcwd())
+    seen = facts(code, dict(shell.user_ns), stays=True) or ()
+    question = Question(CodeRun(code, tuple(seen)), os.getcwd())
     if (yield from _answer(session, question)) is not Decision.accept:
         nobody = "No one was available to approve: the code did not run."
         screen.say(nobody if question.reason == NOBODY else "Declined: the code did not run.")
         return
     screen.say("Approved. This runs here, in this cell:")
     screen.code(code, "python")
-    error = yield from _run(session, tree, name, is_async=is_async)
+    place = Place(lambda errand: None, copy_context(), is_blocking=screen.blocked, is_background=False)
+    bench = Workbench(session.shell, place, session.committed, is_users=True)
+    try:
+        execution = yield from finished(bench.begin(code))
+    finally:
+        bench.close()
+    error = execution.error
     session.runs.note_rerun(number, code, failed, error)
     if error is None:
-        screen.say("It ran to its end.")
+        changed = [f"Changed: {line}" for line in execution.changes[:MOST_SHOWN]]
+        screen.say("It ran to its end.", *changed)
     else:
-        is_stop = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+        is_stop = execution.was_stopped or isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
         screen.say("You stopped it." if is_stop else "It failed, as shown above.")
         raise CellStopped if is_stop else CellFailed(f"The code of the answer failed: {type(error).__name__}")
 
@@ -74,45 +79,7 @@ def _answer(session: Session, question: Question) -> Steps[object]:
         desk.close()
 
 
-def _run(session: Session, tree: ast.Module, name: str, *, is_async: bool) -> Steps[BaseException | None]:
-    """Return what it failed with, once IPython has shown that."""
-    shell, result = session.shell, ExecutionResult(None)  # type: ignore[no-untyped-call]  # IPython's
-    how = shell.ast_node_interactivity
-    work = shell.run_ast_nodes(tree.body, name, how, compiler=shell.compile, result=result)
-    if is_async:
-        yield from _await(session, work)
-    else:
-        with interruptible():
-            _step(work)
-    shell.events.trigger("post_execute")  # figures are shown then
-    return result.error_before_exec or result.error_in_exec
-
-
 def _has_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _step(work: Coroutine[Any, Any, Any]) -> None:
-    """Run a coroutine that awaits nothing."""
-    try:
-        work.send(None)
-    except StopIteration:
-        return
-    work.close()
-
-
-def _await(session: Session, work: Coroutine[Any, Any, Any]) -> Steps[None]:
-    if not _has_loop():
-        session.shell.loop_runner(work)
-        return
-    task, over = asyncio.ensure_future(work), Future[None]()
-    task.add_done_callback(lambda _: over.set_result(None))
-    try:
-        yield from finished(over)
-    except KeyboardInterrupt:
-        task.cancel()
-        yield from finished(over)
+    with suppress(RuntimeError):
+        return bool(asyncio.get_running_loop())
+    return False

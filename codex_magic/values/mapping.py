@@ -11,10 +11,12 @@ import asyncio
 import concurrent.futures
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..context.tokens import estimate
 from ..engines.replay import input_items
@@ -22,6 +24,7 @@ from ..protocol import errors
 from ..protocol.errors import CodexError, NoStoredAnswerError, OptionError
 from ..protocol.types import ContextInput, RateLimits, TextInput, TokenUsage
 from ..responses.exchange import PATIENT, RetryPolicy
+from ..responses.parameters import takes
 from ..responses.provider import Provider
 from ..responses.structured import Format
 from . import host
@@ -31,6 +34,9 @@ from .limiter import Limiter
 from .progress import bar
 from .prompts import Prompt, prompts
 from .tables import Column
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MANY_ROWS = 100
 """Requests from which on a person is asked first."""
@@ -72,6 +78,25 @@ class Job:
     progress: bool
 
 
+class MapOptions(TypedDict, total=False):
+    """What `map` takes beside the values and the prompt; see there."""
+
+    schema: Any
+    model: str | None
+    effort: str | None
+    instructions: str | None
+    provider: str | Provider | None
+    concurrency: int
+    requests_per_minute: float | None
+    tokens_per_minute: float | None
+    budget: int | None
+    cache: bool
+    on_error: Literal["keep", "raise"]
+    executor: Any
+    confirmed: bool
+    progress: bool
+
+
 class Map:
     """`map(values, prompt)`; `errors`, `result` and `retry()` are about the last one."""
 
@@ -82,26 +107,8 @@ class Map:
         self.result: Any = None
         """What the last call has returned, or would have when it was interrupted."""
 
-    def __call__(
-        self,
-        values: Any,
-        prompt: str | Callable[[Any], str],
-        *,
-        schema: Any = None,
-        model: str | None = None,
-        effort: str | None = None,
-        instructions: str | None = None,
-        provider: str | Provider | None = None,
-        concurrency: int = 8,
-        requests_per_minute: float | None = None,
-        tokens_per_minute: float | None = None,
-        budget: int | None = None,
-        cache: bool = True,
-        on_error: Literal["keep", "raise"] = "keep",
-        executor: Any = None,
-        confirmed: bool = False,
-        progress: bool = True,
-    ) -> Any:
+    @takes(MapOptions)
+    def __call__(self, values: Any, prompt: str | Callable[[Any], str], **options: Unpack[MapOptions]) -> Any:
         """Ask the same of each row, and return the answers in the order and the shape of `values`.
 
         values: a list or another iterable; a Series or a DataFrame of pandas or polars, a pyarrow Table. Of these
@@ -120,26 +127,12 @@ class Map:
 
         Raises OptionError without that yes, and CodexError for what would fail every row.
         """
-        if on_error not in ("keep", "raise"):
-            raise OptionError(f"on_error can't be {on_error!r}.", hint="It is 'keep' or 'raise'.")
-        if concurrency < 1:
-            raise OptionError(f"concurrency can't be {concurrency}.", hint="It is a whole number from 1 on.")
-        column = Column(values)
-        self._job = Job(
-            column=column,
-            questions=prompts(prompt, column.rows, executor),
-            wanted=None if schema is None else Format(schema),
-            options={"model": model, "effort": effort, "instructions": instructions},
-            provider=provider,
-            concurrency=concurrency,
-            rates=(requests_per_minute, tokens_per_minute),
-            budget=budget,
-            on_error=on_error,
-            cache=cache,
-            confirmed=confirmed,
-            progress=progress,
-        )
-        return self._answer(self._job)
+        self._job = _job(values, prompt, **options)
+        return _drive(self._answer(self._job))
+
+    async def run_async(self, values: Any, prompt: str | Callable[[Any], str], options: MapOptions) -> Any:
+        self._job = _job(values, prompt, **options)
+        return await _drive_async(self._answer(self._job))
 
     def retry(self) -> Any:
         """Ask once more what has no answer, and return all answers. Raises as the call itself."""
@@ -147,21 +140,62 @@ class Map:
             raise OptionError(
                 "There is nothing to retry.", hint="Call codex_magic.map(values, prompt) first."
             )
-        return self._answer(replace(self._job, cache=True))
+        return _drive(self._answer(replace(self._job, cache=True)))
 
-    def _answer(self, job: Job) -> Any:
+    def _answer(self, job: Job) -> Steps:
         here = host.current()
         with Journal(here.settings.home) as journal:
             run = Run(job, here, journal)
             try:
-                LOOP.run(run.prepare())
+                yield from _finished(LOOP.submit(run.prepare()))
                 run.confirm()
-                _watch(run)
+                yield from _watch(run)
             finally:
-                LOOP.run(run.close())
+                yield from _finished(LOOP.submit(run.close()))
                 self.result = run.result()
                 self.errors = job.column.errors(run.failed_rows())
         return self.result
+
+
+def _job(
+    values: Any,
+    prompt: str | Callable[[Any], str],
+    *,
+    schema: Any = None,
+    model: str | None = None,
+    effort: str | None = None,
+    instructions: str | None = None,
+    provider: str | Provider | None = None,
+    concurrency: int = 8,
+    requests_per_minute: float | None = None,
+    tokens_per_minute: float | None = None,
+    budget: int | None = None,
+    cache: bool = True,
+    on_error: Literal["keep", "raise"] = "keep",
+    executor: Any = None,
+    confirmed: bool = False,
+    progress: bool = True,
+) -> Job:
+    """Raises OptionError."""
+    if on_error not in ("keep", "raise"):
+        raise OptionError(f"on_error can't be {on_error!r}.", hint="It is 'keep' or 'raise'.")
+    if concurrency < 1:
+        raise OptionError(f"concurrency can't be {concurrency}.", hint="It is a whole number from 1 on.")
+    column = Column(values)
+    return Job(
+        column=column,
+        questions=prompts(prompt, column.rows, executor),
+        wanted=None if schema is None else Format(schema),
+        options={"model": model, "effort": effort, "instructions": instructions},
+        provider=provider,
+        concurrency=concurrency,
+        rates=(requests_per_minute, tokens_per_minute),
+        budget=budget,
+        on_error=on_error,
+        cache=cache,
+        confirmed=confirmed,
+        progress=progress,
+    )
 
 
 class Run:
@@ -413,19 +447,69 @@ class Run:
         return " · ".join(told) + (f".{end}" if missing else "")
 
 
-def _watch(run: Run) -> None:
-    """Show how far the run is, to its end; stop it on Ctrl-C. Raises KeyboardInterrupt, CodexError."""
+def _watch(run: Run) -> Steps:
+    """Show how far the run is, to its end; stop it where its caller is. Raises CodexError."""
     future = LOOP.submit(run.ask_all())
     try:
         with bar(run.to_ask, shown=run.job.progress) as shown:
             while not future.done():
-                concurrent.futures.wait({future}, REFRESH_SECONDS)
+                yield future
                 shown.show(run.done, run.words)
         future.result()
     finally:
-        LOOP.run(run.stop())
+        yield from _finished(LOOP.submit(run.stop()))
         if run.job.progress:
             print(run.summary())  # noqa: T201  # in a notebook and in a terminal
+
+
+Steps = Generator[Future[Any], None, Any]
+"""The work of `map` for callers that block and for those that await: it yields what it waits for, is resumed when that
+is done or after REFRESH_SECONDS, and is thrown what stops its caller."""
+
+
+def _finished(future: Future[Any]) -> Steps:
+    try:
+        while not future.done():
+            yield future
+    except BaseException:
+        future.cancel()
+        raise
+    return future.result()
+
+
+def _drive(steps: Steps) -> Any:
+    """Raises KeyboardInterrupt, after the steps have ended by themselves."""
+    resume: Callable[[], Future[Any]] = partial(next, steps)
+    while True:
+        try:
+            future = resume()
+        except StopIteration as end:
+            return end.value
+        resume = partial(next, steps)
+        try:
+            concurrent.futures.wait({future}, REFRESH_SECONDS)
+        except BaseException as error:  # noqa: BLE001  # Ctrl-C: it goes to the steps
+            resume = partial(steps.throw, error)
+
+
+async def _drive_async(steps: Steps) -> Any:
+    """Raises CancelledError, after the steps have ended by themselves."""
+    resume: Callable[[], Future[Any]] = partial(next, steps)
+    waiter: asyncio.Future[Any] | None = None
+    last: Future[Any] | None = None
+    while True:
+        try:
+            future = resume()
+        except StopIteration as end:
+            return end.value
+        resume = partial(next, steps)
+        if future is not last or waiter is None:
+            last, waiter = future, asyncio.wrap_future(future)
+            waiter.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            await asyncio.wait({waiter}, timeout=REFRESH_SECONDS)
+        except BaseException as error:  # noqa: BLE001  # a cancellation: it goes to the steps
+            resume = partial(steps.throw, error)
 
 
 def tokens_text(tokens: int) -> str:
@@ -435,3 +519,12 @@ def tokens_text(tokens: int) -> str:
 
 
 map = Map()
+
+
+@takes(MapOptions)
+async def map_async(values: Any, prompt: str | Callable[[Any], str], **options: Unpack[MapOptions]) -> Any:
+    """Do as `map` does, for code that awaits; `map.errors`, `map.result` and `map.retry()` are about it too.
+
+    Cancelled, it keeps the answers that are there. Raises as `map`.
+    """
+    return await map.run_async(values, prompt, options)

@@ -25,6 +25,7 @@ import codex_magic
 from codex_magic import Settings
 from codex_magic.local_service.faults import Fault
 from tests.benchmarks.measuring import Row, answer, group, row, shown, signed_in_service
+from tests.known import some
 from tests.service import LocalService, Pace
 
 ROWS = 5000
@@ -167,13 +168,29 @@ def ask(rows: int, executor: str) -> None:
     print(json.dumps({"seconds": seconds, "right": right, "growth": growth, "memory": max(sizes, default=0)}))
 
 
+DASK = """
+import sys
+from distributed import LocalCluster
+with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    print(cluster.scheduler_address, flush=True)
+    sys.stdin.read()
+"""
+"""A cluster in a process of its own, as one usually is: in ours its scheduler and nannies wake it 400 times a second and
+take its lock, which made each row take twice as long."""
+
+
 @contextmanager
 def cluster(name: str) -> Iterator[Any]:
     """Two workers on this machine."""
     if name == "dask":
         distributed: Any = import_module("distributed")
-        with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
-            yield client.get_executor()
+        command = [sys.executable, "-c", DASK]
+        with group(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            address = some(process.stdout).readline().strip()
+            with distributed.Client(address) as client:
+                yield client.get_executor()
+            some(process.stdin).close()  # which ends it by itself
+            process.wait()
     elif name == "ray":
         ray: Any = import_module("ray")
         os.environ.pop("PYTHONPATH", None)  # what keeps a child on this machine keeps Ray from starting

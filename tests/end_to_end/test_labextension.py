@@ -64,6 +64,19 @@ def cell(visit: Visit, index: int) -> Locator:
     return visit.page.locator(f".jp-Notebook .jp-CodeCell[data-windowed-list-index='{index}']")
 
 
+MOST_AT_START = 150_000
+"""Bytes of scripts that every page loads."""
+
+
+def test_a_page_loads_little_before_anything_is_opened(visit: Visit) -> None:
+    sizes: dict[str, int] = visit.page.evaluate("""() => Object.fromEntries(
+        performance.getEntriesByType('resource')
+            .filter(each => each.name.includes('/codex-magic/static/'))
+            .map(each => [each.name.split('/').pop().split('?')[0], each.decodedBodySize]))""")
+    assert any(name.startswith("remoteEntry") for name in sizes)
+    assert sum(sizes.values()) <= MOST_AT_START, sizes
+
+
 def test_a_question_reads_as_prose(visit: Visit) -> None:
     question, code = cell(visit, 1), cell(visit, 0)
     expect(question.locator(".cm-line.jp-codex-magic")).to_have_text("%%codex")

@@ -64,6 +64,13 @@ def test_after_a_yes_the_code_runs_as_a_cell_would(page: FrontEnd, corrected: Co
     assert "No cell has failed" in run(page, "%codex fix")
 
 
+def test_what_it_changed_is_told_and_can_be_undone(page: FrontEnd, corrected: Correct) -> None:
+    corrected("numbers = [10, 20, 30]\nopen('made.txt', 'w').write('x')")
+    assert "Changed: numbers: list of 2 -> list of 3" in fix(page)
+    assert "Undone: numbers, made.txt." in run(page, "%codex undo")
+    assert page.kernel.value("numbers, __import__('os').path.exists('made.txt')") == "([1, 2], False)"
+
+
 def test_without_a_yes_nothing_runs(page: FrontEnd, corrected: Correct) -> None:
     corrected("ran = True")
     shown = fix(page, answer="Decline")

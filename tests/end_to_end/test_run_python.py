@@ -72,6 +72,10 @@ def approve(page: ExtendedFrontEnd) -> Approve:
         ("breakpoint()", "shows nothing"),
         ("%%capture\nprint('caught')", "shows nothing"),
         ("3;", "shows nothing"),
+        (
+            "import threading\nt = threading.Thread(target=print, args=['from a thread'])\nt.start(); t.join()",
+            "from a thread",
+        ),
     ],
 )
 def test_a_quiet_probe_runs_without_a_question_and_leaves_nothing(
@@ -147,6 +151,23 @@ def test_what_reading_the_code_did_not_tell_is_refused_and_asked_about_next_time
     page.choose(page.card(page.attach()), "Approve")
     page.idle(request)
     assert kernel.value("__import__('os').path.exists('made.txt')") == "True"
+
+
+def test_a_thread_of_a_probe_is_refused_what_the_probe_is_also_after_its_end(
+    page: ExtendedFrontEnd, kernel: Kernel
+) -> None:
+    code = """
+import pathlib, threading
+write = getattr(pathlib.Path("made.txt"), "write_" + "text")
+def work():
+    go.wait()
+    write("x")
+threading.Thread(target=work, name="of the probe").start()
+"""
+    kernel.execute("import threading\ngo = threading.Event()")
+    page.idle(page.run(probe(code)))
+    page.idle(page.run("go.set()\n[t.join() for t in threading.enumerate() if t.name == 'of the probe'];"))
+    assert kernel.value("__import__('os').path.exists('made.txt')") == "False"
 
 
 def test_code_that_stays_runs_after_a_yes_in_the_cell_and_comes_below(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from tests.end_to_end.extended import ExtendedFrontEnd
@@ -329,3 +331,28 @@ def test_where_no_copy_is_safe_it_says_so_and_does_not_try(
     assert kernel.execute(undo) == []
     assert why in facts(card, "Can’t be tried first")
     assert "Try first" not in [choice["label"] for choice in card["choices"]]
+
+
+def test_a_terminal_asks_again_after_a_trial(home: Path) -> None:
+    options = "-m IPython --simple-prompt --no-banner --no-confirm-exit --colors=NoColor".split()
+    child = pexpect.spawn(sys.executable, options, encoding="utf-8", timeout=60, dimensions=(60, 120))
+    prompt = r"In \[\d+\]: "
+    for line in ("%load_ext codex_magic", "%codex provider local", "%codex reads yes", "x = 41"):
+        child.expect(prompt)
+        child.sendline(line)
+    child.expect(prompt)
+    child.sendline(f"%codex {use('run_python', code='x = 1; print(6 * 7)', scope='commit')}")
+    child.expect("t  Try first")
+    child.expect("Your answer")
+    child.sendline("t")
+    child.expect("It showed, when it was tried:")
+    child.expect("42")
+    child.expect("Tried first: ran to its end")
+    child.expect("Would change: x: 41 -> 1")
+    child.expect("Your answer")
+    child.sendline("d")
+    child.expect("Not run")
+    child.expect(prompt)
+    child.sendline("print('x is', x)")
+    child.expect("x is 41")
+    child.close(force=True)

@@ -269,6 +269,7 @@ def acting(calls):
         (Decision.accept, 2, 2),
         ("acceptForSession", 2, 1),
         (Decision.decline, 0, 2),
+        (Decision.try_first, 0, 2),
         (None, 0, 2),
         (OSError("closed"), 0, 2),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import os
@@ -229,6 +230,36 @@ def test_other_processes_make_the_questions_and_this_one_asks_them(service):
 def test_what_is_no_executor_is_refused(service):
     with pytest.raises(OptionError, match="executor"):
         codex_magic.map(["a"], shout, executor=3)
+
+
+def test_code_that_awaits_asks_too_and_goes_on_meanwhile(service):
+    service.faults.next("hold")
+    seen: list[str] = []
+
+    async def both() -> list[Any]:
+        asking = asyncio.ensure_future(codex_magic.map_async(["a", "b"], "echo: {{ value }}", concurrency=1))
+        await asyncio.to_thread(service.wait_for_hold)
+        seen.append("went on")
+        service.release()
+        return await asking
+
+    assert asyncio.run(both()) == ["a", "b"]
+    assert seen == ["went on"]
+
+
+def test_cancelled_code_that_awaits_keeps_the_answers_that_are_there(service):
+    held = [*(f"echo: {n}" for n in range(5)), "fault: hold\necho: 5"]
+
+    async def cancelled() -> None:
+        asking = asyncio.ensure_future(codex_magic.map_async(held, "{{ value }}", concurrency=1))
+        await asyncio.to_thread(service.wait_for_hold)
+        asking.cancel()
+        await asking
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert codex_magic.map.result == ["0", "1", "2", "3", "4", None]
+    assert [each["error"] for each in codex_magic.map.errors] == ["NotAsked"]
 
 
 ASK = """

@@ -22,6 +22,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ...protocol.ids import new_id
 
@@ -142,9 +143,9 @@ class Recorder:
         """Whether an audit event that acts does no harm where this code runs."""
         return not self.is_guarded
 
-    def release(self) -> None:
-        """Refuse no more: what comes is not the code's own."""
-        self.is_guarded = False
+    def guard(self, *, is_guarded: bool) -> None:
+        """Begin or cease to refuse: how an error is shown is not the code's own."""
+        self.is_guarded = is_guarded
 
     def outputs(self) -> list[Output]:
         return [
@@ -155,13 +156,15 @@ class Recorder:
 
 _recorder: ContextVar[Recorder | None] = ContextVar("codex_magic_recorder", default=None)
 _of_process: Recorder | None = None  # records what no other one does
+_of_threads: WeakKeyDictionary[threading.Thread, Recorder] = WeakKeyDictionary()
+"""Of those that code has started: they have a context of their own."""
 
 
 def record_process(recorder: Recorder) -> None:
     """Record, and guard, all that this process does from now on: it is a copy of the kernel that tries code."""
     global _of_process
     _of_process = recorder
-    _guard()
+    _watch()
 
 
 def is_running() -> bool:
@@ -169,15 +172,24 @@ def is_running() -> bool:
     return _current() is not None
 
 
-def _current() -> Recorder | None:
-    """Return what records here; tasks of the code go on after its end, and are heard by nobody then."""
+def _owner() -> Recorder | None:
+    """Return the recorder of the code that runs here, in a task or thread of it that may go on after its end."""
     recorder = _recorder.get()
+    if recorder is None and _of_threads:
+        thread = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]  # makes no new one
+        recorder = _of_threads.get(thread) if thread is not None else None
+    return recorder or _of_process
+
+
+def _current() -> Recorder | None:
+    """Return what records here; what goes on after the end of the code is heard by nobody."""
+    recorder = _owner()
     return _of_process if recorder is None or recorder.is_over else recorder
 
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
-_AUDITED = {
+AUDITED = {
     "write files": "os.rename os.mkdir os.link os.symlink os.chmod os.chown os.truncate os.utime shutil.copyfile "
     "shutil.copytree shutil.move shutil.make_archive shutil.unpack_archive",
     "delete files": "os.remove os.rmdir shutil.rmtree",
@@ -188,13 +200,29 @@ _AUDITED = {
 }
 """What Python tells of what code does (its audit events), by what is refused to code that nobody was asked about."""
 
-_ACTS = {event: act for act, events in _AUDITED.items() for event in events.split()}
+_ACTS = {event: act for act, events in AUDITED.items() for event in events.split()}
 
 
 @functools.cache
-def _guard() -> None:
+def _watch() -> None:
     """Begin to watch; such a hook stays for the life of the process."""
     sys.addaudithook(_audit)
+    if sys.version_info < (3, 12):  # which tells of no thread
+        start = threading.Thread.start
+
+        @functools.wraps(start)
+        def own(thread: threading.Thread) -> None:
+            _note_thread(thread)
+            start(thread)
+
+        threading.Thread.start = own  # type: ignore[assignment, method-assign]
+
+
+def _note_thread(thread: object) -> None:
+    """Note whose thread is about to start."""
+    starter = _owner()
+    if starter is not None and isinstance(thread, threading.Thread):
+        _of_threads[thread] = starter
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
@@ -203,9 +231,11 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
         path, mode, flags = args
         writes = any(char in (mode or "") for char in "wax+") or (isinstance(flags, int) and flags & _WRITES)
         act = "write files" if writes and path != os.devnull else ""
+    if event in ("_thread.start_new_thread", "_thread.start_joinable_thread"):
+        _note_thread(getattr(args[0], "__self__", None))
     if not act:
         return
-    recorder = _current()
+    recorder = _owner()
     if recorder is not None and not recorder.permits(event, args):
         where = str(args[0]) if args else ""
         if not where.endswith(".pyc") and "__pycache__" not in where:
@@ -236,10 +266,14 @@ class _Tee:
 
 
 class Runner:
-    """Runs code in the shell's own thread, one piece at a time; `interrupt` is for any thread."""
+    """Runs code in the shell's own thread, one piece at a time; `interrupt` is for any thread.
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    `is_users`: what it shows counts as the user's cell's own, in `_` and `Out`.
+    """
+
+    def __init__(self, shell: InteractiveShell, *, is_users: bool = False) -> None:
         self._shell: Any = shell  # IPython is half typed
+        self._is_users = is_users
         self._task: asyncio.Task[None] | None = None
         self._file = ""  # of the code, in its tracebacks
         self._runs = False
@@ -253,8 +287,7 @@ class Runner:
         `is_guarded`: what it does beyond this process's memory is refused, as far as Python tells of it.
         `recorder`: takes what is shown, in place of one of its own.
         """
-        if is_guarded:
-            _guard()
+        _watch()
         recorder = recorder or Recorder(is_shown=not is_probe, is_guarded=is_guarded)
         execution = Execution()
         self._was_stopped = False
@@ -273,11 +306,12 @@ class Runner:
                         await self._step(step, globals_, namespace, is_async=is_async)
                 except BaseException as error:  # noqa: BLE001  # whatever the code raises is its result
                     execution.error = error
-                    recorder.release()
+                    recorder.guard(is_guarded=False)
                     self._show_error(error, recorder)
                 self._hooks("post_execute")
         finally:
             recorder.is_over = True
+            recorder.guard(is_guarded=is_guarded)
             _recorder.reset(token)
         execution.outputs = recorder.outputs()
         execution.was_stopped, execution.acted = self._was_stopped, recorder.acted
@@ -330,7 +364,7 @@ class Runner:
         if register is not None:
             register(_publish)
         with shell.builtin_trap:
-            sys.displayhook = self._display
+            sys.displayhook = old[2] if self._is_users else self._display
             try:
                 yield
             finally:

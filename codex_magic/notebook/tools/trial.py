@@ -34,7 +34,7 @@ from ...protocol.plain import shorten
 from ...protocol.types import Trial
 from ..gathering import readable
 from .changes import Before
-from .execution import _AUDITED, Recorder, record_process
+from .execution import AUDITED, Recorder, record_process
 
 if TYPE_CHECKING:
     from .execution import Runner
@@ -248,7 +248,7 @@ class _Relay(Recorder):
     def fail(self, name: str, text: str, lines: list[str]) -> None:
         self.send(_Failure(name, text, lines))
 
-    def release(self) -> None:
+    def guard(self, *, is_guarded: bool) -> None:
         """Refuse on: all that this process does is the code's."""
 
     def send(self, piece: _Piece) -> None:
@@ -258,7 +258,7 @@ class _Relay(Recorder):
                 data = data[os.write(self._pipe, data) :]
 
 
-_PROCESSES = frozenset(_AUDITED["start a process"].split() + _AUDITED["change the process"].split())
+_PROCESSES = frozenset(AUDITED["start a process"].split() + AUDITED["change the process"].split())
 
 
 _UNHEARD = 74

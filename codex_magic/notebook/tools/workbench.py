@@ -43,10 +43,12 @@ class Work:
 class Workbench:
     """Runs code at a place, in the thread that drives its turn; what ran and stays is added to `committed`."""
 
-    def __init__(self, shell: InteractiveShell, place: Place, committed: list[Commit]) -> None:
+    def __init__(
+        self, shell: InteractiveShell, place: Place, committed: list[Commit], *, is_users: bool = False
+    ) -> None:
         self._shell: Any = shell  # of a kernel, or of a terminal
         self._place, self._committed = place, committed
-        self._runner = Runner(shell)
+        self._runner = Runner(shell, is_users=is_users)
         self._open: list[Work] = []
         self._copies: list[Copy] = []
 
@@ -67,6 +69,13 @@ class Workbench:
             raise asyncio.CancelledError
         self._open.append(work)
         self._place.put(partial(self._take, work))
+
+    def begin(self, code: str) -> Future[Execution]:
+        """Begin with code that stays, in the thread that drives the turn."""
+        work = Work(code, is_probe=False, is_guarded=False)
+        self._open.append(work)
+        self._take(work)
+        return work.done
 
     def waits(self) -> bool:
         """Whether a cell of the user's runs, which the code of a background turn waits for."""
