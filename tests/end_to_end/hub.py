@@ -23,7 +23,7 @@ from tests.environments import python_of
 from tests.home import OFFLINE
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60.0  # for a hub or a server of a user, on a machine that does much else
+START_SECONDS = 120.0  # for a hub or a server of a user, on a machine that does much else
 
 CONFIG = """
 c.JupyterHub.bind_url = {url!r}

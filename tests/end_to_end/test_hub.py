@@ -17,7 +17,7 @@ from tests.end_to_end.hub import Hub, User, hub
 from tests.home import service_variables
 from tests.service import LocalService, start
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(420)
 
 LOAD = "%load_ext codex_magic"
 POLICY = 'sandbox = ["read-only"]\nalways = false\n'
