@@ -191,6 +191,10 @@ async def _decision(approvals: Approvals, request: types.ApprovalRequest) -> typ
         if isinstance(answer, types.DeclineBecause):
             return types.DeclineBecause(str(answer.reason))
         decision = types.Decision(answer) if isinstance(answer, str) else None
+        if (
+            decision is types.Decision.accept_and_run
+        ):  # of a notebook's own questions, which read it themselves
+            return None
         is_lasting = decision is types.Decision.accept_always
         return None if is_lasting and not isinstance(request, types.ReadingApproval) else decision
     except Exception:  # whatever broke, it was no yes

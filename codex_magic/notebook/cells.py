@@ -137,7 +137,11 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
         output = new_id()
         desk = Desk(session.shell, session.screen, output, background=background)
         place = Place(
-            desk.news.put, copy_context(), is_blocking=session.screen.blocked, is_background=background
+            desk.news.put,
+            copy_context(),
+            is_blocking=session.screen.blocked,
+            is_background=background,
+            output=output,
         )
         offer = partial(offered, session, desk.ask, place)
         started = session.start_turn(task, desk.news.put, desk.ask, offer, output=output)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -579,6 +579,26 @@ class RunApproval(ToolCallApproval, frozen=True):
     """What reading the code tells, label and text each."""
 
 
+class CellApproval(ToolCallApproval, frozen=True):
+    """May this change be made to the notebook's cells, or this cell run?"""
+
+    action: Literal["add", "edit", "run", "move", "delete"] = "edit"
+    cell: str = ""
+    """Its id; empty for one that is new."""
+    name: str = ""
+    """What a person calls it: `cell [3]`."""
+    base: str = ""
+    """What it holds as the model has read it; nothing is done to a cell that holds something else."""
+    text: str = ""
+    """What it will hold: `base` with `new` in the place of `old`."""
+    old: str = ""
+    new: str = ""
+    kind: Literal["code", "markdown"] = "code"
+    below: str = ""
+    """The id of the cell above its new place; empty for the top."""
+    facts: tuple[tuple[str, str], ...] = ()
+
+
 ApprovalRequest = CommandApproval | FileChangeApproval | PermissionsApproval | ToolCallApproval
 
 
@@ -588,6 +608,8 @@ class Decision(str, Enum):
     """Yes, and to similar actions until the agent's process ends."""
     accept_always = "acceptAlways"
     """Yes, and from now on, to reading any notebook; no answer to anything else. Ours, not the protocol's."""
+    accept_and_run = "acceptAndRun"
+    """Yes to a change of a cell, which runs then; no answer to anything else. Ours, not the protocol's."""
     decline = "decline"
     """No; the model goes on without it."""
     cancel = "cancel"

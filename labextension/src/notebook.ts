@@ -1,42 +1,13 @@
 import type { IOutput } from '@jupyterlab/nbformat';
-import { type ICellModel, type ICodeCellModel, isCodeCellModel } from '@jupyterlab/cells';
+import { isCodeCellModel } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import type { IDisposable } from '@lumino/disposable';
 
+import { factsOf, outputsOf } from './cells';
+import { Errands } from './errands';
 import { answers, attach, listen, request } from './link';
-import { type AttachReply, type Bundle, type Facts, METADATA, MIME, keptRequest } from './protocol';
-
-export function factsOf(data: unknown): Facts {
-  return (data as Bundle | undefined)?.[MIME] ?? {};
-}
-
-/** The outputs of that answer, with the cells they stand in. */
-export function* outputsOf(
-  panel: NotebookPanel | undefined,
-  id: string
-): Generator<[ICodeCellModel, number, Facts]> {
-  for (const cell of panel?.content.model?.cells ?? []) {
-    for (let index = 0; isCodeCellModel(cell) && index < cell.outputs.length; index++) {
-      const facts = factsOf(cell.outputs.get(index).data);
-      if (facts.id === id) {
-        yield [cell, index, facts];
-      }
-    }
-  }
-}
-
-/** The turns whose answers stand in a cell. */
-export function turnsIn(cell: ICellModel): string[] {
-  const turns: string[] = [];
-  for (let index = 0; isCodeCellModel(cell) && index < cell.outputs.length; index++) {
-    const { turn } = factsOf(cell.outputs.get(index).data);
-    if (typeof turn === 'string') {
-      turns.push(turn);
-    }
-  }
-  return turns;
-}
+import { type AttachReply, type Bundle, METADATA, MIME, keptRequest } from './protocol';
 
 /** Put this data into the output of that answer while it streams, in the notebook's file. */
 export function replace(panel: NotebookPanel | undefined, id: string, data: Bundle): void {
@@ -59,6 +30,7 @@ const SHARED_MS = 3000;
  */
 export class NotebookAnswers {
   constructor(private readonly panel: NotebookPanel) {
+    this.errands = new Errands(panel);
     const { sessionContext } = panel;
     sessionContext.kernelChanged.connect((_, { newValue }) => this.listen(newValue));
     this.listen(sessionContext.session?.kernel ?? null);
@@ -79,8 +51,14 @@ export class NotebookAnswers {
       return;
     }
     this.listening = listen(kernel, {
-      delta: ({ id, bundle, notebook }) => {
+      delta: ({ id, bundle, notebook, errand, ran, failed }) => {
         this.notice(kernel, id);
+        if (errand !== undefined && !outputsOf(this.panel, id).next().done) {
+          void this.errands.run(kernel, errand);
+        }
+        if (ran !== undefined) {
+          this.errands.ran(ran, failed ?? false);
+        }
         if (bundle !== undefined) {
           void this.end(kernel, id, bundle, notebook);
         }
@@ -94,7 +72,8 @@ export class NotebookAnswers {
           this.notice(kernel, id);
         }
       },
-      reconnected: () => void this.look(kernel)
+      reconnected: () => void this.look(kernel),
+      ended: () => this.errands.end()
     });
     void this.look(kernel);
   }
@@ -182,6 +161,7 @@ export class NotebookAnswers {
     return !this.panel.isDisposed && Math.min(awareness.clientID, ...pages) === awareness.clientID;
   }
 
+  private readonly errands: Errands;
   private listening: IDisposable | null = null;
   /** Those whose output comes by itself. */
   private readonly own = new Set<string>();

@@ -4,9 +4,8 @@ import { PageConfig } from '@jupyterlab/coreutils';
 import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { cellsOf } from './cells';
 import { request } from './link';
-// eslint-disable-next-line jupyter/prefer-lazy-imports -- what stands in the page is read before the cell runs
-import { turnsIn } from './notebook';
 import { METADATA, PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
 import { selections } from './selection';
 
@@ -16,12 +15,7 @@ const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
 type Selected = { text: string; cell: Element | null };
 
 function said(panel: NotebookPanel, index: number, isServer: boolean, selection: string): RunRequest {
-  const cells = panel.content.widgets.map(({ model }) => ({
-    id: model.sharedModel.getId(),
-    kind: model.type as 'code' | 'markdown' | 'raw',
-    source: model.sharedModel.getSource(),
-    turns: turnsIn(model)
-  }));
+  const cells = cellsOf(panel);
   const asked = selections.get(cells[index]?.id ?? '') ?? selection;
   return runRequest(cells, index, {
     path: panel.context.localPath,

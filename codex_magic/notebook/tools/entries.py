@@ -11,7 +11,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...protocol.types import ApprovalDecision, ApprovalRequest, RunApproval
+from ...protocol.types import (
+    ApprovalDecision,
+    ApprovalRequest,
+    CellApproval,
+    RunApproval,
+    ToolCallApproval,
+)
 from ...responses.tools import Tool, tool
 from ..options import reads, runs
 from .permission import Ask, ReadPermission, RunPermission
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
     from ...threads.options import TurnOptions
     from ..context import Context
     from ..session import Session
+    from .cells import Cells
 
 
 class Entry(NamedTuple):
@@ -55,6 +62,10 @@ async def _run(
     from . import running
 
     return await running.run(session, context, permission, place, **arguments)
+
+
+async def _change(name: str, cells: CellTools, /, **arguments: Any) -> Any:
+    return await cells.made().run(name, arguments)
 
 
 def _text(description: str = "") -> dict[str, str]:
@@ -120,6 +131,69 @@ RUN_PYTHON = Entry(
 )
 
 
+_CELL = _text("its number in read_notebook")
+_REVISION = _text("of the cell, from read_notebook")
+
+CELL_TOOLS = (
+    Entry(
+        "add_cell",
+        "Propose a new cell to the user, who may apply and run it.",
+        {
+            "source": _text(),
+            "kind": {"type": "string", "enum": ["code", "markdown"]},
+            "below": _text("number of a cell, 0 for the top; below this question if left out"),
+        },
+        ("source",),
+        _change,
+    ),
+    Entry(
+        "edit_cell",
+        "Propose a change of a cell of the open notebook, whose file is never to be written.",
+        {
+            "cell": _CELL,
+            "expected_revision": _REVISION,
+            "old": _text("exact text that is once in the cell; empty for all of it"),
+            "new": _text(),
+        },
+        ("cell", "expected_revision", "old", "new"),
+        _change,
+    ),
+    Entry("run_cell", "Propose to run a cell.", {"cell": _CELL}, ("cell",), _change),
+    Entry(
+        "move_cell",
+        "Propose to move a cell.",
+        {"cell": _CELL, "below": _text("number of a cell, 0 for the top")},
+        ("cell", "below"),
+        _change,
+    ),
+    Entry(
+        "delete_cell",
+        "Propose to delete a cell.",
+        {"cell": _CELL, "expected_revision": _REVISION},
+        ("cell", "expected_revision"),
+        _change,
+    ),
+)
+
+
+class CellTools:
+    """The cell tools of one turn, imported when the first is called."""
+
+    def __init__(self, session: Session, context: Context, reading: ReadPermission, place: Place) -> None:
+        self._about = session, context, reading, place
+        self._cells: Cells | None = None
+
+    def made(self) -> Cells:
+        if self._cells is None:
+            from .cells import Cells
+
+            self._cells = Cells(*self._about, {entry.name: entry.schema for entry in CELL_TOOLS})
+        return self._cells
+
+    async def question_for(self, call: ToolCallApproval) -> CellApproval | None:
+        return await self.made().question_for(call)
+
+
 def offered(
     session: Session, ask: Ask, place: Place, context: Context, turn_options: TurnOptions
 ) -> TurnOptions:
@@ -130,22 +204,28 @@ def offered(
     is_agent = turn_options["engine"] != "backend"
     reading = ReadPermission(session, ask, context.path)
     running = RunPermission(session, reading)
+    cells = CellTools(session, context, reading, place)
     tools: list[Tool] = []
     may_read = reads(session.settings.reads) != "no"
     if is_agent or may_read:
         tools += [_tool(entry, reading, session, context) for entry in ENTRIES]
+        tools += [_tool(entry, cells, cells) for entry in CELL_TOOLS]
     if is_agent or (may_read and runs(session.settings.runs) != "no"):
         tools.append(_tool(RUN_PYTHON, running, session, context, running, place))
 
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
-        if isinstance(request, RunApproval):
-            return running.decide(request, await ask(request))
+        if isinstance(request, RunApproval | CellApproval):
+            decision = await ask(request)
+            place.page = session.extension.questions.page_of(request)
+            if isinstance(request, RunApproval):
+                return running.decide(request, decision)
+            return cells.made().decide(request, decision)
         return await reading.decide(request)
 
     return {"tools": tools, "approvals": decide} if tools else {}
 
 
-def _tool(entry: Entry, permission: ReadPermission | RunPermission, *about: Any) -> Tool:
+def _tool(entry: Entry, permission: ReadPermission | RunPermission | CellTools, *about: Any) -> Tool:
     return tool(
         partial(entry.run, entry.name, *about),
         name=entry.name,
